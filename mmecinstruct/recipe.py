@@ -1,0 +1,384 @@
+"""Recipes: what to build, as a frozen, typed value that forbids unknown fields.
+
+A recipe is a YAML file (`pipelines/*.yaml` are built in). Overrides in dotted form (`sizes.train=100`) are
+applied before validation, so a wrong name or a wrong type is an error that names the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mmecinstruct.errors import RecipeError
+from mmecinstruct.resources import pipelines_folder
+from mmecinstruct.samples import OOD_TASKS, TASKS
+
+
+class Settings(BaseModel):
+    """Base of every part of a recipe: immutable, unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- sources -----------------------------------------------------------------------------------------
+
+
+class AmazonMetadata(Settings):
+    """Amazon 2018 product metadata (`meta_<Category>.json.gz`): products and relations."""
+
+    kind: Literal["amazon18_metadata"]
+    path: str
+
+
+class AmazonReviews(Settings):
+    """Amazon 2018 reviews (`<Category>_5.json.gz`)."""
+
+    kind: Literal["amazon18_reviews"]
+    path: str
+
+
+class EsciSource(Settings):
+    """ESCI shopping queries: examples and products, two Parquet files."""
+
+    kind: Literal["esci"]
+    examples: str
+    products: str
+    locale: str = "us"
+
+
+class SqidSource(Settings):
+    """SQID picture URLs of ESCI products (CSV)."""
+
+    kind: Literal["sqid"]
+    path: str
+
+
+class AmazonQaSource(Settings):
+    """AmazonQA questions with review snippets (JSON lines)."""
+
+    kind: Literal["amazonqa"]
+    path: str
+
+
+class MaveSource(Settings):
+    """MAVE labels, used for their fine-grained category (JSON lines)."""
+
+    kind: Literal["mave"]
+    path: str
+
+
+class ProductMapping(Settings):
+    """Which column of a shop's product table holds what. Only `id` and `title` are required."""
+
+    path: str
+    id: str
+    title: str
+    brand: str | None = None
+    category: str | None = None  # a path, cut at category_separator, or one name
+    category_separator: str = ">"
+    # A path is cut before the first of these: shops file promotions next to real categories.
+    category_stop: tuple[str, ...] = ()
+    description: str | None = None
+    price: str | None = None
+    currency: str | None = None  # a column; see also `currency_code`
+    currency_code: str | None = None  # the same for all products
+    color: str | None = None
+    features: str | None = None
+    images: str | None = None  # paths or URLs
+    list_separator: str = "|"  # for list columns of CSV files
+
+
+class RelationMapping(Settings):
+    """Which column of a shop's table of linked products holds what."""
+
+    path: str
+    product: str
+    linked_product: str
+    relation: str
+    # The shop's word for a link: also_bought | also_viewed | similar
+    names: dict[str, Literal["also_bought", "also_viewed", "similar"]]
+
+
+class ReviewMapping(Settings):
+    """Which column of a shop's review table holds what."""
+
+    path: str
+    product: str
+    rating: str
+    text: str
+    title: str | None = None
+    id: str | None = None
+    user: str | None = None
+    timestamp: str | None = None  # UTC seconds or ISO 8601
+    images: str | None = None
+    list_separator: str = "|"
+
+
+class QuestionMapping(Settings):
+    """Which column of a shop's question table holds what."""
+
+    path: str
+    product: str
+    question: str
+    document: str  # review snippets
+    answerable: str  # true/false, yes/no, 1/0
+    id: str | None = None
+    list_separator: str = "|"
+
+
+class JudgementMapping(Settings):
+    """Which column of a shop's query-product relevance table holds what (label E, S, C or I)."""
+
+    path: str
+    query: str
+    product: str
+    label: str
+    query_id: str | None = None
+
+
+class CatalogSource(Settings):
+    """A user's own tables: CSV, JSON lines or Parquet, by file ending."""
+
+    kind: Literal["catalog"]
+    prefix: str = "shop"  # of the ids
+    products: ProductMapping
+    relations: RelationMapping | None = None
+    reviews: ReviewMapping | None = None
+    questions: QuestionMapping | None = None
+    judgements: JudgementMapping | None = None
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_plain(cls, value: str) -> str:
+        if not value.replace("-", "").replace("_", "").isalnum():
+            raise ValueError("a prefix consists of letters, digits, - and _")
+        return value
+
+
+Source = Annotated[
+    AmazonMetadata | AmazonReviews | EsciSource | SqidSource | AmazonQaSource | MaveSource | CatalogSource,
+    Field(discriminator="kind"),
+]
+
+
+# --- stages ------------------------------------------------------------------------------------------
+
+
+class SampleShopSettings(Settings):
+    """The built-in shop, drawn from the recipe's seed and written in the publishers' raw formats."""
+
+    products: int = Field(default=900, ge=60, le=10_000_000)
+    pictures: bool = True
+    picture_side: int = Field(default=224, ge=64, le=1024)
+    dirt: bool = True
+
+
+class Mirror(Settings):
+    """A folder that stands for a web address: `<url><path>` is read from `<folder>/<path>`."""
+
+    url: str
+    folder: str  # relative to the data root
+
+
+class ImageSettings(Settings):
+    """Thresholds of the picture stage. Measurements are stored, so thresholds may change cheaply."""
+
+    mirrors: tuple[Mirror, ...] = ()
+    folders: tuple[str, ...] = (".",)  # below the data root: where local paths may point
+    max_bytes: int = Field(default=20_000_000, gt=0)
+    max_pixels: int = Field(default=50_000_000, gt=0)
+    min_side: int = Field(default=32, ge=1)
+    max_aspect: float = Field(default=5.0, ge=1)
+    min_deviation: float = Field(default=4.0, ge=0)  # below: blank
+    max_products_per_picture: int = Field(default=5, ge=1)  # above: a placeholder
+    longest_side: int = Field(default=512, ge=32)
+    jpeg_quality: int = Field(default=88, ge=40, le=100)
+
+
+class CurateSettings(Settings):
+    """Cleaning and duplicates."""
+
+    languages: tuple[str, ...] = ("en",)
+    min_language_score: float = Field(default=0.5, ge=0, le=1)
+    near_duplicate_similarity: float = Field(default=0.85, gt=0.5, le=1)  # Jaccard of title words
+
+
+class Sizes(Settings):
+    """The most samples per split of a task. Fewer are reported, never filled up by repetition."""
+
+    train: int = Field(default=8000, ge=0)
+    validation: int = Field(default=1000, ge=0)
+    test: int = Field(default=1000, ge=0)
+    test_ood: int = Field(default=1000, ge=0)
+
+
+class SplitSettings(Settings):
+    """How products, users and queries are assigned to splits."""
+
+    # clusters: near-duplicates together. communities: also related products together (small shops).
+    scheme: Literal["clusters", "communities"] = "clusters"
+    train: float = Field(default=0.8, gt=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    test: float = Field(default=0.1, ge=0, lt=1)
+    ood_categories: tuple[str, ...] = ()  # top-level categories, kept for test_ood
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> SplitSettings:
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError("train, validation and test must sum to 1")
+        return self
+
+
+class TaskSettings(Settings):
+    """Settings of one task; what a task does not use must keep its default."""
+
+    sizes: Sizes | None = None  # else the recipe's
+    # Wanted share per label, e.g. {yes: 0.5, no: 0.5}; null keeps what the data has.
+    label_balance: dict[str, float] | None = None
+    options: int = Field(default=10, ge=2, le=26)  # cc
+    candidates: int = Field(default=20, ge=2, le=26)  # sr
+    max_history: int = Field(default=10, ge=1)  # sr
+    min_history: int = Field(default=3, ge=1)  # sr
+    negatives: Literal["random", "category"] = "random"  # sr
+    k_core: int = Field(default=5, ge=1)  # sr
+    min_words: int = Field(default=1, ge=0)  # sa: words of a review
+    product_picture: bool = False  # sa: take the product's where the review has none
+    # Which of the wanted pictures a sample must have.
+    require_pictures: Literal["all", "any", "none"] = "all"
+
+    @field_validator("label_balance")
+    @classmethod
+    def _balance_sums_to_one(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is not None and (abs(sum(value.values()) - 1) > 1e-6 or min(value.values()) < 0):
+            raise ValueError("shares are not negative and sum to 1")
+        return value
+
+
+class InstructionSettings(Settings):
+    """Which instruction variant (1 to 5) is kept for `instruction_unseen`."""
+
+    held_out: int = Field(default=5, ge=1, le=5)
+
+
+class PublishSettings(Settings):
+    """How the dataset folder is written."""
+
+    pretty_name: str = "E-commerce multimodal instructions"
+    license: str = "other"
+    language: tuple[str, ...] = ("en",)
+    shard_rows: int = Field(default=1000, ge=1)
+    row_group_rows: int = Field(default=100, ge=1)
+
+
+class Recipe(Settings):
+    """One dataset: sources, sizes, seeds, thresholds."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str = ""
+    seed: int = 0
+    sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
+    sources: tuple[Source, ...]
+    images: ImageSettings = ImageSettings()
+    curate: CurateSettings = CurateSettings()
+    split: SplitSettings = SplitSettings()
+    sizes: Sizes = Sizes()
+    tasks: dict[str, TaskSettings] = Field(default_factory=dict)
+    instructions: InstructionSettings = InstructionSettings()
+    publish: PublishSettings = PublishSettings()
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_exist(cls, value: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
+        unknown = sorted(set(value) - set(TASKS))
+        if unknown:
+            raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+        return value
+
+    def task(self, name: str) -> TaskSettings:
+        """Return the settings of a task, the defaults where the recipe says nothing."""
+        return self.tasks.get(name, TaskSettings())
+
+    def task_sizes(self, name: str) -> Sizes:
+        """Return the sizes of a task; tasks without an OOD test want none."""
+        sizes = self.task(name).sizes or self.sizes
+        return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
+
+
+# --- loading -----------------------------------------------------------------------------------------
+
+
+def built_in_recipes() -> dict[str, Path]:
+    """Return the recipes that come with the package, by name."""
+    return {path.stem: path for path in sorted(pipelines_folder().glob("*.yaml"))}
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """Return the file of a built-in recipe's name or of a path.
+
+    Raises RecipeError when there is neither.
+    """
+    built_in = built_in_recipes()
+    if name_or_path in built_in:
+        return built_in[name_or_path]
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise RecipeError(
+        f"no recipe '{name_or_path}': give a YAML file or one of {', '.join(built_in) or 'none found'}"
+    )
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and validate a recipe, with dotted overrides such as `sizes.train=100`.
+
+    Raises RecipeError with every wrong field and its remedy.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of fields to values")
+    for override in overrides:
+        apply_override(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or '(recipe)'}: {e['msg']}" for e in error.errors()]
+        raise RecipeError("\n".join([f"{path}: not a valid recipe:", *lines])) from error
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Set one dotted field of a recipe's content in place: `a.b.0.c=VALUE`, the value read as YAML.
+
+    Raises RecipeError where the path leads through something that is no mapping or list.
+    """
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {override}: write FIELD=VALUE, e.g. sizes.train=100")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
+    *parents, last = key.split(".")
+    place: Any = content
+    for name in parents:
+        if isinstance(place, list) and name.isdigit() and int(name) < len(place):
+            place = place[int(name)]
+        elif isinstance(place, dict):
+            if place.get(name) is None:
+                place[name] = {}
+            place = place[name]
+        else:
+            raise RecipeError(f"--set {override}: there is no field '{name}' to set '{last}' in")
+    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise RecipeError(f"--set {override}: there is no field '{last}'")

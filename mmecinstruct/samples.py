@@ -1,0 +1,113 @@
+"""Schemas of samples: as a task builder returns them, and as they are published.
+
+`SCHEMA_VERSION` follows semantic versioning in two parts: a new column that may be ignored raises the
+second number; a removed, renamed or re-interpreted column raises the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+SCHEMA_VERSION = "1.0"
+
+TASKS: tuple[str, ...] = (
+    "answerability_prediction",
+    "category_classification",
+    "product_relation_prediction",
+    "product_substitute_identification",
+    "multiclass_product_classification",
+    "sentiment_analysis",
+    "sequential_recommendation",
+)
+SHORT_NAMES: dict[str, str] = {task: "".join(word[0] for word in task.split("_")) for task in TASKS}
+OOD_TASKS: tuple[str, ...] = tuple(
+    task
+    for task in TASKS
+    if task not in ("product_substitute_identification", "multiclass_product_classification")
+)
+
+TRAIN, VALIDATION, TEST, TEST_OOD = "train", "validation", "test", "test_ood"
+SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST, TEST_OOD)
+
+_STRINGS = pa.list_(pa.string())
+
+# What a task builder returns: everything but the wording.
+UNRENDERED = pa.schema(
+    [
+        ("id", pa.string()),  # hash of the task and the source records
+        ("task", pa.string()),
+        ("category", pa.string()),  # top-level product category; the first product's where there are two
+        ("source", pa.string()),
+        ("fields", pa.string()),  # canonical JSON: an object of input fields; sr: a list of item texts
+        ("options", _STRINGS),  # texts without letters; empty for yes/no tasks and for fixed label sets
+        ("output", pa.string()),  # yes | no | a letter
+        ("label", pa.string()),  # what a label balance counts: the output; for cc the answer's category
+        (
+            # Wanted pictures in order. Of each role's candidates the first valid one is taken.
+            "pictures",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("role", pa.string()),
+                        ("product_id", pa.string()),
+                        ("image_urls", _STRINGS),
+                    ]
+                )
+            ),
+        ),
+        ("product_ids", _STRINGS),
+        ("user_id", pa.string()),  # null where no user is involved
+        ("query_id", pa.string()),  # null where no query is involved
+        ("record_ids", _STRINGS),  # source records besides products: question_id, review_id, …
+    ]
+)
+
+
+def published_features() -> Features:
+    """Return the `datasets` features of a published sample (DESIGN: a published sample)."""
+    from datasets import Features, Image, List, Value
+
+    string, strings = Value("string"), List(Value("string"))
+    return Features(
+        {
+            "id": string,
+            "task": string,
+            "split": string,
+            "setting": string,  # IND | OOD
+            "category": string,
+            "source": string,
+            "instruction": string,
+            "instruction_id": string,
+            "instruction_unseen": string,  # test rows only, else null
+            "instruction_unseen_id": string,
+            "input": string,  # JSON text
+            "options": strings,  # "A: …"; empty for yes/no tasks
+            "output": string,  # yes | no | a letter
+            "images": List(Image()),
+            "image_roles": strings,
+            "image_urls": strings,
+            "image_ids": strings,
+            "image_product_ids": strings,
+            "product_ids": strings,
+            "group_ids": {
+                "products": strings,
+                "clusters": strings,
+                "user": Value("int64"),
+                "query": string,
+            },
+            "visual_critical": Value("bool"),
+            "text_only_accuracy": Value("float64"),
+            "schema_version": string,
+        }
+    )
+
+
+def published_schema() -> pa.Schema:
+    """Return the Arrow schema of a published shard, with the `huggingface` metadata that makes pictures."""
+    schema: Any = published_features().arrow_schema
+    return schema

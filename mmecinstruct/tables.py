@@ -1,0 +1,122 @@
+"""Arrow schemas of the tables between raw files and samples: one schema each.
+
+Ids are strings prefixed by their source (`amazon18:B00…`, `esci:…`, `shop:…`) and stable across runs.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+STRINGS = pa.list_(pa.string())
+
+PRODUCTS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("source", pa.string()),
+        ("title", pa.string()),
+        ("brand", pa.string()),
+        ("category", pa.string()),  # top level
+        ("category_path", STRINGS),  # from the top level to the finest
+        ("description", pa.string()),
+        ("features", STRINGS),
+        ("price", pa.float64()),
+        ("currency", pa.string()),
+        ("color", pa.string()),
+        ("image_urls", STRINGS),  # best candidate first
+    ]
+)
+
+REVIEWS = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("product_id", pa.string()),
+        ("user_id", pa.string()),  # never published; a release gives running numbers
+        ("rating", pa.int8()),  # 1 to 5
+        ("title", pa.string()),
+        ("text", pa.string()),
+        ("timestamp", pa.int64()),  # UTC seconds
+        ("verified", pa.bool_()),
+        ("image_urls", STRINGS),
+    ]
+)
+
+RELATIONS = pa.schema(
+    [
+        ("product_a", pa.string()),
+        ("product_b", pa.string()),
+        ("relation", pa.string()),  # also_bought | also_viewed | similar
+    ]
+)
+
+JUDGEMENTS = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("query", pa.string()),
+        ("product_id", pa.string()),
+        ("label", pa.string()),  # E | S | C | I
+        ("locale", pa.string()),
+        ("source_split", pa.string()),
+    ]
+)
+
+QUESTIONS = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("product_id", pa.string()),
+        ("category", pa.string()),
+        ("question", pa.string()),
+        ("document", STRINGS),
+        ("answerable", pa.bool_()),
+    ]
+)
+
+# A fine-grained category given by someone else than the product's publisher (MAVE).
+CATEGORY_LABELS = pa.schema([("product_id", pa.string()), ("fine_category", pa.string())])
+
+# A picture given by someone else than the product's publisher (SQID).
+PRODUCT_IMAGES = pa.schema([("product_id", pa.string()), ("image_url", pa.string())])
+
+RAW_TABLES: dict[str, pa.Schema] = {
+    "products": PRODUCTS,
+    "reviews": REVIEWS,
+    "relations": RELATIONS,
+    "judgements": JUDGEMENTS,
+    "questions": QUESTIONS,
+    "category_labels": CATEGORY_LABELS,
+    "product_images": PRODUCT_IMAGES,
+}
+
+# Curated products carry what curation measured and decided.
+CURATED_PRODUCTS = PRODUCTS.append(pa.field("fine_category", pa.string())).append(
+    pa.field("cluster_id", pa.string())  # smallest product_id of the near-duplicate cluster
+)
+
+IMAGES = pa.schema(
+    [
+        ("image_url", pa.string()),
+        ("status", pa.string()),  # ok | rejected
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("image_id", pa.string()),  # SHA-256 of the received bytes
+        ("width", pa.int32()),  # as received
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("phash", pa.string()),
+        ("phash_version", pa.string()),
+        ("pixel_deviation", pa.float32()),  # standard deviation of the grey picture, 0 to 127.5
+    ]
+)
+
+# Pixels apart, keyed by image_id: normalised RGB JPEG.
+PIXELS = pa.schema([("image_id", pa.string()), ("jpeg", pa.binary())])
+
+REJECTIONS = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("reason", pa.string()),  # machine-readable, snake_case
+        ("detail", pa.string()),  # for a person: what was found, shortened
+        ("origin", pa.string()),  # file:line, or URL
+        ("record_id", pa.string()),  # id of the rejected record where it is known
+    ]
+)
