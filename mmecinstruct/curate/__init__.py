@@ -1,0 +1,1 @@
+"""Curated tables: identity, duplicates, language."""

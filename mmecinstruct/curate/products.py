@@ -1,0 +1,108 @@
+"""Curate products: one row per id, fine category and pictures joined from other publishers, clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mmecinstruct.curate.clusters import connected_components, same_item_edges
+from mmecinstruct.curate.titles import near_duplicate_titles
+from mmecinstruct.parquet import query
+from mmecinstruct.rejections import Rejection
+from mmecinstruct.tables import CURATED_PRODUCTS, PRODUCTS
+
+if TYPE_CHECKING:
+    import duckdb
+
+STAGE = "curate_products"
+
+# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
+IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
+
+
+def curate_products(
+    connection: duckdb.DuckDBPyConnection, similarity: float
+) -> tuple[pa.Table, list[Rejection]]:
+    """Return (curated products in order of id, rejections). The first row of an id stays.
+
+    Views: products, category_labels, product_images (each with file_index and row_index). A product without a
+    category takes that of the same item in another source; pictures of `product_images` come after its own.
+    """
+    columns = ", ".join(PRODUCTS.names)
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE numbered AS
+        SELECT {columns}, file_index, row_index,
+            row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) AS occurrence,
+            md5(concat_ws(chr(31), {", ".join(f"{name}::VARCHAR" for name in PRODUCTS.names)})) AS content
+        FROM products
+        """
+    )
+    rejections = [
+        Rejection(
+            STAGE,
+            "duplicate_id",
+            "the same row again" if same else "another row of this id came before; the first one stays",
+            "",
+            product_id,
+        )
+        for product_id, same in connection.execute(
+            """
+            SELECT later.product_id, later.content = earlier.content
+            FROM numbered later JOIN numbered earlier
+                ON earlier.product_id = later.product_id AND earlier.occurrence = 1
+            WHERE later.occurrence > 1 ORDER BY later.product_id, later.occurrence
+            """
+        ).fetchall()
+    ]
+    titles = connection.execute(
+        "SELECT product_id, title FROM numbered WHERE occurrence = 1 ORDER BY product_id"
+    ).to_arrow_table()
+    ids = titles.column("product_id").to_pylist()
+    edges = near_duplicate_titles(connection, titles, similarity) + same_item_edges(ids, IDENTIFIER_FAMILIES)
+    components = connected_components(ids, edges)
+    clusters = pa.table(
+        {"product_id": list(components), "cluster_id": list(components.values())},
+        schema=pa.schema([("product_id", pa.string()), ("cluster_id", pa.string())]),
+    )
+    connection.register("clusters", clusters)
+    families = " ".join(
+        f"WHEN '{prefix}' THEN '{family}'" for prefix, family in sorted(IDENTIFIER_FAMILIES.items())
+    )
+    table = query(
+        connection,
+        f"""
+        WITH kept AS (
+            SELECT *, CASE split_part(product_id, ':', 1) {families} END AS family,
+                substr(product_id, strpos(product_id, ':') + 1) AS item
+            FROM numbered WHERE occurrence = 1
+        ), categories AS (
+            SELECT family, item, arg_min(category_path, product_id) AS category_path
+            FROM kept WHERE family IS NOT NULL AND len(category_path) > 0 GROUP BY family, item
+        ), labels AS (
+            SELECT product_id, min(fine_category) AS fine_category FROM category_labels GROUP BY product_id
+        ), pictures AS (
+            SELECT product_id, list(image_url ORDER BY image_url) AS image_urls
+            FROM (SELECT DISTINCT product_id, image_url FROM product_images) GROUP BY product_id
+        )
+        SELECT kept.* REPLACE (
+                coalesce(nullif(kept.category, ''), categories.category_path[1], '') AS category,
+                CASE WHEN len(kept.category_path) > 0 THEN kept.category_path
+                    ELSE coalesce(categories.category_path, []) END AS category_path,
+                list_concat(coalesce(kept.image_urls, []),
+                    list_filter(coalesce(pictures.image_urls, []),
+                        lambda url: NOT list_contains(coalesce(kept.image_urls, []), url))) AS image_urls
+            ),
+            labels.fine_category AS fine_category,
+            clusters.cluster_id AS cluster_id
+        FROM kept JOIN clusters USING (product_id)
+            LEFT JOIN categories USING (family, item)
+            LEFT JOIN labels USING (product_id)
+            LEFT JOIN pictures USING (product_id)
+        ORDER BY product_id
+        """,
+        CURATED_PRODUCTS,
+    )
+    connection.unregister("clusters")
+    return table, rejections

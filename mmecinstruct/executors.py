@@ -1,0 +1,95 @@
+"""Run a function over payloads: in this process, or in a pool of processes.
+
+The contract is small so that a cluster can keep it too: a module-level function, picklable payloads (paths
+and settings, never pixels), results in any order. Nothing that is written depends on the number of workers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import TypeVar
+
+from mmecinstruct.errors import WorkspaceError
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+
+
+class LocalExecutor:
+    """A pool of `workers` processes, started when first needed; with one worker everything runs here."""
+
+    def __init__(self, workers: int = 1) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, not {workers}")
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+            self._pool = None
+
+    def run(self, function: Callable[[Payload], Result], payloads: Sequence[Payload]) -> Iterator[Result]:
+        """Yield `function(payload)` of every payload, in the order in which they finish.
+
+        Raises whatever the function raises; WorkspaceError when a worker process was killed.
+        """
+        if self.workers == 1 or len(payloads) <= 1:
+            for payload in payloads:
+                yield function(payload)
+            return
+        if self._pool is None:
+            # spawn: a forked copy of a process with threads (Arrow, DuckDB) can deadlock.
+            self._pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(),),
+            )
+        # No more in flight than the pool can soon use: a failure then stops the rest early.
+        waiting = iter(payloads)
+        in_flight: set[Future[Result]] = set()
+        try:
+            for payload in waiting:
+                in_flight.add(self._pool.submit(function, payload))
+                if len(in_flight) >= 2 * self.workers:
+                    finished, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        yield future.result()
+            while in_flight:
+                finished, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkspaceError(
+                "a worker process was killed (out of memory?); run the same command again, if need be with "
+                "fewer --workers: finished shards are kept"
+            ) from error
+        finally:
+            for future in in_flight:
+                future.cancel()
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone, even by SIGKILL."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Pictures: find, validate, normalise, hash."""

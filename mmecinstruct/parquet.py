@@ -1,0 +1,66 @@
+"""Read and write intermediate Parquet tables, and show them to DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table; the same table gives the same bytes."""
+    pq.write_table(table, path, compression="zstd", compression_level=3)
+
+
+def read_tables(paths: Iterable[Path], schema: pa.Schema) -> pa.Table:
+    """Return the files' rows one after the other; no file gives an empty table of the schema."""
+    tables = [pq.read_table(path, schema=schema) for path in paths]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order."""
+    import duckdb
+
+    return duckdb.connect(
+        config={
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+
+
+def create_view(
+    connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], schema: pa.Schema
+) -> None:
+    """Create a view over Parquet files, in order; columns `file_index` and `row_index` tell the row's place.
+
+    Without files the view is empty and has the schema's columns all the same.
+    """
+    if not paths:
+        empty = schema.append(pa.field("file_index", pa.int64())).append(pa.field("row_index", pa.int64()))
+        connection.register(name, empty.empty_table())
+        return
+    files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename, file_row_number), "
+        f"list_position([{files}], filename) AS file_index, file_row_number AS row_index "
+        f"FROM read_parquet([{files}], filename = true, file_row_number = true)"
+    )
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) -> pa.Table:
+    """Run a SELECT and return its rows in the given schema, columns matched by name.
+
+    Raises pyarrow.ArrowInvalid where a value does not fit.
+    """
+    table = connection.execute(sql).to_arrow_table()
+    return table.select(schema.names).cast(schema)

@@ -1,0 +1,1 @@
+"""The pipeline in order: from a recipe to a dataset folder."""

@@ -1,0 +1,269 @@
+"""What a worker does for one shard of a stage: read files, call the stage's function, write files.
+
+Every function here takes (payload, folder), writes into the folder and returns its counts. Payloads are paths and
+settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.parquet import connect, create_view, read_tables, write_table
+from mmecinstruct.recipe import CurateSettings, ImageSettings, SampleShopSettings, Source, TaskSettings
+from mmecinstruct.rejections import Rejection, rejections_table
+from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RAW_TABLES
+from mmecinstruct.workspace import REJECTIONS_FILE, Counts
+
+Paths = tuple[Path, ...]
+
+
+def write_rejections(rejections: Sequence[Rejection], folder: Path) -> None:
+    """Write a shard's rejections, if there are any."""
+    if rejections:
+        write_table(rejections_table(rejections), folder / REJECTIONS_FILE)
+
+
+# --- the built-in shop ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShopTablesPayload:
+    """Draw the shop's raw tables."""
+
+    settings: SampleShopSettings
+    seed: int
+
+
+def draw_shop_tables(payload: ShopTablesPayload, folder: Path) -> Counts:
+    """Write the built-in shop's raw files, without pictures."""
+    from mmecinstruct.sample_shop import draw_sample_shop
+
+    draw_sample_shop(payload.settings, payload.seed, folder)
+    return Counts(payload.settings.products, payload.settings.products, 0)
+
+
+@dataclass(frozen=True)
+class ShopPicturesPayload:
+    """Draw a slice of the shop's pictures."""
+
+    shop: Path
+    start: int
+    stop: int
+    side: int
+
+
+def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
+    """Write the pictures of a slice of the shop's list of pictures."""
+    from mmecinstruct.sample_shop import draw_pictures, pictures_to_draw
+
+    specifications = pictures_to_draw(payload.shop)[payload.start : payload.stop]
+    draw_pictures(specifications, folder, payload.side)
+    return Counts(len(specifications), len(specifications), 0)
+
+
+# --- raw files to tables -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ParsePayload:
+    """Parse one raw file."""
+
+    source: Source
+    role: str
+    path: Path
+    origin: str
+
+
+def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
+    """Write `<table>.parquet` for each table that the raw file has rows of."""
+    from mmecinstruct.sources import RawFile, parse_file
+
+    writers: dict[str, pq.ParquetWriter] = {}
+    rejections: list[Rejection] = []
+    records = kept = 0
+    raw_file = RawFile(role=payload.role, path=payload.path, origin=payload.origin)
+    try:
+        for batch in parse_file(payload.source, raw_file):
+            records += batch.records
+            kept += batch.kept
+            rejections.extend(batch.rejections)
+            for name, table in sorted(batch.tables.items()):
+                if table.num_rows == 0:
+                    continue
+                if name not in writers:
+                    writers[name] = pq.ParquetWriter(
+                        folder / f"{name}.parquet", RAW_TABLES[name], compression="zstd"
+                    )
+                writers[name].write_table(table)
+    finally:
+        for writer in writers.values():
+            writer.close()
+    write_rejections(rejections, folder)
+    return Counts(records, kept, len(rejections))
+
+
+# --- curated tables ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CurateProductsPayload:
+    """Curate products."""
+
+    products: Paths
+    category_labels: Paths
+    product_images: Paths
+    settings: CurateSettings
+
+
+def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts:
+    """Write products.parquet."""
+    from mmecinstruct.curate.products import curate_products
+
+    connection = connect()
+    for name in ("products", "category_labels", "product_images"):
+        create_view(connection, name, getattr(payload, name), RAW_TABLES[name])
+    table, rejections = curate_products(connection, payload.settings.near_duplicate_similarity)
+    write_table(table, folder / "products.parquet")
+    write_rejections(rejections, folder)
+    clusters = len(set(table["cluster_id"].to_pylist()))
+    return Counts(
+        table.num_rows + len(rejections), table.num_rows, len(rejections), {"clusters": clusters}
+    )
+
+
+@dataclass(frozen=True)
+class LanguagePayload:
+    """Measure the language of one file of reviews."""
+
+    reviews: Path
+
+
+def measure_languages_work(payload: LanguagePayload, folder: Path) -> Counts:
+    """Write languages.parquet, row by row beside the reviews."""
+    from mmecinstruct.curate.language import measure_languages
+
+    table = measure_languages(pq.read_table(payload.reviews, columns=["review_id", "title", "text"]))
+    write_table(table, folder / "languages.parquet")
+    return Counts(table.num_rows, table.num_rows, 0)
+
+
+@dataclass(frozen=True)
+class CurateRecordsPayload:
+    """Curate one table of records that refer to products."""
+
+    name: str
+    files: Paths
+    languages: Paths
+    products: Paths
+    settings: CurateSettings
+
+
+def curate_records_work(payload: CurateRecordsPayload, folder: Path) -> Counts:
+    """Write `<name>.parquet`."""
+    from mmecinstruct.curate.language import LANGUAGES
+    from mmecinstruct.curate.records import curate_records, curate_reviews
+
+    connection = connect()
+    create_view(connection, payload.name, payload.files, RAW_TABLES[payload.name])
+    if payload.name == "reviews":
+        create_view(connection, "languages", payload.languages, LANGUAGES)
+        create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+        table, rejections = curate_reviews(connection, payload.settings)
+    else:
+        table, rejections = curate_records(connection, payload.name)
+    write_table(table, folder / f"{payload.name}.parquet")
+    write_rejections(rejections, folder)
+    return Counts(table.num_rows + len(rejections), table.num_rows, len(rejections))
+
+
+# --- pictures ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PicturesPayload:
+    """Validate a slice of the located pictures."""
+
+    located: Path
+    start: int
+    stop: int
+    settings: ImageSettings
+
+
+def read_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
+    """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct picture)."""
+    from mmecinstruct.images.locate import LocatedPicture
+    from mmecinstruct.images.stage import read_pictures
+
+    rows = pq.read_table(payload.located).slice(payload.start, payload.stop - payload.start).to_pylist()
+    located = [LocatedPicture(row["url"], row["path"], row["reason"], row["detail"]) for row in rows]
+    images, pixels, rejections = read_pictures(located, payload.settings)
+    write_table(images, folder / "images.parquet")
+    pq.write_table(pixels, folder / "pixels.parquet", compression="none", row_group_size=100)
+    write_rejections(rejections, folder)
+    return Counts(images.num_rows, images.num_rows - len(rejections), len(rejections))
+
+
+@dataclass(frozen=True)
+class PlaceholdersPayload:
+    """Judge all pictures together."""
+
+    images: Paths
+    products: Paths
+    max_products: int
+
+
+def reject_placeholders_work(payload: PlaceholdersPayload, folder: Path) -> Counts:
+    """Write images.parquet with placeholders rejected."""
+    from mmecinstruct.images.placeholders import reject_placeholders
+
+    connection = connect()
+    connection.register("images", read_tables(payload.images, IMAGES))
+    create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+    table, rejections = reject_placeholders(connection, payload.max_products)
+    write_table(table, folder / "images.parquet")
+    write_rejections(rejections, folder)
+    return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
+
+
+# --- tasks ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CuratedTables:
+    """Files of the curated tables."""
+
+    products: Paths
+    reviews: Paths
+    relations: Paths
+    judgements: Paths
+    questions: Paths
+
+
+@dataclass(frozen=True)
+class BuildTaskPayload:
+    """Build one task's samples."""
+
+    task: str
+    tables: CuratedTables
+    settings: TaskSettings
+    seed: int
+
+
+def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
+    """Write samples.parquet (samples.UNRENDERED)."""
+    from mmecinstruct.tasks import build_task
+
+    connection = connect()
+    create_view(connection, "products", payload.tables.products, CURATED_PRODUCTS)
+    for name in ("reviews", "relations", "judgements", "questions"):
+        create_view(connection, name, getattr(payload.tables, name), RAW_TABLES[name])
+    output = build_task(payload.task, connection, payload.settings, payload.seed)
+    write_table(output.samples, folder / "samples.parquet")
+    if output.rejections.num_rows:
+        write_table(output.rejections, folder / REJECTIONS_FILE)
+    return Counts(output.records_in, output.records_in - output.rejections.num_rows, output.rejections.num_rows)

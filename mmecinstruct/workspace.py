@@ -1,0 +1,301 @@
+"""The workspace: finished and half-finished stages, each in a folder named after its fingerprint.
+
+A stage's work is cut into shards. A shard writes its files into a temporary folder, which is flushed to disk
+and renamed; when all shards stand, a manifest with row counts and file hashes makes the stage finished. A run
+that was killed therefore continues with the shards that are missing, and nothing half-written is ever read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmecinstruct.errors import WorkspaceError
+from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.hashing import fingerprint, sha256_file
+
+MANIFEST = "manifest.json"
+COUNTS = "counts.json"
+REJECTIONS_FILE = "rejections.parquet"
+
+Report = Callable[[str, int, int], None]  # stage, finished shards, all shards
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a shard did. Every record that came in was kept or rejected."""
+
+    records: int
+    kept: int
+    rejected: int
+    extra: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.records != self.kept + self.rejected:
+            raise AssertionError(
+                f"rows in ({self.records}) are not rows kept ({self.kept}) + rows rejected ({self.rejected})"
+            )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One piece of a stage's work: a key (its folder's name, sorts in order) and the function's payload."""
+
+    key: str
+    payload: Any
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """A finished stage."""
+
+    name: str
+    fingerprint: str
+    folder: Path
+    records: int
+    kept: int
+    rejected: int
+    extra: dict[str, dict[str, Any]]  # per shard key
+    cached: bool
+
+    def files(self, name: str) -> list[Path]:
+        """Return the files of that name, one per shard that wrote it, in shard order."""
+        return sorted(self.folder.glob(f"*/{name}"))
+
+
+@dataclass(frozen=True)
+class _ShardWork:
+    function: Callable[[Any, Path], Counts]
+    payload: Any
+    target: str
+    temporary: str
+
+
+class Workspace:
+    """A folder that keeps stages between builds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other builds out while the context lasts; the system frees the lock of a killed build.
+
+        Raises WorkspaceError when another build holds it, or when the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = (self.folder / "lock").open("a+")
+        except OSError as error:
+            raise WorkspaceError(f"workspace {self.folder} cannot be written: {error.strerror}") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                holder = handle.read().strip() or "unknown"
+                raise WorkspaceError(
+                    f"another build (process {holder}) works in {self.folder}; wait for it or give --workspace"
+                ) from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+    def run_stage(
+        self,
+        name: str,
+        version: int,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        shards: Sequence[Shard] | Callable[[], Sequence[Shard]],
+        function: Callable[[Any, Path], Counts],
+        executor: LocalExecutor,
+        report: Report | None = None,
+    ) -> StageOutput:
+        """Return the finished stage, running what is missing of it.
+
+        function(payload, folder) writes its files into the folder and returns its counts; it must be a
+        module-level function. `shards` may be a function, called only when there is work to do. The
+        fingerprint covers name, version, settings and the fingerprints of the inputs.
+
+        Raises WorkspaceError when the disk is full or a worker was killed.
+        """
+        identity = {"stage": name, "version": version, "settings": settings, "inputs": inputs}
+        mark = fingerprint(identity)
+        folder = self.folder / "stages" / name / mark
+        finished = _read_finished(name, mark, folder)
+        if finished is not None:
+            os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
+            return finished
+        partial = folder.with_name(mark + ".partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        for leftover in partial.glob(".tmp-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        work = []
+        all_shards = list(shards() if callable(shards) else shards)
+        for shard in all_shards:
+            target = partial / shard.key
+            if not (target / COUNTS).is_file():
+                temporary = partial / f".tmp-{shard.key}-{os.getpid()}"
+                work.append(_ShardWork(function, shard.payload, str(target), str(temporary)))
+        total, done = len(all_shards), len(all_shards) - len(work)
+        if report:
+            report(name, done, total)
+        try:
+            for _ in executor.run(_run_shard, work):
+                done += 1
+                if report:
+                    report(name, done, total)
+            return _finish(name, mark, partial, folder, identity, [shard.key for shard in all_shards])
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            raise WorkspaceError(
+                f"stage {name}: {error.strerror or error}{where}; free space or mend it and run again: "
+                "finished shards are kept"
+            ) from error
+
+    def file_fingerprint(self, path: Path) -> str:
+        """Return the SHA-256 of a file, remembered by path, size and time of change."""
+        return self.file_fingerprints([path])[0]
+
+    def file_fingerprints(self, paths: Sequence[Path]) -> list[str]:
+        """Return the SHA-256 of each file, remembered by path, size and time of change."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self.folder / "file_hashes.sqlite")
+        try:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime_ns INT, sha256 TEXT)"
+            )
+            result = []
+            for path in paths:
+                status = path.stat()
+                key = str(path.resolve())
+                row = database.execute(
+                    "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
+                    (key, status.st_size, status.st_mtime_ns),
+                ).fetchone()
+                if row is None:
+                    row = (sha256_file(path),)
+                    # A file written this very moment could change again within the clock's resolution.
+                    if time.time_ns() - status.st_mtime_ns > 2_000_000_000:
+                        database.execute(
+                            "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)",
+                            (key, status.st_size, status.st_mtime_ns, row[0]),
+                        )
+                result.append(row[0])
+            database.commit()
+            return result
+        finally:
+            database.close()
+
+    def clean(self, keep_days: float) -> tuple[int, int]:
+        """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed)."""
+        horizon = time.time() - keep_days * 86_400
+        removed = freed = 0
+        for folder in sorted((self.folder / "stages").glob("*/*")):
+            manifest = folder / MANIFEST
+            used = (manifest if manifest.is_file() else folder).stat().st_mtime
+            if used < horizon:
+                freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+                shutil.rmtree(folder)
+                removed += 1
+        return removed, freed
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _run_shard(work: _ShardWork) -> None:
+    temporary, target = Path(work.temporary), Path(work.target)
+    temporary.mkdir()
+    counts = work.function(work.payload, temporary)
+    content = {
+        "records": counts.records,
+        "kept": counts.kept,
+        "rejected": counts.rejected,
+        "extra": dict(counts.extra or {}),
+    }
+    (temporary / COUNTS).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+    sync_folder(temporary)
+    temporary.rename(target)
+
+
+def _finish(
+    name: str, mark: str, partial: Path, folder: Path, identity: Mapping[str, Any], keys: Sequence[str]
+) -> StageOutput:
+    counts = {key: json.loads((partial / key / COUNTS).read_text(encoding="utf-8")) for key in keys}
+    files = {}
+    for file in sorted(path for path in partial.rglob("*") if path.is_file()):
+        files[file.relative_to(partial).as_posix()] = {
+            "bytes": file.stat().st_size,
+            "sha256": sha256_file(file),
+        }
+    manifest = {
+        "identity": identity,
+        "records": sum(entry["records"] for entry in counts.values()),
+        "kept": sum(entry["kept"] for entry in counts.values()),
+        "rejected": sum(entry["rejected"] for entry in counts.values()),
+        "extra": {key: entry["extra"] for key, entry in counts.items()},
+        "files": files,
+    }
+    write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    partial.rename(folder)
+    sync_folder(folder.parent)
+    output = _read_finished(name, mark, folder)
+    assert output is not None
+    return StageOutput(**{**output.__dict__, "cached": False})
+
+
+def _read_finished(name: str, mark: str, folder: Path) -> StageOutput | None:
+    """Return a finished stage, or None; a stage whose files were tampered with counts as missing."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"{folder / MANIFEST} is damaged ({error}); delete {folder}") from error
+    for path, entry in manifest["files"].items():
+        file = folder / path
+        if not file.is_file() or file.stat().st_size != entry["bytes"]:
+            raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
+    return StageOutput(
+        name,
+        mark,
+        folder,
+        manifest["records"],
+        manifest["kept"],
+        manifest["rejected"],
+        manifest["extra"],
+        cached=True,
+    )
