@@ -1,0 +1,95 @@
+"""Raw files, as their publishers ship them, into tables: one module per source.
+
+`source_files` finds the files of a recipe's source, `parse_file` reads one of them. Nothing is dropped in
+silence: each record is kept or has one rejection with its file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from mmecinstruct.errors import SourceError
+from mmecinstruct.recipe import (
+    AmazonMetadata,
+    AmazonQaSource,
+    AmazonReviews,
+    CatalogSource,
+    EsciSource,
+    MaveSource,
+    Source,
+    SqidSource,
+)
+from mmecinstruct.sources import amazon2018, amazonqa, catalog, esci, mave, sqid
+from mmecinstruct.sources.batches import ParsedBatch, RawFile
+
+__all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files"]
+
+
+def source_files(source: Source, root: Path) -> list[RawFile]:
+    """Return the files of a source below the data root, globs expanded, sorted within each role.
+
+    Raises SourceError naming the recipe field where nothing matches or a path leads out of the root.
+    """
+    return [
+        RawFile(role, root / origin, origin)
+        for role, field, pattern in _patterns(source)
+        for origin in _matches(source, field, pattern, root)
+    ]
+
+
+def _patterns(source: Source) -> list[tuple[str, str, str]]:
+    """Return (role, recipe field, path or glob) of each of a source's tables."""
+    if isinstance(source, CatalogSource):
+        mappings = [(role, getattr(source, role)) for role in catalog.ROLES]
+        return [(role, f"{role}.path", mapping.path) for role, mapping in mappings if mapping is not None]
+    if isinstance(source, EsciSource):
+        return [("examples", "examples", source.examples), ("products", "products", source.products)]
+    roles = {
+        "amazon18_metadata": "metadata",
+        "amazon18_reviews": "reviews",
+        "sqid": "images",
+        "amazonqa": "questions",
+        "mave": "labels",
+    }
+    return [(roles[source.kind], "path", source.path)]
+
+
+def _matches(source: Source, field: str, pattern: str, root: Path) -> list[str]:
+    place = f"source '{source.kind}', field {field}: '{pattern}'"
+    parts = PurePosixPath(pattern).parts
+    if not parts or PurePosixPath(pattern).is_absolute() or ".." in parts:
+        raise SourceError(f"{place} must be a path below the data root ({root}), without '..'")
+    if (root / pattern).is_file():  # also names with brackets, which a glob reads otherwise
+        return [PurePosixPath(pattern).as_posix()]
+    origins = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
+    if not origins:
+        raise SourceError(
+            f"{place} matches no file below {root}; put the file there, correct the field in the recipe "
+            "or give another data root with --data"
+        )
+    return origins
+
+
+def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the tables of one raw file in batches, without reading the whole file into memory.
+
+    Raises SourceError where the file cannot be read or is not what its source says it is.
+    """
+    match source:
+        case AmazonMetadata():
+            return amazon2018.parse_metadata(file)
+        case AmazonReviews():
+            return amazon2018.parse_reviews(file)
+        case EsciSource() if file.role == "examples":
+            return esci.parse_examples(file, source.locale)
+        case EsciSource():
+            return esci.parse_products(file, source.locale)
+        case SqidSource():
+            return sqid.parse_image_urls(file)
+        case AmazonQaSource():
+            return amazonqa.parse_questions(file)
+        case MaveSource():
+            return mave.parse_labels(file)
+        case CatalogSource():
+            return catalog.parse_table(source, file)

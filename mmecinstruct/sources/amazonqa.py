@@ -1,0 +1,79 @@
+"""AmazonQA: questions with review snippets and whether those answer them.
+
+`is_answerable` is the publisher's classifier's word, not a person's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from mmecinstruct.sources import amazon2018
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.fields import text_value, truth_value
+from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.text import html_to_text, normalise_text
+
+PREFIX = "amazonqa"
+
+# Categories are file names; the metadata's names of the same categories have commas where these have none.
+_NAMES_WITH_COMMAS = {
+    "Clothing_Shoes_and_Jewelry": "Clothing, Shoes & Jewelry",
+    "Patio_Lawn_and_Garden": "Patio, Lawn & Garden",
+}
+
+
+class QuestionLine(msgspec.Struct):
+    """The fields that are read of a question line."""
+
+    qid: Any = None
+    asin: Any = None
+    category: Any = None
+    questionText: Any = None
+    review_snippets: Any = None
+    is_answerable: Any = None
+
+
+def parse_questions(file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the questions of a file."""
+    return parse_records(
+        read_json_lines(file.path, QuestionLine), parse_question, ("questions",), file.origin
+    )
+
+
+def parse_question(line: QuestionLine, _number: int, rows: Rows) -> Refusal | None:
+    """Append a question; reasons: missing_id, missing_text, bad_label."""
+    qid, asin = text_value(line.qid), text_value(line.asin)
+    if not qid or not asin:
+        return Refusal("missing_id", f"qid is {line.qid!r}, asin is {line.asin!r}")
+    identity = f"{PREFIX}:{qid}"
+    question = html_to_text(line.questionText) if isinstance(line.questionText, str) else ""
+    if not question:
+        return Refusal("missing_text", "questionText is empty", identity)
+    answerable = truth_value(line.is_answerable)
+    if answerable is None:
+        return Refusal("bad_label", f"is_answerable is {line.is_answerable!r}", identity)
+    snippets = line.review_snippets if isinstance(line.review_snippets, list) else [line.review_snippets]
+    texts = (html_to_text(snippet) for snippet in snippets if isinstance(snippet, str))
+    rows["questions"].append(
+        (
+            identity,
+            amazon2018.product_id(asin),
+            category_name(line.category),
+            question,
+            [text for text in texts if text],
+            answerable,
+        )
+    )
+    return None
+
+
+def category_name(category: object) -> str | None:
+    """Return a category as the metadata names it: `Sports_and_Outdoors` is `Sports & Outdoors`."""
+    if not isinstance(category, str) or not category.strip():
+        return None
+    if " " in category or "_" not in category:
+        return normalise_text(category)
+    return _NAMES_WITH_COMMAS.get(category, category.replace("_and_", " & ").replace("_", " "))

@@ -1,0 +1,103 @@
+"""What a parser hands on: tables, rejections and the count of records that each came from.
+
+A record is what a publisher counts: a line, a row. Each is kept or has exactly one rejection; a kept record
+may become several rows (a product and its relations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from mmecinstruct.rejections import DETAIL_LENGTH, Rejection
+from mmecinstruct.tables import RAW_TABLES
+
+STAGE = "parse"
+BATCH_RECORDS = 5_000
+
+Record = TypeVar("Record")
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """One file of a source.
+
+    role: what the file is to its source (`metadata`, `examples`, …). origin: the path below the data root
+    with `/` between its parts, the same on every machine; rejections name it.
+    """
+
+    role: str
+    path: Path
+    origin: str
+
+
+class Refusal(NamedTuple):
+    """Why a record is not kept, before its place is known."""
+
+    reason: str
+    detail: str
+    record_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBatch:
+    """The rows of at most `BATCH_RECORDS` records: tables by name, each with its schema of `RAW_TABLES`."""
+
+    tables: dict[str, pa.Table]
+    rejections: list[Rejection]
+    records: int
+    kept: int
+
+    def __post_init__(self) -> None:
+        if self.records != self.kept + len(self.rejections):
+            raise AssertionError(
+                f"{self.records} records, but {self.kept} kept and {len(self.rejections)} rejected"
+            )
+
+
+def parse_records(
+    records: Iterable[tuple[int, Record | Refusal]],
+    parse: Callable[[Record, int, Rows], Refusal | None],
+    tables: tuple[str, ...],
+    origin: str,
+) -> Iterator[ParsedBatch]:
+    """Turn records into batches.
+
+    records: (line or row number, record), or a refusal where the reader could not make a record.
+    parse: appends a record's rows (tuples in the order of the schema) and returns None, or returns why not
+    and appends nothing. tables: what `parse` appends to. origin: of the file, for the rejections.
+    """
+    rows: Rows = {name: [] for name in tables}
+    rejections: list[Rejection] = []
+    count = 0
+    for number, record in records:
+        refusal = record if isinstance(record, Refusal) else parse(record, number, rows)
+        count += 1
+        if refusal is not None:
+            detail = refusal.detail[:DETAIL_LENGTH]
+            rejections.append(
+                Rejection(STAGE, refusal.reason, detail, f"{origin}:{number}", refusal.record_id)
+            )
+        if count == BATCH_RECORDS:
+            yield _batch(rows, rejections, count)
+            rows, rejections, count = {name: [] for name in tables}, [], 0
+    if count:
+        yield _batch(rows, rejections, count)
+
+
+def _batch(rows: Rows, rejections: list[Rejection], count: int) -> ParsedBatch:
+    tables = {name: rows_table(name, table_rows) for name, table_rows in rows.items()}
+    return ParsedBatch(tables, rejections, count, count - len(rejections))
+
+
+def rows_table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
+    """Return tuples in the order of a raw table's schema as that table."""
+    schema = RAW_TABLES[name]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

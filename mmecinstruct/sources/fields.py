@@ -1,0 +1,95 @@
+"""Read single values of raw records, whose types vary from publisher to publisher.
+
+Each function returns None for a value it cannot read; the caller decides whether that rejects the record.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+# Later than any date in seconds, earlier than any in milliseconds.
+_MILLISECONDS_FROM = 10**11
+
+LABELS = {
+    "E": "E",
+    "S": "S",
+    "C": "C",
+    "I": "I",
+    "EXACT": "E",
+    "SUBSTITUTE": "S",
+    "COMPLEMENT": "C",
+    "IRRELEVANT": "I",
+    # Gains, as some copies of the data carry.
+    "100": "E",
+    "10": "S",
+    "1": "C",
+    "0": "I",
+}
+
+_TRUE = frozenset({"true", "yes", "y", "1"})
+_FALSE = frozenset({"false", "no", "n", "0"})
+
+
+def text_value(value: object) -> str:
+    """Return an id or another short value as text, stripped; empty where there is none.
+
+    Whole numbers lose a `.0` that a table with gaps gave them.
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or isinstance(value, bool | list | dict):
+        return ""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return ""
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value)
+
+
+def rating_value(value: object) -> int | None:
+    """Return a rating of 1 to 5 whole stars."""
+    number = _number(value)
+    return int(number) if number in (1, 2, 3, 4, 5) else None
+
+
+def truth_value(value: object) -> bool | None:
+    """Return yes or no of a boolean, 0 or 1, or one of the usual words."""
+    if isinstance(value, bool):
+        return value
+    word = text_value(value).lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def relevance_label(value: object) -> str | None:
+    """Return E, S, C or I of a letter, a word or a gain of 100, 10, 1 or 0."""
+    return LABELS.get(text_value(value).upper())
+
+
+def utc_seconds(value: object) -> int | None:
+    """Return UTC seconds of seconds, milliseconds or ISO 8601; a time without zone is taken as UTC."""
+    number = _number(value)
+    if number is not None:
+        seconds = number / 1000 if abs(number) > _MILLISECONDS_FROM else number
+        return int(seconds) if abs(seconds) < _MILLISECONDS_FROM else None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
+    return None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, int | float) and -1e18 < value < 1e18:
+        return value
+    return None

@@ -1,0 +1,41 @@
+"""MAVE labels: the fine-grained category of Amazon 2018 products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from mmecinstruct.sources import amazon2018
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.fields import text_value
+from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.text import plain_title
+
+
+class LabelLine(msgspec.Struct):
+    """The fields that are read of a label line; attributes and their spans are skipped."""
+
+    id: Any = None
+    category: Any = None
+
+
+def parse_labels(file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the category labels of a file."""
+    return parse_records(
+        read_json_lines(file.path, LabelLine), parse_label, ("category_labels",), file.origin
+    )
+
+
+def parse_label(line: LabelLine, _number: int, rows: Rows) -> Refusal | None:
+    """Append a label; reasons: missing_id, missing_category."""
+    asin = text_value(line.id)
+    if not asin:
+        return Refusal("missing_id", f"id is {line.id!r}")
+    identity = amazon2018.product_id(asin)
+    category = plain_title(line.category) if isinstance(line.category, str) else ""
+    if not category:
+        return Refusal("missing_category", f"category is {line.category!r}", identity)
+    rows["category_labels"].append((identity, category))
+    return None

@@ -1,0 +1,208 @@
+"""Text as publishers ship it, made into text as a person reads it.
+
+Everything here is a plain function of its argument. The HTML parser is loaded on first use; text without
+markup, by far the most frequent case, never reaches it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from html import unescape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
+
+# The parser's work grows with the square of the nesting: what is longer is cut before it is parsed.
+MARKUP_LENGTH = 100_000
+
+# Tags that begin a new line on a page: without a space the words around them would grow together.
+_BLOCK_TAG = re.compile(
+    r"<(?=/?(?:p|br|li|ul|ol|dl|dt|dd|div|h[1-6]|hr|table|tr|td|th|thead|tbody|section|article|header|footer"
+    r"|blockquote|pre|figure|figcaption|option|img)\b)",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+_NOT_SHOWN = ["script", "style", "noscript", "template", "iframe"]
+
+# What a text loses (control characters and marks that show nothing: zero-width spaces, byte order mark, soft
+# hyphen, direction controls) and what it cannot be stored with (lone surrogates).
+_REPLACED: dict[int, str | None] = {
+    **dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x00AD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF]),
+    **dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)]),
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
+}
+
+
+def normalise_text(text: str) -> str:
+    """Return text in NFC, without control characters, each run of white space one blank, none at the ends.
+
+    Lone surrogates, which cannot be stored as UTF-8, become U+FFFD.
+    """
+    joined = " ".join(text.split())
+    if joined.isascii() and joined.isprintable():
+        return joined
+    return unicodedata.normalize("NFC", " ".join(joined.translate(_REPLACED).split()))
+
+
+def html_to_text(text: str) -> str:
+    """Return the text that a browser would show of an HTML fragment, normalised.
+
+    Scripts and styles are removed, entities are resolved, also where the publisher escaped its tags once
+    more. Text without markup passes through. Of markup longer than `MARKUP_LENGTH` the rest is cut.
+    """
+    for _ in range(2):
+        if "<" in text:
+            text = _parsed_text(text[:MARKUP_LENGTH])
+        elif "&" in text:
+            text = unescape(text)
+        if "<" not in text or not _TAG.search(text):
+            break
+    return normalise_text(text)
+
+
+def _parsed_text(markup: str) -> str:
+    tree = _parser()(_BLOCK_TAG.sub(" <", markup))
+    tree.strip_tags(_NOT_SHOWN)
+    body = tree.body
+    return body.text(separator="") if body is not None else ""
+
+
+@cache
+def _parser() -> type[LexborHTMLParser]:
+    from selectolax.lexbor import LexborHTMLParser
+
+    return LexborHTMLParser
+
+
+def plain_title(title: str) -> str:
+    """Return a title with its entities resolved, normalised. Tags stay, so that `is_markup` sees them."""
+    if "&" in title:
+        title = unescape(unescape(title))
+    return normalise_text(title)
+
+
+def is_markup(text: str) -> bool:
+    """Tell whether a title, its entities resolved, is a piece of a page instead of a name.
+
+    `<`, `{`, `/>` and `getTime` (a script) do not stand in names of products.
+    """
+    return "<" in text or "{" in text or "/>" in text or "getTime" in text
+
+
+def description_text(description: object) -> str:
+    """Return a description, a text or a list of paragraphs, as one text.
+
+    Paragraphs that are style sheets or scripts without their tags are left out.
+    """
+    paragraphs = description if isinstance(description, list) else [description]
+    texts = (html_to_text(part) for part in paragraphs if isinstance(part, str) and part)
+    return " ".join(text for text in texts if text and not _is_code(text))
+
+
+def feature_texts(features: object) -> list[str]:
+    """Return the bullet points of a product as texts, without the empty ones, scripts and style sheets."""
+    parts = features if isinstance(features, list) else [features]
+    texts = (html_to_text(part) for part in parts if isinstance(part, str) and part)
+    return [text for text in texts if text and not is_markup(text)]
+
+
+def _is_code(text: str) -> bool:
+    return ("{" in text and "}" in text) or "getTime" in text
+
+
+# --- prices ------------------------------------------------------------------------------------------
+
+_DOLLARS = re.compile(r"\s*\$\s*(\d[\d,]*(?:\.\d+)?)")
+_AMOUNT = re.compile(r"\.?\d[\d.,' \u00a0]*")
+_CURRENCY_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
+_CURRENCY_CODE = re.compile(r"\b[A-Z]{3}\b")
+
+
+def parse_dollars(price: object) -> float | None:
+    """Return the amount of an Amazon price, of a range its lower end; None for style sheets and scripts."""
+    if isinstance(price, str):
+        match = _DOLLARS.match(price)
+        return float(match[1].replace(",", "")) if match else None
+    return _plain_number(price)
+
+
+def parse_price(price: object) -> tuple[float | None, str | None]:
+    """Return amount and ISO 4217 currency of a shop's price; None for what it does not tell.
+
+    Numbers, and texts such as `34`, `$1,299.00`, `12,50 €`, `EUR 9.90`. Where comma and point both occur the
+    last one is decimal; a comma alone separates thousands if three digits follow it, else decimals.
+    """
+    if not isinstance(price, str):
+        return _plain_number(price), None
+    match = _AMOUNT.search(price)
+    if match is None or "-" in price[: match.start()]:
+        return None, None
+    digits = re.sub(r"[' \u00a0]", "", match[0]).rstrip(".,")
+    comma, point = digits.rfind(","), digits.rfind(".")
+    if comma > point and (point >= 0 or (digits.count(",") == 1 and len(digits) - comma != 4)):
+        digits = digits.replace(".", "").replace(",", ".")
+    else:
+        digits = digits.replace(",", "")
+    try:
+        amount = float(digits)
+    except ValueError:
+        return None, None
+    code = _CURRENCY_CODE.search(price)
+    sign = next((name for mark, name in _CURRENCY_SIGNS.items() if mark in price), None)
+    return amount, code[0] if code else sign
+
+
+def _plain_number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # A comparison that NaN fails; the upper end keeps huge integers from overflowing.
+    return float(value) if 0 <= value < 1e12 else None
+
+
+# --- categories and brands ---------------------------------------------------------------------------
+
+_CATEGORY_LENGTH = 60
+_CATEGORY_WORDS = 8
+# Bullet points that slipped into category paths: shares of a material, care instructions.
+_BULLET = re.compile(
+    r"\d\s*%|^(?:imported|made in|machine wash|hand wash|dry clean|package dimensions)\b", re.IGNORECASE
+)
+
+
+def clean_category_path(path: Iterable[object]) -> list[str]:
+    """Return a category path, entities resolved, cut at the first element that is no category's name.
+
+    Publishers append bullet points and broken tags to paths. Such elements have a tag's or a script's
+    characters, end like a sentence, or are longer than names are.
+    """
+    names: list[str] = []
+    for element in path:
+        name = plain_title(element) if isinstance(element, str) else ""
+        if not name or not _is_category_name(name):
+            break
+        names.append(name)
+    return names
+
+
+def _is_category_name(name: str) -> bool:
+    if len(name) > _CATEGORY_LENGTH or is_markup(name) or ">" in name:
+        return False
+    return name[-1] not in ".!?:;" and len(name.split()) <= _CATEGORY_WORDS and not _BULLET.search(name)
+
+
+_BRAND_PAGE = re.compile(r"^Visit Amazon's (.+) Page$")
+_BRAND_LENGTH = 100
+
+
+def clean_brand(brand: object) -> str | None:
+    """Return a brand's name (`Visit Amazon's X Page` is X), None where there is none or it is markup."""
+    if not isinstance(brand, str) or not brand:
+        return None
+    name = plain_title(brand)
+    if page := _BRAND_PAGE.match(name):
+        name = page[1]
+    return name if name and len(name) <= _BRAND_LENGTH and not is_markup(name) else None
