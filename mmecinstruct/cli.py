@@ -83,9 +83,9 @@ def parse_task_list(text: str) -> list[str]:
     "  mmec build --tasks cc,sa --set sizes.train=100 --workers 2"
 )
 def build(
-    recipe: Annotated[str, typer.Option(help="A built-in recipe's name (see `mmec recipes`) or a YAML file.")] = (
-        "sample"
-    ),
+    recipe: Annotated[
+        str, typer.Option(help="A built-in recipe's name (see `mmec recipes`) or a YAML file.")
+    ] = ("sample"),
     tasks: Annotated[str, typer.Option(help="`all`, or a comma-separated list of tasks.")] = "all",
     out: Annotated[
         Path | None, typer.Option(help="The dataset folder to write; default: ./dataset-RECIPE.")
@@ -154,7 +154,9 @@ def validate(
 def push_to_hub(
     folder: Annotated[Path, typer.Argument(help="A dataset folder.")],
     repo: Annotated[str, typer.Option(help="The dataset repository, as user/name.")],
-    private: Annotated[bool, typer.Option("--private", help="Create the repository as a private one.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Create the repository as a private one.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be uploaded and touch nothing.")
     ] = False,
@@ -167,9 +169,7 @@ def push_to_hub(
     """
     from mmecinstruct.hub import push_folder
 
-    result = push_folder(
-        folder, repo, private=private, dry_run=dry_run, revision=revision, message=message
-    )
+    result = push_folder(folder, repo, private=private, dry_run=dry_run, revision=revision, message=message)
     _print_push(result)
 
 

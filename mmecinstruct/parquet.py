@@ -62,5 +62,5 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) ->
 
     Raises pyarrow.ArrowInvalid where a value does not fit.
     """
-    table = connection.execute(sql).to_arrow_table()
+    table = connection.sql(sql).to_arrow_table()
     return table.select(schema.names).cast(schema)

@@ -96,6 +96,7 @@ class RelationMapping(Settings):
     """Which column of a shop's table of linked products holds what."""
 
     path: str
+    optional: bool = False  # a table that is not there is then no error
     product: str
     linked_product: str
     relation: str
@@ -107,6 +108,7 @@ class ReviewMapping(Settings):
     """Which column of a shop's review table holds what."""
 
     path: str
+    optional: bool = False  # a table that is not there is then no error
     product: str
     rating: str
     text: str
@@ -122,6 +124,7 @@ class QuestionMapping(Settings):
     """Which column of a shop's question table holds what."""
 
     path: str
+    optional: bool = False  # a table that is not there is then no error
     product: str
     question: str
     document: str  # review snippets
@@ -134,6 +137,7 @@ class JudgementMapping(Settings):
     """Which column of a shop's query-product relevance table holds what (label E, S, C or I)."""
 
     path: str
+    optional: bool = False  # a table that is not there is then no error
     query: str
     product: str
     label: str

@@ -70,9 +70,7 @@ def assign_products(
     if settings.scheme == "clusters":
         split_of.update({key: split_by_hash(settings, seed, "split:product", key) for key in rest})
         return cluster_of, split_of
-    edges = [
-        (cluster_of[a], cluster_of[b]) for a, b in relations if a in cluster_of and b in cluster_of
-    ]
+    edges = [(cluster_of[a], cluster_of[b]) for a, b in relations if a in cluster_of and b in cluster_of]
     communities = label_propagation(rest, edges, seed)
     members: dict[str, list[str]] = defaultdict(list)
     for cluster, community in communities.items():
@@ -80,16 +78,16 @@ def assign_products(
     # Few communities: a hash of each would miss the shares by far, so each goes to the split that lacks most.
     wanted = {TRAIN: settings.train, VALIDATION: settings.validation, TEST: settings.test}
     got: Counter[str] = Counter()
-    for community in sorted(members, key=lambda name: (-len(members[name]), draw(seed, "split:community", name))):
+    for community in sorted(
+        members, key=lambda name: (-len(members[name]), draw(seed, "split:community", name))
+    ):
         split = max(wanted, key=lambda name: (wanted[name] * len(rest) - got[name], name == TRAIN))
         got[split] += len(members[community])
         split_of.update(dict.fromkeys(members[community], split))
     return cluster_of, split_of
 
 
-def label_propagation(
-    nodes: Sequence[str], edges: Iterable[tuple[str, str]], seed: int
-) -> dict[str, str]:
+def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], seed: int) -> dict[str, str]:
     """Return each node's community (named by one of its nodes): asynchronous label propagation.
 
     Deterministic: nodes are visited in a drawn but fixed order, the most frequent label of the neighbours wins,
@@ -128,7 +126,11 @@ def label_propagation(
 
 
 def assign_samples(
-    samples: Sequence[Mapping[str, object]], task: str, assignment: Assignment, settings: SplitSettings, seed: int
+    samples: Sequence[Mapping[str, object]],
+    task: str,
+    assignment: Assignment,
+    settings: SplitSettings,
+    seed: int,
 ) -> tuple[list[str | None], list[Rejection]]:
     """Return (the split of each sample or None, one rejection for each None).
 

@@ -56,7 +56,7 @@ def curate_products(
             """
         ).fetchall()
     ]
-    titles = connection.execute(
+    titles = connection.sql(
         "SELECT product_id, title FROM numbered WHERE occurrence = 1 ORDER BY product_id"
     ).to_arrow_table()
     ids = titles.column("product_id").to_pylist()

@@ -71,9 +71,7 @@ _KEYS = {
 }
 
 
-def curate_records(
-    connection: duckdb.DuckDBPyConnection, name: str
-) -> tuple[pa.Table, list[Rejection]]:
+def curate_records(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[pa.Table, list[Rejection]]:
     """Return (rows of the relations, judgements or questions in order of their key, rejections).
 
     A repeated key is rejected, the first row stays. Whether the products are known is judged by the tasks, each

@@ -53,7 +53,9 @@ def validate_picture(content: bytes, settings: ImageSettings) -> ValidatedPictur
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except UnidentifiedImageError:
             return ValidatedPicture(image_id, None, "not_a_picture", f"begins with {content[:12]!r}")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError as error:
+            return ValidatedPicture(image_id, None, "too_many_pixels", str(error))
+        except (OSError, ValueError, SyntaxError) as error:
             return ValidatedPicture(image_id, None, "broken_header", str(error))
         with image:
             width, height, kind, mode = image.width, image.height, image.format, image.mode

@@ -206,10 +206,7 @@ def _parse(run: _Build, root: Path) -> list[StageOutput]:
                     for place, file in enumerate(files)
                 ],
                 settings,
-                {
-                    f"{file.role}:{file.origin}": digest
-                    for file, digest in zip(files, hashes, strict=True)
-                },
+                {f"{file.role}:{file.origin}": digest for file, digest in zip(files, hashes, strict=True)},
             )
         )
     return outputs
@@ -355,11 +352,7 @@ def _samples(
     assigned = run.stage(
         "assign",
         release.assign_work,
-        [
-            Shard(
-                "all", release.AssignPayload(tables.products, tables.relations, recipe.split, recipe.seed)
-            )
-        ],
+        [Shard("all", release.AssignPayload(tables.products, tables.relations, recipe.split, recipe.seed))],
         {"split": recipe.split.model_dump(), "seed": recipe.seed},
         {name: curated[name] for name in ("curate_products", "curate_relations")},
     )

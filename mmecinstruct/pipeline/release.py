@@ -26,9 +26,7 @@ from mmecinstruct.split import SR, Assignment, assign_products, assign_samples, 
 from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RELATIONS
 from mmecinstruct.workspace import Counts
 
-ASSIGNED = pa.schema(
-    [("product_id", pa.string()), ("cluster_id", pa.string()), ("split", pa.string())]
-)
+ASSIGNED = pa.schema([("product_id", pa.string()), ("cluster_id", pa.string()), ("split", pa.string())])
 _STRINGS = pa.list_(pa.string())
 SELECTED = pa.schema(
     [
@@ -105,9 +103,7 @@ def select_work(payload: SelectPayload, folder: Path) -> Counts:
     )
     split_of = dict(zip(assigned["cluster_id"].to_pylist(), assigned["split"].to_pylist(), strict=True))
     ood = frozenset(payload.split.ood_categories)
-    ood_users = frozenset(
-        row["user_id"] for row in rows if payload.task == SR and row["category"] in ood
-    )
+    ood_users = frozenset(row["user_id"] for row in rows if payload.task == SR and row["category"] in ood)
     assignment = Assignment(cluster_of, split_of, ood, ood_users)
     splits, rejections = assign_samples(rows, payload.task, assignment, payload.split, payload.seed)
 
@@ -144,9 +140,7 @@ def select_work(payload: SelectPayload, folder: Path) -> Counts:
             chosen.append(row)
     write_table(pa.Table.from_pylist(chosen, schema=SELECTED), folder / "selected.parquet")
     write_rejections(rejections, folder)
-    return Counts(
-        len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report}
-    )
+    return Counts(len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report})
 
 
 def _resolve_pictures(row: dict[str, object], image_ids: dict[str, str]) -> list[str]:

@@ -131,9 +131,7 @@ def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts
     write_table(table, folder / "products.parquet")
     write_rejections(rejections, folder)
     clusters = len(set(table["cluster_id"].to_pylist()))
-    return Counts(
-        table.num_rows + len(rejections), table.num_rows, len(rejections), {"clusters": clusters}
-    )
+    return Counts(table.num_rows + len(rejections), table.num_rows, len(rejections), {"clusters": clusters})
 
 
 @dataclass(frozen=True)
@@ -266,4 +264,6 @@ def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
     write_table(output.samples, folder / "samples.parquet")
     if output.rejections.num_rows:
         write_table(output.rejections, folder / REJECTIONS_FILE)
-    return Counts(output.records_in, output.records_in - output.rejections.num_rows, output.rejections.num_rows)
+    return Counts(
+        output.records_in, output.records_in - output.rejections.num_rows, output.rejections.num_rows
+    )

@@ -1,0 +1,78 @@
+"""Recipes are typed, forbid what they do not know, and say which field is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmecinstruct.errors import RecipeError
+from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
+
+
+@pytest.mark.parametrize("name", sorted(built_in_recipes()))
+def test_every_built_in_recipe_is_valid_and_named_as_its_file(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_overrides_reach_nested_fields_and_list_items() -> None:
+    recipe = load_recipe("sample", ["sizes.train=7", "sources.0.path=x", "sample.pictures=false"])
+    assert recipe.sizes.train == 7
+    assert recipe.sources[0].path == "x"  # type: ignore[union-attr]
+    assert recipe.sample is not None
+    assert not recipe.sample.pictures
+
+
+def test_an_override_creates_the_mappings_on_its_way() -> None:
+    recipe = load_recipe("sample", ["tasks.sentiment_analysis.sizes.test=3"])
+    assert recipe.task_sizes("sentiment_analysis").test == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("sizes.trian=1", "sizes.trian"),
+        ("sizes.train=many", "sizes.train"),
+        ("sizes.train", "FIELD=VALUE"),
+        ("sources.9.path=x", "sources.9.path"),
+        ("seed.deep=1", "seed.deep"),
+        ("split.train=0.9", "sum to 1"),
+        ("tasks.sentiment=1", "sentiment"),
+        ("tasks.sentiment_analysis.label_balance={A: 0.9}", "sum to 1"),
+        ("sources.0.kind=tape", "kind"),
+        ("name=A B", "name"),
+    ],
+)
+def test_a_wrong_override_names_its_field(override: str, named: str) -> None:
+    with pytest.raises(RecipeError, match=named.replace(".", r"\.")):
+        load_recipe("sample", [override])
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="sample"):
+        find_recipe("smaple")
+
+
+def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path: Path) -> None:
+    for content in ("[1, 2]", "a: [", "\x00"):
+        path = tmp_path / "r.yaml"
+        path.write_text(content)
+        with pytest.raises(RecipeError, match=r"r\.yaml"):
+            load_recipe(str(path))
+
+
+def test_tasks_without_ood_want_none() -> None:
+    recipe = load_recipe("sample")
+    assert recipe.task_sizes("product_substitute_identification").test_ood == 0
+    assert recipe.task_sizes("category_classification").test_ood == 60
+
+
+def test_a_resolved_recipe_reads_back_as_the_same_recipe() -> None:
+    recipe = load_recipe("sample", ["seed=5"])
+    assert Recipe.model_validate(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
+
+
+def test_an_override_through_a_list_of_scalars_is_refused() -> None:
+    with pytest.raises(RecipeError, match="there is no field"):
+        apply_override({"a": [1]}, "a.5=2")
