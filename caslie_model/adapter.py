@@ -1,0 +1,126 @@
+"""The adapter folder, and loading what is evaluated: an adapter on its base model, or a base model alone.
+
+adapter_config.json, adapter_model.safetensors   peft's own; every trained tensor and nothing else
+prompts/user.j2, prompts/plain.j2                the prompt it was trained with
+config.yaml                                      the resolved config
+training.json, loss_curve.png                    what happened
+README.md                                        the model card
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caslie_model.base_model import BaseModel, choose_device, is_base_model_name, load_base_model
+from caslie_model.config import (
+    EvaluateConfig,
+    FinetuneConfig,
+    built_in_presets,
+    load_finetune_config,
+    read_preset,
+)
+from caslie_model.errors import ConfigError, ModelError
+from caslie_model.prompts import PROMPTS_FOLDER, PromptFormat, packaged_templates, read_templates
+from mmecinstruct.hashing import sha256_file
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "config.yaml"
+TRAINING = "training.json"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to answer, with the prompt format that it knows and what identifies it."""
+
+    model: Any
+    tokenizer: Any
+    prompt_format: PromptFormat
+    device: str
+    precision: str
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
+    """Load the adapter folder `config.model`, or with base_only the base model that it names.
+
+    Raises ModelError or ConfigError when there is no such thing.
+    """
+    device, precision = choose_device(config.device, config.precision)
+    folder = Path(config.model)
+    if (folder / CONFIG).is_file():
+        trained = load_finetune_config(folder / CONFIG)
+        templates = read_templates(folder / PROMPTS_FOLDER)
+        base = load_base_model(trained.base_model, precision, device)
+        settings: tuple[str, int] = (trained.answers, trained.max_length)
+        if config.base_only:
+            return _assemble(base, base.model, templates, settings, config, device, precision, None)
+        if not (folder / WEIGHTS).is_file():
+            raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
+        model = _attach(base, folder, precision)
+        return _assemble(
+            base, model, templates, settings, config, device, precision, sha256_file(folder / WEIGHTS)
+        )
+    if not config.base_only:
+        raise ModelError(
+            f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
+        )
+    name, settings = _bare_settings(config.model)
+    base = load_base_model(name, precision, device)
+    return _assemble(base, base.model, packaged_templates(), settings, config, device, precision, None)
+
+
+def _bare_settings(name: str) -> tuple[str, tuple[str, int]]:
+    """Return base model, answer form and length of a preset, or of a base model with the defaults."""
+    defaults = {key: entry.default for key, entry in FinetuneConfig.model_fields.items()}
+    is_preset = name in built_in_presets() or name.endswith((".yaml", ".yml"))
+    if is_preset:
+        defaults |= read_preset(name)
+        if not isinstance(defaults.get("base_model"), str):
+            raise ConfigError(f"preset '{name}' names no base_model")
+        name = defaults["base_model"]
+    elif not is_base_model_name(name):
+        raise ModelError(
+            f"no model '{name}': give an adapter folder, or with --base-only also a preset "
+            f"({', '.join(built_in_presets())}), a model folder or user/name on the Hub"
+        )
+    return name, (str(defaults["answers"]), int(defaults["max_length"]))
+
+
+def _attach(base: BaseModel, folder: Path, precision: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
+    # Merged weights answer faster; in bfloat16 merging would round the adapter away.
+    merged = model.merge_and_unload() if precision == "float32" else model
+    return merged.eval()
+
+
+def _assemble(
+    base: BaseModel,
+    model: Any,
+    templates: tuple[str, str],
+    settings: tuple[str, int],
+    config: EvaluateConfig,
+    device: str,
+    precision: str,
+    adapter: str | None,
+) -> LoadedModel:
+    answers, max_length = config.answers or settings[0], config.max_length or settings[1]
+    prompt_format = PromptFormat(base.tokenizer, *templates, answers, max_length, config.instruction)
+    identity = {
+        "base_model": base.name,
+        "base_identity": base.identity,
+        "adapter_sha256": adapter,
+        "user_template": templates[0],
+        "plain_template": templates[1],
+        "answers": answers,
+        "max_length": max_length,
+        "instruction": config.instruction,
+        "precision": precision,
+    }
+    return LoadedModel(model, base.tokenizer, prompt_format, device, precision, identity)

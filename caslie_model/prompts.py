@@ -1,0 +1,231 @@
+"""Prompts: how a sample is shown to a language model, the same in training and in prediction.
+
+The user's message is rendered from a template (sandboxed, strict). A tokenizer's own chat template wraps it;
+without one, a plain template does. Prompt and answer become tokens separately and are then joined, in
+training and in prediction alike, so the border between them cannot shift.
+
+A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first
+the oldest entries of a nameless list (a purchase history), then the ends of the longest texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from caslie_model.answers import written_answer
+from caslie_model.data import InputField, Sample
+from caslie_model.errors import ModelError
+from mmecinstruct.errors import DatasetError
+from mmecinstruct.hashing import fingerprint
+from mmecinstruct.resources import templates_folder
+
+PROMPTS_FOLDER = "prompts"
+SHORTEST_TEXT = 16  # characters; a text is not shortened below
+ELLIPSIS = " …"
+
+# Some chat templates write today's date or open a thinking block: both must not vary.
+_CHAT_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One sample in tokens. `answers` holds each allowed label's tokens, with the end-of-sequence token."""
+
+    sample: Sample
+    prompt: tuple[int, ...]
+    answers: dict[str, tuple[int, ...]]
+    shortened: bool
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """Tokens of the right answer."""
+        return self.answers[self.sample.output]
+
+    @property
+    def answer_room(self) -> int:
+        """The most tokens that an allowed answer takes."""
+        return max(len(tokens) for tokens in self.answers.values())
+
+    @property
+    def mark(self) -> str:
+        """Identity of the question as the model sees it."""
+        return fingerprint([self.prompt, sorted(self.answers.items())])[:16]
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """Everything that decides how samples become tokens."""
+
+    tokenizer: Any
+    user_template: str
+    plain_template: str
+    answers: str  # letter | text
+    max_length: int  # tokens of prompt and answer together
+    instruction: str = "seen"  # seen | unseen
+
+    def encode(self, sample: Sample) -> Encoded:
+        """Return a sample in tokens.
+
+        Raises DatasetError when it does not fit into max_length even when shortened, or when it lacks the
+        instruction that is asked for.
+        """
+        answers = {
+            label: self._answer_tokens(written_answer(label, sample.options, self.answers))
+            for label in sample.labels
+        }
+        # Room for the longest allowed answer: the prompt must not depend on which one is right.
+        room = self.max_length - max(len(tokens) for tokens in answers.values())
+        prompt = self._prompt_tokens(sample, sample.fields)
+        if len(prompt) <= room:
+            return Encoded(sample, prompt, answers, shortened=False)
+        return Encoded(sample, self._shorten(sample, room), answers, shortened=True)
+
+    def render(self, sample: Sample, fields: Sequence[InputField] | None = None) -> str:
+        """Return the text that the model continues."""
+        instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
+        if instruction is None:
+            raise DatasetError(
+                f"sample {sample.id} has no instruction_unseen (only test rows have): use instruction=seen"
+            )
+        user = self._fill(
+            self._user,
+            instruction=self._defuse(instruction),
+            fields=[
+                replace(field, name=self._defuse(field.name), texts=tuple(map(self._defuse, field.texts)))
+                for field in (sample.fields if fields is None else fields)
+            ],
+            options=[f"{letter}: {self._defuse(text)}" for letter, text in sample.options.items()],
+            answers=self.answers,
+        )
+        if not self.tokenizer.chat_template:
+            return self._fill(self._plain, user=user.strip()) + "\n"
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": user.strip()}],
+            tokenize=False,
+            add_generation_prompt=True,
+            **_CHAT_SETTINGS,
+        )
+        return text
+
+    @cached_property
+    def _user(self) -> Any:
+        return _compile(self.user_template)
+
+    @cached_property
+    def _plain(self) -> Any:
+        return _compile(self.plain_template)
+
+    def _fill(self, template: Any, **values: Any) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            text: str = template.render(**values)
+        except TemplateError as error:
+            raise ModelError(f"the prompt template cannot be filled: {error}") from error
+        return text
+
+    @cached_property
+    def _special_texts(self) -> tuple[str, ...]:
+        added = (str(token) for token in self.tokenizer.added_tokens_decoder.values())
+        return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
+
+    def _defuse(self, text: str) -> str:
+        """Break up control tokens: a review must not be able to end the user's turn."""
+        for special in self._special_texts:
+            if special in text:
+                text = text.replace(special, f"{special[0]} {special[1:]}")
+        return text
+
+    def _answer_tokens(self, answer: str) -> tuple[int, ...]:
+        tokens = self.tokenizer(self._defuse(answer), add_special_tokens=False)["input_ids"]
+        return (*tokens, self.tokenizer.eos_token_id)
+
+    def _prompt_tokens(self, sample: Sample, fields: Sequence[InputField]) -> tuple[int, ...]:
+        text = self.render(sample, fields)
+        # A chat template writes its own control tokens.
+        tokens = self.tokenizer(text, add_special_tokens=not self.tokenizer.chat_template)["input_ids"]
+        if not self.tokenizer.chat_template and tokens and tokens[-1] == self.tokenizer.eos_token_id:
+            tokens = tokens[:-1]
+        return tuple(tokens)
+
+    def _shorten(self, sample: Sample, room: int) -> tuple[int, ...]:
+        fields = list(sample.fields)
+        for index, field in enumerate(fields):
+            if not field.is_list or field.name:
+                continue
+            # The fewest old entries whose loss makes it fit, by bisection.
+            low, high = 0, len(field.texts) - 1
+            while low < high:
+                middle = (low + high) // 2
+                fields[index] = replace(field, texts=field.texts[middle:])
+                if len(self._prompt_tokens(sample, fields)) <= room:
+                    high = middle
+                else:
+                    low = middle + 1
+            fields[index] = replace(field, texts=field.texts[low:])
+        prompt = self._prompt_tokens(sample, fields)
+        if len(prompt) <= room:
+            return prompt
+        # The longest length of texts that fits, by bisection: long texts lose their ends, short ones stay.
+        best, needed = None, 0
+        longest = max((len(text) for field in fields for text in field.texts), default=0)
+        low, high = SHORTEST_TEXT, max(SHORTEST_TEXT, longest)
+        while low <= high:
+            middle = (low + high) // 2
+            prompt = self._prompt_tokens(sample, [_cut_texts(field, middle) for field in fields])
+            if len(prompt) <= room:
+                best, low = prompt, middle + 1
+            else:
+                needed, high = len(prompt), middle - 1
+        if best is None:
+            raise DatasetError(
+                f"sample {sample.id} ({sample.task}): its instruction and options alone take about {needed} "
+                f"tokens, and its longest answer {self.max_length - room}: more than "
+                f"max_length={self.max_length}; raise max_length or leave the task out"
+            )
+        return best
+
+
+def packaged_templates() -> tuple[str, str]:
+    """Return the user and the plain template that come with the package."""
+    return read_templates(templates_folder() / PROMPTS_FOLDER)
+
+
+def read_templates(folder: Path) -> tuple[str, str]:
+    """Return the user and the plain template of a folder. Raises ModelError when one is missing."""
+    try:
+        user, plain = ((folder / name).read_text(encoding="utf-8") for name in ("user.j2", "plain.j2"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{folder}: no prompt templates user.j2 and plain.j2: {error}") from error
+    return user, plain
+
+
+def _compile(source: str) -> Any:
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    # Prompts are plain text for a model, not HTML: nothing is escaped.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    try:
+        return environment.from_string(source)
+    except TemplateError as error:
+        raise ModelError(f"the prompt template is not valid: {error}") from error
+
+
+def _cut_texts(field: InputField, length: int) -> InputField:
+    return replace(field, texts=tuple(_cut(text, length) for text in field.texts))
+
+
+def _cut(text: str, length: int) -> str:
+    """Return a text of at most `length` characters, cut between words where one is near."""
+    if len(text) <= length:
+        return text
+    kept = text[: length - len(ELLIPSIS)]
+    space = kept.rfind(" ", max(0, len(kept) - 20))
+    return (kept[:space] if space > 0 else kept) + ELLIPSIS

@@ -1,0 +1,366 @@
+"""Fine-tuning: LoRA on a causal language model, with the Hugging Face Trainer.
+
+The loss is on the answer alone. Batches are padded on the left, so the answers stand at the end and the
+output head is computed for the last positions only (about a third faster for a small model). The order of
+batches is planned before the first step (`plan`), which makes a resumed run equal to an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caslie_model.adapter import CONFIG, TRAINING, WEIGHTS
+from caslie_model.base_model import choose_device, load_base_model, locate
+from caslie_model.config import FinetuneConfig, config_yaml, load_finetune_config
+from caslie_model.data import Sample, first_by_hash, read_samples
+from caslie_model.errors import RunError
+from caslie_model.plan import Plan, plan_batches
+from caslie_model.progress import Progress
+from caslie_model.prompts import PROMPTS_FOLDER, Encoded, PromptFormat, packaged_templates
+from caslie_model.training_report import write_loss_curve, write_model_card
+from mmecinstruct.errors import DatasetError
+from mmecinstruct.hashing import fingerprint
+from mmecinstruct.samples import TASKS
+from mmecinstruct.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+CHECKPOINTS = "checkpoints"
+# Labels that the loss leaves out.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """Where the adapter lies, and the content of its training.json."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
+def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = False) -> FinetuneResult:
+    """Fine-tune as the config says and write the adapter folder `config.out`.
+
+    resume: go on from the last checkpoint of an unfinished run with the same config (or begin, if there is
+    none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
+    data, model or folder do not allow it.
+    """
+    finished = _prepare_folder(config, resume, overwrite)
+    if finished is not None:
+        return FinetuneResult(config.out, finished)
+    from transformers import set_seed
+
+    samples = select_samples(config)
+    device, precision = choose_device(config.device, config.precision)
+    # On a GPU mixed precision: trained tensors stay float32.
+    base = load_base_model(config.base_model, precision, device)
+    templates = packaged_templates()
+    prompt_format = PromptFormat(base.tokenizer, *templates, config.answers, config.max_length)
+    encoded = [prompt_format.encode(sample) for sample in samples]
+    lengths = [len(each.prompt) + len(each.target) for each in encoded]
+    plan = plan_batches(
+        [sample.id for sample in samples],
+        lengths,
+        config.batch_size * config.gradient_accumulation,
+        config.epochs,
+        config.max_train_tokens,
+        config.seed,
+    )
+    identity = fingerprint([base.identity, plan.batches, [[each.prompt, each.target] for each in encoded]])
+    _write_run_files(config, templates, identity)
+    _say(
+        f"{len(samples)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
+        f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
+        f"on {device}, {precision}"
+    )
+    set_seed(config.seed)
+    model = _add_lora(base.model, config)
+    trainer = _build_trainer(config, model, base.tokenizer, encoded, plan, device, precision)
+    checkpoint = last_checkpoint(config.out / CHECKPOINTS)
+    if checkpoint is not None:
+        _say(f"resuming from {checkpoint.name}")
+    start = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
+    seconds = time.monotonic() - start
+    summary = _summary(config, base, samples, encoded, plan, trainer, model, seconds, checkpoint)
+    return FinetuneResult(config.out, _finish(config, model, summary))
+
+
+def select_samples(config: FinetuneConfig) -> list[Sample]:
+    """Return the training samples, ordered by task and draw.
+
+    Raises DatasetError when the dataset has none of a wanted task.
+    """
+    result, missing = [], []
+    for task in config.tasks:
+        limit = config.task_limits.get(task, config.samples_per_task)
+        samples = read_samples(config.data, task, config.split)
+        if not samples:
+            missing.append(task)
+        result.extend(first_by_hash(samples, limit, config.seed, "training samples"))
+    if missing and (config.tasks != TASKS or not result):
+        raise DatasetError(
+            f"{config.data} has no {config.split} samples of {', '.join(missing)}; choose others with --tasks"
+        )
+    for task in missing:
+        _say(f"no {config.split} samples of {task}")
+    return result
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint; what a kill left half-written is deleted.
+
+    Trainer writes trainer_state.json last.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(found):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+            continue
+        return path
+    return None
+
+
+def collate(examples: Sequence[Encoded], padding: int) -> dict[str, Any]:
+    """Return a batch padded on the left: input_ids, attention_mask and position_ids [B, T], labels [B, K].
+
+    K is one more than the longest answer: labels stand for the last K positions, the first of which is no
+    answer, as the loss compares each position with the next label.
+    """
+    import torch
+
+    width = max(len(each.prompt) + len(each.target) for each in examples)
+    labelled = max(len(each.target) for each in examples) + 1
+    ids = torch.full((len(examples), width), padding)
+    mask = torch.zeros((len(examples), width), dtype=torch.long)
+    labels = torch.full((len(examples), labelled), IGNORED)
+    for row, each in enumerate(examples):
+        tokens = torch.tensor([*each.prompt, *each.target])
+        ids[row, width - len(tokens) :] = tokens
+        mask[row, width - len(tokens) :] = 1
+        labels[row, labelled - len(each.target) :] = torch.tensor(each.target)
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0),
+        "labels": labels,
+    }
+
+
+def _prepare_folder(config: FinetuneConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Clear or keep what lies in the output folder; return the summary of a run that is already finished."""
+    out = config.out
+    if out.is_file():
+        raise RunError(f"--out {out} is a file")
+    if not out.is_dir() or not any(out.iterdir()):
+        return None
+    if not (out / CONFIG).is_file() and not (out / TRAINING).is_file():
+        raise RunError(f"--out {out} is not empty and not of caslie_model; give another folder")
+    if overwrite and not resume:
+        for name in (WEIGHTS, "adapter_config.json", "README.md", "loss_curve.png", TRAINING, CONFIG):
+            (out / name).unlink(missing_ok=True)
+        for name in (CHECKPOINTS, PROMPTS_FOLDER):
+            shutil.rmtree(out / name, ignore_errors=True)
+        return None
+    finished = (out / WEIGHTS).is_file() and (out / TRAINING).is_file()
+    if not resume:
+        state = "a finished adapter" if finished else "an unfinished run"
+        remedy = "--overwrite" if finished else "--resume to go on, --overwrite to start again"
+        raise RunError(f"--out {out} holds {state}; give {remedy}, or another folder")
+    before = load_finetune_config(out / CONFIG).model_dump(exclude={"out"})
+    now = config.model_dump(exclude={"out"})
+    changed = sorted(key for key in now if now[key] != before[key])
+    if changed:
+        raise RunError(
+            f"--resume: {out} was begun with another config ({', '.join(changed)} differ); give the same "
+            "one, or --overwrite"
+        )
+    if not finished:
+        return None
+    _say(f"{out} is already finished")
+    summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
+    return summary
+
+
+def _write_run_files(config: FinetuneConfig, templates: tuple[str, str], identity: str) -> None:
+    """Write what a resumed run is compared with. Raises RunError when data or prompts changed meanwhile."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    checkpoints = config.out / CHECKPOINTS
+    mark = checkpoints / "identity.txt"
+    if mark.is_file() and mark.read_text(encoding="utf-8") != identity:
+        raise RunError(
+            f"--resume: the samples, the prompts or the base model changed since {config.out} was begun; "
+            "start again with --overwrite"
+        )
+    (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)
+    for name, source in zip(("user.j2", "plain.j2"), templates, strict=True):
+        write_atomically(config.out / PROMPTS_FOLDER / name, source.encode())
+    checkpoints.mkdir(exist_ok=True)
+    write_atomically(mark, identity.encode())
+    write_atomically(config.out / CONFIG, config_yaml(config).encode())
+
+
+def _add_lora(model: Any, config: FinetuneConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = config.lora.target_modules
+    return get_peft_model(
+        model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            # A place that exists: peft looks there, else on the network, when it saves.
+            base_model_name_or_path=locate(config.base_model),
+        ),
+    )
+
+
+def _build_trainer(
+    config: FinetuneConfig,
+    model: Any,
+    tokenizer: Any,
+    encoded: Sequence[Encoded],
+    plan: Plan,
+    device: str,
+    precision: str,
+) -> Trainer:
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
+
+    padding = model.generation_config.pad_token_id
+    head_at_end = "logits_to_keep" in inspect.signature(model.get_base_model().forward).parameters
+
+    class AnswerTrainer(Trainer):
+        """The Trainer, with the output head on the labelled positions only."""
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
+            if head_at_end:
+                inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
+            else:
+                import torch
+
+                labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
+                inputs = {**inputs, "labels": labels}
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    class ProgressCallback(TrainerCallback):
+        """Shows steps and loss on stderr; the Trainer's own bar writes its logs to stdout."""
+
+        progress: Progress | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.progress = Progress("training", state.max_steps, "steps")
+            self.progress.__enter__()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            assert self.progress is not None
+            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+            self.progress.update(state.global_step, f"loss {losses[-1]:.3f}" if losses else "")
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            assert self.progress is not None
+            self.progress.__exit__(None, None, None)
+
+    arguments = TrainingArguments(
+        output_dir=str(config.out / CHECKPOINTS),
+        max_steps=len(plan.batches),
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        train_sampling_strategy="sequential",  # the plan is the order
+        learning_rate=config.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, round(config.warmup * len(plan.batches))) if config.warmup else 0,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        logging_steps=config.log_every,
+        logging_nan_inf_filter=False,  # a diverged run must show
+        save_steps=config.checkpoint_every,
+        save_total_limit=2,
+        seed=config.seed,
+        bf16=precision == "bfloat16",
+        use_cpu=device == "cpu",
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=device != "cpu",
+    )
+    if device != "cpu":
+        arguments._n_gpu = 1  # else several GPUs in one process are joined by DataParallel
+    trainer = AnswerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=[encoded[index] for batch in plan.batches for index in batch],
+        data_collator=lambda examples: collate(examples, padding),
+        processing_class=tokenizer,
+        callbacks=[ProgressCallback()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _summary(
+    config: FinetuneConfig,
+    base: Any,
+    samples: Sequence[Sample],
+    encoded: Sequence[Encoded],
+    plan: Plan,
+    trainer: Trainer,
+    model: Any,
+    seconds: float,
+    checkpoint: Path | None,
+) -> dict[str, Any]:
+    used = Counter(index for batch in plan.batches for index in batch)
+    resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    lengths = [len(each.prompt) + len(each.target) for each in encoded]
+    tokens_now = sum(lengths[index] for batch in plan.batches[resumed_at:] for index in batch)
+    return {
+        "base_model": base.name,
+        "base_identity": base.identity,
+        "samples": len(samples),
+        "samples_per_task": dict(Counter(sample.task for sample in samples)),
+        "samples_seen": len(used),
+        "samples_shortened": sum(each.shortened for each in encoded),
+        "steps": len(plan.batches),
+        "tokens": plan.tokens,
+        "answer_tokens": sum(len(encoded[index].target) * count for index, count in used.items()),
+        "ended_by": plan.ended_by,
+        "trained_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        "resumed_at_step": resumed_at,
+        "seconds": round(seconds, 1),  # of this run, without what came before a resume
+        "tokens_per_second": round(tokens_now / seconds, 1) if tokens_now else None,
+        "log": [entry for entry in trainer.state.log_history if "loss" in entry],
+    }
+
+
+def _finish(config: FinetuneConfig, model: Any, summary: dict[str, Any]) -> dict[str, Any]:
+    """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
+    # peft writes the place where the base was read; what others can use is its name.
+    model.peft_config["default"].base_model_name_or_path = config.base_model
+    model.save_pretrained(config.out, save_embedding_layers=False)
+    write_loss_curve(summary["log"], config.out / "loss_curve.png")
+    write_model_card(config, summary, config.out / "README.md")
+    write_atomically(
+        config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
+    )
+    shutil.rmtree(config.out / CHECKPOINTS, ignore_errors=True)
+    return summary
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

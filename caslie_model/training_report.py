@@ -1,0 +1,62 @@
+"""What a training run leaves for people: the loss curve and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from caslie_model.config import FinetuneConfig, config_yaml
+from mmecinstruct.resources import templates_folder
+from mmecinstruct.version import __version__
+from mmecinstruct.workspace import write_atomically
+
+
+def write_loss_curve(log: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw loss and learning rate over steps as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    steps = [entry["step"] for entry in log]
+    figure, axis = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    try:
+        axis.plot(steps, [entry["loss"] for entry in log], color="tab:blue")
+        axis.set_xlabel("step")
+        axis.set_ylabel("loss per answer token", color="tab:blue")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+        rates = axis.twinx()
+        rates.plot(steps, [entry["learning_rate"] for entry in log], color="tab:gray", linestyle=":")
+        rates.set_ylabel("learning rate", color="tab:gray")
+        rates.set_ylim(bottom=0)
+        figure.savefig(path, dpi=110)
+    finally:
+        pyplot.close(figure)
+
+
+def write_model_card(config: FinetuneConfig, summary: Mapping[str, Any], path: Path) -> None:
+    """Write README.md from the template `model_card.md.j2`."""
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(templates_folder()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template("model_card.md.j2").render(
+        config=config.model_dump(mode="json"),
+        config_yaml=config_yaml(config),
+        summary=summary,
+        version=__version__,
+        # Only a Hub id is one that the Hub can link to.
+        base_on_hub="/" in config.base_model and not Path(config.base_model).exists(),
+        first_loss=summary["log"][0]["loss"] if summary["log"] else None,
+        last_loss=summary["log"][-1]["loss"] if summary["log"] else None,
+    )
+    write_atomically(path, text.encode())

@@ -1,0 +1,137 @@
+"""A small dataset folder in the published schema, text only, and a cache for the tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+GOOD = ("lovely", "sturdy", "bright", "comfortable", "reliable", "excellent")
+BAD = ("broken", "flimsy", "dull", "painful", "useless", "terrible")
+THINGS = ("mug", "lamp", "chair", "rug", "kettle", "clock", "shelf", "pillow")
+
+
+def make_row(number: int, task: str, split: str, **changes: Any) -> dict[str, Any]:
+    """Return a published row: a yes/no question for AP, five options for SA, items and titles for SR."""
+    good = number % 2 == 0
+    word, thing = (GOOD if good else BAD)[number // 2 % 6], THINGS[number % 8]
+    text = f"The {thing} is {word}, order {number}."
+    options: list[str] = []
+    if task == "answerability_prediction":
+        content: Any = {"question": f"Is the {thing} good?", "document": [text, "It came on a Monday."]}
+        output = "yes" if good else "no"
+    elif task == "sentiment_analysis":
+        content = {"review": text}
+        options = ["A: very positive", "B: positive", "C: neutral", "D: negative", "E: very negative"]
+        output = "A" if good else "E"
+    elif task == "sequential_recommendation":
+        content = [f"{i + 1}th: {THINGS[(number + i) % 8]}" for i in range(4)]
+        options = [f"{letter}: {THINGS[(number + i) % 8]} set" for i, letter in enumerate("ABCD")]
+        output = "ABCD"[number % 4]
+    else:
+        content = {"title": f"{word} {thing}"}
+        options = ["A: mugs", "B: lamps", "C: chairs"]
+        output = "ABC"[number % 3]
+    test = split in ("test", "test_ood")
+    row = {
+        "id": f"{task}-{split}-{number:04d}",
+        "task": task,
+        "split": split,
+        "setting": "OOD" if split == "test_ood" else "IND",
+        "category": "Home",
+        "source": "made",
+        "instruction": "Answer the question about the product.",
+        "instruction_id": "base/1",
+        "instruction_unseen": "Say what holds for the product." if test else None,
+        "instruction_unseen_id": "5/1" if test else None,
+        "input": json.dumps(content),
+        "options": options,
+        "output": output,
+        "images": [],
+        "image_roles": [],
+        "image_urls": [],
+        "image_ids": [],
+        "image_product_ids": [],
+        "product_ids": [f"p{number}"],
+        "group_ids": {"products": [f"p{number}"], "clusters": [], "user": None, "query": None},
+        "visual_critical": number % 3 == 0,
+        "text_only_accuracy": 0.5 if number % 3 == 0 else 1.0,
+        "schema_version": "1.0",
+    }
+    return {**row, **changes}
+
+
+def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows as a dataset folder: one shard per task and split, and a card that lists them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from mmecinstruct.samples import published_schema
+
+    places: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        places.setdefault(row["task"], {}).setdefault(row["split"], []).append(row)
+    card = ["---", "configs:"]
+    for task, splits in places.items():
+        (folder / task).mkdir(parents=True, exist_ok=True)
+        card += [f"- config_name: {task}", "  data_files:"]
+        for split, content in splits.items():
+            table = pa.Table.from_pylist(content, schema=published_schema())
+            pq.write_table(table, folder / task / f"{split}-00000-of-00001.parquet")
+            card += [f"  - split: {split}", f"    path: {task}/{split}-*.parquet"]
+    (folder / "README.md").write_text("\n".join([*card, "---", ""]), encoding="utf-8")
+    return folder
+
+
+def make_dataset(folder: Path, tasks: dict[str, dict[str, int]]) -> Path:
+    """Write a dataset folder with so many samples per task and split."""
+    offsets = {"train": 0, "validation": 1000, "test": 2000, "test_ood": 3000}
+    return write_dataset(
+        folder,
+        [
+            make_row(offsets[split] + number, task, split)
+            for task, splits in tasks.items()
+            for split, count in splits.items()
+            for number in range(count)
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def row() -> Callable[..., dict[str, Any]]:
+    return make_row
+
+
+@pytest.fixture(scope="session")
+def write_rows() -> Callable[[Path, list[dict[str, Any]]], Path]:
+    return write_dataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests share one cache of their own, unless the caller names one."""
+    patch = pytest.MonkeyPatch()
+    if "CASLIE_MODEL_CACHE" not in os.environ:
+        patch.setenv("CASLIE_MODEL_CACHE", str(tmp_path_factory.mktemp("model_cache")))
+    yield Path(os.environ["CASLIE_MODEL_CACHE"])
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"train": 40, "test": 12}
+    return make_dataset(
+        tmp_path_factory.mktemp("dataset"),
+        {
+            "answerability_prediction": {**sizes, "test_ood": 6},
+            "sentiment_analysis": {**sizes, "test_ood": 6},
+            "sequential_recommendation": sizes,
+            "multiclass_product_classification": sizes,
+        },
+    )
