@@ -54,14 +54,15 @@ def html_to_text(text: str) -> str:
     Scripts and styles are removed, entities are resolved, also where the publisher escaped its tags once
     more. Text without markup passes through. Of markup longer than `MARKUP_LENGTH` the rest is cut.
     """
-    for _ in range(2):
-        if "<" in text:
-            text = _parsed_text(text[:MARKUP_LENGTH])
-        elif "&" in text:
-            text = unescape(text)
-        if "<" not in text or not _TAG.search(text):
-            break
+    if "<" in text or "&" in text:
+        text = _shown(text)
+        if "<" in text and _TAG.search(text):
+            text = _shown(text)
     return normalise_text(text)
+
+
+def _shown(text: str) -> str:
+    return _parsed_text(text[:MARKUP_LENGTH]) if "<" in text else unescape(text)
 
 
 def _parsed_text(markup: str) -> str:

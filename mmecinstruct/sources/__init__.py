@@ -33,18 +33,25 @@ def source_files(source: Source, root: Path) -> list[RawFile]:
     """
     return [
         RawFile(role, root / origin, origin)
-        for role, field, pattern in _patterns(source)
-        for origin in _matches(source, field, pattern, root)
+        for role, field, pattern, optional in _patterns(source)
+        for origin in _matches(source, field, pattern, root, optional)
     ]
 
 
-def _patterns(source: Source) -> list[tuple[str, str, str]]:
-    """Return (role, recipe field, path or glob) of each of a source's tables."""
+def _patterns(source: Source) -> list[tuple[str, str, str, bool]]:
+    """Return (role, recipe field, path or glob, may be absent) of each of a source's tables."""
     if isinstance(source, CatalogSource):
         mappings = [(role, getattr(source, role)) for role in catalog.ROLES]
-        return [(role, f"{role}.path", mapping.path) for role, mapping in mappings if mapping is not None]
+        return [
+            (role, f"{role}.path", mapping.path, getattr(mapping, "optional", False))
+            for role, mapping in mappings
+            if mapping is not None
+        ]
     if isinstance(source, EsciSource):
-        return [("examples", "examples", source.examples), ("products", "products", source.products)]
+        return [
+            ("examples", "examples", source.examples, False),
+            ("products", "products", source.products, False),
+        ]
     roles = {
         "amazon18_metadata": "metadata",
         "amazon18_reviews": "reviews",
@@ -52,10 +59,10 @@ def _patterns(source: Source) -> list[tuple[str, str, str]]:
         "amazonqa": "questions",
         "mave": "labels",
     }
-    return [(roles[source.kind], "path", source.path)]
+    return [(roles[source.kind], "path", source.path, False)]
 
 
-def _matches(source: Source, field: str, pattern: str, root: Path) -> list[str]:
+def _matches(source: Source, field: str, pattern: str, root: Path, optional: bool) -> list[str]:
     place = f"source '{source.kind}', field {field}: '{pattern}'"
     parts = PurePosixPath(pattern).parts
     if not parts or PurePosixPath(pattern).is_absolute() or ".." in parts:
@@ -63,7 +70,7 @@ def _matches(source: Source, field: str, pattern: str, root: Path) -> list[str]:
     if (root / pattern).is_file():  # also names with brackets, which a glob reads otherwise
         return [PurePosixPath(pattern).as_posix()]
     origins = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
-    if not origins:
+    if not origins and not optional:
         raise SourceError(
             f"{place} matches no file below {root}; put the file there, correct the field in the recipe "
             "or give another data root with --data"

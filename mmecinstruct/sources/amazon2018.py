@@ -118,16 +118,15 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | Non
         )
     )
     related: dict[str, Any] = line.related if isinstance(line.related, dict) else {}
-    relations = rows["relations"]
     for linked_asins, relation in (
         (line.also_buy or related.get("also_bought"), "also_bought"),
         (line.also_view or related.get("also_viewed"), "also_viewed"),
         (_asins_in_html(line.similar_item) if line.similar_item else None, "similar"),
     ):
-        if isinstance(linked_asins, list):
-            for linked in dict.fromkeys(item for item in linked_asins if isinstance(item, str)):
-                if linked and linked != asin:
-                    relations.append((identity, product_id(linked), relation))
+        if linked_asins and isinstance(linked_asins, list):
+            linked = dict.fromkeys(item for item in linked_asins if item and isinstance(item, str))
+            linked.pop(asin, None)
+            rows["relations"] += [(identity, f"{PREFIX}:{other}", relation) for other in linked]
     return None
 
 

@@ -43,7 +43,7 @@ ROLES = ("products", "relations", "reviews", "questions", "judgements")
 
 # Fields of a mapping that do not name a column.
 _NOT_COLUMNS = frozenset(
-    {"path", "category_separator", "category_stop", "currency_code", "list_separator", "names"}
+    {"path", "optional", "category_separator", "category_stop", "currency_code", "list_separator", "names"}
 )
 
 

@@ -14,24 +14,29 @@ _SIZE_CODE = re.compile(r"^([^?#]*/I/[^/.?#]+)\._[^/?#]*(\.[A-Za-z]{3,4})$")
 
 # Known pictures that say "no picture": of Amazon's picture server by id, the older icons, and the backdrop
 # that SQID names for videos.
-_PLACEHOLDER = re.compile(
-    r"/01RmK(?:\+|%2B)J4pJL\.|/01QFb8SNuTL\.|/01PkLIhTX3L\.|/01MKUOLsA5L\.|/no-img-|Default_Background_Art_LTR",
-    re.IGNORECASE,
+_PLACEHOLDERS = (
+    "/01RmK+J4pJL.",
+    "/01RmK%2BJ4pJL.",
+    "/01QFb8SNuTL.",
+    "/01PkLIhTX3L.",
+    "/01MKUOLsA5L.",
+    "/no-img-",
+    "/Default_Background_Art_LTR.",
 )
 
 # A thumbnail with a play button is a still of a video, not a picture of the product.
-_VIDEO_STILL = re.compile(r"play-(?:button|icon)-overlay", re.IGNORECASE)
+_VIDEO_STILLS = ("play-button-overlay", "play-icon-overlay")
 
 
 def full_size_url(url: str) -> str:
     """Return the URL without its size codes; URLs of other servers unchanged."""
-    match = _SIZE_CODE.match(url)
+    match = _SIZE_CODE.match(url) if "._" in url else None
     return match[1] + match[2] if match else url
 
 
 def is_placeholder(url: str) -> bool:
     """Tell whether a URL is known to show no product."""
-    return _PLACEHOLDER.search(url) is not None
+    return any(placeholder in url for placeholder in _PLACEHOLDERS)
 
 
 def image_urls(*candidates: object) -> list[str]:
@@ -45,9 +50,9 @@ def image_urls(*candidates: object) -> list[str]:
     for candidate in candidates:
         for url in _flat(candidate):
             full_size = full_size_url(url)
-            if _VIDEO_STILL.search(url):
+            if "-overlay" in url and any(mark in url for mark in _VIDEO_STILLS):
                 stills.add(full_size)
-            elif not is_placeholder(full_size):
+            elif full_size not in urls and not is_placeholder(full_size):
                 urls[full_size] = None
     # The full-size URL of a still has no mark: only its thumbnail, maybe in another field, tells.
     return [url for url in urls if url not in stills] if stills else list(urls)

@@ -1,0 +1,164 @@
+"""ESCI judgements and products, and SQID's picture URLs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmecinstruct.errors import SourceError
+from mmecinstruct.recipe import EsciSource, SqidSource
+from mmecinstruct.rejections import Rejection
+from mmecinstruct.sources import parse_file, source_files
+
+ESCI = EsciSource(kind="esci", examples="examples.parquet", products="products.parquet")
+SQID = SqidSource(kind="sqid", path="urls.csv")
+EXAMPLE: dict[str, Any] = {
+    "example_id": 1,
+    "query": " red  mug ",
+    "query_id": 535,
+    "product_id": "B1",
+    "product_locale": "us",
+    "esci_label": "S",
+    "small_version": 1,
+    "large_version": 1,
+    "split": "test",
+}
+PRODUCT: dict[str, Any] = {
+    "product_id": "B1",
+    "product_title": "Mug &amp; Saucer",
+    "product_description": "<p>Holds <b>tea</b>.</p>",
+    "product_bullet_point": "Stoneware\nDishwasher safe\n",
+    "product_brand": "Clay",
+    "product_color": "Red",
+    "product_locale": "us",
+}
+
+
+def parse(
+    tmp_path: Path, role: str, records: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[Rejection]]:
+    other = "products" if role == "examples" else "examples"
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / f"{role}.parquet")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / f"{other}.parquet")
+    file = next(f for f in source_files(ESCI, tmp_path) if f.role == role)
+    batches = list(parse_file(ESCI, file))
+    rows = [row for batch in batches for table in batch.tables.values() for row in table.to_pylist()]
+    return rows, [rejection for batch in batches for rejection in batch.rejections]
+
+
+def test_a_judgement_is_read(tmp_path: Path) -> None:
+    rows, rejections = parse(tmp_path, "examples", [EXAMPLE])
+    assert rejections == []
+    assert rows == [
+        {
+            "query_id": "esci:535",
+            "query": "red mug",
+            "product_id": "esci:B1",
+            "label": "S",
+            "locale": "us",
+            "source_split": "test",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ("E", "E"),
+        ("Exact", "E"),
+        ("irrelevant", "I"),
+        ("c", "C"),
+        ("100", "E"),
+        ("10", "S"),
+        ("1", "C"),
+        ("0", "I"),
+    ],
+)
+def test_labels_are_letters_words_or_gains(tmp_path: Path, given: str, label: str) -> None:
+    rows, _ = parse(tmp_path, "examples", [EXAMPLE | {"esci_label": given}])
+    assert rows[0]["label"] == label
+
+
+def test_a_product_is_read(tmp_path: Path) -> None:
+    rows, rejections = parse(tmp_path, "products", [PRODUCT])
+    assert rejections == []
+    assert rows == [
+        {
+            "product_id": "esci:B1",
+            "source": "esci",
+            "title": "Mug & Saucer",
+            "brand": "Clay",
+            "category": None,
+            "category_path": [],
+            "description": "Holds tea.",
+            "features": ["Stoneware", "Dishwasher safe"],
+            "price": None,
+            "currency": None,
+            "color": "Red",
+            "image_urls": [],
+        }
+    ]
+
+
+def test_a_product_with_a_title_only_is_kept(tmp_path: Path) -> None:
+    empty = dict.fromkeys(
+        ("product_description", "product_bullet_point", "product_brand", "product_color"), None
+    )
+    rows, rejections = parse(tmp_path, "products", [PRODUCT, PRODUCT | empty])
+    assert rejections == []
+    assert (rows[1]["description"], rows[1]["features"], rows[1]["brand"]) == ("", [], None)
+
+
+def test_another_locales_rows_are_rejected_so_that_ids_stay_unique(tmp_path: Path) -> None:
+    rows, rejections = parse(tmp_path, "products", [PRODUCT, PRODUCT | {"product_locale": "jp"}])
+    assert len(rows) == 1
+    assert [(r.reason, r.origin, r.record_id) for r in rejections] == [
+        ("other_locale", "products.parquet:2", "esci:B1")
+    ]
+    _, rejections = parse(tmp_path, "examples", [EXAMPLE | {"product_locale": "es"}, EXAMPLE])
+    assert [(r.reason, r.origin) for r in rejections] == [("other_locale", "examples.parquet:1")]
+
+
+def test_rows_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
+    changes = [{"query": "  "}, {"esci_label": "X"}, {"product_id": ""}, {"product_id": None}]
+    rows, rejections = parse(tmp_path, "examples", [EXAMPLE | change for change in changes])
+    assert rows == []
+    assert [r.reason for r in rejections] == ["missing_text", "bad_label", "missing_id", "missing_id"]
+    changes = [{"product_title": ""}, {"product_title": "<div"}, {"product_id": " "}]
+    _, rejections = parse(tmp_path, "products", [PRODUCT | change for change in changes])
+    assert [r.reason for r in rejections] == ["missing_title", "title_not_text", "missing_id"]
+
+
+def test_a_file_that_is_no_esci_file_is_an_error_that_says_why(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"examples\.parquet.*'query_id'.*query_text"):
+        parse(tmp_path, "examples", [{"query_text": "mug"}])
+    (tmp_path / "examples.parquet").write_bytes(b"no Parquet at all")
+    with pytest.raises(SourceError, match=r"examples\.parquet.*Parquet"):
+        list(parse_file(ESCI, source_files(ESCI, tmp_path)[0]))
+
+
+def test_sqid_urls_are_read_at_full_size_and_missing_ones_rejected(tmp_path: Path) -> None:
+    lines = [
+        "product_id,image_url",
+        "B1,https://m.media-amazon.com/images/I/81Q8K._SY385_.jpg",
+        "B2,",
+        ",https://m.media-amazon.com/images/I/81Q8K.jpg",
+        "B3,https://m.media-amazon.com/images/G/01/x/Default_Background_Art_LTR._SX1080_FMjpg_.jpg",
+        "B4",
+    ]
+    (tmp_path / "urls.csv").write_text("\r\n".join(lines), encoding="utf-8")
+    (batch,) = parse_file(SQID, source_files(SQID, tmp_path)[0])
+    assert batch.tables["product_images"].to_pylist() == [
+        {"product_id": "esci:B1", "image_url": "https://m.media-amazon.com/images/I/81Q8K.jpg"}
+    ]
+    assert [(r.reason, r.origin, r.record_id) for r in batch.rejections] == [
+        ("missing_url", "urls.csv:3", "esci:B2"),
+        ("missing_id", "urls.csv:4", ""),
+        ("placeholder_url", "urls.csv:5", "esci:B3"),
+        ("bad_row", "urls.csv:6", ""),
+    ]
+    assert (batch.records, batch.kept) == (5, 1)

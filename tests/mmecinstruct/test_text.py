@@ -1,0 +1,176 @@
+"""Text as publishers ship it becomes text as a person reads it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mmecinstruct.text import (
+    MARKUP_LENGTH,
+    clean_brand,
+    clean_category_path,
+    description_text,
+    feature_texts,
+    html_to_text,
+    is_markup,
+    normalise_text,
+    parse_dollars,
+    parse_price,
+    plain_title,
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain words", "plain words"),
+        ("  two\t\n words\u00a0here ", "two words here"),
+        ("e\u0301te\u0301", "été"),
+        ("a\x00b\x07c\u200bd\ufeff", "abcd"),
+        ("half \ud83d pair", "half \ufffd pair"),
+        ("", ""),
+    ],
+)
+def test_white_space_control_characters_and_forms_are_normalised(raw: str, shown: str) -> None:
+    assert normalise_text(raw) == shown
+    assert normalise_text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("markup", "shown"),
+    [
+        ("Tom &amp; Jerry&#39;s", "Tom & Jerry's"),
+        ("<p>one</p><p>two</p>", "one two"),
+        ("<b>bo</b>ld and<br>next", "bold and next"),
+        ("<ul><li>red</li><li>blue</li></ul>", "red blue"),
+        ("before<script>var a = '<p>';</script><style>p{color:red}</style>after", "beforeafter"),
+        ("kept <!-- a comment --> text", "kept text"),
+        ("for loads < 5 kg", "for loads < 5 kg"),
+        ("escaped once more: &lt;b&gt;bold&lt;/b&gt;", "escaped once more: bold"),
+        ("<span class='never closed'", ""),
+    ],
+)
+def test_html_becomes_the_text_that_is_shown(markup: str, shown: str) -> None:
+    assert html_to_text(markup) == shown
+
+
+def test_text_with_lone_surrogates_can_be_stored() -> None:
+    for raw in ("lone \ud800 half", "lone \ud800 <b>half</b>", "&#xD800; half"):
+        assert html_to_text(raw).encode().endswith(b"half")
+
+
+def test_deeply_nested_markup_is_bounded() -> None:
+    started = time.monotonic()
+    assert html_to_text("<div>" * 500_000 + "deep") == ""  # cut after MARKUP_LENGTH, before the word
+    assert time.monotonic() - started < 20
+    assert html_to_text("<b>a</b>" + "x" * MARKUP_LENGTH).startswith("axxx")
+
+
+@pytest.mark.parametrize(
+    "title", ["<span class='a-size-medium'", ' Magazines" />', "var t = getTime()", ".a-box{color:red}"]
+)
+def test_pieces_of_pages_are_no_titles(title: str) -> None:
+    assert is_markup(plain_title(title))
+
+
+def test_a_title_keeps_its_words_and_resolves_entities_even_twice_escaped() -> None:
+    assert plain_title(" Salt &amp; Pepper\n Mill ") == "Salt & Pepper Mill"
+    assert plain_title("Salt &amp;amp; Pepper") == "Salt & Pepper"
+    assert is_markup(plain_title("&lt;span&gt;"))
+    assert not is_markup('29" x 13" (2-pack) > large')
+
+
+@pytest.mark.parametrize(
+    ("price", "dollars"),
+    [
+        ("$12.99", 12.99),
+        ("\n  $1,299.00 - $2,000.00", 1299.0),
+        ("$ 5", 5.0),
+        (".a-box-inner{background-color:#fff}", None),
+        ("<script>$1.50</script>", None),
+        ("$,", None),
+        ("", None),
+        (None, None),
+        (12.5, 12.5),
+        (float("nan"), None),
+        (-1, None),
+        (True, None),
+    ],
+)
+def test_amazon_prices_are_dollars_or_nothing(price: object, dollars: float | None) -> None:
+    assert parse_dollars(price) == dollars
+
+
+@pytest.mark.parametrize(
+    ("price", "amount", "currency"),
+    [
+        ("34", 34.0, None),
+        (34, 34.0, None),
+        (".5", 0.5, None),
+        ("1,234", 1234.0, None),
+        ("12,50 €", 12.5, "EUR"),
+        ("1.234,50", 1234.5, None),
+        ("$1,234.50", 1234.5, "USD"),
+        ("EUR 9.90", 9.9, "EUR"),
+        ("1'200.00 CHF", 1200.0, "CHF"),
+        ("-3", None, None),
+        ("on request", None, None),
+        ("1.2.3", None, None),
+        (None, None, None),
+    ],
+)
+def test_shop_prices_are_read_in_their_usual_forms(
+    price: object, amount: float | None, currency: str | None
+) -> None:
+    assert parse_price(price) == (amount, currency)
+
+
+@pytest.mark.parametrize(
+    "intruder",
+    [
+        "No expiration, no fees.",
+        "</span></span></span>",
+        "100% Cotton",
+        "Imported",
+        "Is it machine washable?",
+        "a bullet point with many more words than the name of any category has",
+        "x" * 61,
+        "",
+        None,
+    ],
+)
+def test_a_category_path_ends_before_what_is_no_category(intruder: object) -> None:
+    assert clean_category_path(["Tools &amp; Home", "Lamps & Shades", intruder, "Lost"]) == [
+        "Tools & Home",
+        "Lamps & Shades",
+    ]
+
+
+def test_real_category_names_are_kept() -> None:
+    names = ["Clothing, Shoes & Jewelry", "12 & Up", "Women's Interest", "Baby-3", "Shirts (Long Sleeve)"]
+    assert clean_category_path(names) == names
+
+
+@pytest.mark.parametrize(
+    ("brand", "name"),
+    [
+        ("Visit Amazon's Mary Shelley Page", "Mary Shelley"),
+        (" Black &amp; Decker ", "Black & Decker"),
+        ("<img src='x'", None),
+        ("x" * 101, None),
+        ("", None),
+        (None, None),
+        (["list"], None),
+    ],
+)
+def test_brands_are_names(brand: object, name: str | None) -> None:
+    assert clean_brand(brand) == name
+
+
+def test_descriptions_and_features_leave_scripts_and_empty_parts_out() -> None:
+    assert description_text(["<p>One.</p>", "", ".a{color:red}", None, "Two."]) == "One. Two."
+    assert description_text("One.") == "One."
+    assert description_text(None) == ""
+    assert feature_texts(["Washable", "", "<script>x</script>", "p{margin:0}"]) == ["Washable"]
+    assert feature_texts("Washable") == ["Washable"]
