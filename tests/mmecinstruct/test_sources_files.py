@@ -69,6 +69,19 @@ def test_nothing_found_names_the_recipe_field_and_the_remedy(
         source_files(source, tmp_path)
 
 
+def test_a_table_that_may_be_absent_is_left_out_but_products_never_are(tmp_path: Path) -> None:
+    touch(tmp_path, "products.csv")
+    reviews = {"path": "reviews.csv", "optional": True, "product": "i", "rating": "r", "text": "t"}
+    products = {"path": "products.csv", "id": "i", "title": "t"}
+    shop = {"kind": "catalog", "products": products, "reviews": reviews}
+    assert [f.role for f in source_files(CatalogSource.model_validate(shop), tmp_path)] == ["products"]
+    touch(tmp_path, "reviews.csv")
+    assert len(source_files(CatalogSource.model_validate(shop), tmp_path)) == 2
+    (tmp_path / "products.csv").unlink()
+    with pytest.raises(SourceError, match="products.path"):
+        source_files(CatalogSource.model_validate(shop), tmp_path)
+
+
 @pytest.mark.parametrize("path", ["../meta.json", "raw/../../meta.json", "/etc/hostname", ""])
 def test_paths_stay_below_the_data_root(tmp_path: Path, path: str) -> None:
     touch(tmp_path, "meta.json")
