@@ -232,32 +232,23 @@ def _progress() -> Iterator[Report]:
 
 
 def _print_report(report: BuildReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if report.up_to_date:
-        say(f"{report.out} is up to date.")
-    console = Console(stderr=True)
-    table = Table(title=f"Samples in {report.out}", title_justify="left")
-    for column in ("task", "split", "wanted", "available", "chosen", "note"):
-        table.add_column(column, justify="right" if column in ("wanted", "available", "chosen") else "left")
+    say("")
+    width = max(len(task) for task in report.sizes)
+    say(f"{'task':<{width}}  {'split':<10}  {'wanted':>7}  {'available':>9}  {'chosen':>7}")
     for task, splits in report.sizes.items():
         for split, entry in splits.items():
-            table.add_row(
-                task,
-                split,
-                str(entry["wanted"]),
-                str(entry["available"]),
-                str(entry["chosen"]),
-                str(entry["note"]),
-            )
-    console.print(table)
+            numbers = f"{entry['wanted']:>7}  {entry['available']:>9}  {entry['chosen']:>7}"
+            say(f"{task:<{width}}  {split:<10}  {numbers}  {entry['note']}".rstrip())
+    say("")
     rejected = {row["stage"]: row["rejected"] for row in report.stages if row["rejected"]}
     if rejected:
-        listed = ", ".join(f"{stage} {count}" for stage, count in rejected.items())
-        say(f"Rejected rows (rejections/rejections.parquet has each with its reason): {listed}")
+        say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
+        for stage, count in rejected.items():
+            say(f"  {stage}: {count}")
     for task, why in report.missing.items():
         say(f"Not built: {task}: {'; '.join(why)}")
+    if report.up_to_date:
+        say(f"{report.out} was up to date.")
 
 
 def _print_push(result: object) -> None:

@@ -207,7 +207,9 @@ class CurateSettings(Settings):
     """Cleaning and duplicates."""
 
     languages: tuple[str, ...] = ("en",)
-    min_language_score: float = Field(default=0.5, ge=0, le=1)
+    # A review is rejected when it is in another language with at least this probability. Short English reviews
+    # are taken for something else with up to 0.7.
+    min_language_score: float = Field(default=0.8, ge=0, le=1)
     near_duplicate_similarity: float = Field(default=0.85, gt=0.5, le=1)  # Jaccard of title words
 
 

@@ -22,7 +22,7 @@ from mmecinstruct.hashing import fingerprint
 from mmecinstruct.images.locate import PictureLocator
 from mmecinstruct.parquet import write_table
 from mmecinstruct.pipeline import release, work
-from mmecinstruct.pipeline.assemble import assemble_folder, is_up_to_date
+from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
 from mmecinstruct.pipeline.versions import STAGE_VERSIONS
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
@@ -101,6 +101,7 @@ def build(
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
         raise RecipeError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    check_target(out)
     store = Workspace(workspace)
     with store.lock(), LocalExecutor(workers) as executor:
         run = _Build(recipe, store, executor, report)
@@ -407,7 +408,11 @@ def _samples(
                 "images": images.fingerprint,
             },
         )
-        sizes = chosen.extra["all"]["sizes"]
+        sizes = {
+            split: chosen.extra["all"]["sizes"][split]
+            for split in SPLITS
+            if split in chosen.extra["all"]["sizes"]
+        }
         if any(entry["chosen"] for entry in sizes.values()):
             selected[task] = chosen
             build_report.sizes[task] = sizes

@@ -1,0 +1,303 @@
+"""The whole road, on a small shop of the user's own: tables in, a valid dataset folder out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+from mmecinstruct.errors import DatasetError, RecipeError, SourceError
+from mmecinstruct.hashing import sha256_file
+from mmecinstruct.pipeline.build import BuildReport, build
+from mmecinstruct.recipe import load_recipe
+from mmecinstruct.samples import TASKS
+from mmecinstruct.validate import validate_folder
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def word(draw: random.Random) -> str:
+    return "".join(draw.choice(LETTERS) for _ in range(7)).capitalize()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop of 90 products in 9 categories, with links, reviews by accounts, questions and judged queries."""
+    folder = tmp_path_factory.mktemp("shop")
+    draw = random.Random(4)
+    (folder / "pictures").mkdir()
+    products = []
+    for number in range(90):
+        top, fine = f"Top {number % 3}", f"Fine {number % 9}"
+        name = f"pictures/{number}.png"
+        image = Image.new("RGB", (120, 90), "white")
+        corners = [draw.randint(5, 40), draw.randint(5, 30), draw.randint(60, 110), draw.randint(45, 85)]
+        ImageDraw.Draw(image).ellipse(corners, fill=tuple(draw.randint(0, 200) for _ in range(3)))
+        image.save(folder / name)
+        products.append(
+            {
+                "id": str(number),
+                "title": f"{word(draw)} {word(draw)} {fine} item",
+                "brand": word(draw),
+                "category": f"{top} > {fine}",
+                "description": "<p>Nice &amp; good</p>",
+                "price": "9.90",
+                "images": name if number % 10 else f"{name}|pictures/none.png",
+            }
+        )
+    products[7]["images"] = "pictures/missing.png"
+    write_csv(folder / "products.csv", products)
+    relations = []
+    for number in range(90):
+        for step, relation in ((3, "also_bought"), (9, "also_viewed"), (18, "similar")):
+            relations.append(
+                {"product": str(number), "linked_product": str((number + step) % 90), "relation": relation}
+            )
+    write_csv(folder / "relations.csv", relations)
+    reviews = [
+        {
+            "product": str((user * 3 + 3 * step * (1 + user % 4)) % 90),
+            "rating": str(1 + (user + step) % 5),
+            "title": "My view",
+            "text": f"This is a review of an item that I bought, number {user} of the {step}th order.",
+            "user": f"u{user}",
+            "timestamp": str(1_600_000_000 + step * 86_400),
+            "images": "",
+        }
+        for user in range(60)
+        for step in range(8)
+    ]
+    reviews.append({**reviews[0], "product": "unheard-of"})
+    write_csv(folder / "reviews.csv", reviews)
+    with (folder / "questions.jsonl").open("w") as stream:
+        for number in range(90):
+            row = {
+                "product": str(number),
+                "question": f"Is item {number} heavy?",
+                "document": ["It weighs a pound."],
+                "answerable": number % 2 == 0,
+            }
+            stream.write(json.dumps(row) + "\n")
+        stream.write('{"product": "1", "question": "cut off')
+    judgements = [
+        {"query": f"query {query}", "product": str((query * 7 + step) % 90), "label": "ESCI"[step % 4]}
+        for query in range(40)
+        for step in range(8)
+    ]
+    write_csv(folder / "judgements.csv", judgements)
+    return folder
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+SETTINGS = (
+    "split={train: 0.5, validation: 0.2, test: 0.3, ood_categories: [Top 2]}",
+    "tasks.sequential_recommendation={candidates: 6, k_core: 2, require_pictures: any}",
+    "tasks.category_classification={options: 6}",
+)
+
+
+def build_shop(shop: Path, folder: Path, *overrides: str, workers: int = 1, **more: object) -> BuildReport:
+    recipe = load_recipe("catalog", [*SETTINGS, *overrides])
+    return build(recipe, folder / "out", workspace=folder / "ws", data=shop, workers=workers, **more)  # type: ignore[arg-type]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def built(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildReport]:
+    folder = tmp_path_factory.mktemp("built")
+    return folder, build_shop(shop, folder)
+
+
+def test_every_task_is_built_and_the_folder_is_valid(built: tuple[Path, BuildReport]) -> None:
+    folder, report = built
+    assert report.missing == {}
+    assert set(report.sizes) == set(TASKS)
+    assert validate_folder(folder / "out") == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("task", [*TASKS, "all"])
+def test_datasets_loads_every_config_and_split(
+    built: tuple[Path, BuildReport], task: str, streaming: bool, tmp_path: Path
+) -> None:
+    import datasets
+
+    folder, report = built
+    loaded = datasets.load_dataset(
+        str(folder / "out"), task, streaming=streaming, cache_dir=str(tmp_path / "cache")
+    )
+    sizes = report.sizes.values() if task == "all" else [report.sizes[task]]
+    for split in {split for entry in sizes for split in entry if entry[split]["chosen"]}:
+        rows = list(loaded[split])
+        assert len(rows) == sum(entry[split]["chosen"] for entry in sizes if split in entry)
+        for row in rows:
+            assert len(row["images"]) == len(row["image_roles"])
+            assert all(image.size for image in row["images"])
+
+
+def test_what_was_rejected_is_there_with_its_reason(built: tuple[Path, BuildReport]) -> None:
+    folder, _ = built
+    rows = pq.read_table(folder / "out" / "rejections" / "rejections.parquet").to_pylist()
+    found = {(row["stage"], row["reason"]): row for row in rows}
+    assert found["parse", "broken_json"]["origin"] == "questions.jsonl:91"
+    assert found["curate_reviews", "unknown_product"]["detail"] == "no product shop:unheard-of"
+    assert {row["origin"] for row in rows if row["reason"] == "dead_path"} == {
+        "pictures/missing.png",
+        "pictures/none.png",
+    }
+    assert ("split", "missing_picture") in found
+    statistics = json.loads((folder / "out" / "statistics.json").read_text())
+    assert sum(sum(reasons.values()) for reasons in statistics["rejections"].values()) == len(rows)
+    for stage in statistics["stages"]:
+        assert stage["records"] == stage["kept"] + stage["rejected"]
+
+
+def test_users_are_published_as_numbers_only(built: tuple[Path, BuildReport]) -> None:
+    folder, _ = built
+    for path in (folder / "out").rglob("*.parquet"):
+        if path.parent.name != "rejections":
+            assert b"shop:u1" not in path.read_bytes()
+
+
+def test_a_finished_build_is_up_to_date(shop: Path, built: tuple[Path, BuildReport]) -> None:
+    folder, _ = built
+    before = hashes(folder / "out")
+    assert build_shop(shop, folder).up_to_date
+    assert hashes(folder / "out") == before
+
+
+def test_a_damaged_folder_is_built_again_from_the_workspace(shop: Path, built: tuple[Path, BuildReport]) -> None:
+    folder, _ = built
+    before = hashes(folder / "out")
+    victim = next((folder / "out" / "sentiment_analysis").glob("*.parquet"))
+    victim.write_bytes(b"damaged")
+    assert not build_shop(shop, folder).up_to_date
+    assert hashes(folder / "out") == before
+
+
+def test_a_changed_size_redoes_selection_and_what_follows_but_not_the_pictures(
+    shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
+) -> None:
+    folder, _ = built
+    finished: list[str] = []
+    recipe = load_recipe("catalog", [*SETTINGS, "sizes.train=5"])
+    build(
+        recipe,
+        tmp_path / "out",
+        workspace=folder / "ws",
+        data=shop,
+        report=lambda stage, done, total: finished.append(stage) if done == total else None,
+    )
+    kinds = {stage.partition("-")[0] for stage in finished}
+    assert {"select", "shards"} <= kinds
+    assert not kinds & {"parse", "images", "curate_products", "task"}
+
+
+def test_workers_and_workspaces_change_no_byte(
+    shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
+) -> None:
+    folder, _ = built
+    build_shop(shop, tmp_path, workers=2)
+    assert hashes(tmp_path / "out") == hashes(folder / "out")
+
+
+def test_pictures_behind_a_link_out_of_the_data_root_are_not_opened(shop: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    (small / "pictures").symlink_to(shop / "pictures")
+    (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
+    with pytest.raises(RecipeError, match="90 missing_picture"):
+        build_shop(small, tmp_path)
+
+
+def test_a_shop_of_products_alone_still_has_categories(shop: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    (small / "pictures").mkdir(parents=True)
+    for path in (shop / "pictures").iterdir():
+        (small / "pictures" / path.name).write_bytes(path.read_bytes())
+    (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
+    report = build_shop(small, tmp_path)
+    assert set(report.sizes) == {"category_classification"}
+    assert report.missing["answerability_prediction"] == ["no questions"]
+    assert report.missing["sequential_recommendation"] == ["no reviews"]
+
+
+def test_an_empty_folder_says_which_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"products\.\*"):
+        build(load_recipe("catalog"), tmp_path / "out", workspace=tmp_path / "ws", data=tmp_path)
+
+
+def test_a_table_without_the_mapped_column_says_which_columns_there_are(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"name.*products\.csv|products\.csv.*name"):
+        build_shop(shop, tmp_path, "sources.0.products.title=name")
+
+
+def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
+    with pytest.raises(RecipeError, match="no questions"):
+        build_shop(small, tmp_path, tasks=["answerability_prediction"])
+
+
+def test_a_file_in_the_way_is_refused_before_any_work(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(DatasetError, match="a file of that name"):
+        build_shop(shop, tmp_path)
+    assert not (tmp_path / "ws").exists()
+
+
+@pytest.mark.slow
+def test_a_sample_build_killed_three_times_gives_the_same_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mmecinstruct", "build", "--set", "sample.products=240"]
+    one = [*command, "--workers", "1", "--out", str(tmp_path / "a"), "--workspace", str(tmp_path / "wa")]
+    two = [*command, "--workers", "2", "--out", str(tmp_path / "b"), "--workspace", str(tmp_path / "wb")]
+    subprocess.run(one, check=True, capture_output=True)
+    for seconds in (3.0, 5.0, 7.0):
+        process = subprocess.Popen(two, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        assert process.poll() is None, "the build was done before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(two, check=True, capture_output=True)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    assert validate_folder(tmp_path / "a") == []
+
+
+@pytest.mark.skipif("MMEC_REAL_DATA" not in os.environ, reason="MMEC_REAL_DATA names no folder of real data")
+def test_a_real_shop_is_built_and_what_it_lacks_is_counted(tmp_path: Path) -> None:
+    data = Path(os.environ["MMEC_REAL_DATA"]) / "luma_shop"
+    report = build(load_recipe("luma-shop"), tmp_path / "out", workspace=tmp_path / "ws", data=data)
+    assert set(report.sizes) == {
+        "category_classification",
+        "product_relation_prediction",
+        "sentiment_analysis",
+    }
+    assert validate_folder(tmp_path / "out") == []
+    rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
+    reasons = [row["reason"] for row in rows]
+    assert reasons.count("dead_path") == 195
+    assert reasons.count("unknown_product") == 152
