@@ -25,3 +25,7 @@ class DatasetError(MmecError):
 
 class HubError(MmecError):
     """The Hub refused or could not be reached."""
+
+
+class RenderError(MmecError):
+    """A template is missing, is not valid, or does not make what it must."""

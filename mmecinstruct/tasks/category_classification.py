@@ -1,0 +1,189 @@
+"""Category classification (CC): which fine-grained category does the product belong to?
+
+Unit record: a product. Input: its `title`. Options: `settings.options` categories in an order drawn by
+hash: the answer, half of all options siblings of it (first of the same parent, then of the same top
+level) as far as there are, the others from elsewhere; what one of the two groups lacks comes from the
+other. Fewer categories than options make fewer options, at least two. What a category is and when its
+text is a whole path: `categories`. An option that would be right too is never taken: a category that
+holds the product's path or lies within it.
+Answer: its letter. Picture: the product's. Label: the answer's text.
+
+A new product changes other products' samples only where it brings a new category or makes a name
+ambiguous.
+
+Rejected: no_fine_category, no_category (no top-level category, by which out-of-domain is told),
+too_few_categories (no other category that would be a wrong answer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmecinstruct.hashing import draw, draw_sql
+from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
+from mmecinstruct.tasks.expressions import letter, product_picture, sample_id
+from mmecinstruct.tasks.output import TaskOutput, collect, create_records
+from mmecinstruct.tasks.pools import Pool, drawn_members, make_pool, make_pools
+
+if TYPE_CHECKING:
+    import duckdb
+
+TASK = "category_classification"
+REQUIRES = ("products",)
+
+
+def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
+    """Build all CC samples."""
+    create_category_tables(connection)
+    connection.register("cc_options", _choose_options(connection, settings, seed))
+    create_records(
+        connection,
+        f"""
+        SELECT p.product_id AS record_id, {sample_id(TASK, "p.product_id")} AS id,
+               p.title, p.category, p.source, p.image_urls, chosen.options, chosen.answer,
+               CASE WHEN c.product_id IS NULL THEN 'no_fine_category'
+                    WHEN p.category IS NULL THEN 'no_category'
+                    WHEN len(chosen.options) < 2 THEN 'too_few_categories' END AS reason,
+               CASE reason WHEN 'no_fine_category' THEN 'neither a label nor a category path'
+                           WHEN 'no_category' THEN 'no top-level category'
+                           WHEN 'too_few_categories' THEN 'no wrong category beside ' || c.category_text
+               END AS detail
+        FROM products p
+        LEFT JOIN product_category c ON c.product_id = p.product_id
+        LEFT JOIN cc_options chosen ON chosen.product_id = p.product_id
+        """,
+    )
+    connection.unregister("cc_options")
+    drop_category_tables(connection)
+    return collect(
+        connection,
+        TASK,
+        "products",
+        f"""
+        SELECT id, category, source, json_object('title', title)::VARCHAR AS fields, options,
+               {letter("answer")} AS output, options[answer] AS label,
+               [{product_picture("'product'", "record_id", "image_urls")}] AS pictures,
+               [record_id] AS product_ids, NULL::VARCHAR AS user_id, NULL::VARCHAR AS query_id,
+               []::VARCHAR[] AS record_ids
+        FROM task_records WHERE reason IS NULL
+        """,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Categories:
+    """All fine categories; each is known by its position in these lists."""
+
+    keys: list[str]
+    texts: list[str]
+    parents: list[str]
+    tops: list[str]
+    paths: list[str | None]  # null for labelled categories
+    points: NDArray[np.uint64]
+    by_parent: dict[str, Pool]
+    by_top: dict[str, Pool]
+    everything: Pool
+    elsewhere: dict[str, Pool] = field(default_factory=dict)  # filled as needed
+
+    def outside(self, top: str) -> Pool:
+        """Return a pool with all categories of other top levels, and at most as many of this one."""
+        if 2 * len(self.by_top[top].members) <= len(self.keys):
+            return self.everything
+        if top not in self.elsewhere:
+            others = np.flatnonzero(np.array([other != top for other in self.tops]))
+            self.elsewhere[top] = make_pool(others, self.points[others])
+        return self.elsewhere[top]
+
+
+def _read_categories(connection: duckdb.DuckDBPyConnection, seed: int) -> _Categories:
+    table = connection.sql(
+        f"""
+        SELECT category_key, category_text, parent_key, top_key, path_key,
+               {draw_sql(seed, "cc:category", "category_key")} AS point
+        FROM fine_category ORDER BY category_key
+        """
+    ).to_arrow_table()
+    members, points = np.arange(table.num_rows), table["point"].to_numpy()
+    parents, tops = table["parent_key"].to_pylist(), table["top_key"].to_pylist()
+    return _Categories(
+        table["category_key"].to_pylist(),
+        table["category_text"].to_pylist(),
+        parents,
+        tops,
+        table["path_key"].to_pylist(),
+        points,
+        make_pools(np.array(parents, dtype=object), members, points),
+        make_pools(np.array(tops, dtype=object), members, points),
+        make_pool(members, points),
+    )
+
+
+def _choose_options(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> pa.Table:
+    """Return product_id, options (texts in order) and answer (its position, from 1) of categorised
+    products."""
+    categories = _read_categories(connection, seed)
+    index = {key: position for position, key in enumerate(categories.keys)}
+    table = connection.sql(
+        "SELECT product_id, category_key, path_key, path_names FROM product_category"
+        " WHERE top IS NOT NULL ORDER BY product_id"
+    ).to_arrow_table()
+    options: list[list[str]] = []
+    answers: list[int] = []
+    for batch in table.to_batches(max_chunksize=10_000):
+        for product in batch.to_pylist():
+            product_id, own = product["product_id"], index[product["category_key"]]
+            offered = [own, *_wrong_options(categories, own, product, settings.options, seed)]
+            offered.sort(key=lambda one: draw(seed, "cc:order", product_id, categories.keys[one]))
+            options.append([categories.texts[one] for one in offered])
+            answers.append(offered.index(own) + 1)
+    return pa.table(
+        {
+            "product_id": table["product_id"],
+            "options": pa.array(options, pa.list_(pa.string())),
+            "answer": pa.array(answers, pa.int64()),
+        }
+    )
+
+
+def _wrong_options(
+    categories: _Categories, own: int, product: dict[str, object], options: int, seed: int
+) -> list[int]:
+    """Return up to `options - 1` categories that the product does not belong to."""
+    product_id, path, names = str(product["product_id"]), str(product["path_key"]), product["path_names"]
+    assert isinstance(names, list)
+    parent, top = categories.parents[own], categories.tops[own]
+
+    def is_wrong(other: int) -> bool:
+        other_path = categories.paths[other]
+        if other == own:
+            return False
+        if other_path is None:
+            return categories.keys[other] not in names
+        return not path.startswith(other_path) and not (path and other_path.startswith(path))
+
+    def drawn(pool: Pool, purpose: str) -> Iterator[int]:
+        return filter(is_wrong, drawn_members(pool, seed, purpose, product_id))
+
+    same_top = drawn(categories.by_top[top], "cc:top")
+    near = chain(
+        drawn(categories.by_parent[parent], "cc:parent"),
+        (other for other in same_top if categories.parents[other] != parent),
+    )
+    far = (
+        other
+        for other in drawn(categories.outside(top), "cc:elsewhere")
+        if categories.tops[other] != top and categories.parents[other] != parent
+    )
+    wanted = options - 1
+    chosen = list(islice(near, min(options // 2, wanted)))
+    chosen += islice(far, wanted - len(chosen))
+    chosen += islice(near, wanted - len(chosen))
+    return chosen

@@ -1,0 +1,31 @@
+"""SQL expressions that several task builders share."""
+
+from __future__ import annotations
+
+
+def sample_id(task: str, *columns: str) -> str:
+    """Return the expression of a sample's id: 24 hexadecimal digits of a hash of task and source record
+    ids."""
+    return f"left(sha256(concat_ws(chr(31), '{task}', {', '.join(columns)})), 24)"
+
+
+def comparable_title(column: str) -> str:
+    """Return the expression of a title as it is compared: lower case, only letters, marks and digits.
+
+    A title without any of these is compared as it is.
+    """
+    lowered = f"lower(nfc_normalize({column}))"
+    words = f"trim(regexp_replace({lowered}, '[^\\p{{L}}\\p{{M}}\\p{{N}}]+', ' ', 'g'))"
+    return f"coalesce(nullif({words}, ''), {lowered})"
+
+
+def letter(position: str) -> str:
+    """Return the expression of the letter of an option, whose position counts from 1."""
+    return f"chr(64 + ({position})::INTEGER)"
+
+
+def product_picture(role: str, product_id: str, image_urls: str) -> str:
+    """Return the expression of one wanted picture; `role` and the others are expressions themselves."""
+    return (
+        f"{{'role': {role}, 'product_id': {product_id}, 'image_urls': coalesce({image_urls}, []::VARCHAR[])}}"
+    )

@@ -1,0 +1,85 @@
+"""Sentiment analysis (SA): how positive is the review?
+
+Unit record: a review. Input: `review`, its title and text as one: joined by a full stop where the title
+has no closing punctuation, the text alone where it begins with the title. A title that only names the
+stars ("Five Stars", which shops fill in by themselves) is the answer itself and is left out.
+Answer: 5 stars A very positive, 4 B, 3 C, 2 D, 1 E very negative; the options' texts stand in
+`templates/options`. Picture: the review's (role `review`); where it has none and
+`settings.product_picture` is set, the product's (role `product`). Category and source: the product's. The
+reviewer is noted in `user_id`; the split goes by the product.
+
+Rejected: unknown_product, no_rating (none, or not 1 to 5), no_text, too_few_words (fewer than
+`settings.min_words`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.tasks.expressions import product_picture, sample_id
+from mmecinstruct.tasks.output import TaskOutput, collect, create_records
+
+if TYPE_CHECKING:
+    import duckdb
+
+TASK = "sentiment_analysis"
+REQUIRES = ("products", "reviews")
+
+_ONLY_STARS = r"^(one|two|three|four|five|[1-5])[ -]*stars?\W*$"
+
+
+def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
+    """Build all SA samples. Nothing is drawn, so `seed` has no influence."""
+    take_product_picture = "true" if settings.product_picture else "false"
+    create_records(
+        connection,
+        f"""
+        WITH written AS (
+            SELECT *, trim(coalesce(text, '')) AS body,
+                   CASE WHEN regexp_matches(lower(trim(title)), '{_ONLY_STARS}') THEN ''
+                        ELSE trim(coalesce(title, '')) END AS heading
+            FROM reviews
+        ), joined AS (
+            SELECT *,
+                   lower(rtrim(heading, ' .…')) AS opening,
+                   CASE WHEN heading = '' THEN body
+                        WHEN starts_with(lower(body), opening)
+                             AND NOT regexp_matches(lower(body)[len(opening) + 1], '[\\p{{L}}\\p{{N}}]')
+                        THEN body
+                        WHEN body = '' THEN heading
+                        WHEN regexp_matches(heading, '[\\p{{P}}\\p{{S}}]$') THEN heading || ' ' || body
+                        ELSE heading || '. ' || body END AS review,
+                   len(regexp_split_to_array(trim(review), '\\s+')) AS words
+            FROM written
+        )
+        SELECT r.review_id AS record_id, r.product_id, r.user_id, r.rating, r.review,
+               r.image_urls AS review_urls, p.image_urls AS product_urls, p.category, p.source,
+               CASE WHEN p.product_id IS NULL THEN 'unknown_product'
+                    WHEN r.rating IS NULL OR r.rating NOT BETWEEN 1 AND 5 THEN 'no_rating'
+                    WHEN r.review = '' THEN 'no_text'
+                    WHEN r.words < {settings.min_words} THEN 'too_few_words' END AS reason,
+               CASE reason WHEN 'unknown_product' THEN coalesce(r.product_id, '(none)')
+                           WHEN 'no_rating' THEN 'rating ' || coalesce(r.rating::VARCHAR, '(none)')
+                           WHEN 'no_text' THEN 'neither title nor text says anything'
+                           WHEN 'too_few_words' THEN r.words || ' of {settings.min_words} words: ' || r.review
+               END AS detail
+        FROM joined r LEFT JOIN products p ON p.product_id = r.product_id
+        """,
+    )
+    return collect(
+        connection,
+        TASK,
+        "reviews",
+        f"""
+        SELECT {sample_id(TASK, "record_id")} AS id, category, source,
+               json_object('review', review)::VARCHAR AS fields,
+               []::VARCHAR[] AS options, chr(70 - rating::INTEGER) AS output, output AS label,
+               [CASE WHEN {take_product_picture} AND coalesce(len(review_urls), 0) = 0
+                     THEN {product_picture("'product'", "product_id", "product_urls")}
+                     ELSE {product_picture("'review'", "product_id", "review_urls")} END] AS pictures,
+               [product_id] AS product_ids, user_id, NULL::VARCHAR AS query_id,
+               [record_id] AS record_ids
+        FROM task_records WHERE reason IS NULL
+        """,
+    )

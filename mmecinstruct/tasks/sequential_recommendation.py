@@ -1,0 +1,312 @@
+"""Sequential recommendation (SR): which of the candidates does the user buy next?
+
+A review, whatever it says, is an interaction; of several between a user and a product the first counts.
+Users and known products with fewer than `settings.k_core` interactions are removed until none is left to
+remove.
+
+Unit record: a user and a top-level category, with all of the user's reviews in it. What remains of them,
+ordered by (timestamp, product_id), is one sequence. Target: its last product. History: the most recent
+`settings.max_history` before it, oldest first.
+Options: `settings.candidates` products in an order drawn by hash: the target and negatives of the same
+top-level category; with `negatives = category` first of the target's fine category. A negative is never a
+product that the user bought at any time in any category, a near-duplicate of the target, or one whose
+title (or text) equals another candidate's. Input and options give a product as its title, with the brand
+in parentheses where the title lacks it; never the category, which would give away answers of another
+task.
+Pictures: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
+reviews of history and target. Source: the target's.
+
+A new product or review changes others' samples only where it is drawn among their candidates, or alters
+what the k-core keeps.
+
+Rejected: no_user, unknown_product (the user's reviews of products that are not there), no_category (of
+products without a top-level one), k_core (nothing left), no_timestamp (the order is not known),
+too_few_items (fewer than `settings.min_history` before the target), too_few_candidates.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmecinstruct.hashing import draw_sql
+from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
+from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
+from mmecinstruct.tasks.output import TaskOutput, collect, create_records
+from mmecinstruct.tasks.pools import Pool, drawn_members, make_pools
+
+if TYPE_CHECKING:
+    import duckdb
+
+TASK = "sequential_recommendation"
+REQUIRES = ("products", "reviews")
+
+_TABLES = (
+    "sr_items",
+    "sr_first",
+    "sr_core",
+    "sr_records",
+    "sr_ordered",
+    "sr_options",
+)
+
+
+def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
+    """Build all SR samples."""
+    create_category_tables(connection)
+    _create_items(connection)
+    _create_interactions(connection)
+    _filter_core(connection, settings.k_core)
+    _create_sequences(connection, settings)
+    connection.register("sr_chosen", _choose_candidates(connection, settings, seed))
+    _create_options(connection, seed)
+    connection.unregister("sr_chosen")
+    create_records(
+        connection,
+        f"""
+        SELECT r.* EXCLUDE (reason, detail), coalesce(len(o.option_ids), 0) AS found,
+               CASE WHEN r.reason IS NOT NULL THEN r.reason
+                    WHEN found < {settings.candidates} THEN 'too_few_candidates' END AS reason,
+               CASE WHEN r.reason IS NOT NULL THEN r.detail
+                    ELSE found || ' of {settings.candidates} candidates' END AS detail
+        FROM sr_records r LEFT JOIN sr_options o ON o.id = r.id
+        """,
+    )
+    output = collect(
+        connection,
+        TASK,
+        "reviews",
+        f"""
+        WITH history AS (
+            SELECT o.id, list(i.item_text ORDER BY place) AS texts, list(i.product_id ORDER BY place) AS ids,
+                   list({product_picture("'history ' || place", "i.product_id", "i.image_urls")}
+                        ORDER BY place) AS pictures
+            FROM sr_ordered o JOIN sr_items i USING (product_id) WHERE NOT is_target GROUP BY o.id
+        ), first_reviews AS (
+            SELECT id, list(review_id ORDER BY place) AS record_ids FROM sr_ordered GROUP BY id
+        )
+        SELECT r.id, r.category, target.source, to_json(history.texts)::VARCHAR AS fields,
+               option_texts AS options, {letter("answer")} AS output, output AS label,
+               list_concat(history.pictures, option_pictures) AS pictures,
+               list_concat(history.ids, [option_ids[answer]],
+                           list_filter(option_ids, lambda other: other <> option_ids[answer])) AS product_ids,
+               r.user_id, NULL::VARCHAR AS query_id, record_ids
+        FROM task_records r
+        JOIN sr_options o ON o.id = r.id
+        JOIN history ON history.id = r.id
+        JOIN first_reviews ON first_reviews.id = r.id
+        JOIN products target ON target.product_id = option_ids[answer]
+        WHERE r.reason IS NULL
+        """,
+    )
+    for table in _TABLES:
+        connection.execute(f"DROP TABLE {table}")
+    drop_category_tables(connection)
+    return output
+
+
+def _create_items(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE sr_items AS
+        WITH named AS (
+            SELECT p.product_id, p.category, c.category_key, p.image_urls,
+                   coalesce(p.cluster_id, p.product_id) AS cluster_id,
+                   {comparable_title("p.title")} AS compared,
+                   CASE WHEN trim(coalesce(p.brand, '')) = ''
+                             OR contains(lower(p.title), lower(trim(p.brand))) THEN p.title
+                        ELSE p.title || ' (' || trim(p.brand) || ')' END AS item_text
+            FROM products p LEFT JOIN product_category c ON c.product_id = p.product_id
+        )
+        SELECT product_id, category, item_text, image_urls,
+               row_number() OVER (ORDER BY product_id) - 1 AS position,
+               dense_rank() OVER (ORDER BY category) AS top_code,
+               dense_rank() OVER (ORDER BY category, category_key) AS fine_code,
+               dense_rank() OVER (ORDER BY cluster_id) AS cluster_code,
+               dense_rank() OVER (ORDER BY compared) AS title_code,
+               dense_rank() OVER (ORDER BY item_text) AS text_code
+        FROM named
+        """
+    )
+
+
+def _create_interactions(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE sr_first AS
+        SELECT user_id, product_id, any_value(category) AS category, min(r.timestamp) AS bought,
+               arg_min(review_id, {'at': r.timestamp, 'id': review_id}) AS review_id
+        FROM reviews r JOIN sr_items i USING (product_id)
+        WHERE coalesce(user_id, '') <> '' GROUP BY user_id, product_id
+        """
+    )
+
+
+def _filter_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
+    connection.execute("CREATE OR REPLACE TEMP TABLE sr_core AS SELECT * FROM sr_first")
+    removed = k > 1
+    while removed:
+        removed = False
+        for side in ("user_id", "product_id"):
+            deleted = connection.execute(
+                f"DELETE FROM sr_core WHERE {side} IN"
+                f" (SELECT {side} FROM sr_core GROUP BY {side} HAVING count(*) < {k})"
+            ).fetchall()
+            removed = removed or deleted[0][0] > 0
+
+
+def _create_sequences(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> None:
+    """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be
+    built)."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE sr_records AS
+        WITH records AS (
+            SELECT coalesce(user_id, '') AS user_id, i.product_id IS NOT NULL AS known,
+                   coalesce(i.category, '') AS category, count(*) AS reviews
+            FROM reviews r LEFT JOIN sr_items i ON i.product_id = r.product_id GROUP BY ALL
+        ), left_over AS (
+            SELECT user_id, category, count(*) AS items, count(bought) AS dated FROM sr_core GROUP BY ALL
+        )
+        SELECT trim(concat_ws(' ', user_id, category)) AS record_id,
+               {sample_id(TASK, "user_id", "category")} AS id, user_id, category,
+               CASE WHEN user_id = '' THEN 'no_user'
+                    WHEN NOT known THEN 'unknown_product'
+                    WHEN category = '' THEN 'no_category'
+                    WHEN items IS NULL THEN 'k_core'
+                    WHEN dated < items THEN 'no_timestamp'
+                    WHEN items < {settings.min_history} + 1 THEN 'too_few_items' END AS reason,
+               CASE reason WHEN 'k_core' THEN reviews || ' reviews, none within the {settings.k_core}-core'
+                           WHEN 'no_timestamp' THEN (items - dated) || ' of ' || items || ' items undated'
+                           WHEN 'too_few_items' THEN items || ' of {settings.min_history + 1} items'
+                           ELSE reviews || ' reviews' END AS detail
+        FROM records LEFT JOIN left_over USING (user_id, category)
+        """
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE sr_ordered AS
+        WITH placed AS (
+            SELECT r.id, c.user_id, c.product_id, c.review_id,
+                   row_number() OVER (PARTITION BY r.id ORDER BY c.bought DESC, c.product_id DESC) - 1 AS back
+            FROM sr_core c JOIN sr_records r ON r.user_id = c.user_id AND r.category = c.category
+            WHERE r.reason IS NULL
+        )
+        SELECT id, user_id, product_id, review_id, back = 0 AS is_target,
+               max(back) OVER (PARTITION BY id) - back + 1 AS place
+        FROM placed WHERE back <= {settings.max_history}
+        """
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """All products; each is known by its position in these arrays. Equal codes mean equal values."""
+
+    clusters: list[int]
+    titles: list[int]
+    texts: list[int]
+    by_top: dict[int, Pool]
+    by_fine: dict[int, Pool]
+
+
+def _read_items(connection: duckdb.DuckDBPyConnection, seed: int) -> _Items:
+    table = connection.sql(
+        f"""
+        SELECT cluster_code, title_code, text_code, top_code, fine_code,
+               {draw_sql(seed, "sr:item", "product_id")} AS point
+        FROM sr_items ORDER BY position
+        """
+    ).to_arrow_table()
+    positions, points = np.arange(table.num_rows), table["point"].to_numpy()
+    return _Items(
+        table["cluster_code"].to_pylist(),
+        table["title_code"].to_pylist(),
+        table["text_code"].to_pylist(),
+        make_pools(table["top_code"].to_numpy(), positions, points),
+        make_pools(table["fine_code"].to_numpy(), positions, points),
+    )
+
+
+def _choose_candidates(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> pa.Table:
+    """Return id, position, is_target of each sample's candidates, also where they are too few."""
+    items = _read_items(connection, seed)
+    askers = connection.sql(
+        """
+        WITH bought AS (
+            SELECT user_id, list(position) AS positions FROM sr_first JOIN sr_items USING (product_id)
+            WHERE user_id IN (SELECT user_id FROM sr_ordered) GROUP BY user_id
+        )
+        SELECT o.id, i.position, i.top_code, i.fine_code, bought.positions AS bought
+        FROM sr_ordered o JOIN sr_items i USING (product_id) JOIN bought ON bought.user_id = o.user_id
+        WHERE o.is_target ORDER BY o.id
+        """
+    ).to_arrow_table()
+    counts, positions = array("q"), array("q")
+    for batch in askers.to_batches(max_chunksize=10_000):
+        for asker in batch.to_pylist():
+            pools = [(items.by_top[asker["top_code"]], "sr:top")]
+            if settings.negatives == "category":
+                pools.insert(0, (items.by_fine[asker["fine_code"]], "sr:fine"))
+            chosen = _negatives(items, asker, pools, settings.candidates - 1, seed)
+            positions.append(asker["position"])
+            positions.extend(chosen)
+            counts.append(1 + len(chosen))
+    sizes = np.array(counts, dtype=np.int64)
+    is_target = np.zeros(len(positions), dtype=bool)
+    is_target[np.cumsum(sizes) - sizes] = True
+    return pa.table(
+        {
+            "id": askers["id"].take(pa.array(np.repeat(np.arange(len(sizes)), sizes))),
+            "position": pa.array(np.array(positions, dtype=np.int64)),
+            "is_target": pa.array(is_target),
+        }
+    )
+
+
+def _negatives(
+    items: _Items, asker: dict[str, Any], pools: list[tuple[Pool, str]], wanted: int, seed: int
+) -> list[int]:
+    target = asker["position"]
+    bought = set(asker["bought"])
+    cluster, titles, texts = items.clusters[target], {items.titles[target]}, {items.texts[target]}
+    chosen: list[int] = []
+    for pool, purpose in pools:
+        for other in drawn_members(pool, seed, purpose, asker["id"]):
+            if len(chosen) == wanted:
+                return chosen
+            if other in bought or items.clusters[other] == cluster:
+                continue
+            # Also a product of the first pool that the second one offers again stops here.
+            if items.titles[other] in titles or items.texts[other] in texts:
+                continue
+            titles.add(items.titles[other])
+            texts.add(items.texts[other])
+            chosen.append(other)
+    return chosen
+
+
+def _create_options(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
+    """Create `sr_options` from the view `sr_chosen`: the candidates in order and the answer's place."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE sr_options AS
+        WITH lettered AS (
+            SELECT c.id, c.is_target, i.product_id, i.item_text, i.image_urls, row_number() OVER (
+                       PARTITION BY c.id
+                       ORDER BY {draw_sql(seed, "sr:order", "c.id", "i.product_id")}, i.product_id) AS place
+            FROM sr_chosen c JOIN sr_items i USING (position)
+        )
+        SELECT id, list(item_text ORDER BY place) AS option_texts,
+               list(product_id ORDER BY place) AS option_ids,
+               list({product_picture(f"'option ' || {letter('place')}", "product_id", "image_urls")}
+                    ORDER BY place) AS option_pictures,
+               max(place) FILTER (is_target) AS answer
+        FROM lettered GROUP BY id
+        """
+    )
