@@ -136,13 +136,16 @@ def evaluate_command(
 
 
 def _quiet_libraries() -> None:
-    """Keep the libraries' own bars and notices for developers away from the user."""
+    """Keep notices for developers, and bars in log files, away from the user.
+
+    By environment, so that a wrong setting is found before the libraries are loaded.
+    """
+    import os
     import warnings
 
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

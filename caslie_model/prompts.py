@@ -102,7 +102,7 @@ class PromptFormat:
             answers=self.answers,
         )
         if not self.tokenizer.chat_template:
-            return self._fill(self._plain, user=user.strip()) + "\n"
+            return self._fill(self._plain, user=user.strip()).rstrip() + "\n"
         text: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": user.strip()}],
             tokenize=False,

@@ -87,10 +87,10 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         "|" + "|".join("---" if index < 3 else "--:" for index in range(len(COLUMNS))) + "|",
         *("| " + " | ".join(cells) + " |" for cells in table_rows(metrics["results"])),
         "",
-        "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: the "
-        "same figure of always giving the most frequent training answer. no answer: unparsable or missing "
-        "answers, counted as wrong. text-only: the mean accuracy that the best possible guesser without "
-        "pictures reaches.",
+        "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
+        "the same figure of always giving the most frequent training answer. no answer: unparsable or "
+        "missing answers, counted as wrong. text-only: the mean accuracy that the best possible guesser "
+        "without pictures reaches.",
         "",
     ]
     return "\n".join(lines)

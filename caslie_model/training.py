@@ -58,9 +58,9 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     finished = _prepare_folder(config, resume, overwrite)
     if finished is not None:
         return FinetuneResult(config.out, finished)
-    from transformers import set_seed
-
     samples = select_samples(config)
+    from transformers import set_seed  # late: a missing dataset is told before torch is loaded
+
     device, precision = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
     base = load_base_model(config.base_model, precision, device)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmecinstruct.version import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "caslie_model", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["finetune"], ["evaluate"]])
+def test_help_answers_at_once_and_shows_examples(command: list[str]) -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        result = run(*command, "--help")
+        seconds.append(time.perf_counter() - start)
+        assert result.returncode == 0
+    assert min(seconds) < 0.5
+    assert ("--data my-dataset" in result.stdout) == bool(command)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    check = (
+        "import sys, caslie_model.cli\n"
+        "heavy = {'torch', 'transformers', 'peft', 'pyarrow', 'datasets', 'pandas', 'numpy', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"caslie_model {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("finetune", "--data", "nowhere", "--out", "o", "--preset", "tiny"), "error: no dataset 'nowhere'"),
+        (("finetune", "--data", "d", "--out", "o", "--fusion", "xattn"), "choose from: text"),
+        (("evaluate", "--model", "m", "--data", "d", "--out", "o", "--scoring", "guess"), "scoring"),
+    ],
+)
+def test_a_known_error_is_a_message_and_status_1(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_road_from_a_dataset_to_a_table(dataset: Path, tmp_path: Path) -> None:
+    adapter, results = tmp_path / "adapter", tmp_path / "results"
+    made = run(
+        *("finetune", "--data", str(dataset), "--preset", "tiny", "--out", str(adapter), "--tasks", "sa"),
+        *("--set", "samples_per_task=8", "--set", "device=cpu"),
+    )
+    assert (made.returncode, made.stdout) == (0, f"{adapter}\n"), made.stderr
+    shown = run(
+        *("evaluate", "--model", str(adapter), "--data", str(dataset), "--out", str(results)),
+        *("--splits", "test", "--tasks", "sa", "--limit", "4", "--set", "device=cpu"),
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "macro F1" in shown.stdout
+    assert "predicting: 4 of 4 samples" in shown.stderr
+    assert len((results / "predictions.jsonl").read_text().splitlines()) == 4

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from caslie_model.adapter import load_for_evaluation
+from caslie_model.base_model import load_base_model
+from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config
+from caslie_model.data import read_samples
+from caslie_model.errors import RunError
+from caslie_model.prompts import PromptFormat, packaged_templates
+from caslie_model.training import CHECKPOINTS, IGNORED, collate, finetune, last_checkpoint, select_samples
+from mmecinstruct.errors import DatasetError
+
+SHORT = (
+    "tasks=[sa, ap]",
+    "samples_per_task=12",
+    "epochs=1",
+    "batch_size=4",
+    "log_every=1",
+    "checkpoint_every=2",
+    "device=cpu",
+)
+
+
+def config(dataset: Path, out: Path, *overrides: str) -> FinetuneConfig:
+    return finetune_config("tiny", [*SHORT, *overrides], data=str(dataset), out=out)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finetune(config(dataset, tmp_path_factory.mktemp("run") / "adapter")).folder
+
+
+def test_the_adapter_folder(trained: Path, dataset: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "config.yaml",
+        "loss_curve.png",
+        "prompts",
+        "training.json",
+    }
+    weights = load_file(trained / "adapter_model.safetensors")
+    assert all("lora_" in name for name in weights)
+    assert yaml.safe_load((trained / "config.yaml").read_text())["data"] == str(dataset)
+    assert (
+        json.loads((trained / "adapter_config.json").read_text())["base_model_name_or_path"] == "random:tiny"
+    )
+    log = json.loads((trained / "training.json").read_text())
+    assert log["steps"] == len(log["log"]) == 6
+    assert log["samples_per_task"] == {"answerability_prediction": 12, "sentiment_analysis": 12}
+    assert log["trained_parameters"] == sum(weight.numel() for weight in weights.values())
+    assert (trained / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+    card = (trained / "README.md").read_text()
+    assert "| sentiment_analysis | 12 |" in card
+    assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
+
+
+def test_the_adapter_on_a_fresh_base_gives_the_trained_model(trained: Path, dataset: Path) -> None:
+    from peft import PeftModel
+
+    def load(base_only: bool) -> Any:
+        return load_for_evaluation(
+            evaluate_config(model=str(trained), data=str(dataset), out="o", base_only=base_only, device="cpu")
+        ).model
+
+    ids = torch.arange(1, 60).unsqueeze(0)
+    fresh = PeftModel.from_pretrained(load_base_model("random:tiny").model, trained).eval()
+    with torch.inference_mode():
+        expected, merged, bare = fresh(ids).logits, load(False)(ids).logits, load(True)(ids).logits
+        torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(bare, expected, atol=1e-3)
+        assert torch.equal(bare, load_base_model("random:tiny").model(ids).logits)
+
+
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
+    trained: Path, dataset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "adapter"
+    script = (
+        "import os, signal, sys\n"
+        "import transformers\n"
+        "from caslie_model.config import load_finetune_config\n"
+        "from caslie_model.training import finetune\n"
+        "from pathlib import Path\n"
+        "save = transformers.Trainer._save_checkpoint\n"
+        "def die_after_the_second(self, *arguments):\n"
+        "    save(self, *arguments)\n"
+        "    if self.state.global_step == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "transformers.Trainer._save_checkpoint = die_after_the_second\n"
+        "finetune(load_finetune_config(Path(sys.argv[1])))\n"
+    )
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(config(dataset, out).model_dump(mode="json"), sort_keys=False)
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "config.yaml")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    # A checkpoint that the kill tore is passed over.
+    (out / CHECKPOINTS / "checkpoint-6").mkdir()
+    with pytest.raises(RunError, match="--resume to go on"):
+        finetune(config(dataset, out))
+    result = finetune(config(dataset, out), resume=True)
+    assert result.summary["resumed_at_step"] == 4
+    before, after = (json.loads((p / "training.json").read_text())["log"] for p in (trained, out))
+    assert [entry["loss"] for entry in after] == [entry["loss"] for entry in before]
+    weights, again = (load_file(p / "adapter_model.safetensors") for p in (trained, out))
+    assert weights.keys() == again.keys()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_another_seed_gives_another_adapter(trained: Path, dataset: Path, tmp_path: Path) -> None:
+    other = finetune(config(dataset, tmp_path / "adapter", "seed=1")).folder
+    weights, others = (load_file(p / "adapter_model.safetensors") for p in (trained, other))
+    assert not all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_gradient_accumulation_weighs_answer_tokens_alike(
+    trained: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """Two passes of two samples are one step of four: answers of different lengths must not shift weights."""
+    straight = finetune(config(dataset, tmp_path / "a", "lora.dropout=0")).summary
+    parts = finetune(
+        config(dataset, tmp_path / "b", "lora.dropout=0", "batch_size=2", "gradient_accumulation=2")
+    ).summary
+    assert [e["loss"] for e in parts["log"]] == pytest.approx([e["loss"] for e in straight["log"]], rel=1e-3)
+
+
+def test_the_loss_on_the_last_positions_is_the_loss_on_the_answers(dataset: Path) -> None:
+    base = load_base_model("random:tiny")
+    prompts = PromptFormat(base.tokenizer, *packaged_templates(), "text", 4096)
+    samples = read_samples(str(dataset), "sentiment_analysis", "train")[:3]
+    samples += read_samples(str(dataset), "answerability_prediction", "train")[:2]
+    encoded = [prompts.encode(sample) for sample in samples]
+    batch = collate(encoded, padding=0)
+    with torch.inference_mode():
+        ours = base.model(**batch, logits_to_keep=batch["labels"].shape[1]).loss
+        total, count = 0.0, 0
+        for each in encoded:
+            ids = torch.tensor([[*each.prompt, *each.target]])
+            labels = ids.clone()
+            labels[:, : len(each.prompt)] = IGNORED
+            total += float(base.model(ids, labels=labels).loss) * len(each.target)
+            count += len(each.target)
+    assert float(ours) == pytest.approx(total / count, rel=1e-5)
+    assert int((batch["labels"] != IGNORED).sum()) == count
+    assert bool((batch["labels"][:, 0] == IGNORED).all())
+
+
+def test_a_finished_adapter_is_not_overwritten_unasked(trained: Path, dataset: Path) -> None:
+    with pytest.raises(RunError, match="holds a finished adapter; give --overwrite"):
+        finetune(config(dataset, trained))
+    changed = (trained / "adapter_model.safetensors").stat().st_mtime_ns
+    assert finetune(config(dataset, trained), resume=True).summary["steps"] == 6
+    assert (trained / "adapter_model.safetensors").stat().st_mtime_ns == changed
+
+
+def test_a_resume_with_another_config_names_what_differs(trained: Path, dataset: Path) -> None:
+    with pytest.raises(RunError, match=r"another config \(lr differ\)"):
+        finetune(config(dataset, trained, "lr=0.1"), resume=True)
+
+
+def test_a_foreign_folder_is_never_touched(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(RunError, match="not of caslie_model"):
+        finetune(config(dataset, tmp_path), overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_samples_are_limited_per_task_by_hash(dataset: Path, tmp_path: Path) -> None:
+    some = select_samples(config(dataset, tmp_path, "samples_per_task=7", "task_limits={ap: 3}"))
+    tasks = [sample.task for sample in some]
+    assert tasks.count("answerability_prediction") == 3
+    assert tasks.count("sentiment_analysis") == 7
+    more = select_samples(config(dataset, tmp_path, "samples_per_task=9", "task_limits={ap: 3}"))
+    assert {sample.id for sample in some} < {sample.id for sample in more}
+
+
+def test_a_wanted_task_without_samples_is_an_error(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no train samples of category_classification"):
+        select_samples(config(dataset, tmp_path, "tasks=[cc, sa]"))
+
+
+def test_the_last_whole_checkpoint_is_taken(tmp_path: Path) -> None:
+    for step, state in ((50, "{}"), (100, "{}"), (150, '{"torn')):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-100"
+    assert last_checkpoint(tmp_path / "none") is None
+
+
+@pytest.mark.slow
+def test_a_tiny_model_learns_what_stands_in_the_text(dataset: Path, tmp_path: Path) -> None:
+    log = finetune(
+        config(dataset, tmp_path / "a", "tasks=[sa]", "samples_per_task=40", "epochs=12", "lr=0.01")
+    ).summary["log"]
+    assert log[-1]["loss"] < 0.5 * log[0]["loss"]
