@@ -1,0 +1,178 @@
+"""The card (README.md): YAML that tells `load_dataset` and the Hub what there is, and a page for people.
+
+Names of categories, the recipe's description and notes are untrusted text: YAML is written by a YAML library,
+and `markdown_text` keeps the rest from forming tables, links or HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmecinstruct.dataset_folder.manifest import CARD
+from mmecinstruct.dataset_folder.shards import parse_shard_path
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
+from mmecinstruct.templating import compiled, rendered
+from mmecinstruct.version import __version__
+from mmecinstruct.workspace import write_atomically
+
+ALL = "all"  # the config of every task together
+
+_TEMPLATE = "card.md.j2"
+_ANSWERS = {
+    "answerability_prediction": "yes or no",
+    "category_classification": "letter of one category",
+    "product_relation_prediction": "A also bought, B also viewed, C similar",
+    "product_substitute_identification": "yes or no",
+    "multiclass_product_classification": "A exact, B substitute, C complement, D irrelevant",
+    "sentiment_analysis": "A very positive to E very negative",
+    "sequential_recommendation": "letter of one product",
+}
+_SIZE_CATEGORIES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+_MARKDOWN = re.compile(r"([\\`*_\[\]{}()#+!|~$-])")
+_LISTED = 30  # categories or reasons that a page lists
+
+
+def card_configs(shards: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the YAML `configs` of these shards: one per task and one for all, each with its splits."""
+    splits: dict[str, set[str]] = {}
+    for path in shards:
+        parsed = parse_shard_path(path)
+        if parsed is not None:
+            splits.setdefault(parsed[0], set()).add(parsed[1])
+    tasks = [task for task in TASKS if task in splits]
+    present = [split for split in SPLITS if any(split in splits[task] for task in tasks)]
+    everything = [
+        {"split": split, "path": [_glob(task, split) for task in tasks if split in splits[task]]}
+        for split in present
+    ]
+    configs: list[dict[str, Any]] = [{"config_name": ALL, "default": True, "data_files": everything}]
+    for task in tasks:
+        files = [{"split": split, "path": _glob(task, split)} for split in SPLITS if split in splits[task]]
+        configs.append({"config_name": task, "data_files": files})
+    return configs
+
+
+def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of the card's YAML."""
+    rows = statistics["rows"]
+    shards = [
+        f"{task}/{split}-00000-of-00001.parquet"
+        for task, splits in statistics["tasks"].items()
+        for split in splits
+    ]
+    return {
+        "pretty_name": " ".join(recipe.publish.pretty_name.split()),
+        "license": recipe.publish.license,
+        "language": list(recipe.publish.language),
+        "task_categories": ["image-text-to-text", "text-classification"],
+        "size_categories": [next((name for limit, name in _SIZE_CATEGORIES if rows < limit), "n>10M")],
+        "tags": ["e-commerce", "multimodal", "instruction-tuning", "image", "mmecinstruct"],
+        "configs": card_configs(shards),
+    }
+
+
+def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fingerprint: str) -> None:
+    """Write README.md from the statistics that `write_statistics` returned."""
+    metadata = yaml.safe_dump(
+        card_metadata(recipe, statistics), sort_keys=False, allow_unicode=True, width=10_000
+    )
+    tasks = [task for task in TASKS if task in statistics["tasks"]]
+    ood_categories = {
+        name for task in tasks for name in statistics["tasks"][task].get(TEST_OOD, {}).get("categories", ())
+    }
+    text = rendered(
+        compiled(_TEMPLATE),
+        {
+            "md": markdown_text,
+            "percent": _percent,
+            "metadata": metadata.rstrip("\n"),
+            "recipe": recipe,
+            "fingerprint": fingerprint,
+            "version": __version__,
+            "statistics": statistics,
+            "all_splits": [
+                split for split in SPLITS if any(split in statistics["tasks"][task] for task in tasks)
+            ],
+            "tasks": [_task_summary(task, statistics["tasks"][task]) for task in tasks],
+            "sources": _sum_counters(statistics, "sources"),
+            "ood_categories": sorted(ood_categories)[:_LISTED],
+            "shortages": _shortages(statistics["sizes"]),
+            "rejections": _rejections(statistics["rejections"]),
+            "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),
+        },
+    )
+    write_atomically(folder / CARD, (text + "\n").encode())
+
+
+def markdown_text(value: object, limit: int = 300) -> str:
+    """Return text as one line of plain Markdown: no mark-up, link, HTML or table border survives."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def _glob(task: str, split: str) -> str:
+    # The hyphen matters: `test*` would take test_ood too.
+    return f"{task}/{split}-*.parquet"
+
+
+def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    rows = sum(split["rows"] for split in splits.values())
+
+    def mean(name: str, known: str) -> float | None:
+        total = sum(split[known] for split in splits.values())
+        return (
+            sum((split[name] or 0.0) * split[known] for split in splits.values()) / total if total else None
+        )
+
+    return {
+        "name": task,
+        "short": SHORT_NAMES[task],
+        "answer": _ANSWERS[task],
+        "sizes": {name: split["rows"] for name, split in splits.items()},
+        "rows": rows,
+        "pictures_per_row": sum(split["pictures"] for split in splits.values()) / rows,
+        "without": sum(split["rows_without_pictures"] for split in splits.values()) / rows,
+        "critical": mean("visual_critical_share", "visual_critical_known"),
+        "text_only": mean("mean_text_only_accuracy", "text_only_accuracy_known"),
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "not known" if share is None else f"{100 * share:.1f} %"
+
+
+def _sum_counters(statistics: Mapping[str, Any], name: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for splits in statistics["tasks"].values():
+        for split in splits.values():
+            for key, count in split[name].items():
+                total[key] = total.get(key, 0) + count
+    return dict(sorted(total.items()))
+
+
+def _shortages(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    return [
+        {"task": task, "split": split, **entry}
+        for task, splits in sizes.items()
+        for split, entry in splits.items()
+        if entry["chosen"] < entry["wanted"]
+    ]
+
+
+def _rejections(stages: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+    rows = [(stage, reason, count) for stage, reasons in stages.items() for reason, count in reasons.items()]
+    return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:_LISTED]

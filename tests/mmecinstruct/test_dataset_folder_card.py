@@ -1,0 +1,102 @@
+"""The card is read by programs (YAML) and people (Markdown); text from outside breaks neither."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from mmecinstruct.dataset_folder.card import card_configs, markdown_text, write_card
+from mmecinstruct.dataset_folder.statistics import collect_statistics
+from mmecinstruct.samples import OOD_TASKS, TASKS
+
+
+def metadata(folder):
+    return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", (folder / "README.md").read_text(), re.DOTALL)[1])
+
+
+def test_yaml_names_what_the_hub_asks_for(sound_folder):
+    content = metadata(sound_folder)
+    assert content["license"] == "cc0-1.0"
+    assert content["language"] == ["en"]
+    assert content["pretty_name"] == 'Small: "shop"'
+    assert content["size_categories"] == ["n<1K"]
+
+
+def test_one_config_per_task_and_one_for_all(sound_folder):
+    configs = {config["config_name"]: config for config in metadata(sound_folder)["configs"]}
+    assert list(configs) == ["all", *TASKS]
+    assert configs["all"]["default"] is True
+    for task in TASKS:
+        splits = {entry["split"]: entry["path"] for entry in configs[task]["data_files"]}
+        assert ("test_ood" in splits) == (task in OOD_TASKS)
+        # `test*` would take test_ood as well.
+        assert splits["test"] == f"{task}/test-*.parquet"
+    everything = {entry["split"]: entry["path"] for entry in configs["all"]["data_files"]}
+    assert everything["test_ood"] == [f"{task}/test_ood-*.parquet" for task in OOD_TASKS]
+
+
+def test_only_splits_that_exist_are_listed():
+    configs = card_configs(["sentiment_analysis/test-00000-of-00001.parquet"])
+    assert [config["config_name"] for config in configs] == ["all", "sentiment_analysis"]
+    assert [[entry["split"] for entry in config["data_files"]] for config in configs] == [["test"], ["test"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"), [(999, "n<1K"), (1000, "1K<n<10K"), (75_000, "10K<n<100K"), (10**8, "n>10M")]
+)
+def test_size_category(small, sound_folder, rows, category):
+    from mmecinstruct.dataset_folder.card import card_metadata
+
+    statistics = {**collect_statistics(sound_folder), "rows": rows}
+    assert card_metadata(small.recipe, statistics)["size_categories"] == [category]
+
+
+def test_page_tells_sizes_shortages_and_rejections(sound_folder):
+    text = (sound_folder / "README.md").read_text()
+    assert re.search(r"\| sequential_recommendation \| sr \| .* \| 4 \| 2 \| 2 \| 2 \|\n", text)
+    assert re.search(r"\| multiclass_product_classification \| mpc \| .* \| 4 \| 2 \| 2 \| – \|\n", text)
+    assert "answerability_prediction, train: 4 of 9" in text
+    assert "| parse | not\\_json | 2 |" in text
+    assert "arXiv" in text
+    assert "fingerprint `ffff" in text
+    assert "{{" not in text
+    assert "{%" not in text
+
+
+def test_hostile_text_breaks_neither_yaml_nor_tables(small, tmp_path):
+    evil = "x |\n---\nlicense: mit\n# head <script>alert(1)</script> [a](http://x) {{ 7 * 7 }} `\"'\\"
+    recipe = small.recipe.model_copy(
+        update={
+            "description": evil,
+            "publish": small.recipe.publish.model_copy(update={"pretty_name": evil, "license": "other"}),
+        }
+    )
+    rows = small.rows("sentiment_analysis", "test_ood")
+    for row in rows:
+        row.update(category=evil, source=evil)
+    small.write(tmp_path, {("sentiment_analysis", "test_ood"): rows})
+    statistics = {
+        **collect_statistics(tmp_path),
+        "schema_version": "1.0",
+        "sizes": {},
+        "missing_tasks": {TASKS[0]: [evil]},
+        "rejections": {evil: {evil: 1}},
+    }
+    write_card(tmp_path, recipe, statistics, "f" * 32)
+    text = (tmp_path / "README.md").read_text()
+    assert metadata(tmp_path)["license"] == "other"
+    assert metadata(tmp_path)["pretty_name"] == " ".join(evil.split())
+    page = text.split("\n---\n", 1)[1]
+    assert "<script" not in page
+    assert "](http" not in page
+    assert "\n---\n" not in page
+    assert "49" not in page
+    tables = [line for line in page.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables if "script" in line} == {3, 4}
+
+
+def test_markdown_text_is_one_short_line():
+    assert markdown_text("a\n\n b\t<c> & *d*") == "a b &lt;c&gt; &amp; \\*d\\*"
+    assert len(markdown_text("x" * 1000)) == 300
