@@ -1,0 +1,104 @@
+"""Write the sample shop's queries, judgements and picture addresses in the form of ESCI and SQID."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.hashing import draw
+from mmecinstruct.sample_shop.products import Product, description, features
+from mmecinstruct.sample_shop.queries import Query
+from mmecinstruct.sample_shop.shop import PlantedDirt, Shop, picture_url
+
+_SQID_CODES = ("._AC_SX425_", "._AC_SX679_", "._SY385_", "")
+_FOREIGN_PRODUCTS = 3  # rows of another locale in the ESCI files
+
+_EXAMPLES = pa.schema(
+    [
+        ("example_id", pa.int64()),
+        ("query", pa.string()),
+        ("query_id", pa.int64()),
+        ("product_id", pa.string()),
+        ("product_locale", pa.string()),
+        ("esci_label", pa.string()),
+        ("small_version", pa.int64()),
+        ("large_version", pa.int64()),
+        ("split", pa.string()),
+    ]
+)
+_PRODUCTS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("product_title", pa.string()),
+        ("product_description", pa.string()),
+        ("product_bullet_point", pa.string()),
+        ("product_brand", pa.string()),
+        ("product_color", pa.string()),
+        ("product_locale", pa.string()),
+    ]
+)
+
+
+def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    examples: dict[str, list[Any]] = {name: [] for name in _EXAMPLES.names}
+
+    def add(query: Query, asin: str, label: str, locale: str) -> None:
+        split = "test" if draw(shop.seed, "shop esci split", str(query.query_id)) % 5 == 0 else "train"
+        values = (len(examples["query"]), query.text, query.query_id, asin, locale, label, 1, 1, split)
+        for name, value in zip(_EXAMPLES.names, values, strict=True):
+            examples[name].append(value)
+
+    judged: set[int] = set()
+    for query in shop.queries:
+        for judgement in query.judgements:
+            judged.add(judgement.product)
+            add(query, shop.products[judgement.product].asin, judgement.label, "us")
+    products = [shop.products[number] for number in sorted(judged)]
+    foreign = products[:_FOREIGN_PRODUCTS] if shop.plan.products else []
+    for place, product in enumerate(foreign):
+        add(shop.queries[place % len(shop.queries)], product.asin, "E", "es")
+        planted.note("other_locale", file="esci/examples", record_id=f"esci:{product.asin}")
+    rows = [_esci_row(shop, product, "us") for product in products]
+    rows += [_esci_row(shop, product, "es") for product in foreign]
+    _write_parquet(
+        pa.table(examples, schema=_EXAMPLES), folder / "esci" / "shopping_queries_dataset_examples.parquet"
+    )
+    _write_parquet(
+        pa.Table.from_pylist(rows, schema=_PRODUCTS),
+        folder / "esci" / "shopping_queries_dataset_products.parquet",
+    )
+    with (folder / "sqid" / "product_image_urls.csv").open("w", encoding="ascii", newline="") as file:
+        file.write("product_id,image_url\n")
+        for product in products if shop.pictures else ():
+            chance = draw(shop.seed, "shop sqid", product.asin)
+            # Real files lack one in twenty; here fewer, or too many judgements would have no picture.
+            if shop.plan.products and chance % 100 == 0:
+                file.write(f"{product.asin},\n")
+                planted.note(
+                    "empty_picture_url", file="sqid/product_image_urls.csv", record_id=f"esci:{product.asin}"
+                )
+            else:
+                code = _SQID_CODES[chance // 100 % len(_SQID_CODES)]
+                file.write(f"{product.asin},{picture_url(product.picture_id, code)}\n")
+
+
+def _esci_row(shop: Shop, product: Product, locale: str) -> dict[str, Any]:
+    chance = draw(shop.seed, "shop metadata", product.asin)
+    text = f"<p>{html.escape(description(product, chance), quote=False)}</p>" if chance % 4 else None
+    return {
+        "product_id": product.asin,
+        "product_title": product.title,
+        "product_description": text,
+        "product_bullet_point": "\n".join(features(product)),
+        "product_brand": product.brand,
+        "product_color": product.colour.title() if product.shows_look else None,
+        "product_locale": locale,
+    }
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="snappy")
