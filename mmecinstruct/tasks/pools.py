@@ -51,6 +51,8 @@ def make_pool(members: NDArray[np.int64], points: NDArray[np.uint64]) -> Pool:
 
 def make_pools(keys: NDArray[Any], members: NDArray[np.int64], points: NDArray[np.uint64]) -> dict[Any, Pool]:
     """Return one pool for each different key: keys, members and points are aligned, in any order."""
+    if len(keys) == 0:
+        return {}
     order = np.argsort(keys, kind="stable")
     found, starts = np.unique(keys[order], return_index=True)
     pieces = np.split(order, starts[1:])

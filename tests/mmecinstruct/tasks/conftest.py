@@ -1,0 +1,115 @@
+"""A shop made of a few rows, from which tasks are built through DuckDB views."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mmecinstruct.parquet import connect
+from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.tables import CURATED_PRODUCTS, JUDGEMENTS, QUESTIONS, RELATIONS, REVIEWS
+from mmecinstruct.tasks import TaskOutput, build_task
+
+SCHEMAS = {
+    "products": CURATED_PRODUCTS,
+    "reviews": REVIEWS,
+    "relations": RELATIONS,
+    "judgements": JUDGEMENTS,
+    "questions": QUESTIONS,
+}
+
+
+class SmallShop:
+    """Collects rows; every `build` checks what holds for all tasks."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+
+    def product(self, product_id: str, title: str | None = None, **columns: Any) -> None:
+        row = {
+            "product_id": product_id,
+            "source": "shop",
+            "title": f"Title of {product_id}" if title is None else title,
+            "category": "Home",
+            "category_path": ["Home", "Mugs"],
+            "image_urls": [f"{product_id}.jpg"],
+            "cluster_id": product_id,
+        }
+        self.rows["products"].append(row | columns)
+
+    def review(self, review_id: str, product_id: str, user_id: str | None = "u", **columns: Any) -> None:
+        row = {
+            "review_id": review_id,
+            "product_id": product_id,
+            "user_id": user_id,
+            "rating": 5,
+            "title": "",
+            "text": "Works as it should.",
+            "timestamp": 0,
+            "image_urls": [],
+        }
+        self.rows["reviews"].append(row | columns)
+
+    def relation(self, product_a: str, product_b: str, relation: str) -> None:
+        self.rows["relations"].append({"product_a": product_a, "product_b": product_b, "relation": relation})
+
+    def judgement(self, query_id: str, product_id: str, label: str, query: str = "red mug") -> None:
+        self.rows["judgements"].append(
+            {"query_id": query_id, "query": query, "product_id": product_id, "label": label}
+        )
+
+    def question(self, question_id: str, product_id: str, **columns: Any) -> None:
+        row = {
+            "question_id": question_id,
+            "product_id": product_id,
+            "category": "Elsewhere",
+            "question": "Does it fit?",
+            "document": ["It fits.", "Nice."],
+            "answerable": True,
+        }
+        self.rows["questions"].append(row | columns)
+
+    def build(self, task: str, *, seed: int = 0, reverse: bool = False, **settings: Any) -> TaskOutput:
+        connection = connect()
+        for name, schema in SCHEMAS.items():
+            rows = self.rows[name][::-1] if reverse else self.rows[name]
+            connection.register(name, pa.Table.from_pylist(rows, schema=schema))
+        output = build_task(task, connection, TaskSettings(**settings), seed)
+        ids = output.samples["id"].to_pylist()
+        assert ids == sorted(set(ids))
+        assert all(len(one) == 24 and set(one) <= set("0123456789abcdef") for one in ids)
+        assert set(output.rejections["stage"].to_pylist()) <= {task}
+        assert all(output.rejections["detail"].to_pylist())
+        left = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        assert left == [], "a builder leaves no table behind"
+        return output
+
+
+def samples(output: TaskOutput) -> list[dict[str, Any]]:
+    """Return samples as rows with their fields parsed."""
+    rows: list[dict[str, Any]] = output.samples.to_pylist()
+    return [row | {"fields": json.loads(row["fields"])} for row in rows]
+
+
+def reasons(output: TaskOutput) -> dict[str, str]:
+    """Return the reason of each rejected record."""
+    table = output.rejections
+    return dict(zip(table["record_id"].to_pylist(), table["reason"].to_pylist(), strict=True))
+
+
+@pytest.fixture
+def shop() -> SmallShop:
+    return SmallShop()
+
+
+@pytest.fixture(name="samples")
+def samples_function() -> Any:
+    return samples
+
+
+@pytest.fixture(name="reasons")
+def reasons_function() -> Any:
+    return reasons

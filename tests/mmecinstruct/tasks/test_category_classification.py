@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+TASK = "category_classification"
+
+
+def fill(shop: Any, tops: int = 4, leaves: int = 6, products: int = 2) -> None:
+    """Add products under `Top i > Leaf i.j`."""
+    for top in range(tops):
+        for leaf in range(leaves):
+            for number in range(products):
+                path = [f"Top {top}", f"Leaf {top}.{leaf}"]
+                shop.product(f"p{top}.{leaf}.{number}", category=path[0], category_path=path)
+
+
+def test_a_product_becomes_a_question_about_its_category(shop: Any, samples: Any) -> None:
+    fill(shop)
+    built = samples(shop.build(TASK))
+    assert len(built) == 48
+    for sample in built:
+        (product,) = sample["product_ids"]
+        assert sample["fields"] == {"title": f"Title of {product}"}
+        assert sample["label"] == f"Leaf {product[1:4]}"
+        assert sample["category"] == f"Top {product[1]}"
+        assert sample["options"]["ABCDEFGHIJ".index(sample["output"])] == sample["label"]
+        assert len(sample["options"]) == len(set(sample["options"])) == 10
+        assert sample["pictures"] == [
+            {"role": "product", "product_id": product, "image_urls": [f"{product}.jpg"]}
+        ]
+        assert sample["user_id"] is None
+        assert sample["query_id"] is None
+
+
+def test_half_of_the_options_are_siblings(shop: Any, samples: Any) -> None:
+    fill(shop)
+    for options, siblings in ((10, 5), (6, 3), (2, 1)):
+        for sample in samples(shop.build(TASK, options=options)):
+            top = sample["label"][:6]
+            near = [one for one in sample["options"] if one.startswith(top) and one != sample["label"]]
+            assert len(near) == siblings
+            assert len(sample["options"]) == options
+
+
+def test_few_siblings_are_all_taken_and_others_fill(shop: Any, samples: Any) -> None:
+    fill(shop, tops=8, leaves=2)
+    for sample in samples(shop.build(TASK)):
+        near = [one for one in sample["options"] if one.startswith(sample["label"][:6])]
+        assert len(near) == 2
+        assert len(sample["options"]) == 10
+
+
+def test_siblings_fill_where_nothing_else_is_there(shop: Any, samples: Any) -> None:
+    fill(shop, tops=1, leaves=12)
+    shop.product("other", category="Top 9", category_path=["Top 9", "Leaf 9.0"])
+    for sample in samples(shop.build(TASK)):
+        assert len(set(sample["options"])) == 10
+        assert "Leaf 9.0" in sample["options"]
+
+
+def test_siblings_of_the_parent_come_before_those_of_the_top_level(shop: Any, samples: Any) -> None:
+    for parent in ("Cups", "Pans"):
+        for leaf in range(4):
+            name = f"{parent} {leaf}"
+            shop.product(name, category="Home", category_path=["Home", parent, name])
+    fill(shop, tops=2)
+    home = [one for one in samples(shop.build(TASK, options=6)) if one["category"] == "Home"]
+    assert len(home) == 8
+    for sample in home:
+        assert sum(one.startswith(sample["label"][:4]) for one in sample["options"]) == 4
+        assert sum(one.startswith("Leaf") for one in sample["options"]) == 2
+
+
+def test_fewer_categories_than_options(shop: Any, samples: Any) -> None:
+    fill(shop, tops=2, leaves=1)
+    for sample in samples(shop.build(TASK)):
+        assert sorted(sample["options"]) == ["Leaf 0.0", "Leaf 1.0"]
+
+
+def test_the_order_is_drawn(shop: Any, samples: Any) -> None:
+    fill(shop, products=10)
+    letters = Counter(sample["output"] for sample in samples(shop.build(TASK)))
+    assert set(letters) == set("ABCDEFGHIJ")
+    assert max(letters.values()) < 50  # 24 expected of 240
+    assert [one["output"] for one in samples(shop.build(TASK, seed=1))] != [
+        one["output"] for one in samples(shop.build(TASK))
+    ]
+
+
+def test_products_without_a_category_are_rejected(shop: Any, reasons: Any) -> None:
+    fill(shop, tops=1, leaves=2, products=1)
+    shop.product("none", category_path=[], category=None)
+    shop.product("null", category_path=None, fine_category=None)
+    shop.product("no top", category=None, category_path=["Somewhere"])
+    shop.product("labelled", category="Top 0", category_path=None, fine_category="Leaf 0.0")
+    output = shop.build(TASK)
+    assert (output.records_in, output.samples.num_rows) == (6, 3)
+    assert reasons(output) == {
+        "none": "no_fine_category",
+        "null": "no_fine_category",
+        "no top": "no_category",
+    }
+
+
+def test_a_single_category_is_no_question(shop: Any, reasons: Any) -> None:
+    shop.product("a")
+    shop.product("b")
+    output = shop.build(TASK)
+    assert reasons(output) == {"a": "too_few_categories", "b": "too_few_categories"}
+    assert (output.records_in, output.samples.num_rows) == (2, 0)
+
+
+def test_a_name_under_several_parents_is_told_by_its_path(shop: Any, samples: Any) -> None:
+    shop.product("a", category="Men", category_path=["Men", "Bottoms", "Pants"])
+    shop.product("b", category="Women", category_path=["Women", "Bottoms", "Pants"])
+    shop.product("c", category="Women", category_path=["Women", "Bottoms", "Shorts"])
+    labels = {one["product_ids"][0]: one["label"] for one in samples(shop.build(TASK))}
+    assert labels == {"a": "Men > Bottoms > Pants", "b": "Women > Bottoms > Pants", "c": "Shorts"}
+
+
+def test_a_labelled_name_is_one_category_wherever_it_is_filed(shop: Any, samples: Any) -> None:
+    shop.product("a", category="Men", category_path=["Men", "Belts"], fine_category="Belts")
+    shop.product("b", category="Women", category_path=["Women", "Belts"])
+    shop.product("c", category="Women", category_path=["Women", "Hats"], fine_category="Sun Hats")
+    built = samples(shop.build(TASK))
+    assert {one["product_ids"][0]: one["label"] for one in built} == {
+        "a": "Belts",
+        "b": "Belts",
+        "c": "Sun Hats",
+    }
+    assert all(sorted(one["options"]) == ["Belts", "Sun Hats"] for one in built)
+
+
+def test_case_does_not_make_a_category(shop: Any, samples: Any) -> None:
+    for number, name in enumerate(["Coffee mugs", "Coffee Mugs", "Coffee Mugs", "Plates"]):
+        shop.product(f"p{number}", category_path=["Home", name])
+    built = samples(shop.build(TASK))
+    assert all(sorted(one["options"]) == ["Coffee Mugs", "Plates"] for one in built)
+
+
+def test_a_category_that_holds_the_product_is_no_wrong_answer(shop: Any, samples: Any) -> None:
+    shop.product("top", category="Women", category_path=["Women", "Tops"])
+    shop.product("jacket", category="Women", category_path=["Women", "Tops", "Jackets"])
+    shop.product("labelled", category="Women", category_path=["Women", "Tops", "Tees"], fine_category="Tee")
+    shop.product("skirt", category="Women", category_path=["Women", "Skirts"])
+    options = {one["product_ids"][0]: set(one["options"]) for one in samples(shop.build(TASK))}
+    assert options == {
+        "top": {"Tops", "Tee", "Skirts"},
+        "jacket": {"Jackets", "Tee", "Skirts"},
+        "labelled": {"Tee", "Jackets", "Skirts"},
+        "skirt": {"Skirts", "Tops", "Jackets", "Tee"},
+    }
+
+
+def test_row_order_changes_nothing(shop: Any) -> None:
+    fill(shop)
+    assert shop.build(TASK, reverse=True) == shop.build(TASK)
+
+
+def test_a_product_of_a_known_category_changes_no_other_sample(shop: Any, samples: Any) -> None:
+    fill(shop)
+    before = samples(shop.build(TASK))
+    shop.product("new", category="Top 0", category_path=["Top 0", "Leaf 0.0"])
+    after = samples(shop.build(TASK))
+    assert len(after) == len(before) + 1
+    assert all(sample in after for sample in before)
+
+
+def test_many_categories(shop: Any, samples: Any) -> None:
+    """More than a draw looks at: the rules hold all the same."""
+    fill(shop, tops=3, leaves=150, products=1)
+    for sample in samples(shop.build(TASK)):
+        near = sum(one.startswith(sample["label"][:6]) for one in sample["options"])
+        assert (near, len(set(sample["options"]))) == (6, 10)
