@@ -17,6 +17,7 @@ import importlib.util
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,7 @@ def _once(folder_name: str, write: Callable[[Path], None]) -> Path:
     target = cache_folder() / folder_name
     if target.is_dir():
         return target
+    print(f"preparing {folder_name} in {target.parent}, once", file=sys.stderr, flush=True)
     temporary = target.with_name(f".{folder_name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)

@@ -50,7 +50,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         raise RunError(f"--out {config.out} is a file")
     samples = select_samples(config)
     loaded = load_for_evaluation(config)
-    encoded = [loaded.prompt_format.encode(sample) for sample in samples]
+    encoded = loaded.prompt_format.encode_all(samples)
     identity = {
         **loaded.identity,
         "scoring": config.scoring,

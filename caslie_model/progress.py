@@ -43,7 +43,7 @@ class Progress:
             self._bar.update(self._task, completed=done, note=note)
             return
         now = time.monotonic()
-        if now - self._last >= SECONDS_BETWEEN_LINES or done == self.total:
+        if now - self._last >= SECONDS_BETWEEN_LINES or (done == self.total and now - self._start > 1):
             self._last = now
             line = f"{self.title}: {done} of {self.total} {self.unit}, {now - self._start:.0f} s"
             print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from typing import Any
 from caslie_model.answers import written_answer
 from caslie_model.data import InputField, Sample
 from caslie_model.errors import ModelError
+from caslie_model.progress import Progress
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.resources import templates_folder
@@ -83,6 +84,15 @@ class PromptFormat:
         if len(prompt) <= room:
             return Encoded(sample, prompt, answers, shortened=False)
         return Encoded(sample, self._shorten(sample, room), answers, shortened=True)
+
+    def encode_all(self, samples: Sequence[Sample]) -> list[Encoded]:
+        """Return samples in tokens, in their order, with progress. Raises DatasetError as `encode` does."""
+        encoded = []
+        with Progress("reading", len(samples), "samples") as progress:
+            for sample in samples:
+                encoded.append(self.encode(sample))
+                progress.update(len(encoded))
+        return encoded
 
     def render(self, sample: Sample, fields: Sequence[InputField] | None = None) -> str:
         """Return the text that the model continues."""
@@ -205,15 +215,12 @@ def read_templates(folder: Path) -> tuple[str, str]:
 
 
 def _compile(source: str) -> Any:
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2 import TemplateError
 
-    # Prompts are plain text for a model, not HTML: nothing is escaped.
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
+    from mmecinstruct.templating import environment
+
     try:
-        return environment.from_string(source)
+        return environment().from_string(source)
     except TemplateError as error:
         raise ModelError(f"the prompt template is not valid: {error}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import shutil
 import sys
 import time
@@ -55,6 +56,10 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
     data, model or folder do not allow it.
     """
+    if resume and overwrite:
+        raise RunError("give --resume or --overwrite, not both")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RunError("training runs in one process; start it without torchrun or accelerate launch")
     finished = _prepare_folder(config, resume, overwrite)
     if finished is not None:
         return FinetuneResult(config.out, finished)
@@ -66,7 +71,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     base = load_base_model(config.base_model, precision, device)
     templates = packaged_templates()
     prompt_format = PromptFormat(base.tokenizer, *templates, config.answers, config.max_length)
-    encoded = [prompt_format.encode(sample) for sample in samples]
+    encoded = prompt_format.encode_all(samples)
     lengths = [len(each.prompt) + len(each.target) for each in encoded]
     plan = plan_batches(
         [sample.id for sample in samples],
@@ -85,7 +90,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     )
     set_seed(config.seed)
     model = _add_lora(base.model, config)
-    trainer = _build_trainer(config, model, base.tokenizer, encoded, plan, device, precision)
+    trainer = _build_trainer(config, model, encoded, plan, device, precision)
     checkpoint = last_checkpoint(config.out / CHECKPOINTS)
     if checkpoint is not None:
         _say(f"resuming from {checkpoint.name}")
@@ -93,6 +98,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
     summary = _summary(config, base, samples, encoded, plan, trainer, model, seconds, checkpoint)
+    summary["identity"] = identity
     return FinetuneResult(config.out, _finish(config, model, summary))
 
 
@@ -168,7 +174,7 @@ def _prepare_folder(config: FinetuneConfig, resume: bool, overwrite: bool) -> di
         return None
     if not (out / CONFIG).is_file() and not (out / TRAINING).is_file():
         raise RunError(f"--out {out} is not empty and not of caslie_model; give another folder")
-    if overwrite and not resume:
+    if overwrite:
         for name in (WEIGHTS, "adapter_config.json", "README.md", "loss_curve.png", TRAINING, CONFIG):
             (out / name).unlink(missing_ok=True)
         for name in (CHECKPOINTS, PROMPTS_FOLDER):
@@ -233,7 +239,6 @@ def _add_lora(model: Any, config: FinetuneConfig) -> Any:
 def _build_trainer(
     config: FinetuneConfig,
     model: Any,
-    tokenizer: Any,
     encoded: Sequence[Encoded],
     plan: Plan,
     device: str,
@@ -307,7 +312,6 @@ def _build_trainer(
         args=arguments,
         train_dataset=[encoded[index] for batch in plan.batches for index in batch],
         data_collator=lambda examples: collate(examples, padding),
-        processing_class=tokenizer,
         callbacks=[ProgressCallback()],
     )
     trainer.remove_callback(PrinterCallback)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.config import FinetuneConfig, config_yaml
-from mmecinstruct.resources import templates_folder
+from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
 
@@ -38,25 +38,25 @@ def write_loss_curve(log: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def write_model_card(config: FinetuneConfig, summary: Mapping[str, Any], path: Path) -> None:
     """Write README.md from the template `model_card.md.j2`."""
-    from jinja2 import FileSystemLoader, StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(templates_folder()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown
-        keep_trailing_newline=True,
+    # A card is made to be published: it names folders, but not where they lie on this machine.
+    local = Path(config.data).exists()
+    shown = config.model_copy(
+        update={
+            "data": Path(config.data).resolve().name if local else config.data,
+            "out": Path(config.out.resolve().name),
+            "base_model": Path(config.base_model).name
+            if Path(config.base_model).exists()
+            else config.base_model,
+        }
     )
-    text = environment.get_template("model_card.md.j2").render(
-        config=config.model_dump(mode="json"),
-        config_yaml=config_yaml(config),
-        summary=summary,
-        version=__version__,
+    variables = {
+        "config": shown.model_dump(mode="json"),
+        "config_yaml": config_yaml(shown),
+        "summary": summary,
+        "version": __version__,
         # Only a Hub id is one that the Hub can link to.
-        base_on_hub="/" in config.base_model and not Path(config.base_model).exists(),
-        first_loss=summary["log"][0]["loss"] if summary["log"] else None,
-        last_loss=summary["log"][-1]["loss"] if summary["log"] else None,
-    )
-    write_atomically(path, text.encode())
+        "base_on_hub": "/" in config.base_model and not Path(config.base_model).exists(),
+        "first_loss": summary["log"][0]["loss"] if summary["log"] else None,
+        "last_loss": summary["log"][-1]["loss"] if summary["log"] else None,
+    }
+    write_atomically(path, (rendered(compiled("model_card.md.j2"), variables) + "\n").encode())

@@ -59,7 +59,7 @@ Options:
 A: very positive
 B: positive
 
-Reply with the words of one option, without its letter, and nothing else.
+Do not reply with a letter: reply with the words of one option and nothing else.
 
 # Answer
 """

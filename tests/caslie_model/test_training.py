@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def test_the_adapter_folder(trained: Path, dataset: Path) -> None:
     card = (trained / "README.md").read_text()
     assert "| sentiment_analysis | 12 |" in card
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
+    assert str(dataset.parent) not in card  # a card is published; this machine's paths are not
 
 
 def test_the_adapter_on_a_fresh_base_gives_the_trained_model(trained: Path, dataset: Path) -> None:
@@ -122,6 +124,43 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     weights, again = (load_file(p / "adapter_model.safetensors") for p in (trained, out))
     assert weights.keys() == again.keys()
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_a_run_killed_between_its_last_step_and_its_end_is_finished(
+    trained: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def power_cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("caslie_model.training.write_loss_curve", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(config(dataset, tmp_path / "a"))
+    result = finetune(config(dataset, tmp_path / "a"), resume=True)
+    assert result.summary["resumed_at_step"] == result.summary["steps"] == 6
+    weights, again = (load_file(p / "adapter_model.safetensors") for p in (trained, result.folder))
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_changed_data_is_not_trained_on_halfway(
+    row: Callable[..., dict[str, Any]],
+    write_rows: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def power_cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    data, out = tmp_path / "data", tmp_path / "out"
+    settings = ("tasks=[sa]", "max_train_tokens=100000")
+    write_rows(data, [row(i, "sentiment_analysis", "train") for i in range(8)])
+    with monkeypatch.context() as patch:
+        patch.setattr("caslie_model.training.write_loss_curve", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(config(data, out, *settings))
+    write_rows(data, [row(i, "sentiment_analysis", "train", instruction="New.") for i in range(8)])
+    with pytest.raises(RunError, match="the prompts or the base model changed"):
+        finetune(config(data, out, *settings), resume=True)
 
 
 def test_another_seed_gives_another_adapter(trained: Path, dataset: Path, tmp_path: Path) -> None:
