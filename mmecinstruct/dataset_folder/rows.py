@@ -76,17 +76,17 @@ def row_problems(row: Mapping[str, Any], task: str, split: str) -> Iterator[Foun
     if accuracy is not None and not 0 <= accuracy <= 1:
         yield "text_only_accuracy", f"{accuracy} is no share"
     yield from _instruction_problems(row, split)
-    found, items = _check_input(row["input"], task)
-    yield from found
-    found, letters = _check_options(row["options"], task)
-    yield from found
+    wrong_input, items = _check_input(row["input"], task)
+    wrong_options, letters = _check_options(row["options"], task)
+    yield from (*wrong_input, *wrong_options)
+    # One fault is reported once: what depends on a broken input or broken options is not judged by them.
     answers = ["yes", "no"] if task in YES_NO_TASKS else letters
-    if row["output"] not in answers:
-        yield (
-            "answer_not_an_option",
-            f"output {row['output']!r} is none of {', '.join(answers) or 'no options'}",
-        )
-    yield from _picture_problems(row, _legal_roles(task, items, letters))
+    if row["output"] not in answers and not wrong_options:
+        yield "answer_not_an_option", f"output {row['output']!r} is none of {', '.join(answers)}"
+    if task == SEQUENTIAL and (wrong_input or wrong_options):
+        yield from _picture_problems(row, None)
+    else:
+        yield from _picture_problems(row, _legal_roles(task, items, letters))
     yield from _group_problems(row, task)
 
 
@@ -162,7 +162,8 @@ def _legal_roles(task: str, items: int, letters: list[str]) -> list[str]:
     return ["product"]
 
 
-def _picture_problems(row: Mapping[str, Any], legal: list[str]) -> Iterator[Found]:
+def _picture_problems(row: Mapping[str, Any], legal: list[str] | None) -> Iterator[Found]:
+    """Check the picture columns; legal: the roles there can be, in order, None where that is not known."""
     roles = row["image_roles"]
     lengths = {
         name: len(row[name])
@@ -171,11 +172,12 @@ def _picture_problems(row: Mapping[str, Any], legal: list[str]) -> Iterator[Foun
     if len(set(lengths.values())) > 1:
         yield "pictures_not_aligned", ", ".join(f"{name} {length}" for name, length in lengths.items())
         return
-    unknown = [role for role in roles if role not in legal]
-    if unknown:
-        yield "image_roles", f"{unknown[0]!r} is no role here; there are {', '.join(legal[:12])}"
-    elif [role for role in legal if role in roles] != roles:
-        yield "image_roles", f"{', '.join(roles)}: a role stands twice or out of order"
+    if legal is not None:
+        unknown = [role for role in roles if role not in legal]
+        if unknown:
+            yield "image_roles", f"{unknown[0]!r} is no role here; there are {', '.join(legal[:12])}"
+        elif [role for role in legal if role in roles] != roles:
+            yield "image_roles", f"{', '.join(roles)}: a role stands twice or out of order"
     if not all(row["image_ids"]):
         yield "image_id_missing", "an image id is empty"
 
