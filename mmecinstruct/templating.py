@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateError
+from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from mmecinstruct.errors import RenderError
@@ -75,4 +75,6 @@ def ordinal(number: int) -> str:
 
 
 def _to_json(value: Any) -> str:
+    if isinstance(value, Undefined):
+        str(value)  # raises the error that names the variable
     return json.dumps(value, ensure_ascii=False)
