@@ -15,6 +15,8 @@ from mmecinstruct.sample_shop.queries import Query
 from mmecinstruct.sample_shop.shop import PlantedDirt, Shop, picture_url
 
 _SQID_CODES = ("._AC_SX425_", "._AC_SX679_", "._SY385_", "")
+_EXAMPLES_FILE = "shopping_queries_dataset_examples.parquet"
+_PRODUCTS_FILE = "shopping_queries_dataset_products.parquet"
 _FOREIGN_PRODUCTS = 3  # rows of another locale in the ESCI files
 
 _EXAMPLES = pa.schema(
@@ -44,32 +46,40 @@ _PRODUCTS = pa.schema(
 
 
 def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
-    examples: dict[str, list[Any]] = {name: [] for name in _EXAMPLES.names}
-
-    def add(query: Query, asin: str, label: str, locale: str) -> None:
-        split = "test" if draw(shop.seed, "shop esci split", str(query.query_id)) % 5 == 0 else "train"
-        values = (len(examples["query"]), query.text, query.query_id, asin, locale, label, 1, 1, split)
-        for name, value in zip(_EXAMPLES.names, values, strict=True):
-            examples[name].append(value)
-
     judged: set[int] = set()
+    columns: dict[str, list[Any]] = {name: [] for name in _EXAMPLES.names}
+
+    def add(query: Query, asins: list[str], labels: list[str], locale: str) -> None:
+        held_out = draw(shop.seed, "shop esci split", str(query.query_id)) % 5 == 0
+        columns["product_id"] += asins
+        columns["esci_label"] += labels
+        for name, value in (
+            ("query", query.text),
+            ("query_id", query.query_id),
+            ("product_locale", locale),
+            ("split", "test" if held_out else "train"),
+        ):
+            columns[name] += [value] * len(asins)
+
     for query in shop.queries:
-        for judgement in query.judgements:
-            judged.add(judgement.product)
-            add(query, shop.products[judgement.product].asin, judgement.label, "us")
+        numbers = [judgement.product for judgement in query.judgements]
+        judged.update(numbers)
+        labels = [judgement.label for judgement in query.judgements]
+        add(query, [shop.products[number].asin for number in numbers], labels, "us")
     products = [shop.products[number] for number in sorted(judged)]
     foreign = products[:_FOREIGN_PRODUCTS] if shop.plan.products else []
     for place, product in enumerate(foreign):
-        add(shop.queries[place % len(shop.queries)], product.asin, "E", "es")
-        planted.note("other_locale", file="esci/examples", record_id=f"esci:{product.asin}")
+        add(shop.queries[place % len(shop.queries)], [product.asin], ["E"], "es")
+        planted.note("other_locale", file=f"esci/{_EXAMPLES_FILE}", record_id=f"esci:{product.asin}")
+    total = len(columns["query"])
+    columns["example_id"] = list(range(total))
+    columns["small_version"] = columns["large_version"] = [1] * total
     rows = [_esci_row(shop, product, "us") for product in products]
     rows += [_esci_row(shop, product, "es") for product in foreign]
-    _write_parquet(
-        pa.table(examples, schema=_EXAMPLES), folder / "esci" / "shopping_queries_dataset_examples.parquet"
-    )
+    _write_parquet(pa.table(columns, schema=_EXAMPLES), folder / "esci" / _EXAMPLES_FILE)
     _write_parquet(
         pa.Table.from_pylist(rows, schema=_PRODUCTS),
-        folder / "esci" / "shopping_queries_dataset_products.parquet",
+        folder / "esci" / _PRODUCTS_FILE,
     )
     with (folder / "sqid" / "product_image_urls.csv").open("w", encoding="ascii", newline="") as file:
         file.write("product_id,image_url\n")

@@ -1,6 +1,6 @@
 """Users with tastes, and what they buy.
 
-Half of the users, about, are loyal to a look: all that they buy within one top-level category has the same
+Two in five users, about, are loyal to a look: all that they buy within one top-level category has the same
 colour and pattern, whatever the titles say. The others are loyal to a brand, which every title names.
 
 Nothing textual may tell what a look-loyal user buys last. So every product is bought equally often, and
@@ -19,10 +19,9 @@ from mmecinstruct.sample_shop.products import Product
 from mmecinstruct.sample_shop.vocabulary import scatter
 
 PURCHASES_PER_PRODUCT = 6
-LAST_SHARE = 0.4  # of a look's products, those that are bought last
+LAST_SHARE = 0.45  # of a look's products, those that are bought last
 MIN_PURCHASES = 5  # as in the publisher's 5-core
-MAX_HISTORY = 7  # of a look-loyal user
-MAX_BRAND_PURCHASES = 9
+MAX_HISTORY = 6  # of a look-loyal user
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +87,11 @@ def _brand_baskets(group: list[Product], times_bought: dict[int, int], seed: int
     baskets: list[tuple[int, ...]] = []
     while max(wanted.values()) > 0:
         key = (group[0].asin, str(len(baskets)))
-        length = min(len(group), MAX_BRAND_PURCHASES - draw(seed, "shop basket", *key) % 3)
+        # As many that the neediest product, which is in each basket, and all others are done together.
+        length = min(len(group), max(MIN_PURCHASES, -(-sum(wanted.values()) // max(wanted.values()))))
         drawn = draw_order(list(wanted), seed, "shop basket order", *key)
-        basket = sorted(drawn, key=lambda number: -wanted[number])[: max(length, MIN_PURCHASES)]
+        basket = sorted(drawn, key=lambda number: -wanted[number])[:length]
         for number in basket:
-            wanted[number] -= 1
+            wanted[number] = max(0, wanted[number] - 1)
         baskets.append(tuple(draw_order(basket, seed, "shop basket time", *key)))
     return baskets

@@ -183,7 +183,7 @@ class _Draft:
         exact: Keep,
         substitute: Keep,
     ) -> int:
-        """Judge equally many E of `matching` and S of `shelf`, up to `wanted` each; return how many of each."""
+        """Judge as many E of `matching` as S of `shelf`, up to `wanted` each; return how many of each."""
         before = len(self.judgements)
         found = self.take(matching, wanted, "E", exact)
         partners = self.take(shelf, found, "S", substitute)
