@@ -9,10 +9,10 @@ ordered by (timestamp, product_id), is one sequence. Target: its last product. H
 `settings.max_history` before it, oldest first.
 Options: `settings.candidates` products in an order drawn by hash: the target and negatives of the same
 top-level category; with `negatives = category` first of the target's fine category. A negative is never a
-product that the user bought at any time in any category, a near-duplicate of the target, or one whose
-title (or text) equals another candidate's. Input and options give a product as its title, with the brand
-in parentheses where the title lacks it; never the category, which would give away answers of another
-task.
+product that the user bought at any time in any category, a near-duplicate of such a product or one with
+its title, nor one whose title (or text) equals another candidate's.
+Input and options give a product as its title, with the brand in parentheses where the title lacks it;
+never the category, which would give away answers of another task.
 Pictures: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
 reviews of history and target. Source: the target's.
 
@@ -272,18 +272,21 @@ def _choose_candidates(connection: duckdb.DuckDBPyConnection, settings: TaskSett
 def _negatives(
     items: _Items, asker: dict[str, Any], pools: list[tuple[Pool, str]], wanted: int, seed: int
 ) -> list[int]:
-    target = asker["position"]
-    bought = set(asker["bought"])
-    cluster, titles, texts = items.clusters[target], {items.titles[target]}, {items.texts[target]}
+    # The target is among the bought. Whole clusters count, as one product may come from several sources.
+    clusters = {items.clusters[one] for one in asker["bought"]}
+    titles = {items.titles[one] for one in asker["bought"]}
+    texts = {items.texts[one] for one in asker["bought"]}
     chosen: list[int] = []
     for pool, purpose in pools:
         for other in drawn_members(pool, seed, purpose, asker["id"]):
             if len(chosen) == wanted:
                 return chosen
-            if other in bought or items.clusters[other] == cluster:
-                continue
-            # Also a product of the first pool that the second one offers again stops here.
-            if items.titles[other] in titles or items.texts[other] in texts:
+            # What the first pool gave and the second one offers again stops at its title.
+            if (
+                items.clusters[other] in clusters
+                or items.titles[other] in titles
+                or items.texts[other] in texts
+            ):
                 continue
             titles.add(items.titles[other])
             texts.add(items.texts[other])
