@@ -6,7 +6,8 @@ import importlib.util
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -203,12 +204,6 @@ def hub_server_module() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def hub(hub_server_module: ModuleType) -> Iterator[Any]:
-    """A running stand-in for the Hub with one user, `shopkeeper`, and their token."""
-    with hub_server_module.running_hub({"hf_right_token": "shopkeeper", "hf_read_only": None}) as server:
-        yield server
