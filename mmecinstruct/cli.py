@@ -17,7 +17,7 @@ from mmecinstruct.errors import MmecError
 from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
-    from mmecinstruct.pipeline.build import BuildReport
+    from mmecinstruct.pipeline.run import BuildReport
     from mmecinstruct.workspace import Report
 
 app = typer.Typer(

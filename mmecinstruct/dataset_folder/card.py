@@ -23,7 +23,7 @@ from mmecinstruct.workspace import write_atomically
 
 ALL = "all"  # the config of every task together
 
-_TEMPLATE = "card.md.j2"
+CARD_TEMPLATE = "card.md.j2"
 _ANSWERS = {
     "answerability_prediction": "yes or no",
     "category_classification": "letter of one category",
@@ -93,7 +93,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
         name for task in tasks for name in statistics["tasks"][task].get(TEST_OOD, {}).get("categories", ())
     }
     text = rendered(
-        compiled(_TEMPLATE),
+        compiled(CARD_TEMPLATE),
         {
             "md": markdown_text,
             "percent": _percent,

@@ -24,7 +24,6 @@ from mmecinstruct.recipe import Recipe
 from mmecinstruct.workspace import sync_folder
 
 
-
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
     """Return whether `out` already is the dataset folder of this fingerprint, with all its files."""
     try:

@@ -16,7 +16,11 @@ from mmecinstruct.version import __version__
 
 def mmec(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "mmecinstruct", *arguments], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-m", "mmecinstruct", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
     )
 
 
@@ -34,9 +38,13 @@ def test_every_command_has_help(command: str) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; import mmecinstruct.cli\n"
-        "print([m for m in ('pandas', 'pyarrow', 'datasets', 'duckdb', 'rich', 'PIL', 'torch', 'numpy') if m in sys.modules])"
+        "heavy = ('pandas', 'pyarrow', 'datasets', 'duckdb', 'rich', 'PIL', 'torch', 'numpy')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def curated(
     ]
 
 
-def test_the_first_row_of_an_id_stays_across_files(connection, tmp_path) -> None:  # noqa: ANN001
+def test_the_first_row_of_an_id_stays_across_files(connection, tmp_path) -> None:
     rows, rejections = curated(
         connection,
         tmp_path,
@@ -76,7 +76,7 @@ def test_the_first_row_of_an_id_stays_across_files(connection, tmp_path) -> None
     assert rejections == [("duplicate_id", "a:1"), ("duplicate_id", "a:2")]
 
 
-def test_one_item_in_two_sources_is_one_cluster_and_shares_its_category(connection, tmp_path) -> None:  # noqa: ANN001
+def test_one_item_in_two_sources_is_one_cluster_and_shares_its_category(connection, tmp_path) -> None:
     rows, _ = curated(
         connection,
         tmp_path,
@@ -93,7 +93,7 @@ def test_one_item_in_two_sources_is_one_cluster_and_shares_its_category(connecti
     assert rows["shop:B01"]["category"] == ""
 
 
-def test_labels_and_pictures_of_other_publishers_are_joined(connection, tmp_path) -> None:  # noqa: ANN001
+def test_labels_and_pictures_of_other_publishers_are_joined(connection, tmp_path) -> None:
     rows, _ = curated(
         connection,
         tmp_path,
@@ -149,7 +149,7 @@ def test_languages_are_told_apart_and_short_texts_are_not_judged() -> None:
     assert table["language"].to_pylist() == ["en", "de", None]
 
 
-def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path) -> None:  # noqa: ANN001
+def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path) -> None:
     def review(number: int, product_id: str = "a:1") -> Row:
         return {"review_id": f"r{number}", "product_id": product_id, "rating": 5, "text": "t"}
 
@@ -180,7 +180,7 @@ def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path)
     ]
 
 
-def test_repeated_relations_are_counted(connection, tmp_path) -> None:  # noqa: ANN001
+def test_repeated_relations_are_counted(connection, tmp_path) -> None:
     row = {"product_a": "a", "product_b": "b", "relation": "similar"}
     view(connection, tmp_path, "relations", [row, {**row, "relation": "also_bought"}, row])
     table, rejections = curate_records(connection, "relations")
@@ -188,7 +188,7 @@ def test_repeated_relations_are_counted(connection, tmp_path) -> None:  # noqa: 
     assert [r.record_id for r in rejections] == ["a b similar"]
 
 
-def test_an_absent_table_is_an_empty_one(connection, tmp_path) -> None:  # noqa: ANN001
+def test_an_absent_table_is_an_empty_one(connection, tmp_path) -> None:
     view(connection, tmp_path, "questions")
     table, rejections = curate_records(connection, "questions")
     assert (table.num_rows, rejections) == (0, [])

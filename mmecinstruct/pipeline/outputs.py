@@ -1,0 +1,205 @@
+"""The second half of the road: samples → splits → wording → shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from mmecinstruct.pipeline import release, work
+from mmecinstruct.pipeline.run import BuildReport, Run
+from mmecinstruct.pipeline.work import CuratedTables
+from mmecinstruct.samples import SPLITS
+from mmecinstruct.workspace import REJECTIONS_FILE, Shard, StageOutput
+
+
+def build_samples(
+    run: Run,
+    tables: CuratedTables,
+    images: StageOutput,
+    tasks: Sequence[str],
+    build_report: BuildReport,
+) -> dict[str, StageOutput]:
+    """Build, split and select each task's samples; note what cannot be built and why."""
+    from mmecinstruct.tasks import missing_tables
+
+    recipe = run.recipe
+    curated = {output.name: output.fingerprint for output in run.outputs if output.name.startswith("curate_")}
+    assigned = run.stage(
+        "assign",
+        release.assign_work,
+        [Shard("all", release.AssignPayload(tables.products, tables.relations, recipe.split, recipe.seed))],
+        {"split": recipe.split.model_dump(), "seed": recipe.seed},
+        {name: curated[name] for name in ("curate_products", "curate_relations")},
+    )
+    counts = {
+        name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name))
+        for name in ("products", "reviews", "relations", "judgements", "questions")
+    }
+    selected = {}
+    for task in tasks:
+        lacking = missing_tables(task, counts)
+        if lacking:
+            build_report.missing[task] = [f"no {name}" for name in lacking]
+            continue
+        settings = recipe.task(task)
+        samples = run.stage(
+            f"task-{task}",
+            work.build_task_work,
+            [Shard("all", work.BuildTaskPayload(task, tables, settings, recipe.seed))],
+            {
+                "settings": settings.model_dump(exclude={"sizes", "label_balance", "require_pictures"}),
+                "seed": recipe.seed,
+            },
+            curated,
+        )
+        chosen = run.stage(
+            f"select-{task}",
+            release.select_work,
+            [
+                Shard(
+                    "all",
+                    release.SelectPayload(
+                        task,
+                        tuple(samples.files("samples.parquet")),
+                        tuple(assigned.files("assignment.parquet")),
+                        tuple(images.files("images.parquet")),
+                        recipe.split,
+                        settings,
+                        recipe.task_sizes(task),
+                        recipe.seed,
+                    ),
+                )
+            ],
+            {
+                "split": recipe.split.model_dump(),
+                "settings": settings.model_dump(include={"label_balance", "require_pictures"}),
+                "sizes": recipe.task_sizes(task).model_dump(),
+                "seed": recipe.seed,
+            },
+            {
+                "samples": samples.fingerprint,
+                "assignment": assigned.fingerprint,
+                "images": images.fingerprint,
+            },
+        )
+        sizes = {
+            split: chosen.extra["all"]["sizes"][split]
+            for split in SPLITS
+            if split in chosen.extra["all"]["sizes"]
+        }
+        if any(entry["chosen"] for entry in sizes.values()):
+            selected[task] = chosen
+            build_report.sizes[task] = sizes
+        else:
+            build_report.missing[task] = [_why_nothing(samples, chosen)]
+    return selected
+
+
+def _why_nothing(samples: StageOutput, chosen: StageOutput) -> str:
+    """Say in a few words why a task with all its tables has no sample."""
+    from mmecinstruct.rejections import count_reasons
+
+    counts: dict[str, int] = {}
+    for output in (samples, chosen):
+        for path in output.files(REJECTIONS_FILE):
+            for reason, count in count_reasons(pq.read_table(path)).items():
+                counts[reason] = counts.get(reason, 0) + count
+    listed = ", ".join(
+        f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda pair: -pair[1])[:4]
+    )
+    return f"all {samples.records} records rejected: {listed}" if listed else "no record fits the task"
+
+
+def write_shards(
+    run: Run, selected: Mapping[str, StageOutput], pixels: tuple[Path, ...], roots: Sequence[Path]
+) -> StageOutput:
+    """Render and judge the selected samples and write the Parquet shards."""
+    from mmecinstruct.dataset_folder import shard_path, shard_plan
+    from mmecinstruct.render import template_hashes
+
+    recipe = run.recipe
+    numbered = run.stage(
+        "release",
+        release.release_work,
+        [
+            Shard(
+                "all",
+                release.ReleasePayload(
+                    tuple(path for output in selected.values() for path in output.files("selected.parquet")),
+                    pixels,
+                    recipe.seed,
+                ),
+            )
+        ],
+        {"seed": recipe.seed},
+        {task: output.fingerprint for task, output in selected.items()},
+    )
+    rendered: dict[str, tuple[Path, ...]] = {}
+    inputs = {}
+    for task, output in selected.items():
+        worded = run.stage(
+            f"render-{task}",
+            release.render_work,
+            [
+                Shard(
+                    "all",
+                    release.RenderPayload(
+                        task,
+                        tuple(output.files("selected.parquet")),
+                        tuple(numbered.files("users.parquet")),
+                        recipe.instructions,
+                        recipe.seed,
+                    ),
+                )
+            ],
+            {
+                "instructions": recipe.instructions.model_dump(),
+                "templates": template_hashes([task]),
+                "seed": recipe.seed,
+            },
+            {"selected": output.fingerprint, "release": numbered.fingerprint},
+            ["jinja2"],
+        )
+        if recipe.sample is not None:
+            worded = run.stage(
+                f"judge-{task}",
+                release.judge_work,
+                [
+                    Shard(
+                        "all",
+                        release.JudgePayload(task, tuple(worded.files("rendered.parquet")), roots[0]),
+                    )
+                ],
+                {},
+                {"rendered": worded.fingerprint, "shop": run.outputs[0].fingerprint},
+            )
+        rendered[task] = tuple(worded.files("rendered.parquet"))
+        inputs[task] = worded.fingerprint
+
+    def shards() -> list[Shard]:
+        index = numbered.files("pixel_index.parquet")[0]
+        planned = []
+        for task, files in rendered.items():
+            sizes = release.split_sizes(files)
+            for split in SPLITS:
+                if not sizes.get(split):
+                    continue
+                plan = shard_plan(sizes[split], recipe.publish.shard_rows)
+                for number, (start, stop) in enumerate(plan):
+                    path = shard_path(task, split, number, len(plan))
+                    payload = release.ShardPayload(
+                        files, split, start, stop, index, pixels, path, recipe.publish
+                    )
+                    planned.append(Shard(f"{task}.{split}.{number:05d}", payload))
+        return planned
+
+    return run.stage(
+        "shards",
+        release.shard_work,
+        shards,
+        {"publish": recipe.publish.model_dump(include={"shard_rows", "row_group_rows"})},
+        {**inputs, "release": numbered.fingerprint},
+        ["pyarrow", "datasets"],
+    )

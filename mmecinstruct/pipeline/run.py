@@ -1,0 +1,62 @@
+"""One build's fixed parts, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.pipeline.versions import STAGE_VERSIONS
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.workspace import Report, Shard, StageOutput, Workspace
+
+
+@dataclass
+class BuildReport:
+    """What a build did, for a person and for statistics.json."""
+
+    out: Path
+    up_to_date: bool = False
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    sizes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # task -> split -> wanted …
+    missing: dict[str, list[str]] = field(default_factory=dict)  # task -> what it lacks
+
+
+class Run:
+    """One build's fixed parts, so that a stage is run by naming what is particular to it."""
+
+    def __init__(
+        self, recipe: Recipe, workspace: Workspace, executor: LocalExecutor, report: Report | None
+    ) -> None:
+        self.recipe = recipe
+        self.workspace = workspace
+        self.executor = executor
+        self.report = report
+        self.outputs: list[StageOutput] = []
+
+    def stage(
+        self,
+        name: str,
+        function: Callable[[Any, Path], Any],
+        shards: Sequence[Shard] | Callable[[], Sequence[Shard]],
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        libraries: Sequence[str] = (),
+    ) -> StageOutput:
+        """Run one stage. `libraries` are those whose output the stage keeps: a new version runs it again."""
+        kind = name.partition("-")[0]
+        output = self.workspace.run_stage(
+            name,
+            STAGE_VERSIONS[kind],
+            {**settings, "libraries": {library: library_version(library) for library in libraries}},
+            inputs,
+            shards,
+            function,
+            self.executor,
+            self.report,
+        )
+        self.outputs.append(output)
+        return output
