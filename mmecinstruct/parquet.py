@@ -28,7 +28,7 @@ def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConne
     """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order."""
     import duckdb
 
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "memory_limit": memory_limit,
             "threads": threads,
@@ -36,6 +36,8 @@ def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConne
             "autoload_known_extensions": False,
         }
     )
+    connection.execute("SET enable_progress_bar = false")  # it would write between the lines of ours
+    return connection
 
 
 def create_view(

@@ -11,7 +11,8 @@ Answer: its letter. Picture: the product's. Label: the answer's text.
 A new product changes other products' samples only where it brings a new category or makes a name
 ambiguous.
 
-Rejected: no_fine_category, no_category (no top-level category, by which out-of-domain is told),
+Rejected: duplicate_in_cluster (a near-duplicate of the same title, with a smaller id, asks the same question;
+one item in two sources is the usual case), no_fine_category, no_category (no top-level category, by which out-of-domain is told),
 too_few_categories (no other category that would be a wrong answer).
 """
 
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from mmecinstruct.hashing import draw, draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
-from mmecinstruct.tasks.expressions import letter, product_picture, sample_id
+from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 from mmecinstruct.tasks.pools import Pool, drawn_members, make_pool, make_pools
 
@@ -49,14 +50,21 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         f"""
         SELECT p.product_id AS record_id, {sample_id(TASK, "p.product_id")} AS id,
                p.title, p.category, p.source, p.image_urls, chosen.options, chosen.answer,
-               CASE WHEN c.product_id IS NULL THEN 'no_fine_category'
+               CASE WHEN p.occurrence > 1 THEN 'duplicate_in_cluster'
+                    WHEN c.product_id IS NULL THEN 'no_fine_category'
                     WHEN p.category IS NULL THEN 'no_category'
                     WHEN len(chosen.options) < 2 THEN 'too_few_categories' END AS reason,
-               CASE reason WHEN 'no_fine_category' THEN 'neither a label nor a category path'
+               CASE reason WHEN 'duplicate_in_cluster' THEN 'the same title in cluster ' || p.cluster_id
+                           WHEN 'no_fine_category' THEN 'neither a label nor a category path'
                            WHEN 'no_category' THEN 'no top-level category'
                            WHEN 'too_few_categories' THEN 'no wrong category beside ' || c.category_text
                END AS detail
-        FROM products p
+        FROM (
+            SELECT *, row_number() OVER (
+                PARTITION BY cluster_id, {comparable_title("title")} ORDER BY product_id
+            ) AS occurrence
+            FROM products
+        ) p
         LEFT JOIN product_category c ON c.product_id = p.product_id
         LEFT JOIN cc_options chosen ON chosen.product_id = p.product_id
         """,

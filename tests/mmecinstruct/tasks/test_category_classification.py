@@ -173,3 +173,13 @@ def test_many_categories(shop: Any, samples: Any) -> None:
     for sample in samples(shop.build(TASK)):
         near = sum(one.startswith(sample["label"][:6]) for one in sample["options"])
         assert (near, len(set(sample["options"]))) == (6, 10)
+
+
+def test_one_item_in_two_sources_is_asked_about_once(shop: Any, samples: Any, reasons: Any) -> None:
+    fill(shop, products=1)
+    path = ["Top 0", "Leaf 0.0"]
+    shop.product("q0", title="TITLE of p0.0.0!", cluster_id="p0.0.0", category=path[0], category_path=path)
+    shop.product("q1", title="Another title", cluster_id="p0.0.0", category=path[0], category_path=path)
+    output = shop.build(TASK)
+    assert reasons(output) == {"q0": "duplicate_in_cluster"}
+    assert {sample["product_ids"][0] for sample in samples(output)} >= {"p0.0.0", "q1"}
