@@ -139,7 +139,8 @@ def validate(
     """Check a dataset folder; exit 1 with the reasons when it is damaged."""
     from mmecinstruct.validate import format_problems, validate_folder
 
-    problems = validate_folder(folder, decode=decode)
+    with _progress() as report:
+        problems = validate_folder(folder, decode=decode, progress=report)
     if problems:
         print(format_problems(problems))
         say(f"{folder}: {len(problems)} problem(s)")
@@ -170,7 +171,7 @@ def push_to_hub(
     from mmecinstruct.hub import push_folder
 
     result = push_folder(folder, repo, private=private, dry_run=dry_run, revision=revision, message=message)
-    _print_push(result)
+    print(result)
 
 
 @app.command()
@@ -206,7 +207,7 @@ def _cores() -> int:
 
 @contextmanager
 def _progress() -> Iterator[Report]:
-    """Show one line per running stage on a terminal; in a log, one line per finished stage."""
+    """Show one line per running step on a terminal; in a log, one line per finished step."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -249,10 +250,6 @@ def _print_report(report: BuildReport) -> None:
         say(f"Not built: {task}: {'; '.join(why)}")
     if report.up_to_date:
         say(f"{report.out} was up to date.")
-
-
-def _print_push(result: object) -> None:
-    print(result)
 
 
 def main() -> None:
