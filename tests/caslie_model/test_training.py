@@ -82,7 +82,7 @@ def test_the_adapter_on_a_fresh_base_gives_the_trained_model(trained: Path, data
     fresh = PeftModel.from_pretrained(load_base_model("random:tiny").model, trained).eval()
     with torch.inference_mode():
         expected, merged, bare = fresh(ids).logits, load(False)(ids).logits, load(True)(ids).logits
-        torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(merged, expected, atol=1e-4, rtol=1e-4)  # merging rounds
         assert not torch.allclose(bare, expected, atol=1e-3)
         assert torch.equal(bare, load_base_model("random:tiny").model(ids).logits)
 
