@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -182,15 +183,21 @@ def write_reviews(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
                 planted.note("broken_line", file=origin, line=line_number + 1)
 
 
+@cache
+def _written_day(day: int) -> str:
+    """Return a day since 1970 as `06 7, 2018`."""
+    moment = datetime.fromtimestamp(day * DAY, UTC)
+    return f"{moment:%m} {moment.day}, {moment.year}"
+
+
 def _review_row(shop: Shop, review: Review, kind: str) -> dict[str, Any]:
     product, user = shop.products[review.product], shop.users[review.user]
-    moment = datetime.fromtimestamp(review.day * DAY, UTC)
     row: dict[str, Any] = {"overall": float(review.rating)}
     if review.chance // 13 % 4 == 0:
         row["vote"] = f"{2 + review.chance // 52 % 1400:,}"
     row |= {
         "verified": review.chance // 17 % 10 > 0,
-        "reviewTime": f"{moment:%m} {moment.day}, {moment.year}",
+        "reviewTime": _written_day(review.day),
         "reviewerID": user.user_id,
         "asin": product.asin,
     }

@@ -199,12 +199,14 @@ def spiral_notebook(canvas: Canvas) -> None:
 
 
 def journal(canvas: Canvas) -> None:
-    """A hardcover journal with elastic band and ribbon."""
-    canvas.flat([(0.42, 0.88), (0.47, 0.88), (0.47, 0.99), (0.445, 0.96), (0.42, 0.99)], (206, 178, 96))
-    canvas.flat(rounded(0.24, 0.1, 0.86, 0.93, 0.04), _PAPER)
-    canvas.body(rounded(0.18, 0.06, 0.82, 0.9, 0.05))
-    canvas.line([(0.25, 0.065), (0.25, 0.895)], canvas.edge, 0.014)
-    canvas.flat(rectangle(0.69, 0.055, 0.73, 0.905), INK if canvas.main[0] > 60 else STEEL)
+    """A small hardcover journal with thick pages, elastic band and ribbon."""
+    canvas.flat([(0.42, 0.84), (0.47, 0.84), (0.47, 0.98), (0.445, 0.95), (0.42, 0.98)], (206, 178, 96))
+    canvas.flat(rounded(0.28, 0.18, 0.84, 0.88, 0.04), _PAPER)
+    for step in range(3):
+        canvas.line([(0.79 + step * 0.015, 0.22), (0.79 + step * 0.015, 0.85)], STEEL, 0.004)
+    canvas.body(rounded(0.22, 0.14, 0.77, 0.84, 0.06))
+    canvas.line([(0.29, 0.145), (0.29, 0.835)], canvas.edge, 0.014)
+    canvas.flat(rectangle(0.65, 0.135, 0.69, 0.845), INK if canvas.main[0] > 60 else STEEL)
 
 
 def pen_holder(canvas: Canvas) -> None:

@@ -19,6 +19,7 @@ from mmecinstruct.sample_shop.products import Product
 from mmecinstruct.sample_shop.vocabulary import PAIR_NUMBER_BY_NOUN, PAIRS
 
 SIMILAR_PER_PRODUCT = 3
+LONGEST_SEARCH = 200  # candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +46,39 @@ def draw_links(products: list[Product], seed: int) -> Links:
     linked: set[tuple[int, int]] = set()
     for (fine, colour), group in by_colour.items():
         ring = draw_order(group, seed, "shop similar", str(fine), colour)
-        for first, second in _ring_pairs(ring, seed):
-            other = _other_colour(first, by_shown[fine, second.shows_look], linked, seed)
+        for one, two in _ring_pairs(ring):
+            chance = draw(seed, "shop link", one.asin, two.asin)
+            first, second = (two, one) if chance % 2 else (one, two)
+            other = _other_colour(first, by_shown[fine, second.shows_look], linked, chance // 2)
             if other is None:
                 continue
             similar[first.number].append(second.number)
             viewed[first.number].append(other.number)
             linked.add(_key(first, other))
             companions = by_pair[PAIR_NUMBER_BY_NOUN[PAIRS[first.pair].complement]]
-            start = draw(seed, "shop bought", first.asin, second.asin)
-            companion = companions[start % len(companions)]
+            companion = companions[chance // 1_000_003 % len(companions)]
             if _key(first, companion) not in linked:
                 linked.add(_key(first, companion))
                 bought[first.number].append(companion.number)
     return Links(bought, viewed, similar)
 
 
-def _ring_pairs(ring: list[Product], seed: int) -> list[tuple[Product, Product]]:
-    """Return each product with the next ones of the ring, in a drawn direction, no pair twice."""
+def _ring_pairs(ring: list[Product]) -> list[tuple[Product, Product]]:
+    """Return each product with the next ones of the ring, no pair twice."""
     reach = min(SIMILAR_PER_PRODUCT, len(ring) // 2)
     pairs: dict[tuple[int, int], tuple[Product, Product]] = {}
     for place, product in enumerate(ring):
         for step in range(1, reach + 1):
             other = ring[(place + step) % len(ring)]
-            turned = draw(seed, "shop direction", product.asin, other.asin) % 2
-            pairs.setdefault(_key(product, other), (other, product) if turned else (product, other))
+            pairs.setdefault(_key(product, other), (product, other))
     return list(pairs.values())
 
 
 def _other_colour(
-    product: Product, candidates: list[Product], linked: set[tuple[int, int]], seed: int
+    product: Product, candidates: list[Product], linked: set[tuple[int, int]], start: int
 ) -> Product | None:
-    if not candidates:
-        return None
-    start = draw(seed, "shop viewed", product.asin, str(len(linked)))
-    for step in range(min(len(candidates), 200)):
+    """Return a candidate of another colour, from a drawn place on, that is not linked yet."""
+    for step in range(min(len(candidates), LONGEST_SEARCH)):
         other = candidates[(start + step) % len(candidates)]
         if other.colour != product.colour and _key(product, other) not in linked:
             return other

@@ -149,10 +149,12 @@ def draw_questions(products: list[Product], seed: int) -> list[Question]:
         sentences = [wording.TOPICS[other][1] for other in others]
         if answerable:
             sentences[rest // 101 % count] = (answer,)
-        snippets = [
-            _snippet(choices, draw(seed, "shop snippet", str(product), str(number), str(place)))
-            for place, choices in enumerate(sentences)
-        ]
+        mixed = draw(seed, "shop snippets", str(product), str(number))
+        snippets = []
+        for choices in sentences:
+            start, sentence, end = _pick(mixed, wording.SNIPPET_STARTS, choices, wording.SNIPPET_ENDS)
+            mixed //= len(wording.SNIPPET_STARTS) * len(choices) * len(wording.SNIPPET_ENDS)
+            snippets.append(" ".join(part for part in (start, sentence, end) if part))
         questions.append(
             Question(
                 qid=product * 10 + number,
@@ -164,11 +166,6 @@ def draw_questions(products: list[Product], seed: int) -> list[Question]:
             )
         )
     return sorted(questions, key=lambda question: question.qid)
-
-
-def _snippet(sentences: Sequence[str], chance: int) -> str:
-    start, sentence, end = _pick(chance, wording.SNIPPET_STARTS, sentences, wording.SNIPPET_ENDS)
-    return " ".join(part for part in (start, sentence, end) if part)
 
 
 def reviewer_name(user_id: str) -> str:

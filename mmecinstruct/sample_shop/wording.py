@@ -16,7 +16,7 @@ OPENINGS: dict[int, tuple[str, ...]] = {
     4: (
         "Really good overall.",
         "I like it a lot.",
-        "Solid choice with one small catch.",
+        "Sound choice with one small catch.",
         "Pretty pleased so far.",
         "Nearly everything I wanted.",
         "Good value and nice to use.",
@@ -221,7 +221,7 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("Can it be gift wrapped?", "Does it come in a gift box?", "Is the box suitable as a present?"),
         (
             "It comes in a handsome gift box with a lid.",
-            "There is no gift box, only a plain bag around it.",
+            "There is no gift box, only a thin bag around it.",
             "I had it gift wrapped by the seller for two dollars.",
         ),
     ),
