@@ -27,7 +27,7 @@ from mmecinstruct.sample_shop.wording import DESCRIPTIONS
 # Shares of the titles that do not name the category, and that say what the picture shows.
 AMBIGUOUS_SHARE = 0.45
 SHOWN_SHARE = 0.35
-PRODUCTS_PER_BRAND = 45  # in all top-level categories together
+PRODUCTS_PER_BRAND = 75  # in all top-level categories together
 
 _TITLE_FORMS = (
     "{brand} {series} {look}{material} {noun}, {size}",

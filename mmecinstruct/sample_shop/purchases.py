@@ -1,6 +1,6 @@
 """Users with tastes, and what they buy.
 
-Two in five users, about, are loyal to a look: all that they buy within one top-level category has the same
+Half of the users, about, are loyal to a look: all that they buy within one top-level category has the same
 colour and pattern, whatever the titles say. The others are loyal to a brand, which every title names.
 
 Nothing textual may tell what a look-loyal user buys last. So every product is bought equally often, and
