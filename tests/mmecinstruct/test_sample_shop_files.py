@@ -65,13 +65,8 @@ def lines_of(path: Path) -> list[str]:
 
 
 def sound_rows(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for line in lines_of(path):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            assert "planted", line
-    return rows
+    """Return the rows of a file without its planted broken line, which ends in the middle."""
+    return [json.loads(line) for line in lines_of(path) if line.endswith("}")]
 
 
 def hashes(folder: Path) -> dict[str, str]:
