@@ -189,7 +189,9 @@ def test_a_finished_build_is_up_to_date(shop: Path, built: tuple[Path, BuildRepo
     assert hashes(folder / "out") == before
 
 
-def test_a_damaged_folder_is_built_again_from_the_workspace(shop: Path, built: tuple[Path, BuildReport]) -> None:
+def test_a_damaged_folder_is_built_again_from_the_workspace(
+    shop: Path, built: tuple[Path, BuildReport]
+) -> None:
     folder, _ = built
     before = hashes(folder / "out")
     victim = next((folder / "out" / "sentiment_analysis").glob("*.parquet"))

@@ -68,10 +68,18 @@ def test_the_hash_sees_code_but_not_docstrings(monkeypatch: pytest.MonkeyPatch, 
 
 def record(same_result: bool) -> None:
     old = recorded() if RECORD.exists() else {}
-    new = {stage: {"version": STAGE_VERSIONS[stage], "code": code_hash(stage)} for stage in sorted(STAGE_VERSIONS)}
+    new = {
+        stage: {"version": STAGE_VERSIONS[stage], "code": code_hash(stage)}
+        for stage in sorted(STAGE_VERSIONS)
+    }
     for stage, entry in new.items():
         before = old.get(stage)
-        if before and before["code"] != entry["code"] and before["version"] == entry["version"] and not same_result:
+        if (
+            before
+            and before["code"] != entry["code"]
+            and before["version"] == entry["version"]
+            and not same_result
+        ):
             sys.exit(f"{stage}: the code changed; raise its version, or say --same-result")
     RECORD.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")
 

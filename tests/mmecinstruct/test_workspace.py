@@ -42,7 +42,7 @@ def fill_the_disk(payload: tuple[int, str], folder: Path) -> Counts:
 def run(
     folder: Path,
     log: Path,
-    function=write_number,  # noqa: ANN001 - one of the functions above
+    function=write_number,
     *,
     settings: int = 1,
     version: int = 1,
