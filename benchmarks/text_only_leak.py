@@ -1,16 +1,22 @@
 """Does the sample leak? A TF-IDF classifier over the whole training text against `text_only_accuracy`.
 
-A sample whose answer stands only in its picture says what the best text-only guesser can score on it. If a classifier
-that is given all training text scores more than that on the visual-critical test samples, the generator leaks.
+A sample whose answer stands only in its picture says what the best text-only guesser can score on it. If a
+classifier that is given all training text scores more than that on the visual-critical samples of both test
+splits, the generator leaks.
 
-For the tasks with fixed answers the classifier sees the words of each input field, and the pairs of words of two
-fields; for the tasks with candidates it scores each candidate by the candidate's words, their pairs with the input's words, and
-how many words they share. Logistic regression over TF-IDF, so every textual regularity that is linear in these is found.
+For the tasks with fixed answers the classifier sees the words of each input field, and the pairs of words of
+two fields; for the tasks with candidates it scores each candidate by the candidate's words, their pairs with
+the input's words, and how many words they share. Logistic regression over TF-IDF, so every textual regularity
+that is linear in these is found.
 
-    python benchmarks/text_only_leak.py DATASET_FOLDER [--json RESULT]
+    mmec build --out FOLDER --set sample.products=6500 \\
+        --set "sizes={train: 4000, validation: 100, test: 1500, test_ood: 200}" \\
+        --set tasks.product_relation_prediction.sizes=null \\
+        --set "tasks.sequential_recommendation.sizes={train: 2000, validation: 50, test: 1500, test_ood: 400}"
+    python benchmarks/text_only_leak.py FOLDER [--json RESULT]
 
-exits 1 when on a task with at least 400 visual-critical test samples the upper 95 % bound of the accuracy is not below
-the mean text_only_accuracy plus 5 points.
+exits 1 when on a task with at least 400 visual-critical test samples the upper 95 % bound of the accuracy is
+not below the mean text_only_accuracy plus 5 points.
 """
 
 from __future__ import annotations
@@ -36,6 +42,7 @@ from mmecinstruct.samples import TASKS
 
 TOLERANCE = 0.05
 ENOUGH = 400
+TEST_SPLITS = ("test", "test_ood")
 CANDIDATE_TASKS = ("category_classification", "sequential_recommendation")
 COLUMNS = ["id", "input", "options", "output", "visual_critical", "text_only_accuracy"]
 
@@ -119,8 +126,9 @@ def read_rows(folder: Path, task: str, split: str) -> list[Row]:
 
 
 def measure(folder: Path, task: str) -> dict[str, Any] | None:
-    """Return the classifier's accuracy on both parts of a task's test split, or None without data."""
-    train, test = read_rows(folder, task, "train"), read_rows(folder, task, "test")
+    """Return the classifier's accuracy on both parts of a task's test splits, or None without data."""
+    train = read_rows(folder, task, "train")
+    test = [row for split in TEST_SPLITS for row in read_rows(folder, task, split)]
     if not train or not test:
         return None
     predictions = fit_and_predict(task, train, test)
