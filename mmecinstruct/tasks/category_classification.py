@@ -12,8 +12,8 @@ A new product changes other products' samples only where it brings a new categor
 ambiguous.
 
 Rejected: duplicate_in_cluster (a near-duplicate of the same title, with a smaller id, asks the same question;
-one item in two sources is the usual case), no_fine_category, no_category (no top-level category, by which out-of-domain is told),
-too_few_categories (no other category that would be a wrong answer).
+one item in two sources is the usual case), no_fine_category, no_category (no top-level category, by which
+out-of-domain is told), too_few_categories (no other category that would be a wrong answer).
 """
 
 from __future__ import annotations
