@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -278,12 +277,14 @@ def test_a_sample_build_killed_three_times_gives_the_same_files(tmp_path: Path) 
     one = [*command, "--workers", "1", "--out", str(tmp_path / "a"), "--workspace", str(tmp_path / "wa")]
     two = [*command, "--workers", "2", "--out", str(tmp_path / "b"), "--workspace", str(tmp_path / "wb")]
     subprocess.run(one, check=True, capture_output=True)
-    for seconds in (3.0, 5.0, 7.0):
-        process = subprocess.Popen(two, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        assert process.poll() is None, "the build was done before it could be killed"
+    # One line on stderr per finished stage: each run is killed in the middle of the stage that follows.
+    for finished in ("shop:", "curate_questions:", "render-answerability_prediction:"):
+        process = subprocess.Popen(two, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert any(line.startswith(finished) for line in process.stderr), "the build ended before the stage"
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        process.stderr.close()
     subprocess.run(two, check=True, capture_output=True)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
     assert validate_folder(tmp_path / "a") == []
