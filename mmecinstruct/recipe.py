@@ -305,8 +305,14 @@ class Recipe(Settings):
         return value
 
     def task(self, name: str) -> TaskSettings:
-        """Return the settings of a task, the defaults where the recipe says nothing."""
-        return self.tasks.get(name, TaskSettings())
+        """Return the settings of a task, the defaults where the recipe says nothing.
+
+        A shop that is drawn without pictures has none to require.
+        """
+        settings = self.tasks.get(name, TaskSettings())
+        if self.sample is not None and not self.sample.pictures:
+            return settings.model_copy(update={"require_pictures": "none"})
+        return settings
 
     def task_sizes(self, name: str) -> Sizes:
         """Return the sizes of a task; tasks without an OOD test want none."""

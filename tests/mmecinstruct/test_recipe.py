@@ -68,6 +68,12 @@ def test_tasks_without_ood_want_none() -> None:
     assert recipe.task_sizes("category_classification").test_ood == 60
 
 
+def test_a_shop_without_pictures_requires_none() -> None:
+    task = "category_classification"
+    assert load_recipe("sample").task(task).require_pictures == "all"
+    assert load_recipe("sample", ["sample.pictures=false"]).task(task).require_pictures == "none"
+
+
 def test_a_resolved_recipe_reads_back_as_the_same_recipe() -> None:
     recipe = load_recipe("sample", ["seed=5"])
     assert Recipe.model_validate(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
