@@ -10,10 +10,10 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ class LocalExecutor:
             raise ValueError(f"workers must be at least 1, not {workers}")
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._pipe: tuple[Connection, Connection] | None = None  # closed at this end, it stops the workers
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -39,8 +40,14 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=kind is None, cancel_futures=True)
-            self._pool = None
+            assert self._pipe is not None
+            if kind is not None:
+                self._pipe[1].close()  # nobody waits for the shards that are under way
+            # No worker outlives this, so that the next build may have the workspace.
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            for end in self._pipe:
+                end.close()
+            self._pool = self._pipe = None
 
     def run(self, function: Callable[[Payload], Result], payloads: Sequence[Payload]) -> Iterator[Result]:
         """Yield `function(payload)` of every payload, in the order in which they finish.
@@ -53,11 +60,13 @@ class LocalExecutor:
             return
         if self._pool is None:
             # spawn: a forked copy of a process with threads (Arrow, DuckDB) can deadlock.
+            context = multiprocessing.get_context("spawn")
+            self._pipe = context.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(
                 self.workers,
-                mp_context=multiprocessing.get_context("spawn"),
+                mp_context=context,
                 initializer=_start_worker,
-                initargs=(os.getpid(),),
+                initargs=(os.getpid(), self._pipe[0]),
             )
         # No more in flight than the pool can soon use: a failure then stops the rest early.
         waiting = iter(payloads)
@@ -83,13 +92,13 @@ class LocalExecutor:
                 future.cancel()
 
 
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone, even by SIGKILL."""
+def _start_worker(parent: int, pipe: Connection) -> None:
+    """Leave Ctrl-C to the parent, and end when it closes the pipe or is gone, even by SIGKILL."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        while os.getppid() == parent and not pipe.poll(0.5):  # a closed pipe can be read, to its end
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from mmecinstruct.hashing import fingerprint, sha256_file
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
 REJECTIONS_FILE = "rejections.parquet"
+SNAPSHOTS = "snapshots"  # what a build saw of the pictures outside the workspace
+_REMOVED = ".removed"  # ending of a stage's folder that `clean` is about to delete
 
 Report = Callable[[str, int, int], None]  # stage, finished shards, all shards
 
@@ -69,7 +71,8 @@ class StageOutput:
 
     def files(self, name: str) -> list[Path]:
         """Return the files of that name, one per shard that wrote it, in shard order."""
-        return sorted(self.folder.glob(f"*/{name}"))
+        paths = (self.folder / key / name for key in sorted(self.extra))
+        return [path for path in paths if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,12 @@ class Workspace:
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError as error:
+                if not isinstance(error, BlockingIOError):
+                    raise WorkspaceError(
+                        f"workspace {self.folder} cannot be locked ({error.strerror}); give --workspace a folder "
+                        "on a local disk"
+                    ) from error
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
                 raise WorkspaceError(
@@ -128,30 +136,32 @@ class Workspace:
         module-level function. `shards` may be a function, called only when there is work to do. The
         fingerprint covers name, version, settings and the fingerprints of the inputs.
 
-        Raises WorkspaceError when the disk is full or a worker was killed.
+        Raises WorkspaceError when the disk is full, a worker was killed or a finished stage's files are damaged.
         """
         identity = {"stage": name, "version": version, "settings": settings, "inputs": inputs}
         mark = fingerprint(identity)
         folder = self.folder / "stages" / name / mark
-        finished = _read_finished(name, mark, folder)
-        if finished is not None:
-            os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
-            return finished
-        partial = folder.with_name(mark + ".partial")
-        partial.mkdir(parents=True, exist_ok=True)
-        for leftover in partial.glob(".tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        work = []
-        all_shards = list(shards() if callable(shards) else shards)
-        for shard in all_shards:
-            target = partial / shard.key
-            if not (target / COUNTS).is_file():
-                temporary = partial / f".tmp-{shard.key}-{os.getpid()}"
-                work.append(_ShardWork(function, shard.payload, str(target), str(temporary)))
-        total, done = len(all_shards), len(all_shards) - len(work)
-        if report:
-            report(name, done, total)
         try:
+            finished = _read_finished(name, mark, folder)
+            if finished is not None:
+                os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
+                return finished
+            partial = folder.with_name(mark + ".partial")
+            partial.mkdir(parents=True, exist_ok=True)
+            all_shards = list(shards() if callable(shards) else shards)
+            keys = {shard.key for shard in all_shards}
+            for leftover in partial.iterdir():  # of a killed run: half-written shards, a manifest
+                if leftover.name not in keys:
+                    _remove(leftover)
+            work = []
+            for shard in all_shards:
+                target = partial / shard.key
+                if not (target / COUNTS).is_file():
+                    temporary = partial / f".tmp-{shard.key}-{os.getpid()}"
+                    work.append(_ShardWork(function, shard.payload, str(target), str(temporary)))
+            total, done = len(all_shards), len(all_shards) - len(work)
+            if report:
+                report(name, done, total)
             for _ in executor.run(_run_shard, work):
                 done += 1
                 if report:
@@ -165,51 +175,86 @@ class Workspace:
             ) from error
 
     def file_fingerprint(self, path: Path) -> str:
-        """Return the SHA-256 of a file, remembered by path, size and time of change."""
+        """Return the SHA-256 of a file, remembered by path, size and times of change."""
         return self.file_fingerprints([path])[0]
 
     def file_fingerprints(self, paths: Sequence[Path]) -> list[str]:
-        """Return the SHA-256 of each file, remembered by path, size and time of change."""
+        """Return the SHA-256 of each file, remembered by path, size and times of change.
+
+        Raises OSError where a file cannot be read.
+        """
+        with self._hash_memory() as database:
+            return [_remembered_hash(database, path) for path in paths]
+
+    @contextmanager
+    def _hash_memory(self) -> Iterator[sqlite3.Connection]:
+        """Open the table of known hashes; a damaged one is begun anew, since it only saves time."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self.folder / "file_hashes.sqlite")
+        file = self.folder / "file_hashes.sqlite"
         try:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime_ns INT, sha256 TEXT)"
-            )
-            result = []
-            for path in paths:
-                status = path.stat()
-                key = str(path.resolve())
-                row = database.execute(
-                    "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
-                    (key, status.st_size, status.st_mtime_ns),
-                ).fetchone()
-                if row is None:
-                    row = (sha256_file(path),)
-                    # A file written this very moment could change again within the clock's resolution.
-                    if time.time_ns() - status.st_mtime_ns > 2_000_000_000:
-                        database.execute(
-                            "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)",
-                            (key, status.st_size, status.st_mtime_ns, row[0]),
-                        )
-                result.append(row[0])
-            database.commit()
-            return result
-        finally:
-            database.close()
+            try:
+                database = _open_hashes(file)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                file.unlink()
+                database = _open_hashes(file)
+            with closing(database):
+                try:
+                    yield database
+                finally:  # also what was hashed until a Ctrl-C is remembered
+                    database.commit()
+        except sqlite3.Error as error:
+            raise WorkspaceError(
+                f"{file}: {error}; free space or delete the file, and run again: it only saves time"
+            ) from error
 
     def clean(self, keep_days: float) -> tuple[int, int]:
-        """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed)."""
+        """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed).
+
+        Killed on the way, it leaves no stage of which a part is missing.
+        """
         horizon = time.time() - keep_days * 86_400
         removed = freed = 0
         for folder in sorted((self.folder / "stages").glob("*/*")):
             manifest = folder / MANIFEST
             used = (manifest if manifest.is_file() else folder).stat().st_mtime
-            if used < horizon:
+            if used < horizon or folder.name.endswith(_REMOVED):
                 freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                shutil.rmtree(folder)
+                doomed = folder.with_name(folder.name.removesuffix(_REMOVED) + _REMOVED)
+                folder.rename(doomed)
+                shutil.rmtree(doomed)
                 removed += 1
+        for file in sorted((self.folder / SNAPSHOTS).glob("*")):
+            if file.stat().st_mtime < horizon:
+                freed += file.stat().st_size
+                file.unlink()
         return removed, freed
+
+
+def _open_hashes(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file)
+    database.execute(
+        "CREATE TABLE IF NOT EXISTS known_files "
+        "(path TEXT PRIMARY KEY, size INT, mtime_ns INT, ctime_ns INT, sha256 TEXT)"
+    )
+    return database
+
+
+def _remembered_hash(database: sqlite3.Connection, path: Path) -> str:
+    status = path.stat()
+    # The time of change tells a file that was put in place with another's time of modification.
+    key = (os.fsencode(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    row = database.execute(
+        "SELECT sha256 FROM known_files WHERE path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?", key
+    ).fetchone()
+    if row is not None:
+        return str(row[0])
+    digest = sha256_file(path)
+    # A file written this very moment could change again within the clock's resolution.
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > 2_000_000_000:
+        database.execute("INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*key, digest))
+    return digest
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -221,6 +266,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush everything below a folder to disk."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    sync_folder(folder)
 
 
 def sync_folder(folder: Path) -> None:
@@ -243,12 +299,21 @@ def _run_shard(work: _ShardWork) -> None:
         "extra": dict(counts.extra or {}),
     }
     (temporary / COUNTS).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
-    for file in temporary.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-    sync_folder(temporary)
-    temporary.rename(target)
+    sync_tree(temporary)
+    try:
+        temporary.rename(target)
+    except OSError:
+        # A worker of a killed build, not yet gone, may have finished the same shard: its bytes are the same.
+        if not (target / COUNTS).is_file():
+            raise
+        shutil.rmtree(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _finish(
@@ -256,7 +321,7 @@ def _finish(
 ) -> StageOutput:
     counts = {key: json.loads((partial / key / COUNTS).read_text(encoding="utf-8")) for key in keys}
     files = {}
-    for file in sorted(path for path in partial.rglob("*") if path.is_file()):
+    for file in sorted(path for key in keys for path in (partial / key).rglob("*") if path.is_file()):
         files[file.relative_to(partial).as_posix()] = {
             "bytes": file.stat().st_size,
             "sha256": sha256_file(file),
@@ -270,6 +335,8 @@ def _finish(
         "files": files,
     }
     write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    if folder.exists():  # without a manifest, or it would have been read
+        _remove(folder)
     partial.rename(folder)
     sync_folder(folder.parent)
     output = _read_finished(name, mark, folder)
@@ -278,24 +345,22 @@ def _finish(
 
 
 def _read_finished(name: str, mark: str, folder: Path) -> StageOutput | None:
-    """Return a finished stage, or None; a stage whose files were tampered with counts as missing."""
+    """Return a finished stage, or None.
+
+    Raises WorkspaceError where one of its files is missing or has another size.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise WorkspaceError(f"{folder / MANIFEST} is damaged ({error}); delete {folder}") from error
-    for path, entry in manifest["files"].items():
-        file = folder / path
-        if not file.is_file() or file.stat().st_size != entry["bytes"]:
-            raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
-    return StageOutput(
-        name,
-        mark,
-        folder,
-        manifest["records"],
-        manifest["kept"],
-        manifest["rejected"],
-        manifest["extra"],
-        cached=True,
-    )
+    try:
+        for path, entry in manifest["files"].items():
+            file = folder / path
+            if not file.is_file() or file.stat().st_size != entry["bytes"]:
+                raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
+        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest["extra"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise WorkspaceError(f"{folder / MANIFEST} is no manifest of a stage; delete {folder}") from error
+    return StageOutput(name, mark, folder, *totals, cached=True)

@@ -12,6 +12,7 @@ import pytest
 
 from mmecinstruct.errors import WorkspaceError
 from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.hashing import sha256_file
 from mmecinstruct.workspace import Counts, Shard, StageOutput, Workspace, write_atomically
 
 
@@ -55,6 +56,23 @@ def run(
         )
 
 
+def finish_in_the_rival_first(payload: tuple[int, str], folder: Path) -> Counts:
+    """Write the shard, and let another worker have written and renamed it in the meantime."""
+    counts = write_number(payload, folder)
+    rival = folder.with_name(f"{payload[0]:03d}")
+    rival.mkdir()
+    (rival / "number.txt").write_text(str(payload[0]))
+    (rival / "counts.json").write_text('{"records": 2, "kept": 1, "rejected": 1, "extra": {}}')
+    return counts
+
+
+def sleep_long(payload: tuple[int, str], folder: Path) -> Counts:
+    if payload[0] == 0:
+        raise ValueError("zero")
+    time.sleep(60)
+    return write_number(payload, folder)
+
+
 def calls(log: Path) -> list[int]:
     return sorted(int(line) for line in log.read_text().split()) if log.exists() else []
 
@@ -92,6 +110,34 @@ def test_a_killed_worker_is_an_error_with_a_remedy(tmp_path: Path) -> None:
         run(tmp_path / "w", tmp_path / "log", die_on_two, workers=2)
 
 
+def test_a_failure_ends_the_other_workers_at_once(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="zero"):
+        run(tmp_path / "w", tmp_path / "log", sleep_long, workers=2)
+    assert time.monotonic() - begun < 30
+
+
+def test_a_run_killed_between_its_manifest_and_its_last_rename_is_finished(tmp_path: Path) -> None:
+    first = run(tmp_path / "w", tmp_path / "log")
+    manifest = (first.folder / "manifest.json").read_bytes()
+    partial = first.folder.rename(first.folder.with_name(first.folder.name + ".partial"))
+    (partial / ".manifest.json.123.tmp").write_text("{")
+    (partial / ".tmp-003-123").mkdir()
+    (partial / ".tmp-003-123" / "number.txt").write_text("half")
+    second = run(tmp_path / "w", tmp_path / "log")
+    assert not second.cached
+    assert calls(tmp_path / "log") == [0, 1, 2, 3, 4]
+    assert (second.folder / "manifest.json").read_bytes() == manifest
+    assert run(tmp_path / "w", tmp_path / "log").cached
+    assert len(second.files("number.txt")) == 5
+
+
+def test_a_shard_that_a_dying_worker_finished_too_is_taken_as_it_is(tmp_path: Path) -> None:
+    output = run(tmp_path / "w", tmp_path / "log", finish_in_the_rival_first)
+    assert [path.read_text() for path in output.files("number.txt")] == ["0", "1", "2", "3", "4"]
+    assert not list(output.folder.glob(".tmp-*"))
+
+
 def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"No space left on device \(x.parquet\); free space"):
         run(tmp_path / "w", tmp_path / "log", fill_the_disk)
@@ -112,6 +158,14 @@ def test_output_that_was_tampered_with_is_not_used(tmp_path: Path) -> None:
     output.files("number.txt")[2].write_text("tampered")
     with pytest.raises(WorkspaceError, match="missing or changed; delete"):
         run(tmp_path / "w", tmp_path / "log")
+
+
+def test_a_damaged_manifest_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    output = run(tmp_path / "w", tmp_path / "log")
+    for content in ("{", "[]", "{}"):
+        (output.folder / "manifest.json").write_text(content)
+        with pytest.raises(WorkspaceError, match=r"manifest\.json is .*; delete"):
+            run(tmp_path / "w", tmp_path / "log")
 
 
 def test_counts_must_add_up() -> None:
@@ -136,6 +190,14 @@ def test_a_second_build_is_kept_out_and_a_dead_one_is_not(tmp_path: Path) -> Non
         pass
 
 
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ten seconds pass: what was written this moment is not remembered."""
+    now = time.time_ns
+    monkeypatch.setattr("mmecinstruct.workspace.time.time_ns", lambda: now() + 10_000_000_000)
+
+
+@pytest.mark.usefixtures("later")
 def test_file_hashes_follow_the_content(tmp_path: Path) -> None:
     workspace, file = Workspace(tmp_path / "w"), tmp_path / "f"
     file.write_text("one")
@@ -143,15 +205,59 @@ def test_file_hashes_follow_the_content(tmp_path: Path) -> None:
     first = workspace.file_fingerprint(file)
     assert workspace.file_fingerprint(file) == first
     file.write_text("two")
+    os.utime(file, (time.time() - 60, time.time() - 60))
     assert workspace.file_fingerprint(file) != first
+
+
+@pytest.mark.usefixtures("later")
+def test_a_known_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, file = Workspace(tmp_path / "w"), tmp_path / "f"
+    file.write_text("one")
+    first = workspace.file_fingerprint(file)
+    monkeypatch.setattr("mmecinstruct.workspace.sha256_file", lambda path: pytest.fail(f"{path} was read"))
+    assert workspace.file_fingerprint(file) == first
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_put_in_the_place_of_another_with_its_size_and_time_is_hashed_again(tmp_path: Path) -> None:
+    workspace, file, other = Workspace(tmp_path / "w"), tmp_path / "f", tmp_path / "g"
+    file.write_text("one")
+    other.write_text("two")
+    for path in (file, other):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert workspace.file_fingerprint(file) == workspace.file_fingerprint(file)
+    expected = workspace.file_fingerprint(other)
+    other.replace(file)
+    assert workspace.file_fingerprint(file) == expected
+
+
+def test_a_damaged_memory_of_hashes_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("one")
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "file_hashes.sqlite").write_bytes(b"no database" * 500)
+    workspace = Workspace(tmp_path / "w")
+    assert workspace.file_fingerprint(tmp_path / "f") == sha256_file(tmp_path / "f")
+    (tmp_path / "w" / "file_hashes.sqlite").unlink()
+    (tmp_path / "w" / "file_hashes.sqlite").mkdir()
+    with pytest.raises(WorkspaceError, match="free space or delete the file"):
+        workspace.file_fingerprint(tmp_path / "f")
 
 
 def test_clean_removes_only_what_was_not_used(tmp_path: Path) -> None:
     old, new = (run(tmp_path / "w", tmp_path / "log", settings=number) for number in (1, 2))
     past = time.time() - 10 * 86_400
     os.utime(old.folder / "manifest.json", (past, past))
+    snapshot = tmp_path / "w" / "snapshots" / "abc.parquet"
+    snapshot.parent.mkdir()
+    snapshot.touch()
+    os.utime(snapshot, (past, past))
+    # A clean that was killed had begun with this one.
+    cut = run(tmp_path / "w", tmp_path / "log", settings=3).folder
+    cut.rename(cut.with_name(cut.name + ".removed"))
     removed, freed = Workspace(tmp_path / "w").clean(keep_days=5)
-    assert (removed, freed > 0) == (1, True)
+    assert (removed, freed > 0) == (2, True)
+    assert not snapshot.exists()
+    assert [path.name for path in old.folder.parent.iterdir()] == [new.folder.name]
     assert new.folder.is_dir()
     assert not old.folder.exists()
 
