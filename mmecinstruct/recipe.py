@@ -7,11 +7,20 @@ applied before validation, so a wrong name or a wrong type is an error that name
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.resources import pipelines_folder
@@ -21,7 +30,26 @@ from mmecinstruct.samples import OOD_TASKS, TASKS
 class Settings(BaseModel):
     """Base of every part of a recipe: immutable, unknown fields are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _is_glob(value: str) -> str:
+    if any("**" in part and part != "**" for part in PurePosixPath(value).parts):
+        raise ValueError("'**' stands alone between slashes")
+    return value
+
+
+def _is_below_root(value: str) -> str:
+    path = PurePosixPath(value)
+    if not value or path.is_absolute() or ".." in path.parts:
+        raise ValueError("a folder below the data root, without '..'")
+    return value
+
+
+Glob = Annotated[str, AfterValidator(_is_glob)]
+Folder = Annotated[str, AfterValidator(_is_below_root)]
+Separator = Annotated[str, Field(min_length=1)]
+LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
 
 # --- sources -----------------------------------------------------------------------------------------
@@ -31,22 +59,22 @@ class AmazonMetadata(Settings):
     """Amazon 2018 product metadata (`meta_<Category>.json.gz`): products and relations."""
 
     kind: Literal["amazon18_metadata"]
-    path: str
+    path: Glob
 
 
 class AmazonReviews(Settings):
     """Amazon 2018 reviews (`<Category>_5.json.gz`)."""
 
     kind: Literal["amazon18_reviews"]
-    path: str
+    path: Glob
 
 
 class EsciSource(Settings):
     """ESCI shopping queries: examples and products, two Parquet files."""
 
     kind: Literal["esci"]
-    examples: str
-    products: str
+    examples: Glob
+    products: Glob
     locale: str = "us"
 
 
@@ -54,32 +82,32 @@ class SqidSource(Settings):
     """SQID picture URLs of ESCI products (CSV)."""
 
     kind: Literal["sqid"]
-    path: str
+    path: Glob
 
 
 class AmazonQaSource(Settings):
     """AmazonQA questions with review snippets (JSON lines)."""
 
     kind: Literal["amazonqa"]
-    path: str
+    path: Glob
 
 
 class MaveSource(Settings):
     """MAVE labels, used for their fine-grained category (JSON lines)."""
 
     kind: Literal["mave"]
-    path: str
+    path: Glob
 
 
 class ProductMapping(Settings):
     """Which column of a shop's product table holds what. Only `id` and `title` are required."""
 
-    path: str
+    path: Glob
     id: str
     title: str
     brand: str | None = None
     category: str | None = None  # a path, cut at category_separator, or one name
-    category_separator: str = ">"
+    category_separator: Separator = ">"
     # A path is cut before the first of these: shops file promotions next to real categories.
     category_stop: tuple[str, ...] = ()
     description: str | None = None
@@ -89,13 +117,13 @@ class ProductMapping(Settings):
     color: str | None = None
     features: str | None = None
     images: str | None = None  # paths or URLs
-    list_separator: str = "|"  # for list columns of CSV files
+    list_separator: Separator = "|"  # for list columns of CSV files
 
 
 class RelationMapping(Settings):
     """Which column of a shop's table of linked products holds what."""
 
-    path: str
+    path: Glob
     optional: bool = False  # a table that is not there is then no error
     product: str
     linked_product: str
@@ -107,7 +135,7 @@ class RelationMapping(Settings):
 class ReviewMapping(Settings):
     """Which column of a shop's review table holds what."""
 
-    path: str
+    path: Glob
     optional: bool = False  # a table that is not there is then no error
     product: str
     rating: str
@@ -117,26 +145,26 @@ class ReviewMapping(Settings):
     user: str | None = None
     timestamp: str | None = None  # UTC seconds or ISO 8601
     images: str | None = None
-    list_separator: str = "|"
+    list_separator: Separator = "|"
 
 
 class QuestionMapping(Settings):
     """Which column of a shop's question table holds what."""
 
-    path: str
+    path: Glob
     optional: bool = False  # a table that is not there is then no error
     product: str
     question: str
     document: str  # review snippets
     answerable: str  # true/false, yes/no, 1/0
     id: str | None = None
-    list_separator: str = "|"
+    list_separator: Separator = "|"
 
 
 class JudgementMapping(Settings):
     """Which column of a shop's query-product relevance table holds what (label E, S, C or I)."""
 
-    path: str
+    path: Glob
     optional: bool = False  # a table that is not there is then no error
     query: str
     product: str
@@ -185,14 +213,21 @@ class Mirror(Settings):
     """A folder that stands for a web address: `<url><path>` is read from `<folder>/<path>`."""
 
     url: str
-    folder: str  # relative to the data root
+    folder: Annotated[Folder, AfterValidator(_is_glob)]  # relative to the data root
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_a_folder(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or not urlsplit(value).hostname:
+            raise ValueError("a web address, as in https://images.shop.example/")
+        return value if value.endswith("/") else f"{value}/"
 
 
 class ImageSettings(Settings):
-    """Thresholds of the picture stage. Measurements are stored, so thresholds may change cheaply."""
+    """Thresholds of the picture stage. Where one changes, the pictures are read again."""
 
     mirrors: tuple[Mirror, ...] = ()
-    folders: tuple[str, ...] = (".",)  # below the data root: where local paths may point
+    folders: tuple[Folder, ...] = (".",)  # below the data root: where local paths may point
     max_bytes: int = Field(default=20_000_000, gt=0)
     max_pixels: int = Field(default=50_000_000, gt=0)
     min_side: int = Field(default=32, ge=1)
@@ -206,7 +241,7 @@ class ImageSettings(Settings):
 class CurateSettings(Settings):
     """Cleaning and duplicates."""
 
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[LanguageCode, ...] = ("en",)  # of reviews; none: any language
     # A review is rejected when it is in another language with at least this probability. Short English reviews
     # are taken for something else with up to 0.7.
     min_language_score: float = Field(default=0.8, ge=0, le=1)
@@ -240,10 +275,10 @@ class SplitSettings(Settings):
 
 
 class TaskSettings(Settings):
-    """Settings of one task; what a task does not use must keep its default."""
+    """Settings of one task; what it does not use must keep its default, or the recipe is refused."""
 
     sizes: Sizes | None = None  # else the recipe's
-    # Wanted share per label, e.g. {yes: 0.5, no: 0.5}; null keeps what the data has.
+    # Wanted share per label, e.g. {yes: 0.5, no: 0.5}; a label not named gets none. null keeps what the data has.
     label_balance: dict[str, float] | None = None
     options: int = Field(default=10, ge=2, le=26)  # cc
     candidates: int = Field(default=20, ge=2, le=26)  # sr
@@ -256,12 +291,42 @@ class TaskSettings(Settings):
     # Which of the wanted pictures a sample must have.
     require_pictures: Literal["all", "any", "none"] = "all"
 
+    @field_validator("label_balance", mode="before")
+    @classmethod
+    def _yes_and_no_are_words(cls, value: Any) -> Any:
+        """Undo YAML, which reads an unquoted yes or no as true or false."""
+        if not isinstance(value, dict):
+            return value
+        words = {True: "yes", False: "no"}
+        return {words[key] if isinstance(key, bool) else key: share for key, share in value.items()}
+
     @field_validator("label_balance")
     @classmethod
     def _balance_sums_to_one(cls, value: dict[str, float] | None) -> dict[str, float] | None:
         if value is not None and (abs(sum(value.values()) - 1) > 1e-6 or min(value.values()) < 0):
             raise ValueError("shares are not negative and sum to 1")
         return value
+
+
+_SR = "sequential_recommendation"
+_TASKS_OF_SETTING = {
+    "options": "category_classification",
+    "candidates": _SR,
+    "max_history": _SR,
+    "min_history": _SR,
+    "negatives": _SR,
+    "k_core": _SR,
+    "min_words": "sentiment_analysis",
+    "product_picture": "sentiment_analysis",
+}
+# What label_balance may name. Elsewhere the data decides: cc's labels are categories, sr's letters of candidates.
+_LABELS = {
+    "answerability_prediction": ("yes", "no"),
+    "product_relation_prediction": ("A", "B", "C"),
+    "product_substitute_identification": ("yes", "no"),
+    "multiclass_product_classification": ("A", "B", "C", "D"),
+    "sentiment_analysis": ("A", "B", "C", "D", "E"),
+}
 
 
 class InstructionSettings(Settings):
@@ -303,6 +368,22 @@ class Recipe(Settings):
         if unknown:
             raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
         return value
+
+    @model_validator(mode="after")
+    def _tasks_use_their_settings(self) -> Recipe:
+        """Refuse what would have no effect: a setting of another task, a balance of labels that do not exist."""
+        for task, settings in self.tasks.items():
+            for name, field in TaskSettings.model_fields.items():
+                user = _TASKS_OF_SETTING.get(name)
+                if user is not None and user != task and getattr(settings, name) != field.default:
+                    raise ValueError(f"tasks.{task}.{name}: only {user} uses it; remove it")
+            labels = _LABELS.get(task)
+            unknown = sorted(set(settings.label_balance or ()) - set(labels)) if labels else []
+            if labels and unknown:
+                raise ValueError(
+                    f"tasks.{task}.label_balance: no label {', '.join(unknown)}; there are {', '.join(labels)}"
+                )
+        return self
 
     def task(self, name: str) -> TaskSettings:
         """Return the settings of a task, the defaults where the recipe says nothing.
@@ -352,7 +433,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     path = find_recipe(name_or_path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, no such date
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields to values")
@@ -375,12 +456,12 @@ def apply_override(content: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: write FIELD=VALUE, e.g. sizes.train=100")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")
     place: Any = content
     for name in parents:
-        if isinstance(place, list) and name.isdigit() and int(name) < len(place):
+        if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
             place = place[int(name)]
         elif isinstance(place, dict):
             if place.get(name) is None:
@@ -388,7 +469,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
             place = place[name]
         else:
             raise RecipeError(f"--set {override}: there is no field '{name}' to set '{last}' in")
-    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
         place[int(last)] = value
     elif isinstance(place, dict):
         place[last] = value

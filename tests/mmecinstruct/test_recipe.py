@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,32 @@ def test_an_override_creates_the_mappings_on_its_way() -> None:
         ("tasks.sentiment_analysis.label_balance={A: 0.9}", "sum to 1"),
         ("sources.0.kind=tape", "kind"),
         ("name=A B", "name"),
+        ("name=2024-13-45", "name=2024-13-45"),
+        ("sources.².path=x", "sources.²"),
+        ("sources.0.path=a**b", "sources.0.amazon18_metadata.path"),
+        ('curate.languages=["e\'n"]', "curate.languages.0"),
+        ("images.folders=[/etc]", "images.folders.0"),
+        ("images.mirrors=[{url: 'https://x.example/', folder: ../x}]", "images.mirrors.0.folder"),
+        ("images.mirrors=[{url: x.example, folder: x}]", "images.mirrors.0.url"),
+        ("tasks.sentiment_analysis.label_balance={A: .nan}", "finite"),
+        ("tasks.sentiment_analysis.label_balance={a: 1}", "no label a; there are A, B, C, D, E"),
+        ("tasks.sentiment_analysis.candidates=5", "only sequential_recommendation uses it"),
+        ("images.max_aspect=.inf", "images.max_aspect"),
     ],
 )
 def test_a_wrong_override_names_its_field(override: str, named: str) -> None:
-    with pytest.raises(RecipeError, match=named.replace(".", r"\.")):
+    with pytest.raises(RecipeError, match=re.escape(named)):
         load_recipe("sample", [override])
+
+
+def test_yes_and_no_need_no_quotes() -> None:
+    recipe = load_recipe("sample", ["tasks.answerability_prediction.label_balance={yes: 0.3, no: 0.7}"])
+    assert recipe.task("answerability_prediction").label_balance == {"yes": 0.3, "no": 0.7}
+
+
+def test_an_empty_separator_is_refused() -> None:
+    with pytest.raises(RecipeError, match="category_separator"):
+        load_recipe("catalog", ["sources.0.products.category_separator=''"])
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
