@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 
 DEFAULT_WORKSPACE = Path(".mmec")
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 def _print_version(wanted: bool) -> None:
@@ -191,8 +192,11 @@ def clean(
     days: Annotated[float, typer.Option(min=0, help="Keep what a build used within so many days.")] = 30,
 ) -> None:
     """Remove the stages that no recent build used."""
+    from mmecinstruct.errors import WorkspaceError
     from mmecinstruct.workspace import Workspace
 
+    if not workspace.is_dir():
+        raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
     store = Workspace(workspace)
     with store.lock():
         removed, freed = store.clean(days)
@@ -260,8 +264,19 @@ def main() -> None:
         say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted; run the same command again to continue")
-        sys.exit(130)
+        _say_interrupted()
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Ctrl-C within a command, which typer turns into an exit
+            _say_interrupted()
+        raise
+    except OSError as error:  # a disk, a permission: what a user can mend; the error names the file
+        say(f"error: {error}")
+        sys.exit(1)
+
+
+def _say_interrupted() -> None:
+    say("interrupted; run the same command again: it continues where it stopped")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from mmecinstruct.errors import WorkspaceError
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,6 +42,32 @@ def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConne
     )
     connection.execute("SET enable_progress_bar = false")  # it would write between the lines of ours
     return connection
+
+
+@contextmanager
+def working_connection(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection for the work of one shard; what does not fit in memory spills beside its folder.
+
+    Raises WorkspaceError when memory or disk do not suffice, KeyboardInterrupt for the error that DuckDB makes of it.
+    """
+    import duckdb
+
+    spill = folder.with_name(f"{folder.name}.spill")
+    try:
+        with closing(connect()) as connection:
+            connection.execute("SET temp_directory = '" + str(spill).replace("'", "''") + "'")
+            yield connection
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise WorkspaceError(
+            f"DuckDB lacks memory or disk: {error}; free some, or give fewer --workers, and run again: finished "
+            "shards are kept"
+        ) from error
+    except RuntimeError as error:
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
 
 
 def create_view(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from mmecinstruct.errors import MmecError
-
 # Shorter texts are not judged: "Ok!" has no language.
 MIN_LETTERS = 20
 MAX_CHARACTERS = 1000
@@ -16,7 +14,8 @@ LANGUAGES = pa.schema(
 
 
 def measure_languages(reviews: pa.Table) -> pa.Table:
-    """Return (review_id, language, language_score) of each review; nulls where the text is too short.
+    """Return (review_id, language, language_score) of each review; nulls where the text is too short
+    or resembles no language.
 
     language: ISO 639-1 code. language_score: probability, 0 to 1.
     """
@@ -35,10 +34,8 @@ def measure_languages(reviews: pa.Table) -> pa.Table:
             scores.append(None)
             continue
         found = detector.detect(content)
-        if not found:
-            raise MmecError(f"the language identifier returned nothing for {content[:60]!r}")
-        languages.append(str(found[0]["lang"]).lower())
-        scores.append(float(found[0]["score"]))
+        languages.append(str(found[0]["lang"]).lower() if found else None)
+        scores.append(float(found[0]["score"]) if found else None)
     return pa.table(
         {"review_id": reviews.column("review_id"), "language": languages, "language_score": scores},
         schema=LANGUAGES,

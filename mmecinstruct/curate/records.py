@@ -23,9 +23,8 @@ def curate_reviews(
     Rejected are a repeated id (the first stays), a review of an unknown product, and one that is in another
     language than the recipe's with at least the recipe's probability. Views: reviews, languages, products.
     """
-    languages = ", ".join(f"'{language}'" for language in settings.languages)
     connection.execute(
-        f"""
+        """
         CREATE OR REPLACE TEMP TABLE judged AS
         WITH numbered AS (
             SELECT *, row_number() OVER (PARTITION BY review_id ORDER BY file_index, row_index) AS occurrence
@@ -38,11 +37,12 @@ def curate_reviews(
                 WHEN occurrence > 1 THEN 'duplicate_id'
                 WHEN NOT EXISTS (FROM products WHERE products.product_id = numbered.product_id)
                     THEN 'unknown_product'
-                WHEN language NOT IN ({languages}) AND language_score >= {settings.min_language_score}
-                    THEN 'other_language'
+                WHEN len($languages) > 0 AND language IS NOT NULL AND NOT list_contains($languages, language)
+                    AND language_score >= $min_score THEN 'other_language'
             END AS reason
         FROM numbered JOIN spoken USING (file_index, row_index)
-        """
+        """,
+        {"languages": list(settings.languages), "min_score": settings.min_language_score},
     )
     details = {
         "duplicate_id": "another review of this id came before; the first one stays",

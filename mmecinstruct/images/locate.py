@@ -7,6 +7,7 @@ ever opened, through `..` or a link either.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ from mmecinstruct.recipe import ImageSettings
 
 @dataclass(frozen=True, slots=True)
 class LocatedPicture:
-    """A URL with its local file, or with the reason why it has none."""
+    """A URL with its local file and that file's SHA-256, or with the reason why it has none."""
 
     url: str
     path: str | None
     reason: str = ""
     detail: str = ""
+    sha256: str | None = None
 
 
 class PictureLocator:
@@ -32,32 +34,42 @@ class PictureLocator:
     def __init__(self, settings: ImageSettings, roots: Sequence[Path]) -> None:
         self._mirrors: list[tuple[str, list[Path]]] = []
         for mirror in sorted(settings.mirrors, key=lambda mirror: -len(mirror.url)):
-            folders = [folder for root in roots for folder in sorted(root.glob(mirror.folder))]
-            if not folders:
+            found = [path for root in roots for path in _folders(root, mirror.folder)]
+            if not found:
                 raise RecipeError(
                     f"images.mirrors: there is no folder '{mirror.folder}' below {', '.join(map(str, roots))}"
                 )
-            self._mirrors.append((mirror.url, [folder.resolve() for folder in folders]))
+            self._mirrors.append((mirror.url, [folder.resolve() for folder in found]))
         self._folders = [(root / folder).resolve() for root in roots for folder in settings.folders]
 
     def locate(self, url: str) -> LocatedPicture:
         """Return the local file of a URL or path; never raises for a bad one."""
-        scheme = urlsplit(url).scheme.lower() if "://" in url[:12] or url.startswith("data:") else ""
-        if scheme == "data":
+        if url.startswith("data:"):
             return LocatedPicture(url[:100], None, "data_url", "data URLs are refused")
+        if "://" not in url[:12]:
+            return _first_file(url, url, self._folders)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            return LocatedPicture(url, None, "bad_path", f"not a web address: {error}")
+        scheme = parts.scheme.lower()
         if scheme in ("http", "https"):
             for prefix, folders in self._mirrors:
                 if url.startswith(prefix):
-                    relative = unquote(urlsplit(url).path)[len(unquote(urlsplit(prefix).path)) :]
+                    relative = unquote(parts.path)[len(unquote(urlsplit(prefix).path)) :]
                     return _first_file(url, relative, folders)
             return LocatedPicture(
                 url, None, "no_local_copy", "a web address below none of the recipe's images.mirrors"
             )
         if scheme == "file":
-            return _first_file(url, unquote(urlsplit(url).path), self._folders)
-        if scheme:
-            return LocatedPicture(url, None, "unknown_scheme", f"{scheme} addresses are not read")
-        return _first_file(url, url, self._folders)
+            return _first_file(url, unquote(parts.path), self._folders)
+        return LocatedPicture(url, None, "unknown_scheme", f"{scheme} addresses are not read")
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
+    if Path(pattern) == Path("."):
+        return [root]
+    return [path for path in sorted(root.glob(pattern)) if path.is_dir()]
 
 
 def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedPicture:
@@ -68,8 +80,14 @@ def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedPict
             if not path.is_relative_to(folder):
                 outside = True
             elif path.is_file():
+                if not os.access(path, os.R_OK):
+                    return LocatedPicture(url, None, "unreadable_file", "no permission to read it")
                 return LocatedPicture(url, str(path))
-        except (OSError, ValueError) as error:  # name too long, NUL byte, loop of links
+        except OSError as error:  # a name too long, a folder that may not be searched
+            return LocatedPicture(url, None, "bad_path", error.strerror or type(error).__name__)
+        except RuntimeError:
+            return LocatedPicture(url, None, "bad_path", "a loop of symbolic links")
+        except ValueError as error:  # NUL byte
             return LocatedPicture(url, None, "bad_path", str(error))
     if outside:
         return LocatedPicture(url, None, "outside_folders", "the path leads out of the recipe's folders")

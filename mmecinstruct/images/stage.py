@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mmecinstruct.errors import SourceError
 from mmecinstruct.images.locate import LocatedPicture
 from mmecinstruct.images.validation import PHASH_VERSION, ValidatedPicture, validate_picture
 from mmecinstruct.recipe import ImageSettings
@@ -22,6 +23,8 @@ def read_pictures(
     """Return (images, pixels, rejections) of a shard: one image row per URL, one rejection per bad one.
 
     The same bytes under several URLs have one row of pixels.
+
+    Raises SourceError where a file is no longer the one that was located.
     """
     rows, pixels, rejections = [], {}, []
     for picture in located:
@@ -29,7 +32,7 @@ def read_pictures(
         row["image_url"], row["status"] = picture.url, "ok"
         reason, detail = picture.reason, picture.detail
         if picture.path is not None:
-            outcome = _read_one(Path(picture.path), settings)
+            outcome = _read_one(picture, Path(picture.path), settings)
             if isinstance(outcome, Rejection):
                 reason, detail = outcome.reason, outcome.detail
             else:
@@ -53,13 +56,19 @@ def read_pictures(
     )
 
 
-def _read_one(path: Path, settings: ImageSettings) -> ValidatedPicture | Rejection:
+def _read_one(picture: LocatedPicture, path: Path, settings: ImageSettings) -> ValidatedPicture | Rejection:
+    # The stage's fingerprint holds the hash: other bytes must not become the output under it.
     try:
         size = path.stat().st_size
         if size > settings.max_bytes:
             return Rejection(
                 STAGE, "too_many_bytes", f"{size} bytes, at most {settings.max_bytes}", path.name
             )
-        return validate_picture(path.read_bytes(), settings)
+        outcome = validate_picture(path.read_bytes(), settings)
     except OSError as error:
-        return Rejection(STAGE, "unreadable_file", error.strerror or str(error), path.name)
+        raise SourceError(
+            f"{path}: cannot be read any more: {error.strerror}; run the build again"
+        ) from error
+    if outcome.image_id != picture.sha256:
+        raise SourceError(f"{path} changed while the build read it; run the build again")
+    return outcome

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,12 @@ from mmecinstruct.recipe import ImageSettings
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 PHASH_VERSION = "imagehash-phash-8x8/1"
 MEASURED_SIDE = 64
+
+# What decoders are known to raise over damaged bytes: Pillow names no list.
+DECODER_ERRORS = (
+    *(OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +63,8 @@ def validate_picture(content: bytes, settings: ImageSettings) -> ValidatedPictur
             return ValidatedPicture(image_id, None, "not_a_picture", f"begins with {content[:12]!r}")
         except Image.DecompressionBombError as error:
             return ValidatedPicture(image_id, None, "too_many_pixels", str(error))
-        except (OSError, ValueError, SyntaxError) as error:
-            return ValidatedPicture(image_id, None, "broken_header", str(error))
+        except DECODER_ERRORS as error:
+            return ValidatedPicture(image_id, None, "broken_header", _told(error))
         with image:
             width, height, kind, mode = image.width, image.height, image.format, image.mode
 
@@ -69,14 +77,15 @@ def validate_picture(content: bytes, settings: ImageSettings) -> ValidatedPictur
                 return rejected("too_small", f"{width}x{height}, each side at least {settings.min_side}")
             if max(width, height) > settings.max_aspect * min(width, height):
                 return rejected("extreme_aspect", f"{width}x{height}, at most {settings.max_aspect} to 1")
-            if getattr(image, "is_animated", False):
-                return rejected("animated", "more than one frame")
             try:
+                # The further pictures of a phone's MPO file are previews and depth, no animation.
+                if kind != "MPO" and getattr(image, "is_animated", False):
+                    return rejected("animated", "more than one frame")
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 rgb = to_rgb(upright)
-            except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-                return rejected("truncated_or_corrupt", str(error))
+            except DECODER_ERRORS as error:
+                return rejected("truncated_or_corrupt", _told(error))
     small = rgb.convert("L").resize((MEASURED_SIDE, MEASURED_SIDE), Image.Resampling.BOX)
     deviation = float(np.asarray(small, dtype=np.float32).std())
     if deviation < settings.min_deviation:
@@ -96,11 +105,16 @@ def validate_picture(content: bytes, settings: ImageSettings) -> ValidatedPictur
 
     if max(rgb.size) > settings.longest_side:
         rgb.thumbnail((settings.longest_side, settings.longest_side), Image.Resampling.LANCZOS)
+    rgb.info.clear()  # else a JPEG's comment goes along
     stream = io.BytesIO()
     rgb.save(stream, "JPEG", quality=settings.jpeg_quality)
     return ValidatedPicture(
         image_id, stream.getvalue(), "", "", width, height, kind, mode, str(phash(rgb)), deviation
     )
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

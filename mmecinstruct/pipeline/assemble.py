@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.dataset_folder import (
@@ -21,7 +22,9 @@ from mmecinstruct.dataset_folder import (
 from mmecinstruct.dataset_folder.manifest import CARD, MANIFEST
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.recipe import Recipe
-from mmecinstruct.workspace import sync_folder
+from mmecinstruct.sources.amazon2018 import PREFIX as AMAZON_PREFIX
+from mmecinstruct.split import SR
+from mmecinstruct.workspace import sync_folder, sync_tree
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -39,14 +42,27 @@ def is_up_to_date(out: Path, fingerprint: str) -> bool:
 
 
 def check_target(out: Path) -> None:
-    """Refuse a target that holds something else than a dataset folder.
+    """Refuse a target that holds anything but a dataset folder: it will be replaced as a whole.
 
     Raises DatasetError.
     """
     if out.exists() and not out.is_dir():
         raise DatasetError(f"--out {out}: there is a file of that name")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise DatasetError(f"--out {out}: the folder holds other files; name a new or an empty one")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    try:
+        written = {entry.path for entry in read_manifest(out).files} | {CARD, MANIFEST}
+    except DatasetError as error:
+        raise DatasetError(
+            f"--out {out}: the folder holds other files than a dataset; name a new or an empty one"
+        ) from error
+    for file in sorted(out.rglob("*")):
+        path = file.relative_to(out).as_posix()
+        if not file.is_dir() and path not in written:
+            raise DatasetError(
+                f"--out {out}: the folder also holds {path}, which no build wrote and which would be lost; "
+                "move it away or name another folder"
+            )
 
 
 def assemble_folder(
@@ -65,9 +81,28 @@ def assemble_folder(
     of all stages, in the order of the pipeline. An older dataset folder at `out` is replaced only when the new
     one is whole.
 
-    Raises DatasetError when `out` holds something else.
+    Raises DatasetError when `out` holds something else or cannot be written.
     """
     check_target(out)
+    try:
+        _assemble(out, recipe, fingerprint, shards, rejections, sizes, missing, stages)
+    except OSError as error:
+        raise DatasetError(
+            f"--out {out}: cannot be written: {error.strerror or error}; mend it or name another folder, and run "
+            "again: finished stages are kept"
+        ) from error
+
+
+def _assemble(
+    out: Path,
+    recipe: Recipe,
+    fingerprint: str,
+    shards: Path,
+    rejections: Sequence[Path],
+    sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    missing: Mapping[str, Sequence[str]],
+    stages: Sequence[Mapping[str, Any]],
+) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     old = out.with_name(f".{out.name}.old")
@@ -79,17 +114,41 @@ def assemble_folder(
         target.parent.mkdir(exist_ok=True)
         # A copy, not a link: whoever edits the dataset must not edit the workspace.
         shutil.copyfile(source, target)
-    write_rejections(partial, (pq.read_table(path) for path in rejections))
+    write_rejections(partial, (without_users(pq.read_table(path)) for path in rejections))
     write_recipe(partial, recipe)
     statistics = write_statistics(partial, recipe, sizes, missing, stages)
     write_card(partial, recipe, statistics, fingerprint)
     write_manifest(partial, recipe, fingerprint)
-    for file in partial.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
+    sync_tree(partial)
     if out.is_dir():
         out.rename(old)
     partial.rename(out)
     sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def without_users(rejections: pa.Table) -> pa.Table:
+    """Return rejections (tables.REJECTIONS) whose record ids name no user: the folder is there to be published."""
+    rows = zip(rejections["stage"].to_pylist(), rejections["record_id"].to_pylist(), strict=True)
+    place = rejections.schema.get_field_index("record_id")
+    return rejections.set_column(
+        place, rejections.field(place), [[published_record_id(stage, record_id) for stage, record_id in rows]]
+    )
+
+
+def published_record_id(stage: str, record_id: str) -> str:
+    """Return a rejected record's id with a hash in the place of a user's.
+
+    Users stand in the ids of Amazon's reviews (`amazon18:<product>:<user>:<time>`), and a record of sequential
+    recommendation is a user.
+    """
+    if stage == SR:
+        return _hash(record_id)
+    parts = record_id.split(":")
+    if len(parts) == 4 and parts[0] == AMAZON_PREFIX:
+        parts[2] = _hash(parts[2])
+    return ":".join(parts)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

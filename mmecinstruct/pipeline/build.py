@@ -12,17 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from mmecinstruct.dataset_folder.card import CARD_TEMPLATE
-from mmecinstruct.errors import RecipeError
+from mmecinstruct.errors import DatasetError, RecipeError
 from mmecinstruct.executors import LocalExecutor
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
-from mmecinstruct.pipeline.inputs import curate_tables, draw_shop, parse_sources, read_pictures
+from mmecinstruct.pipeline.inputs import (
+    check_ood_categories,
+    curate_tables,
+    draw_shop,
+    parse_sources,
+    read_pictures,
+)
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
 from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.versions import STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import TASKS
 from mmecinstruct.templating import template_hash
+from mmecinstruct.version import __version__
 from mmecinstruct.workspace import REJECTIONS_FILE, Report, StageOutput, Workspace
 
 __all__ = ["BuildReport", "build"]
@@ -44,12 +51,17 @@ def build(
     tasks: full names; what the data does not allow is reported in `missing`.
 
     Raises RecipeError (nothing can be built), SourceError (a raw file), WorkspaceError (locked, full disk),
-    DatasetError (`out` holds something else).
+    DatasetError (`out` holds something else or cannot be written).
     """
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
         raise RecipeError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
-    check_target(out)
+    target = out.resolve()
+    if workspace.resolve().is_relative_to(target):
+        raise DatasetError(
+            f"--out {out}: the workspace {workspace} lies in it and would be replaced with it; choose another"
+        )
+    check_target(target)
     store = Workspace(workspace)
     with store.lock(), LocalExecutor(workers) as executor:
         run = Run(recipe, store, executor, report)
@@ -57,6 +69,7 @@ def build(
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, parsed)
         images, pixels = read_pictures(run, tables, products, roots)
+        check_ood_categories(recipe, tables)
         build_report = BuildReport(out)
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
         if not selected:
@@ -67,17 +80,18 @@ def build(
         mark = fingerprint(
             {
                 "version": STAGE_VERSIONS["folder"],
+                "project": __version__,
                 "card": template_hash(CARD_TEMPLATE),
                 "recipe": recipe.model_dump(mode="json"),
                 "stages": [output.fingerprint for output in run.outputs],
                 "missing": build_report.missing,
             }
         )
-        if is_up_to_date(out, mark):
+        if is_up_to_date(target, mark):
             build_report.up_to_date = True
             return build_report
         assemble_folder(
-            out,
+            target,
             recipe,
             mark,
             shards.folder,

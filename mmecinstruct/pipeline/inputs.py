@@ -8,16 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.errors import RecipeError
+from mmecinstruct.errors import RecipeError, SourceError
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.images.locate import PictureLocator
 from mmecinstruct.parquet import write_table
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.workspace import Shard, StageOutput
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
 
 PICTURES_PER_SHARD = 256
+LISTED_CATEGORIES = 40
 
 
 def draw_shop(run: Run) -> list[Path]:
@@ -67,21 +69,30 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
     outputs = []
     for number, source in enumerate(run.recipe.sources):
         files = source_files(source, root)
-        hashes = run.workspace.file_fingerprints([file.path for file in files])
+        stamps = [work.file_stamp(file.path) for file in files]
+        hashes = _hashes(run, [file.path for file in files])
         settings = source.model_dump(mode="json")
         outputs.append(
             run.stage(
                 f"parse-{number:02d}-{source.kind}",
                 work.parse_raw_file,
                 [
-                    Shard(f"{place:05d}", work.ParsePayload(source, file.role, file.path, file.origin))
-                    for place, file in enumerate(files)
+                    Shard(f"{place:05d}", work.ParsePayload(source, file.role, file.path, file.origin, stamp))
+                    for place, (file, stamp) in enumerate(zip(files, stamps, strict=True))
                 ],
                 settings,
                 {f"{file.role}:{file.origin}": digest for file, digest in zip(files, hashes, strict=True)},
+                ["selectolax"],
             )
         )
     return outputs
+
+
+def _hashes(run: Run, paths: Sequence[Path]) -> list[str]:
+    try:
+        return run.workspace.file_fingerprints(paths)
+    except OSError as error:
+        raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTables, StageOutput]:
@@ -107,6 +118,7 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
         ],
         {"similarity": settings.near_duplicate_similarity},
         inputs,
+        ["duckdb"],
     )
     product_files = tuple(products.files("products.parquet"))
     languages: tuple[Path, ...] = ()
@@ -134,9 +146,29 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
             ],
             settings.model_dump() if name == "reviews" else {},
             {**inputs, "products": products.fingerprint} if name == "reviews" else inputs,
+            ["duckdb"],
         )
         curated[name] = tuple(output.files(f"{name}.parquet"))
     return CuratedTables(products=product_files, **curated), products
+
+
+def check_ood_categories(recipe: Recipe, tables: CuratedTables) -> None:
+    """Refuse an out-of-domain category that no product is in: its test would silently be empty.
+
+    Raises RecipeError naming it and the categories there are.
+    """
+    if not recipe.split.ood_categories:
+        return
+    there: set[str] = set()
+    for path in tables.products:
+        there.update(pq.read_table(path, columns=["category"])["category"].unique().to_pylist())
+    unknown = sorted(set(recipe.split.ood_categories) - there)
+    if unknown:
+        listed = ", ".join(f"'{name}'" for name in sorted(filter(None, there))[:LISTED_CATEGORIES])
+        raise RecipeError(
+            f"split.ood_categories: no product is in '{unknown[0]}'; top-level categories that there are: "
+            f"{listed or 'none'}"
+        )
 
 
 def read_pictures(
@@ -152,7 +184,7 @@ def read_pictures(
     located = [locator.locate(url) for url in sorted(urls)]
     # The snapshot of the world that this build sees: a picture that changes on disk changes its hash.
     there = [Path(picture.path) for picture in located if picture.path is not None]
-    digests = iter(run.workspace.file_fingerprints(there))
+    digests = iter(_hashes(run, there))
     snapshot = pa.Table.from_pylist(
         [
             {
@@ -166,10 +198,10 @@ def read_pictures(
         ],
         schema=pa.schema([(name, pa.string()) for name in ("url", "path", "reason", "detail", "sha256")]),
     )
-    mark = fingerprint(snapshot.drop_columns(["path", "detail"]).to_pylist())
+    mark = fingerprint(snapshot.drop_columns(["path"]).to_pylist())  # the same wherever the data lies
 
     def shards() -> list[Shard]:
-        path = run.workspace.folder / "snapshots" / f"{mark}.parquet"
+        path = run.workspace.folder / SNAPSHOTS / f"{mark}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(snapshot, path)
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -53,6 +54,7 @@ def build_samples(
                 "seed": recipe.seed,
             },
             curated,
+            ["duckdb", "numpy"],
         )
         chosen = run.stage(
             f"select-{task}",
@@ -93,14 +95,19 @@ def build_samples(
             selected[task] = chosen
             build_report.sizes[task] = sizes
         else:
-            build_report.missing[task] = [_why_nothing(samples, chosen)]
+            build_report.missing[task] = [_why_nothing(samples, chosen, sizes)]
     return selected
 
 
-def _why_nothing(samples: StageOutput, chosen: StageOutput) -> str:
+def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, Mapping[str, Any]]) -> str:
     """Say in a few words why a task with all its tables has no sample."""
     from mmecinstruct.rejections import count_reasons
 
+    available = sum(entry["available"] for entry in sizes.values())
+    if available:
+        notes = [f"{split}: {entry['note']}" for split, entry in sizes.items() if entry["note"]]
+        why = ", ".join(notes) or "the recipe's sizes want none in the splits that have any"
+        return f"none of {available} samples was chosen: {why}"
     counts: dict[str, int] = {}
     for output in (samples, chosen):
         for path in output.files(REJECTIONS_FILE):

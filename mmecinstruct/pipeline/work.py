@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.parquet import connect, create_view, read_tables, write_table
+from mmecinstruct.errors import SourceError
+from mmecinstruct.parquet import create_view, read_tables, working_connection, write_table
 from mmecinstruct.recipe import CurateSettings, ImageSettings, SampleShopSettings, Source, TaskSettings
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RAW_TABLES
@@ -70,40 +72,58 @@ def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class ParsePayload:
-    """Parse one raw file."""
+    """Parse one raw file. stamp: its size and time of modification before its hash was taken."""
 
     source: Source
     role: str
     path: Path
     origin: str
+    stamp: tuple[int, int]
 
 
 def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
-    """Write `<table>.parquet` for each table that the raw file has rows of."""
+    """Write `<table>.parquet` for each table that the raw file has rows of.
+
+    Raises SourceError where the file changed since its hash was taken.
+    """
     from mmecinstruct.sources import RawFile, parse_file
 
-    writers: dict[str, pq.ParquetWriter] = {}
-    rejections: list[Rejection] = []
-    records = kept = 0
+    writers: dict[Path, pq.ParquetWriter] = {}
+
+    def append(table: pa.Table, path: Path) -> None:
+        if table.num_rows:
+            if path not in writers:
+                writers[path] = pq.ParquetWriter(path, table.schema, compression="zstd")
+            writers[path].write_table(table)
+
+    records = kept = rejected = 0
     raw_file = RawFile(role=payload.role, path=payload.path, origin=payload.origin)
     try:
         for batch in parse_file(payload.source, raw_file):
             records += batch.records
             kept += batch.kept
-            rejections.extend(batch.rejections)
+            rejected += len(batch.rejections)
             for name, table in sorted(batch.tables.items()):
-                if table.num_rows == 0:
-                    continue
-                if name not in writers:
-                    writers[name] = pq.ParquetWriter(
-                        folder / f"{name}.parquet", RAW_TABLES[name], compression="zstd"
-                    )
-                writers[name].write_table(table)
+                append(table, folder / f"{name}.parquet")
+            append(rejections_table(batch.rejections), folder / REJECTIONS_FILE)
     finally:
         for writer in writers.values():
             writer.close()
-    write_rejections(rejections, folder)
-    return Counts(records, kept, len(rejections))
+    if file_stamp(payload.path) != payload.stamp:
+        raise SourceError(f"{payload.path} changed while it was read; run the build again")
+    return Counts(records, kept, rejected)
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return what changes with a file's content: size and time of modification.
+
+    Raises SourceError where the file cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns
 
 
 # --- curated tables ------------------------------------------------------------------------------------
@@ -123,10 +143,10 @@ def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts
     """Write products.parquet."""
     from mmecinstruct.curate.products import curate_products
 
-    connection = connect()
-    for name in ("products", "category_labels", "product_images"):
-        create_view(connection, name, getattr(payload, name), RAW_TABLES[name])
-    table, rejections = curate_products(connection, payload.settings.near_duplicate_similarity)
+    with working_connection(folder) as connection:
+        for name in ("products", "category_labels", "product_images"):
+            create_view(connection, name, getattr(payload, name), RAW_TABLES[name])
+        table, rejections = curate_products(connection, payload.settings.near_duplicate_similarity)
     write_table(table, folder / "products.parquet")
     write_rejections(rejections, folder)
     clusters = len(set(table["cluster_id"].to_pylist()))
@@ -165,14 +185,14 @@ def curate_records_work(payload: CurateRecordsPayload, folder: Path) -> Counts:
     from mmecinstruct.curate.language import LANGUAGES
     from mmecinstruct.curate.records import curate_records, curate_reviews
 
-    connection = connect()
-    create_view(connection, payload.name, payload.files, RAW_TABLES[payload.name])
-    if payload.name == "reviews":
-        create_view(connection, "languages", payload.languages, LANGUAGES)
-        create_view(connection, "products", payload.products, CURATED_PRODUCTS)
-        table, rejections = curate_reviews(connection, payload.settings)
-    else:
-        table, rejections = curate_records(connection, payload.name)
+    with working_connection(folder) as connection:
+        create_view(connection, payload.name, payload.files, RAW_TABLES[payload.name])
+        if payload.name == "reviews":
+            create_view(connection, "languages", payload.languages, LANGUAGES)
+            create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+            table, rejections = curate_reviews(connection, payload.settings)
+        else:
+            table, rejections = curate_records(connection, payload.name)
     write_table(table, folder / f"{payload.name}.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows + len(rejections), table.num_rows, len(rejections))
@@ -197,7 +217,7 @@ def read_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
     from mmecinstruct.images.stage import read_pictures
 
     rows = pq.read_table(payload.located).slice(payload.start, payload.stop - payload.start).to_pylist()
-    located = [LocatedPicture(row["url"], row["path"], row["reason"], row["detail"]) for row in rows]
+    located = [LocatedPicture(**row) for row in rows]
     images, pixels, rejections = read_pictures(located, payload.settings)
     write_table(images, folder / "images.parquet")
     pq.write_table(pixels, folder / "pixels.parquet", compression="none", row_group_size=100)
@@ -218,10 +238,10 @@ def reject_placeholders_work(payload: PlaceholdersPayload, folder: Path) -> Coun
     """Write images.parquet with placeholders rejected."""
     from mmecinstruct.images.placeholders import reject_placeholders
 
-    connection = connect()
-    connection.register("images", read_tables(payload.images, IMAGES))
-    create_view(connection, "products", payload.products, CURATED_PRODUCTS)
-    table, rejections = reject_placeholders(connection, payload.max_products)
+    with working_connection(folder) as connection:
+        connection.register("images", read_tables(payload.images, IMAGES))
+        create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+        table, rejections = reject_placeholders(connection, payload.max_products)
     write_table(table, folder / "images.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
@@ -255,11 +275,11 @@ def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
     """Write samples.parquet (samples.UNRENDERED)."""
     from mmecinstruct.tasks import build_task
 
-    connection = connect()
-    create_view(connection, "products", payload.tables.products, CURATED_PRODUCTS)
-    for name in ("reviews", "relations", "judgements", "questions"):
-        create_view(connection, name, getattr(payload.tables, name), RAW_TABLES[name])
-    output = build_task(payload.task, connection, payload.settings, payload.seed)
+    with working_connection(folder) as connection:
+        create_view(connection, "products", payload.tables.products, CURATED_PRODUCTS)
+        for name in ("reviews", "relations", "judgements", "questions"):
+            create_view(connection, name, getattr(payload.tables, name), RAW_TABLES[name])
+        output = build_task(payload.task, connection, payload.settings, payload.seed)
     write_table(output.samples, folder / "samples.parquet")
     if output.rejections.num_rows:
         write_table(output.rejections, folder / REJECTIONS_FILE)

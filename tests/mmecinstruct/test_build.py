@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,10 @@ from PIL import Image, ImageDraw
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline.build import BuildReport, build
-from mmecinstruct.recipe import load_recipe
+from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
+from mmecinstruct.recipe import CatalogSource, load_recipe
 from mmecinstruct.samples import TASKS
+from mmecinstruct.sources.batches import BATCH_RECORDS
 from mmecinstruct.validate import validate_folder
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -176,9 +180,13 @@ def test_what_was_rejected_is_there_with_its_reason(built: tuple[Path, BuildRepo
 
 def test_users_are_published_as_numbers_only(built: tuple[Path, BuildReport]) -> None:
     folder, _ = built
+    found = set()
     for path in (folder / "out").rglob("*.parquet"):
-        if path.parent.name != "rejections":
-            assert b"shop:u1" not in path.read_bytes()
+        for row in pq.read_table(path).to_pylist():
+            row.pop("images", None)
+            assert not re.search(r"\bu[0-9]+\b", str(row))
+            found.add((row.get("group_ids") or {}).get("user"))
+    assert len(found) > 10
 
 
 def test_a_finished_build_is_up_to_date(shop: Path, built: tuple[Path, BuildReport]) -> None:
@@ -262,6 +270,95 @@ def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp
     (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
     with pytest.raises(RecipeError, match="no questions"):
         build_shop(small, tmp_path, tasks=["answerability_prediction"])
+
+
+def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no product is in 'Top 9'; .*'Top 0', 'Top 1', 'Top 2'"):
+        build_shop(shop, tmp_path, "split.ood_categories=[Top 2, Top 9]")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("tasks.category_classification.label_balance={Fine x: 1}", "label Fine x has 0 samples"),
+        ("sizes={train: 0, validation: 0, test: 0, test_ood: 0}", "the recipe's sizes want none"),
+    ],
+)
+def test_where_nothing_is_chosen_the_reason_is_said(
+    shop: Path, tmp_path: Path, override: str, said: str
+) -> None:
+    with pytest.raises(RecipeError, match=said):
+        build_shop(shop, tmp_path, override, tasks=["category_classification"])
+
+
+def test_files_that_no_build_wrote_are_not_lost(
+    shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
+) -> None:
+    shutil.copytree(built[0] / "out", tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(DatasetError, match=r"also holds notes\.txt"):
+        build_shop(shop, tmp_path)
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text('{"name": "a web page"}')
+    with pytest.raises(DatasetError, match="holds other files than a dataset"):
+        build_shop(shop, tmp_path)
+
+
+def test_a_workspace_within_the_target_is_refused(shop: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("catalog")
+    with pytest.raises(DatasetError, match="would be replaced with it"):
+        build(recipe, tmp_path / "out", workspace=tmp_path / "out" / ".mmec", data=shop)
+
+
+def test_a_link_to_a_folder_is_filled_and_stays_a_link(
+    shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    recipe = load_recipe("catalog", list(SETTINGS))
+    build(recipe, tmp_path / "out", workspace=built[0] / "ws", data=shop)
+    assert (tmp_path / "out").is_symlink()
+    assert hashes(tmp_path / "disk") == hashes(built[0] / "out")
+
+
+def test_hostile_picture_paths_are_rejected_and_the_rest_is_built(shop: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shop, tmp_path / "sh'op [1]*"))
+    (copy / "pictures" / "1.png").unlink()
+    (copy / "pictures" / "1.png").mkdir()
+    (copy / "pictures" / "2.png").unlink()
+    (copy / "pictures" / "2.png").symlink_to("/etc/passwd")
+    (copy / "pictures" / "3.png").unlink()
+    os.mkfifo(copy / "pictures" / "3.png")
+    (copy / "pictures" / "4.png").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    report = build_shop(copy, tmp_path, tasks=["category_classification"])
+    rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
+    reasons = {row["origin"]: row["reason"] for row in rows if row["stage"] == "images"}
+    assert [reasons[f"pictures/{number}.png"] for number in (1, 2, 3, 4)] == [
+        *("dead_path", "outside_folders", "dead_path", "broken_header")
+    ]
+    assert not report.missing
+
+
+def test_a_raw_file_that_changes_while_it_is_read_is_an_error(shop: Path, tmp_path: Path) -> None:
+    source = load_recipe("catalog").sources[0]
+    path = shop / "products.csv"
+    stamp = (path.stat().st_size, path.stat().st_mtime_ns - 1)
+    with pytest.raises(SourceError, match=r"products\.csv changed while it was read; run the build again"):
+        parse_raw_file(ParsePayload(source, "products", path, "products.csv", stamp), tmp_path)
+
+
+def test_rejections_of_several_batches_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    write_csv(path, [{"product": "1", "rating": "9", "text": str(n)} for n in range(2 * BATCH_RECORDS + 1)])
+    mapping = {"path": "reviews.csv", "product": "product", "rating": "rating", "text": "text"}
+    products = {"path": "products.csv", "id": "id", "title": "title"}
+    source = CatalogSource.model_validate({"kind": "catalog", "products": products, "reviews": mapping})
+    payload = ParsePayload(source, "reviews", path, "reviews.csv", file_stamp(path))
+    counts = parse_raw_file(payload, tmp_path)
+    rows = pq.read_table(tmp_path / "rejections.parquet")
+    assert counts.rejected == rows.num_rows == 2 * BATCH_RECORDS + 1
+    assert rows["origin"].to_pylist()[-1] == f"reviews.csv:{2 * BATCH_RECORDS + 2}"
 
 
 def test_a_file_in_the_way_is_refused_before_any_work(shop: Path, tmp_path: Path) -> None:

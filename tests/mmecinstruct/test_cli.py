@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +58,9 @@ def test_help_imports_nothing_heavy() -> None:
         (("build", "--recipe", "catalog", "--data", "nowhere"), "no such folder"),
         (("build", "--recipe", "catalog"), "products"),
         (("validate", "nowhere"), "nowhere"),
+        (("clean",), ".mmec: there is no such folder"),
+        (("build", "--recipe", "."), "no recipe '.'"),
+        (("build", "--out", "a", "--workspace", "a/w"), "the workspace a/w lies in it"),
     ],
 )
 def test_bad_input_ends_with_a_message_and_exit_code_1(
@@ -78,6 +83,27 @@ def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "holds other files" in result.stderr
     assert (tmp_path / "out" / "precious.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_ends_with_a_message_and_leaves_nobody_at_work(tmp_path: Path, workers: str) -> None:
+    command = [sys.executable, "-m", "mmecinstruct", "build", "--set", "sample.products=120"]
+    process = subprocess.Popen(
+        [*command, "--workers", workers],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("parse-"):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]  # ends when no worker holds stderr any more
+    assert process.returncode == 130
+    assert said.endswith("interrupted; run the same command again: it continues where it stopped\n")
+    assert "Traceback" not in said
 
 
 def test_recipes_are_listed_as_data() -> None:

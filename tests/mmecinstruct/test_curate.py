@@ -180,6 +180,21 @@ def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path)
     ]
 
 
+@pytest.mark.parametrize(
+    ("languages", "kept"), [(("en",), ["r1"]), (("en", "de"), ["r1", "r2"]), ((), ["r1", "r2", "r3"])]
+)
+def test_reviews_in_the_recipes_languages_stay_and_without_one_all_do(
+    connection, tmp_path, languages: tuple[str, ...], kept: list[str]
+) -> None:
+    spoken = {"r1": "en", "r2": "de", "r3": "fr"}
+    view(connection, tmp_path, "reviews", [{"review_id": key, "product_id": "a:1"} for key in spoken])
+    rows = [{"review_id": key, "language": name, "language_score": 0.9} for key, name in spoken.items()]
+    view(connection, tmp_path, "languages", rows)
+    connection.register("products", pa.Table.from_pylist([{"product_id": "a:1"}], schema=CURATED_PRODUCTS))
+    table, _ = curate_reviews(connection, CurateSettings(languages=languages))
+    assert table["review_id"].to_pylist() == kept
+
+
 def test_repeated_relations_are_counted(connection, tmp_path) -> None:
     row = {"product_a": "a", "product_b": "b", "relation": "similar"}
     view(connection, tmp_path, "relations", [row, {**row, "relation": "also_bought"}, row])

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from mmecinstruct.errors import RecipeError
+from mmecinstruct.errors import RecipeError, SourceError
+from mmecinstruct.hashing import sha256_file
 from mmecinstruct.images.locate import LocatedPicture, PictureLocator
 from mmecinstruct.images.placeholders import reject_placeholders
 from mmecinstruct.images.stage import read_pictures
@@ -107,8 +108,37 @@ def test_a_bad_picture_ends_with_its_reason(content: bytes, reason: str) -> None
     assert (outcome.reason, outcome.jpeg) == (reason, None)
 
 
-def test_a_file_over_the_byte_cap_is_not_read() -> None:
+def test_content_over_the_byte_cap_is_refused() -> None:
     assert validate_picture(b"x" * 11, ImageSettings(max_bytes=10)).reason == "too_many_bytes"
+
+
+def test_a_jpegs_comment_is_not_published() -> None:
+    outcome = validate_picture(encoded(picture(), comment=b"taken by Jane"), SETTINGS)
+    assert outcome.jpeg is not None
+    assert b"Jane" not in outcome.jpeg
+
+
+def test_a_phones_jpeg_with_a_preview_is_a_picture_and_no_animation() -> None:
+    content = encoded(picture(), "MPO", save_all=True, append_images=[picture(200, 161)])
+    assert (validate_picture(content, SETTINGS).format, validate_picture(content, SETTINGS).reason) == (
+        "MPO",
+        "",
+    )
+
+
+def test_no_damage_to_a_picture_ends_in_an_exception() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sound = [encoded(picture(40, 36), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
+    sound.append(encoded(picture(40, 36), exif=exif))
+    draw = np.random.default_rng(5)
+    for content in sound:
+        for _ in range(60):
+            damaged = bytearray(content)
+            for place in draw.integers(0, min(len(content), 300), 4):
+                damaged[place] = draw.integers(256)
+            outcome = validate_picture(bytes(damaged), SETTINGS)
+            assert (outcome.jpeg is None) == bool(outcome.reason)
 
 
 def test_the_perceptual_hash_survives_recompression() -> None:
@@ -129,6 +159,8 @@ def root(tmp_path: Path) -> Path:
     (root / "private" / "secret.jpg").write_bytes(encoded(picture()))
     (tmp_path / "outside.jpg").write_bytes(encoded(picture()))
     (root / "pictures" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (root / "pictures" / "loop.jpg").symlink_to(root / "pictures" / "loop.jpg")
+    (root / "pictures" / "folder.jpg").mkdir()
     return root
 
 
@@ -150,6 +182,10 @@ def root(tmp_path: Path) -> Path:
         ("ftp://shop.example/a.jpg", "unknown_scheme"),
         ("a\0b.jpg", "bad_path"),
         ("x" * 5000, "bad_path"),
+        ("loop.jpg", "bad_path"),
+        ("folder.jpg", "dead_path"),
+        ("https://[x/a.jpg", "bad_path"),
+        ("https://shop.example.evil.example/I/a%20b.jpg", "no_local_copy"),
     ],
 )
 def test_nothing_outside_the_named_folders_is_opened(root: Path, url: str, reason: str) -> None:
@@ -161,6 +197,20 @@ def test_nothing_outside_the_named_folders_is_opened(root: Path, url: str, reaso
     assert PictureLocator(settings, [root]).locate(url).reason == reason
 
 
+def test_what_is_told_of_a_bad_path_names_no_place_on_the_machine(root: Path) -> None:
+    locator = PictureLocator(ImageSettings(folders=("pictures",)), [root])
+    for url in ("x" * 5000, "loop.jpg", "a\0b.jpg"):
+        assert str(root) not in locator.locate(url).detail
+
+
+def test_a_mirror_may_be_the_whole_data_root_and_its_address_ends_with_a_slash(root: Path) -> None:
+    mirror = Mirror(url="https://shop.example", folder=".")
+    located = PictureLocator(ImageSettings(mirrors=(mirror,)), [root]).locate(
+        "https://shop.example/pictures/I/a%20b.jpg"
+    )
+    assert located.path == str(root / "pictures" / "I" / "a b.jpg")
+
+
 def test_a_mirror_without_folder_is_an_error_of_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no folder 'nowhere'"):
         PictureLocator(
@@ -169,17 +219,35 @@ def test_a_mirror_without_folder_is_an_error_of_the_recipe(tmp_path: Path) -> No
 
 
 def test_a_shard_accounts_for_every_url(root: Path) -> None:
-    file = str(root / "pictures" / "I" / "a b.jpg")
+    file = root / "pictures" / "I" / "a b.jpg"
+    (root / "small.jpg").write_bytes(encoded(picture(8, 8)))
     located = [
-        LocatedPicture("u1", file),
-        LocatedPicture("u2", file),
+        LocatedPicture("u1", str(file), sha256=sha256_file(file)),
+        LocatedPicture("u2", str(file), sha256=sha256_file(file)),
         LocatedPicture("u3", None, "dead_path", "there is no such file"),
-        LocatedPicture("u4", str(root / "gone.jpg")),
+        LocatedPicture("u4", str(root / "small.jpg"), sha256=sha256_file(root / "small.jpg")),
     ]
     images, pixels, rejections = read_pictures(located, SETTINGS)
     assert images["status"].to_pylist() == ["ok", "ok", "rejected", "rejected"]
     assert pixels.num_rows == 1
-    assert [(r.reason, r.origin) for r in rejections] == [("dead_path", "u3"), ("unreadable_file", "u4")]
+    assert [(r.reason, r.origin) for r in rejections] == [("dead_path", "u3"), ("too_small", "u4")]
+
+
+def test_a_file_over_the_byte_cap_is_rejected_unread(root: Path) -> None:
+    located = LocatedPicture("u", str(root / "pictures" / "I" / "a b.jpg"), sha256="not its hash")
+    (rejection,) = read_pictures([located], ImageSettings(max_bytes=10))[2]
+    assert rejection.reason == "too_many_bytes"
+
+
+def test_a_file_that_changed_since_it_was_located_is_an_error(root: Path) -> None:
+    file = root / "pictures" / "I" / "a b.jpg"
+    located = LocatedPicture("u", str(file), sha256=sha256_file(file))
+    file.write_bytes(encoded(picture(90, 91)))
+    with pytest.raises(SourceError, match=r"a b\.jpg changed while the build read it; run the build again"):
+        read_pictures([located], SETTINGS)
+    file.unlink()
+    with pytest.raises(SourceError, match=r"a b\.jpg: cannot be read any more"):
+        read_pictures([located], SETTINGS)
 
 
 # --- placeholders --------------------------------------------------------------------------------------

@@ -24,11 +24,14 @@ PACKAGE = Path(mmecinstruct.__file__).parent
 def code_hash(stage: str) -> str:
     """Return a hash of the stage's code that comments, docstrings and formatting leave alone."""
     digest = hashlib.sha256()
-    for pattern in STAGE_SOURCES[stage]:
+    for source in STAGE_SOURCES[stage]:
+        pattern, _, parts = source.partition(":")
         paths = sorted(PACKAGE.glob(pattern))
         assert paths, f"{stage}: no source {pattern}"
         for path in paths:
             tree = ast.parse(path.read_text(encoding="utf-8"))
+            if parts:
+                tree.body = [part for name in parts.split(",") for part in _definitions(tree, name, source)]
             for node in ast.walk(tree):
                 body = getattr(node, "body", None)
                 if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
@@ -37,6 +40,18 @@ def code_hash(stage: str) -> str:
                         body.pop(0)
             digest.update(path.name.encode() + ast.dump(tree).encode())
     return digest.hexdigest()
+
+
+def _definitions(tree: ast.Module, name: str, source: str) -> list[ast.stmt]:
+    """Return the module's statements that define a function or a constant."""
+    found = [
+        part
+        for part in tree.body
+        if getattr(part, "name", None) == name
+        or (isinstance(part, ast.Assign) and any(ast.unparse(target) == name for target in part.targets))
+    ]
+    assert found, f"{source}: no {name}"
+    return found
 
 
 def recorded() -> dict[str, dict[str, object]]:
@@ -64,6 +79,20 @@ def test_the_hash_sees_code_but_not_docstrings(monkeypatch: pytest.MonkeyPatch, 
         (tmp_path / "probe.py").write_text(text)
         hashes.append(code_hash("probe"))
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_part_of_a_module_is_hashed_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(STAGE_SOURCES, "probe", ("probe.py:work,SIZE",))
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    hashes = []
+    for size, body, other in ((1, "1", "a"), (1, "1", "b"), (2, "1", "a"), (1, "2", "a")):
+        (tmp_path / "probe.py").write_text(f"SIZE = {size}\ndef work(): return {body}\nother = '{other}'")
+        hashes.append(code_hash("probe"))
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+    monkeypatch.setitem(STAGE_SOURCES, "probe", ("probe.py:gone",))
+    with pytest.raises(AssertionError, match="no gone"):
+        code_hash("probe")
 
 
 def record(same_result: bool) -> None:
