@@ -16,9 +16,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from caslie_model.errors import ConfigError
 from mmecinstruct.errors import RecipeError
-from mmecinstruct.recipe import Settings, apply_override
+from mmecinstruct.recipe import apply_override
 from mmecinstruct.resources import pipelines_folder
 from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS
+from mmecinstruct.settings import Settings
 
 Fusion = Literal["text"]
 Answers = Literal["letter", "text"]

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -25,18 +23,8 @@ from pydantic import (
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.resources import pipelines_folder
 from mmecinstruct.samples import OOD_TASKS, TASKS
-
-
-class Settings(BaseModel):
-    """Base of every part of a recipe: immutable, unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _is_glob(value: str) -> str:
-    if any("**" in part and part != "**" for part in PurePosixPath(value).parts):
-        raise ValueError("'**' stands alone between slashes")
-    return value
+from mmecinstruct.settings import Settings
+from mmecinstruct.source_settings import Source, is_glob
 
 
 def _is_below_root(value: str) -> str:
@@ -46,155 +34,8 @@ def _is_below_root(value: str) -> str:
     return value
 
 
-Glob = Annotated[str, AfterValidator(_is_glob)]
 Folder = Annotated[str, AfterValidator(_is_below_root)]
-Separator = Annotated[str, Field(min_length=1)]
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
-
-
-# --- sources -----------------------------------------------------------------------------------------
-
-
-class AmazonMetadata(Settings):
-    """Amazon 2018 product metadata (`meta_<Category>.json.gz`): products and relations."""
-
-    kind: Literal["amazon18_metadata"]
-    path: Glob
-
-
-class AmazonReviews(Settings):
-    """Amazon 2018 reviews (`<Category>_5.json.gz`)."""
-
-    kind: Literal["amazon18_reviews"]
-    path: Glob
-
-
-class EsciSource(Settings):
-    """ESCI shopping queries: examples and products, two Parquet files."""
-
-    kind: Literal["esci"]
-    examples: Glob
-    products: Glob
-    locale: str = "us"
-
-
-class SqidSource(Settings):
-    """SQID picture URLs of ESCI products (CSV)."""
-
-    kind: Literal["sqid"]
-    path: Glob
-
-
-class AmazonQaSource(Settings):
-    """AmazonQA questions with review snippets (JSON lines)."""
-
-    kind: Literal["amazonqa"]
-    path: Glob
-
-
-class MaveSource(Settings):
-    """MAVE labels, used for their fine-grained category (JSON lines)."""
-
-    kind: Literal["mave"]
-    path: Glob
-
-
-class ProductMapping(Settings):
-    """Which column of a shop's product table holds what. Only `id` and `title` are required."""
-
-    path: Glob
-    id: str
-    title: str
-    brand: str | None = None
-    category: str | None = None  # a path, cut at category_separator, or one name
-    category_separator: Separator = ">"
-    # A path is cut before the first of these: shops file promotions next to real categories.
-    category_stop: tuple[str, ...] = ()
-    description: str | None = None
-    price: str | None = None
-    currency: str | None = None  # a column; see also `currency_code`
-    currency_code: str | None = None  # the same for all products
-    color: str | None = None
-    features: str | None = None
-    images: str | None = None  # paths or URLs
-    list_separator: Separator = "|"  # for list columns of CSV files
-
-
-class RelationMapping(Settings):
-    """Which column of a shop's table of linked products holds what."""
-
-    path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    product: str
-    linked_product: str
-    relation: str
-    # The shop's word for a link: also_bought | also_viewed | similar
-    names: dict[str, Literal["also_bought", "also_viewed", "similar"]]
-
-
-class ReviewMapping(Settings):
-    """Which column of a shop's review table holds what."""
-
-    path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    product: str
-    rating: str
-    text: str
-    title: str | None = None
-    id: str | None = None
-    user: str | None = None
-    timestamp: str | None = None  # UTC seconds or ISO 8601
-    images: str | None = None
-    list_separator: Separator = "|"
-
-
-class QuestionMapping(Settings):
-    """Which column of a shop's question table holds what."""
-
-    path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    product: str
-    question: str
-    document: str  # review snippets
-    answerable: str  # true/false, yes/no, 1/0
-    id: str | None = None
-    list_separator: Separator = "|"
-
-
-class JudgementMapping(Settings):
-    """Which column of a shop's query-product relevance table holds what (label E, S, C or I)."""
-
-    path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    query: str
-    product: str
-    label: str
-    query_id: str | None = None
-
-
-class CatalogSource(Settings):
-    """A user's own tables: CSV, JSON lines or Parquet, by file ending."""
-
-    kind: Literal["catalog"]
-    prefix: str = "shop"  # of the ids
-    products: ProductMapping
-    relations: RelationMapping | None = None
-    reviews: ReviewMapping | None = None
-    questions: QuestionMapping | None = None
-    judgements: JudgementMapping | None = None
-
-    @field_validator("prefix")
-    @classmethod
-    def _prefix_is_plain(cls, value: str) -> str:
-        if not value.replace("-", "").replace("_", "").isalnum():
-            raise ValueError("a prefix consists of letters, digits, - and _")
-        return value
-
-
-Source = Annotated[
-    AmazonMetadata | AmazonReviews | EsciSource | SqidSource | AmazonQaSource | MaveSource | CatalogSource,
-    Field(discriminator="kind"),
-]
 
 
 # --- stages ------------------------------------------------------------------------------------------
@@ -213,7 +54,7 @@ class Mirror(Settings):
     """A folder that stands for a web address: `<url><path>` is read from `<folder>/<path>`."""
 
     url: str
-    folder: Annotated[Folder, AfterValidator(_is_glob)]  # relative to the data root
+    folder: Annotated[Folder, AfterValidator(is_glob)]  # relative to the data root
 
     @field_validator("url")
     @classmethod

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.recipe import (
+from mmecinstruct.source_settings import (
     AmazonMetadata,
     AmazonQaSource,
     AmazonReviews,

@@ -9,7 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.recipe import AmazonMetadata, AmazonReviews, CatalogSource, EsciSource, Source, SqidSource
+from mmecinstruct.source_settings import (
+    AmazonMetadata,
+    AmazonReviews,
+    CatalogSource,
+    EsciSource,
+    Source,
+    SqidSource,
+)
 from mmecinstruct.sources import RawFile, parse_file, source_files
 from mmecinstruct.tables import RAW_TABLES
 
