@@ -12,16 +12,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# The environment's libraries are reachable, the checkout is not, and torch and its kin fail to import.
+# The environment's libraries are reachable, the checkout is not, and torch and its kin are not to be found.
 NO_TORCH = """
 import sys
+from importlib.machinery import PathFinder
 
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
+
+class WithoutTorch(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "transformers", "peft", "accelerate"}:
-            raise ImportError(f"{name} is not part of the base install")
+            return None
+        return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Refuse())
+
+sys.meta_path = [WithoutTorch if finder is PathFinder else finder for finder in sys.meta_path]
 """
 
 
@@ -74,8 +79,13 @@ def test_an_installed_wheel_builds_the_sample_without_torch(wheel: Path, tmp_pat
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "dataset-sample"
+    look = (
+        "import importlib.util, mmecinstruct\n"
+        "assert importlib.util.find_spec('torch') is None\n"
+        "print(mmecinstruct.__file__)"
+    )
     where = subprocess.run(
-        [sys.executable, "-c", "import mmecinstruct; print(mmecinstruct.__file__)"],
+        [sys.executable, "-c", look],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
