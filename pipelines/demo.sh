@@ -9,5 +9,5 @@ mmec validate "$demo/dataset"
 caslie_model finetune --data "$demo/dataset" --fusion text --preset demo --out "$demo/model" --resume
 caslie_model evaluate --model "$demo/model" --data "$demo/dataset" --splits test,test_ood --limit 50 --out "$demo/evaluation"
 echo "dataset:    $demo/dataset (README.md is its card)"
-echo "model:      $demo/model (loss.png, README.md)"
+echo "model:      $demo/model (loss_curve.png, README.md)"
 echo "evaluation: $demo/evaluation (metrics.md, metrics.json, predictions)"
