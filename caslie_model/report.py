@@ -25,6 +25,9 @@ COLUMNS = (
     "no answer",
     "text-only",
 )
+# What a narrow terminal shows; metrics.md has all columns.
+FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 15)
+WIDTH, FEWER_WIDTH = 180, 100  # characters
 _PART_NAMES = {"all": "all", "visual_critical": "needs picture", "not_visual_critical": "text suffices"}
 
 
@@ -54,23 +57,38 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print the table to stdout."""
+    """Print the table to stdout: all columns where they fit, and into a file or a pipe, else the main ones."""
+    import shutil
     import sys
 
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDTH
+    print(metrics_table(metrics, narrow), end="")
+
+
+def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
+    """Return the table as text; a narrow one leaves out accuracy and the macro averages."""
+    from io import StringIO
+
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=_title(metrics), title_justify="left")
-    for index, name in enumerate(COLUMNS):
-        table.add_column(name, justify="left" if index < 3 else "right", no_wrap=True)
+    columns = FEWER_COLUMNS if narrow else range(len(COLUMNS))
+    table = Table(title=_title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index in columns:
+        table.add_column(COLUMNS[index], justify="left" if index < 3 else "right", no_wrap=True)
     previous = None
     for cells, result in zip(table_rows(metrics["results"]), metrics["results"], strict=True):
         if previous not in (None, (result["task"], result["split"])):
             table.add_section()
         previous = (result["task"], result["split"])
-        table.add_row(*cells)
-    # Into a file or a pipe every column must fit.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180).print(table)
+        table.add_row(*(cells[index] for index in columns))
+    text = StringIO()
+    Console(file=text, width=FEWER_WIDTH if narrow else WIDTH).print(table)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    if narrow:
+        lines.append("metrics.md has accuracy and the macro averages too.")
+    return "\n".join(lines) + "\n"
 
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:
