@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from mmecinstruct.errors import SourceError
 from mmecinstruct.parquet import create_view, read_tables, working_connection, write_table
 from mmecinstruct.recipe import CurateSettings, ImageSettings, SampleShopSettings, TaskSettings
+from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
-from mmecinstruct.source_settings import Source
 from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 

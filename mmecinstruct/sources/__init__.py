@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.source_settings import (
+from mmecinstruct.recipe.sources import (
     AmazonMetadata,
     AmazonQaSource,
     AmazonReviews,

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmecinstruct.errors import SourceError
 from mmecinstruct.hashing import fingerprint
-from mmecinstruct.source_settings import (
+from mmecinstruct.recipe.sources import (
     CatalogSource,
     JudgementMapping,
     ProductMapping,

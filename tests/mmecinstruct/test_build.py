@@ -22,8 +22,8 @@ from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
+from mmecinstruct.recipe.sources import CatalogSource
 from mmecinstruct.samples import TASKS
-from mmecinstruct.source_settings import CatalogSource
 from mmecinstruct.sources.batches import BATCH_RECORDS
 from mmecinstruct.validate import validate_folder
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews
 from mmecinstruct.rejections import Rejection
-from mmecinstruct.source_settings import AmazonMetadata, AmazonReviews
 from mmecinstruct.sources import parse_file, source_files
 from mmecinstruct.sources.batches import BATCH_RECORDS
 from mmecinstruct.tables import RAW_TABLES

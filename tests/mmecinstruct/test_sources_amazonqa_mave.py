@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmecinstruct.source_settings import AmazonQaSource, MaveSource
+from mmecinstruct.recipe.sources import AmazonQaSource, MaveSource
 from mmecinstruct.sources import ParsedBatch, parse_file, source_files
 from mmecinstruct.sources.amazonqa import category_name
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.source_settings import CatalogSource
+from mmecinstruct.recipe.sources import CatalogSource
 from mmecinstruct.sources import ParsedBatch, parse_file, source_files
 
 PRODUCTS = {

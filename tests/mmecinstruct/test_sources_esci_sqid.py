@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.errors import SourceError
+from mmecinstruct.recipe.sources import EsciSource, SqidSource
 from mmecinstruct.rejections import Rejection
-from mmecinstruct.source_settings import EsciSource, SqidSource
 from mmecinstruct.sources import parse_file, source_files
 
 ESCI = EsciSource(kind="esci", examples="examples.parquet", products="products.parquet")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.source_settings import AmazonMetadata, CatalogSource, EsciSource, Source
+from mmecinstruct.recipe.sources import AmazonMetadata, CatalogSource, EsciSource, Source
 from mmecinstruct.sources import ParsedBatch, source_files
 
 

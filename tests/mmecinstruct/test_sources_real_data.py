@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.source_settings import (
+from mmecinstruct.recipe.sources import (
     AmazonMetadata,
     AmazonReviews,
     CatalogSource,

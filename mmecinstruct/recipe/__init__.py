@@ -1,0 +1,24 @@
+"""Recipes: what to build. The settings of each part of the pipeline stand in a module of their own."""
+
+from mmecinstruct.recipe.curate import CurateSettings
+from mmecinstruct.recipe.images import ImageSettings, Mirror
+from mmecinstruct.recipe.loading import apply_override, built_in_recipes, find_recipe, load_recipe
+from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Recipe, SampleShopSettings
+from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
+
+__all__ = [
+    "CurateSettings",
+    "ImageSettings",
+    "InstructionSettings",
+    "Mirror",
+    "PublishSettings",
+    "Recipe",
+    "SampleShopSettings",
+    "Sizes",
+    "SplitSettings",
+    "TaskSettings",
+    "apply_override",
+    "built_in_recipes",
+    "find_recipe",
+    "load_recipe",
+]

@@ -1,0 +1,93 @@
+"""The recipe: what to build, as a frozen, typed value that forbids unknown fields."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator, model_validator
+
+from mmecinstruct.recipe.curate import CurateSettings
+from mmecinstruct.recipe.images import ImageSettings
+from mmecinstruct.recipe.sources import Source
+from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
+from mmecinstruct.samples import OOD_TASKS, TASKS
+from mmecinstruct.settings import Settings
+
+
+class SampleShopSettings(Settings):
+    """The built-in shop, drawn from the recipe's seed and written in the publishers' raw formats."""
+
+    products: int = Field(default=900, ge=60, le=10_000_000)
+    pictures: bool = True
+    picture_side: int = Field(default=224, ge=64, le=1024)
+    dirt: bool = True
+
+
+class InstructionSettings(Settings):
+    """Which instruction variant (1 to 5) is kept for `instruction_unseen`."""
+
+    held_out: int = Field(default=5, ge=1, le=5)
+
+
+class PublishSettings(Settings):
+    """How the dataset folder is written."""
+
+    pretty_name: str = "E-commerce multimodal instructions"
+    license: str = "other"
+    language: tuple[str, ...] = ("en",)
+    shard_rows: int = Field(default=1000, ge=1)
+    row_group_rows: int = Field(default=100, ge=1)
+
+
+class Recipe(Settings):
+    """One dataset: sources, sizes, seeds, thresholds."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str = ""
+    seed: int = 0
+    sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
+    sources: tuple[Source, ...]
+    images: ImageSettings = ImageSettings()
+    curate: CurateSettings = CurateSettings()
+    split: SplitSettings = SplitSettings()
+    sizes: Sizes = Sizes()
+    tasks: dict[str, TaskSettings] = Field(default_factory=dict)
+    instructions: InstructionSettings = InstructionSettings()
+    publish: PublishSettings = PublishSettings()
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_exist(cls, value: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
+        unknown = sorted(set(value) - set(TASKS))
+        if unknown:
+            raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _tasks_use_their_settings(self) -> Recipe:
+        """Refuse what would have no effect: a setting of another task, a balance of labels that do not exist."""
+        for task, settings in self.tasks.items():
+            for name, field in TaskSettings.model_fields.items():
+                user = TASK_OF_SETTING.get(name)
+                if user is not None and user != task and getattr(settings, name) != field.default:
+                    raise ValueError(f"tasks.{task}.{name}: only {user} uses it; remove it")
+            labels = LABELS.get(task)
+            unknown = sorted(set(settings.label_balance or ()) - set(labels)) if labels else []
+            if labels and unknown:
+                raise ValueError(
+                    f"tasks.{task}.label_balance: no label {', '.join(unknown)}; there are {', '.join(labels)}"
+                )
+        return self
+
+    def task(self, name: str) -> TaskSettings:
+        """Return the settings of a task, the defaults where the recipe says nothing.
+
+        A shop that is drawn without pictures has none to require.
+        """
+        settings = self.tasks.get(name, TaskSettings())
+        if self.sample is not None and not self.sample.pictures:
+            return settings.model_copy(update={"require_pictures": "none"})
+        return settings
+
+    def task_sizes(self, name: str) -> Sizes:
+        """Return the sizes of a task; tasks without an OOD test want none."""
+        sizes = self.task(name).sizes or self.sizes
+        return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
