@@ -207,7 +207,7 @@ def _measurements(picture: Image.Image, quality: int) -> dict[str, Any]:
     hashes, structures = hashes_and_structures(grey_of(luma)[None])
     size = (_MEASURED_SIDE, _MEASURED_SIDE)
     small = np.asarray(luma.resize(size, Image.Resampling.BOX, reducing_gap=1.0), dtype=np.float32)
-    thumbnail = picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    thumbnail = picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return {
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
         "pixel_id": pixel_id(pixels),
