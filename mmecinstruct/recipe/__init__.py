@@ -1,6 +1,7 @@
 """Recipes: what to build. The settings of each part of the pipeline stand in a module of their own."""
 
 from mmecinstruct.recipe.curate import CurateSettings
+from mmecinstruct.recipe.fetch import FetchSettings
 from mmecinstruct.recipe.images import ImageSettings, Mirror
 from mmecinstruct.recipe.loading import apply_override, built_in_recipes, find_recipe, load_recipe
 from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Recipe, SampleShopSettings
@@ -8,6 +9,7 @@ from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
     "CurateSettings",
+    "FetchSettings",
     "ImageSettings",
     "InstructionSettings",
     "Mirror",
