@@ -209,7 +209,9 @@ class Transport:
         with self._lock:
             pool = self._pools.get(key)
             if pool is None:
-                timeout = urllib3.Timeout(self.settings.connect_timeout, self.settings.read_timeout)
+                timeout = urllib3.Timeout(
+                    connect=self.settings.connect_timeout, read=self.settings.read_timeout
+                )
                 host = f"[{ip}]" if ":" in ip else ip
                 size = self.settings.connections_per_host
                 if address.scheme == "https":
@@ -369,12 +371,12 @@ def _failed(
     if watch.expired:
         return _too_slow(settings)
     told = f"{address.host_header}: {type(error).__name__}"
+    if isinstance(error, NewConnectionError):  # in some versions also a ConnectTimeoutError
+        told = f"no connection to {address.host_header}"
+        return Failed(Failure(TRANSIENT, "connection_failed", told), blames_host=True)
     if isinstance(error, ConnectTimeoutError):
         told = f"no connection to {address.host_header} within {settings.connect_timeout:g} s"
         return Failed(Failure(TRANSIENT, "connect_timeout", told), blames_host=True)
-    if isinstance(error, NewConnectionError):
-        told = f"no connection to {address.host_header}"
-        return Failed(Failure(TRANSIENT, "connection_failed", told), blames_host=True)
     if isinstance(error, ReadTimeoutError):
         told = f"nothing arrived within {settings.read_timeout:g} s"
         return Failed(Failure(TRANSIENT, "read_timeout", told), status)
