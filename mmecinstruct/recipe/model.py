@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.duplicates import DuplicateSettings
+from mmecinstruct.recipe.fetch import FetchSettings
 from mmecinstruct.recipe.images import ImageSettings
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
@@ -46,6 +47,7 @@ class Recipe(Settings):
     seed: int = 0
     sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
     sources: tuple[Source, ...]
+    fetch: FetchSettings = FetchSettings()
     images: ImageSettings = ImageSettings()
     curate: CurateSettings = CurateSettings()
     duplicates: DuplicateSettings = DuplicateSettings()

@@ -39,6 +39,11 @@ def is_placeholder(url: str) -> bool:
     return any(placeholder in url for placeholder in _PLACEHOLDERS)
 
 
+def is_video_still(url: str) -> bool:
+    """Tell whether a thumbnail's URL says that it is a still of a video."""
+    return "-overlay" in url and any(mark in url for mark in _VIDEO_STILLS)
+
+
 def image_urls(*candidates: object) -> list[str]:
     """Return the full-size URLs of candidate fields in their order, each once.
 
@@ -50,7 +55,7 @@ def image_urls(*candidates: object) -> list[str]:
     for candidate in candidates:
         for url in _flat(candidate):
             full_size = full_size_url(url)
-            if "-overlay" in url and any(mark in url for mark in _VIDEO_STILLS):
+            if is_video_still(url):
                 stills.add(full_size)
             elif full_size not in urls and not is_placeholder(full_size):
                 urls[full_size] = None

@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -205,14 +205,31 @@ def own_folder(sound_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def hub_server_module() -> ModuleType:
     """The stand-in Hub's module; tests are no package, so it is loaded by path."""
-    path = Path(__file__).with_name("hub_server.py")
-    spec = importlib.util.spec_from_file_location("hub_server", path)
+    return _module_beside("hub_server")
+
+
+def _module_beside(name: str) -> ModuleType:
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def picture_server_module() -> ModuleType:
+    """The server of pictures, by path as the Hub's."""
+    return _module_beside("picture_server")
+
+
+@pytest.fixture
+def pictures(picture_server_module: ModuleType) -> Iterator[Any]:
+    """A running server of pictures, with no route yet."""
+    with picture_server_module.serving() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,0 +1,29 @@
+"""Fetch pictures over HTTP: politely, each once, into a store and a ledger that recipes share."""
+
+from mmecinstruct.fetch.candidates import candidate_urls
+from mmecinstruct.fetch.ledger import SNAPSHOT, Ledger
+from mmecinstruct.fetch.outcome import FETCHED, PERMANENT, TRANSIENT, Outcome
+from mmecinstruct.fetch.run import FETCHED_FOLDER, FetchReport, GroupOutcome, fetch_groups
+from mmecinstruct.fetch.snapshot import frozen_snapshot
+from mmecinstruct.fetch.store import PictureStore
+from mmecinstruct.fetch.takedowns import Takedown, Takedowns, add_takedown, load_takedowns
+
+__all__ = [
+    "FETCHED",
+    "FETCHED_FOLDER",
+    "PERMANENT",
+    "SNAPSHOT",
+    "TRANSIENT",
+    "FetchReport",
+    "GroupOutcome",
+    "Ledger",
+    "Outcome",
+    "PictureStore",
+    "Takedown",
+    "Takedowns",
+    "add_takedown",
+    "candidate_urls",
+    "fetch_groups",
+    "frozen_snapshot",
+    "load_takedowns",
+]

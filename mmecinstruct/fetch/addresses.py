@@ -1,0 +1,147 @@
+"""Which web addresses may be asked, and at which network address.
+
+URLs come from untrusted tables, and so do redirects. A name is resolved once, its addresses are checked, and the
+connection is made to a checked address: a name that resolves differently a moment later leads nowhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
+
+MAX_URL_LENGTH = 4096
+RESOLVED_FOR = 300.0  # seconds
+_PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Lookup = Callable[[str, int], list[str]]  # (host name, port) → network addresses; raises OSError
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """A checked URL in its parts; `url` is the normal form, without a fragment."""
+
+    url: str
+    scheme: str
+    host: str  # lower case, international names in their ASCII form, no brackets
+    port: int
+    target: str  # path and query, as requested
+
+    @property
+    def host_header(self) -> str:
+        """Return the name as it stands in URLs and in the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and port: what one robots.txt speaks for."""
+        return f"{self.scheme}://{self.host_header}"
+
+    def sibling(self, target: str) -> WebAddress:
+        """Return another path of the same origin."""
+        return WebAddress(f"{self.origin}{target}", self.scheme, self.host, self.port, target)
+
+
+def check_url(url: str, *, allow_private: bool = False) -> WebAddress | Failure:
+    """Return the parts of a URL that may be asked for, or why it may not."""
+    scheme = url.partition(":")[0].lower()
+    if scheme == "data":
+        return Failure(PERMANENT, "data_url", "data URLs are refused")
+    if scheme not in _PORTS:
+        return Failure(PERMANENT, "unknown_scheme", "neither http: nor https:")
+    if len(url) > MAX_URL_LENGTH:
+        return Failure(PERMANENT, "bad_url", f"{len(url)} characters, at most {MAX_URL_LENGTH}")
+    try:
+        parts = parse_url(url)
+    except (LocationParseError, UnicodeError) as error:
+        return Failure(PERMANENT, "bad_url", str(error))
+    if not parts.host or parts.scheme != scheme:
+        return Failure(PERMANENT, "bad_url", "names no host")
+    if parts.auth is not None:
+        return Failure(PERMANENT, "credentials_in_url", "a user name or password in a URL is refused")
+    if parts.port == 0:
+        return Failure(PERMANENT, "bad_url", "port 0")
+    host = parts.host.strip("[]").rstrip(".")
+    if not host or not host.isascii():
+        return Failure(PERMANENT, "bad_url", "names no host")
+    target = parts.request_uri
+    plain = WebAddress("", scheme, host, parts.port or _PORTS[scheme], target)
+    address = plain.sibling(target)
+    if not allow_private:
+        try:
+            literal = ipaddress.ip_address(host)
+        except ValueError:
+            return address
+        if not is_public(literal):
+            return _private(host, host)
+    return address
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Tell whether a network address is one of the public Internet, also inside an IPv6 address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address.is_site_local or address.teredo is not None:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def look_up(host: str, port: int) -> list[str]:
+    """Return the addresses of a host name in the system's order of preference. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Resolver:
+    """Resolves each host name once per few minutes and checks all of its addresses."""
+
+    def __init__(self, allow_private: bool, lookup: Lookup = look_up) -> None:
+        self._allow_private = allow_private
+        self._lookup = lookup
+        self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
+        self._lock = threading.Lock()
+
+    def addresses(self, host: str, port: int) -> list[str] | Failure:
+        """Return the checked addresses of a host, best first, or why there are none.
+
+        One address that is not public among public ones is enough to refuse the name.
+        """
+        with self._lock:
+            entry = self._known.get((host, port))
+        if entry is not None and entry[0] > time.monotonic():
+            return entry[1]
+        try:
+            found = self._lookup(host, port)
+        except (OSError, UnicodeError) as error:
+            told = getattr(error, "strerror", None) or str(error)
+            unknown = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
+            return Failure(TRANSIENT, "unknown_host" if unknown else "dns_failed", f"{host}: {told}")
+        if not found:
+            return Failure(TRANSIENT, "unknown_host", f"{host}: has no address")
+        for address in found:
+            if not self._allow_private and not is_public(ipaddress.ip_address(address)):
+                return _private(host, address)
+        with self._lock:
+            self._known[host, port] = (time.monotonic() + RESOLVED_FOR, found)
+        return found
+
+
+def _private(host: str, address: str) -> Failure:
+    told = address if host == address else f"{host} is {address}"
+    return Failure(
+        PERMANENT, "private_address", f"{told}, not on the public Internet (fetch.allow_private_addresses)"
+    )
