@@ -1,5 +1,6 @@
 """Recipes: what to build. The settings of each part of the pipeline stand in a module of their own."""
 
+from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.images import ImageSettings, Mirror
 from mmecinstruct.recipe.loading import apply_override, built_in_recipes, find_recipe, load_recipe
@@ -7,6 +8,7 @@ from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Reci
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
+    "AuditSettings",
     "CurateSettings",
     "ImageSettings",
     "InstructionSettings",
