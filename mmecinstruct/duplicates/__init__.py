@@ -1,0 +1,1 @@
+"""Duplicates: pictures, texts and products that are the same thing twice."""

@@ -1,0 +1,383 @@
+"""All pairs of 64-bit hashes within a Hamming radius, exactly.
+
+The 64 bits are cut into blocks. Two hashes that differ in at most r bits differ in at most r blocks, so of b
+blocks they agree on b - r at least (pigeonhole; the tables of Manku, Jain and Sarma, WWW 2007). For every choice of
+b - r blocks the hashes are sorted with those blocks first, and only hashes with equal blocks are compared: no pair
+is missed, whatever the data. A pair that agrees on more blocks is met several times and kept once, under the first
+choice it agrees on, so nothing need be remembered.
+
+Hashes of pictures are skewed: on a white ground many bits hardly vary, and blocks of such bits part nothing. So
+the bits are permuted first, and the number of blocks and one of a few fixed permutations are chosen by counting, in
+a sample of the hashes, how many comparisons each would cost. This changes the time and never the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmecinstruct.hashing import draw_order
+
+BITS = 64
+MAX_RADIUS = 16  # beyond a quarter of the bits unrelated hashes match
+
+_CHUNK = 1 << 18  # comparisons at a time: a few arrays of 2 MB, whatever the data
+_TILE_SIDE = 4096  # columns of a tile; rows follow from _CHUNK
+_LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of its own
+_PERMUTATIONS = 4
+_MOST_CHOICES = 300  # of blocks, each of which sorts all hashes once
+_SAMPLE = 8192
+# Cost in ns, measured: of arranging and sorting a hash for one choice of blocks, and of one comparison.
+_SORT_COST, _COMPARISON_COST = 150.0, 6.0
+_SMALL = 10_000_000  # comparisons below which planning costs more than it saves
+
+Hashes = NDArray[np.uint64]
+Pairs = NDArray[np.int64]
+Distances = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A way to search: `order` lists the 64 bits, most significant first; `ends` are the blocks' ends in it."""
+
+    radius: int
+    order: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @property
+    def blocks(self) -> int:
+        return len(self.ends)
+
+    def choices(self) -> list[tuple[int, ...]]:
+        """Return the choices of blocks that are compared, in the order in which a pair is first met."""
+        return list(combinations(range(self.blocks), self.blocks - self.radius))
+
+    def block_bits(self, block: int) -> tuple[int, ...]:
+        """Return the bits of a block, numbered from the least significant of a hash."""
+        return self.order[self.ends[block - 1] if block else 0 : self.ends[block]]
+
+
+def pairs_within(hashes: Hashes, radius: int) -> tuple[Pairs, Distances]:
+    """Return all pairs of hashes that differ in at most `radius` bits, and their distances.
+
+    hashes: [n] uint64. Returns pairs [m, 2] int64 of positions i < j, sorted, each once, and distances [m] uint8. The
+    result takes 17 bytes a pair: where very many match (a million equal hashes), use `iterate_pairs_within`.
+    Raises ValueError for a radius that is not from 0 to 16 or hashes of another type or shape.
+    """
+    return _collected(iterate_pairs_within(hashes, radius))
+
+
+def matches_between(left: Hashes, right: Hashes, radius: int) -> tuple[Pairs, Distances]:
+    """Return all pairs of one hash of `left` and one of `right` that differ in at most `radius` bits.
+
+    left: [n] uint64. right: [m] uint64. Returns pairs [k, 2] int64 (position in left, position in right), sorted, each
+    once, and distances [k] uint8. Raises ValueError as `pairs_within` does.
+    """
+    return _collected(iterate_matches_between(left, right, radius))
+
+
+def iterate_pairs_within(hashes: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
+    """Yield the result of `pairs_within` in bounded pieces, each pair once, in an order the hashes decide."""
+    _check(hashes, radius)
+    members = _Members.of(hashes)
+    yield from members.pairs_of_equal()
+    for a, b, distances in _value_pairs(members.values, None, radius):
+        for pairs, expanded in _expanded(members, members, a, b, distances):
+            yield np.sort(pairs, axis=1), expanded
+
+
+def iterate_matches_between(left: Hashes, right: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
+    """Yield the result of `matches_between` in bounded pieces, each pair once, in an order the hashes decide."""
+    _check(left, radius)
+    _check(right, radius)
+    left_members, right_members = _Members.of(left), _Members.of(right)
+    for a, b, distances in _value_pairs(left_members.values, right_members.values, radius):
+        yield from _expanded(left_members, right_members, a, b, distances)
+
+
+def _check(hashes: Hashes, radius: int) -> None:
+    if not 0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"a radius of {radius} bits: give one from 0 to {MAX_RADIUS}")
+    if hashes.dtype != np.uint64 or hashes.ndim != 1:
+        raise ValueError(f"hashes of type {hashes.dtype} and shape {hashes.shape}: give a list of uint64")
+
+
+def _collected(pieces: Iterator[tuple[Pairs, Distances]]) -> tuple[Pairs, Distances]:
+    found = list(pieces)
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *(pair for pair, _ in found)])
+    distances = np.concatenate([np.empty(0, np.uint8), *(distance for _, distance in found)])
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return pairs[order], distances[order]
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Distinct hashes, sorted, and which positions hold each: `positions[starts[v]:starts[v] + counts[v]]`."""
+
+    values: Hashes
+    positions: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, hashes: Hashes) -> _Members:
+        positions = np.argsort(hashes, kind="stable")
+        sorted_hashes = hashes[positions]
+        starts = _run_starts(sorted_hashes)
+        counts = np.diff(starts, append=len(hashes))
+        return cls(sorted_hashes[starts], positions, starts, counts)
+
+    def pairs_of_equal(self) -> Iterator[tuple[Pairs, Distances]]:
+        """Yield the pairs of positions that hold the same hash, in pieces."""
+        followers = np.repeat(self.starts + self.counts, self.counts) - np.arange(len(self.positions)) - 1
+        for rows, others in _ragged(np.arange(1, len(self.positions) + 1), followers):
+            pairs = np.stack([self.positions[rows], self.positions[others]], axis=1)
+            yield pairs, np.zeros(len(pairs), np.uint8)
+
+
+def _expanded(
+    left: _Members, right: _Members, a: NDArray[np.int64], b: NDArray[np.int64], distances: Distances
+) -> Iterator[tuple[Pairs, Distances]]:
+    """Yield, for pairs of distinct hashes, the pairs of positions that hold them."""
+    # First every position of the left hash, each with the right hash; then every position of that.
+    for rows, slots in _ragged(left.starts[a], left.counts[a]):
+        for inner, other_slots in _ragged(right.starts[b[rows]], right.counts[b[rows]]):
+            pairs = np.stack([left.positions[slots[inner]], right.positions[other_slots]], axis=1)
+            yield pairs, distances[rows[inner]]
+
+
+def _run_starts(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return where each run of equal values starts."""
+    if len(values) == 0:
+        return np.empty(0, np.int64)
+    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1]).astype(np.int64)
+
+
+def _ragged(
+    firsts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (row, firsts[row] + 0 .. counts[row] - 1) for every row, in pieces of at most _CHUNK."""
+    rows = np.flatnonzero(counts)
+    ends = np.cumsum(counts[rows])
+    total = int(ends[-1]) if len(ends) else 0
+    for begin in range(0, total, _CHUNK):
+        end = min(begin + _CHUNK, total)
+        low, high = np.searchsorted(ends, [begin, end - 1], side="right")
+        part = slice(int(low), int(high) + 1)
+        # The number of this piece's items in each of its rows: the first and the last row may be cut.
+        row_ends = np.minimum(ends[part], end)
+        row_begins = np.maximum(ends[part] - counts[rows[part]], begin)
+        sizes = row_ends - row_begins
+        offset = firsts[rows[part]] + counts[rows[part]] - ends[part]
+        yield np.repeat(rows[part], sizes), np.arange(begin, end) + np.repeat(offset, sizes)
+
+
+def _value_pairs(
+    left: Hashes, right: Hashes | None, radius: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+    """Yield positions of distinct hashes within the radius, and distances; `right` of None: within `left`."""
+    if radius == 0 or len(left) == 0 or (right is not None and len(right) == 0):
+        if radius == 0 and right is not None:
+            _, a, b = np.intersect1d(left, right, assume_unique=True, return_indices=True)
+            yield a.astype(np.int64), b.astype(np.int64), np.zeros(len(a), np.uint8)
+        return
+    plan = _plan(left, right, radius)
+    for choice in plan.choices():
+        order, key_bits, masks = _arrangement(plan, choice)
+        back = _inverse(order)
+        sorted_left = np.sort(_arranged(left, order))
+        sorted_right = sorted_left if right is None else np.sort(_arranged(right, order))
+        for a, b, distances in _within_buckets(sorted_left, sorted_right, right is None, key_bits, radius):
+            first = _first_met(sorted_left[a] ^ sorted_right[b], masks, plan.blocks - radius)
+            a, b = a[first], b[first]
+            yield (
+                np.searchsorted(left, _arranged(sorted_left[a], back)),
+                np.searchsorted(left if right is None else right, _arranged(sorted_right[b], back)),
+                distances[first],
+            )
+
+
+def _arrangement(plan: _Plan, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int, list[np.uint64]]:
+    """Return the order of bits with the chosen blocks first, how many bits those are, and each block's mask in it."""
+    rest = [block for block in range(plan.blocks) if block not in choice]
+    order: list[int] = []
+    masks = [np.uint64(0)] * plan.blocks
+    for block in (*choice, *rest):
+        bits = plan.block_bits(block)
+        for place in range(len(order), len(order) + len(bits)):
+            masks[block] |= np.uint64(1 << (BITS - 1 - place))
+        order.extend(bits)
+    return tuple(order), sum(len(plan.block_bits(block)) for block in choice), masks
+
+
+def _first_met(differences: Hashes, masks: list[np.uint64], chosen: int) -> NDArray[np.bool_]:
+    """Return for which XORed pairs the chosen blocks are the first ones that agree.
+
+    The chosen blocks agree anyway; so none before the last of them may agree that is not among them, which is to say
+    that the number of agreeing blocks reaches `chosen` at the last chosen block.
+    """
+    if chosen == 0 or len(differences) == 0:
+        return np.ones(len(differences), np.bool_)
+    # Chosen blocks hold the most significant bits, in their order: the last of them has the lowest mask among them.
+    last = sorted(range(len(masks)), key=lambda block: -int(masks[block]))[chosen - 1]
+    agreeing = np.zeros(len(differences), np.int64)
+    for mask in masks[: last + 1]:
+        agreeing += (differences & mask) == 0
+    return agreeing == chosen
+
+
+def _arranged(values: Hashes, order: tuple[int, ...]) -> Hashes:
+    """Return the values with their bits in another order: the bit order[0] becomes the most significant.
+
+    By tables of bytes, eight look-ups a value.
+    """
+    target = [0] * BITS
+    for place, bit in enumerate(order):
+        target[bit] = BITS - 1 - place
+    numbers = np.arange(256, dtype=np.uint64)
+    result = np.zeros(len(values), np.uint64)
+    for byte in range(8):
+        table = np.zeros(256, np.uint64)
+        for bit in range(8):
+            table |= ((numbers >> np.uint64(bit)) & np.uint64(1)) << np.uint64(target[8 * byte + bit])
+        result |= table[((values >> np.uint64(8 * byte)) & np.uint64(255)).astype(np.intp)]
+    return result
+
+
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the order that undoes `order`."""
+    inverse = [0] * BITS
+    for place, bit in enumerate(order):
+        inverse[BITS - 1 - bit] = BITS - 1 - place
+    return tuple(inverse)
+
+
+def _within_buckets(
+    left: Hashes, right: Hashes, same: bool, key_bits: int, radius: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+    """Yield positions and distances of pairs with equal first `key_bits` bits within the radius; both sides sorted."""
+    left_first, left_end, right_first, right_end = _buckets(left, right, same, key_bits)
+    sizes = (left_end - left_first) * (right_end - right_first)
+    small = sizes <= _LARGE_BUCKET
+    rows_of = left_end[small] - left_first[small]
+    rows = np.arange(rows_of.sum()) + np.repeat(left_first[small] - np.cumsum(rows_of) + rows_of, rows_of)
+    firsts = rows + 1 if same else np.repeat(right_first[small], rows_of)
+    counts = np.repeat(right_end[small], rows_of) - firsts
+    for row, b in _ragged(firsts, counts):
+        a = rows[row]
+        distances = np.bitwise_count(left[a] ^ right[b])
+        hits = np.flatnonzero(distances <= radius)
+        if len(hits):
+            yield a[hits], b[hits], distances[hits]
+    for bucket in np.flatnonzero(~small).tolist():
+        yield from _tiles(
+            left,
+            right,
+            same,
+            radius,
+            (int(left_first[bucket]), int(left_end[bucket])),
+            (int(right_first[bucket]), int(right_end[bucket])),
+        )
+
+
+def _buckets(
+    left: Hashes, right: Hashes, same: bool, key_bits: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return begin and end, on the left and on the right, of the buckets in which there is something to compare."""
+    if key_bits == 0:
+        zero = np.zeros(1, np.int64)
+        return zero, zero + len(left), zero, zero + len(right)
+    shift = np.uint64(BITS - key_bits)
+    left_keys = left >> shift
+    left_starts = _run_starts(left_keys)
+    left_ends = np.append(left_starts[1:], len(left))
+    if same:
+        several = left_ends - left_starts > 1
+        return left_starts[several], left_ends[several], left_starts[several], left_ends[several]
+    right_keys = right >> shift
+    right_starts = _run_starts(right_keys)
+    right_ends = np.append(right_starts[1:], len(right))
+    _, a, b = np.intersect1d(
+        left_keys[left_starts], right_keys[right_starts], assume_unique=True, return_indices=True
+    )
+    return left_starts[a], left_ends[a], right_starts[b], right_ends[b]
+
+
+def _tiles(
+    left: Hashes,
+    right: Hashes,
+    same: bool,
+    radius: int,
+    left_range: tuple[int, int],
+    right_range: tuple[int, int],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+    """Yield the matches of one large bucket, tile by tile."""
+    step = _CHUNK // _TILE_SIDE
+    for top in range(left_range[0], left_range[1], step):
+        rows = left[top : min(top + step, left_range[1]), None]
+        for start in range(top if same else right_range[0], right_range[1], _TILE_SIDE):
+            distances = np.bitwise_count(rows ^ right[None, start : min(start + _TILE_SIDE, right_range[1])])
+            hits = np.flatnonzero(distances <= radius)
+            if len(hits) == 0:
+                continue
+            a, b = np.divmod(hits, distances.shape[1])
+            found = distances.ravel()[hits]
+            a, b = a + top, b + start
+            if same:
+                above = a < b
+                a, b, found = a[above], b[above], found[above]
+            yield a, b, found
+
+
+def _plan(left: Hashes, right: Hashes | None, radius: int) -> _Plan:
+    """Return the cheapest of some plans, by the number of equal keys in a sample."""
+    n, m = len(left), len(left if right is None else right)
+    pairs = n * (n - 1) / 2 if right is None else float(n * m)
+    everything = _Plan(radius, tuple(range(BITS)), tuple(_ends(radius)))
+    if pairs <= _SMALL:
+        return everything
+    sample = _sampled(left)
+    other = None if right is None else _sampled(right)
+    scale = pairs / (len(sample) * (len(sample) - 1) / 2 if other is None else len(sample) * len(other))
+    sorting = (n if right is None else n + m) * _SORT_COST
+    best, best_cost = everything, pairs * _COMPARISON_COST
+    for blocks in range(radius + 1, BITS + 1):
+        choices = comb(blocks, radius)
+        if (choices > _MOST_CHOICES and blocks > radius + 1) or choices * sorting >= best_cost:
+            break
+        for attempt in range(_PERMUTATIONS):
+            order = tuple(draw_order(range(BITS), 0, "hash_index", str(attempt)))
+            plan = _Plan(radius, order, tuple(_ends(blocks)))
+            equal = sum(_equal_keys(sample, other, plan, choice) for choice in plan.choices())
+            cost = choices * sorting + equal * scale * _COMPARISON_COST
+            if cost < best_cost:
+                best, best_cost = plan, cost
+    return best
+
+
+def _ends(blocks: int) -> list[int]:
+    return [BITS * (block + 1) // blocks for block in range(blocks)]
+
+
+def _sampled(values: Hashes) -> Hashes:
+    """Return at most _SAMPLE of the values, spread by multiplication with a prime."""
+    if len(values) <= _SAMPLE:
+        return values
+    positions: NDArray[np.int64] = np.arange(_SAMPLE, dtype=np.int64) * 2_654_435_761 % len(values)
+    return values[np.unique(positions)]
+
+
+def _equal_keys(left: Hashes, right: Hashes | None, plan: _Plan, choice: tuple[int, ...]) -> int:
+    """Return how many pairs of the sample have equal keys."""
+    mask = np.uint64(sum(1 << bit for block in choice for bit in plan.block_bits(block)))
+    keys, counts = np.unique(left & mask, return_counts=True)
+    if right is None:
+        return int((counts * (counts - 1) // 2).sum())
+    other_keys, other_counts = np.unique(right & mask, return_counts=True)
+    _, a, b = np.intersect1d(keys, other_keys, assume_unique=True, return_indices=True)
+    return int((counts[a] * other_counts[b]).sum())
