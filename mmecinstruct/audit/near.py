@@ -45,3 +45,7 @@ def _hashes(pictures: pa.Table) -> NDArray[np.uint64]:
 def _thumbnails(pictures: pa.Table) -> NDArray[np.int16]:
     data = b"".join(pictures["thumbnail"].to_pylist())
     return np.frombuffer(data, np.uint8).reshape(-1, 192).astype(np.int16)
+
+
+def near_texts(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:
+    return LINKS.empty_table()

@@ -40,7 +40,7 @@ _RANK = "list_position([" + ", ".join(f"'{split}'" for split in SPLITS) + "], {}
 
 
 def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `overlaps`: (kind, sample, other task and split), with a witness and what is shared.
+    """Create the table `shared`: (kind, sample, other task and split), with a witness and what is shared.
 
     The connection has samples (sample, id, file, task, split), uses (kind, key, sample, place) and links (kind, left,
     right, detail).
@@ -53,7 +53,7 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         """
     )
     connection.execute(
-        "CREATE TABLE overlaps (kind VARCHAR, sample BIGINT, task VARCHAR, split VARCHAR, other_task VARCHAR, "
+        "CREATE TABLE shared (kind VARCHAR, sample BIGINT, task VARCHAR, split VARCHAR, other_task VARCHAR, "
         "other_split VARCHAR, witness BIGINT, key VARCHAR, other_key VARCHAR, detail VARCHAR)"
     )
     for kind, (key_kind, link) in _JOINS.items():
@@ -74,7 +74,7 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         first = f"struct_pack(witness := h.witness, key := u.key, other_key := h.key, detail := {detail})"
         connection.execute(
             f"""
-            INSERT INTO overlaps
+            INSERT INTO shared
             SELECT '{kind}', sample, task, split, other_task, other_split,
                    first.witness, first.key, first.other_key, first.detail
             FROM (
@@ -90,7 +90,7 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         f"""
         CREATE VIEW judged AS SELECT *, CASE WHEN {_BY_DESIGN} THEN '{BY_DESIGN}'
             WHEN task = other_task THEN '{WITHIN}' ELSE '{ACROSS}' END AS scope
-        FROM overlaps
+        FROM shared
         """
     )
 
@@ -106,7 +106,7 @@ def total_overlaps(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str
 def collect_findings(
     connection: duckdb.DuckDBPyConnection, rows: Mapping[str, Mapping[str, int]], settings: AuditSettings
 ) -> tuple[Finding, ...]:
-    """Return what the table `overlaps` says, per kind, pair of splits, task and scope, with examples."""
+    """Return what the table `shared` says, per kind, pair of splits, task and scope, with examples."""
     found = connection.execute(
         "SELECT kind, scope, other_split, split, task, count(DISTINCT sample) FROM judged GROUP BY ALL"
     ).fetchall()

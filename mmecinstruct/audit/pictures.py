@@ -13,16 +13,10 @@ import PIL.Image
 import PIL.ImageOps
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from mmecinstruct.audit.files import SampleFile, open_shard
 from mmecinstruct.audit.keys import iterate_pictures
-from mmecinstruct.images.perceptual_hash import (
-    grey_of,
-    perceptual_hash,
-    reduced_picture,
-    structure_of,
-)
+from mmecinstruct.images.perceptual_hash import grey_of, perceptual_hash, structure_of
 
 MAX_PIXELS = 50_000_000  # a picture that claims more is not decoded
 
@@ -83,19 +77,13 @@ def _measured(data: pa.Buffer) -> dict[str, object]:
     pixels = np.asarray(picture)
     digest = hashlib.blake2b(repr(picture.size).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels))
-    reduced = reduced_picture(picture)
-    grey = grey_of(reduced)
+    grey = grey_of(picture)
     return {
         "pixel_id": digest.hexdigest(),
         "phash": perceptual_hash(grey),
         "structure": structure_of(grey),
-        "thumbnail": _thumbnail(reduced).tobytes(),
+        "thumbnail": picture.resize((8, 8), PIL.Image.Resampling.BOX).tobytes(),
     }
-
-
-def _thumbnail(reduced: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the mean colours [8, 8, 3] of a reduced picture [64, 64, 3]."""
-    return np.rint(reduced.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))).astype(np.uint8)
 
 
 def _as_seen(opened: PIL.Image.Image) -> PIL.Image.Image:

@@ -26,7 +26,9 @@ KINDS: dict[str, str] = {
     "text_near": "a title, question, review or snippet of nearly the same words",
     "category": "test_ood only: a category that training rows of the task have",
 }
-CHECKED, NO_VALUES, NOT_CHECKED = "checked", "no values", "not checked"
+CHECKED, PARTLY_CHECKED, NO_VALUES, NOT_CHECKED = (
+    *("checked", "partly checked", "no values", "not checked"),
+)
 WITHIN, ACROSS, BY_DESIGN = "within a task", "across tasks", "by design"
 
 
@@ -35,7 +37,7 @@ class Check:
     """Whether a kind of overlap was looked for. values: distinct ids, pictures or texts that were compared."""
 
     kind: str
-    status: str  # checked | no values | not checked
+    status: str  # checked | partly checked | no values (in any row) | not checked
     values: int
     note: str = ""  # why not, or what is left out
 
@@ -91,8 +93,8 @@ class AuditReport:
 
     @property
     def unchecked(self) -> list[Check]:
-        """The kinds of overlap that nothing proves absent."""
-        return [check for check in self.checks if check.status == NOT_CHECKED]
+        """The kinds of overlap that nothing proves absent, at least in part of the folder."""
+        return [check for check in self.checks if check.status in (NOT_CHECKED, PARTLY_CHECKED)]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -169,7 +171,7 @@ def summary_lines(report: AuditReport) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     by_design = {kind for kind, scope, _, _ in report.totals if scope == BY_DESIGN}
     for check in report.checks:
-        if check.status == CHECKED or any(kind == check.kind for kind, *_ in report.totals):
+        if check.status in (CHECKED, PARTLY_CHECKED):
             scopes: Sequence[str] = [WITHIN] if check.kind == "category" else [WITHIN, ACROSS]
             lines += [(check.kind, scope) for scope in scopes]
             lines += [(check.kind, BY_DESIGN)] if check.kind in by_design else []
