@@ -1,0 +1,225 @@
+"""Measure and normalise one picture: header first, pixels only when the header is acceptable.
+
+Nothing is judged here but what cannot be measured: bytes that are no picture, that claim more pixels than is safe, or
+that end too early. Whether a picture is too small, blank or animated is the recipe's to say, afterwards and without
+decoding again (`verdicts`).
+
+The normalised picture is RGB without metadata, upright, transparency over white, its longest side at most the
+recipe's. An embedded colour profile is dropped, not applied: that is what `datasets` and most loaders do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mmecinstruct.images.headers import (
+    FORMATS,
+    MAX_SCANS,
+    count_frames,
+    jpeg_scans,
+    name_the_unread,
+    signature_of,
+    tiff_tile_pixels,
+    webp_size,
+)
+from mmecinstruct.images.modes import resizable, rgb_over_white
+from mmecinstruct.images.perceptual_hash import format_hash, grey_of, hashes_and_structures
+from mmecinstruct.recipe import ImageSettings
+
+THUMBNAIL_SIDE = 8
+_MEASURED_SIDE = 64
+_ORIENTATION = 0x0112  # the EXIF tag
+# What turns a picture with that orientation upright; 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# What decoders are known to raise over damaged bytes: Pillow names no list.
+DECODER_ERRORS = (
+    *(OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPicture:
+    """Outcome of one picture; `jpeg` and what follows it are None where it has a reason not to be read."""
+
+    image_id: str  # SHA-256 of the received bytes
+    reason: str = ""
+    detail: str = ""
+    width: int | None = None  # as received, before EXIF rotation
+    height: int | None = None
+    format: str | None = None
+    mode: str | None = None
+    frames: int | None = None
+    jpeg: bytes | None = None  # the normalised picture
+    pixel_id: str | None = None  # SHA-256 of the normalised picture's size and pixels
+    phash: str | None = None
+    structure: float | None = None
+    pixel_deviation: float | None = None
+    thumbnail: bytes | None = None  # 8x8 RGB, row by row
+
+
+def measure_picture(content: bytes, settings: ImageSettings) -> MeasuredPicture:
+    """Decode, normalise and measure the received bytes of one picture. Never raises for a bad picture.
+
+    Of the settings it reads max_bytes, max_pixels, longest_side and jpeg_quality. Reasons: empty_file, too_many_bytes,
+    svg, not_a_picture, broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
+    """
+    image_id = hashlib.sha256(content).hexdigest()
+
+    def refused(reason: str, detail: str, **header: Any) -> MeasuredPicture:
+        return MeasuredPicture(image_id, reason, detail, **header)
+
+    if not content:
+        return refused("empty_file", "0 bytes")
+    if len(content) > settings.max_bytes:
+        return refused("too_many_bytes", f"{len(content)} bytes, at most {settings.max_bytes}")
+    signature = signature_of(content)
+    if signature is None:
+        return refused(*name_the_unread(content))
+    claimed = webp_size(content) if signature == "WEBP" else None
+    if claimed is not None and claimed[0] * claimed[1] > settings.max_pixels:
+        return refused("too_many_pixels", _pixels(*claimed, settings), format=signature)
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        return refused("broken_header", f"{signature}, but its header cannot be read", format=signature)
+    except Image.DecompressionBombError as error:
+        return refused("too_many_pixels", str(error), format=signature)
+    except DECODER_ERRORS as error:
+        # A WebP file is read to its end before Pillow says what it is.
+        reason = "broken_header" if claimed is None else "truncated_or_corrupt"
+        return refused(reason, _told(error), format=signature)
+    with image:
+        header: dict[str, Any] = {
+            "width": image.width,
+            "height": image.height,
+            "format": image.format,
+            "mode": image.mode,
+        }
+        pixels = image.width * image.height
+        if image.format == "TIFF":
+            pixels = max(pixels, tiff_tile_pixels(image.tag_v2))  # type: ignore[attr-defined]
+        if pixels > settings.max_pixels:
+            return refused("too_many_pixels", _pixels(image.width, image.height, settings), **header)
+        if signature == "JPEG" and (scans := jpeg_scans(content)) > MAX_SCANS:
+            return refused("too_many_scans", f"{scans} scans, at most {MAX_SCANS}", **header)
+        try:
+            header["frames"] = count_frames(content, image)
+            normalised = _normalise(content, image, settings.longest_side)
+        except Image.DecompressionBombError as error:
+            return refused("too_many_pixels", str(error), **header)
+        except DECODER_ERRORS as error:
+            return refused("truncated_or_corrupt", _told(error), **header)
+    return MeasuredPicture(image_id, **header, **_measurements(normalised, settings.jpeg_quality))
+
+
+def _pixels(width: int, height: int, settings: ImageSettings) -> str:
+    return f"{width}x{height}, at most {settings.max_pixels} pixels"
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _normalise(content: bytes, image: Image.Image, longest_side: int) -> Image.Image:
+    """Decode a picture, at reduced size where it is a JPEG, and bring it into its normal form."""
+    decoded = None
+    full_size = image.size
+    is_jpeg = image.format in ("JPEG", "MPO")
+    if is_jpeg:
+        reduction = _reduction(max(full_size), longest_side)
+        if image.mode in ("RGB", "L"):
+            decoded = _decode_jpeg(content, image.size, image.mode, reduction)
+        if decoded is None:
+            image.draft(image.mode, (max(1, image.width // reduction), max(1, image.height // reduction)))
+    if decoded is None:
+        image.load()
+        decoded = resizable(image)
+    orientation = _orientation(image)  # after loading: Pillow turns a TIFF itself and then forgets how it lay
+    size = _fitted(*(full_size if is_jpeg else decoded.size), longest_side)
+    if decoded.size != size:
+        decoded = decoded.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+    rgb = rgb_over_white(decoded)
+    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+
+
+def _reduction(side: int, longest_side: int) -> int:
+    """Return by how much a JPEG is reduced while it is decoded: never below the wanted size."""
+    return next((by for by in (8, 4, 2) if -(-side // by) >= longest_side), 1)
+
+
+def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, reduction: int) -> Image.Image | None:
+    """Return a plain JPEG decoded to 1/reduction of its size; None where Pillow has to say what is wrong with it.
+
+    simplejpeg is told to be strict. What it objects to may still be whole for Pillow, and so for `datasets`.
+    """
+    width, height = -(-size[0] // reduction), -(-size[1] // reduction)
+    try:
+        array = simplejpeg.decode_jpeg(
+            content, colorspace="RGB" if mode == "RGB" else "GRAY", min_width=width, min_height=height
+        )
+    except DECODER_ERRORS:
+        return None
+    if array.shape[:2] != (height, width):
+        return None
+    return Image.fromarray(array if mode == "RGB" else array[:, :, 0])
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; damaged metadata, which is removed anyway, does not spoil the picture."""
+    try:
+        value = image.getexif().get(_ORIENTATION)
+    except DECODER_ERRORS:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _fitted(width: int, height: int, longest_side: int) -> tuple[int, int]:
+    scale = longest_side / max(width, height)
+    if scale >= 1:
+        return width, height
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _measurements(picture: Image.Image, quality: int) -> dict[str, Any]:
+    """Return the fields of MeasuredPicture that are taken from the normalised picture."""
+    pixels = np.asarray(picture)
+    luma = picture.convert("L")
+    hashes, structures = hashes_and_structures(grey_of(luma)[None])
+    size = (_MEASURED_SIDE, _MEASURED_SIDE)
+    small = np.asarray(luma.resize(size, Image.Resampling.BOX, reducing_gap=1.0), dtype=np.float32)
+    thumbnail = picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    return {
+        "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
+        "pixel_id": pixel_id(pixels),
+        "phash": format_hash(int(hashes[0])),
+        "structure": float(structures[0]),
+        "pixel_deviation": float(small.std()),
+        "thumbnail": thumbnail.tobytes(),
+    }
+
+
+def pixel_id(pixels: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of RGB pixels [height, width, 3]: of both sides, 4 bytes each, then the pixels row by row."""
+    digest = hashlib.sha256(struct.pack(">II", pixels.shape[1], pixels.shape[0]))
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()

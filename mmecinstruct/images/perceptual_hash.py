@@ -1,0 +1,100 @@
+"""The project's perceptual hash (pHash): 64 bits that say which of a picture's coarse features are strong.
+
+How the bits are defined (`PHASH_VERSION`; another definition gets another version, and hashes of two versions are never
+compared):
+
+1. The normalised RGB picture is made grey (Pillow's `L`: ITU-R 601 luma) and shrunk to 32x32, first by averaging whole
+   blocks to at least four times that size, then by Lanczos.
+2. Two-dimensional DCT-II without normalisation, as in scipy's `dct`; the cosines are rounded to 1/16384.
+3. Of the 8x8 lowest frequencies, the constant one included, bit = coefficient > median of the 64.
+4. Row by row (vertical frequency 0 first, within it horizontal frequency 0 first), the first bit the highest.
+
+All sums are whole numbers below 2**53, so float64 adds them exactly in any order: a hash depends neither on the
+processor nor on how many pictures are hashed at once. The steps are those of imagehash's `phash`, which shrinks the
+picture of full size by Lanczos at once; `benchmarks/phash_deviation.py` measures how many bits differ.
+
+Grey hashes see no colour: the same drawing in red and in blue has nearly the same hash. What decides about
+near-duplicates needs a look at the colours too (`thumbnail` in the table of images).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PHASH_VERSION = "mmec-phash-8x8/1"
+GREY_SIDE = 32
+_FREQUENCIES = 8
+_BITS = _FREQUENCIES * _FREQUENCIES
+_BATCH = 4096  # pictures whose numbers are in memory at once: 32 MB
+
+
+def _cosines() -> NDArray[np.float64]:
+    frequency = np.arange(_FREQUENCIES)[:, None]
+    place = 2 * np.arange(GREY_SIDE)[None, :] + 1
+    return np.rint(np.cos(np.pi * frequency * place / (2 * GREY_SIDE)) * 16384)
+
+
+_COSINES = _cosines()  # [8, 32], whole numbers
+# Length of each of the 64 basis pictures: white noise of standard deviation s moves a coefficient by s * length.
+_LENGTHS = np.sqrt(np.outer((_COSINES**2).sum(axis=1), (_COSINES**2).sum(axis=1))).reshape(-1)
+
+
+def grey_of(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return the grey picture [32, 32] that is hashed, of a picture in RGB or L."""
+    grey = picture if picture.mode == "L" else picture.convert("L")
+    small = grey.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.LANCZOS, reducing_gap=4.0)
+    return np.asarray(small)
+
+
+def perceptual_hash(grey: NDArray[np.uint8]) -> int:
+    """Return the hash of one grey picture [32, 32] as an unsigned 64-bit number."""
+    return int(perceptual_hashes(grey[None])[0])
+
+
+def perceptual_hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the hashes [N] of grey pictures [N, 32, 32]; the same as one by one, only faster."""
+    return hashes_and_structures(grey)[0]
+
+
+def structure_of(grey: NDArray[np.uint8]) -> float:
+    """Return how much there is to hash in a grey picture [32, 32]; see `hashes_and_structures`."""
+    return float(hashes_and_structures(grey[None])[1][0])
+
+
+def hashes_and_structures(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    """Return (hashes [N], structures [N]) of grey pictures [N, 32, 32].
+
+    Structure is how much there is to hash, in grey levels: the median over the 64 bits of how far the coefficient lies
+    from the threshold, in units of what white noise of one grey level in the 32x32 picture moves it by. Where it is
+    not well above the noise of recompression (about one level), half of the bits are noise. A blank picture has 0; so,
+    or nearly, have gradients and stripes, which consist of a few coefficients only.
+    """
+    hashes = np.empty(len(grey), dtype=np.uint64)
+    structures = np.empty(len(grey), dtype=np.float32)
+    for start in range(0, len(grey), _BATCH):
+        part = slice(start, start + _BATCH)
+        low = (_COSINES @ grey[part].astype(np.float64) @ _COSINES.T).reshape(-1, _BITS)
+        from_threshold = low - _median(low)
+        hashes[part] = np.packbits(from_threshold > 0, axis=1).view(">u8")[:, 0]
+        structures[part] = _median(np.abs(from_threshold) / _LENGTHS)[:, 0]
+    return hashes, structures
+
+
+def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median [N, 1] of rows [N, 64]; numpy's own spends most of its time on arguments."""
+    middle = np.sort(values, axis=1)[:, _BITS // 2 - 1 : _BITS // 2 + 1]
+    return (middle[:, :1] + middle[:, 1:]) / 2
+
+
+def format_hash(value: int) -> str:
+    """Return a hash as the tables store it: 16 lower-case hexadecimal digits."""
+    return f"{value:016x}"
+
+
+def parse_hash(text: str) -> int:
+    """Return the number of a stored hash. Raises ValueError for anything but 16 hexadecimal digits."""
+    if len(text) != 16:
+        raise ValueError(f"a perceptual hash has 16 hexadecimal digits, not {text!r}")
+    return int(text, 16)
