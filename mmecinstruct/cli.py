@@ -150,7 +150,9 @@ def validate(
 
 
 @app.command(
-    epilog="Examples:\n\n  mmec audit dataset-sample\n\n  mmec audit their_dataset --recipe strict.yaml --out audit.json"
+    epilog="Examples:\n\n"
+    "  mmec audit dataset-sample\n\n"
+    "  mmec audit their_dataset --recipe strict.yaml --out audit.json"
 )
 def audit(
     folder: Annotated[Path, typer.Argument(help="A dataset folder: <task>/<split>-*.parquet.")],
@@ -300,6 +302,11 @@ def _print_report(report: BuildReport) -> None:
         say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
         for stage, count in rejected.items():
             say(f"  {stage}: {count}")
+    if report.audit is not None and report.audit.exceeded:
+        say(
+            f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "
+            f"the card says what, and: mmec audit {report.out}"
+        )
     for task, why in report.missing.items():
         say(f"Not built: {task}: {'; '.join(why)}")
     if report.up_to_date:

@@ -7,7 +7,7 @@ text, the SHA-256 of a picture's embedded bytes, the category.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from mmecinstruct.audit.texts import (
     TITLE,
     content_texts,
     is_long_enough,
-    normalised_words,
     text_key,
 )
+from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.dataset_folder.rows import SEQUENTIAL
 from mmecinstruct.recipe.audit import AuditSettings
 
@@ -37,6 +37,7 @@ TEXTS = pa.schema(
     [("key", pa.string()), ("unit", pa.string()), ("words", pa.string()), ("text", pa.string())]
 )
 
+# Kinds of keys; of texts, `query` and `title` are units and kinds of their own, all else is `text`.
 PRODUCT, CLUSTER, USER, QUERY_ID, IMAGE, TEXT, CATEGORY = (
     *("product", "cluster", "user", "query_id", "image", "text", "category"),
 )
@@ -47,6 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     USER: ("group_ids.user",),
     QUERY_ID: ("group_ids.query",),
     QUERY: ("input",),
+    TITLE: ("input",),
     TEXT: ("input",),
     IMAGE: ("images",),
     CATEGORY: ("category",),
@@ -111,12 +113,14 @@ def read_keys(payload: KeysPayload) -> KeysRead:
             found_uses: list[dict[str, Any]] = []
             found_texts: list[dict[str, Any]] = []
             for number, row in numbered:
-                for kind, key, place in _group_keys(row):
-                    found_uses.append({"kind": kind, "key": key, "sample": number, "place": place})
+                found_uses += [
+                    {"kind": kind, "key": key, "sample": number, "place": ""}
+                    for kind, key in _group_keys(row)
+                ]
                 for kind, place, entry in _text_keys(row, file.task, payload.settings):
                     key = entry["key"]
                     found_uses.append({"kind": kind, "key": key, "sample": number, "place": place})
-                    if kind == TEXT and key not in known:
+                    if kind != QUERY and key not in known:
                         known.add(key)
                         found_texts.append(entry)
             uses.write_table(pa.Table.from_pylist(found_uses, schema=USES))
@@ -137,17 +141,17 @@ def read_keys(payload: KeysPayload) -> KeysRead:
     return KeysRead(file, rows, missing, unembedded)
 
 
-def _group_keys(row: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield (kind, key, place) of the ids of a row."""
+def _group_keys(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (kind, key) of the ids of a row."""
     groups = row.get("group_ids")
     groups = groups if isinstance(groups, dict) else {}
     for key in dict.fromkeys([*_texts(row.get("product_ids")), *_texts(groups.get("products"))]):
-        yield PRODUCT, key, ""
+        yield PRODUCT, key
     for kind, name in ((CLUSTER, "clusters"), (USER, "user"), (QUERY_ID, "query")):
         for key in dict.fromkeys(_texts(groups.get(name))):
-            yield kind, key, ""
+            yield kind, key
     if "category" in row:
-        yield CATEGORY, _text(row["category"]), ""
+        yield CATEGORY, _text(row["category"])
 
 
 def _text_keys(
@@ -157,7 +161,7 @@ def _text_keys(
     content = content_texts(_text(row.get("input")), _texts(row.get("options")), task == SEQUENTIAL)
     seen = set()
     for place, unit, text in content:
-        words = normalised_words(text)
+        words = normalised_text(text[:MAX_TEXT])
         if not words or (unit, words) in seen:
             continue
         seen.add((unit, words))
@@ -167,29 +171,29 @@ def _text_keys(
         least = settings.min_title_words if unit == TITLE else settings.min_text_words
         if is_long_enough(words, least):
             entry = {"key": text_key(unit, words), "unit": unit, "words": words, "text": text[:_EXCERPT]}
-            yield TEXT, place, entry
+            yield TITLE if unit == TITLE else TEXT, place, entry
 
 
 def iterate_pictures(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffer | None]]:
-    """Yield (row within the file, role or "", embedded bytes or None) of every picture of an open file."""
-    names = [name for name in ("images", "image_roles") if name in shard.schema_arrow.names]
+    """Yield (row within the file, role and product or "", embedded bytes or None) of every picture of an open file."""
+    sides = [name for name in ("image_roles", "image_product_ids") if name in shard.schema_arrow.names]
     start = 0
-    for batch in shard.iter_batches(batch_size=_PICTURE_BATCH, columns=names, use_threads=False):
-        roles = batch.column("image_roles").to_pylist() if "image_roles" in names else []
+    for batch in shard.iter_batches(batch_size=_PICTURE_BATCH, columns=["images", *sides], use_threads=False):
+        told = [batch.column(name).to_pylist() for name in sides]
         column = batch.column("images")
-        for place in range(batch.num_rows):
-            value = column[place]
-            pictures: Iterable[Any] = (
-                [value] if not _is_list(column.type) else value if value.is_valid else []
-            )
-            for index, picture in enumerate(pictures):
-                if not picture.is_valid:
-                    if _is_list(column.type):
-                        yield start + place, "", None
-                    continue
-                data = picture["bytes"]
-                role = roles[place][index] if roles and index < len(roles[place] or ()) else ""
-                yield start + place, str(role), data.as_buffer() if data.is_valid and len(data.as_buffer()) else None
+        listed = _is_list(column.type)
+        for row in range(batch.num_rows):
+            value = column[row]
+            if not value.is_valid:
+                continue
+            for index, picture in enumerate(value if listed else [value]):
+                data = picture["bytes"].as_buffer() if picture.is_valid else None
+                place = " of ".join(
+                    str(texts[row][index])
+                    for texts in told
+                    if isinstance(texts[row], list) and index < len(texts[row])
+                )
+                yield start + row, place, data if data is not None and len(data) else None
         start += batch.num_rows
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmecinstruct.audit.texts import REVIEW, TITLE
+from mmecinstruct.audit.texts import TITLE
 from mmecinstruct.duplicates.hash_index import iterate_matches_between
+from mmecinstruct.duplicates.titles import near_texts_between
 from mmecinstruct.recipe.audit import AuditSettings
 
 # left: a key of an earlier split; right: one of the later. detail: what a person is told of the likeness.
@@ -33,7 +33,9 @@ def near_pictures(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -
         for place in close.tolist():
             a, b = left_ids[pairs[place, 0]], right_ids[pairs[place, 1]]
             if a != b:
-                detail = f"{distances[place]} of 64 bits, thumbnails {difference[place]:.1f} of 255 levels apart"
+                detail = (
+                    f"{distances[place]} of 64 bits, thumbnails {difference[place]:.1f} of 255 levels apart"
+                )
                 rows.append({"kind": "image_near", "left": a, "right": b, "detail": detail})
     return pa.Table.from_pylist(rows, schema=LINKS)
 
@@ -48,4 +50,20 @@ def _thumbnails(pictures: pa.Table) -> NDArray[np.int16]:
 
 
 def near_texts(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:
-    return LINKS.empty_table()
+    """Return LINKS of texts of one unit that have nearly the same words, but not the same in the same order.
+
+    earlier, later: columns key, unit, words (normalised), each text once.
+    """
+    rows = []
+    for unit in pc.unique(later["unit"]).to_pylist():
+        left, right = (table.filter(pc.equal(table["unit"], unit)) for table in (earlier, later))
+        left_keys, right_keys = left["key"].to_pylist(), right["key"].to_pylist()
+        pairs, similarities = near_texts_between(
+            left["words"].to_pylist(), right["words"].to_pylist(), settings.text_similarity
+        )
+        kind = "title_near" if unit == TITLE else "text_near"
+        for (a, b), similarity in zip(pairs.tolist(), similarities.tolist(), strict=True):
+            if left_keys[a] != right_keys[b]:
+                detail = f"similarity {similarity:.2f}"
+                rows.append({"kind": kind, "left": left_keys[a], "right": right_keys[b], "detail": detail})
+    return pa.Table.from_pylist(rows, schema=LINKS)

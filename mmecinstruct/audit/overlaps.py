@@ -28,6 +28,8 @@ _JOINS: dict[str, tuple[str, str | None]] = {
     "image_bytes": ("image", None),
     "image_pixels": ("image", "image_pixels"),
     "image_near": ("pixels", "image_near"),
+    "title_identical": ("title", None),
+    "title_near": ("title", "title_near"),
     "text_identical": ("text", None),
     "text_near": ("text", "text_near"),
     "category": ("category", None),
@@ -132,7 +134,13 @@ def collect_findings(
 def _order(row: tuple[Any, ...]) -> tuple[Any, ...]:
     kind, scope, earlier, later = row[:4]
     scopes = (WITHIN, ACROSS, BY_DESIGN)
-    return (list(KINDS).index(kind), scopes.index(scope), SPLITS.index(earlier), SPLITS.index(later), *row[4:])
+    return (
+        list(KINDS).index(kind),
+        scopes.index(scope),
+        SPLITS.index(earlier),
+        SPLITS.index(later),
+        *row[4:],
+    )
 
 
 def _examples(
@@ -149,7 +157,9 @@ def _examples(
             ORDER BY sample LIMIT ?
         )
         SELECT c.kind, c.task, s.id, c.other_task, w.id, c.key, c.other_key, c.detail,
-               coalesce(t.text, ''), coalesce(o.text, '')
+               coalesce(t.text, ''), coalesce(o.text, ''),
+               (SELECT min(place) FROM uses u WHERE u.sample = c.sample AND u.key = c.key),
+               (SELECT min(place) FROM uses u WHERE u.sample = c.witness AND u.key = c.other_key)
         FROM chosen c JOIN samples s ON s.sample = c.sample JOIN samples w ON w.sample = c.witness
         LEFT JOIN texts t ON t.key = c.key LEFT JOIN texts o ON o.key = c.other_key
         ORDER BY c.sample
@@ -157,16 +167,24 @@ def _examples(
         [*place, limit],
     ).fetchall()
     return tuple(
-        Example(task, sample, other_task, other, _shared(kind, key, other_key, detail, text, other_text))
-        for kind, task, sample, other_task, other, key, other_key, detail, text, other_text in found
+        Example(
+            task,
+            sample,
+            here or "",
+            other_task,
+            other,
+            there or "",
+            _shared(kind, key, other_key, detail, *texts),
+        )
+        for kind, task, sample, other_task, other, key, other_key, detail, *texts, here, there in found
     )
 
 
 def _shared(kind: str, key: str, other_key: str, detail: str, text: str, other_text: str) -> str:
     """Return what two samples share, in one line for a person."""
-    if kind == "text_identical":
+    if kind in ("title_identical", "text_identical"):
         return text
-    if kind == "text_near":
+    if kind in ("title_near", "text_near"):
         return f"{detail}: {text} | {other_text}"
     if kind == "image_bytes":
         return f"sha256 {key[:16]}"

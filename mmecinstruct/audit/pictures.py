@@ -16,17 +16,20 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.audit.files import SampleFile, open_shard
 from mmecinstruct.audit.keys import iterate_pictures
-from mmecinstruct.images.perceptual_hash import grey_of, perceptual_hash, structure_of
+from mmecinstruct.images.headers import FORMATS, MAX_SCANS, jpeg_scans, tiff_tile_pixels
+from mmecinstruct.images.measure import DECODER_ERRORS, THUMBNAIL_SIDE, pixel_id
+from mmecinstruct.images.modes import resizable, rgb_over_white
+from mmecinstruct.images.perceptual_hash import grey_of, hashes_and_structures
 
 MAX_PIXELS = 50_000_000  # a picture that claims more is not decoded
 
 PICTURES = pa.schema(
     [
         ("key", pa.string()),  # SHA-256 of the embedded bytes
-        ("pixel_id", pa.string()),  # hash of size and RGB pixels; null where it cannot be decoded
+        ("pixel_id", pa.string()),  # of size and RGB pixels at full size; null where it cannot be decoded
         ("phash", pa.uint64()),
         ("structure", pa.float32()),
-        ("thumbnail", pa.binary()),  # 8 x 8 RGB
+        ("thumbnail", pa.binary()),  # 8 x 8 RGB, row by row
     ]
 )
 
@@ -55,7 +58,7 @@ def measure_pictures(payload: PicturesPayload) -> int:
             key = hashlib.sha256(data).hexdigest()
             if key in left:
                 left.remove(key)
-                rows.append({"key": key, **_measured(data)})
+                rows.append({"key": key, **_measured(data.to_pybytes())})
                 if not left:
                     break
     table = pa.Table.from_pylist(rows, schema=PICTURES)
@@ -63,38 +66,31 @@ def measure_pictures(payload: PicturesPayload) -> int:
     return table["pixel_id"].null_count
 
 
-def _measured(data: pa.Buffer) -> dict[str, object]:
+def _measured(data: bytes) -> dict[str, object]:
     """Return the columns of PICTURES but the key; nothing for a picture that cannot be decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
-            with PIL.Image.open(io.BytesIO(data)) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
+            with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                if _claims_too_much(opened, data):
                     return {}
-                picture = _as_seen(opened)
-    except Exception:  # noqa: BLE001 - decoders raise anything; each time the picture cannot be compared
+                # As `datasets` decodes it: Pillow at full size, upright.
+                picture = rgb_over_white(resizable(PIL.ImageOps.exif_transpose(opened)))
+    except (*DECODER_ERRORS, PIL.Image.DecompressionBombError):
         return {}
-    pixels = np.asarray(picture)
-    digest = hashlib.blake2b(repr(picture.size).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels))
-    grey = grey_of(picture)
+    hashes, structures = hashes_and_structures(grey_of(picture)[None])
+    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     return {
-        "pixel_id": digest.hexdigest(),
-        "phash": perceptual_hash(grey),
-        "structure": structure_of(grey),
-        "thumbnail": picture.resize((8, 8), PIL.Image.Resampling.BOX).tobytes(),
+        "pixel_id": pixel_id(np.asarray(picture)),
+        "phash": int(hashes[0]),
+        "structure": float(structures[0]),
+        "thumbnail": picture.resize(side, PIL.Image.Resampling.BOX).tobytes(),
     }
 
 
-def _as_seen(opened: PIL.Image.Image) -> PIL.Image.Image:
-    """Return the picture upright, in RGB, what is transparent over white."""
-    picture = PIL.ImageOps.exif_transpose(opened)
-    if picture.mode == "RGB":
-        return picture
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        ground = PIL.Image.new("RGBA", picture.size, "white")
-        return PIL.Image.alpha_composite(ground, picture).convert("RGB")
-    if picture.mode.startswith("I;16"):
-        picture = picture.point(lambda level: level / 256).convert("L")
-    return picture.convert("RGB")
+def _claims_too_much(opened: PIL.Image.Image, data: bytes) -> bool:
+    """Return whether decoding would cost more than a picture is worth; only the header was read."""
+    pixels = opened.width * opened.height
+    if opened.format == "TIFF":
+        pixels = max(pixels, tiff_tile_pixels(opened.tag_v2))  # type: ignore[attr-defined]
+    return pixels > MAX_PIXELS or (opened.format == "JPEG" and jpeg_scans(data) > MAX_SCANS)

@@ -22,8 +22,10 @@ KINDS: dict[str, str] = {
     "image_bytes": "a picture with the same bytes",
     "image_pixels": "a picture with the same pixels, stored in other bytes",
     "image_near": "a picture that looks nearly the same",
-    "text_identical": "a title, question, review or snippet of the same words",
-    "text_near": "a title, question, review or snippet of nearly the same words",
+    "title_identical": "a product title of the same words",
+    "title_near": "a product title of nearly the same words",
+    "text_identical": "a question, review or snippet of the same words",
+    "text_near": "a question, review or snippet of nearly the same words",
     "category": "test_ood only: a category that training rows of the task have",
 }
 CHECKED, PARTLY_CHECKED, NO_VALUES, NOT_CHECKED = (
@@ -48,8 +50,10 @@ class Example:
 
     task: str
     sample: str  # id, or file and row where there is none
+    place: str  # field of the input, or role and product of the picture; "" for the rest
     other_task: str
     other_sample: str
+    other_place: str
     shared: str
 
 

@@ -23,7 +23,7 @@ from mmecinstruct.audit.report import (
     AuditReport,
     Check,
 )
-from mmecinstruct.audit.texts import QUERY
+from mmecinstruct.audit.texts import QUERY, TITLE
 from mmecinstruct.executors import LocalExecutor
 from mmecinstruct.parquet import working_connection, write_table
 from mmecinstruct.recipe.audit import AuditSettings
@@ -45,6 +45,8 @@ _KEY_KIND = {
     "image_bytes": IMAGE,
     "image_pixels": IMAGE,
     "image_near": IMAGE,
+    "title_identical": TITLE,
+    "title_near": TITLE,
     "text_identical": TEXT,
     "text_near": TEXT,
     "category": keys.CATEGORY,
@@ -127,9 +129,7 @@ def _load(connection: duckdb.DuckDBPyConnection, work: Path, files: Sequence[Sam
         "CREATE TABLE texts AS SELECT key, any_value(unit) AS unit, any_value(words) AS words, min(text) AS text "
         f"FROM {_parquet(work, 'texts', files)} GROUP BY key"
     )
-    connection.execute(
-        'CREATE TABLE links (kind VARCHAR, "left" VARCHAR, "right" VARCHAR, detail VARCHAR)'
-    )
+    connection.execute('CREATE TABLE links (kind VARCHAR, "left" VARCHAR, "right" VARCHAR, detail VARCHAR)')
 
 
 def _parquet(work: Path, name: str, files: Sequence[SampleFile]) -> str:
@@ -158,7 +158,9 @@ def _measure_pictures(
             path = work / f"owned-{file.number}.parquet"
             write_table(mine.select(["key"]), path)
             payloads.append(PicturesPayload(folder, file, path, work))
-    damaged = sum(_counted(executor.run(measure_pictures, payloads), "audit: pictures", len(payloads), report))
+    damaged = sum(
+        _counted(executor.run(measure_pictures, payloads), "audit: pictures", len(payloads), report)
+    )
     if payloads:
         source = _parquet(work, "pictures", [payload.file for payload in payloads])
         connection.execute(f"CREATE TABLE pictures AS SELECT * FROM {source}")
@@ -214,7 +216,8 @@ def _texts_of(connection: duckdb.DuckDBPyConnection, splits: Sequence[str]) -> p
     return connection.sql(
         f"""
         SELECT key, unit, words FROM texts WHERE key IN (
-            SELECT key FROM uses JOIN samples USING (sample) WHERE kind = '{TEXT}' AND list_contains(?, split)
+            SELECT key FROM uses JOIN samples USING (sample)
+            WHERE kind IN ('{TITLE}', '{TEXT}') AND list_contains(?, split)
         )
         ORDER BY key
         """,

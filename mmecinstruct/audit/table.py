@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mmecinstruct.audit.report import KINDS, AuditReport, summary_lines
+from mmecinstruct.audit.report import BY_DESIGN, KINDS, AuditReport, summary_lines
 from mmecinstruct.dataset_folder.card import markdown_text
 from mmecinstruct.text import normalise_text
 
@@ -53,7 +53,8 @@ def _totals(report: AuditReport) -> Iterator[str]:
 
 
 def _findings(report: AuditReport) -> Iterator[str]:
-    if not report.findings:
+    found = [finding for finding in report.findings if finding.scope != BY_DESIGN or finding.exceeds]
+    if not found:
         return
     yield from ("", "Per task:", "")
     yield from _table(
@@ -68,7 +69,7 @@ def _findings(report: AuditReport) -> Iterator[str]:
                 f"{100 * finding.tolerance:g} %",
                 "**too many**" if finding.exceeds else "",
             )
-            for finding in report.findings
+            for finding in found
         ),
         "llllrrl",
     )
@@ -76,18 +77,27 @@ def _findings(report: AuditReport) -> Iterator[str]:
 
 def _examples(report: AuditReport) -> Iterator[str]:
     # What is by design needs no proof; what is above its tolerance comes first.
-    shown = [finding for finding in report.findings if finding.examples]
+    shown = [
+        finding
+        for finding in report.findings
+        if finding.examples and (finding.scope != BY_DESIGN or finding.exceeds)
+    ]
     if not shown:
         return
     yield from ("", "Examples:", "")
     for finding in sorted(shown, key=lambda finding: not finding.exceeds):
         yield f"* {finding.kind}, {finding.scope}, {finding.earlier} / {finding.later}, {_shown(finding.task)}:"
         for example in finding.examples:
-            other = "" if example.other_task == finding.task else f" of {_shown(example.other_task)}"
+            other = "" if example.other_task == finding.task else _shown(example.other_task)
             yield (
-                f"  * {_shown(example.sample)} and {_shown(example.other_sample)}{other}: "
-                f"{_shown(example.shared)}"
+                f"  * {_named(example.sample, '', example.place)} and "
+                f"{_named(example.other_sample, other, example.other_place)}: {_shown(example.shared)}"
             )
+
+
+def _named(sample: str, task: str, place: str) -> str:
+    told = ", ".join(filter(None, (task, _shown(place))))
+    return _shown(sample) + (f" ({told})" if told else "")
 
 
 def _count(samples: int, of: int) -> str:
@@ -98,7 +108,9 @@ def _shown(text: str) -> str:
     return markdown_text(normalise_text(text), _EXCERPT)
 
 
-def _table(header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]], sides: str) -> Iterator[str]:
+def _table(
+    header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]], sides: str
+) -> Iterator[str]:
     """Yield a Markdown table whose columns line up; sides: l or r per column."""
     lines = [header, *rows]
     widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(header))]

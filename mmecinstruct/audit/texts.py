@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,7 +23,6 @@ _UNITS = {
     "review": REVIEW,
     "document": REVIEW,
 }
-_WORD = re.compile(r"\w+")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")  # "3rd: " before an item of a history
 _LETTER = re.compile(r"[A-Z]: ")
 # A script without blanks gives one long word: beyond so many characters, every four count as a word.
@@ -60,11 +58,6 @@ def _input_texts(text: str) -> Iterator[tuple[str, str, str]]:
                 yield f"history {number}", TITLE, _ORDINAL.sub("", part, count=1)
     elif isinstance(value, str):
         yield "input", OTHER, value
-
-
-def normalised_words(text: str) -> str:
-    """Return the words of a text, case-folded in compatibility form, with single blanks: what "identical" compares."""
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text[:MAX_TEXT]).casefold()))
 
 
 def is_long_enough(normalised: str, words: int) -> bool:
