@@ -21,13 +21,14 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from mmecinstruct.duplicates import runs
+from mmecinstruct.duplicates.runs import ranges, run_starts
 from mmecinstruct.hashing import draw_order
 
 BITS = 64
 MAX_RADIUS = 16  # beyond a quarter of the bits unrelated hashes match
 
-_CHUNK = 1 << 18  # comparisons at a time: a few arrays of 2 MB, whatever the data
-_TILE_SIDE = 4096  # columns of a tile; rows follow from _CHUNK
+_TILE_SIDE = 4096  # columns of a tile; rows follow from runs.CHUNK
 _LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of its own
 _PERMUTATIONS = 4
 _MOST_CHOICES = 300  # of blocks, each of which sorts all hashes once
@@ -128,14 +129,14 @@ class _Members:
     def of(cls, hashes: Hashes) -> _Members:
         positions = np.argsort(hashes, kind="stable")
         sorted_hashes = hashes[positions]
-        starts = _run_starts(sorted_hashes)
+        starts = run_starts(sorted_hashes)
         counts = np.diff(starts, append=len(hashes))
         return cls(sorted_hashes[starts], positions, starts, counts)
 
     def pairs_of_equal(self) -> Iterator[tuple[Pairs, Distances]]:
         """Yield the pairs of positions that hold the same hash, in pieces."""
         followers = np.repeat(self.starts + self.counts, self.counts) - np.arange(len(self.positions)) - 1
-        for rows, others in _ragged(np.arange(1, len(self.positions) + 1), followers):
+        for rows, others in ranges(np.arange(1, len(self.positions) + 1), followers):
             pairs = np.stack([self.positions[rows], self.positions[others]], axis=1)
             yield pairs, np.zeros(len(pairs), np.uint8)
 
@@ -145,36 +146,10 @@ def _expanded(
 ) -> Iterator[tuple[Pairs, Distances]]:
     """Yield, for pairs of distinct hashes, the pairs of positions that hold them."""
     # First every position of the left hash, each with the right hash; then every position of that.
-    for rows, slots in _ragged(left.starts[a], left.counts[a]):
-        for inner, other_slots in _ragged(right.starts[b[rows]], right.counts[b[rows]]):
+    for rows, slots in ranges(left.starts[a], left.counts[a]):
+        for inner, other_slots in ranges(right.starts[b[rows]], right.counts[b[rows]]):
             pairs = np.stack([left.positions[slots[inner]], right.positions[other_slots]], axis=1)
             yield pairs, distances[rows[inner]]
-
-
-def _run_starts(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return where each run of equal values starts."""
-    if len(values) == 0:
-        return np.empty(0, np.int64)
-    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1]).astype(np.int64)
-
-
-def _ragged(
-    firsts: NDArray[np.int64], counts: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield (row, firsts[row] + 0 .. counts[row] - 1) for every row, in pieces of at most _CHUNK."""
-    rows = np.flatnonzero(counts)
-    ends = np.cumsum(counts[rows])
-    total = int(ends[-1]) if len(ends) else 0
-    for begin in range(0, total, _CHUNK):
-        end = min(begin + _CHUNK, total)
-        low, high = np.searchsorted(ends, [begin, end - 1], side="right")
-        part = slice(int(low), int(high) + 1)
-        # The number of this piece's items in each of its rows: the first and the last row may be cut.
-        row_ends = np.minimum(ends[part], end)
-        row_begins = np.maximum(ends[part] - counts[rows[part]], begin)
-        sizes = row_ends - row_begins
-        offset = firsts[rows[part]] + counts[rows[part]] - ends[part]
-        yield np.repeat(rows[part], sizes), np.arange(begin, end) + np.repeat(offset, sizes)
 
 
 def _value_pairs(
@@ -268,7 +243,7 @@ def _within_buckets(
     rows = np.arange(rows_of.sum()) + np.repeat(left_first[small] - np.cumsum(rows_of) + rows_of, rows_of)
     firsts = rows + 1 if same else np.repeat(right_first[small], rows_of)
     counts = np.repeat(right_end[small], rows_of) - firsts
-    for row, b in _ragged(firsts, counts):
+    for row, b in ranges(firsts, counts):
         a = rows[row]
         distances = np.bitwise_count(left[a] ^ right[b])
         hits = np.flatnonzero(distances <= radius)
@@ -294,13 +269,13 @@ def _buckets(
         return zero, zero + len(left), zero, zero + len(right)
     shift = np.uint64(BITS - key_bits)
     left_keys = left >> shift
-    left_starts = _run_starts(left_keys)
+    left_starts = run_starts(left_keys)
     left_ends = np.append(left_starts[1:], len(left))
     if same:
         several = left_ends - left_starts > 1
         return left_starts[several], left_ends[several], left_starts[several], left_ends[several]
     right_keys = right >> shift
-    right_starts = _run_starts(right_keys)
+    right_starts = run_starts(right_keys)
     right_ends = np.append(right_starts[1:], len(right))
     _, a, b = np.intersect1d(
         left_keys[left_starts], right_keys[right_starts], assume_unique=True, return_indices=True
@@ -317,7 +292,7 @@ def _tiles(
     right_range: tuple[int, int],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
     """Yield the matches of one large bucket, tile by tile."""
-    step = _CHUNK // _TILE_SIDE
+    step = runs.CHUNK // _TILE_SIDE
     for top in range(left_range[0], left_range[1], step):
         rows = left[top : min(top + step, left_range[1]), None]
         for start in range(top if same else right_range[0], right_range[1], _TILE_SIDE):

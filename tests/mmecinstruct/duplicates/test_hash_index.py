@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mmecinstruct.duplicates import hash_index
+from mmecinstruct.duplicates import hash_index, runs
 from mmecinstruct.duplicates.hash_index import (
     iterate_matches_between,
     iterate_pairs_within,
@@ -71,7 +71,7 @@ def plan(request, monkeypatch):
         monkeypatch.setattr(hash_index, "_SMALL", 0)
         monkeypatch.setattr(hash_index, "_SORT_COST", 0.0)
         monkeypatch.setattr(hash_index, "_LARGE_BUCKET", 60)
-        monkeypatch.setattr(hash_index, "_CHUNK", 64)
+        monkeypatch.setattr(runs, "CHUNK", 64)
         monkeypatch.setattr(hash_index, "_TILE_SIDE", 16)
 
 

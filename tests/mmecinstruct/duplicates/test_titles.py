@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from mmecinstruct.duplicates import runs, titles
+from mmecinstruct.duplicates.titles import (
+    bands_for,
+    near_texts,
+    near_texts_between,
+    normalised_text,
+    title_words,
+    word_similarity,
+)
+
+
+def invented(count, longest=14, seed=0, vocabulary=400):
+    """Titles of frequent and rare words, every third one an earlier one with a word more, less or other."""
+    generator = random.Random(seed)
+    made: list[list[str]] = []
+    for number in range(count):
+        if number % 3 == 2:
+            words = list(generator.choice(made))
+            for _ in range(generator.randint(0, 2)):
+                place = generator.randrange(len(words))
+                change = generator.choice(["more", "less", "other"])
+                if change == "more" or len(words) == 1:
+                    words.insert(place, f"w{generator.randrange(vocabulary)}")
+                elif change == "less":
+                    words.pop(place)
+                else:
+                    words[place] = f"w{generator.randrange(vocabulary)}"
+        else:
+            size = generator.randint(1, longest)
+            words = [f"w{int(vocabulary * generator.random() ** 3)}" for _ in range(size)]
+        made.append(words)
+    return [" ".join(words) for words in made]
+
+
+def all_similar(left, right, similarity):
+    """Every pair, compared word set by word set."""
+    sets, others = [set(title_words(text)) for text in left], [set(title_words(text)) for text in right]
+    return {
+        (i, j): len(a & b) / len(a | b)
+        for i, a in enumerate(sets)
+        for j, b in enumerate(others)
+        if a and b and len(a & b) >= similarity * len(a | b) - 1e-9
+    }
+
+
+def found(result):
+    pairs, similarities = result
+    assert len({*map(tuple, pairs.tolist())}) == len(pairs)
+    return dict(zip(map(tuple, pairs.tolist()), similarities.tolist(), strict=True))
+
+
+def test_a_text_is_its_words_in_compatibility_form_case_folded_without_punctuation() -> None:
+    assert normalised_text("  Ｆｕｌｌ-width ½ STRASSE, straße!") == "full width 1 2 strasse strasse"
+    assert title_words("Red, red MUG (350 ml)") == ["350", "ml", "mug", "red"]
+    assert normalised_text("…!?") == ""
+    assert title_words("…!?") == []
+
+
+@pytest.mark.parametrize("similarity", [0.55, 0.7, 0.85, 1.0])
+def test_between_two_lists_what_comparing_all_finds_is_found(similarity: float) -> None:
+    left, right = invented(700), invented(700)[::2] + invented(300, seed=1)
+    expected = all_similar(left, right, similarity)
+    result = found(near_texts_between(left, right, similarity))
+    assert len(expected) > 300
+    assert set(result) <= set(expected)  # verified: nothing below the similarity
+    assert len(result) >= 0.99 * len(expected)
+    assert all(result[pair] == pytest.approx(expected[pair]) for pair in result)
+
+
+@pytest.mark.parametrize("similarity", [0.6, 0.85])
+def test_within_a_list_what_comparing_all_finds_is_found(similarity: float) -> None:
+    texts = list(dict.fromkeys(" ".join(title_words(title)) for title in invented(1500)))
+    expected = {pair: one for pair, one in all_similar(texts, texts, similarity).items() if pair[0] < pair[1]}
+    result = found(near_texts(texts, similarity))
+    assert len(expected) > 100
+    assert set(result) <= set(expected)
+    assert len(result) >= 0.99 * len(expected)
+    assert all(result[pair] == pytest.approx(expected[pair]) for pair in result)
+
+
+def test_of_texts_with_equal_words_each_is_paired_with_the_first() -> None:
+    texts = ["Mug, red", "red mug", "blue mug", "RED MUG!", "a b c d e f", "a b c d e f g", "f e d c b a"]
+    result = found(near_texts(texts, 0.8))
+    assert result == {(0, 1): 1.0, (0, 3): 1.0, (4, 6): 1.0, (4, 5): pytest.approx(6 / 7)}
+
+
+def test_a_title_of_very_many_products_makes_as_many_pairs_and_no_square() -> None:
+    assert len(near_texts(["Gift card"] * 20_000, 0.85)[0]) == 19_999
+
+
+def test_texts_without_a_word_are_in_no_pair() -> None:
+    assert len(near_texts(["", "!", "?", "…"], 0.85)[0]) == 0
+    assert len(near_texts([], 0.85)[0]) == 0
+    assert found(near_texts_between(["", "mug"], ["mug", "-"], 0.85)) == {(1, 0): 1.0}
+    assert len(near_texts_between([], ["mug"], 0.85)[0]) == 0
+    assert len(near_texts_between(["mug"], [], 0.85)[0]) == 0
+
+
+def test_texts_of_some_hundred_words_are_found() -> None:
+    generator = random.Random(5)
+    left = [" ".join(f"w{generator.randrange(3000)}" for _ in range(300)) for _ in range(200)]
+    right = []
+    for text in left:
+        words = text.split()
+        for _ in range(10):
+            words[generator.randrange(300)] = "changed"
+        right.append(" ".join(words))
+    result = found(near_texts_between(left, right, 0.85))
+    assert set(result) == {(i, i) for i in range(200)}
+
+
+def test_small_pieces_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = invented(400)
+    whole = found(near_texts(texts, 0.7)), found(near_texts_between(texts, texts[::3], 0.7))
+    monkeypatch.setattr(runs, "CHUNK", 50)
+    monkeypatch.setattr(titles, "_SIGNATURES_AT_ONCE", 7)
+    assert (found(near_texts(texts, 0.7)), found(near_texts_between(texts, texts[::3], 0.7))) == whole
+
+
+def test_other_texts_do_not_change_whether_a_pair_is_found() -> None:
+    texts = invented(600)
+    alone = found(near_texts_between(texts[:300], texts[:300], 0.6))
+    together = found(near_texts_between(texts[::-1] + texts[:300], texts[:300], 0.6))
+    assert {(i - 600, j): one for (i, j), one in together.items() if i >= 600} == alone
+
+
+def test_any_number_of_threads_gives_the_same_pairs() -> None:
+    program = (
+        "from mmecinstruct.duplicates.titles import near_texts;"
+        "words = [[f'w{(i * 7919 + j * j * 31) % 97}' for j in range(8)] for i in range(3000)];"
+        "print(near_texts([' '.join(one) for one in words], 0.6)[0].tolist())"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "RAYON_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for threads in ("1", "3")
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 100
+
+
+@pytest.mark.parametrize("similarity", [0.55, 0.7, 0.85, 0.95, 1.0])
+def test_there_are_bands_enough_for_a_pair_that_is_only_just_similar(similarity: float) -> None:
+    bands = bands_for(similarity)
+    assert 1 - (1 - similarity**titles.ROWS) ** bands >= titles.MISS_NONE
+    assert bands == 1 or 1 - (1 - similarity**titles.ROWS) ** (bands - 1) < titles.MISS_NONE
+
+
+@pytest.mark.parametrize("similarity", [0.5, 0.0, 1.1, -1])
+def test_a_similarity_out_of_range_is_refused(similarity: float) -> None:
+    with pytest.raises(ValueError, match=r"above 0\.5"):
+        near_texts(["mug"], similarity)
+
+
+def test_the_similarity_of_two_texts_is_that_of_their_word_sets() -> None:
+    assert word_similarity("a b c", "B, c d") == 0.5
+    assert word_similarity("!", "?") == 0.0
