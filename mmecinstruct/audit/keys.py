@@ -24,8 +24,8 @@ from mmecinstruct.audit.texts import (
     is_long_enough,
     text_key,
 )
-from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.dataset_folder.rows import SEQUENTIAL
+from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe.audit import AuditSettings
 
 SAMPLE_SHIFT = 32  # a sample's number is its file's, shifted, plus its row

@@ -145,16 +145,27 @@ class AuditReport:
         return {
             "pairs": [list(pair) for pair in self.pairs],
             "lines": [
-                {"kind": kind, "scope": scope, "samples": [self._cell(kind, scope, *p) for p in self.pairs]}
+                {
+                    "kind": kind,
+                    "means": KINDS[kind],
+                    "scope": scope,
+                    "samples": [self._cell(kind, scope, *pair) for pair in self.pairs],
+                }
                 for kind, scope in summary_lines(self)
             ],
             "checks": {
-                check.kind: {"status": check.status, "values": check.values, "note": check.note}
+                check.kind: {
+                    "means": KINDS[check.kind],
+                    "status": check.status,
+                    "values": check.values,
+                    "note": check.note,
+                }
                 for check in self.checks
             },
             "exceeded": [
                 {
                     "kind": finding.kind,
+                    "means": KINDS[finding.kind],
                     "scope": finding.scope,
                     "task": finding.task,
                     "earlier": finding.earlier,
