@@ -5,6 +5,7 @@ Ids, texts and names of tasks come from the files: everything is escaped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from mmecinstruct.audit.report import BY_DESIGN, KINDS, AuditReport, summary_lines
@@ -12,6 +13,7 @@ from mmecinstruct.dataset_folder.card import markdown_text
 from mmecinstruct.text import normalise_text
 
 _EXCERPT = 160
+_HARMLESS = re.compile(r"(?<=\w)\\([-_])(?=\w)")
 
 
 def report_markdown(report: AuditReport) -> str:
@@ -105,7 +107,8 @@ def _count(samples: int, of: int) -> str:
 
 
 def _shown(text: str) -> str:
-    return markdown_text(normalise_text(text), _EXCERPT)
+    # Within a line a hyphen and an underscore mean nothing; escaped they would be in the way of copying an id.
+    return _HARMLESS.sub(r"\1", markdown_text(normalise_text(text), _EXCERPT))
 
 
 def _table(
