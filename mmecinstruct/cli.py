@@ -150,6 +150,58 @@ def validate(
 
 
 @app.command(
+    epilog="Examples:\n\n"
+    "  mmec audit dataset-sample\n\n"
+    "  mmec audit their_dataset --recipe strict.yaml --out audit.json"
+)
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A dataset folder: <task>/<split>-*.parquet.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe whose part `audit` says what is tolerated; default: the folder's own."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Examples per finding; default: the recipe's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the whole report: .json, or .md for Markdown.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one per core. Changes no result.")
+    ] = None,
+) -> None:
+    """Show what the splits of a dataset folder share.
+
+    Exit code 1: more than the recipe tolerates; 2: the folder cannot be read.
+    """
+    from mmecinstruct.audit import audit_folder, report_markdown, settings_of_folder
+    from mmecinstruct.recipe import load_recipe
+    from mmecinstruct.workspace import write_atomically
+
+    if out is not None and out.suffix not in (".json", ".md"):
+        raise typer.BadParameter(f"--out {out}: the name ends in .json or .md")
+    try:
+        settings = load_recipe(recipe).audit if recipe is not None else settings_of_folder(folder)
+        if examples is not None:
+            settings = settings.model_copy(update={"examples": examples})
+        with _progress() as report:
+            found = audit_folder(folder, settings, workers=workers or _cores(), report=report)
+    except MmecError as error:
+        say(f"error: {error}")
+        raise typer.Exit(2) from error
+    text = report_markdown(found)
+    print(text, end="")
+    if out is not None:
+        write_atomically(out, (found.to_json() if out.suffix == ".json" else text).encode())
+    for check in found.unchecked:
+        say(f"{check.kind}: {check.status}: {check.note}")
+    if found.exceeded:
+        say(f"{folder}: {len(found.exceeded)} finding(s) above what is tolerated")
+        raise typer.Exit(1)
+    say(f"{folder}: nothing above what is tolerated")
+
+
+@app.command(
     "push-to-hub",
     epilog="Example: mmec push-to-hub dataset-sample --repo user/my-shop --private",
 )
@@ -250,6 +302,11 @@ def _print_report(report: BuildReport) -> None:
         say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
         for stage, count in rejected.items():
             say(f"  {stage}: {count}")
+    if report.audit is not None and report.audit.exceeded:
+        say(
+            f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "
+            f"the card says what, and: mmec audit {report.out}"
+        )
     for task, why in report.missing.items():
         say(f"Not built: {task}: {'; '.join(why)}")
     if report.up_to_date:

@@ -1,19 +1,22 @@
 """Assign samples to splits so that no group crosses, and choose as many as the recipe wants.
 
 One assignment serves all tasks, since models train on all of them. Products are assigned by near-duplicate
-cluster (or by community of related clusters), users and queries by themselves, each by a hash. A cluster that
+cluster (or by community of related clusters), users and queries by themselves, each by a hash; a query by its words,
+since publishers give the same words several ids. A cluster that
 holds a product of an out-of-domain (OOD) category is kept for test_ood. A sample takes the split of its products;
 for MPC and PSI the query's must be the same; SR goes by its user. What crosses is rejected and counted.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.hashing import draw, draw_fraction
 from mmecinstruct.recipe import Sizes, SplitSettings, TaskSettings
 from mmecinstruct.rejections import Rejection
@@ -134,7 +137,7 @@ def assign_samples(
 ) -> tuple[list[str | None], list[Rejection]]:
     """Return (the split of each sample or None, one rejection for each None).
 
-    samples: rows with id, category, product_ids, user_id, query_id (samples.UNRENDERED).
+    samples: rows with id, category, product_ids, user_id, query_id, fields (samples.UNRENDERED).
     """
     splits: list[str | None] = []
     rejections = []
@@ -160,7 +163,7 @@ def _sample_split(
     found = {assignment.split_of[assignment.cluster_of[product]] for product in products}
     if sample["query_id"] is not None:
         # A query is in no domain of its own, so beside an OOD product only the product decides.
-        query_split = split_by_hash(settings, seed, "split:query", str(sample["query_id"]))
+        query_split = split_by_hash(settings, seed, "split:query", query_words(sample))
         if found != {TEST_OOD}:
             found.add(query_split)
     if len(found) > 1:
@@ -169,6 +172,12 @@ def _sample_split(
     if split == TEST_OOD and task not in OOD_TASKS:
         return None, "ood_product", "the task has no out-of-domain test"
     return split, "", ""
+
+
+def query_words(sample: Mapping[str, object]) -> str:
+    """Return the normalised words of a sample's query; its id where it consists of signs alone."""
+    query = json.loads(str(sample["fields"]))["query"]
+    return normalised_text(query) or str(sample["query_id"])
 
 
 @dataclass

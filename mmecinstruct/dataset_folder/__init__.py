@@ -3,11 +3,12 @@
     README.md                                card; its YAML lists configs and splits
     <task>/<split>-00000-of-00002.parquet    samples
     recipe.yaml                              the resolved recipe
+    audit.json                               what the splits share, with examples
     statistics.json                          counts, shortages, rejections per reason
     rejections/rejections.parquet            every rejected row, with its reason
     manifest.json                            hashes of all of these but the card
 
-They are written in this order: shards, rejections, recipe, statistics, card, manifest.
+They are written in this order: shards, rejections, recipe, audit, statistics, card, manifest.
 """
 
 from mmecinstruct.dataset_folder.card import write_card

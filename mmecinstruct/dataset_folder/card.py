@@ -7,6 +7,7 @@ and `markdown_text` keeps the rest from forming tables, links or HTML.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
             "tasks": [_task_summary(task, statistics["tasks"][task]) for task in tasks],
             "sources": _sum_counters(statistics, "sources"),
             "ood_categories": sorted(ood_categories)[:_LISTED],
+            "audit": _audit(statistics),
             "shortages": _shortages(statistics["sizes"]),
             "rejections": _rejections(statistics["rejections"]),
             "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),
@@ -148,6 +150,49 @@ def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[st
         "without": sum(split["rows_without_pictures"] for split in splits.values()) / rows,
         "critical": mean("visual_critical_share", "visual_critical_known"),
         "text_only": mean("mean_text_only_accuracy", "text_only_accuracy_known"),
+    }
+
+
+def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the card says of the audit's summary: lines that are not all 0, and what is clean."""
+    summary = statistics.get("audit")
+    if summary is None:
+        return None
+    rows: Counter[str] = Counter()
+    for splits in statistics["tasks"].values():
+        rows.update({split: entry["rows"] for split, entry in splits.items()})
+
+    def cell(samples: int, later: str) -> str:
+        return f"{samples} ({100 * samples / rows[later]:.1f} %)" if samples else "0"
+
+    shared = {
+        line["kind"] for line in summary["lines"] if any(line["samples"]) and line["scope"] != "by design"
+    }
+    return {
+        "pairs": [f"{earlier} / {later}" for earlier, later in summary["pairs"]],
+        "lines": [
+            {
+                "means": line["means"],
+                "scope": line["scope"],
+                "cells": [
+                    cell(samples, later)
+                    for samples, (_, later) in zip(line["samples"], summary["pairs"], strict=True)
+                ],
+            }
+            for line in summary["lines"]
+            if any(line["samples"])
+        ],
+        "clean": [
+            check["means"]
+            for kind, check in summary["checks"].items()
+            if check["status"] == "checked" and kind not in shared
+        ],
+        "unchecked": [
+            check
+            for check in summary["checks"].values()
+            if check["status"] in ("not checked", "partly checked")
+        ],
+        "exceeded": summary["exceeded"][:_LISTED],
     }
 
 

@@ -25,6 +25,7 @@ from mmecinstruct.workspace import write_atomically
 CARD = "README.md"
 RECIPE = "recipe.yaml"
 STATISTICS = "statistics.json"
+AUDIT = "audit.json"  # a folder of an earlier version has none
 MANIFEST = "manifest.json"
 
 MAX_TEXT_BYTES = 50_000_000  # of a manifest or card that is read: more is no text of ours
@@ -68,12 +69,13 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
-    """Write manifest.json over the shards, rejections, recipe and statistics that lie in `folder`.
+    """Write manifest.json over the shards, rejections, recipe, audit and statistics that lie in `folder`.
 
     Call it last. Raises DatasetError when one of them is missing.
     """
     entries = []
-    for path in [*find_shards(folder), REJECTIONS_PATH, RECIPE, STATISTICS]:
+    audit = [AUDIT] if (folder / AUDIT).is_file() else []
+    for path in [*find_shards(folder), REJECTIONS_PATH, RECIPE, *audit, STATISTICS]:
         file = folder / path
         if not file.is_file():
             raise DatasetError(f"{folder}: {path} is missing; write it before the manifest")

@@ -128,11 +128,13 @@ def write_statistics(
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     missing: Mapping[str, Sequence[str]],
     stages: Sequence[Mapping[str, Any]],
+    audit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Count the shards and rejections in `folder`, write statistics.json and return its content.
 
     sizes: per task and split what was wanted, available and chosen, and a note where data did not suffice.
     missing: per task that could not be built what it lacks. stages: rows in, kept and rejected per stage.
+    audit: the summary of the splits' audit (`AuditReport.summary`).
     """
     statistics = {
         "schema_version": SCHEMA_VERSION,
@@ -145,6 +147,7 @@ def write_statistics(
         "missing_tasks": {task: list(why) for task, why in missing.items()},
         "stages": [dict(stage) for stage in stages],
         "rejections": count_rejections(folder),
+        "audit": None if audit is None else dict(audit),
     }
     text = json.dumps(statistics, indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / STATISTICS, text.encode())

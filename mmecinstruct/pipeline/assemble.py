@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmecinstruct.audit import AuditReport, audit_folder
 from mmecinstruct.dataset_folder import (
     read_manifest,
     write_card,
@@ -19,12 +20,12 @@ from mmecinstruct.dataset_folder import (
     write_rejections,
     write_statistics,
 )
-from mmecinstruct.dataset_folder.manifest import CARD, MANIFEST
+from mmecinstruct.dataset_folder.manifest import AUDIT, CARD, MANIFEST
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sources.amazon2018 import PREFIX as AMAZON_PREFIX
 from mmecinstruct.split import SR
-from mmecinstruct.workspace import sync_folder, sync_tree
+from mmecinstruct.workspace import Report, sync_folder, sync_tree, write_atomically
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -74,18 +75,23 @@ def assemble_folder(
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     missing: Mapping[str, Sequence[str]],
     stages: Sequence[Mapping[str, Any]],
-) -> None:
+    workers: int = 1,
+    report: Report | None = None,
+) -> AuditReport:
     """Write the dataset folder from the finished shards and reports.
 
     shards: folder of the shard stage, whose files lie in <key>/<task>/<split>-….parquet. rejections: the files
     of all stages, in the order of the pipeline. An older dataset folder at `out` is replaced only when the new
-    one is whole.
+    one is whole. What the splits share is audited on the finished files; a folder that shares more than the recipe
+    tolerates is written all the same, its card says so, and the returned report has it in `exceeded`.
 
     Raises DatasetError when `out` holds something else or cannot be written.
     """
     check_target(out)
     try:
-        _assemble(out, recipe, fingerprint, shards, rejections, sizes, missing, stages)
+        return _assemble(
+            out, recipe, fingerprint, shards, rejections, sizes, missing, stages, workers, report
+        )
     except OSError as error:
         raise DatasetError(
             f"--out {out}: cannot be written: {error.strerror or error}; mend it or name another folder, and run "
@@ -102,7 +108,9 @@ def _assemble(
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     missing: Mapping[str, Sequence[str]],
     stages: Sequence[Mapping[str, Any]],
-) -> None:
+    workers: int,
+    report: Report | None,
+) -> AuditReport:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     old = out.with_name(f".{out.name}.old")
@@ -116,7 +124,9 @@ def _assemble(
         shutil.copyfile(source, target)
     write_rejections(partial, (without_users(pq.read_table(path)) for path in rejections))
     write_recipe(partial, recipe)
-    statistics = write_statistics(partial, recipe, sizes, missing, stages)
+    audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
+    write_atomically(partial / AUDIT, audit.to_json().encode())
+    statistics = write_statistics(partial, recipe, sizes, missing, stages, audit.summary())
     write_card(partial, recipe, statistics, fingerprint)
     write_manifest(partial, recipe, fingerprint)
     sync_tree(partial)
@@ -125,6 +135,7 @@ def _assemble(
     partial.rename(out)
     sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)
+    return audit
 
 
 def without_users(rejections: pa.Table) -> pa.Table:

@@ -90,7 +90,7 @@ def build(
         if is_up_to_date(target, mark):
             build_report.up_to_date = True
             return build_report
-        assemble_folder(
+        build_report.audit = assemble_folder(
             target,
             recipe,
             mark,
@@ -99,6 +99,8 @@ def build(
             build_report.sizes,
             build_report.missing,
             build_report.stages,
+            workers,
+            report,
         )
         return build_report
 

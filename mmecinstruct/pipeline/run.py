@@ -8,6 +8,7 @@ from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
+from mmecinstruct.audit import AuditReport
 from mmecinstruct.executors import LocalExecutor
 from mmecinstruct.pipeline.versions import STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
@@ -23,6 +24,7 @@ class BuildReport:
     stages: list[dict[str, Any]] = field(default_factory=list)
     sizes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # task -> split -> wanted …
     missing: dict[str, list[str]] = field(default_factory=dict)  # task -> what it lacks
+    audit: AuditReport | None = None  # what the splits share; None where nothing was written
 
 
 class Run:

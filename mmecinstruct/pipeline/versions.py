@@ -20,12 +20,12 @@ STAGE_VERSIONS: dict[str, int] = {
     "verdicts": 1,
     "assign": 1,
     "task": 1,
-    "select": 1,
+    "select": 2,
     "release": 1,
     "render": 1,
     "judge": 1,
     "shards": 1,
-    "folder": 2,
+    "folder": 3,
 }
 
 # Modules whose code decides what a stage writes, below the package's folder; after a colon, parts of a module.
@@ -77,6 +77,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "select": (
         f"{_RELEASE}:select_work,_resolve_pictures,SELECTED",
         "split.py",
+        "duplicates/titles.py:normalised_text",
         "hashing.py",
         "samples.py",
         *_TABLES,
@@ -96,5 +97,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "dataset_folder/shards.py",
         "samples.py",
     ),
-    "folder": ("dataset_folder/*.py", "pipeline/assemble.py"),
+    "folder": (
+        "dataset_folder/*.py",
+        "pipeline/assemble.py",
+        "audit/*.py",
+        "duplicates/hash_index.py",
+        "duplicates/titles.py",
+        "images/perceptual_hash.py",
+    ),
 }

@@ -1,5 +1,6 @@
 """Recipes: what to build. The settings of each part of the pipeline stand in a module of their own."""
 
+from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.fetch import FetchSettings
@@ -9,6 +10,7 @@ from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Reci
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
+    "AuditSettings",
     "CurateSettings",
     "DuplicateSettings",
     "FetchSettings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
+from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.fetch import FetchSettings
@@ -56,6 +57,7 @@ class Recipe(Settings):
     tasks: dict[str, TaskSettings] = Field(default_factory=dict)
     instructions: InstructionSettings = InstructionSettings()
     publish: PublishSettings = PublishSettings()
+    audit: AuditSettings = AuditSettings()
 
     @field_validator("tasks")
     @classmethod

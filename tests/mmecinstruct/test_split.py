@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from mmecinstruct.split import (
     assign_products,
     assign_samples,
     label_propagation,
+    query_words,
     select_samples,
     split_by_hash,
 )
@@ -33,7 +35,8 @@ def sample(
         "category": category,
         "product_ids": list(product_ids),
         "user_id": user,
-        "query_id": query,
+        "query_id": None if query is None else f"id of {query}",
+        "fields": json.dumps({"query": query}),
     }
 
 
@@ -92,6 +95,19 @@ def query_of(split: str) -> str:
 )
 def test_a_sample_takes_the_split_of_its_groups(one: dict, task: str, expected: str) -> None:
     assert outcome(one, task) == expected
+
+
+def test_a_query_of_the_same_words_stands_in_one_split_whatever_its_id() -> None:
+    settings = SplitSettings(train=0.5, validation=0.1, test=0.4)
+    for query in ("Red mug", "blue mug, large", "20 % off"):
+        variants = [query, query.upper(), f" {query} !"]
+        rows = [
+            {**sample("train", query=text), "query_id": str(number)} for number, text in enumerate(variants)
+        ]
+        assert len({query_words(row) for row in rows}) == 1
+        found, _ = assign_samples(rows, "product_substitute_identification", ASSIGNMENT, settings, 1)
+        assert len(set(found)) == 1
+    assert query_words({**sample("train", query="???"), "query_id": "q7"}) == "q7"
 
 
 def test_a_sequence_goes_by_its_user_alone() -> None:

@@ -1,0 +1,71 @@
+"""The texts of a sample that must not cross splits: its content, without the instruction.
+
+A text is compared with texts of the same unit only: titles with titles, queries with queries, questions with
+questions, reviews and review snippets with each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+TITLE, QUERY, QUESTION, REVIEW, OTHER = "title", "query", "question", "review", "text"
+_UNITS = {
+    "title": TITLE,
+    "product title": TITLE,
+    "product 1": TITLE,
+    "product 2": TITLE,
+    "query": QUERY,
+    "question": QUESTION,
+    "review": REVIEW,
+    "document": REVIEW,
+}
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")  # "3rd: " before an item of a history
+_LETTER = re.compile(r"[A-Z]: ")
+# A script without blanks gives one long word: beyond so many characters, every four count as a word.
+_LONG_WORD = 20
+MAX_TEXT = 20_000  # characters of one text that are compared
+
+
+def content_texts(text: str, options: Sequence[str], options_are_titles: bool) -> list[tuple[str, str, str]]:
+    """Return (place, unit, text) of a sample's input, and of its options where they are products.
+
+    text: the input, JSON of an object of fields or of a list of titles; anything else is one text of unit `text`.
+    """
+    found = list(_input_texts(text))
+    if options_are_titles:
+        found += [(f"option {option[:1]}", TITLE, _LETTER.sub("", option, count=1)) for option in options]
+    return found
+
+
+def _input_texts(text: str) -> Iterator[tuple[str, str, str]]:
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            unit = _UNITS.get(name, OTHER)
+            for part in entry if isinstance(entry, list) else [entry]:
+                if isinstance(part, str):
+                    yield name, unit, part
+    elif isinstance(value, list):
+        for number, part in enumerate(value, start=1):
+            if isinstance(part, str):
+                yield f"history {number}", TITLE, _ORDINAL.sub("", part, count=1)
+    elif isinstance(value, str):
+        yield "input", OTHER, value
+
+
+def is_long_enough(normalised: str, words: int) -> bool:
+    """Return whether a normalised text has at least that many words."""
+    found = normalised.split()
+    return sum(len(word) // 4 if len(word) > _LONG_WORD else 1 for word in found) >= words
+
+
+def text_key(unit: str, normalised: str) -> str:
+    """Return the key under which equal texts of a unit meet."""
+    return hashlib.blake2b(f"{unit}\x1f{normalised}".encode(), digest_size=16).hexdigest()
