@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +127,8 @@ def build(
         raise RecipeError(f"--data {data}: there is no such folder")
     from mmecinstruct.pipeline.build import build as build_dataset
 
-    with _progress() as report:
+    # Ray prints what happens to its nodes where data goes.
+    with redirect_stdout(sys.stderr), _progress() as report:
         done = build_dataset(
             loaded,
             target,

@@ -151,7 +151,6 @@ class RayExecutor:
     def _connect(self) -> None:
         """Reach or start the cluster and check its nodes."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is told of a build
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         if ":" in self.address:
             _check_port(self.address)
         import ray
@@ -173,8 +172,8 @@ class RayExecutor:
                         f"no Ray cluster could be started here: {_first_line(error)}"
                     ) from error
                 raise ExecutorError(
-                    f"the Ray cluster '{self.address}' cannot be used: {_first_line(error)}; is it running, and of "
-                    "this version of Ray and Python?"
+                    f"the Ray cluster '{self.address}' cannot be used: {_first_line(error)}; is it running, of this "
+                    "version of Ray and Python, and do you have its token (RAY_AUTH_MODE, RAY_AUTH_TOKEN)?"
                 ) from error
             self._owns_connection = True
         self._ray = ray
