@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,6 +98,15 @@ def build(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one per core. Changes no byte.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="Where shards are worked on: `local` or `ray`. Changes no byte.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="The Ray cluster, as host:port or `auto`; default: $RAY_ADDRESS, else one is started here."
+        ),
+    ] = None,
     override: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe; repeatable."),
@@ -118,14 +127,17 @@ def build(
         raise RecipeError(f"--data {data}: there is no such folder")
     from mmecinstruct.pipeline.build import build as build_dataset
 
-    with _progress() as report:
+    # Ray prints what happens to its nodes where data goes.
+    with redirect_stdout(sys.stderr), _progress() as report:
         done = build_dataset(
             loaded,
             target,
             workspace=workspace,
             data=data,
             tasks=wanted,
-            workers=workers or _cores(),
+            workers=workers,
+            executor=executor,
+            ray_address=ray_address,
             report=report,
         )
     _print_report(done)
@@ -253,12 +265,6 @@ def clean(
     with store.lock():
         removed, freed = store.clean(days)
     say(f"{workspace}: removed {removed} stages, freed {freed / 1e6:.1f} MB")
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

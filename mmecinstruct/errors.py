@@ -19,6 +19,10 @@ class WorkspaceError(MmecError):
     """The workspace is locked by another build, damaged, or cannot be written."""
 
 
+class ExecutorError(MmecError):
+    """The cluster is missing, cannot be reached, or has a node that does not fit."""
+
+
 class DatasetError(MmecError):
     """A dataset folder is damaged or is not a dataset folder."""
 

@@ -2,7 +2,8 @@
 
 A stage's work is cut into shards. A shard writes its files into a temporary folder, which is flushed to disk
 and renamed; when all shards stand, a manifest with row counts and file hashes makes the stage finished. A run
-that was killed therefore continues with the shards that are missing, and nothing half-written is ever read.
+that was killed therefore continues with the shards that are missing, and nothing half-written is ever read. Each
+attempt at a shard has a folder of its own: on a cluster a shard is tried again while a lost node may still be at it.
 """
 
 from __future__ import annotations
@@ -10,24 +11,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmecinstruct.errors import WorkspaceError
-from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.executors import Executor
 from mmecinstruct.hashing import fingerprint, sha256_file
 
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
 REJECTIONS_FILE = "rejections.parquet"
 SNAPSHOTS = "snapshots"  # what a build saw of the pictures outside the workspace
-_REMOVED = ".removed"  # ending of a stage's folder that `clean` is about to delete
+VISIBLE_SECONDS = 120  # longer than a network file system remembers by default (60)
+_REMOVED = ".removed"  # ending of what is about to be deleted
 
 Report = Callable[[str, int, int], None]  # stage, finished shards, all shards
 
@@ -80,7 +83,6 @@ class _ShardWork:
     function: Callable[[Any, Path], Counts]
     payload: Any
     target: str
-    temporary: str
 
 
 class Workspace:
@@ -107,7 +109,7 @@ class Workspace:
                 if not isinstance(error, BlockingIOError):
                     raise WorkspaceError(
                         f"workspace {self.folder} cannot be locked ({error.strerror}); give --workspace a folder "
-                        "on a local disk"
+                        "on a disk that can lock files, such as a local one"
                     ) from error
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
@@ -127,7 +129,7 @@ class Workspace:
         inputs: Mapping[str, str],
         shards: Sequence[Shard] | Callable[[], Sequence[Shard]],
         function: Callable[[Any, Path], Counts],
-        executor: LocalExecutor,
+        executor: Executor,
         report: Report | None = None,
     ) -> StageOutput:
         """Return the finished stage, running what is missing of it.
@@ -150,15 +152,12 @@ class Workspace:
             partial.mkdir(parents=True, exist_ok=True)
             all_shards = list(shards() if callable(shards) else shards)
             keys = {shard.key for shard in all_shards}
-            for leftover in partial.iterdir():  # of a killed run: half-written shards, a manifest
-                if leftover.name not in keys:
-                    _remove(leftover)
-            work = []
-            for shard in all_shards:
-                target = partial / shard.key
-                if not (target / COUNTS).is_file():
-                    temporary = partial / f".tmp-{shard.key}-{os.getpid()}"
-                    work.append(_ShardWork(function, shard.payload, str(target), str(temporary)))
+            _remove_leftovers(partial, keys)  # of a killed run: half-written shards, a manifest
+            work = [
+                _ShardWork(function, shard.payload, str(partial / shard.key))
+                for shard in all_shards
+                if not (partial / shard.key / COUNTS).is_file()
+            ]
             total, done = len(all_shards), len(all_shards) - len(work)
             if report:
                 report(name, done, total)
@@ -289,7 +288,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def _run_shard(work: _ShardWork) -> None:
-    temporary, target = Path(work.temporary), Path(work.target)
+    target = Path(work.target)
+    # Another attempt may run on another host, under the same process id.
+    temporary = target.with_name(f".tmp-{target.name}-{secrets.token_hex(8)}")
     temporary.mkdir()
     counts = work.function(work.payload, temporary)
     content = {
@@ -303,23 +304,51 @@ def _run_shard(work: _ShardWork) -> None:
     try:
         temporary.rename(target)
     except OSError:
-        # A worker of a killed build, not yet gone, may have finished the same shard: its bytes are the same.
+        # A worker of a killed build or a lost node, not yet gone, may have finished the same shard: its bytes are
+        # the same.
         if not (target / COUNTS).is_file():
             raise
         shutil.rmtree(temporary)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
+    """Remove what is no shard of the stage, although a worker that nobody waits for may still write there."""
+    for leftover in [path for path in partial.iterdir() if path.name not in keys]:
+        if not leftover.is_dir():
+            leftover.unlink(missing_ok=True)
+            continue
+        # Out of the stage first: what such a worker opens from now on, it does not find.
+        doomed = partial.with_name(f"{partial.name}-{leftover.name}{_REMOVED}")
+        _remove(doomed)
+        try:
+            leftover.rename(doomed)
+        except FileNotFoundError:  # its worker renamed it this moment
+            continue
+        _remove(doomed)
+
+
+def _wait_for(file: Path) -> None:
+    """Wait until a file is seen that another host wrote: a network file system may remember for a while that it was
+    not there.
+    """
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while not file.is_file() and time.monotonic() < deadline:
+        os.scandir(file.parent.parent).close()  # looking into the folder refreshes what is remembered of it
+        time.sleep(0.2)
 
 
 def _finish(
     name: str, mark: str, partial: Path, folder: Path, identity: Mapping[str, Any], keys: Sequence[str]
 ) -> StageOutput:
-    counts = {key: json.loads((partial / key / COUNTS).read_text(encoding="utf-8")) for key in keys}
+    counts = {}
+    for key in keys:
+        _wait_for(partial / key / COUNTS)
+        counts[key] = json.loads((partial / key / COUNTS).read_text(encoding="utf-8"))
+    _remove_leftovers(partial, set(keys))  # of attempts that were lost on the way
     files = {}
     for file in sorted(path for key in keys for path in (partial / key).rglob("*") if path.is_file()):
         files[file.relative_to(partial).as_posix()] = {

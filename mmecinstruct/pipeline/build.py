@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mmecinstruct.dataset_folder.card import CARD_TEMPLATE
-from mmecinstruct.errors import DatasetError, RecipeError
-from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.errors import DatasetError, ExecutorError, RecipeError
+from mmecinstruct.executors import Executor, LocalExecutor, RayExecutor
+from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
 from mmecinstruct.pipeline.inputs import (
@@ -25,7 +26,7 @@ from mmecinstruct.pipeline.inputs import (
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
 from mmecinstruct.pipeline.run import BuildReport, Run
-from mmecinstruct.pipeline.versions import STAGE_VERSIONS
+from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import TASKS
 from mmecinstruct.templating import template_hash
@@ -42,16 +43,22 @@ def build(
     workspace: Path,
     data: Path = Path("."),
     tasks: Sequence[str] = TASKS,
-    workers: int = 1,
+    workers: int | None = 1,
+    executor: str = "local",
+    ray_address: str | None = None,
     report: Report | None = None,
 ) -> BuildReport:
     """Build the recipe's dataset folder at `out` and return what was done.
 
     data: root of the recipe's relative paths (unused by a recipe that draws the built-in shop).
     tasks: full names; what the data does not allow is reported in `missing`.
+    workers: processes at once, None for one per core; it changes no byte, nor does the executor.
+    executor, ray_address: where shards are worked on: `local`, in processes here, or `ray`, as tasks of a cluster
+    (mmecinstruct/executors/ray.py says what its address may be).
 
     Raises RecipeError (nothing can be built), SourceError (a raw file), WorkspaceError (locked, full disk),
-    DatasetError (`out` holds something else or cannot be written).
+    ExecutorError (no Ray, no cluster, a node that does not fit), DatasetError (`out` holds something else or cannot be
+    written).
     """
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
@@ -62,9 +69,11 @@ def build(
             f"--out {out}: the workspace {workspace} lies in it and would be replaced with it; choose another"
         )
     check_target(target)
-    store = Workspace(workspace)
-    with store.lock(), LocalExecutor(workers) as executor:
-        run = Run(recipe, store, executor, report)
+    store = Workspace(workspace.absolute())  # the nodes of a cluster have other working folders
+    folders = [] if recipe.sample is not None else [data.resolve()]
+    pool = _choose_executor(executor, workers, ray_address, store.folder, folders)
+    with store.lock(), pool:
+        run = Run(recipe, store, pool, report)
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, parsed)
@@ -103,6 +112,20 @@ def build(
             report,
         )
         return build_report
+
+
+def _choose_executor(
+    name: str, workers: int | None, ray_address: str | None, workspace: Path, folders: Sequence[Path]
+) -> Executor:
+    if name == "ray":
+        return RayExecutor(
+            workers, ray_address, workspace=workspace, folders=folders, libraries=KEPT_LIBRARIES
+        )
+    if name != "local":
+        raise ExecutorError(f"--executor {name}: there are local and ray")
+    if ray_address is not None:
+        raise ExecutorError("--ray-address goes with --executor ray")
+    return LocalExecutor(workers or cores())
 
 
 def _stage_row(output: StageOutput) -> dict[str, Any]:

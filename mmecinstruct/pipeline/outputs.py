@@ -149,18 +149,7 @@ def write_shards(
         worded = run.stage(
             f"render-{task}",
             release.render_work,
-            [
-                Shard(
-                    "all",
-                    release.RenderPayload(
-                        task,
-                        tuple(output.files("selected.parquet")),
-                        tuple(numbered.files("users.parquet")),
-                        recipe.instructions,
-                        recipe.seed,
-                    ),
-                )
-            ],
+            _render_shards(run, output, tuple(numbered.files("users.parquet"))),
             {
                 "instructions": recipe.instructions.model_dump(),
                 "templates": template_hashes([task]),
@@ -189,15 +178,14 @@ def write_shards(
         index = numbered.files("pixel_index.parquet")[0]
         planned = []
         for task, files in rendered.items():
-            sizes = release.split_sizes(files)
-            for split in SPLITS:
-                if not sizes.get(split):
-                    continue
-                plan = shard_plan(sizes[split], recipe.publish.shard_rows)
+            splits = release.splits_of(files)
+            for split in (name for name in SPLITS if name in splits):
+                plan = shard_plan(splits[split].total, recipe.publish.shard_rows)
                 for number, (start, stop) in enumerate(plan):
                     path = shard_path(task, split, number, len(plan))
+                    part, first, last = splits[split].part(start, stop)
                     payload = release.ShardPayload(
-                        files, split, start, stop, index, pixels, path, recipe.publish
+                        part, split, first, last, index, pixels, path, recipe.publish
                     )
                     planned.append(Shard(f"{task}.{split}.{number:05d}", payload))
         return planned
@@ -210,3 +198,23 @@ def write_shards(
         {**inputs, "release": numbered.fingerprint},
         ["pyarrow", "datasets"],
     )
+
+
+def _render_shards(run: Run, selected: StageOutput, users: tuple[Path, ...]) -> list[Shard]:
+    """Cut a task's selected samples by their number, so that they are put into words beside each other."""
+    (path,) = selected.files("selected.parquet")
+    rows = pq.read_metadata(path).num_rows
+    return [
+        Shard(
+            f"{start // release.RENDER_ROWS:06d}",
+            release.RenderPayload(
+                path,
+                start,
+                min(start + release.RENDER_ROWS, rows),
+                users,
+                run.recipe.instructions,
+                run.recipe.seed,
+            ),
+        )
+        for start in range(0, rows, release.RENDER_ROWS)
+    ]

@@ -46,6 +46,10 @@ PIXEL_INDEX = pa.schema(
 )
 
 
+# Samples put into words by one task of work: some tenths of a second.
+RENDER_ROWS = 1000
+
+
 @dataclass(frozen=True)
 class AssignPayload:
     """Assign products to splits."""
@@ -138,7 +142,12 @@ def select_work(payload: SelectPayload, folder: Path) -> Counts:
             row["setting"] = "OOD" if split == TEST_OOD else "IND"
             row["clusters"] = sorted({cluster_of[product] for product in row["product_ids"]})
             chosen.append(row)
-    write_table(pa.Table.from_pylist(chosen, schema=SELECTED), folder / "selected.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(chosen, schema=SELECTED),
+        folder / "selected.parquet",
+        compression="zstd",
+        row_group_size=RENDER_ROWS,  # a renderer reads its own rows only
+    )
     write_rejections(rejections, folder)
     return Counts(len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report})
 
@@ -202,10 +211,11 @@ def release_work(payload: ReleasePayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class RenderPayload:
-    """Render one task's selected samples."""
+    """Render a slice of one task's selected samples."""
 
-    task: str
-    selected: Paths
+    selected: Path
+    start: int
+    stop: int
     users: Paths
     instructions: InstructionSettings
     seed: int
@@ -215,9 +225,10 @@ def render_work(payload: RenderPayload, folder: Path) -> Counts:
     """Write rendered.parquet: published rows without pixels, not yet judged."""
     from mmecinstruct.render import render_samples
 
-    selected = read_tables(payload.selected, SELECTED)
+    selected = read_rows(payload.selected, payload.start, payload.stop)
     rendered = render_samples(selected, payload.instructions, payload.seed)
     numbers_table = read_tables(payload.users, USERS)
+    numbers_table = numbers_table.filter(pc.is_in(numbers_table["user_id"], selected["user_id"]))
     numbers = dict(
         zip(numbers_table["user_id"].to_pylist(), numbers_table["number"].to_pylist(), strict=True)
     )
@@ -242,6 +253,20 @@ def render_work(payload: RenderPayload, folder: Path) -> Counts:
         rows.append(row)
     write_table(pa.Table.from_pylist(rows, schema=rendered_schema()), folder / "rendered.parquet")
     return Counts(len(rows), len(rows), 0)
+
+
+def read_rows(path: Path, start: int, stop: int) -> pa.Table:
+    """Return rows start to stop - 1 of a file, reading no more row groups than they lie in."""
+    file = pq.ParquetFile(path)
+    groups, skipped, position = [], 0, 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if position + rows <= start:
+            skipped += rows
+        elif position < stop:
+            groups.append(group)
+        position += rows
+    return file.read_row_groups(groups).slice(start - skipped, stop - start)
 
 
 def rendered_schema() -> pa.Schema:
@@ -277,9 +302,9 @@ def judge_work(payload: JudgePayload, folder: Path) -> Counts:
 class ShardPayload:
     """Write one published shard."""
 
-    rendered: Paths
+    rendered: Paths  # those that the rows lie in
     split: str
-    start: int
+    start: int  # counted from the split's first row in these files
     stop: int
     pixel_index: Path
     pixels: Paths
@@ -294,6 +319,7 @@ def shard_work(payload: ShardPayload, folder: Path) -> Counts:
     table = read_tables(payload.rendered, rendered_schema())
     rows = table.filter(pc.equal(table["split"], payload.split))
     rows = rows.slice(payload.start, payload.stop - payload.start).drop_columns(["record_ids"])
+    rows = rows.combine_chunks()  # a shard's bytes do not tell how many files its rows came from
     pixels = _read_pixels(rows, payload)
     path = folder / payload.path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -315,7 +341,38 @@ def _read_pixels(rows: pa.Table, payload: ShardPayload) -> dict[str, bytes]:
     return pixels
 
 
-def split_sizes(paths: Sequence[Path]) -> dict[str, int]:
-    """Return the number of rendered rows per split."""
-    counts = pc.value_counts(read_tables(paths, rendered_schema())["split"])
-    return {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
+@dataclass(frozen=True)
+class SplitRows:
+    """Where a split's rows lie: the files that have any, in order, and how many each has."""
+
+    files: Paths
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """The number of the split's rows."""
+        return sum(self.counts)
+
+    def part(self, start: int, stop: int) -> tuple[Paths, int, int]:
+        """Return the files that rows start to stop - 1 lie in, and the same range counted within these files."""
+        files, skipped, position = [], 0, 0
+        for file, count in zip(self.files, self.counts, strict=True):
+            if position + count <= start:
+                skipped += count
+            elif position < stop:
+                files.append(file)
+            position += count
+        return tuple(files), start - skipped, stop - skipped
+
+
+def splits_of(paths: Sequence[Path]) -> dict[str, SplitRows]:
+    """Return where the rendered rows of each split lie."""
+    found: dict[str, list[tuple[Path, int]]] = {}
+    for path in paths:
+        counts = pc.value_counts(pq.read_table(path, columns=["split"])["split"])
+        for entry in counts.to_pylist():
+            found.setdefault(entry["values"], []).append((path, entry["counts"]))
+    return {
+        split: SplitRows(tuple(path for path, _ in places), tuple(count for _, count in places))
+        for split, places in found.items()
+    }

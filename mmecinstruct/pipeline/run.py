@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmecinstruct.audit import AuditReport
-from mmecinstruct.executors import LocalExecutor
-from mmecinstruct.pipeline.versions import STAGE_VERSIONS
+from mmecinstruct.executors import Executor
+from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.workspace import Report, Shard, StageOutput, Workspace
 
@@ -31,7 +31,7 @@ class Run:
     """One build's fixed parts, so that a stage is run by naming what is particular to it."""
 
     def __init__(
-        self, recipe: Recipe, workspace: Workspace, executor: LocalExecutor, report: Report | None
+        self, recipe: Recipe, workspace: Workspace, executor: Executor, report: Report | None
     ) -> None:
         self.recipe = recipe
         self.workspace = workspace
@@ -49,6 +49,11 @@ class Run:
         libraries: Sequence[str] = (),
     ) -> StageOutput:
         """Run one stage. `libraries` are those whose output the stage keeps: a new version runs it again."""
+        unknown = set(libraries) - set(KEPT_LIBRARIES)
+        if unknown:  # the nodes of a cluster would not be asked for their versions
+            raise AssertionError(
+                f"stage {name}: {', '.join(sorted(unknown))} is not in versions.KEPT_LIBRARIES"
+            )
         kind = name.partition("-")[0]
         output = self.workspace.run_stage(
             name,

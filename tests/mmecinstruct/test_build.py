@@ -13,12 +13,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
+from mmecinstruct.pipeline import release
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
@@ -232,6 +234,43 @@ def test_workers_and_workspaces_change_no_byte(
     folder, _ = built
     build_shop(shop, tmp_path, workers=2)
     assert hashes(tmp_path / "out") == hashes(folder / "out")
+
+
+def test_how_rendering_is_cut_changes_no_byte(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "RENDER_ROWS", 7)
+    tasks = ("category_classification", "answerability_prediction")
+    finished: dict[str, int] = {}
+    build_shop(
+        shop,
+        tmp_path,
+        "publish.shard_rows=20",
+        tasks=tasks,
+        report=lambda stage, done, total: finished.update({stage: total}),
+    )
+    assert finished["render-category_classification"] > 3
+    monkeypatch.undo()
+    build_shop(shop, tmp_path / "whole", "publish.shard_rows=20", tasks=tasks)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole" / "out")
+
+
+def test_rows_are_read_from_the_groups_they_lie_in(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"n": range(25)}), path, row_group_size=7)
+    for start, stop in ((0, 25), (0, 7), (6, 8), (7, 14), (20, 25), (3, 3)):
+        assert release.read_rows(path, start, stop)["n"].to_pylist() == list(range(start, stop))
+
+
+def test_a_part_of_a_split_names_the_files_it_lies_in(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for path, splits in zip(paths, (["train"] * 5, ["train"] * 2 + ["test"] * 3, ["test"] * 4), strict=True):
+        pq.write_table(pa.table({"split": splits}), path)
+    found = release.splits_of(paths)
+    assert {split: rows.total for split, rows in found.items()} == {"train": 7, "test": 7}
+    assert found["train"].part(0, 5) == ((paths[0],), 0, 5)
+    assert found["train"].part(4, 6) == ((paths[0], paths[1]), 4, 6)
+    assert found["test"].part(3, 7) == ((paths[2],), 0, 4)
 
 
 def test_pictures_behind_a_link_out_of_the_data_root_are_not_opened(shop: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -136,6 +137,65 @@ def test_a_shard_that_a_dying_worker_finished_too_is_taken_as_it_is(tmp_path: Pa
     output = run(tmp_path / "w", tmp_path / "log", finish_in_the_rival_first)
     assert [path.read_text() for path in output.files("number.txt")] == ["0", "1", "2", "3", "4"]
     assert not list(output.folder.glob(".tmp-*"))
+
+
+def leave_a_lost_attempt(payload: tuple[int, str], folder: Path) -> Counts:
+    """Write the shard, beside what another attempt at it left half-written."""
+    Path(payload[1]).with_name(f"attempt-{folder.name}").touch()
+    lost = folder.with_name(f"{folder.name[:9]}other")
+    lost.mkdir()
+    (lost / "number.txt").write_text("half")
+    return write_number(payload, folder)
+
+
+def test_what_a_lost_attempt_left_is_no_part_of_the_stage(tmp_path: Path) -> None:
+    output = run(tmp_path / "w", tmp_path / "log", leave_a_lost_attempt)
+    names = sorted(path.name for path in output.folder.iterdir())
+    assert names == ["000", "001", "002", "003", "004", "manifest.json"]
+    assert [path.name for path in output.folder.parent.iterdir()] == [output.folder.name]
+
+
+def test_each_attempt_at_a_shard_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    for workspace in ("one", "two"):  # in one process, so the process id tells nothing
+        run(tmp_path / workspace, tmp_path / "log", leave_a_lost_attempt)
+    assert len(list(tmp_path.glob("attempt-*"))) == 10
+
+
+out_of_sight = threading.Event()
+
+
+def hide_a_shard_for_a_while(payload: tuple[int, str], folder: Path) -> Counts:
+    """Write the shard; what another host writes may be seen here only a little later."""
+    if payload[0] == 4:
+        target, aside = folder.with_name("004"), folder.parent.with_name("aside")
+
+        def show() -> None:
+            while not target.exists():
+                time.sleep(0.01)
+            target.rename(aside)
+            out_of_sight.set()
+            time.sleep(1)
+            aside.rename(target)
+
+        threading.Thread(target=show).start()
+    return write_number(payload, folder)
+
+
+class PatientExecutor(LocalExecutor):
+    """Ends its run only when the last shard is out of sight."""
+
+    def run(self, function, payloads):
+        yield from super().run(function, payloads)
+        assert out_of_sight.wait(30)
+
+
+def test_a_shard_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
+    shards = [Shard(f"{number:03d}", (number, str(tmp_path / "log"))) for number in range(5)]
+    with PatientExecutor() as executor:
+        output = Workspace(tmp_path / "w").run_stage(
+            "stage", 1, {}, {}, shards, hide_a_shard_for_a_while, executor
+        )
+    assert [path.read_text() for path in output.files("number.txt")] == ["0", "1", "2", "3", "4"]
 
 
 def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -1,8 +1,4 @@
-"""Run a function over payloads: in this process, or in a pool of processes.
-
-The contract is small so that a cluster can keep it too: a module-level function, picklable payloads (paths
-and settings, never pixels), results in any order. Nothing that is written depends on the number of workers.
-"""
+"""Run a function over payloads on this machine: in this process, or in a pool of processes."""
 
 from __future__ import annotations
 
@@ -21,6 +17,11 @@ from mmecinstruct.errors import WorkspaceError
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalExecutor:
