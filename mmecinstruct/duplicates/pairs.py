@@ -145,9 +145,8 @@ def _evidence(products: Sequence[Product], images: pa.Table, settings: Duplicate
             pictures_of[row["product_id"]] = pictures
             for picture in pictures:
                 products_of[picture].append(row["product_id"])
-    used = pa.array(
-        [url in image_of and image_of[url] in products_of for url in images["image_url"].to_pylist()]
-    )
+    shown = {url for url, picture in image_of.items() if picture in products_of}
+    used = pa.array([url in shown for url in images["image_url"].to_pylist()], pa.bool_())
     pairs, counts = picture_pairs(images.filter(used), settings)
     near = {(row["image_a"], row["image_b"]): row for row in pairs.to_pylist()}
     return Evidence(pictures_of, dict(products_of), near, counts)
