@@ -107,6 +107,10 @@ def build(
             help="The Ray cluster, as host:port or `auto`; default: $RAY_ADDRESS, else one is started here."
         ),
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again for pictures that could not be fetched for now."),
+    ] = False,
     override: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe; repeatable."),
@@ -138,6 +142,7 @@ def build(
             workers=workers,
             executor=executor,
             ray_address=ray_address,
+            retry_failed=retry_failed,
             report=report,
         )
     _print_report(done)
@@ -187,6 +192,7 @@ def audit(
     Exit code 1: more than the recipe tolerates; 2: the folder cannot be read.
     """
     from mmecinstruct.audit import audit_folder, report_markdown, settings_of_folder
+    from mmecinstruct.executors.local import cores
     from mmecinstruct.recipe import load_recipe
     from mmecinstruct.workspace import write_atomically
 
@@ -197,7 +203,7 @@ def audit(
         if examples is not None:
             settings = settings.model_copy(update={"examples": examples})
         with _progress() as report:
-            found = audit_folder(folder, settings, workers=workers or _cores(), report=report)
+            found = audit_folder(folder, settings, workers=workers or cores(), report=report)
     except MmecError as error:
         say(f"error: {error}")
         raise typer.Exit(2) from error
@@ -237,6 +243,56 @@ def push_to_hub(
 
     result = push_folder(folder, repo, private=private, dry_run=dry_run, revision=revision, message=message)
     print(result)
+
+
+takedown_app = typer.Typer(
+    help="The list of what no later build of a workspace may hold.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(takedown_app, name="takedown")
+
+
+@takedown_app.command(
+    "add",
+    epilog="Examples:\n\n"
+    "  mmec takedown add product amazon18:B00EXAMPLE --note 'asked for by the seller'\n\n"
+    "  mmec takedown add url https://shop.example/a.jpg",
+)
+def add_takedown_command(
+    kind: Annotated[str, typer.Argument(help="product, url or image.")],
+    value: Annotated[
+        str, typer.Argument(help="The product's id, the picture's URL, or the SHA-256 of its received bytes.")
+    ],
+    note: Annotated[str, typer.Option(help="Why, for whoever reads the list.")] = "",
+    workspace: Annotated[
+        Path, typer.Option(help="The workspace that holds the list.", envvar="MMEC_WORKSPACE")
+    ] = DEFAULT_WORKSPACE,
+) -> None:
+    """Put a product, URL or picture on the list, and remove its fetched pictures.
+
+    Datasets that are already written or pushed do not change: build and push them again. `mmec clean --days 0` removes
+    what earlier builds left in the workspace.
+    """
+    from mmecinstruct.fetch import FETCHED_FOLDER, add_takedown
+    from mmecinstruct.workspace import Workspace
+
+    with Workspace(workspace).lock():
+        entry = add_takedown(workspace, workspace / FETCHED_FOLDER, kind, value, note)
+    say(f"{workspace}: no later build holds {entry.kind} {entry.value}")
+
+
+@takedown_app.command("list", epilog="Example: mmec takedown list")
+def list_takedowns(
+    workspace: Annotated[
+        Path, typer.Option(help="The workspace that holds the list.", envvar="MMEC_WORKSPACE")
+    ] = DEFAULT_WORKSPACE,
+) -> None:
+    """Print the list: kind, value and note, separated by tabs."""
+    from mmecinstruct.fetch import load_takedowns
+
+    for entry in load_takedowns(workspace).entries:
+        print(f"{entry.kind}\t{entry.value}\t{entry.note}")
 
 
 @app.command()
@@ -308,6 +364,12 @@ def _print_report(report: BuildReport) -> None:
         say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
         for stage, count in rejected.items():
             say(f"  {stage}: {count}")
+    if report.fetched:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
+        say(f"Pictures asked for on the web: {counts}")
+    if report.taken_down:
+        counts = ", ".join(f"{count} in {stage}" for stage, count in report.taken_down.items())
+        say(f"Kept out by the takedown list: {counts}")
     if report.audit is not None and report.audit.exceeded:
         say(
             f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "

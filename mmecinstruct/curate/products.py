@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmecinstruct.curate.clusters import connected_components, same_item_edges
-from mmecinstruct.curate.titles import near_duplicate_titles
+from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, connected_components, same_item_edges
+from mmecinstruct.duplicates.titles import near_texts
 from mmecinstruct.parquet import query
 from mmecinstruct.rejections import Rejection
 from mmecinstruct.tables import CURATED_PRODUCTS, PRODUCTS
@@ -17,29 +18,37 @@ if TYPE_CHECKING:
 
 STAGE = "curate_products"
 
-# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
-IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
-
 
 def curate_products(
-    connection: duckdb.DuckDBPyConnection, similarity: float
+    connection: duckdb.DuckDBPyConnection, similarity: float, taken_down: Collection[str] = ()
 ) -> tuple[pa.Table, list[Rejection]]:
     """Return (curated products in order of id, rejections). The first row of an id stays.
 
     Views: products, category_labels, product_images (each with file_index and row_index). A product without a
     category takes that of the same item in another source; pictures of `product_images` come after its own.
+    similarity: of titles that put products into one cluster (for now by their texts alone, as pictures come later).
+    taken_down: ids of products that no build may hold.
     """
     columns = ", ".join(PRODUCTS.names)
+    unwanted = sorted(taken_down)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE numbered AS
         SELECT {columns}, file_index, row_index,
             row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) AS occurrence,
             md5(concat_ws(chr(31), {", ".join(f"{name}::VARCHAR" for name in PRODUCTS.names)})) AS content
-        FROM products
-        """
+        FROM products WHERE NOT list_contains($unwanted, product_id)
+        """,
+        {"unwanted": unwanted},
     )
     rejections = [
+        Rejection(STAGE, "taken_down", "the product is on the takedown list", "", product_id)
+        for (product_id,) in connection.execute(
+            "SELECT product_id FROM products WHERE list_contains($unwanted, product_id) ORDER BY product_id",
+            {"unwanted": unwanted},
+        ).fetchall()
+    ]
+    rejections += [
         Rejection(
             STAGE,
             "duplicate_id",
@@ -60,7 +69,9 @@ def curate_products(
         "SELECT product_id, title FROM numbered WHERE occurrence = 1 ORDER BY product_id"
     ).to_arrow_table()
     ids = titles.column("product_id").to_pylist()
-    edges = near_duplicate_titles(connection, titles, similarity) + same_item_edges(ids, IDENTIFIER_FAMILIES)
+    pairs, _ = near_texts([title or "" for title in titles.column("title").to_pylist()], similarity)
+    edges = [(ids[one], ids[other]) for one, other in pairs.tolist()]
+    edges += same_item_edges(ids, IDENTIFIER_FAMILIES)
     components = connected_components(ids, edges)
     clusters = pa.table(
         {"product_id": list(components), "cluster_id": list(components.values())},

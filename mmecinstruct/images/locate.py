@@ -16,6 +16,9 @@ from urllib.parse import unquote, urlsplit
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.recipe import ImageSettings
 
+# The reason of a web address that no mirror holds: a recipe that fetches asks for it.
+NO_LOCAL_COPY = "no_local_copy"
+
 
 @dataclass(frozen=True, slots=True)
 class LocatedPicture:
@@ -59,7 +62,7 @@ class PictureLocator:
                     relative = unquote(parts.path)[len(unquote(urlsplit(prefix).path)) :]
                     return _first_file(url, relative, folders)
             return LocatedPicture(
-                url, None, "no_local_copy", "a web address below none of the recipe's images.mirrors"
+                url, None, NO_LOCAL_COPY, "a web address below none of the recipe's images.mirrors"
             )
         if scheme == "file":
             return _first_file(url, unquote(parts.path), self._folders)

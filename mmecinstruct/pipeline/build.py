@@ -1,6 +1,6 @@
 """Build a dataset folder from a recipe: the whole road, in order.
 
-    raw files → tables → curated tables → pictures → samples → splits → wording → shards → folder
+    raw files → tables → curated tables → pictures → clusters → samples → splits → wording → shards → folder
 
 Each step is a stage of the workspace: run again, it does only what is missing.
 """
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from mmecinstruct.dataset_folder.card import CARD_TEMPLATE
 from mmecinstruct.errors import DatasetError, ExecutorError, RecipeError
 from mmecinstruct.executors import Executor, LocalExecutor, RayExecutor
@@ -20,14 +22,16 @@ from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_
 from mmecinstruct.pipeline.inputs import (
     check_ood_categories,
     curate_tables,
+    distinguish_products,
     draw_shop,
     parse_sources,
-    read_pictures,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
+from mmecinstruct.pipeline.pictures import TAKEN_DOWN, read_pictures
 from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
+from mmecinstruct.rejections import count_reasons
 from mmecinstruct.samples import TASKS
 from mmecinstruct.templating import template_hash
 from mmecinstruct.version import __version__
@@ -46,6 +50,7 @@ def build(
     workers: int | None = 1,
     executor: str = "local",
     ray_address: str | None = None,
+    retry_failed: bool = False,
     report: Report | None = None,
 ) -> BuildReport:
     """Build the recipe's dataset folder at `out` and return what was done.
@@ -55,6 +60,9 @@ def build(
     workers: processes at once, None for one per core; it changes no byte, nor does the executor.
     executor, ray_address: where shards are worked on: `local`, in processes here, or `ray`, as tasks of a cluster
     (mmecinstruct/executors/ray.py says what its address may be).
+
+    retry_failed: ask again for pictures that could not be fetched for a reason that passes; else what the first build
+    saw of the web stays what later ones see.
 
     Raises RecipeError (nothing can be built), SourceError (a raw file), WorkspaceError (locked, full disk),
     ExecutorError (no Ray, no cluster, a node that does not fit), DatasetError (`out` holds something else or cannot be
@@ -73,19 +81,21 @@ def build(
     folders = [] if recipe.sample is not None else [data.resolve()]
     pool = _choose_executor(executor, workers, ray_address, store.folder, folders)
     with store.lock(), pool:
-        run = Run(recipe, store, pool, report)
+        run = Run(recipe, store, pool, report, retry_failed)
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, parsed)
         images, pixels = read_pictures(run, tables, products, roots)
+        tables = distinguish_products(run, tables, products, images)
         check_ood_categories(recipe, tables)
-        build_report = BuildReport(out)
+        build_report = BuildReport(out, fetched=run.fetched.counts if run.fetched else {})
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
         if not selected:
             lacks = "\n".join(f"  {task}: {', '.join(why)}" for task, why in build_report.missing.items())
             raise RecipeError(f"no sample of any task can be built:\n{lacks}")
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]
+        build_report.taken_down = _taken_down(run.outputs)
         mark = fingerprint(
             {
                 "version": STAGE_VERSIONS["folder"],
@@ -108,7 +118,7 @@ def build(
             build_report.sizes,
             build_report.missing,
             build_report.stages,
-            workers,
+            workers or cores(),
             report,
         )
         return build_report
@@ -126,6 +136,17 @@ def _choose_executor(
     if ray_address is not None:
         raise ExecutorError("--ray-address goes with --executor ray")
     return LocalExecutor(workers or cores())
+
+
+def _taken_down(outputs: Sequence[StageOutput]) -> dict[str, int]:
+    """Return how many records of each stage the takedown list kept out."""
+    counts = {
+        output.name: sum(
+            count_reasons(pq.read_table(path)).get(TAKEN_DOWN, 0) for path in output.files(REJECTIONS_FILE)
+        )
+        for output in outputs
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _stage_row(output: StageOutput) -> dict[str, Any]:

@@ -1,25 +1,21 @@
-"""The first half of the road: raw files → tables → curated tables → pictures."""
+"""The first half of the road: raw files → tables → curated tables; after the pictures: distinct products."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.errors import RecipeError, SourceError
-from mmecinstruct.hashing import fingerprint
-from mmecinstruct.images.locate import LocatedPicture, PictureLocator
-from mmecinstruct.parquet import write_table
+from mmecinstruct.errors import RecipeError
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
-from mmecinstruct.recipe.images import JUDGING, MEASURING
-from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
+from mmecinstruct.workspace import Shard, StageOutput
 
-PICTURES_PER_SHARD = 256
+PICTURES_PER_SHARD = 256  # drawn
 LISTED_CATEGORIES = 40
 
 
@@ -71,7 +67,7 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
     for number, source in enumerate(run.recipe.sources):
         files = source_files(source, root)
         stamps = [work.file_stamp(file.path) for file in files]
-        hashes = _hashes(run, [file.path for file in files])
+        hashes = run.file_fingerprints([file.path for file in files])
         settings = source.model_dump(mode="json")
         outputs.append(
             run.stage(
@@ -89,16 +85,9 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
     return outputs
 
 
-def _hashes(run: Run, paths: Sequence[Path]) -> list[str]:
-    try:
-        return run.workspace.file_fingerprints(paths)
-    except OSError as error:
-        raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from error
-
-
 def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTables, StageOutput]:
     """Curate products first, then what refers to them."""
-    settings = run.recipe.curate
+    settings, similarity = run.recipe.curate, run.recipe.duplicates.title_similarity
 
     def raw(name: str) -> tuple[Path, ...]:
         return tuple(path for output in parsed for path in output.files(f"{name}.parquet"))
@@ -113,11 +102,15 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
             Shard(
                 "all",
                 work.CurateProductsPayload(
-                    raw("products"), raw("category_labels"), raw("product_images"), settings
+                    raw("products"),
+                    raw("category_labels"),
+                    raw("product_images"),
+                    similarity,
+                    run.takedowns.products,
                 ),
             )
         ],
-        {"similarity": settings.near_duplicate_similarity},
+        {"similarity": similarity, "taken_down": sorted(run.takedowns.products)},
         inputs,
         ["duckdb"],
     )
@@ -153,6 +146,49 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
     return CuratedTables(products=product_files, **curated), products
 
 
+def distinguish_products(
+    run: Run, tables: CuratedTables, products: StageOutput, images: StageOutput
+) -> CuratedTables:
+    """Cluster products by what they share, pictures included; where the recipe merges, in all tables.
+
+    Returns the curated tables with the final clusters.
+    """
+    settings = run.recipe.duplicates
+    found = run.stage(
+        "duplicates",
+        work.find_duplicates_work,
+        [
+            Shard(
+                "all",
+                work.DuplicatesPayload(tables.products, tuple(images.files("images.parquet")), settings),
+            )
+        ],
+        settings.model_dump(),
+        {"products": products.fingerprint, "images": images.fingerprint},
+        ["numpy", "rensa"],
+    )
+    distinct = tuple(found.files("products.parquet"))
+    if not settings.merge:
+        return replace(tables, products=distinct)
+    curated = {output.name.removeprefix("curate_"): output.fingerprint for output in run.outputs}
+    repointed = {}
+    for name in ("reviews", "relations", "judgements", "questions"):
+        output = run.stage(
+            f"merge-{name}",
+            work.repoint_work,
+            [
+                Shard(
+                    "all",
+                    work.RepointPayload(name, getattr(tables, name), tuple(found.files("merged.parquet"))),
+                )
+            ],
+            {},
+            {"records": curated[name], "duplicates": found.fingerprint},
+        )
+        repointed[name] = tuple(output.files(f"{name}.parquet"))
+    return CuratedTables(products=distinct, **repointed)
+
+
 def check_ood_categories(recipe: Recipe, tables: CuratedTables) -> None:
     """Refuse an out-of-domain category that no product is in: its test would silently be empty.
 
@@ -170,82 +206,3 @@ def check_ood_categories(recipe: Recipe, tables: CuratedTables) -> None:
             f"split.ood_categories: no product is in '{unknown[0]}'; top-level categories that there are: "
             f"{listed or 'none'}"
         )
-
-
-def read_pictures(
-    run: Run, tables: CuratedTables, products: StageOutput, roots: Sequence[Path]
-) -> tuple[StageOutput, tuple[Path, ...]]:
-    """Locate, measure and judge every picture that a curated product or review names."""
-    urls: set[str] = set()
-    for path in (*tables.products, *tables.reviews):
-        column = pq.read_table(path, columns=["image_urls"])["image_urls"]
-        urls.update(url for row in column.to_pylist() for url in row or ())
-    locator = PictureLocator(run.recipe.images, roots)
-    measured = measure_pictures(run, [locator.locate(url) for url in sorted(urls)])
-    judged = judge_pictures(run, measured, tables.products, products.fingerprint)
-    return judged, tuple(measured.files("pixels.parquet"))
-
-
-def measure_pictures(run: Run, located: Sequence[LocatedPicture]) -> StageOutput:
-    """Decode, normalise and measure located pictures; write their pixels beside their measurements."""
-    settings = run.recipe.images
-    # The snapshot of the world that this build sees: a picture that changes on disk changes its hash.
-    there = [Path(picture.path) for picture in located if picture.path is not None]
-    digests = iter(_hashes(run, there))
-    snapshot = pa.Table.from_pylist(
-        [
-            {
-                "url": picture.url,
-                "path": picture.path,
-                "reason": picture.reason,
-                "detail": picture.detail,
-                "sha256": next(digests) if picture.path is not None else None,
-            }
-            for picture in located
-        ],
-        schema=pa.schema([(name, pa.string()) for name in ("url", "path", "reason", "detail", "sha256")]),
-    )
-    mark = fingerprint(snapshot.drop_columns(["path"]).to_pylist())  # the same wherever the data lies
-
-    def shards() -> list[Shard]:
-        path = run.workspace.folder / SNAPSHOTS / f"{mark}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(snapshot, path)
-        return [
-            Shard(
-                f"{start // PICTURES_PER_SHARD:06d}",
-                work.PicturesPayload(
-                    path, start, min(start + PICTURES_PER_SHARD, snapshot.num_rows), settings
-                ),
-            )
-            for start in range(0, snapshot.num_rows, PICTURES_PER_SHARD)
-        ]
-
-    return run.stage(
-        "images",
-        work.measure_pictures_work,
-        shards,
-        settings.part(MEASURING),
-        {"snapshot": mark},
-        ["numpy", "pillow", "simplejpeg"],
-    )
-
-
-def judge_pictures(
-    run: Run, measured: StageOutput, products: tuple[Path, ...], products_fingerprint: str
-) -> StageOutput:
-    """Judge measured pictures by the recipe's thresholds. products: files of CURATED_PRODUCTS."""
-    settings = run.recipe.images
-    return run.stage(
-        "verdicts",
-        work.judge_pictures_work,
-        [
-            Shard(
-                "all",
-                work.VerdictsPayload(tuple(measured.files("images.parquet")), products, settings),
-            )
-        ],
-        settings.part(JUDGING),
-        {"images": measured.fingerprint, "products": products_fingerprint},
-        ["duckdb"],
-    )

@@ -26,13 +26,21 @@ def build_samples(
     from mmecinstruct.tasks import missing_tables
 
     recipe = run.recipe
-    curated = {output.name: output.fingerprint for output in run.outputs if output.name.startswith("curate_")}
+    curated = {
+        output.name: output.fingerprint
+        for output in run.outputs
+        if output.name.startswith(("curate_", "duplicates", "merge-"))
+    }
     assigned = run.stage(
         "assign",
         release.assign_work,
         [Shard("all", release.AssignPayload(tables.products, tables.relations, recipe.split, recipe.seed))],
         {"split": recipe.split.model_dump(), "seed": recipe.seed},
-        {name: curated[name] for name in ("curate_products", "curate_relations")},
+        {
+            name: curated[name]
+            for name in ("duplicates", "curate_relations", "merge-relations")
+            if name in curated
+        },
     )
     counts = {
         name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name))

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mmecinstruct.audit import AuditReport
+from mmecinstruct.errors import SourceError
 from mmecinstruct.executors import Executor
+from mmecinstruct.fetch import FetchReport, load_takedowns
 from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.workspace import Report, Shard, StageOutput, Workspace
@@ -25,18 +27,30 @@ class BuildReport:
     sizes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # task -> split -> wanted …
     missing: dict[str, list[str]] = field(default_factory=dict)  # task -> what it lacks
     audit: AuditReport | None = None  # what the splits share; None where nothing was written
+    fetched: dict[str, int] = field(
+        default_factory=dict
+    )  # URLs asked for by this build, by what became of them
+    taken_down: dict[str, int] = field(default_factory=dict)  # stage -> what the takedown list kept out
 
 
 class Run:
     """One build's fixed parts, so that a stage is run by naming what is particular to it."""
 
     def __init__(
-        self, recipe: Recipe, workspace: Workspace, executor: Executor, report: Report | None
+        self,
+        recipe: Recipe,
+        workspace: Workspace,
+        executor: Executor,
+        report: Report | None,
+        retry_failed: bool = False,
     ) -> None:
         self.recipe = recipe
         self.workspace = workspace
         self.executor = executor
         self.report = report
+        self.retry_failed = retry_failed
+        self.takedowns = load_takedowns(workspace.folder)
+        self.fetched: FetchReport | None = None  # of the run that asked the web, if one was needed
         self.outputs: list[StageOutput] = []
 
     def stage(
@@ -67,3 +81,15 @@ class Run:
         )
         self.outputs.append(output)
         return output
+
+    def progress(self, step: str) -> Callable[[int, int], None] | None:
+        """Return what a step that is no stage calls with (done, all)."""
+        report = self.report
+        return None if report is None else lambda done, total: report(step, done, total)
+
+    def file_fingerprints(self, paths: Sequence[Path]) -> list[str]:
+        """Return the SHA-256 of files outside the workspace. Raises SourceError where one cannot be read."""
+        try:
+            return self.workspace.file_fingerprints(paths)
+        except OSError as error:
+            raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from error

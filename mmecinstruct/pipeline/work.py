@@ -15,13 +15,20 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.errors import SourceError
 from mmecinstruct.parquet import create_view, read_tables, working_connection, write_table
-from mmecinstruct.recipe import CurateSettings, ImageSettings, SampleShopSettings, TaskSettings
+from mmecinstruct.recipe import (
+    CurateSettings,
+    DuplicateSettings,
+    ImageSettings,
+    SampleShopSettings,
+    TaskSettings,
+)
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 
 Paths = tuple[Path, ...]
+MERGED = pa.schema([("merged", pa.string()), ("kept", pa.string())])  # product ids
 
 
 def write_rejections(rejections: Sequence[Rejection], folder: Path) -> None:
@@ -137,7 +144,8 @@ class CurateProductsPayload:
     products: Paths
     category_labels: Paths
     product_images: Paths
-    settings: CurateSettings
+    similarity: float
+    taken_down: frozenset[str]
 
 
 def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts:
@@ -147,7 +155,7 @@ def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts
     with working_connection(folder) as connection:
         for name in ("products", "category_labels", "product_images"):
             create_view(connection, name, getattr(payload, name), RAW_TABLES[name])
-        table, rejections = curate_products(connection, payload.settings.near_duplicate_similarity)
+        table, rejections = curate_products(connection, payload.similarity, payload.taken_down)
     write_table(table, folder / "products.parquet")
     write_rejections(rejections, folder)
     clusters = len(set(table["cluster_id"].to_pylist()))
@@ -246,6 +254,56 @@ def judge_pictures_work(payload: VerdictsPayload, folder: Path) -> Counts:
     write_table(table, folder / "images.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
+
+
+# --- duplicates ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DuplicatesPayload:
+    """Cluster all products."""
+
+    products: Paths
+    images: Paths
+    settings: DuplicateSettings
+
+
+def find_duplicates_work(payload: DuplicatesPayload, folder: Path) -> Counts:
+    """Write products.parquet with the final clusters, pairs.parquet (the evidence) and merged.parquet."""
+    from mmecinstruct.duplicates.stage import find_duplicates
+
+    products = read_tables(payload.products, CURATED_PRODUCTS)
+    found = find_duplicates(products, read_tables(payload.images, IMAGES), payload.settings)
+    write_table(found.products, folder / "products.parquet")
+    write_table(found.pairs, folder / "pairs.parquet")
+    write_table(
+        pa.table({"merged": list(found.merged), "kept": list(found.merged.values())}, schema=MERGED),
+        folder / "merged.parquet",
+    )
+    write_rejections(found.rejections, folder)
+    return Counts(products.num_rows, found.products.num_rows, len(found.rejections), found.statistics)
+
+
+@dataclass(frozen=True)
+class RepointPayload:
+    """Point one table's records to the products that stayed."""
+
+    name: str
+    records: Paths
+    merged: Paths
+
+
+def repoint_work(payload: RepointPayload, folder: Path) -> Counts:
+    """Write `<name>.parquet`."""
+    from mmecinstruct.duplicates.merging import repoint
+
+    table = read_tables(payload.records, RAW_TABLES[payload.name])
+    names = read_tables(payload.merged, MERGED)
+    merged = dict(zip(names["merged"].to_pylist(), names["kept"].to_pylist(), strict=True))
+    kept, rejections = repoint(payload.name, table, merged)
+    write_table(kept, folder / f"{payload.name}.parquet")
+    write_rejections(rejections, folder)
+    return Counts(table.num_rows, kept.num_rows, len(rejections))
 
 
 # --- tasks ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Settings of curation: cleaning and duplicates."""
+"""Settings of curation: what is cleaned, and what is kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
 
 class CurateSettings(Settings):
-    """Cleaning and duplicates."""
+    """Cleaning of texts."""
 
     languages: tuple[LanguageCode, ...] = ("en",)  # of reviews; none: any language
     # A review is rejected when it is in another language with at least this probability. Short English reviews
     # are taken for something else with up to 0.7.
     min_language_score: float = Field(default=0.8, ge=0, le=1)
-    near_duplicate_similarity: float = Field(default=0.85, gt=0.5, le=1)  # Jaccard of title words

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from mmecinstruct.curate.titles import title_words
+from mmecinstruct.duplicates.titles import title_words
 from mmecinstruct.recipe import SampleShopSettings
 from mmecinstruct.sample_shop import wording
 from mmecinstruct.sample_shop.amazon_files import _metadata_row, _review_row

@@ -1,0 +1,211 @@
+"""Pictures on the road: found on disk or fetched, then measured, then judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.errors import SourceError
+from mmecinstruct.hashing import fingerprint
+from mmecinstruct.images.locate import NO_LOCAL_COPY, LocatedPicture, PictureLocator
+from mmecinstruct.parquet import write_table
+from mmecinstruct.pipeline import work
+from mmecinstruct.pipeline.run import Run
+from mmecinstruct.pipeline.work import CuratedTables
+from mmecinstruct.recipe.images import JUDGING, MEASURING
+from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
+
+PICTURES_PER_SHARD = 256
+TAKEN_DOWN = "taken_down"
+
+_LOCATED = pa.schema([(name, pa.string()) for name in ("url", "path", "reason", "detail", "sha256")])
+
+
+def read_pictures(
+    run: Run, tables: CuratedTables, products: StageOutput, roots: Sequence[Path]
+) -> tuple[StageOutput, tuple[Path, ...]]:
+    """Find or fetch, measure and judge every picture that a curated product or review names.
+
+    Returns the stage that judged, and the files of pixels.
+    """
+    groups: list[list[str]] = []
+    for path in (*tables.products, *tables.reviews):
+        column = pq.read_table(path, columns=["image_urls"])["image_urls"]
+        groups.extend(urls for urls in column.to_pylist() if urls)
+    located = locate_pictures(run, groups, roots)
+    measured = measure_pictures(run, located)
+    judged = judge_pictures(run, measured, tables.products, products.fingerprint)
+    return judged, tuple(measured.files("pixels.parquet"))
+
+
+def locate_pictures(run: Run, groups: Sequence[Sequence[str]], roots: Sequence[Path]) -> list[LocatedPicture]:
+    """Return a file or a reason for each URL, in order of URL; groups: the URLs of each product or review.
+
+    Where the recipe fetches, a URL that nobody had to ask for, since an earlier one of its group arrived, is left out.
+    """
+    locator = PictureLocator(run.recipe.images, roots)
+    found = {url: locator.locate(url) for url in sorted({url for urls in groups for url in urls})}
+    if run.recipe.fetch.enabled:
+        missing = _without_local_copy(groups, found)
+        fetched = fetch_pictures(run, missing)
+        for url in {url for urls in missing for url in urls}:
+            found.pop(url)
+            if url in fetched:
+                found[url] = fetched[url]
+    for url in found:
+        if run.takedowns.is_url(url):
+            found[url] = LocatedPicture(url, None, TAKEN_DOWN, "the URL is on the takedown list")
+    return [found[url] for url in sorted(found)]
+
+
+def _without_local_copy(
+    groups: Sequence[Sequence[str]], found: dict[str, LocatedPicture]
+) -> list[tuple[str, ...]]:
+    """Return the web addresses of each group that has no picture on disk, each such group once, in order."""
+    wanted = []
+    for urls in groups:
+        if not any(found[url].path for url in urls):
+            wanted.append(tuple(url for url in urls if found[url].reason == NO_LOCAL_COPY))
+    return sorted({urls for urls in wanted if urls})
+
+
+def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, LocatedPicture]:
+    """Fetch each group's pictures as the recipe says; return a file or a reason for each URL that was asked for.
+
+    What the first build saw stays what later ones see, until a build with `retry_failed`.
+    """
+    from mmecinstruct.fetch import (
+        FETCHED,
+        FETCHED_FOLDER,
+        FetchReport,
+        PictureStore,
+        candidate_urls,
+        fetch_groups,
+        frozen_snapshot,
+    )
+    from mmecinstruct.images.measure import measure_picture
+    from mmecinstruct.sources.image_urls import full_size_url
+
+    recipe, folder = run.recipe, run.workspace.folder / FETCHED_FOLDER
+    candidates = [[url for url in candidate_urls(urls) if not run.takedowns.is_url(url)] for urls in groups]
+
+    def refusal(content: bytes) -> str | None:
+        return measure_picture(content, recipe.images).reason or None
+
+    def fetch() -> FetchReport:
+        return fetch_groups(
+            candidates,
+            recipe.fetch,
+            folder,
+            accept=refusal,
+            takedowns=run.takedowns,
+            retry_failed=run.retry_failed,
+            progress=run.progress("fetch"),
+        )
+
+    snapshot, run.fetched = frozen_snapshot(
+        candidates,
+        recipe.fetch,
+        folder,
+        fetch,
+        identity={"images": recipe.images.part(MEASURING), "taken_down": sorted(run.takedowns.images)},
+        retry_failed=run.retry_failed,
+    )
+    store = PictureStore(folder)
+    rows = {row["url"]: row for row in snapshot.to_pylist()}
+    result = {}
+    for url in {url for urls in groups for url in urls}:
+        # A picture came at full size, or else at the size that was named.
+        tried = [rows[name] for name in (full_size_url(url), url) if name in rows]
+        arrived = next((row for row in tried if row["status"] == FETCHED), None)
+        if arrived is not None:
+            path = str(store.path(arrived["sha256"]))
+            result[url] = LocatedPicture(url, path, sha256=arrived["sha256"])
+        elif tried:
+            result[url] = LocatedPicture(url, None, tried[-1]["reason"], tried[-1]["detail"])
+    return result
+
+
+def measure_pictures(run: Run, located: Sequence[LocatedPicture]) -> StageOutput:
+    """Decode, normalise and measure located pictures; write their pixels beside their measurements."""
+    settings = run.recipe.images
+    # The snapshot of the world that this build sees: a picture that changes on disk changes its hash.
+    snapshot = pa.Table.from_pylist([asdict(picture) for picture in _hashed(run, located)], schema=_LOCATED)
+    mark = fingerprint(snapshot.drop_columns(["path"]).to_pylist())  # the same wherever the data lies
+
+    def shards() -> list[Shard]:
+        gone = [
+            picture.path for picture in located if picture.sha256 and not Path(picture.path or "").is_file()
+        ]
+        if gone:
+            raise SourceError(
+                f"{len(gone)} fetched pictures are no longer in the workspace ({gone[0]}, …); run again with "
+                "--retry-failed to fetch them anew"
+            )
+        path = run.workspace.folder / SNAPSHOTS / f"{mark}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(snapshot, path)
+        return [
+            Shard(
+                f"{start // PICTURES_PER_SHARD:06d}",
+                work.PicturesPayload(
+                    path, start, min(start + PICTURES_PER_SHARD, snapshot.num_rows), settings
+                ),
+            )
+            for start in range(0, snapshot.num_rows, PICTURES_PER_SHARD)
+        ]
+
+    return run.stage(
+        "images",
+        work.measure_pictures_work,
+        shards,
+        settings.part(MEASURING),
+        {"snapshot": mark},
+        ["numpy", "pillow", "simplejpeg"],
+    )
+
+
+def _hashed(run: Run, located: Sequence[LocatedPicture]) -> list[LocatedPicture]:
+    """Return pictures with the hash of their bytes, or refused where it is on the takedown list."""
+    local = [picture for picture in located if picture.path is not None and picture.sha256 is None]
+    hashes = dict(
+        zip(
+            (picture.url for picture in local),
+            run.file_fingerprints([Path(str(picture.path)) for picture in local]),
+            strict=True,
+        )
+    )
+    found = []
+    for picture in located:
+        if picture.path is not None:
+            picture = replace(picture, sha256=picture.sha256 or hashes[picture.url])
+            if run.takedowns.is_image(picture.sha256):
+                picture = LocatedPicture(
+                    picture.url, None, TAKEN_DOWN, "the picture is on the takedown list", picture.sha256
+                )
+        found.append(picture)
+    return found
+
+
+def judge_pictures(
+    run: Run, measured: StageOutput, products: tuple[Path, ...], products_fingerprint: str
+) -> StageOutput:
+    """Judge measured pictures by the recipe's thresholds. products: files of CURATED_PRODUCTS."""
+    settings = run.recipe.images
+    return run.stage(
+        "verdicts",
+        work.judge_pictures_work,
+        [
+            Shard(
+                "all",
+                work.VerdictsPayload(tuple(measured.files("images.parquet")), products, settings),
+            )
+        ],
+        settings.part(JUDGING),
+        {"images": measured.fingerprint, "products": products_fingerprint},
+        ["duckdb"],
+    )
