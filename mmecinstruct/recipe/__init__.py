@@ -2,7 +2,13 @@
 
 from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.images import ImageSettings, Mirror
-from mmecinstruct.recipe.loading import apply_override, built_in_recipes, find_recipe, load_recipe
+from mmecinstruct.recipe.loading import (
+    apply_override,
+    built_in_recipes,
+    find_recipe,
+    load_image_settings,
+    load_recipe,
+)
 from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Recipe, SampleShopSettings
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
@@ -20,5 +26,6 @@ __all__ = [
     "apply_override",
     "built_in_recipes",
     "find_recipe",
+    "load_image_settings",
     "load_recipe",
 ]
