@@ -116,11 +116,12 @@ def measure_picture(content: bytes, settings: ImageSettings) -> MeasuredPicture:
             "format": image.format,
             "mode": image.mode,
         }
-        claims = image.width * image.height
-        if image.format == "TIFF":
-            claims = max(claims, tiff_tile_pixels(image.tag_v2))  # type: ignore[attr-defined]
-        if claims > settings.max_pixels:
+        if image.width * image.height > settings.max_pixels:
             return refused("too_many_pixels", _pixels(image.width, image.height, settings), **header)
+        tile = tiff_tile_pixels(image.tag_v2) if image.format == "TIFF" else 0  # type: ignore[attr-defined]
+        if tile > settings.max_pixels:
+            detail = f"a tile of {tile} pixels, at most {settings.max_pixels}"
+            return refused("too_many_pixels", detail, **header)
         if signature == "JPEG" and (scans := jpeg_scans(content)) > MAX_SCANS:
             return refused("too_many_scans", f"{scans} scans, at most {MAX_SCANS}", **header)
         try:
