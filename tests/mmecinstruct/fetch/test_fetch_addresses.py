@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mmecinstruct.fetch.addresses import WebAddress, check_url, is_public
+from mmecinstruct.fetch.addresses import WebAddress, check_url, is_public, look_up
 from mmecinstruct.fetch.outcome import Failure
 
 
@@ -103,8 +103,6 @@ def test_the_parts_of_a_url() -> None:
 
 def test_a_name_of_the_loopback_is_refused(fetch: Any, pictures: Any, answer: Any) -> None:
     """By the system's own resolver."""
-    from mmecinstruct.fetch.addresses import look_up
-
     pictures.default = answer(body=b"x")
     for host in ("localhost", "2130706433", "0x7f.1"):
         url = pictures.url("/a.jpg", host)
@@ -165,6 +163,30 @@ def test_a_host_is_tried_at_its_next_address(fetch: Any, pictures: Any, answer: 
     url = pictures.url("/a.jpg", "two.example")
     # Nothing listens at 127.0.0.3, as the server is bound to one address.
     assert fetch.reason(url, lookup=lambda host, port: ["127.0.0.3", "127.0.0.1"]) == ("fetched", "")
+
+
+def test_an_address_of_the_next_internet_is_reached(fetch: Any) -> None:
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    heads: list[bytes] = []
+
+    def serve() -> None:
+        with server.accept()[0] as connection:
+            heads.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    with server:
+        thread.start()
+        port = server.getsockname()[1]
+        assert fetch.reason(f"http://[::1]:{port}/a.jpg", honour_robots=False, lookup=look_up) == (
+            "fetched",
+            "",
+        )
+        thread.join(5)
+    assert f"\r\nHost: [::1]:{port}\r\n".encode() in heads[0]
 
 
 def test_an_unknown_name_is_asked_for_once_for_all_its_urls(fetch: Any) -> None:

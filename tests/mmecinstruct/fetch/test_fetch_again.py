@@ -61,7 +61,7 @@ def test_a_run_that_is_stopped_loses_only_the_requests_in_flight(
     fetch: Any, pictures: Any, answer: Any, how: signal.Signals
 ) -> None:
     for number in range(120):
-        pictures.routes[f"/{number}"] = answer(body=b"%d" % number * 1000, delay=0.02)
+        pictures.routes[f"/{number}"] = answer(body=b"%d" % number * 1000, delay=0.05)
     urls = [pictures.url(f"/{n}") for n in range(120)]
     process = start(fetch, urls, threads=4, connections_per_host=4)
     wait_until(lambda: len(pictures.paths()) > 40)
