@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmecinstruct.duplicates import same_product
-from mmecinstruct.duplicates.clusters import same_item_edges
+from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, same_item_edges
 from mmecinstruct.duplicates.pictures import IDENTICAL_PIXELS, picture_pairs
 from mmecinstruct.duplicates.titles import near_texts, normalised_text, word_similarity
 from mmecinstruct.recipe import DuplicateSettings
@@ -32,9 +32,6 @@ PRODUCT_PAIRS = pa.schema(
 
 # Products of one picture against products of a near one: all with all up to so many pairs, else the first with all.
 ALL_WITH_ALL = 64
-
-# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
-IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
 
 Product = Mapping[str, Any]
 

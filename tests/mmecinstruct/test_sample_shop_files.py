@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.curate.language import measure_languages
-from mmecinstruct.curate.titles import near_duplicate_titles
+from mmecinstruct.duplicates.titles import near_texts
 from mmecinstruct.errors import SourceError
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.recipe import ImageSettings, SampleShopSettings, load_recipe
@@ -297,9 +296,9 @@ def test_near_duplicates_and_nothing_else_are_near(
         for row in parsed[0]["products"]
         if row["product_id"].startswith("amazon18:")
     }
-    titles = pa.table({"product_id": list(rows), "title": list(rows.values())})
-    found = near_duplicate_titles(duckdb.connect(), titles, 0.85)
-    assert {frozenset(edge) for edge in found} == {
+    ids = list(rows)
+    found, _ = near_texts(list(rows.values()), 0.85)
+    assert {frozenset((ids[a], ids[b])) for a, b in found.tolist()} == {
         frozenset((record["record_id"], record["duplicate_of"]))
         for record in planted["near_duplicate"]["records"]
     }
