@@ -11,6 +11,9 @@ IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
 
 Edge = tuple[str, str]
 
+# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
+IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
+
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
