@@ -16,9 +16,9 @@ from mmecinstruct.recipe import load_recipe
 from mmecinstruct.workspace import Counts, Shard, Workspace
 
 LOST = "node b"
-SMALL_SHOP = ("sample.products=100",)
-TASKS = ("category_classification", "sentiment_analysis", "sequential_recommendation")
-PICTURES, RENDERED = 24, 40  # per task of work, so that a small shop has many
+SMALL_SHOP = ("sample.products=60",)
+TASKS = ("category_classification", "answerability_prediction")
+PICTURES, RENDERED = 8, 10  # per task of work, so that a small shop has many
 
 
 def write_number(payload: tuple[int, str], folder: Path) -> Counts:
@@ -85,7 +85,7 @@ def build_small_shop(out: Path, workspace: Path, executor: str, address: str | N
         out,
         workspace=workspace,
         tasks=TASKS,
-        workers=None,
+        workers=1 if executor == "local" else None,
         executor=executor,
         ray_address=address,
         report=report,
