@@ -9,7 +9,7 @@ from __future__ import annotations
 STAGE_VERSIONS: dict[str, int] = {
     "shop": 1,
     "shop_pictures": 1,
-    "parse": 1,
+    "parse": 2,
     "curate_products": 1,
     "languages": 1,
     "curate_reviews": 1,
