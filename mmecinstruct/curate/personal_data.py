@@ -220,7 +220,7 @@ def may_hold_personal_data(
 
     A text that is false has nothing to mask; most texts are.
     """
-    found = pa.array([False] * len(texts))
+    found = pa.array([False] * len(texts), pa.bool_())
     for kind in kinds:
         found = pc.or_(found, pc.fill_null(pc.match_substring_regex(texts, _HINTS[kind]), False))
     return found
