@@ -91,6 +91,26 @@ CURATED_PRODUCTS = PRODUCTS.append(pa.field("fine_category", pa.string())).appen
     pa.field("cluster_id", pa.string())  # smallest product_id of the near-duplicate cluster
 )
 
+# Curated reviews and questions: personal data masked in their texts, and what was measured in them.
+_MEASURED = [
+    pa.field("language", pa.string()),  # ISO 639-1; null: too short to tell
+    pa.field("language_score", pa.float32()),  # probability, 0 to 1
+    pa.field("profanity", pa.int16()),  # swear words
+    pa.field("strong_profanity", pa.int16()),  # those among them that are strong
+    pa.field("masked", STRINGS),  # kind of personal data, once for each token that stands for it
+]
+CURATED_REVIEWS = pa.schema([*REVIEWS, *_MEASURED])
+CURATED_QUESTIONS = pa.schema([*QUESTIONS, *_MEASURED])
+
+# Schemas of the tables that tasks read.
+CURATED_TABLES: dict[str, pa.Schema] = {
+    "products": CURATED_PRODUCTS,
+    "reviews": CURATED_REVIEWS,
+    "relations": RELATIONS,
+    "judgements": JUDGEMENTS,
+    "questions": CURATED_QUESTIONS,
+}
+
 IMAGES = pa.schema(
     [
         ("image_url", pa.string()),

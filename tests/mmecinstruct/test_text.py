@@ -29,6 +29,14 @@ from mmecinstruct.text import (
         ("e\u0301te\u0301", "été"),
         ("a\x00b\x07c\u200bd\ufeff", "abcd"),
         ("half \ud83d pair", "half \ufffd pair"),
+        ("a\u200eb\u202ec\u2066d\u061ce\u2062f\u180eg\ufff9h\U000e0041i\ufffej", "abcdefghij"),
+        ("𝐁𝐨𝐥𝐝 𝓈𝒸𝓇𝒾𝓅𝓉 ｗｉｄｅ！ ﬁt", "Bold script wide! fit"),
+        ("5 m² ½ ™", "5 m² ½ ™"),
+        ("don\x92t \x81stop", "don’t stop"),
+        ("p\u200dho\u200cne", "phone"),
+        ("می\u200cخواهم 👩\u200d👧", "می\u200cخواهم 👩\u200d👧"),
+        ("Z\u0301\u0316\u0301\u0316\u0301\u0316algo", "Ź\u0316\u0316\u0301algo"),
+        ("already \ufffd lost", "already \ufffd lost"),
         ("", ""),
     ],
 )
@@ -49,6 +57,16 @@ def test_white_space_control_characters_and_forms_are_normalised(raw: str, shown
         ("for loads < 5 kg", "for loads < 5 kg"),
         ("escaped once more: &lt;b&gt;bold&lt;/b&gt;", "escaped once more: bold"),
         ("<span class='never closed'", ""),
+        ("&amp;amp;lt;b&amp;amp;gt;bold&amp;lt;/b&amp;gt; &amp;#34;twice&amp;#34;", 'bold "twice"'),
+        ("<p>Tom &amp;amp; Jerry</p>", "Tom & Jerry"),
+        ("I give it <five stars because it works", "I give it <five stars because it works"),
+        ("I <3 it, he </3 it, if a<b or b>c", "I <3 it, he </3 it, if a<b or b>c"),
+        ("before <script>alert('never closed') after", "before"),
+        ("before <style>p{color:red} after", "before"),
+        ("before <!-- never closed", "before"),
+        ("<o:p>of a word processor</o:p>", "of a word processor"),
+        ("a\x00<b>\x00b</b>&#0;&#x200B;", "ab\ufffd"),
+        ("AT&T, R&D; 5 &lt; 6", "AT&T, R&D; 5 < 6"),
     ],
 )
 def test_html_becomes_the_text_that_is_shown(markup: str, shown: str) -> None:
@@ -58,6 +76,33 @@ def test_html_becomes_the_text_that_is_shown(markup: str, shown: str) -> None:
 def test_text_with_lone_surrogates_can_be_stored() -> None:
     for raw in ("lone \ud800 half", "lone \ud800 <b>half</b>", "&#xD800; half"):
         assert html_to_text(raw).encode().endswith(b"half")
+
+
+def test_a_number_too_long_for_an_entity_is_an_unknown_character() -> None:
+    assert html_to_text("&#" + "9" * 5000 + "; x") == "\ufffd x"
+    assert plain_title("Mug &#" + "9" * 5000 + ";") == "Mug \ufffd"
+    assert html_to_text("&#" + "0" * 5000 + "38; x") == "& x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + "\u0301\u0316" * 500_000,
+        "a" + "\u05b0\u0591" * 500_000,
+        "&" * 1_000_000,
+        "&amp;" * 200_000,
+        "<" * 1_000_000,
+        "<a" * 500_000,
+        "<!-" * 300_000,
+        "\u200d" * 1_000_000 + "a",
+        " " * 1_000_000 + "\u00e9",
+    ],
+)
+def test_a_line_of_a_megabyte_takes_a_moment(text: str) -> None:
+    started = time.monotonic()
+    shown = html_to_text(text)
+    assert time.monotonic() - started < 5
+    assert html_to_text(shown) == shown
 
 
 def test_deeply_nested_markup_is_bounded() -> None:

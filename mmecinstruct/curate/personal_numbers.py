@@ -1,0 +1,187 @@
+"""Numbers that lead to a person: phone, payment card, social security, IP address.
+
+Each function returns the spans of its kind in a text, in order and without overlap. A number alone proves little,
+so shape, checksum and the words before it decide together.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+# A number after one of these words is a product's, an order's or a book's.
+_THING = re.compile(
+    r"(?:\b(?:isbn|issn|model|part|item|sku|asin|upc|ean|gtin|serial|order|invoice|tracking|version|style|catalog"
+    r"|stock|firmware|patent|p/n|s/n|mpn|lot|batch)s?|#)(?:[-\s]*(?:number|numbers|no|num|code|id|1[03]))?"
+    r"(?:\s+(?:is|was|are))?[\s.:#(]*$",
+    re.IGNORECASE,
+)
+_CONTEXT = 30  # characters before a number that are looked at
+
+
+def _is_a_things(text: str, start: int) -> bool:
+    return _THING.search(text, max(0, start - _CONTEXT), start) is not None
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character.isdigit())
+
+
+# --- phone -------------------------------------------------------------------------------------------
+
+_GAP = r"(?:\s?[.\-‐‑–]\s?|\s)"
+_EXTENSION = r"(?:[\s,]{0,2}(?:x|ext\.?|extension)[\s.:]{0,2}\d{1,6})?"
+# North America: area code and exchange begin with 2 to 9, and something separates the parts.
+_NORTH_AMERICAN = re.compile(
+    rf"(?<![\w.$€£#/+\-])(?:\+?1{_GAP}?)?(?:\([2-9]\d\d\)\s?{_GAP}?|[2-9]\d\d{_GAP})[2-9]\d\d{_GAP}\d{{4}}"
+    rf"{_EXTENSION}(?![\d+]|-\w|\.\d)",
+    re.IGNORECASE,
+)
+_VANITY = re.compile(
+    r"(?<![\w-])1[- .]?8(?:00|33|44|55|66|77|88)[- .]"
+    r"(?=(?:-?[A-Z\d]){7,12}\b)(?=[\d-]{0,8}[A-Z])[A-Z\d-]{7,15}(?![\w-])"
+)
+_PLUS = re.compile(rf"(?<![\w+])\+[1-9](?:[ .\-–/]?\(?\d\)?){{7,14}}{_EXTENSION}(?![\d+])", re.IGNORECASE)
+_TRUNK = re.compile(
+    r"(?<![\w.,$€£#/+\-])(?:00[1-9]\d{0,2}(?:[ \-/]\(?\d{1,5}\)?){2,5}"
+    r"|(?:\(0\d{1,4}\)|0\d{2,4})[ \-/]\d{3,4}[ -]?\d{3,4}"
+    r"|0[1-9](?:[ .]\d\d){4})(?!\d|[-.]\d)"
+)
+# After "call", "phone" and the like also numbers whose shape says nothing.
+_ANNOUNCED = re.compile(
+    r"\b(?:call|phone|telephone|tel|cell|cellphone|mobile|fax|text|whatsapp|dial|hotline|ph|my number)"
+    r"(?:[\s.:#,]|(?:me|us|them|him|her|at|on|number|nr|is|was|to|the|my|our|their|for|free|toll-free|directly|customer"
+    r"|service|support|line|or|message)\b){1,14}"
+    r"(?P<number>\(?\d{3,5}\)?[ .\-]\d{3,8}(?:[ .\-]\d{3,4})?|\d{7,12}|\d{2,4}(?:[ .\-]\d{2,4}){2,4})(?!\w|[-.,/]\d)",
+    re.IGNORECASE,
+)
+# What has a phone number's length and is none: a date, a range of years, an amount.
+_DATE = re.compile(r"(?:\d{1,4}[.\-]\d{1,2}[.\-]\d{1,4}|(?:19|20)\d\d\s?[ .\-–]\s?(?:19|20)\d\d|[1-9]0{4,})$")
+
+
+def find_phones(text: str) -> list[Span]:
+    """Return phone numbers: North American ones, international ones with `+` or 00, national ones with a leading 0,
+    1-800-WORDS, and any number of 7 to 12 digits after a word like "call"."""
+    spans = [match.span() for match in _NORTH_AMERICAN.finditer(text)]
+    spans += [match.span() for match in _VANITY.finditer(text)]
+    for pattern, least in ((_PLUS, 8), (_TRUNK, 9)):
+        for match in pattern.finditer(text):
+            count = len(_digits(match[0]))
+            if least <= count <= 20 and not _DATE.match(match[0]):
+                spans.append(match.span())
+    for match in _ANNOUNCED.finditer(text):
+        number = match["number"]
+        if 7 <= len(_digits(number)) <= 12 and not _DATE.match(number):
+            spans.append(match.span("number"))
+    return merge(span for span in spans if not _is_a_things(text, span[0]))
+
+
+def merge(spans: Iterator[Span] | list[Span]) -> list[Span]:
+    """Return spans in order, those that overlap as one."""
+    merged: list[Span] = []
+    for start, stop in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+# --- payment card ------------------------------------------------------------------------------------
+
+_CARD = re.compile(r"(?<![\d.,$€£-])(?:\d{13,19}|\d{3,6}(?:[ \-‐‑–]\d{3,7}){2,6})(?!\d|[.,]\d)")
+_ISSUERS = re.compile(r"3[04-9]|4|5[0-8]|6|2[2-7]")  # what the numbers of card issuers begin with
+
+
+def find_cards(text: str) -> list[Span]:
+    """Return numbers of 13 to 19 digits, also in groups, that an issuer could have given and that pass Luhn's check.
+
+    A neighbouring group that does not belong to it (a security code) stays outside. Thirteen digits that are a valid
+    EAN or ISBN are a product's.
+    """
+    spans = []
+    for match in _CARD.finditer(text):
+        if _is_a_things(text, match.start()):
+            continue
+        groups = [
+            (group.start() + match.start(), group.end() + match.start())
+            for group in re.finditer(r"\d+", match[0])
+        ]
+        found = next(
+            (
+                (groups[first][0], groups[last][1])
+                for first in range(len(groups))
+                for last in range(len(groups) - 1, first - 1, -1)
+                if _is_card(_digits(text[groups[first][0] : groups[last][1]]))
+            ),
+            None,
+        )
+        if found:
+            spans.append(found)
+    return spans
+
+
+def _is_card(digits: str) -> bool:
+    if not 13 <= len(digits) <= 19 or not _ISSUERS.match(digits) or len(set(digits)) == 1:
+        return False
+    if len(digits) == 13 and _checksum(digits, (1, 3)) % 10 == 0:
+        return False
+    return passes_luhn(digits)
+
+
+def _checksum(digits: str, weights: tuple[int, int]) -> int:
+    return sum(int(digit) * weights[place % 2] for place, digit in enumerate(reversed(digits)))
+
+
+def passes_luhn(digits: str) -> bool:
+    """Tell whether the last digit is Luhn's check digit of the others (ISO/IEC 7812-1)."""
+    doubled = "0246813579"
+    total = sum(
+        int(doubled[int(digit)]) if place % 2 else int(digit) for place, digit in enumerate(reversed(digits))
+    )
+    return total % 10 == 0
+
+
+# --- social security, IP address ---------------------------------------------------------------------
+
+_SOCIAL_SECURITY = re.compile(r"(?<![\w.$-])(?!000|666|9)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}(?![\w-]|\.\d)")
+_CALLED_SOCIAL_SECURITY = re.compile(
+    r"\b(?:ssn|social security)(?:\s(?:number|no))?(?:\s(?:is|was))?[\s.:#]{0,3}(?P<number>\d{9})(?!\w)",
+    re.IGNORECASE,
+)
+
+
+def find_social_security_numbers(text: str) -> list[Span]:
+    """Return numbers of the form 123-45-6789 that the United States could have given, and nine digits called so."""
+    spans = [match.span() for match in _SOCIAL_SECURITY.finditer(text)]
+    spans = [span for span in spans if not _is_a_things(text, span[0])]
+    return merge(spans + [match.span("number") for match in _CALLED_SOCIAL_SECURITY.finditer(text)])
+
+
+_IP_V4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)")
+_IP_V6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])")
+_VERSION = re.compile(
+    r"\b(?:(?:v|ver|version|firmware|release|build|software|revision|ios|android)"
+    r"|(?:updated?|upgraded?)(?: (?:to|from))?)[\s:.v]*$",
+    re.IGNORECASE,
+)
+
+
+def find_ip_addresses(text: str) -> list[Span]:
+    """Return public IPv4 and IPv6 addresses. Those of a router's own network name nobody, and versions of software
+    only look like addresses."""
+    spans = []
+    for pattern in (_IP_V4, _IP_V6):
+        for match in pattern.finditer(text):
+            try:
+                public = ipaddress.ip_address(match[0]).is_global
+            except ValueError:
+                continue
+            # Short ones with two colons ("a::b") are something else.
+            public &= ":" not in match[0] or (len(match[0]) > 8 and any(map(str.isdigit, match[0])))
+            if public and not _VERSION.search(text, max(0, match.start() - _CONTEXT), match.start()):
+                spans.append(match.span())
+    return merge(spans)
