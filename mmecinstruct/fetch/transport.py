@@ -282,12 +282,14 @@ class Transport:
         if received > cap:
             if beginning is None:
                 return _too_large(f"more than {cap} bytes", cap + 1, status)
-            return Received(b"".join(blocks)[:cap], response.headers.get("Content-Type"), status)
+            return Received(
+                b"".join(blocks)[:cap], response.headers.get("Content-Type", "")[:100] or None, status
+            )
         if length is not None and received != length:
             return _truncated(f"{received} of {length} bytes", status)
         if received == 0 and beginning is None:
             return Failed(Failure(PERMANENT, "empty_body", "0 bytes"), status, answered=True)
-        return Received(b"".join(blocks), response.headers.get("Content-Type"), status)
+        return Received(b"".join(blocks), response.headers.get("Content-Type", "")[:100] or None, status)
 
     def _refusal(self, response: urllib3.BaseHTTPResponse, length: int | None) -> Failed | None:
         """Return what the headers of a picture say against taking it."""
