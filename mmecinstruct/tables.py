@@ -98,13 +98,17 @@ IMAGES = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("image_id", pa.string()),  # SHA-256 of the received bytes
+        ("pixel_id", pa.string()),  # SHA-256 of the normalised picture's size and pixels
         ("width", pa.int32()),  # as received
         ("height", pa.int32()),
-        ("format", pa.string()),
-        ("mode", pa.string()),
-        ("phash", pa.string()),
+        ("format", pa.string()),  # by content
+        ("mode", pa.string()),  # Pillow's
+        ("frames", pa.int32()),  # counted to 1,000
+        ("phash", pa.string()),  # 16 hexadecimal digits; null where there is no normalised picture
         ("phash_version", pa.string()),
+        ("structure", pa.float32()),  # how much there is to hash, in grey levels (perceptual_hash.py)
         ("pixel_deviation", pa.float32()),  # standard deviation of the grey picture, 0 to 127.5
+        ("thumbnail", pa.binary()),  # 8x8 RGB, averaged, row by row: 192 bytes
     ]
 )
 

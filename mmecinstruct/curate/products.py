@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmecinstruct.curate.clusters import connected_components, same_item_edges
-from mmecinstruct.curate.titles import near_duplicate_titles
+from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, connected_components, same_item_edges
+from mmecinstruct.duplicates.titles import near_texts
 from mmecinstruct.parquet import query
 from mmecinstruct.rejections import Rejection
 from mmecinstruct.tables import CURATED_PRODUCTS, PRODUCTS
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import duckdb
 
 STAGE = "curate_products"
-
-# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
-IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
 
 
 def curate_products(
@@ -60,8 +57,9 @@ def curate_products(
         "SELECT product_id, title FROM numbered WHERE occurrence = 1 ORDER BY product_id"
     ).to_arrow_table()
     ids = titles.column("product_id").to_pylist()
-    edges = near_duplicate_titles(connection, titles, similarity) + same_item_edges(ids, IDENTIFIER_FAMILIES)
-    components = connected_components(ids, edges)
+    near, _ = near_texts([title or "" for title in titles.column("title").to_pylist()], similarity)
+    edges = [(ids[a], ids[b]) for a, b in near.tolist()]
+    components = connected_components(ids, edges + same_item_edges(ids, IDENTIFIER_FAMILIES))
     clusters = pa.table(
         {"product_id": list(components), "cluster_id": list(components.values())},
         schema=pa.schema([("product_id", pa.string()), ("cluster_id", pa.string())]),

@@ -33,8 +33,9 @@ _LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of it
 _PERMUTATIONS = 4
 _MOST_CHOICES = 300  # of blocks, each of which sorts all hashes once
 _SAMPLE = 8192
-# Cost in ns, measured: of arranging and sorting a hash for one choice of blocks, and of one comparison.
-_SORT_COST, _COMPARISON_COST = 150.0, 6.0
+# Cost in ns, measured: of arranging and sorting a hash for one choice of blocks, of one comparison in a small bucket or
+# a large one, and of one where everything is compared with everything.
+_SORT_COST, _COMPARISON_COST, _TILE_COST = 150.0, 4.0, 1.5
 _SMALL = 10_000_000  # comparisons below which planning costs more than it saves
 
 Hashes = NDArray[np.uint64]
@@ -164,17 +165,36 @@ def _value_pairs(
     plan = _plan(left, right, radius)
     for choice in plan.choices():
         order, key_bits, masks = _arrangement(plan, choice)
-        back = _inverse(order)
-        sorted_left = np.sort(_arranged(left, order))
-        sorted_right = sorted_left if right is None else np.sort(_arranged(right, order))
-        for a, b, distances in _within_buckets(sorted_left, sorted_right, right is None, key_bits, radius):
-            first = _first_met(sorted_left[a] ^ sorted_right[b], masks, plan.blocks - radius)
-            a, b = a[first], b[first]
-            yield (
-                np.searchsorted(left, _arranged(sorted_left[a], back)),
-                np.searchsorted(left if right is None else right, _arranged(sorted_right[b], back)),
-                distances[first],
-            )
+        sorted_left = _Arranged(left, order)
+        sorted_right = sorted_left if right is None else _Arranged(right, order)
+        found = _within_buckets(sorted_left.values, sorted_right.values, right is None, key_bits, radius)
+        for a, b, distances in found:
+            differences = sorted_left.values[a] ^ sorted_right.values[b]
+            first = _first_met(differences, masks, plan.blocks - radius)
+            yield sorted_left.positions(a[first]), sorted_right.positions(b[first]), distances[first]
+
+
+class _Arranged:
+    """Distinct sorted hashes with their bits in another order, sorted by that, and the way back.
+
+    Sorting the numbers alone is twice as fast as sorting their positions with them. Where matches are few, theirs are
+    looked up; where they are many, all are looked up once.
+    """
+
+    def __init__(self, hashes: Hashes, order: tuple[int, ...]) -> None:
+        self._hashes, self._back = hashes, _tables(_inverse(order))
+        self._asked = 0
+        self._positions: NDArray[np.int64] | None = None
+        self.values = np.sort(_arranged(hashes, _tables(order)))
+
+    def positions(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions among the hashes of what stands at these places."""
+        self._asked += len(places)
+        if self._positions is None and self._asked > len(self._hashes):
+            self._positions = np.searchsorted(self._hashes, _arranged(self.values, self._back))
+        if self._positions is not None:
+            return self._positions[places]
+        return np.searchsorted(self._hashes, _arranged(self.values[places], self._back))
 
 
 def _arrangement(plan: _Plan, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int, list[np.uint64]]:
@@ -206,20 +226,22 @@ def _first_met(differences: Hashes, masks: list[np.uint64], chosen: int) -> NDAr
     return agreeing == chosen
 
 
-def _arranged(values: Hashes, order: tuple[int, ...]) -> Hashes:
-    """Return the values with their bits in another order: the bit order[0] becomes the most significant.
-
-    By tables of bytes, eight look-ups a value.
-    """
+def _tables(order: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Return [8, 256]: what each value of each byte becomes where the bit order[0] becomes the most significant."""
     target = [0] * BITS
     for place, bit in enumerate(order):
         target[bit] = BITS - 1 - place
     numbers = np.arange(256, dtype=np.uint64)
+    tables = np.zeros((8, 256), np.uint64)
+    for bit in range(BITS):
+        tables[bit // 8] |= ((numbers >> np.uint64(bit % 8)) & np.uint64(1)) << np.uint64(target[bit])
+    return tables
+
+
+def _arranged(values: Hashes, tables: NDArray[np.uint64]) -> Hashes:
+    """Return the values with their bits in another order: eight look-ups a value."""
     result = np.zeros(len(values), np.uint64)
-    for byte in range(8):
-        table = np.zeros(256, np.uint64)
-        for bit in range(8):
-            table |= ((numbers >> np.uint64(bit)) & np.uint64(1)) << np.uint64(target[8 * byte + bit])
+    for byte, table in enumerate(tables):
         result |= table[((values >> np.uint64(8 * byte)) & np.uint64(255)).astype(np.intp)]
     return result
 
@@ -320,7 +342,7 @@ def _plan(left: Hashes, right: Hashes | None, radius: int) -> _Plan:
     other = None if right is None else _sampled(right)
     scale = pairs / (len(sample) * (len(sample) - 1) / 2 if other is None else len(sample) * len(other))
     sorting = (n if right is None else n + m) * _SORT_COST
-    best, best_cost = everything, pairs * _COMPARISON_COST
+    best, best_cost = everything, pairs * _TILE_COST
     for blocks in range(radius + 1, BITS + 1):
         choices = comb(blocks, radius)
         if (choices > _MOST_CHOICES and blocks > radius + 1) or choices * sorting >= best_cost:

@@ -38,6 +38,7 @@ from mmecinstruct.recipe import ImageSettings
 
 THUMBNAIL_SIDE = 8
 _MEASURED_SIDE = 64
+_SHORTEST_REDUCED = 64
 _ORIENTATION = 0x0112  # the EXIF tag
 # What turns a picture with that orientation upright; 1 is upright.
 _UPRIGHT = {
@@ -146,7 +147,7 @@ def _normalise(content: bytes, image: Image.Image, longest_side: int) -> Image.I
     full_size = image.size
     is_jpeg = image.format in ("JPEG", "MPO")
     if is_jpeg:
-        reduction = _reduction(max(full_size), longest_side)
+        reduction = _reduction(image.size, longest_side)
         if image.mode in ("RGB", "L"):
             decoded = _decode_jpeg(content, image.size, image.mode, reduction)
         if decoded is None:
@@ -162,9 +163,15 @@ def _normalise(content: bytes, image: Image.Image, longest_side: int) -> Image.I
     return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
 
 
-def _reduction(side: int, longest_side: int) -> int:
-    """Return by how much a JPEG is reduced while it is decoded: never below the wanted size."""
-    return next((by for by in (8, 4, 2) if -(-side // by) >= longest_side), 1)
+def _reduction(size: tuple[int, int], longest_side: int) -> int:
+    """Return by how much a JPEG is reduced while it is decoded: never below the wanted size.
+
+    A side that is no multiple loses a little of its edge, which on a very short side would be much of it.
+    """
+    long, short = max(size), min(size)
+    return next(
+        (by for by in (8, 4, 2) if -(-long // by) >= longest_side and short >= by * _SHORTEST_REDUCED), 1
+    )
 
 
 def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, reduction: int) -> Image.Image | None:
@@ -207,7 +214,7 @@ def _measurements(picture: Image.Image, quality: int) -> dict[str, Any]:
     hashes, structures = hashes_and_structures(grey_of(luma)[None])
     size = (_MEASURED_SIDE, _MEASURED_SIDE)
     small = np.asarray(luma.resize(size, Image.Resampling.BOX, reducing_gap=1.0), dtype=np.float32)
-    thumbnail = picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    thumbnail = picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return {
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
         "pixel_id": pixel_id(pixels),

@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.errors import RecipeError, SourceError
 from mmecinstruct.hashing import fingerprint
-from mmecinstruct.images.locate import PictureLocator
+from mmecinstruct.images.locate import LocatedPicture, PictureLocator
 from mmecinstruct.parquet import write_table
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
+from mmecinstruct.recipe.images import JUDGING, MEASURING
 from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
 
 PICTURES_PER_SHARD = 256
@@ -174,14 +175,20 @@ def check_ood_categories(recipe: Recipe, tables: CuratedTables) -> None:
 def read_pictures(
     run: Run, tables: CuratedTables, products: StageOutput, roots: Sequence[Path]
 ) -> tuple[StageOutput, tuple[Path, ...]]:
-    """Locate, validate and normalise every picture that a curated product or review names."""
-    settings = run.recipe.images
+    """Locate, measure and judge every picture that a curated product or review names."""
     urls: set[str] = set()
     for path in (*tables.products, *tables.reviews):
         column = pq.read_table(path, columns=["image_urls"])["image_urls"]
         urls.update(url for row in column.to_pylist() for url in row or ())
-    locator = PictureLocator(settings, roots)
-    located = [locator.locate(url) for url in sorted(urls)]
+    locator = PictureLocator(run.recipe.images, roots)
+    measured = measure_pictures(run, [locator.locate(url) for url in sorted(urls)])
+    judged = judge_pictures(run, measured, tables.products, products.fingerprint)
+    return judged, tuple(measured.files("pixels.parquet"))
+
+
+def measure_pictures(run: Run, located: Sequence[LocatedPicture]) -> StageOutput:
+    """Decode, normalise and measure located pictures; write their pixels beside their measurements."""
+    settings = run.recipe.images
     # The snapshot of the world that this build sees: a picture that changes on disk changes its hash.
     there = [Path(picture.path) for picture in located if picture.path is not None]
     digests = iter(_hashes(run, there))
@@ -214,28 +221,31 @@ def read_pictures(
             for start in range(0, snapshot.num_rows, PICTURES_PER_SHARD)
         ]
 
-    validated = run.stage(
+    return run.stage(
         "images",
-        work.read_pictures_work,
+        work.measure_pictures_work,
         shards,
-        settings.model_dump(exclude={"mirrors", "folders", "max_products_per_picture"}),
+        settings.part(MEASURING),
         {"snapshot": mark},
-        ["pillow", "ImageHash"],
+        ["numpy", "pillow", "simplejpeg"],
     )
-    judged = run.stage(
-        "placeholders",
-        work.reject_placeholders_work,
+
+
+def judge_pictures(
+    run: Run, measured: StageOutput, products: tuple[Path, ...], products_fingerprint: str
+) -> StageOutput:
+    """Judge measured pictures by the recipe's thresholds. products: files of CURATED_PRODUCTS."""
+    settings = run.recipe.images
+    return run.stage(
+        "verdicts",
+        work.judge_pictures_work,
         [
             Shard(
                 "all",
-                work.PlaceholdersPayload(
-                    tuple(validated.files("images.parquet")),
-                    tables.products,
-                    settings.max_products_per_picture,
-                ),
+                work.VerdictsPayload(tuple(measured.files("images.parquet")), products, settings),
             )
         ],
-        {"max_products": settings.max_products_per_picture},
-        {"images": validated.fingerprint, "products": products.fingerprint},
+        settings.part(JUDGING),
+        {"images": measured.fingerprint, "products": products_fingerprint},
+        ["duckdb"],
     )
-    return judged, tuple(validated.files("pixels.parquet"))

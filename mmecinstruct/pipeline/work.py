@@ -204,7 +204,7 @@ def curate_records_work(payload: CurateRecordsPayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class PicturesPayload:
-    """Validate a slice of the located pictures."""
+    """Measure a slice of the located pictures."""
 
     located: Path
     start: int
@@ -212,14 +212,14 @@ class PicturesPayload:
     settings: ImageSettings
 
 
-def read_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
+def measure_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
     """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct picture)."""
     from mmecinstruct.images.locate import LocatedPicture
-    from mmecinstruct.images.stage import read_pictures
+    from mmecinstruct.images.stage import measure_pictures
 
     rows = pq.read_table(payload.located).slice(payload.start, payload.stop - payload.start).to_pylist()
     located = [LocatedPicture(**row) for row in rows]
-    images, pixels, rejections = read_pictures(located, payload.settings)
+    images, pixels, rejections = measure_pictures(located, payload.settings)
     write_table(images, folder / "images.parquet")
     pq.write_table(pixels, folder / "pixels.parquet", compression="none", row_group_size=100)
     write_rejections(rejections, folder)
@@ -227,22 +227,22 @@ def read_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
 
 
 @dataclass(frozen=True)
-class PlaceholdersPayload:
+class VerdictsPayload:
     """Judge all pictures together."""
 
     images: Paths
     products: Paths
-    max_products: int
+    settings: ImageSettings
 
 
-def reject_placeholders_work(payload: PlaceholdersPayload, folder: Path) -> Counts:
-    """Write images.parquet with placeholders rejected."""
-    from mmecinstruct.images.placeholders import reject_placeholders
+def judge_pictures_work(payload: VerdictsPayload, folder: Path) -> Counts:
+    """Write images.parquet with what the recipe does not want rejected."""
+    from mmecinstruct.images.verdicts import judge_pictures
 
     with working_connection(folder) as connection:
         connection.register("images", read_tables(payload.images, IMAGES))
         create_view(connection, "products", payload.products, CURATED_PRODUCTS)
-        table, rejections = reject_placeholders(connection, payload.max_products)
+        table, rejections = judge_pictures(connection, payload.settings)
     write_table(table, folder / "images.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))

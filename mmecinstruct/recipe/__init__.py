@@ -2,6 +2,7 @@
 
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.curate import CurateSettings
+from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.images import ImageSettings, Mirror
 from mmecinstruct.recipe.loading import apply_override, built_in_recipes, find_recipe, load_recipe
 from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Recipe, SampleShopSettings
@@ -10,6 +11,7 @@ from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 __all__ = [
     "AuditSettings",
     "CurateSettings",
+    "DuplicateSettings",
     "ImageSettings",
     "InstructionSettings",
     "Mirror",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator
@@ -36,16 +36,32 @@ class Mirror(Settings):
         return value if value.endswith("/") else f"{value}/"
 
 
+# Which settings decide about which stage. A test sees to it that each has its place.
+LOCATING = frozenset({"mirrors", "folders"})  # enter through what was located
+MEASURING = frozenset({"max_bytes", "max_pixels", "longest_side", "jpeg_quality"})  # changed: decoded again
+JUDGING = frozenset(
+    {"min_side", "max_aspect", "min_deviation", "allow_animated", "placeholders", "max_products_per_picture"}
+)
+
+
 class ImageSettings(Settings):
-    """Thresholds of the picture stage. Where one changes, the pictures are read again."""
+    """Where local pictures lie, how they are normalised, and what a picture must be."""
 
     mirrors: tuple[Mirror, ...] = ()
     folders: tuple[Folder, ...] = (".",)  # below the data root: where local paths may point
+    # Caps that keep a hostile file from the memory, and the normal form.
     max_bytes: int = Field(default=20_000_000, gt=0)
     max_pixels: int = Field(default=50_000_000, gt=0)
+    longest_side: int = Field(default=512, ge=32, le=4096)
+    jpeg_quality: int = Field(default=88, ge=40, le=100)
+    # Thresholds over what was measured.
     min_side: int = Field(default=32, ge=1)
     max_aspect: float = Field(default=5.0, ge=1)
     min_deviation: float = Field(default=4.0, ge=0)  # below: blank
+    allow_animated: bool = False  # true: the first frame is taken
+    placeholders: tuple[str, ...] = ()  # known pictures that show no product: URL, image_id or pixel_id
     max_products_per_picture: int = Field(default=5, ge=1)  # above: a placeholder
-    longest_side: int = Field(default=512, ge=32)
-    jpeg_quality: int = Field(default=88, ge=40, le=100)
+
+    def part(self, names: frozenset[str]) -> dict[str, Any]:
+        """Return the named settings as JSON can hold them: what a stage's fingerprint says of them."""
+        return self.model_dump(mode="json", include=set(names))

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.curate import CurateSettings
+from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.images import ImageSettings
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
@@ -48,6 +49,7 @@ class Recipe(Settings):
     sources: tuple[Source, ...]
     images: ImageSettings = ImageSettings()
     curate: CurateSettings = CurateSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
     split: SplitSettings = SplitSettings()
     sizes: Sizes = Sizes()
     tasks: dict[str, TaskSettings] = Field(default_factory=dict)

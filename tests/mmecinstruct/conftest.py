@@ -27,9 +27,15 @@ from mmecinstruct.dataset_folder import (
     write_shard,
     write_statistics,
 )
-from mmecinstruct.recipe import Recipe
+from mmecinstruct.hashing import sha256_file
+from mmecinstruct.images.locate import LocatedPicture
+from mmecinstruct.images.stage import measure_pictures
+from mmecinstruct.images.verdicts import judge_pictures
+from mmecinstruct.parquet import connect
+from mmecinstruct.recipe import ImageSettings, Recipe
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.samples import OOD_TASKS, SCHEMA_VERSION, SPLITS, TASKS, published_schema
+from mmecinstruct.tables import CURATED_PRODUCTS
 
 ROWS = {"train": 4, "validation": 2, "test": 2, "test_ood": 2}
 SHARD_ROWS = 3
@@ -207,3 +213,19 @@ def hub_server_module() -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def judged_reason(tmp_path: Path) -> Callable[..., str]:
+    """Measure and judge the bytes of one picture as a build does; empty where it is kept."""
+
+    def reason(content: bytes, settings: ImageSettings = ImageSettings()) -> str:  # noqa: B008 (frozen)
+        file = tmp_path / "one picture"
+        file.write_bytes(content)
+        images, _, _ = measure_pictures([LocatedPicture("u", str(file), sha256=sha256_file(file))], settings)
+        with connect() as connection:
+            connection.register("images", images)
+            connection.register("products", CURATED_PRODUCTS.empty_table())
+            return str(judge_pictures(connection, settings)[0]["reason"][0].as_py())
+
+    return reason

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.curate.clusters import connected_components, same_item_edges
 from mmecinstruct.curate.language import LANGUAGES, measure_languages
 from mmecinstruct.curate.products import curate_products
 from mmecinstruct.curate.records import curate_records, curate_reviews
-from mmecinstruct.curate.titles import near_duplicate_titles, title_words
 from mmecinstruct.parquet import connect, create_view, write_table
 from mmecinstruct.recipe import CurateSettings
 from mmecinstruct.tables import CURATED_PRODUCTS, RAW_TABLES
@@ -103,34 +100,6 @@ def test_labels_and_pictures_of_other_publishers_are_joined(connection, tmp_path
     )
     assert rows["esci:1"]["image_urls"] == ["own", "b", "z"]
     assert (rows["esci:1"]["fine_category"], rows["esci:2"]["fine_category"]) == ("Mugs", None)
-
-
-def test_title_words_ignore_case_punctuation_and_width() -> None:
-    assert title_words("Ｒed MUG, (12oz) - red!") == ["12oz", "mug", "red"]
-
-
-def test_prefix_filtering_finds_exactly_the_similar_pairs() -> None:
-    draw = random.Random(5)
-    titles = {f"p{n:03d}": " ".join(draw.sample("abcdefghijklmnop", draw.randint(3, 12))) for n in range(250)}
-    table = pa.table({"product_id": list(titles), "title": list(titles.values())})
-    found = connected_components(titles, near_duplicate_titles(connect(), table, 0.7))
-    words = {key: set(title.split()) for key, title in titles.items()}
-    expected = connected_components(
-        titles,
-        [
-            (a, b)
-            for a in titles
-            for b in titles
-            if a < b and len(words[a] & words[b]) >= 0.7 * len(words[a] | words[b]) - 1e-9
-        ],
-    )
-    assert found == expected
-    assert len(set(found.values())) < len(titles)
-
-
-def test_components_are_named_by_their_smallest_member() -> None:
-    assert connected_components("abcd", [("c", "b"), ("d", "c")]) == {"a": "a", "b": "b", "c": "b", "d": "b"}
-    assert same_item_edges(["x:1", "y:1", "z:1"], {"x": "f", "y": "f"}) == [("x:1", "y:1")]
 
 
 def test_languages_are_told_apart_and_short_texts_are_not_judged() -> None:

@@ -7,19 +7,18 @@ import gzip
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.curate.language import measure_languages
-from mmecinstruct.curate.titles import near_duplicate_titles
+from mmecinstruct.duplicates.titles import near_texts
 from mmecinstruct.errors import SourceError
 from mmecinstruct.hashing import sha256_file
-from mmecinstruct.images.validation import validate_picture
 from mmecinstruct.recipe import ImageSettings, SampleShopSettings, load_recipe
 from mmecinstruct.rejections import Rejection
 from mmecinstruct.sample_shop import draw_pictures, draw_sample_shop, pictures_to_draw
@@ -297,9 +296,9 @@ def test_near_duplicates_and_nothing_else_are_near(
         for row in parsed[0]["products"]
         if row["product_id"].startswith("amazon18:")
     }
-    titles = pa.table({"product_id": list(rows), "title": list(rows.values())})
-    found = near_duplicate_titles(duckdb.connect(), titles, 0.85)
-    assert {frozenset(edge) for edge in found} == {
+    ids = list(rows)
+    found, _ = near_texts(list(rows.values()), 0.85)
+    assert {frozenset((ids[a], ids[b])) for a, b in found.tolist()} == {
         frozenset((record["record_id"], record["duplicate_of"]))
         for record in planted["near_duplicate"]["records"]
     }
@@ -314,7 +313,7 @@ def test_rows_that_are_there_twice_are_told(
 
 
 def test_flawed_pictures_are_refused_for_the_reason_told(
-    folder: Path, planted: dict[str, Any], tmp_path: Path
+    folder: Path, planted: dict[str, Any], tmp_path: Path, judged_reason: Callable[[bytes], str]
 ) -> None:
     specs = pictures_to_draw(folder)
     flawed = [spec for spec in specs if spec.flaw not in ("", "repacked")]
@@ -325,7 +324,7 @@ def test_flawed_pictures_are_refused_for_the_reason_told(
 
     for kind in ("truncated_picture", "tiny_picture"):
         for record in planted[kind]["records"]:
-            assert validate_picture(content(record), ImageSettings()).reason == planted[kind]["reason"]
+            assert judged_reason(content(record)) == planted[kind]["reason"]
     placeholders = [content(record) for record in planted["placeholder_picture"]["records"]]
     assert len(set(placeholders)) == 1
     assert len(placeholders) > ImageSettings().max_products_per_picture

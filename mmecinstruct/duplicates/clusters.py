@@ -1,0 +1,114 @@
+"""Clusters of products that must stay on one side of a split, kept from running away."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+Edge = tuple[str, str]
+
+# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
+IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """cluster_of: node -> smallest node of its cluster. split: components above the limit. dropped: edges let go."""
+
+    cluster_of: Mapping[str, str]
+    split: int
+    dropped: int
+
+    def sizes(self) -> dict[int, int]:
+        """Return how many clusters there are of each size, by size."""
+        return size_histogram(self.cluster_of)
+
+
+class _Union:
+    """Disjoint sets, each named by its smallest member."""
+
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self.parent = {node: node for node in nodes}
+        self.size = Counter(self.parent.keys())
+
+    def root(self, node: str) -> str:
+        parent = self.parent
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    def join(self, a: str, b: str, limit: int | None = None) -> bool:
+        """Join two sets, unless they would be larger than the limit; return whether they are one now."""
+        low, high = sorted((self.root(a), self.root(b)))
+        if low == high:
+            return True
+        if limit is not None and self.size[low] + self.size[high] > limit:
+            return False
+        self.parent[high] = low
+        self.size[low] += self.size[high]
+        return True
+
+
+def connected_components(nodes: Iterable[str], edges: Iterable[Edge]) -> dict[str, str]:
+    """Return each node's component, named by the component's smallest node."""
+    sets = _Union(nodes)
+    for a, b in edges:
+        sets.join(a, b)
+    return {node: sets.root(node) for node in sets.parent}
+
+
+def bounded_clusters(
+    nodes: Sequence[str], edges: Sequence[tuple[str, str, float]], max_size: int
+) -> Clusters:
+    """Return the connected components, those above `max_size` split by letting their weakest edges go.
+
+    edges: (node, node, strength). A component that is too large is put together again from its strongest edge on (ties
+    in order of the nodes), and an edge that would make a cluster larger than allowed is passed over. The result depends
+    on the edges alone, not on their order.
+    """
+    component = connected_components(nodes, ((a, b) for a, b, _ in edges))
+    sizes = Counter(component.values())
+    too_large = {name for name, size in sizes.items() if size > max_size}
+    if not too_large:
+        return Clusters(component, 0, 0)
+    inside = [edge for edge in edges if component[edge[0]] in too_large]
+    sets = _Union(node for node, name in component.items() if name in too_large)
+    for a, b, _ in sorted(inside, key=lambda edge: (-edge[2], min(edge[:2]), max(edge[:2]))):
+        sets.join(a, b, max_size)
+    cluster_of = {node: sets.root(node) if name in too_large else name for node, name in component.items()}
+    dropped = sum(cluster_of[a] != cluster_of[b] for a, b, _ in inside)
+    return Clusters(cluster_of, len(too_large), dropped)
+
+
+def size_histogram(cluster_of: Mapping[str, str]) -> dict[int, int]:
+    """Return how many clusters there are of each size, by size."""
+    return dict(sorted(Counter(Counter(cluster_of.values()).values()).items()))
+
+
+def members(cluster_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return each cluster's members, sorted."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for node in sorted(cluster_of):
+        found[cluster_of[node]].append(node)
+    return dict(found)
+
+
+def same_item_edges(product_ids: Iterable[str], families: Mapping[str, str]) -> list[Edge]:
+    """Return edges between ids that name one item in two sources, e.g. `amazon18:B01` and `esci:B01`.
+
+    families: source prefix -> identifier family; prefixes of one family share their identifiers.
+    """
+    first: dict[tuple[str, str], str] = {}
+    edges = []
+    for product_id in sorted(product_ids):
+        prefix, _, key = product_id.partition(":")
+        family = families.get(prefix)
+        if family is None:
+            continue
+        if (family, key) in first:
+            edges.append((first[family, key], product_id))
+        else:
+            first[family, key] = product_id
+    return edges

@@ -1,0 +1,187 @@
+"""Pairs of products that share an item number, a title or a picture, each with its evidence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from mmecinstruct.duplicates import same_product
+from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, same_item_edges
+from mmecinstruct.duplicates.pictures import IDENTICAL_PIXELS, picture_pairs
+from mmecinstruct.duplicates.titles import near_texts, normalised_text, word_similarity
+from mmecinstruct.recipe import DuplicateSettings
+
+PRODUCT_PAIRS = pa.schema(
+    [
+        ("product_a", pa.string()),
+        ("product_b", pa.string()),  # product_a < product_b
+        # same_item | exact_title | near_title | identical_bytes | identical_pixels | near_picture
+        ("kind", pa.string()),
+        ("similarity", pa.float32()),  # of the titles' words
+        ("image_a", pa.string()),
+        ("image_b", pa.string()),
+        ("distance", pa.int16()),  # of the pictures' hashes, in bits
+        ("colour_difference", pa.float32()),
+        ("same_product", pa.bool_()),
+    ]
+)
+
+# Products of one picture against products of a near one: all with all up to so many pairs, else the first with all.
+ALL_WITH_ALL = 64
+
+Product = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known of pictures: which a product has, and which are the same or near."""
+
+    pictures_of: dict[str, list[str]]
+    products_of: dict[str, list[str]]
+    pairs: dict[tuple[str, str], dict[str, Any]]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def agree(self, a: str, b: str) -> bool:
+        """Return whether a picture of one product is that of the other, or near it."""
+        theirs = self.pictures_of.get(b, ())
+        return any(
+            one == other or (min(one, other), max(one, other)) in self.pairs
+            for one in self.pictures_of.get(a, ())
+            for other in theirs
+        )
+
+
+def find_pairs(
+    products: Sequence[Product], images: pa.Table, settings: DuplicateSettings
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Return (rows of PRODUCT_PAIRS in order of ids and kind, counts per kind and of what was left out).
+
+    products: rows with product_id, title, brand, color, image_urls. images: IMAGES. Pairs are edges: of many products
+    with one title or one picture each is paired with the first.
+    """
+    by_id = {row["product_id"]: row for row in products}
+    evidence = _evidence(products, images, settings)
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in (*_same_items(by_id), *_similar_titles(products, settings), *_shared_pictures(evidence)):
+        a, b = sorted((row["product_a"], row["product_b"]))
+        key = a, b, row["kind"]
+        row = {**dict.fromkeys(PRODUCT_PAIRS.names), **row, "product_a": a, "product_b": b}
+        if key not in found or strength(row) > strength(found[key]):
+            found[key] = row
+    rows = [found[key] for key in sorted(found)]
+    for row in rows:
+        _judge(row, by_id, evidence, settings)
+    kinds = dict.fromkeys(same_product.RANK, 0)
+    for row in rows:
+        kinds[row["kind"]] += 1
+    untitled = sum(not normalised_text(row["title"] or "") for row in products)
+    left_out = {f"pictures_{name}": evidence.counts[name] for name in ("unhashed", "too_little_structure")}
+    return rows, {**kinds, **left_out, "products_without_title": untitled}
+
+
+def strength(row: Mapping[str, Any]) -> float:
+    """Return how much a pair says: its kind first, then how alike titles or pictures are."""
+    fraction = 0.0
+    if row["similarity"] is not None:
+        fraction = row["similarity"]
+    elif row["distance"] is not None:
+        fraction = 1 - (row["distance"] + row["colour_difference"] / 256) / 65
+    return same_product.RANK[row["kind"]] + fraction / 2
+
+
+def _judge(
+    row: dict[str, Any], by_id: Mapping[str, Product], evidence: Evidence, settings: DuplicateSettings
+) -> None:
+    a, b = row["product_a"], row["product_b"]
+    if row["kind"] == same_product.SAME_ITEM:
+        row["same_product"] = True
+        return
+    similarity = word_similarity(by_id[a]["title"] or "", by_id[b]["title"] or "")
+    row["similarity"] = similarity
+    row["same_product"] = same_product.is_same_product(
+        by_id[a],
+        by_id[b],
+        similarity,
+        pictures_agree=evidence.agree(a, b),
+        both_have_pictures=a in evidence.pictures_of and b in evidence.pictures_of,
+        min_similarity=settings.same_product_similarity,
+    )
+
+
+def _same_items(by_id: Mapping[str, Product]) -> Iterator[dict[str, Any]]:
+    for a, b in same_item_edges(by_id, IDENTIFIER_FAMILIES):
+        yield {"product_a": a, "product_b": b, "kind": same_product.SAME_ITEM}
+
+
+def _similar_titles(products: Sequence[Product], settings: DuplicateSettings) -> Iterator[dict[str, Any]]:
+    rows = sorted(products, key=lambda row: row["product_id"])
+    titles = [row["title"] or "" for row in rows]
+    pairs, similarities = near_texts(titles, settings.title_similarity)
+    for (i, j), similarity in zip(pairs.tolist(), similarities.tolist(), strict=True):
+        exact = normalised_text(titles[i]) == normalised_text(titles[j])
+        yield {
+            "product_a": rows[i]["product_id"],
+            "product_b": rows[j]["product_id"],
+            "kind": same_product.EXACT_TITLE if exact else same_product.NEAR_TITLE,
+            "similarity": similarity,
+        }
+
+
+def _evidence(products: Sequence[Product], images: pa.Table, settings: DuplicateSettings) -> Evidence:
+    columns = images.select(["image_url", "status", "image_id"]).to_pylist()
+    image_of = {row["image_url"]: row["image_id"] for row in columns if row["status"] == "ok"}
+    pictures_of: dict[str, list[str]] = {}
+    products_of: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(products, key=lambda row: row["product_id"]):
+        pictures = list(dict.fromkeys(image_of[url] for url in row["image_urls"] or () if url in image_of))
+        if pictures:
+            pictures_of[row["product_id"]] = pictures
+            for picture in pictures:
+                products_of[picture].append(row["product_id"])
+    shown = {url for url, picture in image_of.items() if picture in products_of}
+    used = pa.array([url in shown for url in images["image_url"].to_pylist()], pa.bool_())
+    pairs, counts = picture_pairs(images.filter(used), settings)
+    near = {(row["image_a"], row["image_b"]): row for row in pairs.to_pylist()}
+    return Evidence(pictures_of, dict(products_of), near, counts)
+
+
+def _shared_pictures(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    for picture, owners in sorted(evidence.products_of.items()):
+        for other in owners[1:]:
+            yield {
+                "product_a": owners[0],
+                "product_b": other,
+                "kind": same_product.IDENTICAL_BYTES,
+                "image_a": picture,
+                "image_b": picture,
+                "distance": 0,
+                "colour_difference": 0.0,
+            }
+    for (image_a, image_b), pair in sorted(evidence.pairs.items()):
+        identical = pair["kind"] == IDENTICAL_PIXELS
+        kind = same_product.IDENTICAL_PIXELS if identical else same_product.NEAR_PICTURE
+        for a, b in _across(evidence.products_of[image_a], evidence.products_of[image_b]):
+            if a == b:
+                continue
+            images = (image_a, image_b) if a < b else (image_b, image_a)
+            yield {
+                "product_a": a,
+                "product_b": b,
+                "kind": kind,
+                "image_a": images[0],
+                "image_b": images[1],
+                "distance": pair["distance"],
+                "colour_difference": pair["colour_difference"],
+            }
+
+
+def _across(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if len(left) * len(right) <= ALL_WITH_ALL:
+        yield from ((a, b) for a in left for b in right)
+        return
+    yield from ((left[0], b) for b in right)
+    yield from ((a, right[0]) for a in left[1:])

@@ -1,0 +1,126 @@
+"""Find duplicate products, cluster them for the splits and, where the recipe says so, merge them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mmecinstruct.duplicates.clusters import bounded_clusters, connected_components, members, size_histogram
+from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS, find_pairs, strength
+from mmecinstruct.recipe import DuplicateSettings
+from mmecinstruct.rejections import Rejection
+from mmecinstruct.tables import CURATED_PRODUCTS
+
+STAGE = "duplicates"
+
+# same_product_id: the record that stands for the product; the record's own id where it does itself.
+DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
+
+# Which columns make a record complete: the more of them say something, the more complete it is.
+_TELLING = ("title", "brand", "category_path", "description", "features", "price", "color", "fine_category")
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """products: DISTINCT_PRODUCTS in order of id. pairs: PRODUCT_PAIRS. merged: rejected id -> the id that stays."""
+
+    products: pa.Table
+    pairs: pa.Table
+    rejections: list[Rejection]
+    merged: dict[str, str]
+    statistics: dict[str, Any]
+
+
+def find_duplicates(products: pa.Table, images: pa.Table, settings: DuplicateSettings) -> Duplicates:
+    """Cluster products that share an item number, a title or a picture; merge what is the same product.
+
+    products: CURATED_PRODUCTS, each id once. images: IMAGES, placeholders already rejected. The cluster_id that comes
+    in is replaced by the smallest kept product_id of the new cluster. Products that are the same have one
+    representative: the most complete record (most columns that say something, then most readable pictures), and of
+    equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
+    """
+    rows = products.to_pylist()
+    ids = [row["product_id"] for row in rows]
+    pairs, counts = find_pairs(rows, images, settings)
+    edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
+    clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
+    same = connected_components(
+        ids,
+        (
+            (row["product_a"], row["product_b"])
+            for row in pairs
+            if row["same_product"]
+            and clusters.cluster_of[row["product_a"]] == clusters.cluster_of[row["product_b"]]
+        ),
+    )
+    representative = _representatives(rows, same, images)
+    duplicates = {one: kept for one, kept in representative.items() if one != kept}
+    merged = duplicates if settings.merge else {}
+    kept_name: dict[str, str] = {}
+    for one in sorted(ids):
+        if one not in merged:
+            kept_name.setdefault(clusters.cluster_of[one], one)
+    kept = [row for row in rows if row["product_id"] not in merged]
+    for row in kept:
+        row["cluster_id"] = kept_name[clusters.cluster_of[row["product_id"]]]
+        row["same_product_id"] = representative[row["product_id"]]
+    kept.sort(key=lambda row: row["product_id"])
+    statistics = {
+        "pairs": counts,
+        "products": len(rows),
+        "clusters": len(set(clusters.cluster_of.values())),
+        "cluster_sizes": clusters.sizes(),
+        "split_components": clusters.split,
+        "dropped_pairs": clusters.dropped,
+        "same_product_sizes": size_histogram(same),
+        "duplicate_products": len(duplicates),
+        "merged": len(merged),
+    }
+    return Duplicates(
+        pa.Table.from_pylist(kept, schema=DISTINCT_PRODUCTS),
+        pa.Table.from_pylist(pairs, schema=PRODUCT_PAIRS),
+        _rejections(merged, pairs),
+        merged,
+        statistics,
+    )
+
+
+def _representatives(
+    rows: Sequence[Mapping[str, Any]], same: Mapping[str, str], images: pa.Table
+) -> dict[str, str]:
+    """Return each product's representative."""
+    statuses = zip(images["image_url"].to_pylist(), images["status"].to_pylist(), strict=True)
+    readable = {url for url, status in statuses if status == "ok"}
+
+    def order(row: Mapping[str, Any]) -> tuple[int, int, str]:
+        told = sum(row[name] is not None and row[name] not in ("", []) for name in _TELLING)
+        pictures = len({*(row["image_urls"] or ())} & readable)
+        return -told, -pictures, row["product_id"]
+
+    by_id = {row["product_id"]: row for row in rows}
+    found = {}
+    for group in members(same).values():
+        best = min((by_id[one] for one in group), key=order)["product_id"]
+        found.update(dict.fromkeys(group, best))
+    return found
+
+
+def _rejections(merged: Mapping[str, str], pairs: Sequence[Mapping[str, Any]]) -> list[Rejection]:
+    kinds: dict[str, set[str]] = {}
+    for row in pairs:
+        if row["same_product"]:
+            for one in (row["product_a"], row["product_b"]):
+                kinds.setdefault(one, set()).add(row["kind"])
+    return [
+        Rejection(
+            STAGE,
+            "duplicate_product",
+            f"the same product as {kept}: {', '.join(sorted(kinds[one]))}",
+            "",
+            one,
+        )
+        for one, kept in sorted(merged.items())
+    ]

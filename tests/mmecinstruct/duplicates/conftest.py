@@ -1,0 +1,66 @@
+"""Small tables of products and pictures; pictures are drawn and really measured."""
+
+from __future__ import annotations
+
+import io
+import random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from PIL import Image, ImageDraw
+
+from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.perceptual_hash import PHASH_VERSION
+from mmecinstruct.recipe import ImageSettings
+from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES
+
+COLOURS = {"red": (200, 30, 30), "blue": (30, 40, 200), "green": (20, 140, 50)}
+
+
+class Maker:
+    """Makes rows of the tables."""
+
+    def drawing(self, seed: int, colour: str = "red", side: int = 240) -> Image.Image:
+        """A few shapes on white; the same seed draws the same shapes in another colour."""
+        draw = random.Random(seed)
+        image = Image.new("RGB", (side, side), "white")
+        pen = ImageDraw.Draw(image)
+        for number in range(7):
+            x, y = (draw.randint(0, side - 60) for _ in range(2))
+            w, h = (draw.randint(25, 110) for _ in range(2))
+            shade = draw.randint(0, 90)
+            fill = COLOURS[colour] if number % 2 else (shade, shade, shade)
+            (pen.ellipse if draw.random() < 0.5 else pen.rectangle)((x, y, x + w, y + h), fill=fill)
+        return image
+
+    def encoded(self, image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+        stream = io.BytesIO()
+        image.save(stream, kind, **options)
+        return stream.getvalue()
+
+    def images(self, contents: dict[str, bytes], **changes: dict[str, Any]) -> pa.Table:
+        """IMAGES of measured pictures by URL; `changes` override columns of a URL's row."""
+        rows = []
+        for url, content in contents.items():
+            measured = measure_picture(content, ImageSettings())
+            row = {name: getattr(measured, name, None) for name in IMAGES.names}
+            row |= {"image_url": url, "status": "ok", "reason": None, "phash_version": PHASH_VERSION}
+            rows.append(row | changes.get(url, {}))
+        return pa.Table.from_pylist(rows, schema=IMAGES)
+
+    def products(self, *rows: dict[str, Any]) -> pa.Table:
+        """CURATED_PRODUCTS with empty columns where a row says nothing."""
+        empty = dict.fromkeys(CURATED_PRODUCTS.names) | {
+            "category_path": [],
+            "features": [],
+            "image_urls": [],
+        }
+        return pa.Table.from_pylist(
+            [empty | {"cluster_id": row["product_id"]} | row for row in rows], schema=CURATED_PRODUCTS
+        )
+
+
+@pytest.fixture
+def make() -> Maker:
+    return Maker()

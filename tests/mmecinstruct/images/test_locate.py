@@ -1,0 +1,79 @@
+"""A picture is opened only where the recipe allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmecinstruct.errors import RecipeError
+from mmecinstruct.images.locate import PictureLocator
+from mmecinstruct.recipe import ImageSettings, Mirror
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "pictures" / "I").mkdir(parents=True)
+    (root / "pictures" / "I" / "a b.jpg").write_bytes(b"a picture")
+    (root / "private").mkdir()
+    (root / "private" / "secret.jpg").write_bytes(b"a picture")
+    (tmp_path / "outside.jpg").write_bytes(b"a picture")
+    (root / "pictures" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (root / "pictures" / "loop.jpg").symlink_to(root / "pictures" / "loop.jpg")
+    (root / "pictures" / "folder.jpg").mkdir()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://shop.example/I/a%20b.jpg", ""),
+        ("pictures/I/a b.jpg", ""),
+        ("https://shop.example/I/none.jpg", "dead_path"),
+        ("https://elsewhere.example/I/a.jpg", "no_local_copy"),
+        ("https://shop.example/../private/secret.jpg", "outside_folders"),
+        ("https://shop.example/%2e%2e/private/secret.jpg", "outside_folders"),
+        ("https://shop.example/link.jpg", "outside_folders"),
+        ("private/secret.jpg", "dead_path"),
+        ("../outside.jpg", "outside_folders"),
+        ("/etc/passwd", "outside_folders"),
+        ("file:///etc/passwd", "outside_folders"),
+        ("data:image/png;base64,AAAA", "data_url"),
+        ("ftp://shop.example/a.jpg", "unknown_scheme"),
+        ("a\0b.jpg", "bad_path"),
+        ("x" * 5000, "bad_path"),
+        ("loop.jpg", "bad_path"),
+        ("folder.jpg", "dead_path"),
+        ("https://[x/a.jpg", "bad_path"),
+        ("https://shop.example.evil.example/I/a%20b.jpg", "no_local_copy"),
+    ],
+)
+def test_nothing_outside_the_named_folders_is_opened(root: Path, url: str, reason: str) -> None:
+    settings = ImageSettings(
+        mirrors=(Mirror(url="https://shop.example/", folder="pictures"),), folders=("pictures",)
+    )
+    if url.startswith("pictures/"):
+        settings = settings.model_copy(update={"folders": (".",)})
+    assert PictureLocator(settings, [root]).locate(url).reason == reason
+
+
+def test_what_is_told_of_a_bad_path_names_no_place_on_the_machine(root: Path) -> None:
+    locator = PictureLocator(ImageSettings(folders=("pictures",)), [root])
+    for url in ("x" * 5000, "loop.jpg", "a\0b.jpg"):
+        assert str(root) not in locator.locate(url).detail
+
+
+def test_a_mirror_may_be_the_whole_data_root_and_its_address_ends_with_a_slash(root: Path) -> None:
+    mirror = Mirror(url="https://shop.example", folder=".")
+    located = PictureLocator(ImageSettings(mirrors=(mirror,)), [root]).locate(
+        "https://shop.example/pictures/I/a%20b.jpg"
+    )
+    assert located.path == str(root / "pictures" / "I" / "a b.jpg")
+
+
+def test_a_mirror_without_folder_is_an_error_of_the_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no folder 'nowhere'"):
+        PictureLocator(
+            ImageSettings(mirrors=(Mirror(url="https://x.example/", folder="nowhere"),)), [tmp_path]
+        )
