@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mmecinstruct.audit.texts import TITLE
 from mmecinstruct.duplicates.hash_index import iterate_matches_between
+from mmecinstruct.duplicates.pictures import CELLS, colour_difference
 from mmecinstruct.duplicates.titles import near_texts_between
 from mmecinstruct.recipe.audit import AuditSettings
 
@@ -28,14 +29,12 @@ def near_pictures(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -
     left_ids, right_ids = earlier["pixel_id"].to_pylist(), later["pixel_id"].to_pylist()
     rows = []
     for pairs, distances in iterate_matches_between(left, right, settings.image_radius):
-        difference = np.abs(left_colours[pairs[:, 0]] - right_colours[pairs[:, 1]]).mean(axis=1)
-        close = np.flatnonzero(difference <= settings.thumbnail_difference)
+        difference = colour_difference(left_colours[pairs[:, 0]], right_colours[pairs[:, 1]])
+        close = np.flatnonzero(difference <= settings.max_colour_difference)
         for place in close.tolist():
             a, b = left_ids[pairs[place, 0]], right_ids[pairs[place, 1]]
             if a != b:
-                detail = (
-                    f"{distances[place]} of 64 bits, thumbnails {difference[place]:.1f} of 255 levels apart"
-                )
+                detail = f"{distances[place]} of 64 bits, colours {difference[place]:.1f} of 255 levels apart"
                 rows.append({"kind": "image_near", "left": a, "right": b, "detail": detail})
     return pa.Table.from_pylist(rows, schema=LINKS)
 
@@ -44,9 +43,9 @@ def _hashes(pictures: pa.Table) -> NDArray[np.uint64]:
     return pictures["phash"].to_numpy().astype(np.uint64)
 
 
-def _thumbnails(pictures: pa.Table) -> NDArray[np.int16]:
+def _thumbnails(pictures: pa.Table) -> NDArray[np.uint8]:
     data = b"".join(pictures["thumbnail"].to_pylist())
-    return np.frombuffer(data, np.uint8).reshape(-1, 192).astype(np.int16)
+    return np.frombuffer(data, np.uint8).reshape(-1, CELLS, 3)
 
 
 def near_texts(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:

@@ -46,12 +46,10 @@ class AuditSettings(Settings):
 
     tolerances: Tolerances = Tolerances()
     by_design: DesignTolerances = DesignTolerances()
-    # A picture is near another when their 64-bit hashes differ in at most `image_radius` bits and their 8 x 8
-    # thumbnails by at most `thumbnail_difference` levels (of 255) on average: the grey hash sees no colour.
+    # As in the recipe's `duplicates`, which decide what the splits keep together; here stricter or laxer at will.
     image_radius: int = Field(default=6, ge=0, le=16)
-    thumbnail_difference: float = Field(default=5.0, ge=0, le=255)
-    # Below this structure (images/perceptual_hash.py) a picture has too little to hash and is not matched by likeness.
-    min_structure: float = Field(default=2.0, ge=0)
+    max_colour_difference: float = Field(default=28.0, ge=0, le=255)
+    min_structure: float = Field(default=5.0, ge=0)
     text_similarity: float = Field(default=0.85, gt=0.5, le=1)  # Jaccard of near texts
     # Shorter texts are no evidence: two products may be called "Mug", two reviews may say "Great!".
     min_title_words: int = Field(default=2, ge=1)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
+from mmecinstruct.audit import audit_folder
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline import release
@@ -179,6 +180,30 @@ def test_what_was_rejected_is_there_with_its_reason(built: tuple[Path, BuildRepo
     assert sum(sum(reasons.values()) for reasons in statistics["rejections"].values()) == len(rows)
     for stage in statistics["stages"]:
         assert stage["records"] == stage["kept"] + stage["rejected"]
+
+
+def test_the_finished_folder_is_audited(built: tuple[Path, BuildReport]) -> None:
+    folder, report = built
+    text = (folder / "out" / "audit.json").read_text()
+    audit = json.loads(text)
+    assert report.audit is not None
+    assert text == report.audit.to_json() == audit_folder(folder / "out").to_json()
+    # Products, clusters, queries and categories are what the split assigns: none of them crosses.
+    assigned = {"product", "cluster", "query", "query_id", "category"}
+    assert not [
+        finding
+        for finding in audit["findings"]
+        if finding["kind"] in assigned and finding["scope"] != "by design"
+    ]
+    assert not [
+        finding
+        for finding in audit["findings"]
+        if finding["kind"] == "user" and finding["scope"] == "within a task"
+    ]
+    assert {check["status"] for check in audit["checks"]} == {"checked"}
+    statistics = json.loads((folder / "out" / "statistics.json").read_text())
+    assert statistics["audit"] == report.audit.summary()
+    assert "`mmec audit` compared every pair of splits" in (folder / "out" / "README.md").read_text()
 
 
 def test_users_are_published_as_numbers_only(built: tuple[Path, BuildReport]) -> None:

@@ -7,8 +7,10 @@ import re
 import pytest
 import yaml
 
+from mmecinstruct.audit import audit_folder
 from mmecinstruct.dataset_folder.card import card_configs, markdown_text, write_card
 from mmecinstruct.dataset_folder.statistics import collect_statistics
+from mmecinstruct.recipe import AuditSettings
 from mmecinstruct.samples import OOD_TASKS, TASKS
 
 
@@ -100,3 +102,45 @@ def test_hostile_text_breaks_neither_yaml_nor_tables(small, tmp_path):
 def test_markdown_text_is_one_short_line():
     assert markdown_text("a\n\n b\t<c> & *d*") == "a b &lt;c&gt; &amp; \\*d\\*"
     assert len(markdown_text("x" * 1000)) == 300
+
+
+def page_of_audit(small, folder, audit):
+    statistics = {
+        **collect_statistics(folder),
+        "schema_version": "1.0",
+        "sizes": {},
+        "missing_tasks": {},
+        "rejections": {},
+        "audit": audit,
+    }
+    write_card(folder, small.recipe, statistics, "f" * 32)
+    return (folder / "README.md").read_text().partition("## Splits")[2].partition("## Pictures")[0]
+
+
+def test_page_tells_what_the_splits_share(small, own_folder):
+    report = audit_folder(own_folder)
+    assert report.exceeded  # the fixture's tasks ask about one "Mug" in all splits
+    page = page_of_audit(small, own_folder, report.summary())
+    # Two samples of each of two tasks, of the 14 of a split.
+    shown = "| a query of the same words | within a task | 4 (28.6 %) | 4 (28.6 %) | 0 | 4 (28.6 %) | 0 | 0 |"
+    assert shown in page.splitlines()
+    assert "**The splits share more than the recipe tolerates:** " in page
+    assert "product\\_substitute\\_identification, train / test: 2 of 2 samples have a query" in page
+    assert "Found between no two splits, but for what is by design: " in page
+    assert "the same query id" in page.partition("Found between no two splits")[2].partition("\n")[0]
+
+
+def test_page_says_what_is_tolerated_and_what_was_not_checked(small, own_folder):
+    tolerant = AuditSettings.model_validate(
+        {"tolerances": dict.fromkeys(AuditSettings().tolerances.model_dump(), 1.0)}
+    )
+    summary = audit_folder(own_folder, tolerant).summary()
+    summary["checks"]["user"].update(status="not checked", note="no column <b>")
+    page = page_of_audit(small, own_folder, summary)
+    assert "That is within what the recipe tolerates." in page
+    assert "more than the recipe tolerates" not in page
+    assert "Not checked: the same user (no column &lt;b&gt;)." in page
+
+
+def test_a_folder_without_an_audit_claims_none(sound_folder):
+    assert "mmec audit" not in (sound_folder / "README.md").read_text()

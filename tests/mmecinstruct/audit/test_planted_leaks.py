@@ -286,7 +286,7 @@ def test_colour_variants_of_one_drawing_are_no_near_pictures(shop: Shop, tmp_pat
     shop.keep("train", "test")
     folder = shop.write(tmp_path)
     assert audit_folder(folder).findings == ()
-    grey = AuditSettings(thumbnail_difference=255)  # without the look at the colours
+    grey = AuditSettings(max_colour_difference=255)  # without the look at the colours
     assert {finding.kind for finding in audit_folder(folder, grey).findings} == {"image_near"}
 
 
