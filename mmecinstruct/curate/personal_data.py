@@ -24,7 +24,7 @@ from mmecinstruct.curate.personal_numbers import (
 from mmecinstruct.curate.postal_addresses import find_addresses
 from mmecinstruct.recipe.curate import PERSONAL_DATA_KINDS, PersonalDataKind
 
-TOKENS: Mapping[PersonalDataKind, str] = {kind: f"[{kind.upper()}]" for kind in PERSONAL_DATA_KINDS}
+TOKENS = {kind: f"[{kind.upper()}]" for kind in PERSONAL_DATA_KINDS}
 
 # --- e-mail, URL -------------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
         card_metadata(recipe, statistics), sort_keys=False, allow_unicode=True, width=10_000
     )
     tasks = [task for task in TASKS if task in statistics["tasks"]]
+    summaries = [_task_summary(task, statistics["tasks"][task]) for task in tasks]
     ood_categories = {
         name for task in tasks for name in statistics["tasks"][task].get(TEST_OOD, {}).get("categories", ())
     }
@@ -106,8 +107,10 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
             "all_splits": [
                 split for split in SPLITS if any(split in statistics["tasks"][task] for task in tasks)
             ],
-            "tasks": [_task_summary(task, statistics["tasks"][task]) for task in tasks],
+            "tasks": summaries,
             "sources": _sum_counters(statistics, "sources"),
+            "masked": _sum_counters(statistics, "masked"),
+            "swearing": [task for task in summaries if task["profanity"]],
             "ood_categories": sorted(ood_categories)[:_LISTED],
             "audit": _audit(statistics),
             "shortages": _shortages(statistics["sizes"]),
@@ -148,6 +151,7 @@ def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[st
         "rows": rows,
         "pictures_per_row": sum(split["pictures"] for split in splits.values()) / rows,
         "without": sum(split["rows_without_pictures"] for split in splits.values()) / rows,
+        "profanity": mean("profanity_share", "rows"),
         "critical": mean("visual_critical_share", "visual_critical_known"),
         "text_only": mean("mean_text_only_accuracy", "text_only_accuracy_known"),
     }

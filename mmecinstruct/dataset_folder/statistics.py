@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mmecinstruct.curate.personal_data import TOKENS
+from mmecinstruct.curate.profanity import count_profanity
 from mmecinstruct.dataset_folder.manifest import STATISTICS
 from mmecinstruct.dataset_folder.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.recipe import Recipe
@@ -24,6 +27,8 @@ _COLUMNS = (
     *("source", "category", *_TEXTS, "image_ids", "image_roles", "product_ids"),
     *("visual_critical", "text_only_accuracy"),
 )
+_KIND_OF_TOKEN = {token: kind for kind, token in TOKENS.items()}
+_TOKEN = re.compile("|".join(map(re.escape, _KIND_OF_TOKEN)))
 
 
 @dataclass
@@ -43,9 +48,13 @@ class _Tally:
     visual_critical: int = 0
     accuracies: list[float] = field(default_factory=list)
     characters: Counter[str] = field(default_factory=Counter)
+    masked: Counter[str] = field(default_factory=Counter)
+    profane: int = 0
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: Mapping[str, Any], swear_words: int) -> None:
         self.rows += 1
+        self.masked.update(_KIND_OF_TOKEN[token] for token in _TOKEN.findall(row["input"]))
+        self.profane += swear_words > 0
         self.labels[row["output"]] += 1
         self.categories[row["category"] or ""] += 1
         self.sources[row["source"]] += 1
@@ -79,12 +88,16 @@ class _Tally:
             "visual_critical_share": _share(self.visual_critical, self.visual_known),
             "text_only_accuracy_known": len(self.accuracies),
             "mean_text_only_accuracy": _share(math.fsum(self.accuracies), len(self.accuracies)),
+            "masked": dict(sorted(self.masked.items())),
+            "profanity_share": _share(self.profane, self.rows),
             "mean_characters": {name: _share(self.characters[name], self.rows) for name in _TEXTS},
         }
 
 
 def collect_statistics(folder: Path) -> dict[str, Any]:
     """Count the finished shards of a folder, without reading pixels.
+
+    `masked` counts the tokens that stand for personal data in the inputs, `profanity_share` the inputs that swear.
 
     Returns {"rows", "products", "pictures", "distinct_pictures", "tasks": {task: {split: counts}}}; shares
     and means are null if nothing is known. An empty category stands for a sample without one.
@@ -96,8 +109,9 @@ def collect_statistics(folder: Path) -> dict[str, Any]:
         tally = tallies.setdefault(parsed[:2], _Tally())
         with pq.ParquetFile(folder / path) as file:
             for batch in file.iter_batches(batch_size=1000, columns=list(_COLUMNS)):
-                for row in batch.to_pylist():
-                    tally.add(row)
+                swear_words = count_profanity(batch["input"])[0].to_pylist()
+                for row, count in zip(batch.to_pylist(), swear_words, strict=True):
+                    tally.add(row, count)
     tasks: dict[str, dict[str, Any]] = {}
     for (task, split), tally in tallies.items():
         tasks.setdefault(task, {})[split] = tally.result()

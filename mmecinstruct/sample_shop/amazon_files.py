@@ -208,6 +208,8 @@ def _review_row(shop: Shop, review: Review, kind: str) -> dict[str, Any]:
         text = dirt.foreign_text(review.chance)
     elif kind == "surrogate_in_review":
         text += " " + dirt.LONE_SURROGATE
+    elif kind in dirt.PERSONAL_DATA:
+        text += " " + dirt.PERSONAL_DATA[kind][0]
     row["reviewerName"] = reviewer_name(user.user_id)
     if kind != "no_review_text":
         row["reviewText"] = text

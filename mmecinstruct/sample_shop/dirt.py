@@ -22,6 +22,13 @@ SCRIPT_PRICE = '<script type="text/javascript">P.when("A").execute(function(A){}
 BULLET_IN_CATEGORY = "100% satisfaction, no expiration, no fees of any kind."
 TAG_IN_CATEGORY = "</span></span></span>"
 LONE_SURROGATE = "\ud83d"
+# Personal data of nobody: a reserved domain, a number kept for fiction, a role for a name. What it is masked with.
+PERSONAL_DATA = {
+    "email_in_review": ("Questions to shopper@mail.example please.", "Questions to [EMAIL] please."),
+    "phone_in_review": ("Call (202) 555-0123 for details.", "Call [PHONE] for details."),
+    "name_in_review": ("My name is Shopper.", "My name is [NAME]."),
+    "url_in_snippet": ("Seen at https://deals.example/today?id=1.", "Seen at [URL]."),
+}
 # Unless the shop is tiny: more than the five products that a picture may serve before it is a placeholder.
 PLACEHOLDER_PRODUCTS = 8
 
@@ -47,8 +54,14 @@ _REVIEW_KINDS: dict[str, tuple[int, int]] = {
     "foreign_review": (3, 2_000),
     "no_review_text": (3, 2_000),
     "surrogate_in_review": (1, 5_000),
+    "email_in_review": (2, 2_000),
+    "phone_in_review": (2, 2_000),
+    "name_in_review": (2, 2_000),
 }
-_QUESTION_KINDS: dict[str, tuple[int, int]] = {"surrogate_in_snippet": (1, 5_000)}
+_QUESTION_KINDS: dict[str, tuple[int, int]] = {
+    "surrogate_in_snippet": (1, 5_000),
+    "url_in_snippet": (2, 2_000),
+}
 
 # What becomes of each kind: (fate, reason of the rejection).
 FATES: dict[str, tuple[str, str]] = {
@@ -71,6 +84,7 @@ FATES: dict[str, tuple[str, str]] = {
     "no_review_text": ("rejected", "no_text"),
     "surrogate_in_review": ("cleaned", ""),
     "surrogate_in_snippet": ("cleaned", ""),
+    **dict.fromkeys(PERSONAL_DATA, ("cleaned", "")),
     "broken_line": ("rejected", "broken_json"),
     "other_locale": ("rejected", "other_locale"),
     "empty_picture_url": ("rejected", "missing_url"),

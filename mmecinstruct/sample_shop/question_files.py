@@ -40,6 +40,8 @@ def _question_row(shop: Shop, question: Question, kind: str) -> dict[str, Any]:
     snippets = list(question.snippets)
     if kind == "surrogate_in_snippet":
         snippets[0] += " " + dirt.LONE_SURROGATE
+    elif kind in dirt.PERSONAL_DATA:
+        snippets[0] += " " + dirt.PERSONAL_DATA[kind][0]
     chance = draw(shop.seed, "shop answer", str(question.qid))
     helpful = chance % 4
     return {

@@ -27,6 +27,23 @@ def test_counts_of_a_split(small, sound_folder):
     assert counted["mean_characters"]["input"] == sum(len(row["input"]) for row in rows) / 4
 
 
+def test_tokens_and_swear_words_of_the_inputs_are_counted(small, tmp_path):
+    rows = small.rows("sentiment_analysis", "train")
+    for row, review in zip(
+        rows,
+        ("Mail [EMAIL] or [EMAIL]", "damn [PHONE] [PHONES]", "a shitty mug", "[email] hello"),
+        strict=True,
+    ):
+        row["input"] = json.dumps({"review": review})
+    small.write(tmp_path, {("sentiment_analysis", "train"): rows})
+    counted = collect_statistics(tmp_path)["tasks"]["sentiment_analysis"]["train"]
+    assert counted["masked"] == {"email": 2, "phone": 1}
+    assert counted["profanity_share"] == 0.5
+    card = (tmp_path / "README.md").read_text()
+    assert "masked with tokens: 2 `[EMAIL]`, 1 `[PHONE]`." in card
+    assert "sentiment_analysis has them in 50.0 % of its samples." in card
+
+
 def test_folder_counts_shared_pictures_once(sound_folder):
     counted = collect_statistics(sound_folder)
     splits = [split for splits in counted["tasks"].values() for split in splits.values()]

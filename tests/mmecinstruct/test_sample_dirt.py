@@ -14,6 +14,7 @@ import pytest
 from mmecinstruct.pipeline.assemble import published_record_id
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import load_recipe
+from mmecinstruct.sample_shop.dirt import PERSONAL_DATA
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +127,45 @@ def test_lone_surrogates_are_gone(sample: tuple[Path, BuildReport], planted: Pla
         assert all(snippet.encode() for snippet in questions[record["record_id"]]["document"])
 
 
+def test_personal_data_is_masked(sample: tuple[Path, BuildReport], planted: Planted) -> None:
+    reviews, questions = curated(sample[0], "reviews"), curated(sample[0], "questions")
+    for kind, (written, masked) in PERSONAL_DATA.items():
+        records = planted[kind]["records"]
+        assert len(records) >= 2
+        for record in records:
+            if kind == "url_in_snippet":
+                row = questions[record["record_id"]]
+                text = row["document"][0]
+            else:
+                row = reviews[record["record_id"]]
+                text = row["text"]
+            assert text.endswith(" " + masked)
+            assert written not in text
+            assert row["masked"] == [kind.partition("_")[0]]
+    others = [
+        row
+        for table in (reviews, questions)
+        for row in table.values()
+        if row["masked"] and row.get("review_id", row.get("question_id")) not in planted_ids(planted)
+    ]
+    assert others == []
+
+
+def planted_ids(planted: Planted) -> set[str]:
+    return {record["record_id"] for kind in PERSONAL_DATA for record in planted[kind]["records"]}
+
+
+def test_published_samples_hold_tokens_and_no_personal_data(sample: tuple[Path, BuildReport]) -> None:
+    published = " ".join(
+        text
+        for task in ("sentiment_analysis", "answerability_prediction")
+        for path in (sample[0] / "out" / task).glob("*.parquet")
+        for text in pq.read_table(path, columns=["input"])["input"].to_pylist()
+    )
+    assert not any(written in published for written, _ in PERSONAL_DATA.values())
+    assert sum(masked in published for _, masked in PERSONAL_DATA.values()) >= 2
+
+
 def test_no_published_rejection_names_a_user(sample: tuple[Path, BuildReport], rejections: list[Row]) -> None:
     users = {row["user_id"].partition(":")[2] for row in curated(sample[0], "reviews").values()}
     assert len(users) > 50
@@ -141,7 +181,7 @@ def test_near_duplicates_share_a_cluster(sample: tuple[Path, BuildReport], plant
 
 
 def test_every_kind_of_dirt_is_covered(planted: Planted) -> None:
-    elsewhere = {"surrogate_in_review", "surrogate_in_snippet", "near_duplicate"}
+    elsewhere = {"surrogate_in_review", "surrogate_in_snippet", "near_duplicate", *PERSONAL_DATA}
     rejected = {kind for kind, entry in planted.items() if entry["fate"] == "rejected"}
     assert set(planted) == rejected | set(CLEANED) | elsewhere
 

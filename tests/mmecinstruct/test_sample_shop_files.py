@@ -274,14 +274,13 @@ def test_the_readers_clean_what_was_planted_to_be_cleaned(
 def test_dirty_reviews_are_recognised_by_their_language_and_lack_of_words(
     planted: dict[str, Any], parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]]
 ) -> None:
-    reviews = pa.Table.from_pylist(
-        [{name: row[name] for name in ("review_id", "title", "text")} for row in parsed[0]["reviews"]]
-    )
-    measured = measure_languages(reviews).to_pylist()
+    reviews = parsed[0]["reviews"]
+    texts = pa.array([f"{row['title']} {row['text']}" for row in reviews])
+    languages, scores = (column.to_pylist() for column in measure_languages(texts))
     foreign = {
         row["review_id"]
-        for row in measured
-        if row["language"] not in (None, "en") and row["language_score"] >= 0.5
+        for row, language, score in zip(reviews, languages, scores, strict=True)
+        if language not in (None, "en") and score >= 0.5
     }
     assert foreign == {record["record_id"] for record in planted["foreign_review"]["records"]}
     empty = {row["review_id"] for row in parsed[0]["reviews"] if not row["text"] and not row["title"]}
