@@ -152,7 +152,8 @@ def build(
 @app.command(
     epilog="Examples:\n\n"
     "  mmec images photos --contact-sheet\n\n"
-    "  mmec images products.csv --column picture --product-column sku --set min_side=100"
+    "  mmec images products.csv --column picture --product-column sku --set images.min_side=100\n\n"
+    "  mmec images urls.csv --set fetch.enabled=true --set fetch.contact=https://shop.example/about"
 )
 def images(
     source: Annotated[
@@ -167,14 +168,18 @@ def images(
         Path | None, typer.Option(help="Root of a table's relative paths; default: the table's folder.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Take the recipe's images settings; default: the defaults.")
+        str | None, typer.Option(help="Take the recipe's parts `images` and `fetch`; default: the defaults.")
     ] = None,
     override: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of images; repeatable."),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; repeatable."),
     ] = None,
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="Draw what each reason rejected.")
+    ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again for pictures that could not be fetched for now."),
     ] = False,
     workspace: Annotated[
         Path, typer.Option(help="Where finished stages are kept.", envvar="MMEC_WORKSPACE")
@@ -182,10 +187,11 @@ def images(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
 ) -> None:
     """Check, normalise and measure pictures alone, without building a dataset."""
+    from mmecinstruct.executors.local import cores
     from mmecinstruct.pipeline.check_pictures import check_pictures
-    from mmecinstruct.recipe import load_image_settings
+    from mmecinstruct.recipe import load_picture_settings
 
-    settings = load_image_settings(recipe, override or [])
+    settings = load_picture_settings(recipe, override or [])
     with _progress() as report:
         done = check_pictures(
             source,
@@ -195,8 +201,9 @@ def images(
             column=column,
             product_column=product_column,
             data=data,
-            workers=workers or _cores(),
+            workers=workers or cores(),
             sheet=contact_sheet,
+            retry_failed=retry_failed,
             report=report,
         )
     say(f"{done.pictures} pictures, {done.kept} kept")

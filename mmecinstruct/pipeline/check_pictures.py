@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from mmecinstruct.errors import DatasetError, SourceError
 from mmecinstruct.executors import LocalExecutor
 from mmecinstruct.hashing import draw, fingerprint
 from mmecinstruct.images.contact_sheet import PER_GROUP, SheetPicture, contact_sheet
-from mmecinstruct.images.locate import LocatedPicture, PictureLocator
 from mmecinstruct.parquet import read_tables, write_table
-from mmecinstruct.pipeline import inputs
+from mmecinstruct.pipeline.pictures import judge_pictures, locate_pictures, measure_pictures
 from mmecinstruct.pipeline.run import Run
-from mmecinstruct.recipe import ImageSettings, Recipe
+from mmecinstruct.recipe import PictureSettings, Recipe
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.sources.batches import Refusal
 from mmecinstruct.sources.fields import text_value
@@ -40,8 +39,6 @@ LIST_SEPARATOR = "|"
 _WRITTEN = ("images.parquet", "rejections.parquet", "pixels", "contact_sheet.jpg")
 _KEPT = "kept"
 
-Fetch = Callable[[Sequence[str]], Mapping[str, LocatedPicture]]
-
 
 @dataclass(frozen=True)
 class PicturesReport:
@@ -56,23 +53,23 @@ class PicturesReport:
 def check_pictures(
     source: Path,
     out: Path,
-    settings: ImageSettings = ImageSettings(),  # noqa: B008 (frozen)
+    settings: PictureSettings = PictureSettings(),  # noqa: B008 (frozen)
     *,
     workspace: Path,
     column: str = "image_url",
     product_column: str | None = None,
     data: Path | None = None,
     workers: int = 1,
-    fetch: Fetch | None = None,
     sheet: bool = False,
+    retry_failed: bool = False,
     report: Report | None = None,
 ) -> PicturesReport:
     """Locate, measure and judge the pictures of a folder or a table; write what was found into `out`.
 
     source: a folder, all files below it; or a CSV, TSV, JSON lines or Parquet file whose `column` holds URLs or paths
     relative to `data` (default: the file's folder), several in one cell separated by `|`; Amazon's size codes are cut.
-    product_column: whose picture it is; only with it can the same picture under many products be told. fetch: is given
-    the web addresses that have no local copy and returns for each where it now lies, or why not.
+    product_column: whose picture it is; only with it can the same picture under many products be told. Web addresses
+    are fetched where the settings say so; retry_failed: also those that failed for a reason that passes.
 
     Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the pictures kept), rejections.parquet
     and, where `sheet`, contact_sheet.jpg.
@@ -88,18 +85,14 @@ def check_pictures(
         named, rejections = _read_table(source, column, product_column)
     else:
         raise SourceError(f"{source}: there is no such folder or table")
-    urls = sorted({url for _, url in named})
-    located = {
-        picture.url: picture for picture in map(PictureLocator(settings, [root.resolve()]).locate, urls)
-    }
-    if fetch is not None:
-        located |= fetch([url for url, picture in located.items() if picture.reason == "no_local_copy"])
-    store = Workspace(workspace)
+    store = Workspace(workspace.absolute())
     with store.lock(), LocalExecutor(workers) as executor:
-        run = Run(Recipe(name="pictures", sources=(), images=settings), store, executor, report)
+        recipe = Recipe(name="pictures", sources=(), images=settings.images, fetch=settings.fetch)
+        run = Run(recipe, store, executor, report, retry_failed)
         products, mark = _write_products(named, store)
-        measured = inputs.measure_pictures(run, [located[url] for url in sorted(located)])
-        judged = inputs.judge_pictures(run, measured, (products,), mark)
+        located = locate_pictures(run, [[url] for url in sorted({url for _, url in named})], [root.resolve()])
+        measured = measure_pictures(run, located)
+        judged = judge_pictures(run, measured, (products,), mark)
         images = read_tables(judged.files("images.parquet"), IMAGES)
         rejected = [path for stage in (measured, judged) for path in stage.files(REJECTIONS_FILE)]
         all_rejections = pa.concat_tables([rejections_table(rejections), read_tables(rejected, REJECTIONS)])

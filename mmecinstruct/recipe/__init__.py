@@ -9,10 +9,16 @@ from mmecinstruct.recipe.loading import (
     apply_override,
     built_in_recipes,
     find_recipe,
-    load_image_settings,
+    load_picture_settings,
     load_recipe,
 )
-from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Recipe, SampleShopSettings
+from mmecinstruct.recipe.model import (
+    InstructionSettings,
+    PictureSettings,
+    PublishSettings,
+    Recipe,
+    SampleShopSettings,
+)
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
@@ -23,6 +29,7 @@ __all__ = [
     "ImageSettings",
     "InstructionSettings",
     "Mirror",
+    "PictureSettings",
     "PublishSettings",
     "Recipe",
     "SampleShopSettings",
@@ -32,6 +39,6 @@ __all__ = [
     "apply_override",
     "built_in_recipes",
     "find_recipe",
-    "load_image_settings",
+    "load_picture_settings",
     "load_recipe",
 ]

@@ -14,8 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from mmecinstruct.errors import RecipeError
-from mmecinstruct.recipe.images import ImageSettings
-from mmecinstruct.recipe.model import Recipe
+from mmecinstruct.recipe.model import PictureSettings, Recipe
 from mmecinstruct.resources import pipelines_folder
 
 
@@ -61,19 +60,22 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError("\n".join([f"{path}: not a valid recipe:", *lines])) from error
 
 
-def load_image_settings(recipe: str | None, overrides: Sequence[str] = ()) -> ImageSettings:
-    """Return the `images` part of a recipe, or the defaults, with dotted overrides such as `min_side=100`.
+def load_picture_settings(recipe: str | None, overrides: Sequence[str] = ()) -> PictureSettings:
+    """Return what a recipe says of pictures, or the defaults, with dotted overrides such as `images.min_side=100`.
 
     Raises RecipeError with every wrong field.
     """
-    content = load_recipe(recipe).images.model_dump() if recipe is not None else {}
+    content: dict[str, Any] = {}
+    if recipe is not None:
+        loaded = load_recipe(recipe)
+        content = {"images": loaded.images.model_dump(), "fetch": loaded.fetch.model_dump()}
     for override in overrides:
         apply_override(content, override)
     try:
-        return ImageSettings.model_validate(content)
+        return PictureSettings.model_validate(content)
     except ValidationError as error:
-        lines = [f"  images.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise RecipeError("\n".join(["not valid settings of images:", *lines])) from error
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise RecipeError("\n".join(["not valid settings of pictures:", *lines])) from error
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:

@@ -40,6 +40,13 @@ class PublishSettings(Settings):
     row_group_rows: int = Field(default=100, ge=1)
 
 
+class PictureSettings(Settings):
+    """The parts of a recipe that speak of pictures: what `mmec images` needs."""
+
+    images: ImageSettings = ImageSettings()
+    fetch: FetchSettings = FetchSettings()
+
+
 class Recipe(Settings):
     """One dataset: sources, sizes, seeds, thresholds."""
 

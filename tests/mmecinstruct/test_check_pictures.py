@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 
 from mmecinstruct.cli import app
 from mmecinstruct.errors import DatasetError, SourceError
-from mmecinstruct.images.locate import LocatedPicture
 from mmecinstruct.pipeline.check_pictures import check_pictures
-from mmecinstruct.recipe import ImageSettings
+from mmecinstruct.recipe import FetchSettings, ImageSettings, PictureSettings
 from mmecinstruct.tables import IMAGES, PIXELS, REJECTIONS
 
 
@@ -131,23 +130,19 @@ def test_a_column_that_is_not_there_is_an_error(kind: str, folder: Path, tmp_pat
         check(table, tmp_path)
 
 
-def test_web_addresses_go_to_the_one_who_fetches(folder: Path, tmp_path: Path) -> None:
-    urls = [f"https://shop.example/{name}" for name in ("a.jpg", "b.jpg")]
+def test_web_addresses_are_fetched_where_the_settings_say_so(
+    folder: Path, tmp_path: Path, pictures: Any, picture_server_module: Any
+) -> None:
+    pictures.routes["/a.jpg"] = picture_server_module.Answer(body=photo(1))
+    urls = [f"{pictures.url}/{name}" for name in ("a.jpg", "gone.jpg")]
     table = write_table(folder, "csv", [{"image_url": url} for url in [*urls, "0.jpg"]])
-    asked: list[str] = []
-
-    def fetch(wanted: Any) -> dict[str, LocatedPicture]:
-        asked.extend(wanted)
-        return {
-            urls[0]: LocatedPicture(urls[0], str(folder / "1.jpg")),
-            urls[1]: LocatedPicture(urls[1], None, "http_404", "Not Found"),
-        }
-
-    _, images, reasons = check(table, tmp_path, fetch=fetch)
-    assert asked == urls
+    _, _, reasons = check(table, tmp_path)
+    assert reasons == dict.fromkeys(urls, "no_local_copy")
+    assert not pictures.log
+    fetch = FetchSettings(enabled=True, contact="https://shop.example/", allow_private_addresses=True)
+    _, images, reasons = check(table, tmp_path, settings=PictureSettings(fetch=fetch))
     assert reasons == {urls[1]: "http_404"}
     assert [row["image_url"] for row in images if row["status"] == "ok"] == ["0.jpg", urls[0]]
-    assert set(check(table, tmp_path)[2].values()) == {"no_local_copy"}
 
 
 def test_nothing_is_decoded_twice_and_workers_change_nothing(folder: Path, tmp_path: Path) -> None:
@@ -155,7 +150,7 @@ def test_nothing_is_decoded_twice_and_workers_change_nothing(folder: Path, tmp_p
     check_pictures(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: told.append(step))
     assert {stage for stage, _, _ in told} == {"images", "verdicts"}
     told.clear()
-    stricter = ImageSettings(min_deviation=30)
+    stricter = PictureSettings(images=ImageSettings(min_deviation=30))
     check_pictures(
         folder, tmp_path / "a", stricter, workspace=tmp_path / "wa", report=lambda *step: told.append(step)
     )
@@ -174,12 +169,14 @@ def test_a_folder_that_holds_something_else_is_not_written_into(folder: Path, tm
 
 def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
     command = ["images", str(folder), "--out", str(tmp_path / "out"), "--workspace", str(tmp_path / "ws")]
-    result = CliRunner().invoke(app, [*command, "--set", "min_side=90", "--contact-sheet", "--workers", "1"])
+    result = CliRunner().invoke(
+        app, [*command, "--set", "images.min_side=90", "--contact-sheet", "--workers", "1"]
+    )
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "out")
     assert "9 pictures, 0 kept\n  too_small: 6\n" in result.stderr
     assert Image.open(tmp_path / "out" / "contact_sheet.jpg").width > 1000
-    wrong = CliRunner().invoke(app, [*command, "--set", "min_sides=90"])
+    wrong = CliRunner().invoke(app, [*command, "--set", "images.min_sides=90"])
     assert wrong.exit_code == 1
     assert "images.min_sides" in str(wrong.exception)
 
