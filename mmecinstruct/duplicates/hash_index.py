@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmecinstruct.duplicates import runs
-from mmecinstruct.duplicates.runs import ranges, run_starts
+from mmecinstruct.duplicates.runs import Positions, ranges, run_starts
 from mmecinstruct.hashing import draw_order
 
 BITS = 64
@@ -41,6 +41,7 @@ _SMALL = 10_000_000  # comparisons below which planning costs more than it saves
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 Distances = NDArray[np.uint8]
+_Found = tuple[Positions, Positions, Distances]  # left, right, bits between
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def iterate_pairs_within(hashes: Hashes, radius: int) -> Iterator[tuple[Pairs, D
     yield from members.pairs_of_equal()
     for a, b, distances in _value_pairs(members.values, None, radius):
         for pairs, expanded in _expanded(members, members, a, b, distances):
-            yield np.sort(pairs, axis=1), expanded
+            yield np.stack([pairs.min(axis=1), pairs.max(axis=1)], axis=1), expanded
 
 
 def iterate_matches_between(left: Hashes, right: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
@@ -122,9 +123,9 @@ class _Members:
     """Distinct hashes, sorted, and which positions hold each: `positions[starts[v]:starts[v] + counts[v]]`."""
 
     values: Hashes
-    positions: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    positions: Positions
+    starts: Positions
+    counts: Positions
 
     @classmethod
     def of(cls, hashes: Hashes) -> _Members:
@@ -143,9 +144,16 @@ class _Members:
 
 
 def _expanded(
-    left: _Members, right: _Members, a: NDArray[np.int64], b: NDArray[np.int64], distances: Distances
+    left: _Members, right: _Members, a: Positions, b: Positions, distances: Distances
 ) -> Iterator[tuple[Pairs, Distances]]:
     """Yield, for pairs of distinct hashes, the pairs of positions that hold them."""
+    single = (left.counts[a] == 1) & (right.counts[b] == 1)
+    if single.any():
+        pairs = np.empty((int(single.sum()), 2), np.int64)
+        pairs[:, 0] = left.positions[left.starts[a[single]]]
+        pairs[:, 1] = right.positions[right.starts[b[single]]]
+        yield pairs, distances[single]
+    a, b, distances = a[~single], b[~single], distances[~single]
     # First every position of the left hash, each with the right hash; then every position of that.
     for rows, slots in ranges(left.starts[a], left.counts[a]):
         for inner, other_slots in ranges(right.starts[b[rows]], right.counts[b[rows]]):
@@ -153,9 +161,7 @@ def _expanded(
             yield pairs, distances[rows[inner]]
 
 
-def _value_pairs(
-    left: Hashes, right: Hashes | None, radius: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+def _value_pairs(left: Hashes, right: Hashes | None, radius: int) -> Iterator[_Found]:
     """Yield positions of distinct hashes within the radius, and distances; `right` of None: within `left`."""
     if radius == 0 or len(left) == 0 or (right is not None and len(right) == 0):
         if radius == 0 and right is not None:
@@ -168,10 +174,28 @@ def _value_pairs(
         sorted_left = _Arranged(left, order)
         sorted_right = sorted_left if right is None else _Arranged(right, order)
         found = _within_buckets(sorted_left.values, sorted_right.values, right is None, key_bits, radius)
-        for a, b, distances in found:
+        for a, b, distances in _gathered(found):
             differences = sorted_left.values[a] ^ sorted_right.values[b]
             first = _first_met(differences, masks, plan.blocks - radius)
             yield sorted_left.positions(a[first]), sorted_right.positions(b[first]), distances[first]
+
+
+def _gathered(
+    pieces: Iterator[_Found],
+) -> Iterator[_Found]:
+    """Yield the same in pieces of about CHUNK: most tiles have a few matches, too few to be worth a call."""
+    waiting: list[_Found] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece[0])
+        if size >= runs.CHUNK:
+            a, b, distances = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+            yield a, b, distances
+            waiting, size = [], 0
+    if waiting:
+        a, b, distances = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+        yield a, b, distances
 
 
 class _Arranged:
@@ -184,10 +208,10 @@ class _Arranged:
     def __init__(self, hashes: Hashes, order: tuple[int, ...]) -> None:
         self._hashes, self._back = hashes, _tables(_inverse(order))
         self._asked = 0
-        self._positions: NDArray[np.int64] | None = None
+        self._positions: Positions | None = None
         self.values = np.sort(_arranged(hashes, _tables(order)))
 
-    def positions(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def positions(self, places: Positions) -> Positions:
         """Return the positions among the hashes of what stands at these places."""
         self._asked += len(places)
         if self._positions is None and self._asked > len(self._hashes):
@@ -220,7 +244,7 @@ def _first_met(differences: Hashes, masks: list[np.uint64], chosen: int) -> NDAr
         return np.ones(len(differences), np.bool_)
     # Chosen blocks hold the most significant bits, in their order: the last of them has the lowest mask among them.
     last = sorted(range(len(masks)), key=lambda block: -int(masks[block]))[chosen - 1]
-    agreeing = np.zeros(len(differences), np.int64)
+    agreeing = np.zeros(len(differences), np.uint8)
     for mask in masks[: last + 1]:
         agreeing += (differences & mask) == 0
     return agreeing == chosen
@@ -254,9 +278,7 @@ def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-def _within_buckets(
-    left: Hashes, right: Hashes, same: bool, key_bits: int, radius: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+def _within_buckets(left: Hashes, right: Hashes, same: bool, key_bits: int, radius: int) -> Iterator[_Found]:
     """Yield positions and distances of pairs with equal first `key_bits` bits within the radius; both sides sorted."""
     left_first, left_end, right_first, right_end = _buckets(left, right, same, key_bits)
     sizes = (left_end - left_first) * (right_end - right_first)
@@ -284,7 +306,7 @@ def _within_buckets(
 
 def _buckets(
     left: Hashes, right: Hashes, same: bool, key_bits: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Positions, Positions, Positions, Positions]:
     """Return begin and end, on the left and on the right, of the buckets in which there is something to compare."""
     if key_bits == 0:
         zero = np.zeros(1, np.int64)
@@ -312,7 +334,7 @@ def _tiles(
     radius: int,
     left_range: tuple[int, int],
     right_range: tuple[int, int],
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+) -> Iterator[_Found]:
     """Yield the matches of one large bucket, tile by tile."""
     step = runs.CHUNK // _TILE_SIDE
     for top in range(left_range[0], left_range[1], step):
@@ -365,7 +387,7 @@ def _sampled(values: Hashes) -> Hashes:
     """Return at most _SAMPLE of the values, spread by multiplication with a prime."""
     if len(values) <= _SAMPLE:
         return values
-    positions: NDArray[np.int64] = np.arange(_SAMPLE, dtype=np.int64) * 2_654_435_761 % len(values)
+    positions: Positions = np.arange(_SAMPLE, dtype=np.int64) * 2_654_435_761 % len(values)
     return values[np.unique(positions)]
 
 
