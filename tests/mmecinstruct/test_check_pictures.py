@@ -77,7 +77,7 @@ def test_every_file_of_a_folder_is_kept_or_has_its_reason(folder: Path, tmp_path
 def test_what_was_written_is_not_read_as_a_source_and_may_be_written_again(
     folder: Path, tmp_path: Path
 ) -> None:
-    for settings in (ImageSettings(), ImageSettings(min_side=5)):
+    for settings in (PictureSettings(images=ImageSettings()), PictureSettings(images=ImageSettings(min_side=5))):
         report = check_pictures(folder, folder / "out", settings, workspace=folder / "ws", sheet=True)
         assert report.pictures == 9
     assert report.kept == 6
@@ -134,7 +134,7 @@ def test_web_addresses_are_fetched_where_the_settings_say_so(
     folder: Path, tmp_path: Path, pictures: Any, picture_server_module: Any
 ) -> None:
     pictures.routes["/a.jpg"] = picture_server_module.Answer(body=photo(1))
-    urls = [f"{pictures.url}/{name}" for name in ("a.jpg", "gone.jpg")]
+    urls = [pictures.url(path) for path in ("/a.jpg", "/gone.jpg")]
     table = write_table(folder, "csv", [{"image_url": url} for url in [*urls, "0.jpg"]])
     _, _, reasons = check(table, tmp_path)
     assert reasons == dict.fromkeys(urls, "no_local_copy")
