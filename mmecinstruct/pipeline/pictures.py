@@ -16,7 +16,7 @@ from mmecinstruct.parquet import write_table
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.recipe.images import JUDGING, MEASURING
+from mmecinstruct.recipe.images import JUDGING, MEASURING, REFUSING
 from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
 
 PICTURES_PER_SHARD = 256
@@ -112,7 +112,7 @@ def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Locat
         recipe.fetch,
         folder,
         fetch,
-        identity={"images": recipe.images.part(MEASURING), "taken_down": sorted(run.takedowns.images)},
+        identity={"refused": recipe.images.part(REFUSING), "taken_down": sorted(run.takedowns.images)},
         retry_failed=run.retry_failed,
     )
     store = PictureStore(folder)

@@ -39,6 +39,9 @@ class Mirror(Settings):
 # Which settings decide about which stage. A test sees to it that each has its place.
 LOCATING = frozenset({"mirrors", "folders"})  # enter through what was located
 MEASURING = frozenset({"max_bytes", "max_pixels", "longest_side", "jpeg_quality"})  # changed: decoded again
+REFUSING = frozenset(
+    {"max_bytes", "max_pixels"}
+)  # those of them that decide whether a picture is read at all
 JUDGING = frozenset(
     {"min_side", "max_aspect", "min_deviation", "allow_animated", "placeholders", "max_products_per_picture"}
 )

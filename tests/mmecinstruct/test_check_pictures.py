@@ -77,7 +77,10 @@ def test_every_file_of_a_folder_is_kept_or_has_its_reason(folder: Path, tmp_path
 def test_what_was_written_is_not_read_as_a_source_and_may_be_written_again(
     folder: Path, tmp_path: Path
 ) -> None:
-    for settings in (PictureSettings(images=ImageSettings()), PictureSettings(images=ImageSettings(min_side=5))):
+    for settings in (
+        PictureSettings(images=ImageSettings()),
+        PictureSettings(images=ImageSettings(min_side=5)),
+    ):
         report = check_pictures(folder, folder / "out", settings, workspace=folder / "ws", sheet=True)
         assert report.pictures == 9
     assert report.kept == 6

@@ -1,0 +1,228 @@
+"""Pictures, duplicates and takedowns in a build: what is asked of the web, what is kept, what is done again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mmecinstruct.cli import app
+from mmecinstruct.errors import SourceError
+from mmecinstruct.fetch import FETCHED_FOLDER, add_takedown
+from mmecinstruct.hashing import sha256_file
+from mmecinstruct.pipeline.build import BuildReport, build
+from mmecinstruct.recipe import load_recipe
+
+PRODUCTS = 36
+FETCH = "fetch={enabled: true, contact: 'https://shop.example/', allow_private_addresses: true, retries: 0}"
+# Words that no other title has: titles must be near only where a test says so.
+WORDS = [
+    f"{first}{second}" for first in "bdfgklmnprst" for second in ("ala", "iro", "une", "osta", "ebi", "ami")
+]
+
+
+def photo(number: int) -> bytes:
+    values = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(values).resize((120, 120), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=92)
+    return stream.getvalue()
+
+
+def write_products(folder: Path, rows: list[dict[str, str]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    with (folder / "products.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(
+            stream, ["id", "title", "brand", "category", "description", "price", "images"]
+        )
+        writer.writeheader()
+        writer.writerows({"brand": "", "description": "", "price": "", **row} for row in rows)
+    return folder
+
+
+def products(image: Callable[[int], str]) -> list[dict[str, str]]:
+    return [
+        {
+            "id": str(number),
+            "title": f"{WORDS[number]} {WORDS[-1 - number]} thing",
+            "category": f"Top > Fine {number % 6}",
+            "images": image(number),
+        }
+        for number in range(PRODUCTS)
+    ]
+
+
+def build_shop(shop: Path, folder: Path, *overrides: str, **more: Any) -> BuildReport:
+    recipe = load_recipe("catalog", ["tasks.category_classification={options: 4}", *overrides])
+    return build(recipe, folder / "out", workspace=folder / "ws", data=shop, **more)
+
+
+def rejections(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return (stage, reason) of each rejected picture or product, by URL or id."""
+    rows = pq.read_table(folder / "out" / "rejections" / "rejections.parquet").to_pylist()
+    return {row["origin"] or row["record_id"]: (row["stage"], row["reason"]) for row in rows}
+
+
+def published(folder: Path, column: str) -> set[str]:
+    files = (folder / "out").glob("*/*.parquet")
+    tables = [pq.read_table(file, columns=[column]) for file in files if file.parent.name != "rejections"]
+    return {value for table in tables for row in table[column].to_pylist() for value in row}
+
+
+@pytest.fixture
+def web_shop(tmp_path: Path, pictures: Any, picture_server_module: Any) -> Path:
+    """A shop whose pictures are on the web; the first one of product 3 is gone, product 4's only one is busy."""
+    for number in range(PRODUCTS):
+        pictures.routes[f"/{number}.jpg"] = picture_server_module.Answer(body=photo(number))
+    pictures.routes["/3.jpg"] = picture_server_module.Answer(404)
+    pictures.routes["/3b.jpg"] = picture_server_module.Answer(body=photo(103))
+    pictures.routes["/4.jpg"] = [
+        picture_server_module.Answer(503),
+        picture_server_module.Answer(body=photo(4)),
+    ]
+
+    def image(number: int) -> str:
+        others = (
+            f"|{pictures.url('/3b.jpg')}"
+            if number == 3
+            else f"|{pictures.url('/5b.jpg')}"
+            if number == 5
+            else ""
+        )
+        return pictures.url(f"/{number}.jpg") + others
+
+    return write_products(tmp_path / "shop", products(image))
+
+
+def test_a_build_fetches_what_it_lacks_once_and_retries_when_told(
+    web_shop: Path, tmp_path: Path, pictures: Any
+) -> None:
+    report = build_shop(web_shop, tmp_path, FETCH)
+    assert report.fetched == {"fetched": PRODUCTS - 1, "http_404": 1, "http_503": 1}
+    # Product 3's second picture stands in for its first; nobody asked for the second one of product 5.
+    assert pictures.asked("/3b.jpg") == 1
+    assert pictures.asked("/5b.jpg") == 0
+    assert pictures.url("/3b.jpg") in published(tmp_path, "image_urls")
+    assert rejections(tmp_path)[pictures.url("/3.jpg")] == ("images", "http_404")
+    assert rejections(tmp_path)[pictures.url("/4.jpg")] == ("images", "http_503")
+
+    asked = len(pictures.log)
+    again = build_shop(web_shop, tmp_path, FETCH)
+    assert again.up_to_date
+    assert len(pictures.log) == asked
+
+    retried = build_shop(web_shop, tmp_path, FETCH, retry_failed=True)
+    assert not retried.up_to_date
+    assert pictures.paths()[asked - 1 :].count("/4.jpg") == 1
+    assert pictures.asked("/3.jpg") == 1
+    assert pictures.url("/4.jpg") in published(tmp_path, "image_urls")
+    # The new look at the web is what later builds see.
+    asked = len(pictures.log)
+    assert build_shop(web_shop, tmp_path, FETCH).up_to_date
+    assert len(pictures.log) == asked
+
+
+def test_without_fetching_a_web_address_is_a_rejection(web_shop: Path, tmp_path: Path, pictures: Any) -> None:
+    build_shop(web_shop, tmp_path, "tasks.category_classification.require_pictures=none")
+    assert rejections(tmp_path)[pictures.url("/1.jpg")] == ("images", "no_local_copy")
+    assert not pictures.log
+
+
+def test_a_picture_on_disk_is_not_asked_for(tmp_path: Path, pictures: Any) -> None:
+    def image(number: int) -> str:
+        return f"{pictures.url('/')}{number}.jpg|{number}.jpg"
+
+    shop = write_products(tmp_path / "shop", products(image))
+    for number in range(PRODUCTS):
+        (shop / f"{number}.jpg").write_bytes(photo(number))
+    report = build_shop(shop, tmp_path, FETCH)
+    assert not pictures.log
+    assert report.fetched == {}
+
+
+def test_a_lost_store_is_named_with_the_remedy(web_shop: Path, tmp_path: Path) -> None:
+    build_shop(web_shop, tmp_path, FETCH)
+    for path in (tmp_path / "ws" / FETCHED_FOLDER / "objects").glob("*/*"):
+        path.unlink()
+    assert build_shop(web_shop, tmp_path, FETCH).up_to_date
+    with pytest.raises(SourceError, match=r"no longer in the workspace.*--retry-failed"):
+        build_shop(web_shop, tmp_path, FETCH, "images.jpeg_quality=70")
+    report = build_shop(web_shop, tmp_path, FETCH, "images.jpeg_quality=70", retry_failed=True)
+    assert report.fetched["fetched"] >= PRODUCTS - 1
+
+
+@pytest.fixture
+def local_shop(tmp_path: Path) -> Path:
+    """A shop with its pictures beside it. Product 1 is product 0 again; 2 has the picture of 0 under another title."""
+    rows = products(lambda number: f"{number}.jpg")
+    rows[1]["title"] = rows[0]["title"] + " new"
+    shop = write_products(tmp_path / "shop", rows)
+    for number in range(PRODUCTS):
+        (shop / f"{number}.jpg").write_bytes(photo(number))
+    for number in (1, 2):
+        (shop / f"{number}.jpg").write_bytes(photo(0))
+    return shop
+
+
+def test_products_that_share_a_picture_share_a_split(local_shop: Path, tmp_path: Path) -> None:
+    build_shop(local_shop, tmp_path)
+    clusters: dict[str, str] = {}
+    for file in (tmp_path / "out").glob("category_classification/*.parquet"):
+        for row in pq.read_table(file, columns=["product_ids", "group_ids"]).to_pylist():
+            clusters[row["product_ids"][0]] = row["group_ids"]["clusters"][0]
+    assert clusters["shop:2"] == "shop:0"
+    assert clusters["shop:5"] == "shop:5"
+    audit = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert not [finding for finding in audit["findings"] if finding["kind"].startswith("image")]
+
+
+def test_a_recipe_may_merge_what_is_the_same_product(local_shop: Path, tmp_path: Path) -> None:
+    build_shop(local_shop, tmp_path, "duplicates.merge=true")
+    kept = published(tmp_path, "product_ids")
+    rejected = rejections(tmp_path)
+    [merged] = [key for key in ("shop:0", "shop:1") if key not in kept]
+    assert rejected[merged] == ("duplicates", "duplicate_product")
+    assert "shop:2" in kept  # another title: another product under the same picture
+
+
+def test_a_changed_threshold_decodes_nothing_again(local_shop: Path, tmp_path: Path) -> None:
+    build_shop(local_shop, tmp_path)
+    told: list[str] = []
+    build_shop(
+        local_shop, tmp_path, "images.min_side=100", report=lambda stage, done, total: told.append(stage)
+    )
+    assert "verdicts" in told
+    assert not {"images", "parse-00-catalog", "curate_products"} & set(told)
+
+
+def test_what_is_on_the_takedown_list_is_in_no_later_build(local_shop: Path, tmp_path: Path) -> None:
+    build_shop(local_shop, tmp_path)
+    workspace = tmp_path / "ws"
+    fetched = workspace / FETCHED_FOLDER
+    add_takedown(workspace, fetched, "product", "shop:7", "asked for")
+    add_takedown(workspace, fetched, "url", "8.jpg")
+    add_takedown(workspace, fetched, "image", sha256_file(local_shop / "9.jpg"))
+    report = build_shop(local_shop, tmp_path)
+    assert report.taken_down == {"curate_products": 1, "images": 2}
+    assert not {"shop:7", "shop:8", "shop:9"} & published(tmp_path, "product_ids")
+    rejected = rejections(tmp_path)
+    assert rejected["shop:7"] == ("curate_products", "taken_down")
+    assert rejected["8.jpg"] == rejected["9.jpg"] == ("images", "taken_down")
+
+
+def test_the_command_keeps_the_takedown_list(tmp_path: Path) -> None:
+    place = ["--workspace", str(tmp_path / "ws")]
+    add = CliRunner().invoke(app, ["takedown", "add", "product", "shop:7", "--note", "asked for", *place])
+    assert add.exit_code == 0
+    assert CliRunner().invoke(app, ["takedown", "list", *place]).stdout == "product\tshop:7\tasked for\n"
+    wrong = CliRunner().invoke(app, ["takedown", "add", "picture", "x", *place])
+    assert wrong.exit_code != 0
+    assert "there are product, url, image" in str(wrong.exception)
