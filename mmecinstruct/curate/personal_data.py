@@ -213,14 +213,11 @@ def _replaced(text: str, spans: Sequence[Span], token: str) -> str:
     return "".join([*parts, text[place:]])
 
 
-def may_hold_personal_data(
+def suspected_kinds(
     texts: pa.Array, kinds: Sequence[PersonalDataKind] = PERSONAL_DATA_KINDS
-) -> pa.Array:
-    """Return for each text whether `mask_personal_data` could find anything in it, judged by Arrow's own search.
+) -> dict[PersonalDataKind, pa.Array]:
+    """Return for each kind whether `mask_personal_data` could find it in each text, judged by Arrow's own search.
 
-    A text that is false has nothing to mask; most texts are.
+    Where it is false there is nothing of the kind; so it is in most texts.
     """
-    found = pa.array([False] * len(texts), pa.bool_())
-    for kind in kinds:
-        found = pc.or_(found, pc.fill_null(pc.match_substring_regex(texts, _HINTS[kind]), False))
-    return found
+    return {kind: pc.fill_null(pc.match_substring_regex(texts, _HINTS[kind]), False) for kind in kinds}

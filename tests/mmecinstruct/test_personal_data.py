@@ -9,13 +9,15 @@ import time
 import pyarrow as pa
 import pytest
 
+from mmecinstruct.curate.hygiene import clean_reviews
 from mmecinstruct.curate.personal_data import (
     PERSONAL_DATA_KINDS,
     TOKENS,
     mask_personal_data,
-    may_hold_personal_data,
+    suspected_kinds,
 )
 from mmecinstruct.curate.personal_numbers import passes_luhn
+from mmecinstruct.tables import REVIEWS
 
 # What stands between « and » is personal data of the kind.
 POSITIVE: dict[str, list[str]] = {
@@ -335,21 +337,22 @@ def test_masking_again_changes_nothing_and_the_hints_overlook_nothing() -> None:
         draw.choice(("", " ", "-")).join(draw.choice(PIECES) for _ in range(draw.randint(1, 12)))
         for _ in range(1500)
     ] + PIECES
-    hinted = may_hold_personal_data(pa.array(texts)).to_pylist()
-    for text, may_hold in zip(texts, hinted, strict=True):
-        masked, counts = mask_personal_data(text)
+    suspected = {kind: hints.to_pylist() for kind, hints in suspected_kinds(pa.array(texts)).items()}
+    for place, text in enumerate(texts):
+        masked, _ = mask_personal_data(text)
         assert mask_personal_data(masked) == (masked, {})
-        assert may_hold or not counts, text
-    for kind in PERSONAL_DATA_KINDS:
-        hinted = may_hold_personal_data(pa.array(texts), [kind]).to_pylist()
-        assert all(
-            may or not mask_personal_data(text, [kind])[1] for may, text in zip(hinted, texts, strict=True)
-        )
+        for kind, hints in suspected.items():
+            assert hints[place] or not mask_personal_data(text, [kind])[1], (kind, text)
+    rows = [{"review_id": str(place), "text": text} for place, text in enumerate(texts)]
+    cleaned = clean_reviews(pa.Table.from_pylist(rows, schema=REVIEWS), PERSONAL_DATA_KINDS)
+    assert cleaned["text"].to_pylist() == [mask_personal_data(text)[0] for text in texts]
 
 
-def test_a_text_without_a_trace_is_not_a_candidate() -> None:
+def test_texts_without_a_trace_are_not_suspected() -> None:
     texts = pa.array(["I love this mug.", "It broke after 2 days", None, "Write to a@b.com"])
-    assert may_hold_personal_data(texts).to_pylist() == [False, False, False, True]
+    suspected = suspected_kinds(texts)
+    assert suspected["email"].to_pylist() == [False, False, False, True]
+    assert not any(hints[place].as_py() for hints in suspected.values() for place in range(3))
 
 
 @pytest.mark.parametrize(
