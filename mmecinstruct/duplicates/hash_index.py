@@ -59,7 +59,8 @@ def iterate_pairs_within(hashes: Hashes, radius: int) -> Iterator[tuple[Pairs, D
     yield from members.pairs_of_equal()
     for a, b, distances in _value_pairs(members.values, None, radius):
         for pairs, expanded in _expanded(members, members, a, b, distances):
-            yield np.stack([pairs.min(axis=1), pairs.max(axis=1)], axis=1), expanded
+            one, other = pairs[:, 0], pairs[:, 1]
+            yield np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1), expanded
 
 
 def iterate_matches_between(left: Hashes, right: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
@@ -312,10 +313,10 @@ def _tiles(
             hits = np.flatnonzero(distances <= radius)
             if len(hits) == 0:
                 continue
-            a, b = np.divmod(hits, distances.shape[1])
+            rows_hit = hits // distances.shape[1]
+            a, b = rows_hit + top, hits - rows_hit * distances.shape[1] + start
             found = distances.ravel()[hits]
-            a, b = a + top, b + start
-            if same:
+            if same and start < top + step:  # the tile holds part of the diagonal
                 above = a < b
                 a, b, found = a[above], b[above], found[above]
             yield a, b, found

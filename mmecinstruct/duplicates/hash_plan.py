@@ -24,7 +24,7 @@ _SAMPLE = 4096
 _SMALL = 10_000_000  # comparisons below which planning costs more than it saves
 # Cost in ns, measured: of arranging and sorting a hash for one choice of blocks, of one comparison in a small bucket,
 # in a large one or where all are compared with all, and of a pair each time it is met.
-_SORT_COST, _COMPARISON_COST, _TILE_COST, _MATCH_COST = 150.0, 6.0, 2.0, 40.0
+_SORT_COST, _COMPARISON_COST, _TILE_COST, _MATCH_COST = 150.0, 6.0, 1.5, 50.0
 
 _Hashes = NDArray[np.uint64]
 
