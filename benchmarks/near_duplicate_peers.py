@@ -2,8 +2,8 @@
 
     PYTHON near_duplicate_peers.py PEER INPUT OUTPUT [--radius 6] [--queries N] [--bands B --rows R]
 
-Writes {seconds, setup, cpu, queries, memory_mb, version} as JSON to standard output and the pairs that it found to OUTPUT (.npy).
-Imports nothing of the project.
+Writes {seconds, setup, cpu, queries, memory_mb, version} as JSON to standard output and the pairs that it found to
+OUTPUT (.npy). Imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 
 # The pairs found, and the seconds that went before the first query.
 Found = tuple[list[Any], float]
@@ -130,6 +129,7 @@ def main() -> None:
     version = importlib.metadata.version(packages[args.peer])
     answer = {
         "seconds": seconds,
+        "setup": setup,
         "cpu": cpu,
         "queries": queries,
         "memory_mb": peak_memory(),

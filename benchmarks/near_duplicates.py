@@ -235,7 +235,7 @@ def compare_hashes(args: argparse.Namespace, folder: Path, count: int, skewed: b
         scale = 1.0 if asked == count else count / asked
         told = summary(runs[name]) | {"version": runs[name][0]["version"], "queries": asked, "scale": scale}
         ratios = [
-            scale * peer["seconds"] / own["seconds"]
+            (peer["setup"] + scale * (peer["seconds"] - peer["setup"])) / own["seconds"]
             for peer, own in zip(runs[name], runs["ours"], strict=True)
         ]
         told["times_ours"] = round(statistics.median(ratios), 2)

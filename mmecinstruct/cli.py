@@ -132,6 +132,62 @@ def build(
     print(target)
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "  mmec images photos --contact-sheet\n\n"
+    "  mmec images products.csv --column picture --product-column sku --set min_side=100"
+)
+def images(
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER_OR_TABLE", help="Picture files, or CSV, JSON lines, Parquet.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("pictures"),
+    column: Annotated[str, typer.Option(help="The table's column of URLs or paths.")] = "image_url",
+    product_column: Annotated[
+        str | None, typer.Option(help="Whose picture it is: tells placeholders that many products share.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Root of a table's relative paths; default: the table's folder.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Take the recipe's images settings; default: the defaults.")
+    ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of images; repeatable."),
+    ] = None,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="Draw what each reason rejected.")
+    ] = False,
+    workspace: Annotated[
+        Path, typer.Option(help="Where finished stages are kept.", envvar="MMEC_WORKSPACE")
+    ] = DEFAULT_WORKSPACE,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+) -> None:
+    """Check, normalise and measure pictures alone, without building a dataset."""
+    from mmecinstruct.pipeline.check_pictures import check_pictures
+    from mmecinstruct.recipe import load_image_settings
+
+    settings = load_image_settings(recipe, override or [])
+    with _progress() as report:
+        done = check_pictures(
+            source,
+            out,
+            settings,
+            workspace=workspace,
+            column=column,
+            product_column=product_column,
+            data=data,
+            workers=workers or _cores(),
+            sheet=contact_sheet,
+            report=report,
+        )
+    say(f"{done.pictures} pictures, {done.kept} kept")
+    for reason, count in done.reasons.items():
+        say(f"  {reason}: {count}")
+    print(out)
+
+
 @app.command(epilog="Example: mmec validate dataset-sample")
 def validate(
     folder: Annotated[Path, typer.Argument(help="A dataset folder.")],

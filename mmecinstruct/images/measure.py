@@ -103,8 +103,8 @@ def measure_picture(content: bytes, settings: ImageSettings) -> MeasuredPicture:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         return refused("broken_header", f"{signature}, but its header cannot be read", format=signature)
-    except Image.DecompressionBombError as error:
-        return refused("too_many_pixels", str(error), format=signature)
+    except Image.DecompressionBombError:
+        return refused("too_many_pixels", _too_many(settings), format=signature)
     except DECODER_ERRORS as error:
         # A WebP file is read to its end before Pillow says what it is.
         reason = "broken_header" if claimed is None else "truncated_or_corrupt"
@@ -116,41 +116,50 @@ def measure_picture(content: bytes, settings: ImageSettings) -> MeasuredPicture:
             "format": image.format,
             "mode": image.mode,
         }
-        pixels = image.width * image.height
-        if image.format == "TIFF":
-            pixels = max(pixels, tiff_tile_pixels(image.tag_v2))  # type: ignore[attr-defined]
-        if pixels > settings.max_pixels:
+        if image.width * image.height > settings.max_pixels:
             return refused("too_many_pixels", _pixels(image.width, image.height, settings), **header)
+        tile = tiff_tile_pixels(image.tag_v2) if image.format == "TIFF" else 0  # type: ignore[attr-defined]
+        if tile > settings.max_pixels:
+            detail = f"a tile of {tile} pixels, at most {settings.max_pixels}"
+            return refused("too_many_pixels", detail, **header)
         if signature == "JPEG" and (scans := jpeg_scans(content)) > MAX_SCANS:
             return refused("too_many_scans", f"{scans} scans, at most {MAX_SCANS}", **header)
         try:
             header["frames"] = count_frames(content, image)
-            normalised = _normalise(content, image, settings.longest_side)
-        except Image.DecompressionBombError as error:
-            return refused("too_many_pixels", str(error), **header)
+            normalised, pixels = _normalise(content, image, settings.longest_side)
+        except Image.DecompressionBombError:
+            return refused("too_many_pixels", _too_many(settings), **header)
         except DECODER_ERRORS as error:
             return refused("truncated_or_corrupt", _told(error), **header)
-    return MeasuredPicture(image_id, **header, **_measurements(normalised, settings.jpeg_quality))
+    return MeasuredPicture(image_id, **header, **_measurements(normalised, pixels, settings.jpeg_quality))
 
 
 def _pixels(width: int, height: int, settings: ImageSettings) -> str:
     return f"{width}x{height}, at most {settings.max_pixels} pixels"
 
 
+def _too_many(settings: ImageSettings) -> str:
+    return f"its header claims more than Pillow opens, at most {settings.max_pixels} pixels"
+
+
 def _told(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _normalise(content: bytes, image: Image.Image, longest_side: int) -> Image.Image:
-    """Decode a picture, at reduced size where it is a JPEG, and bring it into its normal form."""
-    decoded = None
+def _normalise(
+    content: bytes, image: Image.Image, longest_side: int
+) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Decode a picture, at reduced size where it is a JPEG; return its normal form and the pixels of that."""
+    decoded = pixels = None
     full_size = image.size
     is_jpeg = image.format in ("JPEG", "MPO")
     if is_jpeg:
         reduction = _reduction(image.size, longest_side)
         if image.mode in ("RGB", "L"):
-            decoded = _decode_jpeg(content, image.size, image.mode, reduction)
-        if decoded is None:
+            pixels = _decode_jpeg(content, image.size, image.mode, reduction)
+        if pixels is not None:
+            decoded = Image.fromarray(pixels)
+        else:
             image.draft(image.mode, (max(1, image.width // reduction), max(1, image.height // reduction)))
     if decoded is None:
         image.load()
@@ -159,8 +168,13 @@ def _normalise(content: bytes, image: Image.Image, longest_side: int) -> Image.I
     size = _fitted(*(full_size if is_jpeg else decoded.size), longest_side)
     if decoded.size != size:
         decoded = decoded.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+        pixels = None
     rgb = rgb_over_white(decoded)
-    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+        pixels = None
+    # Pixels that came from the decoder as they now are need not be copied out of Pillow again.
+    return rgb, np.asarray(rgb) if pixels is None or pixels.ndim != 3 else pixels
 
 
 def _reduction(size: tuple[int, int], longest_side: int) -> int:
@@ -174,8 +188,10 @@ def _reduction(size: tuple[int, int], longest_side: int) -> int:
     )
 
 
-def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, reduction: int) -> Image.Image | None:
-    """Return a plain JPEG decoded to 1/reduction of its size; None where Pillow has to say what is wrong with it.
+def _decode_jpeg(
+    content: bytes, size: tuple[int, int], mode: str, reduction: int
+) -> NDArray[np.uint8] | None:
+    """Return the pixels of a plain JPEG at 1/reduction of its size; None where Pillow has to say what is wrong with it.
 
     simplejpeg is told to be strict. What it objects to may still be whole for Pillow, and so for `datasets`.
     """
@@ -188,7 +204,7 @@ def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, reduction: in
         return None
     if array.shape[:2] != (height, width):
         return None
-    return Image.fromarray(array if mode == "RGB" else array[:, :, 0])
+    return array if mode == "RGB" else array[:, :, 0]
 
 
 def _orientation(image: Image.Image) -> int:
@@ -207,14 +223,14 @@ def _fitted(width: int, height: int, longest_side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _measurements(picture: Image.Image, quality: int) -> dict[str, Any]:
+def _measurements(picture: Image.Image, pixels: NDArray[np.uint8], quality: int) -> dict[str, Any]:
     """Return the fields of MeasuredPicture that are taken from the normalised picture."""
-    pixels = np.asarray(picture)
     luma = picture.convert("L")
     hashes, structures = hashes_and_structures(grey_of(luma)[None])
     size = (_MEASURED_SIDE, _MEASURED_SIDE)
     small = np.asarray(luma.resize(size, Image.Resampling.BOX, reducing_gap=1.0), dtype=np.float32)
-    thumbnail = picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    thumbnail = picture.resize(size, Image.Resampling.BOX, reducing_gap=float(THUMBNAIL_SIDE))
     return {
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
         "pixel_id": pixel_id(pixels),

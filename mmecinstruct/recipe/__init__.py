@@ -3,7 +3,13 @@
 from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.images import ImageSettings, Mirror
-from mmecinstruct.recipe.loading import apply_override, built_in_recipes, find_recipe, load_recipe
+from mmecinstruct.recipe.loading import (
+    apply_override,
+    built_in_recipes,
+    find_recipe,
+    load_image_settings,
+    load_recipe,
+)
 from mmecinstruct.recipe.model import InstructionSettings, PublishSettings, Recipe, SampleShopSettings
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
@@ -22,5 +28,6 @@ __all__ = [
     "apply_override",
     "built_in_recipes",
     "find_recipe",
+    "load_image_settings",
     "load_recipe",
 ]

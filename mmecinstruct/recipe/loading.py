@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from mmecinstruct.errors import RecipeError
+from mmecinstruct.recipe.images import ImageSettings
 from mmecinstruct.recipe.model import Recipe
 from mmecinstruct.resources import pipelines_folder
 
@@ -58,6 +59,21 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or '(recipe)'}: {e['msg']}" for e in error.errors()]
         raise RecipeError("\n".join([f"{path}: not a valid recipe:", *lines])) from error
+
+
+def load_image_settings(recipe: str | None, overrides: Sequence[str] = ()) -> ImageSettings:
+    """Return the `images` part of a recipe, or the defaults, with dotted overrides such as `min_side=100`.
+
+    Raises RecipeError with every wrong field.
+    """
+    content = load_recipe(recipe).images.model_dump() if recipe is not None else {}
+    for override in overrides:
+        apply_override(content, override)
+    try:
+        return ImageSettings.model_validate(content)
+    except ValidationError as error:
+        lines = [f"  images.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise RecipeError("\n".join(["not valid settings of images:", *lines])) from error
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:

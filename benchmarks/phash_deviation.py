@@ -1,0 +1,96 @@
+"""How many bits of our perceptual hash differ from imagehash's, and how much structure real pictures have.
+
+Ours is taken from the normalised picture (longest side 512, a JPEG maybe decoded at reduced size), imagehash's from the
+picture of full size. Each picture goes through `measure_picture`, as in a build; for imagehash it is decoded in full,
+turned upright and put over white by the same rules.
+
+    python benchmarks/phash_deviation.py [FOLDER ...] [--drawn 400]
+
+FOLDER: pictures are looked for in all of it. --drawn: so many pictures of the built-in shop, drawn at 700 pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from PIL import Image, ImageOps
+
+from mmecinstruct.images.headers import signature_of
+from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.modes import resizable, rgb_over_white
+from mmecinstruct.images.perceptual_hash import PHASH_VERSION, parse_hash
+from mmecinstruct.recipe import ImageSettings
+from mmecinstruct.sample_shop.drawing import PictureSpec, draw_picture
+from mmecinstruct.sample_shop.vocabulary import COLOURS, FINE_CATEGORIES, PATTERNS
+
+DRAWN_SIDE = 700
+
+
+def pictures_below(folder: Path) -> Iterator[bytes]:
+    """Yield the files below a folder that begin like a picture."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and signature_of(content := path.read_bytes()):
+            yield content
+
+
+def drawn_pictures(count: int) -> Iterator[bytes]:
+    """Yield pictures of the built-in shop: every category in turn, colours and patterns mixed."""
+    for number in range(count):
+        spec = PictureSpec(
+            f"7{number}",
+            FINE_CATEGORIES[number % len(FINE_CATEGORIES)].name,
+            COLOURS[number // 3 % len(COLOURS)],
+            PATTERNS[number // 5 % len(PATTERNS)],
+            "regular",
+            number % 4,
+            number,
+        )
+        yield draw_picture(spec, DRAWN_SIDE)
+
+
+def row_of(name: str, contents: Iterator[bytes]) -> str:
+    """Return a line of the table: distances to imagehash's bits, and structure."""
+    distances, structures = [], []
+    for content in contents:
+        measured = measure_picture(content, ImageSettings())
+        if measured.phash is None or measured.structure is None:
+            continue
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+        reference = int(str(imagehash.phash(rgb_over_white(resizable(upright)))), 16)
+        distances.append((parse_hash(measured.phash) ^ reference).bit_count())
+        structures.append(measured.structure)
+    count = len(distances)
+    share = [np.mean(np.array(distances) == bits) for bits in (0, 2, 4)]
+    more = np.mean(np.array(distances) > 4)
+    low, middle = np.percentile(structures, [0, 50])
+    cells = [f"{value:.1%}" for value in (*share, more)]
+    cells += [str(max(distances)), f"{low:.1f}", f"{middle:.1f}"]
+    return f"| {name} | {count} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--drawn", type=int, default=400)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(f"{PHASH_VERSION} against imagehash {imagehash.__version__}\n")
+    print("| pictures | n | 0 bits | 2 | 4 | more | most | least structure | median |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for folder in options.folders:
+        print(row_of(folder.name, pictures_below(folder)))
+    print(row_of("drawn", drawn_pictures(options.drawn)))
+
+
+if __name__ == "__main__":
+    main()
