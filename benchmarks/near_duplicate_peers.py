@@ -2,8 +2,8 @@
 
     PYTHON near_duplicate_peers.py PEER INPUT OUTPUT [--radius 6] [--queries N] [--bands B --rows R]
 
-Writes {seconds, queries, memory_mb, version} as JSON to standard output and the pairs that it found to OUTPUT (.npy).
-Imports nothing of the project.
+Writes {seconds, setup, cpu, queries, memory_mb, version} as JSON to standard output and the pairs that it found to
+OUTPUT (.npy). Imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from typing import Any
 
 import numpy as np
 
+# The pairs found, and the seconds that went before the first query.
+Found = tuple[list[Any], float]
 
-def faiss_flat(hashes: Any, radius: int, queries: int) -> list[Any]:
+
+def faiss_flat(hashes: Any, radius: int, queries: int) -> Found:
     """Range search of the first hashes in a flat binary index; one thread, as the project's own index has."""
     import faiss
 
     faiss.omp_set_num_threads(1)
+    begin = time.perf_counter()
     codes = hashes.view(np.uint8).reshape(-1, 8)
     index = faiss.IndexBinaryFlat(64)
     index.add(codes)
+    setup = time.perf_counter() - begin
     found = []
     for start in range(0, queries, 1000):
         stop = min(start + 1000, queries)
@@ -36,31 +41,32 @@ def faiss_flat(hashes: Any, radius: int, queries: int) -> list[Any]:
         rows = np.repeat(np.arange(start, stop), counts)
         keep = (labels > rows) & (distances <= radius)
         found.append(np.stack([rows[keep], labels[keep]], axis=1))
-    return found
+    return found, setup
 
 
-def bk_tree(hashes: Any, radius: int, queries: int) -> list[Any]:
+def bk_tree(hashes: Any, radius: int, queries: int) -> Found:
     """A tree of all hashes, asked for the neighbours of the first."""
     import pybktree
 
+    begin = time.perf_counter()
     items = list(enumerate(hashes.tolist()))
     tree = pybktree.BKTree(lambda a, b: (a[1] ^ b[1]).bit_count(), items)
-    return [
-        np.array([(row, other) for _, (other, _) in tree.find(items[row], radius) if other > row]).reshape(
-            -1, 2
-        )
-        for row in range(queries)
-    ]
+    setup = time.perf_counter() - begin
+    found = []
+    for row in range(queries):
+        near = [(row, other) for _, (other, _) in tree.find(items[row], radius) if other > row]
+        found.append(np.array(near, np.int64).reshape(-1, 2))
+    return found, setup
 
 
-def brute_force(hashes: Any, radius: int, queries: int) -> list[Any]:
+def brute_force(hashes: Any, radius: int, queries: int) -> Found:
     """Every hash with every later one, by numpy."""
     found = []
     for row in range(queries):
         near = np.flatnonzero(np.bitwise_count(hashes[row + 1 :] ^ hashes[row]) <= radius) + row + 1
         if len(near):
             found.append(np.stack([np.full(len(near), row), near], axis=1))
-    return found
+    return found, 0.0
 
 
 def datasketch_titles(texts: list[str], similarity: float, bands: int, rows: int) -> list[Any]:
@@ -110,18 +116,20 @@ def main() -> None:
         texts = args.input.read_text(encoding="utf-8").splitlines()
         queries = len(texts)
         begin = time.perf_counter(), time.process_time()
+        setup = 0.0
         found = datasketch_titles(texts, args.similarity, args.bands, args.rows)
     else:
         hashes = np.load(args.input)
         queries = min(args.queries or len(hashes), len(hashes))
         search = {"faiss": faiss_flat, "bk_tree": bk_tree, "brute_force": brute_force}[args.peer]
         begin = time.perf_counter(), time.process_time()
-        found = search(hashes, args.radius, queries)
+        found, setup = search(hashes, args.radius, queries)
     seconds, cpu = time.perf_counter() - begin[0], time.process_time() - begin[1]
     np.save(args.output, np.concatenate([np.empty((0, 2), np.int64), *found]).astype(np.int64))
     version = importlib.metadata.version(packages[args.peer])
     answer = {
         "seconds": seconds,
+        "setup": setup,
         "cpu": cpu,
         "queries": queries,
         "memory_mb": peak_memory(),

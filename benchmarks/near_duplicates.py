@@ -8,7 +8,7 @@
 Every contestant is a process of its own with one thread, on the same files; the runs alternate. Ours and the peers
 are timed from loaded input to found pairs. Wall-clock and CPU seconds are recorded; where other work shares the
 machine, the CPU seconds are the ones to compare. Peers that would take too long are asked about the first hashes only
-and their time is scaled by the pairs they compared; the result says so.
+and their time after building the index is scaled by the number of hashes; the result says so.
 
 Hashes are uniform, or skewed as product pictures on white are: a few categories, in each of which some bits vary
 much and most little. With either, a hundredth are planted near-duplicates with 0 to `radius` bits flipped; recall is
@@ -232,11 +232,10 @@ def compare_hashes(args: argparse.Namespace, folder: Path, count: int, skewed: b
     }
     for name, (_, queries) in peers.items():
         asked = min(queries, count)
-        # Brute force compares a hash with the later ones, the others with all.
         scale = 1.0 if asked == count else count / asked
         told = summary(runs[name]) | {"version": runs[name][0]["version"], "queries": asked, "scale": scale}
         ratios = [
-            scale * peer["seconds"] / own["seconds"]
+            (peer["setup"] + scale * (peer["seconds"] - peer["setup"])) / own["seconds"]
             for peer, own in zip(runs[name], runs["ours"], strict=True)
         ]
         told["times_ours"] = round(statistics.median(ratios), 2)

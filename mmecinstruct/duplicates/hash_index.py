@@ -15,54 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmecinstruct.duplicates import runs
+from mmecinstruct.duplicates.hash_plan import BITS, LARGE_BUCKET, Plan, cheapest_plan
 from mmecinstruct.duplicates.runs import Positions, ranges, run_starts
-from mmecinstruct.hashing import draw_order
 
-BITS = 64
 MAX_RADIUS = 16  # beyond a quarter of the bits unrelated hashes match
 
 _TILE_SIDE = 4096  # columns of a tile; rows follow from runs.CHUNK
-_LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of its own
-_PERMUTATIONS = 4
-_MOST_CHOICES = 300  # of blocks, each of which sorts all hashes once
-_SAMPLE = 8192
-# Cost in ns, measured: of arranging and sorting a hash for one choice of blocks, of one comparison in a small bucket or
-# a large one, and of one where everything is compared with everything.
-_SORT_COST, _COMPARISON_COST, _TILE_COST = 150.0, 4.0, 1.5
-_SMALL = 10_000_000  # comparisons below which planning costs more than it saves
 
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 Distances = NDArray[np.uint8]
 _Found = tuple[Positions, Positions, Distances]  # left, right, bits between
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A way to search: `order` lists the 64 bits, most significant first; `ends` are the blocks' ends in it."""
-
-    radius: int
-    order: tuple[int, ...]
-    ends: tuple[int, ...]
-
-    @property
-    def blocks(self) -> int:
-        return len(self.ends)
-
-    def choices(self) -> list[tuple[int, ...]]:
-        """Return the choices of blocks that are compared, in the order in which a pair is first met."""
-        return list(combinations(range(self.blocks), self.blocks - self.radius))
-
-    def block_bits(self, block: int) -> tuple[int, ...]:
-        """Return the bits of a block, numbered from the least significant of a hash."""
-        return self.order[self.ends[block - 1] if block else 0 : self.ends[block]]
 
 
 def pairs_within(hashes: Hashes, radius: int) -> tuple[Pairs, Distances]:
@@ -91,7 +59,8 @@ def iterate_pairs_within(hashes: Hashes, radius: int) -> Iterator[tuple[Pairs, D
     yield from members.pairs_of_equal()
     for a, b, distances in _value_pairs(members.values, None, radius):
         for pairs, expanded in _expanded(members, members, a, b, distances):
-            yield np.stack([pairs.min(axis=1), pairs.max(axis=1)], axis=1), expanded
+            one, other = pairs[:, 0], pairs[:, 1]
+            yield np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1), expanded
 
 
 def iterate_matches_between(left: Hashes, right: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
@@ -168,7 +137,7 @@ def _value_pairs(left: Hashes, right: Hashes | None, radius: int) -> Iterator[_F
             _, a, b = np.intersect1d(left, right, assume_unique=True, return_indices=True)
             yield a.astype(np.int64), b.astype(np.int64), np.zeros(len(a), np.uint8)
         return
-    plan = _plan(left, right, radius)
+    plan = cheapest_plan(left, right, radius)
     for choice in plan.choices():
         order, key_bits, masks = _arrangement(plan, choice)
         sorted_left = _Arranged(left, order)
@@ -214,14 +183,14 @@ class _Arranged:
     def positions(self, places: Positions) -> Positions:
         """Return the positions among the hashes of what stands at these places."""
         self._asked += len(places)
-        if self._positions is None and self._asked > len(self._hashes):
+        if self._positions is None and self._asked > len(self._hashes) // 4:
             self._positions = np.searchsorted(self._hashes, _arranged(self.values, self._back))
         if self._positions is not None:
             return self._positions[places]
         return np.searchsorted(self._hashes, _arranged(self.values[places], self._back))
 
 
-def _arrangement(plan: _Plan, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int, list[np.uint64]]:
+def _arrangement(plan: Plan, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int, list[np.uint64]]:
     """Return the order of bits with the chosen blocks first, how many bits those are, and each block's mask in it."""
     rest = [block for block in range(plan.blocks) if block not in choice]
     order: list[int] = []
@@ -282,7 +251,7 @@ def _within_buckets(left: Hashes, right: Hashes, same: bool, key_bits: int, radi
     """Yield positions and distances of pairs with equal first `key_bits` bits within the radius; both sides sorted."""
     left_first, left_end, right_first, right_end = _buckets(left, right, same, key_bits)
     sizes = (left_end - left_first) * (right_end - right_first)
-    small = sizes <= _LARGE_BUCKET
+    small = sizes <= LARGE_BUCKET
     rows_of = left_end[small] - left_first[small]
     rows = np.arange(rows_of.sum()) + np.repeat(left_first[small] - np.cumsum(rows_of) + rows_of, rows_of)
     firsts = rows + 1 if same else np.repeat(right_first[small], rows_of)
@@ -344,59 +313,10 @@ def _tiles(
             hits = np.flatnonzero(distances <= radius)
             if len(hits) == 0:
                 continue
-            a, b = np.divmod(hits, distances.shape[1])
+            rows_hit = hits // distances.shape[1]
+            a, b = rows_hit + top, hits - rows_hit * distances.shape[1] + start
             found = distances.ravel()[hits]
-            a, b = a + top, b + start
-            if same:
+            if same and start < top + step:  # the tile holds part of the diagonal
                 above = a < b
                 a, b, found = a[above], b[above], found[above]
             yield a, b, found
-
-
-def _plan(left: Hashes, right: Hashes | None, radius: int) -> _Plan:
-    """Return the cheapest of some plans, by the number of equal keys in a sample."""
-    n, m = len(left), len(left if right is None else right)
-    pairs = n * (n - 1) / 2 if right is None else float(n * m)
-    everything = _Plan(radius, tuple(range(BITS)), tuple(_ends(radius)))
-    if pairs <= _SMALL:
-        return everything
-    sample = _sampled(left)
-    other = None if right is None else _sampled(right)
-    scale = pairs / (len(sample) * (len(sample) - 1) / 2 if other is None else len(sample) * len(other))
-    sorting = (n if right is None else n + m) * _SORT_COST
-    best, best_cost = everything, pairs * _TILE_COST
-    for blocks in range(radius + 1, BITS + 1):
-        choices = comb(blocks, radius)
-        if (choices > _MOST_CHOICES and blocks > radius + 1) or choices * sorting >= best_cost:
-            break
-        for attempt in range(_PERMUTATIONS):
-            order = tuple(draw_order(range(BITS), 0, "hash_index", str(attempt)))
-            plan = _Plan(radius, order, tuple(_ends(blocks)))
-            equal = sum(_equal_keys(sample, other, plan, choice) for choice in plan.choices())
-            cost = choices * sorting + equal * scale * _COMPARISON_COST
-            if cost < best_cost:
-                best, best_cost = plan, cost
-    return best
-
-
-def _ends(blocks: int) -> list[int]:
-    return [BITS * (block + 1) // blocks for block in range(blocks)]
-
-
-def _sampled(values: Hashes) -> Hashes:
-    """Return at most _SAMPLE of the values, spread by multiplication with a prime."""
-    if len(values) <= _SAMPLE:
-        return values
-    positions: Positions = np.arange(_SAMPLE, dtype=np.int64) * 2_654_435_761 % len(values)
-    return values[np.unique(positions)]
-
-
-def _equal_keys(left: Hashes, right: Hashes | None, plan: _Plan, choice: tuple[int, ...]) -> int:
-    """Return how many pairs of the sample have equal keys."""
-    mask = np.uint64(sum(1 << bit for block in choice for bit in plan.block_bits(block)))
-    keys, counts = np.unique(left & mask, return_counts=True)
-    if right is None:
-        return int((counts * (counts - 1) // 2).sum())
-    other_keys, other_counts = np.unique(right & mask, return_counts=True)
-    _, a, b = np.intersect1d(keys, other_keys, assume_unique=True, return_indices=True)
-    return int((counts[a] * other_counts[b]).sum())

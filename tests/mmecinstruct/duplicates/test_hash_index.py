@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mmecinstruct.duplicates import hash_index, runs
+from mmecinstruct.duplicates import hash_index, hash_plan, runs
 from mmecinstruct.duplicates.hash_index import (
     iterate_matches_between,
     iterate_pairs_within,
@@ -68,9 +68,9 @@ DATA = {
 def plan(request, monkeypatch):
     """Few hashes are compared all with all; search them as many hashes are searched, too."""
     if request.param:
-        monkeypatch.setattr(hash_index, "_SMALL", 0)
-        monkeypatch.setattr(hash_index, "_SORT_COST", 0.0)
-        monkeypatch.setattr(hash_index, "_LARGE_BUCKET", 60)
+        monkeypatch.setattr(hash_plan, "_SMALL", 0)
+        monkeypatch.setattr(hash_plan, "_SORT_COST", 0.0)
+        monkeypatch.setattr(hash_index, "LARGE_BUCKET", 60)
         monkeypatch.setattr(runs, "CHUNK", 64)
         monkeypatch.setattr(hash_index, "_TILE_SIDE", 16)
 
@@ -105,9 +105,9 @@ def test_every_number_of_blocks_finds_each_pair_once(blocks: int, monkeypatch: p
 
     def these_blocks(left, right, radius):
         order = tuple(np.random.default_rng(blocks).permutation(64).tolist())
-        return hash_index._Plan(radius, order, tuple(hash_index._ends(blocks)))
+        return hash_plan.Plan(radius, order, hash_plan.block_ends(blocks))
 
-    monkeypatch.setattr(hash_index, "_plan", these_blocks)
+    monkeypatch.setattr(hash_index, "cheapest_plan", these_blocks)
     pairs, distances = pairs_within(hashes, 4)
     assert (pairs.tolist(), distances.tolist()) == by_comparing_all(hashes, hashes, 4, same=True)
 
@@ -115,7 +115,7 @@ def test_every_number_of_blocks_finds_each_pair_once(blocks: int, monkeypatch: p
 def test_many_hashes_are_searched_by_blocks_and_planted_pairs_are_found() -> None:
     base = uniform(20_000)
     hashes = np.concatenate([base, flipped(base[:2000], most=6)])
-    assert hash_index._plan(np.unique(hashes), None, 6).blocks > 6
+    assert hash_plan.cheapest_plan(np.unique(hashes), None, 6).blocks > 6
     pairs, _ = pairs_within(hashes, 6)
     found = set(map(tuple, pairs.tolist()))
     assert {(i, 20_000 + i) for i in range(2000)} <= found
