@@ -116,7 +116,7 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
         ],
         {"similarity": similarity, "taken_down": sorted(run.takedowns.products)},
         inputs,
-        ["duckdb"],
+        ["duckdb", "rensa"],
     )
     product_files = tuple(products.files("products.parquet"))
     free_texts = {name: raw(name) for name in ("reviews", "questions")}

@@ -65,6 +65,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "curate/products.py",
         "duplicates/titles.py",
         "duplicates/clusters.py",
+        "duplicates/runs.py",
         *_TABLES,
     ),
     "hygiene": (
