@@ -13,7 +13,7 @@ from mmecinstruct.executors import LocalExecutor
 from mmecinstruct.images.locate import LocatedPicture
 from mmecinstruct.images.verdicts import judge_pictures
 from mmecinstruct.parquet import connect, write_table
-from mmecinstruct.pipeline import pictures
+from mmecinstruct.pipeline import pictures as picture_stages
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.recipe import ImageSettings, Recipe
 from mmecinstruct.recipe.images import JUDGING, LOCATING, MEASURING
@@ -144,8 +144,8 @@ def test_a_changed_threshold_decodes_no_picture_again(pictures, tmp_path: Path) 
         with store.lock(), LocalExecutor() as executor:
             run = Run(recipe, store, executor, None)
             located = [LocatedPicture(f"{n}.jpg", str(tmp_path / f"{n}.jpg")) for n in range(2)]
-            measured = pictures.measure_pictures(run, located)
-            return measured, pictures.judge_pictures(run, measured, (products,), "none")
+            measured = picture_stages.measure_pictures(run, located)
+            return measured, picture_stages.judge_pictures(run, measured, (products,), "none")
 
     first, judged = run_stages()
     assert (first.cached, judged.kept) == (False, 2)
