@@ -160,7 +160,7 @@ def _read_table(
             rejections.append(Rejection(STAGE, "missing_url", f"'{column}' is empty", origin, product))
         named.extend((product, url) for url in urls)
     if not found:
-        raise SourceError(f"{path}: no row has '{column}' (--column)")
+        raise SourceError(f"{path}: there is no row with '{column}' (--column)")
     return named, rejections
 
 
