@@ -207,6 +207,8 @@ def images(
             report=report,
         )
     say(f"{done.pictures} pictures, {done.kept} kept")
+    if done.reasons:
+        say(f"Rejected, each with its reason in {out / 'rejections.parquet'}:")
     for reason, count in done.reasons.items():
         say(f"  {reason}: {count}")
     print(out)
@@ -332,7 +334,7 @@ def add_takedown_command(
         Path, typer.Option(help="The workspace that holds the list.", envvar="MMEC_WORKSPACE")
     ] = DEFAULT_WORKSPACE,
 ) -> None:
-    """Put a product, URL or picture on the list, and remove its fetched pictures.
+    """Put a product, URL or picture on the list, and remove its fetched pictures (a product's in the next build of it).
 
     Datasets that are already written or pushed do not change: build and push them again. `mmec clean --days 0` removes
     what earlier builds left in the workspace.
@@ -352,8 +354,11 @@ def list_takedowns(
     ] = DEFAULT_WORKSPACE,
 ) -> None:
     """Print the list: kind, value and note, separated by tabs."""
+    from mmecinstruct.errors import WorkspaceError
     from mmecinstruct.fetch import load_takedowns
 
+    if not workspace.is_dir():
+        raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
     for entry in load_takedowns(workspace).entries:
         print(f"{entry.kind}\t{entry.value}\t{entry.note}")
 
@@ -374,8 +379,9 @@ def clean(
     ] = DEFAULT_WORKSPACE,
     days: Annotated[float, typer.Option(min=0, help="Keep what a build used within so many days.")] = 30,
 ) -> None:
-    """Remove the stages that no recent build used."""
+    """Remove the stages, and the snapshots of the web, that no recent build used. Fetched pictures stay."""
     from mmecinstruct.errors import WorkspaceError
+    from mmecinstruct.fetch import FETCHED_FOLDER, remove_old_snapshots
     from mmecinstruct.workspace import Workspace
 
     if not workspace.is_dir():
@@ -383,6 +389,7 @@ def clean(
     store = Workspace(workspace)
     with store.lock():
         removed, freed = store.clean(days)
+        freed += remove_old_snapshots(workspace / FETCHED_FOLDER, days)
     say(f"{workspace}: removed {removed} stages, freed {freed / 1e6:.1f} MB")
 
 

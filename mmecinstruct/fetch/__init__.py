@@ -4,9 +4,9 @@ from mmecinstruct.fetch.candidates import candidate_urls
 from mmecinstruct.fetch.ledger import SNAPSHOT, Ledger
 from mmecinstruct.fetch.outcome import FETCHED, PERMANENT, TRANSIENT, Outcome
 from mmecinstruct.fetch.run import FETCHED_FOLDER, FetchReport, GroupOutcome, fetch_groups
-from mmecinstruct.fetch.snapshot import frozen_snapshot
+from mmecinstruct.fetch.snapshot import frozen_snapshot, remove_old_snapshots
 from mmecinstruct.fetch.store import PictureStore
-from mmecinstruct.fetch.takedowns import Takedown, Takedowns, add_takedown, load_takedowns
+from mmecinstruct.fetch.takedowns import Takedown, Takedowns, add_takedown, forget_pictures, load_takedowns
 
 __all__ = [
     "FETCHED",
@@ -24,6 +24,8 @@ __all__ = [
     "add_takedown",
     "candidate_urls",
     "fetch_groups",
+    "forget_pictures",
     "frozen_snapshot",
     "load_takedowns",
+    "remove_old_snapshots",
 ]

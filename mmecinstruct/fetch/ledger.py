@@ -1,6 +1,7 @@
 """The ledger: one row per URL that was asked for, and the robots.txt of each origin (SQLite).
 
-A row is committed as soon as its URL is done, so a killed run loses the requests in flight and nothing else.
+A row is committed as soon as its URL is done, so a run that is stopped loses the requests in flight and nothing else;
+killed outright, also what had arrived and was about to be written.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from mmecinstruct.errors import WorkspaceError
 from mmecinstruct.fetch.outcome import PERMANENT, Outcome
+from mmecinstruct.sources.image_urls import full_size_url
 
 FILE = "ledger.sqlite"
 _VERSION = 1
@@ -119,6 +121,14 @@ class Ledger:
         with self._explained():
             rows = self._database.execute("SELECT url FROM pictures WHERE sha256 = ? ORDER BY url", (sha256,))
             return [row[0] for row in rows]
+
+    def urls_at(self, full_size: str) -> list[str]:
+        """Return the URLs, sorted, that ask for this picture in any size or were redirected to it."""
+        with self._explained():
+            rows = self._database.execute("SELECT url, final_url FROM pictures ORDER BY url")
+            return [
+                row[0] for row in rows if full_size in (full_size_url(row[0]), full_size_url(row[1] or ""))
+            ]
 
     def take_down(self, urls: Iterable[str], detail: str) -> None:
         """Turn rows into permanent failures, so that no run asks for these URLs again."""

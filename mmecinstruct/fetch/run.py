@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import queue
 import threading
 import time
 from collections import Counter, deque
@@ -17,6 +16,7 @@ import pyarrow as pa
 from mmecinstruct.errors import RecipeError, WorkspaceError
 from mmecinstruct.fetch.addresses import Lookup, Resolver, WebAddress, check_url, look_up
 from mmecinstruct.fetch.ledger import SNAPSHOT, Ledger
+from mmecinstruct.fetch.mailbox import Mailbox
 from mmecinstruct.fetch.outcome import FETCHED, TRANSIENT, Failure, Outcome
 from mmecinstruct.fetch.robots import rules_from_answer
 from mmecinstruct.fetch.scheduler import Job, Scheduler
@@ -46,7 +46,9 @@ class FetchReport:
     """What a run did. counts: URLs that were tried, by `fetched` or the reason of their failure."""
 
     groups: list[GroupOutcome]
-    snapshot: pa.Table  # of the URLs that were tried: the schema ledger.SNAPSHOT
+    snapshot: (
+        pa.Table
+    )  # of the URLs that were tried: ledger.SNAPSHOT, and `refused`: what `accept` said, or ""
     counts: dict[str, int]
     asked: int  # URLs that a request was tried for in this run
     received: int  # bytes in this run
@@ -130,17 +132,18 @@ class _Run:
         }
         self._scheduler = Scheduler(settings, rules)
         self._transport = Transport(settings, Resolver(settings.allow_private_addresses, lookup))
-        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._messages: Mailbox[Message] = Mailbox()
         self._worker = Worker(
             settings,
             self._scheduler,
             self._transport,
             store,
             accept,
-            takedowns.images,
+            takedowns,
             self._messages,
         )
         self._good: dict[str, bool] = {}  # URLs that are done: received and accepted?
+        self._refused: dict[str, str] = {}  # URLs that were received and not accepted: why
         self._pending: dict[str, list[_Group]] = {}  # by URL: who waits for it
         self._known: dict[str, Outcome] = {}  # earlier rows of URLs that were not yet come to
         self._unrecorded: dict[str, Outcome] = {}  # what depends on the settings alone is in no ledger
@@ -204,10 +207,11 @@ class _Run:
         """Start a URL on its way; true where its end is known at once."""
         address = check_url(url, allow_private=self._settings.allow_private_addresses)
         known = self._known.pop(url, None)
-        if known is not None and known.status == FETCHED and self._takedowns.is_image(known.sha256):
+        if known is not None and known.status == FETCHED and self._is_taken_down(known):
             # The list was edited by hand; `add_takedown` would have done this.
-            self._store.remove(known.sha256 or "")
-            self._ledger.take_down([url], "the image is on the takedown list")
+            if self._takedowns.is_image(known.sha256):
+                self._store.remove(known.sha256 or "")
+            self._ledger.take_down([url], "what came of it is on the takedown list")
             self._good[url] = False
             return True
         if known is not None and self._is_settled(known):
@@ -244,8 +248,12 @@ class _Run:
             case "too_large":
                 return known.bytes is None or known.bytes > settings.max_bytes
             case "taken_down":
-                return self._takedowns.is_image(known.sha256)
+                return self._is_taken_down(known)
         return True
+
+    def _is_taken_down(self, known: Outcome) -> bool:
+        """Tell whether the bytes of a URL, or the URL that it led to, are on the list."""
+        return self._takedowns.is_image(known.sha256) or self._takedowns.is_url(known.final_url or "")
 
     def _next_message(self) -> list[_Group]:
         """Wait for a thread's message; return the groups that can go on."""
@@ -253,11 +261,11 @@ class _Run:
             if time.monotonic() - self._looked > _TICK:
                 self._transport.cut_expired()
                 self._looked = time.monotonic()
-            try:
-                message = self._messages.get(timeout=_TICK)
-            except queue.Empty:
-                continue
-            return self._handle(message)
+            message = self._messages.first(_TICK)
+            if message is not None:
+                ready = self._handle(message)
+                self._messages.drop_first()
+                return ready
 
     def _handle(self, message: Message) -> list[_Group]:
         if isinstance(message, BaseException):
@@ -277,23 +285,27 @@ class _Run:
             if outcome.status == FETCHED:
                 self._received += outcome.bytes or 0
         self._good[outcome.url] = outcome.status == FETCHED and message.refused is None
+        if message.refused is not None:
+            self._refused[outcome.url] = message.refused
         return self._pending.pop(outcome.url, [])
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         """Stop the threads; what they finished is recorded, but not what stopping them broke off."""
-        while not self._messages.empty():
-            message = self._messages.get()
-            if isinstance(message, Done) and not message.stored:
-                self._ledger.record(message.outcome)
-        self._scheduler.stop()
-        self._transport.close()
-        until = time.monotonic() + _LAST_WORDS
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        while not self._messages.empty():
-            message = self._messages.get()
+        try:
+            while (message := self._messages.first(0)) is not None:
+                if isinstance(message, Done) and not message.stored:
+                    self._ledger.record(message.outcome)
+                self._messages.drop_first()
+        finally:  # a ledger on a full disk must not leave threads behind that go on asking
+            self._scheduler.stop()
+            self._transport.close()
+            until = time.monotonic() + _LAST_WORDS
+            for thread in threads:
+                thread.join(max(0.0, until - time.monotonic()))
+        while (message := self._messages.first(0)) is not None:
             if isinstance(message, Done) and message.outcome.status == FETCHED and not message.stored:
                 self._ledger.record(message.outcome)
+            self._messages.drop_first()
 
     def _report(self, walks: Sequence[_Group], withheld: int) -> FetchReport:
         outcomes = [GroupOutcome(tuple(walk.urls[: walk.tried]), tuple(walk.accepted)) for walk in walks]
@@ -305,6 +317,8 @@ class _Run:
             if url in tried
         ]
         snapshot = pa.concat_tables([recorded, pa.Table.from_pylist(rows, schema=SNAPSHOT)]).sort_by("url")
+        refused = [self._refused.get(url, "") for url in snapshot["url"].to_pylist()]
+        snapshot = snapshot.append_column("refused", pa.array(refused, pa.string()))
         reasons = zip(snapshot["status"].to_pylist(), snapshot["reason"].to_pylist(), strict=True)
         counts = Counter(reason or status for status, reason in reasons)
         return FetchReport(

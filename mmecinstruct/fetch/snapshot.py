@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,6 +49,7 @@ def frozen_snapshot(
     file = folder / SNAPSHOTS_FOLDER / f"{mark}.parquet"
     if file.is_file() and not retry_failed:
         try:
+            os.utime(file)  # when it was last used, for `mmec clean`
             return pq.read_table(file), None
         except (pa.ArrowInvalid, OSError) as error:
             raise WorkspaceError(f"{file} is damaged ({error}); delete it and run again") from error
@@ -56,3 +59,18 @@ def frozen_snapshot(
     write_table(report.snapshot, temporary)
     temporary.replace(file)
     return report.snapshot, report
+
+
+def remove_old_snapshots(folder: Path, keep_days: float) -> int:
+    """Remove what no build used within `keep_days` days; return the bytes freed.
+
+    A build that comes back makes its snapshot anew from the ledger, and asks for nothing that has a row there.
+    """
+    horizon = time.time() - keep_days * 86_400
+    freed = 0
+    for file in sorted((folder / SNAPSHOTS_FOLDER).glob("*")):
+        status = file.stat()
+        if status.st_mtime < horizon:
+            file.unlink()
+            freed += status.st_size
+    return freed

@@ -12,6 +12,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,11 +131,18 @@ def load_takedowns(workspace: Path) -> Takedowns:
 def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: str = "") -> Takedown:
     """Put an entry on the list and remove its pictures from the store; call it under the workspace's lock.
 
+    A product's pictures are known to a build only: `forget_pictures` removes them in the next one.
+
     fetched: the folder of the store. An entry that is there already stays as it is, and its pictures are removed
     all the same. Raises WorkspaceError for an entry that is not valid.
     """
     try:
         entry = make_takedown(kind, value, note)
+        if kind == "product" and ":" not in entry.value:
+            raise ValueError(
+                f"'{entry.value}' is no product's id, which begins with its source, as in amazon18:B00EXAMPLE "
+                "(the column product_ids of a dataset)"
+            )
     except ValueError as error:
         raise WorkspaceError(f"takedown: {error}") from error
     there = load_takedowns(workspace)
@@ -150,7 +158,7 @@ def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: st
 
 
 def _remove_pictures(fetched: Path, entry: Takedown) -> None:
-    """Remove the objects of an entry; a product's URLs are not known here, a build no longer names them."""
+    """Remove the objects of an entry that is no product."""
     store = PictureStore(fetched)
     if entry.kind == "image":
         store.remove(entry.value)
@@ -161,11 +169,29 @@ def _remove_pictures(fetched: Path, entry: Takedown) -> None:
         if entry.kind == "image":
             urls = ledger.urls_of(entry.value)
         else:
-            urls = sorted({entry.value, full_size_url(entry.value)})
-            for outcome in ledger.known(urls).values():
-                # The same bytes may have come under other URLs, which nobody asked to take down.
-                if outcome.sha256 and set(ledger.urls_of(outcome.sha256)) <= set(urls):
-                    store.remove(outcome.sha256)
+            urls = ledger.urls_at(full_size_url(entry.value))
+            _remove_objects(store, ledger, urls)
         ledger.take_down(urls, f"the {entry.kind} is on the takedown list")
     finally:
         ledger.close()
+
+
+def forget_pictures(fetched: Path, urls: Collection[str]) -> int:
+    """Remove the objects that came under these URLs alone; return how many.
+
+    The ledger keeps its rows: for a product that still wants such a URL it is asked again.
+    """
+    if not urls or not (fetched / FILE).is_file():
+        return 0
+    ledger = Ledger(fetched)
+    try:
+        return _remove_objects(PictureStore(fetched), ledger, urls)
+    finally:
+        ledger.close()
+
+
+def _remove_objects(store: PictureStore, ledger: Ledger, urls: Collection[str]) -> int:
+    theirs = set(urls)
+    hashes = {outcome.sha256 for outcome in ledger.known(sorted(theirs)).values() if outcome.sha256}
+    # The same bytes may have come under other URLs, which nobody asked to take down.
+    return sum(store.remove(sha256) for sha256 in sorted(hashes) if set(ledger.urls_of(sha256)) <= theirs)

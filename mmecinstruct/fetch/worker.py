@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import queue
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmecinstruct.fetch.addresses import check_url
+from mmecinstruct.fetch.mailbox import Mailbox
 from mmecinstruct.fetch.outcome import FETCHED, PERMANENT, TRANSIENT, Failure, Outcome
 from mmecinstruct.fetch.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
 from mmecinstruct.fetch.scheduler import Job, Scheduler
 from mmecinstruct.fetch.store import PictureStore
+from mmecinstruct.fetch.takedowns import Takedowns
 from mmecinstruct.fetch.transport import Failed, Received, Redirected, Transport
 from mmecinstruct.hashing import draw_fraction
 from mmecinstruct.recipe import FetchSettings
@@ -56,8 +57,8 @@ class Worker:
     transport: Transport
     store: PictureStore
     accept: Accept | None
-    forbidden: Container[str]  # SHA-256 of pictures that were taken down
-    messages: queue.SimpleQueue[Message]
+    takedowns: Takedowns
+    messages: Mailbox[Message]
 
     def run(self) -> None:
         """Take turns until the scheduler stops; an exception goes to the messages and ends the thread."""
@@ -106,6 +107,9 @@ class Worker:
             failure = Failure(PERMANENT, "redirect_loop", f"redirected to {address.url[:200]} again")
         elif len(job.visited) > self.settings.max_redirects:
             failure = Failure(PERMANENT, "too_many_redirects", f"more than {self.settings.max_redirects}")
+        elif self.takedowns.is_url(address.url):
+            failure = Failure(PERMANENT, "taken_down", "redirected to a URL on the takedown list")
+            job.address = address  # the row says where it led: with the entry gone it is asked for again
         else:
             job.address = address
             self.scheduler.add(job, first=True)
@@ -151,7 +155,7 @@ class Worker:
             final_url=job.address.url,
             attempts=job.attempts + 1,
         )
-        if sha256 in self.forbidden:
+        if self.takedowns.is_image(sha256):
             told = "the picture is on the takedown list"
             failure = Failure(PERMANENT, "taken_down", told)
             self.messages.put(Done(_failure_outcome(job, failure, answer.http_status, None, sha256)))

@@ -47,6 +47,9 @@ class PictureLocator:
 
     def locate(self, url: str) -> LocatedPicture:
         """Return the local file of a URL or path; never raises for a bad one."""
+        if not _is_text(url):
+            shown = url.encode("utf-8", "backslashreplace").decode()
+            return LocatedPicture(shown, None, "bad_path", "its name is not UTF-8; rename the file")
         if url.startswith("data:"):
             return LocatedPicture(url[:100], None, "data_url", "data URLs are refused")
         if "://" not in url[:12]:
@@ -69,6 +72,11 @@ class PictureLocator:
         return LocatedPicture(url, None, "unknown_scheme", f"{scheme} addresses are not read")
 
 
+def _is_text(name: str) -> bool:
+    """Tell whether a name can stand in a table: names on a disk, and JSON, may hold what is no text."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _folders(root: Path, pattern: str) -> list[Path]:
     if Path(pattern) == Path("."):
         return [root]
@@ -82,6 +90,8 @@ def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedPict
             path = (folder / relative).resolve()
             if not path.is_relative_to(folder):
                 outside = True
+            elif not _is_text(str(path)):  # where a link leads
+                return LocatedPicture(url, None, "bad_path", "it leads to a name that is not UTF-8")
             elif path.is_file():
                 if not os.access(path, os.R_OK):
                     return LocatedPicture(url, None, "unreadable_file", "no permission to read it")

@@ -73,5 +73,7 @@ def _measure_one(picture: LocatedPicture, path: Path, settings: ImageSettings) -
             f"{path}: cannot be read any more: {error.strerror}; run the build again"
         ) from error
     if outcome.image_id != picture.sha256:
-        raise SourceError(f"{path} changed while the build read it; run the build again")
+        raise SourceError(
+            f"{path} changed while the build read it; run the build again, for a fetched picture with --retry-failed"
+        )
     return outcome

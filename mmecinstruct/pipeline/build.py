@@ -27,7 +27,7 @@ from mmecinstruct.pipeline.inputs import (
     parse_sources,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
-from mmecinstruct.pipeline.pictures import TAKEN_DOWN, read_pictures
+from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, read_pictures
 from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
@@ -85,6 +85,7 @@ def build(
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, parsed)
+        forget_taken_down(run, parsed, tables)
         images, pixels = read_pictures(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
         check_ood_categories(recipe, tables)

@@ -5,6 +5,7 @@ The stages are those of a build and lie in the same workspace: pictures that wer
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -118,14 +119,23 @@ def _check_target(out: Path) -> None:
 def _files_below(folder: Path, without: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (no product, path) of each file below a folder but hidden ones and our own output."""
     ours = [path.resolve() for path in without]
+
+    def wanted(path: Path) -> bool:
+        return not path.name.startswith(".") and not any(path.absolute().is_relative_to(own) for own in ours)
+
     files = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.is_dir() or hidden or any(path.absolute().is_relative_to(own) for own in ours):
-            continue
-        files.append(("", relative.as_posix()))
-    return files
+    for place, folders, names in os.walk(folder, onerror=_cannot_be_read):
+        folders[:] = [name for name in folders if wanted(Path(place, name))]
+        files += [path for name in names if wanted(path := Path(place, name))]
+    if not files:
+        raise SourceError(f"{folder}: there is no file in it, hidden ones aside")
+    return [("", path.relative_to(folder).as_posix()) for path in sorted(files)]
+
+
+def _cannot_be_read(error: OSError) -> None:
+    raise SourceError(
+        f"{error.filename}: cannot be read: {error.strerror}; mend it or move it away"
+    ) from error
 
 
 def _read_table(
@@ -150,7 +160,7 @@ def _read_table(
             rejections.append(Rejection(STAGE, "missing_url", f"'{column}' is empty", origin, product))
         named.extend((product, url) for url in urls)
     if not found:
-        raise SourceError(f"{path}: no row has '{column}' (--column)")
+        raise SourceError(f"{path}: there is no row with '{column}' (--column)")
     return named, rejections
 
 

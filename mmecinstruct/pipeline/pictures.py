@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.errors import SourceError
+from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.images.locate import NO_LOCAL_COPY, LocatedPicture, PictureLocator
 from mmecinstruct.parquet import write_table
@@ -32,14 +36,43 @@ def read_pictures(
 
     Returns the stage that judged, and the files of pixels.
     """
-    groups: list[list[str]] = []
-    for path in (*tables.products, *tables.reviews):
-        column = pq.read_table(path, columns=["image_urls"])["image_urls"]
-        groups.extend(urls for urls in column.to_pylist() if urls)
+    groups = _picture_groups(tables)
     located = locate_pictures(run, groups, roots)
     measured = measure_pictures(run, located)
     judged = judge_pictures(run, measured, tables.products, products.fingerprint)
     return judged, tuple(measured.files("pixels.parquet"))
+
+
+def _picture_groups(tables: CuratedTables) -> list[list[str]]:
+    groups: list[list[str]] = []
+    for path in (*tables.products, *tables.reviews):
+        column = pq.read_table(path, columns=["image_urls"])["image_urls"]
+        groups.extend(urls for urls in column.to_pylist() if urls)
+    return groups
+
+
+def forget_taken_down(run: Run, parsed: Sequence[StageOutput], tables: CuratedTables) -> int:
+    """Remove from the store what was fetched for products on the takedown list alone; return the number of objects.
+
+    The list names products by id; only a build knows which URLs are theirs, and which of them others share.
+    """
+    from mmecinstruct.fetch import FETCHED_FOLDER, candidate_urls, forget_pictures
+
+    folder = run.workspace.folder / FETCHED_FOLDER
+    if not run.takedowns.products or not folder.is_dir():
+        return 0
+    theirs: list[str] = []
+    listed = pc.field("product_id").isin(sorted(run.takedowns.products))
+    for name, column in (
+        ("products", "image_urls"),
+        ("reviews", "image_urls"),
+        ("product_images", "image_url"),
+    ):
+        for path in (path for output in parsed for path in output.files(f"{name}.parquet")):
+            for value in pq.read_table(path, columns=[column], filters=listed)[column].to_pylist():
+                theirs.extend([value] if isinstance(value, str) else value or [])
+    others = {url for urls in _picture_groups(tables) for url in urls}
+    return forget_pictures(folder, set(candidate_urls(theirs)) - set(candidate_urls(others)))
 
 
 def locate_pictures(run: Run, groups: Sequence[Sequence[str]], roots: Sequence[Path]) -> list[LocatedPicture]:
@@ -53,6 +86,8 @@ def locate_pictures(run: Run, groups: Sequence[Sequence[str]], roots: Sequence[P
         missing = _without_local_copy(groups, found)
         fetched = fetch_pictures(run, missing)
         for url in {url for urls in missing for url in urls}:
+            if run.takedowns.is_url(url):
+                continue  # not asked for, but counted
             found.pop(url)
             if url in fetched:
                 found[url] = fetched[url]
@@ -76,7 +111,9 @@ def _without_local_copy(
 def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, LocatedPicture]:
     """Fetch each group's pictures as the recipe says; return a file or a reason for each URL that was asked for.
 
-    What the first build saw stays what later ones see, until a build with `retry_failed`.
+    What the first build saw stays what later ones see, until a build with `retry_failed`. Only where there is another
+    picture to ask for is one decoded as soon as it arrives, to know whether the other is needed; the stage that
+    measures decodes it again, since it also runs without the web, in processes, and for pictures on disk.
     """
     from mmecinstruct.fetch import (
         FETCHED,
@@ -91,38 +128,55 @@ def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Locat
     from mmecinstruct.sources.image_urls import full_size_url
 
     recipe, folder = run.recipe, run.workspace.folder / FETCHED_FOLDER
-    candidates = [[url for url in candidate_urls(urls) if not run.takedowns.is_url(url)] for urls in groups]
+    shown = [candidate_urls(urls) for urls in groups]
+    candidates = [[url for url in urls if not run.takedowns.is_url(url)] for urls in shown]
+    unwanted = {url for urls in groups for url in urls} - {url for urls in shown for url in urls}
+    result = {
+        url: LocatedPicture(
+            url, None, "placeholder", "known to show no product, or a still of a video; not asked for"
+        )
+        for url in unwanted
+    }
+    if not any(candidates):
+        return result
+    decoders = threading.BoundedSemaphore(cores())  # not one per thread: a large picture takes its memory
 
     def refusal(content: bytes) -> str | None:
-        return measure_picture(content, recipe.images).reason or None
+        with decoders:
+            return measure_picture(content, recipe.images).reason or None
 
     def fetch() -> FetchReport:
-        return fetch_groups(
-            candidates,
-            recipe.fetch,
-            folder,
-            accept=refusal,
-            takedowns=run.takedowns,
-            retry_failed=run.retry_failed,
-            progress=run.progress("fetch"),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
+            return fetch_groups(
+                candidates,
+                recipe.fetch,
+                folder,
+                accept=refusal if any(len(urls) > 1 for urls in candidates) else None,
+                takedowns=run.takedowns,
+                retry_failed=run.retry_failed,
+                progress=run.progress("fetch"),
+            )
 
     snapshot, run.fetched = frozen_snapshot(
         candidates,
         recipe.fetch,
         folder,
         fetch,
-        identity={"refused": recipe.images.part(REFUSING), "taken_down": sorted(run.takedowns.images)},
+        identity={
+            "refused": recipe.images.part(REFUSING),
+            "taken_down": [sorted(run.takedowns.images), sorted(run.takedowns.urls)],
+        },
         retry_failed=run.retry_failed,
     )
     store = PictureStore(folder)
     rows = {row["url"]: row for row in snapshot.to_pylist()}
-    result = {}
-    for url in {url for urls in groups for url in urls}:
-        # A picture came at full size, or else at the size that was named.
-        tried = [rows[name] for name in (full_size_url(url), url) if name in rows]
-        arrived = next((row for row in tried if row["status"] == FETCHED), None)
-        if arrived is not None:
+    for url in {url for urls in groups for url in urls} - unwanted:
+        # A picture came at full size, or else, where that is no good, at the size that was named.
+        tried = [rows[name] for name in dict.fromkeys((full_size_url(url), url)) if name in rows]
+        arrivals = [row for row in tried if row["status"] == FETCHED]
+        if arrivals:
+            arrived = next((row for row in arrivals if not row["refused"]), arrivals[0])
             path = str(store.path(arrived["sha256"]))
             result[url] = LocatedPicture(url, path, sha256=arrived["sha256"])
         elif tried:

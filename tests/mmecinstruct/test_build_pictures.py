@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from mmecinstruct.cli import app
 from mmecinstruct.errors import SourceError
-from mmecinstruct.fetch import FETCHED_FOLDER, add_takedown
+from mmecinstruct.fetch import FETCHED_FOLDER, PictureStore, add_takedown
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import load_recipe
@@ -35,6 +36,10 @@ def photo(number: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(values).resize((120, 120), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=92)
     return stream.getvalue()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_products(folder: Path, rows: list[dict[str, str]]) -> Path:
@@ -216,6 +221,47 @@ def test_what_is_on_the_takedown_list_is_in_no_later_build(local_shop: Path, tmp
     rejected = rejections(tmp_path)
     assert rejected["shop:7"] == ("curate_products", "taken_down")
     assert rejected["8.jpg"] == rejected["9.jpg"] == ("images", "taken_down")
+
+
+def test_takedowns_of_fetched_pictures_are_counted_and_leave_the_store(
+    web_shop: Path, tmp_path: Path, pictures: Any
+) -> None:
+    shared = photo(11)
+    pictures.routes["/10.jpg"] = pictures.routes["/11.jpg"]  # the same bytes under another product
+    build_shop(web_shop, tmp_path, FETCH)
+    workspace = tmp_path / "ws"
+    store = PictureStore(workspace / FETCHED_FOLDER)
+    add_takedown(workspace, workspace / FETCHED_FOLDER, "url", pictures.url("/8.jpg"))
+    for number in (7, 11):
+        add_takedown(workspace, workspace / FETCHED_FOLDER, "product", f"shop:{number}")
+    asked = len(pictures.log)
+    report = build_shop(web_shop, tmp_path, FETCH)
+    assert len(pictures.log) == asked
+    assert report.taken_down == {"curate_products": 2, "images": 1}
+    assert rejections(tmp_path)[pictures.url("/8.jpg")] == ("images", "taken_down")
+    held = {number: store.has(sha256(photo(number))) for number in (7, 8, 9)}
+    assert held == {7: False, 8: False, 9: True}
+    assert store.has(sha256(shared))
+
+
+def test_a_thumbnail_stands_in_for_a_full_size_that_is_broken(
+    tmp_path: Path, pictures: Any, picture_server_module: Any
+) -> None:
+    for number in range(PRODUCTS):
+        pictures.routes[f"/I/{number}.jpg"] = picture_server_module.Answer(body=photo(number))
+    pictures.routes["/I/5.jpg"] = picture_server_module.Answer(body=photo(5)[:-500])
+    pictures.routes["/I/5._SX38_.jpg"] = picture_server_module.Answer(body=photo(105))
+
+    def image(number: int) -> str:
+        if number == 6:  # a still of a video: neither of its sizes is asked for
+            return pictures.url(f"/I/{number}._SX38_PKmb-play-button-overlay-thumb_.jpg")
+        return pictures.url(f"/I/{number}._SX38_.jpg")
+
+    build_shop(write_products(tmp_path / "shop", products(image)), tmp_path, FETCH)
+    assert pictures.url("/I/5._SX38_.jpg") in published(tmp_path, "image_urls")
+    assert sha256(photo(105)) in published(tmp_path, "image_ids")
+    assert [path for path in pictures.paths() if path.startswith(("/I/6.", "/I/7."))] == ["/I/7.jpg"]
+    assert rejections(tmp_path)[image(6)] == ("images", "placeholder")
 
 
 def test_the_command_keeps_the_takedown_list(tmp_path: Path) -> None:

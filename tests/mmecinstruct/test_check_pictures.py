@@ -177,7 +177,8 @@ def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "out")
-    assert "9 pictures, 0 kept\n  too_small: 6\n" in result.stderr
+    told = f"Rejected, each with its reason in {tmp_path / 'out' / 'rejections.parquet'}:"
+    assert f"9 pictures, 0 kept\n{told}\n  too_small: 6\n" in result.stderr
     assert Image.open(tmp_path / "out" / "contact_sheet.jpg").width > 1000
     wrong = CliRunner().invoke(app, [*command, "--set", "images.min_sides=90"])
     assert wrong.exit_code == 1
@@ -196,3 +197,28 @@ def test_real_pictures_end_with_the_reasons_that_their_readme_tells(tmp_path: Pa
     }
     formats = {row["image_url"].rpartition("/")[2]: row["format"] for row in images}
     assert formats["ukbench09380.png"] == "JPEG"
+
+
+def test_names_that_are_no_text_are_rejected(folder: Path, tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jpg")).write_bytes(photo(1))
+    (folder / "link.jpg").symlink_to(os.fsdecode(b"\xff.jpg"))
+    _, _, reasons = check(folder, tmp_path)
+    assert reasons["\\udcff.jpg"] == reasons["link.jpg"] == "bad_path"
+
+
+def test_a_folder_without_files_or_that_cannot_be_read_is_an_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"empty: there is no file in it"):
+        check(tmp_path / "empty", tmp_path)
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:  # root, who runs some tests, may read everything
+        if Path(path) == folder / "deeper":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SourceError, match=r"deeper: cannot be read: Permission denied"):
+        check(folder, tmp_path)

@@ -37,6 +37,7 @@ def test_received_bytes_are_stored_under_their_hash(fetch: Any, pictures: Any, a
         "content_type": "image/jpeg",
         "http_status": 200,
         "final_url": pictures.url("/a.jpg"),
+        "refused": "",
     }
     assert PictureStore(fetch.folder).get(row["sha256"]) == b"picture"
 

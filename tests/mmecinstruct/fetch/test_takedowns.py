@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmecinstruct.errors import WorkspaceError
-from mmecinstruct.fetch import Ledger, PictureStore, Takedowns, add_takedown, load_takedowns
+from mmecinstruct.fetch import Ledger, PictureStore, Takedown, Takedowns, add_takedown, load_takedowns
 
 HASH = hashlib.sha256(b"x").hexdigest()
 
@@ -96,3 +96,37 @@ def test_adding_removes_the_picture_and_its_urls_are_not_asked_for(
     assert {row.reason for row in ledger.known([a, same, b]).values()} == {"taken_down"}
     ledger.close()
     assert sorted(pictures.paths()) == ["/a", "/b", "/same"]
+
+
+def test_a_url_stands_for_all_sizes_and_for_what_was_redirected_to_it(
+    fetch: Any, pictures: Any, answer: Any, redirect: Any
+) -> None:
+    pictures.routes["/I/1._SX38_.jpg"] = answer(body=b"x")
+    pictures.routes["/short"] = redirect("/I/2.jpg")
+    pictures.routes["/I/2.jpg"] = answer(body=b"2")
+    small, short, full = (pictures.url(path) for path in ("/I/1._SX38_.jpg", "/short", "/I/1.jpg"))
+    fetch([small, short])
+    workspace, store = fetch.folder.parent, PictureStore(fetch.folder)
+    add(workspace, "url", full)
+    assert not store.has(HASH)
+    add(workspace, "url", pictures.url("/I/2.jpg"))
+    assert not store.has(hashlib.sha256(b"2").hexdigest())
+
+
+def test_a_redirect_does_not_lead_to_what_was_taken_down(
+    fetch: Any, pictures: Any, answer: Any, redirect: Any
+) -> None:
+    pictures.routes.update({"/short": redirect("/a"), "/a": answer(body=b"x")})
+    takedowns = Takedowns((Takedown("url", pictures.url("/a")),))
+    for _ in range(2):
+        assert fetch.reason(pictures.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
+    assert pictures.paths() == ["/short"]
+    # An entry that is gone forbids nothing.
+    assert fetch.reason(pictures.url("/short")) == ("fetched", "")
+    assert fetch.reason(pictures.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
+
+
+def test_a_product_without_its_source_would_match_nothing(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="begins with its source"):
+        add(tmp_path, "product", "B00EXAMPLE")
+    assert load_takedowns(tmp_path) == Takedowns()
