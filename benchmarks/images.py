@@ -204,7 +204,7 @@ def run_ours(task: dict[str, Any]) -> None:
         threads=task["threads"],
         connections_per_host=task["threads"],
         requests_per_second=100_000,
-        allow_private_addresses=True,
+        private_networks=("127.0.0.0/8",),
     )
     recorder = Recorder(folder)
     report = fetch_groups([[url] for url in urls], settings, folder / "fetched", accept=recorder.accept)

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from urllib3.exceptions import LocationParseError
@@ -23,6 +23,8 @@ RESOLVED_FOR = 300.0  # seconds
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Lookup = Callable[[str, int], list[str]]  # (host name, port) → network addresses; raises OSError
 
 
@@ -52,8 +54,11 @@ class WebAddress:
         return WebAddress(f"{self.origin}{target}", self.scheme, self.host, self.port, target)
 
 
-def check_url(url: str, *, allow_private: bool = False) -> WebAddress | Failure:
-    """Return the parts of a URL that may be asked for, or why it may not."""
+def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | Failure:
+    """Return the parts of a URL that may be asked for, or why it may not.
+
+    networks: those that are allowed although they are not public.
+    """
     scheme = url.partition(":")[0].lower()
     if scheme == "data":
         return Failure(PERMANENT, "data_url", "data URLs are refused")
@@ -77,17 +82,19 @@ def check_url(url: str, *, allow_private: bool = False) -> WebAddress | Failure:
     target = parts.request_uri
     plain = WebAddress("", scheme, host, parts.port or _PORTS[scheme], target)
     address = plain.sibling(target)
-    if not allow_private:
-        try:
-            literal = ipaddress.ip_address(host)
-        except ValueError:
-            return address
-        if not is_public(literal):
-            return _private(host, host)
-    return address
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        return address
+    return address if is_allowed(literal, networks) else _private(host, host)
 
 
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
+    """Tell whether a network address is public or in one of the networks that the recipe allows."""
+    return is_public(address) or any(address in network for network in networks)
+
+
+def is_public(address: Address) -> bool:
     """Tell whether a network address is one of the public Internet, also inside an IPv6 address."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
@@ -109,8 +116,9 @@ def look_up(host: str, port: int) -> list[str]:
 class Resolver:
     """Resolves each host name once per few minutes and checks all of its addresses."""
 
-    def __init__(self, allow_private: bool, lookup: Lookup = look_up) -> None:
-        self._allow_private = allow_private
+    def __init__(self, networks: Sequence[Network] = (), lookup: Lookup = look_up) -> None:
+        """networks: those that are allowed although they are not public."""
+        self._networks = networks
         self._lookup = lookup
         self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._lock = threading.Lock()
@@ -133,7 +141,7 @@ class Resolver:
         if not found:
             return Failure(TRANSIENT, "unknown_host", f"{host}: has no address")
         for address in found:
-            if not self._allow_private and not is_public(ipaddress.ip_address(address)):
+            if not is_allowed(ipaddress.ip_address(address), self._networks):
                 return _private(host, address)
         with self._lock:
             self._known[host, port] = (time.monotonic() + RESOLVED_FOR, found)
@@ -143,5 +151,5 @@ class Resolver:
 def _private(host: str, address: str) -> Failure:
     told = address if host == address else f"{host} is {address}"
     return Failure(
-        PERMANENT, "private_address", f"{told}, not on the public Internet (fetch.allow_private_addresses)"
+        PERMANENT, "private_address", f"{told}, not on the public Internet (fetch.private_networks)"
     )

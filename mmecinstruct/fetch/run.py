@@ -131,7 +131,7 @@ class _Run:
             for origin, (status, text) in ledger.robots(settings.robots_max_age).items()
         }
         self._scheduler = Scheduler(settings, rules)
-        self._transport = Transport(settings, Resolver(settings.allow_private_addresses, lookup))
+        self._transport = Transport(settings, Resolver(settings.allowed_networks, lookup))
         self._messages: Mailbox[Message] = Mailbox()
         self._worker = Worker(
             settings,
@@ -205,7 +205,7 @@ class _Run:
 
     def _begin(self, url: str) -> bool:
         """Start a URL on its way; true where its end is known at once."""
-        address = check_url(url, allow_private=self._settings.allow_private_addresses)
+        address = check_url(url, self._settings.allowed_networks)
         known = self._known.pop(url, None)
         if known is not None and known.status == FETCHED and self._is_taken_down(known):
             # The list was edited by hand; `add_takedown` would have done this.
@@ -240,7 +240,7 @@ class _Run:
             return not self._retry_failed
         match known.reason:
             case "private_address":
-                return not settings.allow_private_addresses
+                return not settings.private_networks
             case "robots_disallowed":
                 return settings.honour_robots
             case "robots_tag":
@@ -274,7 +274,7 @@ class _Run:
             self._ledger.record_robots(message.origin, message.http_status, message.content)
             return []
         if isinstance(message, Lost):
-            address = check_url(message.url, allow_private=self._settings.allow_private_addresses)
+            address = check_url(message.url, self._settings.allowed_networks)
             if isinstance(address, WebAddress):
                 self._ask(message.url, address)
                 return []

@@ -98,7 +98,7 @@ class Worker:
 
     def _redirected(self, job: Job, answer: Redirected) -> None:
         job.visited = (*job.visited, job.address.url)
-        address = check_url(answer.url, allow_private=self.settings.allow_private_addresses)
+        address = check_url(answer.url, self.settings.allowed_networks)
         if isinstance(address, Failure):
             failure = Failure(
                 PERMANENT, address.reason, f"redirected to {answer.url[:200]}: {address.detail}"

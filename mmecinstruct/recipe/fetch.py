@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from pydantic import Field, field_validator, model_validator
@@ -43,7 +44,9 @@ class FetchSettings(Settings):
     honour_robots_tag: bool = True  # the header X-Robots-Tag
     max_crawl_delay: float = Field(default=30.0, ge=0)  # a host that asks for more is left alone
     robots_max_age: float = Field(default=86_400.0, ge=0)
-    allow_private_addresses: bool = False  # also loopback and link-local: for a shop in one's own network
+    # Networks that may be asked although they are not public, e.g. 192.168.7.0/24: for a shop in one's own network.
+    # A list and no switch: URLs come from untrusted tables, and other private addresses stay closed to them.
+    private_networks: tuple[str, ...] = ()
 
     @field_validator("user_agent", "contact")
     @classmethod
@@ -63,6 +66,16 @@ class FetchSettings(Settings):
             raise ValueError("only {version} and {contact} are filled in") from error
         return value
 
+    @field_validator("private_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"'{text}' is no network, as in 192.168.7.0/24: {error}") from error
+        return value
+
     @model_validator(mode="after")
     def _says_whom_to_write_to(self) -> FetchSettings:
         if self.enabled and "{contact}" in self.user_agent and not self.contact.strip():
@@ -76,6 +89,11 @@ class FetchSettings(Settings):
     def user_agent_header(self) -> str:
         """The User-Agent as it is sent."""
         return self.user_agent.format(version=__version__, contact=self.contact)
+
+    @property
+    def allowed_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of `private_networks`."""
+        return tuple(ipaddress.ip_network(text) for text in self.private_networks)
 
     @property
     def robots_name(self) -> str:

@@ -24,7 +24,7 @@ from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import load_recipe
 
 PRODUCTS = 36
-FETCH = "fetch={enabled: true, contact: 'https://shop.example/', allow_private_addresses: true, retries: 0}"
+FETCH = "fetch={enabled: true, contact: 'https://shop.example/', private_networks: [127.0.0.0/8], retries: 0}"
 # Words that no other title has: titles must be near only where a test says so.
 WORDS = [
     f"{first}{second}" for first in "bdfgklmnprst" for second in ("ala", "iro", "une", "osta", "ebi", "ami")

@@ -142,7 +142,7 @@ def test_web_addresses_are_fetched_where_the_settings_say_so(
     _, _, reasons = check(table, tmp_path)
     assert reasons == dict.fromkeys(urls, "no_local_copy")
     assert not pictures.log
-    fetch = FetchSettings(enabled=True, contact="https://shop.example/", allow_private_addresses=True)
+    fetch = FetchSettings(enabled=True, contact="https://shop.example/", private_networks=("127.0.0.0/8",))
     _, images, reasons = check(table, tmp_path, settings=PictureSettings(fetch=fetch))
     assert reasons == {urls[1]: "http_404"}
     assert [row["image_url"] for row in images if row["status"] == "ok"] == ["0.jpg", urls[0]]

@@ -23,7 +23,7 @@ QUICK: dict[str, Any] = {
     "read_timeout": 2,
     "total_timeout": 4,
     "retries": 1,
-    "allow_private_addresses": True,
+    "private_networks": ("127.0.0.0/8", "::1/128"),
 }
 ARGUMENTS = ("wanted", "accept", "takedowns", "retry_failed", "progress", "lookup")
 

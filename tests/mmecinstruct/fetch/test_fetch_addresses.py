@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mmecinstruct.fetch.addresses import WebAddress, check_url, is_public, look_up
 from mmecinstruct.fetch.outcome import Failure
+from mmecinstruct.recipe import FetchSettings
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,10 @@ def test_addresses_that_are_not_public(address: str) -> None:
     found = check_url(f"http://{host}/a.jpg")
     assert isinstance(found, Failure)
     assert (found.status, found.reason) == ("permanent", "private_address")
-    assert isinstance(check_url(f"http://{host}/a.jpg", allow_private=True), WebAddress)
+    own = ipaddress.ip_network(address)
+    assert isinstance(check_url(f"http://{host}/a.jpg", [own]), WebAddress)
+    other = ipaddress.ip_network("192.168.250.0/24")
+    assert isinstance(check_url(f"http://{host}/a.jpg", [other]), Failure)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "64:ff9b::808:808", "::ffff:8.8.8.8"])
@@ -106,9 +111,7 @@ def test_a_name_of_the_loopback_is_refused(fetch: Any, pictures: Any, answer: An
     pictures.default = answer(body=b"x")
     for host in ("localhost", "2130706433", "0x7f.1"):
         url = pictures.url("/a.jpg", host)
-        assert fetch.reason(url, allow_private_addresses=False, lookup=look_up) == (
-            *("permanent", "private_address"),
-        )
+        assert fetch.reason(url, private_networks=(), lookup=look_up) == (*("permanent", "private_address"),)
     assert pictures.log == []
     # What the settings forbade is no last word once they allow it.
     assert fetch.reason(pictures.url("/a.jpg", "localhost"), lookup=look_up) == ("fetched", "")
@@ -116,31 +119,29 @@ def test_a_name_of_the_loopback_is_refused(fetch: Any, pictures: Any, answer: An
 
 def test_one_private_address_among_public_ones_is_enough(fetch: Any) -> None:
     url = "http://mixed.example/a.jpg"
-    found = fetch.row(url, allow_private_addresses=False, lookup=lambda host, port: ["8.8.8.8", "10.0.0.1"])
+    found = fetch.row(url, private_networks=(), lookup=lambda host, port: ["8.8.8.8", "10.0.0.1"])
     assert (found["status"], found["reason"]) == ("permanent", "private_address")
     assert "mixed.example is 10.0.0.1" in found["detail"]
 
 
-def test_a_redirect_to_a_private_address_is_refused(
-    fetch: Any, pictures: Any, redirect: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server's own address stands for a public one; what it redirects to does not."""
-    from mmecinstruct.fetch import addresses
-
+def test_a_redirect_to_a_private_address_is_refused(fetch: Any, pictures: Any, redirect: Any) -> None:
+    """The network of the server is allowed; where it redirects to is not."""
     pictures.routes["/literal.jpg"] = redirect("http://169.254.169.254/latest/meta-data")
     pictures.routes["/name.jpg"] = redirect(pictures.url("/secret", "inside.example"))
-
-    real = addresses.is_public
-    monkeypatch.setattr(addresses, "is_public", lambda address: str(address) == "127.0.0.1" or real(address))
 
     def lookup(host: str, port: int) -> list[str]:
         return ["10.0.0.5"] if host == "inside.example" else ["127.0.0.1"]
 
     for path in ("/literal.jpg", "/name.jpg"):
-        url = pictures.url(path, "shop.example")
-        found = fetch.reason(url, allow_private_addresses=False, lookup=lookup)
+        found = fetch.reason(pictures.url(path, "shop.example"), lookup=lookup)
         assert found == ("permanent", "private_address")
     assert "/secret" not in pictures.paths()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "shop.example", ""])
+def test_a_network_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="is no network"):
+        FetchSettings(private_networks=(text,))
 
 
 def test_a_name_is_resolved_once_and_that_address_is_used(fetch: Any, pictures: Any, answer: Any) -> None:
