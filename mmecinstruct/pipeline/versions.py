@@ -18,7 +18,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "curate_questions": 2,
     "images": 3,
     "verdicts": 1,
-    "duplicates": 1,
+    "duplicates": 2,
     "merge": 1,
     "assign": 1,
     "task": 1,

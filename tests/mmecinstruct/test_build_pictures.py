@@ -254,6 +254,25 @@ def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: 
     assert "shop:1" not in published(tmp_path, "product_ids")
 
 
+def test_a_picture_in_the_reviews_of_two_products_keeps_them_together(
+    local_shop: Path, tmp_path: Path
+) -> None:
+    (local_shop / "review.jpg").write_bytes(photo(999))
+    write_table(
+        local_shop / "reviews.csv",
+        REVIEWS,
+        *((n, 1 + n % 5, "", f"It is the {WORDS[n]} one", f"u{n}", n, "review.jpg") for n in range(3, 15)),
+    )
+    report = build_shop(local_shop, tmp_path, "duplicates.merge=true")
+    assert report.audit is not None
+    assert [finding for finding in report.audit.exceeded if finding.kind.startswith("image")] == []
+    statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert statistics["duplicates"]["cluster_sizes"] == {"1": PRODUCTS - 15, "3": 1, "12": 1}
+    assert (
+        statistics["duplicates"]["merged"] == 1
+    )  # 0 and 1: a reviewer's photograph makes no two products one
+
+
 def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp_path: Path) -> None:
     write_table(
         local_shop / "reviews.csv",
