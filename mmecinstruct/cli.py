@@ -278,6 +278,11 @@ def audit(
         write_atomically(out, (found.to_json() if out.suffix == ".json" else text).encode())
     for check in found.unchecked:
         say(f"{check.kind}: {check.status}: {check.note}")
+    if found.unread:
+        say(f"{len(found.unread)} Parquet file(s) not read: no samples of a split that is known, see above")
+    if found.proves_nothing:
+        say(f"error: {folder}: the files have none of the columns that an audit compares")
+        raise typer.Exit(2)
     if found.exceeded:
         say(f"{folder}: {len(found.exceeded)} finding(s) above what is tolerated")
         raise typer.Exit(1)

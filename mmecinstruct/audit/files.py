@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmecinstruct.dataset_folder.shards import REJECTIONS_PATH
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.samples import SPLITS, TASKS
 
@@ -52,6 +53,17 @@ def find_sample_files(folder: Path) -> list[SampleFile]:
         SampleFile(number, f"{task}/{key[-1]}", task, split)
         for number, (key, task, split) in enumerate(sorted(found))
     ]
+
+
+def find_unread_files(folder: Path, files: Sequence[SampleFile]) -> tuple[str, ...]:
+    """Return the Parquet files that are taken for no samples, as paths below the folder, sorted.
+
+    A split of another name (`dev`, `valid`) would else look clean because nobody looked.
+    """
+    read = {file.path for file in files} | {REJECTIONS_PATH}
+    found = (file.relative_to(folder) for file in folder.rglob("*.parquet"))
+    shown = {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
+    return tuple(sorted(shown - read))
 
 
 @contextmanager

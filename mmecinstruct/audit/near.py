@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from mmecinstruct.audit.texts import TITLE
-from mmecinstruct.duplicates.hash_index import iterate_matches_between
-from mmecinstruct.duplicates.pictures import CELLS, colour_difference
+from mmecinstruct.duplicates.pictures import CELLS, Pictures, near_pictures_between
 from mmecinstruct.duplicates.titles import near_texts_between
-from mmecinstruct.recipe.audit import AuditSettings
+from mmecinstruct.recipe import AuditSettings, DuplicateSettings
 
 # left: a key of an earlier split; right: one of the later. detail: what a person is told of the likeness.
 LINKS = pa.schema(
@@ -24,28 +22,26 @@ def near_pictures(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -
 
     earlier, later: columns pixel_id, phash, thumbnail of the pictures with enough structure, each picture once.
     """
-    left, right = _hashes(earlier), _hashes(later)
-    left_colours, right_colours = _thumbnails(earlier), _thumbnails(later)
-    left_ids, right_ids = earlier["pixel_id"].to_pylist(), later["pixel_id"].to_pylist()
+    alike = DuplicateSettings(
+        picture_radius=settings.image_radius, max_colour_difference=settings.max_colour_difference
+    )
+    left, right = _to_match(earlier), _to_match(later)
     rows = []
-    for pairs, distances in iterate_matches_between(left, right, settings.image_radius):
-        difference = colour_difference(left_colours[pairs[:, 0]], right_colours[pairs[:, 1]])
-        close = np.flatnonzero(difference <= settings.max_colour_difference)
-        for place in close.tolist():
-            a, b = left_ids[pairs[place, 0]], right_ids[pairs[place, 1]]
-            if a != b:
-                detail = f"{distances[place]} of 64 bits, colours {difference[place]:.1f} of 255 levels apart"
-                rows.append({"kind": "image_near", "left": a, "right": b, "detail": detail})
+    for i, j, bits, colours in near_pictures_between(left, right, alike):
+        a, b = left.image_ids[i], right.image_ids[j]
+        if a != b:
+            detail = f"{bits} of 64 bits, colours {colours:.1f} of 255 levels apart"
+            rows.append({"kind": "image_near", "left": a, "right": b, "detail": detail})
     return pa.Table.from_pylist(rows, schema=LINKS)
 
 
-def _hashes(pictures: pa.Table) -> NDArray[np.uint64]:
-    return pictures["phash"].to_numpy().astype(np.uint64)
-
-
-def _thumbnails(pictures: pa.Table) -> NDArray[np.uint8]:
-    data = b"".join(pictures["thumbnail"].to_pylist())
-    return np.frombuffer(data, np.uint8).reshape(-1, CELLS, 3)
+def _to_match(pictures: pa.Table) -> Pictures:
+    thumbnails = b"".join(pictures["thumbnail"].to_pylist())
+    return Pictures(
+        pictures["pixel_id"].to_pylist(),
+        pictures["phash"].to_numpy().astype(np.uint64),
+        np.frombuffer(thumbnails, np.uint8).reshape(-1, CELLS, 3),
+    )
 
 
 def near_texts(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:

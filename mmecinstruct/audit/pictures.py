@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.audit.files import SampleFile, open_shard
 from mmecinstruct.audit.keys import iterate_pictures
 from mmecinstruct.images.headers import FORMATS, MAX_SCANS, jpeg_scans, tiff_tile_pixels
-from mmecinstruct.images.measure import DECODER_ERRORS, THUMBNAIL_SIDE, pixel_id
+from mmecinstruct.images.measure import DECODER_ERRORS, pixel_id, thumbnail_of
 from mmecinstruct.images.modes import resizable, rgb_over_white
 from mmecinstruct.images.perceptual_hash import grey_of, hashes_and_structures
 
@@ -79,12 +79,11 @@ def _measured(data: bytes) -> dict[str, object]:
     except (*DECODER_ERRORS, PIL.Image.DecompressionBombError):
         return {}
     hashes, structures = hashes_and_structures(grey_of(picture)[None])
-    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     return {
         "pixel_id": pixel_id(np.asarray(picture)),
         "phash": int(hashes[0]),
         "structure": float(structures[0]),
-        "thumbnail": picture.resize(side, PIL.Image.Resampling.BOX).tobytes(),
+        "thumbnail": thumbnail_of(picture),
     }
 
 

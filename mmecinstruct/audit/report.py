@@ -89,6 +89,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     totals: dict[tuple[str, str, str, str], int]
     settings: dict[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()  # Parquet files of the folder that are no samples of a known split
 
     @property
     def exceeded(self) -> list[Finding]:
@@ -99,6 +100,11 @@ class AuditReport:
     def unchecked(self) -> list[Check]:
         """The kinds of overlap that nothing proves absent, at least in part of the folder."""
         return [check for check in self.checks if check.status in (NOT_CHECKED, PARTLY_CHECKED)]
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether the files have no column of any kind that could be compared."""
+        return all(check.status == NOT_CHECKED for check in self.checks)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -117,6 +123,7 @@ class AuditReport:
             "project_version": __version__,
             "settings": self.settings,
             "rows": self.rows,
+            "unread_files": list(self.unread),
             "exceeded": len(self.exceeded),
             "checks": [asdict(check) for check in self.checks],
             "totals": [

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmecinstruct.audit import keys
-from mmecinstruct.audit.files import SampleFile, find_sample_files
+from mmecinstruct.audit.files import SampleFile, find_sample_files, find_unread_files
 from mmecinstruct.audit.keys import COLUMNS, IMAGE, SAMPLE_SHIFT, TEXT, KeysPayload, KeysRead, read_keys
 from mmecinstruct.audit.overlaps import collect_findings, find_overlaps, total_overlaps
 from mmecinstruct.audit.report import (
@@ -95,6 +95,7 @@ def audit_folder(
                 collect_findings(connection, rows, settings),
                 total_overlaps(connection),
                 settings.model_dump(mode="json"),
+                find_unread_files(folder, files),
             )
 
 

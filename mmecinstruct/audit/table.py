@@ -7,18 +7,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from mmecinstruct.audit.report import BY_DESIGN, KINDS, AuditReport, summary_lines
 from mmecinstruct.dataset_folder.card import markdown_text
+from mmecinstruct.samples import SPLITS
 from mmecinstruct.text import normalise_text
 
 _EXCERPT = 160
+_LISTED = 10  # files that were not read
 _HARMLESS = re.compile(r"(?<=\w)\\([-_])(?=\w)")
 
 
 def report_markdown(report: AuditReport) -> str:
     """Return the report: what was not checked, a line per kind and scope, the findings per task, examples."""
-    return "\n".join([*_checks(report), "", *_totals(report), *_findings(report), *_examples(report), ""])
+    parts = (
+        _checks(report),
+        _unread(report),
+        [""],
+        _totals(report),
+        _findings(report),
+        _examples(report),
+        [""],
+    )
+    return "\n".join(chain.from_iterable(parts))
+
+
+def _unread(report: AuditReport) -> Iterator[str]:
+    if report.unread:
+        listed = [_shown(path) for path in report.unread[:_LISTED]] + ["…"] * (len(report.unread) > _LISTED)
+        yield ""
+        yield (
+            f"**Not read**, as samples lie in `<task>/<split>-*.parquet` with a split of {', '.join(SPLITS)}: "
+            f"{', '.join(listed)}."
+        )
 
 
 def _checks(report: AuditReport) -> Iterator[str]:

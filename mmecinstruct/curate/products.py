@@ -26,7 +26,7 @@ def curate_products(
 
     Views: products, category_labels, product_images (each with file_index and row_index). A product without a
     category takes that of the same item in another source; pictures of `product_images` come after its own.
-    similarity: of titles that put products into one cluster (for now by their texts alone, as pictures come later).
+    similarity: of titles that put products into one cluster (by their texts alone: pictures are not read yet).
     taken_down: ids of products that no build may hold.
     """
     columns = ", ".join(PRODUCTS.names)

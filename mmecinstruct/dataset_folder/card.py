@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from mmecinstruct.dataset_folder.manifest import CARD
+from mmecinstruct.dataset_folder.rows import SEQUENTIAL
 from mmecinstruct.dataset_folder.shards import parse_shard_path
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
@@ -34,6 +35,15 @@ _ANSWERS = {
     "sentiment_analysis": "A very positive to E very negative",
     "sequential_recommendation": "letter of one product",
 }
+_PAIR_KINDS = {
+    "same_item": "the same item number",
+    "exact_title": "the same title",
+    "near_title": "nearly the same title",
+    "identical_bytes": "a picture of the same bytes",
+    "identical_pixels": "a picture of the same pixels",
+    "near_picture": "a picture that looks nearly the same",
+}
+_CLUSTER_SIZES = (1, 2, 3, 6, 11, 51)  # where the columns of the card's table begin
 _SIZE_CATEGORIES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -108,11 +118,16 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
                 split for split in SPLITS if any(split in statistics["tasks"][task] for task in tasks)
             ],
             "tasks": summaries,
+            "has_sequences": SEQUENTIAL in tasks,
+            "has_reviews": "sentiment_analysis" in tasks,
             "sources": _sum_counters(statistics, "sources"),
             "masked": _sum_counters(statistics, "masked"),
             "swearing": [task for task in summaries if task["profanity"]],
             "ood_categories": sorted(ood_categories)[:_LISTED],
             "audit": _audit(statistics),
+            "duplicates": _duplicates(statistics),
+            "pair_kinds": _PAIR_KINDS,
+            "hygiene": statistics.get("hygiene"),
             "shortages": _shortages(statistics["sizes"]),
             "rejections": _rejections(statistics["rejections"]),
             "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),
@@ -196,8 +211,25 @@ def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
             for check in summary["checks"].values()
             if check["status"] in ("not checked", "partly checked")
         ],
+        "by_design": any(line["scope"] == "by design" and any(line["samples"]) for line in summary["lines"]),
         "exceeded": summary["exceeded"][:_LISTED],
     }
+
+
+def _duplicates(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the card says of duplicates: the counts, and how many clusters there are of which sizes."""
+    counts = statistics.get("duplicates")
+    if counts is None:
+        return None
+    # JSON has no keys but texts.
+    sizes = {int(size): number for size, number in counts["cluster_sizes"].items()}
+    columns = []
+    for first, following in zip(_CLUSTER_SIZES, (*_CLUSTER_SIZES[1:], None), strict=True):
+        last = None if following is None else following - 1
+        name = f"{first}+" if last is None else f"{first}" if first == last else f"{first}–{last}"
+        inside = (n for size, n in sizes.items() if size >= first and (last is None or size <= last))
+        columns.append({"name": name, "clusters": sum(inside)})
+    return {**counts, "columns": columns, "largest": max(sizes, default=0)}
 
 
 def _percent(share: float | None) -> str:

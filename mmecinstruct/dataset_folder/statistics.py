@@ -143,12 +143,14 @@ def write_statistics(
     missing: Mapping[str, Sequence[str]],
     stages: Sequence[Mapping[str, Any]],
     audit: Mapping[str, Any] | None = None,
+    measured: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Count the shards and rejections in `folder`, write statistics.json and return its content.
 
     sizes: per task and split what was wanted, available and chosen, and a note where data did not suffice.
     missing: per task that could not be built what it lacks. stages: rows in, kept and rejected per stage.
-    audit: the summary of the splits' audit (`AuditReport.summary`).
+    audit: the summary of the splits' audit (`AuditReport.summary`). measured: what single stages counted, by their
+    names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes.
     """
     statistics = {
         "schema_version": SCHEMA_VERSION,
@@ -160,6 +162,7 @@ def write_statistics(
         },
         "missing_tasks": {task: list(why) for task, why in missing.items()},
         "stages": [dict(stage) for stage in stages],
+        **{stage: dict(counts) for stage, counts in (measured or {}).items()},
         "rejections": count_rejections(folder),
         "audit": None if audit is None else dict(audit),
     }

@@ -6,9 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# Prefixes of ids that are Amazon's item numbers: the same number is the same item.
-IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
-
 Edge = tuple[str, str]
 
 # Prefixes whose ids are Amazon's item numbers: the same number is the same item.

@@ -38,7 +38,11 @@ Product = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Evidence:
-    """What is known of pictures: which a product has, and which are the same or near."""
+    """What is known of pictures: which a product has, and which are the same or near.
+
+    pictures_of: a product's own pictures, which say what it is. products_of: the products that show a picture, also in
+    a review, as it must not cross splits.
+    """
 
     pictures_of: dict[str, list[str]]
     products_of: dict[str, list[str]]
@@ -56,15 +60,19 @@ class Evidence:
 
 
 def find_pairs(
-    products: Sequence[Product], images: pa.Table, settings: DuplicateSettings
+    products: Sequence[Product],
+    images: pa.Table,
+    settings: DuplicateSettings,
+    review_urls: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Return (rows of PRODUCT_PAIRS in order of ids and kind, counts per kind and of what was left out).
 
     products: rows with product_id, title, brand, color, image_urls. images: IMAGES. Pairs are edges: of many products
-    with one title or one picture each is paired with the first.
+    with one title or one picture each is paired with the first. review_urls: product_id -> pictures of its reviews;
+    they link products, but say nothing of whether two are the same.
     """
     by_id = {row["product_id"]: row for row in products}
-    evidence = _evidence(products, images, settings)
+    evidence = _evidence(products, images, settings, review_urls or {})
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in (*_same_items(by_id), *_similar_titles(products, settings), *_shared_pictures(evidence)):
         a, b = sorted((row["product_a"], row["product_b"]))
@@ -131,17 +139,24 @@ def _similar_titles(products: Sequence[Product], settings: DuplicateSettings) ->
         }
 
 
-def _evidence(products: Sequence[Product], images: pa.Table, settings: DuplicateSettings) -> Evidence:
+def _evidence(
+    products: Sequence[Product],
+    images: pa.Table,
+    settings: DuplicateSettings,
+    review_urls: Mapping[str, Sequence[str]],
+) -> Evidence:
     columns = images.select(["image_url", "status", "image_id"]).to_pylist()
     image_of = {row["image_url"]: row["image_id"] for row in columns if row["status"] == "ok"}
     pictures_of: dict[str, list[str]] = {}
     products_of: dict[str, list[str]] = defaultdict(list)
     for row in sorted(products, key=lambda row: row["product_id"]):
+        product = row["product_id"]
         pictures = list(dict.fromkeys(image_of[url] for url in row["image_urls"] or () if url in image_of))
         if pictures:
-            pictures_of[row["product_id"]] = pictures
-            for picture in pictures:
-                products_of[picture].append(row["product_id"])
+            pictures_of[product] = pictures
+        reviewed = (image_of[url] for url in review_urls.get(product, ()) if url in image_of)
+        for picture in dict.fromkeys([*pictures, *reviewed]):
+            products_of[picture].append(product)
     shown = {url for url, picture in image_of.items() if picture in products_of}
     used = pa.array([url in shown for url in images["image_url"].to_pylist()], pa.bool_())
     pairs, counts = picture_pairs(images.filter(used), settings)

@@ -15,6 +15,7 @@ from mmecinstruct.rejections import Rejection
 from mmecinstruct.tables import CURATED_PRODUCTS
 
 STAGE = "duplicates"
+REVIEW_COLUMNS = ("product_id", "image_urls")
 
 # same_product_id: the record that stands for the product; the record's own id where it does itself.
 DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
@@ -34,17 +35,20 @@ class Duplicates:
     statistics: dict[str, Any]
 
 
-def find_duplicates(products: pa.Table, images: pa.Table, settings: DuplicateSettings) -> Duplicates:
+def find_duplicates(
+    products: pa.Table, images: pa.Table, settings: DuplicateSettings, reviews: pa.Table | None = None
+) -> Duplicates:
     """Cluster products that share an item number, a title or a picture; merge what is the same product.
 
-    products: CURATED_PRODUCTS, each id once. images: IMAGES, placeholders already rejected. The cluster_id that comes
+    products: CURATED_PRODUCTS, each id once. images: IMAGES, placeholders already rejected. reviews: product_id and
+    image_urls, as a picture in the reviews of two products must not be in two splits. The cluster_id that comes
     in is replaced by the smallest kept product_id of the new cluster. Products that are the same have one
     representative: the most complete record (most columns that say something, then most readable pictures), and of
     equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
     """
     rows = products.to_pylist()
     ids = [row["product_id"] for row in rows]
-    pairs, counts = find_pairs(rows, images, settings)
+    pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
     edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
     clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
     same = connected_components(
@@ -86,6 +90,15 @@ def find_duplicates(products: pa.Table, images: pa.Table, settings: DuplicateSet
         merged,
         statistics,
     )
+
+
+def _review_urls(reviews: pa.Table | None) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    if reviews is not None:
+        for product, urls in zip(*(reviews[name].to_pylist() for name in REVIEW_COLUMNS), strict=True):
+            if urls:
+                found.setdefault(product, []).extend(urls)
+    return found
 
 
 def _representatives(

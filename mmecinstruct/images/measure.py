@@ -229,16 +229,20 @@ def _measurements(picture: Image.Image, pixels: NDArray[np.uint8], quality: int)
     hashes, structures = hashes_and_structures(grey_of(luma)[None])
     size = (_MEASURED_SIDE, _MEASURED_SIDE)
     small = np.asarray(luma.resize(size, Image.Resampling.BOX, reducing_gap=1.0), dtype=np.float32)
-    size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    thumbnail = picture.resize(size, Image.Resampling.BOX, reducing_gap=float(THUMBNAIL_SIDE))
     return {
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
         "pixel_id": pixel_id(pixels),
         "phash": format_hash(int(hashes[0])),
         "structure": float(structures[0]),
         "pixel_deviation": float(small.std()),
-        "thumbnail": thumbnail.tobytes(),
+        "thumbnail": thumbnail_of(picture),
     }
+
+
+def thumbnail_of(picture: Image.Image) -> bytes:
+    """Return the mean colours of the 8x8 cells of an RGB picture, row by row, three bytes each."""
+    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return picture.resize(side, Image.Resampling.BOX, reducing_gap=float(THUMBNAIL_SIDE)).tobytes()
 
 
 def pixel_id(pixels: NDArray[np.uint8]) -> str:

@@ -75,6 +75,7 @@ def assemble_folder(
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     missing: Mapping[str, Sequence[str]],
     stages: Sequence[Mapping[str, Any]],
+    measured: Mapping[str, Mapping[str, Any]],
     workers: int = 1,
     report: Report | None = None,
 ) -> AuditReport:
@@ -90,7 +91,7 @@ def assemble_folder(
     check_target(out)
     try:
         return _assemble(
-            out, recipe, fingerprint, shards, rejections, sizes, missing, stages, workers, report
+            out, recipe, fingerprint, shards, rejections, sizes, missing, stages, measured, workers, report
         )
     except OSError as error:
         raise DatasetError(
@@ -108,6 +109,7 @@ def _assemble(
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     missing: Mapping[str, Sequence[str]],
     stages: Sequence[Mapping[str, Any]],
+    measured: Mapping[str, Mapping[str, Any]],
     workers: int,
     report: Report | None,
 ) -> AuditReport:
@@ -126,7 +128,7 @@ def _assemble(
     write_recipe(partial, recipe)
     audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
     write_atomically(partial / AUDIT, audit.to_json().encode())
-    statistics = write_statistics(partial, recipe, sizes, missing, stages, audit.summary())
+    statistics = write_statistics(partial, recipe, sizes, missing, stages, audit.summary(), measured)
     write_card(partial, recipe, statistics, fingerprint)
     write_manifest(partial, recipe, fingerprint)
     sync_tree(partial)

@@ -7,6 +7,7 @@ Each step is a stage of the workspace: run again, it does only what is missing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,9 @@ def build(
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, parsed)
         forget_taken_down(run, parsed, tables)
+        check_ood_categories(recipe, tables)  # before hours of pictures
         images, pixels = read_pictures(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
-        check_ood_categories(recipe, tables)
         build_report = BuildReport(out, fetched=run.fetched.counts if run.fetched else {})
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
         if not selected:
@@ -96,6 +97,7 @@ def build(
             raise RecipeError(f"no sample of any task can be built:\n{lacks}")
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]
+        build_report.measured = _measured(run.outputs)
         build_report.taken_down = _taken_down(run.outputs)
         mark = fingerprint(
             {
@@ -119,6 +121,7 @@ def build(
             build_report.sizes,
             build_report.missing,
             build_report.stages,
+            build_report.measured,
             workers or cores(),
             report,
         )
@@ -148,6 +151,20 @@ def _taken_down(outputs: Sequence[StageOutput]) -> dict[str, int]:
         for output in outputs
     }
     return {name: count for name, count in counts.items() if count}
+
+
+def _measured(outputs: Sequence[StageOutput]) -> dict[str, dict[str, Any]]:
+    """Return what `hygiene` and `duplicates` counted, over all their shards."""
+    found = {output.name: output for output in outputs}
+    masked: Counter[str] = Counter()
+    for counts in found["hygiene"].extra.values():
+        masked.update(counts["masked"])
+    hygiene = {
+        "records": found["hygiene"].records,
+        "masked": dict(sorted(masked.items())),
+        "profane": sum(counts["profane"] for counts in found["hygiene"].extra.values()),
+    }
+    return {"hygiene": hygiene, "duplicates": found["duplicates"].extra["all"]}
 
 
 def _stage_row(output: StageOutput) -> dict[str, Any]:

@@ -178,23 +178,29 @@ def distinguish_products(
     Returns the curated tables with the final clusters.
     """
     settings = run.recipe.duplicates
+    curated = {output.name.removeprefix("curate_"): output.fingerprint for output in run.outputs}
     found = run.stage(
         "duplicates",
         work.find_duplicates_work,
         [
             Shard(
                 "all",
-                work.DuplicatesPayload(tables.products, tuple(images.files("images.parquet")), settings),
+                work.DuplicatesPayload(
+                    tables.products, tuple(images.files("images.parquet")), tables.reviews, settings
+                ),
             )
         ],
         settings.model_dump(),
-        {"products": products.fingerprint, "images": images.fingerprint},
+        {
+            "products": products.fingerprint,
+            "images": images.fingerprint,
+            "reviews": curated["reviews"],
+        },
         ["numpy", "rensa"],
     )
     distinct = tuple(found.files("products.parquet"))
     if not settings.merge:
         return replace(tables, products=distinct)
-    curated = {output.name.removeprefix("curate_"): output.fingerprint for output in run.outputs}
     repointed = {}
     for name in ("reviews", "relations", "judgements", "questions"):
         output = run.stage(

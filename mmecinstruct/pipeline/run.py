@@ -24,6 +24,7 @@ class BuildReport:
     out: Path
     up_to_date: bool = False
     stages: list[dict[str, Any]] = field(default_factory=list)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage -> what it counted beside rows
     sizes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)  # task -> split -> wanted …
     missing: dict[str, list[str]] = field(default_factory=dict)  # task -> what it lacks
     audit: AuditReport | None = None  # what the splits share; None where nothing was written

@@ -18,7 +18,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "curate_questions": 2,
     "images": 3,
     "verdicts": 1,
-    "duplicates": 1,
+    "duplicates": 2,
     "merge": 1,
     "assign": 1,
     "task": 1,
@@ -27,7 +27,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "render": 1,
     "judge": 1,
     "shards": 1,
-    "folder": 3,
+    "folder": 4,
 }
 
 # Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.
@@ -132,7 +132,13 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "pipeline/assemble.py",
         "audit/*.py",
         "duplicates/hash_index.py",
+        "duplicates/hash_plan.py",
+        "duplicates/pictures.py:CELLS,Pictures,colour_difference,near_pictures_between",
+        "duplicates/runs.py",
         "duplicates/titles.py",
+        "images/headers.py",
+        "images/measure.py:DECODER_ERRORS,THUMBNAIL_SIDE,pixel_id,thumbnail_of",
+        "images/modes.py",
         "images/perceptual_hash.py",
         "curate/personal_data.py:TOKENS",
         "curate/profanity.py",

@@ -26,7 +26,7 @@ from mmecinstruct.recipe import (
 from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
-from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_TABLES, IMAGES, RAW_TABLES
+from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, CURATED_TABLES, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 
 Paths = tuple[Path, ...]
@@ -285,15 +285,19 @@ class DuplicatesPayload:
 
     products: Paths
     images: Paths
+    reviews: Paths
     settings: DuplicateSettings
 
 
 def find_duplicates_work(payload: DuplicatesPayload, folder: Path) -> Counts:
     """Write products.parquet with the final clusters, pairs.parquet (the evidence) and merged.parquet."""
-    from mmecinstruct.duplicates.stage import find_duplicates
+    from mmecinstruct.duplicates.stage import REVIEW_COLUMNS, find_duplicates
 
     products = read_tables(payload.products, CURATED_PRODUCTS)
-    found = find_duplicates(products, read_tables(payload.images, IMAGES), payload.settings)
+    wanted = pa.schema([CURATED_REVIEWS.field(name) for name in REVIEW_COLUMNS])
+    found = find_duplicates(
+        products, read_tables(payload.images, IMAGES), payload.settings, read_tables(payload.reviews, wanted)
+    )
     write_table(found.products, folder / "products.parquet")
     write_table(found.pairs, folder / "pairs.parquet")
     write_table(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.settings import Settings
+
+# By default the measure by which a build keeps products together.
+_ALIKE = DuplicateSettings()
 
 
 class Tolerances(Settings):
@@ -46,11 +50,11 @@ class AuditSettings(Settings):
 
     tolerances: Tolerances = Tolerances()
     by_design: DesignTolerances = DesignTolerances()
-    # As in the recipe's `duplicates`, which decide what the splits keep together; here stricter or laxer at will.
-    image_radius: int = Field(default=6, ge=0, le=16)
-    max_colour_difference: float = Field(default=28.0, ge=0, le=255)
-    min_structure: float = Field(default=5.0, ge=0)
-    text_similarity: float = Field(default=0.85, gt=0.5, le=1)  # Jaccard of near texts
+    # The defaults are those of the recipe's `duplicates`; a recipe that changes them there may do so here or not.
+    image_radius: int = Field(default=_ALIKE.picture_radius, ge=0, le=16)
+    max_colour_difference: float = Field(default=_ALIKE.max_colour_difference, ge=0, le=255)
+    min_structure: float = Field(default=_ALIKE.min_structure, ge=0)
+    text_similarity: float = Field(default=_ALIKE.title_similarity, gt=0.5, le=1)  # Jaccard of near texts
     # Shorter texts are no evidence: two products may be called "Mug", two reviews may say "Great!".
     min_title_words: int = Field(default=2, ge=1)
     min_text_words: int = Field(default=8, ge=1)  # of reviews, questions, snippets

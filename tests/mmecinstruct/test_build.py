@@ -340,6 +340,9 @@ def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp
 def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no product is in 'Top 9'; .*'Top 0', 'Top 1', 'Top 2'"):
         build_shop(shop, tmp_path, "split.ood_categories=[Top 2, Top 9]")
+    stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
+    assert "curate_products" in stages
+    assert "images" not in stages  # said before any picture is fetched or decoded
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,104 @@ def test_a_recipe_may_merge_what_is_the_same_product(local_shop: Path, tmp_path:
     assert "shop:2" in kept  # another title: another product under the same picture
 
 
+REVIEWS = "product rating title text user timestamp images"
+
+
+def write_table(path: Path, names: str, *rows: tuple[object, ...]) -> None:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([names.split(), *rows])
+
+
+def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: Path, tmp_path: Path) -> None:
+    """shop:0 and shop:1 are the same product, of which the first stays."""
+    write_table(
+        local_shop / "reviews.csv",
+        REVIEWS,
+        *(
+            (number % 9, 1 + number % 5, "", f"It is the {WORDS[number]} one", "u", number, "")
+            for number in range(30)
+        ),
+    )
+    write_table(
+        local_shop / "relations.csv",
+        "product linked_product relation",
+        *((0, 1, "similar"), (1, 5, "also_bought"), (0, 5, "also_bought"), (6, 1, "also_viewed")),
+    )
+    write_table(
+        local_shop / "judgements.csv",
+        "query product label",
+        *(("a thing", 0, "E"), ("a thing", 1, "E"), ("other", 1, "S"), ("third", 4, "C")),
+    )
+    write_table(
+        local_shop / "questions.csv",
+        "product question document answerable",
+        *((number, "Is it good for me?", "I think so", "yes") for number in range(6)),
+    )
+    report = build_shop(local_shop, tmp_path, "duplicates.merge=true")
+    rejected = {
+        (row["stage"], row["reason"], row["record_id"])
+        for row in pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
+        if row["stage"] == "duplicates"
+    }
+    assert {reason for _, reason, _ in rejected} == {"duplicate_product", "self_relation", "duplicate_row"}
+    assert ("duplicates", "self_relation", "shop:0 shop:1 similar") in rejected
+    assert ("duplicates", "duplicate_row", "shop:1 shop:5 also_bought") in rejected
+    assert len(rejected) == 4
+    stages = {row["stage"]: (row["records"], row["kept"], row["rejected"]) for row in report.stages}
+    assert {
+        name: stages[f"merge-{name}"] for name in ("reviews", "relations", "judgements", "questions")
+    } == {
+        "reviews": (30, 30, 0),
+        "relations": (4, 2, 2),
+        "judgements": (4, 3, 1),
+        "questions": (6, 6, 0),
+    }
+    assert stages["duplicates"] == (PRODUCTS, PRODUCTS - 1, 1)
+    for name in ("reviews", "relations", "judgements", "questions"):
+        (file,) = (tmp_path / "ws" / "stages" / f"merge-{name}").rglob(f"{name}.parquet")
+        assert "shop:1" not in str(pq.read_table(file).to_pylist()).replace("'", " ").split()
+    # The task's own count of its records is what the merge left.
+    assert stages["task-answerability_prediction"][0] == 6
+    assert "shop:1" not in published(tmp_path, "product_ids")
+
+
+def test_a_picture_in_the_reviews_of_two_products_keeps_them_together(
+    local_shop: Path, tmp_path: Path
+) -> None:
+    (local_shop / "review.jpg").write_bytes(photo(999))
+    write_table(
+        local_shop / "reviews.csv",
+        REVIEWS,
+        *((n, 1 + n % 5, "", f"It is the {WORDS[n]} one", f"u{n}", n, "review.jpg") for n in range(3, 15)),
+    )
+    report = build_shop(local_shop, tmp_path, "duplicates.merge=true")
+    assert report.audit is not None
+    assert [finding for finding in report.audit.exceeded if finding.kind.startswith("image")] == []
+    statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert statistics["duplicates"]["cluster_sizes"] == {"1": PRODUCTS - 15, "3": 1, "12": 1}
+    assert (
+        statistics["duplicates"]["merged"] == 1
+    )  # 0 and 1: a reviewer's photograph makes no two products one
+
+
+def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp_path: Path) -> None:
+    write_table(
+        local_shop / "reviews.csv",
+        REVIEWS,
+        (3, 5, "", "Damn good, ask jane@example.com about it", "u", 1, ""),
+    )
+    build_shop(local_shop, tmp_path)
+    statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    found = statistics["duplicates"]
+    # 0, 1 and 2 have one picture, 0 and 1 nearly one title.
+    assert found["cluster_sizes"] == {"1": PRODUCTS - 3, "3": 1}
+    assert (found["pairs"]["identical_bytes"], found["duplicate_products"], found["merged"]) == (2, 1, 0)
+    assert statistics["hygiene"] == {"records": 1, "masked": {"email": 1}, "profane": 1}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"{PRODUCTS} products form {PRODUCTS - 2} clusters; the largest holds 3." in card
+    assert "Of 1 reviews and questions 1 swear" in card
+
+
 def test_a_changed_threshold_decodes_nothing_again(local_shop: Path, tmp_path: Path) -> None:
     build_shop(local_shop, tmp_path)
     told: list[str] = []

@@ -13,6 +13,8 @@ from mmecinstruct.dataset_folder.statistics import collect_statistics
 from mmecinstruct.recipe import AuditSettings
 from mmecinstruct.samples import OOD_TASKS, TASKS
 
+CATEGORIES, REVIEWS = "category_classification", "sentiment_analysis"
+
 
 def metadata(folder):
     return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", (folder / "README.md").read_text(), re.DOTALL)[1])
@@ -144,3 +146,60 @@ def test_page_says_what_is_tolerated_and_what_was_not_checked(small, own_folder)
 
 def test_a_folder_without_an_audit_claims_none(sound_folder):
     assert "mmec audit" not in (sound_folder / "README.md").read_text()
+
+
+DUPLICATES = {
+    "pairs": {
+        "same_item": 3,
+        "exact_title": 4,
+        "near_title": 5,
+        "identical_bytes": 6,
+        "identical_pixels": 7,
+        "near_picture": 8,
+        "pictures_unhashed": 0,
+        "pictures_too_little_structure": 9,
+        "products_without_title": 10,
+    },
+    "products": 90,
+    "clusters": 21,
+    "cluster_sizes": {"1": 15, "2": 3, "4": 1, "5": 1, "60": 1},
+    "split_components": 2,
+    "dropped_pairs": 11,
+    "same_product_sizes": {"1": 80, "2": 5},
+    "duplicate_products": 5,
+    "merged": 5,
+}
+
+
+def test_page_shows_clusters_and_what_made_them(small, own_folder):
+    statistics = {
+        **collect_statistics(own_folder),
+        "schema_version": "1.0",
+        "sizes": {},
+        "missing_tasks": {},
+        "rejections": {},
+        "duplicates": DUPLICATES,
+        "hygiene": {"records": 40, "masked": {"email": 2, "social_security": 1}, "profane": 3},
+    }
+    write_card(own_folder, small.recipe, statistics, "f" * 32)
+    card = (own_folder / "README.md").read_text()
+    page = card.partition("## Duplicates")[2].partition("## Pictures")[0]
+    assert "90 products form 21 clusters; the largest holds 60." in page
+    assert "| products in a cluster | 1 | 2 | 3–5 | 6–10 | 11–50 | 51+ |\n" in page
+    assert "| clusters | 15 | 3 | 2 | 0 | 0 | 1 |\n" in page
+    assert "3 with the same item number, 4 with the same title, 5 with nearly the same title" in page
+    assert "9 pictures with too little structure" in page
+    assert "2 groups of more than 200 products were split by letting their weakest pairs go (11)." in page
+    assert "5 records name the same product as another one; they were merged into it." in page
+    assert "Of 40 reviews and questions 3 swear" in card
+    assert "(2 email, 1 social security)" in card
+
+
+def test_page_speaks_of_users_where_there_are_any(small, tmp_path):
+    small.write(tmp_path / "cc", {(CATEGORIES, "train"): small.rows(CATEGORIES, "train")})
+    page = (tmp_path / "cc" / "README.md").read_text().partition("## Splits")[2].partition("## Pictures")[0]
+    assert "users" not in page
+    assert "sequential_recommendation" not in page
+    small.write(tmp_path / "sa", {(REVIEWS, "train"): small.rows(REVIEWS, "train")})
+    page = (tmp_path / "sa" / "README.md").read_text().partition("## Splits")[2].partition("## Pictures")[0]
+    assert "a user may have written reviews of several splits; no text names users." in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from mmecinstruct.audit import AuditReport, audit_folder, report_markdown, settings_of_folder
 from mmecinstruct.cli import app
 from mmecinstruct.errors import DatasetError
-from mmecinstruct.recipe import AuditSettings, Recipe
+from mmecinstruct.recipe import AuditSettings, DuplicateSettings, Recipe
 
 CC, SA, SR = "category_classification", "sentiment_analysis", "sequential_recommendation"
 Shop = Any  # of conftest.py; tests are no package
@@ -103,6 +104,23 @@ def test_other_tasks_other_names_of_files_and_plain_columns(tmp_path: Path) -> N
         ("product", 2),
         ("text_identical", 1),
     }
+    assert report.unread == ("captions/notes.parquet",)
+
+
+def test_a_split_of_another_name_is_not_silently_clean(shop: Shop, tmp_path: Path) -> None:
+    shop.keep("train", "test")
+    folder = shop.write(tmp_path)
+    assert audit_folder(folder).unread == ()
+    shard = folder / CC / "train-00000-of-00001.parquet"
+    shutil.copy(shard, folder / CC / "dev-<b>.parquet")
+    shutil.copy(shard, folder / "all.parquet")
+    report = audit_folder(folder)
+    assert report.unread == ("all.parquet", f"{CC}/dev-<b>.parquet")
+    assert report.as_dict()["unread_files"] == list(report.unread)
+    told = report_markdown(report).partition("**Not read**")[2].splitlines()[0]
+    assert "all.parquet, category_classification/dev" in told
+    assert "&lt;b&gt;.parquet." in told
+    assert "2 Parquet file(s) not read" in run(folder).stderr
 
 
 def test_a_single_split_has_nothing_to_be_compared_with(shop: Shop, tmp_path: Path) -> None:
@@ -186,6 +204,16 @@ def test_a_recipe_has_a_part_for_the_audit() -> None:
     assert Recipe.model_validate(content).audit.image_radius == 3
 
 
+def test_by_default_alike_is_what_a_build_keeps_together() -> None:
+    audit, build = AuditSettings(), DuplicateSettings()
+    assert (audit.image_radius, audit.max_colour_difference, audit.min_structure, audit.text_similarity) == (
+        build.picture_radius,
+        build.max_colour_difference,
+        build.min_structure,
+        build.title_similarity,
+    )
+
+
 # --- the command ---------------------------------------------------------------------------------------
 
 
@@ -230,3 +258,13 @@ def test_the_command_exits_2_where_it_cannot_say(shop: Shop, tmp_path: Path) -> 
     assert (done.exit_code, done.stdout) == (2, "")
     assert "cannot be read as Parquet" in done.stderr
     assert run(folder, "--out", "audit.txt").exit_code == 2
+
+
+def test_a_folder_in_which_nothing_can_be_compared_is_not_called_clean(tmp_path: Path) -> None:
+    (tmp_path / "captions").mkdir()
+    for split in ("train", "test"):
+        pq.write_table(pa.table({"caption": ["A mug."]}), tmp_path / "captions" / f"{split}.parquet")
+    done = run(tmp_path)
+    assert done.exit_code == 2
+    assert "none of the columns that an audit compares" in done.stderr
+    assert "nothing above" not in done.stderr

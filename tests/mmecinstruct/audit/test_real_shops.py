@@ -61,12 +61,14 @@ def catalog(**mapped: str) -> list[dict[str, Any]]:
 def test_a_shop_of_clothes(tmp_path: Path) -> None:
     assert ROOT is not None
     report = audited(load_recipe("luma-shop"), ROOT / "luma_shop", tmp_path)
-    # Products of one photograph under two names are told apart by their titles alone.
-    assert not {kind for kind in strict(report) if not kind.startswith("image_")}
+    # Two bags (24-WG086, 24-WG087) have one photograph under two names: the picture keeps them together.
+    assert strict(report) == Counter()
+    assert not report.exceeded
     assert {check.kind for check in report.checks if check.status == "no values"} == {
         "user",
         "query",
         "query_id",
+        "category",  # no test_ood
     }
 
 
