@@ -159,18 +159,21 @@ class Recorder:
     """Measures each picture in the thread that fetched it, and writes shards as they fill up."""
 
     def __init__(self, folder: Path) -> None:
+        from mmecinstruct.executors.local import cores
         from mmecinstruct.recipe import ImageSettings
 
         self.settings = ImageSettings(longest_side=LONGEST_SIDE, jpeg_quality=QUALITY)
         self.folder = folder
         self.lock = threading.Lock()
+        self.turns = threading.BoundedSemaphore(cores())  # as in a build: no more pictures are decoded at once
         self.measured: list[Any] = []
         self.shards = self.good = 0
 
     def accept(self, content: bytes) -> str | None:
         from mmecinstruct.images.measure import measure_picture
 
-        picture = measure_picture(content, self.settings)
+        with self.turns:
+            picture = measure_picture(content, self.settings)
         full: list[Any] = []
         with self.lock:
             self.measured.append(picture)
