@@ -165,7 +165,9 @@ class Recorder:
         self.settings = ImageSettings(longest_side=LONGEST_SIDE, jpeg_quality=QUALITY)
         self.folder = folder
         self.lock = threading.Lock()
-        self.turns = threading.BoundedSemaphore(cores())  # as in a build: no more pictures are decoded at once
+        self.turns = threading.BoundedSemaphore(
+            cores()
+        )  # as in a build: no more pictures are decoded at once
         self.measured: list[Any] = []
         self.shards = self.good = 0
 

@@ -6,19 +6,15 @@ Heavy libraries are imported inside the commands, so that help answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mmecinstruct.errors import MmecError
+from mmecinstruct.terminal import print_report, say, show_progress
 from mmecinstruct.version import __version__
-
-if TYPE_CHECKING:
-    from mmecinstruct.pipeline.run import BuildReport
-    from mmecinstruct.workspace import Report
 
 app = typer.Typer(
     name="mmec",
@@ -47,11 +43,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def say(text: str) -> None:
-    """Print talk, as opposed to data."""
-    print(text, file=sys.stderr)
 
 
 def parse_task_list(text: str) -> list[str]:
@@ -132,7 +123,7 @@ def build(
     from mmecinstruct.pipeline.build import build as build_dataset
 
     # Ray prints what happens to its nodes where data goes.
-    with redirect_stdout(sys.stderr), _progress() as report:
+    with redirect_stdout(sys.stderr), show_progress() as report:
         done = build_dataset(
             loaded,
             target,
@@ -145,7 +136,7 @@ def build(
             retry_failed=retry_failed,
             report=report,
         )
-    _print_report(done)
+    print_report(done)
     print(target)
 
 
@@ -192,7 +183,7 @@ def images(
     from mmecinstruct.recipe import load_picture_settings
 
     settings = load_picture_settings(recipe, override or [])
-    with _progress() as report:
+    with show_progress() as report:
         done = check_pictures(
             source,
             out,
@@ -222,7 +213,7 @@ def validate(
     """Check a dataset folder; exit 1 with the reasons when it is damaged."""
     from mmecinstruct.validate import format_problems, validate_folder
 
-    with _progress() as report:
+    with show_progress() as report:
         problems = validate_folder(folder, decode=decode, progress=report)
     if problems:
         print(format_problems(problems))
@@ -267,7 +258,7 @@ def audit(
         settings = load_recipe(recipe).audit if recipe is not None else settings_of_folder(folder)
         if examples is not None:
             settings = settings.model_copy(update={"examples": examples})
-        with _progress() as report:
+        with show_progress() as report:
             found = audit_folder(folder, settings, workers=workers or cores(), report=report)
     except MmecError as error:
         say(f"error: {error}")
@@ -396,64 +387,6 @@ def clean(
         removed, freed = store.clean(days)
         freed += remove_old_snapshots(workspace / FETCHED_FOLDER, days)
     say(f"{workspace}: removed {removed} stages, freed {freed / 1e6:.1f} MB")
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """Show one line per running step on a terminal; in a log, one line per finished step."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-
-        def log(stage: str, done: int, total: int) -> None:
-            if done == total:
-                say(f"{stage}: {total}/{total}")
-
-        yield log
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        rows: dict[str, int] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in rows:
-                rows[stage] = int(progress.add_task(stage, total=total))
-            progress.update(rows[stage], completed=done, visible=done < total)  # type: ignore[arg-type]
-
-        yield show
-
-
-def _print_report(report: BuildReport) -> None:
-    say("")
-    width = max(len(task) for task in report.sizes)
-    say(f"{'task':<{width}}  {'split':<10}  {'wanted':>7}  {'available':>9}  {'chosen':>7}")
-    for task, splits in report.sizes.items():
-        for split, entry in splits.items():
-            numbers = f"{entry['wanted']:>7}  {entry['available']:>9}  {entry['chosen']:>7}"
-            say(f"{task:<{width}}  {split:<10}  {numbers}  {entry['note']}".rstrip())
-    say("")
-    rejected = {row["stage"]: row["rejected"] for row in report.stages if row["rejected"]}
-    if rejected:
-        say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
-        for stage, count in rejected.items():
-            say(f"  {stage}: {count}")
-    if report.fetched:
-        counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
-        say(f"Pictures asked for on the web: {counts}")
-    if report.taken_down:
-        counts = ", ".join(f"{count} in {stage}" for stage, count in report.taken_down.items())
-        say(f"Kept out by the takedown list: {counts}")
-    if report.audit is not None and report.audit.exceeded:
-        say(
-            f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "
-            f"the card says what, and: mmec audit {report.out}"
-        )
-    for task, why in report.missing.items():
-        say(f"Not built: {task}: {'; '.join(why)}")
-    if report.up_to_date:
-        say(f"{report.out} was up to date.")
 
 
 def main() -> None:
