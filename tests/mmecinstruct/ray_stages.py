@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmecinstruct.errors import MmecError, SourceError
 from mmecinstruct.executors import RayExecutor
-from mmecinstruct.pipeline import inputs, release
+from mmecinstruct.pipeline import pictures, release
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.workspace import Counts, Shard, Workspace
@@ -74,7 +74,7 @@ def run_stage(name: str, workspace: Path, log: Path, address: str) -> None:
 
 def build_small_shop(out: Path, workspace: Path, executor: str, address: str | None = None) -> None:
     """Build a small shop in many small shards; print each step."""
-    inputs.PICTURES_PER_SHARD, release.RENDER_ROWS = PICTURES, RENDERED
+    pictures.PICTURES_PER_SHARD, release.RENDER_ROWS = PICTURES, RENDERED
 
     def report(stage: str, done: int, total: int) -> None:
         print(stage, done, total, flush=True)
