@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# LoRA fine-tunes of SmolLM2-135M on the sample's text (15 minutes each on two idle cores), evaluated on the parts that do
+# LoRA fine-tunes of SmolLM2-135M on the sample's text (30 minutes each on one of two busy cores), evaluated on the parts that do
 # and that do not need the picture. Text alone should beat the majority class where the text tells, and stay below
 # `text_only_accuracy` plus 5 points where only the picture does.
 #   bash benchmarks/text_only_lora.sh FOLDER

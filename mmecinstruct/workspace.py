@@ -173,10 +173,6 @@ class Workspace:
                 "finished shards are kept"
             ) from error
 
-    def file_fingerprint(self, path: Path) -> str:
-        """Return the SHA-256 of a file, remembered by path, size and times of change."""
-        return self.file_fingerprints([path])[0]
-
     def file_fingerprints(self, paths: Sequence[Path]) -> list[str]:
         """Return the SHA-256 of each file, remembered by path, size and times of change.
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmecinstruct.duplicates.hash_index import iterate_matches_between, iterate_pairs_within
+from mmecinstruct.images.perceptual_hash import parse_hash
 from mmecinstruct.recipe import DuplicateSettings
 
 CELLS = 64  # of a thumbnail: 8x8, each three bytes
@@ -128,7 +129,7 @@ def _to_match(rows: list[dict[str, Any]]) -> Pictures:
     thumbnails = b"".join(row["thumbnail"] for row in rows)
     return Pictures(
         [row["image_id"] for row in rows],
-        np.array([int(row["phash"], 16) for row in rows], np.uint64),
+        np.array([parse_hash(row["phash"]) for row in rows], np.uint64),
         np.frombuffer(thumbnails, np.uint8).reshape(-1, CELLS, 3),
     )
 

@@ -61,10 +61,6 @@ class Takedowns:
         """The SHA-256 of received bytes."""
         return frozenset(entry.value for entry in self.entries if entry.kind == "image")
 
-    def is_product(self, product_id: str) -> bool:
-        """Tell whether a product is on the list."""
-        return product_id in self.products
-
     def is_url(self, url: str) -> bool:
         """Tell whether a picture's URL is on the list, whatever size it asks for."""
         return bool(self.urls) and full_size_url(url) in self.urls

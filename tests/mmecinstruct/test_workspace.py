@@ -262,20 +262,20 @@ def test_file_hashes_follow_the_content(tmp_path: Path) -> None:
     workspace, file = Workspace(tmp_path / "w"), tmp_path / "f"
     file.write_text("one")
     os.utime(file, (time.time() - 60, time.time() - 60))
-    first = workspace.file_fingerprint(file)
-    assert workspace.file_fingerprint(file) == first
+    first = workspace.file_fingerprints([file])
+    assert workspace.file_fingerprints([file]) == first
     file.write_text("two")
     os.utime(file, (time.time() - 60, time.time() - 60))
-    assert workspace.file_fingerprint(file) != first
+    assert workspace.file_fingerprints([file]) != first
 
 
 @pytest.mark.usefixtures("later")
 def test_a_known_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace, file = Workspace(tmp_path / "w"), tmp_path / "f"
     file.write_text("one")
-    first = workspace.file_fingerprint(file)
+    first = workspace.file_fingerprints([file])
     monkeypatch.setattr("mmecinstruct.workspace.sha256_file", lambda path: pytest.fail(f"{path} was read"))
-    assert workspace.file_fingerprint(file) == first
+    assert workspace.file_fingerprints([file]) == first
 
 
 @pytest.mark.usefixtures("later")
@@ -285,10 +285,10 @@ def test_a_file_put_in_the_place_of_another_with_its_size_and_time_is_hashed_aga
     other.write_text("two")
     for path in (file, other):
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    assert workspace.file_fingerprint(file) == workspace.file_fingerprint(file)
+    assert workspace.file_fingerprints([file]) == workspace.file_fingerprints([file])
     expected = workspace.file_fingerprint(other)
     other.replace(file)
-    assert workspace.file_fingerprint(file) == expected
+    assert workspace.file_fingerprints([file]) == expected
 
 
 def test_a_damaged_memory_of_hashes_is_begun_anew(tmp_path: Path) -> None:
