@@ -286,7 +286,7 @@ def test_a_file_put_in_the_place_of_another_with_its_size_and_time_is_hashed_aga
     for path in (file, other):
         os.utime(path, (1_000_000_000, 1_000_000_000))
     assert workspace.file_fingerprints([file]) == workspace.file_fingerprints([file])
-    expected = workspace.file_fingerprint(other)
+    expected = workspace.file_fingerprints([other])
     other.replace(file)
     assert workspace.file_fingerprints([file]) == expected
 
@@ -296,11 +296,11 @@ def test_a_damaged_memory_of_hashes_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "file_hashes.sqlite").write_bytes(b"no database" * 500)
     workspace = Workspace(tmp_path / "w")
-    assert workspace.file_fingerprint(tmp_path / "f") == sha256_file(tmp_path / "f")
+    assert workspace.file_fingerprints([tmp_path / "f"])[0] == sha256_file(tmp_path / "f")
     (tmp_path / "w" / "file_hashes.sqlite").unlink()
     (tmp_path / "w" / "file_hashes.sqlite").mkdir()
     with pytest.raises(WorkspaceError, match="free space or delete the file"):
-        workspace.file_fingerprint(tmp_path / "f")
+        workspace.file_fingerprints([tmp_path / "f"])
 
 
 def test_clean_removes_only_what_was_not_used(tmp_path: Path) -> None:
