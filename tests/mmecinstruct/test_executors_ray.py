@@ -173,14 +173,14 @@ MISSING = "ray is not installed" if importlib.util.find_spec("ray") is None else
 isolated = pytest.mark.skipif(bool(MISSING), reason=f"no network namespace for Ray: {MISSING}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def namespace() -> Iterator[ModuleType]:
     opened = ray_nodes.Namespace()
     yield opened
     opened.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def head(namespace) -> subprocess.Popen[str]:
     return namespace.start_node("node a", head=True)
 
