@@ -2,14 +2,15 @@
 
 A server in a process of its own answers each request after 30 ms from the loopback. Both sides fetch the same
 pictures, decode them, bring the longest side to 512 pixels, encode them as JPEG of quality 88 and write them with
-their SHA-256 into Parquet shards. Ours also asks for robots.txt, keeps the received bytes and a row per URL in the
-ledger, measures structure and deviation, and takes two more hashes (pixels, perceptual).
+their SHA-256 into Parquet shards. Ours is what `mmec images` does with a table of URLs: it also asks for robots.txt,
+keeps the received bytes and a row per URL in the ledger, measures structure and deviation, takes two more hashes
+(pixels, perceptual), and judges.
 
     python -m venv PEER && PEER/bin/pip install img2dataset
     python benchmarks/images.py --peer PEER/bin/python --json benchmarks/results/images.json
 
 Starting a process (the peer starts two more, each of which imports its libraries) is not what is compared: every run
-is done over a few pictures too, and the difference of the two is what counts. Wall clock and CPU, the latter with all
+is done over 512 pictures too, and the difference of the two is what counts. Wall clock and CPU, the latter with all
 child processes, without the server's, by wait4(2).
 """
 
@@ -24,7 +25,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,119 +155,89 @@ def server_process() -> Iterator[int]:
 # Ours, in a process of its own.
 
 
-class Recorder:
-    """Measures each picture in the thread that fetched it, and writes shards as they fill up."""
-
-    def __init__(self, folder: Path) -> None:
-        from mmecinstruct.executors.local import cores
-        from mmecinstruct.recipe import ImageSettings
-
-        self.settings = ImageSettings(longest_side=LONGEST_SIDE, jpeg_quality=QUALITY)
-        self.folder = folder
-        self.lock = threading.Lock()
-        self.turns = threading.BoundedSemaphore(
-            cores()
-        )  # as in a build: no more pictures are decoded at once
-        self.measured: list[Any] = []
-        self.shards = self.good = 0
-
-    def accept(self, content: bytes) -> str | None:
-        from mmecinstruct.images.measure import measure_picture
-
-        with self.turns:
-            picture = measure_picture(content, self.settings)
-        full: list[Any] = []
-        with self.lock:
-            self.measured.append(picture)
-            self.good += not picture.reason
-            if len(self.measured) >= SHARD:
-                full, self.measured = self.measured, []
-                self.shards += 1
-        if full:
-            self.write(full, self.shards)
-        return picture.reason or None
-
-    def write(self, measured: list[Any], shard: int) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        names = [name for name in measured[0].__slots__ if name != "detail"]
-        columns = {name: [getattr(picture, name) for picture in measured] for name in names}
-        pq.write_table(pa.table(columns), self.folder / f"{shard:05d}.parquet", compression="none")
-
-
 def run_ours(task: dict[str, Any]) -> None:
-    """Fetch and measure a list of URLs."""
-    from mmecinstruct.fetch import fetch_groups
-    from mmecinstruct.recipe import FetchSettings
+    """Do what `mmec images` does: fetch a table of URLs, then measure and judge in processes."""
+    from mmecinstruct.pipeline.check_pictures import check_pictures
+    from mmecinstruct.recipe import FetchSettings, ImageSettings, PictureSettings
 
     folder = Path(task["folder"])
-    urls = Path(task["urls"]).read_text().split()
-    settings = FetchSettings(
-        enabled=True,
-        contact="benchmark",
-        threads=task["threads"],
-        connections_per_host=task["threads"],
-        requests_per_second=100_000,
-        private_networks=("127.0.0.0/8",),
+    settings = PictureSettings(
+        images=ImageSettings(longest_side=LONGEST_SIDE, jpeg_quality=QUALITY),
+        fetch=FetchSettings(
+            enabled=True,
+            contact="benchmark",
+            threads=task["threads"],
+            connections_per_host=task["threads"],
+            requests_per_second=100_000,
+            private_networks=("127.0.0.0/8",),
+        ),
     )
-    recorder = Recorder(folder)
-    report = fetch_groups([[url] for url in urls], settings, folder / "fetched", accept=recorder.accept)
-    if recorder.measured:
-        recorder.write(recorder.measured, recorder.shards + 1)
-    assert report.counts == {"fetched": len(urls)}, report.counts
-    (folder / "count.json").write_text(json.dumps(recorder.good))
+    report = check_pictures(
+        Path(task["urls"]),
+        folder / "pictures",
+        settings,
+        workspace=folder / "workspace",
+        workers=task["processes"],
+    )
+    (folder / "count.json").write_text(json.dumps(report.kept))
 
 
 # The comparison.
 
 
 def measure(side: str, size: str, count: int, port: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one side over so many pictures; return seconds, CPU seconds, and exact counts."""
-    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        folder = Path(scratch) / "out"
-        folder.mkdir()
-        urls = Path(scratch) / "urls.txt"
-        urls.write_text("".join(f"http://127.0.0.1:{port}/{size}/{n}.jpg\n" for n in range(count)))
-        task = {"urls": str(urls), "folder": str(folder), "side": LONGEST_SIDE, "quality": QUALITY}
-        task |= {"shard": SHARD if side == "ours" else min(SHARD, max(1, count // options.peer_processes))}
-        if side == "ours":
-            task |= {"threads": options.threads}
-            command = [sys.executable, __file__, "--ours", json.dumps(task)]
-        else:
-            task |= {"threads": options.peer_threads, "processes": options.peer_processes}
-            script = Path(scratch) / "peer.py"
-            script.write_text(PEER)
-            command = [options.peer, str(script), json.dumps(task)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
-        with urlopen(f"http://127.0.0.1:{port}/count") as answer:
-            answer.read()
-        log = Path(scratch) / "log"
-        with log.open("wb") as stream:
-            began = time.monotonic()
-            process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.monotonic() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise SystemExit(f"{side} failed:\n{log.read_text()[-3000:]}")
-        with urlopen(f"http://127.0.0.1:{port}/count") as answer:
-            requests = int(answer.read())
-        if side == "ours":
-            good = json.loads((folder / "count.json").read_text())
-        else:
-            good = sum(json.loads(path.read_text())["successes"] for path in folder.glob("*_stats.json"))
+    """Run one side over so many pictures in a new folder; return seconds, CPU seconds, and exact counts."""
+    scratch = Path(tempfile.mkdtemp(dir=options.scratch))
+    folder = scratch / "out"
+    folder.mkdir()
+    lines = [f"http://127.0.0.1:{port}/{size}/{n}.jpg" for n in range(count)]
+    urls = scratch / ("urls.csv" if side == "ours" else "urls.txt")
+    urls.write_text("\n".join(["image_url", *lines] if side == "ours" else lines) + "\n")
+    task = {"urls": str(urls), "folder": str(folder), "side": LONGEST_SIDE, "quality": QUALITY}
+    task |= {"shard": min(SHARD, max(1, count // options.peer_processes))}
+    if side == "ours":
+        task |= {"threads": options.threads, "processes": options.processes}
+        command = [sys.executable, __file__, "--ours", json.dumps(task)]
+    else:
+        task |= {"threads": options.peer_threads, "processes": options.peer_processes}
+        script = scratch / "peer.py"
+        script.write_text(PEER)
+        command = [options.peer, str(script), json.dumps(task)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    with urlopen(f"http://127.0.0.1:{port}/count") as answer:
+        answer.read()
+    log = scratch / "log"
+    with log.open("wb") as stream:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{side} failed:\n{log.read_text()[-3000:]}")
+    with urlopen(f"http://127.0.0.1:{port}/count") as answer:
+        requests = int(answer.read())
+    if side == "ours":
+        good = json.loads((folder / "count.json").read_text())
+    else:
+        good = sum(json.loads(path.read_text())["successes"] for path in folder.glob("*_stats.json"))
+
     return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "good": good, "requests": requests}
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Run both sides in turns over both sizes."""
+    """Run both sides in turns over both sizes.
+
+    What the runs write stays until all are over: some file systems are slow to make files where many were just removed.
+    """
     few = options.few
     many = options.pictures // 2
     results: dict[str, Any] = {}
     with server_process() as port:
         for size in WIDTHS:
             rounds = []
+            for side in ("ours", "img2dataset"):  # so that neither reads its libraries from the disk
+                measure(side, size, few, port, options)
             for number in range(options.rounds):
                 entry: dict[str, Any] = {}
                 for side in ("ours", "img2dataset"):
@@ -354,9 +324,11 @@ def as_markdown(record: dict[str, Any]) -> str:
         f"Aim: {AIMS['small']} times (small) and {AIMS['large']} times (large) the images per second at {CPU_AIM} of "
         f"the CPU per image or less: {verdict}.",
         "",
-        f"Ours: one process, {record['threads']} threads. img2dataset {record['peer_version']}: "
+        f"Ours: {record['threads']} threads that fetch, then {record['processes']} processes that measure, as in a "
+        f"build. img2dataset {record['peer_version']}: "
         f"{record['peer_processes']} processes of {record['peer_threads']} threads. What either side needs to start "
-        "is taken off by a run over a few pictures; `images.json` has both runs. Written by `benchmarks/images.py`.",
+        f"is taken off by a run over {record['few']} pictures; `images.json` has both runs. Written by "
+        "`benchmarks/images.py`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -373,9 +345,10 @@ def main() -> int:
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     parser.add_argument("--peer", help="the Python of an environment with img2dataset")
     parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--few", type=int, default=64, help="pictures of the run that measures the start")
+    parser.add_argument("--few", type=int, default=512, help="pictures of the run that measures the start")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=32)
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=64)
     parser.add_argument("--peer-processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer-threads", type=int, default=32)
     parser.add_argument("--scratch", type=Path, help="where to write; default: the system's")
@@ -397,14 +370,18 @@ def main() -> int:
     ).stdout.strip()
     record = {
         "pictures": options.pictures,
+        "few": options.few,
         "rounds": options.rounds,
         "cores": len(os.sched_getaffinity(0)),
+        "processes": options.processes,
         "threads": options.threads,
         "peer_version": version,
         "peer_processes": options.peer_processes,
         "peer_threads": options.peer_threads,
-        "results": compare(options),
     }
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        options.scratch = scratch
+        record["results"] = compare(options)
     page = as_markdown(record)
     print(page)
     if options.json:

@@ -189,7 +189,10 @@ class RayExecutor:
         self._check_nodes(ray)
 
     def _check_nodes(self, ray: ModuleType) -> None:
-        """Raise ExecutorError where a node that can run tasks does not fit, naming it and the remedy."""
+        """Raise ExecutorError where a node that can run tasks does not fit, naming it and the remedy.
+
+        A cluster lists a lost node as alive until it notices: one that is gone afterwards is no node to name.
+        """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         probe = ray.remote(num_cpus=0, max_retries=1)(problems_here)
@@ -198,14 +201,21 @@ class RayExecutor:
             if node["Alive"] and node["Resources"].get("CPU"):
                 strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 reference = probe.options(scheduling_strategy=strategy).remote(self._requirements)
-                nodes[reference] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+                nodes[reference] = node
         answered, silent = ray.wait(list(nodes), num_returns=len(nodes), timeout=PROBE_SECONDS)
-        wrong = [f"node {nodes[reference]} does not answer: mend it or take it out" for reference in silent]
+        problems = {reference: ["does not answer: mend it or take it out"] for reference in silent}
         for reference in answered:
             try:
-                wrong += [f"node {nodes[reference]}: {problem}" for problem in ray.get(reference)]
+                problems[reference] = ray.get(reference)
             except ray.exceptions.RayError as error:
-                wrong.append(f"node {nodes[reference]}: {_first_line(error)}")
+                problems[reference] = [_first_line(error)]
+        there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        wrong = [
+            f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}): {problem}"
+            for reference, node in nodes.items()
+            if node["NodeID"] in there
+            for problem in problems[reference]
+        ]
         if wrong:
             raise ExecutorError("the Ray cluster does not fit the build:\n" + "\n".join(sorted(wrong)))
 

@@ -33,7 +33,7 @@ from mmecinstruct.images.headers import (
     webp_size,
 )
 from mmecinstruct.images.modes import resizable, rgb_over_white
-from mmecinstruct.images.perceptual_hash import format_hash, grey_of, hashes_and_structures
+from mmecinstruct.images.perceptual_hash import Reduced, format_hash, grey_of, hashes_and_structures, reduced
 from mmecinstruct.recipe import ImageSettings
 
 THUMBNAIL_SIDE = 8
@@ -154,13 +154,14 @@ def _normalise(
     full_size = image.size
     is_jpeg = image.format in ("JPEG", "MPO")
     if is_jpeg:
-        reduction = _reduction(image.size, longest_side)
+        eighths = _eighths(image.size, longest_side)
         if image.mode in ("RGB", "L"):
-            pixels = _decode_jpeg(content, image.size, image.mode, reduction)
+            pixels = _decode_jpeg(content, image.size, image.mode, eighths)
         if pixels is not None:
             decoded = Image.fromarray(pixels)
         else:
-            image.draft(image.mode, (max(1, image.width // reduction), max(1, image.height // reduction)))
+            # Pillow knows no three eighths and then takes four.
+            image.draft(image.mode, (max(1, image.width * eighths // 8), max(1, image.height * eighths // 8)))
     if decoded is None:
         image.load()
         decoded = resizable(image)
@@ -177,25 +178,25 @@ def _normalise(
     return rgb, np.asarray(rgb) if pixels is None or pixels.ndim != 3 else pixels
 
 
-def _reduction(size: tuple[int, int], longest_side: int) -> int:
-    """Return by how much a JPEG is reduced while it is decoded: never below the wanted size.
+def _eighths(size: tuple[int, int], longest_side: int) -> int:
+    """Return at how many eighths of its size a JPEG is decoded: never below the wanted size.
 
-    A side that is no multiple loses a little of its edge, which on a very short side would be much of it.
+    From five eighths on, the decoder takes longer than for the whole. A side that comes out uneven loses a little of
+    its edge, which on a very short side would be much of it.
     """
     long, short = max(size), min(size)
     return next(
-        (by for by in (8, 4, 2) if -(-long // by) >= longest_side and short >= by * _SHORTEST_REDUCED), 1
+        (n for n in (1, 2, 3, 4) if -(-long * n // 8) >= longest_side and short * n >= 8 * _SHORTEST_REDUCED),
+        8,
     )
 
 
-def _decode_jpeg(
-    content: bytes, size: tuple[int, int], mode: str, reduction: int
-) -> NDArray[np.uint8] | None:
-    """Return the pixels of a plain JPEG at 1/reduction of its size; None where Pillow has to say what is wrong with it.
+def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, eighths: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a plain JPEG at so many eighths of its size; None where Pillow has to say what is wrong.
 
     simplejpeg is told to be strict. What it objects to may still be whole for Pillow, and so for `datasets`.
     """
-    width, height = -(-size[0] // reduction), -(-size[1] // reduction)
+    width, height = -(-size[0] * eighths // 8), -(-size[1] * eighths // 8)
     try:
         array = simplejpeg.decode_jpeg(
             content, colorspace="RGB" if mode == "RGB" else "GRAY", min_width=width, min_height=height
@@ -225,24 +226,24 @@ def _fitted(width: int, height: int, longest_side: int) -> tuple[int, int]:
 
 def _measurements(picture: Image.Image, pixels: NDArray[np.uint8], quality: int) -> dict[str, Any]:
     """Return the fields of MeasuredPicture that are taken from the normalised picture."""
-    luma = picture.convert("L")
+    small = reduced(picture)
+    luma = small._replace(picture=small.picture.convert("L"))
     hashes, structures = hashes_and_structures(grey_of(luma)[None])
-    size = (_MEASURED_SIDE, _MEASURED_SIDE)
-    small = np.asarray(luma.resize(size, Image.Resampling.BOX, reducing_gap=1.0), dtype=np.float32)
+    cells = luma.shrunk((_MEASURED_SIDE, _MEASURED_SIDE), Image.Resampling.BOX)
     return {
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
         "pixel_id": pixel_id(pixels),
         "phash": format_hash(int(hashes[0])),
         "structure": float(structures[0]),
-        "pixel_deviation": float(small.std()),
-        "thumbnail": thumbnail_of(picture),
+        "pixel_deviation": float(np.asarray(cells, dtype=np.float32).std()),
+        "thumbnail": thumbnail_of(small),
     }
 
 
-def thumbnail_of(picture: Image.Image) -> bytes:
+def thumbnail_of(picture: Image.Image | Reduced) -> bytes:
     """Return the mean colours of the 8x8 cells of an RGB picture, row by row, three bytes each."""
-    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    return picture.resize(side, Image.Resampling.BOX, reducing_gap=float(THUMBNAIL_SIDE)).tobytes()
+    small = picture if isinstance(picture, Reduced) else reduced(picture)
+    return small.shrunk((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
 
 
 def pixel_id(pixels: NDArray[np.uint8]) -> str:

@@ -3,8 +3,8 @@
 How the bits are defined (`PHASH_VERSION`; another definition gets another version, and hashes of two versions are never
 compared):
 
-1. The normalised RGB picture is made grey (Pillow's `L`: ITU-R 601 luma) and shrunk to 32x32, first by averaging whole
-   blocks to at least four times that size, then by Lanczos.
+1. The normalised RGB picture is shrunk by averaging whole blocks to 128 to 255 pixels per side (a shorter side stays),
+   made grey (Pillow's `L`: ITU-R 601 luma) and shrunk to 32x32 by Lanczos.
 2. Two-dimensional DCT-II without normalisation, as in scipy's `dct`; the cosines are rounded to 1/16384.
 3. Of the 8x8 lowest frequencies, the constant one included, bit = coefficient > median of the 64.
 4. Row by row (vertical frequency 0 first, within it horizontal frequency 0 first), the first bit the highest.
@@ -19,12 +19,15 @@ near-duplicates needs a look at the colours too (`thumbnail` in the table of ima
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PHASH_VERSION = "mmec-phash-8x8/1"
+PHASH_VERSION = "mmec-phash-8x8/2"
 GREY_SIDE = 32
+_REDUCED_SIDE = 4 * GREY_SIDE
 _FREQUENCIES = 8
 _BITS = _FREQUENCIES * _FREQUENCIES
 _BATCH = 4096  # pictures whose numbers are in memory at once: 32 MB
@@ -41,11 +44,32 @@ _COSINES = _cosines()  # [8, 32], whole numbers
 _LENGTHS = np.sqrt(np.outer((_COSINES**2).sum(axis=1), (_COSINES**2).sum(axis=1))).reshape(-1)
 
 
-def grey_of(picture: Image.Image) -> NDArray[np.uint8]:
+class Reduced(NamedTuple):
+    """A picture by averages of its blocks, and its extent in them: the last blocks of a row may be cut."""
+
+    picture: Image.Image
+    extent: tuple[float, float]  # width, height in blocks
+
+    def shrunk(self, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
+        """Return it in so many pixels (width, height)."""
+        return self.picture.resize(size, filter_, box=(0.0, 0.0, *self.extent))
+
+
+def reduced(picture: Image.Image) -> Reduced:
+    """Return a picture at 128 to 255 blocks per side; a shorter side stays as it is.
+
+    What is measured is measured on this.
+    """
+    across, down = max(1, picture.width // _REDUCED_SIDE), max(1, picture.height // _REDUCED_SIDE)
+    small = picture if across == down == 1 else picture.reduce((across, down))
+    return Reduced(small, (picture.width / across, picture.height / down))
+
+
+def grey_of(picture: Image.Image | Reduced) -> NDArray[np.uint8]:
     """Return the grey picture [32, 32] that is hashed, of a picture in RGB or L."""
-    grey = picture if picture.mode == "L" else picture.convert("L")
-    small = grey.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.LANCZOS, reducing_gap=4.0)
-    return np.asarray(small)
+    small = picture if isinstance(picture, Reduced) else reduced(picture)
+    grey = small.picture if small.picture.mode == "L" else small.picture.convert("L")
+    return np.asarray(small._replace(picture=grey).shrunk((GREY_SIDE, GREY_SIDE), Image.Resampling.LANCZOS))
 
 
 def perceptual_hash(grey: NDArray[np.uint8]) -> int:

@@ -16,7 +16,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "curate_relations": 1,
     "curate_judgements": 1,
     "curate_questions": 2,
-    "images": 3,
+    "images": 4,
     "verdicts": 1,
     "duplicates": 2,
     "merge": 1,
@@ -27,7 +27,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "render": 1,
     "judge": 1,
     "shards": 1,
-    "folder": 4,
+    "folder": 5,
 }
 
 # Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.

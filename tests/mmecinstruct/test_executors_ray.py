@@ -271,6 +271,16 @@ def test_the_tasks_of_a_killed_node_run_elsewhere_and_their_halves_are_never_res
     assert sorted(path.name for path in stage.iterdir()) == [f"{n:03d}" for n in range(6)] + ["manifest.json"]
 
 
+@pytest.mark.slow
+@isolated
+@pytest.mark.usefixtures("head")
+def test_a_node_that_was_lost_just_before_a_build_does_not_stop_it(namespace, tmp_path: Path) -> None:
+    # The cluster takes seconds to notice, and lists the node as alive until then.
+    namespace.kill(namespace.start_node("node b"))
+    end = run_stage(namespace, "write_number", tmp_path)
+    assert end == {"numbers": list("012345")}
+
+
 @pytest.fixture(scope="module")
 def small_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset folder that processes on this machine build."""
