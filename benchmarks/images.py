@@ -348,7 +348,7 @@ def main() -> int:
     parser.add_argument("--few", type=int, default=512, help="pictures of the run that measures the start")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--threads", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=40)
     parser.add_argument("--peer-processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--peer-threads", type=int, default=32)
     parser.add_argument("--scratch", type=Path, help="where to write; default: the system's")
