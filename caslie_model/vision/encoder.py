@@ -1,0 +1,204 @@
+"""The frozen vision encoder: pictures to patch features, the same wherever its weights come from.
+
+An encoder is named by
+
+* `user/name`: a vision model, or a model of pictures and text, on the Hub,
+* a folder in the format of `save_pretrained`,
+* `package:efficientnet_lite0`: ImageNet weights from an installed Python package, for work without the Hub,
+* `random:tiny-vit`: two layers of random weights, to try things out without any download.
+
+Pictures are never cropped: they are scaled until they fit and padded with white. The grid of patches is averaged to
+7x7 by default, class and register tokens are left out.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caslie_model.base_model import _once
+from caslie_model.errors import ModelError
+from caslie_model.vision.preprocessing import PADDING, fit
+from caslie_model.vision.tower import Network, Tower
+from mmecinstruct.hashing import fingerprint, sha256_file
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+POOL = 7
+# Raised whenever the same weights and settings give other features than before.
+VERSION = 1
+
+_TINY_VERSION = 1
+_TINY_SIDE = 56
+
+
+class VisionEncoder:
+    """A frozen vision model. Its weights are loaded when they are first needed.
+
+    `identity` changes with whatever changes the features; `settings` is what it is made of.
+    """
+
+    def __init__(self, name: str, tower: Tower, device: str, precision: str, pool: int) -> None:
+        self.name = name
+        self.device, self.precision, self.pool = device, precision, pool
+        self.settings: dict[str, Any] = {
+            "version": VERSION,
+            "weights": tower.weights,
+            "processor": tower.processor,
+            "size": list(tower.size),
+            "resample": tower.resample,
+            "padding": PADDING,
+            "pool": pool,
+            "precision": precision,
+        }
+        self.identity = fingerprint(self.settings)
+        self._tower = tower
+
+    @property
+    def width(self) -> int:
+        """Features of a patch (dv). Loads the encoder."""
+        return self._shape[1]
+
+    @property
+    def patches(self) -> int:
+        """Patches of a picture (P), after pooling. Loads the encoder."""
+        return self._shape[0]
+
+    def encode(self, pictures: list[Image]) -> Tensor:
+        """Return the features [n, P, dv] of RGB pictures of any size, float32 on the CPU.
+
+        P runs row by row from the top left. Raises ModelError when the device's memory does not suffice.
+        """
+        import torch
+
+        if not pictures:
+            return torch.zeros(0, *self._shape)
+        try:
+            return self._encode(pictures)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"vision encoder '{self.name}': {len(pictures)} pictures at once do not fit into the memory of "
+                f"{self.device}; give a smaller batch size"
+            ) from error
+
+    def _encode(self, pictures: list[Image]) -> Tensor:
+        import torch
+
+        fitted = [fit(picture, self._tower.size, self._tower.resample) for picture in pictures]
+        kind = getattr(torch, self.precision)
+        # Not inference mode: such tensors could not be the input of a layer that is trained.
+        with torch.no_grad():
+            inputs = {
+                key: value.to(self.device, kind if value.is_floating_point() else None)
+                for key, value in self._tower.to_inputs(fitted).items()
+            }
+            grid = self._network(inputs).float()
+            rows, columns = grid.shape[-2:]
+            if self.pool and (rows, columns) != (self.pool, self.pool):
+                # A coarser grid than asked for stays as it is: repeated patches would tell nothing more.
+                pooled = (min(self.pool, rows), min(self.pool, columns))
+                grid = torch.nn.functional.adaptive_avg_pool2d(grid, pooled)
+            return grid.flatten(2).transpose(1, 2).contiguous().cpu()
+
+    @cached_property
+    def _network(self) -> Network:
+        return self._tower.load(self.device, self.precision)
+
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        from PIL import Image
+
+        try:
+            features = self._encode([Image.new("RGB", self._tower.size, PADDING)])
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise ModelError(
+                f"vision encoder '{self.name}' fails on a plain picture of {self._tower.size}: {error}; use another "
+                "encoder, such as a SigLIP, CLIP, DINOv2 or ViT checkpoint"
+            ) from error
+        return features.shape[1], features.shape[2]
+
+
+def load_vision_encoder(
+    name: str, device: str = "cpu", precision: str = "float32", pool: int = POOL
+) -> VisionEncoder:
+    """Return the encoder of that name; its weights are loaded on first use, its identity is known at once.
+
+    precision: float32 or bfloat16. pool: side of the grid that patches are averaged to, 0 keeps every patch. Raises
+    ModelError when it cannot be found, is no vision model or brings no image processor.
+    """
+    if pool < 0:
+        raise ModelError(f"pool={pool}: give the side of the pooled grid, or 0 to keep every patch")
+    return VisionEncoder(name, _tower(name), device, precision, pool)
+
+
+def _tower(name: str) -> Tower:
+    if name == "package:efficientnet_lite0":
+        return _efficientnet_tower()
+    if name.startswith("package:"):
+        raise ModelError(f"no vision encoder '{name}': the only packaged one is package:efficientnet_lite0")
+    from caslie_model.vision.transformers_tower import transformers_tower
+
+    if name == "random:tiny-vit":
+        return transformers_tower(name, str(_once(f"random-tiny-vit-{_TINY_VERSION}", _write_tiny_vit)))
+    return transformers_tower(name, str(Path(name).resolve()) if Path(name).is_dir() else name)
+
+
+def _efficientnet_tower() -> Tower:
+    from PIL import Image as pillow
+
+    from caslie_model.vision.efficientnet_lite import (
+        INPUT_SIDE,
+        load_efficientnet_lite0,
+        weights_file,
+    )
+
+    file = weights_file()
+
+    def to_inputs(pictures: list[Image]) -> dict[str, Tensor]:
+        import numpy as np
+        import torch
+
+        pixels = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
+        return {"pixels": (pixels.permute(0, 3, 1, 2).float() - 127) / 128}
+
+    def load(device: str, precision: str) -> Network:
+        import torch
+
+        network = load_efficientnet_lite0(file).to(device, getattr(torch, precision))
+        return lambda inputs: network(inputs["pixels"])
+
+    return Tower(
+        weights=sha256_file(file),
+        processor="(pixels - 127) / 128",
+        size=(INPUT_SIDE, INPUT_SIDE),
+        resample=pillow.Resampling.BICUBIC,
+        to_inputs=to_inputs,
+        load=load,
+    )
+
+
+def _write_tiny_vit(target: Path) -> None:
+    import torch
+    from transformers import ViTConfig, ViTModel
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ViTModel(
+            ViTConfig(
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                image_size=_TINY_SIDE,
+                patch_size=_TINY_SIDE // POOL,
+                # Ten times the usual: pictures then differ by more than a random network's noise.
+                initializer_range=0.2,
+            ),
+            add_pooling_layer=False,
+        )
+    model.save_pretrained(target)
+    ViTImageProcessorPil(size={"height": _TINY_SIDE, "width": _TINY_SIDE}).save_pretrained(target)

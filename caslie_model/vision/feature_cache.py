@@ -1,0 +1,262 @@
+"""Features of pictures on disk: computed once, shared by runs, read through memory maps.
+
+A cache is a folder of one encoder's identity, so a changed encoder never reads stale features. It holds shards of a
+few hundred pictures each, safetensors files with three tensors and the encoder's identity in their header:
+
+features    [n, P, dv] float16
+keys        [n, 32] uint8: SHA-256 of the embedded picture
+checksums   [n] int64: CRC-32 of each picture's features, compared when a row is first read
+
+Shards are written beside their place and renamed, under names that nobody else draws; the index from key to row is
+read from them. So a process that is killed loses the shard it was filling, and several lose nothing to each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from caslie_model.base_model import cache_folder
+from caslie_model.errors import ModelError
+from mmecinstruct.workspace import sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from caslie_model.vision.encoder import VisionEncoder
+
+SHARD_PICTURES = 256
+DESCRIPTION = "encoder.json"
+_LOCK = ".lock"
+_FORMAT = "1"
+
+
+class FeatureCache:
+    """The features of one encoder. It can be handed to another process, which then opens the folder anew."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a cache folder, which need not be there yet. Raises ModelError when a shard is damaged."""
+        self.folder = folder
+        self._shards: list[_Shard] = []
+        self._names: set[str] = set()
+        self._rows: dict[bytes, tuple[int, int]] = {}
+        self._described: tuple[int, int] | None = None
+        self.refresh()
+
+    def __reduce__(self) -> tuple[type[FeatureCache], tuple[Path]]:
+        return FeatureCache, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: str) -> bool:
+        return bytes.fromhex(key) in self._rows
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Patches of a picture and width of a patch (P, dv), None as long as nothing was computed."""
+        return self._shards[0].shape if self._shards else self._described
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Return the keys without features, each once, in their order."""
+        return [key for key in dict.fromkeys(keys) if key not in self]
+
+    def features(self, keys: Sequence[str], dtype: torch.dtype | None = None) -> Tensor:
+        """Return the features [n, P, dv] of pictures, in the order of the keys; dtype: float32 unless told.
+
+        Raises ModelError when a picture has none, or when its shard is damaged.
+        """
+        import torch
+
+        result = torch.empty((len(keys), *(self.shape or (0, 0))), dtype=dtype or torch.float32)
+        for position, key in enumerate(keys):
+            place = self._rows.get(bytes.fromhex(key))
+            if place is None:
+                raise ModelError(
+                    f"{self.folder} has no features of picture {key}; compute them first: `caslie_model features`"
+                )
+            result[position] = self._shards[place[0]].row(place[1])
+        return result
+
+    def append(self, keys: Sequence[str], features: Tensor) -> None:
+        """Write the features [n, P, dv] of pictures as one shard, whole or not at all.
+
+        Raises ModelError when they are not finite in float16, or when the folder cannot be written.
+        """
+        import torch
+        from safetensors.torch import save_file
+
+        stored = features.to(torch.float16).contiguous()
+        if not torch.isfinite(stored).all():
+            raise ModelError(
+                f"{self.folder.name}: the encoder gives values that are no numbers or beyond float16; load it "
+                "with precision=float32, or use another encoder"
+            )
+        tensors = {
+            "features": stored,
+            "keys": torch.frombuffer(bytearray(b"".join(map(bytes.fromhex, keys))), dtype=torch.uint8).view(
+                -1, 32
+            ),
+            "checksums": torch.tensor([_checksum(row) for row in stored]),
+        }
+        header = {"format": _FORMAT, "encoder": self.folder.name, "index": _index_hash(tensors)}
+        name = f"{secrets.token_hex(8)}.safetensors"
+        temporary = self.folder / f".{name}.tmp"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, temporary, metadata=header)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(self.folder / name)
+            sync_folder(self.folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _unwritable(self.folder, error) from error
+        self._take_in(self.folder / name)
+
+    def describe(self, encoder: VisionEncoder) -> None:
+        """Write beside the shards what the encoder is, and the shape of its features. Loads the encoder."""
+        content = {
+            "name": encoder.name,
+            "identity": encoder.identity,
+            "settings": encoder.settings,
+            "patches": encoder.patches,
+            "width": encoder.width,
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / DESCRIPTION, (json.dumps(content, indent=1) + "\n").encode())
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        self._described = (encoder.patches, encoder.width)
+
+    def refresh(self) -> None:
+        """Take in what other processes have written meanwhile. Raises ModelError when a shard is damaged."""
+        description = self.folder / DESCRIPTION
+        if self._described is None and description.is_file():
+            try:
+                content = json.loads(description.read_text(encoding="utf-8"))
+                self._described = (int(content["patches"]), int(content["width"]))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise ModelError(
+                    f"{description} is damaged ({error}); delete it: it is written again"
+                ) from error
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if path.name not in self._names:
+                self._take_in(path)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one process that computes features for this cache; wait for another that does.
+
+        What others wrote meanwhile is taken in, and what killed ones left half-written is removed. The lock ends with
+        the process that holds it, however it ends.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stream = (self.folder / _LOCK).open("wb")
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        with stream:
+            if _lock(stream, self.folder):
+                for leftover in self.folder.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
+            self.refresh()
+            yield
+
+    def _take_in(self, path: Path) -> None:
+        shard = _Shard(path, self.folder.name)
+        if self.shape is not None and shard.shape != self.shape:
+            raise _damaged(path, f"its features are {shard.shape}, those of the cache {self.shape}")
+        self._names.add(path.name)
+        self._shards.append(shard)
+        for row, key in enumerate(shard.keys):
+            self._rows.setdefault(key, (len(self._shards) - 1, row))
+
+
+class _Shard:
+    """One file, mapped into memory: nothing is read but what is asked for."""
+
+    def __init__(self, path: Path, encoder: str) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        self._path = path
+        try:
+            self._file = safe_open(path, framework="pt")
+            header = self._file.metadata() or {}
+            index = {name: self._file.get_tensor(name) for name in ("keys", "checksums")}
+            self._features = self._file.get_slice("features")
+            shape = self._features.get_shape()
+        except (OSError, SafetensorError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        if header.get("format") != _FORMAT or header.get("encoder") != encoder:
+            raise _damaged(path, "it is of another encoder or of another version")
+        if len(shape) != 3 or header.get("index") != _index_hash(index):
+            raise _damaged(path, "its index does not have the checksum that was written")
+        self.shape: tuple[int, int] = (shape[1], shape[2])
+        flat = index["keys"].numpy().tobytes()
+        self.keys = [flat[start : start + 32] for start in range(0, len(flat), 32)]
+        self._checksums = index["checksums"].tolist()
+        if not len(self.keys) == len(self._checksums) == shape[0]:
+            raise _damaged(path, f"{len(self.keys)} keys, {shape[0]} features")
+        self._checked = bytearray(shape[0])
+
+    def row(self, row: int) -> Tensor:
+        """Return the features [P, dv] of one picture, float16."""
+        features: Tensor = self._features[row]
+        if not self._checked[row]:
+            if _checksum(features) != self._checksums[row]:
+                raise _damaged(self._path, f"the features of its picture {row} do not have their checksum")
+            self._checked[row] = 1
+        return features
+
+
+def open_feature_cache(encoder: VisionEncoder, root: Path | None = None) -> FeatureCache:
+    """Return the cache of an encoder; root: the folder of all model caches, `cache_folder()` unless told.
+
+    Raises ModelError when a shard is damaged.
+    """
+    return FeatureCache((root or cache_folder()) / "features" / encoder.identity)
+
+
+def _lock(stream: IO[bytes], folder: Path) -> bool:
+    """Lock a file, waiting for it; return False where the file system knows no locks (work is then done twice)."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting: another process computes features into {folder}", file=sys.stderr, flush=True)
+        fcntl.flock(stream, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
+def _checksum(row: Tensor) -> int:
+    return zlib.crc32(row.contiguous().numpy().data.cast("B"))
+
+
+def _index_hash(tensors: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name in ("keys", "checksums"):
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, detail: str) -> ModelError:
+    return ModelError(
+        f"{path} is damaged: {detail}; delete it, and `caslie_model features` computes it again"
+    )
+
+
+def _unwritable(folder: Path, error: OSError) -> ModelError:
+    return ModelError(f"the feature cache {folder} cannot be written: {error}; set CASLIE_MODEL_CACHE")

@@ -1,0 +1,27 @@
+"""What every source of a vision encoder provides: how to prepare pictures, and how to load the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Network = Callable[["dict[str, Tensor]"], "Tensor"]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A vision model before its weights are loaded."""
+
+    weights: str  # changes when the weights do
+    processor: str  # changes when the preparation of pixels does
+    size: tuple[int, int]  # width and height that pictures are brought to
+    resample: int  # Pillow's filter for that
+    to_inputs: Callable[[list[Image]], dict[str, Tensor]]  # pictures of that size to what the network takes
+    load: Callable[
+        [str, str], Network
+    ]  # device, precision to the network: inputs to a grid [n, dv, rows, columns]
