@@ -42,6 +42,7 @@ class InputField:
     name: str
     texts: tuple[str, ...]
     is_list: bool
+    items: tuple[int, ...] = ()  # aligned with texts where pictures are shown: which item each is, 0 for none
 
 
 @dataclass(frozen=True, slots=True)

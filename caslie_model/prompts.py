@@ -5,20 +5,31 @@ without one, a plain template does. Prompt and answer become tokens separately a
 training and in prediction alike, so the border between them cannot shift.
 
 A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first
-the oldest entries of a nameless list (a purchase history), then the ends of the longest texts.
+the oldest entries of a nameless list (a purchase history), then the ends of the longest texts. Pictures are never cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from caslie_model.answers import written_answer
 from caslie_model.data import InputField, Sample
 from caslie_model.errors import ModelError
+from caslie_model.pictures import Picture
+from caslie_model.placement import (
+    PlacedPicture,
+    marked,
+    marked_start,
+    number_items,
+    spliced,
+    tokens_with_items,
+    unmarked,
+    without_marks,
+)
 from caslie_model.progress import Progress
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import fingerprint
@@ -27,6 +38,8 @@ from mmecinstruct.resources import templates_folder
 PROMPTS_FOLDER = "prompts"
 SHORTEST_TEXT = 16  # characters; a text is not shortened below
 ELLIPSIS = " …"
+# Tokens of the instruction, and of an item's text, that guide what is read from a picture.
+GUIDE_TOKENS = 24
 
 # Some chat templates write today's date or open a thinking block: both must not vary.
 _CHAT_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
@@ -40,6 +53,11 @@ class Encoded:
     prompt: tuple[int, ...]
     answers: dict[str, tuple[int, ...]]
     shortened: bool
+    pictures: tuple[PlacedPicture, ...] = ()
+    token_items: tuple[int, ...] = ()  # item of each token of the prompt; empty without pictures
+    token_slots: tuple[
+        int, ...
+    ] = ()  # place of each visual token of the prompt, -1 for text; empty without any
 
     @property
     def target(self) -> tuple[int, ...]:
@@ -54,7 +72,14 @@ class Encoded:
     @property
     def mark(self) -> str:
         """Identity of the question as the model sees it."""
-        return fingerprint([self.prompt, sorted(self.answers.items())])[:16]
+        seen = [[picture.key, picture.role, list(picture.guide)] for picture in self.pictures]
+        return fingerprint([self.prompt, sorted(self.answers.items()), *([seen] if seen else [])])[:16]
+
+
+class _Prompt(NamedTuple):
+    tokens: tuple[int, ...]
+    items: tuple[int, ...]
+    start: int  # of the instruction
 
 
 @dataclass(frozen=True)
@@ -67,35 +92,55 @@ class PromptFormat:
     answers: str  # letter | text
     max_length: int  # tokens of prompt and answer together
     instruction: str = "seen"  # seen | unseen
+    visual_tokens: int = 0  # per picture, spliced into the prompt
 
-    def encode(self, sample: Sample) -> Encoded:
-        """Return a sample in tokens.
+    def encode(self, sample: Sample, pictures: Sequence[Picture] = ()) -> Encoded:
+        """Return a sample in tokens, with the pictures that are shown with it.
 
         Raises DatasetError when it does not fit into max_length even when shortened, or when it lacks the
         instruction that is asked for.
         """
+        numbers = number_items(pictures)
+        fields = tuple(replace(field, items=_items_of(field, numbers)) for field in sample.fields)
         answers = {
             label: self._answer_tokens(written_answer(label, sample.options, self.answers))
             for label in sample.labels
         }
         # Room for the longest allowed answer: the prompt must not depend on which one is right.
-        room = self.max_length - max(len(tokens) for tokens in answers.values())
-        prompt = self._prompt_tokens(sample, sample.fields)
-        if len(prompt) <= room:
-            return Encoded(sample, prompt, answers, shortened=False)
-        return Encoded(sample, self._shorten(sample, room), answers, shortened=True)
+        visual = self.visual_tokens * len(pictures)
+        room = self.max_length - max(len(tokens) for tokens in answers.values()) - visual
+        prompt = self._prompt_tokens(sample, fields, numbers)
+        shortened = len(prompt.tokens) > room
+        if shortened:
+            prompt = self._shorten(sample, fields, numbers, room, visual)
+        if not pictures:
+            return Encoded(sample, prompt.tokens, answers, shortened)
+        placed = tuple(self._placed(sample, picture, numbers.get(picture.role, 0)) for picture in pictures)
+        if not self.visual_tokens:
+            return Encoded(sample, prompt.tokens, answers, shortened, placed, prompt.items)
+        spliced_in = spliced(*prompt, placed, self.visual_tokens, self.tokenizer.eos_token_id)
+        tokens, items, slots = map(tuple, spliced_in)
+        return Encoded(sample, tokens, answers, shortened, placed, items, slots)
 
-    def encode_all(self, samples: Sequence[Sample]) -> list[Encoded]:
-        """Return samples in tokens, in their order, with progress. Raises DatasetError as `encode` does."""
+    def encode_all(
+        self, samples: Sequence[Sample], pictures: Mapping[str, Sequence[Picture]] | None = None
+    ) -> list[Encoded]:
+        """Return samples in tokens, in their order, with progress. Raises DatasetError as `encode` does.
+
+        pictures: those of each sample, by its id.
+        """
         encoded = []
         with Progress("reading", len(samples), "samples") as progress:
             for sample in samples:
-                encoded.append(self.encode(sample))
+                encoded.append(self.encode(sample, (pictures or {}).get(sample.id, ())))
                 progress.update(len(encoded))
         return encoded
 
-    def render(self, sample: Sample, fields: Sequence[InputField] | None = None) -> str:
+    def render(self, sample: Sample) -> str:
         """Return the text that the model continues."""
+        return unmarked(self._render_marked(sample, sample.fields, {})).text
+
+    def _render_marked(self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]) -> str:
         instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
         if instruction is None:
             raise DatasetError(
@@ -103,12 +148,22 @@ class PromptFormat:
             )
         user = self._fill(
             self._user,
-            instruction=self._defuse(instruction),
+            instruction=marked_start(self._defuse(instruction)),
             fields=[
-                replace(field, name=self._defuse(field.name), texts=tuple(map(self._defuse, field.texts)))
-                for field in (sample.fields if fields is None else fields)
+                replace(
+                    field,
+                    name=self._defuse(field.name),
+                    texts=tuple(
+                        marked(self._defuse(text), item)
+                        for text, item in zip(field.texts, field.items or [0] * len(field.texts), strict=True)
+                    ),
+                )
+                for field in fields
             ],
-            options=[f"{letter}: {self._defuse(text)}" for letter, text in sample.options.items()],
+            options=[
+                marked(f"{letter}: {self._defuse(text)}", numbers.get(f"option {letter}", 0))
+                for letter, text in sample.options.items()
+            ],
             answers=self.answers,
         )
         if not self.tokenizer.chat_template:
@@ -144,7 +199,8 @@ class PromptFormat:
         return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
 
     def _defuse(self, text: str) -> str:
-        """Break up control tokens: a review must not be able to end the user's turn."""
+        """Break up control tokens: a review must not be able to end the user's turn, nor to mark text."""
+        text = without_marks(text)
         for special in self._special_texts:
             if special in text:
                 text = text.replace(special, f"{special[0]} {special[1:]}")
@@ -154,16 +210,39 @@ class PromptFormat:
         tokens = self.tokenizer(self._defuse(answer), add_special_tokens=False)["input_ids"]
         return (*tokens, self.tokenizer.eos_token_id)
 
-    def _prompt_tokens(self, sample: Sample, fields: Sequence[InputField]) -> tuple[int, ...]:
-        text = self.render(sample, fields)
-        # A chat template writes its own control tokens.
-        tokens = self.tokenizer(text, add_special_tokens=not self.tokenizer.chat_template)["input_ids"]
-        if not self.tokenizer.chat_template and tokens and tokens[-1] == self.tokenizer.eos_token_id:
-            tokens = tokens[:-1]
-        return tuple(tokens)
+    def _prompt_tokens(
+        self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]
+    ) -> _Prompt:
+        prompt = unmarked(self._render_marked(sample, fields, numbers))
+        special = not self.tokenizer.chat_template  # a chat template writes its own control tokens
+        if numbers or self.visual_tokens:
+            tokens, items, start = tokens_with_items(self.tokenizer, prompt, special)
+        else:
+            tokens = self.tokenizer(prompt.text, add_special_tokens=special)["input_ids"]
+            items, start = [0] * len(tokens), 0
+        if special and tokens and tokens[-1] == self.tokenizer.eos_token_id:
+            tokens, items = tokens[:-1], items[:-1]
+        return _Prompt(tuple(tokens), tuple(items), start)
 
-    def _shorten(self, sample: Sample, room: int) -> tuple[int, ...]:
-        fields = list(sample.fields)
+    def _placed(self, sample: Sample, picture: Picture, item: int) -> PlacedPicture:
+        """Return a picture with its guide: never a word of the answer, which the label would leak from."""
+        instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
+        guide = self._head(instruction or "") + self._head(_text_of(sample, picture.role, item))
+        return PlacedPicture(picture.key, picture.role, item, guide)
+
+    def _head(self, text: str) -> tuple[int, ...]:
+        tokens = self.tokenizer(self._defuse(text), add_special_tokens=False)["input_ids"]
+        return tuple(tokens[:GUIDE_TOKENS])
+
+    def _shorten(
+        self,
+        sample: Sample,
+        fields: Sequence[InputField],
+        numbers: Mapping[str, int],
+        room: int,
+        visual: int,
+    ) -> _Prompt:
+        fields = list(fields)
         for index, field in enumerate(fields):
             if not field.is_list or field.name:
                 continue
@@ -171,14 +250,14 @@ class PromptFormat:
             low, high = 0, len(field.texts) - 1
             while low < high:
                 middle = (low + high) // 2
-                fields[index] = replace(field, texts=field.texts[middle:])
-                if len(self._prompt_tokens(sample, fields)) <= room:
+                fields[index] = _without_first(field, middle)
+                if len(self._prompt_tokens(sample, fields, numbers).tokens) <= room:
                     high = middle
                 else:
                     low = middle + 1
-            fields[index] = replace(field, texts=field.texts[low:])
-        prompt = self._prompt_tokens(sample, fields)
-        if len(prompt) <= room:
+            fields[index] = _without_first(field, low)
+        prompt = self._prompt_tokens(sample, fields, numbers)
+        if len(prompt.tokens) <= room:
             return prompt
         # The longest length of texts that fits, by bisection: long texts lose their ends, short ones stay.
         best, needed = None, 0
@@ -186,15 +265,16 @@ class PromptFormat:
         low, high = SHORTEST_TEXT, max(SHORTEST_TEXT, longest)
         while low <= high:
             middle = (low + high) // 2
-            prompt = self._prompt_tokens(sample, [_cut_texts(field, middle) for field in fields])
-            if len(prompt) <= room:
+            prompt = self._prompt_tokens(sample, [_cut_texts(field, middle) for field in fields], numbers)
+            if len(prompt.tokens) <= room:
                 best, low = prompt, middle + 1
             else:
-                needed, high = len(prompt), middle - 1
+                needed, high = len(prompt.tokens), middle - 1
         if best is None:
+            pictures = f", its pictures {visual}" if visual else ""
             raise DatasetError(
                 f"sample {sample.id} ({sample.task}): its instruction and options alone take about {needed} "
-                f"tokens, and its longest answer {self.max_length - room}: more than "
+                f"tokens{pictures}, and its longest answer {self.max_length - room - visual}: more than "
                 f"max_length={self.max_length}; raise max_length or leave the task out"
             )
         return best
@@ -223,6 +303,31 @@ def _compile(source: str) -> Any:
         return environment().from_string(source)
     except TemplateError as error:
         raise ModelError(f"the prompt template is not valid: {error}") from error
+
+
+def _items_of(field: InputField, numbers: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the item of each text: entries of a nameless list are a history, a field may be named after an item."""
+    if field.is_list and not field.name:
+        return tuple(numbers.get(f"history {place}", 0) for place in range(1, len(field.texts) + 1))
+    return (numbers.get(field.name, 0),) * len(field.texts)
+
+
+def _text_of(sample: Sample, role: str, item: int) -> str:
+    """Return the text of an item; of a picture that belongs to none, all text of the input but lists."""
+    if item:
+        kind, _, name = role.partition(" ")
+        if kind == "option":
+            return sample.options.get(name, "")
+        for field in sample.fields:
+            if kind == "history" and field.is_list and not field.name and name.isdecimal():
+                return field.texts[int(name) - 1] if 0 < int(name) <= len(field.texts) else ""
+            if field.name == role:
+                return " ".join(field.texts)
+    return " ".join(text for field in sample.fields if not field.is_list for text in field.texts)
+
+
+def _without_first(field: InputField, count: int) -> InputField:
+    return replace(field, texts=field.texts[count:], items=field.items[count:])
 
 
 def _cut_texts(field: InputField, length: int) -> InputField:
