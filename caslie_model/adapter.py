@@ -1,6 +1,6 @@
 """The adapter folder, and loading what is evaluated: an adapter on its base model, or a base model alone.
 
-adapter_config.json, adapter_model.safetensors   peft's own; every trained tensor and nothing else
+adapter_config.json, adapter_model.safetensors   every trained tensor and nothing else; for text they are peft's own
 prompts/user.j2, prompts/plain.j2                the prompt it was trained with
 config.yaml                                      the resolved config
 training.json, loss_curve.png                    what happened
@@ -9,7 +9,7 @@ README.md                                        the model card
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from caslie_model.base_model import BaseModel, choose_device, is_base_model_name
 from caslie_model.config import (
     EvaluateConfig,
     FinetuneConfig,
+    VisionSettings,
     built_in_presets,
     load_finetune_config,
     read_preset,
 )
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.prompts import PROMPTS_FOLDER, PromptFormat, packaged_templates, read_templates
+from caslie_model.trainable import load_trained
 from mmecinstruct.hashing import sha256_file
 
 WEIGHTS = "adapter_model.safetensors"
@@ -40,6 +42,7 @@ class LoadedModel:
     device: str
     precision: str
     identity: dict[str, Any] = field(default_factory=dict)
+    vision: VisionSettings | None = None  # of a model that sees
 
 
 def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
@@ -58,10 +61,15 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
             return _assemble(base, base.model, templates, settings, config, device, precision, None)
         if not (folder / WEIGHTS).is_file():
             raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
-        model = _attach(base, folder, precision)
-        return _assemble(
-            base, model, templates, settings, config, device, precision, sha256_file(folder / WEIGHTS)
-        )
+        model = load_trained(base, trained, folder, precision)
+        adapter = sha256_file(folder / WEIGHTS)
+        loaded = _assemble(base, model, templates, settings, config, device, precision, adapter)
+        if trained.fusion == "text":
+            return loaded
+        tokens = 0 if trained.fusion == "xattn" else model.config.tokens_per_image
+        prompt_format = replace(loaded.prompt_format, visual_tokens=tokens)
+        identity = {**loaded.identity, "fusion": trained.fusion, "vision": model.config.vision_identity}
+        return replace(loaded, prompt_format=prompt_format, identity=identity, vision=trained.vision)
     if not config.base_only:
         raise ModelError(
             f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
@@ -86,18 +94,6 @@ def _bare_settings(name: str) -> tuple[str, tuple[str, int]]:
             f"({', '.join(built_in_presets())}), a model folder or user/name on the Hub"
         )
     return name, (str(defaults["answers"]), int(defaults["max_length"]))
-
-
-def _attach(base: BaseModel, folder: Path, precision: str) -> Any:
-    from peft import PeftModel
-
-    try:
-        model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
-    # Merged weights answer faster; in bfloat16 merging would round the adapter away.
-    merged = model.merge_and_unload() if precision == "float32" else model
-    return merged.eval()
 
 
 def _assemble(

@@ -43,7 +43,13 @@ def finetune_command(
     data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")],
     out: Annotated[Path, typer.Option(help="Adapter folder to write.")],
     preset: Annotated[str, typer.Option(help="Preset: smollm2-135m, tiny, or a YAML file.")] = "smollm2-135m",
-    fusion: Annotated[str, typer.Option(help="How pictures reach the model: text (not at all).")] = "text",
+    fusion: Annotated[
+        str,
+        typer.Option(help="How pictures reach the model: text (not at all) | xattn | concat | concat-full."),
+    ] = "text",
+    with_lora: Annotated[
+        bool, typer.Option("--lora", help="Train LoRA too; with fusion text always.")
+    ] = False,
     tasks: Annotated[str, typer.Option(help="Tasks, e.g. sa,cc; default: the preset's, else all.")] = "",
     settings: Annotated[
         list[str] | None,
@@ -52,7 +58,7 @@ def finetune_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
 ) -> None:
-    """Fine-tune a language model with LoRA and write an adapter folder.
+    """Fine-tune a language model, with LoRA or with adapters that see, and write an adapter folder.
 
     Examples:
 
@@ -60,6 +66,8 @@ def finetune_command(
 
       caslie_model finetune --data user/name --out my-adapter --tasks sa,ap --set lr=1e-4
       --set max_train_tokens=200000 --set answers=letter
+
+      caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --lora --tasks cc,psi
 
       caslie_model finetune --data my-dataset --out try-out --preset tiny
     """
@@ -69,6 +77,8 @@ def finetune_command(
     fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
     if tasks:
         fields["tasks"] = tasks.split(",")
+    if with_lora:
+        fields["with_lora"] = True
     config = finetune_config(preset, settings or (), **fields)
     _quiet_libraries()
     result = finetune(config, resume=resume, overwrite=overwrite)

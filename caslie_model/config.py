@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from caslie_model.errors import ConfigError
 from mmecinstruct.errors import RecipeError
@@ -21,7 +21,7 @@ from mmecinstruct.resources import pipelines_folder
 from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS
 from mmecinstruct.settings import Settings
 
-Fusion = Literal["text"]
+Fusion = Literal["text", "xattn", "concat", "concat-full"]
 Answers = Literal["letter", "text"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -54,6 +54,33 @@ class LoraSettings(Settings):
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
 
 
+class VisionSettings(Settings):
+    """The frozen encoder of the pictures."""
+
+    # user/name on the Hub, a folder, package:efficientnet_lite0, or random:tiny-vit
+    encoder: str
+    pool: int = Field(default=7, ge=0)  # the grid of patches is averaged to pool x pool; 0: all patches
+
+
+class BridgeSettings(Settings):
+    """What joins pictures to the language model; sizes left out follow from the language model's width."""
+
+    latents: int = Field(default=8, ge=1)  # per picture
+    resampler_width: int | None = Field(default=None, ge=1)
+    resampler_blocks: int = Field(default=2, ge=1)
+    adapter_width: int | None = Field(default=None, ge=1)
+    first_layer: int | None = Field(
+        default=None, ge=0
+    )  # that an adapter stands before; default: a third of the depth
+    every: int = Field(default=4, ge=1)  # layers from one adapter to the next
+    gate_init: float = (
+        0.0  # an adapter's output is scaled by tanh of its gate; at 0 training begins as the base model
+    )
+    guide: bool = True  # the instruction and the item's title guide what is read from a picture
+    mean_feature: bool = True  # add the mean of a picture's features to its latents
+    feature_norm: Literal["layer", "standard", "none"] = "layer"
+
+
 class FinetuneConfig(Settings):
     """One fine-tuning run."""
 
@@ -69,8 +96,13 @@ class FinetuneConfig(Settings):
     samples_per_task: int | None = Field(default=None, ge=1)
     task_limits: dict[str, int] = Field(default_factory=dict)
     max_length: int = Field(default=1024, ge=64)  # tokens of prompt and answer
+    with_lora: bool = False  # beside what fuses; text has nothing else to train and always has it
     lora: LoraSettings = LoraSettings()
-    lr: float = Field(default=5e-4, gt=0)
+    vision: VisionSettings | None = None
+    bridge: BridgeSettings = BridgeSettings()
+    lr: float = Field(default=5e-4, gt=0)  # of LoRA
+    lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
+    lr_gates: float = Field(default=2e-2, gt=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of the steps
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -93,6 +125,17 @@ class FinetuneConfig(Settings):
         if value not in get_args(Fusion):
             raise ValueError(f"fusion '{value}' is not there; choose from: {', '.join(get_args(Fusion))}")
         return value
+
+    @model_validator(mode="after")
+    def _pictures_need_an_encoder(self) -> Self:
+        if self.fusion != "text" and self.vision is None:
+            raise ValueError(f"fusion={self.fusion} needs an encoder of pictures: give vision.encoder")
+        return self
+
+    @property
+    def trains_lora(self) -> bool:
+        """Whether the language model gets low-rank adapters."""
+        return self.with_lora or self.fusion == "text"
 
     @field_validator("split")
     @classmethod

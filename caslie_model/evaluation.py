@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.adapter import CONFIG, LoadedModel, load_for_evaluation
+from caslie_model.batches import Features
 from caslie_model.config import EvaluateConfig, config_yaml
 from caslie_model.data import Sample, first_by_hash, read_outputs, read_samples
 from caslie_model.errors import ModelError, RunError
@@ -22,6 +23,7 @@ from caslie_model.prediction_file import open_predictions
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.report import metrics_markdown
+from caslie_model.sight import Sight, look_at
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import draw
 from mmecinstruct.workspace import write_atomically
@@ -50,7 +52,12 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         raise RunError(f"--out {config.out} is a file")
     samples = select_samples(config)
     loaded = load_for_evaluation(config)
-    encoded = loaded.prompt_format.encode_all(samples)
+    sight = None
+    if loaded.vision is not None:
+        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision)
+        _check_encoder(loaded, sight)
+    encoded = loaded.prompt_format.encode_all(samples, sight.pictures if sight else None)
+    features = sight.features if sight else None
     identity = {
         **loaded.identity,
         "scoring": config.scoring,
@@ -71,7 +78,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         with Progress("predicting", len(missing), "samples") as progress:
             for start in range(0, len(missing), config.batch_size):
                 batch = missing[start : start + config.batch_size]
-                file.append(_records(batch, _predict(loaded, batch, config)))
+                file.append(_records(batch, _predict(loaded, batch, config, features)))
                 progress.update(start + len(batch))
         answers = {each.sample.id: file.records[each.sample.id]["prediction"] for each in encoded}
         baselines = majority_labels(config, samples)
@@ -178,11 +185,22 @@ def score(
     return results
 
 
-def _predict(loaded: LoadedModel, batch: Sequence[Encoded], config: EvaluateConfig) -> list[Prediction]:
+def _check_encoder(loaded: LoadedModel, sight: Sight) -> None:
+    """Raise ModelError where the pictures would be seen by another encoder than in training."""
+    if loaded.model.config.vision_identity != sight.identity:
+        raise ModelError(
+            f"the adapter was trained with features of another version of '{sight.encoder}'; use the encoder of then "
+            f"({loaded.model.config.vision_identity}), not {sight.identity}"
+        )
+
+
+def _predict(
+    loaded: LoadedModel, batch: Sequence[Encoded], config: EvaluateConfig, features: Features | None
+) -> list[Prediction]:
     import torch
 
     try:
-        return predict_batch(loaded, batch, config.scoring, config.length_normalised)
+        return predict_batch(loaded, batch, config.scoring, config.length_normalised, features)
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"out of memory with batch_size={config.batch_size}; give a smaller one: answers stay the same"

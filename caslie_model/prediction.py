@@ -16,6 +16,7 @@ from typing import Any
 
 from caslie_model.adapter import LoadedModel
 from caslie_model.answers import parse_answer
+from caslie_model.batches import Features, prompt_batch
 from caslie_model.prompts import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
@@ -37,14 +38,23 @@ class Prediction:
 
 
 def predict_batch(
-    loaded: LoadedModel, batch: Sequence[Encoded], scoring: str, length_normalised: bool = False
+    loaded: LoadedModel,
+    batch: Sequence[Encoded],
+    scoring: str,
+    length_normalised: bool = False,
+    features: Features | None = None,
 ) -> list[Prediction]:
-    """Answer a batch of samples by greedy generation or by the likelihood of each allowed answer."""
+    """Answer a batch of samples by greedy generation or by the likelihood of each allowed answer.
+
+    features: of pictures, for a model that sees.
+    """
     if scoring == "generate":
-        generated = _generate(loaded, batch)
+        generated = _generate(loaded, batch, features)
         if len(batch) > 1:
             generated = [
-                (_generate(loaded, [sample])[0][0], margin) if _is_near(loaded, margin) else (tokens, margin)
+                (_generate(loaded, [sample], features)[0][0], margin)
+                if _is_near(loaded, margin)
+                else (tokens, margin)
                 for sample, (tokens, margin) in zip(batch, generated, strict=True)
             ]
         return [
@@ -52,12 +62,13 @@ def predict_batch(
             for sample, (tokens, margin) in zip(batch, generated, strict=True)
         ]
     results = []
-    for sample, scores in zip(batch, answer_scores(loaded, batch, length_normalised), strict=True):
+    all_scores = answer_scores(loaded, batch, length_normalised, features)
+    for sample, scores in zip(batch, all_scores, strict=True):
         room = 1 if length_normalised else sample.answer_room
         best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, float("-inf"))
         alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.precision] * room
         if alone:
-            scores = answer_scores(loaded, [sample], length_normalised)[0]
+            scores = answer_scores(loaded, [sample], length_normalised, features)[0]
         # The first of equal scores, in the order of the options.
         label = max(scores, key=lambda name: scores[name])
         results.append(Prediction(label, None, scores, alone))
@@ -65,16 +76,19 @@ def predict_batch(
 
 
 def answer_scores(
-    loaded: LoadedModel, batch: Sequence[Encoded], length_normalised: bool = False
+    loaded: LoadedModel,
+    batch: Sequence[Encoded],
+    length_normalised: bool = False,
+    features: Features | None = None,
 ) -> list[dict[str, float]]:
     """Return the log-likelihood of each allowed answer, its end included, per sample.
 
-    Each prompt is computed once; its keys and values are shared by the sample's answers.
+    Each prompt is computed once; its keys and values, and those of its pictures, are shared by the sample's answers.
     """
     import torch
 
     with torch.inference_mode():
-        inputs = _pad_prompts(loaded, [sample.prompt for sample in batch])
+        inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
         output = loaded.model(**inputs, use_cache=True, logits_to_keep=1)
         first = torch.log_softmax(output.logits[:, -1].float(), dim=-1)
         rows = [
@@ -95,7 +109,7 @@ def answer_scores(
                 end += 1
             chunk = rows[start:end]
             for (index, label, tokens), total in zip(
-                chunk, _continue(loaded, output.past_key_values, inputs, first, chunk), strict=True
+                chunk, _continue(loaded, output, inputs, first, chunk), strict=True
             ):
                 scores[index][label] = total / len(tokens) if length_normalised else total
             start = end
@@ -104,12 +118,12 @@ def answer_scores(
 
 def _continue(
     loaded: LoadedModel,
-    cache: Any,
+    prompts: Any,
     inputs: dict[str, Any],
     first: Any,
     rows: Sequence[tuple[int, str, tuple[int, ...]]],
 ) -> list[float]:
-    """Return the log-likelihood of each row's tokens after its prompt in the cache."""
+    """Return the log-likelihood of each row's tokens after its prompt; prompts: what the model gave for these."""
     import torch
 
     chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device)
@@ -126,17 +140,20 @@ def _continue(
             targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device)
             mask[row, :count] = 1
         # A copy whose tensors are replaced, never changed: the prompts' cache serves the next rows too.
+        cache = prompts.past_key_values
         own = copy.copy(cache)
         own.layers = [copy.copy(layer) for layer in cache.layers]
         own.batch_select_indices(chosen)
-        prompts = inputs["attention_mask"][chosen]
-        positions = prompts.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device)
+        before = inputs["attention_mask"][chosen]
+        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device)
+        media = getattr(prompts, "media", None)
         output = loaded.model(
             input_ids=ids,
-            attention_mask=torch.cat([prompts, mask], dim=1),
+            attention_mask=torch.cat([before, mask], dim=1),
             position_ids=positions,
             past_key_values=own,
             use_cache=True,
+            **({} if media is None else {"media": media.rows(chosen)}),
         )
         likelihoods = torch.log_softmax(output.logits.float(), dim=-1)
         picked = likelihoods.gather(2, targets.unsqueeze(2)).squeeze(2).double()
@@ -144,11 +161,13 @@ def _continue(
     return [float(total) for total in totals]
 
 
-def _generate(loaded: LoadedModel, batch: Sequence[Encoded]) -> list[tuple[list[int], float]]:
+def _generate(
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None
+) -> list[tuple[list[int], float]]:
     """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next."""
     import torch
 
-    inputs = _pad_prompts(loaded, [sample.prompt for sample in batch])
+    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
     budgets = [sample.answer_room + GENERATION_SLACK for sample in batch]
     del inputs["position_ids"]  # generate counts them itself, from the mask
     with torch.inference_mode():
@@ -178,21 +197,3 @@ def _generated_prediction(
 
 def _is_near(loaded: LoadedModel, lead: float) -> bool:
     return lead < TIE_TOLERANCE[loaded.precision]
-
-
-def _pad_prompts(loaded: LoadedModel, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return ids, mask and positions [B, T], padded on the left."""
-    import torch
-
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.full((len(prompts), width), loaded.tokenizer.eos_token_id)
-    mask = torch.zeros((len(prompts), width), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    return {
-        "input_ids": ids.to(loaded.device),
-        "attention_mask": mask.to(loaded.device),
-        "position_ids": positions.to(loaded.device),
-    }

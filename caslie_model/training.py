@@ -1,4 +1,4 @@
-"""Fine-tuning: LoRA on a causal language model, with the Hugging Face Trainer.
+"""Fine-tuning: LoRA on a causal language model, or adapters that see, with the Hugging Face Trainer.
 
 The loss is on the answer alone. Batches are padded on the left, so the answers stand at the end and the
 output head is computed for the last positions only (about a third faster for a small model). The order of
@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.adapter import CONFIG, TRAINING, WEIGHTS
-from caslie_model.base_model import choose_device, load_base_model, locate
+from caslie_model.base_model import choose_device, load_base_model
+from caslie_model.batches import IGNORED, Features, training_batch
 from caslie_model.config import FinetuneConfig, config_yaml, load_finetune_config
 from caslie_model.data import Sample, first_by_hash, read_samples
 from caslie_model.errors import RunError
 from caslie_model.plan import Plan, plan_batches
 from caslie_model.progress import Progress
 from caslie_model.prompts import PROMPTS_FOLDER, Encoded, PromptFormat, packaged_templates
+from caslie_model.sight import look_at
+from caslie_model.trainable import save_trained, trainable_model, visual_tokens
 from caslie_model.training_report import write_loss_curve, write_model_card
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import fingerprint
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
 CHECKPOINTS = "checkpoints"
-# Labels that the loss leaves out.
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,17 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     # On a GPU mixed precision: trained tensors stay float32.
     base = load_base_model(config.base_model, precision, device)
     templates = packaged_templates()
-    prompt_format = PromptFormat(base.tokenizer, *templates, config.answers, config.max_length)
-    encoded = prompt_format.encode_all(samples)
+    sight = None
+    if config.vision is not None and config.fusion != "text":
+        sight = look_at(config.data, samples, config.vision, device, precision)
+    prompt_format = PromptFormat(
+        base.tokenizer,
+        *templates,
+        config.answers,
+        config.max_length,
+        visual_tokens=visual_tokens(config, sight),
+    )
+    encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
     lengths = [len(each.prompt) + len(each.target) for each in encoded]
     plan = plan_batches(
         [sample.id for sample in samples],
@@ -81,7 +91,14 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
         config.max_train_tokens,
         config.seed,
     )
-    identity = fingerprint([base.identity, plan.batches, [[each.prompt, each.target] for each in encoded]])
+    identity = fingerprint(
+        [
+            base.identity,
+            plan.batches,
+            [[each.prompt, each.target, each.mark if each.pictures else ""] for each in encoded],
+            *([sight.identity] if sight else []),
+        ]
+    )
     _write_run_files(config, templates, identity)
     _say(
         f"{len(samples)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
@@ -89,8 +106,9 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
         f"on {device}, {precision}"
     )
     set_seed(config.seed)
-    model = _add_lora(base.model, config)
-    trainer = _build_trainer(config, model, encoded, plan, device, precision)
+    model = trainable_model(base, config, sight)
+    features = sight.features if sight else None
+    trainer = _build_trainer(config, model, encoded, plan, features, device, precision)
     checkpoint = last_checkpoint(config.out / CHECKPOINTS)
     if checkpoint is not None:
         _say(f"resuming from {checkpoint.name}")
@@ -137,32 +155,6 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue
         return path
     return None
-
-
-def collate(examples: Sequence[Encoded], padding: int) -> dict[str, Any]:
-    """Return a batch padded on the left: input_ids, attention_mask and position_ids [B, T], labels [B, K].
-
-    K is one more than the longest answer: labels stand for the last K positions, the first of which is no
-    answer, as the loss compares each position with the next label.
-    """
-    import torch
-
-    width = max(len(each.prompt) + len(each.target) for each in examples)
-    labelled = max(len(each.target) for each in examples) + 1
-    ids = torch.full((len(examples), width), padding)
-    mask = torch.zeros((len(examples), width), dtype=torch.long)
-    labels = torch.full((len(examples), labelled), IGNORED)
-    for row, each in enumerate(examples):
-        tokens = torch.tensor([*each.prompt, *each.target])
-        ids[row, width - len(tokens) :] = tokens
-        mask[row, width - len(tokens) :] = 1
-        labels[row, labelled - len(each.target) :] = torch.tensor(each.target)
-    return {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0),
-        "labels": labels,
-    }
 
 
 def _prepare_folder(config: FinetuneConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
@@ -218,29 +210,12 @@ def _write_run_files(config: FinetuneConfig, templates: tuple[str, str], identit
     write_atomically(config.out / CONFIG, config_yaml(config).encode())
 
 
-def _add_lora(model: Any, config: FinetuneConfig) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    targets = config.lora.target_modules
-    return get_peft_model(
-        model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=config.lora.rank,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            # A place that exists: peft looks there, else on the network, when it saves.
-            base_model_name_or_path=locate(config.base_model),
-        ),
-    )
-
-
 def _build_trainer(
     config: FinetuneConfig,
     model: Any,
     encoded: Sequence[Encoded],
     plan: Plan,
+    features: Features | None,
     device: str,
     precision: str,
 ) -> Trainer:
@@ -248,10 +223,31 @@ def _build_trainer(
     from transformers.trainer_callback import PrinterCallback
 
     padding = model.generation_config.pad_token_id
-    head_at_end = "logits_to_keep" in inspect.signature(model.get_base_model().forward).parameters
+    fuses = features is not None
+    inner = model if fuses else model.get_base_model()
+    head_at_end = "logits_to_keep" in inspect.signature(inner.forward).parameters
 
     class AnswerTrainer(Trainer):
-        """The Trainer, with the output head on the labelled positions only."""
+        """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
+
+        def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+            if self.optimizer is None and fuses:
+                import torch
+
+                rates = {"gates": config.lr_gates, "lora": config.lr}
+                groups = [
+                    {"params": weights, "lr": rates.get(name, config.lr_bridge), "name": name}
+                    for name, weights in model.parameter_groups().items()
+                    if weights
+                ]
+                self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+            return super().create_optimizer(*args, **kwargs)
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            """Also say how far each adapter's gate is open: one that stays shut fails silently."""
+            if fuses and "loss" in logs:
+                logs = {**logs, **{f"gate_{layer}": round(gate, 5) for layer, gate in model.gates().items()}}
+            super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
@@ -311,7 +307,7 @@ def _build_trainer(
         model=model,
         args=arguments,
         train_dataset=[encoded[index] for batch in plan.batches for index in batch],
-        data_collator=lambda examples: collate(examples, padding),
+        data_collator=lambda examples: training_batch(examples, padding, features),
         callbacks=[ProgressCallback()],
     )
     trainer.remove_callback(PrinterCallback)
@@ -354,9 +350,7 @@ def _summary(
 
 def _finish(config: FinetuneConfig, model: Any, summary: dict[str, Any]) -> dict[str, Any]:
     """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
-    # peft writes the place where the base was read; what others can use is its name.
-    model.peft_config["default"].base_model_name_or_path = config.base_model
-    model.save_pretrained(config.out, save_embedding_layers=False)
+    save_trained(model, config)
     write_loss_curve(summary["log"], config.out / "loss_curve.png")
     write_model_card(config, summary, config.out / "README.md")
     write_atomically(

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 
 from caslie_model.adapter import load_for_evaluation
 from caslie_model.base_model import load_base_model
+from caslie_model.batches import IGNORED, training_batch
 from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config
 from caslie_model.data import read_samples
 from caslie_model.errors import RunError
 from caslie_model.prompts import PromptFormat, packaged_templates
-from caslie_model.training import CHECKPOINTS, IGNORED, collate, finetune, last_checkpoint, select_samples
+from caslie_model.training import CHECKPOINTS, finetune, last_checkpoint, select_samples
 from mmecinstruct.errors import DatasetError
 
 SHORT = (
@@ -186,7 +187,7 @@ def test_the_loss_on_the_last_positions_is_the_loss_on_the_answers(dataset: Path
     samples = read_samples(str(dataset), "sentiment_analysis", "train")[:3]
     samples += read_samples(str(dataset), "answerability_prediction", "train")[:2]
     encoded = [prompts.encode(sample) for sample in samples]
-    batch = collate(encoded, padding=0)
+    batch = training_batch(encoded, padding=0)
     with torch.inference_mode():
         ours = base.model(**batch, logits_to_keep=batch["labels"].shape[1]).loss
         total, count = 0.0, 0

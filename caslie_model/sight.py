@@ -1,0 +1,70 @@
+"""The pictures of the samples of a run, and the features of these, computed on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from caslie_model.batches import Features
+from caslie_model.config import VisionSettings
+from caslie_model.data import Sample
+from caslie_model.pictures import Picture, read_pictures
+
+if TYPE_CHECKING:
+    from caslie_model.vision.feature_cache import FeatureCache
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a fusion model sees: pictures by sample id, and their features from the cache."""
+
+    pictures: dict[str, tuple[Picture, ...]]
+    cache: FeatureCache
+    encoder: str  # its name
+    identity: str
+
+    @property
+    def features(self) -> Features:
+        """Return the features [n, P, dv] of pictures by their keys."""
+        return self.cache.features
+
+    @property
+    def patches(self) -> int:
+        """P, patches of a picture."""
+        return self._shape[0]
+
+    @property
+    def width(self) -> int:
+        """dv, numbers of a patch."""
+        return self._shape[1]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        assert self.cache.shape is not None
+        return self.cache.shape
+
+
+def look_at(
+    data: str, samples: Sequence[Sample], vision: VisionSettings, device: str, precision: str
+) -> Sight:
+    """Read which pictures the samples show, and compute those features that the cache does not have.
+
+    The features of all samples of a task and split are computed, not only of those drawn: the next run draws others.
+    Raises DatasetError and ModelError as `caslie_model features` does.
+    """
+    from caslie_model.vision.computing import compute_features
+    from caslie_model.vision.encoder import load_vision_encoder
+    from caslie_model.vision.feature_cache import open_feature_cache
+
+    encoder = load_vision_encoder(vision.encoder, device, precision, vision.pool)
+    cache = open_feature_cache(encoder)
+    pictures: dict[str, tuple[Picture, ...]] = {}
+    for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
+        wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
+        pictures |= read_pictures(data, task, split, wanted)
+        if cache.missing(picture.key for sample in wanted for picture in pictures[sample]):
+            compute_features(data, [task], [split], encoder, cache)
+    if cache.shape is None:
+        cache.describe(encoder)
+    return Sight(pictures, cache, encoder.name, encoder.identity)

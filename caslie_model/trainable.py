@@ -1,0 +1,94 @@
+"""What is trained on a base model: LoRA, or the parts that see, or both; and writing and reading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from caslie_model.base_model import BaseModel, locate
+from caslie_model.config import FinetuneConfig
+from caslie_model.errors import ModelError
+from caslie_model.sight import Sight
+
+
+def trainable_model(base: BaseModel, config: FinetuneConfig, sight: Sight | None) -> Any:
+    """Return the base model with what the config trains; all else is frozen.
+
+    sight: what a fusion model sees, None for text. Raises ModelError when the base model cannot carry it.
+    """
+    if sight is None:
+        return _with_lora(base.model, config)
+    from caslie_model.fusion import CaslieForCausalLM
+
+    lora = None
+    if config.trains_lora:
+        lora = config.lora.model_dump(mode="json")
+    model = CaslieForCausalLM.from_base(
+        base.model,
+        fusion=config.fusion,
+        base_model=config.base_model,
+        base_identity=base.identity,
+        vision_encoder=sight.encoder,
+        vision_identity=sight.identity,
+        vision_width=sight.width,
+        vision_patches=sight.patches,
+        lora=lora,
+        **config.bridge.model_dump(),
+    )
+    model.leave_base_out_of_checkpoints()
+    return model
+
+
+def visual_tokens(config: FinetuneConfig, sight: Sight | None) -> int:
+    """Return how many places in the text a picture takes."""
+    if sight is None or config.fusion == "xattn":
+        return 0
+    return sight.patches if config.fusion == "concat-full" else config.bridge.latents
+
+
+def save_trained(model: Any, config: FinetuneConfig) -> None:
+    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else."""
+    if config.fusion != "text":
+        model.save_adapter(config.out)
+        return
+    # peft writes the place where the base was read; what others can use is its name.
+    model.peft_config["default"].base_model_name_or_path = config.base_model
+    model.save_pretrained(config.out, save_embedding_layers=False)
+
+
+def load_trained(base: BaseModel, config: FinetuneConfig, folder: Path, precision: str) -> Any:
+    """Return the base model with the adapter of a folder, to answer with. Raises ModelError when it does not fit."""
+    if config.fusion != "text":
+        from caslie_model.fusion import CaslieForCausalLM
+
+        model = CaslieForCausalLM.load_adapter(base.model, folder, base_identity=base.identity)
+        if precision == "float32":
+            model.merge_lora()
+        return model.eval()
+    from peft import PeftModel
+
+    try:
+        model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
+    # Merged weights answer faster; in bfloat16 merging would round the adapter away.
+    merged = model.merge_and_unload() if precision == "float32" else model
+    return merged.eval()
+
+
+def _with_lora(model: Any, config: FinetuneConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = config.lora.target_modules
+    return get_peft_model(
+        model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            # A place that exists: peft looks there, else on the network, when it saves.
+            base_model_name_or_path=locate(config.base_model),
+        ),
+    )
