@@ -1,0 +1,14 @@
+"""Text-guided fusion of images: registered with transformers, so that its Auto classes know a saved model."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.media import Media
+from caslie_model.fusion.model import CaslieForCausalLM, CaslieOutput
+
+AutoConfig.register("caslie", CaslieConfig, exist_ok=True)
+AutoModelForCausalLM.register(CaslieConfig, CaslieForCausalLM, exist_ok=True)
+
+__all__ = ["CaslieConfig", "CaslieForCausalLM", "CaslieOutput", "Media"]

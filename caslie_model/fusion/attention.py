@@ -1,0 +1,69 @@
+"""The parts that resampler and adapters share: a norm in float32 and attention of one set on another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Float32LayerNorm(nn.LayerNorm):
+    """Layer normalisation computed in float32 whatever comes in; the result has the weights' type."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        result = functional.layer_norm(
+            states.float(), self.normalized_shape, self.weight.float(), self.bias.float(), self.eps
+        )
+        return result.to(self.weight.dtype)
+
+
+def split_heads(states: Tensor, heads: int) -> Tensor:
+    """Return [..., S, width] as [..., heads, S, width / heads]."""
+    return states.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def join_heads(states: Tensor) -> Tensor:
+    """Return [..., heads, S, d] as [..., S, heads * d]."""
+    return states.transpose(-3, -2).flatten(-2)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return attention [B, heads, T, d] of queries [B, heads, T, d] on keys and values [B, heads, S, d].
+
+    mask: boolean [B, 1, T, S], true where a query sees a key. A query that sees nothing must be masked out of
+    the result by the caller: here it sees everything, as a softmax over nothing is not a number on some devices.
+    """
+    if mask is not None:
+        mask = mask | ~mask.any(dim=-1, keepdim=True)
+    # The kernels for 16-bit inputs sum and normalise in float32.
+    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+
+
+class Attention(nn.Module):
+    """Attention of normalised states [M, Q, width] on a context [M, S, width], with projections."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(self, states: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """mask: boolean [M, S], true where the context counts; a row without any gives 0."""
+        keys, values = self.key_value(context).chunk(2, dim=-1)
+        found = attend(
+            split_heads(self.query(states), self.heads),
+            split_heads(keys, self.heads),
+            split_heads(values, self.heads),
+            None if mask is None else mask[:, None, None, :].expand(-1, 1, states.shape[1], -1),
+        )
+        result = self.output(join_heads(found))
+        return result if mask is None else result * mask.any(dim=-1)[:, None, None]
+
+
+def scalar(value: Any) -> nn.Parameter:
+    """Return one trained number, as a vector of length 1: FSDP shards no tensor without dimensions."""
+    return nn.Parameter(torch.full((1,), float(value)))

@@ -1,0 +1,45 @@
+"""The plug-in adapter: text looks at the latents of the images that it may see, through a gate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from caslie_model.fusion.attention import Float32LayerNorm, attend, join_heads, scalar, split_heads
+from caslie_model.fusion.configuration import CaslieConfig
+
+
+class GatedCrossAttention(nn.Module):
+    """h += tanh(g) · W_o · attention(W_q norm(h), k, v, mask) · sees_an_image.
+
+    No feed-forward part: in the well-known models it is most of the parameters of such a block.
+    """
+
+    def __init__(self, config: CaslieConfig) -> None:
+        super().__init__()
+        width = config.adapter_width
+        self.heads = config.adapter_heads
+        self.norm = Float32LayerNorm(config.hidden_size)
+        self.query = nn.Linear(config.hidden_size, width, bias=False)
+        self.key_value = nn.Linear(config.resampler_width, 2 * width, bias=False)
+        self.output = nn.Linear(width, config.hidden_size, bias=False)
+        self.gate = scalar(config.gate_init)
+
+    def keys_values(self, latents: Tensor) -> Tensor:
+        """Return keys and values [M, 2, heads, K, d_head] of latents [M, K, width]."""
+        pairs = self.key_value(latents).unflatten(-1, (2, -1))  # [M, K, 2, width]
+        return split_heads(pairs.transpose(1, 2), self.heads)
+
+    def forward(self, hidden: Tensor, keys_values: Tensor, visible: Tensor) -> Tensor:
+        """Return hidden states [B, T, d] with what their tokens see added.
+
+        keys_values: [B, 2, heads, N·K, d_head]. visible: boolean [B, T, N]. A token that sees no image keeps
+        its state bit for bit.
+        """
+        queries = split_heads(self.query(self.norm(hidden)), self.heads)
+        keys, values = keys_values.unbind(dim=1)
+        # The mask over single latents lives inside this block alone.
+        mask = visible.repeat_interleave(keys.shape[2] // visible.shape[2], dim=2)[:, None]
+        found = attend(queries, keys.to(queries.dtype), values.to(queries.dtype), mask)
+        update = torch.tanh(self.gate) * self.output(join_heads(found))
+        return hidden + (update * visible.any(dim=2)[:, :, None]).to(hidden.dtype)

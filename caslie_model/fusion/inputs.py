@@ -1,0 +1,67 @@
+"""Checks of what a fusion model is given: a wrong shape is named here, not somewhere inside a kernel."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.configuration import CaslieConfig
+
+
+def check_images(
+    config: CaslieConfig,
+    features: Tensor,
+    items: Tensor | None,
+    roles: Tensor | None,
+    guide_ids: Tensor | None,
+    guide_mask: Tensor | None,
+) -> None:
+    """Raise ModelError when the inputs of M images do not fit together or not to the model."""
+    patches, width = config.vision_patches, config.vision_width
+    if features.dim() != 3 or features.shape[1:] != (patches, width):
+        raise ModelError(
+            f"image_features of shape {list(features.shape)}, but this model takes [M, {patches}, {width}], as "
+            f"{config.vision_encoder or 'its vision encoder'} gives them"
+        )
+    images = features.shape[0]
+    for name, values, highest in (
+        ("image_items", items, config.max_items),
+        ("image_roles", roles, config.roles - 1),
+    ):
+        if values is None or not images:
+            continue
+        if values.shape != (images,):
+            raise ModelError(f"{name} of shape {list(values.shape)} for {images} images")
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > highest:
+            raise ModelError(f"{name} must lie between 0 and {highest}, not at {low if low < 0 else high}")
+    if config.guide and config.has_resampler:
+        if guide_ids is None:
+            raise ModelError(
+                "this model's resampler is guided: give guide_ids [M, G], or build it with guide=False"
+            )
+        for name, values in (("guide_ids", guide_ids), ("guide_mask", guide_mask)):
+            if values is not None and (values.dim() != 2 or values.shape[0] != images):
+                raise ModelError(f"{name} of shape {list(values.shape)} for {images} images")
+
+
+def check_tokens(shape: tuple[int, int], **inputs: Tensor | None) -> None:
+    """Raise ModelError when one of these inputs does not have the shape [B, T] of the tokens."""
+    for name, values in inputs.items():
+        if values is not None and values.shape != shape:
+            raise ModelError(f"{name} of shape {list(values.shape)} for tokens of shape {list(shape)}")
+
+
+def check_slots(config: CaslieConfig, token_slots: Tensor, counts: Tensor) -> None:
+    """Raise ModelError when a sample's slots are not its visual tokens, each once.
+
+    token_slots: [B, T], -1 for text. counts: [B] images of each sample.
+    """
+    expected = (counts * config.tokens_per_image).tolist()
+    for row, wanted in zip(token_slots, expected, strict=True):
+        found = row[row >= 0]
+        if found.sort().values.tolist() != list(range(wanted)):
+            raise ModelError(
+                f"token_slots of a sample with {wanted} visual tokens ({config.tokens_per_image} per image) must "
+                f"hold 0 to {wanted - 1}, each once; there are {len(found)}, up to {int(row.max())}"
+            )

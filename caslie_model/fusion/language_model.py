@@ -1,0 +1,58 @@
+"""What fusion needs to know of a language model: where its layers are, how large its embeddings are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.configuration import CaslieConfig
+
+# Names under which decoders keep their layers.
+LAYER_LISTS = ("layers", "h", "blocks")
+# What must be the same of a base model for an adapter to fit on it.
+SHAPE_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+
+
+def decoder_layers(language_model: Any) -> nn.ModuleList:
+    """Return the decoder's layers. Raises ModelError when a model keeps none where they can be found."""
+    name = type(language_model).__name__
+    if language_model.config.is_encoder_decoder:
+        raise ModelError(f"{name} has an encoder; fusion needs a decoder-only model")
+    decoder = language_model.get_decoder()
+    for attribute in LAYER_LISTS:
+        layers = getattr(decoder, attribute, None)
+        if isinstance(layers, nn.ModuleList) and len(layers) == language_model.config.num_hidden_layers:
+            return layers
+    raise ModelError(
+        f"{name}: its decoder ({type(decoder).__name__}) keeps no list of layers under {', '.join(LAYER_LISTS)}; "
+        "choose a decoder-only model such as Llama, Mistral, Qwen, Phi or Gemma"
+    )
+
+
+def embedding_scale(language_model: Any) -> float:
+    """Return the size of an entry of the input embeddings (root of the mean square)."""
+    embeddings = language_model.get_input_embeddings()
+    count = min(embeddings.weight.shape[0], 4096)
+    with torch.no_grad():
+        sample = embeddings(torch.arange(count, device=embeddings.weight.device))
+    return float(sample.float().square().mean().sqrt())
+
+
+def describe_base(config: CaslieConfig) -> dict[str, Any]:
+    """Return the kind and the shape of the language model that a config is for."""
+    text = config.get_text_config()
+    return {name: getattr(text, name) for name in SHAPE_FIELDS}
+
+
+def check_base(config: CaslieConfig, language_model: Any) -> None:
+    """Raise ModelError when a language model is not of the kind and shape that a config is for."""
+    for name, wanted in describe_base(config).items():
+        found = getattr(language_model.config, name)
+        if found != wanted:
+            raise ModelError(
+                f"made for a language model with {name}={wanted}, but this one has {found}; give the base model "
+                "it was made with"
+            )

@@ -1,0 +1,55 @@
+"""The loss on answers alone, with logits for few positions: answers are a few of a thousand tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from caslie_model.errors import ModelError
+
+IGNORED = -100  # labels that the loss leaves out
+
+
+def loss_positions(
+    labels: Tensor | None, logits_to_keep: int | Tensor, length: int, training: bool
+) -> tuple[int | Tensor, Tensor | None]:
+    """Return for which positions to compute logits, and the tokens that follow these, or None without labels.
+
+    labels: [B, T], or [B, L] for the last L of T=`length` positions. logits_to_keep: a number of last positions,
+    or their indices; 0: those with labels while training, else all that labels stand for. Raises ModelError
+    when labels stand for more positions than logits.
+    """
+    if labels is None:
+        return logits_to_keep, None
+    following = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    short = labels.shape[1]
+    if isinstance(logits_to_keep, Tensor):
+        whole = functional.pad(following, (length - short, 0), value=IGNORED)
+        return logits_to_keep, whole[:, logits_to_keep].contiguous()
+    if logits_to_keep == 0 and short == length and training:
+        keep = (following != IGNORED).any(dim=0).nonzero().squeeze(1)
+        return keep, following[:, keep].contiguous()
+    last = logits_to_keep or short
+    if last < short:
+        raise ModelError(f"labels for {short} positions, but logits_to_keep={last}")
+    return last, functional.pad(following, (last - short, 0), value=IGNORED)
+
+
+def refuse_labelled_prompts(labels: Tensor, attention_mask: Tensor | None, length: int) -> None:
+    """Raise ModelError when a sample's first token has a label: then the loss is on its prompt too.
+
+    A resampler that is guided by the prompt would tell these labels to every position. (That a guide holds no
+    token of the answer is for the caller to see to.)
+    """
+    if labels.shape[1] < length:
+        return  # labels for the last positions alone: an answer's
+    labelled = labels != IGNORED
+    real = torch.ones_like(labelled)
+    if attention_mask is not None and attention_mask.shape == labels.shape:
+        real = attention_mask.bool()
+    if bool((labelled & real & (real.cumsum(dim=1) == 1)).any()):
+        raise ModelError(
+            f"labels cover the prompt, but it guides the resampler: set them to {IGNORED} there, so that the "
+            "loss is on the answer alone, or build the model with guide=False"
+        )

@@ -1,0 +1,430 @@
+"""A causal language model that sees: frozen weights, plug-in visual adapters, transformers' own interface.
+
+The adapters are forward pre-hooks on the decoder's layers, so the language model's modules and the names of
+its weights stay as they were, and LoRA, quantisation and sharding find what they look for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import can_return_tuple
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.cross_attention import GatedCrossAttention
+from caslie_model.fusion.generation import CaslieGenerationMixin
+from caslie_model.fusion.initial_weights import initialise
+from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
+from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale
+from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
+from caslie_model.fusion.loss import loss_positions, refuse_labelled_prompts
+from caslie_model.fusion.media import Media, row_slots, splice, spread
+from caslie_model.fusion.projector import Projector
+from caslie_model.fusion.resampler import FeatureNorm, GuidedResampler
+
+LANGUAGE_MODEL = "language_model."
+
+
+@dataclass
+class CaslieOutput(CausalLMOutputWithPast):
+    """As of any causal language model; `media` goes into the next forward pass beside `past_key_values`."""
+
+    media: Media | None = None
+
+
+class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
+    """A frozen language model with a resampler and cross-attention (xattn) or visual tokens (concat).
+
+    language_model: the loaded model to bridge to; without one it is built from `config.text_config`, for
+    `from_pretrained` to fill. Its weights are frozen; those of `config.lora` are not.
+    """
+
+    config_class = CaslieConfig
+    base_model_prefix = "language_model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _tied_weights_keys: ClassVar[dict[str, str]] = {}  # the language model's own are added by `post_init`
+
+    def __init__(self, config: CaslieConfig, language_model: Any = None) -> None:
+        super().__init__(config)
+        if language_model is None:
+            language_model = AutoModelForCausalLM.from_config(config.get_text_config())
+        self.language_model = language_model
+        layers = decoder_layers(language_model)
+        language_model.requires_grad_(False)
+        if config.lora is not None:
+            inject_lora(language_model, config.lora)
+        self.resampler = GuidedResampler(config) if config.has_resampler else None
+        self.adapters = nn.ModuleDict(
+            {str(layer): GatedCrossAttention(config) for layer in config.adapter_layers}
+        )
+        self.projector = None if config.fusion == "xattn" else Projector(config)
+        for index, layer in enumerate(config.adapter_layers):
+            # A bound method, not a closure: a copied model must call its own adapters.
+            layers[layer].register_forward_pre_hook(partial(self._before_layer, index), with_kwargs=True)
+        self._now: tuple[Media, Tensor] | None = None  # media and visibility of the forward pass under way
+        parameters = inspect.signature(language_model.forward).parameters
+        self._head_can_be_partial = "logits_to_keep" in parameters
+        for module in language_model.modules():
+            # Its weights are there already; initialising them again would destroy them.
+            if not any(weight.is_meta for weight in module.parameters(recurse=False)):
+                module._is_hf_initialized = True
+        self.post_init()
+        # What is trained stays float32 beside a 16-bit language model.
+        if language_model.device.type != "meta":
+            for part in self._own_parts():
+                part.to(language_model.device)
+        self.generation_config = language_model.generation_config
+
+    @classmethod
+    def from_base(
+        cls, language_model: Any, config: CaslieConfig | None = None, **choices: Any
+    ) -> CaslieForCausalLM:
+        """Return a fusion model on a loaded language model, from a config or from choices of `CaslieConfig`.
+
+        Raises ModelError when the model cannot carry adapters or a choice means nothing.
+        """
+        if config is None:
+            choices.setdefault("visual_scale", embedding_scale(language_model))
+            config = CaslieConfig(text_config=language_model.config, **choices)
+        check_base(config, language_model)
+        return cls(config, language_model)
+
+    # -- modules and weights -------------------------------------------------------------------------------
+
+    def get_input_embeddings(self) -> Any:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: Any) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> Any:
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: Any) -> None:
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def get_decoder(self, *args: Any, **kwargs: Any) -> Any:
+        return self.language_model.get_decoder(*args, **kwargs)
+
+    def enable_input_require_grads(self) -> None:
+        """Do nothing: checkpoints are non-reentrant, so the adapters get gradients without the embeddings'.
+
+        With them, every layer below the first adapter would be kept and computed again for nothing.
+        """
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = None, **kwargs: Any
+    ) -> None:
+        if enable:
+            options = getattr(gradient_checkpointing_func, "keywords", None) or {}
+            if options.get("use_reentrant", False):
+                raise ModelError(
+                    "checkpointing must be non-reentrant, or nothing is learned behind frozen layers: give "
+                    "gradient_checkpointing_kwargs={'use_reentrant': False}"
+                )
+            kwargs["gradient_checkpointing_func"] = gradient_checkpointing_func
+        super()._set_gradient_checkpointing(enable=enable, **kwargs)
+
+    @property
+    def _is_guided(self) -> bool:
+        return self.resampler is not None and self.config.guide
+
+    def _own_parts(self) -> list[nn.Module]:
+        return [part for part in (self.resampler, self.adapters, self.projector) if part is not None]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        initialise(module, self.config)
+
+    def add_lora(self, rank: int, alpha: int, dropout: float, target_modules: Any) -> None:
+        """Put trained low-rank adapters into the language model. Raises ModelError when they do not fit."""
+        if self.config.lora is not None:
+            raise ModelError("this model has LoRA already")
+        settings = {"rank": rank, "alpha": alpha, "dropout": dropout}
+        targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+        self.config.lora = {**settings, "target_modules": targets}
+        inject_lora(self.language_model, self.config.lora)
+
+    def merge_lora(self) -> None:
+        """Add LoRA to the language model's weights, so that answering costs nothing more."""
+        if self.config.lora is not None:
+            merge_lora(self.language_model)
+            self.config.lora = None
+
+    def set_feature_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Give feature_norm=standard the mean and standard deviation [dv] of the training images' features."""
+        norms = [module for module in self.modules() if isinstance(module, FeatureNorm)]
+        if self.config.feature_norm != "standard" or mean.shape != (self.config.vision_width,):
+            raise ModelError(
+                f"feature statistics are for feature_norm=standard and {self.config.vision_width} channels, not "
+                f"for feature_norm={self.config.feature_norm} and {tuple(mean.shape)}"
+            )
+        for norm in norms:
+            norm.set_statistics(mean, deviation)
+
+    def trained_state_dict(self) -> dict[str, Tensor]:
+        """Return every tensor that is not the base model's, by its name in the model."""
+        return {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
+
+    def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
+        """Let `save_pretrained`, and so the Trainer's checkpoints, hold what is trained and nothing else.
+
+        Such a folder resumes a training; `from_pretrained` needs one that was saved whole.
+        """
+        names = [name for name in self.state_dict() if not _is_ours(name)]
+        self._keys_to_ignore_on_save = set(names) if leave else set()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return every trained parameter under gates, resampler, adapters (with the projector) or lora."""
+        groups: dict[str, list[nn.Parameter]] = {"gates": [], "resampler": [], "adapters": [], "lora": []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups[_group(name)].append(parameter)
+        return groups
+
+    def gates(self) -> dict[int, float]:
+        """Return tanh(gate) of the adapter in front of each layer: 0 is shut. Empty for concat."""
+        return {int(layer): float(torch.tanh(each.gate.detach())) for layer, each in self.adapters.items()}
+
+    def guide_gates(self) -> list[float]:
+        """Return tanh(gate) of the text guidance in each block of the resampler."""
+        if self.resampler is None or not self._is_guided:
+            return []
+        return [float(torch.tanh(block.guide_gate.detach())) for block in self.resampler.blocks]
+
+    # -- media ---------------------------------------------------------------------------------------------
+
+    def encode_media(
+        self,
+        image_features: Tensor,
+        image_counts: Tensor,
+        image_items: Tensor | None = None,
+        image_roles: Tensor | None = None,
+        guide_ids: Tensor | None = None,
+        guide_mask: Tensor | None = None,
+        image_groups: Tensor | None = None,
+    ) -> Media:
+        """Return what the text of a batch can see, one row per sample.
+
+        image_features: [M, P, dv], the images of all samples one after the other. image_counts: [B] how many
+        belong to each. image_items, image_roles: [M], 0 if not given. guide_ids, guide_mask: [M, G] tokens of
+        the prompt that say what to look for; never of the answer. image_groups: [M] of packed samples. Raises
+        ModelError when shapes or numbers do not fit.
+        """
+        check_images(self.config, image_features, image_items, image_roles, guide_ids, guide_mask)
+        images = image_features.shape[0]
+        # Without any image in a batch, an empty place keeps the loss connected to what is trained.
+        at_least = int(self.training and torch.is_grad_enabled())
+        slots, present = row_slots(image_counts, images, at_least)
+        if image_items is None:
+            image_items = slots.new_zeros(images)
+        if image_roles is None:
+            image_roles = slots.new_zeros(images)
+        states = image_features
+        if self.resampler is not None:
+            guide = None
+            if self._is_guided:
+                with torch.no_grad():
+                    guide = self.get_input_embeddings()(guide_ids)
+            mask = None if guide_mask is None else guide_mask.bool()
+            states = self.resampler(image_features, image_items, image_roles, guide, mask)
+        keys_values: tuple[Tensor, ...] = ()
+        tokens = None
+        if self.projector is not None:
+            tokens = spread(self.projector(states), slots).flatten(1, 2)
+        else:
+            # [B, N, 2, heads, K, d_head] -> [B, 2, heads, N·K, d_head]
+            keys_values = tuple(
+                spread(adapter.keys_values(states), slots).permute(0, 2, 3, 1, 4, 5).flatten(3, 4)
+                for adapter in self.adapters.values()
+            )
+        groups = None if image_groups is None else spread(image_groups, slots)
+        return Media(spread(image_items, slots), present, keys_values, tokens, groups)
+
+    # -- forward -------------------------------------------------------------------------------------------
+
+    def _before_layer(
+        self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Let the text look at the images in front of a layer."""
+        if self._now is None:
+            return None
+        media, visible = self._now
+        adapter = self.adapters[str(self.config.adapter_layers[index])]
+        if args:
+            hidden = self._look(adapter, args[0], media.keys_values[index], visible)
+            return (hidden, *args[1:]), kwargs
+        hidden = self._look(adapter, kwargs["hidden_states"], media.keys_values[index], visible)
+        return args, {**kwargs, "hidden_states": hidden}
+
+    @staticmethod
+    def _look(adapter: nn.Module, hidden: Tensor, keys_values: Tensor, visible: Tensor) -> Tensor:
+        if hidden.dim() != 3:
+            raise ModelError(f"a decoder layer takes states of shape {list(hidden.shape)}, not [B, T, d]")
+        return adapter(hidden, keys_values, visible)
+
+    @contextmanager
+    def _looking_at(self, media: Media | None, visible: Tensor | None) -> Iterator[None]:
+        self._now = None if media is None or visible is None else (media, visible)
+        try:
+            yield
+        finally:
+            self._now = None
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        num_items_in_batch: Tensor | int | None = None,
+        image_features: Tensor | None = None,
+        image_counts: Tensor | None = None,
+        image_items: Tensor | None = None,
+        image_roles: Tensor | None = None,
+        image_groups: Tensor | None = None,
+        guide_ids: Tensor | None = None,
+        guide_mask: Tensor | None = None,
+        token_items: Tensor | None = None,
+        token_groups: Tensor | None = None,
+        token_slots: Tensor | None = None,
+        media: Media | None = None,
+        **kwargs: Any,
+    ) -> CaslieOutput:
+        """Return logits, and with labels the loss on what follows each position.
+
+        labels: [B, T], or [B, L] for the last L positions: then logits are computed for these alone. While
+        training, logits are computed for labelled positions alone. The images come as for `encode_media`, or
+        as `media` from an earlier pass. token_items: [B, T] as for `Media.visible`. token_slots (concat): [B, T]
+        the visual token that stands at a place, -1 for text. token_groups: [B, T] of packed samples. Raises
+        ModelError when inputs do not fit together.
+        """
+        states = input_ids if input_ids is not None else inputs_embeds
+        if states is None:
+            raise ModelError("give input_ids or inputs_embeds")
+        batch, length = states.shape[:2]
+        if media is None and image_features is not None:
+            if image_counts is None or image_counts.shape != (batch,):
+                raise ModelError(f"give image_counts of shape [{batch}] beside image_features")
+            media = self.encode_media(
+                image_features, image_counts, image_items, image_roles, guide_ids, guide_mask, image_groups
+            )
+        if media is not None and len(media) != batch:
+            raise ModelError(
+                f"media of {len(media)} samples for a batch of {batch}; select them with .rows()"
+            )
+        check_tokens(
+            (batch, length), token_items=token_items, token_groups=token_groups, token_slots=token_slots
+        )
+        if labels is not None and (labels.shape[0] != batch or labels.shape[1] > length):
+            raise ModelError(f"labels of shape {list(labels.shape)} for tokens of shape {[batch, length]}")
+        if self.training and labels is not None and media is not None and self._is_guided:
+            refuse_labelled_prompts(labels, attention_mask, length)
+
+        visible = None
+        if media is not None and media.present.shape[1]:
+            if self.projector is None:
+                visible = media.visible(length, token_items, token_groups)
+            else:
+                started = past_key_values is not None and past_key_values.get_seq_length() > 0
+                inputs_embeds = self._spliced(input_ids, inputs_embeds, media, token_slots, started)
+                input_ids = None if inputs_embeds is not None else input_ids
+
+        keep, targets = loss_positions(labels, logits_to_keep, length, self.training)
+        if use_cache is None and labels is not None:
+            use_cache = False  # training and measuring a loss keep no keys and values
+        if self._head_can_be_partial:
+            kwargs["logits_to_keep"] = keep
+        for name, value in (
+            ("input_ids", input_ids),
+            ("attention_mask", attention_mask),
+            ("position_ids", position_ids),
+            ("past_key_values", past_key_values),
+            ("inputs_embeds", inputs_embeds),
+            ("use_cache", use_cache),
+        ):
+            if value is not None:
+                kwargs[name] = value
+        with self._looking_at(media, visible):
+            output = self.language_model(**kwargs)
+        logits = output.logits
+        if not self._head_can_be_partial:
+            logits = logits[:, slice(-keep, None) if isinstance(keep, int) else keep]
+        loss = None
+        if targets is not None:
+            loss = self.loss_function(
+                logits=logits,
+                labels=None,
+                vocab_size=logits.shape[-1],
+                num_items_in_batch=num_items_in_batch,
+                shift_labels=targets,
+            )
+        return CaslieOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=output.past_key_values,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+            media=None if self.training else media,
+        )
+
+    def _spliced(
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        media: Media,
+        token_slots: Tensor | None,
+        started: bool,
+    ) -> Tensor | None:
+        """Return embeddings with visual tokens in them, or None where there are none to put in."""
+        assert media.tokens is not None
+        if token_slots is None:
+            images = bool(media.present.any())
+            if images and not started:
+                raise ModelError(
+                    f"fusion={self.config.fusion} needs token_slots: where the visual tokens stand"
+                )
+            if started or not self.training:
+                return inputs_embeds
+        elif not started:
+            check_slots(self.config, token_slots, media.present.sum(dim=1))
+        elif bool((token_slots < 0).all()):
+            return inputs_embeds
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        if token_slots is None:
+            token_slots = torch.full(inputs_embeds.shape[:2], -1, device=inputs_embeds.device)
+        return splice(inputs_embeds, media.tokens, token_slots)
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a tensor of this name is not the base model's."""
+    return not name.startswith(LANGUAGE_MODEL) or is_lora(name)
+
+
+def _group(name: str) -> str:
+    if is_lora(name):
+        return "lora"
+    if name.endswith(("gate", "guide_gate")):
+        return "gates"
+    return "resampler" if name.startswith("resampler.") else "adapters"
