@@ -162,7 +162,7 @@ def _continue(
 
 
 def _generate(
-    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
 ) -> list[tuple[list[int], float]]:
     """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next."""
     import torch

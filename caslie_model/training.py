@@ -231,7 +231,7 @@ def _build_trainer(
         """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
 
         def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-            if self.optimizer is None and fuses:
+            if fuses and getattr(self, "optimizer", None) is None:
                 import torch
 
                 rates = {"gates": config.lr_gates, "lora": config.lr}

@@ -48,7 +48,7 @@ def test_version() -> None:
     ("arguments", "message"),
     [
         (("finetune", "--data", "nowhere", "--out", "o", "--preset", "tiny"), "error: no dataset 'nowhere'"),
-        (("finetune", "--data", "d", "--out", "o", "--fusion", "xattn"), "choose from: text"),
+        (("finetune", "--data", "d", "--out", "o", "--fusion", "caption"), "choose from: text, xattn"),
         (("evaluate", "--model", "m", "--data", "d", "--out", "o", "--scoring", "guess"), "scoring"),
     ],
 )

@@ -41,14 +41,15 @@ def test_overrides_are_dotted_and_typed() -> None:
         ("lora.rank=none", "lora.rank"),
         ("tasks=[xy]", "no such task: xy"),
         ("split=test", "never on a test split"),
-        ("fusion=xattn", "fusion 'xattn' is not there; choose from: text"),
+        ("fusion=caption", "fusion 'caption' is not there; choose from: text, xattn, concat, concat-full"),
+        ("fusion=xattn vision=null", "fusion=xattn needs an encoder of pictures: give vision.encoder"),
         ("answers=number", "answers"),
         ("lr", "FIELD=VALUE"),
     ],
 )
 def test_wrong_settings_name_the_field(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        finetune_config("tiny", [override], data="d", out="o")
+        finetune_config("tiny", override.split(), data="d", out="o")
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:
