@@ -156,6 +156,7 @@ def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
 
 def _load(name: str, place: str, config: Any, source: dict[str, Any], device: str, precision: str) -> Any:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
@@ -168,7 +169,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: st
             output_loading_info=True,
             **source,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"vision encoder '{name}' cannot be loaded: {error}") from error
     missing = sorted(key for key in found["missing_keys"] if not _NOT_NEEDED.search(key))
     if missing or found["mismatched_keys"]:
