@@ -32,6 +32,20 @@ def test_pixels_become_a_grid_of_1280_features() -> None:
     assert sum(weight.numel() for weight in network.parameters()) == 3_371_008
 
 
+def test_an_earlier_block_can_be_asked_for() -> None:
+    torch.manual_seed(0)
+    whole, part = EfficientNetLite0().eval(), EfficientNetLite0(layer=10).eval()
+    part.load_state_dict(whole.state_dict())
+    seen: list[torch.Tensor] = []
+    whole._blocks[10].register_forward_hook(lambda module, given, features: seen.append(features.clone()))
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        whole(pixels)
+        features = part(pixels)
+    assert features.shape == (1, 112, 4, 4)
+    assert torch.equal(features, seen[0])
+
+
 def test_saved_weights_are_read_and_give_the_same_features(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = EfficientNetLite0().eval()
@@ -85,6 +99,14 @@ def test_the_packaged_encoder_tells_colours_apart() -> None:
     ).flatten(1)
     torch.testing.assert_close(red, also_red, atol=1e-3, rtol=1e-3)
     assert (red - blue).norm() > 100 * (red - also_red).norm()
+
+
+@needs_weights
+def test_layers_of_the_packaged_encoder() -> None:
+    encoder = load_vision_encoder("package:efficientnet_lite0", layer=10)
+    assert (encoder.patches, encoder.width) == (49, 112)
+    with pytest.raises(ModelError, match="has no layer 16: give 0 to 15"):
+        load_vision_encoder("package:efficientnet_lite0", layer=16).width  # noqa: B018
 
 
 @needs_weights

@@ -75,6 +75,7 @@ def test_whatever_changes_the_features_changes_the_identity(tiny: VisionEncoder,
         tiny.identity,
         load_vision_encoder("random:tiny-vit", pool=0).identity,
         load_vision_encoder("random:tiny-vit", precision="bfloat16").identity,
+        load_vision_encoder("random:tiny-vit", layer=1).identity,
     ]
     processor = json.loads((own_copy / "preprocessor_config.json").read_text())
     for change in ({"image_mean": [0.4, 0.5, 0.5]}, {"size": {"height": 48, "width": 48}}, {"resample": 3}):

@@ -114,14 +114,18 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return checkpoint
 
 
-def patches_by_hand(folder: Path, prefix: int, picture: Image.Image) -> torch.Tensor:
+def patches_by_hand(
+    folder: Path, prefix: int, picture: Image.Image, layer: int | None = None
+) -> torch.Tensor:
     """Return what the checkpoint's vision model says of each patch, loaded and asked without our code."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     inputs = processor([picture], return_tensors="pt", do_resize=False, do_center_crop=False)
     model = transformers.AutoModel.from_pretrained(folder)
     model = getattr(model, "vision_model", model).eval()
     with torch.no_grad():
-        return model(**inputs).last_hidden_state[:, prefix:]
+        given = model(**inputs, output_hidden_states=True)
+    hidden: torch.Tensor = given.last_hidden_state if layer is None else given.hidden_states[layer]
+    return hidden[:, prefix:]
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -138,6 +142,18 @@ def test_patches_are_those_of_the_vision_model(
     torch.testing.assert_close(
         pooled[0, 3], features.view(4, 4, WIDTH)[2:, 2:].mean((0, 1)), atol=1e-4, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(("name", "layer"), [("clip", -2), ("dinov2-registers", 1), ("siglip", 0)])
+def test_an_earlier_layer_can_be_asked_for(
+    name: str, layer: int, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
+) -> None:
+    encoder = load_vision_encoder(str(checkpoints(name)), pool=0, layer=layer)
+    picture = draw(3, (SIDE, SIDE))
+    expected = patches_by_hand(checkpoints(name), TOWERS[name][2], picture, layer)
+    torch.testing.assert_close(encoder.encode([picture]), expected, atol=1e-4, rtol=1e-4)
+    with pytest.raises(ModelError, match="has no layer 3: it tells 3"):
+        load_vision_encoder(str(checkpoints(name)), layer=3).width  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["dinov2", "clip"])
