@@ -92,6 +92,7 @@ def features(
     *,
     batch_size: int = 32,
     pool: int = 7,
+    layer: int | None = None,
     device: str = "auto",
     precision: str = "auto",
 ) -> tuple[FeatureCache, FeatureCounts]:
@@ -105,7 +106,7 @@ def features(
 
     if not any(count_samples(data, task, split) for task in tasks for split in splits):
         raise DatasetError(f"{data} has no samples of {', '.join(tasks)} in {', '.join(splits)}")
-    loaded = load_vision_encoder(encoder, *choose_device(device, precision), pool)
+    loaded = load_vision_encoder(encoder, *choose_device(device, precision), pool, layer)
     cache = open_feature_cache(loaded)
     return cache, compute_features(data, tasks, splits, loaded, cache, batch_size)
 

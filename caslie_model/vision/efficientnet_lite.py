@@ -35,10 +35,10 @@ _NORM_EPSILON = 1e-3
 class EfficientNetLite0(nn.Module):
     """The convolutional part: normalised pixels [n, 3, H, W] to features [n, 1280, H/32, W/32].
 
-    Modules are named as in the weights file.
+    layer: a block (0 to 15, or from the end) to stop after, None for all. Modules are named as in the weights file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layer: int | None = None) -> None:
         super().__init__()
         self._conv_stem = _SameConvolution(3, 32, 3, stride=2)
         self._bn0 = nn.BatchNorm2d(32, eps=_NORM_EPSILON)
@@ -52,10 +52,12 @@ class EfficientNetLite0(nn.Module):
         self._conv_head = nn.Conv2d(channels, WIDTH, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(WIDTH, eps=_NORM_EPSILON)
         self._relu = nn.ReLU6(inplace=True)
+        self._used = None if layer is None else range(len(blocks))[layer] + 1
 
     def forward(self, pixels: Tensor) -> Tensor:
         hidden = self._relu(self._bn0(self._conv_stem(pixels)))
-        return self._relu(self._bn1(self._conv_head(self._blocks(hidden))))
+        hidden = self._blocks[: self._used](hidden)
+        return hidden if self._used is not None else self._relu(self._bn1(self._conv_head(hidden)))
 
 
 class _Block(nn.Module):
@@ -114,9 +116,15 @@ def weights_file() -> Path:
     return files[0]
 
 
-def load_efficientnet_lite0(file: Path) -> EfficientNetLite0:
-    """Return the network with the weights of a file, in evaluation mode. Raises ModelError when they do not fit."""
-    network = EfficientNetLite0()
+def load_efficientnet_lite0(file: Path, layer: int | None = None) -> EfficientNetLite0:
+    """Return the network with the weights of a file, in evaluation mode.
+
+    Raises ModelError when they do not fit, or when there is no such layer.
+    """
+    try:
+        network = EfficientNetLite0(layer)
+    except IndexError:
+        raise ModelError(f"package:efficientnet_lite0 has no layer {layer}: give 0 to 15") from None
     try:
         # weights_only: the file is a pickle, of which nothing but tensors is taken.
         weights = torch.load(file, map_location="cpu", weights_only=True)

@@ -41,7 +41,9 @@ class VisionEncoder:
     `identity` changes with whatever changes the features; `settings` is what it is made of.
     """
 
-    def __init__(self, name: str, tower: Tower, device: str, precision: str, pool: int) -> None:
+    def __init__(
+        self, name: str, tower: Tower, device: str, precision: str, pool: int, layer: int | None
+    ) -> None:
         self.name = name
         self.device, self.precision, self.pool = device, precision, pool
         self.settings: dict[str, Any] = {
@@ -52,6 +54,7 @@ class VisionEncoder:
             "resample": tower.resample,
             "padding": PADDING,
             "pool": pool,
+            "layer": layer,
             "precision": precision,
         }
         self.identity = fingerprint(self.settings)
@@ -122,31 +125,39 @@ class VisionEncoder:
 
 
 def load_vision_encoder(
-    name: str, device: str = "cpu", precision: str = "float32", pool: int = POOL
+    name: str,
+    device: str = "cpu",
+    precision: str = "float32",
+    pool: int = POOL,
+    layer: int | None = None,
 ) -> VisionEncoder:
     """Return the encoder of that name; its weights are loaded on first use, its identity is known at once.
 
-    precision: float32 or bfloat16. pool: side of the grid that patches are averaged to, 0 keeps every patch. Raises
-    ModelError when it cannot be found, is no vision model or brings no image processor.
+    precision: float32 or bfloat16. pool: side of the grid that patches are averaged to, 0 keeps every patch. layer:
+    None for the model's output, else an earlier layer, which has more of a picture's look and less of its kind: an
+    index into the hidden states (-2 is the last but one), for EfficientNet into its 16 blocks. Raises ModelError when
+    the encoder cannot be found, is no vision model or brings no image processor.
     """
     if pool < 0:
         raise ModelError(f"pool={pool}: give the side of the pooled grid, or 0 to keep every patch")
-    return VisionEncoder(name, _tower(name), device, precision, pool)
+    return VisionEncoder(name, _tower(name, layer), device, precision, pool, layer)
 
 
-def _tower(name: str) -> Tower:
+def _tower(name: str, layer: int | None) -> Tower:
     if name == "package:efficientnet_lite0":
-        return _efficientnet_tower()
+        return _efficientnet_tower(layer)
     if name.startswith("package:"):
         raise ModelError(f"no vision encoder '{name}': the only packaged one is package:efficientnet_lite0")
     from caslie_model.vision.transformers_tower import transformers_tower
 
     if name == "random:tiny-vit":
-        return transformers_tower(name, str(_once(f"random-tiny-vit-{_TINY_VERSION}", _write_tiny_vit)))
-    return transformers_tower(name, str(Path(name).resolve()) if Path(name).is_dir() else name)
+        return transformers_tower(
+            name, str(_once(f"random-tiny-vit-{_TINY_VERSION}", _write_tiny_vit)), layer
+        )
+    return transformers_tower(name, str(Path(name).resolve()) if Path(name).is_dir() else name, layer)
 
 
-def _efficientnet_tower() -> Tower:
+def _efficientnet_tower(layer: int | None) -> Tower:
     from PIL import Image as pillow
 
     from caslie_model.vision.efficientnet_lite import (
@@ -167,7 +178,7 @@ def _efficientnet_tower() -> Tower:
     def load(device: str, precision: str) -> Network:
         import torch
 
-        network = load_efficientnet_lite0(file).to(device, getattr(torch, precision))
+        network = load_efficientnet_lite0(file, layer).to(device, getattr(torch, precision))
         return lambda inputs: network(inputs["pixels"])
 
     return Tower(

@@ -21,7 +21,7 @@ import secrets
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -91,11 +91,17 @@ class FeatureCache:
     def append(self, keys: Sequence[str], features: Tensor) -> None:
         """Write the features [n, P, dv] of pictures as one shard, whole or not at all.
 
-        Raises ModelError when they are not finite in float16, or when the folder cannot be written.
+        Raises ModelError when they have another shape than the others, when they are not finite in float16, or when
+        the folder cannot be written.
         """
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
+        if self.shape not in (None, tuple(features.shape[1:])):
+            raise ModelError(
+                f"{self.folder}: features of {tuple(features.shape[1:])} do not fit in, the cache has {self.shape}"
+            )
         stored = features.to(torch.float16).contiguous()
         if not torch.isfinite(stored).all():
             raise ModelError(
@@ -119,8 +125,9 @@ class FeatureCache:
                 os.fsync(stream.fileno())
             temporary.replace(self.folder / name)
             sync_folder(self.folder)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise _unwritable(self.folder, error) from error
         self._take_in(self.folder / name)
 
@@ -258,5 +265,5 @@ def _damaged(path: Path, detail: str) -> ModelError:
     )
 
 
-def _unwritable(folder: Path, error: OSError) -> ModelError:
+def _unwritable(folder: Path, error: Exception) -> ModelError:
     return ModelError(f"the feature cache {folder} cannot be written: {error}; set CASLIE_MODEL_CACHE")

@@ -24,10 +24,11 @@ _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 _NOT_NEEDED = re.compile(r"(^|\.)(pooler|head|mask_token)(\.|$)")
 
 
-def transformers_tower(name: str, place: str) -> Tower:
+def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower:
     """Return the tower of a checkpoint: a folder, or user/name on the Hub (then at the commit found there now).
 
-    name: as the encoder is called in errors. Raises ModelError when there is no such checkpoint, when it is no vision
+    name: as the encoder is called in errors. layer: index into the hidden states, the embeddings being 0; None for
+    the model's last hidden state. Raises ModelError when there is no such checkpoint, when it is no vision
     model, or when it brings no image processor.
     """
     from transformers import AutoConfig, AutoImageProcessor
@@ -58,7 +59,12 @@ def transformers_tower(name: str, place: str) -> Tower:
         model = _load(name, place, vision, source, device, precision)
 
         def grid(inputs: dict[str, Tensor]) -> Tensor:
-            return to_grid(model(**inputs).last_hidden_state, size, vision, name)
+            if layer is None:
+                return to_grid(model(**inputs).last_hidden_state, size, vision, name)
+            states = model(**inputs, output_hidden_states=True).hidden_states or ()
+            if not -len(states) <= layer < len(states):
+                raise ModelError(f"vision encoder '{name}' has no layer {layer}: it tells {len(states)}")
+            return to_grid(states[layer], size, vision, name)
 
         return grid
 
@@ -73,7 +79,7 @@ def transformers_tower(name: str, place: str) -> Tower:
 
 
 def to_grid(hidden: Tensor, size: tuple[int, int], config: Any, name: str) -> Tensor:
-    """Return a vision model's last hidden state as a grid [n, dv, rows, columns], without its class tokens.
+    """Return a vision model's hidden state as a grid [n, dv, rows, columns], without its class tokens.
 
     hidden: [n, tokens, dv], or a grid already. size: width and height of the input in pixels. Raises ModelError when
     the tokens form no grid.
@@ -156,6 +162,7 @@ def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
 
 def _load(name: str, place: str, config: Any, source: dict[str, Any], device: str, precision: str) -> Any:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
@@ -168,7 +175,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: st
             output_loading_info=True,
             **source,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"vision encoder '{name}' cannot be loaded: {error}") from error
     missing = sorted(key for key in found["missing_keys"] if not _NOT_NEEDED.search(key))
     if missing or found["mismatched_keys"]:
