@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
 
 from caslie_model.errors import ModelError
+from caslie_model.fusion.adapter_folder import save_adapter
 from caslie_model.fusion.configuration import CaslieConfig
 from caslie_model.fusion.cross_attention import GatedCrossAttention
 from caslie_model.fusion.generation import CaslieGenerationMixin
@@ -65,9 +67,9 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
             language_model = AutoModelForCausalLM.from_config(config.get_text_config())
         self.language_model = language_model
         layers = decoder_layers(language_model)
-        language_model.requires_grad_(False)
         if config.lora is not None:
             inject_lora(language_model, config.lora)
+        self.freeze_base()
         self.resampler = GuidedResampler(config) if config.has_resampler else None
         self.adapters = nn.ModuleDict(
             {str(layer): GatedCrossAttention(config) for layer in config.adapter_layers}
@@ -79,14 +81,13 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
         self._now: tuple[Media, Tensor] | None = None  # media and visibility of the forward pass under way
         parameters = inspect.signature(language_model.forward).parameters
         self._head_can_be_partial = "logits_to_keep" in parameters
-        for module in language_model.modules():
-            # Its weights are there already; initialising them again would destroy them.
-            if not any(weight.is_meta for weight in module.parameters(recurse=False)):
-                module._is_hf_initialized = True
+        is_loaded = language_model.device.type != "meta"  # else `from_pretrained` will fill it
+        if is_loaded:
+            for module in language_model.modules():
+                module._is_hf_initialized = True  # or `post_init` would begin its weights anew
         self.post_init()
-        # What is trained stays float32 beside a 16-bit language model.
-        if language_model.device.type != "meta":
-            for part in self._own_parts():
+        if is_loaded:
+            for part in self._own_parts():  # float32 also beside a 16-bit language model
                 part.to(language_model.device)
         self.generation_config = language_model.generation_config
 
@@ -100,11 +101,24 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
         """
         if config is None:
             choices.setdefault("visual_scale", embedding_scale(language_model))
-            config = CaslieConfig(text_config=language_model.config, **choices)
+            config = CaslieConfig.for_base(language_model.config, **choices)
         check_base(config, language_model)
         return cls(config, language_model)
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As of any transformers model, from a folder that holds the base model's weights too."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        # Loading replaces parameters, and the new ones would all be trained.
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze_base()
+        return loaded
+
     # -- modules and weights -------------------------------------------------------------------------------
+
+    def freeze_base(self) -> None:
+        """Train nothing of the language model but its LoRA."""
+        for name, weight in self.language_model.named_parameters():
+            weight.requires_grad_(is_lora(name))
 
     def get_input_embeddings(self) -> Any:
         return self.language_model.get_input_embeddings()
@@ -180,6 +194,15 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
     def trained_state_dict(self) -> dict[str, Tensor]:
         """Return every tensor that is not the base model's, by its name in the model."""
         return {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Write the adapter folder (`caslie_model.fusion.adapter_folder`), which `load_adapter` reads."""
+        save_adapter(self, folder)
+
+    def set_own_dtype(self, dtype: torch.dtype) -> None:
+        """Give resampler, adapters and projector a type; norms stay float32 inside whatever it is."""
+        for part in self._own_parts():
+            part.to(dtype)
 
     def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
         """Let `save_pretrained`, and so the Trainer's checkpoints, hold what is trained and nothing else.
