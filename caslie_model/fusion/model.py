@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -21,20 +20,18 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
 
 from caslie_model.errors import ModelError
-from caslie_model.fusion.adapter_folder import save_adapter
 from caslie_model.fusion.configuration import CaslieConfig
 from caslie_model.fusion.cross_attention import GatedCrossAttention
 from caslie_model.fusion.generation import CaslieGenerationMixin
 from caslie_model.fusion.initial_weights import initialise
 from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
 from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale
-from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
+from caslie_model.fusion.lora import inject_lora
 from caslie_model.fusion.loss import loss_positions, refuse_labelled_prompts
 from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
-from caslie_model.fusion.resampler import FeatureNorm, GuidedResampler
-
-LANGUAGE_MODEL = "language_model."
+from caslie_model.fusion.resampler import GuidedResampler
+from caslie_model.fusion.weights import TrainedWeights
 
 
 @dataclass
@@ -44,7 +41,7 @@ class CaslieOutput(CausalLMOutputWithPast):
     media: Media | None = None
 
 
-class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
+class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     """A frozen language model with a resampler and cross-attention (xattn) or visual tokens (concat).
 
     language_model: the loaded model to bridge to; without one it is built from `config.text_config`, for
@@ -115,11 +112,6 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
 
     # -- modules and weights -------------------------------------------------------------------------------
 
-    def freeze_base(self) -> None:
-        """Train nothing of the language model but its LoRA."""
-        for name, weight in self.language_model.named_parameters():
-            weight.requires_grad_(is_lora(name))
-
     def get_input_embeddings(self) -> Any:
         return self.language_model.get_input_embeddings()
 
@@ -154,81 +146,9 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
             kwargs["gradient_checkpointing_func"] = gradient_checkpointing_func
         super()._set_gradient_checkpointing(enable=enable, **kwargs)
 
-    @property
-    def _is_guided(self) -> bool:
-        return self.resampler is not None and self.config.guide
-
-    def _own_parts(self) -> list[nn.Module]:
-        return [part for part in (self.resampler, self.adapters, self.projector) if part is not None]
-
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         initialise(module, self.config)
-
-    def add_lora(self, rank: int, alpha: int, dropout: float, target_modules: Any) -> None:
-        """Put trained low-rank adapters into the language model. Raises ModelError when they do not fit."""
-        if self.config.lora is not None:
-            raise ModelError("this model has LoRA already")
-        settings = {"rank": rank, "alpha": alpha, "dropout": dropout}
-        targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-        self.config.lora = {**settings, "target_modules": targets}
-        inject_lora(self.language_model, self.config.lora)
-
-    def merge_lora(self) -> None:
-        """Add LoRA to the language model's weights, so that answering costs nothing more."""
-        if self.config.lora is not None:
-            merge_lora(self.language_model)
-            self.config.lora = None
-
-    def set_feature_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Give feature_norm=standard the mean and standard deviation [dv] of the training images' features."""
-        norms = [module for module in self.modules() if isinstance(module, FeatureNorm)]
-        if self.config.feature_norm != "standard" or mean.shape != (self.config.vision_width,):
-            raise ModelError(
-                f"feature statistics are for feature_norm=standard and {self.config.vision_width} channels, not "
-                f"for feature_norm={self.config.feature_norm} and {tuple(mean.shape)}"
-            )
-        for norm in norms:
-            norm.set_statistics(mean, deviation)
-
-    def trained_state_dict(self) -> dict[str, Tensor]:
-        """Return every tensor that is not the base model's, by its name in the model."""
-        return {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
-
-    def save_adapter(self, folder: str | Path) -> None:
-        """Write the adapter folder (`caslie_model.fusion.adapter_folder`), which `load_adapter` reads."""
-        save_adapter(self, folder)
-
-    def set_own_dtype(self, dtype: torch.dtype) -> None:
-        """Give resampler, adapters and projector a type; norms stay float32 inside whatever it is."""
-        for part in self._own_parts():
-            part.to(dtype)
-
-    def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
-        """Let `save_pretrained`, and so the Trainer's checkpoints, hold what is trained and nothing else.
-
-        Such a folder resumes a training; `from_pretrained` needs one that was saved whole.
-        """
-        names = [name for name in self.state_dict() if not _is_ours(name)]
-        self._keys_to_ignore_on_save = set(names) if leave else set()
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return every trained parameter under gates, resampler, adapters (with the projector) or lora."""
-        groups: dict[str, list[nn.Parameter]] = {"gates": [], "resampler": [], "adapters": [], "lora": []}
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                groups[_group(name)].append(parameter)
-        return groups
-
-    def gates(self) -> dict[int, float]:
-        """Return tanh(gate) of the adapter in front of each layer: 0 is shut. Empty for concat."""
-        return {int(layer): float(torch.tanh(each.gate.detach())) for layer, each in self.adapters.items()}
-
-    def guide_gates(self) -> list[float]:
-        """Return tanh(gate) of the text guidance in each block of the resampler."""
-        if self.resampler is None or not self._is_guided:
-            return []
-        return [float(torch.tanh(block.guide_gate.detach())) for block in self.resampler.blocks]
 
     # -- media ---------------------------------------------------------------------------------------------
 
@@ -438,16 +358,3 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
         if token_slots is None:
             token_slots = torch.full(inputs_embeds.shape[:2], -1, device=inputs_embeds.device)
         return splice(inputs_embeds, media.tokens, token_slots)
-
-
-def _is_ours(name: str) -> bool:
-    """Return whether a tensor of this name is not the base model's."""
-    return not name.startswith(LANGUAGE_MODEL) or is_lora(name)
-
-
-def _group(name: str) -> str:
-    if is_lora(name):
-        return "lora"
-    if name.endswith(("gate", "guide_gate")):
-        return "gates"
-    return "resampler" if name.startswith("resampler.") else "adapters"

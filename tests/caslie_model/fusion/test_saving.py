@@ -35,8 +35,7 @@ def logits(model: CaslieForCausalLM, make: SimpleNamespace) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("lora", [None, LORA])
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("lora", "tied"), [(None, False), (LORA, True)])
 def test_a_model_saved_whole_is_itself_again(
     make: SimpleNamespace, tmp_path: Path, fusion: str, lora: dict[str, Any] | None, tied: bool
 ) -> None:
