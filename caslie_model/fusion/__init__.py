@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from caslie_model.fusion.adapter_folder import load_adapter
 from caslie_model.fusion.configuration import CaslieConfig
 from caslie_model.fusion.media import Media
 from caslie_model.fusion.model import CaslieForCausalLM, CaslieOutput
@@ -11,4 +12,4 @@ from caslie_model.fusion.model import CaslieForCausalLM, CaslieOutput
 AutoConfig.register("caslie", CaslieConfig, exist_ok=True)
 AutoModelForCausalLM.register(CaslieConfig, CaslieForCausalLM, exist_ok=True)
 
-__all__ = ["CaslieConfig", "CaslieForCausalLM", "CaslieOutput", "Media"]
+__all__ = ["CaslieConfig", "CaslieForCausalLM", "CaslieOutput", "Media", "load_adapter"]

@@ -6,6 +6,8 @@ numbers. Small language models get narrow bridges: half their width, at most 512
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -94,6 +96,26 @@ class CaslieConfig(PreTrainedConfig):
             self.first_layer = round(self.depth / 3)
         self._check()
 
+    @classmethod
+    def for_base(cls, text_config: PreTrainedConfig, **choices: Any) -> CaslieConfig:
+        """Return the config of a bridge to a language model. Raises ModelError also when a choice is misspelt.
+
+        (The constructor takes any name, as transformers' configs do.)
+        """
+        unknown = sorted(set(choices) - set(cls._choice_names()))
+        if unknown:
+            raise ModelError(f"no such setting of a fusion model: {', '.join(unknown)}")
+        return cls(text_config=text_config, **choices)
+
+    def choices(self) -> dict[str, Any]:
+        """Return what `for_base` takes beside the language model's config."""
+        return {name: getattr(self, name) for name in self._choice_names()}
+
+    @classmethod
+    def _choice_names(cls) -> list[str]:
+        fields = {field.name for field in dataclasses.fields(cls)}
+        return [name for name in cls.__annotations__ if name in fields and name != "text_config"]
+
     @property
     def hidden_size(self) -> int:
         """Width of the language model."""
@@ -131,6 +153,10 @@ class CaslieConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ModelError(f"{name}={value!r} is not a whole number of 1 or more")
+        for name in ("gate_init", "guide_gate_init", "visual_scale"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ModelError(f"{name}={value!r} is not a number")
         for part in ("resampler", "adapter"):
             width, heads = getattr(self, f"{part}_width"), getattr(self, f"{part}_heads")
             if width % heads:

@@ -26,13 +26,12 @@ from caslie_model.fusion.generation import CaslieGenerationMixin
 from caslie_model.fusion.initial_weights import initialise
 from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
 from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale
-from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
+from caslie_model.fusion.lora import inject_lora
 from caslie_model.fusion.loss import loss_positions, refuse_labelled_prompts
 from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
-from caslie_model.fusion.resampler import FeatureNorm, GuidedResampler
-
-LANGUAGE_MODEL = "language_model."
+from caslie_model.fusion.resampler import GuidedResampler
+from caslie_model.fusion.weights import TrainedWeights
 
 
 @dataclass
@@ -42,7 +41,7 @@ class CaslieOutput(CausalLMOutputWithPast):
     media: Media | None = None
 
 
-class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
+class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     """A frozen language model with a resampler and cross-attention (xattn) or visual tokens (concat).
 
     language_model: the loaded model to bridge to; without one it is built from `config.text_config`, for
@@ -65,9 +64,9 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
             language_model = AutoModelForCausalLM.from_config(config.get_text_config())
         self.language_model = language_model
         layers = decoder_layers(language_model)
-        language_model.requires_grad_(False)
         if config.lora is not None:
             inject_lora(language_model, config.lora)
+        self.freeze_base()
         self.resampler = GuidedResampler(config) if config.has_resampler else None
         self.adapters = nn.ModuleDict(
             {str(layer): GatedCrossAttention(config) for layer in config.adapter_layers}
@@ -79,14 +78,13 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
         self._now: tuple[Media, Tensor] | None = None  # media and visibility of the forward pass under way
         parameters = inspect.signature(language_model.forward).parameters
         self._head_can_be_partial = "logits_to_keep" in parameters
-        for module in language_model.modules():
-            # Its weights are there already; initialising them again would destroy them.
-            if not any(weight.is_meta for weight in module.parameters(recurse=False)):
-                module._is_hf_initialized = True
+        is_loaded = language_model.device.type != "meta"  # else `from_pretrained` will fill it
+        if is_loaded:
+            for module in language_model.modules():
+                module._is_hf_initialized = True  # or `post_init` would begin its weights anew
         self.post_init()
-        # What is trained stays float32 beside a 16-bit language model.
-        if language_model.device.type != "meta":
-            for part in self._own_parts():
+        if is_loaded:
+            for part in self._own_parts():  # float32 also beside a 16-bit language model
                 part.to(language_model.device)
         self.generation_config = language_model.generation_config
 
@@ -100,9 +98,17 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
         """
         if config is None:
             choices.setdefault("visual_scale", embedding_scale(language_model))
-            config = CaslieConfig(text_config=language_model.config, **choices)
+            config = CaslieConfig.for_base(language_model.config, **choices)
         check_base(config, language_model)
         return cls(config, language_model)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As of any transformers model, from a folder that holds the base model's weights too."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        # Loading replaces parameters, and the new ones would all be trained.
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze_base()
+        return loaded
 
     # -- modules and weights -------------------------------------------------------------------------------
 
@@ -140,72 +146,9 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
             kwargs["gradient_checkpointing_func"] = gradient_checkpointing_func
         super()._set_gradient_checkpointing(enable=enable, **kwargs)
 
-    @property
-    def _is_guided(self) -> bool:
-        return self.resampler is not None and self.config.guide
-
-    def _own_parts(self) -> list[nn.Module]:
-        return [part for part in (self.resampler, self.adapters, self.projector) if part is not None]
-
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         initialise(module, self.config)
-
-    def add_lora(self, rank: int, alpha: int, dropout: float, target_modules: Any) -> None:
-        """Put trained low-rank adapters into the language model. Raises ModelError when they do not fit."""
-        if self.config.lora is not None:
-            raise ModelError("this model has LoRA already")
-        settings = {"rank": rank, "alpha": alpha, "dropout": dropout}
-        targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-        self.config.lora = {**settings, "target_modules": targets}
-        inject_lora(self.language_model, self.config.lora)
-
-    def merge_lora(self) -> None:
-        """Add LoRA to the language model's weights, so that answering costs nothing more."""
-        if self.config.lora is not None:
-            merge_lora(self.language_model)
-            self.config.lora = None
-
-    def set_feature_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Give feature_norm=standard the mean and standard deviation [dv] of the training images' features."""
-        norms = [module for module in self.modules() if isinstance(module, FeatureNorm)]
-        if self.config.feature_norm != "standard" or mean.shape != (self.config.vision_width,):
-            raise ModelError(
-                f"feature statistics are for feature_norm=standard and {self.config.vision_width} channels, not "
-                f"for feature_norm={self.config.feature_norm} and {tuple(mean.shape)}"
-            )
-        for norm in norms:
-            norm.set_statistics(mean, deviation)
-
-    def trained_state_dict(self) -> dict[str, Tensor]:
-        """Return every tensor that is not the base model's, by its name in the model."""
-        return {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
-
-    def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
-        """Let `save_pretrained`, and so the Trainer's checkpoints, hold what is trained and nothing else.
-
-        Such a folder resumes a training; `from_pretrained` needs one that was saved whole.
-        """
-        names = [name for name in self.state_dict() if not _is_ours(name)]
-        self._keys_to_ignore_on_save = set(names) if leave else set()
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return every trained parameter under gates, resampler, adapters (with the projector) or lora."""
-        groups: dict[str, list[nn.Parameter]] = {"gates": [], "resampler": [], "adapters": [], "lora": []}
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                groups[_group(name)].append(parameter)
-        return groups
-
-    def gates(self) -> dict[int, float]:
-        """Return tanh(gate) of the adapter in front of each layer: 0 is shut. Empty for concat."""
-        return {int(layer): float(torch.tanh(each.gate.detach())) for layer, each in self.adapters.items()}
-
-    def guide_gates(self) -> list[float]:
-        """Return tanh(gate) of the text guidance in each block of the resampler."""
-        if self.resampler is None or not self._is_guided:
-            return []
-        return [float(torch.tanh(block.guide_gate.detach())) for block in self.resampler.blocks]
 
     # -- media ---------------------------------------------------------------------------------------------
 
@@ -415,16 +358,3 @@ class CaslieForCausalLM(PreTrainedModel, CaslieGenerationMixin):
         if token_slots is None:
             token_slots = torch.full(inputs_embeds.shape[:2], -1, device=inputs_embeds.device)
         return splice(inputs_embeds, media.tokens, token_slots)
-
-
-def _is_ours(name: str) -> bool:
-    """Return whether a tensor of this name is not the base model's."""
-    return not name.startswith(LANGUAGE_MODEL) or is_lora(name)
-
-
-def _group(name: str) -> str:
-    if is_lora(name):
-        return "lora"
-    if name.endswith(("gate", "guide_gate")):
-        return "gates"
-    return "resampler" if name.startswith("resampler.") else "adapters"

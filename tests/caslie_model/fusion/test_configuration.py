@@ -1,0 +1,74 @@
+"""Shapes that follow from the language model, and choices that mean nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import AutoConfig, LlamaConfig
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion import CaslieConfig
+
+
+def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
+    text = LlamaConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=4, vocab_size=32)
+    return CaslieConfig(text_config=text, **choices)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "layers", "width", "heads", "adapters"),
+    [
+        (64, 2, 64, 2, (1,)),
+        (576, 30, 256, 8, (10, 14, 18, 22, 26)),
+        (2048, 16, 512, 8, (5, 9, 13)),
+        (4096, 32, 512, 8, (11, 15, 19, 23, 27, 31)),
+    ],
+)
+def test_the_bridge_follows_the_language_model(
+    hidden: int, layers: int, width: int, heads: int, adapters: tuple[int, ...]
+) -> None:
+    made = config(hidden, layers)
+    assert (made.resampler_width, made.resampler_heads) == (width, heads)
+    assert (made.adapter_width, made.adapter_heads) == (width, heads)
+    assert made.adapter_layers == adapters
+
+
+def test_a_config_reads_back_as_itself() -> None:
+    lora = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ("q_proj", "v_proj")}
+    made = config(fusion="concat", latents=4, lora=lora)
+    again = AutoConfig.for_model(**made.to_dict())
+    assert type(again) is CaslieConfig
+    assert again.to_dict() == made.to_dict()
+    assert again.tokens_per_image == 4
+    assert config(fusion="concat-full").tokens_per_image == 49
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"fusion": "text"}, "fusion 'text' is not there; choose from: xattn, concat, concat-full"),
+        ({"feature_norm": "batch"}, "feature_norm 'batch' is not one of layer, standard, none"),
+        ({"latents": 0}, "latents=0 is not a whole number of 1 or more"),
+        ({"every": 2.5}, r"every=2.5 is not a whole number"),
+        (
+            {"adapter_width": 100, "adapter_heads": 8},
+            "adapter_width=100 does not divide into adapter_heads=8",
+        ),
+        ({"first_layer": 6}, "first_layer=6: the language model has layers 0 to 5"),
+        ({"first_layer": -1}, "first_layer=-1"),
+        ({"lora": {"r": 4}}, "give alpha, dropout, rank, target_modules"),
+        ({"gate_init": "open"}, "gate_init='open' is not a number"),
+    ],
+)
+def test_choices_that_mean_nothing_are_named(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        config(**choices)
+
+
+def test_a_misspelt_choice_is_named() -> None:
+    text = config().get_text_config()
+    with pytest.raises(ModelError, match="no such setting of a fusion model: latent"):
+        CaslieConfig.for_base(text, latent=4)
+    made = CaslieConfig.for_base(text, latents=4)
+    assert CaslieConfig.for_base(text, **made.choices()).to_dict() == made.to_dict()
