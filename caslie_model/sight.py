@@ -57,7 +57,7 @@ def look_at(
     from caslie_model.vision.encoder import load_vision_encoder
     from caslie_model.vision.feature_cache import open_feature_cache
 
-    encoder = load_vision_encoder(vision.encoder, device, precision, vision.pool)
+    encoder = load_vision_encoder(vision.encoder, device, precision, vision.pool, vision.layer)
     cache = open_feature_cache(encoder)
     pictures: dict[str, tuple[Picture, ...]] = {}
     for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):

@@ -59,9 +59,9 @@ def save_trained(model: Any, config: FinetuneConfig) -> None:
 def load_trained(base: BaseModel, config: FinetuneConfig, folder: Path, precision: str) -> Any:
     """Return the base model with the adapter of a folder, to answer with. Raises ModelError when it does not fit."""
     if config.fusion != "text":
-        from caslie_model.fusion import CaslieForCausalLM
+        from caslie_model.fusion.adapter_folder import load_adapter
 
-        model = CaslieForCausalLM.load_adapter(base.model, folder, base_identity=base.identity)
+        model = load_adapter(base.model, folder, base_identity=base.identity)
         if precision == "float32":
             model.merge_lora()
         return model.eval()
