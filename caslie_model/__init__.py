@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         finetune_config,
     )
     from caslie_model.evaluation import evaluate
-    from caslie_model.training import finetune
+    from caslie_model.finetuning import finetune
 
 __all__ = [
     "EvaluateConfig",
@@ -37,7 +37,7 @@ _HOMES = {
     "evaluate_config": "caslie_model.config",
     "finetune_config": "caslie_model.config",
     "evaluate": "caslie_model.evaluation",
-    "finetune": "caslie_model.training",
+    "finetune": "caslie_model.finetuning",
 }
 
 

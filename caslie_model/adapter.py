@@ -24,12 +24,9 @@ from caslie_model.config import (
 )
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.prompts import PROMPTS_FOLDER, PromptFormat, packaged_templates, read_templates
+from caslie_model.run_folder import CONFIG, WEIGHTS
 from caslie_model.trainable import load_trained
 from mmecinstruct.hashing import sha256_file
-
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "config.yaml"
-TRAINING = "training.json"
 
 
 @dataclass(frozen=True)

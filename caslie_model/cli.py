@@ -72,7 +72,7 @@ def finetune_command(
       caslie_model finetune --data my-dataset --out try-out --preset tiny
     """
     from caslie_model.config import finetune_config
-    from caslie_model.training import finetune
+    from caslie_model.finetuning import finetune
 
     fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
     if tasks:
@@ -83,6 +83,100 @@ def finetune_command(
     _quiet_libraries()
     result = finetune(config, resume=resume, overwrite=overwrite)
     print(result.folder)
+
+
+@app.command("align")
+def align_command(
+    data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub: its train pictures.")],
+    catalogue: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet: a product in each row.")],
+    attributes: Annotated[str, typer.Option(help="Columns to be put into words, e.g. category,colour.")],
+    out: Annotated[Path, typer.Option(help="Adapter folder to write.")],
+    id_column: Annotated[str, typer.Option(help="Column of the products' ids.")] = "id",
+    preset: Annotated[str, typer.Option(help="Preset: smollm2-135m, tiny, or a YAML file.")] = "smollm2-135m",
+    fusion: Annotated[str, typer.Option(help="xattn | concat | concat-full.")] = "xattn",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Override a setting, e.g. pictures=500. Repeatable."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
+) -> None:
+    """Teach adapters to name what pictures show, before any task; a fine-tuning begins with the result.
+
+    Examples:
+
+      caslie_model align --data my-dataset --catalogue products.csv --id-column sku --attributes category,colour
+      --out aligned
+
+      caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --set init_from=aligned
+    """
+    from caslie_model.alignment import align
+    from caslie_model.config import align_config
+
+    names = tuple(name for name in attributes.split(",") if name)
+    config = align_config(
+        preset,
+        settings or (),
+        data=data,
+        catalogue=catalogue,
+        attributes=names,
+        out=out,
+        id_column=id_column,
+        fusion=fusion,
+    )
+    _quiet_libraries()
+    print(align(config, resume=resume, overwrite=overwrite).folder)
+
+
+@app.command("features")
+def features_command(
+    data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")],
+    encoder: Annotated[
+        str, typer.Option(help="user/name, a folder, package:efficientnet_lite0 or random:tiny-vit.")
+    ],
+    tasks: Annotated[str, typer.Option(help="Tasks, e.g. sa,cc; default: all.")] = "all",
+    splits: Annotated[str, typer.Option(help="Splits, separated by commas; default: all.")] = "",
+    pool: Annotated[
+        int, typer.Option(help="Average the patches to a grid of this side; 0: all patches.")
+    ] = 7,
+    layer: Annotated[int | None, typer.Option(help="An earlier layer of the encoder, e.g. -2.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures at once.")] = 32,
+) -> None:
+    """Compute the features of a dataset's pictures into the cache that all runs share.
+
+    Training and evaluation do this by themselves on first use; what is there is not computed again.
+
+    Example:
+
+      caslie_model features --data my-dataset --encoder google/siglip2-base-patch16-224
+    """
+    from caslie_model.config import full_task_names
+    from caslie_model.errors import ConfigError
+    from caslie_model.vision import features
+    from mmecinstruct.samples import SPLITS
+
+    _quiet_libraries()
+    try:
+        wanted = full_task_names(tasks.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--tasks: {error}") from error
+    cache, counts = features(
+        data,
+        encoder,
+        wanted,
+        tuple(splits.split(",")) if splits else SPLITS,
+        batch_size=batch_size,
+        pool=pool,
+        layer=layer,
+    )
+    print(cache.folder)
+    print(
+        f"{counts.pictures} pictures in {counts.samples} samples, {counts.distinct} of them different; "
+        f"{counts.computed} computed in {counts.seconds:.0f} s",
+        file=sys.stderr,
+    )
 
 
 @app.command("evaluate")

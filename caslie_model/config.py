@@ -29,8 +29,8 @@ Device = Literal["auto", "cpu", "cuda"]
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def _full_task_names(value: Any) -> Any:
-    """Accept `sa` for `sentiment_analysis`, and "all"."""
+def full_task_names(value: Any) -> Any:
+    """Return tasks by their full names: `sa` is `sentiment_analysis`, "all" is all. Raises ValueError."""
     if value in ("all", ["all"], ("all",)):
         return TASKS
     if not isinstance(value, list | tuple):
@@ -60,16 +60,18 @@ class VisionSettings(Settings):
     # user/name on the Hub, a folder, package:efficientnet_lite0, or random:tiny-vit
     encoder: str
     pool: int = Field(default=7, ge=0)  # the grid of patches is averaged to pool x pool; 0: all patches
-    layer: int | None = None  # of the encoder; null: its output. An earlier one sees more of colours and textures
+    layer: int | None = (
+        None  # of the encoder; null: its output. An earlier one sees more of colours and textures
+    )
 
 
 class BridgeSettings(Settings):
-    """What joins pictures to the language model; sizes left out follow from the language model's width."""
+    """What joins pictures to the language model; sizes of 0 follow from the language model's width."""
 
     latents: int = Field(default=8, ge=1)  # per picture
-    resampler_width: int | None = Field(default=None, ge=1)
+    resampler_width: int = Field(default=0, ge=0)
     resampler_blocks: int = Field(default=2, ge=1)
-    adapter_width: int | None = Field(default=None, ge=1)
+    adapter_width: int = Field(default=0, ge=0)
     first_layer: int | None = Field(
         default=None, ge=0
     )  # that an adapter stands before; default: a third of the depth
@@ -82,25 +84,21 @@ class BridgeSettings(Settings):
     feature_norm: Literal["layer", "standard", "none"] = "layer"
 
 
-class FinetuneConfig(Settings):
-    """One fine-tuning run."""
+class TrainingConfig(Settings):
+    """What every training says, whatever it trains on."""
 
-    data: str  # a dataset folder, or user/name on the Hub
+    data: str
     out: Path
-    fusion: Fusion = "text"
+    fusion: Fusion
     # package:NAME (a Python package that carries one GGUF file), a folder, user/name, or random:tiny
     base_model: str
-    answers: Answers = "text"
-    tasks: tuple[str, ...] = TASKS
-    split: str = "train"
-    # At most so many samples of each task, drawn by hash; task_limits says otherwise for single tasks.
-    samples_per_task: int | None = Field(default=None, ge=1)
-    task_limits: dict[str, int] = Field(default_factory=dict)
     max_length: int = Field(default=1024, ge=64)  # tokens of prompt and answer
     with_lora: bool = False  # beside what fuses; text has nothing else to train and always has it
     lora: LoraSettings = LoraSettings()
     vision: VisionSettings | None = None
     bridge: BridgeSettings = BridgeSettings()
+    # An adapter folder to begin with: an alignment of the same base model and encoder, for example.
+    init_from: Path | None = None
     lr: float = Field(default=5e-4, gt=0)  # of LoRA
     lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
     lr_gates: float = Field(default=2e-2, gt=0)
@@ -118,8 +116,6 @@ class FinetuneConfig(Settings):
     precision: Precision = "auto"  # float32 on a CPU, bfloat16 on a GPU
     device: Device = "auto"
 
-    _tasks = field_validator("tasks", mode="before")(_full_task_names)
-
     @field_validator("fusion", mode="before")
     @classmethod
     def _fusion_is_there(cls, value: Any) -> Any:
@@ -131,12 +127,28 @@ class FinetuneConfig(Settings):
     def _pictures_need_an_encoder(self) -> Self:
         if self.fusion != "text" and self.vision is None:
             raise ValueError(f"fusion={self.fusion} needs an encoder of pictures: give vision.encoder")
+        if self.fusion == "text" and self.init_from is not None:
+            raise ValueError("init_from begins with an adapter that sees: give another fusion than text")
         return self
 
     @property
     def trains_lora(self) -> bool:
         """Whether the language model gets low-rank adapters."""
         return self.with_lora or self.fusion == "text"
+
+
+class FinetuneConfig(TrainingConfig):
+    """One fine-tuning run. data: a dataset folder, or user/name on the Hub."""
+
+    fusion: Fusion = "text"
+    answers: Answers = "text"
+    tasks: tuple[str, ...] = TASKS
+    split: str = "train"
+    # At most so many samples of each task, drawn by hash; task_limits says otherwise for single tasks.
+    samples_per_task: int | None = Field(default=None, ge=1)
+    task_limits: dict[str, int] = Field(default_factory=dict)
+
+    _tasks = field_validator("tasks", mode="before")(full_task_names)
 
     @field_validator("split")
     @classmethod
@@ -150,7 +162,7 @@ class FinetuneConfig(Settings):
     def _limits_name_tasks(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise ValueError("give numbers per task, e.g. {sr: 100}")
-        return {_full_task_names([name])[0]: limit for name, limit in value.items()}
+        return {full_task_names([name])[0]: limit for name, limit in value.items()}
 
     @field_validator("task_limits")
     @classmethod
@@ -158,6 +170,33 @@ class FinetuneConfig(Settings):
         if any(limit < 0 for limit in value.values()):
             raise ValueError("a limit is 0 or more")
         return value
+
+
+class AlignConfig(TrainingConfig):
+    """One alignment: adapters learn to say in words what a catalogue tells of the pictures of a dataset.
+
+    data: a dataset folder, or user/name on the Hub; only pictures of its train split are learnt from.
+    """
+
+    fusion: Fusion = "xattn"
+    catalogue: Path  # CSV, TSV, JSON lines or Parquet: a product in each row
+    id_column: str = "id"  # the product's id, as in the dataset, with or without the source's prefix
+    attributes: tuple[str, ...] = Field(min_length=1)  # columns whose words are learnt
+    tasks: tuple[str, ...] = TASKS  # of which the pictures are taken
+    held_out: float = Field(default=0.1, ge=0, lt=1)  # share of the products that are kept for scoring
+    pictures: int | None = Field(default=None, ge=1)  # at most so many to learn from, drawn by hash
+    scored_pictures: int = Field(default=200, ge=0)  # held-out ones to score at the end
+
+    _tasks = field_validator("tasks", mode="before")(full_task_names)
+
+    @model_validator(mode="after")
+    def _something_sees(self) -> Self:
+        if self.fusion == "text":
+            raise ValueError("an alignment is of adapters that see: give fusion xattn, concat or concat-full")
+        return self
+
+
+_OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.model_fields)
 
 
 class EvaluateConfig(Settings):
@@ -182,7 +221,7 @@ class EvaluateConfig(Settings):
     precision: Precision = "auto"
     device: Device = "auto"
 
-    _tasks = field_validator("tasks", mode="before")(_full_task_names)
+    _tasks = field_validator("tasks", mode="before")(full_task_names)
 
     @field_validator("splits")
     @classmethod
@@ -231,6 +270,16 @@ def finetune_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -
     return _validate(FinetuneConfig, {**read_preset(preset), **fields}, overrides)
 
 
+def align_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> AlignConfig:
+    """Return a preset's config for an alignment, with `fields` and dotted overrides set.
+
+    What a preset says of tasks does not matter here. Raises ConfigError with every wrong field.
+    """
+    preset_fields = {key: value for key, value in read_preset(preset).items() if key not in _OF_TASKS}
+    preset_fields |= {"max_length": 256}
+    return _validate(AlignConfig, {**preset_fields, "fusion": "xattn", **fields}, overrides)
+
+
 def evaluate_config(overrides: Sequence[str] = (), **fields: Any) -> EvaluateConfig:
     """Return an evaluation's config from fields and dotted overrides. Raises ConfigError."""
     return _validate(EvaluateConfig, dict(fields), overrides)
@@ -253,7 +302,7 @@ def config_yaml(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def load_finetune_config(path: Path) -> FinetuneConfig:
+def load_config(kind: type[Config], path: Path) -> Config:
     """Read a saved config. Raises ConfigError when it is missing or not valid."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -261,4 +310,9 @@ def load_finetune_config(path: Path) -> FinetuneConfig:
         raise ConfigError(f"{path}: not readable: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a config")
-    return _validate(FinetuneConfig, content, ())
+    return _validate(kind, content, ())
+
+
+def load_finetune_config(path: Path) -> FinetuneConfig:
+    """Read the saved config of a fine-tuning run. Raises ConfigError when it is missing or not valid."""
+    return load_config(FinetuneConfig, path)

@@ -102,6 +102,11 @@ def read_outputs(data: str, task: str, split: str) -> list[str]:
     return [row["output"] for row in _read_rows(data, task, split, ("output",))]
 
 
+def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return these columns of a task's samples, in stored order; none when the dataset lacks the split."""
+    return _read_rows(data, task, split, columns) if split in available_splits(data, task) else []
+
+
 def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpose: str) -> list[Sample]:
     """Return at most `count` samples, those with the smallest draws, in the order of their draws.
 

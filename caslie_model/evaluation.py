@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caslie_model.adapter import CONFIG, LoadedModel, load_for_evaluation
+from caslie_model.adapter import LoadedModel, load_for_evaluation
 from caslie_model.batches import Features
 from caslie_model.config import EvaluateConfig, config_yaml
 from caslie_model.data import Sample, first_by_hash, read_outputs, read_samples
@@ -23,6 +23,7 @@ from caslie_model.prediction_file import open_predictions
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.report import metrics_markdown
+from caslie_model.run_folder import CONFIG
 from caslie_model.sight import Sight, look_at
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import draw

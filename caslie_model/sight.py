@@ -53,18 +53,46 @@ def look_at(
     The features of all samples of a task and split are computed, not only of those drawn: the next run draws others.
     Raises DatasetError and ModelError as `caslie_model features` does.
     """
+    pictures: dict[str, tuple[Picture, ...]] = {}
+    places = list(dict.fromkeys((sample.task, sample.split) for sample in samples))
+    for task, split in places:
+        wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
+        pictures |= read_pictures(data, task, split, wanted)
+    return _computed(data, places, pictures, vision, device, precision)
+
+
+def look_at_pictures(
+    data: str,
+    tasks: Sequence[str],
+    split: str,
+    pictures: dict[str, tuple[Picture, ...]],
+    vision: VisionSettings,
+    device: str,
+    precision: str,
+) -> Sight:
+    """Return the sight of pictures of a split that were read already, by whatever they are told by."""
+    return _computed(data, [(task, split) for task in tasks], pictures, vision, device, precision)
+
+
+def _computed(
+    data: str,
+    places: Sequence[tuple[str, str]],
+    pictures: dict[str, tuple[Picture, ...]],
+    vision: VisionSettings,
+    device: str,
+    precision: str,
+) -> Sight:
     from caslie_model.vision.computing import compute_features
     from caslie_model.vision.encoder import load_vision_encoder
     from caslie_model.vision.feature_cache import open_feature_cache
 
     encoder = load_vision_encoder(vision.encoder, device, precision, vision.pool, vision.layer)
     cache = open_feature_cache(encoder)
-    pictures: dict[str, tuple[Picture, ...]] = {}
-    for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
-        wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
-        pictures |= read_pictures(data, task, split, wanted)
-        if cache.missing(picture.key for sample in wanted for picture in pictures[sample]):
-            compute_features(data, [task], [split], encoder, cache)
+    keys = [picture.key for shown in pictures.values() for picture in shown]
+    for task, split in places:
+        if not cache.missing(keys):
+            break
+        compute_features(data, [task], [split], encoder, cache)
     if cache.shape is None:
         cache.describe(encoder)
     return Sight(pictures, cache, encoder.name, encoder.identity)

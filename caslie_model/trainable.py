@@ -6,23 +6,36 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.base_model import BaseModel, locate
-from caslie_model.config import FinetuneConfig
+from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
 from caslie_model.sight import Sight
 
 
-def trainable_model(base: BaseModel, config: FinetuneConfig, sight: Sight | None) -> Any:
+def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None) -> Any:
     """Return the base model with what the config trains; all else is frozen.
 
     sight: what a fusion model sees, None for text. Raises ModelError when the base model cannot carry it.
     """
     if sight is None:
         return _with_lora(base.model, config)
+    lora = config.lora.model_dump(mode="json") if config.trains_lora else None
+    if config.init_from is not None:
+        from caslie_model.fusion import load_adapter
+
+        model = load_adapter(
+            base.model,
+            config.init_from,
+            base_identity=base.identity,
+            vision_identity=sight.identity,
+            trainable=True,
+        )
+        _check_bridge(model, config)
+        if lora is not None and model.config.lora is None:
+            model.add_lora(**lora)
+        model.leave_base_out_of_checkpoints()
+        return model
     from caslie_model.fusion import CaslieForCausalLM
 
-    lora = None
-    if config.trains_lora:
-        lora = config.lora.model_dump(mode="json")
     model = CaslieForCausalLM.from_base(
         base.model,
         fusion=config.fusion,
@@ -39,14 +52,26 @@ def trainable_model(base: BaseModel, config: FinetuneConfig, sight: Sight | None
     return model
 
 
-def visual_tokens(config: FinetuneConfig, sight: Sight | None) -> int:
+def _check_bridge(model: Any, config: TrainingConfig) -> None:
+    """Raise ModelError where an adapter to begin with has other shapes than the config asks for."""
+    wanted = {
+        "fusion": config.fusion,
+        **config.bridge.model_dump(exclude={"gate_init"}, exclude_defaults=True),
+    }
+    other = sorted(name for name, value in wanted.items() if getattr(model.config, name) != value)
+    if other:
+        told = ", ".join(f"{name} is {getattr(model.config, name)}, not {wanted[name]}" for name in other)
+        raise ModelError(f"init_from {config.init_from}: {told}; give the settings it was made with")
+
+
+def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
     """Return how many places in the text a picture takes."""
     if sight is None or config.fusion == "xattn":
         return 0
     return sight.patches if config.fusion == "concat-full" else config.bridge.latents
 
 
-def save_trained(model: Any, config: FinetuneConfig) -> None:
+def save_trained(model: Any, config: TrainingConfig) -> None:
     """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else."""
     if config.fusion != "text":
         model.save_adapter(config.out)
@@ -56,7 +81,7 @@ def save_trained(model: Any, config: FinetuneConfig) -> None:
     model.save_pretrained(config.out, save_embedding_layers=False)
 
 
-def load_trained(base: BaseModel, config: FinetuneConfig, folder: Path, precision: str) -> Any:
+def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precision: str) -> Any:
     """Return the base model with the adapter of a folder, to answer with. Raises ModelError when it does not fit."""
     if config.fusion != "text":
         from caslie_model.fusion.adapter_folder import load_adapter
@@ -76,7 +101,7 @@ def load_trained(base: BaseModel, config: FinetuneConfig, folder: Path, precisio
     return merged.eval()
 
 
-def _with_lora(model: Any, config: FinetuneConfig) -> Any:
+def _with_lora(model: Any, config: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = config.lora.target_modules

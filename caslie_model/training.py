@@ -1,4 +1,4 @@
-"""Fine-tuning: LoRA on a causal language model, or adapters that see, with the Hugging Face Trainer.
+"""Training of what was encoded, with the Hugging Face Trainer: LoRA, or adapters that see, on a frozen base model.
 
 The loss is on the answer alone. Batches are padded on the left, so the answers stand at the end and the
 output head is computed for the last positions only (about a third faster for a small model). The order of
@@ -11,97 +11,100 @@ import inspect
 import json
 import os
 import shutil
-import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caslie_model.adapter import CONFIG, TRAINING, WEIGHTS
-from caslie_model.base_model import choose_device, load_base_model
+from caslie_model.base_model import BaseModel
 from caslie_model.batches import IGNORED, Features, training_batch
-from caslie_model.config import FinetuneConfig, config_yaml, load_finetune_config
-from caslie_model.data import Sample, first_by_hash, read_samples
+from caslie_model.config import TrainingConfig
 from caslie_model.errors import RunError
 from caslie_model.plan import Plan, plan_batches
 from caslie_model.progress import Progress
-from caslie_model.prompts import PROMPTS_FOLDER, Encoded, PromptFormat, packaged_templates
-from caslie_model.sight import look_at
-from caslie_model.trainable import save_trained, trainable_model, visual_tokens
-from caslie_model.training_report import write_loss_curve, write_model_card
-from mmecinstruct.errors import DatasetError
+from caslie_model.prompts import Encoded
+from caslie_model.run_folder import (
+    CHECKPOINTS,
+    TRAINING,
+    last_checkpoint,
+    prepare_folder,
+    say,
+    write_run_files,
+)
+from caslie_model.sight import Sight
+from caslie_model.trainable import save_trained, trainable_model
+from caslie_model.training_report import write_loss_curve
 from mmecinstruct.hashing import fingerprint
-from mmecinstruct.samples import TASKS
 from mmecinstruct.workspace import write_atomically
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
-CHECKPOINTS = "checkpoints"
+CardWriter = Callable[[dict[str, Any], Path], None]  # what happened -> README.md
 
 
 @dataclass(frozen=True)
-class FinetuneResult:
+class TrainingResult:
     """Where the adapter lies, and the content of its training.json."""
 
     folder: Path
     summary: dict[str, Any]
 
 
-def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = False) -> FinetuneResult:
-    """Fine-tune as the config says and write the adapter folder `config.out`.
+def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> TrainingResult | None:
+    """Make the output folder ready; return the result of a run that is already finished.
 
     resume: go on from the last checkpoint of an unfinished run with the same config (or begin, if there is
-    none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
-    data, model or folder do not allow it.
+    none). overwrite: delete what an earlier run left in the folder. Raises RunError when the folder does not allow it.
     """
     if resume and overwrite:
         raise RunError("give --resume or --overwrite, not both")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RunError("training runs in one process; start it without torchrun or accelerate launch")
-    finished = _prepare_folder(config, resume, overwrite)
-    if finished is not None:
-        return FinetuneResult(config.out, finished)
-    samples = select_samples(config)
-    from transformers import set_seed  # late: a missing dataset is told before torch is loaded
+    summary = prepare_folder(config, resume, overwrite)
+    return None if summary is None else TrainingResult(config.out, summary)
 
-    device, precision = choose_device(config.device, config.precision)
-    # On a GPU mixed precision: trained tensors stay float32.
-    base = load_base_model(config.base_model, precision, device)
-    templates = packaged_templates()
-    sight = None
-    if config.vision is not None and config.fusion != "text":
-        sight = look_at(config.data, samples, config.vision, device, precision)
-    prompt_format = PromptFormat(
-        base.tokenizer,
-        *templates,
-        config.answers,
-        config.max_length,
-        visual_tokens=visual_tokens(config, sight),
-    )
-    encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
+
+def train(
+    config: TrainingConfig,
+    base: BaseModel,
+    sight: Sight | None,
+    encoded: Sequence[Encoded],
+    templates: tuple[str, str],
+    device: str,
+    precision: str,
+    write_card: CardWriter,
+) -> TrainingResult:
+    """Train on samples in tokens and write the adapter folder `config.out`; begun before, it goes on.
+
+    sight: what a fusion model sees, None for text. templates: the user's and the plain one, kept with the adapter.
+    Raises RunError when samples, prompts or base model are not those that the run was begun with.
+    """
+    from transformers import set_seed
+
     lengths = [len(each.prompt) + len(each.target) for each in encoded]
     plan = plan_batches(
-        [sample.id for sample in samples],
+        [each.sample.id for each in encoded],
         lengths,
         config.batch_size * config.gradient_accumulation,
         config.epochs,
         config.max_train_tokens,
         config.seed,
     )
+    model_identity = [sight.identity] if sight else []
     identity = fingerprint(
         [
             base.identity,
             plan.batches,
             [[each.prompt, each.target, each.mark if each.pictures else ""] for each in encoded],
-            *([sight.identity] if sight else []),
+            *model_identity,
         ]
     )
-    _write_run_files(config, templates, identity)
-    _say(
-        f"{len(samples)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
+    write_run_files(config, templates, identity)
+    say(
+        f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
         f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
         f"on {device}, {precision}"
     )
@@ -111,107 +114,17 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     trainer = _build_trainer(config, model, encoded, plan, features, device, precision)
     checkpoint = last_checkpoint(config.out / CHECKPOINTS)
     if checkpoint is not None:
-        _say(f"resuming from {checkpoint.name}")
+        say(f"resuming from {checkpoint.name}")
     start = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
-    summary = _summary(config, base, samples, encoded, plan, trainer, model, seconds, checkpoint)
+    summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
     summary["identity"] = identity
-    return FinetuneResult(config.out, _finish(config, model, summary))
-
-
-def select_samples(config: FinetuneConfig) -> list[Sample]:
-    """Return the training samples, ordered by task and draw.
-
-    Raises DatasetError when the dataset has none of a wanted task.
-    """
-    result, missing = [], []
-    for task in config.tasks:
-        limit = config.task_limits.get(task, config.samples_per_task)
-        samples = read_samples(config.data, task, config.split)
-        if not samples:
-            missing.append(task)
-        result.extend(first_by_hash(samples, limit, config.seed, "training samples"))
-    if missing and (config.tasks != TASKS or not result):
-        raise DatasetError(
-            f"{config.data} has no {config.split} samples of {', '.join(missing)}; choose others with --tasks"
-        )
-    for task in missing:
-        _say(f"no {config.split} samples of {task}")
-    return result
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint; what a kill left half-written is deleted.
-
-    Trainer writes trainer_state.json last.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for path in reversed(found):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(path)
-            continue
-        return path
-    return None
-
-
-def _prepare_folder(config: FinetuneConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Clear or keep what lies in the output folder; return the summary of a run that is already finished."""
-    out = config.out
-    if out.is_file():
-        raise RunError(f"--out {out} is a file")
-    if not out.is_dir() or not any(out.iterdir()):
-        return None
-    if not (out / CONFIG).is_file() and not (out / TRAINING).is_file():
-        raise RunError(f"--out {out} is not empty and not of caslie_model; give another folder")
-    if overwrite:
-        for name in (WEIGHTS, "adapter_config.json", "README.md", "loss_curve.png", TRAINING, CONFIG):
-            (out / name).unlink(missing_ok=True)
-        for name in (CHECKPOINTS, PROMPTS_FOLDER):
-            shutil.rmtree(out / name, ignore_errors=True)
-        return None
-    finished = (out / WEIGHTS).is_file() and (out / TRAINING).is_file()
-    if not resume:
-        state = "a finished adapter" if finished else "an unfinished run"
-        remedy = "--overwrite" if finished else "--resume to go on, --overwrite to start again"
-        raise RunError(f"--out {out} holds {state}; give {remedy}, or another folder")
-    before = load_finetune_config(out / CONFIG).model_dump(exclude={"out"})
-    now = config.model_dump(exclude={"out"})
-    changed = sorted(key for key in now if now[key] != before[key])
-    if changed:
-        raise RunError(
-            f"--resume: {out} was begun with another config ({', '.join(changed)} differ); give the same "
-            "one, or --overwrite"
-        )
-    if not finished:
-        return None
-    _say(f"{out} is already finished")
-    summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
-    return summary
-
-
-def _write_run_files(config: FinetuneConfig, templates: tuple[str, str], identity: str) -> None:
-    """Write what a resumed run is compared with. Raises RunError when data or prompts changed meanwhile."""
-    config.out.mkdir(parents=True, exist_ok=True)
-    checkpoints = config.out / CHECKPOINTS
-    mark = checkpoints / "identity.txt"
-    if mark.is_file() and mark.read_text(encoding="utf-8") != identity:
-        raise RunError(
-            f"--resume: the samples, the prompts or the base model changed since {config.out} was begun; "
-            "start again with --overwrite"
-        )
-    (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)
-    for name, source in zip(("user.j2", "plain.j2"), templates, strict=True):
-        write_atomically(config.out / PROMPTS_FOLDER / name, source.encode())
-    checkpoints.mkdir(exist_ok=True)
-    write_atomically(mark, identity.encode())
-    write_atomically(config.out / CONFIG, config_yaml(config).encode())
+    return TrainingResult(config.out, _finish(config, model, summary, write_card))
 
 
 def _build_trainer(
-    config: FinetuneConfig,
+    config: TrainingConfig,
     model: Any,
     encoded: Sequence[Encoded],
     plan: Plan,
@@ -315,9 +228,8 @@ def _build_trainer(
 
 
 def _summary(
-    config: FinetuneConfig,
+    config: TrainingConfig,
     base: Any,
-    samples: Sequence[Sample],
     encoded: Sequence[Encoded],
     plan: Plan,
     trainer: Trainer,
@@ -332,8 +244,8 @@ def _summary(
     return {
         "base_model": base.name,
         "base_identity": base.identity,
-        "samples": len(samples),
-        "samples_per_task": dict(Counter(sample.task for sample in samples)),
+        "samples": len(encoded),
+        "samples_per_task": dict(Counter(each.sample.task for each in encoded)),
         "samples_seen": len(used),
         "samples_shortened": sum(each.shortened for each in encoded),
         "steps": len(plan.batches),
@@ -348,17 +260,15 @@ def _summary(
     }
 
 
-def _finish(config: FinetuneConfig, model: Any, summary: dict[str, Any]) -> dict[str, Any]:
+def _finish(
+    config: TrainingConfig, model: Any, summary: dict[str, Any], write_card: CardWriter
+) -> dict[str, Any]:
     """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
     save_trained(model, config)
     write_loss_curve(summary["log"], config.out / "loss_curve.png")
-    write_model_card(config, summary, config.out / "README.md")
+    write_card(summary, config.out / "README.md")
     write_atomically(
         config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
     )
     shutil.rmtree(config.out / CHECKPOINTS, ignore_errors=True)
     return summary
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

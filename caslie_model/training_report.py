@@ -6,22 +6,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from caslie_model.config import FinetuneConfig, config_yaml
+from caslie_model.config import TrainingConfig, config_yaml
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
 
 
 def write_loss_curve(log: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw loss and learning rate over steps as a PNG."""
+    """Draw loss and learning rate over steps as a PNG; below them, where there are any, how far each gate is open."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     steps = [entry["step"] for entry in log]
-    figure, axis = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    gates = [name for name in (log[0] if log else ()) if name.startswith("gate_")]
+    figure, axes = pyplot.subplots(
+        2 if gates else 1, figsize=(7, 6.5 if gates else 4), sharex=True, squeeze=False, layout="constrained"
+    )
+    axis = axes[0, 0]
     try:
+        for name in gates:
+            label = f"layer {name.removeprefix('gate_')}"
+            axes[1, 0].plot(steps, [entry[name] for entry in log], label=label)
+        if gates:
+            axes[1, 0].set_ylabel("tanh(gate): 0 is shut")
+            axes[1, 0].set_xlabel("step")
+            axes[1, 0].grid(alpha=0.3)
+            axes[1, 0].legend(fontsize="small")
         axis.plot(steps, [entry["loss"] for entry in log], color="tab:blue")
         axis.set_xlabel("step")
         axis.set_ylabel("loss per answer token", color="tab:blue")
@@ -36,7 +48,7 @@ def write_loss_curve(log: Sequence[Mapping[str, Any]], path: Path) -> None:
         pyplot.close(figure)
 
 
-def write_model_card(config: FinetuneConfig, summary: Mapping[str, Any], path: Path) -> None:
+def write_model_card(config: TrainingConfig, summary: Mapping[str, Any], path: Path) -> None:
     """Write README.md from the template `model_card.md.j2`."""
     # A card is made to be published: it names folders, but not where they lie on this machine.
     local = Path(config.data).exists()
@@ -47,12 +59,19 @@ def write_model_card(config: FinetuneConfig, summary: Mapping[str, Any], path: P
             "base_model": Path(config.base_model).name
             if Path(config.base_model).exists()
             else config.base_model,
+            **{
+                name: Path(value.resolve().name)
+                for name in ("init_from", "catalogue")
+                if isinstance(value := getattr(config, name, None), Path)
+            },
         }
     )
     variables = {
         "config": shown.model_dump(mode="json"),
         "config_yaml": config_yaml(shown),
         "summary": summary,
+        "trains_lora": config.trains_lora,
+        "attributes": list(getattr(config, "attributes", ())),  # of an alignment
         "version": __version__,
         # Only a Hub id is one that the Hub can link to.
         "base_on_hub": "/" in config.base_model and not Path(config.base_model).exists(),

@@ -20,8 +20,9 @@ from caslie_model.batches import IGNORED, training_batch
 from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config
 from caslie_model.data import read_samples
 from caslie_model.errors import RunError
+from caslie_model.finetuning import finetune, select_samples
 from caslie_model.prompts import PromptFormat, packaged_templates
-from caslie_model.training import CHECKPOINTS, finetune, last_checkpoint, select_samples
+from caslie_model.run_folder import CHECKPOINTS, last_checkpoint
 from mmecinstruct.errors import DatasetError
 
 SHORT = (
@@ -96,7 +97,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
         "import os, signal, sys\n"
         "import transformers\n"
         "from caslie_model.config import load_finetune_config\n"
-        "from caslie_model.training import finetune\n"
+        "from caslie_model.finetuning import finetune\n"
         "from pathlib import Path\n"
         "save = transformers.Trainer._save_checkpoint\n"
         "def die_after_the_second(self, *arguments):\n"
