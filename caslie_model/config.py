@@ -212,6 +212,9 @@ class EvaluateConfig(Settings):
     subset: Literal["all", "visual-critical", "text"] = "all"
     instruction: Literal["seen", "unseen"] = "seen"
     scoring: Literal["generate", "likelihood"] = "generate"
+    # What a model that sees is shown: own | shuffled (of other samples of the task and split) | none. The two last are
+    # controls: a model that answers as well without its pictures does not look at them.
+    pictures: Literal["own", "shuffled", "none"] = "own"
     length_normalised: bool = False  # likelihood per token instead of the answer's probability
     answers: Answers | None = None  # null: as the model was trained, or text
     max_length: int | None = Field(default=None, ge=64)  # null: as the model was trained

@@ -16,15 +16,16 @@ from caslie_model.adapter import LoadedModel, load_for_evaluation
 from caslie_model.batches import Features
 from caslie_model.config import EvaluateConfig, config_yaml
 from caslie_model.data import Sample, first_by_hash, read_outputs, read_samples
-from caslie_model.errors import ModelError, RunError
+from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.metrics import majority_label, score_part
+from caslie_model.pictures import Picture
 from caslie_model.prediction import Prediction, predict_batch
 from caslie_model.prediction_file import open_predictions
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.report import metrics_markdown
 from caslie_model.run_folder import CONFIG
-from caslie_model.sight import Sight, look_at
+from caslie_model.sight import Sight, look_at, shuffled
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import draw
 from mmecinstruct.workspace import write_atomically
@@ -53,16 +54,19 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         raise RunError(f"--out {config.out} is a file")
     samples = select_samples(config)
     loaded = load_for_evaluation(config)
+    if config.pictures != "own" and loaded.vision is None:
+        raise ConfigError(f"pictures={config.pictures}: {config.model} sees no pictures anyway")
     sight = None
     if loaded.vision is not None:
         sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision)
         _check_encoder(loaded, sight)
-    encoded = loaded.prompt_format.encode_all(samples, sight.pictures if sight else None)
+    encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, sight))
     features = sight.features if sight else None
     identity = {
         **loaded.identity,
         "scoring": config.scoring,
         "length_normalised": config.length_normalised,
+        **({"pictures": config.pictures} if config.pictures != "own" else {}),
     }
     with open_predictions(config.out, identity, overwrite) as file:
         _check_prompts(encoded, file.records, config.out)
@@ -184,6 +188,17 @@ def score(
                 }
             )
     return results
+
+
+def _shown(
+    config: EvaluateConfig, samples: Sequence[Sample], sight: Sight | None
+) -> dict[str, tuple[Picture, ...]]:
+    """Return the pictures that each sample is shown with."""
+    if sight is None or config.pictures == "none":
+        return {}
+    if config.pictures == "shuffled":
+        return shuffled(sight.pictures, samples, config.seed)
+    return sight.pictures
 
 
 def _check_encoder(loaded: LoadedModel, sight: Sight) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from caslie_model.batches import Features
 from caslie_model.config import VisionSettings
 from caslie_model.data import Sample
 from caslie_model.pictures import Picture, read_pictures
+from mmecinstruct.hashing import draw
 
 if TYPE_CHECKING:
     from caslie_model.vision.feature_cache import FeatureCache
@@ -59,6 +61,28 @@ def look_at(
         wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
         pictures |= read_pictures(data, task, split, wanted)
     return _computed(data, places, pictures, vision, device, precision)
+
+
+def shuffled(
+    pictures: dict[str, tuple[Picture, ...]], samples: Sequence[Sample], seed: int
+) -> dict[str, tuple[Picture, ...]]:
+    """Return each sample with pictures of others of its task and split, in the same roles.
+
+    Within a kind of role (product, history, option, review) the pictures move on by one sample, in an order drawn by
+    hash. So each picture is shown as often as before.
+    """
+    places: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda each: (draw(seed, "shuffled pictures", each.id), each.id)):
+        for number, picture in enumerate(pictures[sample.id]):
+            kind = picture.role.partition(" ")[0]
+            places[sample.task, sample.split, kind].append((sample.id, number))
+    moved = {name: list(shown) for name, shown in pictures.items()}
+    for found in places.values():
+        most = max(Counter(name for name, _ in found).values())
+        # As far as a sample has pictures of the kind: then none gets its own.
+        for (name, number), (other, place) in zip(found, found[most:] + found[:most], strict=True):
+            moved[name][number] = Picture(pictures[name][number].role, pictures[other][place].key)
+    return {name: tuple(shown) for name, shown in moved.items()}
 
 
 def look_at_pictures(
