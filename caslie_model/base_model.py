@@ -62,11 +62,11 @@ def locate(name: str) -> str:
     Raises ModelError when the name leads nowhere.
     """
     if name == "random:tiny":
-        return str(_once(f"random-tiny-{_TINY_VERSION}", _write_tiny))
+        return str(written_once(f"random-tiny-{_TINY_VERSION}", _write_tiny))
     if name.startswith("package:"):
         gguf = find_gguf(name.removeprefix("package:"))
         folder = f"{name.removeprefix('package:')}-{sha256_file(gguf)[:16]}"
-        return str(_once(folder, lambda target: _convert_gguf(gguf, target)))
+        return str(written_once(folder, lambda target: _convert_gguf(gguf, target)))
     if (Path(name) / "config.json").is_file():
         return str(Path(name).resolve())
     if Path(name).exists() or not _HUB_NAME.match(name):
@@ -102,6 +102,7 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
     precision: float32 or bfloat16. Raises ModelError when it cannot be found or read.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     place = locate(name)
@@ -114,7 +115,7 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
             use_safetensors=True,  # never a pickle
             trust_remote_code=False,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"base model '{name}' cannot be loaded: {error}") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
@@ -157,7 +158,7 @@ def _identity(name: str, place: str, model: Any) -> str:
     return fingerprint({"name": name, "commit": getattr(model.config, "_commit_hash", None)})
 
 
-def _once(folder_name: str, write: Callable[[Path], None]) -> Path:
+def written_once(folder_name: str, write: Callable[[Path], None]) -> Path:
     """Return a cached folder, written on first use: beside its place, then renamed, so never half there."""
     target = cache_folder() / folder_name
     if target.is_dir():

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caslie_model.base_model import _once
+from caslie_model.base_model import written_once
 from caslie_model.errors import ModelError
 from caslie_model.vision.preprocessing import PADDING, fit
 from caslie_model.vision.tower import Network, Tower
@@ -152,7 +152,7 @@ def _tower(name: str, layer: int | None) -> Tower:
 
     if name == "random:tiny-vit":
         return transformers_tower(
-            name, str(_once(f"random-tiny-vit-{_TINY_VERSION}", _write_tiny_vit)), layer
+            name, str(written_once(f"random-tiny-vit-{_TINY_VERSION}", _write_tiny_vit)), layer
         )
     return transformers_tower(name, str(Path(name).resolve()) if Path(name).is_dir() else name, layer)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,14 @@ def test_the_models_own_sampling_settings_are_dropped() -> None:
 def test_a_wrong_name_is_an_error_with_a_remedy(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load_base_model(name)
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    folder = shutil.copytree(locate("random:tiny"), tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_base_model(str(folder))
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
