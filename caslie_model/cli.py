@@ -42,7 +42,9 @@ def _root(
 def finetune_command(
     data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")],
     out: Annotated[Path, typer.Option(help="Adapter folder to write.")],
-    preset: Annotated[str, typer.Option(help="Preset: smollm2-135m, tiny, or a YAML file.")] = "smollm2-135m",
+    preset: Annotated[
+        str, typer.Option(help="Preset: caslie-s, caslie-m, caslie-l, smollm2-135m, tiny, or a YAML file.")
+    ] = "smollm2-135m",
     fusion: Annotated[
         str,
         typer.Option(help="How pictures reach the model: text (not at all) | xattn | concat | concat-full."),
@@ -92,7 +94,9 @@ def align_command(
     attributes: Annotated[str, typer.Option(help="Columns to be put into words, e.g. category,colour.")],
     out: Annotated[Path, typer.Option(help="Adapter folder to write.")],
     id_column: Annotated[str, typer.Option(help="Column of the products' ids.")] = "id",
-    preset: Annotated[str, typer.Option(help="Preset: smollm2-135m, tiny, or a YAML file.")] = "smollm2-135m",
+    preset: Annotated[
+        str, typer.Option(help="Preset: caslie-s, caslie-m, caslie-l, smollm2-135m, tiny, or a YAML file.")
+    ] = "smollm2-135m",
     fusion: Annotated[str, typer.Option(help="xattn | concat | concat-full.")] = "xattn",
     settings: Annotated[
         list[str] | None,

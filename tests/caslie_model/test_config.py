@@ -16,7 +16,7 @@ from caslie_model.errors import ConfigError
 from mmecinstruct.samples import TASKS
 
 
-@pytest.mark.parametrize("preset", ["smollm2-135m", "tiny"])
+@pytest.mark.parametrize("preset", ["caslie-l", "caslie-m", "caslie-s", "smollm2-135m", "tiny"])
 def test_built_in_presets_are_valid_and_survive_saving(preset: str, tmp_path: Path) -> None:
     assert preset in built_in_presets()
     config = finetune_config(preset, data="d", out=tmp_path / "out")
