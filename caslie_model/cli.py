@@ -183,6 +183,25 @@ def features_command(
     )
 
 
+@app.command("merge")
+def merge_command(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A finished adapter folder.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write; new or empty.")],
+) -> None:
+    """Write a base model and its adapter as one model folder, and check that it gives the same logits.
+
+    Example:
+
+      caslie_model merge my-adapter --out my-model
+    """
+    from caslie_model.merging import merge
+
+    _quiet_libraries()
+    result = merge(adapter, out)
+    print(result.folder)
+    print(f"logits differ by at most {result.deviation:.1e} of their spread", file=sys.stderr)
+
+
 @app.command("evaluate")
 def evaluate_command(
     model: Annotated[str, typer.Option(help="Adapter folder; with --base-only also a preset or base model.")],

@@ -1,0 +1,83 @@
+"""One model folder of a base model and its adapter, as `from_pretrained` reads it.
+
+LoRA is added to the base model's weights. Adapters that see stay parts of their own, since nothing in the base model
+could take them in: their folder is read after `import caslie_model.fusion`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caslie_model.base_model import load_base_model
+from caslie_model.config import load_finetune_config
+from caslie_model.errors import ModelError, RunError
+from caslie_model.prompts import PROMPTS_FOLDER
+from caslie_model.run_folder import CONFIG, WEIGHTS
+from caslie_model.trainable import load_trained
+
+# Adding LoRA to the weights rounds. Differences of logits beyond this, relative to their spread, are a fault.
+TOLERANCE = 1e-3
+_PROBE = "Which category does the product belong to? Reply with the words of one option and nothing else."
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """Where the model lies, and how far its logits are from those of base model and adapter (in their spread)."""
+
+    folder: Path
+    deviation: float
+
+
+def merge(adapter: Path, out: Path) -> MergeResult:
+    """Write base model and adapter as one model folder, in float32, and compare what is read back with both.
+
+    Raises ModelError when `adapter` is no finished adapter folder, or when the merged model answers otherwise; RunError
+    when `out` is not empty.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if not (adapter / CONFIG).is_file() or not (adapter / WEIGHTS).is_file():
+        raise ModelError(f"{adapter} is not a finished adapter folder (no {CONFIG} or {WEIGHTS})")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"--out {out} is not empty; give another folder")
+    config = load_finetune_config(adapter / CONFIG)
+    tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
+    expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
+    base = load_base_model(config.base_model)
+    model = load_trained(base, config, adapter, "float32")  # in which it is merged
+    if config.fusion != "text":
+        model.leave_base_out_of_checkpoints(False)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        model.save_pretrained(partial)
+        base.tokenizer.save_pretrained(partial)
+        shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
+        if config.fusion != "text":
+            import caslie_model.fusion  # noqa: F401  (its classes are registered)
+        found = _logits(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), tokens)
+        deviation = float((found - expected).abs().max() / expected.std())
+        if not deviation <= TOLERANCE:
+            raise ModelError(
+                f"the merged model's logits differ by {deviation:.2g} of their spread from the adapter's (at most "
+                f"{TOLERANCE:g}); use the adapter folder itself"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise RunError(f"--out {out}: cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return MergeResult(out, deviation)
+
+
+def _logits(model: Any, tokens: Any) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return model(input_ids=tokens).logits.float()
