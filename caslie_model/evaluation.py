@@ -24,7 +24,7 @@ from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.report import metrics_markdown
 from caslie_model.run_folder import CONFIG
-from caslie_model.sight import Sight, look_at
+from caslie_model.sight import look_at
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.hashing import draw
 from mmecinstruct.workspace import write_atomically
@@ -55,8 +55,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
     loaded = load_for_evaluation(config)
     sight = None
     if loaded.vision is not None:
-        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision)
-        _check_encoder(loaded, sight)
+        trained_with = loaded.model.config.vision_identity
+        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with)
     encoded = loaded.prompt_format.encode_all(samples, sight.pictures if sight else None)
     features = sight.features if sight else None
     identity = {
@@ -184,15 +184,6 @@ def score(
                 }
             )
     return results
-
-
-def _check_encoder(loaded: LoadedModel, sight: Sight) -> None:
-    """Raise ModelError where the pictures would be seen by another encoder than in training."""
-    if loaded.model.config.vision_identity != sight.identity:
-        raise ModelError(
-            f"the adapter was trained with features of another version of '{sight.encoder}'; use the encoder of then "
-            f"({loaded.model.config.vision_identity}), not {sight.identity}"
-        )
 
 
 def _predict(
