@@ -15,10 +15,12 @@ from typing import Any
 
 from caslie_model.base_model import BaseModel, choose_device, is_base_model_name, load_base_model
 from caslie_model.config import (
+    AlignConfig,
     EvaluateConfig,
     FinetuneConfig,
     VisionSettings,
     built_in_presets,
+    load_config,
     load_finetune_config,
     read_preset,
 )
@@ -50,7 +52,7 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     device, precision = choose_device(config.device, config.precision)
     folder = Path(config.model)
     if (folder / CONFIG).is_file():
-        trained = load_finetune_config(folder / CONFIG)
+        trained = _read_config(folder)
         templates = read_templates(folder / PROMPTS_FOLDER)
         base = load_base_model(trained.base_model, precision, device)
         settings: tuple[str, int] = (trained.answers, trained.max_length)
@@ -74,6 +76,20 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     name, settings = _bare_settings(config.model)
     base = load_base_model(name, precision, device)
     return _assemble(base, base.model, packaged_templates(), settings, config, device, precision, None)
+
+
+def _read_config(folder: Path) -> FinetuneConfig:
+    try:
+        return load_finetune_config(folder / CONFIG)
+    except ConfigError as error:
+        try:
+            load_config(AlignConfig, folder / CONFIG)
+        except ConfigError:
+            raise error from None
+        raise ModelError(
+            f"{folder} is an alignment, which knows no task; how well it names attributes stands in its "
+            f"training.json. Fine-tune from it first: `finetune --set init_from={folder}`"
+        ) from None
 
 
 def _bare_settings(name: str) -> tuple[str, tuple[str, int]]:

@@ -58,8 +58,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         raise ConfigError(f"pictures={config.pictures}: {config.model} sees no pictures anyway")
     sight = None
     if loaded.vision is not None:
-        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision)
-        _check_encoder(loaded, sight)
+        trained_with = loaded.model.config.vision_identity
+        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with)
     encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, sight))
     features = sight.features if sight else None
     identity = {
@@ -199,15 +199,6 @@ def _shown(
     if config.pictures == "shuffled":
         return shuffled(sight.pictures, samples, config.seed)
     return sight.pictures
-
-
-def _check_encoder(loaded: LoadedModel, sight: Sight) -> None:
-    """Raise ModelError where the pictures would be seen by another encoder than in training."""
-    if loaded.model.config.vision_identity != sight.identity:
-        raise ModelError(
-            f"the adapter was trained with features of another version of '{sight.encoder}'; use the encoder of then "
-            f"({loaded.model.config.vision_identity}), not {sight.identity}"
-        )
 
 
 def _predict(

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from caslie_model.batches import Features
 from caslie_model.config import VisionSettings
 from caslie_model.data import Sample
+from caslie_model.errors import ModelError
 from caslie_model.pictures import Picture, read_pictures
 from mmecinstruct.hashing import draw
 
 if TYPE_CHECKING:
+    from caslie_model.vision.encoder import VisionEncoder
     from caslie_model.vision.feature_cache import FeatureCache
 
 
@@ -48,19 +50,27 @@ class Sight:
 
 
 def look_at(
-    data: str, samples: Sequence[Sample], vision: VisionSettings, device: str, precision: str
+    data: str,
+    samples: Sequence[Sample],
+    vision: VisionSettings,
+    device: str,
+    precision: str,
+    identity: str = "",
 ) -> Sight:
     """Read which pictures the samples show, and compute those features that the cache does not have.
 
     The features of all samples of a task and split are computed, not only of those drawn: the next run draws others.
-    Raises DatasetError and ModelError as `caslie_model features` does.
+    identity: of the encoder that an adapter was trained with, whose precision then goes before the asked one. Raises
+    ModelError when the settings name another encoder, before anything is computed, else DatasetError and ModelError as
+    `caslie_model features` does.
     """
+    encoder = _encoder_of(vision, device, precision, identity)
     pictures: dict[str, tuple[Picture, ...]] = {}
     places = list(dict.fromkeys((sample.task, sample.split) for sample in samples))
     for task, split in places:
         wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
         pictures |= read_pictures(data, task, split, wanted)
-    return _computed(data, places, pictures, vision, device, precision)
+    return _computed(data, places, pictures, encoder)
 
 
 def shuffled(
@@ -95,22 +105,34 @@ def look_at_pictures(
     precision: str,
 ) -> Sight:
     """Return the sight of pictures of a split that were read already, by whatever they are told by."""
-    return _computed(data, [(task, split) for task in tasks], pictures, vision, device, precision)
+    encoder = _encoder_of(vision, device, precision)
+    return _computed(data, [(task, split) for task in tasks], pictures, encoder)
+
+
+def _encoder_of(vision: VisionSettings, device: str, precision: str, identity: str = "") -> VisionEncoder:
+    from caslie_model.vision.encoder import load_vision_encoder
+
+    # Trained on a GPU in bfloat16, evaluated on a CPU in float32: the features stay those of the training.
+    for kind in dict.fromkeys((precision, "float32", "bfloat16")):
+        encoder = load_vision_encoder(vision.encoder, device, kind, vision.pool, vision.layer)
+        if identity in ("", encoder.identity):
+            return encoder
+    raise ModelError(
+        f"the adapter was trained with another vision encoder than '{vision.encoder}' with pool={vision.pool}, "
+        f"layer={vision.layer}: its identity was {identity[:16]}; give back the weights and settings of then, or "
+        "train an adapter for these"
+    )
 
 
 def _computed(
     data: str,
     places: Sequence[tuple[str, str]],
     pictures: dict[str, tuple[Picture, ...]],
-    vision: VisionSettings,
-    device: str,
-    precision: str,
+    encoder: VisionEncoder,
 ) -> Sight:
     from caslie_model.vision.computing import compute_features
-    from caslie_model.vision.encoder import load_vision_encoder
     from caslie_model.vision.feature_cache import open_feature_cache
 
-    encoder = load_vision_encoder(vision.encoder, device, precision, vision.pool, vision.layer)
     cache = open_feature_cache(encoder)
     keys = [picture.key for shown in pictures.values() for picture in shown]
     for task, split in places:

@@ -9,15 +9,22 @@ from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
 from caslie_model.sight import Sight
+from mmecinstruct.errors import DatasetError
 
 
 def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None) -> Any:
     """Return the base model with what the config trains; all else is frozen.
 
-    sight: what a fusion model sees, None for text. Raises ModelError when the base model cannot carry it.
+    sight: what a fusion model sees, None for text. Raises ModelError when the base model cannot carry it,
+    or when `init_from` does not fit, DatasetError when there is no picture at all.
     """
     if sight is None:
         return _with_lora(base.model, config)
+    if not any(sight.pictures.values()):
+        raise DatasetError(
+            f"none of the {len(sight.pictures)} samples has a picture: fusion={config.fusion} has nothing to see; "
+            "choose other tasks or another dataset, or give fusion=text"
+        )
     lora = config.lora.model_dump(mode="json") if config.trains_lora else None
     if config.init_from is not None:
         from caslie_model.fusion import load_adapter
@@ -65,10 +72,21 @@ def _check_bridge(model: Any, config: TrainingConfig) -> None:
 
 
 def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
-    """Return how many places in the text a picture takes."""
+    """Return how many places in the text a picture takes.
+
+    Raises ModelError when `init_from` is no adapter that sees.
+    """
     if sight is None or config.fusion == "xattn":
         return 0
-    return sight.patches if config.fusion == "concat-full" else config.bridge.latents
+    if config.fusion == "concat-full":
+        return sight.patches
+    if config.init_from is None:
+        return config.bridge.latents
+    from caslie_model.fusion.adapter_folder import read_adapter_config
+
+    # Its shapes hold, whatever the settings leave open.
+    latents: int = read_adapter_config(config.init_from)["config"].get("latents", config.bridge.latents)
+    return latents
 
 
 def save_trained(model: Any, config: TrainingConfig) -> None:

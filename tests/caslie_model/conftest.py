@@ -1,10 +1,13 @@
-"""A small dataset folder in the published schema, text only, and a cache for the tiny model."""
+"""Small dataset folders in the published schema, of text alone and with drawn pictures; a cache for the tiny model."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 GOOD = ("lovely", "sturdy", "bright", "comfortable", "reliable", "excellent")
 BAD = ("broken", "flimsy", "dull", "painful", "useless", "terrible")
 THINGS = ("mug", "lamp", "chair", "rug", "kettle", "clock", "shelf", "pillow")
+COLOURS = {"red": (205, 45, 40), "green": (40, 160, 60), "blue": (40, 70, 200)}
 
 
 def make_row(number: int, task: str, split: str, **changes: Any) -> dict[str, Any]:
@@ -67,6 +71,88 @@ def make_row(number: int, task: str, split: str, **changes: Any) -> dict[str, An
     return {**row, **changes}
 
 
+def paint_colour(colour: str, number: int) -> bytes:
+    """Return a JPEG of a field of that colour; the number decides its shade and a patch on it, so that all differ."""
+    from PIL import Image, ImageDraw
+
+    drawn = random.Random(number)
+    shade = drawn.uniform(0.8, 1.15)
+    image = Image.new("RGB", (48, 40), tuple(min(255, round(part * shade)) for part in COLOURS[colour]))
+    left, top = drawn.randrange(36), drawn.randrange(28)
+    ImageDraw.Draw(image).rectangle((left, top, left + 8, top + 8), fill=(drawn.randrange(256),) * 3)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class PicturedProduct:
+    """A product whose colour only its picture tells, and, for catalogues, the end of its id."""
+
+    id: str
+    colour: str
+    picture: bytes
+
+
+def draw_product(seed: str, colour: str | None = None) -> PicturedProduct:
+    """Return a product of a colour, or of a drawn one."""
+    drawn = random.Random(seed)
+    colour = colour or drawn.choice(sorted(COLOURS))
+    return PicturedProduct(f"shop:{seed}-{colour}", colour, paint_colour(colour, drawn.randrange(2**32)))
+
+
+def make_pictured_row(
+    number: int, task: str, split: str, shows: bool = True, **changes: Any
+) -> dict[str, Any]:
+    """Return a published row whose answer is a colour that no text tells.
+
+    Of one product (CC: `product`, SA: `review`), of two (PRP: which colour has product 2), or of the last entry of a
+    history (SR, with pictures of all but its first entry, and of two of three options). shows: false for a row
+    without pictures.
+    """
+    drawn = random.Random(f"{task} {split} {number}")
+    thing = drawn.choice(THINGS)
+    colours = drawn.sample(sorted(COLOURS), len(COLOURS))
+    options = [f"{letter}: {colour}" for letter, colour in zip("ABC", colours, strict=True)]
+
+    def product(name: str, colour: str | None = None) -> PicturedProduct:
+        return draw_product(f"{task}-{split}-{number}-{name}", colour)
+
+    if task == "product_relation_prediction":
+        content: Any = {"product 1": f"a {thing}", "product 2": f"another {thing}"}
+        shown = {"product 1": product("a"), "product 2": product("b")}
+        instruction, asked = "Which colour has product 2?", "product 2"
+    elif task == "sequential_recommendation":
+        length = drawn.randrange(2, 5)
+        content = [f"{place}: a {drawn.choice(THINGS)}" for place in range(1, length + 1)]
+        shown = {f"history {place}": product(f"h{place}") for place in range(2, length + 1)}
+        shown |= {f"option {letter}": product(letter, colours["ABC".index(letter)]) for letter in "AC"}
+        instruction, asked = "Which colour had the last purchase?", f"history {length}"
+    else:
+        content = {"title": f"a {thing}"}
+        asked = "review" if task == "sentiment_analysis" else "product"
+        shown = {asked: product("a")}
+        instruction = "Which colour is it?"
+    answer = "ABC"[colours.index(shown[asked].colour)]
+    pictures = shown if shows else {}
+    row = make_row(number, task, split)
+    return {
+        **row,
+        "instruction": instruction,
+        "input": json.dumps(content),
+        "options": options,
+        "output": answer,
+        "images": [{"bytes": each.picture, "path": f"{each.id}.jpg"} for each in pictures.values()],
+        "image_roles": list(pictures),
+        "image_urls": [""] * len(pictures),
+        "image_ids": [each.id for each in pictures.values()],
+        "image_product_ids": [each.id for each in pictures.values()],
+        "visual_critical": True,
+        "text_only_accuracy": 1 / 3,
+        **changes,
+    }
+
+
 def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """Write rows as a dataset folder: one shard per task and split, and a card that lists them."""
     import pyarrow as pa
@@ -113,6 +199,16 @@ def write_rows() -> Callable[[Path, list[dict[str, Any]]], Path]:
     return write_dataset
 
 
+@pytest.fixture(scope="session")
+def pictured_row() -> Callable[..., dict[str, Any]]:
+    return make_pictured_row
+
+
+@pytest.fixture(scope="session")
+def paint() -> Callable[[str, int], bytes]:
+    return paint_colour
+
+
 @pytest.fixture(scope="session", autouse=True)
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Tests share one cache of their own, unless the caller names one."""
@@ -134,4 +230,24 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "sequential_recommendation": sizes,
             "multiclass_product_classification": sizes,
         },
+    )
+
+
+@pytest.fixture(scope="session")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset whose answers only the pictures tell; every fourth sample has none. SR shows several pictures."""
+    tasks = {
+        "product_relation_prediction": {"train": 12, "test": 6},
+        "category_classification": {"train": 12, "test": 6, "test_ood": 3},
+        "sentiment_analysis": {"train": 4},
+        "sequential_recommendation": {"train": 8, "test": 6},
+    }
+    return write_dataset(
+        tmp_path_factory.mktemp("pictured"),
+        [
+            make_pictured_row(number, task, split, shows=number % 4 != 3)
+            for task, splits in tasks.items()
+            for split, count in splits.items()
+            for number in range(count)
+        ],
     )

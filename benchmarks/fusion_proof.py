@@ -1,0 +1,223 @@
+"""Does it look? One matrix on the sample shop: ways of fusing, with and without LoRA, beside text and a ceiling.
+
+    python benchmarks/fusion_proof.py OUT [--tasks cc,psi] [--seeds 0,1] [--only cc-xattn-0 …] [--samples 1000]
+
+Every run sees the same samples in the same number of steps. Those that see begin with an alignment of their own fusion
+and seed, on pictures of the train split. Each is scored on the test samples whose answer only the picture tells and on
+the rest, with their own pictures, with those of other samples, and with none. `told` reads, instead of seeing, what the
+picture shows (kind, colour, pattern, shape in words): what a model of this size can make of a picture at most.
+
+The matrix may be stopped at any time; started again, it goes on. The table is written as far as it is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.samples import TASKS, published_schema
+
+LOOKS = ("fine_category", "colour", "pattern", "shape")
+LONG_NAMES = {"cc": "category_classification", "psi": "product_substitute_identification"}
+BUILD = (
+    ("sizes", "{train: 4000, validation: 100, test: 1500, test_ood: 200}"),
+    ("tasks.product_relation_prediction.sizes", "null"),
+    ("tasks.sequential_recommendation.sizes", "{train: 2000, validation: 50, test: 1500, test_ood: 400}"),
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A column of the matrix."""
+
+    name: str
+    fusion: str
+    lora: bool
+    told: bool = False
+
+
+WAYS = (
+    Way("text", "text", True),
+    Way("told", "text", True, told=True),
+    Way("xattn", "xattn", False),
+    Way("xattn-lora", "xattn", True),
+    Way("concat", "concat", False),
+    Way("concat-lora", "concat", True),
+)
+
+
+def run(command: list[str], log: Path) -> None:
+    """Run a command of ours; what it says goes to a file, of which the end is shown when it fails."""
+    with log.open("a") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], stdout=stream, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{log.read_text()[-3000:]}")
+
+
+def build(out: Path, products: int) -> Path:
+    """Build the sample's dataset once; return its table of looks."""
+    settings = [word for name, value in BUILD for word in ("--set", f"{name}={value}")]
+    settings += ["--set", f"sample.products={products}"]
+    run(
+        [
+            "mmecinstruct",
+            "build",
+            "--out",
+            str(out / "dataset"),
+            "--workspace",
+            str(out / "workspace"),
+            *settings,
+        ],
+        out / "build.log",
+    )
+    (table,) = (out / "workspace").glob("stages/shop/*/tables/latents/products.parquet")
+    return table
+
+
+def tell(dataset: Path, looks: Path, out: Path, tasks: list[str]) -> None:
+    """Write the dataset again, without pictures: each input says in words what its product's picture shows."""
+    rows = pq.read_table(looks, columns=["asin", *LOOKS]).to_pylist()
+    words = {row["asin"]: " ".join(str(row[name]) for name in reversed(LOOKS)) for row in rows}
+    for task in tasks:
+        for source in sorted((dataset / LONG_NAMES[task]).glob("*.parquet")):
+            target = out / LONG_NAMES[task] / source.name
+            if target.is_file():
+                continue
+            told = []
+            for row in pq.read_table(source).to_pylist():
+                owner = next(iter(row["image_product_ids"] or []), "").partition(":")[2]
+                if owner in words:
+                    content = json.loads(row["input"])
+                    content["the picture shows"] = words[owner]
+                    row["input"] = json.dumps(content, ensure_ascii=False)
+                told.append({**row, "images": [], "image_roles": []})
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_suffix(".partial")
+            pq.write_table(pa.Table.from_pylist(told, schema=published_schema()), partial)
+            partial.rename(target)
+
+
+def align(out: Path, looks: Path, fusion: str, seed: int, options: argparse.Namespace) -> Path:
+    """Align the adapters of a fusion once; return the adapter folder."""
+    folder = out / f"aligned-{fusion}-{seed}"
+    run(
+        [
+            *("caslie_model", "align", "--data", str(out / "dataset"), "--out", str(folder), "--resume"),
+            *("--catalogue", str(looks), "--id-column", "asin", "--attributes", ",".join(LOOKS)),
+            *("--preset", options.preset, "--fusion", fusion, "--set", f"seed={seed}"),
+            *("--set", f"pictures={options.aligned_pictures}", "--set", f"tasks=[{options.tasks}]"),
+        ],
+        out / f"{folder.name}.log",
+    )
+    return folder
+
+
+def one(out: Path, looks: Path, task: str, way: Way, seed: int, options: argparse.Namespace) -> None:
+    """Train one model of the matrix and score it."""
+    name = f"{task}-{way.name}-{seed}"
+    data = out / ("told" if way.told else "dataset")
+    log = out / f"{name}.log"
+    command = [
+        *("caslie_model", "finetune", "--data", str(data), "--out", str(out / name), "--resume"),
+        *("--preset", options.preset, "--fusion", way.fusion, "--tasks", task, "--set", f"seed={seed}"),
+        *("--set", f"samples_per_task={options.samples}", "--set", "max_train_tokens=null"),
+        *("--set", f"epochs={options.epochs}"),
+    ]
+    if way.fusion != "text":
+        command += ["--set", f"init_from={align(out, looks, way.fusion, seed, options)}"]
+        if way.lora:
+            command.append("--lora")
+    run(command, log)
+    for pictures in ("own",) if way.fusion == "text" else ("own", "shuffled", "none"):
+        for subset in ("visual-critical", "text"):
+            run(
+                [
+                    *("caslie_model", "evaluate", "--model", str(out / name), "--data", str(data)),
+                    *("--out", str(out / f"{name}-{pictures}-{subset}"), "--tasks", task, "--splits", "test"),
+                    *("--subset", subset, "--limit", str(options.scored), "--scoring", "likelihood"),
+                    *(["--set", f"pictures={pictures}"] if pictures != "own" else []),
+                ],
+                log,
+            )
+
+
+def table(out: Path) -> Iterator[str]:
+    """Return what is known as a table in Markdown."""
+    yield "| task | model | seed | pictures | needs picture | 95 % | told by text alone | text suffices | 95 % |"
+    yield "|---|---|---:|---|---:|---|---:|---:|---|"
+    for folder in sorted(out.glob("*-visual-critical/metrics.json")):
+        name = folder.parent.name.removesuffix("-visual-critical")
+        task, *way, seed, pictures = name.split("-")
+        critical = scores(folder)
+        rest = scores(out / f"{name}-text" / "metrics.json")
+        cells = [task, "-".join(way), seed, pictures, *told(critical), bound(critical), *told(rest)]
+        yield f"| {' | '.join(cells)} |"
+
+
+def scores(file: Path) -> dict[str, Any]:
+    """Return the figures of the one part that an evaluation scored."""
+    if not file.is_file():
+        return {}
+    results = json.loads(file.read_text())["results"]
+    return next((dict(result) for result in results if result["part"] == "all"), {})
+
+
+def told(result: dict[str, Any]) -> tuple[str, str]:
+    """Return accuracy and its interval as text."""
+    if not result:
+        return "", ""
+    low, high = result["accuracy_interval"]
+    return f"{result['accuracy']:.3f}", f"{low:.3f}–{high:.3f}"
+
+
+def bound(result: dict[str, Any]) -> str:
+    """Return what the best guesser by text alone would score."""
+    known = result.get("text_only_accuracy")
+    return "" if known is None else f"{known:.3f}"
+
+
+def main() -> int:
+    """Run what is missing of the matrix and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--tasks", default="cc,psi")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--preset", default="smollm2-135m")
+    parser.add_argument("--products", type=int, default=6500, help="of the sample shop")
+    parser.add_argument("--samples", type=int, default=1000, help="training samples of each run")
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--aligned-pictures", type=int, default=600)
+    parser.add_argument("--scored", type=int, default=300, help="test samples of each part")
+    parser.add_argument("--only", nargs="*", default=[], help="runs by name: cc-xattn-0")
+    options = parser.parse_args()
+    tasks = options.tasks.split(",")
+    unknown = [task for task in tasks if LONG_NAMES.get(task) not in TASKS]
+    if unknown:
+        parser.error(f"--tasks: {', '.join(unknown)} is not one of {', '.join(LONG_NAMES)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    looks = build(options.out, options.products)
+    tell(options.out / "dataset", looks, options.out / "told", tasks)
+    for seed in map(int, options.seeds.split(",")):
+        for task in tasks:
+            for way in WAYS:
+                if not options.only or f"{task}-{way.name}-{seed}" in options.only:
+                    print(f"{task}-{way.name}-{seed}", file=sys.stderr, flush=True)
+                    one(options.out, looks, task, way, seed, options)
+                    (options.out / "table.md").write_text("\n".join(table(options.out)) + "\n")
+    print("\n".join(table(options.out)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
