@@ -130,6 +130,10 @@ class TrainingConfig(Settings):
     gradient_checkpointing: bool = (
         False  # activations are computed twice instead of kept: slower, less memory
     )
+    packing: bool = (
+        False  # samples of a forward pass share rows of tokens instead of being padded; not with concat
+    )
+    pack_length: int | None = Field(default=None, ge=64)  # tokens of such a row; null: max_length
     compile: bool = False  # by torch.compile: pays in long runs on a GPU
     report_to: tuple[str, ...] = ()  # trackers of experiments, such as tensorboard or wandb
 
@@ -158,6 +162,15 @@ class TrainingConfig(Settings):
             raise ValueError(f"fusion={self.fusion} needs an encoder of pictures: give vision.encoder")
         if self.fusion == "text" and self.init_from is not None:
             raise ValueError("init_from begins with an adapter that sees: give another fusion than text")
+        return self
+
+    @model_validator(mode="after")
+    def _text_can_be_packed(self) -> Self:
+        if self.packing and self.fusion not in ("text", "xattn"):
+            raise ValueError(
+                f"packing is for text and xattn; with fusion={self.fusion} pictures are tokens of one sample: give "
+                "packing=false"
+            )
         return self
 
     @property

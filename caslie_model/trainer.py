@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.batches import IGNORED, Features, training_batch
 from caslie_model.config import TrainingConfig
+from caslie_model.packing import packed_batch
 from caslie_model.plan import Plan
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
@@ -41,6 +42,11 @@ def build_trainer(
     inner = model if fuses else model.get_base_model()
     head_at_end = "logits_to_keep" in inspect.signature(inner.forward).parameters
 
+    def collate(examples: Sequence[Encoded]) -> dict[str, Any]:
+        if config.packing:
+            return packed_batch(examples, padding, config.pack_length or config.max_length, features)
+        return training_batch(examples, padding, features)
+
     class AnswerTrainer(Trainer):
         """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
 
@@ -64,6 +70,12 @@ def build_trainer(
             super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            if config.packing:
+                # A cache of keys and values would hide from the mask that there are several samples.
+                inputs = {**inputs, "use_cache": False}
+                if head_at_end and not fuses:
+                    inputs |= _labelled_positions(inputs["labels"])
+                return super().compute_loss(model, inputs, *args, **kwargs)
             missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
             if head_at_end:
                 inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
@@ -124,7 +136,7 @@ def build_trainer(
         model=model,
         args=arguments,
         train_dataset=[encoded[index] for batch in plan.batches for index in batch],
-        data_collator=lambda examples: training_batch(examples, padding, features),
+        data_collator=collate,
         callbacks=[ProgressCallback()],
     )
     trainer.remove_callback(PrinterCallback)
@@ -134,6 +146,17 @@ def build_trainer(
                 config.out / TENSORBOARD
             )  # not among the checkpoints: these are deleted
     return trainer
+
+
+def _labelled_positions(labels: Any) -> dict[str, Any]:
+    """Return the inputs that let a language model compute logits where labels [B, T] follow, and nowhere else.
+
+    A fusion model does so by itself.
+    """
+    from caslie_model.fusion.loss import loss_positions
+
+    kept, following = loss_positions(labels, 0, labels.shape[1], training=True)
+    return {"logits_to_keep": kept, "labels": following, "shift_labels": following}
 
 
 def _checkpointing(config: TrainingConfig) -> dict[str, Any]:

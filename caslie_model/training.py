@@ -20,6 +20,7 @@ from caslie_model.base_model import BaseModel
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import RunError
 from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
+from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_batches
 from caslie_model.prompts import Encoded
 from caslie_model.run_folder import (
@@ -109,6 +110,8 @@ def train(
     )
     if config.compile:
         check_compiler(device)
+    if config.packing:
+        check_packing(base.model)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     features = sight.features if sight else None
