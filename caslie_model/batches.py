@@ -57,9 +57,19 @@ def picture_inputs(
 ) -> dict[str, Any]:
     """Return what a fusion model sees beside the tokens.
 
-    width: tokens T of a padded row; after: tokens that follow each prompt, which see all pictures. image_features
-    [M, P, dv], image_items, image_roles [M], guide_ids, guide_mask [M, G], image_counts [B], token_items [B, T], and
-    token_slots [B, T] where pictures stand among the tokens.
+    width: tokens T of a padded row; after: tokens that follow each prompt, which see all pictures. As `image_inputs`
+    has it, with token_items [B, T], and token_slots [B, T] where pictures stand among the tokens.
+    """
+    inputs = image_inputs(examples, padding, features)
+    inputs["token_items"] = _aligned([each.token_items for each in examples], after, width, 0)
+    if any(each.token_slots for each in examples):
+        inputs["token_slots"] = _aligned([each.token_slots for each in examples], after, width, -1)
+    return inputs
+
+
+def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) -> dict[str, Any]:
+    """Return the images of samples: image_features [M, P, dv], image_items, image_roles [M], guide_ids, guide_mask
+    [M, G], image_counts [B].
     """
     import torch
 
@@ -70,18 +80,14 @@ def picture_inputs(
     for row, picture in enumerate(shown):
         guides[row, : len(picture.guide)] = torch.tensor(picture.guide)
         guide_mask[row, : len(picture.guide)] = 1
-    inputs = {
+    return {
         "image_features": features([picture.key for picture in shown]),
         "image_counts": torch.tensor([len(each.pictures) for each in examples]),
         "image_items": torch.tensor([picture.item for picture in shown], dtype=torch.long),
         "image_roles": torch.tensor([picture.kind for picture in shown], dtype=torch.long),
         "guide_ids": guides,
         "guide_mask": guide_mask,
-        "token_items": _aligned([each.token_items for each in examples], after, width, 0),
     }
-    if any(each.token_slots for each in examples):
-        inputs["token_slots"] = _aligned([each.token_slots for each in examples], after, width, -1)
-    return inputs
 
 
 def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:

@@ -26,6 +26,18 @@ Answers = Literal["letter", "text"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 
+# Trackers that the Trainer can report to, with the package of each; its module has the name of the tracker.
+TRACKERS = {
+    "tensorboard": "tensorboard",
+    "trackio": "trackio",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "comet_ml": "comet-ml",
+    "clearml": "clearml",
+    "swanlab": "swanlab",
+    "codecarbon": "codecarbon",
+}
+
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -115,6 +127,27 @@ class TrainingConfig(Settings):
     checkpoint_every: int = Field(default=50, ge=1)
     precision: Precision = "auto"  # float32 on a CPU, bfloat16 on a GPU
     device: Device = "auto"
+    gradient_checkpointing: bool = (
+        False  # activations are computed twice instead of kept: slower, less memory
+    )
+    packing: bool = (
+        False  # samples of a forward pass share rows of tokens instead of being padded; not with concat
+    )
+    pack_length: int | None = Field(default=None, ge=64)  # tokens of such a row; null: max_length
+    compile: bool = False  # by torch.compile: pays in long runs on a GPU
+    report_to: tuple[str, ...] = ()  # trackers of experiments, such as tensorboard or wandb
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _trackers_are_known(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if names in (["none"], None):
+            return ()
+        if isinstance(names, list | tuple) and (
+            unknown := sorted({str(name) for name in names} - set(TRACKERS))
+        ):
+            raise ValueError(f"no such tracker: {', '.join(unknown)}; choose from: {', '.join(TRACKERS)}")
+        return names
 
     @field_validator("fusion", mode="before")
     @classmethod
@@ -129,6 +162,15 @@ class TrainingConfig(Settings):
             raise ValueError(f"fusion={self.fusion} needs an encoder of pictures: give vision.encoder")
         if self.fusion == "text" and self.init_from is not None:
             raise ValueError("init_from begins with an adapter that sees: give another fusion than text")
+        return self
+
+    @model_validator(mode="after")
+    def _text_can_be_packed(self) -> Self:
+        if self.packing and self.fusion not in ("text", "xattn"):
+            raise ValueError(
+                f"packing is for text and xattn; with fusion={self.fusion} pictures are tokens of one sample: give "
+                "packing=false"
+            )
         return self
 
     @property

@@ -1,13 +1,11 @@
 """Training of what was encoded, with the Hugging Face Trainer: LoRA, or adapters that see, on a frozen base model.
 
-The loss is on the answer alone. Batches are padded on the left, so the answers stand at the end and the
-output head is computed for the last positions only (about a third faster for a small model). The order of
-batches is planned before the first step (`plan`), which makes a resumed run equal to an uninterrupted one.
+The order of batches is planned before the first step (`plan`), which makes a resumed run equal to an uninterrupted
+one.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -19,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import BaseModel
-from caslie_model.batches import IGNORED, Features, training_batch
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import RunError
+from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
+from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_batches
-from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.run_folder import (
     CHECKPOINTS,
@@ -35,6 +33,7 @@ from caslie_model.run_folder import (
 )
 from caslie_model.sight import Sight
 from caslie_model.trainable import save_trained, trainable_model
+from caslie_model.trainer import build_trainer
 from caslie_model.training_report import write_loss_curve
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.workspace import write_atomically
@@ -63,6 +62,7 @@ def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> Tr
         raise RunError("give --resume or --overwrite, not both")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RunError("training runs in one process; start it without torchrun or accelerate launch")
+    check_trackers(config.report_to)
     summary = prepare_folder(config, resume, overwrite)
     return None if summary is None else TrainingResult(config.out, summary)
 
@@ -108,123 +108,24 @@ def train(
         f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
         f"on {device}, {precision}"
     )
+    if config.compile:
+        check_compiler(device)
+    if config.packing:
+        check_packing(base.model)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     features = sight.features if sight else None
-    trainer = _build_trainer(config, model, encoded, plan, features, device, precision)
+    trainer = build_trainer(config, model, encoded, plan, features, device, precision)
     checkpoint = last_checkpoint(config.out / CHECKPOINTS)
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
     start = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
+    with explained_memory_errors(config):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
     summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
     summary["identity"] = identity
     return TrainingResult(config.out, _finish(config, model, summary, write_card))
-
-
-def _build_trainer(
-    config: TrainingConfig,
-    model: Any,
-    encoded: Sequence[Encoded],
-    plan: Plan,
-    features: Features | None,
-    device: str,
-    precision: str,
-) -> Trainer:
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-    from transformers.trainer_callback import PrinterCallback
-
-    padding = model.generation_config.pad_token_id
-    fuses = features is not None
-    inner = model if fuses else model.get_base_model()
-    head_at_end = "logits_to_keep" in inspect.signature(inner.forward).parameters
-
-    class AnswerTrainer(Trainer):
-        """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
-
-        def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-            if fuses and getattr(self, "optimizer", None) is None:
-                import torch
-
-                rates = {"gates": config.lr_gates, "lora": config.lr}
-                groups = [
-                    {"params": weights, "lr": rates.get(name, config.lr_bridge), "name": name}
-                    for name, weights in model.parameter_groups().items()
-                    if weights
-                ]
-                self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-            return super().create_optimizer(*args, **kwargs)
-
-        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-            """Also say how far each adapter's gate is open: one that stays shut fails silently."""
-            if fuses and "loss" in logs:
-                logs = {**logs, **{f"gate_{layer}": round(gate, 5) for layer, gate in model.gates().items()}}
-            super().log(logs, *args, **kwargs)
-
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
-            if head_at_end:
-                inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
-            else:
-                import torch
-
-                labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
-                inputs = {**inputs, "labels": labels}
-            return super().compute_loss(model, inputs, *args, **kwargs)
-
-    class ProgressCallback(TrainerCallback):
-        """Shows steps and loss on stderr; the Trainer's own bar writes its logs to stdout."""
-
-        progress: Progress | None = None
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.progress = Progress("training", state.max_steps, "steps")
-            self.progress.__enter__()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            assert self.progress is not None
-            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-            self.progress.update(state.global_step, f"loss {losses[-1]:.3f}" if losses else "")
-
-        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            assert self.progress is not None
-            self.progress.__exit__(None, None, None)
-
-    arguments = TrainingArguments(
-        output_dir=str(config.out / CHECKPOINTS),
-        max_steps=len(plan.batches),
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        train_sampling_strategy="sequential",  # the plan is the order
-        learning_rate=config.lr,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(config.warmup * len(plan.batches))) if config.warmup else 0,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        logging_steps=config.log_every,
-        logging_nan_inf_filter=False,  # a diverged run must show
-        save_steps=config.checkpoint_every,
-        save_total_limit=2,
-        seed=config.seed,
-        bf16=precision == "bfloat16",
-        use_cpu=device == "cpu",
-        disable_tqdm=True,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=device != "cpu",
-    )
-    if device != "cpu":
-        arguments._n_gpu = 1  # else several GPUs in one process are joined by DataParallel
-    trainer = AnswerTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=[encoded[index] for batch in plan.batches for index in batch],
-        data_collator=lambda examples: training_batch(examples, padding, features),
-        callbacks=[ProgressCallback()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def _summary(

@@ -251,3 +251,37 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(count)
         ],
     )
+
+
+def make_shop(folder: Path) -> Path:
+    """Write pairs of products of two colours, shown in 0 to 3 pictures each; what is to be said is in the pictures."""
+    import io
+
+    from PIL import Image
+
+    def picture(colour: str, number: int) -> dict[str, Any]:
+        stream = io.BytesIO()
+        Image.new("RGB", (24 + number, 24), colour).save(stream, "PNG")
+        return {"bytes": stream.getvalue(), "path": None}
+
+    rows = []
+    for number in range(24):
+        shown = (2, 0, 1, 3)[number % 4]
+        rows.append(
+            make_row(
+                number,
+                "product_relation_prediction",
+                "train",
+                input=json.dumps(
+                    {f"product {i}": "long " * (number % 5) + THINGS[(number + i) % 8] for i in (1, 2)}
+                ),
+                images=[picture(("red", "blue")[(number + i) % 2], number % 6) for i in range(shown)],
+                image_roles=["product 1", "product 2", "product 1"][:shown],
+            )
+        )
+    return write_dataset(folder, rows)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shop(tmp_path_factory.mktemp("shop"))

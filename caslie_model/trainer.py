@@ -1,0 +1,173 @@
+"""The Hugging Face Trainer as a training needs it: batches in the plan's order, the output head where answers stand.
+
+The loss is on the answer alone. Batches are padded on the left, so the answers stand at the end and the
+output head is computed for the last positions only (about a third faster for a small model).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from caslie_model.batches import IGNORED, Features, training_batch
+from caslie_model.config import TrainingConfig
+from caslie_model.packing import packed_batch
+from caslie_model.plan import Plan
+from caslie_model.progress import Progress
+from caslie_model.prompts import Encoded
+from caslie_model.run_folder import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+TENSORBOARD = "tensorboard"
+
+
+def build_trainer(
+    config: TrainingConfig,
+    model: Any,
+    encoded: Sequence[Encoded],
+    plan: Plan,
+    features: Features | None,
+    device: str,
+    precision: str,
+) -> Trainer:
+    """Return a Trainer that goes through the plan, and through nothing else."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
+
+    padding = model.generation_config.pad_token_id
+    fuses = features is not None
+    inner = model if fuses else model.get_base_model()
+    head_at_end = "logits_to_keep" in inspect.signature(inner.forward).parameters
+
+    def collate(examples: Sequence[Encoded]) -> dict[str, Any]:
+        if config.packing:
+            return packed_batch(examples, padding, config.pack_length or config.max_length, features)
+        return training_batch(examples, padding, features)
+
+    class AnswerTrainer(Trainer):
+        """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
+
+        def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+            if fuses and getattr(self, "optimizer", None) is None:
+                import torch
+
+                rates = {"gates": config.lr_gates, "lora": config.lr}
+                groups = [
+                    {"params": weights, "lr": rates.get(name, config.lr_bridge), "name": name}
+                    for name, weights in model.parameter_groups().items()
+                    if weights
+                ]
+                self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+            return super().create_optimizer(*args, **kwargs)
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            """Also say how far each adapter's gate is open: one that stays shut fails silently."""
+            if fuses and "loss" in logs:
+                logs = {**logs, **{f"gate_{layer}": round(gate, 5) for layer, gate in model.gates().items()}}
+            super().log(logs, *args, **kwargs)
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            if config.packing:
+                # A cache of keys and values would hide from the mask that there are several samples.
+                inputs = {**inputs, "use_cache": False}
+                if head_at_end and not fuses:
+                    inputs |= _labelled_positions(inputs["labels"])
+                return super().compute_loss(model, inputs, *args, **kwargs)
+            missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
+            if head_at_end:
+                inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
+            else:
+                import torch
+
+                labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
+                inputs = {**inputs, "labels": labels}
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    class ProgressCallback(TrainerCallback):
+        """Shows steps and loss on stderr; the Trainer's own bar writes its logs to stdout."""
+
+        progress: Progress | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.progress = Progress("training", state.max_steps, "steps")
+            self.progress.__enter__()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            assert self.progress is not None
+            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+            self.progress.update(state.global_step, f"loss {losses[-1]:.3f}" if losses else "")
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            assert self.progress is not None
+            self.progress.__exit__(None, None, None)
+
+    arguments = TrainingArguments(
+        output_dir=str(config.out / CHECKPOINTS),
+        max_steps=len(plan.batches),
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        train_sampling_strategy="sequential",  # the plan is the order
+        learning_rate=config.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, round(config.warmup * len(plan.batches))) if config.warmup else 0,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        logging_steps=config.log_every,
+        logging_nan_inf_filter=False,  # a diverged run must show
+        save_steps=config.checkpoint_every,
+        save_total_limit=2,
+        seed=config.seed,
+        bf16=precision == "bfloat16",
+        use_cpu=device == "cpu",
+        disable_tqdm=True,
+        report_to=list(config.report_to),
+        run_name=config.out.name,
+        torch_compile=config.compile,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device != "cpu",
+        **_checkpointing(config),
+    )
+    if device != "cpu":
+        arguments._n_gpu = 1  # else several GPUs in one process are joined by DataParallel
+    trainer = AnswerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=[encoded[index] for batch in plan.batches for index in batch],
+        data_collator=collate,
+        callbacks=[ProgressCallback()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    for callback in trainer.callback_handler.callbacks:
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = str(
+                config.out / TENSORBOARD
+            )  # not among the checkpoints: these are deleted
+    return trainer
+
+
+def _labelled_positions(labels: Any) -> dict[str, Any]:
+    """Return the inputs that let a language model compute logits where labels [B, T] follow, and nowhere else.
+
+    A fusion model does so by itself.
+    """
+    from caslie_model.fusion.loss import loss_positions
+
+    kept, following = loss_positions(labels, 0, labels.shape[1], training=True)
+    return {"logits_to_keep": kept, "labels": following, "shift_labels": following}
+
+
+def _checkpointing(config: TrainingConfig) -> dict[str, Any]:
+    """Return the arguments for gradient checkpointing, by the name that this version of transformers has for it.
+
+    Never reentrant: that would learn nothing behind frozen embeddings.
+    """
+    from transformers import TrainingArguments
+
+    new = "activation_checkpointing" in inspect.signature(TrainingArguments).parameters
+    name = "activation_checkpointing" if new else "gradient_checkpointing"
+    if not config.gradient_checkpointing:
+        return {}
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}}
