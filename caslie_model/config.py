@@ -60,7 +60,9 @@ class VisionSettings(Settings):
     # user/name on the Hub, a folder, package:efficientnet_lite0, or random:tiny-vit
     encoder: str
     pool: int = Field(default=7, ge=0)  # the grid of patches is averaged to pool x pool; 0: all patches
-    layer: int | None = None  # of the encoder; null: its output. An earlier one sees more of colours and textures
+    layer: int | None = (
+        None  # of the encoder; null: its output. An earlier one sees more of colours and textures
+    )
 
 
 class BridgeSettings(Settings):
