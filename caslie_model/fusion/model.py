@@ -97,7 +97,8 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         Raises ModelError when the model cannot carry adapters or a choice means nothing.
         """
         if config is None:
-            choices.setdefault("visual_scale", embedding_scale(language_model))
+            if "visual_scale" not in choices:  # reads the weights, which shapes alone do not have
+                choices["visual_scale"] = embedding_scale(language_model)
             config = CaslieConfig.for_base(language_model.config, **choices)
         check_base(config, language_model)
         return cls(config, language_model)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, LlamaConfig
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from caslie_model.errors import ModelError
-from caslie_model.fusion import CaslieConfig
+from caslie_model.fusion import CaslieConfig, CaslieForCausalLM
 
 
 def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
@@ -72,3 +73,12 @@ def test_a_misspelt_choice_is_named() -> None:
         CaslieConfig.for_base(text, latent=4)
     made = CaslieConfig.for_base(text, latents=4)
     assert CaslieConfig.for_base(text, **made.choices()).to_dict() == made.to_dict()
+
+
+def test_a_bridge_is_built_on_shapes_alone_when_its_scale_is_given() -> None:
+    text = config(fusion="concat").get_text_config()
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(text)
+        model = CaslieForCausalLM.from_base(base, fusion="concat", visual_scale=0.02)
+    assert model.projector is not None
+    assert all(weight.is_meta for weight in model.parameters())
