@@ -14,6 +14,7 @@ from caslie_model.batches import IGNORED, Features, training_batch
 from caslie_model.config import TrainingConfig
 from caslie_model.packing import packed_batch
 from caslie_model.plan import Plan
+from caslie_model.processes import is_first_process, part_of_batch, process_number, wait_for_all
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.run_folder import CHECKPOINTS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
 TENSORBOARD = "tensorboard"
+_SEEDS_APART = 1_000_003
 
 
 def build_trainer(
@@ -34,6 +36,7 @@ def build_trainer(
     precision: str,
 ) -> Trainer:
     """Return a Trainer that goes through the plan, and through nothing else."""
+    import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
@@ -52,8 +55,6 @@ def build_trainer(
 
         def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
             if fuses and getattr(self, "optimizer", None) is None:
-                import torch
-
                 rates = {"gates": config.lr_gates, "lora": config.lr}
                 groups = [
                     {"params": weights, "lr": rates.get(name, config.lr_bridge), "name": name}
@@ -80,11 +81,14 @@ def build_trainer(
             if head_at_end:
                 inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
             else:
-                import torch
-
                 labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
                 inputs = {**inputs, "labels": labels}
             return super().compute_loss(model, inputs, *args, **kwargs)
+
+        def _save_rng_state(self, output_dir: str) -> None:
+            """What makes a checkpoint whole is written after this: then no process may be missing."""
+            super()._save_rng_state(output_dir)
+            wait_for_all()
 
     class ProgressCallback(TrainerCallback):
         """Shows steps and loss on stderr; the Trainer's own bar writes its logs to stdout."""
@@ -107,7 +111,7 @@ def build_trainer(
     arguments = TrainingArguments(
         output_dir=str(config.out / CHECKPOINTS),
         max_steps=len(plan.batches),
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=part_of_batch(config.batch_size),
         gradient_accumulation_steps=config.gradient_accumulation,
         train_sampling_strategy="sequential",  # the plan is the order
         learning_rate=config.lr,
@@ -137,7 +141,7 @@ def build_trainer(
         args=arguments,
         train_dataset=[encoded[index] for batch in plan.batches for index in batch],
         data_collator=collate,
-        callbacks=[ProgressCallback()],
+        callbacks=[ProgressCallback()] if is_first_process() else [],
     )
     trainer.remove_callback(PrinterCallback)
     for callback in trainer.callback_handler.callbacks:
@@ -145,6 +149,9 @@ def build_trainer(
             callback.logging_dir = str(
                 config.out / TENSORBOARD
             )  # not among the checkpoints: these are deleted
+    if not is_first_process():
+        # The Trainer gave all processes one seed: they would drop out the same places of different samples.
+        torch.manual_seed(config.seed + _SEEDS_APART * process_number())
     return trainer
 
 

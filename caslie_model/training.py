@@ -7,7 +7,6 @@ one.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -18,10 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import BaseModel
 from caslie_model.config import TrainingConfig
-from caslie_model.errors import RunError
+from caslie_model.errors import ConfigError, RunError
 from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
 from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_batches
+from caslie_model.processes import (
+    first_decides,
+    is_first_process,
+    join_processes,
+    part_of_batch,
+    process_count,
+    wait_for_all,
+)
 from caslie_model.prompts import Encoded
 from caslie_model.run_folder import (
     CHECKPOINTS,
@@ -55,15 +62,16 @@ class TrainingResult:
 def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> TrainingResult | None:
     """Make the output folder ready; return the result of a run that is already finished.
 
-    resume: go on from the last checkpoint of an unfinished run with the same config (or begin, if there is
-    none). overwrite: delete what an earlier run left in the folder. Raises RunError when the folder does not allow it.
+    Started in several processes, they find each other here. resume: go on from the last checkpoint of an unfinished
+    run with the same config (or begin, if there is none). overwrite: delete what an earlier run left in the folder.
+    Raises RunError when the folder does not allow it, ConfigError when this machine lacks what the config asks for.
     """
     if resume and overwrite:
         raise RunError("give --resume or --overwrite, not both")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RunError("training runs in one process; start it without torchrun or accelerate launch")
     check_trackers(config.report_to)
-    summary = prepare_folder(config, resume, overwrite)
+    part_of_batch(config.batch_size)
+    join_processes(config.device)
+    summary = first_decides(lambda: prepare_folder(config, resume, overwrite))
     return None if summary is None else TrainingResult(config.out, summary)
 
 
@@ -102,11 +110,17 @@ def train(
             *model_identity,
         ]
     )
-    write_run_files(config, templates, identity)
-    say(
+    step = config.batch_size * config.gradient_accumulation
+    if process_count() > 1 and len(plan.batches[0]) < step:
+        raise ConfigError(
+            f"{len(plan.batches[0])} samples are fewer than a step of {step}: give a smaller batch_size or "
+            "gradient_accumulation, or train in one process"
+        )
+    first_decides(lambda: write_run_files(config, templates, identity))
+    _say_once(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
         f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
-        f"on {device}, {precision}"
+        f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
     )
     if config.compile:
         check_compiler(device)
@@ -116,16 +130,25 @@ def train(
     model = trainable_model(base, config, sight)
     features = sight.features if sight else None
     trainer = build_trainer(config, model, encoded, plan, features, device, precision)
-    checkpoint = last_checkpoint(config.out / CHECKPOINTS)
+    checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
-        say(f"resuming from {checkpoint.name}")
+        _say_once(f"resuming from {checkpoint.name}")
     start = time.monotonic()
     with explained_memory_errors(config):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
-    summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
-    summary["identity"] = identity
-    return TrainingResult(config.out, _finish(config, model, summary, write_card))
+    wait_for_all()  # or a checkpoint that another process still writes would be deleted
+
+    def finish() -> dict[str, Any]:
+        summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
+        return _finish(config, model, {**summary, "identity": identity}, write_card)
+
+    return TrainingResult(config.out, first_decides(finish))
+
+
+def _say_once(message: str) -> None:
+    if is_first_process():
+        say(message)
 
 
 def _summary(
@@ -150,6 +173,7 @@ def _summary(
         "samples_seen": len(used),
         "samples_shortened": sum(each.shortened for each in encoded),
         "steps": len(plan.batches),
+        "processes": process_count(),
         "tokens": plan.tokens,
         "answer_tokens": sum(len(encoded[index].target) * count for index, count in used.items()),
         "ended_by": plan.ended_by,

@@ -1,0 +1,108 @@
+"""Training in several processes, as `torchrun` and `accelerate launch` start them: one writes, the others wait.
+
+Each process takes its part of every batch, so a step is of the same samples whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from caslie_model.errors import ConfigError
+from mmecinstruct.errors import MmecError
+
+Result = TypeVar("Result")
+
+# The first process may compute the features of a large dataset while the others wait.
+_PATIENCE = timedelta(hours=24)
+
+
+def process_count() -> int:
+    """Return how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def process_number() -> int:
+    """Return the number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that writes and talks; the only one is."""
+    return process_number() == 0
+
+
+def part_of_batch(batch_size: int) -> int:
+    """Return how many samples of a batch are of this process. Raises ConfigError when the batch has no equal parts."""
+    count = process_count()
+    if batch_size % count:
+        raise ConfigError(
+            f"batch_size={batch_size} does not divide into {count} equal parts; give a multiple of {count}, or start "
+            "another number of processes"
+        )
+    return batch_size // count
+
+
+def join_processes(device: str) -> None:
+    """Find the other processes, where there are any; on a GPU take the one of this process.
+
+    device: auto, cpu or cuda. Raises ConfigError when there are more processes than GPUs.
+    """
+    if process_count() == 1:
+        return
+    import torch
+    from torch import distributed
+
+    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if on_gpu:
+        place = int(os.environ.get("LOCAL_RANK", "0"))
+        if place >= torch.cuda.device_count():
+            raise ConfigError(
+                f"there are more processes than GPUs ({torch.cuda.device_count()}): start one for each, or give "
+                "device=cpu"
+            )
+        torch.cuda.set_device(place)
+    if not distributed.is_initialized():
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+
+
+def wait_for_all() -> None:
+    """Return when all processes have come here."""
+    if process_count() > 1:
+        from torch import distributed
+
+        distributed.barrier()
+
+
+def first_decides(function: Callable[[], Result]) -> Result:
+    """Call a function in the first process alone; its result, or its MmecError, is that of every process."""
+    if process_count() == 1:
+        return function()
+    from torch import distributed
+
+    outcome: list[Any] = [None, None]  # a result, and an error
+    if is_first_process():
+        try:
+            outcome[0] = function()
+        except MmecError as error:
+            outcome[1] = error
+    distributed.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    result: Result = outcome[0]
+    return result
+
+
+@contextmanager
+def first_goes_ahead() -> Iterator[None]:
+    """Run the block in the first process, then in the others: for what the first leaves to them in a cache."""
+    if not is_first_process():
+        wait_for_all()
+    try:
+        yield
+    finally:
+        if is_first_process():
+            wait_for_all()
