@@ -54,11 +54,18 @@ def test_the_merged_model_is_read_by_transformers_alone_and_gives_the_same_logit
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_a_model_that_sees_is_read_after_importing_the_package(dataset: Path, tmp_path: Path) -> None:
+def test_a_model_that_sees_is_read_after_importing_the_package(pictured: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     adapter = finetune(
-        config(dataset, tmp_path / "adapter", "fusion=xattn", "with_lora=true", "bridge.gate_init=0.5")
+        config(
+            pictured,
+            tmp_path / "adapter",
+            "fusion=xattn",
+            "with_lora=true",
+            "tasks=[cc]",
+            "bridge.gate_init=0.5",
+        )
     ).folder
     merge(adapter, tmp_path / "whole")
     whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole").eval()
@@ -66,7 +73,7 @@ def test_a_model_that_sees_is_read_after_importing_the_package(dataset: Path, tm
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["lora"] is None
     loaded = load_trained(
         load_base_model("random:tiny"),
-        config(dataset, tmp_path, "fusion=xattn", "with_lora=true"),
+        config(pictured, tmp_path, "fusion=xattn", "with_lora=true", "tasks=[cc]"),
         adapter,
         "float32",
     )
