@@ -128,11 +128,9 @@ class TrainingConfig(Settings):
     precision: Precision = "auto"  # float32 on a CPU, bfloat16 on a GPU
     device: Device = "auto"
     gradient_checkpointing: bool = (
-        False  # activations are computed twice instead of kept: slower, less memory
+        False  # compute activations twice instead of keeping them: slower, less memory
     )
-    packing: bool = (
-        False  # samples of a forward pass share rows of tokens instead of being padded; not with concat
-    )
+    packing: bool = False  # samples share rows of tokens instead of being padded; not with concat
     pack_length: int | None = Field(default=None, ge=64)  # tokens of such a row; null: max_length
     compile: bool = False  # by torch.compile: pays in long runs on a GPU
     report_to: tuple[str, ...] = ()  # trackers of experiments, such as tensorboard or wandb
