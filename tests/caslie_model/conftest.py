@@ -6,12 +6,16 @@ import io
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -285,3 +289,55 @@ def make_shop(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from transformers import AutoTokenizer
+
+    from caslie_model.base_model import locate
+
+    return AutoTokenizer.from_pretrained(locate("random:tiny"))
+
+
+@pytest.fixture
+def prompt_format(tokenizer: Any) -> Any:
+    from caslie_model.prompts import PromptFormat, packaged_templates
+
+    return PromptFormat(tokenizer, *packaged_templates(), "text", 2000)
+
+
+KILLED_AT_STEP_4 = """
+import os, signal, sys
+from pathlib import Path
+import transformers
+from caslie_model.config import load_finetune_config
+from caslie_model.finetuning import finetune
+
+save = transformers.Trainer._save_checkpoint
+
+def die_after_step_4(self, *arguments):
+    save(self, *arguments)
+    if self.state.global_step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+transformers.Trainer._save_checkpoint = die_after_step_4
+finetune(load_finetune_config(Path(sys.argv[1])))
+"""
+
+
+@pytest.fixture
+def train_until_killed(tmp_path: Path) -> Callable[[Any], None]:
+    """A training in a process of its own that is killed after its checkpoint of step 4."""
+
+    def train(config: Any) -> None:
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED_AT_STEP_4, str(file)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL
+
+    return train

@@ -7,28 +7,15 @@ from typing import Any
 
 import pytest
 
-from caslie_model.base_model import locate
 from caslie_model.data import InputField, Sample
 from caslie_model.pictures import Picture
 from caslie_model.placement import marked, marked_start, number_items, unmarked
-from caslie_model.prompts import PromptFormat, packaged_templates
+from caslie_model.prompts import PromptFormat
 from mmecinstruct.errors import DatasetError
 
 CHAT = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}[assistant]"
 HISTORY = InputField("", ("1st: red mug", "2nd: café lamp", "3rd: blue rug"), True)
 SHOWN = tuple(Picture(role, f"{role} bytes") for role in ("history 1", "history 3", "option A", "option B"))
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(locate("random:tiny"))
-
-
-@pytest.fixture
-def prompt_format(tokenizer: Any) -> PromptFormat:
-    return PromptFormat(tokenizer, *packaged_templates(), "text", 2000)
 
 
 @pytest.fixture

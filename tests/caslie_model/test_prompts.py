@@ -6,25 +6,12 @@ from typing import Any
 
 import pytest
 
-from caslie_model.base_model import locate
 from caslie_model.data import InputField, Sample, read_samples
 from caslie_model.errors import ModelError
-from caslie_model.prompts import PromptFormat, packaged_templates
+from caslie_model.prompts import PromptFormat
 from mmecinstruct.errors import DatasetError
 
 CHAT = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}[assistant]"
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(locate("random:tiny"))
-
-
-@pytest.fixture
-def prompt_format(tokenizer: Any) -> PromptFormat:
-    return PromptFormat(tokenizer, *packaged_templates(), "text", 2000)
 
 
 @pytest.fixture

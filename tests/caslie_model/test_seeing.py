@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,31 +165,14 @@ def test_an_adapter_on_a_fresh_base_gives_the_trained_model(
         assert not torch.allclose(there.loaded.model(**blind).logits, expected, atol=1e-2)
 
 
-def test_resumed_training_equals_uninterrupted_training_bit_for_bit(pictured: Path, tmp_path: Path) -> None:
+def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
+    pictured: Path, tmp_path: Path, train_until_killed: Callable[[FinetuneConfig], None]
+) -> None:
     """With LoRA, whose dropout draws random numbers: these go on where they were, too."""
-    script = (
-        "import os, signal, sys\n"
-        "import transformers\n"
-        "from caslie_model.config import load_finetune_config\n"
-        "from caslie_model.finetuning import finetune\n"
-        "from pathlib import Path\n"
-        "save = transformers.Trainer._save_checkpoint\n"
-        "def die_after_the_second(self, *arguments):\n"
-        "    save(self, *arguments)\n"
-        "    if self.state.global_step == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "transformers.Trainer._save_checkpoint = die_after_the_second\n"
-        "finetune(load_finetune_config(Path(sys.argv[1])))\n"
-    )
     settings = ("samples_per_task=8", "checkpoint_every=2", "bridge.gate_init=0")
     whole = finetune(config(pictured, tmp_path / "whole", "xattn", *settings, lora=True))
     begun = config(pictured, tmp_path / "killed", "xattn", *settings, lora=True)
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(begun.model_dump(mode="json"), sort_keys=False))
-    killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "config.yaml")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    train_until_killed(begun)
     checkpoint = load_file(begun.out / CHECKPOINTS / "checkpoint-4" / "model.safetensors")
     assert all(not name.startswith("language_model.") or "lora_" in name for name in checkpoint)
     result = finetune(begun, resume=True)

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,31 +86,10 @@ def test_the_adapter_on_a_fresh_base_gives_the_trained_model(trained: Path, data
 
 
 def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
-    trained: Path, dataset: Path, tmp_path: Path
+    trained: Path, dataset: Path, tmp_path: Path, train_until_killed: Callable[[FinetuneConfig], None]
 ) -> None:
     out = tmp_path / "adapter"
-    script = (
-        "import os, signal, sys\n"
-        "import transformers\n"
-        "from caslie_model.config import load_finetune_config\n"
-        "from caslie_model.finetuning import finetune\n"
-        "from pathlib import Path\n"
-        "save = transformers.Trainer._save_checkpoint\n"
-        "def die_after_the_second(self, *arguments):\n"
-        "    save(self, *arguments)\n"
-        "    if self.state.global_step == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "transformers.Trainer._save_checkpoint = die_after_the_second\n"
-        "finetune(load_finetune_config(Path(sys.argv[1])))\n"
-    )
-    (tmp_path / "config.yaml").write_text(
-        yaml.safe_dump(config(dataset, out).model_dump(mode="json"), sort_keys=False)
-    )
-    killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "config.yaml")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
+    train_until_killed(config(dataset, out))
     # A checkpoint that the kill tore is passed over.
     (out / CHECKPOINTS / "checkpoint-6").mkdir()
     with pytest.raises(RunError, match="--resume to go on"):
