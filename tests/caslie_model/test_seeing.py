@@ -43,7 +43,14 @@ SHORT = (
     # Open gates: after three steps from shut ones, pictures would hardly be seen.
     "bridge.gate_init=1",
 )
-ROUTES = [(fusion, lora) for fusion in ("xattn", "concat", "concat-full") for lora in (False, True)]
+ROUTES = [
+    ("xattn", False),
+    ("xattn", True),
+    ("concat", False),
+    pytest.param("concat", True, marks=pytest.mark.slow),
+    ("concat-full", False),
+    pytest.param("concat-full", True, marks=pytest.mark.slow),
+]
 Row = Callable[..., dict[str, Any]]
 Write = Callable[[Path, list[dict[str, Any]]], Path]
 
@@ -169,6 +176,7 @@ def test_an_adapter_on_a_fresh_base_gives_the_trained_model(
         assert not torch.allclose(there.loaded.model(**blind).logits, expected, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted_training_bit_for_bit(pictured: Path, tmp_path: Path) -> None:
     """With LoRA, whose dropout draws random numbers: these go on where they were, too."""
     script = (
