@@ -2,13 +2,14 @@
 
 Each picture of a dataset's train split is asked for each attribute that a catalogue tells of its product, with a short
 prompt and one answer: "What is the colour of the product in the picture?", "red". Products, not pictures, are held out
-for scoring: an answer is right when the true words are the likeliest of all words of that attribute.
+for scoring: an answer is right when the true words are the likeliest of all words of that attribute, or of a hundred
+drawn ones where there are more.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,16 +39,20 @@ _ROLE_OF_OTHERS = "review"  # a reviewer's photograph may show anything
 _PROMPT = "{{ instruction }}\n"
 _LONGEST_VALUE = 100  # characters; a description is no attribute
 _SCORING_BATCH = 16
+MOST_WORDS = 100  # of an attribute, to find the right ones among
+
+Question = tuple[Sample, tuple[Picture]]
 
 
 def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
     """Train adapters to name attributes, write the adapter folder `config.out`, and score held-out products.
 
-    The folder is what `init_from` of a fine-tuning takes. training.json has `attributes`: of each how many were scored
-    and how many of these were named rightly. resume, overwrite: as for `finetune`. Raises MmecError with the remedy.
+    The folder is what `init_from` of a fine-tuning takes. training.json has `attributes`: of each how many were scored,
+    among how many words, and how many of these were named rightly. resume, overwrite: as for `finetune`. Raises
+    MmecError with the remedy.
     """
     finished = finished_before(config, resume, overwrite)
-    if finished is not None:
+    if finished is not None and "attributes" in finished.summary:
         return finished
     values = read_catalogue(config.catalogue, config.id_column, config.attributes)
     shown = product_pictures(config)
@@ -64,10 +69,12 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
         config.max_length,
         visual_tokens=visual_tokens(config, sight),
     )
-    encoded = [prompt_format.encode(sample, pictures) for sample, pictures in learnt]
-    card = partial(write_model_card, config)
-    templates = (_PROMPT, prompt_format.plain_template)
-    result = train(config, base, sight, encoded, templates, device, precision, card)
+    result = finished  # but stopped before its scores
+    if result is None:
+        encoded = [prompt_format.encode(sample, pictures) for sample, pictures in learnt]
+        card = partial(write_model_card, config)
+        templates = (_PROMPT, prompt_format.plain_template)
+        result = train(config, base, sight, encoded, templates, device, precision, card)
     to_score = [prompt_format.encode(sample, pictures) for sample, pictures in held_out]
     summary = {
         **result.summary,
@@ -83,14 +90,17 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
     """Return the attributes of each product, by its id; those that it lacks are absent.
 
     Rows that cannot be read, and values longer than 100 characters, are left out and counted on stderr. Raises
-    SourceError when the file is not there, of no known kind, or lacks a column.
+    SourceError when the file is not there, of no known kind, or has no row with one of the columns.
     """
     if not path.is_file():
         raise SourceError(f"--catalogue {path}: there is no such file")
     columns = {"--id-column": id_column, **{f"--attributes {name}": name for name in attributes}}
     products: dict[str, dict[str, str]] = {}
     refused = too_long = 0
+    unseen = set(columns.values())
     for _, row in _rows(path, columns):
+        if not isinstance(row, Refusal):
+            unseen -= row.keys()
         name = "" if isinstance(row, Refusal) else text_value(row.get(id_column))
         if isinstance(row, Refusal) or not name:
             refused += 1
@@ -98,6 +108,9 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
         said = {attribute: " ".join(text_value(row.get(attribute)).split()) for attribute in attributes}
         too_long += sum(len(value) > _LONGEST_VALUE for value in said.values())
         products[name] = {key: value for key, value in said.items() if 0 < len(value) <= _LONGEST_VALUE}
+    if unseen:  # of JSON lines, that declare no columns, or of an empty table
+        told = ", ".join(f"{column} ({option})" for option, column in columns.items() if column in unseen)
+        raise SourceError(f"{path}: no row has {told}")
     if refused or too_long:
         say(f"{path}: {refused} rows without an id or not readable, {too_long} values too long: left out")
     return products
@@ -125,56 +138,72 @@ def alignment_samples(
     config: AlignConfig,
     values: Mapping[str, Mapping[str, str]],
     shown: Mapping[str, Sequence[Picture]],
-) -> tuple[list[tuple[Sample, tuple[Picture]]], list[tuple[Sample, tuple[Picture]]]]:
+) -> tuple[list[Question], list[Question]]:
     """Return what is learnt and what is held out: a question about one picture each, with the picture.
 
-    Raises DatasetError when no product of the dataset is in the catalogue.
+    A product is a row of the catalogue: datasets of several sources show it under several ids, with one picture. What
+    a held-out product shows is not learnt from, whatever else shows it. Raises DatasetError when no product of the
+    dataset is in the catalogue.
     """
-    known = {product: _said_of(product, values) for product in shown}
-    known = {product: said for product, said in known.items() if said}
-    if not known:
-        example = next(iter(shown), "(none)")
+    products: dict[str, dict[str, Picture]] = defaultdict(dict)
+    for product, pictures in shown.items():
+        name = _catalogue_id(product, values)
+        if name is not None:
+            products[name] |= {picture.key: picture for picture in pictures}
+    if not products:
+        example = next(iter(shown), None)
         raise DatasetError(
             f"no product with a picture in {config.data} (such as {example}) is in {config.catalogue}; is "
             f"--id-column {config.id_column} the right one?"
+            if example
+            else f"{config.data} shows no picture of a product in its {SPLIT} split of {', '.join(config.tasks)}"
         )
-    words = {
-        attribute: {
-            value: value
-            for value in sorted({said[attribute] for said in known.values() if attribute in said})
-        }
-        for attribute in config.attributes
-    }
-    learnt: list[tuple[str, Picture]] = []
-    held_out: list[tuple[str, Picture]] = []
-    for product in sorted(known, key=lambda name: (draw(config.seed, "alignment pictures", name), name)):
-        kept = draw_fraction(config.seed, "held-out products", product) < config.held_out
-        target, limit = (held_out, config.scored_pictures) if kept else (learnt, config.pictures)
-        for picture in shown[product]:
-            if limit is None or len(target) < limit:
-                target.append((product, picture))
+    words = {attribute: _words(config, attribute, products, values) for attribute in config.attributes}
+    drawn = sorted(products, key=lambda name: (draw(config.seed, "alignment pictures", name), name))
+    kept = {name for name in drawn if draw_fraction(config.seed, "held-out products", name) < config.held_out}
+    hidden = {key for name in kept for key in products[name]}
+    learnt = [
+        (name, picture)
+        for name in drawn
+        for picture in products[name].values()
+        if name not in kept and picture.key not in hidden
+    ]
+    held_out = [(name, picture) for name in drawn if name in kept for picture in products[name].values()]
     return (
         [
             question
-            for product, picture in learnt
-            for question in _questions(product, picture, known[product], words)
+            for name, picture in learnt[: config.pictures]
+            for question in _questions(name, picture, values[name], {})
         ],
         [
             question
-            for product, picture in held_out
-            for question in _questions(product, picture, known[product], words)
+            for name, picture in held_out[: config.scored_pictures]
+            for question in _questions(name, picture, values[name], words)
         ],
     )
 
 
-def _said_of(product: str, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+def _catalogue_id(product: str, values: Mapping[str, Mapping[str, str]]) -> str | None:
     """A dataset puts the source before an id, `luma:24-WG086`; a catalogue need not know of it."""
-    return values.get(product) or values.get(product.partition(":")[2]) or {}
+    return next((name for name in (product, product.partition(":")[2]) if values.get(name)), None)
+
+
+def _words(
+    config: AlignConfig, attribute: str, products: Iterable[str], values: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Return the words among which a held-out product's are to be the likeliest."""
+    words = {values[name][attribute] for name in products if attribute in values[name]}
+    if len(words) < 2:
+        say(f"{attribute}: {len(words)} different values among the products with a picture: nothing to tell")
+    # A title is another one for every product: to compare with all of them would take longer than the training.
+    drawn = sorted(words, key=lambda word: (draw(config.seed, "compared words", attribute, word), word))
+    return sorted(drawn[:MOST_WORDS])
 
 
 def _questions(
-    product: str, picture: Picture, said: Mapping[str, str], words: Mapping[str, dict[str, str]]
-) -> Iterator[tuple[Sample, tuple[Picture]]]:
+    product: str, picture: Picture, said: Mapping[str, str], words: Mapping[str, Sequence[str]]
+) -> Iterator[Question]:
+    """Yield a question per attribute; words: to compare with, none where it is learnt from."""
     for attribute, value in said.items():
         name = attribute.replace("_", " ")
         sample = Sample(
@@ -185,7 +214,8 @@ def _questions(
             instruction=f"What is the {name} of the product in the picture? Reply with the {name} and nothing else.",
             instruction_unseen=None,
             fields=(),
-            options=words[attribute],
+            # In alphabetical order: of equal scores the first is taken, which must not be the right one.
+            options={word: word for word in sorted({value, *words.get(attribute, ())})},
             output=value,
             visual_critical=True,
             text_only_accuracy=None,
@@ -214,7 +244,10 @@ def _score(
     device: str,
     precision: str,
 ) -> dict[str, dict[str, float]]:
-    """Return per attribute how many held-out questions there were, how many were answered rightly, and the share."""
+    """Return per attribute how many held-out questions there were, how many were answered rightly, and the share.
+
+    words: how many were compared; one of as many is right by chance.
+    """
     from caslie_model.adapter import LoadedModel
     from caslie_model.prediction import predict_batch
 
@@ -222,18 +255,26 @@ def _score(
     model = load_trained(base, config, config.out, precision)
     loaded = LoadedModel(model, base.tokenizer, prompt_format, device, precision)
     right: dict[str, list[bool]] = {attribute: [] for attribute in config.attributes}
+    words = Counter[str]()
     for start in range(0, len(encoded), _SCORING_BATCH):
         batch = encoded[start : start + _SCORING_BATCH]
         predictions = predict_batch(loaded, batch, "likelihood", features=sight.features)
         for each, prediction in zip(batch, predictions, strict=True):
             right[each.sample.task].append(prediction.label == each.sample.output)
+            words[each.sample.task] = max(words[each.sample.task], len(each.answers))
     scores = {
-        attribute: {"scored": len(found), "right": sum(found), "accuracy": sum(found) / len(found)}
+        attribute: {
+            "scored": len(found),
+            "words": words[attribute],
+            "right": sum(found),
+            "accuracy": sum(found) / len(found),
+        }
         for attribute, found in right.items()
         if found
     }
     for attribute, score in scores.items():
         say(
-            f"{attribute}: {score['right']} of {score['scored']} held-out pictures named ({score['accuracy']:.3f})"
+            f"{attribute}: {score['right']} of {score['scored']} held-out pictures named ({score['accuracy']:.3f}), "
+            f"among {score['words']} values"
         )
     return scores

@@ -78,7 +78,7 @@ def finetune_command(
 
     fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
     if tasks:
-        fields["tasks"] = tasks.split(",")
+        fields["tasks"] = _names(tasks)
     if with_lora:
         fields["with_lora"] = True
     config = finetune_config(preset, settings or (), **fields)
@@ -118,8 +118,11 @@ def align_command(
     """
     from caslie_model.alignment import align
     from caslie_model.config import align_config
+    from caslie_model.errors import ConfigError
 
-    names = tuple(name for name in attributes.split(",") if name)
+    names = _names(attributes)
+    if not names:
+        raise ConfigError("--attributes: name one column of the catalogue or several, e.g. category,colour")
     config = align_config(
         preset,
         settings or (),
@@ -163,14 +166,14 @@ def features_command(
 
     _quiet_libraries()
     try:
-        wanted = full_task_names(tasks.split(","))
+        wanted = full_task_names(_names(tasks))
     except ValueError as error:
         raise ConfigError(f"--tasks: {error}") from error
     cache, counts = features(
         data,
         encoder,
         wanted,
-        tuple(splits.split(",")) if splits else SPLITS,
+        _names(splits) or SPLITS,
         batch_size=batch_size,
         pool=pool,
         layer=layer,
@@ -248,8 +251,8 @@ def evaluate_command(
         model=model,
         data=data,
         out=out,
-        splits=tuple(splits.split(",")),
-        tasks=tasks.split(","),
+        splits=_names(splits),
+        tasks=_names(tasks),
         base_only=base_only,
         limit=limit,
         subset=subset,
@@ -260,6 +263,11 @@ def evaluate_command(
     result = evaluate(config, overwrite=overwrite)
     print_metrics(result.metrics)
     print(f"written: {result.folder / METRICS_TEXT}", file=sys.stderr)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the different names of a list that is separated by commas."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _quiet_libraries() -> None:

@@ -160,6 +160,8 @@ class TrainingConfig(Settings):
             raise ValueError(f"fusion={self.fusion} needs an encoder of pictures: give vision.encoder")
         if self.fusion == "text" and self.init_from is not None:
             raise ValueError("init_from begins with an adapter that sees: give another fusion than text")
+        if self.init_from is not None and self.init_from.resolve() == self.out.resolve():
+            raise ValueError("init_from is the same folder as out: give another --out")
         return self
 
     @model_validator(mode="after")

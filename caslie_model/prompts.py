@@ -271,7 +271,8 @@ class PromptFormat:
             else:
                 needed, high = len(prompt.tokens), middle - 1
         if best is None:
-            pictures = f", its pictures {visual}" if visual else ""
+            fewer = " (fewer with bridge.latents, for concat-full with vision.pool)"
+            pictures = f", its pictures {visual}{fewer}" if visual else ""
             raise DatasetError(
                 f"sample {sample.id} ({sample.task}): its instruction and options alone take about {needed} "
                 f"tokens{pictures}, and its longest answer {self.max_length - room - visual}: more than "

@@ -116,18 +116,19 @@ def train(
             f"{len(plan.batches[0])} samples are fewer than a step of {step}: give a smaller batch_size or "
             "gradient_accumulation, or train in one process"
         )
-    first_decides(lambda: write_run_files(config, templates, identity))
-    _say_once(
-        f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
-        f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
-        f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
-    )
+    # Before anything is written: a model that is refused leaves no run behind.
     if config.compile:
         check_compiler(device)
     if config.packing:
         check_packing(base.model)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
+    first_decides(lambda: write_run_files(config, templates, identity))
+    _say_once(
+        f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
+        f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
+        f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
+    )
     features = sight.features if sight else None
     trainer = build_trainer(config, model, encoded, plan, features, device, precision)
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))

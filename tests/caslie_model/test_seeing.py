@@ -39,7 +39,14 @@ SHORT = (
     # Open gates: after three steps from shut ones, pictures would hardly be seen.
     "bridge.gate_init=1",
 )
-ROUTES = [(fusion, lora) for fusion in ("xattn", "concat", "concat-full") for lora in (False, True)]
+ROUTES = [
+    ("xattn", False),
+    ("xattn", True),
+    ("concat", False),
+    pytest.param("concat", True, marks=pytest.mark.slow),
+    ("concat-full", False),
+    pytest.param("concat-full", True, marks=pytest.mark.slow),
+]
 Row = Callable[..., dict[str, Any]]
 Write = Callable[[Path, list[dict[str, Any]]], Path]
 
@@ -165,6 +172,7 @@ def test_an_adapter_on_a_fresh_base_gives_the_trained_model(
         assert not torch.allclose(there.loaded.model(**blind).logits, expected, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     pictured: Path, tmp_path: Path, train_until_killed: Callable[[FinetuneConfig], None]
 ) -> None:
@@ -314,6 +322,66 @@ def test_visual_tokens_that_do_not_fit_are_told_with_the_sample_and_the_remedy(
         finetune(
             config(pictured, tmp_path / "o", "concat", "tasks=[sr]", "bridge.latents=60", "max_length=450")
         )
+
+
+def test_a_folder_trained_in_16_bits_is_evaluated_in_32(pictured: Path, tmp_path: Path) -> None:
+    folder = finetune(config(pictured, tmp_path / "o", "xattn", "precision=bfloat16", "tasks=[cc]")).folder
+    metrics = evaluated(folder, pictured, tmp_path / "e", limit=2)
+    assert metrics["identity"]["precision"] == "float32"
+
+
+# Pictures of one colour each, of which no text tells: three options, chance is a third.
+COLOURS_TASK = "category_classification"
+TO_LEARN = (
+    "tasks=[cc]",
+    "batch_size=16",
+    "epochs=5",
+    "lr_bridge=3e-3",
+    "lr_gates=0.05",
+    "max_train_tokens=10_000_000",
+    "device=cpu",
+)
+
+
+@pytest.fixture(scope="module")
+def colours(pictured_row: Row, write_rows: Write, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"train": 240, "test": 60}
+    rows = [pictured_row(n, COLOURS_TASK, split) for split, size in sizes.items() for n in range(size)]
+    return write_rows(tmp_path_factory.mktemp("colours"), rows)
+
+
+def learnt_accuracy(folder: Path, data: Path, out: Path) -> float:
+    found: float = evaluated(folder, data, out, scoring="likelihood")["results"][0]["accuracy"]
+    return found
+
+
+@pytest.mark.slow
+def test_xattn_learns_what_only_the_pictures_tell(
+    colours: Path, pictured_row: Row, write_rows: Write, tmp_path: Path
+) -> None:
+    result = finetune(
+        finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="xattn")
+    )
+    gates = [
+        abs(gate)
+        for entry in result.summary["log"]
+        for name, gate in entry.items()
+        if name.startswith("gate_")
+    ]
+    assert gates[0] < 0.3 < gates[-1]  # shut at the start
+    assert learnt_accuracy(result.folder, colours, tmp_path / "e") >= 0.9
+    # Each sample with another one's picture: what it says then is what that picture shows.
+    rows = [pictured_row(n, COLOURS_TASK, "test") for n in range(60)]
+    others = [*rows[1:], rows[0]]
+    mixed = [{**row, "images": other["images"]} for row, other in zip(rows, others, strict=True)]
+    shuffled = write_rows(tmp_path / "shuffled", mixed)
+    assert learnt_accuracy(result.folder, shuffled, tmp_path / "s") < 0.55
+
+
+@pytest.mark.slow
+def test_text_does_not_learn_what_only_the_pictures_tell(colours: Path, tmp_path: Path) -> None:
+    settings = finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="text")
+    assert learnt_accuracy(finetune(settings).folder, colours, tmp_path / "e") < 0.55
 
 
 class TestBeginningWithAnotherAdapter:
