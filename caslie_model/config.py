@@ -189,6 +189,8 @@ class FinetuneConfig(TrainingConfig):
     # At most so many samples of each task, drawn by hash; task_limits says otherwise for single tasks.
     samples_per_task: int | None = Field(default=None, ge=1)
     task_limits: dict[str, int] = Field(default_factory=dict)
+    # How often the samples of a task are in an epoch: {cc: 2, sa: 0.5} repeats CC and leaves half of SA out.
+    task_weights: dict[str, float] = Field(default_factory=dict)
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
@@ -199,7 +201,7 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("train on train (or validation), never on a test split")
         return value
 
-    @field_validator("task_limits", mode="before")
+    @field_validator("task_limits", "task_weights", mode="before")
     @classmethod
     def _limits_name_tasks(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -211,6 +213,13 @@ class FinetuneConfig(TrainingConfig):
     def _limits_are_not_negative(cls, value: dict[str, int]) -> dict[str, int]:
         if any(limit < 0 for limit in value.values()):
             raise ValueError("a limit is 0 or more")
+        return value
+
+    @field_validator("task_weights")
+    @classmethod
+    def _weights_are_positive(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 < weight < float("inf") for weight in value.values()):
+            raise ValueError("a weight is more than 0; leave a task out of `tasks` instead")
         return value
 
 

@@ -6,6 +6,7 @@ steps and the learning rate's schedule are, and a resumed run simply goes on at 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,11 +36,13 @@ def plan_batches(
 ) -> Plan:
     """Return the plan of a run.
 
-    batch_size: samples per step. A last incomplete batch is left out, unless it is the only one. Raises
-    ConfigError when there are no samples or the budget does not cover one step.
+    ids: of the samples; one that comes several times is drawn each time for itself. batch_size: samples per step. A
+    last incomplete batch is left out, unless it is the only one. Raises ConfigError when there are no samples or the
+    budget does not cover one step.
     """
     if not ids:
         raise ConfigError("there are no samples to train on; see tasks, split and the limits")
+    names = _names(ids)
     wanted = max(1, round(epochs * len(ids)))
     batches: list[tuple[int, ...]] = []
     tokens, epoch, waiting = 0, 0, list[int]()
@@ -47,7 +50,7 @@ def plan_batches(
     group_size = batch_size * BATCHES_PER_GROUP
     while drawn < wanted or waiting:
         while drawn < wanted and len(waiting) < group_size:
-            order = sorted(range(len(ids)), key=lambda i: (draw(seed, f"epoch {epoch}", ids[i]), ids[i]))
+            order = sorted(range(len(ids)), key=lambda i: (draw(seed, f"epoch {epoch}", names[i]), names[i]))
             order = order[: wanted - drawn]
             waiting.extend(order)
             drawn, epoch = drawn + len(order), epoch + 1
@@ -65,6 +68,16 @@ def plan_batches(
             batches.append(batch)
             tokens += cost
     return Plan(tuple(batches), tokens, "epochs")
+
+
+def _names(ids: Sequence[str]) -> list[str]:
+    """Return a name for each sample, that of a second copy another than the first's: or they would stand together."""
+    copies: Counter[str] = Counter()
+    names = []
+    for each in ids:
+        names.append(f"{each} copy {copies[each]}" if copies[each] else each)
+        copies[each] += 1
+    return names
 
 
 def _group_by_length(

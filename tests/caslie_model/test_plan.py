@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -47,6 +48,15 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 def test_an_incomplete_last_batch_is_left_out_unless_it_is_the_only_one() -> None:
     assert [len(b) for b in plan_batches(IDS[:10], LENGTHS, 4, 1, None, 0).batches] == [4, 4]
     assert [len(b) for b in plan_batches(IDS[:3], LENGTHS, 4, 1, None, 0).batches] == [3]
+
+
+def test_copies_of_a_sample_are_drawn_one_by_one() -> None:
+    once = plan_batches(IDS, LENGTHS, 1, 1, None, 0).batches
+    twice = plan_batches([*IDS, *IDS], LENGTHS * 2, 1, 1, None, 0).batches
+    assert Counter(i % 100 for (i,) in twice) == dict.fromkeys(range(100), 2)
+    assert sum(a[0] % 100 == b[0] % 100 for a, b in pairwise(twice)) < 10
+    # Grouped by the 16 that are drawn together, the first copies keep their order.
+    assert {i for (i,) in once[:16]} >= {i for (i,) in twice[:16] if i < 100}
 
 
 def test_what_cannot_be_trained_is_an_error() -> None:
