@@ -7,6 +7,7 @@ from functools import partial
 from caslie_model.base_model import choose_device, load_base_model
 from caslie_model.config import FinetuneConfig
 from caslie_model.data import Sample, first_by_hash, read_samples
+from caslie_model.mixing import mixed
 from caslie_model.prompts import PromptFormat, packaged_templates
 from caslie_model.run_folder import say
 from caslie_model.sight import look_at
@@ -43,6 +44,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
         visual_tokens=visual_tokens(config, sight),
     )
     encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
+    encoded = mixed(encoded, config.task_weights, config.seed)
     card = partial(write_model_card, config)
     return train(config, base, sight, encoded, templates, device, precision, card)
 
