@@ -15,11 +15,13 @@ with the cache; a training step is forward, loss on an answer of 8 tokens, backw
 linear layers) on the language model in every one, and with the language model frozen where something else is trained.
 
 Every way is a process of its own with one thread; the processes take turns, so that what else the machine does hits
-all alike. Processor seconds are compared, wall-clock seconds are recorded beside them. Peak memory is VmHWM, reset
-before each cell. FLOPs are counted by torch's counter on the meta device, where attention falls apart into products
-that the counter knows (on a CPU it counts none for attention), and compared with a formula of this implementation.
-Both count whole squares for attention. The kernel leaves the upper half of a causal square out and computes the
-scores a second time on the way back; the formula of the work done, which ratios are compared with, says so too.
+all alike. Cells are kept as they come, and a run that was stopped goes on where it was (--results). Processor seconds
+are compared, wall-clock seconds are recorded beside them. Peak memory is VmHWM, reset before each cell.
+
+FLOPs are counted by torch's counter on the meta device, where attention falls apart into products that the counter
+knows (on a CPU it counts none for attention), and compared with a formula of this implementation. Both count whole
+squares for attention. The kernel leaves the upper half of a causal square out and computes the scores a second time on
+the way back; the formula of the work done, which ratios are compared with, says so too. Real passes check it.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ import argparse
 import ctypes
 import json
 import multiprocessing
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -45,7 +47,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, masking_utils
 
 from caslie_model.fusion import CaslieForCausalLM
 from caslie_model.fusion.configuration import CaslieConfig
-from caslie_model.fusion.lora import inject_lora, is_lora
+from caslie_model.fusion.lora import inject_lora
 
 VISION_WIDTH, GUIDE, ANSWER, DECODED, LORA_RANK = 768, 48, 8, 5, 16
 LOOKS = 15  # repetitions of what takes milliseconds
@@ -389,38 +391,34 @@ def peak_memory(reset: bool = False) -> float:
 
 
 def work(name: str, pipe: Any) -> None:
-    """Build a way's model, then do what the pipe asks for until it is closed."""
+    """Build a way's model, then measure what the pipe asks for until it is closed."""
     torch.set_num_threads(1)
     way = WAYS[name]
     model = build(SMALL, way)
     prefill(model, inputs_for(model, way, 1, 50))  # the first pass of a process is slow
     optimizer = None
+    trained_in = ""
     pipe.send("ready")
     while True:
         try:
-            what, phase, images, tokens = pipe.recv()
+            phase, images, tokens = pipe.recv()
         except EOFError:
             return
-        if what == "start":
+        if phase == "seeing":
+            pipe.send({"looks": [measure_seeing(model, way, images, tokens) for _ in range(LOOKS)]})
+            continue
+        if phase == "answer":
+            pipe.send(measure_answer(model, way, images, tokens))
+            continue
+        if phase != trained_in:
+            trained_in = phase
             if phase == "training, LoRA":
                 add_lora(model)
-            trained = [
-                weight
-                for weight_name, weight in model.named_parameters()
-                if weight.requires_grad and (way.fusion != "text" or is_lora(weight_name))
-            ]
-            optimizer = torch.optim.AdamW(trained, lr=1e-4)
+            optimizer = torch.optim.AdamW(
+                [weight for weight in model.parameters() if weight.requires_grad], lr=1e-4
+            )
             model.train()
-        if what == "count":
-            pipe.send(counted_work(model, way, images, tokens, phase))
-        elif what == "seeing":
-            pipe.send([measure_seeing(model, way, images, tokens) for _ in range(LOOKS)])
-        elif what == "start":
-            pipe.send(sum(weight.numel() for weight in trained))
-        elif optimizer is not None:
-            pipe.send(measure_step(model, optimizer, way, images, tokens))
-        else:
-            pipe.send(measure_answer(model, way, images, tokens))
+        pipe.send(measure_step(model, optimizer, way, images, tokens))
 
 
 def measure_answer(model: Any, way: Way, images: int, tokens: int) -> Result:
@@ -484,9 +482,9 @@ class Worker:
         other.close()
         self.pipe.recv()
 
-    def __call__(self, what: str, phase: str, images: int = 0, tokens: int = 0) -> Any:
-        """Ask for `count`, `start` (training), `measure` or `seeing`, and wait for what it returns."""
-        self.pipe.send((what, phase, images, tokens))
+    def __call__(self, phase: str, images: int, tokens: int) -> Result:
+        """Measure a cell in the process, and wait for it."""
+        self.pipe.send((phase, images, tokens))
         return self.pipe.recv()
 
     def close(self) -> None:
@@ -497,7 +495,7 @@ class Worker:
 # -- the run -----------------------------------------------------------------------------------------------
 
 
-# What every round of the longer cells would take is not to be had.
+# Of every case; the longer, the fewer, so that all fits into minutes.
 ROUNDS = {
     "answer": {1: 3, 2: 2, 10: 1, 30: 3},
     "training, frozen": {1: 0, 2: 0, 10: 0, 30: 1},
@@ -516,36 +514,49 @@ def rounds_of(name: str, phase: str, images: int, effort: int) -> int:
     return often if phase != "training, frozen" or name == "xattn" else 0
 
 
-def measure(effort: int) -> Result:
-    """Return processor and wall-clock seconds and peak memory of every cell, the ways taking turns."""
-    workers = {name: Worker(name) for name in WAYS}
-    cells: list[Result] = []
-    checks: list[Result] = []
-    trained: Result = {}
-    seeing = {
-        str(images): workers["xattn"]("seeing", "prefill", images, 1100) for images in (1, 2, 5, 10, 20, 30)
-    }
-    for phase in ("answer", "training, frozen", "training, LoRA"):
-        for name, worker in workers.items():
-            if not any(rounds_of(name, phase, images, effort) for images, _ in CASES):
-                continue
-            if phase != "answer":
-                trained[f"{name}; {phase}"] = worker("start", phase)
-            for each in () if name.endswith("576") else ANSWERING if phase == "answer" else (phase,):
-                done = worker("count", each, 2, 40)
-                said = formula(SMALL, WAYS[name], 2, 40, each, True)
-                checks.append({"way": name, "phase": each, "counted": done, "formula": said})
+def measure(result: Result, effort: int, minutes: float, keep: Callable[[], None]) -> None:
+    """Time every cell that the result lacks, the ways taking turns, and keep each; stop when time is up."""
+    cells = result.setdefault("cells", [])
+    done = {tuple(cell[key] for key in ("phase", "images", "turn", "way")) for cell in cells}
+    end = time.monotonic() + minutes * 60
+    workers: dict[str, Worker] = {}
+
+    def add(phase: str, images: int, tokens: int, turn: int, name: str) -> None:
+        if (phase, images, turn, name) in done or time.monotonic() > end:
+            return
+        if name not in workers:
+            workers[name] = Worker(name)
+        cell = {"way": name, "phase": phase, "images": images, "tokens": tokens, "turn": turn}
+        cells.append(cell | workers[name](phase, images, tokens))
+        keep()
+
+    for images in (1, 2, 5, 10, 20, 30):
+        add("seeing", images, 1100, 0, "xattn")
+    for phase in ROUNDS:
         for images, tokens in reversed(CASES):
             for turn in range(ROUNDS[phase][images] * effort):
-                for name, worker in workers.items():
+                for name in WAYS:
                     if turn < rounds_of(name, phase, images, effort):
-                        found = worker("measure", phase, images, tokens)
-                        cell = {"way": name, "phase": phase, "images": images, "tokens": tokens, "turn": turn}
-                        cells.append({**cell, **found})
-                        print(json.dumps(cells[-1]), file=sys.stderr, flush=True)
+                        add(phase, images, tokens, turn, name)
     for worker in workers.values():
         worker.close()
-    return {"cells": cells, "seeing": seeing, "kernel_checks": checks, "trained": trained}
+
+
+def check_kernels() -> list[Result]:
+    """Return what was counted in small passes on the CPU, beside the formula of the work."""
+    checks: list[Result] = []
+    for name, way in WAYS.items():
+        model = build(SMALL, way)
+        for phase in PHASES:
+            if phase == "training, LoRA":
+                add_lora(model)
+            elif (name, phase) == ("text", "training, frozen"):
+                continue
+            model.train(phase not in ANSWERING)
+            done = counted_work(model, way, 2, 40, phase)
+            said = formula(SMALL, way, 2, 40, phase, True)
+            checks.append({"way": name, "phase": phase, "counted": done, "formula": said})
+    return checks
 
 
 def count_all() -> list[Result]:
@@ -626,10 +637,14 @@ def table(corner: str, columns: Iterable[str], rows: dict[str, list[str]]) -> It
 def aims(figures: Figures) -> Iterator[str]:
     """Yield what was aimed at and what came out."""
     for phase in PHASES:
+        if phase == "training, frozen":
+            continue  # of text alone, nothing would be trained
         found = figures.ratios("xattn", "text", 30, phase)
-        if found:
+        said = figures.work_ratio("xattn", "text", 30, phase)
+        if not found:
+            yield f"* xattn within {XATTN_AIM} times text at 30 images, {phase}: **not timed**, formula {said:.3f}."
+        else:
             met = "met" if statistics.median(found) <= XATTN_AIM else "missed"
-            said = figures.work_ratio("xattn", "text", 30, phase)
             yield (
                 f"* xattn within {XATTN_AIM} times text at 30 images, {phase}: {spread(found, 3)}, formula "
                 f"{said:.3f}: **{met}**."
@@ -638,9 +653,14 @@ def aims(figures: Figures) -> Iterator[str]:
         for phase in PHASES:
             for images, _ in CASES:
                 found = figures.ratios(f"concat-full {patches}", bridge, images, phase)
-                if not found:
-                    continue
                 said = figures.work_ratio(f"concat-full {patches}", bridge, images, phase)
+                if not found:
+                    if images == 30:
+                        yield (
+                            f"* concat-full {patches} against {bridge}, 30 images, {phase}: **not timed**, formula "
+                            f"{said:.2f}."
+                        )
+                    continue
                 off = statistics.median(found) / said - 1
                 met = "met" if abs(off) <= RATIO_AIM else "missed"
                 yield (
@@ -651,19 +671,64 @@ def aims(figures: Figures) -> Iterator[str]:
 
 def seeing(result: Result) -> Iterator[str]:
     """Yield the table of what one more image costs."""
-    rows: dict[str, list[str]] = {"encoding, ms": [], "adapters, ms": [], "one more image, encoding, ms": []}
-    rows["one more image, adapters, ms"] = []
-    before: dict[str, float] = {}
-    for images, found in result["seeing"].items():
-        for row, key in (("encoding", "encoding"), ("adapters", "looking")):
-            every = [each[key][0] * 1000 for each in found]
+    parts = {"encoding": "encoding", "adapters": "looking"}
+    rows: dict[str, list[str]] = {f"{row}, ms": [] for row in parts}
+    rows |= {f"one more image, {row}, ms": [] for row in parts}
+    before: Result = {}
+    columns = []
+    for cell in result["cells"]:
+        if cell["phase"] != "seeing":
+            continue
+        columns.append(str(cell["images"]))
+        for row, key in parts.items():
+            every = [look[key][0] * 1000 for look in cell["looks"]]
             rows[f"{row}, ms"].append(spread(every, 1))
-            least = min(every)
-            more = (least - before[key]) / (int(images) - before["images"]) if before else None
+            more = (min(every) - before[key]) / (cell["images"] - before["images"]) if key in before else None
             rows[f"one more image, {row}, ms"].append("" if more is None else f"{more:.2f}")
-            before[key] = least
-        before["images"] = int(images)
-    yield from table("images", result["seeing"], rows)
+            before[key] = min(every)
+        before["images"] = cell["images"]
+    yield from table("images", columns, rows)
+
+
+def seen_alone(figures: Figures) -> Iterator[str]:
+    """Yield what seeing adds to text by its parts, which the noise of a whole pass does not hide."""
+    looks = {cell["images"]: cell["looks"] for cell in figures.result["cells"] if cell["phase"] == "seeing"}
+    text = figures.seconds("text", 30, "prefill")
+    if not text or 30 not in looks:
+        return
+    middle = statistics.median(text.values())
+    added = [look["encoding"][0] + look["looking"][0] for look in looks[30]]
+    yield (
+        f"* The same by its parts: encoding 30 images and all adapters take {spread(added, 0, 1000)} ms beside "
+        f"{middle:.2f} s of text, {1 + statistics.median(added) / middle:.3f} times text."
+    )
+    counts = sorted(looks)
+    least = {n: min(look["encoding"][0] for look in looks[n]) * 1000 for n in counts}
+    each = [(least[b] - least[a]) / (b - a) for a, b in pairwise(counts)]
+    flat = [
+        formula(SMALL, WAYS["xattn"], n + 1, 1100, "prefill", True)
+        - formula(SMALL, WAYS["xattn"], n, 1100, "prefill", True)
+        for n in (0, 29)
+    ]
+    steps = ", ".join(f"{ms:.2f}" for ms in each)
+    yield (
+        f"* One more image: {flat[0] / 1e9:.3f} GFLOPs for the first, {flat[1] / 1e9:.3f} for the thirtieth; "
+        f"{steps} ms of encoding each, from one of {', '.join(map(str, counts))} images to the next."
+    )
+
+
+def unmeasured(result: Result) -> list[str]:
+    """Return the phases and numbers of images that lack a cell."""
+    done = {tuple(cell[key] for key in ("phase", "images", "turn", "way")) for cell in result["cells"]}
+    lacking = {
+        f"{phase}, N={images}"
+        for phase, rounds in ROUNDS.items()
+        for images in rounds
+        for name in WAYS
+        for turn in range(rounds_of(name, phase, images, 1))
+        if (phase, images, turn, name) not in done
+    }
+    return sorted(lacking)
 
 
 def markdown(result: Result) -> Iterator[str]:
@@ -678,32 +743,54 @@ def markdown(result: Result) -> Iterator[str]:
     yield ""
     yield (
         "`fusion.py`, SmolLM2-135M's shape, random weights, float32, one thread, one prompt; 6 processes in turns, "
-        "a cell without brackets measured once. "
+        "a cell without brackets measured once, an empty one not at all. "
         "Processor seconds, median [lowest, highest]. The machine was shared: the wall clock showed "
-        f"{waited:.2f} times as much, load {result['load_before']} before and {result['load_after']} after. "
+        f"{waited:.1f} times as much. "
         f"T tokens of text, N images, K = 8 latents, guides of {GUIDE} tokens, features of width {VISION_WIDTH}, "
         "the resampler in every prefill and step."
     )
+    if missing := unmeasured(result):
+        yield ""
+        yield (
+            f"The run ended when its time was up. Not timed, or not in every turn: {'; '.join(missing)}. The same "
+            "command goes on with these; ways of a turn that was cut in two are then not to be compared."
+        )
     yield ""
     yield "## Against the aims"
     yield ""
     yield from aims(figures)
+    yield from seen_alone(figures)
+    yield ""
+    rates = [
+        figures.flops("text", 30, phase, "work")
+        / statistics.median(figures.seconds("text", 30, phase).values() or [float("nan")])
+        / 1e9
+        for phase in ANSWERING
+    ]
+    yield (
+        f"Speed of text at 30 images' length: prefill {rates[0]:.0f} GFLOPs per second, decode {rates[1]:.1f}. A token "
+        "alone has the processor read every weight for one row of products, so decoding follows memory, and what more "
+        "a way computes shows less in it than the formula says."
+    )
     for phase, unit, scale, digits in (
         ("prefill", "seconds", 1, 2),
         ("decode", "ms per token", 1000, 1),
         ("training, LoRA", "seconds per step", 1, 2),
         ("training, frozen", "seconds per step", 1, 2),
     ):
-        yield ""
-        yield f"## {phase[0].upper()}{phase[1:]}: {unit}"
         rows = {
             name: [
                 spread(figures.seconds(name, images, phase).values(), digits, scale) for images, _ in CASES
             ]
             for name in WAYS
         }
-        yield from table("", columns, rows)
-    yield "## Peak memory in MB: answering, and a training step with LoRA"
+        if any(any(row) for row in rows.values()):
+            yield ""
+            yield f"## {phase[0].upper()}{phase[1:]}: {unit}"
+            yield from table("", columns, rows)
+    yield "## Peak memory in MB"
+    yield ""
+    yield "Of the whole process, with 540 MB of weights and the libraries; answering is prefill and decode."
     rows = {}
     for name in WAYS:
         for phase, told in (("prefill", "answering"), ("training, LoRA", "training")):
@@ -760,26 +847,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--effort", type=int, default=1, help="times the rounds of ROUNDS; 0: count only")
-    parser.add_argument("--results", type=Path)
-    parser.add_argument("--counted", type=Path, help="an earlier fusion.json: take its FLOPs, measure anew")
-    parser.add_argument("--page", type=Path, help="an earlier fusion.json: only write its page")
+    parser.add_argument("--results", type=Path, help="fusion.json there is continued, if it exists")
+    parser.add_argument("--effort", type=int, default=1, help="times the rounds of ROUNDS")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="no cell is begun later; 0: measure nothing"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.page:
-        result = json.loads(args.page.read_text(encoding="utf-8"))
-    else:
-        result = {"effort": args.effort}
-        if args.effort:
-            result["load_before"] = [round(one, 1) for one in os.getloadavg()]
-            result |= measure(args.effort)
-            result["load_after"] = [round(one, 1) for one in os.getloadavg()]
-        if args.counted:
-            result["flops"] = json.loads(args.counted.read_text(encoding="utf-8"))["flops"]
-        else:
-            result["flops"] = count_all()
-    if args.results:
-        (args.results / "fusion.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    kept = args.results / "fusion.json" if args.results else None
+    result: Result = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
+
+    def keep() -> None:
+        if kept is not None:
+            kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    measure(result, args.effort, args.minutes, keep)
+    for name, count in (("kernel_checks", check_kernels), ("flops", count_all)):
+        if name not in result:
+            result[name] = count()
+            keep()
     page = "\n".join(markdown(result)) + "\n"
     sys.stdout.write(page)
     if args.results:
