@@ -318,7 +318,9 @@ def test_visual_tokens_that_do_not_fit_are_told_with_the_sample_and_the_remedy(
     pictured: Path, tmp_path: Path
 ) -> None:
     # Of pictures with 60 tokens each, the longest history has more than fit beside its text.
-    with pytest.raises(DatasetError, match=r"sample sequential_\S+ .*its pictures \d+,.*raise max_length"):
+    with pytest.raises(
+        DatasetError, match=r"sample sequential_\S+ .*its pictures \d+ \(fewer .*raise max_length"
+    ):
         finetune(
             config(pictured, tmp_path / "o", "concat", "tasks=[sr]", "bridge.latents=60", "max_length=450")
         )
