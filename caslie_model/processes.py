@@ -1,13 +1,13 @@
 """Training in several processes, as `torchrun` and `accelerate launch` start them: one writes, the others wait.
 
-Each process takes its part of every batch, so a step is of the same samples whatever the number of processes.
+Each process takes its part of every batch, so a step is of the same samples whatever the number of processes. The
+features of pictures are computed by one: their cache lets the others wait.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -94,15 +94,3 @@ def first_decides(function: Callable[[], Result]) -> Result:
         raise outcome[1]
     result: Result = outcome[0]
     return result
-
-
-@contextmanager
-def first_goes_ahead() -> Iterator[None]:
-    """Run the block in the first process, then in the others: for what the first leaves to them in a cache."""
-    if not is_first_process():
-        wait_for_all()
-    try:
-        yield
-    finally:
-        if is_first_process():
-            wait_for_all()

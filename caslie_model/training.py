@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caslie_model.base_model import BaseModel
+from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
@@ -72,7 +72,21 @@ def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> Tr
     part_of_batch(config.batch_size)
     join_processes(config.device)
     summary = first_decides(lambda: prepare_folder(config, resume, overwrite))
-    return None if summary is None else TrainingResult(config.out, summary)
+    if summary is not None:
+        return TrainingResult(config.out, summary)
+    if process_count() > 1:
+        first_decides(lambda: _prepare_models(config))
+    return None
+
+
+def _prepare_models(config: TrainingConfig) -> None:
+    """Convert models on first use. The others wait: transformers writes weights in the first process alone."""
+    locate(config.base_model)
+    if config.vision is not None and config.fusion != "text":
+        from caslie_model.vision.encoder import load_vision_encoder
+
+        vision = config.vision
+        load_vision_encoder(vision.encoder, "cpu", "float32", vision.pool, vision.layer)
 
 
 def train(

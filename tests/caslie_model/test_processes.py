@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from caslie_model.config import config_yaml, finetune_config
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.finetuning import finetune
-from caslie_model.processes import first_decides, first_goes_ahead, part_of_batch
+from caslie_model.processes import first_decides, part_of_batch
 
 REPOSITORY = Path(__file__).parents[2]
 KINDS = {
@@ -89,17 +89,20 @@ def test_one_process_decides_for_itself() -> None:
     assert first_decides(lambda: 3) == 3
     with pytest.raises(RunError, match="no"):
         first_decides(refuse)
-    with first_goes_ahead():
-        pass
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_learn_what_one_does(kind: str, shop: Path, tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does(
+    kind: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = (*SETTINGS, *KINDS[kind])
     one = finetune(finetune_config("tiny", settings, data=str(shop), out=tmp_path / "one")).folder
     two = tmp_path / "two"
+    monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "cache"))
     finetune_in_two(shop, two, settings)
+    shards = list((tmp_path / "cache" / "features").rglob("*.safetensors"))
+    assert len(shards) == ("xattn" in kind)  # computed by one process alone
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
     assert (log(one)["processes"], log(two)["processes"]) == (1, 2)
     assert log(two)["tokens"] == log(one)["tokens"]
