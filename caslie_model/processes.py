@@ -6,6 +6,7 @@ features of pictures are computed by one: their cache lets the others wait.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -67,6 +68,15 @@ def join_processes(device: str) -> None:
         torch.cuda.set_device(place)
     if not distributed.is_initialized():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Take leave of the others before the interpreter ends: threads of the group that still run would abort it."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def wait_for_all() -> None:
