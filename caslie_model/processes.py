@@ -72,7 +72,7 @@ def join_processes(device: str) -> None:
 
 
 def _leave() -> None:
-    """Take leave before the interpreter does, or threads that still run end about every second process by an abort."""
+    """Take leave of the others before the interpreter ends: threads of the group that still run would abort it."""
     from torch import distributed
 
     if distributed.is_initialized():
