@@ -75,6 +75,7 @@ def finetune_command(
     """
     from caslie_model.config import finetune_config
     from caslie_model.finetuning import finetune
+    from caslie_model.processes import is_first_process
 
     fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
     if tasks:
@@ -84,7 +85,8 @@ def finetune_command(
     config = finetune_config(preset, settings or (), **fields)
     _quiet_libraries()
     result = finetune(config, resume=resume, overwrite=overwrite)
-    print(result.folder)
+    if is_first_process():
+        print(result.folder)
 
 
 @app.command("align")
@@ -279,6 +281,7 @@ def _quiet_libraries() -> None:
     import warnings
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
