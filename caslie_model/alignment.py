@@ -18,7 +18,9 @@ from typing import Any
 from caslie_model.base_model import choose_device, load_base_model
 from caslie_model.config import AlignConfig
 from caslie_model.data import Sample, read_columns
+from caslie_model.errors import RunError
 from caslie_model.pictures import Picture, iterate_pictures
+from caslie_model.processes import process_count
 from caslie_model.prompts import Encoded, PromptFormat, packaged_templates
 from caslie_model.run_folder import TRAINING, say
 from caslie_model.sight import Sight, look_at_pictures
@@ -51,6 +53,8 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     among how many words, and how many of these were named rightly. resume, overwrite: as for `finetune`. Raises
     MmecError with the remedy.
     """
+    if process_count() > 1:
+        raise RunError("an alignment runs in one process; start it without torchrun or accelerate launch")
     finished = finished_before(config, resume, overwrite)
     if finished is not None and "attributes" in finished.summary:
         return finished

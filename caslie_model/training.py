@@ -108,7 +108,7 @@ def train(
 
     lengths = [len(each.prompt) + len(each.target) for each in encoded]
     plan = plan_batches(
-        _places([each.sample.id for each in encoded]),
+        [each.sample.id for each in encoded],
         lengths,
         config.batch_size * config.gradient_accumulation,
         config.epochs,
@@ -159,16 +159,6 @@ def train(
         return _finish(config, model, {**summary, "identity": identity}, write_card)
 
     return TrainingResult(config.out, first_decides(finish))
-
-
-def _places(ids: Sequence[str]) -> list[str]:
-    """Return a name for each place: a sample that comes twice is drawn twice, not put into one batch with itself."""
-    seen: Counter[str] = Counter()
-    names = []
-    for name in ids:
-        names.append(f"{name} {seen[name]}" if seen[name] else name)
-        seen[name] += 1
-    return names
 
 
 def _say_once(message: str) -> None:

@@ -16,7 +16,7 @@ import caslie_model.alignment
 from caslie_model.adapter import load_for_evaluation
 from caslie_model.alignment import align, alignment_samples, product_pictures, read_catalogue
 from caslie_model.config import AlignConfig, align_config, evaluate_config
-from caslie_model.errors import ConfigError, ModelError
+from caslie_model.errors import ConfigError, ModelError, RunError
 from mmecinstruct.errors import DatasetError, SourceError
 
 CC = "category_classification"
@@ -269,3 +269,12 @@ class TestTheFolder:
     def test_evaluate_says_that_it_is_an_alignment(self, aligned: Path, pictured: Path) -> None:
         with pytest.raises(ModelError, match=r"is an alignment.*finetune --set init_from="):
             load_for_evaluation(evaluate_config(model=str(aligned), data=str(pictured), out="o"))
+
+
+def test_several_processes_are_refused(
+    pictured: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="runs in one process"):
+        align(config(pictured, catalogue, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
