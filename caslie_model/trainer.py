@@ -40,6 +40,8 @@ def build_trainer(
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
+    from caslie_model.fusion.loss import head_positions
+
     padding = model.generation_config.pad_token_id
     fuses = features is not None
     inner = model if fuses else model.get_base_model()
@@ -79,7 +81,8 @@ def build_trainer(
                 return super().compute_loss(model, inputs, *args, **kwargs)
             missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
             if head_at_end:
-                inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
+                length, labels = inputs["input_ids"].shape[1], inputs["labels"]
+                inputs = {**inputs, "logits_to_keep": head_positions(labels.shape[1], length, labels.device)}
             else:
                 labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
                 inputs = {**inputs, "labels": labels}

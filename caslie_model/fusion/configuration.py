@@ -69,6 +69,9 @@ class CaslieConfig(PreTrainedConfig):
     first_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
     every: int = 4
     gate_init: float = 0.0  # tanh of it scales an adapter's output; 0: the base model, exactly
+    # Size of the text's states in front of each adapter, in which the adapter's output is measured; None: 1 each.
+    # Without it a small model's adapters begin at a tenth of what they add to, and learn little else than to grow.
+    state_scales: tuple[float, ...] | None = None
     max_items: int = 64
     roles: int = 4
     visual_scale: float = 0.02  # concat: size of a visual token's entries at the start, as the text's are
@@ -165,6 +168,15 @@ class CaslieConfig(PreTrainedConfig):
             raise ModelError(
                 f"first_layer={self.first_layer}: the language model has layers 0 to {self.depth - 1}"
             )
+        if self.state_scales is not None:
+            self.state_scales = tuple(self.state_scales)  # JSON has lists alone
+            if len(self.state_scales) != len(self.adapter_layers) or not all(
+                isinstance(scale, int | float) and 0 < scale < math.inf for scale in self.state_scales
+            ):
+                raise ModelError(
+                    f"state_scales={self.state_scales}: give a number above 0 for each of the layers "
+                    f"{', '.join(map(str, self.adapter_layers)) or '(none)'}"
+                )
         if self.lora is not None:
             if not isinstance(self.lora, Mapping) or set(self.lora) != _LORA_FIELDS:
                 raise ModelError(f"lora={self.lora!r}: give {', '.join(sorted(_LORA_FIELDS))}")

@@ -10,13 +10,16 @@ from caslie_model.fusion.configuration import CaslieConfig
 
 
 class GatedCrossAttention(nn.Module):
-    """h += tanh(g) · W_o · attention(W_q norm(h), k, v, mask) · sees_an_image.
+    """h += tanh(g) · s · W_o · attention(W_q norm(h), k, v, mask) · sees_an_image.
+
+    s is the size of h (`scale`): a gate says which part of the text's states the picture's are.
 
     No feed-forward part: in the well-known models it is most of the parameters of such a block.
     """
 
-    def __init__(self, config: CaslieConfig) -> None:
+    def __init__(self, config: CaslieConfig, scale: float = 1.0) -> None:
         super().__init__()
+        self.scale = scale
         width = config.adapter_width
         self.heads = config.adapter_heads
         self.norm = Float32LayerNorm(config.hidden_size)
@@ -41,5 +44,5 @@ class GatedCrossAttention(nn.Module):
         # The mask over single latents lives inside this block alone.
         mask = visible.repeat_interleave(keys.shape[2] // visible.shape[2], dim=2)[:, None]
         found = attend(queries, keys.to(queries.dtype), values.to(queries.dtype), mask)
-        update = torch.tanh(self.gate) * self.output(join_heads(found))
+        update = self.scale * torch.tanh(self.gate) * self.output(join_heads(found))
         return hidden + (update * visible.any(dim=2)[:, :, None]).to(hidden.dtype)

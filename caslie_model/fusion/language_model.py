@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,6 +40,24 @@ def embedding_scale(language_model: Any) -> float:
     with torch.no_grad():
         sample = embeddings(torch.arange(count, device=embeddings.weight.device))
     return float(sample.float().square().mean().sqrt())
+
+
+def state_scales(language_model: Any, layers: Sequence[int]) -> tuple[float, ...]:
+    """Return the size of an entry of the states in front of layers (root of the mean square; median of tokens).
+
+    Measured on tokens from all over the vocabulary, without the first of each row: it is hundreds of times larger in
+    many models, and carries nothing of the text.
+    """
+    embeddings = language_model.get_input_embeddings()
+    vocabulary = embeddings.weight.shape[0]
+    rows, length = 4, min(64, vocabulary)
+    tokens = torch.arange(rows * length, device=embeddings.weight.device) * 7919 % vocabulary
+    with torch.no_grad():
+        states = language_model.get_decoder()(
+            input_ids=tokens.view(rows, length), output_hidden_states=True, use_cache=False
+        ).hidden_states
+        sizes = [states[layer][:, 1:].float().square().mean(dim=-1).sqrt().median() for layer in layers]
+    return tuple(round(float(size), 4) for size in sizes)
 
 
 def describe_base(config: CaslieConfig) -> dict[str, Any]:

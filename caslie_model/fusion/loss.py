@@ -36,6 +36,17 @@ def loss_positions(
     return last, functional.pad(following, (last - short, 0), value=IGNORED)
 
 
+def head_positions(keep: int | Tensor, length: int, device: torch.device | None = None) -> int | Tensor:
+    """Return what `loss_positions` said to keep in the form in which a language model computes its head fastest.
+
+    A number makes models slice their states, and the head of a slice is one product per sample, each with a copy of
+    the whole head in 16 bits: half of a small model's step. Indices gather the states into one matrix.
+    """
+    if isinstance(keep, Tensor) or not 0 < keep < length:
+        return keep
+    return torch.arange(length - keep, length, device=device)
+
+
 def refuse_labelled_prompts(labels: Tensor, attention_mask: Tensor | None, length: int) -> None:
     """Raise ModelError when a sample's first token has a label: then the loss is on its prompt too.
 

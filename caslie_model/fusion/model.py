@@ -25,9 +25,9 @@ from caslie_model.fusion.cross_attention import GatedCrossAttention
 from caslie_model.fusion.generation import CaslieGenerationMixin
 from caslie_model.fusion.initial_weights import initialise
 from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
-from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale
+from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale, state_scales
 from caslie_model.fusion.lora import inject_lora
-from caslie_model.fusion.loss import loss_positions, refuse_labelled_prompts
+from caslie_model.fusion.loss import head_positions, loss_positions, refuse_labelled_prompts
 from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
@@ -68,8 +68,12 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
             inject_lora(language_model, config.lora)
         self.freeze_base()
         self.resampler = GuidedResampler(config) if config.has_resampler else None
+        scales = config.state_scales or (1.0,) * len(config.adapter_layers)
         self.adapters = nn.ModuleDict(
-            {str(layer): GatedCrossAttention(config) for layer in config.adapter_layers}
+            {
+                str(layer): GatedCrossAttention(config, scale)
+                for layer, scale in zip(config.adapter_layers, scales, strict=True)
+            }
         )
         self.projector = None if config.fusion == "xattn" else Projector(config)
         for index, layer in enumerate(config.adapter_layers):
@@ -100,6 +104,9 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
             if "visual_scale" not in choices:  # reads the weights, which shapes alone do not have
                 choices["visual_scale"] = embedding_scale(language_model)
             config = CaslieConfig.for_base(language_model.config, **choices)
+            if config.adapter_layers and config.state_scales is None and language_model.device.type != "meta":
+                choices["state_scales"] = state_scales(language_model, config.adapter_layers)
+                config = CaslieConfig.for_base(language_model.config, **choices)
         check_base(config, language_model)
         return cls(config, language_model)
 
@@ -298,7 +305,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         if use_cache is None and labels is not None:
             use_cache = False  # training and measuring a loss keep no keys and values
         if self._head_can_be_partial:
-            kwargs["logits_to_keep"] = keep
+            kwargs["logits_to_keep"] = head_positions(keep, length, states.device)
         for name, value in (
             ("input_ids", input_ids),
             ("attention_mask", attention_mask),

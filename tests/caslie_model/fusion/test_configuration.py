@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,6 +61,8 @@ def test_a_config_reads_back_as_itself() -> None:
         ({"first_layer": -1}, "first_layer=-1"),
         ({"lora": {"r": 4}}, "give alpha, dropout, rank, target_modules"),
         ({"gate_init": "open"}, "gate_init='open' is not a number"),
+        ({"state_scales": [1.0, 2.0]}, "give a number above 0 for each of the layers"),
+        ({"state_scales": [0.0]}, "give a number above 0 for each of the layers"),
     ],
 )
 def test_choices_that_mean_nothing_are_named(choices: dict[str, Any], message: str) -> None:
@@ -82,3 +85,27 @@ def test_a_bridge_is_built_on_shapes_alone_when_its_scale_is_given() -> None:
         model = CaslieForCausalLM.from_base(base, fusion="concat", visual_scale=0.02)
     assert model.projector is not None
     assert all(weight.is_meta for weight in model.parameters())
+
+
+def test_adapters_measure_what_they_add_to(make: SimpleNamespace) -> None:
+    base = make.language_model()
+    with torch.no_grad():
+        base.get_input_embeddings().weight.mul_(100)
+    tokens = torch.randint(1, 64, (1, 60), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        states = base(tokens, output_hidden_states=True).hidden_states
+    model = make.model(base=base)
+    for layer, scale in zip(model.config.adapter_layers, model.config.state_scales, strict=True):
+        assert scale == pytest.approx(float(states[layer].square().mean().sqrt()), rel=0.5)
+        assert model.adapters[str(layer)].scale == scale
+    assert make.model("concat").config.state_scales is None
+
+
+def test_an_adapter_adds_in_the_measure_of_the_states(make: SimpleNamespace) -> None:
+    small, large = (make.model(state_scales=[scale] * 2) for scale in (1.0, 10.0))
+    hidden = torch.randn(1, 3, 32)
+    media = small.adapters["1"].keys_values(torch.randn(2, 3, small.config.resampler_width))
+    keys_values = media.permute(1, 2, 0, 3, 4).flatten(2, 3)[None]
+    visible = torch.ones(1, 3, 2, dtype=torch.bool)
+    first, second = (model.adapters["1"](hidden, keys_values, visible) - hidden for model in (small, large))
+    torch.testing.assert_close(second, 10 * first)

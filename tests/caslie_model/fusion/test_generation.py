@@ -25,8 +25,10 @@ def questions(make: SimpleNamespace) -> list[Any]:
 
 def generate(model: CaslieForCausalLM, batch: dict[str, Any], **settings: Any) -> list[list[int]]:
     batch = {name: value for name, value in batch.items() if name != "position_ids"}
-    sequences = model.generate(**batch, **{**GREEDY, **settings})
-    return sequences[:, batch["input_ids"].shape[1] :].tolist()
+    sequences = model.generate(**batch, **{**GREEDY, **settings})[:, batch["input_ids"].shape[1] :]
+    end = model.generation_config.eos_token_id
+    # Behind an answer that has ended stands padding, as far as the longest of the batch.
+    return [row[: row.index(end) + 1] if end in row else row for row in sequences.tolist()]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
