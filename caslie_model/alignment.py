@@ -1,17 +1,18 @@
 """The alignment stage: adapters learn to put into words what a picture shows, before any task.
 
-Each picture of a dataset's train split is asked for each attribute that a catalogue tells of its product, with a short
-prompt and one answer: "What is the colour of the product in the picture?", "red". Products, not pictures, are held out
-for scoring: an answer is right when the true words are the likeliest of all words of that attribute, or of a hundred
-drawn ones where there are more.
+Each picture of a dataset's train split is to be described by all attributes that a catalogue tells of its product, with
+a short prompt: "Describe the product in the picture: colour; kind.", "red; mug". (Asked for one attribute at a time, a
+model of 135 M parameters learns several times more slowly: docs/fusion.md.) Products, not pictures, are held out for
+scoring: an attribute is right when the model writes its very words in its place.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ _ROLE_OF_OTHERS = "review"  # a reviewer's photograph may show anything
 _PROMPT = "{{ instruction }}\n"
 _LONGEST_VALUE = 100  # characters; a description is no attribute
 _SCORING_BATCH = 16
-MOST_WORDS = 100  # of an attribute, to find the right ones among
+_MARK = ";"  # between the attributes of a description
 
 Question = tuple[Sample, tuple[Picture]]
 
@@ -50,8 +51,8 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     """Train adapters to name attributes, write the adapter folder `config.out`, and score held-out products.
 
     The folder is what `init_from` of a fine-tuning takes. training.json has `attributes`: of each how many were scored,
-    among how many words, and how many of these were named rightly. resume, overwrite: as for `finetune`. Raises
-    MmecError with the remedy.
+    how many of these were named rightly, and how many the most frequent value alone would. resume, overwrite: as for
+    `finetune`. Raises MmecError with the remedy.
     """
     if process_count() > 1:
         raise RunError("an alignment runs in one process; start it without torchrun or accelerate launch")
@@ -82,7 +83,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     to_score = [prompt_format.encode(sample, pictures) for sample, pictures in held_out]
     summary = {
         **result.summary,
-        "attributes": _score(config, to_score, sight, prompt_format, device, precision),
+        "attributes": _score(config, values, to_score, sight, prompt_format, device, precision),
     }
     write_atomically(
         config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
@@ -109,7 +110,10 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
         if isinstance(row, Refusal) or not name:
             refused += 1
             continue
-        said = {attribute: " ".join(text_value(row.get(attribute)).split()) for attribute in attributes}
+        said = {
+            attribute: " ".join(text_value(row.get(attribute)).replace(_MARK, ",").split())
+            for attribute in attributes
+        }
         too_long += sum(len(value) > _LONGEST_VALUE for value in said.values())
         products[name] = {key: value for key, value in said.items() if 0 < len(value) <= _LONGEST_VALUE}
     if unseen:  # of JSON lines, that declare no columns, or of an empty table
@@ -162,7 +166,12 @@ def alignment_samples(
             if example
             else f"{config.data} shows no picture of a product in its {SPLIT} split of {', '.join(config.tasks)}"
         )
-    words = {attribute: _words(config, attribute, products, values) for attribute in config.attributes}
+    for attribute in config.attributes:
+        values_there = {values[name][attribute] for name in products if attribute in values[name]}
+        if len(values_there) < 2:
+            say(
+                f"{attribute}: {len(values_there)} different values among the products with a picture: nothing to tell"
+            )
     drawn = sorted(products, key=lambda name: (draw(config.seed, "alignment pictures", name), name))
     kept = {name for name in drawn if draw_fraction(config.seed, "held-out products", name) < config.held_out}
     hidden = {key for name in kept for key in products[name]}
@@ -174,16 +183,8 @@ def alignment_samples(
     ]
     held_out = [(name, picture) for name in drawn if name in kept for picture in products[name].values()]
     return (
-        [
-            question
-            for name, picture in learnt[: config.pictures]
-            for question in _questions(name, picture, values[name], {})
-        ],
-        [
-            question
-            for name, picture in held_out[: config.scored_pictures]
-            for question in _questions(name, picture, values[name], words)
-        ],
+        [_question(name, picture, values[name]) for name, picture in learnt[: config.pictures]],
+        [_question(name, picture, values[name]) for name, picture in held_out[: config.scored_pictures]],
     )
 
 
@@ -192,39 +193,23 @@ def _catalogue_id(product: str, values: Mapping[str, Mapping[str, str]]) -> str 
     return next((name for name in (product, product.partition(":")[2]) if values.get(name)), None)
 
 
-def _words(
-    config: AlignConfig, attribute: str, products: Iterable[str], values: Mapping[str, Mapping[str, str]]
-) -> list[str]:
-    """Return the words among which a held-out product's are to be the likeliest."""
-    words = {values[name][attribute] for name in products if attribute in values[name]}
-    if len(words) < 2:
-        say(f"{attribute}: {len(words)} different values among the products with a picture: nothing to tell")
-    # A title is another one for every product: to compare with all of them would take longer than the training.
-    drawn = sorted(words, key=lambda word: (draw(config.seed, "compared words", attribute, word), word))
-    return sorted(drawn[:MOST_WORDS])
-
-
-def _questions(
-    product: str, picture: Picture, said: Mapping[str, str], words: Mapping[str, Sequence[str]]
-) -> Iterator[Question]:
-    """Yield a question per attribute; words: to compare with, none where it is learnt from."""
-    for attribute, value in said.items():
-        name = attribute.replace("_", " ")
-        sample = Sample(
-            id=f"{product}/{picture.key[:16]}/{attribute}",
-            task=attribute,
-            split=SPLIT,
-            category="",
-            instruction=f"What is the {name} of the product in the picture? Reply with the {name} and nothing else.",
-            instruction_unseen=None,
-            fields=(),
-            # In alphabetical order: of equal scores the first is taken, which must not be the right one.
-            options={word: word for word in sorted({value, *words.get(attribute, ())})},
-            output=value,
-            visual_critical=True,
-            text_only_accuracy=None,
-        )
-        yield sample, (picture,)
+def _question(product: str, picture: Picture, said: Mapping[str, str]) -> Question:
+    description = f"{_MARK} ".join(said.values())
+    names = f"{_MARK} ".join(attribute.replace("_", " ") for attribute in said)
+    sample = Sample(
+        id=f"{product}/{picture.key[:16]}",
+        task="description",
+        split=SPLIT,
+        category="",
+        instruction=f"Describe the product in the picture: {names}.",
+        instruction_unseen=None,
+        fields=(),
+        options={description: description},
+        output=description,
+        visual_critical=True,
+        text_only_accuracy=None,
+    )
+    return sample, (picture,)
 
 
 def _rows(path: Path, columns: dict[str, str]) -> Iterable[tuple[int, Any]]:
@@ -240,17 +225,26 @@ def _rows(path: Path, columns: dict[str, str]) -> Iterable[tuple[int, Any]]:
     )
 
 
+def described_rightly(said: Mapping[str, str], text: str) -> dict[str, bool]:
+    """Return of each attribute whether a description has its very words in its place."""
+    parts = [part.strip() for part in text.split(_MARK)]
+    return {
+        attribute: part == value for (attribute, value), part in zip_longest(said.items(), parts[: len(said)])
+    }
+
+
 def _score(
     config: AlignConfig,
+    values: Mapping[str, Mapping[str, str]],
     encoded: Sequence[Encoded],
     sight: Sight,
     prompt_format: PromptFormat,
     device: str,
     precision: str,
 ) -> dict[str, dict[str, float]]:
-    """Return per attribute how many held-out questions there were, how many were answered rightly, and the share.
+    """Return per attribute how many held-out pictures tell it, how many were described rightly, and the share.
 
-    words: how many were compared; one of as many is right by chance.
+    most_frequent: the share that the most frequent value of the scored ones is.
     """
     from caslie_model.adapter import LoadedModel
     from caslie_model.prediction import predict_batch
@@ -258,27 +252,30 @@ def _score(
     base = load_base_model(config.base_model, precision, device)
     model = load_trained(base, config, config.out, precision)
     loaded = LoadedModel(model, base.tokenizer, prompt_format, device, precision)
-    right: dict[str, list[bool]] = {attribute: [] for attribute in config.attributes}
-    words = Counter[str]()
+    right = Counter[str]()
+    true: dict[str, Counter[str]] = defaultdict(Counter)
     for start in range(0, len(encoded), _SCORING_BATCH):
         batch = encoded[start : start + _SCORING_BATCH]
-        predictions = predict_batch(loaded, batch, "likelihood", features=sight.features)
+        predictions = predict_batch(loaded, batch, "generate", features=sight.features)
         for each, prediction in zip(batch, predictions, strict=True):
-            right[each.sample.task].append(prediction.label == each.sample.output)
-            words[each.sample.task] = max(words[each.sample.task], len(each.answers))
-    scores = {
-        attribute: {
-            "scored": len(found),
-            "words": words[attribute],
-            "right": sum(found),
-            "accuracy": sum(found) / len(found),
+            product = values[each.sample.id.rpartition("/")[0]]
+            for attribute, is_right in described_rightly(product, prediction.text or "").items():
+                true[attribute][product[attribute]] += 1
+                right[attribute] += is_right
+    scores = {}
+    for attribute in config.attributes:
+        scored = true[attribute].total()
+        if not scored:
+            continue
+        accuracy, frequent = right[attribute] / scored, max(true[attribute].values()) / scored
+        scores[attribute] = {
+            "scored": scored,
+            "right": right[attribute],
+            "accuracy": accuracy,
+            "most_frequent": frequent,
         }
-        for attribute, found in right.items()
-        if found
-    }
-    for attribute, score in scores.items():
         say(
-            f"{attribute}: {score['right']} of {score['scored']} held-out pictures named ({score['accuracy']:.3f}), "
-            f"among {score['words']} values"
+            f"{attribute}: {right[attribute]} of {scored} held-out pictures described rightly ({accuracy:.3f}; the "
+            f"most frequent value {frequent:.3f})"
         )
     return scores

@@ -88,9 +88,8 @@ class BridgeSettings(Settings):
         default=None, ge=0
     )  # that an adapter stands before; default: a third of the depth
     every: int = Field(default=4, ge=1)  # layers from one adapter to the next
-    gate_init: float = (
-        0.0  # an adapter's output is scaled by tanh of its gate; at 0 training begins as the base model
-    )
+    # An adapter's output is scaled by tanh of its gate. Whether shut (0) or open, training begins as the base model.
+    gate_init: float = 1.0
     guide: bool = True  # the instruction and the item's title guide what is read from a picture
     mean_feature: bool = True  # add the mean of a picture's features to its latents
     feature_norm: Literal["layer", "standard", "none"] = "layer"
@@ -113,7 +112,7 @@ class TrainingConfig(Settings):
     init_from: Path | None = None
     lr: float = Field(default=5e-4, gt=0)  # of LoRA
     lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
-    lr_gates: float = Field(default=2e-2, gt=0)
+    lr_gates: float = Field(default=5e-3, gt=0)  # shut gates (gate_init 0) want more, such as 2e-2
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of the steps
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)

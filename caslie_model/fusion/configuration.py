@@ -68,7 +68,9 @@ class CaslieConfig(PreTrainedConfig):
     adapter_heads: int = 0
     first_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
     every: int = 4
-    gate_init: float = 0.0  # tanh of it scales an adapter's output; 0: the base model, exactly
+    # tanh of it scales an adapter's output. Training begins as the base model, exactly: with an open gate the output's
+    # weights begin at 0; with a shut one (0) they are drawn.
+    gate_init: float = 1.0
     # Size of the text's states in front of each adapter, in which the adapter's output is measured; None: 1 each.
     # Without it a small model's adapters begin at a tenth of what they add to, and learn little else than to grow.
     state_scales: tuple[float, ...] | None = None

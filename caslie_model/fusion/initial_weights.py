@@ -32,6 +32,9 @@ def initialise(module: nn.Module, config: CaslieConfig) -> None:
             initialization.constant_(module.guide_gate, config.guide_gate_init)
     elif isinstance(module, GatedCrossAttention):
         initialization.constant_(module.gate, config.gate_init)
+        if config.gate_init:
+            # An open gate, but nothing to say yet: the base model, exactly, and a gradient for every layer's output.
+            initialization.zeros_(module.output.weight)
     elif isinstance(module, Projector):
         initialization.constant_(module.scale, config.visual_scale)
     elif isinstance(module, FeatureNorm) and module.kind == "standard":

@@ -14,7 +14,13 @@ from safetensors.torch import load_file
 
 import caslie_model.alignment
 from caslie_model.adapter import load_for_evaluation
-from caslie_model.alignment import align, alignment_samples, product_pictures, read_catalogue
+from caslie_model.alignment import (
+    align,
+    alignment_samples,
+    described_rightly,
+    product_pictures,
+    read_catalogue,
+)
 from caslie_model.config import AlignConfig, align_config, evaluate_config
 from caslie_model.errors import ConfigError, ModelError, RunError
 from mmecinstruct.errors import DatasetError, SourceError
@@ -63,7 +69,7 @@ def aligned(pictured: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFa
 
 class TestTheCatalogue:
     TABLE = (
-        {"sku": "A1", "colour": " red\n wine ", "size": 3.0},
+        {"sku": "A1", "colour": " red;\n wine ", "size": 3.0},
         {"sku": "", "colour": "blue", "size": 4.0},
         {"sku": "A2", "colour": "x" * 101, "size": None},
         {"sku": "A3", "colour": "", "size": 5.5},
@@ -88,7 +94,7 @@ class TestTheCatalogue:
         values = read_catalogue(self.write(tmp_path, kind), "sku", ("colour", "size"))
         sizes = ("3.0", "5.5") if kind in ("csv", "tsv") else ("3", "5.5")  # text stays as it is written
         assert values == {
-            "A1": {"colour": "red wine", "size": sizes[0]},
+            "A1": {"colour": "red, wine", "size": sizes[0]},
             "A2": {},
             "A3": {"size": sizes[1]},
         }
@@ -117,26 +123,27 @@ class TestTheCatalogue:
 
 
 class TestTheQuestions:
-    def test_a_picture_is_asked_for_each_attribute_that_is_known(
+    def test_a_picture_is_described_by_all_attributes_that_are_known(
         self, pictured: Path, catalogue: Path, tmp_path: Path
     ) -> None:
         settings = config(pictured, catalogue, tmp_path, "held_out=0")
         values = read_catalogue(catalogue, "sku", ("colour", "kind_of_thing"))
-        [first, *_] = sorted(values)
+        shown = product_pictures(settings)
+        first = next(iter(shown)).removeprefix("shop:")
         del values[first]["kind_of_thing"]
-        learnt, held_out = alignment_samples(settings, values, product_pictures(settings))
+        learnt, held_out = alignment_samples(settings, values, shown)
         assert held_out == []
-        asked = {sample.id: sample for sample, _ in learnt}
-        assert len(asked) == len(learnt)
-        assert sum(len(said) for name, said in values.items() if "-train-" in name) > len(learnt) > 20
+        assert len({sample.id for sample, _ in learnt}) == len(learnt) > 10
         for sample, (picture,) in learnt:
-            product, key, attribute = sample.id.split("/")
-            assert sample.output == values[product][attribute]
-            assert sample.labels == (sample.output,)  # to learn from, the other words are of no use
+            product, key = sample.id.split("/")
+            said = values[product]
+            assert sample.output == "; ".join(said.values())
+            assert sample.labels == (sample.output,)
+            asked = "colour" if product == first else "colour; kind of thing"
+            assert sample.instruction == f"Describe the product in the picture: {asked}."
             assert picture.key.startswith(key)
             assert picture.role == "product"
-        assert not any(name.startswith(f"{first}/") and "kind" in name for name in asked)
-        assert any("the kind of thing of the product" in sample.instruction for sample, _ in learnt)
+        assert any(sample.id.startswith(f"{first}/") for sample, _ in learnt)
 
     def test_ids_may_carry_the_source_or_not(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
         settings = config(pictured, catalogue, tmp_path)
@@ -195,19 +202,13 @@ class TestTheQuestions:
         assert (len(chosen[0]), len(chosen[1])) == (5, 9)
         assert chosen[0] < chosen[1]
 
-    def test_of_many_words_a_hundred_are_compared(
-        self, pictured: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_an_attribute_that_tells_nothing_is_named(
+        self, pictured: Path, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(caslie_model.alignment, "MOST_WORDS", 5)
-        settings = config(pictured, catalogue, tmp_path, "held_out=0.4", attributes=("title",))
+        settings = config(pictured, catalogue, tmp_path, attributes=("colour",))
         shown = product_pictures(settings)
-        values = {product: {"title": f"title of {product}"} for product in shown}
-        _, held_out = alignment_samples(settings, values, shown)
-        assert held_out
-        for sample, _ in held_out:
-            assert sample.output in sample.labels
-            assert 5 <= len(sample.labels) <= 6
-            assert list(sample.labels) == sorted(sample.labels)  # the right one stands nowhere in particular
+        alignment_samples(settings, {product: {"colour": "red"} for product in shown}, shown)
+        assert "colour: 1 different values among the products with a picture" in capsys.readouterr().err
 
     def test_a_catalogue_of_other_products_is_an_error(
         self, pictured: Path, catalogue: Path, tmp_path: Path
@@ -226,15 +227,30 @@ class TestTheQuestions:
             align(config(data, catalogue, tmp_path / "out"))
 
 
+@pytest.mark.parametrize(
+    ("text", "colour", "kind"),
+    [
+        ("red; mug", True, True),
+        (" red ;  mug; with a handle", True, True),
+        ("mug; red", False, False),
+        ("red", True, False),
+        ("a red; mug", False, True),
+        ("", False, False),
+    ],
+)
+def test_an_attribute_is_right_when_its_words_stand_in_its_place(text: str, colour: bool, kind: bool) -> None:
+    assert described_rightly({"colour": "red", "kind": "mug"}, text) == {"colour": colour, "kind": kind}
+
+
 class TestTheFolder:
     def test_it_tells_how_well_attributes_are_named(self, aligned: Path) -> None:
         summary = json.loads((aligned / "training.json").read_text())
         assert summary["attributes"].keys() == {"colour", "kind_of_thing"}
-        for score, words in zip(summary["attributes"].values(), (3, 2), strict=True):
-            assert score["words"] == words
-            assert 0 <= score["right"] <= score["scored"]
+        for score in summary["attributes"].values():
+            assert 0 <= score["right"] <= score["scored"] > 0
             assert score["accuracy"] == score["right"] / score["scored"]
-        assert summary["samples"] == 24  # 12 pictures, two questions each
+            assert 0 < score["most_frequent"] <= 1
+        assert summary["samples"] == 12  # a description of each picture
         assert (aligned / "README.md").is_file()
         weights = load_file(aligned / "adapter_model.safetensors")
         assert not any(name.startswith("language_model.") for name in weights)

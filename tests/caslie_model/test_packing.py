@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,11 @@ def loss_and_gradients(
     seen = sight if asked.fusion == "xattn" else None
     model = trainable_model(base, asked, seen)
     for name, weight in model.named_parameters():  # these begin as nothing, and keep others from being learnt
-        if "lora_B" in name or name.endswith("guide_gate"):
+        if (
+            "lora_B" in name
+            or name.endswith("guide_gate")
+            or re.fullmatch(r"adapters\.\d+\.output\.weight", name)
+        ):
             torch.nn.init.normal_(weight, std=0.1)
     plan = Plan((tuple(range(len(encoded))),), 0, "epochs")
     features = seen.features if seen else None

@@ -77,9 +77,16 @@ def make_language_model(family: str = "llama", seed: int = 0, **more: Any) -> Pr
 
 
 def make_model(
-    fusion: str = "xattn", family: str = "llama", base: PreTrainedModel | None = None, **choices: Any
+    fusion: str = "xattn",
+    family: str = "llama",
+    base: PreTrainedModel | None = None,
+    speaking: bool = True,
+    **choices: Any,
 ) -> CaslieForCausalLM:
-    """Return a model with open gates (unless asked otherwise) on a copy of the base model, in evaluation mode."""
+    """Return a model with open gates (unless asked otherwise) on a copy of the base model, in evaluation mode.
+
+    speaking: its adapters add something, as those of a trained model do.
+    """
     defaults: dict[str, Any] = {
         "vision_width": WIDTH,
         "vision_patches": PATCHES,
@@ -91,9 +98,11 @@ def make_model(
     base = make_language_model(family) if base is None else base
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return CaslieForCausalLM.from_base(
-            copy.deepcopy(base), fusion=fusion, **{**defaults, **choices}
-        ).eval()
+        model = CaslieForCausalLM.from_base(copy.deepcopy(base), fusion=fusion, **{**defaults, **choices})
+        if speaking:
+            for adapter in model.adapters.values():
+                torch.nn.init.normal_(adapter.output.weight, std=0.1)
+        return model.eval()
 
 
 def make_question(seed: int, images: int = 2, length: int = 9, answer: Sequence[int] = (7, 0)) -> Question:

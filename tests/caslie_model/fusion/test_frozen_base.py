@@ -22,9 +22,13 @@ def text_of(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_with_shut_gates_a_model_is_its_base_model(make: SimpleNamespace, family: str) -> None:
+@pytest.mark.parametrize("gate", [0.0, 1.0])
+def test_before_its_training_a_model_is_its_base_model(
+    make: SimpleNamespace, family: str, gate: float
+) -> None:
+    """Shut gates add nothing, and through open ones a new adapter says nothing."""
     base = make.language_model(family)
-    model = make.model("xattn", family, gate_init=0.0)
+    model = make.model("xattn", family, gate_init=gate, speaking=gate == 0)
     batch = make.batch(model, [make.question(1), make.question(2, images=1, length=12)])
     with torch.inference_mode():
         assert torch.equal(model(**batch).logits, base(**text_of(batch)).logits)

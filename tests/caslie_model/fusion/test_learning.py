@@ -41,10 +41,15 @@ def accuracy(model: Any, make: SimpleNamespace, questions: list[Any]) -> float:
     return float(right.float().mean())
 
 
-@pytest.mark.parametrize(("fusion", "steps"), [("xattn", 40), ("concat", 80), ("concat-full", 160)])
-def test_a_model_learns_what_only_the_image_tells(make: SimpleNamespace, fusion: str, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("fusion", "gate", "steps"),
+    [("xattn", 0.0, 40), ("xattn", 1.0, 40), ("concat", 0.0, 80), ("concat-full", 0.0, 160)],
+)
+def test_a_model_learns_what_only_the_image_tells(
+    make: SimpleNamespace, fusion: str, gate: float, steps: int
+) -> None:
     torch.manual_seed(0)
-    model = make.model(fusion, gate_init=0.0, guide_gate_init=0.0).train()
+    model = make.model(fusion, gate_init=gate, guide_gate_init=0.0, speaking=False).train()
     groups = model.parameter_groups()
     optimiser = torch.optim.AdamW(
         [
@@ -96,6 +101,18 @@ def test_shut_gates_learn_first_and_open_the_way_for_the_rest(
     assert model.gates() == {1: 0.0, 3: 0.0}
     torch.optim.SGD(model.parameters(), lr=1.0).step()
     assert all(gate != 0 for gate in model.gates().values())
+    step(model, batch)
+    moved = {name for name, gradient in gradients(model).items() if gradient.abs().sum() > 0}
+    assert moved == {name for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def test_open_gates_let_every_output_learn_first(make: SimpleNamespace, asked: list[Any]) -> None:
+    model = make.model("xattn", speaking=False).train()
+    batch = make.batch(model, asked, answers=True)
+    step(model, batch)
+    moved = {name for name, gradient in gradients(model).items() if gradient.abs().sum() > 0}
+    assert moved == {f"adapters.{layer}.output.weight" for layer in model.config.adapter_layers}
+    torch.optim.SGD(model.parameters(), lr=1.0).step()
     step(model, batch)
     moved = {name for name, gradient in gradients(model).items() if gradient.abs().sum() > 0}
     assert moved == {name for name, weight in model.named_parameters() if weight.requires_grad}
