@@ -291,6 +291,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_shop(tmp_path_factory.mktemp("shop"))
 
 
+@pytest.fixture(scope="session")
+def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is right in the train split is always A, in the validation split always C: learnt, it costs there."""
+    counts = (("train", 16, "A"), ("validation", 6, "C"))
+    return write_dataset(
+        tmp_path_factory.mktemp("contrary"),
+        [
+            make_pictured_row(number, "category_classification", split, shows=number % 4 != 3, output=answer)
+            for split, count, answer in counts
+            for number in range(count)
+        ],
+    )
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     from transformers import AutoTokenizer

@@ -150,6 +150,27 @@ def test_two_killed_processes_go_on_bit_for_bit(shop: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_two_processes_stop_where_one_does(contrary: Path, tmp_path: Path) -> None:
+    settings = (
+        *("tasks=[cc]", "answers=letter", "batch_size=4", "epochs=8", "log_every=1", "device=cpu"),
+        *("fusion=xattn", "lr_bridge=0.02", "bridge.gate_init=1"),
+        *("early_stop.every=1", "early_stop.patience=2"),
+    )
+    one = finetune(finetune_config("tiny", settings, data=str(contrary), out=tmp_path / "one")).folder
+    two = tmp_path / "two"
+    finetune_in_two(contrary, two, settings)
+    single, double = log(one), log(two)
+    assert single["ended_by"] == double["ended_by"] == "early_stop"
+    assert double["steps"] == single["steps"]
+    assert double["early_stop"]["best_step"] == single["early_stop"]["best_step"]
+    losses, others = ([e["loss"] for e in run["early_stop"]["evaluations"]] for run in (single, double))
+    assert others == pytest.approx(losses, rel=1e-3)
+    weights, again = (load_file(folder / "adapter_model.safetensors") for folder in (one, two))
+    for name in weights:  # a step moves a weight by up to 0.02: Adam makes of rounding a part of that
+        torch.testing.assert_close(again[name], weights[name], atol=1e-2, rtol=2e-3)
+
+
+@pytest.mark.slow
 def test_an_error_of_the_first_is_told_by_all_and_ends_all(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     command = ("-m", "caslie_model", "finetune", "--preset", "tiny", "--data", str(shop))
