@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from caslie_model.base_model import choose_device, load_base_model
+from caslie_model.beginning import vision_identity_of_beginning, with_shapes_of_beginning
 from caslie_model.config import FinetuneConfig
 from caslie_model.data import Sample, first_by_hash, read_samples
 from caslie_model.early_stop import EarlyStop
@@ -31,6 +32,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
     data, model or folder do not allow it.
     """
+    config = with_shapes_of_beginning(config)
     finished = finished_before(config, resume, overwrite)
     if finished is not None:
         return finished
@@ -42,7 +44,9 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     templates = packaged_templates()
     sight = None
     if config.vision is not None and config.fusion != "text":
-        sight = look_at(config.data, [*samples, *validation], config.vision, device, precision)
+        looked_with = vision_identity_of_beginning(config)
+        shown = [*samples, *validation]
+        sight = look_at(config.data, shown, config.vision, device, precision, looked_with)
     prompt_format = PromptFormat(
         base.tokenizer,
         *templates,
