@@ -15,6 +15,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from caslie_model.errors import ModelError
+from caslie_model.placement import MAX_ITEMS
 
 FUSIONS = ("xattn", "concat", "concat-full")
 FEATURE_NORMS = ("layer", "standard", "none")
@@ -69,7 +70,7 @@ class CaslieConfig(PreTrainedConfig):
     first_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
     every: int = 4
     gate_init: float = 0.0  # tanh of it scales an adapter's output; 0: the base model, exactly
-    max_items: int = 64
+    max_items: int = MAX_ITEMS
     roles: int = 4
     visual_scale: float = 0.02  # concat: size of a visual token's entries at the start, as the text's are
     lora: dict[str, Any] | None = None  # rank, alpha, dropout, target_modules
