@@ -24,7 +24,6 @@ from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_batches
 from caslie_model.processes import (
     first_decides,
-    is_first_process,
     join_processes,
     part_of_batch,
     process_count,
@@ -141,7 +140,7 @@ def train(
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     first_decides(lambda: write_run_files(config, templates, identity))
-    _say_once(
+    say(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
         f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
         f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
@@ -150,7 +149,7 @@ def train(
     trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop)
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
-        _say_once(f"resuming from {checkpoint.name}")
+        say(f"resuming from {checkpoint.name}")
     start = time.monotonic()
     state = _stopped_before(checkpoint, early_stop)
     if state is not None:
@@ -190,11 +189,6 @@ def _return_to_the_best(early_stop: EarlyStop, model: Any, state: Any, plan: Pla
         f"{summary['metric']} was best at step {summary['best_step']} ({summary['best']:.4f})"
     )
     return {"early_stop": summary, **({"ended_by": "early_stop"} if stopped else {})}
-
-
-def _say_once(message: str) -> None:
-    if is_first_process():
-        say(message)
 
 
 def _summary(

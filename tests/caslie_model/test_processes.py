@@ -17,6 +17,8 @@ from caslie_model.config import config_yaml, finetune_config
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.finetuning import finetune
 from caslie_model.processes import first_decides, part_of_batch
+from caslie_model.progress import Progress
+from caslie_model.run_folder import say
 
 REPOSITORY = Path(__file__).parents[2]
 KINDS = {
@@ -89,6 +91,20 @@ def test_one_process_decides_for_itself() -> None:
     assert first_decides(lambda: 3) == 3
     with pytest.raises(RunError, match="no"):
         first_decides(refuse)
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_the_first_process_talks_for_all(
+    number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", number)
+    monkeypatch.setattr("caslie_model.progress.SECONDS_BETWEEN_LINES", 0.0)
+    say("on we go")
+    with Progress("reading", 2, "samples") as progress:
+        progress.update(1)
+    said = capsys.readouterr().err
+    assert said == ("" if number == "1" else "on we go\nreading: 1 of 2 samples, 0 s\n")
 
 
 @pytest.mark.slow
