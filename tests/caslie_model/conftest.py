@@ -321,6 +321,19 @@ def prompt_format(tokenizer: Any) -> Any:
     return PromptFormat(tokenizer, *packaged_templates(), "text", 2000)
 
 
+KINDS = {
+    "text": ("fusion=text",),
+    "xattn": ("fusion=xattn",),
+    "xattn with LoRA": ("fusion=xattn", "with_lora=true"),
+}
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The settings of each kind of training that does without visual tokens."""
+    return KINDS[request.param]
+
+
 KILLED_AT_STEP_4 = """
 import os, signal, sys
 from pathlib import Path
