@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.base_model import choose_device, load_base_model
+from caslie_model.beginning import vision_identity_of_beginning, with_shapes_of_beginning
 from caslie_model.config import AlignConfig
 from caslie_model.data import Sample, read_columns
 from caslie_model.errors import RunError
@@ -56,6 +57,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     """
     if process_count() > 1:
         raise RunError("an alignment runs in one process; start it without torchrun or accelerate launch")
+    config = with_shapes_of_beginning(config)
     finished = finished_before(config, resume, overwrite)
     if finished is not None and "attributes" in finished.summary:
         return finished
@@ -65,7 +67,10 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     device, precision = choose_device(config.device, config.precision)
     base = load_base_model(config.base_model, precision, device)
     assert config.vision is not None
-    sight = look_at_pictures(config.data, config.tasks, SPLIT, shown, config.vision, device, precision)
+    looked_with = vision_identity_of_beginning(config)
+    sight = look_at_pictures(
+        config.data, config.tasks, SPLIT, shown, config.vision, device, precision, looked_with
+    )
     prompt_format = PromptFormat(
         base.tokenizer,
         _PROMPT,

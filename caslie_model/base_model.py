@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.errors import ModelError
+from caslie_model.hub import not_loaded
 from mmecinstruct.hashing import fingerprint, sha256_file
 
 _TINY_VERSION = 1
@@ -116,7 +117,7 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
             trust_remote_code=False,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"base model '{name}' cannot be loaded: {error}") from error
+        raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
     # A checkpoint's own sampling settings (temperature, penalties) must not reach greedy decoding.

@@ -6,6 +6,8 @@ Everything heavy is imported inside the commands, so that --help answers at once
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +86,8 @@ def finetune_command(
         fields["with_lora"] = True
     config = finetune_config(preset, settings or (), **fields)
     _quiet_libraries()
-    result = finetune(config, resume=resume, overwrite=overwrite)
+    with _saying_what_is_kept("--resume goes on from the last checkpoint"):
+        result = finetune(config, resume=resume, overwrite=overwrite)
     if is_first_process():
         print(result.folder)
 
@@ -136,7 +139,9 @@ def align_command(
         fusion=fusion,
     )
     _quiet_libraries()
-    print(align(config, resume=resume, overwrite=overwrite).folder)
+    with _saying_what_is_kept("--resume goes on from the last checkpoint"):
+        result = align(config, resume=resume, overwrite=overwrite)
+    print(result.folder)
 
 
 @app.command("features")
@@ -171,15 +176,16 @@ def features_command(
         wanted = full_task_names(_names(tasks))
     except ValueError as error:
         raise ConfigError(f"--tasks: {error}") from error
-    cache, counts = features(
-        data,
-        encoder,
-        wanted,
-        _names(splits) or SPLITS,
-        batch_size=batch_size,
-        pool=pool,
-        layer=layer,
-    )
+    with _saying_what_is_kept("what was computed is kept, and the same command goes on"):
+        cache, counts = features(
+            data,
+            encoder,
+            wanted,
+            _names(splits) or SPLITS,
+            batch_size=batch_size,
+            pool=pool,
+            layer=layer,
+        )
     print(cache.folder)
     print(
         f"{counts.pictures} pictures in {counts.samples} samples, {counts.distinct} of them different; "
@@ -262,7 +268,8 @@ def evaluate_command(
         batch_size=batch_size,
     )
     _quiet_libraries()
-    result = evaluate(config, overwrite=overwrite)
+    with _saying_what_is_kept("what was answered is kept, and the same command goes on"):
+        result = evaluate(config, overwrite=overwrite)
     print_metrics(result.metrics)
     print(f"written: {result.folder / METRICS_TEXT}", file=sys.stderr)
 
@@ -270,6 +277,16 @@ def evaluate_command(
 def _names(text: str) -> tuple[str, ...]:
     """Return the different names of a list that is separated by commas."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+@contextmanager
+def _saying_what_is_kept(message: str) -> Iterator[None]:
+    """Tell on Ctrl-C, which ends the command with exit status 130, that the work so far is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; {message}", file=sys.stderr)
+        raise
 
 
 def _quiet_libraries() -> None:

@@ -95,6 +95,16 @@ class BridgeSettings(Settings):
     feature_norm: Literal["layer", "standard", "none"] = "layer"
 
 
+class EarlyStopSettings(Settings):
+    """When a training ends before its plan does: the validation split's figure no longer improves."""
+
+    # loss: per answer token. score: each task's own metric (F1, recall@1, …) of the likeliest answers, their mean
+    metric: Literal["loss", "score"] = "loss"
+    every: int = Field(default=50, ge=1)  # steps from one validation to the next; the last step has one too
+    patience: int = Field(default=3, ge=1)  # validations without improvement that end the training
+    samples: int = Field(default=200, ge=1)  # at most, of all tasks alike, drawn by hash
+
+
 class TrainingConfig(Settings):
     """What every training says, whatever it trains on."""
 
@@ -190,6 +200,8 @@ class FinetuneConfig(TrainingConfig):
     task_limits: dict[str, int] = Field(default_factory=dict)
     # How often the samples of a task are in an epoch: {cc: 2, sa: 0.5} repeats CC and leaves half of SA out.
     task_weights: dict[str, float] = Field(default_factory=dict)
+    # null: never. With it, what is saved are the weights of the best validation.
+    early_stop: EarlyStopSettings | None = None
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
@@ -220,6 +232,12 @@ class FinetuneConfig(TrainingConfig):
         if not all(0 < weight < float("inf") for weight in value.values()):
             raise ValueError("a weight is more than 0; leave a task out of `tasks` instead")
         return value
+
+    @model_validator(mode="after")
+    def _validation_is_not_trained_on(self) -> Self:
+        if self.early_stop is not None and self.split == "validation":
+            raise ValueError("early_stop looks at the validation split: train on another one")
+        return self
 
 
 class AlignConfig(TrainingConfig):

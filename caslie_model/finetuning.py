@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from caslie_model.base_model import choose_device, load_base_model
+from caslie_model.beginning import vision_identity_of_beginning, with_shapes_of_beginning
 from caslie_model.config import FinetuneConfig
 from caslie_model.data import Sample, first_by_hash, read_samples
+from caslie_model.early_stop import EarlyStop
+from caslie_model.errors import ConfigError
 from caslie_model.mixing import mixed
 from caslie_model.prompts import PromptFormat, packaged_templates
-from caslie_model.run_folder import say
+from caslie_model.run_folder import CHECKPOINTS, say
 from caslie_model.sight import look_at
 from caslie_model.trainable import visual_tokens
 from caslie_model.training import TrainingResult, finished_before, train
 from caslie_model.training_report import write_model_card
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.samples import TASKS
+
+VALIDATION = "validation"
 
 
 def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
@@ -25,17 +32,21 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
     data, model or folder do not allow it.
     """
+    config = with_shapes_of_beginning(config)
     finished = finished_before(config, resume, overwrite)
     if finished is not None:
         return finished
     samples = select_samples(config)  # first: a missing dataset is told before torch is loaded
+    validation = select_validation(config, samples)
     device, precision = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
     base = load_base_model(config.base_model, precision, device)
     templates = packaged_templates()
     sight = None
     if config.vision is not None and config.fusion != "text":
-        sight = look_at(config.data, samples, config.vision, device, precision)
+        looked_with = vision_identity_of_beginning(config)
+        shown = [*samples, *validation]
+        sight = look_at(config.data, shown, config.vision, device, precision, looked_with)
     prompt_format = PromptFormat(
         base.tokenizer,
         *templates,
@@ -43,10 +54,27 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
         config.max_length,
         visual_tokens=visual_tokens(config, sight),
     )
-    encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
+    pictures = sight.pictures if sight else None
+    encoded = prompt_format.encode_all(samples, pictures)
     encoded = mixed(encoded, config.task_weights, config.seed)
+    early_stop = None
+    if config.early_stop is not None:
+        early_stop = EarlyStop(
+            config.early_stop,
+            prompt_format.encode_all(validation, pictures),
+            prompt_format,
+            config.out / CHECKPOINTS,
+            config.batch_size,
+            device,
+            precision,
+            sight.features if sight else None,
+        )
+    if (
+        sight is not None and validation
+    ):  # whether there is anything to see is a question to what is trained on
+        sight = replace(sight, pictures={sample.id: sight.pictures[sample.id] for sample in samples})
     card = partial(write_model_card, config)
-    return train(config, base, sight, encoded, templates, device, precision, card)
+    return train(config, base, sight, encoded, templates, device, precision, card, early_stop)
 
 
 def select_samples(config: FinetuneConfig) -> list[Sample]:
@@ -68,3 +96,37 @@ def select_samples(config: FinetuneConfig) -> list[Sample]:
     for task in missing:
         say(f"no {config.split} samples of {task}")
     return result
+
+
+def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that decide on an early stop, none without one: of each task that is trained equally many.
+
+    Where a task has fewer, others have more. Raises DatasetError when there are none, ConfigError when the tasks are
+    more than the samples that the settings allow.
+    """
+    if config.early_stop is None:
+        return []
+    limit, seed = config.early_stop.samples, config.seed
+    trained = {sample.task for sample in samples}
+    tasks = [task for task in config.tasks if task in trained]
+    if limit < len(tasks):
+        raise ConfigError(f"early_stop.samples={limit} is less than one for each of {len(tasks)} tasks")
+    found = {
+        task: first_by_hash(read_samples(config.data, task, VALIDATION), limit, seed, "validated samples")
+        for task in tasks
+    }
+    if not any(found.values()):
+        raise DatasetError(
+            f"early_stop: {config.data} has no validation samples of {', '.join(tasks)}; build it with a validation "
+            "split, or leave early_stop out"
+        )
+    for task, drawn in found.items():
+        if not drawn:
+            say(f"no validation samples of {task}: they do not decide when to stop")
+    ranked = [(rank, place) for place, task in enumerate(tasks) for rank in range(len(found[task]))]
+    chosen = [found[tasks[place]][rank] for rank, place in sorted(ranked)[:limit]]
+    names = {sample.id for sample in samples}
+    for sample in chosen:
+        if sample.id in names:
+            raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
+    return chosen

@@ -23,6 +23,7 @@ _ANY_MARK = re.compile("[\uf000-\uf8f2]")
 _ITEM_ROLE = re.compile(r"^(history|option|product) \S+$")
 ROLE_KINDS = {"history": 1, "option": 2}
 SINGLE, OTHER = 0, 3
+MAX_ITEMS = 64  # of a sample, each with a picture of its own
 
 
 @dataclass(frozen=True, slots=True)

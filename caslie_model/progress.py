@@ -7,20 +7,23 @@ import time
 from types import TracebackType
 from typing import Any
 
+from caslie_model.processes import is_first_process
+
 SECONDS_BETWEEN_LINES = 30.0
 
 
 class Progress:
-    """Shows `done` of `total` while its context lasts."""
+    """Shows `done` of `total` while its context lasts; of several processes in the first alone."""
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
         self._bar: Any = None
         self._task: Any = None
         self._last = self._start = time.monotonic()
+        self._silent = not is_first_process()
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._silent:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
@@ -41,6 +44,8 @@ class Progress:
         """Show that `done` are done."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=note)
+            return
+        if self._silent:
             return
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES or (done == self.total and now - self._start > 1):

@@ -21,6 +21,7 @@ from caslie_model.data import InputField, Sample
 from caslie_model.errors import ModelError
 from caslie_model.pictures import Picture
 from caslie_model.placement import (
+    MAX_ITEMS,
     PlacedPicture,
     marked,
     marked_start,
@@ -97,10 +98,15 @@ class PromptFormat:
     def encode(self, sample: Sample, pictures: Sequence[Picture] = ()) -> Encoded:
         """Return a sample in tokens, with the pictures that are shown with it.
 
-        Raises DatasetError when it does not fit into max_length even when shortened, or when it lacks the
-        instruction that is asked for.
+        Raises DatasetError when it does not fit into max_length even when shortened, when it lacks the instruction
+        that is asked for, or when more of its items have pictures than can be told apart.
         """
         numbers = number_items(pictures)
+        if len(numbers) > MAX_ITEMS:
+            raise DatasetError(
+                f"sample {sample.id} ({sample.task}): {len(numbers)} items with pictures, at most {MAX_ITEMS} can be "
+                "told apart; build the dataset with shorter histories or fewer options, or leave the task out"
+            )
         fields = tuple(replace(field, items=_items_of(field, numbers)) for field in sample.fields)
         answers = {
             label: self._answer_tokens(written_answer(label, sample.options, self.answers))

@@ -10,6 +10,7 @@ from typing import Any
 
 from caslie_model.config import TrainingConfig, config_yaml, load_config
 from caslie_model.errors import RunError
+from caslie_model.processes import is_first_process
 from caslie_model.prompts import PROMPTS_FOLDER
 from mmecinstruct.workspace import write_atomically
 
@@ -89,5 +90,6 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def say(message: str) -> None:
-    """Tell the user what goes on, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Tell the user what goes on, on stderr; of several processes the first alone does."""
+    if is_first_process():
+        print(message, file=sys.stderr, flush=True)

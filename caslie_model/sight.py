@@ -103,9 +103,13 @@ def look_at_pictures(
     vision: VisionSettings,
     device: str,
     precision: str,
+    identity: str = "",
 ) -> Sight:
-    """Return the sight of pictures of a split that were read already, by whatever they are told by."""
-    encoder = _encoder_of(vision, device, precision)
+    """Return the sight of pictures of a split that were read already, by whatever they are told by.
+
+    identity: as for `look_at`.
+    """
+    encoder = _encoder_of(vision, device, precision, identity)
     return _computed(data, [(task, split) for task in tasks], pictures, encoder)
 
 

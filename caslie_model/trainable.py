@@ -8,6 +8,7 @@ from typing import Any
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
+from caslie_model.run_folder import say
 from caslie_model.sight import Sight
 from mmecinstruct.errors import DatasetError
 
@@ -15,8 +16,9 @@ from mmecinstruct.errors import DatasetError
 def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None) -> Any:
     """Return the base model with what the config trains; all else is frozen.
 
-    sight: what a fusion model sees, None for text. Raises ModelError when the base model cannot carry it,
-    or when `init_from` does not fit, DatasetError when there is no picture at all.
+    sight: what a fusion model sees, None for text. LoRA that `init_from` brings is trained where the config trains
+    LoRA, else it stays as it is. Raises ModelError when the base model cannot carry it, or when `init_from` does not
+    fit, DatasetError when there is no picture at all.
     """
     if sight is None:
         return _with_lora(base.model, config)
@@ -36,9 +38,11 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
             vision_identity=sight.identity,
             trainable=True,
         )
-        _check_bridge(model, config)
         if lora is not None and model.config.lora is None:
             model.add_lora(**lora)
+        elif lora is None and model.config.lora is not None:
+            model.freeze_lora()
+            say(f"the LoRA of {config.init_from} stays as it is; give --lora to train it too")
         model.leave_base_out_of_checkpoints()
         return model
     from caslie_model.fusion import CaslieForCausalLM
@@ -57,18 +61,6 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
     )
     model.leave_base_out_of_checkpoints()
     return model
-
-
-def _check_bridge(model: Any, config: TrainingConfig) -> None:
-    """Raise ModelError where an adapter to begin with has other shapes than the config asks for."""
-    wanted = {
-        "fusion": config.fusion,
-        **config.bridge.model_dump(exclude={"gate_init"}, exclude_defaults=True),
-    }
-    other = sorted(name for name, value in wanted.items() if getattr(model.config, name) != value)
-    if other:
-        told = ", ".join(f"{name} is {getattr(model.config, name)}, not {wanted[name]}" for name in other)
-        raise ModelError(f"init_from {config.init_from}: {told}; give the settings it was made with")
 
 
 def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.batches import IGNORED, Features, training_batch
 from caslie_model.config import TrainingConfig
+from caslie_model.early_stop import EarlyStop
+from caslie_model.errors import ConfigError
 from caslie_model.packing import packed_batch
 from caslie_model.plan import Plan
-from caslie_model.processes import is_first_process, part_of_batch, process_number, wait_for_all
+from caslie_model.processes import (
+    first_decides,
+    is_first_process,
+    part_of_batch,
+    process_number,
+    wait_for_all,
+)
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
 from caslie_model.run_folder import CHECKPOINTS
@@ -34,8 +42,12 @@ def build_trainer(
     features: Features | None,
     device: str,
     precision: str,
+    early_stop: EarlyStop | None = None,
 ) -> Trainer:
-    """Return a Trainer that goes through the plan, and through nothing else."""
+    """Return a Trainer that goes through the plan, and through nothing else.
+
+    Raises ConfigError for an early stop where no process has the whole model.
+    """
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
@@ -88,6 +100,19 @@ def build_trainer(
                 inputs = {**inputs, "labels": labels}
             return super().compute_loss(model, inputs, *args, **kwargs)
 
+        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+            """Measure the model in the first process, keep its weights if they are the best, or stop."""
+            assert early_stop is not None
+            figures = {early_stop.logged_as: first_decides(lambda: early_stop.measure(model))}
+            self.log(figures)
+            history = self.state.log_history
+            first_decides(lambda: early_stop.keep(model, history))
+            if early_stop.is_over(history):
+                # With a checkpoint: what is killed before the adapter is written need not train again.
+                self.control.should_training_stop = self.control.should_save = True
+            self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+            return figures
+
         def _save_rng_state(self, output_dir: str) -> None:
             """What makes a checkpoint whole is written after this: then no process may be missing."""
             super()._save_rng_state(output_dir)
@@ -105,7 +130,14 @@ def build_trainer(
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             assert self.progress is not None
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-            self.progress.update(state.global_step, f"loss {losses[-1]:.3f}" if losses else "")
+            said = [f"loss {losses[-1]:.3f}"] if losses else []
+            if early_stop is not None and (measured := early_stop.evaluations(state.log_history)):
+                said.append(f"validation {early_stop.settings.metric} {measured[-1][1]:.3f}")
+            self.progress.update(state.global_step, ", ".join(said))
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if early_stop is not None:
+                early_stop.forget(state.log_history)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             assert self.progress is not None
@@ -135,6 +167,8 @@ def build_trainer(
         torch_compile=config.compile,
         remove_unused_columns=False,
         dataloader_pin_memory=device != "cpu",
+        eval_strategy="steps" if early_stop else "no",
+        eval_steps=early_stop.settings.every if early_stop else None,
         **_checkpointing(config),
     )
     if device != "cpu":
@@ -143,9 +177,16 @@ def build_trainer(
         model=model,
         args=arguments,
         train_dataset=[encoded[index] for batch in plan.batches for index in batch],
+        eval_dataset=list(early_stop.encoded)
+        if early_stop
+        else None,  # the Trainer wants one, and reads none
         data_collator=collate,
         callbacks=[ProgressCallback()] if is_first_process() else [],
     )
+    if early_stop is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise ConfigError(
+            "early_stop needs the whole model in the first process, which FSDP and DeepSpeed divide: leave it out"
+        )
     trainer.remove_callback(PrinterCallback)
     for callback in trainer.callback_handler.callbacks:
         if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
+from caslie_model.early_stop import EarlyStop
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
 from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_batches
 from caslie_model.processes import (
     first_decides,
-    is_first_process,
     join_processes,
     part_of_batch,
     process_count,
@@ -98,6 +98,7 @@ def train(
     device: str,
     precision: str,
     write_card: CardWriter,
+    early_stop: EarlyStop | None = None,
 ) -> TrainingResult:
     """Train on samples in tokens and write the adapter folder `config.out`; begun before, it goes on.
 
@@ -122,6 +123,7 @@ def train(
             plan.batches,
             [[each.prompt, each.target, each.mark if each.pictures else ""] for each in encoded],
             *model_identity,
+            *([[each.mark, each.target] for each in early_stop.encoded] if early_stop else []),
         ]
     )
     step = config.batch_size * config.gradient_accumulation
@@ -138,32 +140,55 @@ def train(
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     first_decides(lambda: write_run_files(config, templates, identity))
-    _say_once(
+    say(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
         f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
         f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
     )
     features = sight.features if sight else None
-    trainer = build_trainer(config, model, encoded, plan, features, device, precision)
+    trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop)
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
-        _say_once(f"resuming from {checkpoint.name}")
+        say(f"resuming from {checkpoint.name}")
     start = time.monotonic()
-    with explained_memory_errors(config):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
+    state = _stopped_before(checkpoint, early_stop)
+    if state is not None:
+        trainer.state = state
+    else:
+        with explained_memory_errors(config):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
     wait_for_all()  # or a checkpoint that another process still writes would be deleted
 
     def finish() -> dict[str, Any]:
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
+        if early_stop is not None:
+            summary |= _return_to_the_best(early_stop, model, trainer.state, plan)
         return _finish(config, model, {**summary, "identity": identity}, write_card)
 
     return TrainingResult(config.out, first_decides(finish))
 
 
-def _say_once(message: str) -> None:
-    if is_first_process():
-        say(message)
+def _stopped_before(checkpoint: Path | None, early_stop: EarlyStop | None) -> Any:
+    """Return the Trainer's state in the checkpoint of a run that has stopped early, None of one that goes on."""
+    if checkpoint is None or early_stop is None:
+        return None
+    from transformers import TrainerState
+
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return state if early_stop.is_over(state.log_history) else None
+
+
+def _return_to_the_best(early_stop: EarlyStop, model: Any, state: Any, plan: Plan) -> dict[str, Any]:
+    """Give the model the weights of its best validation; return what training.json says of it."""
+    stopped = state.global_step < len(plan.batches)
+    early_stop.restore(model, state.log_history)
+    summary = early_stop.summary(state.log_history, stopped)
+    say(
+        f"{f'stopped at step {state.global_step}' if stopped else 'at the end of the plan'}: validation "
+        f"{summary['metric']} was best at step {summary['best_step']} ({summary['best']:.4f})"
+    )
+    return {"early_stop": summary, **({"ended_by": "early_stop"} if stopped else {})}
 
 
 def _summary(
@@ -176,10 +201,11 @@ def _summary(
     seconds: float,
     checkpoint: Path | None,
 ) -> dict[str, Any]:
-    used = Counter(index for batch in plan.batches for index in batch)
+    done = plan.batches[: trainer.state.global_step]  # fewer than planned where it stopped early
+    used = Counter(index for batch in done for index in batch)
     resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     lengths = [len(each.prompt) + len(each.target) for each in encoded]
-    tokens_now = sum(lengths[index] for batch in plan.batches[resumed_at:] for index in batch)
+    tokens_now = sum(lengths[index] for batch in done[resumed_at:] for index in batch)
     return {
         "base_model": base.name,
         "base_identity": base.identity,
@@ -187,9 +213,9 @@ def _summary(
         "samples_per_task": dict(Counter(each.sample.task for each in encoded)),
         "samples_seen": len(used),
         "samples_shortened": sum(each.shortened for each in encoded),
-        "steps": len(plan.batches),
+        "steps": len(done),
         "processes": process_count(),
-        "tokens": plan.tokens,
+        "tokens": sum(lengths[index] * count for index, count in used.items()),
         "answer_tokens": sum(len(encoded[index].target) * count for index, count in used.items()),
         "ended_by": plan.ended_by,
         "trained_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
@@ -205,7 +231,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
     save_trained(model, config)
-    write_loss_curve(summary["log"], config.out / "loss_curve.png")
+    write_loss_curve(summary["log"], config.out / "loss_curve.png", summary.get("early_stop"))
     write_card(summary, config.out / "README.md")
     write_atomically(
         config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()

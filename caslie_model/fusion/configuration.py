@@ -15,6 +15,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from caslie_model.errors import ModelError
+from caslie_model.placement import MAX_ITEMS
 
 FUSIONS = ("xattn", "concat", "concat-full")
 FEATURE_NORMS = ("layer", "standard", "none")
@@ -74,7 +75,7 @@ class CaslieConfig(PreTrainedConfig):
     # Size of the text's states in front of each adapter, in which the adapter's output is measured; None: 1 each.
     # Without it a small model's adapters begin at a tenth of what they add to, and learn little else than to grow.
     state_scales: tuple[float, ...] | None = None
-    max_items: int = 64
+    max_items: int = MAX_ITEMS
     roles: int = 4
     visual_scale: float = 0.02  # concat: size of a visual token's entries at the start, as the text's are
     lora: dict[str, Any] | None = None  # rank, alpha, dropout, target_modules

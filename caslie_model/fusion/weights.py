@@ -50,6 +50,15 @@ class TrainedWeights:
         self.config.lora = {**settings, "target_modules": targets}
         inject_lora(self.language_model, self.config.lora)
 
+    def freeze_lora(self) -> None:
+        """Leave the low-rank adapters as they are, while what sees is trained: no gradient, and no dropout."""
+        for name, module in self.language_model.named_modules():
+            if ".lora_dropout." in f".{name}." and isinstance(module, nn.Dropout):
+                module.p = 0.0
+        for name, weight in self.language_model.named_parameters():
+            if is_lora(name):
+                weight.requires_grad_(False)
+
     def merge_lora(self) -> None:
         """Add LoRA to the language model's weights, so that answering costs nothing more."""
         if self.config.lora is not None:

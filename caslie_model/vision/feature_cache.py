@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from caslie_model.base_model import cache_folder
 from caslie_model.errors import ModelError
+from caslie_model.processes import is_first_process
 from mmecinstruct.workspace import sync_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -241,7 +242,8 @@ def _lock(stream: IO[bytes], folder: Path) -> bool:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting: another process computes features into {folder}", file=sys.stderr, flush=True)
+        if is_first_process():
+            print(f"waiting: another process computes features into {folder}", file=sys.stderr, flush=True)
         fcntl.flock(stream, fcntl.LOCK_EX)
     except OSError:
         return False

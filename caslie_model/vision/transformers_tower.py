@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
+from caslie_model.hub import not_loaded
 from caslie_model.vision.tower import Tower
 from mmecinstruct.hashing import fingerprint, sha256_file
 
@@ -38,7 +39,7 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
     try:
         config = AutoConfig.from_pretrained(place, **source)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"vision encoder '{name}' cannot be loaded: {error}") from error
+        raise not_loaded("vision encoder", name, error) from error
     vision = getattr(config, "vision_config", None) or config
     _check_takes_pixels(name, vision)
     try:
@@ -119,7 +120,7 @@ def _revision(name: str, place: str) -> str | None:
     try:
         commit = extract_commit_hash(cached_file(place, "config.json"), None)
     except (OSError, ValueError) as error:
-        raise ModelError(f"vision encoder '{name}' cannot be loaded: {error}") from error
+        raise not_loaded("vision encoder", name, error) from error
     if commit is None:
         raise ModelError(
             f"vision encoder '{name}': the Hub tells no revision; download it and name the folder"
@@ -176,7 +177,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: st
             **source,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"vision encoder '{name}' cannot be loaded: {error}") from error
+        raise not_loaded("vision encoder", name, error) from error
     missing = sorted(key for key in found["missing_keys"] if not _NOT_NEEDED.search(key))
     if missing or found["mismatched_keys"]:
         # transformers draws what is missing at random.

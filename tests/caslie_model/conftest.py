@@ -291,6 +291,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_shop(tmp_path_factory.mktemp("shop"))
 
 
+@pytest.fixture(scope="session")
+def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is right in the train split is always A, in the validation split always C: learnt, it costs there."""
+    counts = (("train", 16, "A"), ("validation", 6, "C"))
+    return write_dataset(
+        tmp_path_factory.mktemp("contrary"),
+        [
+            make_pictured_row(number, "category_classification", split, shows=number % 4 != 3, output=answer)
+            for split, count, answer in counts
+            for number in range(count)
+        ],
+    )
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     from transformers import AutoTokenizer
@@ -305,6 +319,19 @@ def prompt_format(tokenizer: Any) -> Any:
     from caslie_model.prompts import PromptFormat, packaged_templates
 
     return PromptFormat(tokenizer, *packaged_templates(), "text", 2000)
+
+
+KINDS = {
+    "text": ("fusion=text",),
+    "xattn": ("fusion=xattn",),
+    "xattn with LoRA": ("fusion=xattn", "with_lora=true"),
+}
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The settings of each kind of training that does without visual tokens."""
+    return KINDS[request.param]
 
 
 KILLED_AT_STEP_4 = """

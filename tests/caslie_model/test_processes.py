@@ -17,6 +17,8 @@ from caslie_model.config import config_yaml, finetune_config
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.finetuning import finetune
 from caslie_model.processes import first_decides, part_of_batch
+from caslie_model.progress import Progress
+from caslie_model.run_folder import say
 
 REPOSITORY = Path(__file__).parents[2]
 KINDS = {
@@ -91,6 +93,20 @@ def test_one_process_decides_for_itself() -> None:
         first_decides(refuse)
 
 
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_the_first_process_talks_for_all(
+    number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", number)
+    monkeypatch.setattr("caslie_model.progress.SECONDS_BETWEEN_LINES", 0.0)
+    say("on we go")
+    with Progress("reading", 2, "samples") as progress:
+        progress.update(1)
+    said = capsys.readouterr().err
+    assert said == ("" if number == "1" else "on we go\nreading: 1 of 2 samples, 0 s\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_learn_what_one_does(
@@ -147,6 +163,27 @@ def test_two_killed_processes_go_on_bit_for_bit(shop: Path, tmp_path: Path) -> N
     assert [e["loss"] for e in log(broken)["log"]] == [e["loss"] for e in log(whole)["log"]]
     weights, again = (load_file(folder / "adapter_model.safetensors") for folder in (whole, broken))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_where_one_does(contrary: Path, tmp_path: Path) -> None:
+    settings = (
+        *("tasks=[cc]", "answers=letter", "batch_size=4", "epochs=8", "log_every=1", "device=cpu"),
+        *("fusion=xattn", "lr_bridge=0.02", "bridge.gate_init=1"),
+        *("early_stop.every=1", "early_stop.patience=2"),
+    )
+    one = finetune(finetune_config("tiny", settings, data=str(contrary), out=tmp_path / "one")).folder
+    two = tmp_path / "two"
+    finetune_in_two(contrary, two, settings)
+    single, double = log(one), log(two)
+    assert single["ended_by"] == double["ended_by"] == "early_stop"
+    assert double["steps"] == single["steps"]
+    assert double["early_stop"]["best_step"] == single["early_stop"]["best_step"]
+    losses, others = ([e["loss"] for e in run["early_stop"]["evaluations"]] for run in (single, double))
+    assert others == pytest.approx(losses, rel=1e-3)
+    weights, again = (load_file(folder / "adapter_model.safetensors") for folder in (one, two))
+    for name in weights:  # a step moves a weight by up to 0.02: Adam makes of rounding a part of that
+        torch.testing.assert_close(again[name], weights[name], atol=1e-2, rtol=2e-3)
 
 
 @pytest.mark.slow

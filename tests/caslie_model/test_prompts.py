@@ -8,6 +8,7 @@ import pytest
 
 from caslie_model.data import InputField, Sample, read_samples
 from caslie_model.errors import ModelError
+from caslie_model.pictures import Picture
 from caslie_model.prompts import PromptFormat
 from mmecinstruct.errors import DatasetError
 
@@ -137,6 +138,15 @@ def test_what_cannot_fit_is_an_error_that_names_the_sample(
 ) -> None:
     with pytest.raises(DatasetError, match=r"sample s1 .* more than max_length=64; raise"):
         replace(prompt_format, max_length=64).encode(sample)
+
+
+def test_more_pictured_items_than_can_be_told_apart_name_the_sample(
+    prompt_format: PromptFormat, sample: Sample
+) -> None:
+    shown = [Picture(f"history {number}", "0" * 64) for number in range(1, 66)]
+    assert len(prompt_format.encode(sample, [*shown[:64], shown[0]]).pictures) == 65
+    with pytest.raises(DatasetError, match=rf"sample {sample.id} .*: 65 items with pictures, at most 64 can"):
+        prompt_format.encode(sample, shown)
 
 
 def test_the_unseen_instruction(prompt_format: PromptFormat, sample: Sample) -> None:

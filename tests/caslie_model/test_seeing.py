@@ -20,7 +20,7 @@ from caslie_model.base_model import load_base_model
 from caslie_model.batches import Features, prompt_batch
 from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config
 from caslie_model.data import read_samples
-from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.errors import ModelError, RunError
 from caslie_model.evaluation import evaluate
 from caslie_model.finetuning import finetune
 from caslie_model.prediction import TIE_TOLERANCE, answer_scores, predict_batch
@@ -384,76 +384,3 @@ def test_xattn_learns_what_only_the_pictures_tell(
 def test_text_does_not_learn_what_only_the_pictures_tell(colours: Path, tmp_path: Path) -> None:
     settings = finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="text")
     assert learnt_accuracy(finetune(settings).folder, colours, tmp_path / "e") < 0.55
-
-
-class TestBeginningWithAnotherAdapter:
-    """init_from: an alignment, or any other adapter that sees."""
-
-    @pytest.mark.parametrize("fusion", ["xattn", "concat"])
-    def test_it_goes_on_with_those_weights(
-        self, train: Train, pictured: Path, tmp_path: Path, fusion: str
-    ) -> None:
-        first = train(fusion).folder
-        still = ("lr_bridge=1e-12", "lr_gates=1e-12", f"init_from={first}")
-        second = finetune(config(pictured, tmp_path / "o", fusion, *still)).folder
-        before, after = (load_file(p / "adapter_model.safetensors") for p in (first, second))
-        assert before.keys() == after.keys()
-        for name, weight in before.items():
-            torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=0)
-
-    def test_lora_can_be_added(self, train: Train, pictured: Path, tmp_path: Path) -> None:
-        begin = f"init_from={train('xattn').folder}"
-        folder = finetune(config(pictured, tmp_path / "o", "xattn", begin, lora=True)).folder
-        assert any("lora_" in name for name in load_file(folder / "adapter_model.safetensors"))
-
-    def test_its_shapes_hold_where_none_are_asked_for(self, pictured: Path, tmp_path: Path) -> None:
-        first = finetune(config(pictured, tmp_path / "a", "concat", "bridge.latents=3")).folder
-        second = finetune(config(pictured, tmp_path / "b", "concat", f"init_from={first}")).folder
-        assert evaluated(second, pictured, tmp_path / "e")["results"][0]["samples"] == 6
-
-    @pytest.mark.parametrize(
-        ("fusion", "setting", "message"),
-        [
-            ("xattn", "bridge.latents=4", "latents is 8, not 4; give the settings it was made with"),
-            ("xattn", "bridge.guide=false", "guide is True, not False"),
-            ("concat", "lr=0.1", "fusion is xattn, not concat"),
-            ("xattn", "vision.pool=1", "another vision encoder: random:tiny-vit"),
-        ],
-    )
-    def test_of_other_shapes_or_another_encoder_it_is_refused(
-        self, train: Train, pictured: Path, tmp_path: Path, fusion: str, setting: str, message: str
-    ) -> None:
-        begin = f"init_from={train('xattn').folder}"
-        with pytest.raises(ModelError, match=message):
-            finetune(config(pictured, tmp_path / "o", fusion, begin, setting))
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({}, "another base model: random:tiny"),
-            ({"num_hidden_layers": 3}, "num_hidden_layers=2, but this one has 3; give random:tiny"),
-        ],
-    )
-    def test_of_another_base_it_is_refused(
-        self, train: Train, pictured: Path, tmp_path: Path, changes: dict[str, int], message: str
-    ) -> None:
-        from transformers import AutoModelForCausalLM
-
-        base = load_base_model("random:tiny")
-        for name, value in changes.items():
-            setattr(base.model.config, name, value)
-        torch.manual_seed(1)
-        AutoModelForCausalLM.from_config(base.model.config).save_pretrained(tmp_path / "base")
-        base.tokenizer.save_pretrained(tmp_path / "base")
-        settings = (f"init_from={train('xattn').folder}", f"base_model={tmp_path / 'base'}")
-        with pytest.raises(ModelError, match=message):
-            finetune(config(pictured, tmp_path / "o", "xattn", *settings))
-
-    def test_what_is_no_adapter_that_sees_is_named(self, pictured: Path, tmp_path: Path) -> None:
-        text = finetune(config(pictured, tmp_path / "text", "text")).folder
-        with pytest.raises(ModelError, match="an adapter of another kind"):
-            finetune(config(pictured, tmp_path / "o", "xattn", f"init_from={text}"))
-        with pytest.raises(ModelError, match="nowhere: no adapter of a fusion model"):
-            finetune(config(pictured, tmp_path / "p", "xattn", "init_from=nowhere"))
-        with pytest.raises(ConfigError, match="give another fusion than text"):
-            config(pictured, tmp_path / "o", "text", f"init_from={text}")

@@ -15,12 +15,6 @@ from caslie_model.finetuning import finetune
 from caslie_model.machine import check_compiler
 from caslie_model.training import TrainingResult
 
-KINDS = {
-    "text": ("fusion=text",),
-    "xattn": ("fusion=xattn",),
-    "xattn with LoRA": ("fusion=xattn", "with_lora=true"),
-}
-
 
 def config(data: Path, out: Path, *overrides: str) -> FinetuneConfig:
     settings = (
@@ -47,21 +41,9 @@ def assert_same_training(one: TrainingResult, other: TrainingResult, tolerance: 
         torch.testing.assert_close(again[name], weights[name], atol=20 * tolerance, rtol=20 * tolerance)
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def straight(
-    request: pytest.FixtureRequest, shop: Path, tmp_path_factory: pytest.TempPathFactory
-) -> TrainingResult:
-    """A run without any option, of each kind."""
-    out = tmp_path_factory.mktemp("run") / request.param.replace(" ", "-")
-    return finetune(config(shop, out, *KINDS[request.param]))
-
-
-def kind_of(result: TrainingResult) -> tuple[str, ...]:
-    return KINDS[result.folder.name.replace("-", " ")]
-
-
-def test_checkpointed_gradients_are_the_same(straight: TrainingResult, shop: Path, tmp_path: Path) -> None:
-    again = finetune(config(shop, tmp_path / "a", *kind_of(straight), "gradient_checkpointing=true"))
+def test_checkpointed_gradients_are_the_same(kind: tuple[str, ...], shop: Path, tmp_path: Path) -> None:
+    straight = finetune(config(shop, tmp_path / "a", *kind))
+    again = finetune(config(shop, tmp_path / "b", *kind, "gradient_checkpointing=true"))
     assert_same_training(straight, again)
 
 
@@ -80,14 +62,14 @@ def test_checkpointing_computes_layers_twice(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["text", "xattn with LoRA"])
-def test_a_compiled_model_learns_the_same(kind: str, shop: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [("fusion=text",), ("fusion=xattn", "with_lora=true")])
+def test_a_compiled_model_learns_the_same(settings: tuple[str, ...], shop: Path, tmp_path: Path) -> None:
     """Two steps of different lengths: compiling takes minutes on a slow machine."""
     try:
         check_compiler("cpu")
     except ConfigError as error:
         pytest.skip(str(error))
-    settings = (*KINDS[kind], "samples_per_task=8")
+    settings = (*settings, "samples_per_task=8")
     straight = finetune(config(shop, tmp_path / "a", *settings))
     again = finetune(config(shop, tmp_path / "b", *settings, "compile=true"))
     assert_same_training(straight, again)

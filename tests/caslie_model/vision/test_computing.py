@@ -155,9 +155,9 @@ print(counts.computed)
 """
 
 
-def start(data: str, cache: Path) -> subprocess.Popen[str]:
+def start(data: str, cache: Path, script: str = SCRIPT) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, data],
+        [sys.executable, "-c", script, data],
         env={
             **os.environ,
             "PYTHONPATH": str(Path(caslie_model.__file__).parents[1]),
@@ -195,6 +195,32 @@ def test_a_killed_run_loses_at_most_a_shard_and_goes_on(
     assert int(said) == 1200 - kept
     assert len(FeatureCache(folder)) == 1200
     assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_that_nothing_is_lost(dataset_of_pictures: WriteData, pack: Pack, tmp_path: Path) -> None:
+    data = dataset_of_pictures(tmp_path / "data", [[pack(number)] for number in range(1200)])
+    root = tmp_path / "cache"
+    command = SCRIPT.partition("_, counts")[0] + (
+        "from caslie_model import cli\n"
+        "sys.argv = ['caslie_model', 'features', '--data', sys.argv[1], '--encoder', 'random:tiny-vit',"
+        " '--batch-size', '2']\n"
+        "cli.main()\n"
+    )
+    process = start(data, root, command)
+    deadline = time.monotonic() + 120
+    while len(list(root.glob("features/*/*.safetensors"))) < 5:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    output, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what was computed is kept, and the same command goes on\n" in said
+    assert "Traceback" not in said
+    assert output == ""
+    (folder,) = root.glob("features/*")
+    assert 20 <= len(FeatureCache(folder)) < 1200
 
 
 @pytest.mark.slow

@@ -1,0 +1,36 @@
+"""Models that the Hub does not give, told with what to do: offline, a misspelt name looks like a missing one."""
+
+from __future__ import annotations
+
+from caslie_model.errors import ModelError
+
+
+def not_loaded(what: str, name: str, error: Exception) -> ModelError:
+    """Return the error of a model that cannot be loaded; what: `base model` or `vision encoder`."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+
+    def is_because_of(kind: type[Exception]) -> bool:
+        return any(isinstance(each, kind) for each in causes)
+
+    reason = str(error)
+    if is_because_of(GatedRepoError):
+        reason = "its owner gives it on request: ask on its page on the Hub, then log in with `hf auth login`"
+    elif is_because_of(RepositoryNotFoundError):
+        reason = (
+            "the Hub knows no model of this name: check how it is written; for a private one log in with "
+            "`hf auth login`"
+        )
+    elif is_because_of(LocalEntryNotFoundError):
+        offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the Hub does not answer"
+        reason = (
+            f"it is not in this machine's cache, and {offline}: check how it is written, run once with a network, or "
+            "name a folder that holds the model"
+        )
+    return ModelError(f"{what} '{name}' cannot be loaded: {reason}")
