@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.errors import ModelError
+from caslie_model.quantisation import quantised_loading
 from mmecinstruct.hashing import fingerprint, sha256_file
 
 _TINY_VERSION = 1
@@ -38,7 +39,8 @@ class BaseModel:
     name: str  # as it was asked for
     model: Any  # transformers.PreTrainedModel
     tokenizer: Any  # transformers.PreTrainedTokenizerBase
-    identity: str  # changes when the weights or the tokenizer do
+    identity: str  # changes when the files of the weights or the tokenizer do, not with `quantise`
+    quantise: str = "none"  # none, 8bit or 4bit: how the weights were loaded
 
 
 def cache_folder() -> Path:
@@ -96,15 +98,20 @@ def find_gguf(package: str) -> Path:
     return files[0]
 
 
-def load_base_model(name: str, precision: str = "float32", device: str = "cpu") -> BaseModel:
+def load_base_model(
+    name: str, precision: str = "float32", device: str = "cpu", quantise: str = "none"
+) -> BaseModel:
     """Load a base model and its tokenizer onto a device.
 
-    precision: float32 or bfloat16. Raises ModelError when it cannot be found or read.
+    precision: float32 or bfloat16. quantise: none, 8bit or 4bit (`caslie_model.quantisation`), of any kind of base
+    model: what comes as GGUF was converted to whole weights before. Raises ModelError when it cannot be found or read,
+    ConfigError when quantising needs what is not there.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+    loading = quantised_loading(quantise, precision, device)
     place = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
@@ -114,8 +121,9 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
             attn_implementation="sdpa",
             use_safetensors=True,  # never a pickle
             trust_remote_code=False,
+            **loading,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"base model '{name}' cannot be loaded: {error}") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
@@ -129,8 +137,10 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
         eos_token_id=sorted({tokenizer.eos_token_id, *ends}),
         pad_token_id=padding,
     )
-    model.eval().to(device)
-    return BaseModel(name, model, tokenizer, _identity(name, place, model))
+    model.eval()
+    if not loading:  # else it is there, and not to be moved
+        model.to(device)
+    return BaseModel(name, model, tokenizer, _identity(name, place, model), quantise)
 
 
 def choose_device(device: str, precision: str) -> tuple[str, str]:

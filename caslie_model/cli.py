@@ -192,6 +192,9 @@ def features_command(
 def merge_command(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A finished adapter folder.")],
     out: Annotated[Path, typer.Option(help="Model folder to write; new or empty.")],
+    full_base: Annotated[
+        bool, typer.Option("--full-base", help="Also one that was trained on a quantised base model.")
+    ] = False,
 ) -> None:
     """Write a base model and its adapter as one model folder, and check that it gives the same logits.
 
@@ -202,7 +205,7 @@ def merge_command(
     from caslie_model.merging import merge
 
     _quiet_libraries()
-    result = merge(adapter, out)
+    result = merge(adapter, out, full_base)
     print(result.folder)
     print(f"logits differ by at most {result.deviation:.1e} of their spread", file=sys.stderr)
 
@@ -277,9 +280,11 @@ def _quiet_libraries() -> None:
 
     By environment, so that a wrong setting is found before the libraries are loaded.
     """
+    import logging
     import os
     import warnings
 
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not sys.stderr.isatty():

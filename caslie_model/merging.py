@@ -15,6 +15,7 @@ from caslie_model.base_model import load_base_model
 from caslie_model.config import load_finetune_config
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts import PROMPTS_FOLDER
+from caslie_model.quantisation import refuse_quantised
 from caslie_model.run_folder import CONFIG, WEIGHTS
 from caslie_model.trainable import load_trained
 
@@ -31,11 +32,12 @@ class MergeResult:
     deviation: float
 
 
-def merge(adapter: Path, out: Path) -> MergeResult:
+def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
     """Write base model and adapter as one model folder, in float32, and compare what is read back with both.
 
-    Raises ModelError when `adapter` is no finished adapter folder, or when the merged model answers otherwise; RunError
-    when `out` is not empty.
+    full_base: also merge an adapter that was trained on a quantised base model, with the whole weights. Raises
+    ModelError when `adapter` is no finished adapter folder, was trained on a quantised base model without full_base, or
+    when the merged model answers otherwise; RunError when `out` is not empty.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -45,9 +47,15 @@ def merge(adapter: Path, out: Path) -> MergeResult:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise RunError(f"--out {out} is not empty; give another folder")
     config = load_finetune_config(adapter / CONFIG)
+    if config.quantise != "none" and not full_base:
+        raise ModelError(
+            f"{adapter} was trained on a base model in {config.quantise}, and merging is into whole weights, on which "
+            "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
+        )
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
     expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
     base = load_base_model(config.base_model)
+    refuse_quantised(base.model)
     model = load_trained(base, config, adapter, "float32")  # in which it is merged
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)

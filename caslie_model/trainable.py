@@ -8,6 +8,7 @@ from typing import Any
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
+from caslie_model.quantisation import is_quantised
 from caslie_model.sight import Sight
 from mmecinstruct.errors import DatasetError
 
@@ -37,6 +38,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
             trainable=True,
         )
         _check_bridge(model, config)
+        model.config.base_quantise = base.quantise
         if lora is not None and model.config.lora is None:
             model.add_lora(**lora)
         model.leave_base_out_of_checkpoints()
@@ -48,6 +50,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
         fusion=config.fusion,
         base_model=config.base_model,
         base_identity=base.identity,
+        base_quantise=base.quantise,
         vision_encoder=sight.encoder,
         vision_identity=sight.identity,
         vision_width=sight.width,
@@ -105,7 +108,7 @@ def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precisio
         from caslie_model.fusion.adapter_folder import load_adapter
 
         model = load_adapter(base.model, folder, base_identity=base.identity)
-        if precision == "float32":
+        if _can_merge(base, precision):
             model.merge_lora()
         return model.eval()
     from peft import PeftModel
@@ -114,9 +117,13 @@ def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precisio
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
-    # Merged weights answer faster; in bfloat16 merging would round the adapter away.
-    merged = model.merge_and_unload() if precision == "float32" else model
+    merged = model.merge_and_unload() if _can_merge(base, precision) else model
     return merged.eval()
+
+
+def _can_merge(base: BaseModel, precision: str) -> bool:
+    """Merged weights answer faster; in bfloat16, or quantised, merging would round the adapter away."""
+    return precision == "float32" and not is_quantised(base.model)
 
 
 def _with_lora(model: Any, config: TrainingConfig) -> Any:

@@ -30,6 +30,7 @@ from caslie_model.processes import (
     wait_for_all,
 )
 from caslie_model.prompts import Encoded
+from caslie_model.quantisation import check_quantisation
 from caslie_model.run_folder import (
     CHECKPOINTS,
     TRAINING,
@@ -69,6 +70,7 @@ def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> Tr
     if resume and overwrite:
         raise RunError("give --resume or --overwrite, not both")
     check_trackers(config.report_to)
+    check_quantisation(config.quantise)
     part_of_batch(config.batch_size)
     join_processes(config.device)
     summary = first_decides(lambda: prepare_folder(config, resume, overwrite))
@@ -183,6 +185,7 @@ def _summary(
     return {
         "base_model": base.name,
         "base_identity": base.identity,
+        "quantise": base.quantise,
         "samples": len(encoded),
         "samples_per_task": dict(Counter(each.sample.task for each in encoded)),
         "samples_seen": len(used),

@@ -32,6 +32,7 @@ from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
 from caslie_model.fusion.weights import TrainedWeights
+from caslie_model.quantisation import is_quantised
 
 
 @dataclass
@@ -87,6 +88,8 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
             for part in self._own_parts():  # float32 also beside a 16-bit language model
                 part.to(language_model.device)
         self.generation_config = language_model.generation_config
+        if is_quantised(language_model):  # or the Trainer would move its weights, and `to` change their type
+            self.quantization_method = language_model.quantization_method
 
     @classmethod
     def from_base(

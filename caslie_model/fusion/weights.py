@@ -51,7 +51,10 @@ class TrainedWeights:
         inject_lora(self.language_model, self.config.lora)
 
     def merge_lora(self) -> None:
-        """Add LoRA to the language model's weights, so that answering costs nothing more."""
+        """Add LoRA to the language model's weights, so that answering costs nothing more.
+
+        Raises ModelError when these are quantised.
+        """
         if self.config.lora is not None:
             merge_lora(self.language_model)
             self.config.lora = None
