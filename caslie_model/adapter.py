@@ -25,6 +25,7 @@ from caslie_model.config import (
     read_preset,
 )
 from caslie_model.errors import ConfigError, ModelError
+from caslie_model.hub_adapters import adapter_folder
 from caslie_model.prompts import PROMPTS_FOLDER, PromptFormat, packaged_templates, read_templates
 from caslie_model.run_folder import CONFIG, WEIGHTS
 from caslie_model.trainable import load_trained
@@ -50,7 +51,7 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     Raises ModelError or ConfigError when there is no such thing.
     """
     device, precision = choose_device(config.device, config.precision)
-    folder = Path(config.model)
+    folder = Path(config.model) if config.base_only else adapter_folder(config.model)
     if (folder / CONFIG).is_file():
         trained = _read_config(folder)
         templates = read_templates(folder / PROMPTS_FOLDER)

@@ -49,12 +49,17 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "caslie_model"
 
 
+def is_hub_name(name: str) -> bool:
+    """Return whether a name has the form of a repository on the Hub: user/name."""
+    return _HUB_NAME.match(name) is not None
+
+
 def is_base_model_name(name: str) -> bool:
     """Return whether a name has the form of a base model (it may still not exist)."""
     return (
         name.startswith(("package:", "random:"))
         or (Path(name) / "config.json").is_file()
-        or (_HUB_NAME.match(name) is not None and not Path(name).exists())
+        or (is_hub_name(name) and not Path(name).exists())
     )
 
 
@@ -71,7 +76,7 @@ def locate(name: str) -> str:
         return str(written_once(folder, lambda target: _convert_gguf(gguf, target)))
     if (Path(name) / "config.json").is_file():
         return str(Path(name).resolve())
-    if Path(name).exists() or not _HUB_NAME.match(name):
+    if Path(name).exists() or not is_hub_name(name):
         raise ModelError(
             f"no base model '{name}': give a folder with a config.json, user/name on the Hub, package:NAME "
             "(a package that carries a GGUF file) or random:tiny"
@@ -138,6 +143,10 @@ def load_base_model(
         pad_token_id=padding,
     )
     model.eval()
+    if Path(
+        place
+    ).is_dir():  # cards and configs made of the model tell others its name, not where it lies here
+        model.config._name_or_path = Path(name).name if Path(name).exists() else name
     if not loading:  # else it is there, and not to be moved
         model.to(device)
     return BaseModel(name, model, tokenizer, _identity(name, place, model), quantise)

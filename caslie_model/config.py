@@ -111,7 +111,8 @@ class TrainingConfig(Settings):
     lora: LoraSettings = LoraSettings()
     vision: VisionSettings | None = None
     bridge: BridgeSettings = BridgeSettings()
-    # An adapter folder to begin with: an alignment of the same base model and encoder, for example.
+    # An adapter folder, or user/name of one on the Hub, to begin with: an alignment of the same base model and encoder,
+    # for example.
     init_from: Path | None = None
     lr: float = Field(default=5e-4, gt=0)  # of LoRA
     lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
@@ -261,7 +262,7 @@ _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.mo
 class EvaluateConfig(Settings):
     """One evaluation."""
 
-    model: str  # an adapter folder; with base_only also a preset's name or a base model
+    model: str  # an adapter folder, or user/name of one on the Hub; with base_only also a preset's name or a base model
     data: str
     out: Path
     splits: tuple[str, ...] = ("test", "test_ood")

@@ -114,6 +114,17 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         (loaded[0] if isinstance(loaded, tuple) else loaded).freeze_base()
         return loaded
 
+    def push_to_hub(self, repo_id: str, *, adapter_only: bool = False, **options: Any) -> str:
+        """Upload the whole model, which `from_pretrained` reads, or the adapter, which `load_adapter` reads.
+
+        With a card, unless the repository has one. options: commit_message, private, token, revision,
+        max_shard_size, tags. Returns the commit's URL, or the repository's when nothing changed. Raises HubError
+        with the remedy; ModelError when the base model is left out of what is saved.
+        """
+        from caslie_model.fusion.pushing import push
+
+        return push(self, repo_id, adapter_only, **options)
+
     # -- modules and weights -------------------------------------------------------------------------------
 
     def get_input_embeddings(self) -> Any:
