@@ -9,6 +9,7 @@ from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
 from caslie_model.quantisation import is_quantised
+from caslie_model.sharding import whole_tensors
 from caslie_model.sight import Sight
 from mmecinstruct.errors import DatasetError
 
@@ -92,14 +93,25 @@ def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
     return latents
 
 
-def save_trained(model: Any, config: TrainingConfig) -> None:
-    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else."""
+def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
+    """Return every trained tensor by its name. Divided by FSDP they come whole, and all processes must call."""
     if config.fusion != "text":
-        model.save_adapter(config.out)
+        tensors: dict[str, Any] = model.trained_state_dict()
+        return tensors
+    return whole_tensors({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
+
+
+def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) -> None:
+    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else.
+
+    tensors: those of `trained_tensors`.
+    """
+    if config.fusion != "text":
+        model.save_adapter(config.out, tensors)
         return
     # peft writes the place where the base was read; what others can use is its name.
     model.peft_config["default"].base_model_name_or_path = config.base_model
-    model.save_pretrained(config.out, save_embedding_layers=False)
+    model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
 
 
 def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precision: str) -> Any:

@@ -29,8 +29,13 @@ _TYPE = "caslie"
 _FORMAT = 1
 
 
-def save_adapter(model: CaslieForCausalLM, folder: str | Path) -> None:
-    """Write the adapter folder of a model; what else lies in the folder stays. The weights come last."""
+def save_adapter(
+    model: CaslieForCausalLM, folder: str | Path, tensors: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write the adapter folder of a model; what else lies in the folder stays. The weights come last.
+
+    tensors: what was trained, if it was gathered before; else it is taken from the model.
+    """
     from safetensors.torch import save
 
     folder = Path(folder)
@@ -44,10 +49,9 @@ def save_adapter(model: CaslieForCausalLM, folder: str | Path) -> None:
         "config": fields,
     }
     write_atomically(folder / ADAPTER_CONFIG, (json.dumps(content, indent=1) + "\n").encode())
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.trained_state_dict().items()
-    }
-    write_atomically(folder / ADAPTER_WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    trained = model.trained_state_dict() if tensors is None else tensors
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.items()}
+    write_atomically(folder / ADAPTER_WEIGHTS, save(saved, metadata={"format": "pt"}))
 
 
 def read_adapter_config(folder: str | Path) -> dict[str, Any]:
