@@ -7,7 +7,9 @@ how many bits they were loaded in is recorded beside it.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -72,6 +74,18 @@ def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, A
     # Each process of several has set the GPU that is its own; "cuda" alone would be the first one's to `device_map`.
     place = torch.cuda.current_device() if device == "cuda" else device
     return {"quantization_config": settings, "device_map": {"": place}}
+
+
+def sparing(settings: Any, modules: Sequence[str]) -> Any:
+    """Return bitsandbytes' settings that leave modules of these names as they are, beside the output head.
+
+    Settings that name modules themselves, or are of another library, stay what they are.
+    """
+    if getattr(settings, "llm_int8_skip_modules", ()) is not None:
+        return settings
+    changed = copy.deepcopy(settings)
+    changed.llm_int8_skip_modules = ["lm_head", *modules]
+    return changed
 
 
 def is_quantised(model: Any) -> bool:

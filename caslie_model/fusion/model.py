@@ -32,7 +32,7 @@ from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
 from caslie_model.fusion.weights import TrainedWeights
-from caslie_model.quantisation import is_quantised
+from caslie_model.quantisation import is_quantised, sparing
 
 
 @dataclass
@@ -108,7 +108,13 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As of any transformers model, from a folder that holds the base model's weights too."""
+        """As of any transformers model, from a folder that holds the base model's weights too.
+
+        quantization_config of bitsandbytes is for the language model; what sees stays as it is.
+        """
+        if kwargs.get("quantization_config") is not None:
+            parts = ("resampler", "adapters", "projector")
+            kwargs["quantization_config"] = sparing(kwargs["quantization_config"], parts)
         loaded = super().from_pretrained(*args, **kwargs)
         # Loading replaces parameters, and the new ones would all be trained.
         (loaded[0] if isinstance(loaded, tuple) else loaded).freeze_base()

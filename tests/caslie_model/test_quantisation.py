@@ -272,3 +272,36 @@ def test_what_comes_as_gguf_speaks_in_fewer_bits_too(quantise: str, most: float)
     )
     inputs = base.tokenizer(text, return_tensors="pt", add_special_tokens=False)
     assert "Paris" in base.tokenizer.decode(base.model.generate(**inputs, max_new_tokens=20)[0])
+
+
+@with_bitsandbytes
+@BOTH
+def test_a_whole_model_that_sees_is_quantised_but_for_what_sees(tmp_path: Path, quantise: str) -> None:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    from caslie_model.fusion import CaslieForCausalLM
+
+    base = load_base_model("random:tiny").model
+    choices = {"vision_width": 12, "vision_patches": 5, "first_layer": 1, "gate_init": 0.5, "guide": False}
+    model = CaslieForCausalLM.from_base(base, fusion="xattn", **choices).eval()
+    model.save_pretrained(tmp_path)
+    asked = BitsAndBytesConfig(**{f"load_in_{quantise}": True})
+    found = AutoModelForCausalLM.from_pretrained(
+        tmp_path, quantization_config=asked, dtype=torch.float32
+    ).eval()
+    assert asked.llm_int8_skip_modules is None  # the caller's own stays as it was
+    kinds = {
+        (name.partition(".")[0], type(each).__name__)
+        for name, each in found.named_modules()
+        if "Linear" in type(each).__name__ and "lm_head" not in name
+    }
+    made = {"8bit": "Linear8bitLt", "4bit": "Linear4bit"}[quantise]
+    assert kinds == {("language_model", made), ("resampler", "Linear"), ("adapters", "Linear")}
+    batch = {
+        "input_ids": torch.arange(1, 20).unsqueeze(0),
+        "image_features": torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0)),
+        "image_counts": torch.tensor([2]),
+    }
+    with torch.inference_mode():
+        expected, answered = model(**batch).logits, found(**batch).logits
+    assert 0.001 < float((answered - expected).std() / expected.std()) < 0.7
