@@ -248,6 +248,7 @@ def test_an_adapter_is_on_the_hub_whole_and_tells_nothing_of_this_machine(
     assert done["notes"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "seeing"])
 def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
     hub: Any, client: Client, repo: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -278,6 +279,7 @@ def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
     assert not any("png" in path for path in fetched)  # only what an adapter is made of
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_an_adapter_on_the_hub(
     hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
 ) -> None:
@@ -355,6 +357,7 @@ def test_figures_of_another_model_are_refused(
         push_model(seeing, "user/name", dry_run=True, evaluation=tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_a_merged_model_is_pushed_with_its_card_and_read_by_transformers(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
 ) -> None:
@@ -389,6 +392,7 @@ def test_a_dry_run_lists_files_and_makes_no_request(hub: Any, client: Client, re
 # --- the models' own push_to_hub -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter_only", [True, False])
 def test_a_model_in_memory_pushes_itself_with_a_card(
     hub: Any, client: Client, repo: str, seeing: Path, adapter_only: bool
@@ -407,6 +411,7 @@ def test_a_model_in_memory_pushes_itself_with_a_card(
     assert again["url"].endswith(repo)  # nothing changed, no commit
 
 
+@pytest.mark.slow
 def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, seeing: Path) -> None:
     client.push(seeing, repo)
     before = hub.files(repo)["README.md"]
@@ -414,6 +419,7 @@ def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, seeing:
     assert hub.files(repo)["README.md"] == before
 
 
+@pytest.mark.slow
 def test_pefts_own_push_works_and_tells_nothing_of_this_machine(
     hub: Any, client: Client, repo: str, text: Path
 ) -> None:
@@ -462,6 +468,7 @@ def test_a_name_that_the_hub_does_not_know(hub: Any, client: Client, dataset: Pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_whole_model_on_the_hub_is_no_adapter(
     hub: Any, client: Client, repo: str, text: Path, dataset: Path, tmp_path: Path
 ) -> None:

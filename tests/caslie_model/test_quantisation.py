@@ -115,9 +115,10 @@ def test_linear_layers_are_quantised_and_the_logits_stay_near(
     assert 0.001 < deviation < most
 
 
+@pytest.mark.slow
 @with_bitsandbytes
 @BOTH
-def test_text_is_trained_on_it_resumed_and_evaluated_as_it_was_trained(
+def test_text_is_trained_on_it_and_evaluated_as_it_was_trained(
     dataset: Path, tmp_path: Path, quantise: str
 ) -> None:
     asked = config(dataset, tmp_path / "model", f"quantise={quantise}")
@@ -140,6 +141,7 @@ def test_text_is_trained_on_it_resumed_and_evaluated_as_it_was_trained(
     assert any("lora_A" in name for name, _ in loaded.model.named_modules())
 
 
+@pytest.mark.slow
 @with_bitsandbytes
 @BOTH
 @pytest.mark.parametrize("lora", ["true", "false"])
@@ -208,6 +210,7 @@ def test_nothing_is_differentiated_below_the_first_adapter(quantise: str) -> Non
     assert sum(value > 0 for value in gradients) > len(trained) / 2
 
 
+@pytest.mark.slow
 @with_bitsandbytes
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     dataset: Path, tmp_path: Path, train_until_killed: Any
@@ -221,6 +224,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @with_bitsandbytes
 def test_an_adapter_of_it_is_merged_into_whole_weights_on_demand_alone(dataset: Path, tmp_path: Path) -> None:
     adapter = finetune(config(dataset, tmp_path / "model", "quantise=8bit")).folder
@@ -230,6 +234,7 @@ def test_an_adapter_of_it_is_merged_into_whole_weights_on_demand_alone(dataset: 
     assert merge(adapter, tmp_path / "merged", full_base=True).deviation < 1e-3
 
 
+@pytest.mark.slow
 @with_bitsandbytes
 def test_adapters_move_between_a_quantised_base_model_and_the_whole_one(
     pictured: Path, tmp_path: Path
