@@ -25,6 +25,7 @@ from caslie_model.config import (
     read_preset,
 )
 from caslie_model.errors import ConfigError, ModelError
+from caslie_model.hub_adapters import adapter_folder
 from caslie_model.prompts import PROMPTS_FOLDER, PromptFormat, packaged_templates, read_templates
 from caslie_model.run_folder import CONFIG, WEIGHTS
 from caslie_model.trainable import load_trained
@@ -50,11 +51,11 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     Raises ModelError or ConfigError when there is no such thing.
     """
     device, precision = choose_device(config.device, config.precision)
-    folder = Path(config.model)
+    folder = Path(config.model) if config.base_only else adapter_folder(config.model)
     if (folder / CONFIG).is_file():
         trained = _read_config(folder)
         templates = read_templates(folder / PROMPTS_FOLDER)
-        base = load_base_model(trained.base_model, precision, device)
+        base = load_base_model(trained.base_model, precision, device, config.quantise or trained.quantise)
         settings: tuple[str, int] = (trained.answers, trained.max_length)
         if config.base_only:
             return _assemble(base, base.model, templates, settings, config, device, precision, None)
@@ -73,8 +74,8 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
         raise ModelError(
             f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
         )
-    name, settings = _bare_settings(config.model)
-    base = load_base_model(name, precision, device)
+    name, quantise, settings = _bare_settings(config.model)
+    base = load_base_model(name, precision, device, config.quantise or quantise)
     return _assemble(base, base.model, packaged_templates(), settings, config, device, precision, None)
 
 
@@ -92,8 +93,8 @@ def _read_config(folder: Path) -> FinetuneConfig:
         ) from None
 
 
-def _bare_settings(name: str) -> tuple[str, tuple[str, int]]:
-    """Return base model, answer form and length of a preset, or of a base model with the defaults."""
+def _bare_settings(name: str) -> tuple[str, str, tuple[str, int]]:
+    """Return base model, its quantisation, and answer form and length of a preset, or of a base model the defaults."""
     defaults = {key: entry.default for key, entry in FinetuneConfig.model_fields.items()}
     is_preset = name in built_in_presets() or name.endswith((".yaml", ".yml"))
     if is_preset:
@@ -106,7 +107,7 @@ def _bare_settings(name: str) -> tuple[str, tuple[str, int]]:
             f"no model '{name}': give an adapter folder, or with --base-only also a preset "
             f"({', '.join(built_in_presets())}), a model folder or user/name on the Hub"
         )
-    return name, (str(defaults["answers"]), int(defaults["max_length"]))
+    return name, str(defaults["quantise"]), (str(defaults["answers"]), int(defaults["max_length"]))
 
 
 def _assemble(
@@ -131,5 +132,6 @@ def _assemble(
         "max_length": max_length,
         "instruction": config.instruction,
         "precision": precision,
+        **({"quantise": base.quantise} if base.quantise != "none" else {}),
     }
     return LoadedModel(model, base.tokenizer, prompt_format, device, precision, identity)

@@ -65,7 +65,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     shown = product_pictures(config)
     learnt, held_out = alignment_samples(config, values, shown)
     device, precision = choose_device(config.device, config.precision)
-    base = load_base_model(config.base_model, precision, device)
+    base = load_base_model(config.base_model, precision, device, config.quantise)
     assert config.vision is not None
     looked_with = vision_identity_of_beginning(config)
     sight = look_at_pictures(
@@ -254,7 +254,7 @@ def _score(
     from caslie_model.adapter import LoadedModel
     from caslie_model.prediction import predict_batch
 
-    base = load_base_model(config.base_model, precision, device)
+    base = load_base_model(config.base_model, precision, device, config.quantise)
     model = load_trained(base, config, config.out, precision)
     loaded = LoadedModel(model, base.tokenizer, prompt_format, device, precision)
     right = Counter[str]()

@@ -25,6 +25,7 @@ from typing import Any
 
 from caslie_model.errors import ModelError
 from caslie_model.hub import not_loaded
+from caslie_model.quantisation import quantised_loading
 from mmecinstruct.hashing import fingerprint, sha256_file
 
 _TINY_VERSION = 1
@@ -39,7 +40,8 @@ class BaseModel:
     name: str  # as it was asked for
     model: Any  # transformers.PreTrainedModel
     tokenizer: Any  # transformers.PreTrainedTokenizerBase
-    identity: str  # changes when the weights or the tokenizer do
+    identity: str  # changes when the files of the weights or the tokenizer do, not with `quantise`
+    quantise: str = "none"  # none, 8bit or 4bit: how the weights were loaded
 
 
 def cache_folder() -> Path:
@@ -48,12 +50,17 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "caslie_model"
 
 
+def is_hub_name(name: str) -> bool:
+    """Return whether a name has the form of a repository on the Hub: user/name."""
+    return _HUB_NAME.match(name) is not None
+
+
 def is_base_model_name(name: str) -> bool:
     """Return whether a name has the form of a base model (it may still not exist)."""
     return (
         name.startswith(("package:", "random:"))
         or (Path(name) / "config.json").is_file()
-        or (_HUB_NAME.match(name) is not None and not Path(name).exists())
+        or (is_hub_name(name) and not Path(name).exists())
     )
 
 
@@ -70,7 +77,7 @@ def locate(name: str) -> str:
         return str(written_once(folder, lambda target: _convert_gguf(gguf, target)))
     if (Path(name) / "config.json").is_file():
         return str(Path(name).resolve())
-    if Path(name).exists() or not _HUB_NAME.match(name):
+    if Path(name).exists() or not is_hub_name(name):
         raise ModelError(
             f"no base model '{name}': give a folder with a config.json, user/name on the Hub, package:NAME "
             "(a package that carries a GGUF file) or random:tiny"
@@ -97,15 +104,20 @@ def find_gguf(package: str) -> Path:
     return files[0]
 
 
-def load_base_model(name: str, precision: str = "float32", device: str = "cpu") -> BaseModel:
+def load_base_model(
+    name: str, precision: str = "float32", device: str = "cpu", quantise: str = "none"
+) -> BaseModel:
     """Load a base model and its tokenizer onto a device.
 
-    precision: float32 or bfloat16. Raises ModelError when it cannot be found or read.
+    precision: float32 or bfloat16. quantise: none, 8bit or 4bit (`caslie_model.quantisation`), of any kind of base
+    model: what comes as GGUF was converted to whole weights before. Raises ModelError when it cannot be found or read,
+    ConfigError when quantising needs what is not there.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+    loading = quantised_loading(quantise, precision, device)
     place = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
@@ -115,8 +127,9 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
             attn_implementation="sdpa",
             use_safetensors=True,  # never a pickle
             trust_remote_code=False,
+            **loading,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
@@ -130,8 +143,14 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
         eos_token_id=sorted({tokenizer.eos_token_id, *ends}),
         pad_token_id=padding,
     )
-    model.eval().to(device)
-    return BaseModel(name, model, tokenizer, _identity(name, place, model))
+    model.eval()
+    if Path(
+        place
+    ).is_dir():  # cards and configs made of the model tell others its name, not where it lies here
+        model.config._name_or_path = Path(name).name if Path(name).exists() else name
+    if not loading:  # else it is there, and not to be moved
+        model.to(device)
+    return BaseModel(name, model, tokenizer, _identity(name, place, model), quantise)
 
 
 def choose_device(device: str, precision: str) -> tuple[str, str]:

@@ -198,6 +198,9 @@ def features_command(
 def merge_command(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A finished adapter folder.")],
     out: Annotated[Path, typer.Option(help="Model folder to write; new or empty.")],
+    full_base: Annotated[
+        bool, typer.Option("--full-base", help="Also one that was trained on a quantised base model.")
+    ] = False,
 ) -> None:
     """Write a base model and its adapter as one model folder, and check that it gives the same logits.
 
@@ -208,14 +211,67 @@ def merge_command(
     from caslie_model.merging import merge
 
     _quiet_libraries()
-    result = merge(adapter, out)
+    result = merge(adapter, out, full_base)
     print(result.folder)
     print(f"logits differ by at most {result.deviation:.1e} of their spread", file=sys.stderr)
 
 
+@app.command("push")
+def push_command(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A finished adapter folder, or a merged one.")
+    ],
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="The model repository, as user/name.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Create the repository as a private one.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be uploaded and touch nothing.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to; default: main.")] = None,
+    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    license_id: Annotated[
+        str | None, typer.Option("--license", help="For the card, e.g. apache-2.0.")
+    ] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Folder of `evaluate` whose figures go into the card.")
+    ] = None,
+) -> None:
+    """Publish a model with its card on the Hugging Face Hub: no checkpoints, no paths of this machine.
+
+    The token is taken from HF_TOKEN or from `hf auth login`. What the Hub has already is not sent again.
+
+    Examples:
+
+      caslie_model push my-adapter user/my-adapter --license apache-2.0 --evaluation results
+
+      caslie_model evaluate --model user/my-adapter --data my-dataset --out results-again
+    """
+    from caslie_model.publishing import push_model
+
+    pushed = push_model(
+        model,
+        repo,
+        private=private,
+        dry_run=dry_run,
+        revision=revision,
+        message=message,
+        license=license_id,
+        evaluation=evaluation,
+    )
+    for note in pushed.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(pushed.result)
+
+
 @app.command("evaluate")
 def evaluate_command(
-    model: Annotated[str, typer.Option(help="Adapter folder; with --base-only also a preset or base model.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Adapter folder, or user/name of one; with --base-only also a preset or base model."
+        ),
+    ],
     data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub.")],
     out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
     splits: Annotated[str, typer.Option(help="Splits, separated by commas.")] = "test,test_ood",
@@ -294,9 +350,11 @@ def _quiet_libraries() -> None:
 
     By environment, so that a wrong setting is found before the libraries are loaded.
     """
+    import logging
     import os
     import warnings
 
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not sys.stderr.isatty():

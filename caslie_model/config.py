@@ -25,6 +25,7 @@ Fusion = Literal["text", "xattn", "concat", "concat-full"]
 Answers = Literal["letter", "text"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
+Quantise = Literal["none", "8bit", "4bit"]
 
 # Trackers that the Trainer can report to, with the package of each; its module has the name of the tracker.
 TRACKERS = {
@@ -113,12 +114,14 @@ class TrainingConfig(Settings):
     fusion: Fusion
     # package:NAME (a Python package that carries one GGUF file), a folder, user/name, or random:tiny
     base_model: str
+    quantise: Quantise = "none"  # bits in which the frozen base model's linear layers are kept (bitsandbytes)
     max_length: int = Field(default=1024, ge=64)  # tokens of prompt and answer
     with_lora: bool = False  # beside what fuses; text has nothing else to train and always has it
     lora: LoraSettings = LoraSettings()
     vision: VisionSettings | None = None
     bridge: BridgeSettings = BridgeSettings()
-    # An adapter folder to begin with: an alignment of the same base model and encoder, for example.
+    # An adapter folder, or user/name of one on the Hub, to begin with: an alignment of the same base model and encoder,
+    # for example.
     init_from: Path | None = None
     lr: float = Field(default=5e-4, gt=0)  # of LoRA
     lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
@@ -180,6 +183,12 @@ class TrainingConfig(Settings):
                 f"packing is for text and xattn; with fusion={self.fusion} pictures are tokens of one sample: give "
                 "packing=false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _quantised_is_not_compiled(self) -> Self:
+        if self.compile and self.quantise != "none":
+            raise ValueError(f"compile does not go with quantise={self.quantise}: give one of them alone")
         return self
 
     @property
@@ -270,7 +279,7 @@ _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.mo
 class EvaluateConfig(Settings):
     """One evaluation."""
 
-    model: str  # an adapter folder; with base_only also a preset's name or a base model
+    model: str  # an adapter folder, or user/name of one on the Hub; with base_only also a preset's name or a base model
     data: str
     out: Path
     splits: tuple[str, ...] = ("test", "test_ood")
@@ -291,6 +300,7 @@ class EvaluateConfig(Settings):
     seed: int = Field(default=0, ge=0)
     precision: Precision = "auto"
     device: Device = "auto"
+    quantise: Quantise | None = None  # null: as the model was trained, or none
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 

@@ -40,7 +40,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     validation = select_validation(config, samples)
     device, precision = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
-    base = load_base_model(config.base_model, precision, device)
+    base = load_base_model(config.base_model, precision, device, config.quantise)
     templates = packaged_templates()
     sight = None
     if config.vision is not None and config.fusion != "text":

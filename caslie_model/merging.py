@@ -6,6 +6,7 @@ could take them in: their folder is read after `import caslie_model.fusion`.
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import Any
 from caslie_model.base_model import load_base_model
 from caslie_model.config import load_finetune_config
 from caslie_model.errors import ModelError, RunError
+from caslie_model.hub_adapters import adapter_folder
 from caslie_model.prompts import PROMPTS_FOLDER
-from caslie_model.run_folder import CONFIG, WEIGHTS
+from caslie_model.quantisation import refuse_quantised
+from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
 from caslie_model.trainable import load_trained
+from caslie_model.training_report import write_model_card
 
 # Adding LoRA to the weights rounds. Differences of logits beyond this, relative to their spread, are a fault.
 TOLERANCE = 1e-3
@@ -31,23 +35,31 @@ class MergeResult:
     deviation: float
 
 
-def merge(adapter: Path, out: Path) -> MergeResult:
+def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
     """Write base model and adapter as one model folder, in float32, and compare what is read back with both.
 
-    Raises ModelError when `adapter` is no finished adapter folder, or when the merged model answers otherwise; RunError
-    when `out` is not empty.
+    full_base: also merge an adapter that was trained on a quantised base model, with the whole weights. Raises
+    ModelError when `adapter` is no finished adapter folder, was trained on a quantised base model without full_base, or
+    when the merged model answers otherwise; RunError when `out` is not empty.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
+    adapter = adapter_folder(adapter)
     if not (adapter / CONFIG).is_file() or not (adapter / WEIGHTS).is_file():
         raise ModelError(f"{adapter} is not a finished adapter folder (no {CONFIG} or {WEIGHTS})")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise RunError(f"--out {out} is not empty; give another folder")
     config = load_finetune_config(adapter / CONFIG)
+    if config.quantise != "none" and not full_base:
+        raise ModelError(
+            f"{adapter} was trained on a base model in {config.quantise}, and merging is into whole weights, on which "
+            "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
+        )
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
     expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
     base = load_base_model(config.base_model)
+    refuse_quantised(base.model)
     model = load_trained(base, config, adapter, "float32")  # in which it is merged
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)
@@ -57,6 +69,7 @@ def merge(adapter: Path, out: Path) -> MergeResult:
         model.save_pretrained(partial)
         base.tokenizer.save_pretrained(partial)
         shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
+        write_model_card(config, _summary(adapter), partial / "README.md", merged=True)
         if config.fusion != "text":
             import caslie_model.fusion  # noqa: F401  (its classes are registered)
         found = _logits(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), tokens)
@@ -74,6 +87,14 @@ def merge(adapter: Path, out: Path) -> MergeResult:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return MergeResult(out, deviation)
+
+
+def _summary(adapter: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{adapter}: its {TRAINING} cannot be read: {error}") from error
+    return summary
 
 
 def _logits(model: Any, tokens: Any) -> Any:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from caslie_model.errors import ConfigError
+from caslie_model.sharding import wants_sharding
 from mmecinstruct.errors import MmecError
 
 Result = TypeVar("Result")
@@ -50,7 +51,8 @@ def part_of_batch(batch_size: int) -> int:
 def join_processes(device: str) -> None:
     """Find the other processes, where there are any; on a GPU take the one of this process.
 
-    device: auto, cpu or cuda. Raises ConfigError when there are more processes than GPUs.
+    device: auto, cpu or cuda. Raises ConfigError when there are more processes than GPUs, or FSDP is to divide a model
+    on a CPU.
     """
     if process_count() == 1:
         return
@@ -58,6 +60,10 @@ def join_processes(device: str) -> None:
     from torch import distributed
 
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if wants_sharding() and not on_gpu:  # accelerate would quietly train without
+        raise ConfigError(
+            "FSDP divides models among GPUs, not on a CPU: start with torchrun, or give device=cuda"
+        )
     if on_gpu:
         place = int(os.environ.get("LOCAL_RANK", "0"))
         if place >= torch.cuda.device_count():

@@ -8,7 +8,9 @@ from typing import Any
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
+from caslie_model.quantisation import is_quantised
 from caslie_model.run_folder import say
+from caslie_model.sharding import whole_tensors
 from caslie_model.sight import Sight
 from mmecinstruct.errors import DatasetError
 
@@ -38,6 +40,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
             vision_identity=sight.identity,
             trainable=True,
         )
+        model.config.base_quantise = base.quantise
         if lora is not None and model.config.lora is None:
             model.add_lora(**lora)
         elif lora is None and model.config.lora is not None:
@@ -52,6 +55,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
         fusion=config.fusion,
         base_model=config.base_model,
         base_identity=base.identity,
+        base_quantise=base.quantise,
         vision_encoder=sight.encoder,
         vision_identity=sight.identity,
         vision_width=sight.width,
@@ -81,14 +85,25 @@ def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
     return latents
 
 
-def save_trained(model: Any, config: TrainingConfig) -> None:
-    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else."""
+def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
+    """Return every trained tensor by its name. Divided by FSDP they come whole, and all processes must call."""
     if config.fusion != "text":
-        model.save_adapter(config.out)
+        tensors: dict[str, Any] = model.trained_state_dict()
+        return tensors
+    return whole_tensors({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
+
+
+def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) -> None:
+    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else.
+
+    tensors: those of `trained_tensors`.
+    """
+    if config.fusion != "text":
+        model.save_adapter(config.out, tensors)
         return
     # peft writes the place where the base was read; what others can use is its name.
     model.peft_config["default"].base_model_name_or_path = config.base_model
-    model.save_pretrained(config.out, save_embedding_layers=False)
+    model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
 
 
 def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precision: str) -> Any:
@@ -97,7 +112,7 @@ def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precisio
         from caslie_model.fusion.adapter_folder import load_adapter
 
         model = load_adapter(base.model, folder, base_identity=base.identity)
-        if precision == "float32":
+        if _can_merge(base, precision):
             model.merge_lora()
         return model.eval()
     from peft import PeftModel
@@ -106,9 +121,13 @@ def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precisio
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
-    # Merged weights answer faster; in bfloat16 merging would round the adapter away.
-    merged = model.merge_and_unload() if precision == "float32" else model
+    merged = model.merge_and_unload() if _can_merge(base, precision) else model
     return merged.eval()
+
+
+def _can_merge(base: BaseModel, precision: str) -> bool:
+    """Merged weights answer faster; in bfloat16, or quantised, merging would round the adapter away."""
+    return precision == "float32" and not is_quantised(base.model)
 
 
 def _with_lora(model: Any, config: TrainingConfig) -> Any:

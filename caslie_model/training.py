@@ -30,6 +30,7 @@ from caslie_model.processes import (
     wait_for_all,
 )
 from caslie_model.prompts import Encoded
+from caslie_model.quantisation import check_quantisation
 from caslie_model.run_folder import (
     CHECKPOINTS,
     TRAINING,
@@ -38,8 +39,9 @@ from caslie_model.run_folder import (
     say,
     write_run_files,
 )
+from caslie_model.sharding import check_sharding
 from caslie_model.sight import Sight
-from caslie_model.trainable import save_trained, trainable_model
+from caslie_model.trainable import save_trained, trainable_model, trained_tensors
 from caslie_model.trainer import build_trainer
 from caslie_model.training_report import write_loss_curve
 from mmecinstruct.hashing import fingerprint
@@ -69,6 +71,8 @@ def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> Tr
     if resume and overwrite:
         raise RunError("give --resume or --overwrite, not both")
     check_trackers(config.report_to)
+    check_quantisation(config.quantise)
+    check_sharding(config.quantise, config.compile)
     part_of_batch(config.batch_size)
     join_processes(config.device)
     summary = first_decides(lambda: prepare_folder(config, resume, overwrite))
@@ -159,12 +163,15 @@ def train(
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
     wait_for_all()  # or a checkpoint that another process still writes would be deleted
+    tensors = trained_tensors(model, config)
 
     def finish() -> dict[str, Any]:
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
+        best = tensors
         if early_stop is not None:
             summary |= _return_to_the_best(early_stop, model, trainer.state, plan)
-        return _finish(config, model, {**summary, "identity": identity}, write_card)
+            best = trained_tensors(model, config)  # never divided: an early stop does not go with FSDP
+        return _finish(config, model, best, {**summary, "identity": identity}, write_card)
 
     return TrainingResult(config.out, first_decides(finish))
 
@@ -209,6 +216,7 @@ def _summary(
     return {
         "base_model": base.name,
         "base_identity": base.identity,
+        "quantise": base.quantise,
         "samples": len(encoded),
         "samples_per_task": dict(Counter(each.sample.task for each in encoded)),
         "samples_seen": len(used),
@@ -227,10 +235,14 @@ def _summary(
 
 
 def _finish(
-    config: TrainingConfig, model: Any, summary: dict[str, Any], write_card: CardWriter
+    config: TrainingConfig,
+    model: Any,
+    tensors: dict[str, Any],
+    summary: dict[str, Any],
+    write_card: CardWriter,
 ) -> dict[str, Any]:
     """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
-    save_trained(model, config)
+    save_trained(model, config, tensors)
     write_loss_curve(summary["log"], config.out / "loss_curve.png", summary.get("early_stop"))
     write_card(summary, config.out / "README.md")
     write_atomically(

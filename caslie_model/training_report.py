@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.config import TrainingConfig, config_yaml
+from caslie_model.published import hub_id, public_config
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
@@ -68,24 +69,12 @@ def _draw_validation(axis: Any, early_stop: Mapping[str, Any]) -> None:
     axis.legend(fontsize="small")
 
 
-def write_model_card(config: TrainingConfig, summary: Mapping[str, Any], path: Path) -> None:
-    """Write README.md from the template `model_card.md.j2`."""
+def write_model_card(
+    config: TrainingConfig, summary: Mapping[str, Any], path: Path, merged: bool = False
+) -> None:
+    """Write README.md from the template `model_card.md.j2`, of an adapter folder or of one merged with its base."""
     # A card is made to be published: it names folders, but not where they lie on this machine.
-    local = Path(config.data).exists()
-    shown = config.model_copy(
-        update={
-            "data": Path(config.data).resolve().name if local else config.data,
-            "out": Path(config.out.resolve().name),
-            "base_model": Path(config.base_model).name
-            if Path(config.base_model).exists()
-            else config.base_model,
-            **{
-                name: Path(value.resolve().name)
-                for name in ("init_from", "catalogue")
-                if isinstance(value := getattr(config, name, None), Path)
-            },
-        }
-    )
+    shown = public_config(config)
     variables = {
         "config": shown.model_dump(mode="json"),
         "config_yaml": config_yaml(shown),
@@ -93,8 +82,10 @@ def write_model_card(config: TrainingConfig, summary: Mapping[str, Any], path: P
         "trains_lora": config.trains_lora,
         "attributes": list(getattr(config, "attributes", ())),  # of an alignment
         "version": __version__,
+        "merged": merged,
         # Only a Hub id is one that the Hub can link to.
-        "base_on_hub": "/" in config.base_model and not Path(config.base_model).exists(),
+        "base_on_hub": hub_id(config.base_model) is not None,
+        "data_on_hub": hub_id(config.data) is not None,
         "first_loss": summary["log"][0]["loss"] if summary["log"] else None,
         "last_loss": summary["log"][-1]["loss"] if summary["log"] else None,
     }

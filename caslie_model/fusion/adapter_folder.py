@@ -17,6 +17,7 @@ import torch
 from caslie_model.errors import ModelError
 from caslie_model.fusion.configuration import CaslieConfig
 from caslie_model.fusion.language_model import SHAPE_FIELDS, describe_base
+from caslie_model.hub_adapters import adapter_folder
 from mmecinstruct.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ _TYPE = "caslie"
 _FORMAT = 1
 
 
-def save_adapter(model: CaslieForCausalLM, folder: str | Path) -> None:
-    """Write the adapter folder of a model; what else lies in the folder stays. The weights come last."""
+def save_adapter(
+    model: CaslieForCausalLM, folder: str | Path, tensors: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write the adapter folder of a model; what else lies in the folder stays. The weights come last.
+
+    tensors: what was trained, if it was gathered before; else it is taken from the model.
+    """
     from safetensors.torch import save
 
     folder = Path(folder)
@@ -43,15 +49,14 @@ def save_adapter(model: CaslieForCausalLM, folder: str | Path) -> None:
         "config": fields,
     }
     write_atomically(folder / ADAPTER_CONFIG, (json.dumps(content, indent=1) + "\n").encode())
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in model.trained_state_dict().items()
-    }
-    write_atomically(folder / ADAPTER_WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    trained = model.trained_state_dict() if tensors is None else tensors
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.items()}
+    write_atomically(folder / ADAPTER_WEIGHTS, save(saved, metadata={"format": "pt"}))
 
 
 def read_adapter_config(folder: str | Path) -> dict[str, Any]:
     """Return the content of adapter_config.json. Raises ModelError when it is missing, damaged or not of ours."""
-    path = Path(folder) / ADAPTER_CONFIG
+    path = adapter_folder(folder) / ADAPTER_CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -74,6 +79,8 @@ def load_adapter(
     trainable: bool = False,
 ) -> CaslieForCausalLM:
     """Return the fusion model of an adapter folder on its base model, which becomes part of it.
+
+    folder: a path, or user/name on the Hub.
 
     base_identity, vision_identity: of what is there now; where they are given and the adapter was made with
     others, that is an error. trainable: to train on, float32 beside a 16-bit base model; else everything is
@@ -100,7 +107,7 @@ def load_adapter(
                 f"{now[:16]}; use the same weights and settings, or train an adapter for these"
             )
     try:
-        weights = load_file(Path(folder) / ADAPTER_WEIGHTS)
+        weights = load_file(adapter_folder(folder) / ADAPTER_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder}: its weights cannot be read: {error}") from error
     model = CaslieForCausalLM.from_base(base_model, config)

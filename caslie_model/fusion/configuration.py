@@ -53,6 +53,9 @@ class CaslieConfig(PreTrainedConfig):
     text_config: dict[str, Any] | PreTrainedConfig | None = None
     base_model: str = ""  # name of the language model
     base_identity: str = ""  # changes when its weights do
+    base_quantise: str = (
+        "none"  # how they were loaded when this was trained: none, 8bit or 4bit; any will do later
+    )
     vision_encoder: str = ""
     vision_identity: str = ""
     vision_width: int = 768  # dv

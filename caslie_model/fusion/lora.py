@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from caslie_model.errors import ModelError
+from caslie_model.quantisation import refuse_quantised
 
 
 def inject_lora(language_model: Any, settings: Mapping[str, Any]) -> None:
@@ -43,7 +44,11 @@ def is_lora(name: str) -> bool:
 
 
 def merge_lora(language_model: Any) -> None:
-    """Add low-rank adapters to the weights they stand beside and take them out, in place."""
+    """Add low-rank adapters to the weights they stand beside and take them out, in place.
+
+    Raises ModelError when the weights are quantised.
+    """
+    refuse_quantised(language_model)
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, module in list(language_model.named_modules()):

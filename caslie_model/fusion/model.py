@@ -32,6 +32,7 @@ from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
 from caslie_model.fusion.weights import TrainedWeights
+from caslie_model.quantisation import is_quantised, sparing
 
 
 @dataclass
@@ -91,6 +92,8 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
             for part in self._own_parts():  # float32 also beside a 16-bit language model
                 part.to(language_model.device)
         self.generation_config = language_model.generation_config
+        if is_quantised(language_model):  # or the Trainer would move its weights, and `to` change their type
+            self.quantization_method = language_model.quantization_method
 
     @classmethod
     def from_base(
@@ -112,11 +115,28 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As of any transformers model, from a folder that holds the base model's weights too."""
+        """As of any transformers model, from a folder that holds the base model's weights too.
+
+        quantization_config of bitsandbytes is for the language model; what sees stays as it is.
+        """
+        if kwargs.get("quantization_config") is not None:
+            parts = ("resampler", "adapters", "projector")
+            kwargs["quantization_config"] = sparing(kwargs["quantization_config"], parts)
         loaded = super().from_pretrained(*args, **kwargs)
         # Loading replaces parameters, and the new ones would all be trained.
         (loaded[0] if isinstance(loaded, tuple) else loaded).freeze_base()
         return loaded
+
+    def push_to_hub(self, repo_id: str, *, adapter_only: bool = False, **options: Any) -> str:
+        """Upload the whole model, which `from_pretrained` reads, or the adapter, which `load_adapter` reads.
+
+        With a card, unless the repository has one. options: commit_message, private, token, revision,
+        max_shard_size, tags. Returns the commit's URL, or the repository's when nothing changed. Raises HubError
+        with the remedy; ModelError when the base model is left out of what is saved.
+        """
+        from caslie_model.fusion.pushing import push
+
+        return push(self, repo_id, adapter_only, **options)
 
     # -- modules and weights -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_folder import save_adapter
 from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
 from caslie_model.fusion.resampler import FeatureNorm
+from caslie_model.sharding import whole, whole_tensors
 
 LANGUAGE_MODEL = "language_model."  # begins the names of the base model's tensors
 
@@ -60,7 +61,10 @@ class TrainedWeights:
                 weight.requires_grad_(False)
 
     def merge_lora(self) -> None:
-        """Add LoRA to the language model's weights, so that answering costs nothing more."""
+        """Add LoRA to the language model's weights, so that answering costs nothing more.
+
+        Raises ModelError when these are quantised.
+        """
         if self.config.lora is not None:
             merge_lora(self.language_model)
             self.config.lora = None
@@ -77,12 +81,18 @@ class TrainedWeights:
             norm.set_statistics(mean, deviation)
 
     def trained_state_dict(self) -> dict[str, Tensor]:
-        """Return every tensor that is not the base model's, by its name in the model."""
-        return {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
+        """Return every tensor that is not the base model's, by its name in the model.
 
-    def save_adapter(self, folder: str | Path) -> None:
-        """Write the adapter folder (`caslie_model.fusion.adapter_folder`), which `load_adapter` reads."""
-        save_adapter(cast(Any, self), folder)
+        Divided by FSDP they come whole, and all processes must call.
+        """
+        return whole_tensors({name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)})
+
+    def save_adapter(self, folder: str | Path, tensors: dict[str, Tensor] | None = None) -> None:
+        """Write the adapter folder (`caslie_model.fusion.adapter_folder`), which `load_adapter` reads.
+
+        tensors: those of `trained_state_dict` where it cannot be called here.
+        """
+        save_adapter(cast(Any, self), folder, tensors)
 
     def set_own_dtype(self, dtype: torch.dtype) -> None:
         """Give resampler, adapters and projector a type; norms stay float32 inside whatever it is."""
@@ -107,13 +117,14 @@ class TrainedWeights:
 
     def gates(self) -> dict[int, float]:
         """Return tanh(gate) of the adapter in front of each layer: 0 is shut. Empty for concat."""
-        return {int(layer): float(torch.tanh(each.gate.detach())) for layer, each in self.adapters.items()}
+        gates = {int(layer): whole(each.gate.detach()) for layer, each in self.adapters.items()}
+        return {layer: float(torch.tanh(gate)) for layer, gate in gates.items()}
 
     def guide_gates(self) -> list[float]:
         """Return tanh(gate) of the text guidance in each block of the resampler."""
         if self.resampler is None or not self._is_guided:
             return []
-        return [float(torch.tanh(block.guide_gate.detach())) for block in self.resampler.blocks]
+        return [float(torch.tanh(whole(block.guide_gate.detach()))) for block in self.resampler.blocks]
 
 
 def _is_ours(name: str) -> bool:

@@ -50,6 +50,8 @@ def test_version() -> None:
         (("finetune", "--data", "nowhere", "--out", "o", "--preset", "tiny"), "error: no dataset 'nowhere'"),
         (("finetune", "--data", "d", "--out", "o", "--fusion", "caption"), "choose from: text, xattn"),
         (("evaluate", "--model", "m", "--data", "d", "--out", "o", "--scoring", "guess"), "scoring"),
+        (("push", "nowhere", "user/name", "--dry-run"), "nowhere is no adapter folder"),
+        (("push", "nowhere", "name"), "write user/name"),
     ],
 )
 def test_a_known_error_is_a_message_and_status_1(arguments: tuple[str, ...], message: str) -> None:

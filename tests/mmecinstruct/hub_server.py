@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face Hub over real HTTP, on the loopback, in memory.
 
-It keeps repositories with commits, branches and large files, and answers the calls that creating, uploading,
-loading and streaming need. Every request is recorded, so that a test can say what was sent.
+It keeps repositories of datasets and of models with commits, branches and large files, and answers the calls that
+creating, uploading, loading and streaming need. Every request is recorded, so that a test can say what was sent.
 """
 
 from __future__ import annotations
@@ -44,9 +44,13 @@ class File:
 class Repository:
     name: str
     private: bool
+    kind: str = "dataset"  # or model
     commits: dict[str, dict[str, File]] = field(default_factory=dict)  # oldest first
     messages: list[str] = field(default_factory=list)
     branches: dict[str, str] = field(default_factory=dict)
+
+    def url(self, hub: str) -> str:
+        return f"{hub}/datasets/{self.name}" if self.kind == "dataset" else f"{hub}/{self.name}"
 
     def commit(self, branch: str, files: dict[str, File], message: str) -> str:
         content = sorted((path, file.etag) for path, file in files.items())
@@ -144,21 +148,22 @@ class _Handler(BaseHTTPRequestHandler):
             ("GET", r"/api/whoami-v2", self._whoami),
             ("POST", r"/api/repos/create", self._create),
             ("POST", r"/api/validate-yaml", self._validate_yaml),
-            ("POST", r"/api/datasets/([^/]+/[^/]+)/preupload/([^/]+)", self._preupload),
-            ("POST", r"/api/datasets/([^/]+/[^/]+)/commit/([^/]+)", self._commit),
-            ("POST", r"/api/datasets/([^/]+/[^/]+)/branch/([^/]+)", self._branch),
-            ("POST", r"/api/datasets/([^/]+/[^/]+)/paths-info/([^/]+)", self._paths_info),
-            ("GET", r"/api/datasets/([^/]+/[^/]+)/tree/([^/]+)/?(.*)", self._tree),
-            ("GET", r"/api/datasets/([^/]+/[^/]+)/refs", self._refs),
-            ("GET", r"/api/datasets/([^/]+/[^/]+)/revision/([^/]+)", self._info),
-            ("GET", r"/api/datasets/([^/]+/[^/]+)", self._info),
-            ("POST", r"/datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._large_batch),
+            ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/preupload/([^/]+)", self._preupload),
+            ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/commit/([^/]+)", self._commit),
+            ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/branch/([^/]+)", self._branch),
+            ("POST", r"/api/(?:datasets|models)/([^/]+/[^/]+)/paths-info/([^/]+)", self._paths_info),
+            ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)/tree/([^/]+)/?(.*)", self._tree),
+            ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)/refs", self._refs),
+            ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)/revision/([^/]+)", self._info),
+            ("GET", r"/api/(?:datasets|models)/([^/]+/[^/]+)", self._info),
+            ("POST", r"/(?:datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._large_batch),
             ("POST", r"/storage/verify", self._large_verify),
             ("PUT", r"/storage/([0-9a-f]{64})", self._large_put),
             ("GET", r"/storage/([0-9a-f]{64})", self._large_get),
-            ("GET", r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._download),
+            ("GET", r"/(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._download),
         )
         method = "GET" if self.command == "HEAD" else self.command
+        self.kind = "dataset" if path.startswith(("/datasets/", "/api/datasets/")) else "model"
         for wanted, pattern, handle in routes:
             match = re.fullmatch(pattern, path)
             if match and wanted == method:
@@ -180,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _repository(self, name: str, write: bool = False) -> Repository:
         user = self._user(write)
         found = self.hub.repositories.get(name)
-        if found is None or (found.private and user != name.split("/")[0]):
+        if found is None or found.kind != self.kind or (found.private and user != name.split("/")[0]):
             raise Answer(404 if user else 401, "RepoNotFound", "Repository not found")
         return found
 
@@ -229,15 +234,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self) -> None:
         wanted = json.loads(self.body)
         user = self._user(write=True)
+        kind = wanted.get("type") or "model"
         owner = wanted.get("organization") or user
         if owner != user:
-            raise Answer(403, "", f"You don't have the rights to create a dataset under {owner}")
+            raise Answer(403, "", f"You don't have the rights to create a {kind} under {owner}")
         name = f"{owner}/{wanted['name']}"
-        url = f"{self.hub.url}/datasets/{name}"
+        url = f"{self.hub.url}/datasets/{name}" if kind == "dataset" else f"{self.hub.url}/{name}"
         if name in self.hub.repositories:
-            self._json({"error": "You already created this dataset repo", "url": url}, 409)
+            self._json({"error": f"You already created this {kind} repo", "url": url}, 409)
             return
-        made = Repository(name, wanted.get("visibility") == "private")
+        made = Repository(name, wanted.get("visibility") == "private", kind)
         made.commit("main", {".gitattributes": File(b"*.parquet filter=lfs\n", False)}, "initial commit")
         self.hub.repositories[name] = made
         self._json({"url": url, "name": name, "id": name})
@@ -384,7 +390,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Answer(404, "EntryNotFound", f"{value['path']}: A file with this name doesn't exist")
         oid = found.commit(branch, files, header["summary"])
         self._json(
-            {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/datasets/{name}/commit/{oid}"}
+            {"success": True, "commitOid": oid, "commitUrl": f"{found.url(self.hub.url)}/commit/{oid}"}
         )
 
     # --- reading ---

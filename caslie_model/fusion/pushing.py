@@ -1,0 +1,74 @@
+"""`CaslieForCausalLM.push_to_hub`: a model in memory goes to the Hub, whole or as an adapter, with a card.
+
+A folder of a training has more to tell; `caslie_model push` publishes it with all of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.adapter_folder import save_adapter
+from caslie_model.published import hub_id, public_name
+from caslie_model.publishing import CARD, chosen_files
+from mmecinstruct.hub_upload import check_repo_name, hub_errors, hub_token, upload
+from mmecinstruct.templating import compiled, rendered
+from mmecinstruct.version import __version__
+
+_TAGS = ("caslie", "mmecinstruct", "e-commerce")
+
+
+def push(
+    model: Any,
+    repo_id: str,
+    adapter_only: bool,
+    *,
+    commit_message: str | None = None,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    max_shard_size: int | str = "50GB",
+    tags: Sequence[str] = (),
+) -> str:
+    """Upload as `CaslieForCausalLM.push_to_hub` says, and return where it is."""
+    check_repo_name(repo_id)
+    if not adapter_only and model._keys_to_ignore_on_save:
+        raise ModelError(
+            "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
+            "leave_base_out_of_checkpoints(False) before"
+        )
+    secret = hub_token(token)
+    with TemporaryDirectory() as folder, hub_errors(repo_id, secret):
+        if adapter_only:
+            save_adapter(model, folder)
+        else:
+            model.save_pretrained(folder, max_shard_size=max_shard_size)
+        files = chosen_files(Path(folder))
+        result = upload(
+            files | {CARD: _card(model.config, repo_id, adapter_only, tags).encode()},
+            repo_id,
+            "model",
+            bool(private),
+            secret,
+            commit_message or "Upload model",
+            revision,
+            keep=(CARD,),
+        )
+    return result.commit_url or result.url
+
+
+def _card(config: Any, repo: str, adapter_only: bool, tags: Sequence[str]) -> str:
+    variables = {
+        "config": config,
+        "adapter_only": adapter_only,
+        "repo": repo,
+        "base_model": public_name(config.base_model) if config.base_model else "",
+        "vision_encoder": public_name(config.vision_encoder) if config.vision_encoder else "",
+        "base_on_hub": hub_id(config.base_model) is not None,
+        "tags": [*_TAGS, *(tag for tag in tags if tag not in _TAGS)],
+        "version": __version__,
+    }
+    return rendered(compiled("pushed_model_card.md.j2"), variables) + "\n"

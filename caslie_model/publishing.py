@@ -1,0 +1,221 @@
+"""Publish an adapter folder, or a merged model, on the Hugging Face Hub, with its card.
+
+Files are chosen by name: no checkpoint, no log, nothing that happens to lie there. In what is uploaded, paths of this
+machine are names; the folder itself stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, config_yaml, load_config
+from caslie_model.errors import ConfigError, ModelError
+from caslie_model.hub_adapters import FILES
+from caslie_model.published import hub_id, public_config, public_json, public_name
+from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
+from mmecinstruct.hashing import sha256_file
+from mmecinstruct.hub_upload import (
+    Content,
+    PushResult,
+    check_repo_name,
+    hub_errors,
+    hub_token,
+    sizes,
+    upload,
+)
+from mmecinstruct.version import __version__
+
+CARD = "README.md"
+_OF_ADAPTERS = (*FILES, "loss_curve.png")
+_OF_MODELS = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+    "chat_template*",
+    "prompts/*.j2",
+    CARD,
+)
+
+
+@dataclass(frozen=True)
+class ModelPush:
+    """What was or would be uploaded, and what its publisher should know."""
+
+    result: PushResult
+    notes: tuple[str, ...]
+
+
+def push_model(
+    folder: Path,
+    repo: str,
+    *,
+    private: bool = False,
+    dry_run: bool = False,
+    token: str | None = None,
+    revision: str | None = None,
+    message: str | None = None,
+    license: str | None = None,
+    evaluation: Path | None = None,
+) -> ModelPush:
+    """Upload an adapter folder or a merged model folder to the model repository `repo` (user/name).
+
+    The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
+    revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
+    evaluation: a folder of `evaluate`, whose figures go into the card. With `dry_run` no connection is made.
+
+    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model; HubError for
+    a wrong name and for whatever the Hub refuses.
+    """
+    check_repo_name(repo)
+    files, notes = model_files(folder)
+    if license or evaluation:
+        files[CARD] = _completed_card(folder, repo, license, evaluation)
+    card = _metadata(folder, _text(files[CARD]))
+    if "license" not in card:
+        notes.append("the card names no license; give one with --license, e.g. --license apache-2.0")
+    if dry_run:
+        return ModelPush(PushResult(repo, private, True, sizes(files)), tuple(notes))
+    secret = hub_token(token)
+    with hub_errors(repo, secret):
+        description = f"Made with caslie_model {__version__}"
+        title = message or f"Release {folder.resolve().name}"
+        result = upload(files, repo, "model", private, secret, title, revision, description)
+    return ModelPush(result, tuple(notes))
+
+
+def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
+    """Return what of a folder is published, by its path in the repository, and notes for the publisher.
+
+    Raises ModelError when it is no finished adapter folder and no whole model folder.
+    """
+    if (folder / CONFIG).is_file():
+        return _adapter_files(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is no adapter folder (no {CONFIG}) and no model folder (no config.json)")
+    files = chosen_files(folder)
+    if not any(path.endswith(".safetensors") for path in files):
+        raise ModelError(f"{folder} holds no weights (*.safetensors)")
+    if CARD not in files:
+        raise ModelError(f"{folder} has no card ({CARD}): write one, or merge again, which writes it")
+    return files, []
+
+
+def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
+    missing = [name for name in (WEIGHTS, TRAINING, CARD) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} is not finished ({', '.join(missing)} missing); finish it with `finetune --resume`"
+        )
+    config = _any_config(folder)
+    public = public_config(config)
+    files = chosen_files(folder, _OF_ADAPTERS)
+    files[CONFIG] = config_yaml(public).encode()
+    needed = {"base model": config.base_model}
+    if config.vision is not None and config.fusion != "text":
+        needed["vision encoder"] = config.vision.encoder
+    notes = [
+        f"its {what} {public_name(name)} is a folder of this machine: others cannot load the adapter without it"
+        for what, name in needed.items()
+        if not name.startswith(("package:", "random:")) and hub_id(name) is None
+    ]
+    return files, notes
+
+
+def _any_config(folder: Path) -> TrainingConfig:
+    try:
+        return load_config(FinetuneConfig, folder / CONFIG)
+    except ConfigError as error:
+        try:
+            return load_config(AlignConfig, folder / CONFIG)
+        except ConfigError:
+            raise error from None
+
+
+def chosen_files(folder: Path, patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0])) -> dict[str, Content]:
+    """Return a folder's files of these names; JSON without this machine's paths, where it has any."""
+    files: dict[str, Content] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or not any(
+            name.count("/") == pattern.count("/") and fnmatch(name, pattern) for pattern in patterns
+        ):
+            continue
+        files[name] = path
+        if name.endswith(".json") and not name.startswith("tokenizer."):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ModelError(f"{path}: damaged: {error}") from error
+            public = public_json(content)
+            if public != content:
+                files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
+    return files
+
+
+def _text(content: Content) -> str:
+    return (content if isinstance(content, bytes) else content.read_bytes()).decode()
+
+
+def _metadata(folder: Path, card: str) -> dict[str, Any]:
+    """Return the YAML at the head of a card. Raises ModelError when there is none: the Hub would refuse it later."""
+    parts = card.split("---\n", 2)
+    try:
+        metadata = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
+    except yaml.YAMLError as error:
+        raise ModelError(f"{folder / CARD}: its head is not valid YAML: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ModelError(f"{folder / CARD}: a card begins with its fields as YAML between lines of ---")
+    return metadata
+
+
+def _completed_card(folder: Path, repo: str, license: str | None, evaluation: Path | None) -> bytes:
+    """Return the card with what only its publisher knows; its text stays."""
+    card = (folder / CARD).read_text(encoding="utf-8")
+    metadata = _metadata(folder, card)
+    if license:
+        metadata["license"] = license
+    text = card.split("---\n", 2)[2]
+    if evaluation is not None:
+        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": _results(folder, evaluation)}]
+    head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    return f"---\n{head}---\n{text}".encode()
+
+
+def _results(folder: Path, evaluation: Path) -> list[dict[str, Any]]:
+    """Return the figures of an evaluation as the Hub's model-index has them. Raises ModelError for another model's."""
+    try:
+        metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+        weights = metrics["identity"]["adapter_sha256"]
+        whole = [result for result in metrics["results"] if result["part"] == "all"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"--evaluation {evaluation}: no evaluation: {error}") from error
+    if not (folder / WEIGHTS).is_file() or weights != sha256_file(folder / WEIGHTS):
+        raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
+    data = public_json({"name_or_path": metrics["data"]})["name_or_path"]
+    return [
+        {
+            "task": {"type": "text-generation", "name": result["task"].replace("_", " ")},
+            "dataset": {"name": data, "type": data, "config": result["task"], "split": result["split"]},
+            "metrics": [
+                {"type": result["metric"], "value": round(result["primary"], 4)},
+                *(
+                    [{"type": "accuracy", "value": round(result["accuracy"], 4)}]
+                    if result["metric"] != "accuracy"
+                    else []
+                ),
+            ],
+        }
+        for result in whole
+    ]

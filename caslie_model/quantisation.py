@@ -1,0 +1,106 @@
+"""Frozen base models in 8 or 4 bits, by bitsandbytes: a large model's weights on a GPU that could not hold them whole.
+
+Quantised are the linear layers but the output head; embeddings and norms stay as they are, and so does everything
+that is trained. A model is quantised while it is loaded, from the same files: an adapter belongs to these files, and
+how many bits they were loaded in is recorded beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+from caslie_model.errors import ConfigError, ModelError
+
+# The first version that computes on a CPU too; transformers asks for no older one either.
+OLDEST = (0, 46, 1)
+_REMEDY = '`pip install "mmecinstruct[quantised]"`, or give quantise=none'
+
+
+def check_quantisation(quantise: str) -> None:
+    """Raise ConfigError when a base model is to be quantised and what that needs is not installed.
+
+    quantise: none, 8bit or 4bit. Loads no library, so that a long run is not begun in vain.
+    """
+    if quantise == "none":
+        return
+    if quantise not in ("8bit", "4bit"):
+        raise ConfigError(f"quantise={quantise}: choose from none, 8bit, 4bit")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(f"quantise={quantise}: bitsandbytes is not installed; {_REMEDY}")
+    found = metadata.version("bitsandbytes")
+    if _numbers(found) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {oldest}; {_REMEDY}")
+
+
+def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` that quantise a model while it is loaded; none for quantise=none.
+
+    precision: float32 or bfloat16, in which the quantised layers compute. 4 bits are NormalFloat ones with quantised
+    constants (Dettmers et al., QLoRA, 2023), 8 bits are LLM.int8(), which computes in float16 whatever the precision.
+    Raises ConfigError when bitsandbytes is missing, or does not work on this machine or device.
+    """
+    check_quantisation(quantise)
+    if quantise == "none":
+        return {}
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    kind = torch.device(device).type
+    try:
+        import bitsandbytes
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"quantise={quantise}: bitsandbytes does not load here ({reason}); {_REMEDY}"
+        ) from error
+    if kind not in bitsandbytes.supported_torch_devices:
+        raise ConfigError(
+            f"quantise={quantise}: bitsandbytes {bitsandbytes.__version__} knows no {kind}; give quantise=none"
+        )
+    if quantise == "4bit":
+        settings = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, precision),
+        )
+    else:
+        settings = BitsAndBytesConfig(load_in_8bit=True)
+    # Each process of several has set the GPU that is its own; "cuda" alone would be the first one's to `device_map`.
+    place = torch.cuda.current_device() if device == "cuda" else device
+    return {"quantization_config": settings, "device_map": {"": place}}
+
+
+def sparing(settings: Any, modules: Sequence[str]) -> Any:
+    """Return bitsandbytes' settings that leave modules of these names as they are, beside the output head.
+
+    Settings that name modules themselves, or are of another library, stay what they are.
+    """
+    if getattr(settings, "llm_int8_skip_modules", ()) is not None:
+        return settings
+    changed = copy.deepcopy(settings)
+    changed.llm_int8_skip_modules = ["lm_head", *modules]
+    return changed
+
+
+def is_quantised(model: Any) -> bool:
+    """Return whether a language model's weights were quantised, by us or by whoever made the checkpoint."""
+    return bool(getattr(model, "is_quantized", False))
+
+
+def refuse_quantised(model: Any) -> None:
+    """Raise ModelError when low-rank adapters are to be added to quantised weights: rounding would take them away."""
+    if is_quantised(model):
+        raise ModelError(
+            "LoRA is not added to quantised weights, which would round it away; leave it beside them, or load the base "
+            "model with quantise=none"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())

