@@ -22,6 +22,8 @@ from caslie_model.run_folder import CHECKPOINTS
 if TYPE_CHECKING:
     from transformers import Trainer
 
+    from caslie_model.lower_states import LowerStates
+
 TENSORBOARD = "tensorboard"
 _SEEDS_APART = 1_000_003
 
@@ -34,8 +36,12 @@ def build_trainer(
     features: Features | None,
     device: str,
     precision: str,
+    lower: LowerStates | None = None,
 ) -> Trainer:
-    """Return a Trainer that goes through the plan, and through nothing else."""
+    """Return a Trainer that goes through the plan, and through nothing else.
+
+    lower: where the states below a fusion model's first adapter are kept.
+    """
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
@@ -71,6 +77,8 @@ def build_trainer(
             super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            if lower is not None:
+                inputs = {**inputs, "lower_states": lower.of_batch(inputs)}
             if config.packing:
                 # A cache of keys and values would hide from the mask that there are several samples.
                 inputs = {**inputs, "use_cache": False}

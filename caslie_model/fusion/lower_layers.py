@@ -33,15 +33,17 @@ def layers_below(model: Any) -> list[nn.Module]:
         )
     layers = decoder_layers(model.language_model)
     above = {id(module) for layer in layers[first:] for module in layer.modules()}
-    for place, module in model.get_decoder().named_modules():
-        if id(module) in above:
-            continue
+    below = {
+        place: module for place, module in model.get_decoder().named_modules() if id(module) not in above
+    }
+    for place, module in below.items():
         for name, weight in module.named_parameters(prefix=place, recurse=False):
             if weight.requires_grad or is_lora(name):
                 raise ModelError(
                     f"{name} is below the first adapter (layer {first}) and not of the base model as it was, so the "
                     f"states of layers there change; {REMEDY}, or train LoRA in layers above alone"
                 )
+    for place, module in below.items():
         rate = module.p if isinstance(module, nn.Dropout) else getattr(module, "attention_dropout", 0.0)
         if isinstance(rate, float) and rate > 0:
             raise ModelError(
@@ -94,8 +96,8 @@ def check_entry(model: Any) -> None:
         fits = False
     if not fits:
         raise ModelError(
-            f"a {type(language_model).__name__} cannot be entered in the middle: its layers give more to each other than "
-            f"states; {REMEDY}"
+            f"a {type(language_model).__name__} cannot be entered in the middle: its layers give each other more "
+            f"than states; {REMEDY}"
         )
 
 

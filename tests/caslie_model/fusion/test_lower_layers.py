@@ -128,17 +128,19 @@ def test_what_changes_the_states_is_refused(make: SimpleNamespace, batch: dict[s
     states = torch.zeros(*batch["input_ids"].shape, 32)
     model = build(make, "llama")
     model.add_lora(rank=2, alpha=4, dropout=0.0, target_modules=["q_proj"])
-    with pytest.raises(ModelError, match=r"layers\.0\.self_attn\.q_proj\.lora_A.* is below the first adapter"):
+    with pytest.raises(
+        ModelError, match=r"layers\.0\.self_attn\.q_proj\.lora_A.* is below the first adapter"
+    ):
         model(**batch, lower_states=states)
-    with pytest.raises(ModelError, match="drops out a share of 0.1 below the first adapter"):
+    with pytest.raises(ModelError, match=r"drops out a share of 0\.1 below the first adapter"):
         check_entry(make.model("xattn", "gpt2", first_layer=2))
-    with pytest.raises(ModelError, match="drops out a share of 0.5"):
+    with pytest.raises(ModelError, match=r"drops out a share of 0\.5"):
         check_entry(
             make.model("xattn", base=make.language_model("llama", attention_dropout=0.5), first_layer=2)
         )
     with pytest.raises(ModelError, match="first_layer=0 has no layers below"):
         check_entry(make.model("xattn", first_layer=0))
-    with pytest.raises(ModelError, match="fusion=concat .* has no layers below"):
+    with pytest.raises(ModelError, match=r"fusion=concat .* has no layers below"):
         check_entry(make.model("concat"))
 
 
@@ -157,12 +159,9 @@ def test_a_model_is_tried_first(make: SimpleNamespace, family: str, monkeypatch:
     check_entry(model)
     # One whose layers hand on more than states, as those that share keys and values do.
     lower, upper = (model.get_decoder().h if family == "gpt2" else model.get_decoder().layers)[1:3]
-    handed: list[Tensor] = [torch.zeros(1)]
-    lower.register_forward_pre_hook(lambda _, args, kwargs: handed.append(torch.ones(1)), with_kwargs=True)
+    handed = [1.0]
     forward = type(lower).forward
-    monkeypatch.setattr(
-        lower, "forward", lambda *a, **k: handed.append(torch.ones(1) * 9) or forward(lower, *a, **k)
-    )
-    monkeypatch.setattr(upper, "forward", lambda *a, **k: forward(upper, *a, **k) * handed[-1])
+    monkeypatch.setattr(lower, "forward", lambda *a, **k: handed.append(9.0) or forward(lower, *a, **k))
+    monkeypatch.setattr(upper, "forward", lambda *a, **k: forward(upper, *a, **k) * handed.pop())
     with pytest.raises(ModelError, match="cannot be entered in the middle"):
         check_entry(model)
