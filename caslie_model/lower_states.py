@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import cache_folder
+from caslie_model.errors import ModelError
 from caslie_model.packing import SEES_NOTHING
 from caslie_model.state_store import StateStore
 from mmecinstruct.hashing import fingerprint
@@ -74,12 +75,15 @@ class LowerStates:
 def open_lower_states(model: Any, precision: str, gigabytes: float) -> LowerStates:
     """Return the states of a model's base, kept in the model cache. precision: as it computes, float32 or bfloat16.
 
-    Raises ModelError when the model's states change or cannot be entered, or when a file of the store is damaged.
+    Raises ModelError when the model's states change or cannot be entered, when it does not say what base it stands on,
+    or when a file of the store is damaged.
     """
     from caslie_model.fusion.lower_layers import check_entry
 
     check_entry(model)
     config = model.config
+    if not config.base_identity:
+        raise ModelError("the model has no base_identity, by which kept states would be told from another's")
     identity = fingerprint(
         [_VERSION, config.base_identity, config.first_layer, precision, model.language_model.device.type]
     )[:32]

@@ -14,8 +14,10 @@ and several lose nothing to each other. What all folders may take together is li
 from __future__ import annotations
 
 import hashlib
+import time
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARD_BYTES = 64 * 2**20  # held in memory until they are written together
+_ABANDONED = 3600  # seconds after which a half-written shard is that of a killed process
 _FORMAT = "1"
 _INDEX = ("keys", "ends", "checksums")
 
@@ -44,6 +47,10 @@ class StateStore:
         self._waiting: dict[bytes, Tensor] = {}
         self._waiting_bytes = 0
         self._keeps = True
+        for leftover in folder.glob(".*.tmp"):
+            with suppress(OSError):  # another process was faster
+                if time.time() - leftover.stat().st_mtime > _ABANDONED:
+                    leftover.unlink()
         self.refresh()
 
     def __len__(self) -> int:
@@ -76,7 +83,10 @@ class StateStore:
         if not waiting or not self._keeps:
             return
         root = self.folder.parent
-        used = sum(path.stat().st_size for path in root.rglob("*.safetensors"))
+        used = 0
+        for path in root.rglob("*.safetensors"):
+            with suppress(OSError):  # deleted meanwhile
+                used += path.stat().st_size
         if used + size > self._limit:
             self._stop(
                 f"{root} holds {used / 1e9:.1f} of at most {self._limit / 1e9:.1f} GB (lower_layers_gigabytes): the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,17 @@ def test_a_folder_that_cannot_be_written_is_told_and_left(
     store.flush()
     assert "set CASLIE_MODEL_CACHE" in capsys.readouterr().err
     assert store.get([1, 2]) is None
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "states" / "model"
+    folder.mkdir(parents=True)
+    old, new = folder / ".old.safetensors.tmp", folder / ".new.safetensors.tmp"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert len(StateStore(folder, PLENTY)) == 0
+    assert list(folder.iterdir()) == [new]  # another process may be writing it
 
 
 def test_damage_is_found_and_named(tmp_path: Path) -> None:

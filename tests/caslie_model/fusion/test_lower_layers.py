@@ -159,9 +159,17 @@ def test_a_model_is_tried_first(make: SimpleNamespace, family: str, monkeypatch:
     check_entry(model)
     # One whose layers hand on more than states, as those that share keys and values do.
     lower, upper = (model.get_decoder().h if family == "gpt2" else model.get_decoder().layers)[1:3]
-    handed = [1.0]
+    handed: list[float] = []
     forward = type(lower).forward
-    monkeypatch.setattr(lower, "forward", lambda *a, **k: handed.append(9.0) or forward(lower, *a, **k))
-    monkeypatch.setattr(upper, "forward", lambda *a, **k: forward(upper, *a, **k) * handed.pop())
+
+    def hand_on(*args: Any, **kwargs: Any) -> Tensor:
+        handed[:] = [9.0]
+        return forward(lower, *args, **kwargs)
+
+    def take(*args: Any, **kwargs: Any) -> Tensor:
+        return forward(upper, *args, **kwargs) * (handed.pop() if handed else 1.0)
+
+    monkeypatch.setattr(lower, "forward", hand_on)
+    monkeypatch.setattr(upper, "forward", take)
     with pytest.raises(ModelError, match="cannot be entered in the middle"):
         check_entry(model)
