@@ -144,6 +144,10 @@ class TrainingConfig(Settings):
     )
     packing: bool = False  # samples share rows of tokens instead of being padded; not with concat
     pack_length: int | None = Field(default=None, ge=64)  # tokens of such a row; null: max_length
+    # Keep what the layers below the first adapter give for each sample, on disk, for later epochs and runs: they see no
+    # picture and are not trained. For xattn without LoRA there; nothing is rounded.
+    reuse_lower_layers: bool = False
+    lower_layers_gigabytes: float = Field(default=8.0, gt=0)  # that all that is kept may take
     compile: bool = False  # by torch.compile: pays in long runs on a GPU
     report_to: tuple[str, ...] = ()  # trackers of experiments, such as tensorboard or wandb
 
@@ -189,6 +193,25 @@ class TrainingConfig(Settings):
     def _quantised_is_not_compiled(self) -> Self:
         if self.compile and self.quantise != "none":
             raise ValueError(f"compile does not go with quantise={self.quantise}: give one of them alone")
+        return self
+
+    @model_validator(mode="after")
+    def _lower_layers_never_change(self) -> Self:
+        if not self.reuse_lower_layers:
+            return self
+        remedy = "give reuse_lower_layers=false"
+        if self.fusion != "xattn" or self.bridge.first_layer == 0:
+            first = "" if self.fusion != "xattn" else " with bridge.first_layer=0"
+            raise ValueError(
+                f"fusion={self.fusion}{first} has no layers below its first adapter to reuse: {remedy}"
+            )
+        if self.with_lora and self.lora.target_modules == "all-linear":
+            raise ValueError(
+                f"LoRA in all layers changes what those below the first adapter give: {remedy}, or name modules of "
+                "layers above in lora.target_modules"
+            )
+        if self.compile:
+            raise ValueError(f"compiled layers cannot be left out: {remedy}, or compile=false")
         return self
 
     @property

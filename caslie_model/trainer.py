@@ -30,6 +30,8 @@ from caslie_model.run_folder import CHECKPOINTS
 if TYPE_CHECKING:
     from transformers import Trainer
 
+    from caslie_model.lower_states import LowerStates
+
 TENSORBOARD = "tensorboard"
 _SEEDS_APART = 1_000_003
 
@@ -43,10 +45,12 @@ def build_trainer(
     device: str,
     precision: str,
     early_stop: EarlyStop | None = None,
+    lower: LowerStates | None = None,
 ) -> Trainer:
     """Return a Trainer that goes through the plan, and through nothing else.
 
-    Raises ConfigError for an early stop where no process has the whole model.
+    lower: where the states below a fusion model's first adapter are kept. Raises ConfigError for an early stop where no
+    process has the whole model.
     """
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -85,6 +89,8 @@ def build_trainer(
             super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            if lower is not None:
+                inputs = {**inputs, "lower_states": lower.of_batch(inputs)}
             if config.packing:
                 # A cache of keys and values would hide from the mask that there are several samples.
                 inputs = {**inputs, "use_cache": False}

@@ -19,6 +19,7 @@ from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.early_stop import EarlyStop
 from caslie_model.errors import ConfigError, RunError
+from caslie_model.lower_states import open_lower_states
 from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
 from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_batches
@@ -143,6 +144,9 @@ def train(
         check_packing(base.model)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
+    lower = None
+    if config.reuse_lower_layers:
+        lower = open_lower_states(model, precision, config.lower_layers_gigabytes)
     first_decides(lambda: write_run_files(config, templates, identity))
     say(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
@@ -150,7 +154,7 @@ def train(
         f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
     )
     features = sight.features if sight else None
-    trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop)
+    trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop, lower)
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
@@ -162,11 +166,15 @@ def train(
         with explained_memory_errors(config):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
+    if lower is not None:
+        lower.flush()
     wait_for_all()  # or a checkpoint that another process still writes would be deleted
     tensors = trained_tensors(model, config)
 
     def finish() -> dict[str, Any]:
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
+        if lower is not None:
+            summary["lower_layers"] = {"computed": lower.computed, "reused": lower.reused}  # of this process
         best = tensors
         if early_stop is not None:
             summary |= _return_to_the_best(early_stop, model, trainer.state, plan)

@@ -14,21 +14,18 @@ read from them. So a process that is killed loses the shard it was filling, and 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-import os
-import secrets
 import sys
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from caslie_model.base_model import cache_folder
 from caslie_model.errors import ModelError
 from caslie_model.processes import is_first_process
-from mmecinstruct.workspace import sync_folder, write_atomically
+from caslie_model.shards import checksum, index_hash, write_shard
+from mmecinstruct.workspace import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +37,7 @@ SHARD_PICTURES = 256
 DESCRIPTION = "encoder.json"
 _LOCK = ".lock"
 _FORMAT = "1"
+_INDEX = ("keys", "checksums")
 
 
 class FeatureCache:
@@ -96,8 +94,6 @@ class FeatureCache:
         the folder cannot be written.
         """
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
 
         if self.shape not in (None, tuple(features.shape[1:])):
             raise ModelError(
@@ -114,23 +110,14 @@ class FeatureCache:
             "keys": torch.frombuffer(bytearray(b"".join(map(bytes.fromhex, keys))), dtype=torch.uint8).view(
                 -1, 32
             ),
-            "checksums": torch.tensor([_checksum(row) for row in stored]),
+            "checksums": torch.tensor([checksum(row) for row in stored]),
         }
-        header = {"format": _FORMAT, "encoder": self.folder.name, "index": _index_hash(tensors)}
-        name = f"{secrets.token_hex(8)}.safetensors"
-        temporary = self.folder / f".{name}.tmp"
+        header = {"format": _FORMAT, "encoder": self.folder.name, "index": index_hash(tensors, _INDEX)}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata=header)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-            temporary.replace(self.folder / name)
-            sync_folder(self.folder)
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            path = write_shard(self.folder, tensors, header)
+        except OSError as error:
             raise _unwritable(self.folder, error) from error
-        self._take_in(self.folder / name)
+        self._take_in(path)
 
     def describe(self, encoder: VisionEncoder) -> None:
         """Write beside the shards what the encoder is, and the shape of its features. Loads the encoder."""
@@ -202,14 +189,14 @@ class _Shard:
         try:
             self._file = safe_open(path, framework="pt")
             header = self._file.metadata() or {}
-            index = {name: self._file.get_tensor(name) for name in ("keys", "checksums")}
+            index = {name: self._file.get_tensor(name) for name in _INDEX}
             self._features = self._file.get_slice("features")
             shape = self._features.get_shape()
         except (OSError, SafetensorError, ValueError) as error:
             raise _damaged(path, str(error)) from error
         if header.get("format") != _FORMAT or header.get("encoder") != encoder:
             raise _damaged(path, "it is of another encoder or of another version")
-        if len(shape) != 3 or header.get("index") != _index_hash(index):
+        if len(shape) != 3 or header.get("index") != index_hash(index, _INDEX):
             raise _damaged(path, "its index does not have the checksum that was written")
         self.shape: tuple[int, int] = (shape[1], shape[2])
         flat = index["keys"].numpy().tobytes()
@@ -223,7 +210,7 @@ class _Shard:
         """Return the features [P, dv] of one picture, float16."""
         features: Tensor = self._features[row]
         if not self._checked[row]:
-            if _checksum(features) != self._checksums[row]:
+            if checksum(features) != self._checksums[row]:
                 raise _damaged(self._path, f"the features of its picture {row} do not have their checksum")
             self._checked[row] = 1
         return features
@@ -248,17 +235,6 @@ def _lock(stream: IO[bytes], folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _checksum(row: Tensor) -> int:
-    return zlib.crc32(row.contiguous().numpy().data.cast("B"))
-
-
-def _index_hash(tensors: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name in ("keys", "checksums"):
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _damaged(path: Path, detail: str) -> ModelError:
