@@ -27,6 +27,7 @@ def initialise(module: nn.Module, config: CaslieConfig) -> None:
     elif isinstance(module, GuidedResampler):
         # Zeros would keep all latents of an image the same for ever.
         initialization.normal_(module.latents, std=0.02)
+        initialization.normal_(module.places, std=0.3)  # told apart beside features of unit variance
     elif isinstance(module, ResamplerBlock):
         if config.guide:
             initialization.constant_(module.guide_gate, config.guide_gate_init)

@@ -79,6 +79,9 @@ class GuidedResampler(nn.Module):
         super().__init__()
         width, heads = config.resampler_width, config.resampler_heads
         self.latents = nn.Parameter(torch.zeros(config.latents, width))
+        # Where a patch lies: features of a convolutional encoder do not say, and a tall thing has the patches of a wide
+        # one.
+        self.places = nn.Parameter(torch.zeros(config.vision_patches, width))
         self.feature_norm = FeatureNorm(config.feature_norm, config.vision_width)
         self.feature_projection = nn.Linear(config.vision_width, width)
         self.mean_projection = nn.Linear(config.vision_width, width) if config.mean_feature else None
@@ -110,7 +113,7 @@ class GuidedResampler(nn.Module):
         latents = self.latents.to(dtype).expand(features.shape[0], -1, -1)
         if self.mean_projection is not None:
             latents = latents + self.mean_projection(features.mean(dim=1, keepdim=True))
-        states = self.feature_projection(features)
+        states = self.feature_projection(features) + self.places.to(dtype)
         if guide is not None and self.guide_norm is not None and self.guide_projection is not None:
             guide = self.guide_projection(self.guide_norm(guide))
         for block in self.blocks:
