@@ -99,22 +99,24 @@ def find_gguf(package: str) -> Path:
 def load_base_model(name: str, precision: str = "float32", device: str = "cpu") -> BaseModel:
     """Load a base model and its tokenizer onto a device.
 
-    precision: float32 or bfloat16. Raises ModelError when it cannot be found or read.
+    precision: float32 or bfloat16. device: `meta` reads no weights; the model then has shapes alone, and no identity.
+    Raises ModelError when it cannot be found or read.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     place = locate(name)
+    settings = {"dtype": getattr(torch, precision), "attn_implementation": "sdpa", "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            place,
-            dtype=getattr(torch, precision),
-            attn_implementation="sdpa",
-            use_safetensors=True,  # never a pickle
-            trust_remote_code=False,
-        )
+        if device == "meta":
+            shapes = AutoConfig.from_pretrained(place, trust_remote_code=False)
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(shapes, **settings)
+        else:
+            # never a pickle
+            model = AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **settings)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"base model '{name}' cannot be loaded: {error}") from error
     if tokenizer.eos_token_id is None:
@@ -130,7 +132,7 @@ def load_base_model(name: str, precision: str = "float32", device: str = "cpu") 
         pad_token_id=padding,
     )
     model.eval().to(device)
-    return BaseModel(name, model, tokenizer, _identity(name, place, model))
+    return BaseModel(name, model, tokenizer, "" if device == "meta" else _identity(name, place, model))
 
 
 def choose_device(device: str, precision: str) -> tuple[str, str]:

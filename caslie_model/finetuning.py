@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from caslie_model.base_model import choose_device, load_base_model
 from caslie_model.config import FinetuneConfig
 from caslie_model.data import Sample, first_by_hash, read_samples
 from caslie_model.mixing import mixed
-from caslie_model.prompts import PromptFormat, packaged_templates
+from caslie_model.prompts import Encoded, PromptFormat, packaged_templates
 from caslie_model.run_folder import say
-from caslie_model.sight import look_at
+from caslie_model.sight import Sight, look_at
 from caslie_model.trainable import visual_tokens
 from caslie_model.training import TrainingResult, finished_before, train
 from caslie_model.training_report import write_model_card
@@ -32,21 +34,27 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     device, precision = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
     base = load_base_model(config.base_model, precision, device)
-    templates = packaged_templates()
     sight = None
     if config.vision is not None and config.fusion != "text":
         sight = look_at(config.data, samples, config.vision, device, precision)
+    encoded = encode_samples(config, base.tokenizer, samples, sight)
+    card = partial(write_model_card, config)
+    return train(config, base, sight, encoded, packaged_templates(), device, precision, card)
+
+
+def encode_samples(
+    config: FinetuneConfig, tokenizer: Any, samples: Sequence[Sample], sight: Sight | None
+) -> list[Encoded]:
+    """Return what is learnt, in tokens, as often as the weights of tasks say."""
     prompt_format = PromptFormat(
-        base.tokenizer,
-        *templates,
+        tokenizer,
+        *packaged_templates(),
         config.answers,
         config.max_length,
         visual_tokens=visual_tokens(config, sight),
     )
     encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
-    encoded = mixed(encoded, config.task_weights, config.seed)
-    card = partial(write_model_card, config)
-    return train(config, base, sight, encoded, templates, device, precision, card)
+    return mixed(encoded, config.task_weights, config.seed)
 
 
 def select_samples(config: FinetuneConfig) -> list[Sample]:

@@ -59,6 +59,14 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
     return model
 
 
+def trained_groups(model: Any) -> dict[str, list[Any]]:
+    """Return the trained parameters of what `trainable_model` gives, by what they are part of."""
+    groups = getattr(model, "parameter_groups", None)
+    if groups is not None:
+        return {name: found for name, found in groups().items() if found}
+    return {"lora": [weight for weight in model.parameters() if weight.requires_grad]}
+
+
 def _check_bridge(model: Any, config: TrainingConfig) -> None:
     """Raise ModelError where an adapter to begin with has other shapes than the config asks for."""
     wanted = {

@@ -42,13 +42,10 @@ def build_trainer(
 
     padding = model.generation_config.pad_token_id
     fuses = features is not None
-    inner = model if fuses else model.get_base_model()
-    head_at_end = "logits_to_keep" in inspect.signature(inner.forward).parameters
+    head_at_end = head_can_be_partial(model, fuses)
 
     def collate(examples: Sequence[Encoded]) -> dict[str, Any]:
-        if config.packing:
-            return packed_batch(examples, padding, config.pack_length or config.max_length, features)
-        return training_batch(examples, padding, features)
+        return micro_batch(config, examples, padding, features)
 
     class AnswerTrainer(Trainer):
         """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
@@ -71,18 +68,7 @@ def build_trainer(
             super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            if config.packing:
-                # A cache of keys and values would hide from the mask that there are several samples.
-                inputs = {**inputs, "use_cache": False}
-                if head_at_end and not fuses:
-                    inputs |= _labelled_positions(inputs["labels"])
-                return super().compute_loss(model, inputs, *args, **kwargs)
-            missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
-            if head_at_end:
-                inputs = {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
-            else:
-                labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
-                inputs = {**inputs, "labels": labels}
+            inputs = loss_inputs(config, inputs, fuses, head_at_end)
             return super().compute_loss(model, inputs, *args, **kwargs)
 
         def _save_rng_state(self, output_dir: str) -> None:
@@ -153,6 +139,37 @@ def build_trainer(
         # The Trainer gave all processes one seed: they would drop out the same places of different samples.
         torch.manual_seed(config.seed + _SEEDS_APART * process_number())
     return trainer
+
+
+def head_can_be_partial(model: Any, fuses: bool) -> bool:
+    """Return whether a model computes logits for some positions alone. fuses: it is no language model with LoRA."""
+    inner = model if fuses else model.get_base_model()
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
+
+
+def micro_batch(
+    config: TrainingConfig, examples: Sequence[Encoded], padding: int, features: Features | None
+) -> dict[str, Any]:
+    """Return what goes through the model at once."""
+    if config.packing:
+        return packed_batch(examples, padding, config.pack_length or config.max_length, features)
+    return training_batch(examples, padding, features)
+
+
+def loss_inputs(
+    config: TrainingConfig, inputs: dict[str, Any], fuses: bool, head_at_end: bool
+) -> dict[str, Any]:
+    """Return a batch with what keeps the output head to the labelled positions, where the model can."""
+    import torch
+
+    if config.packing:
+        # A cache of keys and values would hide from the mask that there are several samples.
+        inputs = {**inputs, "use_cache": False}
+        return inputs | _labelled_positions(inputs["labels"]) if head_at_end and not fuses else inputs
+    if head_at_end:
+        return {**inputs, "logits_to_keep": inputs["labels"].shape[1]}
+    missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
+    return {**inputs, "labels": torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)}
 
 
 def _labelled_positions(labels: Any) -> dict[str, Any]:

@@ -17,10 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
-from caslie_model.errors import ConfigError, RunError
-from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
+from caslie_model.cost import run_cost
+from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.forecast_table import compared
+from caslie_model.machine import (
+    begin_peak,
+    check_compiler,
+    check_trackers,
+    explained_memory_errors,
+    peak_bytes,
+)
 from caslie_model.packing import check_packing
-from caslie_model.plan import Plan, plan_batches
+from caslie_model.plan import Plan, plan_run
 from caslie_model.processes import (
     first_decides,
     is_first_process,
@@ -106,15 +114,7 @@ def train(
     """
     from transformers import set_seed
 
-    lengths = [len(each.prompt) + len(each.target) for each in encoded]
-    plan = plan_batches(
-        [each.sample.id for each in encoded],
-        lengths,
-        config.batch_size * config.gradient_accumulation,
-        config.epochs,
-        config.max_train_tokens,
-        config.seed,
-    )
+    plan = plan_run(config, encoded)
     model_identity = [sight.identity] if sight else []
     identity = fingerprint(
         [
@@ -135,6 +135,7 @@ def train(
         check_compiler(device)
     if config.packing:
         check_packing(base.model)
+    predicted = _foretold(config, base, sight, encoded, plan, device, precision)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     first_decides(lambda: write_run_files(config, templates, identity))
@@ -148,17 +149,41 @@ def train(
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
         _say_once(f"resuming from {checkpoint.name}")
+    begin_peak(device)
     start = time.monotonic()
     with explained_memory_errors(config):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
+    measured = {"memory": peak_bytes(device), "seconds": round(seconds, 1)}
     wait_for_all()  # or a checkpoint that another process still writes would be deleted
 
     def finish() -> dict[str, Any]:
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
+        summary |= {"predicted": predicted, "measured": measured}
+        if predicted is not None:
+            say(compared(predicted, measured))
         return _finish(config, model, {**summary, "identity": identity}, write_card)
 
     return TrainingResult(config.out, first_decides(finish))
+
+
+def _foretold(
+    config: TrainingConfig,
+    base: BaseModel,
+    sight: Sight | None,
+    encoded: Sequence[Encoded],
+    plan: Plan,
+    device: str,
+    precision: str,
+) -> dict[str, Any] | None:
+    """Return what the run will take, to be compared with what it took; None where that cannot be told."""
+    if not is_first_process():
+        return None
+    try:
+        return run_cost(config, base, sight, encoded, plan, device, precision).summary()
+    except ModelError as error:
+        say(str(error))
+        return None
 
 
 def _say_once(message: str) -> None:
