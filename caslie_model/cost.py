@@ -27,9 +27,12 @@ from caslie_model.trainer import head_can_be_partial, loss_inputs, micro_batch
 if TYPE_CHECKING:
     from collections import Counter
 
+    from caslie_model.counting import Operation
+
 _FLOAT32 = 4  # bytes
 # AdamW keeps two numbers of each trained one, and reads and writes about a dozen to move it.
 _STATES, _MOVES = 2, 12
+_PAGE = 4096
 LONGEST_MEASUREMENT = 0.5  # seconds
 _SHORTEST_MEASUREMENT = 0.02
 _SHARE_FOR_MEASURING = 0.02  # of the time that is foretold
@@ -99,11 +102,7 @@ class _Pass:
 
     activations: int
     most: int
-    operations: Counter[tuple[float, int]]
-
-    @property
-    def flops(self) -> float:
-        return sum(flops * count for (flops, _), count in self.operations.items())
+    operations: Counter[Operation]
 
 
 def run_cost(
@@ -125,9 +124,8 @@ def run_cost(
     """
     import torch
 
-    from caslie_model.counting import Counting
+    from caslie_model.counting import Counting, Operation, total_flops
 
-    loaded = base.model.device.type != "meta"
     counting = Counting(shapes_only=True)
     place = device if is_here else "cpu"
     with torch.device("meta"):
@@ -155,7 +153,11 @@ def run_cost(
             ) from error
     # Of each process, in passes of the typical size.
     times = sum(tokens for tokens, _ in sizes) / sizes[typical][0] / process_count()
-    update = {(0.0, _MOVES * gradients): len(plan.batches)}
+    process = 0
+    if device == "cpu":
+        touched = _touched(base.model)  # first: it is what makes them resident
+        process = max(0, resident_bytes() - touched)
+    update = {Operation(0.0, _MOVES * gradients, 0): len(plan.batches)}
     speed = None
     seconds = None
     if is_here:
@@ -163,9 +165,6 @@ def run_cost(
         seconds = times * speed.seconds(passes[typical].operations) + speed.seconds(update)
     shown = [picture.key for each in encoded for picture in each.pictures]
     lengths = [len(each.prompt) + len(each.target) for each in encoded]
-    process = 0
-    if device == "cpu":
-        process = max(0, resident_bytes() - (_bytes(base.model.parameters()) if loaded else 0))
     return Forecast(
         base_model=base.name,
         fusion=config.fusion,
@@ -189,7 +188,7 @@ def run_cost(
         activations=max(each.activations for each in passes.values()),
         step=max(each.most for each in passes.values()),
         process=process,
-        flops=times * passes[typical].flops,
+        flops=times * total_flops(passes[typical].operations),
         seconds=seconds,
         seconds_low=None if seconds is None or speed is None else seconds * speed.low,
         seconds_high=None if seconds is None or speed is None else seconds * speed.high,
@@ -277,6 +276,18 @@ def _measured(device: str, precision: str, model: Any, typical: _Pass, times: fl
     quick = measure(_SHORTEST_MEASUREMENT)
     worth = _SHARE_FOR_MEASURING * times * quick.seconds(typical.operations)
     return quick if worth < 2 * _SHORTEST_MEASUREMENT else measure(min(worth, LONGEST_MEASUREMENT))
+
+
+def _touched(model: Any) -> int:
+    """Return the bytes of a model's weights that are in memory: all, once read.
+
+    transformers maps them from their file: what was not used yet is not counted as this process's.
+    """
+    if model.device.type != "cpu":
+        return 0
+    for weight in model.parameters():
+        weight.detach().flatten()[:: _PAGE // weight.itemsize].sum()
+    return _bytes(model.parameters())
 
 
 def _bytes(tensors: Any) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,25 +20,28 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one operation takes."""
+
+    flops: float  # of products of matrices and of attention; a multiply-add is 2
+    moved: int  # bytes read and written
+    drawn: int  # random numbers
+
+
 class Counting(TorchDispatchMode):
     """While it is active, counts operations and the memory of the tensors that are alive.
 
-    shapes_only: nothing is computed but integers. `operations`: how often there was one of so many FLOPs (a
-    multiply-add is 2) and bytes read and written. `alive`, `most_alive`: bytes of tensors that came about meanwhile,
-    now and at most. (torch counts FLOPs of whole matrices and of attention; the rest is taken for bytes alone.)
+    shapes_only: nothing is computed but integers. `operations`: how often there was one of a kind. `alive`,
+    `most_alive`: bytes of tensors that came about meanwhile, now and at most.
     """
 
     def __init__(self, shapes_only: bool) -> None:
         super().__init__()
-        self.operations: Counter[tuple[float, int]] = Counter()
+        self.operations: Counter[Operation] = Counter()
         self.alive = self.most_alive = 0
         self._fake = FakeTensorMode(allow_non_fake_inputs=True) if shapes_only else None
         self._storages: dict[int, weakref.ref[Any]] = {}
-
-    @property
-    def flops(self) -> float:
-        """FLOPs so far."""
-        return sum(flops * count for (flops, _), count in self.operations.items())
 
     def begin(self) -> None:
         """Forget operations, and how much memory there was."""
@@ -68,7 +72,7 @@ class Counting(TorchDispatchMode):
                         if isinstance(tensor, nn.Parameter):
                             real = nn.Parameter(real, requires_grad=tensor.requires_grad)
                         made[id(tensor)] = (real, tensor)
-                    tensors[name] = made[id(tensor)][0]  # type: ignore[assignment]
+                    tensors[name] = made[id(tensor)][0]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -79,10 +83,14 @@ class Counting(TorchDispatchMode):
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         for tensor in outputs:
             self._keep(tensor)
-        if not _is_view(func):
-            formula = _FORMULAS.get(func._overloadpacket) or flop_registry.get(func._overloadpacket)
+        if not _moves_nothing(func):
+            kind = func._overloadpacket
+            formula: Any = _FORMULAS.get(kind) or flop_registry.get(kind)
             flops = float(formula(*args, **kwargs, out_val=result)) if formula else 0.0
-            self.operations[flops, sum(each.numel() * each.itemsize for each in inputs + outputs)] += 1
+            moved = sum(each.numel() * each.itemsize for each in inputs + outputs)
+            draws = not formula and torch.Tag.nondeterministic_seeded in func.tags
+            drawn = max((each.numel() for each in outputs), default=0) if draws else 0
+            self.operations[Operation(flops, moved, drawn)] += 1
         return result
 
     def _run(self, func: Any, inputs: list[Tensor], args: Any, kwargs: Any) -> Any:
@@ -110,12 +118,31 @@ class Counting(TorchDispatchMode):
         self._storages[place] = weakref.ref(storage, gone)
 
 
-def _is_view(func: Any) -> bool:
-    """Return whether an operation gives another look at its input, and moves nothing."""
+def total_flops(operations: Counter[Operation]) -> float:
+    """Return the FLOPs of operations that were counted."""
+    return sum(each.flops * count for each, count in operations.items())
+
+
+def _moves_nothing(func: Any) -> bool:
+    """Return whether an operation asks for a property, gives another look at its input, or room without values."""
+    if func.namespace == "prim" or func._overloadpacket in _NO_WORK:
+        return True
     returns = func._schema.returns
     return bool(returns) and all(
         each.alias_info is not None and not each.alias_info.is_write for each in returns
     )
+
+
+_NO_WORK = frozenset(
+    (
+        torch.ops.aten._unsafe_view,
+        torch.ops.aten.empty,
+        torch.ops.aten.empty_like,
+        torch.ops.aten.empty_strided,
+        torch.ops.aten.new_empty,
+        torch.ops.aten.new_empty_strided,
+    )
+)
 
 
 def _attention(query: Tensor, key: Tensor, *_: Any, is_causal: bool = False, **more: Any) -> float:

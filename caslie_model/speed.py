@@ -1,4 +1,4 @@
-"""How fast this machine is just now: products of matrices, moving of numbers, and the price of a single call."""
+"""How fast this machine is just now: products of matrices, moving and drawing of numbers, the price of a call."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caslie_model.counting import Operation
 
 _ROUND = 0.01  # seconds of one measurement
 _FEWEST = 3  # measurements
+_BEYOND_CACHES = 64_000_000  # bytes
 
 
 @dataclass(frozen=True)
 class Speed:
-    """FLOPs and bytes in a second, and seconds of a call; each as the median of several short measurements.
-
-    low, high: how much slower and faster than the median most of these were, as factors of time.
-    """
+    """What is done in a second, each the median of several short measurements; and how far these lie apart."""
 
     flops: float
-    bytes: float
-    call: float
-    low: float
-    high: float
+    bytes: float  # read and written, in main memory
+    draws: float  # random numbers
+    calls: float  # of operations on next to nothing
+    low: float  # factors of time: most measurements of products took at least
+    high: float  # and at most so much of the median
 
-    def seconds(self, operations: Mapping[tuple[float, int], int]) -> float:
-        """Return how long operations (FLOPs and bytes of each, and how often) take: each what holds it up longer."""
+    def seconds(self, operations: Mapping[Operation, int]) -> float:
+        """Return how long operations take, each as often as it says: what holds it up longest, and the call."""
         return sum(
-            count * (self.call + max(flops / self.flops, moved / self.bytes))
-            for (flops, moved), count in operations.items()
+            count
+            * (
+                1 / self.calls
+                + max(each.flops / self.flops, each.moved / self.bytes, each.drawn / self.draws)
+            )
+            for each, count in operations.items()
         )
 
 
@@ -43,7 +49,9 @@ def measure_speed(device: str, precision: str, rows: int, width: int, inner: int
     kind = getattr(torch, precision)
     states = torch.ones(rows, width, dtype=kind, device=device)
     weights = torch.ones(width, inner, dtype=kind, device=device)
-    wide = torch.ones(rows, inner, dtype=kind, device=device)
+    # Rows enough that none of the results is still in a cache when it is next written over.
+    room = max(2, _BEYOND_CACHES // (rows * inner * states.itemsize))
+    wide = [torch.ones(rows, inner, dtype=kind, device=device) for _ in range(room)]
     few = torch.ones(8, device=device, requires_grad=True)
 
     def chain() -> None:
@@ -53,17 +61,29 @@ def measure_speed(device: str, precision: str, rows: int, width: int, inner: int
         if device != "cpu":
             torch.cuda.synchronize()
 
+    def move() -> None:
+        for one, other in zip(wide, [*wide[1:], wide[0]], strict=True):
+            torch.mul(one, one, out=other)
+
+    generator = torch.Generator(device)  # the training's own draws must not change
+
+    def draw() -> None:
+        wide[0].bernoulli_(0.5, generator=generator)
+
     with torch.enable_grad():
         products = _repeated(lambda: states @ weights, wait, seconds / 2)
-        moves = _repeated(lambda: wide * wide, wait, seconds / 4)
-        calls = _repeated(chain, wait, seconds / 4)
+        moves = _repeated(move, wait, seconds / 4)
+        draws = _repeated(draw, wait, seconds / 8)
+        calls = _repeated(chain, wait, seconds / 8)
+    numbers = rows * inner
     median = statistics.median(products)
     cut = max(1, len(products) // 10) if len(products) > _FEWEST else 0
     ordered = sorted(products)
     return Speed(
         flops=2.0 * rows * width * inner / median,
-        bytes=3.0 * wide.numel() * wide.itemsize / statistics.median(moves),
-        call=statistics.median(calls) / _CALLS_OF_CHAIN,
+        bytes=2.0 * room * numbers * states.itemsize / statistics.median(moves),
+        draws=numbers / statistics.median(draws),
+        calls=_CALLS_OF_CHAIN / statistics.median(calls),
         low=ordered[cut] / median,
         high=ordered[-1 - cut] / median,
     )
