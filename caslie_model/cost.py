@@ -22,7 +22,7 @@ from caslie_model.prompts import Encoded
 from caslie_model.sight import Sight
 from caslie_model.speed import Speed, measure_speed
 from caslie_model.trainable import trainable_model, trained_groups
-from caslie_model.trainer import head_can_be_partial, loss_inputs, micro_batch
+from caslie_model.trainer import enable_checkpointing, head_can_be_partial, loss_inputs, micro_batch
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -136,7 +136,7 @@ def run_cost(
     counting.fill(model, place)
     model.train()
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable_checkpointing(model)
 
     batches = _micro_batches(config, encoded, plan)
     sizes = [_size(config, batch) for batch in batches]

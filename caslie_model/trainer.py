@@ -183,6 +183,14 @@ def _labelled_positions(labels: Any) -> dict[str, Any]:
     return {"logits_to_keep": kept, "labels": following, "shift_labels": following}
 
 
+def enable_checkpointing(model: Any) -> None:
+    """Let a model's layers be computed again in the backward pass, as the Trainer does when it begins."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
 def _checkpointing(config: TrainingConfig) -> dict[str, Any]:
     """Return the arguments for gradient checkpointing, by the name that this version of transformers has for it.
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from caslie_model.base_model import load_base_model
-from caslie_model.counting import Counting, Operation, total_flops
 from caslie_model.cost import on_meta
+from caslie_model.counting import Counting, Operation, total_flops
 from caslie_model.fusion import CaslieForCausalLM
+from caslie_model.trainer import enable_checkpointing
 
 PATCHES, WIDTH = 4, 16
 
@@ -21,7 +22,9 @@ def build(kind: str, base: Any) -> Any:
         from peft import LoraConfig, get_peft_model
 
         return get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", lora_dropout=0.1)).train()
-    lora = {"rank": 4, "alpha": 8, "dropout": 0.1, "target_modules": "all-linear"} if kind != "xattn" else None
+    lora = (
+        {"rank": 4, "alpha": 8, "dropout": 0.1, "target_modules": "all-linear"} if kind != "xattn" else None
+    )
     return CaslieForCausalLM.from_base(
         base,
         fusion=kind.partition(" ")[0],
@@ -89,7 +92,7 @@ def test_shapes_alone_give_the_bytes_and_operations_of_a_real_step(kind: str, ch
         counting = Counting(shapes_only)
         counting.fill(model, "cpu")
         if checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            enable_checkpointing(model)
         found.append(second_pass(counting, model, kind))
     assert found[0] == found[1]
     assert 0 < found[0][0] < found[0][1]
