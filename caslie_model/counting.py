@@ -72,11 +72,14 @@ class Counting(TorchDispatchMode):
                         if isinstance(tensor, nn.Parameter):
                             real = nn.Parameter(real, requires_grad=tensor.requires_grad)
                         made[id(tensor)] = (real, tensor)
+                        self._keep(real)
                     tensors[name] = made[id(tensor)][0]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is torch.ops.prim.device.default and isinstance(args[0], FakeTensor):
+            return args[0].fake_device  # asked more often than anything is computed
         kwargs = kwargs or {}
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         result = self._run(func, inputs, args, kwargs)

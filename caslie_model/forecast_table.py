@@ -37,6 +37,8 @@ def forecast_table(found: Forecast) -> str:
         ("  largest step", size(found.step), f"activations {size(found.activations)}, then gradients"),
         ("  gradients", size(found.gradients), "in the largest step"),
     ]
+    if found.beside:
+        rows.append(("  allocator", size(found.beside), "kept beside the tensors, by experience"))
     if found.process:
         rows.append(("  this process", size(found.process), "libraries and samples"))
     rows.append(("FLOPs per step", f"{found.flops / found.steps:.2e}", f"{found.flops:.2e} in all"))

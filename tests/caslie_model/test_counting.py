@@ -114,7 +114,9 @@ def test_tensors_that_are_shared_stay_shared() -> None:
     with torch.device("meta"):
         model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
         model[1].weight = model[0].weight
-    Counting(shapes_only=True).fill(model, "cpu")
+    counting = Counting(shapes_only=True)
+    counting.fill(model, "cpu")
+    assert counting.alive == 4 * (16 + 4 + 4)
     assert model[0].weight is model[1].weight
     assert model[0].weight.device.type == "cpu"
 

@@ -74,7 +74,7 @@ def test_the_groups_of_what_is_trained(pictured: Path, tmp_path: Path) -> None:
     assert list(found.trained) == ["gates", "resampler", "adapters", "lora"]
     assert found.gradients == 4 * found.trained_parameters
     assert found.optimiser == 2 * found.gradients
-    assert found.memory == found.process + found.weights + found.optimiser + found.step
+    assert found.memory == found.process + found.weights + found.optimiser + found.step + found.beside
 
 
 def test_features_are_counted_not_computed(
