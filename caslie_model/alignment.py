@@ -71,14 +71,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     sight = look_at_pictures(
         config.data, config.tasks, SPLIT, shown, config.vision, device, precision, looked_with
     )
-    prompt_format = PromptFormat(
-        base.tokenizer,
-        _PROMPT,
-        packaged_templates()[1],
-        "text",
-        config.max_length,
-        visual_tokens=visual_tokens(config, sight),
-    )
+    prompt_format = alignment_prompts(config, base.tokenizer, sight)
     result = finished  # but stopped before its scores
     if result is None:
         encoded = [prompt_format.encode(sample, pictures) for sample, pictures in learnt]
@@ -94,6 +87,18 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
         config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
     )
     return TrainingResult(result.folder, summary)
+
+
+def alignment_prompts(config: AlignConfig, tokenizer: Any, sight: Sight) -> PromptFormat:
+    """Return how questions about pictures become tokens."""
+    return PromptFormat(
+        tokenizer,
+        _PROMPT,
+        packaged_templates()[1],
+        "text",
+        config.max_length,
+        visual_tokens=visual_tokens(config, sight),
+    )
 
 
 def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dict[str, dict[str, str]]:

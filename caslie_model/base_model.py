@@ -109,26 +109,27 @@ def load_base_model(
 ) -> BaseModel:
     """Load a base model and its tokenizer onto a device.
 
-    precision: float32 or bfloat16. quantise: none, 8bit or 4bit (`caslie_model.quantisation`), of any kind of base
-    model: what comes as GGUF was converted to whole weights before. Raises ModelError when it cannot be found or read,
-    ConfigError when quantising needs what is not there.
+    precision: float32 or bfloat16. device: `meta` reads no weights; the model then has shapes alone, and no identity.
+    quantise: none, 8bit or 4bit (`caslie_model.quantisation`), of any kind of base model: what comes as GGUF was
+    converted to whole weights before. Raises ModelError when it cannot be found or read, ConfigError when quantising
+    needs what is not there.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     loading = quantised_loading(quantise, precision, device)
     place = locate(name)
+    settings = {"dtype": getattr(torch, precision), "attn_implementation": "sdpa", "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            place,
-            dtype=getattr(torch, precision),
-            attn_implementation="sdpa",
-            use_safetensors=True,  # never a pickle
-            trust_remote_code=False,
-            **loading,
-        )
+        if device == "meta":
+            shapes = AutoConfig.from_pretrained(place, trust_remote_code=False)
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(shapes, **settings)
+        else:
+            # never a pickle
+            model = AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **settings, **loading)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
@@ -150,7 +151,8 @@ def load_base_model(
         model.config._name_or_path = Path(name).name if Path(name).exists() else name
     if not loading:  # else it is there, and not to be moved
         model.to(device)
-    return BaseModel(name, model, tokenizer, _identity(name, place, model), quantise)
+    identity = "" if device == "meta" else _identity(name, place, model)
+    return BaseModel(name, model, tokenizer, identity, quantise)
 
 
 def choose_device(device: str, precision: str) -> tuple[str, str]:

@@ -24,6 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_PLAN_HELP = "Print what the run would take (parameters, memory, steps, time), and train nothing."
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -59,6 +61,7 @@ def finetune_command(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. lr=1e-4. Repeatable."),
     ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
 ) -> None:
@@ -74,6 +77,8 @@ def finetune_command(
       caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --lora --tasks cc,psi
 
       caslie_model finetune --data my-dataset --out try-out --preset tiny
+
+      caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --plan
     """
     from caslie_model.config import finetune_config
     from caslie_model.finetuning import finetune
@@ -86,6 +91,9 @@ def finetune_command(
         fields["with_lora"] = True
     config = finetune_config(preset, settings or (), **fields)
     _quiet_libraries()
+    if plan:
+        _print_plan(config)
+        return
     with _saying_what_is_kept("--resume goes on from the last checkpoint"):
         result = finetune(config, resume=resume, overwrite=overwrite)
     if is_first_process():
@@ -109,6 +117,7 @@ def align_command(
             "--set", metavar="FIELD=VALUE", help="Override a setting, e.g. pictures=500. Repeatable."
         ),
     ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
 ) -> None:
@@ -139,6 +148,9 @@ def align_command(
         fusion=fusion,
     )
     _quiet_libraries()
+    if plan:
+        _print_plan(config)
+        return
     with _saying_what_is_kept("--resume goes on from the last checkpoint"):
         result = align(config, resume=resume, overwrite=overwrite)
     print(result.folder)
@@ -328,6 +340,16 @@ def evaluate_command(
         result = evaluate(config, overwrite=overwrite)
     print_metrics(result.metrics)
     print(f"written: {result.folder / METRICS_TEXT}", file=sys.stderr)
+
+
+def _print_plan(config: Any) -> None:
+    from caslie_model.forecast import forecast
+    from caslie_model.forecast_table import forecast_table
+    from caslie_model.processes import is_first_process
+
+    found = forecast(config)
+    if is_first_process():
+        print(forecast_table(found))
 
 
 def _names(text: str) -> tuple[str, ...]:

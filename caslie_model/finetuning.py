@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from caslie_model.base_model import choose_device, load_base_model
 from caslie_model.beginning import vision_identity_of_beginning, with_shapes_of_beginning
@@ -13,9 +14,9 @@ from caslie_model.data import Sample, first_by_hash, read_samples
 from caslie_model.early_stop import EarlyStop
 from caslie_model.errors import ConfigError
 from caslie_model.mixing import mixed
-from caslie_model.prompts import PromptFormat, packaged_templates
+from caslie_model.prompts import Encoded, PromptFormat, packaged_templates
 from caslie_model.run_folder import CHECKPOINTS, say
-from caslie_model.sight import look_at
+from caslie_model.sight import Sight, look_at
 from caslie_model.trainable import visual_tokens
 from caslie_model.training import TrainingResult, finished_before, train
 from caslie_model.training_report import write_model_card
@@ -41,27 +42,18 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     device, precision = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
     base = load_base_model(config.base_model, precision, device, config.quantise)
-    templates = packaged_templates()
     sight = None
     if config.vision is not None and config.fusion != "text":
         looked_with = vision_identity_of_beginning(config)
         shown = [*samples, *validation]
         sight = look_at(config.data, shown, config.vision, device, precision, looked_with)
-    prompt_format = PromptFormat(
-        base.tokenizer,
-        *templates,
-        config.answers,
-        config.max_length,
-        visual_tokens=visual_tokens(config, sight),
-    )
-    pictures = sight.pictures if sight else None
-    encoded = prompt_format.encode_all(samples, pictures)
-    encoded = mixed(encoded, config.task_weights, config.seed)
+    prompt_format = task_prompts(config, base.tokenizer, sight)
+    encoded = encode_samples(config, prompt_format, samples, sight)
     early_stop = None
     if config.early_stop is not None:
         early_stop = EarlyStop(
             config.early_stop,
-            prompt_format.encode_all(validation, pictures),
+            prompt_format.encode_all(validation, sight.pictures if sight else None),
             prompt_format,
             config.out / CHECKPOINTS,
             config.batch_size,
@@ -69,12 +61,30 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
             precision,
             sight.features if sight else None,
         )
-    if (
-        sight is not None and validation
-    ):  # whether there is anything to see is a question to what is trained on
+    if sight is not None and validation:
+        # Whether there is anything to see is a question to what is trained on.
         sight = replace(sight, pictures={sample.id: sight.pictures[sample.id] for sample in samples})
     card = partial(write_model_card, config)
-    return train(config, base, sight, encoded, templates, device, precision, card, early_stop)
+    return train(config, base, sight, encoded, packaged_templates(), device, precision, card, early_stop)
+
+
+def task_prompts(config: FinetuneConfig, tokenizer: Any, sight: Sight | None) -> PromptFormat:
+    """Return how a question becomes tokens."""
+    return PromptFormat(
+        tokenizer,
+        *packaged_templates(),
+        config.answers,
+        config.max_length,
+        visual_tokens=visual_tokens(config, sight),
+    )
+
+
+def encode_samples(
+    config: FinetuneConfig, prompt_format: PromptFormat, samples: Sequence[Sample], sight: Sight | None
+) -> list[Encoded]:
+    """Return what is learnt, in tokens, as often as the weights of tasks say."""
+    encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
+    return mixed(encoded, config.task_weights, config.seed)
 
 
 def select_samples(config: FinetuneConfig) -> list[Sample]:

@@ -1,10 +1,15 @@
-"""What a training may find missing on a machine: a tracker, a compiler, memory. Each is told with its remedy."""
+"""What a training may find missing on a machine: a tracker, a compiler, memory. Each is told with its remedy.
+
+And how much memory a process has, and had at most.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from caslie_model.config import TRACKERS, TrainingConfig
 from caslie_model.errors import ConfigError, RunError
@@ -64,4 +69,48 @@ def _advice(config: TrainingConfig) -> str:
     if not config.gradient_checkpointing:
         changes.append("gradient_checkpointing=true")
     changes.append(f"a max_length below {config.max_length}")
-    return f"training ran out of memory; give {', or '.join(changes)}, and start again with --overwrite"
+    return (
+        f"training ran out of memory; give {', or '.join(changes)}, and start again with --overwrite; "
+        "`--plan` foretells what a setting needs"
+    )
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process has now; 0 where the system does not tell."""
+    return _status("VmRSS") or 0
+
+
+def begin_peak(device: str) -> None:
+    """Let `peak_bytes` count from now on. (On a CPU without Linux it counts from the start of the process.)"""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device: str) -> int:
+    """Return the most memory at once: resident memory of the process, or on a GPU what torch had allocated."""
+    if device != "cpu":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    # Not getrusage where there is a choice: its figure begins with that of the parent process.
+    found = _status("VmHWM")
+    if found is not None:
+        return found
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _status(name: str) -> int | None:
+    """Return an entry of Linux' account of this process, in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from caslie_model.config import TrainingConfig
 from caslie_model.errors import ConfigError
+from caslie_model.prompts import Encoded
 from mmecinstruct.hashing import draw
 
 # Samples of about this many batches are sorted by length together: little padding, still a drawn order.
@@ -24,6 +26,18 @@ class Plan:
     batches: tuple[tuple[int, ...], ...]
     tokens: int
     ended_by: str  # epochs | max_train_tokens
+
+
+def plan_run(config: TrainingConfig, encoded: Sequence[Encoded]) -> Plan:
+    """Return the plan of a training of these samples. Raises ConfigError as `plan_batches` does."""
+    return plan_batches(
+        [each.sample.id for each in encoded],
+        [len(each.prompt) + len(each.target) for each in encoded],
+        config.batch_size * config.gradient_accumulation,
+        config.epochs,
+        config.max_train_tokens,
+        config.seed,
+    )
 
 
 def plan_batches(

@@ -27,6 +27,7 @@ class Sight:
     cache: FeatureCache
     encoder: str  # its name
     identity: str
+    shape: tuple[int, int]  # P, patches of a picture, and dv, numbers of a patch
 
     @property
     def features(self) -> Features:
@@ -36,17 +37,12 @@ class Sight:
     @property
     def patches(self) -> int:
         """P, patches of a picture."""
-        return self._shape[0]
+        return self.shape[0]
 
     @property
     def width(self) -> int:
         """dv, numbers of a patch."""
-        return self._shape[1]
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        assert self.cache.shape is not None
-        return self.cache.shape
+        return self.shape[1]
 
 
 def look_at(
@@ -65,12 +61,50 @@ def look_at(
     `caslie_model features` does.
     """
     encoder = _encoder_of(vision, device, precision, identity)
+    pictures = pictures_of(data, samples)
+    return _computed(data, places_of(samples), pictures, encoder)
+
+
+def places_of(samples: Sequence[Sample]) -> list[tuple[str, str]]:
+    """Return the tasks and splits of samples."""
+    return list(dict.fromkeys((sample.task, sample.split) for sample in samples))
+
+
+def pictures_of(data: str, samples: Sequence[Sample]) -> dict[str, tuple[Picture, ...]]:
+    """Return the pictures of samples, by sample id. Raises DatasetError as `read_pictures` does."""
     pictures: dict[str, tuple[Picture, ...]] = {}
-    places = list(dict.fromkeys((sample.task, sample.split) for sample in samples))
-    for task, split in places:
+    for task, split in places_of(samples):
         wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
         pictures |= read_pictures(data, task, split, wanted)
-    return _computed(data, places, pictures, encoder)
+    return pictures
+
+
+def glance_at(
+    data: str,
+    places: Sequence[tuple[str, str]],
+    pictures: dict[str, tuple[Picture, ...]],
+    vision: VisionSettings,
+    device: str,
+    precision: str,
+) -> tuple[Sight, int]:
+    """Return the sight of pictures without computing features, and how many a training would compute first.
+
+    places: tasks and splits, of all pictures of which it would. Nothing is written; the encoder is loaded only where
+    its cache does not tell the shape of its features. Raises ModelError as `look_at` does.
+    """
+    from caslie_model.vision.feature_cache import open_feature_cache
+
+    encoder = _encoder_of(vision, device, precision)
+    cache = open_feature_cache(encoder)
+    needed = set(cache.missing(picture.key for shown in pictures.values() for picture in shown))
+    to_compute: set[str] = set()
+    for task, split in places:
+        if needed <= to_compute:
+            break
+        whole = read_pictures(data, task, split)
+        to_compute.update(cache.missing(picture.key for shown in whole.values() for picture in shown))
+    shape = cache.shape or (encoder.patches, encoder.width)
+    return Sight(pictures, cache, encoder.name, encoder.identity, shape), len(to_compute)
 
 
 def shuffled(
@@ -145,4 +179,5 @@ def _computed(
         compute_features(data, [task], [split], encoder, cache)
     if cache.shape is None:
         cache.describe(encoder)
-    return Sight(pictures, cache, encoder.name, encoder.identity)
+    assert cache.shape is not None
+    return Sight(pictures, cache, encoder.name, encoder.identity, cache.shape)

@@ -67,6 +67,14 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
     return model
 
 
+def trained_groups(model: Any) -> dict[str, list[Any]]:
+    """Return the trained parameters of what `trainable_model` gives, by what they are part of."""
+    groups = getattr(model, "parameter_groups", None)
+    if groups is not None:
+        return {name: found for name, found in groups().items() if found}
+    return {"lora": [weight for weight in model.parameters() if weight.requires_grad]}
+
+
 def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
     """Return how many places in the text a picture takes.
 

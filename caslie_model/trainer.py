@@ -56,17 +56,12 @@ def build_trainer(
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
-    from caslie_model.fusion.loss import head_positions
-
     padding = model.generation_config.pad_token_id
     fuses = features is not None
-    inner = model if fuses else model.get_base_model()
-    head_at_end = "logits_to_keep" in inspect.signature(inner.forward).parameters
+    head_at_end = head_can_be_partial(model, fuses)
 
     def collate(examples: Sequence[Encoded]) -> dict[str, Any]:
-        if config.packing:
-            return packed_batch(examples, padding, config.pack_length or config.max_length, features)
-        return training_batch(examples, padding, features)
+        return micro_batch(config, examples, padding, features)
 
     class AnswerTrainer(Trainer):
         """The Trainer, with the output head on the labelled positions only, and rates for each kind of weight."""
@@ -91,19 +86,7 @@ def build_trainer(
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             if lower is not None:
                 inputs = {**inputs, "lower_states": lower.of_batch(inputs)}
-            if config.packing:
-                # A cache of keys and values would hide from the mask that there are several samples.
-                inputs = {**inputs, "use_cache": False}
-                if head_at_end and not fuses:
-                    inputs |= _labelled_positions(inputs["labels"])
-                return super().compute_loss(model, inputs, *args, **kwargs)
-            missing = inputs["input_ids"].shape[1] - inputs["labels"].shape[1]
-            if head_at_end:
-                length, labels = inputs["input_ids"].shape[1], inputs["labels"]
-                inputs = {**inputs, "logits_to_keep": head_positions(labels.shape[1], length, labels.device)}
-            else:
-                labels = torch.nn.functional.pad(inputs["labels"], (missing, 0), value=IGNORED)
-                inputs = {**inputs, "labels": labels}
+            inputs = loss_inputs(config, inputs, fuses, head_at_end)
             return super().compute_loss(model, inputs, *args, **kwargs)
 
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -205,6 +188,40 @@ def build_trainer(
     return trainer
 
 
+def head_can_be_partial(model: Any, fuses: bool) -> bool:
+    """Return whether a model computes logits for some positions alone. fuses: it is no language model with LoRA."""
+    inner = model if fuses else model.get_base_model()
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
+
+
+def micro_batch(
+    config: TrainingConfig, examples: Sequence[Encoded], padding: int, features: Features | None
+) -> dict[str, Any]:
+    """Return what goes through the model at once."""
+    if config.packing:
+        return packed_batch(examples, padding, config.pack_length or config.max_length, features)
+    return training_batch(examples, padding, features)
+
+
+def loss_inputs(
+    config: TrainingConfig, inputs: dict[str, Any], fuses: bool, head_at_end: bool
+) -> dict[str, Any]:
+    """Return a batch with what keeps the output head to the labelled positions, where the model can."""
+    import torch
+
+    from caslie_model.fusion.loss import head_positions
+
+    if config.packing:
+        # A cache of keys and values would hide from the mask that there are several samples.
+        inputs = {**inputs, "use_cache": False}
+        return inputs | _labelled_positions(inputs["labels"]) if head_at_end and not fuses else inputs
+    length, labels = inputs["input_ids"].shape[1], inputs["labels"]
+    if head_at_end:
+        return {**inputs, "logits_to_keep": head_positions(labels.shape[1], length, labels.device)}
+    missing = length - labels.shape[1]
+    return {**inputs, "labels": torch.nn.functional.pad(labels, (missing, 0), value=IGNORED)}
+
+
 def _labelled_positions(labels: Any) -> dict[str, Any]:
     """Return the inputs that let a language model compute logits where labels [B, T] follow, and nowhere else.
 
@@ -214,6 +231,14 @@ def _labelled_positions(labels: Any) -> dict[str, Any]:
 
     kept, following = loss_positions(labels, 0, labels.shape[1], training=True)
     return {"logits_to_keep": kept, "labels": following, "shift_labels": following}
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Let a model's layers be computed again in the backward pass, as the Trainer does when it begins."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _checkpointing(config: TrainingConfig) -> dict[str, Any]:

@@ -17,14 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
+from caslie_model.cost import run_cost
 from caslie_model.early_stop import EarlyStop
-from caslie_model.errors import ConfigError, RunError
+from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.forecast_table import compared
 from caslie_model.lower_states import open_lower_states
-from caslie_model.machine import check_compiler, check_trackers, explained_memory_errors
+from caslie_model.machine import (
+    begin_peak,
+    check_compiler,
+    check_trackers,
+    explained_memory_errors,
+    peak_bytes,
+)
 from caslie_model.packing import check_packing
-from caslie_model.plan import Plan, plan_batches
+from caslie_model.plan import Plan, plan_run
 from caslie_model.processes import (
     first_decides,
+    is_first_process,
     join_processes,
     part_of_batch,
     process_count,
@@ -112,15 +121,7 @@ def train(
     """
     from transformers import set_seed
 
-    lengths = [len(each.prompt) + len(each.target) for each in encoded]
-    plan = plan_batches(
-        [each.sample.id for each in encoded],
-        lengths,
-        config.batch_size * config.gradient_accumulation,
-        config.epochs,
-        config.max_train_tokens,
-        config.seed,
-    )
+    plan = plan_run(config, encoded)
     model_identity = [sight.identity] if sight else []
     identity = fingerprint(
         [
@@ -142,6 +143,7 @@ def train(
         check_compiler(device)
     if config.packing:
         check_packing(base.model)
+    predicted = _foretold(config, base, sight, encoded, plan, device, precision)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     lower = None
@@ -158,6 +160,7 @@ def train(
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
+    begin_peak(device)
     start = time.monotonic()
     state = _stopped_before(checkpoint, early_stop)
     if state is not None:
@@ -168,6 +171,7 @@ def train(
     seconds = time.monotonic() - start
     if lower is not None:
         lower.flush()
+    measured = {"memory": peak_bytes(device), "seconds": round(seconds, 1)}
     wait_for_all()  # or a checkpoint that another process still writes would be deleted
     tensors = trained_tensors(model, config)
 
@@ -175,6 +179,9 @@ def train(
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
         if lower is not None:
             summary["lower_layers"] = {"computed": lower.computed, "reused": lower.reused}  # of this process
+        summary |= {"predicted": predicted, "measured": measured}
+        if predicted is not None:
+            say(compared(predicted, measured))
         best = tensors
         if early_stop is not None:
             summary |= _return_to_the_best(early_stop, model, trainer.state, plan)
@@ -204,6 +211,25 @@ def _return_to_the_best(early_stop: EarlyStop, model: Any, state: Any, plan: Pla
         f"{summary['metric']} was best at step {summary['best_step']} ({summary['best']:.4f})"
     )
     return {"early_stop": summary, **({"ended_by": "early_stop"} if stopped else {})}
+
+
+def _foretold(
+    config: TrainingConfig,
+    base: BaseModel,
+    sight: Sight | None,
+    encoded: Sequence[Encoded],
+    plan: Plan,
+    device: str,
+    precision: str,
+) -> dict[str, Any] | None:
+    """Return what the run will take, to be compared with what it took; None where that cannot be told."""
+    if not is_first_process():
+        return None
+    try:
+        return run_cost(config, base, sight, encoded, plan, device, precision).summary()
+    except ModelError as error:
+        say(str(error))
+        return None
 
 
 def _summary(

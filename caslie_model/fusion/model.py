@@ -105,7 +105,8 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         Raises ModelError when the model cannot carry adapters or a choice means nothing.
         """
         if config is None:
-            if "visual_scale" not in choices:  # reads the weights, which shapes alone do not have
+            # It reads the weights, which shapes alone do not have.
+            if "visual_scale" not in choices and language_model.device.type != "meta":
                 choices["visual_scale"] = embedding_scale(language_model)
             config = CaslieConfig.for_base(language_model.config, **choices)
             if config.adapter_layers and config.state_scales is None and language_model.device.type != "meta":

@@ -62,6 +62,27 @@ def test_a_known_error_is_a_message_and_status_1(arguments: tuple[str, ...], mes
     assert result.stdout == ""
 
 
+def test_a_plan_is_printed_and_nothing_is_written(dataset: Path, tmp_path: Path) -> None:
+    told = run(
+        *(
+            "finetune",
+            "--data",
+            str(dataset),
+            "--preset",
+            "tiny",
+            "--out",
+            str(tmp_path / "adapter"),
+            "--plan",
+        ),
+        *("--tasks", "sa", "--set", "samples_per_task=8", "--set", "device=cpu"),
+    )
+    assert told.returncode == 0, told.stderr
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert ["steps", "2"] in [line[:2] for line in lines]
+    assert ["trained", "parameters", "8,192", "lora", "8,192"] in lines
+    assert not (tmp_path / "adapter").exists()
+
+
 def test_the_road_from_a_dataset_to_a_table(dataset: Path, tmp_path: Path) -> None:
     adapter, results = tmp_path / "adapter", tmp_path / "results"
     made = run(
