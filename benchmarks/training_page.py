@@ -37,8 +37,8 @@ def spread(values: list[float], digits: int = 2) -> str:
     return f"{middle} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
 
 
-def ratios(race: Result, name: str, other: str, key: str = "seconds") -> list[float]:
-    """Return how many times as long as `other` a contestant took, round by round."""
+def ratios(race: Result, name: str, other: str, key: str = "cpu") -> list[float]:
+    """Return how many times as long as `other` a contestant took, round by round; seconds: by the wall clock."""
     pairs = zip(race[name]["turns"], race[other]["turns"], strict=True)
     return [mine[key] / theirs[key] for mine, theirs in pairs]
 
@@ -59,10 +59,10 @@ def against(name: str) -> str:
 
 def table(result: Result, race: Result) -> Iterator[str]:
     """Yield the table of a race."""
-    yield "| | samples/s | tokens/s | times the time of ours | processor time | memory MB | loss differs by at most |"
+    yield "| | samples/s | tokens/s | time over ours | by the wall clock | memory MB | losses differ by at most |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
     for name, told in race.items():
-        seconds = [turn["seconds"] for turn in told["turns"]]
+        seconds = [turn["cpu"] for turn in told["turns"]]
         other = against(name)
         cells = [
             name,
@@ -72,7 +72,7 @@ def table(result: Result, race: Result) -> Iterator[str]:
         if name == other or other not in race:
             cells += ["", ""]
         else:
-            cells += [spread(ratios(race, name, other)), spread(ratios(race, name, other, "cpu"))]
+            cells += [spread(ratios(race, name, other)), spread(ratios(race, name, other, "seconds"))]
         cells.append(f"{max(turn['memory'] for turn in told['turns']):.0f}")
         cells.append(f"{apart(race, name, other):.1e}" if name in SAME_BATCHES and other in race else "")
         yield f"| {' | '.join(cells)} |"
@@ -94,8 +94,8 @@ def computing(race: Result) -> Iterator[str]:
         if other == name or other not in race or "seconds_of_features" not in told:
             continue
         once = told["seconds_of_features"]
-        cached = statistics.median(turn["seconds"] for turn in told["turns"])
-        again = statistics.median(turn["seconds"] for turn in race[other]["turns"])
+        cached = statistics.median(turn["cpu"] for turn in told["turns"])
+        again = statistics.median(turn["cpu"] for turn in race[other]["turns"])
         first, three = (epochs * again / (once + epochs * cached) for epochs in (1, 3))
         yield (
             f"* {name}: {told['distinct']} pictures, shown {told['pictures']} times, were encoded in {once:.1f} s, "
@@ -118,7 +118,7 @@ def markdown(result: Result) -> Iterator[str]:
         f"`training.py`, preset {result['preset']}, float32, one thread, {result['samples']} samples of seven tasks "
         f"({result['lengths'][0]} to {result['lengths'][1]} tokens, {result['tokens']:,} in all) in batches of "
         f"{result['batch']}; {rounds}, an epoch each, in turns; load of the machine before {result['load_before']} "
-        f"and after {result['load_after']}. Median [least, most] of the rounds."
+        f"and after {result['load_after']}. Seconds of the processor; median [least, most] of the rounds."
     )
     if result["few"]:
         yield ""
