@@ -25,9 +25,10 @@ replaced by ours: float32, and the same rates. Liger's kernels (Triton) and flas
 
     EfficientNet, cached                  pictures, features from the cache as any run of ours
     EfficientNet, recomputed              the same, but each batch is decoded and encoded when it is made
-    EfficientNet, recomputed by Trainer   the same model in transformers' Trainer as it comes
+    EfficientNet, recomputed by Trainer   the same model in transformers' Trainer as it comes, features in float32
     SigLIP, cached / recomputed           an encoder of SigLIP base's shape with random weights
 
+The cache keeps features in 16 bits; the second rounds its own in the same way, so that losses can be compared.
 SFTTrainer does not train this model: it puts a forward pass of its own in place of the model's, and pictures come in
 through that.
 """

@@ -128,8 +128,8 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Sight
     return Sight({one: pictures[one] for one in ids}, cache, encoder.name, encoder.identity), told
 
 
-def recomputing(config: FinetuneConfig) -> Features:
-    """Return features that are decoded and encoded anew whenever they are asked for."""
+def recomputing(config: FinetuneConfig, rounded: bool) -> Features:
+    """Return features that are decoded and encoded anew whenever asked for; rounded: as the cache keeps them."""
     assert config.vision is not None
     vision = config.vision
     encoder = load_vision_encoder(vision.encoder, "cpu", "float32", vision.pool, vision.layer)
@@ -141,7 +141,8 @@ def recomputing(config: FinetuneConfig) -> Features:
     }
 
     def features(keys: Sequence[str]) -> Any:
-        return encoder.encode([decode_picture(contents[key], key) for key in keys])
+        found = encoder.encode([decode_picture(contents[key], key) for key in keys])
+        return found.half().float() if rounded else found
 
     return features
 
@@ -201,7 +202,7 @@ def main() -> None:
     rows = encoded_rows(config, base.tokenizer, sight)
     features = sight.features if sight else None
     if way.recompute:
-        features = recomputing(config)
+        features = recomputing(config, rounded=not way.plain)
     batches: Batches = order_of(job, "planned")
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
