@@ -8,8 +8,8 @@ SmolLM2-135M in float32 on samples of all seven tasks, the same number of each; 
 dropout) on text, and cross-attention without LoRA on pictures. Without --data a dataset of the sample shop is built.
 
 Every contestant is a process of its own with one thread, which trains when it is its turn: a turn is an epoch of the
-same samples. Its first step comes before all turns and is not counted. The turns go round until the time is up, in
-reverse order every second time, and each is compared with the turn of ours in the same round.
+same samples. Its first step comes before all turns and is not counted. The turns go round until the time is up, twice
+at least and in reverse order every second time; each is compared with the turn of ours in the same round.
 
     text                    our finetune
     text, packed            packing=true: the samples of a batch share rows
@@ -200,7 +200,7 @@ class Contestant:
 
 
 def race(names: Sequence[str], args: argparse.Namespace, folder: Path, minutes: float) -> Result:
-    """Let contestants take turns until the minutes are up, once each at least; return what each told."""
+    """Let contestants take turns until the minutes are up, two rounds at least; return what each told."""
     begin = time.monotonic()
     contestants: list[Contestant] = []
     longest = 0.0
@@ -212,7 +212,7 @@ def race(names: Sequence[str], args: argparse.Namespace, folder: Path, minutes: 
             print(f"{name}: ready", file=sys.stderr, flush=True)
         for number in range(args.rounds):
             start = time.monotonic()
-            if number and start - begin + longest > minutes * 60:
+            if number > 1 and start - begin + longest > minutes * 60:
                 break
             for each in contestants[:: -1 if number % 2 else 1]:
                 each.take_turn()
@@ -241,7 +241,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most")
     parser.add_argument(
-        "--minutes", type=float, default=14, help="of all; no round that would not end by then is begun"
+        "--minutes",
+        type=float,
+        default=14,
+        help="of all; a third round is begun only if it would end by then",
     )
     parser.add_argument("--few", action="store_true", help="one round of one sample per task, to try it out")
     parser.add_argument("--only", nargs="*", default=[], help="contestants by name")
