@@ -14,7 +14,7 @@ from caslie_model.alignment import (
     read_catalogue,
 )
 from caslie_model.base_model import BaseModel, choose_device, load_base_model
-from caslie_model.beginning import with_shapes_of_beginning
+from caslie_model.beginning import vision_identity_of_beginning, with_shapes_of_beginning
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.cost import Forecast, run_cost
 from caslie_model.finetuning import encode_samples, select_samples, task_prompts
@@ -53,8 +53,9 @@ def _fine_tuning(config: FinetuneConfig, device: str, precision: str) -> Questio
     sight = missing = None
     if config.vision is not None and config.fusion != "text":
         pictures = pictures_of(config.data, samples)
+        looked_with = vision_identity_of_beginning(config)
         sight, missing = glance_at(
-            config.data, places_of(samples), pictures, config.vision, device, precision
+            config.data, places_of(samples), pictures, config.vision, device, precision, looked_with
         )
     prompt_format = task_prompts(config, base.tokenizer, sight)
     return base, sight, encode_samples(config, prompt_format, samples, sight), missing
@@ -67,7 +68,8 @@ def _alignment(config: AlignConfig, device: str, precision: str) -> Questions:
     base = load_base_model(config.base_model, precision, "meta")
     assert config.vision is not None
     places = [(task, SPLIT) for task in config.tasks]
-    sight, missing = glance_at(config.data, places, shown, config.vision, device, precision)
+    looked_with = vision_identity_of_beginning(config)
+    sight, missing = glance_at(config.data, places, shown, config.vision, device, precision, looked_with)
     prompt_format = alignment_prompts(config, base.tokenizer, sight)
     return base, sight, [prompt_format.encode(sample, pictures) for sample, pictures in learnt], missing
 

@@ -86,15 +86,16 @@ def glance_at(
     vision: VisionSettings,
     device: str,
     precision: str,
+    identity: str = "",
 ) -> tuple[Sight, int]:
     """Return the sight of pictures without computing features, and how many a training would compute first.
 
     places: tasks and splits, of all pictures of which it would. Nothing is written; the encoder is loaded only where
-    its cache does not tell the shape of its features. Raises ModelError as `look_at` does.
+    its cache does not tell the shape of its features. identity, and what is raised: as for `look_at`.
     """
     from caslie_model.vision.feature_cache import open_feature_cache
 
-    encoder = _encoder_of(vision, device, precision)
+    encoder = _encoder_of(vision, device, precision, identity)
     cache = open_feature_cache(encoder)
     needed = set(cache.missing(picture.key for shown in pictures.values() for picture in shown))
     to_compute: set[str] = set()
