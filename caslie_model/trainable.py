@@ -45,7 +45,8 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
             model.add_lora(**lora)
         elif lora is None and model.config.lora is not None:
             model.freeze_lora()
-            say(f"the LoRA of {config.init_from} stays as it is; give --lora to train it too")
+            if base.model.device.type != "meta":
+                say(f"the LoRA of {config.init_from} stays as it is; give --lora to train it too")
         model.leave_base_out_of_checkpoints()
         return model
     from caslie_model.fusion import CaslieForCausalLM

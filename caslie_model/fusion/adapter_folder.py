@@ -118,7 +118,8 @@ def load_adapter(
         raise ModelError(
             f"{folder}: its weights do not fit its config ({len(wrong)} tensors, first {wrong[0]})"
         )
-    model.load_state_dict(weights, strict=False)
+    if base_model.device.type != "meta":  # there, shapes are all that is asked for
+        model.load_state_dict(weights, strict=False)
     if trainable:
         return model
     if base_model.dtype in (torch.bfloat16, torch.float16):

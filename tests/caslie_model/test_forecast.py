@@ -156,6 +156,26 @@ def test_an_alignment_is_foretold(pictured: Path, tmp_path: Path) -> None:
     assert (found.steps, found.trained_parameters) == (done["steps"], done["trained_parameters"])
 
 
+@pytest.mark.parametrize("lora", [False, True])
+def test_what_begins_with_an_adapter_is_foretold(lora: bool, pictured: Path, tmp_path: Path) -> None:
+    first = finetune(
+        config(pictured, tmp_path / "first", "samples_per_task=8", fusion="xattn", with_lora=lora)
+    )
+    asked = config(
+        pictured,
+        tmp_path / "out",
+        "samples_per_task=8",
+        f"init_from={first.folder}",
+        "bridge.latents=8",
+        fusion="xattn",
+        with_lora=lora,
+    )
+    found = forecast(asked)
+    done = finetune(asked).summary
+    assert found.trained == done["predicted"]["trained"]
+    assert found.trained_parameters == done["trained_parameters"] == first.summary["trained_parameters"]
+
+
 def test_a_run_goes_on_when_nothing_can_be_foretold(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
