@@ -205,7 +205,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--preset", default="smollm2-135m")
     parser.add_argument("--products", type=int, default=6500, help="of the sample shop")
-    parser.add_argument("--samples", type=int, default=800, help="training samples of each run")
+    parser.add_argument("--samples", type=int, default=400, help="training samples of each run")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--aligned-pictures", type=int, default=3000)
     parser.add_argument("--scored", type=int, default=150, help="test samples of each part")
