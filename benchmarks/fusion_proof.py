@@ -69,18 +69,19 @@ def build(out: Path, products: int) -> Path:
     """Build the sample's dataset once; return its table of looks."""
     settings = [word for name, value in BUILD for word in ("--set", f"{name}={value}")]
     settings += ["--set", f"sample.products={products}"]
-    run(
-        [
-            "mmecinstruct",
-            "build",
-            "--out",
-            str(out / "dataset"),
-            "--workspace",
-            str(out / "workspace"),
-            *settings,
-        ],
-        out / "build.log",
-    )
+    if not (out / "dataset" / "manifest.json").is_file():  # so that two may work on one matrix
+        run(
+            [
+                "mmecinstruct",
+                "build",
+                "--out",
+                str(out / "dataset"),
+                "--workspace",
+                str(out / "workspace"),
+                *settings,
+            ],
+            out / "build.log",
+        )
     (table,) = (out / "workspace").glob("stages/shop/*/tables/latents/products.parquet")
     return table
 
