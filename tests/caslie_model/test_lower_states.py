@@ -66,7 +66,9 @@ def test_a_training_learns_what_it_learns_without(
     forward = LlamaMLP.forward
 
     def counted(self: Any, states: torch.Tensor) -> torch.Tensor:
-        if states.shape[1] > 8:  # as many tokens as a model is tried with before
+        # Before the training a model is tried with 8 tokens, its states are measured with 4 rows of 64, and its shapes
+        # alone foretell what the run takes.
+        if states.shape[1] > 8 and states.shape[:2] != (4, 64) and type(states) is torch.Tensor:
             ran.append(1)
         return forward(self, states)
 
