@@ -122,7 +122,7 @@ def align(out: Path, looks: Path, fusion: str, seed: int, options: argparse.Name
                 "--set",
                 f"precision={options.precision}",
                 "--set",
-                "epochs=1",
+                f"epochs={options.align_epochs:g}",
                 "--set",
                 "max_train_tokens=null",
             ),
@@ -209,6 +209,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=400, help="training samples of each run")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--aligned-pictures", type=int, default=3000)
+    parser.add_argument("--align-epochs", type=float, default=1)
     parser.add_argument("--scored", type=int, default=150, help="test samples of each part")
     parser.add_argument("--precision", default="bfloat16", help="or float32, which takes half as long again")
     parser.add_argument("--only", nargs="*", default=[], help="runs by name: cc-xattn-0")

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _ALIKE = 0.8
 # AdamW keeps two numbers of each trained one, and reads and writes about a dozen to move it.
 _STATES, _MOVES = 2, 12
+# Of a weight; 4 bits have a constant for each 64 weights, itself of 8 bits.
+_QUANTISED_BYTES = {"8bit": 1.0, "4bit": 0.5 + 1 / 64}
 _PAGE = 4096
 # What a CPU's allocator holds beside the tensors of a step, as a share of them: .19 to .22 in most runs of
 # SmolLM2-135M, .4 in two.
@@ -133,7 +135,7 @@ def run_cost(
     with torch.device("meta"):
         model = trainable_model(replace(base, model=on_meta(base.model)), config, sight)
     groups = {name: sum(each.numel() for each in found) for name, found in trained_groups(model).items()}
-    weights = _bytes([*model.parameters(), *model.buffers()])
+    weights = _bytes([*model.parameters(), *model.buffers()]) - _saved_by_quantising(model, config.quantise)
     gradients = _bytes([each for each in model.parameters() if each.requires_grad])
     counting.fill(model, place)
     model.train()
@@ -294,6 +296,19 @@ def _touched(model: Any) -> int:
     for weight in model.parameters():
         weight.detach().flatten()[:: _PAGE // weight.itemsize].sum()
     return _bytes(model.parameters())
+
+
+def _saved_by_quantising(model: Any, quantise: str) -> int:
+    """Return by how many bytes the frozen linear layers are smaller; the output head stays as it is."""
+    import torch
+
+    bytes_each = _QUANTISED_BYTES.get(quantise)
+    if bytes_each is None:
+        return 0
+    head = model.get_output_embeddings()
+    layers = [each for each in model.modules() if isinstance(each, torch.nn.Linear) and each is not head]
+    frozen = {id(each.weight): each.weight for each in layers if not each.weight.requires_grad}
+    return sum(round(each.numel() * (each.itemsize - bytes_each)) for each in frozen.values())
 
 
 def _bytes(tensors: Any) -> int:

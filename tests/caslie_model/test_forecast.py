@@ -103,6 +103,16 @@ def test_features_are_counted_not_computed(
     assert forecast(asked).features_to_compute == 0
 
 
+def test_fewer_bits_are_foretold_as_fewer_bytes(dataset: Path, tmp_path: Path) -> None:
+    whole, eight, four = (
+        forecast(config(dataset, tmp_path, f"quantise={bits}")) for bits in ("none", "8bit", "4bit")
+    )
+    assert whole.trained == eight.trained == four.trained
+    linear = (whole.weights - eight.weights) / 3  # of float32 one byte in four stays
+    assert linear > 0.2 * whole.parameters
+    assert whole.weights - four.weights == pytest.approx(linear * (4 - 0.5 - 1 / 64), rel=1e-3)
+
+
 def test_what_a_setting_is_worth(pictured: Path, dataset: Path, tmp_path: Path) -> None:
     plain = forecast(config(dataset, tmp_path))
     again = forecast(config(dataset, tmp_path, "gradient_checkpointing=true"))
