@@ -1,22 +1,26 @@
 """Does it look? One matrix on the sample shop: ways of fusing, with and without LoRA, beside text and a ceiling.
 
-    python benchmarks/fusion_proof.py OUT [--tasks cc,psi] [--seeds 0,1] [--only cc-xattn-0 …] [--samples 1000]
+    python benchmarks/fusion_proof.py OUT [--tasks cc,psi] [--seeds 0,1] [--only cc-xattn-0 …] [--samples 400]
 
 Every run sees the same samples in the same number of steps. Those that see begin with an alignment of their own fusion
-and seed, on pictures of the train split. Each is scored on the test samples whose answer only the picture tells and on
-the rest, with their own pictures, with those of other samples, and with none. `told` reads, instead of seeing, what the
-picture shows (kind, colour, pattern, shape in words): what a model of this size can make of a picture at most.
+and seed, on pictures of the train split. Each is scored on the test samples whose answer only the picture tells: with
+their own pictures, with those of other samples, and with none; and on the rest with their own. `told` reads, instead of
+seeing, what the picture shows (kind, colour, pattern, shape in words): what a model of this size can make of a picture
+at most.
 
-The matrix may be stopped at any time; started again, it goes on. The table is written as far as it is known.
+The matrix may be stopped at any time; started again, it goes on. Two may work on one matrix, on different runs. The
+table is written as far as it is known.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,23 +69,20 @@ def run(command: list[str], log: Path) -> None:
         raise SystemExit(f"{' '.join(command)}\n{log.read_text()[-3000:]}")
 
 
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Do something while nobody else who asks for this lock does."""
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 def build(out: Path, products: int) -> Path:
     """Build the sample's dataset once; return its table of looks."""
     settings = [word for name, value in BUILD for word in ("--set", f"{name}={value}")]
     settings += ["--set", f"sample.products={products}"]
-    if not (out / "dataset" / "manifest.json").is_file():  # so that two may work on one matrix
-        run(
-            [
-                "mmecinstruct",
-                "build",
-                "--out",
-                str(out / "dataset"),
-                "--workspace",
-                str(out / "workspace"),
-                *settings,
-            ],
-            out / "build.log",
-        )
+    folders = ("--out", str(out / "dataset"), "--workspace", str(out / "workspace"))
+    run(["mmecinstruct", "build", *folders, *settings], out / "build.log")
     (table,) = (out / "workspace").glob("stages/shop/*/tables/latents/products.parquet")
     return table
 
@@ -112,23 +113,18 @@ def tell(dataset: Path, looks: Path, out: Path, tasks: list[str]) -> None:
 def align(out: Path, looks: Path, fusion: str, seed: int, options: argparse.Namespace) -> Path:
     """Align the adapters of a fusion once; return the adapter folder."""
     folder = out / f"aligned-{fusion}-{seed}"
-    run(
-        [
-            *("caslie_model", "align", "--data", str(out / "dataset"), "--out", str(folder), "--resume"),
-            *("--catalogue", str(looks), "--id-column", "asin", "--attributes", ",".join(LOOKS)),
-            *("--preset", options.preset, "--fusion", fusion, "--set", f"seed={seed}"),
-            *("--set", f"pictures={options.aligned_pictures}", "--set", f"tasks=[{options.tasks}]"),
-            *(
-                "--set",
-                f"precision={options.precision}",
-                "--set",
-                f"epochs={options.align_epochs:g}",
-                "--set",
-                "max_train_tokens=null",
-            ),
-        ],
-        out / f"{folder.name}.log",
-    )
+    with alone(out / f"{folder.name}.lock"):
+        run(
+            [
+                *("caslie_model", "align", "--data", str(out / "dataset"), "--out", str(folder), "--resume"),
+                *("--catalogue", str(looks), "--id-column", "asin", "--attributes", ",".join(LOOKS)),
+                *("--preset", options.preset, "--fusion", fusion, "--set", f"seed={seed}"),
+                *("--set", f"pictures={options.aligned_pictures}", "--set", f"tasks=[{options.tasks}]"),
+                *("--set", f"epochs={options.align_epochs:g}", "--set", "max_train_tokens=null"),
+                *("--set", f"precision={options.precision}"),
+            ],
+            out / f"{folder.name}.log",
+        )
     return folder
 
 
@@ -219,8 +215,9 @@ def main() -> int:
     if unknown:
         parser.error(f"--tasks: {', '.join(unknown)} is not one of {', '.join(LONG_NAMES)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    looks = build(options.out, options.products)
-    tell(options.out / "dataset", looks, options.out / "told", tasks)
+    with alone(options.out / "data.lock"):
+        looks = build(options.out, options.products)
+        tell(options.out / "dataset", looks, options.out / "told", tasks)
     for seed in map(int, options.seeds.split(",")):
         for task in tasks:
             for way in WAYS:

@@ -125,7 +125,8 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Sight
     told = {"pictures": counts.pictures, "distinct": counts.distinct}
     if counts.computed == counts.distinct:
         told["seconds_of_features"] = time.process_time() - begin
-    return Sight({one: pictures[one] for one in ids}, cache, encoder.name, encoder.identity), told
+    shown = {one: pictures[one] for one in ids}
+    return Sight(shown, cache, encoder.name, encoder.identity, (encoder.patches, encoder.width)), told
 
 
 def recomputing(config: FinetuneConfig, rounded: bool) -> Features:

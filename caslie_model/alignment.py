@@ -78,6 +78,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
         card = partial(write_model_card, config)
         templates = (_PROMPT, prompt_format.plain_template)
         result = train(config, base, sight, encoded, templates, device, precision, card)
+    del base  # before another one is loaded to be scored
     to_score = [prompt_format.encode(sample, pictures) for sample, pictures in held_out]
     summary = {
         **result.summary,

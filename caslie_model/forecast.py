@@ -17,7 +17,7 @@ from caslie_model.base_model import BaseModel, choose_device, load_base_model
 from caslie_model.beginning import vision_identity_of_beginning, with_shapes_of_beginning
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.cost import Forecast, run_cost
-from caslie_model.finetuning import encode_samples, select_samples, task_prompts
+from caslie_model.finetuning import encode_samples, select_samples, select_validation, task_prompts
 from caslie_model.plan import plan_run
 from caslie_model.prompts import Encoded
 from caslie_model.sight import Sight, glance_at, pictures_of, places_of
@@ -49,13 +49,14 @@ Questions = tuple[BaseModel, Sight | None, list[Encoded], int | None]
 
 def _fine_tuning(config: FinetuneConfig, device: str, precision: str) -> Questions:
     samples = select_samples(config)
+    shown = [*samples, *select_validation(config, samples)]
     base = load_base_model(config.base_model, precision, "meta")
     sight = missing = None
     if config.vision is not None and config.fusion != "text":
-        pictures = pictures_of(config.data, samples)
+        pictures = pictures_of(config.data, shown)
         looked_with = vision_identity_of_beginning(config)
         sight, missing = glance_at(
-            config.data, places_of(samples), pictures, config.vision, device, precision, looked_with
+            config.data, places_of(shown), pictures, config.vision, device, precision, looked_with
         )
     prompt_format = task_prompts(config, base.tokenizer, sight)
     return base, sight, encode_samples(config, prompt_format, samples, sight), missing

@@ -84,9 +84,10 @@ def open_lower_states(model: Any, precision: str, gigabytes: float) -> LowerStat
     config = model.config
     if not config.base_identity:
         raise ModelError("the model has no base_identity, by which kept states would be told from another's")
-    identity = fingerprint(
-        [_VERSION, config.base_identity, config.first_layer, precision, model.language_model.device.type]
-    )[:32]
+    # An identity is of the base's files; in fewer bits they give other states.
+    base = [config.base_identity, config.base_quantise]
+    device = model.language_model.device.type
+    identity = fingerprint([_VERSION, base, config.first_layer, precision, device])[:32]
     return LowerStates(model, StateStore(cache_folder() / FOLDER / identity, int(gigabytes * 1e9)))
 
 

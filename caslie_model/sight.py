@@ -15,8 +15,12 @@ from caslie_model.pictures import Picture, read_pictures
 from mmecinstruct.hashing import draw
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from caslie_model.vision.encoder import VisionEncoder
     from caslie_model.vision.feature_cache import FeatureCache
+
+_STATISTICS_BATCH = 256  # pictures whose features are in memory at once
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,18 @@ class Sight:
     def features(self) -> Features:
         """Return the features [n, P, dv] of pictures by their keys."""
         return self.cache.features
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation [dv] of the features of all patches of the pictures, each counted once."""
+        import torch
+
+        keys = sorted({picture.key for shown in self.pictures.values() for picture in shown})
+        total = torch.zeros(2, self.width, dtype=torch.float64)
+        for start in range(0, len(keys), _STATISTICS_BATCH):
+            found = self.features(keys[start : start + _STATISTICS_BATCH]).double().flatten(0, 1)
+            total += torch.stack([found.sum(dim=0), found.square().sum(dim=0)])
+        mean, square = total / max(1, len(keys) * self.patches)
+        return mean.float(), (square - mean.square()).clamp(min=0).sqrt().float()
 
     @property
     def patches(self) -> int:

@@ -64,6 +64,8 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
         lora=lora,
         **config.bridge.model_dump(),
     )
+    if config.bridge.feature_norm == "standard" and base.model.device.type != "meta":
+        model.set_feature_statistics(*sight.statistics())
     model.leave_base_out_of_checkpoints()
     return model
 

@@ -82,7 +82,8 @@ def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> Tr
         raise RunError("give --resume or --overwrite, not both")
     check_trackers(config.report_to)
     check_quantisation(config.quantise)
-    check_sharding(config.quantise, config.compile)
+    stops_early = getattr(config, "early_stop", None) is not None
+    check_sharding(config.quantise, config.compile, config.reuse_lower_layers, stops_early)
     part_of_batch(config.batch_size)
     join_processes(config.device)
     summary = first_decides(lambda: prepare_folder(config, resume, overwrite))
@@ -179,8 +180,12 @@ def train(
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
         if lower is not None:
             summary["lower_layers"] = {"computed": lower.computed, "reused": lower.reused}  # of this process
-        summary |= {"predicted": predicted, "measured": measured}
-        if predicted is not None:
+        resumed_at = summary["resumed_at_step"]
+        summary |= {
+            "predicted": predicted,
+            "measured": {**measured, "steps": trainer.state.global_step - resumed_at},
+        }
+        if predicted is not None and trainer.state.global_step - resumed_at == len(plan.batches):
             say(compared(predicted, measured))
         best = tensors
         if early_stop is not None:
@@ -229,7 +234,9 @@ def _foretold(
         return run_cost(config, base, sight, encoded, plan, device, precision).summary()
     except ModelError as error:
         say(str(error))
-        return None
+    except Exception as error:  # noqa: BLE001 - whatever a model's code does with shapes alone, the run may do well
+        say(f"nothing is foretold of this run: {type(error).__name__}: {error}")
+    return None
 
 
 def _summary(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TYPE = "caslie"
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_adapter(
@@ -64,7 +64,10 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("type") != _TYPE:
         raise ModelError(f"{folder}: an adapter of another kind (peft's own?), not of a fusion model")
     if content.get("format") != _FORMAT:
-        raise ModelError(f"{folder}: adapter format {content.get('format')}; this version reads {_FORMAT}")
+        raise ModelError(
+            f"{folder}: adapter format {content.get('format')}; this version reads {_FORMAT}: train it again, or use "
+            "the version that made it"
+        )
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("base"), dict):
         raise ModelError(f"{path}: damaged: it has no config or no base")
     return content

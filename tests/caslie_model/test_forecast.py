@@ -66,7 +66,6 @@ def test_what_is_foretold_is_what_the_run_then_does(
     same = ("trained", "weights", "gradients", "optimiser", "activations", "step")
     assert {name: done["predicted"][name] for name in same} == {name: found.summary()[name] for name in same}
     assert done["predicted"]["flops"] == found.flops > 0
-    assert done["measured"]["memory"] == pytest.approx(done["predicted"]["memory"], rel=0.25)
     assert json.loads((asked.out / "training.json").read_text())["measured"] == done["measured"]
 
 
@@ -211,4 +210,3 @@ def test_real_weights_take_about_what_is_foretold(dataset: Path, tmp_path: Path)
     )
     done = finetune(asked).summary
     assert sum(done["predicted"]["trained"].values()) == done["trained_parameters"]
-    assert done["measured"]["memory"] == pytest.approx(done["predicted"]["memory"], rel=0.25)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from caslie_model.config import FinetuneConfig, finetune_config
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.finetuning import finetune
+from caslie_model.lower_states import open_lower_states
 from caslie_model.training import TrainingResult
 
 
@@ -116,9 +117,35 @@ def test_a_killed_run_goes_on_exactly(
     assert_equal(resumed, straight)
 
 
-def test_another_first_layer_or_precision_has_a_store_of_its_own(
-    shop: Path, tmp_path: Path, own_store: Path
-) -> None:
+def test_what_gives_other_states_has_a_store_of_its_own(own_store: Path) -> None:
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    from caslie_model.fusion import CaslieForCausalLM
+
+    def folder(precision: str = "float32", **choices: Any) -> Path:
+        shapes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "vocab_size": 64}
+        base = AutoModelForCausalLM.from_config(LlamaConfig(num_hidden_layers=3, **shapes))
+        settings = {
+            "vision_width": 12,
+            "vision_patches": 5,
+            "first_layer": 1,
+            "base_identity": "a",
+            **choices,
+        }
+        model = CaslieForCausalLM.from_base(base, fusion="xattn", **settings)
+        return open_lower_states(model, precision, 1)._store.folder
+
+    others = [
+        folder("bfloat16"),
+        folder(first_layer=2),
+        folder(base_identity="b"),
+        folder(base_quantise="8bit"),
+    ]
+    assert len({folder(), *others}) == 5
+    assert folder() == folder(latents=4)
+
+
+def test_runs_in_other_precisions_share_no_states(shop: Path, tmp_path: Path, own_store: Path) -> None:
     for number, override in enumerate(("precision=float32", "precision=bfloat16")):
         result = finetune(
             config(shop, tmp_path / str(number), "reuse_lower_layers=true", "samples_per_task=8", override)

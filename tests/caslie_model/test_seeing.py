@@ -340,6 +340,7 @@ TO_LEARN = (
     "epochs=5",
     "lr_bridge=3e-3",
     "lr_gates=0.05",
+    "bridge.gate_init=0",
     "max_train_tokens=10_000_000",
     "device=cpu",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from caslie_model.config import VisionSettings, evaluate_config, finetune_config
 from caslie_model.data import Sample, read_samples
@@ -140,3 +141,21 @@ def test_pictures_that_were_read_already_are_looked_at_as_they_are(
     sight = look_at_pictures(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
     assert sight.pictures == shown
     assert encoded == []
+
+
+def test_statistics_are_of_all_patches_of_each_picture_once(pictured: Path, own_cache: Path) -> None:
+    samples = read_samples(str(pictured), "category_classification", "train")[:5]
+    sight = look_at(str(pictured), [*samples, *samples], TINY, "cpu", "float32")
+    keys = sorted({picture.key for shown in sight.pictures.values() for picture in shown})
+    patches = sight.features(keys).flatten(0, 1)
+    mean, deviation = sight.statistics()
+    torch.testing.assert_close(mean, patches.mean(dim=0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(deviation, patches.std(dim=0, correction=0), atol=1e-5, rtol=1e-4)
+
+
+def test_a_training_measures_features_where_asked_for(pictured: Path, tmp_path: Path) -> None:
+    settings = ("tasks=[cc]", "samples_per_task=4", "bridge.feature_norm=standard", "device=cpu")
+    run = finetune(finetune_config("tiny", settings, data=str(pictured), out=tmp_path, fusion="xattn"))
+    weights = load_file(run.folder / "adapter_model.safetensors")
+    assert bool((weights["resampler.feature_norm.mean"] != 0).all())
+    assert bool((weights["resampler.feature_norm.scale"] != 1).all())
