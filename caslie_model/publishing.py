@@ -73,7 +73,8 @@ def push_model(
 
     The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
     revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
-    evaluation: a folder of `evaluate`, whose figures go into the card. With `dry_run` no connection is made.
+    evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
+    does not bring are removed (`is_weights`). With `dry_run` no connection is made.
 
     Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model; HubError for
     a wrong name and for whatever the Hub refuses.
@@ -91,8 +92,21 @@ def push_model(
     with hub_errors(repo, secret):
         description = f"Made with caslie_model {__version__}"
         title = message or f"Release {folder.resolve().name}"
-        result = upload(files, repo, "model", private, secret, title, revision, description)
+        result = upload(
+            files, repo, "model", private, secret, title, revision, description, is_stale=is_weights
+        )
     return ModelPush(result, tuple(notes))
+
+
+def is_weights(path: str) -> bool:
+    """Return whether a path in a repository is what `from_pretrained` would take weights from.
+
+    It prefers model.safetensors to an index of shards, and adapter_config.json to a whole model: what an earlier push
+    left of these would be served instead of what was pushed.
+    """
+    return "/" not in path and (
+        path == FILES[0] or path.endswith((".safetensors", ".safetensors.index.json"))
+    )
 
 
 def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:

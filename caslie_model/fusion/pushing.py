@@ -13,7 +13,7 @@ from typing import Any
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_folder import save_adapter
 from caslie_model.published import hub_id, public_name
-from caslie_model.publishing import CARD, chosen_files
+from caslie_model.publishing import CARD, chosen_files, is_weights
 from mmecinstruct.hub_upload import check_repo_name, hub_errors, hub_token, upload
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
@@ -55,6 +55,7 @@ def push(
             secret,
             commit_message or "Upload model",
             revision,
+            is_stale=is_weights,
             keep=(CARD,),
         )
     return result.commit_url or result.url

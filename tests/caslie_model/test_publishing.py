@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config, load_finetune_config
@@ -98,6 +100,11 @@ def load_whole(repo):
     from transformers import AutoModelForCausalLM, AutoTokenizer
     AutoTokenizer.from_pretrained(repo)
     return {"type": type(AutoModelForCausalLM.from_pretrained(repo)).__name__}
+
+def weigh(repo):
+    from transformers import AutoModelForCausalLM
+    model = AutoModelForCausalLM.from_pretrained(repo)
+    return float(sum(weight.detach().double().abs().sum() for weight in model.parameters()))
 
 for line in sys.stdin:
     call = json.loads(line)
@@ -372,6 +379,48 @@ def test_a_merged_model_is_pushed_with_its_card_and_read_by_transformers(
     assert client.call("load_whole", repo=repo) == {"type": "LlamaForCausalLM"}
 
 
+@pytest.mark.slow
+def test_weights_of_an_earlier_push_are_not_served_instead_of_the_new_ones(
+    hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
+) -> None:
+    """transformers prefers an adapter to a whole model, and one file of weights to shards with an index."""
+    from transformers import AutoModelForCausalLM
+
+    merge(text, tmp_path / "whole")
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    expected = float(sum(weight.detach().double().abs().sum() for weight in whole.parameters()))
+    client.push(text, repo)
+    done = client.push(tmp_path / "whole", repo)
+    assert set(done["deleted"]) == {"adapter_config.json", "adapter_model.safetensors"}
+    assert client.call("weigh", repo=repo) == pytest.approx(expected)
+    with torch.no_grad():
+        whole.lm_head.weight.mul_(2)
+    shutil.copytree(tmp_path / "whole", tmp_path / "shards")
+    (tmp_path / "shards" / "model.safetensors").unlink()
+    whole.save_pretrained(tmp_path / "shards", max_shard_size="100KB")
+    done = client.push(tmp_path / "shards", repo)
+    assert done["deleted"] == ["model.safetensors"]
+    assert "1 removed" in done["text"]
+    heavier = float(sum(weight.detach().double().abs().sum() for weight in whole.parameters()))
+    assert client.call("weigh", repo=repo) == pytest.approx(heavier)
+    assert heavier > expected
+    client.push(text, repo)
+    weights = {path for path in hub.files(repo) if "safetensors" in path}
+    assert weights == {"adapter_model.safetensors"}
+
+
+@pytest.mark.slow
+def test_a_model_in_memory_replaces_what_was_pushed_before(
+    hub: Any, client: Client, repo: str, seeing: Path
+) -> None:
+    client.push(seeing, repo)
+    done = client.call("push_own", folder=str(seeing), repo=repo, adapter_only=False)
+    assert done == {**done, "same": True, "type": "CaslieForCausalLM"}
+    assert "adapter_config.json" not in hub.files(repo)
+    assert client.call("push_own", folder=str(seeing), repo=repo, adapter_only=True)["same"]
+    assert "model.safetensors" not in hub.files(repo)
+
+
 def test_private_stays_private(hub: Any, client: Client, repo: str, text: Path) -> None:
     client.push(text, repo, private=True)
     assert hub.repositories[repo].private
@@ -492,8 +541,6 @@ def test_what_is_no_finished_model_is_refused_before_anything_else(text: Path, t
 
 
 def test_a_damaged_card_is_refused_before_the_hub_does(text: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(text, tmp_path / "adapter")
     for card, message in (
         ("# No fields\n", "a card begins with its fields"),
@@ -545,8 +592,6 @@ def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
 
 
 def test_a_publisher_is_told_what_others_cannot_load(text: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(text, tmp_path / "adapter")
     content = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(content.replace("random:tiny\n", f"{tmp_path}/my-base\n"))
