@@ -18,8 +18,8 @@ from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, con
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub_adapters import FILES
 from caslie_model.published import hub_id, public_config, public_json, public_name
+from caslie_model.published_figures import model_index
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
-from mmecinstruct.hashing import sha256_file
 from mmecinstruct.hub_upload import (
     Content,
     PushResult,
@@ -76,8 +76,8 @@ def push_model(
     evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
     does not bring are removed (`is_weights`). With `dry_run` no connection is made.
 
-    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model; HubError for
-    a wrong name and for whatever the Hub refuses.
+    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model or
+    not of the whole (`model_index`); HubError for a wrong name and for whatever the Hub refuses.
     """
     check_repo_name(repo)
     files, notes = model_files(folder)
@@ -202,34 +202,8 @@ def _completed_card(folder: Path, repo: str, license: str | None, evaluation: Pa
         metadata["license"] = license
     text = card.split("---\n", 2)[2]
     if evaluation is not None:
-        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": _results(folder, evaluation)}]
+        trained = _any_config(folder) if (folder / CONFIG).is_file() else None
+        results = model_index(folder, trained, evaluation)
+        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": results}]
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     return f"---\n{head}---\n{text}".encode()
-
-
-def _results(folder: Path, evaluation: Path) -> list[dict[str, Any]]:
-    """Return the figures of an evaluation as the Hub's model-index has them. Raises ModelError for another model's."""
-    try:
-        metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-        weights = metrics["identity"]["adapter_sha256"]
-        whole = [result for result in metrics["results"] if result["part"] == "all"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"--evaluation {evaluation}: no evaluation: {error}") from error
-    if not (folder / WEIGHTS).is_file() or weights != sha256_file(folder / WEIGHTS):
-        raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
-    data = public_json({"name_or_path": metrics["data"]})["name_or_path"]
-    return [
-        {
-            "task": {"type": "text-generation", "name": result["task"].replace("_", " ")},
-            "dataset": {"name": data, "type": data, "config": result["task"], "split": result["split"]},
-            "metrics": [
-                {"type": result["metric"], "value": round(result["primary"], 4)},
-                *(
-                    [{"type": "accuracy", "value": round(result["accuracy"], 4)}]
-                    if result["metric"] != "accuracy"
-                    else []
-                ),
-            ],
-        }
-        for result in whole
-    ]

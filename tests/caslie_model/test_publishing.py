@@ -353,15 +353,76 @@ def test_names_on_the_hub_are_linked_in_the_card(text: Path, tmp_path: Path) -> 
         assert fields["library_name"] == ("transformers" if merged else "peft")
 
 
-def test_figures_of_another_model_are_refused(
-    text: Path, dataset: Path, tmp_path: Path, seeing: Path
-) -> None:
-    asking = {"model": str(text), "data": str(dataset), "tasks": ("sa",), "splits": ("test",), "limit": 2}
-    evaluate(evaluate_config(("device=cpu",), out=tmp_path / "evaluation", **asking))
+@pytest.fixture(scope="module")
+def evaluation(text: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    asking = {"model": str(text), "data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
+    out = tmp_path_factory.mktemp("evaluation") / "figures"
+    return evaluate(evaluate_config(("device=cpu",), out=out, **asking)).folder
+
+
+def test_figures_of_another_model_are_refused(text: Path, tmp_path: Path, evaluation: Path) -> None:
+    other = shutil.copytree(text, tmp_path / "other")
+    with (other / "adapter_model.safetensors").open("ab") as weights:
+        weights.write(b" ")
     with pytest.raises(ModelError, match=r"is of another model than .*; evaluate this one"):
-        push_model(seeing, "user/name", dry_run=True, evaluation=tmp_path / "evaluation")
+        push_model(other, "user/name", dry_run=True, evaluation=evaluation)
     with pytest.raises(ModelError, match="no evaluation"):
-        push_model(seeing, "user/name", dry_run=True, evaluation=tmp_path / "nothing")
+        push_model(text, "user/name", dry_run=True, evaluation=tmp_path / "nothing")
+    whole = tmp_path / "whole"  # one of `merge` looks like this
+    whole.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (whole / name).write_text("{}")
+    (whole / "README.md").write_bytes((text / "README.md").read_bytes())
+    with pytest.raises(
+        ModelError, match=r"figures are of adapters.*give --evaluation when pushing the adapter"
+    ):
+        push_model(whole, "user/name", dry_run=True, evaluation=evaluation)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "limit=2",
+            r"a part of the samples \(limit=2\).*again into the same folder.*what is answered is kept",
+        ),
+        ("subset=visual-critical", r"a part of the samples \(subset=visual-critical\)"),
+        ("pictures=shuffled", "are of pictures=shuffled, and would be read as .*into another folder"),
+        ("pictures=none", "are of pictures=none"),
+        ("instruction=unseen", "are of instruction=unseen"),
+        ("quantise=8bit", "are of quantise=8bit, trained with none"),
+    ],
+)
+def test_figures_of_controls_and_parts_are_refused(
+    text: Path, tmp_path: Path, evaluation: Path, setting: str, message: str
+) -> None:
+    other = shutil.copytree(evaluation, tmp_path / "evaluation")
+    asked = yaml.safe_load((other / "config.yaml").read_text())
+    name, _, value = setting.partition("=")
+    (other / "config.yaml").write_text(yaml.safe_dump({**asked, name: yaml.safe_load(value)}))
+    with pytest.raises(ModelError, match=message):
+        push_model(text, "user/name", dry_run=True, evaluation=other)
+
+
+def test_what_was_given_as_the_default_is_no_other_setting(
+    text: Path, tmp_path: Path, evaluation: Path
+) -> None:
+    other = shutil.copytree(evaluation, tmp_path / "evaluation")
+    asked = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump({**asked, "quantise": "none", "batch_size": 1}))
+    push_model(text, "user/name", dry_run=True, evaluation=other)
+
+
+def test_a_limited_evaluation_is_published_once_it_is_whole(
+    text: Path, dataset: Path, tmp_path: Path
+) -> None:
+    asking = {"model": str(text), "data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
+    for settings in (("limit=2",), ()):
+        evaluate(evaluate_config(("device=cpu", *settings), out=tmp_path / "out", **asking))
+        if settings:
+            with pytest.raises(ModelError, match="limit=2"):
+                push_model(text, "user/name", dry_run=True, evaluation=tmp_path / "out")
+    push_model(text, "user/name", dry_run=True, evaluation=tmp_path / "out")
 
 
 @pytest.mark.slow
@@ -424,8 +485,13 @@ def test_a_model_in_memory_replaces_what_was_pushed_before(
 def test_private_stays_private(hub: Any, client: Client, repo: str, text: Path) -> None:
     client.push(text, repo, private=True)
     assert hub.repositories[repo].private
+    hub.private_by_default = True
+    client.push(text, f"{repo}-default")
+    assert hub.repositories[f"{repo}-default"].private
+    hub.private_by_default = False
     other = f"{repo}-public"
     client.push(text, other)
+    assert not hub.repositories[other].private
     failed = client.push(text, other, private=True)
     assert "exists and is public, and --private was asked for" in failed["error"]
 
