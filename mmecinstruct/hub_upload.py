@@ -50,12 +50,11 @@ class PushResult:
 
     def __str__(self) -> str:
         if self.dry_run:
-            visibility = "private" if self.private else "public"
+            # A new repository that is not asked to be private has the visibility that its owner has set.
+            where = f"private {self.repo}" if self.private else self.repo
             lines = [f"{size:>12,}  {path}" for path, size in self.files]
             total = sum(size for _, size in self.files)
-            return "\n".join(
-                [*lines, f"{total:>12,}  bytes in {len(lines)} files would go to {visibility} {self.repo}"]
-            )
+            return "\n".join([*lines, f"{total:>12,}  bytes in {len(lines)} files would go to {where}"])
         if not self.commit:
             return f"{self.url}: unchanged, nothing was uploaded"
         sent = dict(self.files)
@@ -70,7 +69,7 @@ def check_repo_name(repo: str) -> None:
     """Raise HubError when this is no name of a repository."""
     if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo or repo.endswith((".git", "-", ".")):
         raise HubError(
-            f"--repo {repo}: write user/name, each of at most 96 letters, digits, '-', '_' and '.'"
+            f"'{repo}' names no repository: write user/name, each of at most 96 letters, digits, '-', '_' and '.'"
         )
 
 
@@ -101,15 +100,16 @@ def upload(
 ) -> PushResult:
     """Make a repository (user/name) hold files, in one commit or, where it does already, in none.
 
-    repo_type: dataset or model. private: create it as a private one. revision: a branch, created if need be; default
-    main. hashes: SHA-256 of files where it is known. is_stale: whether a path that is there, and not among the files,
-    is to be removed. keep: files that are not replaced where the repository has them. Raises HubError when the
-    repository is public but private was asked for; what the client raises is for `hub_errors`.
+    repo_type: dataset or model. private: create it as a private one; else it is what its owner has set as the default.
+    revision: a branch, created if need be; default main. hashes: SHA-256 of files where it is known. is_stale: whether
+    a path that is there, and not among the files, is to be removed. keep: files that are not replaced where the
+    repository has them. Raises HubError when the repository is public but private was asked for; what the client
+    raises is for `hub_errors`.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi(token=token)
-    url = str(api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True))
+    url = str(api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True))
     present = api.repo_info(repo, repo_type=repo_type)
     if private and not present.private:
         raise HubError(
