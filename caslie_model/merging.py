@@ -56,6 +56,7 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
             f"{adapter} was trained on a base model in {config.quantise}, and merging is into whole weights, on which "
             "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
         )
+    summary = _summary(adapter)  # before anything is loaded: the card at the end is made of it
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
     expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
     base = load_base_model(config.base_model)
@@ -69,7 +70,7 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
         model.save_pretrained(partial)
         base.tokenizer.save_pretrained(partial)
         shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
-        write_model_card(config, _summary(adapter), partial / "README.md", merged=True)
+        write_model_card(config, summary, partial / "README.md", merged=True)
         if config.fusion != "text":
             import caslie_model.fusion  # noqa: F401  (its classes are registered)
         found = _logits(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), tokens)
@@ -93,7 +94,10 @@ def _summary(adapter: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{adapter}: its {TRAINING} cannot be read: {error}") from error
+        raise ModelError(
+            f"{adapter}: its {TRAINING} cannot be read: {error}; without it there is no card: train again, or copy it "
+            "from where the adapter was"
+        ) from error
     return summary
 
 
