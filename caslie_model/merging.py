@@ -17,6 +17,7 @@ from caslie_model.config import load_finetune_config
 from caslie_model.errors import ModelError, RunError
 from caslie_model.hub_adapters import adapter_folder
 from caslie_model.prompts import PROMPTS_FOLDER
+from caslie_model.published import known_names, public_name
 from caslie_model.quantisation import refuse_quantised
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
 from caslie_model.trainable import load_trained
@@ -64,6 +65,9 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
     model = load_trained(base, config, adapter, "float32")  # in which it is merged
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)
+        known = known_names(config, summary.get("folders"))
+        model.config.base_model = public_name(model.config.base_model, known)
+        model.config.vision_encoder = public_name(model.config.vision_encoder, known)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from caslie_model.config import EvaluateConfig, TrainingConfig, load_config
 from caslie_model.errors import ConfigError, ModelError
-from caslie_model.published import public_json
+from caslie_model.published import public_name
 from caslie_model.run_folder import CONFIG, WEIGHTS
 from mmecinstruct.hashing import sha256_file
 
@@ -34,7 +34,7 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
     if weights != sha256_file(folder / WEIGHTS):
         raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
     _check_whole(asked, trained, evaluation)
-    data = public_json({"name_or_path": metrics["data"]})["name_or_path"]
+    data = metrics.get("public_data") or public_name(metrics["data"])
     return [
         {
             "task": {"type": "text-generation", "name": result["task"].replace("_", " ")},

@@ -7,6 +7,7 @@ machine are names; the folder itself stays as it is.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, config_yaml, load_config
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub_adapters import FILES
-from caslie_model.published import hub_id, public_config, public_json, public_name
+from caslie_model.published import hub_id, known_names, public_config, public_json, public_name
 from caslie_model.published_figures import model_index
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
 from mmecinstruct.hub_upload import (
@@ -133,16 +134,20 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
             f"{folder} is not finished ({', '.join(missing)} missing); finish it with `finetune --resume`"
         )
     config = _any_config(folder)
-    public = public_config(config)
-    files = chosen_files(folder, _OF_ADAPTERS)
-    files[CONFIG] = config_yaml(public).encode()
+    try:
+        folders = json.loads((folder / TRAINING).read_text(encoding="utf-8")).get("folders")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
+    known = known_names(config, folders)
+    files = chosen_files(folder, _OF_ADAPTERS, known)
+    files[CONFIG] = config_yaml(public_config(config, folders)).encode()
     needed = {"base model": config.base_model}
     if config.vision is not None and config.fusion != "text":
         needed["vision encoder"] = config.vision.encoder
     notes = [
-        f"its {what} {public_name(name)} is a folder of this machine: others cannot load the adapter without it"
+        f"its {what} {public_name(name, known)} is a folder of this machine: others cannot load the adapter without it"
         for what, name in needed.items()
-        if not name.startswith(("package:", "random:")) and hub_id(name) is None
+        if not name.startswith(("package:", "random:")) and hub_id(name, known) is None
     ]
     return files, notes
 
@@ -157,8 +162,15 @@ def _any_config(folder: Path) -> TrainingConfig:
             raise error from None
 
 
-def chosen_files(folder: Path, patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0])) -> dict[str, Content]:
-    """Return a folder's files of these names; JSON without this machine's paths, where it has any."""
+def chosen_files(
+    folder: Path,
+    patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0]),
+    known: Mapping[str, str] | None = None,
+) -> dict[str, Content]:
+    """Return a folder's files of these names; JSON without this machine's paths, where it has any.
+
+    known: what names of models and datasets are to others (`published.known_names`).
+    """
     files: dict[str, Content] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -172,7 +184,7 @@ def chosen_files(folder: Path, patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0
                 content = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ModelError(f"{path}: damaged: {error}") from error
-            public = public_json(content)
+            public = public_json(content, known=known or {})
             if public != content:
                 files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
     return files

@@ -22,12 +22,19 @@ import pytest
 import torch
 import yaml
 
-from caslie_model.config import FinetuneConfig, evaluate_config, finetune_config, load_finetune_config
+from caslie_model.config import (
+    FinetuneConfig,
+    config_yaml,
+    evaluate_config,
+    finetune_config,
+    load_finetune_config,
+)
 from caslie_model.errors import ModelError
 from caslie_model.evaluation import evaluate
 from caslie_model.finetuning import finetune
 from caslie_model.merging import merge
-from caslie_model.published import public_config, public_json, public_name
+from caslie_model.published import local_folders, public_config, public_json, public_name
+from caslie_model.published_figures import model_index
 from caslie_model.publishing import model_files, push_model
 from mmecinstruct.errors import HubError
 
@@ -342,8 +349,8 @@ def test_a_card_has_what_the_hub_asks_for(
 def test_names_on_the_hub_are_linked_in_the_card(text: Path, tmp_path: Path) -> None:
     from caslie_model.training_report import write_model_card
 
-    summary = json.loads((text / "training.json").read_text())
     trained = finetune_config("caslie-m", [], data="shop/data", out=tmp_path / "out")
+    summary = json.loads((text / "training.json").read_text()) | {"folders": local_folders(trained)}
     for merged, relation in ((False, "adapter"), (True, "finetune")):
         write_model_card(trained, summary, tmp_path / "README.md", merged)
         fields = head({"README.md": (tmp_path / "README.md").read_bytes()})
@@ -626,6 +633,11 @@ def test_names_stay_and_paths_become_names(tmp_path: Path) -> None:
     assert public_name(str(tmp_path)) == tmp_path.name
     assert public_name("/no/such/folder") == "folder"
     assert public_name("../models/mine") == "mine"
+    assert public_name("../../models/mine/") == "mine"
+    assert public_name("a/b/c") == "c"
+    assert public_name("C:\\models\\mine") == "mine"
+    assert public_name("~nobody-of-this-name/models") == "models"
+    assert public_name("~") == public_name(str(Path.home())) == "home"
     content = {
         "base_model_name_or_path": "/models/base",
         "config": {"vision_encoder": "/towers/siglip", "fusion": "xattn", "every": 4},
@@ -636,6 +648,91 @@ def test_names_stay_and_paths_become_names(tmp_path: Path) -> None:
         "config": {"vision_encoder": "siglip", "fusion": "xattn", "every": 4},
         "files": ["a.json", "and/or", "/", "a /b/c d"],
     }
+
+
+def test_paths_become_names_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    kept = ["~ about", "file: a", "and\n~/or", f"in {tmp_path}/here", "user/name", ""]
+    paths = {
+        f"{tmp_path}/home/my models/a b": "a b",
+        f"{tmp_path}/here/data set/c": "c",
+        f"{tmp_path}/here": "here",
+        f"{tmp_path}/home": "home",
+        "~/secret/d e": "d e",
+        "file:///data/my shop/f": "f",
+    }
+    assert public_json({"files": [*paths, *kept]}) == {"files": [*paths.values(), *kept]}
+
+
+def test_what_was_a_folder_at_the_training_is_no_repository_of_somebody_elsewhere(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths have the form of names on the Hub, and whether they exist depends on where one stands."""
+    from caslie_model.base_model import locate
+    from caslie_model.training_report import write_model_card
+
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    (there / "shop" / "data").mkdir(parents=True)
+    (elsewhere / "mistralai" / "tiny").mkdir(parents=True)
+    shutil.copytree(locate("random:tiny"), there / "models" / "base")
+    monkeypatch.chdir(there)
+    settings = ["base_model=models/base", "init_from=./aligned", "vision.encoder=mistralai/tiny"]
+    made = finetune_config("tiny", settings, data="shop/data", out=tmp_path / "out", fusion="xattn")
+    folders = local_folders(made)
+    assert folders == {"base_model": "base", "data": "data", "init_from": "aligned"}
+    folder = shutil.copytree(text, tmp_path / "adapter")
+    (folder / "config.yaml").write_text(config_yaml(made))
+    summary = {**json.loads((text / "training.json").read_text()), "base_model": "models/base"}
+    (folder / "training.json").write_text(json.dumps({**summary, "folders": folders}))
+    said = json.loads((text / "adapter_config.json").read_text())
+    said["base_model_name_or_path"] = "models/base"
+    (folder / "adapter_config.json").write_text(json.dumps(said))
+    for place in (there, elsewhere):
+        monkeypatch.chdir(place)
+        files, notes = model_files(folder)
+        shown = yaml.safe_load(files["config.yaml"])
+        assert (shown["data"], shown["base_model"], shown["init_from"]) == ("data", "base", "aligned")
+        assert shown["vision"]["encoder"] == "mistralai/tiny"
+        for name in ("training.json", "adapter_config.json"):
+            assert b"models/base" not in files[name]
+        assert [note.partition(" is a folder")[0] for note in notes] == ["its base model base"]
+        write_model_card(made, {**summary, "folders": folders}, tmp_path / "README.md")
+        fields = head({"README.md": (tmp_path / "README.md").read_bytes()})
+        assert "base_model" not in fields
+        assert "datasets" not in fields
+
+
+@pytest.mark.slow
+def test_a_training_says_which_of_its_names_were_folders(
+    pictured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from caslie_model.base_model import locate
+
+    (tmp_path / "models").mkdir()
+    shutil.copytree(locate("random:tiny"), tmp_path / "models" / "base")
+    (tmp_path / "shop").mkdir()
+    shutil.copytree(pictured, tmp_path / "shop" / "data")
+    monkeypatch.chdir(tmp_path)
+    settings = ("tasks=[cc]", "samples_per_task=4", "fusion=xattn", "base_model=models/base")
+    made = finetune(config(Path("shop/data"), Path("adapter"), *settings))
+    assert made.summary["folders"] == {"base_model": "base", "data": "data"}
+    merge(Path("adapter"), Path("whole"))
+    asking = {"model": "adapter", "data": "shop/data", "tasks": ("cc",), "splits": ("test",)}
+    evaluate(evaluate_config(("device=cpu",), out=Path("figures"), **asking))
+    monkeypatch.chdir(tmp_path / "models")
+    for name in ("adapter", "whole"):
+        files, _ = model_files(tmp_path / name)
+        for path, content in files.items():
+            if path.endswith((".json", ".md", ".yaml")) and path != "tokenizer.json":
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                assert b"models/base" not in data, path
+                assert b"shop/data" not in data, path
+    index = model_index(
+        tmp_path / "adapter", load_finetune_config(tmp_path / "adapter" / "config.yaml"), tmp_path / "figures"
+    )
+    assert index[0]["dataset"]["type"] == "data"
 
 
 def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
