@@ -533,6 +533,21 @@ def test_a_model_in_memory_pushes_itself_with_a_card(
     assert again["url"].endswith(repo)  # nothing changed, no commit
 
 
+def test_a_model_that_cannot_be_saved_is_no_failed_upload(
+    seeing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from caslie_model.base_model import load_base_model
+    from caslie_model.fusion import load_adapter
+
+    def save(*arguments: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    model = load_adapter(load_base_model("random:tiny").model, seeing)
+    monkeypatch.setattr(model, "save_pretrained", save)
+    with pytest.raises(OSError, match="No space left"):
+        model.push_to_hub("user/name", token=TOKEN)
+
+
 @pytest.mark.slow
 def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, seeing: Path) -> None:
     client.push(seeing, repo)
