@@ -18,6 +18,7 @@ import yaml
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, config_yaml, load_config
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub_adapters import FILES
+from caslie_model.hub_card import CARD, kept_fields
 from caslie_model.published import hub_id, known_names, public_config, public_json, public_name
 from caslie_model.published_figures import model_index
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
@@ -32,7 +33,7 @@ from mmecinstruct.hub_upload import (
 )
 from mmecinstruct.version import __version__
 
-CARD = "README.md"
+_NO_LICENSE = "the card names no license; give one with --license, e.g. --license apache-2.0"
 _OF_ADAPTERS = (*FILES, "loss_curve.png")
 _OF_MODELS = (
     "config.json",
@@ -75,22 +76,34 @@ def push_model(
     The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
     revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
     evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
-    does not bring are removed (`is_weights`). With `dry_run` no connection is made.
+    does not bring are removed (`is_weights`). Where no license is given, that of the card on the Hub stays. With
+    `dry_run` no connection is made.
 
     Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model or
     not of the whole (`model_index`); HubError for a wrong name and for whatever the Hub refuses.
     """
     check_repo_name(repo)
     files, notes = model_files(folder)
+    metadata = _metadata(folder, _text(files[CARD]))
+    if license:
+        metadata["license"] = license
+    if evaluation:
+        trained = _any_config(folder) if (folder / CONFIG).is_file() else None
+        results = model_index(folder, trained, evaluation)
+        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": results}]
     if license or evaluation:
-        files[CARD] = _completed_card(folder, repo, license, evaluation)
-    card = _metadata(folder, _text(files[CARD]))
-    if "license" not in card:
-        notes.append("the card names no license; give one with --license, e.g. --license apache-2.0")
+        files[CARD] = _with_head(files[CARD], metadata)
     if dry_run:
+        if "license" not in metadata:
+            notes.append(_NO_LICENSE)
         return ModelPush(PushResult(repo, private, True, sizes(files)), tuple(notes))
     secret = hub_token(token)
     with hub_errors(repo, secret):
+        kept = kept_fields(repo, files, metadata, secret, revision)
+        if kept.fields:
+            metadata |= kept.fields
+            files[CARD] = _with_head(files[CARD], metadata)
+        notes += kept.notes if "license" in metadata else (*kept.notes, _NO_LICENSE)
         description = f"Made with caslie_model {__version__}"
         title = message or f"Release {folder.resolve().name}"
         result = upload(
@@ -206,16 +219,8 @@ def _metadata(folder: Path, card: str) -> dict[str, Any]:
     return metadata
 
 
-def _completed_card(folder: Path, repo: str, license: str | None, evaluation: Path | None) -> bytes:
-    """Return the card with what only its publisher knows; its text stays."""
-    card = (folder / CARD).read_text(encoding="utf-8")
-    metadata = _metadata(folder, card)
-    if license:
-        metadata["license"] = license
-    text = card.split("---\n", 2)[2]
-    if evaluation is not None:
-        trained = _any_config(folder) if (folder / CONFIG).is_file() else None
-        results = model_index(folder, trained, evaluation)
-        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": results}]
+def _with_head(card: Content, metadata: dict[str, Any]) -> bytes:
+    """Return a card with other fields; its text stays."""
+    text = _text(card).split("---\n", 2)[2]
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     return f"---\n{head}---\n{text}".encode()

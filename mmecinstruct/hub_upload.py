@@ -18,7 +18,6 @@ from mmecinstruct.errors import HubError
 from mmecinstruct.hashing import sha256_file
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", flags=re.ASCII)
@@ -119,12 +118,12 @@ def upload(
     if revision is not None:
         api.create_branch(repo, branch=revision, repo_type=repo_type, exist_ok=True)
         present = api.repo_info(repo, repo_type=repo_type, revision=revision)
-    remote = _remote_files(api, repo, repo_type, revision)
+    remote = remote_files(repo, repo_type, token, revision)
     known = hashes or {}
     changed = [
         path
         for path, content in files.items()
-        if not (path in keep and path in remote) and not _is_same(content, known.get(path), remote.get(path))
+        if not (path in keep and path in remote) and not has_same(content, remote.get(path), known.get(path))
     ]
     stale = sorted(path for path in remote if path not in files and is_stale(path))
     commit = ""
@@ -162,14 +161,16 @@ def sizes(files: Mapping[str, Content]) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _remote_files(api: HfApi, repo: str, repo_type: str, revision: str | None) -> dict[str, RepoFile]:
+def remote_files(repo: str, repo_type: str, token: str, revision: str | None = None) -> dict[str, RepoFile]:
+    """Return what a repository holds, by path. Raises what huggingface_hub raises (for `hub_errors`)."""
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    tree = api.list_repo_tree(repo, repo_type=repo_type, revision=revision, recursive=True)
+    tree = HfApi(token=token).list_repo_tree(repo, repo_type=repo_type, revision=revision, recursive=True)
     return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 
-def _is_same(content: Content, sha256: str | None, remote: RepoFile | None) -> bool:
+def has_same(content: Content, remote: RepoFile | None, sha256: str | None = None) -> bool:
     """Say whether the Hub has the content: by SHA-256 of large files, by git's own hash of others."""
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     if remote is None or remote.size != size:

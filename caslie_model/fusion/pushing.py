@@ -12,8 +12,9 @@ from typing import Any
 
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_folder import save_adapter
+from caslie_model.hub_card import CARD
 from caslie_model.published import hub_id, public_name
-from caslie_model.publishing import CARD, chosen_files, is_weights
+from caslie_model.publishing import chosen_files, is_weights
 from caslie_model.quantisation import is_quantised
 from mmecinstruct.hub_upload import check_repo_name, hub_errors, hub_token, upload
 from mmecinstruct.templating import compiled, rendered

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from caslie_model.config import (
     FinetuneConfig,
@@ -139,11 +140,24 @@ def hub_server() -> ModuleType:
     return module
 
 
+def environment_of(url: str, home: Path) -> dict[str, str]:
+    """The environment of a process that takes the stand-in for the Hub."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    return {
+        **clean,
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONPATH": str(REPOSITORY),
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+
+
 class Client:
     """A process with an environment, a home and a Hub cache of its own."""
 
-    def __init__(self, url: str, home: Path, **environment: str) -> None:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    def __init__(self, url: str, home: Path) -> None:
         self.errors = (home / "stderr").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-c", CLIENT],
@@ -152,16 +166,7 @@ class Client:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env={
-                **clean,
-                "HF_ENDPOINT": url,
-                "HF_HOME": str(home),
-                "HF_HUB_DISABLE_XET": "1",
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "PYTHONPATH": str(REPOSITORY),
-                "NO_PROXY": "127.0.0.1,localhost",
-                **environment,
-            },
+            env=environment_of(url, home),
         )
 
     def call(self, call: str, environment_token: str = TOKEN, **arguments: Any) -> Any:
@@ -245,8 +250,9 @@ def assert_tells_nothing_of_this_machine(files: dict[str, bytes], *folders: Path
 
 
 def test_an_adapter_is_on_the_hub_whole_and_tells_nothing_of_this_machine(
-    hub: Any, client: Client, repo: str, seeing: Path, pictured: Path
+    hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
 ) -> None:
+    seeing = shutil.copytree(seeing, tmp_path / "adapter")
     (seeing / "notes.txt").write_text("not part of the model")
     (seeing / "checkpoints" / "checkpoint-1").mkdir(parents=True)
     (seeing / "checkpoints" / "checkpoint-1" / "config.yaml").write_text("nor this")
@@ -344,6 +350,31 @@ def test_a_card_has_what_the_hub_asks_for(
     parsed = ModelCard(files["README.md"].decode())  # the Hub's own reader
     assert parsed.data.eval_results[0].metric_type == whole["metric"]
     assert_tells_nothing_of_this_machine(files, text, dataset)
+
+
+def test_a_license_stays_and_figures_stay_with_their_weights(
+    hub: Any, client: Client, repo: str, text: Path, tmp_path: Path, evaluation: Path
+) -> None:
+    client.push(text, repo, license="apache-2.0", evaluation=str(evaluation))
+    first = hub.files(repo)["README.md"]
+    again = client.push(text, repo)
+    assert again["commit"] == ""  # nothing is lost, so nothing changed
+    assert again["notes"] == ["the license apache-2.0 of its card on the Hub stays; --license names another"]
+    assert client.push(text, repo, revision="next")["uploaded"] == []  # a branch begins as the main one
+    other = shutil.copytree(text, tmp_path / "other")
+    weights = load_file(other / "adapter_model.safetensors")
+    save_file({name: tensor * 2 for name, tensor in weights.items()}, other / "adapter_model.safetensors")
+    done = client.push(other, repo)
+    assert set(done["uploaded"]) == {"README.md", "adapter_model.safetensors"}
+    assert any("are of other weights and go" in note for note in done["notes"])
+    fields = head(hub.files(repo))
+    assert fields["license"] == "apache-2.0"
+    assert "model-index" not in fields
+    done = client.push(text, repo, license="mit", evaluation=str(evaluation))
+    assert done["notes"] == []
+    assert hub.files(repo)["README.md"] == first.replace(b"license: apache-2.0", b"license: mit")
+    hub.repositories[repo].commit("main", {}, "emptied")
+    assert any("names no license" in note for note in client.push(text, repo)["notes"])
 
 
 def test_names_on_the_hub_are_linked_in_the_card(text: Path, tmp_path: Path) -> None:
@@ -509,6 +540,35 @@ def test_a_dry_run_lists_files_and_makes_no_request(hub: Any, client: Client, re
     assert {path for path, _ in done["files"]} == ADAPTER
     assert f"would go to private {repo}" in done["text"]
     assert any("the card names no license" in note for note in done["notes"])
+
+
+@pytest.mark.slow
+def test_the_command_says_what_was_done_and_notes_apart_from_it(
+    hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
+) -> None:
+    def push(token: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "caslie_model", "push", str(text), repo, "--message", "By hand"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**environment_of(hub.url, tmp_path), "HF_TOKEN": token},
+        )
+
+    refused = push("hf_wrong_token")
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.startswith(f"error: {repo}: the Hub does not accept the token")
+    assert "hf_wrong_token" not in refused.stderr
+    done = push(TOKEN)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{hub.url}/{repo}: {len(ADAPTER)} files uploaded")
+    assert done.stderr == (
+        "note: the card names no license; give one with --license, e.g. --license apache-2.0\n"
+    )
+    assert hub.repositories[repo].messages[-1] == "By hand"
+    assert set(hub.files(repo)) == ADAPTER
 
 
 # --- the models' own push_to_hub -------------------------------------------------------------------------
