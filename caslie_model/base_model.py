@@ -25,7 +25,7 @@ from typing import Any
 
 from caslie_model.errors import ModelError
 from caslie_model.hub import not_loaded
-from caslie_model.quantisation import quantised_loading
+from caslie_model.quantisation import is_quantised, quantised_loading
 from mmecinstruct.hashing import fingerprint, sha256_file
 
 _TINY_VERSION = 1
@@ -149,7 +149,9 @@ def load_base_model(
         place
     ).is_dir():  # cards and configs made of the model tell others its name, not where it lies here
         model.config._name_or_path = Path(name).name if Path(name).exists() else name
-    if not loading:  # else it is there, and not to be moved
+    if not loading and not is_quantised(
+        model
+    ):  # quantised by us it is there; by others it is not to be moved
         model.to(device)
     identity = "" if device == "meta" else _identity(name, place, model)
     return BaseModel(name, model, tokenizer, identity, quantise)

@@ -243,7 +243,8 @@ def push_command(
     revision: Annotated[str | None, typer.Option(help="Branch to push to; default: main.")] = None,
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
     license_id: Annotated[
-        str | None, typer.Option("--license", help="For the card, e.g. apache-2.0.")
+        str | None,
+        typer.Option("--license", help="For the card, e.g. apache-2.0; default: the one it has on the Hub."),
     ] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="Folder of `evaluate` whose figures go into the card.")

@@ -23,6 +23,7 @@ from caslie_model.prediction import Prediction, predict_batch
 from caslie_model.prediction_file import open_predictions
 from caslie_model.progress import Progress
 from caslie_model.prompts import Encoded
+from caslie_model.published import public_name
 from caslie_model.report import metrics_markdown
 from caslie_model.run_folder import CONFIG
 from caslie_model.sight import Sight, look_at, shuffled
@@ -91,6 +92,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
             "model": config.model,
             "base_only": config.base_only,
             "data": config.data,
+            # What it is to others, to whom a path says nothing, or somebody else's dataset.
+            "public_data": public_name(config.data),
             "identity": identity,
             "samples_shortened": sum(each.shortened for each in encoded),
             "results": score(samples, answers, baselines, config.bootstrap_resamples, config.seed),

@@ -17,6 +17,7 @@ from caslie_model.config import load_finetune_config
 from caslie_model.errors import ModelError, RunError
 from caslie_model.hub_adapters import adapter_folder
 from caslie_model.prompts import PROMPTS_FOLDER
+from caslie_model.published import known_names, public_name
 from caslie_model.quantisation import refuse_quantised
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
 from caslie_model.trainable import load_trained
@@ -56,6 +57,7 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
             f"{adapter} was trained on a base model in {config.quantise}, and merging is into whole weights, on which "
             "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
         )
+    summary = _summary(adapter)  # before anything is loaded: the card at the end is made of it
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
     expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
     base = load_base_model(config.base_model)
@@ -63,13 +65,16 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
     model = load_trained(base, config, adapter, "float32")  # in which it is merged
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)
+        known = known_names(config, summary.get("folders"))
+        model.config.base_model = public_name(model.config.base_model, known)
+        model.config.vision_encoder = public_name(model.config.vision_encoder, known)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         model.save_pretrained(partial)
         base.tokenizer.save_pretrained(partial)
         shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
-        write_model_card(config, _summary(adapter), partial / "README.md", merged=True)
+        write_model_card(config, summary, partial / "README.md", merged=True)
         if config.fusion != "text":
             import caslie_model.fusion  # noqa: F401  (its classes are registered)
         found = _logits(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), tokens)
@@ -93,7 +98,10 @@ def _summary(adapter: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{adapter}: its {TRAINING} cannot be read: {error}") from error
+        raise ModelError(
+            f"{adapter}: its {TRAINING} cannot be read: {error}; without it there is no card: train again, or copy it "
+            "from where the adapter was"
+        ) from error
     return summary
 
 

@@ -7,6 +7,7 @@ machine are names; the folder itself stays as it is.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,9 +18,10 @@ import yaml
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, config_yaml, load_config
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub_adapters import FILES
-from caslie_model.published import hub_id, public_config, public_json, public_name
+from caslie_model.hub_card import CARD, kept_fields
+from caslie_model.published import hub_id, known_names, public_config, public_json, public_name
+from caslie_model.published_figures import model_index
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
-from mmecinstruct.hashing import sha256_file
 from mmecinstruct.hub_upload import (
     Content,
     PushResult,
@@ -31,7 +33,7 @@ from mmecinstruct.hub_upload import (
 )
 from mmecinstruct.version import __version__
 
-CARD = "README.md"
+_NO_LICENSE = "the card names no license; give one with --license, e.g. --license apache-2.0"
 _OF_ADAPTERS = (*FILES, "loss_curve.png")
 _OF_MODELS = (
     "config.json",
@@ -73,26 +75,52 @@ def push_model(
 
     The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
     revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
-    evaluation: a folder of `evaluate`, whose figures go into the card. With `dry_run` no connection is made.
+    evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
+    does not bring are removed (`is_weights`). Where no license is given, that of the card on the Hub stays. With
+    `dry_run` no connection is made.
 
-    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model; HubError for
-    a wrong name and for whatever the Hub refuses.
+    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model or
+    not of the whole (`model_index`); HubError for a wrong name and for whatever the Hub refuses.
     """
     check_repo_name(repo)
     files, notes = model_files(folder)
+    metadata = _metadata(folder, _text(files[CARD]))
+    if license:
+        metadata["license"] = license
+    if evaluation:
+        trained = _any_config(folder) if (folder / CONFIG).is_file() else None
+        results = model_index(folder, trained, evaluation)
+        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": results}]
     if license or evaluation:
-        files[CARD] = _completed_card(folder, repo, license, evaluation)
-    card = _metadata(folder, _text(files[CARD]))
-    if "license" not in card:
-        notes.append("the card names no license; give one with --license, e.g. --license apache-2.0")
+        files[CARD] = _with_head(files[CARD], metadata)
     if dry_run:
+        if "license" not in metadata:
+            notes.append(_NO_LICENSE)
         return ModelPush(PushResult(repo, private, True, sizes(files)), tuple(notes))
     secret = hub_token(token)
     with hub_errors(repo, secret):
+        kept = kept_fields(repo, files, metadata, secret, revision)
+        if kept.fields:
+            metadata |= kept.fields
+            files[CARD] = _with_head(files[CARD], metadata)
+        notes += kept.notes if "license" in metadata else (*kept.notes, _NO_LICENSE)
         description = f"Made with caslie_model {__version__}"
         title = message or f"Release {folder.resolve().name}"
-        result = upload(files, repo, "model", private, secret, title, revision, description)
+        result = upload(
+            files, repo, "model", private, secret, title, revision, description, is_stale=is_weights
+        )
     return ModelPush(result, tuple(notes))
+
+
+def is_weights(path: str) -> bool:
+    """Return whether a path in a repository is what `from_pretrained` would take weights from.
+
+    It prefers model.safetensors to an index of shards, and adapter_config.json to a whole model: what an earlier push
+    left of these would be served instead of what was pushed.
+    """
+    return "/" not in path and (
+        path == FILES[0] or path.endswith((".safetensors", ".safetensors.index.json"))
+    )
 
 
 def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
@@ -119,16 +147,20 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
             f"{folder} is not finished ({', '.join(missing)} missing); finish it with `finetune --resume`"
         )
     config = _any_config(folder)
-    public = public_config(config)
-    files = chosen_files(folder, _OF_ADAPTERS)
-    files[CONFIG] = config_yaml(public).encode()
+    try:
+        folders = json.loads((folder / TRAINING).read_text(encoding="utf-8")).get("folders")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
+    known = known_names(config, folders)
+    files = chosen_files(folder, _OF_ADAPTERS, known)
+    files[CONFIG] = config_yaml(public_config(config, folders)).encode()
     needed = {"base model": config.base_model}
     if config.vision is not None and config.fusion != "text":
         needed["vision encoder"] = config.vision.encoder
     notes = [
-        f"its {what} {public_name(name)} is a folder of this machine: others cannot load the adapter without it"
+        f"its {what} {public_name(name, known)} is a folder of this machine: others cannot load the adapter without it"
         for what, name in needed.items()
-        if not name.startswith(("package:", "random:")) and hub_id(name) is None
+        if not name.startswith(("package:", "random:")) and hub_id(name, known) is None
     ]
     return files, notes
 
@@ -143,8 +175,15 @@ def _any_config(folder: Path) -> TrainingConfig:
             raise error from None
 
 
-def chosen_files(folder: Path, patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0])) -> dict[str, Content]:
-    """Return a folder's files of these names; JSON without this machine's paths, where it has any."""
+def chosen_files(
+    folder: Path,
+    patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0]),
+    known: Mapping[str, str] | None = None,
+) -> dict[str, Content]:
+    """Return a folder's files of these names; JSON without this machine's paths, where it has any.
+
+    known: what names of models and datasets are to others (`published.known_names`).
+    """
     files: dict[str, Content] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -158,7 +197,7 @@ def chosen_files(folder: Path, patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0
                 content = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ModelError(f"{path}: damaged: {error}") from error
-            public = public_json(content)
+            public = public_json(content, known=known or {})
             if public != content:
                 files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
     return files
@@ -180,42 +219,8 @@ def _metadata(folder: Path, card: str) -> dict[str, Any]:
     return metadata
 
 
-def _completed_card(folder: Path, repo: str, license: str | None, evaluation: Path | None) -> bytes:
-    """Return the card with what only its publisher knows; its text stays."""
-    card = (folder / CARD).read_text(encoding="utf-8")
-    metadata = _metadata(folder, card)
-    if license:
-        metadata["license"] = license
-    text = card.split("---\n", 2)[2]
-    if evaluation is not None:
-        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": _results(folder, evaluation)}]
+def _with_head(card: Content, metadata: dict[str, Any]) -> bytes:
+    """Return a card with other fields; its text stays."""
+    text = _text(card).split("---\n", 2)[2]
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     return f"---\n{head}---\n{text}".encode()
-
-
-def _results(folder: Path, evaluation: Path) -> list[dict[str, Any]]:
-    """Return the figures of an evaluation as the Hub's model-index has them. Raises ModelError for another model's."""
-    try:
-        metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-        weights = metrics["identity"]["adapter_sha256"]
-        whole = [result for result in metrics["results"] if result["part"] == "all"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"--evaluation {evaluation}: no evaluation: {error}") from error
-    if not (folder / WEIGHTS).is_file() or weights != sha256_file(folder / WEIGHTS):
-        raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
-    data = public_json({"name_or_path": metrics["data"]})["name_or_path"]
-    return [
-        {
-            "task": {"type": "text-generation", "name": result["task"].replace("_", " ")},
-            "dataset": {"name": data, "type": data, "config": result["task"], "split": result["split"]},
-            "metrics": [
-                {"type": result["metric"], "value": round(result["primary"], 4)},
-                *(
-                    [{"type": "accuracy", "value": round(result["accuracy"], 4)}]
-                    if result["metric"] != "accuracy"
-                    else []
-                ),
-            ],
-        }
-        for result in whole
-    ]

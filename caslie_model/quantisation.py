@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+from packaging.version import Version
+
 from caslie_model.errors import ConfigError, ModelError
 
 # The first version that computes on a CPU too; transformers asks for no older one either.
-OLDEST = (0, 46, 1)
+OLDEST = Version("0.46.1")
 _REMEDY = '`pip install "mmecinstruct[quantised]"`, or give quantise=none'
 
 
@@ -29,12 +31,15 @@ def check_quantisation(quantise: str) -> None:
         return
     if quantise not in ("8bit", "4bit"):
         raise ConfigError(f"quantise={quantise}: choose from none, 8bit, 4bit")
+    missing = ConfigError(f"quantise={quantise}: bitsandbytes is not installed; {_REMEDY}")
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(f"quantise={quantise}: bitsandbytes is not installed; {_REMEDY}")
-    found = metadata.version("bitsandbytes")
-    if _numbers(found) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {oldest}; {_REMEDY}")
+        raise missing
+    try:
+        found = metadata.version("bitsandbytes")
+    except metadata.PackageNotFoundError:  # a folder of that name is found as a package too
+        raise missing from None
+    if Version(found) < OLDEST:
+        raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {OLDEST}; {_REMEDY}")
 
 
 def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, Any]:
@@ -100,7 +105,3 @@ def refuse_quantised(model: Any) -> None:
             "LoRA is not added to quantised weights, which would round it away; leave it beside them, or load the base "
             "model with quantise=none"
         )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())

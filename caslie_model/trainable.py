@@ -8,6 +8,7 @@ from typing import Any
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
 from caslie_model.errors import ModelError
+from caslie_model.published import public_name
 from caslie_model.quantisation import is_quantised
 from caslie_model.run_folder import say
 from caslie_model.sharding import whole_tensors
@@ -54,10 +55,11 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
     model = CaslieForCausalLM.from_base(
         base.model,
         fusion=config.fusion,
-        base_model=config.base_model,
+        # Names, not places: whoever reads the adapter elsewhere could take a relative path for a repository of the Hub.
+        base_model=public_name(config.base_model),
         base_identity=base.identity,
         base_quantise=base.quantise,
-        vision_encoder=sight.encoder,
+        vision_encoder=public_name(sight.encoder),
         vision_identity=sight.identity,
         vision_width=sight.width,
         vision_patches=sight.patches,

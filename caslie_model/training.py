@@ -40,6 +40,7 @@ from caslie_model.processes import (
     wait_for_all,
 )
 from caslie_model.prompts import Encoded
+from caslie_model.published import local_folders
 from caslie_model.quantisation import check_quantisation
 from caslie_model.run_folder import (
     CHECKPOINTS,
@@ -258,6 +259,7 @@ def _summary(
         "base_model": base.name,
         "base_identity": base.identity,
         "quantise": base.quantise,
+        "folders": local_folders(config),
         "samples": len(encoded),
         "samples_per_task": dict(Counter(each.sample.task for each in encoded)),
         "samples_seen": len(used),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.config import TrainingConfig, config_yaml
-from caslie_model.published import hub_id, public_config
+from caslie_model.published import hub_id, known_names, public_config
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
@@ -74,7 +74,8 @@ def write_model_card(
 ) -> None:
     """Write README.md from the template `model_card.md.j2`, of an adapter folder or of one merged with its base."""
     # A card is made to be published: it names folders, but not where they lie on this machine.
-    shown = public_config(config)
+    folders = summary.get("folders")
+    shown, known = public_config(config, folders), known_names(config, folders)
     variables = {
         "config": shown.model_dump(mode="json"),
         "config_yaml": config_yaml(shown),
@@ -84,8 +85,8 @@ def write_model_card(
         "version": __version__,
         "merged": merged,
         # Only a Hub id is one that the Hub can link to.
-        "base_on_hub": hub_id(config.base_model) is not None,
-        "data_on_hub": hub_id(config.data) is not None,
+        "base_on_hub": hub_id(config.base_model, known) is not None,
+        "data_on_hub": hub_id(config.data, known) is not None,
         "first_loss": summary["log"][0]["loss"] if summary["log"] else None,
         "last_loss": summary["log"][-1]["loss"] if summary["log"] else None,
     }

@@ -18,7 +18,6 @@ from mmecinstruct.errors import HubError
 from mmecinstruct.hashing import sha256_file
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", flags=re.ASCII)
@@ -50,12 +49,11 @@ class PushResult:
 
     def __str__(self) -> str:
         if self.dry_run:
-            visibility = "private" if self.private else "public"
+            # A new repository that is not asked to be private has the visibility that its owner has set.
+            where = f"private {self.repo}" if self.private else self.repo
             lines = [f"{size:>12,}  {path}" for path, size in self.files]
             total = sum(size for _, size in self.files)
-            return "\n".join(
-                [*lines, f"{total:>12,}  bytes in {len(lines)} files would go to {visibility} {self.repo}"]
-            )
+            return "\n".join([*lines, f"{total:>12,}  bytes in {len(lines)} files would go to {where}"])
         if not self.commit:
             return f"{self.url}: unchanged, nothing was uploaded"
         sent = dict(self.files)
@@ -70,7 +68,7 @@ def check_repo_name(repo: str) -> None:
     """Raise HubError when this is no name of a repository."""
     if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo or repo.endswith((".git", "-", ".")):
         raise HubError(
-            f"--repo {repo}: write user/name, each of at most 96 letters, digits, '-', '_' and '.'"
+            f"'{repo}' names no repository: write user/name, each of at most 96 letters, digits, '-', '_' and '.'"
         )
 
 
@@ -101,15 +99,16 @@ def upload(
 ) -> PushResult:
     """Make a repository (user/name) hold files, in one commit or, where it does already, in none.
 
-    repo_type: dataset or model. private: create it as a private one. revision: a branch, created if need be; default
-    main. hashes: SHA-256 of files where it is known. is_stale: whether a path that is there, and not among the files,
-    is to be removed. keep: files that are not replaced where the repository has them. Raises HubError when the
-    repository is public but private was asked for; what the client raises is for `hub_errors`.
+    repo_type: dataset or model. private: create it as a private one; else it is what its owner has set as the default.
+    revision: a branch, created if need be; default main. hashes: SHA-256 of files where it is known. is_stale: whether
+    a path that is there, and not among the files, is to be removed. keep: files that are not replaced where the
+    repository has them. Raises HubError when the repository is public but private was asked for; what the client
+    raises is for `hub_errors`.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi(token=token)
-    url = str(api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True))
+    url = str(api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True))
     present = api.repo_info(repo, repo_type=repo_type)
     if private and not present.private:
         raise HubError(
@@ -119,12 +118,12 @@ def upload(
     if revision is not None:
         api.create_branch(repo, branch=revision, repo_type=repo_type, exist_ok=True)
         present = api.repo_info(repo, repo_type=repo_type, revision=revision)
-    remote = _remote_files(api, repo, repo_type, revision)
+    remote = remote_files(repo, repo_type, token, revision)
     known = hashes or {}
     changed = [
         path
         for path, content in files.items()
-        if not (path in keep and path in remote) and not _is_same(content, known.get(path), remote.get(path))
+        if not (path in keep and path in remote) and not has_same(content, remote.get(path), known.get(path))
     ]
     stale = sorted(path for path in remote if path not in files and is_stale(path))
     commit = ""
@@ -162,14 +161,16 @@ def sizes(files: Mapping[str, Content]) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _remote_files(api: HfApi, repo: str, repo_type: str, revision: str | None) -> dict[str, RepoFile]:
+def remote_files(repo: str, repo_type: str, token: str, revision: str | None = None) -> dict[str, RepoFile]:
+    """Return what a repository holds, by path. Raises what huggingface_hub raises (for `hub_errors`)."""
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    tree = api.list_repo_tree(repo, repo_type=repo_type, revision=revision, recursive=True)
+    tree = HfApi(token=token).list_repo_tree(repo, repo_type=repo_type, revision=revision, recursive=True)
     return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 
-def _is_same(content: Content, sha256: str | None, remote: RepoFile | None) -> bool:
+def has_same(content: Content, remote: RepoFile | None, sha256: str | None = None) -> bool:
     """Say whether the Hub has the content: by SHA-256 of large files, by git's own hash of others."""
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     if remote is None or remote.size != size:

@@ -134,7 +134,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
 
         With a card, unless the repository has one. options: commit_message, private, token, revision,
         max_shard_size, tags. Returns the commit's URL, or the repository's when nothing changed. Raises HubError
-        with the remedy; ModelError when the base model is left out of what is saved.
+        with the remedy; ModelError when the base model is left out of what is saved, or is quantised.
         """
         from caslie_model.fusion.pushing import push
 

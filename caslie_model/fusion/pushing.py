@@ -12,8 +12,10 @@ from typing import Any
 
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_folder import save_adapter
+from caslie_model.hub_card import CARD
 from caslie_model.published import hub_id, public_name
-from caslie_model.publishing import CARD, chosen_files
+from caslie_model.publishing import chosen_files, is_weights
+from caslie_model.quantisation import is_quantised
 from mmecinstruct.hub_upload import check_repo_name, hub_errors, hub_token, upload
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
@@ -40,23 +42,33 @@ def push(
             "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
             "leave_base_out_of_checkpoints(False) before"
         )
+    if not adapter_only and is_quantised(model.language_model):
+        raise ModelError(
+            "its base model is quantised, and a whole model of quantised weights is not read back: push the adapter "
+            "(adapter_only=True), or load the base model with quantise=none"
+        )
     secret = hub_token(token)
-    with TemporaryDirectory() as folder, hub_errors(repo_id, secret):
+    with TemporaryDirectory() as folder:
+        # Outside `hub_errors`: a full disk, or weights that cannot be saved, are no failure of the upload.
         if adapter_only:
             save_adapter(model, folder)
         else:
             model.save_pretrained(folder, max_shard_size=max_shard_size)
         files = chosen_files(Path(folder))
-        result = upload(
-            files | {CARD: _card(model.config, repo_id, adapter_only, tags).encode()},
-            repo_id,
-            "model",
-            bool(private),
-            secret,
-            commit_message or "Upload model",
-            revision,
-            keep=(CARD,),
-        )
+        files[CARD] = _card(model.config, repo_id, adapter_only, tags).encode()
+        title = commit_message or "Upload model"
+        with hub_errors(repo_id, secret):
+            result = upload(
+                files,
+                repo_id,
+                "model",
+                bool(private),
+                secret,
+                title,
+                revision,
+                is_stale=is_weights,
+                keep=(CARD,),
+            )
     return result.commit_url or result.url
 
 

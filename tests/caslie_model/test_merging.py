@@ -99,3 +99,26 @@ def test_an_adapter_that_cannot_be_added_without_loss_leaves_nothing_behind(
     with pytest.raises(ModelError, match="use the adapter folder itself"):
         merge(broken, tmp_path / "whole")
     assert {path.name for path in tmp_path.iterdir()} == {"broken"}
+
+
+def test_an_adapter_of_an_earlier_version_is_merged_too(trained: Path, tmp_path: Path) -> None:
+    """Its training.json knows nothing of what the training took."""
+    earlier = shutil.copytree(trained, tmp_path / "earlier")
+    summary = json.loads((earlier / "training.json").read_text())
+    for name in ("measured", "predicted", "folders"):
+        summary.pop(name, None)
+    (earlier / "training.json").write_text(json.dumps(summary))
+    merge(earlier, tmp_path / "whole")
+    card = (tmp_path / "whole" / "README.md").read_text()
+    assert "## Training" in card
+    assert "GB at most" not in card
+
+
+def test_what_no_card_can_be_made_of_is_refused_before_anything_is_loaded(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = shutil.copytree(trained, tmp_path / "damaged")
+    (damaged / "training.json").write_text("{")
+    monkeypatch.setattr("caslie_model.merging.load_base_model", lambda name: pytest.fail("loaded a model"))
+    with pytest.raises(ModelError, match=r"its training.json cannot be read: .*train again"):
+        merge(damaged, tmp_path / "whole")

@@ -61,13 +61,32 @@ def test_without_bitsandbytes_it_is_told_how_to_get_it_before_anything_is_read(
 
 def test_an_old_bitsandbytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: object())
-    for version, fits in (("0.45.5", False), ("0.46.0", False), ("0.46.1", True), ("1.0.0.dev0", True)):
+    for version, fits in (
+        ("0.45.5", False),
+        ("0.46.0", False),
+        ("0.46.1rc2", False),
+        ("0.46.1", True),
+        ("0.47.0rc1", True),
+        ("1.0.0.dev0", True),
+    ):
         monkeypatch.setattr(metadata, "version", lambda name, version=version: version)
         if fits:
             check_quantisation("4bit")
             continue
         with pytest.raises(ConfigError, match=f"bitsandbytes {version} is older than 0.46.1"):
             check_quantisation("4bit")
+
+
+def test_a_folder_that_is_called_like_it_is_not_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes any folder for a package: one of that name where it is started, for example."""
+
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: object())
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(ConfigError, match="bitsandbytes is not installed; `pip install"):
+        check_quantisation("8bit")
 
 
 def test_nothing_is_needed_where_nothing_is_quantised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,11 +274,16 @@ def test_adapters_move_between_a_quantised_base_model_and_the_whole_one(
 
 
 @with_bitsandbytes
-def test_a_checkpoint_that_is_quantised_already_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_quantised_already_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = load_base_model("random:tiny", quantise="4bit")
     made.model.save_pretrained(tmp_path / "made")
     made.tokenizer.save_pretrained(tmp_path / "made")
+    moved = type(made.model).to
+    monkeypatch.setattr(type(made.model), "to", lambda *given, **named: pytest.fail("it was moved"))
     base = load_base_model(str(tmp_path / "made"))
+    monkeypatch.setattr(type(made.model), "to", moved)
     assert is_quantised(base.model)
     assert torch.equal(logits(base.model), logits(made.model))
 
@@ -311,3 +335,16 @@ def test_a_whole_model_that_sees_is_quantised_but_for_what_sees(tmp_path: Path, 
     with torch.inference_mode():
         expected, answered = model(**batch).logits, found(**batch).logits
     assert 0.001 < float((answered - expected).std() / expected.std()) < 0.7
+
+
+@with_bitsandbytes
+@BOTH
+def test_a_whole_model_on_a_quantised_base_is_not_pushed(quantise: str) -> None:
+    """Its weights would lie on the Hub, and nobody could read them: no config says how they are packed."""
+    from caslie_model.fusion import CaslieForCausalLM
+
+    choices = {"vision_width": 12, "vision_patches": 5, "first_layer": 1, "guide": False}
+    base = load_base_model("random:tiny", quantise=quantise).model
+    model = CaslieForCausalLM.from_base(base, fusion="xattn", **choices)
+    with pytest.raises(ModelError, match=r"its base model is quantised.*adapter_only=True.*quantise=none"):
+        model.push_to_hub("user/name")

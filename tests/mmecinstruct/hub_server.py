@@ -95,6 +95,7 @@ class Hub:
         self.large_files: dict[str, bytes] = {}
         self.requests: list[Request] = []
         self.fail_commits_with: int | None = None  # a status, for tests of refusals
+        self.private_by_default = False  # as an organisation may set it
 
     def files(self, repository: str, branch: str = "main") -> dict[str, bytes]:
         """Return what a branch holds, without the file that every repository starts with."""
@@ -243,7 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
         if name in self.hub.repositories:
             self._json({"error": f"You already created this {kind} repo", "url": url}, 409)
             return
-        made = Repository(name, wanted.get("visibility") == "private", kind)
+        default = "private" if self.hub.private_by_default else "public"
+        made = Repository(name, wanted.get("visibility", default) == "private", kind)
         made.commit("main", {".gitattributes": File(b"*.parquet filter=lfs\n", False)}, "initial commit")
         self.hub.repositories[name] = made
         self._json({"url": url, "name": name, "id": name})

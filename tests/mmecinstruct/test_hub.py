@@ -211,6 +211,14 @@ def test_private_repository(hub, client, repo, sound_folder):
     assert "all/test" in client.load(repo, "all")
 
 
+def test_what_is_private_by_default_stays_so(hub, client, repo, sound_folder):
+    """An organisation may have set that; only a repository that is there already can be public then."""
+    hub.private_by_default = True
+    done = client.push(sound_folder, repo, private=False)
+    assert done["private"]
+    assert hub.repositories[repo].private
+
+
 def test_private_data_never_goes_to_a_public_repository(hub, client, repo, sound_folder):
     client.push(sound_folder, repo, private=False)
     before = hub.files(repo)
