@@ -19,6 +19,7 @@ SAME_BATCHES = {
     "EfficientNet, recomputed": "EfficientNet, cached",
     "EfficientNet, recomputed by Trainer": "EfficientNet, cached",
     "SigLIP, recomputed": "SigLIP, cached",
+    "SigLIP 384, recomputed": "SigLIP 384, cached",
 }
 AIMS = (
     ("text", "trl", TEXT_AIM),
@@ -28,6 +29,7 @@ AIMS = (
     ("xattn and LoRA", "trl, same batches", TEXT_AIM),
     ("EfficientNet, cached", "EfficientNet, recomputed", PICTURES_AIM),
     ("SigLIP, cached", "SigLIP, recomputed", PICTURES_AIM),
+    ("SigLIP 384, cached", "SigLIP 384, recomputed", PICTURES_AIM),
 )
 
 
@@ -122,6 +124,9 @@ def markdown(result: Result) -> Iterator[str]:
         f"{result['batch']}; {rounds}, an epoch each, in turns; load of the machine before {result['load_before']} "
         f"and after {result['load_after']}. Seconds of the processor; median [least, most] of the rounds."
     )
+    for name in result.get("of_an_earlier_run", ()):
+        yield ""
+        yield f"The race of {name} is of an earlier run, on the same samples."
     if result["few"]:
         yield ""
         yield "Tried out with few samples: no result."

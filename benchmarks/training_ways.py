@@ -34,7 +34,8 @@ from caslie_model.vision.feature_cache import open_feature_cache
 
 SPLIT = "train"
 EFFICIENTNET = "package:efficientnet_lite0"
-SIGLIP = "siglip-base"  # a folder beside the job
+# SigLIP base in two sizes of picture: folders beside the job, with the side in pixels.
+SIGLIP = {"siglip-base-224": 224, "siglip-base-384": 384}
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ WAYS = {
     "EfficientNet, cached": Way(EFFICIENTNET, lora=False),
     "EfficientNet, recomputed": Way(EFFICIENTNET, lora=False, recompute=True),
     "EfficientNet, recomputed by Trainer": Way(EFFICIENTNET, lora=False, recompute=True, plain=True),
-    "SigLIP, cached": Way(SIGLIP, lora=False),
-    "SigLIP, recomputed": Way(SIGLIP, lora=False, recompute=True),
+    "SigLIP, cached": Way("siglip-base-224", lora=False),
+    "SigLIP, recomputed": Way("siglip-base-224", lora=False, recompute=True),
+    "SigLIP 384, cached": Way("siglip-base-384", lora=False),
+    "SigLIP 384, recomputed": Way("siglip-base-384", lora=False, recompute=True),
 }
 
 
@@ -95,8 +98,8 @@ def vision_of(folder: Path, encoder: str) -> dict[str, Any]:
     return {"encoder": str(folder / encoder)}
 
 
-def write_siglip(folder: Path) -> None:
-    """Write an encoder of the shape of SigLIP base (patches of 16, 224 pixels), with random weights.
+def write_siglip(folder: Path, side: int) -> None:
+    """Write an encoder of the shape of SigLIP base (patches of 16, pictures of side x side), with random weights.
 
     What it costs does not depend on its weights.
     """
@@ -107,8 +110,8 @@ def write_siglip(folder: Path) -> None:
     if (folder / "config.json").is_file():
         return
     torch.manual_seed(0)
-    SiglipVisionModel(SiglipVisionConfig(image_size=224, patch_size=16)).save_pretrained(folder)
-    SiglipImageProcessorPil(size={"height": 224, "width": 224}).save_pretrained(folder)
+    SiglipVisionModel(SiglipVisionConfig(image_size=side, patch_size=16)).save_pretrained(folder)
+    SiglipImageProcessorPil(size={"height": side, "width": side}).save_pretrained(folder)
 
 
 def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Sight, dict[str, Any]]:
@@ -196,8 +199,8 @@ def main() -> None:
     config = config_of(job, place.parent, way)
     sight, about = None, {}
     if way.encoder:
-        if way.encoder == SIGLIP:
-            write_siglip(place.parent / SIGLIP)
+        if way.encoder in SIGLIP:
+            write_siglip(place.parent / way.encoder, SIGLIP[way.encoder])
         sight, about = sight_of(config, place.parent, {each.id for each in select_samples(config)})
     base = load_base_model(config.base_model, "float32", "cpu")
     rows = encoded_rows(config, base.tokenizer, sight)
