@@ -183,6 +183,7 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
     embedded = recipe.images.publish == "embed" and statistics["pictures"] > 0
     return {
         "publishers": found,
+        "left_out": statistics.get("left_out_sources", []),
         "closed_texts": [one for one in found if cannot_pass_on(one["texts"])],
         "closed_pictures": [one for one in found if embedded and cannot_pass_on(one["pictures"])],
         "category_is_lent": "esci" in names and not names.isdisjoint({"amazon2018", "amazon2014"}),

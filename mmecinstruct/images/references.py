@@ -36,7 +36,7 @@ def reference_pictures(
     no_web_address (a path, or no address at all), unknown_scheme, placeholder (also a still of a video, and a URL of
     more than max_products_per_picture clusters of products).
     """
-    reader = connection.execute(
+    reader = connection.sql(
         """
         SELECT image_url, count(DISTINCT cluster_id) AS clusters
         FROM (
