@@ -42,6 +42,7 @@ _KEY_KIND = {
     "user": keys.USER,
     "query": QUERY,
     "query_id": keys.QUERY_ID,
+    "image_url": keys.IMAGE_URL,
     "image_bytes": IMAGE,
     "image_pixels": IMAGE,
     "image_near": IMAGE,

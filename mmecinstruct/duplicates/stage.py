@@ -13,6 +13,7 @@ from mmecinstruct.duplicates.clusters import bounded_clusters, connected_compone
 from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS, find_pairs, strength
 from mmecinstruct.recipe import DuplicateSettings
 from mmecinstruct.rejections import Rejection
+from mmecinstruct.sources.image_urls import full_size_url
 from mmecinstruct.tables import CURATED_PRODUCTS
 
 STAGE = "duplicates"
@@ -96,7 +97,10 @@ def find_duplicates(
 
 def _told_apart(images: pa.Table) -> pa.Table:
     """Return the images with their URL for an id where nobody read them: the same URL is the same picture."""
-    named = pc.coalesce(images["image_id"], images["image_url"])
+    if not pc.any(pc.and_(pc.equal(images["status"], "ok"), pc.is_null(images["image_id"]))).as_py():
+        return images
+    ids, urls = images["image_id"].to_pylist(), images["image_url"].to_pylist()
+    named = [[image_id or full_size_url(url) for image_id, url in zip(ids, urls, strict=True)]]
     return images.set_column(
         images.schema.get_field_index("image_id"), images.schema.field("image_id"), named
     )
