@@ -72,7 +72,8 @@ def parse_task_list(text: str) -> list[str]:
     epilog="Examples:\n\n"
     "  mmec build --tasks all\n\n"
     "  mmec build --recipe catalog --data my_shop --out my_dataset\n\n"
-    "  mmec build --tasks cc,sa --set sizes.train=100 --workers 2"
+    "  mmec build --tasks cc,sa --set sizes.train=100 --workers 2\n\n"
+    "  mmec build --recipe my-shop.yaml --licences open --set images.publish=reference"
 )
 def build(
     recipe: Annotated[
@@ -102,6 +103,13 @@ def build(
         bool,
         typer.Option("--retry-failed", help="Ask again for pictures that could not be fetched for now."),
     ] = False,
+    licences: Annotated[
+        str | None,
+        typer.Option(
+            metavar="any|open",
+            help="`open`: only from sources that anyone may pass on (see `mmec sources`); default: the recipe's.",
+        ),
+    ] = None,
     override: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe; repeatable."),
@@ -115,7 +123,10 @@ def build(
     from mmecinstruct.errors import RecipeError
     from mmecinstruct.recipe import load_recipe
 
-    loaded = load_recipe(recipe, override or [])
+    if licences is not None and licences not in ("any", "open"):
+        raise RecipeError(f"--licences {licences}: say any or open")
+    stated = [] if licences is None else [f"licences={licences}"]
+    loaded = load_recipe(recipe, [*(override or []), *stated])
     wanted = parse_task_list(tasks)
     target = out if out is not None else Path(f"dataset-{loaded.name}")
     if loaded.sample is None and not data.is_dir():
@@ -366,6 +377,29 @@ def recipes() -> None:
 
     for name, path in built_in_recipes().items():
         print(f"{name}\t{load_recipe(str(path)).description}")
+
+
+@app.command(
+    epilog="Examples:\n\n  mmec sources\n\n  mmec sources esci\n\n  mmec sources --json > sources.json"
+)
+def sources(
+    name: Annotated[
+        str | None, typer.Argument(help="A source's short name, for its details; default: a table of all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show who publishes raw files: under which terms, for which tasks, and where the files are had."""
+    import json
+
+    from mmecinstruct.sources.publishers import PUBLISHERS, find_publisher
+    from mmecinstruct.sources.publishers.showing import details, publisher_record, table
+
+    if as_json:
+        shown = [publisher_record(one) for one in PUBLISHERS]
+        content = shown if name is None else publisher_record(find_publisher(name))
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+    else:
+        print(table(PUBLISHERS) if name is None else details(find_publisher(name)))
 
 
 @app.command()

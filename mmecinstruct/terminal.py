@@ -62,6 +62,10 @@ def print_report(report: BuildReport) -> None:
     if report.fetched:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
         say(f"Pictures asked for on the web: {counts}")
+    if report.left_out:
+        say(f"Left out, as licences: open allows only what anyone may pass on: {', '.join(report.left_out)}")
+    for warning in report.warnings:
+        say(f"warning: {warning}")
     if report.taken_down:
         counts = ", ".join(f"{count} in {stage}" for stage, count in report.taken_down.items())
         say(f"Kept out by the takedown list: {counts}")

@@ -32,6 +32,7 @@ from mmecinstruct.dataset_folder.manifest import (
     Manifest,
     read_manifest,
 )
+from mmecinstruct.dataset_folder.pictures import PublishedPictures, published_pictures
 from mmecinstruct.dataset_folder.rows import SEQUENTIAL, row_problems
 from mmecinstruct.dataset_folder.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.errors import DatasetError
@@ -73,9 +74,10 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
     """Return everything that is wrong with a dataset folder; an empty list means that it is sound.
 
     Checked are hashes, the card's configs, the schema, each sample (`dataset_folder.rows`), every picture
-    (with `decode`, the way `datasets` decodes it), that no id stands twice, and that no group stands in two
-    splits: product clusters over all tasks but sequential recommendation, its users, the queries of the query
-    tasks, and the categories of test_ood against train. Never raises for what the folder holds.
+    (with `decode`, the way `datasets` decodes it; none where the recipe references pictures), that no id stands
+    twice, and that no group stands in two splits: product clusters over all tasks but sequential recommendation,
+    its users, the queries of the query tasks, and the categories of test_ood against train. Never raises for what
+    the folder holds.
     """
     log = _Log()
     shards = find_shards(folder) if folder.is_dir() else []
@@ -85,7 +87,7 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
     manifest = _check_manifest(folder, shards, log)
     _check_card(folder, shards, log)
     total = sum(entry.rows or 0 for entry in manifest.files if entry.path in set(shards)) if manifest else 0
-    seen = _Seen(manifest.schema_version if manifest else None)
+    seen = _Seen(manifest.schema_version if manifest else None, published_pictures(folder))
     done = 0
     for path in shards:
         for checked in _check_shard(folder, path, manifest, decode, seen, log):
@@ -122,6 +124,7 @@ class _Seen:
     """What is remembered over all shards."""
 
     schema_version: str | None = None  # the manifest's
+    published: PublishedPictures = field(default_factory=PublishedPictures)  # as the recipe says
     ids: dict[str, str] = field(default_factory=dict)  # sample id -> file
     groups: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # group -> split, file
     crossing: set[tuple[str, str]] = field(default_factory=set)  # groups that were reported
@@ -317,7 +320,7 @@ def _check_row(
     def add(reason: str, detail: str) -> None:
         log.add(path, reason, detail, number, sample_id)
 
-    found = list(row_problems(row, task, split))
+    found = list(row_problems(row, task, split, seen.published))
     for reason, detail in found:
         add(reason, detail)
     if any(reason == "value_missing" for reason, _ in found):
@@ -365,7 +368,9 @@ def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
 
 def _picture_problem(picture: Mapping[str, Any] | None, decode: bool, seen: _Seen) -> tuple[str, str] | None:
     if picture is None or not picture["bytes"]:
-        return "picture_not_embedded", "it has no bytes"
+        return ("picture_not_embedded", "it has no bytes") if seen.published.embedded else None
+    if not seen.published.embedded:
+        return "picture_embedded", "it has bytes, and the recipe says that pictures are referenced"
     if not decode:
         return None
     digest = hashlib.blake2b(picture["bytes"], digest_size=16).digest()

@@ -1,7 +1,7 @@
 """What a worker reads of one file: its samples, the keys that must not cross splits, its texts.
 
 Keys are texts, one namespace per kind: product and cluster ids, user, query id, the words of a query, the hash of a
-text, the SHA-256 of a picture's embedded bytes, the category.
+text, the URL of a picture at full size, the SHA-256 of its embedded bytes, the category.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mmecinstruct.audit.texts import (
 from mmecinstruct.dataset_folder.rows import SEQUENTIAL
 from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe.audit import AuditSettings
+from mmecinstruct.sources.image_urls import full_size_url
 
 SAMPLE_SHIFT = 32  # a sample's number is its file's, shifted, plus its row
 SAMPLES = pa.schema([("sample", pa.int64()), ("file", pa.int32()), ("id", pa.string())])
@@ -38,8 +39,8 @@ TEXTS = pa.schema(
 )
 
 # Kinds of keys; of texts, `query` and `title` are units and kinds of their own, all else is `text`.
-PRODUCT, CLUSTER, USER, QUERY_ID, IMAGE, TEXT, CATEGORY = (
-    *("product", "cluster", "user", "query_id", "image", "text", "category"),
+PRODUCT, CLUSTER, USER, QUERY_ID, IMAGE, IMAGE_URL, TEXT, CATEGORY = (
+    *("product", "cluster", "user", "query_id", "image", "image_url", "text", "category"),
 )
 # The columns that give the keys of a kind: any one of them suffices. After a point: a field of a struct.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -50,6 +51,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     QUERY: ("input",),
     TITLE: ("input",),
     TEXT: ("input",),
+    IMAGE_URL: ("image_urls",),
     IMAGE: ("images",),
     CATEGORY: ("category",),
 }
@@ -95,7 +97,7 @@ def read_keys(payload: KeysPayload) -> KeysRead:
         missing = tuple(kind for kind in COLUMNS if not _kind_columns(schema, kind))
         wanted = [
             name
-            for name in ("id", "category", "input", "options", "product_ids", "group_ids")
+            for name in ("id", "category", "input", "options", "image_urls", "product_ids", "group_ids")
             if name in schema.names
         ]
         known: set[str] = set()  # texts that were written
@@ -150,6 +152,8 @@ def _group_keys(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for kind, name in ((CLUSTER, "clusters"), (USER, "user"), (QUERY_ID, "query")):
         for key in dict.fromkeys(_texts(groups.get(name))):
             yield kind, key
+    for url in dict.fromkeys(_texts(row.get("image_urls"))):
+        yield IMAGE_URL, full_size_url(url[:MAX_TEXT])
     if "category" in row:
         yield CATEGORY, _text(row["category"])
 

@@ -25,6 +25,7 @@ _JOINS: dict[str, tuple[str, str | None]] = {
     "user": ("user", None),
     "query": ("query", None),
     "query_id": ("query_id", None),
+    "image_url": ("image_url", None),
     "image_bytes": ("image", None),
     "image_pixels": ("image", "image_pixels"),
     "image_near": ("pixels", "image_near"),

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "user": "the same user",
     "query": "a query of the same words",
     "query_id": "the same query id",
+    "image_url": "a picture of the same URL",
     "image_bytes": "a picture with the same bytes",
     "image_pixels": "a picture with the same pixels, stored in other bytes",
     "image_near": "a picture that looks nearly the same",

@@ -42,6 +42,7 @@ _KEY_KIND = {
     "user": keys.USER,
     "query": QUERY,
     "query_id": keys.QUERY_ID,
+    "image_url": keys.IMAGE_URL,
     "image_bytes": IMAGE,
     "image_pixels": IMAGE,
     "image_near": IMAGE,
@@ -243,7 +244,7 @@ def _checks(
             where = "" if len(lacking) == len(read) else f" in {len(lacking)} files, as {lacking[0]}"
             gaps.append(f"no column {' or '.join(COLUMNS[key_kind])}{where}")
         if key_kind == IMAGE and unembedded:
-            gaps.append(f"{unembedded} pictures are not embedded")
+            gaps.append(f"{unembedded} pictures are not embedded, so they were not compared")
         if key_kind == IMAGE and damaged and kind != "image_bytes":
             gaps.append(f"{damaged} pictures cannot be decoded")
         count = values.get(key_kind, 0)

@@ -19,6 +19,8 @@ from mmecinstruct.dataset_folder.rows import SEQUENTIAL
 from mmecinstruct.dataset_folder.shards import parse_shard_path
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
+from mmecinstruct.sources.publishers import PUBLISHERS
+from mmecinstruct.sources.publishers.licences import cannot_pass_on
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
@@ -124,6 +126,8 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
             "masked": _sum_counters(statistics, "masked"),
             "swearing": [task for task in summaries if task["profanity"]],
             "ood_categories": sorted(ood_categories)[:_LISTED],
+            "embedded": recipe.images.publish == "embed",
+            **_credits(recipe, statistics),
             "audit": _audit(statistics),
             "duplicates": _duplicates(statistics),
             "pair_kinds": _PAIR_KINDS,
@@ -169,6 +173,23 @@ def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[st
         "profanity": mean("profanity_share", "rows"),
         "critical": mean("visual_critical_share", "visual_critical_known"),
         "text_only": mean("mean_text_only_accuracy", "text_only_accuracy_known"),
+    }
+
+
+def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the card says of publishers: their terms, what may not be passed on, how to cite them."""
+    found = statistics.get("publishers", [])
+    names = {one["name"] for one in found}
+    embedded = recipe.images.publish == "embed" and statistics["pictures"] > 0
+    return {
+        "publishers": found,
+        "left_out": statistics.get("left_out_sources", []),
+        "closed_texts": [one for one in found if cannot_pass_on(one["texts"])],
+        "closed_pictures": [one for one in found if embedded and cannot_pass_on(one["pictures"])],
+        "category_is_lent": "esci" in names and not names.isdisjoint({"amazon2018", "amazon2014"}),
+        "citations": [
+            citation.bibtex() for one in PUBLISHERS if one.name in names for citation in one.citations
+        ],
     }
 
 

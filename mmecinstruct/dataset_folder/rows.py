@@ -9,7 +9,8 @@
     sentiment_analysis                  review                  A to E     letter    review or product
     sequential_recommendation           list of "1st: …"        2 or more  letter    history n, option X
 
-A picture may be missing: its role is then absent.
+A picture may be missing: its role is then absent. In a folder that references its pictures each is a null, and where
+they were not read their ids are nulls as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmecinstruct.dataset_folder.pictures import PublishedPictures
 from mmecinstruct.samples import TEST, TEST_OOD, TRAIN, VALIDATION
 from mmecinstruct.templating import ordinal
 
@@ -48,15 +50,20 @@ _NULLABLE = {
 _LISTS = (
     *("options", "images", "image_roles", "image_urls", "image_ids", "image_product_ids", "product_ids"),
 )
+_EMBEDDED = PublishedPictures()
 
 
-def row_problems(row: Mapping[str, Any], task: str, split: str) -> Iterator[Found]:
+def row_problems(
+    row: Mapping[str, Any], task: str, split: str, pictures: PublishedPictures = _EMBEDDED
+) -> Iterator[Found]:
     """Yield what is wrong with a sample of a shard of this task and split; pictures are not decoded.
 
-    row: the published columns as Python values, `images` as dictionaries of bytes and path.
+    row: the published columns as Python values, `images` as dictionaries of bytes and path. pictures: how the folder
+    publishes them.
     """
+    may_hold_nulls = {"images"} if pictures.read else {"images", "image_ids"}
     gaps = [name for name, value in row.items() if value is None and name not in _NULLABLE]
-    gaps += [name for name in _LISTS if name != "images" and row[name] and None in row[name]]
+    gaps += [name for name in _LISTS if name not in may_hold_nulls and row[name] and None in row[name]]
     if row["images"] is None:
         gaps.append("images")
     if gaps:
@@ -84,9 +91,9 @@ def row_problems(row: Mapping[str, Any], task: str, split: str) -> Iterator[Foun
     if row["output"] not in answers and not wrong_options:
         yield "answer_not_an_option", f"output {row['output']!r} is none of {', '.join(answers)}"
     if task == SEQUENTIAL and (wrong_input or wrong_options):
-        yield from _picture_problems(row, None)
+        yield from _picture_problems(row, None, pictures)
     else:
-        yield from _picture_problems(row, _legal_roles(task, items, letters))
+        yield from _picture_problems(row, _legal_roles(task, items, letters), pictures)
     yield from _group_problems(row, task)
 
 
@@ -162,7 +169,9 @@ def _legal_roles(task: str, items: int, letters: list[str]) -> list[str]:
     return ["product"]
 
 
-def _picture_problems(row: Mapping[str, Any], legal: list[str] | None) -> Iterator[Found]:
+def _picture_problems(
+    row: Mapping[str, Any], legal: list[str] | None, pictures: PublishedPictures
+) -> Iterator[Found]:
     """Check the picture columns; legal: the roles there can be, in order, None where that is not known."""
     roles = row["image_roles"]
     lengths = {
@@ -178,8 +187,10 @@ def _picture_problems(row: Mapping[str, Any], legal: list[str] | None) -> Iterat
             yield "image_roles", f"{unknown[0]!r} is no role here; there are {', '.join(legal[:12])}"
         elif [role for role in legal if role in roles] != roles:
             yield "image_roles", f"{', '.join(roles)}: a role stands twice or out of order"
-    if not all(row["image_ids"]):
+    if pictures.read and not all(row["image_ids"]):
         yield "image_id_missing", "an image id is empty"
+    if not pictures.embedded and not all(row["image_urls"]):
+        yield "image_url_missing", "a picture is referenced, and its URL is empty"
 
 
 def _group_problems(row: Mapping[str, Any], task: str) -> Iterator[Found]:

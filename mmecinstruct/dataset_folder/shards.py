@@ -4,7 +4,8 @@
     rejections/rejections.parquet
 
 Shards are cut by row count, so the number of workers changes nothing. Pictures are embedded as JPEG, which is
-not compressed again. Row groups are small enough for the Hub's viewer and for a reader's memory.
+not compressed again, or referenced: then each is a null, and its URL stands beside it. Row groups are small enough for
+the Hub's viewer and for a reader's memory.
 """
 
 from __future__ import annotations
@@ -67,11 +68,12 @@ def find_shards(folder: Path) -> list[str]:
     return [entry[-1] for entry in sorted(found)]
 
 
-def write_shard(rows: pa.Table, pixels: Mapping[str, bytes], path: Path, row_group_rows: int) -> None:
+def write_shard(rows: pa.Table, pixels: Mapping[str, bytes] | None, path: Path, row_group_rows: int) -> None:
     """Write one shard: the same rows and pixels give the same bytes.
 
     rows: every published column but `images`, in any order. pixels: JPEG by image id, of every id in
-    `image_ids`. The file appears whole or not at all.
+    `image_ids`; None: pictures are referenced, and `images` has a null for each role. The file appears whole or not at
+    all.
 
     Raises DatasetError for a missing or unknown column, and for a picture without pixels.
     """
@@ -82,8 +84,10 @@ def write_shard(rows: pa.Table, pixels: Mapping[str, bytes], path: Path, row_gro
         raise DatasetError(f"{path.name}: missing or unknown columns: {', '.join(wrong)}")
     rows = rows.select(wanted).cast(pa.schema([schema.field(name) for name in wanted]))
 
+    repeats = pixels is not None and _repeats_pictures(rows, row_group_rows)
+
     def write(temporary: Path) -> None:
-        with _open_writer(temporary, schema, _repeats_pictures(rows, row_group_rows)) as writer:
+        with _open_writer(temporary, schema, repeats) as writer:
             for group, images in _row_groups(rows, pixels, row_group_rows, path.name):
                 columns = [
                     pa.chunked_array([pa.array(images, type=field.type)])
@@ -116,20 +120,26 @@ def write_rejections(folder: Path, parts: Iterable[pa.Table]) -> int:
 
 
 def _row_groups(
-    rows: pa.Table, pixels: Mapping[str, bytes], row_group_rows: int, name: str
-) -> Iterator[tuple[pa.Table, list[list[dict[str, Any]]]]]:
-    """Yield slices of the rows with their pictures as {"bytes", "path"}, cut by rows and by bytes."""
-    start, images, size = 0, [], 0
+    rows: pa.Table, pixels: Mapping[str, bytes] | None, row_group_rows: int, name: str
+) -> Iterator[tuple[pa.Table, list[list[dict[str, Any] | None]]]]:
+    """Yield slices of the rows with their pictures as {"bytes", "path"} or as nulls, cut by rows and by bytes."""
+    if pixels is None:
+        for start in range(0, rows.num_rows, row_group_rows):
+            part = rows.slice(start, row_group_rows)
+            yield part, [[None] * len(urls or ()) for urls in part.column("image_urls").to_pylist()]
+        return
+    images: list[list[dict[str, Any] | None]] = []
+    start = size = 0
     for position, (sample, ids) in enumerate(
         zip(rows.column("id").to_pylist(), rows.column("image_ids").to_pylist(), strict=True)
     ):
-        pictures = []
+        pictures: list[dict[str, Any] | None] = []
         for image_id in ids or ():
             if image_id is None or image_id not in pixels:
                 raise DatasetError(f"{name}: sample {sample}: no pixels for picture {image_id or '(no id)'}")
             pictures.append({"bytes": pixels[image_id], "path": f"{image_id}.jpg"})
+            size += len(pixels[image_id])
         images.append(pictures)
-        size += sum(len(picture["bytes"]) for picture in pictures)
         if len(images) == row_group_rows or size >= ROW_GROUP_BYTES:
             yield rows.slice(start, len(images)), images
             start, images, size = position + 1, [], 0

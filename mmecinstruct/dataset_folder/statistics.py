@@ -19,12 +19,13 @@ from mmecinstruct.dataset_folder.manifest import STATISTICS
 from mmecinstruct.dataset_folder.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import SCHEMA_VERSION
+from mmecinstruct.sources.publishers.licences import ORIGIN_SEPARATOR, apply_licences, credits
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
 
 _TEXTS = ("instruction", "input", "options", "output")
 _COLUMNS = (
-    *("source", "category", *_TEXTS, "image_ids", "image_roles", "product_ids"),
+    *("source", "category", *_TEXTS, "image_ids", "image_urls", "image_roles", "product_ids"),
     *("visual_critical", "text_only_accuracy"),
 )
 _KIND_OF_TOKEN = {token: kind for kind, token in TOKENS.items()}
@@ -39,6 +40,7 @@ class _Tally:
     labels: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
+    origins: Counter[str] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
     pictures: int = 0
     picture_ids: set[str] = field(default_factory=set)
@@ -58,10 +60,15 @@ class _Tally:
         self.labels[row["output"]] += 1
         self.categories[row["category"] or ""] += 1
         self.sources[row["source"]] += 1
+        prefixes = {product.partition(":")[0] for product in row["product_ids"]}
+        self.origins[ORIGIN_SEPARATOR.join(sorted(prefixes))] += 1
         # "history 3" and "option B" are counted as history and option.
         self.roles.update(role.split(" ")[0] for role in row["image_roles"])
         self.pictures += len(row["image_ids"])
-        self.picture_ids.update(row["image_ids"])
+        # A picture that nobody read has no id; its URL tells it.
+        self.picture_ids.update(
+            image_id or url for image_id, url in zip(row["image_ids"], row["image_urls"], strict=True)
+        )
         self.products.update(row["product_ids"])
         self.rows_without_pictures += not row["image_ids"]
         if row["visual_critical"] is not None:
@@ -79,6 +86,7 @@ class _Tally:
             "labels": dict(sorted(self.labels.items())),
             "categories": dict(sorted(self.categories.items())),
             "sources": dict(sorted(self.sources.items())),
+            "origins": dict(sorted(self.origins.items())),
             "products": len(self.products),
             "pictures": self.pictures,
             "distinct_pictures": len(self.picture_ids),
@@ -100,7 +108,8 @@ def collect_statistics(folder: Path) -> dict[str, Any]:
     `masked` counts the tokens that stand for personal data in the inputs, `profanity_share` the inputs that swear.
 
     Returns {"rows", "products", "pictures", "distinct_pictures", "tasks": {task: {split: counts}}}; shares
-    and means are null if nothing is known. An empty category stands for a sample without one.
+    and means are null if nothing is known. `origins` counts samples by the prefixes of their products' ids. An empty
+    category stands for a sample without one.
     """
     tallies: dict[tuple[str, str], _Tally] = {}
     for path in find_shards(folder):
@@ -147,16 +156,23 @@ def write_statistics(
 ) -> dict[str, Any]:
     """Count the shards and rejections in `folder`, write statistics.json and return its content.
 
+    Beside the counts it has `publishers`, whose records the samples hold and under which terms, and
+    `left_out_sources`, those that the recipe's licences did not allow.
+
     sizes: per task and split what was wanted, available and chosen, and a note where data did not suffice.
     missing: per task that could not be built what it lacks. stages: rows in, kept and rejected per stage.
     audit: the summary of the splits' audit (`AuditReport.summary`). measured: what single stages counted, by their
     names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes.
     """
+    counted = collect_statistics(folder)
+    chosen = apply_licences(recipe)
     statistics = {
         "schema_version": SCHEMA_VERSION,
         "project_version": __version__,
         "recipe": recipe.name,
-        **collect_statistics(folder),
+        **counted,
+        "publishers": credits(chosen.recipe, counted["tasks"]),
+        "left_out_sources": list(chosen.left_out),
         "sizes": {
             task: {split: dict(entry) for split, entry in splits.items()} for task, splits in sizes.items()
         },

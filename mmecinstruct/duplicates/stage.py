@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmecinstruct.duplicates.clusters import bounded_clusters, connected_components, members, size_histogram
 from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS, find_pairs, strength
 from mmecinstruct.recipe import DuplicateSettings
 from mmecinstruct.rejections import Rejection
+from mmecinstruct.sources.image_urls import full_size_url
 from mmecinstruct.tables import CURATED_PRODUCTS
 
 STAGE = "duplicates"
@@ -48,6 +50,7 @@ def find_duplicates(
     """
     rows = products.to_pylist()
     ids = [row["product_id"] for row in rows]
+    images = _told_apart(images)
     pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
     edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
     clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
@@ -89,6 +92,17 @@ def find_duplicates(
         _rejections(merged, pairs),
         merged,
         statistics,
+    )
+
+
+def _told_apart(images: pa.Table) -> pa.Table:
+    """Return the images with their URL for an id where nobody read them: the same URL is the same picture."""
+    if not pc.any(pc.and_(pc.equal(images["status"], "ok"), pc.is_null(images["image_id"]))).as_py():
+        return images
+    ids, urls = images["image_id"].to_pylist(), images["image_url"].to_pylist()
+    named = [[image_id or full_size_url(url) for image_id, url in zip(ids, urls, strict=True)]]
+    return images.set_column(
+        images.schema.get_field_index("image_id"), images.schema.field("image_id"), named
     )
 
 

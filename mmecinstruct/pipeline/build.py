@@ -28,12 +28,13 @@ from mmecinstruct.pipeline.inputs import (
     parse_sources,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
-from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, read_pictures
+from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, not_honoured, read_pictures
 from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.rejections import count_reasons
 from mmecinstruct.samples import TASKS
+from mmecinstruct.sources.publishers.licences import apply_licences
 from mmecinstruct.templating import template_hash
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import REJECTIONS_FILE, Report, StageOutput, Workspace
@@ -65,13 +66,14 @@ def build(
     retry_failed: ask again for pictures that could not be fetched for a reason that passes; else what the first build
     saw of the web stays what later ones see.
 
-    Raises RecipeError (nothing can be built), SourceError (a raw file), WorkspaceError (locked, full disk),
-    ExecutorError (no Ray, no cluster, a node that does not fit), DatasetError (`out` holds something else or cannot be
-    written).
+    Raises RecipeError (nothing can be built, or not under the recipe's licences), SourceError (a raw file),
+    WorkspaceError (locked, full disk), ExecutorError (no Ray, no cluster, a node that does not fit), DatasetError
+    (`out` holds something else or cannot be written).
     """
     unknown = sorted(set(tasks) - set(TASKS))
     if unknown:
         raise RecipeError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    allowed = apply_licences(recipe)
     target = out.resolve()
     if workspace.resolve().is_relative_to(target):
         raise DatasetError(
@@ -82,7 +84,7 @@ def build(
     folders = [] if recipe.sample is not None else [data.resolve()]
     pool = _choose_executor(executor, workers, ray_address, store.folder, folders)
     with store.lock(), pool:
-        run = Run(recipe, store, pool, report, retry_failed)
+        run = Run(allowed.recipe, store, pool, report, retry_failed)
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, parsed)
@@ -90,7 +92,12 @@ def build(
         check_ood_categories(recipe, tables)  # before hours of pictures
         images, pixels = read_pictures(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
-        build_report = BuildReport(out, fetched=run.fetched.counts if run.fetched else {})
+        build_report = BuildReport(
+            out,
+            fetched=run.fetched.counts if run.fetched else {},
+            left_out=allowed.left_out,
+            warnings=(*allowed.warnings, *not_honoured(run)),
+        )
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
         if not selected:
             lacks = "\n".join(f"  {task}: {', '.join(why)}" for task, why in build_report.missing.items())

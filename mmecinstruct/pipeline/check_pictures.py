@@ -88,7 +88,9 @@ def check_pictures(
         raise SourceError(f"{source}: there is no such folder or table")
     store = Workspace(workspace.absolute())
     with store.lock(), LocalExecutor(workers) as executor:
-        recipe = Recipe(name="pictures", sources=(), images=settings.images, fetch=settings.fetch)
+        # They are read here also where the recipe's own build takes URLs as they are.
+        images_read = settings.images.model_copy(update={"read": True})
+        recipe = Recipe(name="pictures", sources=(), images=images_read, fetch=settings.fetch)
         run = Run(recipe, store, executor, report, retry_failed)
         products, mark = _write_products(named, store)
         located = locate_pictures(run, [[url] for url in sorted({url for _, url in named})], [root.resolve()])

@@ -182,6 +182,8 @@ def write_shards(
         rendered[task] = tuple(worded.files("rendered.parquet"))
         inputs[task] = worded.fingerprint
 
+    embed = recipe.images.publish == "embed"
+
     def shards() -> list[Shard]:
         index = numbered.files("pixel_index.parquet")[0]
         planned = []
@@ -193,7 +195,7 @@ def write_shards(
                     path = shard_path(task, split, number, len(plan))
                     part, first, last = splits[split].part(start, stop)
                     payload = release.ShardPayload(
-                        part, split, first, last, index, pixels, path, recipe.publish
+                        part, split, first, last, index, pixels, path, recipe.publish, embed
                     )
                     planned.append(Shard(f"{task}.{split}.{number:05d}", payload))
         return planned
@@ -202,7 +204,10 @@ def write_shards(
         "shards",
         release.shard_work,
         shards,
-        {"publish": recipe.publish.model_dump(include={"shard_rows", "row_group_rows"})},
+        {
+            "publish": recipe.publish.model_dump(include={"shard_rows", "row_group_rows"}),
+            "pictures": recipe.images.publish,
+        },
         {**inputs, "release": numbered.fingerprint},
         ["pyarrow", "datasets"],
     )

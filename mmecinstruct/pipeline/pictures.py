@@ -20,7 +20,7 @@ from mmecinstruct.parquet import write_table
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.recipe.images import JUDGING, MEASURING, REFUSING
+from mmecinstruct.recipe.images import JUDGING, MEASURING, NAMING, REFUSING
 from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
 
 PICTURES_PER_SHARD = 256
@@ -34,13 +34,43 @@ def read_pictures(
 ) -> tuple[StageOutput, tuple[Path, ...]]:
     """Find or fetch, measure and judge every picture that a curated product or review names.
 
-    Returns the stage that judged, and the files of pixels.
+    Returns the stage that judged, and the files of pixels; of a recipe that reads no picture, the stage that took the
+    URLs as they are, and no files.
     """
+    if not run.recipe.images.read:
+        return reference_pictures(run, tables, products), ()
     groups = _picture_groups(tables)
     located = locate_pictures(run, groups, roots)
     measured = measure_pictures(run, located)
     judged = judge_pictures(run, measured, tables.products, products.fingerprint)
     return judged, tuple(measured.files("pixels.parquet"))
+
+
+def reference_pictures(run: Run, tables: CuratedTables, products: StageOutput) -> StageOutput:
+    """Take the URLs of products and reviews for their pictures: nothing is looked for, asked for or measured."""
+    settings, taken_down = run.recipe.images, frozenset(run.takedowns.urls)
+    curated = {output.name: output.fingerprint for output in run.outputs if output.name == "curate_reviews"}
+    return run.stage(
+        "references",
+        work.reference_pictures_work,
+        [
+            Shard("all", work.ReferencesPayload(tables.products, tables.reviews, settings, taken_down)),
+        ],
+        {**settings.part(NAMING), "taken_down": sorted(taken_down)},
+        {"products": products.fingerprint, **curated},
+        ["duckdb"],
+    )
+
+
+def not_honoured(run: Run) -> list[str]:
+    """Return what the takedown list asks for and a build that reads no picture cannot do."""
+    images = len(run.takedowns.images)
+    if run.recipe.images.read or not images:
+        return []
+    return [
+        f"the takedown list names {images} pictures by their bytes, which nobody reads (images.read: false); list "
+        "their URLs too: mmec takedown add url URL"
+    ]
 
 
 def _picture_groups(tables: CuratedTables) -> list[list[str]]:

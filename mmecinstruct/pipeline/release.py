@@ -300,7 +300,7 @@ def judge_work(payload: JudgePayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class ShardPayload:
-    """Write one published shard."""
+    """Write one published shard. embed: with its pictures' pixels."""
 
     rendered: Paths  # those that the rows lie in
     split: str
@@ -310,17 +310,18 @@ class ShardPayload:
     pixels: Paths
     path: str  # below the shard's folder
     settings: PublishSettings
+    embed: bool
 
 
 def shard_work(payload: ShardPayload, folder: Path) -> Counts:
-    """Write one Parquet shard with its pictures embedded."""
+    """Write one Parquet shard, its pictures embedded or referenced."""
     from mmecinstruct.dataset_folder import write_shard
 
     table = read_tables(payload.rendered, rendered_schema())
     rows = table.filter(pc.equal(table["split"], payload.split))
     rows = rows.slice(payload.start, payload.stop - payload.start).drop_columns(["record_ids"])
     rows = rows.combine_chunks()  # a shard's bytes do not tell how many files its rows came from
-    pixels = _read_pixels(rows, payload)
+    pixels = _read_pixels(rows, payload) if payload.embed else None
     path = folder / payload.path
     path.parent.mkdir(parents=True, exist_ok=True)
     write_shard(rows, pixels, path, payload.settings.row_group_rows)

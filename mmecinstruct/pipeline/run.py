@@ -31,6 +31,8 @@ class BuildReport:
     fetched: dict[str, int] = field(
         default_factory=dict
     )  # URLs asked for by this build, by what became of them
+    left_out: tuple[str, ...] = ()  # sources that the recipe's licences do not allow, with why
+    warnings: tuple[str, ...] = ()  # what may not be passed on, or could not be honoured
     taken_down: dict[str, int] = field(default_factory=dict)  # stage -> what the takedown list kept out
 
 

@@ -17,6 +17,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "curate_judgements": 1,
     "curate_questions": 2,
     "images": 4,
+    "references": 1,
     "verdicts": 1,
     "duplicates": 2,
     "merge": 1,
@@ -27,7 +28,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "render": 1,
     "judge": 1,
     "shards": 1,
-    "folder": 5,
+    "folder": 6,
 }
 
 # Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.
@@ -94,6 +95,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "images/stage.py",
         *_TABLES,
     ),
+    "references": (
+        f"{_WORK}:reference_pictures_work",
+        "images/references.py",
+        "sources/image_urls.py",
+        *_TABLES,
+    ),
     "verdicts": (
         f"{_WORK}:judge_pictures_work",
         "images/verdicts.py",
@@ -129,6 +136,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "folder": (
         "dataset_folder/*.py",
+        "sources/publishers/*.py",
         "pipeline/assemble.py",
         "audit/*.py",
         "duplicates/hash_index.py",

@@ -255,6 +255,29 @@ def measure_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
 
 
 @dataclass(frozen=True)
+class ReferencesPayload:
+    """Take the URLs of all pictures as they are."""
+
+    products: Paths
+    reviews: Paths
+    settings: ImageSettings
+    taken_down: frozenset[str]
+
+
+def reference_pictures_work(payload: ReferencesPayload, folder: Path) -> Counts:
+    """Write images.parquet, one row per URL that a product or a review names."""
+    from mmecinstruct.images.references import reference_pictures
+
+    with working_connection(folder) as connection:
+        create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+        create_view(connection, "reviews", payload.reviews, CURATED_REVIEWS)
+        table, rejections = reference_pictures(connection, payload.settings, payload.taken_down)
+    write_table(table, folder / "images.parquet")
+    write_rejections(rejections, folder)
+    return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
+
+
+@dataclass(frozen=True)
 class VerdictsPayload:
     """Judge all pictures together."""
 

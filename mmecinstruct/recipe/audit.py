@@ -19,6 +19,7 @@ class Tolerances(Settings):
     user: float = Field(default=0.0, ge=0, le=1)
     query: float = Field(default=0.0, ge=0, le=1)
     query_id: float = Field(default=0.0, ge=0, le=1)
+    image_url: float = Field(default=0.0, ge=0, le=1)
     image_bytes: float = Field(default=0.0, ge=0, le=1)
     image_pixels: float = Field(default=0.0, ge=0, le=1)
     # Likeness is a measurement with errors of its own: a catalogue has alike pictures of different things.
@@ -36,6 +37,7 @@ class DesignTolerances(Settings):
     product: float = Field(default=1.0, ge=0, le=1)
     cluster: float = Field(default=1.0, ge=0, le=1)
     user: float = Field(default=1.0, ge=0, le=1)
+    image_url: float = Field(default=1.0, ge=0, le=1)
     image_bytes: float = Field(default=1.0, ge=0, le=1)
     image_pixels: float = Field(default=1.0, ge=0, le=1)
     image_near: float = Field(default=1.0, ge=0, le=1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mmecinstruct.recipe.sources import is_glob
 from mmecinstruct.settings import Settings
@@ -37,6 +37,7 @@ class Mirror(Settings):
 
 
 # Which settings decide about which stage. A test sees to it that each has its place.
+PUBLISHING = frozenset({"publish", "read"})  # what of a picture is read at all, and what stands in shards
 LOCATING = frozenset({"mirrors", "folders"})  # enter through what was located
 MEASURING = frozenset({"max_bytes", "max_pixels", "longest_side", "jpeg_quality"})  # changed: decoded again
 REFUSING = frozenset(
@@ -45,11 +46,16 @@ REFUSING = frozenset(
 JUDGING = frozenset(
     {"min_side", "max_aspect", "min_deviation", "allow_animated", "placeholders", "max_products_per_picture"}
 )
+NAMING = frozenset({"placeholders", "max_products_per_picture"})  # those of them that judge a URL alone
 
 
 class ImageSettings(Settings):
     """Where local pictures lie, how they are normalised, and what a picture must be."""
 
+    # embed: pixels stand in the shards. reference: URLs, roles and the hashes of the received bytes alone.
+    publish: Literal["embed", "reference"] = "embed"
+    # false: URLs are taken as they are. Nothing is asked for, measured or compared, and there are no hashes.
+    read: bool = True
     mirrors: tuple[Mirror, ...] = ()
     folders: tuple[Folder, ...] = (".",)  # below the data root: where local paths may point
     # Caps that keep a hostile file from the memory, and the normal form.
@@ -64,6 +70,14 @@ class ImageSettings(Settings):
     allow_animated: bool = False  # true: the first frame is taken
     placeholders: tuple[str, ...] = ()  # known pictures that show no product: URL, image_id or pixel_id
     max_products_per_picture: int = Field(default=5, ge=1)  # above: a placeholder
+
+    @model_validator(mode="after")
+    def _embeds_what_is_read(self) -> ImageSettings:
+        if self.publish == "embed" and not self.read:
+            raise ValueError(
+                "images.read: false leaves no pixels to embed; set images.publish to reference, or images.read to true"
+            )
+        return self
 
     def part(self, names: frozenset[str]) -> dict[str, Any]:
         """Return the named settings as JSON can hold them: what a stage's fingerprint says of them."""

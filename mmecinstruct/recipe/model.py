@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator, model_validator
 
 from mmecinstruct.recipe.audit import AuditSettings
@@ -55,6 +57,8 @@ class Recipe(Settings):
     seed: int = 0
     sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
     sources: tuple[Source, ...]
+    # open: build only from sources that anyone may pass on for any purpose; the others are left out and named.
+    licences: Literal["any", "open"] = "any"
     fetch: FetchSettings = FetchSettings()
     images: ImageSettings = ImageSettings()
     curate: CurateSettings = CurateSettings()
@@ -88,6 +92,15 @@ class Recipe(Settings):
                 raise ValueError(
                     f"tasks.{task}.label_balance: no label {', '.join(unknown)}; there are {', '.join(labels)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _fetches_what_is_read(self) -> Recipe:
+        if self.fetch.enabled and not self.images.read:
+            raise ValueError(
+                "fetch.enabled: with images.read: false nothing is asked for; set fetch.enabled to false, or "
+                "images.read to true"
+            )
         return self
 
     def task(self, name: str) -> TaskSettings:

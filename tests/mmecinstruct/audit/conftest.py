@@ -98,6 +98,7 @@ class Shop:
             "output": "A",
             "images": [{"bytes": photograph_bytes(number), "path": None}],
             "image_roles": ["product"],
+            "image_urls": [f"https://shop.example/I/{number}.jpg"],
             "image_product_ids": products[:1],
             "product_ids": products,
             "group_ids": {

@@ -85,7 +85,7 @@ def test_pictures_that_are_damaged_or_not_embedded_are_said(shop: Shop, tmp_path
     checks = {check.kind: check for check in audit_folder(shop.write(tmp_path)).checks}
     assert checks["image_near"].status == "partly checked"
     assert "1 pictures cannot be decoded" in checks["image_near"].note
-    assert checks["image_bytes"].note == "1 pictures are not embedded"
+    assert checks["image_bytes"].note == "1 pictures are not embedded, so they were not compared"
 
 
 def test_other_tasks_other_names_of_files_and_plain_columns(tmp_path: Path) -> None:

@@ -86,6 +86,11 @@ def share_query_id(shop: Shop) -> None:
     shop.row(PSI, "test")["group_ids"]["query"] = shop.row(PSI, "train")["group_ids"]["query"]
 
 
+def share_picture_url(shop: Shop) -> None:
+    (url,) = shop.row(CC, "train")["image_urls"]
+    shop.row(CC, "test")["image_urls"] = [url.replace(".jpg", "._SX425_.jpg")]
+
+
 def share_picture(shop: Shop) -> None:
     set_picture(shop.row(CC, "test"), shop.row(CC, "train")["images"][0]["bytes"])
 
@@ -140,6 +145,7 @@ LEAKS: list[tuple[Callable[[Shop], None], str, str]] = [
     (share_user, "user", SR),
     (share_query, "query", PSI),
     (share_query_id, "query_id", PSI),
+    (share_picture_url, "image_url", CC),
     (share_picture, "image_bytes", CC),
     (share_pixels, "image_pixels", CC),
     (share_smaller_picture, "image_near", CC),
@@ -169,6 +175,16 @@ def test_a_planted_leak_is_found_and_nothing_else(
     (example,) = finding.examples
     assert (example.sample, example.other_sample) == (f"{task[:3]}-test-0", f"{task[:3]}-train-0")
     assert example.shared
+
+
+def test_of_referenced_pictures_the_urls_are_compared(shop: Shop, tmp_path: Path) -> None:
+    for rows in shop.rows.values():
+        for row in rows:
+            row["images"] = [None]
+    share_picture_url(shop)
+    report = audit_folder(shop.write(tmp_path))
+    assert found(report) == {("image_url", WITHIN, "train", "test", CC)}
+    assert {check.kind for check in report.unchecked} == {"image_bytes", "image_pixels", "image_near"}
 
 
 def test_an_ood_category_in_training_is_found(shop: Shop, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mmecinstruct.parquet import connect, write_table
 from mmecinstruct.pipeline import pictures as picture_stages
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.recipe import ImageSettings, Recipe
-from mmecinstruct.recipe.images import JUDGING, LOCATING, MEASURING
+from mmecinstruct.recipe.images import JUDGING, LOCATING, MEASURING, PUBLISHING
 from mmecinstruct.rejections import Rejection
 from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES
 from mmecinstruct.workspace import StageOutput, Workspace
@@ -127,7 +127,7 @@ def test_the_same_pixels_count_together_whatever_file_holds_them() -> None:
 
 
 def test_every_setting_belongs_to_exactly_one_stage() -> None:
-    parts = (LOCATING, MEASURING, JUDGING)
+    parts = (PUBLISHING, LOCATING, MEASURING, JUDGING)
     assert sorted(name for part in parts for name in part) == sorted(ImageSettings.model_fields)
 
 
