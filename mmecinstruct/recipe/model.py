@@ -9,6 +9,7 @@ from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.fetch import FetchSettings
 from mmecinstruct.recipe.images import ImageSettings
+from mmecinstruct.recipe.pull import PullSettings
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.samples import OOD_TASKS, TASKS
@@ -55,6 +56,7 @@ class Recipe(Settings):
     seed: int = 0
     sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
     sources: tuple[Source, ...]
+    pull: PullSettings = PullSettings()
     fetch: FetchSettings = FetchSettings()
     images: ImageSettings = ImageSettings()
     curate: CurateSettings = CurateSettings()
