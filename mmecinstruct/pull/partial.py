@@ -1,6 +1,6 @@
 """A file that is arriving: what has come so far, and of which version of the file it is.
 
-`a.gz` arrives in `a.gz.partial`; `a.gz.partial.json` says what the server called it. The bytes are written without a
+`a.gz` arrives in `a.gz.partial`; `a.gz.partial.state` says what the server called it. The bytes are written without a
 buffer, so a killed process leaves all it has received. Bytes are only ever appended, and on the common file systems a
 power cut shortens such a file but leaves nothing foreign in it. Where the version changes, the bytes are removed
 before the new name is written: at no moment could one version's bytes pass for another's.
@@ -17,7 +17,7 @@ from typing import BinaryIO
 from mmecinstruct.workspace import sync_folder, write_atomically
 
 PARTIAL = ".partial"
-STATE = ".partial.json"
+STATE = ".partial.state"
 REJECTED = ".rejected"
 
 

@@ -37,6 +37,7 @@ from mmecinstruct.sources.remote_file import RemoteFile
 PROGRESS_BYTES = 1_000_000  # so much further, and a file's failures are counted anew
 _SIZE_TIMEOUT = 15.0  # seconds: a size is nice to know
 _PARTING = 2.0  # seconds that threads get to stop
+_UNCHECKED = "`--set pull.checksums=false` takes it"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -167,7 +168,7 @@ class _Run:
             wrong = wrong_file(target, target.name)
             digest = found_hash(target, file.sha256) if wrong is None else None
             if wrong is None and file.sha256 is not None and digest != file.sha256.lower():
-                wrong = f"has the SHA-256 {digest}, and its publisher states {file.sha256}"
+                wrong = f"has the SHA-256 {digest}, and its publisher states {file.sha256} ({_UNCHECKED})"
             if wrong is None:
                 with self._lock:
                     self._record.put(file.origin, "", digest)
@@ -279,6 +280,8 @@ def _remedy(job: Job, failed: Failed, settings: PullSettings) -> str:
         return f"the server wants {wait} of rest, more than pull.max_retry_after: run the same command then"
     if failed.failure.reason == "disk_full":
         return "free space and run the same command again"
+    if failed.failure.reason == "wrong_checksum":
+        return f"run this again to fetch it anew; if the file is meant to be another one, {_UNCHECKED}"
     if failed.failure.reason == "private_address":
         return "allow its network if it is yours"
     if failed.transient or failed.failure.reason == "not_written":

@@ -237,7 +237,7 @@ def test_a_whole_file_of_unknown_length_that_was_not_put_in_place_is_taken(
     puller.one(server.url(URL))
     puller.path().rename(puller.path().with_name("meta_Mugs.json.gz.partial"))
     state = {"url": server.url(URL), "etag": served(mugs).tag, "last_modified": None, "length": None}
-    puller.path().with_name("meta_Mugs.json.gz.partial.json").write_text(json.dumps(state))
+    puller.path().with_name("meta_Mugs.json.gz.partial.state").write_text(json.dumps(state))
     done = puller.one(server.url(URL))
     assert (done.status, done.received) == ("fetched", 0)
     assert puller.content() == mugs
@@ -246,7 +246,7 @@ def test_a_whole_file_of_unknown_length_that_was_not_put_in_place_is_taken(
 def test_a_damaged_state_begins_again(puller: Any, server: Any, served: Any, mugs: bytes) -> None:
     server.routes[URL] = served(mugs, cut=100_000)
     puller.one(server.url(URL), retries=0)
-    puller.path().with_name("meta_Mugs.json.gz.partial.json").write_text('{"url": 3')
+    puller.path().with_name("meta_Mugs.json.gz.partial.state").write_text('{"url": 3')
     server.routes[URL] = served(mugs)
     assert puller.one(server.url(URL)).received == len(mugs)
     assert puller.content() == mugs

@@ -86,7 +86,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_what_had_arrived_is_not_asked_for_again(
     puller: Any, server: Any, served: Any, large: bytes, start: Any, how: signal.Signals
 ) -> None:
@@ -105,6 +105,7 @@ def test_what_had_arrived_is_not_asked_for_again(
     assert puller.content() == large
 
 
+@pytest.mark.slow
 def test_a_pull_that_is_killed_again_and_again_comes_to_its_end(
     puller: Any, server: Any, served: Any, large: bytes, start: Any
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_pull_that_is_killed_again_and_again_comes_to_its_end(
     assert puller.content() == large
 
 
+@pytest.mark.slow
 def test_two_pulls_of_one_folder_are_kept_apart(
     puller: Any, server: Any, served: Any, large: bytes, start: Any
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(puller: Any) -> None:
         puller.one("http://127.0.0.1:1/")
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_plan_and_each_file(
     puller: Any, server: Any, served: Any, large: bytes, start: Any
 ) -> None:
@@ -162,6 +165,7 @@ def test_the_log_tells_the_plan_and_each_file(
 
 
 class TestDiskThatTakesNoMore:
+    @pytest.mark.slow
     def test_a_full_one_stops_all_and_keeps_what_has_arrived(
         self, puller: Any, server: Any, served: Any, large: bytes
     ) -> None:
@@ -189,6 +193,7 @@ class TestDiskThatTakesNoMore:
         assert int(size) > 2_000_000
         assert len(server.gets("/b")) == 0
 
+    @pytest.mark.slow
     def test_a_file_that_may_not_grow_stops_no_other(
         self, puller: Any, server: Any, served: Any, large: bytes, mugs: bytes
     ) -> None:
