@@ -153,6 +153,71 @@ def build(
 
 @app.command(
     epilog="Examples:\n\n"
+    "  mmec pull --recipe paper --dry-run\n\n"
+    "  mmec pull --recipe paper --data raw\n\n"
+    "  mmec pull --recipe paper --only esci --only 'amazon2018/meta_*'"
+)
+def pull(
+    recipe: Annotated[
+        str, typer.Option(help="A built-in recipe's name (see `mmec recipes`) or a YAML file.")
+    ],
+    data: Annotated[Path, typer.Option(help="The raw folder: `mmec build` takes it as --data.")] = Path(
+        "raw"
+    ),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Only files whose path matches, or of this publisher; repeatable."
+        ),
+    ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Take all files from URL/<path below the raw folder> instead."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be fetched, with sizes; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report, or the plan, as JSON.")] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe; repeatable."),
+    ] = None,
+) -> None:
+    """Fetch the publishers' files that a recipe needs, or find them where you put them.
+
+    A pull that was interrupted continues where it stopped; a finished one is done at once. Exit code 1: a file is
+    missing, which could not be fetched or which you have to get by hand.
+    """
+    import json
+
+    from mmecinstruct.errors import PullError
+    from mmecinstruct.pull import choose, plan_pull, show_pull
+    from mmecinstruct.pull import pull as pull_files
+    from mmecinstruct.recipe import load_recipe
+    from mmecinstruct.sources.publishers import remote_files
+
+    loaded = load_recipe(recipe, override or [])
+    wanted = [file for source in loaded.sources for file in remote_files(source)] if not loaded.sample else []
+    if not wanted:
+        raise PullError(f"recipe '{loaded.name}' needs no publisher's files: there is nothing to pull")
+    wanted = choose(wanted, only or [])
+    if dry_run:
+        plan = plan_pull(wanted, data, loaded.pull, fetch=loaded.fetch, mirror=mirror)
+        print(json.dumps(plan.to_json(), indent=1) if as_json else plan)
+        return
+    with show_pull() as listener:
+        done = pull_files(wanted, data, loaded.pull, listener, fetch=loaded.fetch, mirror=mirror)
+    print(json.dumps(done.to_json(), indent=1) if as_json else done)
+    for file in done.missing:
+        say(f"missing: {file.origin}: {file.detail if file.status == 'by_hand' else file.reason}")
+    if not done.complete:
+        say(f"{data}: {len(done.missing)} of {len(done.files)} files are missing")
+        raise typer.Exit(1)
+    say(f"{data}: all {len(done.files)} files are there")
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "  mmec images photos --contact-sheet\n\n"
     "  mmec images products.csv --column picture --product-column sku --set images.min_side=100\n\n"
     "  mmec images urls.csv --set fetch.enabled=true --set fetch.contact=https://shop.example/about"

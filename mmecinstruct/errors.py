@@ -15,6 +15,10 @@ class SourceError(MmecError):
     """A raw file is missing or is not what its source says it is."""
 
 
+class PullError(MmecError):
+    """A publisher's files cannot be fetched, or the raw folder cannot take them."""
+
+
 class WorkspaceError(MmecError):
     """The workspace is locked by another build, damaged, or cannot be written."""
 

@@ -19,6 +19,7 @@ from mmecinstruct.recipe.model import (
     Recipe,
     SampleShopSettings,
 )
+from mmecinstruct.recipe.pull import PullSettings
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Mirror",
     "PictureSettings",
     "PublishSettings",
+    "PullSettings",
     "Recipe",
     "SampleShopSettings",
     "Sizes",

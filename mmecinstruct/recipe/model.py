@@ -11,6 +11,7 @@ from mmecinstruct.recipe.curate import CurateSettings
 from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.fetch import FetchSettings
 from mmecinstruct.recipe.images import ImageSettings
+from mmecinstruct.recipe.pull import PullSettings
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.samples import OOD_TASKS, TASKS
@@ -59,6 +60,7 @@ class Recipe(Settings):
     sources: tuple[Source, ...]
     # open: build only from sources that anyone may pass on for any purpose; the others are left out and named.
     licences: Literal["any", "open"] = "any"
+    pull: PullSettings = PullSettings()
     fetch: FetchSettings = FetchSettings()
     images: ImageSettings = ImageSettings()
     curate: CurateSettings = CurateSettings()

@@ -70,6 +70,8 @@ class Request:
     method: str
     path: str
     size: int
+    range: str | None = None
+    authorised: bool = False  # whether a token came with it
 
 
 class Answer(Exception):
@@ -96,6 +98,7 @@ class Hub:
         self.requests: list[Request] = []
         self.fail_commits_with: int | None = None  # a status, for tests of refusals
         self.private_by_default = False  # as an organisation may set it
+        self.cut_downloads_after: int | None = None  # bytes, after which the connection breaks
 
     def files(self, repository: str, branch: str = "main") -> dict[str, bytes]:
         """Return what a branch holds, without the file that every repository starts with."""
@@ -127,7 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.body = self._read_chunks()
         path = unquote(parts.path)
         with self.hub.lock:
-            self.hub.requests.append(Request(self.command, path, len(self.body)))
+            headers = self.headers
+            request = Request(
+                self.command, path, len(self.body), headers.get("Range"), "Authorization" in headers
+            )
+            self.hub.requests.append(request)
             try:
                 self._route(path)
             except Answer as answer:
@@ -205,6 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":
+            cut = self.hub.cut_downloads_after
+            if cut is not None and len(body) > cut:
+                body, self.close_connection = body[:cut], True
             self.wfile.write(body)
 
     def _json(self, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:

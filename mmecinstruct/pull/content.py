@@ -1,0 +1,51 @@
+"""What a raw file is by its first and last bytes: an error page under a file's name is found out at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+HEAD_BYTES = 2048  # enough for every check of a beginning
+_MAGIC = {
+    ".gz": (b"\x1f\x8b", "a gzip file"),
+    ".zst": (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    ".parquet": (b"PAR1", "a Parquet file"),
+}
+_PARQUET_END = b"PAR1"
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|error\b)", flags=re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", flags=re.IGNORECASE)
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def wrong_beginning(name: str, head: bytes) -> str | None:
+    """Say what a file's first bytes (up to HEAD_BYTES) are instead of what its name promises; None where they fit."""
+    if not head:
+        return "is empty"
+    if head.startswith(_LFS_POINTER):
+        return "is a Git LFS pointer instead of the file it points to (`git lfs pull` gets that)"
+    if _MARKUP.match(head):
+        title = _TITLE.search(head)
+        said = f", “{' '.join(title[1].decode('utf-8', 'replace').split())[:100]}”" if title else ""
+        return f"is a web page{said}, instead of {_MAGIC.get(_suffix(name), (b'', 'data'))[1]}"
+    magic, kind = _MAGIC.get(_suffix(name), (b"", ""))
+    if not head.startswith(magic):
+        return f"does not begin as {kind} does"
+    return None
+
+
+def wrong_file(path: Path, name: str) -> str | None:
+    """Say what is wrong with a whole file, by its beginning and, where the format marks it, its end.
+
+    Raises OSError where it cannot be read.
+    """
+    with path.open("rb") as stream:
+        wrong = wrong_beginning(name, stream.read(HEAD_BYTES))
+        if wrong is not None or _suffix(name) != ".parquet":
+            return wrong
+        stream.seek(-min(4, path.stat().st_size), 2)
+        return None if stream.read() == _PARQUET_END else "is cut short: a Parquet file ends with PAR1"
+
+
+def _suffix(name: str) -> str:
+    suffix = Path(name).suffix.lower()
+    return ".zst" if suffix == ".zstd" else suffix

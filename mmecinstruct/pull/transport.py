@@ -1,0 +1,298 @@
+"""One request for a raw file: through checked redirects, to a checked address, read to the end of its connection.
+
+A message or a record shows addresses without their query (`shown`): what a publisher redirects to is often signed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from mmecinstruct.fetch.addresses import Resolver, WebAddress, check_url
+from mmecinstruct.fetch.headers import retry_after
+from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
+from mmecinstruct.recipe import FetchSettings, PullSettings
+from mmecinstruct.version import __version__
+
+BLOCK = 256 * 1024
+_TRANSIENT = (408, 425, 429)  # and 5xx
+_SLOW_DOWN = (429, 503)
+_REFUSED = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An attempt that did not bring the whole file. retry_after, busy: what the host asked for, for all its files."""
+
+    failure: Failure
+    retry_after: float | None = None
+    busy: bool = False
+
+    @property
+    def transient(self) -> bool:
+        return self.failure.status == TRANSIENT
+
+
+def transient(reason: str, detail: str) -> Failed:
+    """Return a failure after which asking again may help."""
+    return Failed(Failure(TRANSIENT, reason, detail))
+
+
+def permanent(reason: str, detail: str) -> Failed:
+    """Return a failure after which asking again would get the same answer."""
+    return Failed(Failure(PERMANENT, reason, detail))
+
+
+def shown(url: str) -> str:
+    """Return a URL for people and records, without its query, which may hold a signature or a token."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+class _ToTheEnd(http.client.HTTPResponse):
+    """An answer that ends with its connection, so that bytes beyond the announced length are seen."""
+
+    def begin(self) -> None:
+        super().begin()
+        if self.will_close and self.length:
+            self.length = None
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _ToTheEnd
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _ToTheEnd
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _PinnedAdapter(HTTPAdapter):
+    """Connects to one network address, whatever the name says by then; the certificate is for the name."""
+
+    def __init__(self, name: str, address: str | None) -> None:
+        """address: None leaves the name to a proxy."""
+        self._name, self._address = name, address
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if self._address is not None:
+            host = {**host, "host": self._address}
+            if host["scheme"] == "https":
+                pool = {**pool, "server_hostname": self._name}  # type: ignore[typeddict-unknown-key]
+        return host, pool
+
+
+class Answer:
+    """The head of an answer and its body, block by block."""
+
+    def __init__(
+        self, response: requests.Response, session: requests.Session, settings: PullSettings
+    ) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response, self._session, self._settings = response, session, settings
+        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        text = self.headers.get("Content-Length", "").strip()
+        plain = text.isascii() and text.isdecimal() and len(text) < 19
+        self.length = int(text) if plain and not chunked else None  # bytes of this body, as announced
+        self.received = 0
+        if chunked or self.length is None:
+            self.bounded = chunked  # whether the end of the body can be told from a broken connection
+        else:
+            self.bounded = True
+            response.raw.length_remaining = None  # counted here instead
+        self._window = (time.monotonic(), 0)
+
+    def read(self) -> bytes | Failed:
+        """Return the next bytes, none at the end. An end before, or none at, the announced length is a failure."""
+        try:
+            block: bytes = self._response.raw.read1(BLOCK, decode_content=False)
+        except ReadTimeoutError:
+            if self.received == self.length:  # whole, by a server that does not hang up
+                return b""
+            return transient("read_timeout", f"nothing arrived within {self._settings.read_timeout:g} s")
+        except (HTTPError, OSError, ValueError):
+            if self.received == self.length:
+                return b""
+            return transient("truncated", "the connection ended before the file did")
+        self.received += len(block)
+        if self.length is not None:
+            if self.received > self.length:
+                return transient(
+                    "wrong_length", f"more bytes arrived than the {self.length} that were announced"
+                )
+            if not block and self.received < self.length:
+                return transient("truncated", f"{self.received} of {self.length} bytes arrived")
+        return block if not block else self._unless_stalled(block)
+
+    def close(self) -> None:
+        """Hang up."""
+        with suppress(HTTPError, OSError):
+            self._response.close()
+        self._session.close()
+
+    def _unless_stalled(self, block: bytes) -> bytes | Failed:
+        began, received = self._window
+        elapsed = time.monotonic() - began
+        if elapsed >= self._settings.stall_timeout:
+            if (
+                self.received - received < self._settings.stall_speed * elapsed
+                and self.received != self.length
+            ):
+                rate = (self.received - received) / elapsed
+                return transient("too_slow", f"{rate:.0f} bytes per second over {elapsed:.0f} s")
+            self._window = (time.monotonic(), self.received)
+        return block
+
+
+class Transport:
+    """Makes requests as the recipe allows them; safe in many threads."""
+
+    def __init__(
+        self, settings: PullSettings, fetch: FetchSettings, resolver: Resolver | None = None
+    ) -> None:
+        self._settings = settings
+        self._networks = fetch.allowed_networks
+        self._resolver = resolver or Resolver(self._networks)
+        names_itself = fetch.contact.strip() or "{contact}" not in fetch.user_agent
+        self._user_agent = fetch.user_agent_header if names_itself else f"mmecinstruct/{__version__}"
+
+    def open(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        attempt: int = 0,
+        authorization: str | None = None,
+    ) -> Answer | Failed:
+        """Return the answer of a URL, redirects followed; any status but 200, 206 and 416 is a failure.
+
+        attempt: which try it is, from 0; a host with several addresses is tried at the next. authorization: a header
+        for the URL's own host, not for where it redirects to.
+        """
+        origin = None
+        seen: set[str] = set()
+        while True:
+            address = check_url(url, self._networks)
+            if isinstance(address, Failure):
+                return Failed(address)
+            if origin is None:
+                origin = address.origin
+            if address.url in seen:
+                return permanent("redirect_loop", f"{address.host_header} redirects in a circle")
+            if len(seen) > self._settings.max_redirects:
+                return permanent(
+                    "too_many_redirects", f"more than {self._settings.max_redirects} (pull.max_redirects)"
+                )
+            seen.add(address.url)
+            secret = {"Authorization": authorization} if authorization and address.origin == origin else {}
+            found = self._ask(address, {**(headers or {}), **secret}, method, attempt)
+            if isinstance(found, Failed):
+                return found
+            answer, location = found
+            if location is None:
+                return answer if answer.status in (200, 206, 416) else _refusal(answer, address)
+            answer.close()
+            try:
+                url = urljoin(address.url, location)
+            except ValueError:
+                url = location
+            if address.scheme == "https" and url.lower().startswith("http:"):
+                return permanent("insecure_redirect", f"{address.host_header} redirects from https: to http:")
+
+    def _ask(
+        self, address: WebAddress, headers: Mapping[str, str], method: str, attempt: int
+    ) -> tuple[Answer, str | None] | Failed:
+        proxies = requests.utils.get_environ_proxies(address.url)
+        pinned = None
+        if requests.utils.select_proxy(address.url, proxies) is None:
+            found = self._resolver.addresses(address.host, address.port)
+            if isinstance(found, Failure):
+                return Failed(found)
+            pinned = found[attempt % len(found)]
+        session = requests.Session()
+        session.trust_env = False  # no password from a .netrc
+        session.mount(f"{address.scheme}://", _PinnedAdapter(address.host, pinned))
+        sent = {
+            "User-Agent": self._user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            **headers,
+        }
+        try:
+            response = session.request(
+                method,
+                address.url,
+                headers={**sent, "Host": address.host_header},
+                timeout=(self._settings.connect_timeout, self._settings.read_timeout),
+                allow_redirects=False,
+                stream=True,
+                proxies=proxies,
+                verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+            )
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            session.close()
+            return _no_answer(error, address, self._settings)
+        return Answer(response, session, self._settings), session.get_redirect_target(response)
+
+
+def _refusal(answer: Answer, address: WebAddress) -> Failed:
+    answer.close()
+    status, host = answer.status, address.host_header
+    detail = f"{host} answered {status}"
+    if status in _REFUSED:
+        detail += ": it wants a login, a form or an agreement first"
+    elif status in (404, 410):
+        detail += ": the file is not there (any more)"
+    elif status == 429:
+        detail += ": too many requests"
+    if status in _TRANSIENT or status >= 500:
+        wait = retry_after(answer.headers.get("Retry-After"))
+        return Failed(Failure(TRANSIENT, f"http_{status}", detail), wait, busy=status in _SLOW_DOWN)
+    return permanent(f"http_{status}", detail)
+
+
+def _no_answer(error: Exception, address: WebAddress, settings: PullSettings) -> Failed:
+    """Say what went wrong without the error's own words, which hold the whole URL."""
+    host = address.host_header
+    if isinstance(error, requests.exceptions.ProxyError):
+        return transient("proxy_failed", f"no connection to {host} through the proxy of the environment")
+    if isinstance(error, requests.exceptions.SSLError):
+        return permanent("tls_failed", f"{host}: the certificate or the TLS connection is not valid")
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return transient("connect_timeout", f"no connection to {host} within {settings.connect_timeout:g} s")
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return transient("read_timeout", f"no answer from {host} within {settings.read_timeout:g} s")
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return transient("connection_failed", f"no connection to {host}, or it broke")
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return permanent("bad_url", f"{host}: this URL, or the environment's proxy, cannot be used")
+    return transient("connection_broken", f"{host}: {type(error).__name__}")
