@@ -25,7 +25,7 @@ _NAMES_WITH_COMMAS = {
 }
 
 
-class QuestionLine(msgspec.Struct):
+class QuestionLine(msgspec.Struct, gc=False):
     """The fields that are read of a question line."""
 
     qid: Any = None

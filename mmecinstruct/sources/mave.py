@@ -14,7 +14,7 @@ from mmecinstruct.sources.json_lines import read_json_lines
 from mmecinstruct.text import plain_title
 
 
-class LabelLine(msgspec.Struct):
+class LabelLine(msgspec.Struct, gc=False):
     """The fields that are read of a label line; attributes and their spans are skipped."""
 
     id: Any = None
