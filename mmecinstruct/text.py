@@ -85,7 +85,9 @@ _STRAY_JOINER = re.compile(
 _MARKS_PER_LETTER = 4
 # What is in NFC, visible and left alone whatever stands beside it: Latin letters, dashes, quotation marks, bullets,
 # signs of currencies and trades, Chinese and Japanese signs.
-_HARMLESS = re.compile("[ -~\u00a1-\u00ac\u00ae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2122\u4e00-\u9fff]*")
+_HARMLESS = re.compile(
+    "[ -~\u00a1-\u00ac\u00ae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2122\u4e00-\u9fff]*"
+)
 
 
 def normalise_text(text: str) -> str:

@@ -91,6 +91,12 @@ def build(
         images, pixels = read_pictures(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
         build_report = BuildReport(out, fetched=run.fetched.counts if run.fetched else {})
+        build_report.cut_short = [
+            line
+            for output in parsed
+            for counts in output.extra.values()
+            for line in counts.get("cut_short", ())
+        ]
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
         if not selected:
             lacks = "\n".join(f"  {task}: {', '.join(why)}" for task, why in build_report.missing.items())

@@ -32,6 +32,7 @@ class BuildReport:
         default_factory=dict
     )  # URLs asked for by this build, by what became of them
     taken_down: dict[str, int] = field(default_factory=dict)  # stage -> what the takedown list kept out
+    cut_short: list[str] = field(default_factory=list)  # raw files that ended too early, and where
 
 
 class Run:

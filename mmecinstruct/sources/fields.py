@@ -28,7 +28,7 @@ LABELS = {
     "0": "I",
 }
 
-_STARS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
+_STARS: dict[float, int] = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
 _TRUE = frozenset({"true", "yes", "y", "1"})
 _FALSE = frozenset({"false", "no", "n", "0"})
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,12 +64,14 @@ def _decode_leniently(
         text = line.decode()
     except UnicodeDecodeError as error:
         return Refusal("not_utf8", str(error))
-    if text.lstrip().startswith("{'"):
-        try:
-            return decode(_LITERAL_TOKEN.sub(_as_json, text))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            pass  # what JSON cannot say, or no literal
-    value = _parse_json_or_literal(text.strip())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's own, about escapes that it does not know
+        if text.lstrip().startswith("{'"):
+            try:
+                return decode(_LITERAL_TOKEN.sub(_as_json, text))
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                pass  # what JSON cannot say, or no literal
+        value = _parse_json_or_literal(text.strip())
     if value is None:
         return Refusal("broken_json", f"{first_error}: {text[:80].strip()}")
     if not isinstance(value, dict):

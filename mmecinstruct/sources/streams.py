@@ -46,7 +46,9 @@ def read_blocks(path: Path) -> Generator[bytes, None, None]:
             yield from _zstandard_blocks(path)
             return
         with path.open("rb") as stream:
-            yield from _gzip_blocks(stream) if suffix == ".gz" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
+            yield from (
+                _gzip_blocks(stream) if suffix == ".gz" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
+            )
     except zlib.error as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); get the file again") from error
     except OSError as error:

@@ -84,7 +84,9 @@ def test_a_parsed_archive_has_one_rejection_for_the_break(tmp_path: Path) -> Non
 
 def test_a_csv_file_cut_short_keeps_its_whole_rows(tmp_path: Path) -> None:
     noise = random.Random(2)
-    rows = "".join(f'{noise.getrandbits(64):x},"https://x/{noise.getrandbits(64):x}\n.jpg"\n' for _ in range(9_000))
+    rows = "".join(
+        f'{noise.getrandbits(64):x},"https://x/{noise.getrandbits(64):x}\n.jpg"\n' for _ in range(9_000)
+    )
     path = tmp_path / "x.csv.gz"
     packed = gzip.compress(("product_id,image_url\n" + rows).encode())
     ends = set()
