@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmecinstruct.pipeline.assemble import published_record_id
 from mmecinstruct.recipe.sources import Amazon2023Metadata, Amazon2023Reviews
 from mmecinstruct.sources import ParsedBatch, parse_file, source_files
 from mmecinstruct.tables import RAW_TABLES
@@ -207,3 +208,6 @@ def test_reviews_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
     assert batch.tables["reviews"]["product_id"].to_pylist() == ["amazon23:B088SZDGXG"]
     assert [r.reason for r in batch.rejections] == ["missing_id", "missing_id", "bad_rating", "bad_timestamp"]
     assert not any(REVIEW["user_id"] in r.detail for r in batch.rejections)
+    # A published folder says neither who wrote a rejected review.
+    assert REVIEW["user_id"] in batch.rejections[2].record_id
+    assert REVIEW["user_id"] not in published_record_id("parse", batch.rejections[2].record_id)
