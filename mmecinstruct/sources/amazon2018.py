@@ -7,8 +7,10 @@ does not have is empty. What is known of the files' dirt stands in docs/sources.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, pa
 from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
 from mmecinstruct.sources.image_urls import image_urls
 from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.tabular import read_csv_cells
+from mmecinstruct.sources.streams import read_lines
 from mmecinstruct.tables import RELATIONS, STRINGS
 from mmecinstruct.text import (
     clean_brand,
@@ -92,7 +94,7 @@ def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
 
 def parse_ratings(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the ratings of a CSV file without header as reviews without words."""
-    return parse_records(read_csv_cells(file.path), parse_rating, ("reviews",), file.origin)
+    return parse_records(_rating_cells(file.path), parse_rating, ("reviews",), file.origin)
 
 
 def product_id(asin: str) -> str:
@@ -211,6 +213,21 @@ def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
     return None
 
 
+def _rating_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
+    """Yield the cells of each line. None holds a line break, so a stray quote costs its own line alone."""
+    for number, line in read_lines(path):
+        if isinstance(line, Refusal):
+            yield number, line
+        elif line and not line.isspace():
+            try:
+                text = line.decode()
+                yield number, next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
+            except UnicodeDecodeError as error:
+                yield number, Refusal("not_utf8", str(error))
+            except csv.Error as error:
+                yield number, Refusal("bad_row", str(error))
+
+
 def parse_rating(cells: list[str], _number: int, rows: Rows) -> Refusal | None:
     """Append a rating as a review without words; reasons: bad_row, missing_id, bad_rating, bad_timestamp.
 
@@ -218,7 +235,7 @@ def parse_rating(cells: list[str], _number: int, rows: Rows) -> Refusal | None:
     """
     if len(cells) != 4:
         return Refusal("bad_row", f"{len(cells)} cells where a rating has four: product, user, rating, time")
-    first, second, stars, time = (cell.strip() for cell in cells)
+    first, second, stars, time = map(str.strip, cells)
     if not first or not second:
         return Refusal("missing_id", "the first or the second cell is empty")
     if _is_asin(first, second):

@@ -83,12 +83,12 @@ def _read_json_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int
 def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
     """Yield (line on which the row begins, row or refusal) of a CSV file with a header, or `.tsv`.
 
-    Reasons are those of `read_csv_cells`, and bad_row of too few or too many cells.
+    Reasons are those of `_read_cells`, and bad_row of too few or too many cells.
 
     Raises SourceError where the header lacks a wanted column or a quote is never closed.
     """
     header: list[str] | None = None
-    for start, cells in read_csv_cells(path):
+    for start, cells in _read_cells(path):
         if header is None:
             if isinstance(cells, Refusal):
                 raise SourceError(f"{path}:{start}: {cells.detail}; the file needs a header line")
@@ -104,7 +104,7 @@ def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row |
         raise SourceError(f"{path}: the file is empty; it needs a header line")
 
 
-def read_csv_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
+def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
     """Yield (line on which the row begins, its cells or a refusal) of a CSV file, or `.tsv`, blank lines left out.
 
     Cells may hold line breaks between quotes. Reasons: bad_row (stray quotes), not_utf8, truncated_archive (of the last

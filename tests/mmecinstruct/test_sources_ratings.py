@@ -51,7 +51,8 @@ def test_rows_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
         "",
         "B00004U9JP,A3U4E9PIZ8OWH1,4.0,soon",
         'B00004U9JP,"A3"x,4.0,1',
-        "B00004U9JP,A3U4E9PIZ8OWH1,4.0,1383696000",
+        '"B00004U9JP","A3U4E9PIZ8OWH1,4.0,1383696000',
+        '"B00004U9JP","A3U4E9PIZ8OWH1","4.0","1383696000"',
     )
     assert [(r.reason, r.origin.rpartition(":")[2]) for r in batch.rejections] == [
         ("missing_id", "1"),
@@ -60,5 +61,6 @@ def test_rows_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
         ("bad_rating", "4"),
         ("bad_timestamp", "6"),
         ("bad_row", "7"),
+        ("bad_row", "8"),
     ]
     assert batch.tables["reviews"]["rating"].to_pylist() == [4]
