@@ -195,8 +195,10 @@ def pull(
     from mmecinstruct.pull import pull as pull_files
     from mmecinstruct.recipe import load_recipe
     from mmecinstruct.sources.publishers import remote_files
+    from mmecinstruct.sources.publishers.licences import apply_licences
 
-    loaded = load_recipe(recipe, override or [])
+    # What the recipe's licences leave out is not fetched either.
+    loaded = apply_licences(load_recipe(recipe, override or [])).recipe
     wanted = [file for source in loaded.sources for file in remote_files(source)] if not loaded.sample else []
     if not wanted:
         raise PullError(f"recipe '{loaded.name}' needs no publisher's files: there is nothing to pull")

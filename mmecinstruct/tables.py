@@ -70,10 +70,19 @@ QUESTIONS = pa.schema(
     ]
 )
 
-# A fine-grained category given by someone else than the product's publisher (MAVE).
-CATEGORY_LABELS = pa.schema([("product_id", pa.string()), ("fine_category", pa.string())])
+# A category given by someone else than the product's publisher: the fine one (MAVE), or a whole path (ESCI-S).
+CATEGORY_LABELS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("fine_category", pa.string()),  # null: only the path is known
+        ("category_path", STRINGS),  # empty: only the fine category is known
+    ]
+)
 
-# A picture given by someone else than the product's publisher (SQID).
+# What kind of query the publisher took a query for (ESCI: negations, parse_pattern, …).
+QUERY_KINDS = pa.schema([("query_id", pa.string()), ("kind", pa.string())])
+
+# A picture given by someone else than the product's publisher (SQID, ESCI-S).
 PRODUCT_IMAGES = pa.schema([("product_id", pa.string()), ("image_url", pa.string())])
 
 RAW_TABLES: dict[str, pa.Schema] = {
@@ -82,6 +91,7 @@ RAW_TABLES: dict[str, pa.Schema] = {
     "relations": RELATIONS,
     "judgements": JUDGEMENTS,
     "questions": QUESTIONS,
+    "query_kinds": QUERY_KINDS,
     "category_labels": CATEGORY_LABELS,
     "product_images": PRODUCT_IMAGES,
 }

@@ -69,6 +69,8 @@ def print_report(report: BuildReport) -> None:
     if report.taken_down:
         counts = ", ".join(f"{count} in {stage}" for stage, count in report.taken_down.items())
         say(f"Kept out by the takedown list: {counts}")
+    for line in report.cut_short:
+        say(f"warning: {line}, and run the build again.")
     if report.audit is not None and report.audit.exceeded:
         say(
             f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,11 @@ _STRAY_JOINER = re.compile(
 )
 # Marks on one letter. No orthography stacks more, and to put a long run in order takes the square of its length.
 _MARKS_PER_LETTER = 4
+# What is in NFC, visible and left alone whatever stands beside it: Latin letters, dashes, quotation marks, bullets,
+# signs of currencies and trades, Chinese and Japanese signs.
+_HARMLESS = re.compile(
+    "[ -~\u00a1-\u00ac\u00ae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2122\u4e00-\u9fff]*"
+)
 
 
 def normalise_text(text: str) -> str:
@@ -92,10 +97,16 @@ def normalise_text(text: str) -> str:
     Letters of the mathematical and full-width alphabets become plain, piled-up combining marks are cut, and lone
     surrogates, which cannot be stored as UTF-8, become U+FFFD.
     """
-    joined = " ".join(text.split())
-    if joined.isascii() and joined.isprintable():
-        return joined
-    joined = _STRAY_JOINER.sub("", joined.translate(_REPLACED))
+    # Most texts are as they should be; what tells so is far faster than taking them apart.
+    if printable := text.isprintable():  # then a blank is all the white space there is
+        while "  " in text:
+            text = text.replace("  ", " ")
+        text = text.strip(" ")
+    else:
+        text = " ".join(text.split())
+    if (text.isascii() and (printable or text.isprintable())) or _HARMLESS.fullmatch(text):
+        return text
+    joined = _STRAY_JOINER.sub("", text.translate(_REPLACED))
     flood = _piled_marks()
     # Once more after NFC, which takes some marks apart.
     joined = flood.sub(r"\1", unicodedata.normalize("NFC", flood.sub(r"\1", joined)))
@@ -148,7 +159,9 @@ def _parsed_text(markup: str) -> str:
 
 def _unescape(text: str) -> str:
     """Resolve entities. The standard library fails at a number of more than 4,300 digits."""
-    return unescape(_LONG_NUMBER.sub(_short_number, text)) if "&" in text else text
+    if "&" not in text:
+        return text
+    return unescape(_LONG_NUMBER.sub(_short_number, text) if "&#" in text else text)
 
 
 def _short_number(match: re.Match[str]) -> str:
@@ -211,7 +224,7 @@ def parse_dollars(price: object) -> float | None:
     """Return the amount of an Amazon price, of a range its lower end; None for style sheets and scripts."""
     if isinstance(price, str):
         match = _DOLLARS.match(price)
-        return float(match[1].replace(",", "")) if match else None
+        return _plain_number(float(match[1].replace(",", ""))) if match else None
     return _plain_number(price)
 
 
@@ -250,6 +263,7 @@ def _plain_number(value: object) -> float | None:
 
 # --- categories and brands ---------------------------------------------------------------------------
 
+_REMEMBERED = 250  # characters of what is remembered between records; no name has as many
 _CATEGORY_LENGTH = 60
 _CATEGORY_WORDS = 8
 # Bullet points that slipped into category paths: shares of a material, care instructions.
@@ -266,11 +280,18 @@ def clean_category_path(path: Iterable[object]) -> list[str]:
     """
     names: list[str] = []
     for element in path:
-        name = plain_title(element) if isinstance(element, str) else ""
-        if not name or not _is_category_name(name):
+        name = _category_name(element) if isinstance(element, str) and len(element) <= _REMEMBERED else ""
+        if not name:
             break
         names.append(name)
     return names
+
+
+@lru_cache(maxsize=50_000)
+def _category_name(element: str) -> str:
+    """Return the name, empty where the element is none. Few names stand in millions of paths."""
+    name = plain_title(element)
+    return name if name and _is_category_name(name) else ""
 
 
 def _is_category_name(name: str) -> bool:
@@ -279,15 +300,21 @@ def _is_category_name(name: str) -> bool:
     return name[-1] not in ".!?:;" and len(name.split()) <= _CATEGORY_WORDS and not _BULLET.search(name)
 
 
-_BRAND_PAGE = re.compile(r"^Visit Amazon's (.+) Page$")
+_BRAND_PAGE = re.compile(r"^Visit (?:Amazon's (.+) Page|the (.+) Store)$")
 _BRAND_LENGTH = 100
 
 
 def clean_brand(brand: object) -> str | None:
-    """Return a brand's name (`Visit Amazon's X Page` is X), None where there is none or it is markup."""
-    if not isinstance(brand, str) or not brand:
-        return None
+    """Return a brand's name, None where there is none or it is markup.
+
+    `Visit Amazon's X Page` and `Visit the X Store` are X.
+    """
+    return _brand_name(brand) if isinstance(brand, str) and 0 < len(brand) <= _REMEMBERED else None
+
+
+@lru_cache(maxsize=50_000)
+def _brand_name(brand: str) -> str | None:
     name = plain_title(brand)
     if page := _BRAND_PAGE.match(name):
-        name = page[1]
+        name = page[1] or page[2]
     return name if name and len(name) <= _BRAND_LENGTH and not is_markup(name) else None

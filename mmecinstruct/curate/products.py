@@ -25,7 +25,8 @@ def curate_products(
     """Return (curated products in order of id, rejections). The first row of an id stays.
 
     Views: products, category_labels, product_images (each with file_index and row_index). A product without a
-    category takes that of the same item in another source; pictures of `product_images` come after its own.
+    category takes that of its label, else that of the same item in another source; pictures of `product_images` come
+    after its own.
     similarity: of titles that put products into one cluster (by their texts alone: pictures are not read yet).
     taken_down: ids of products that no build may hold.
     """
@@ -92,15 +93,18 @@ def curate_products(
             SELECT family, item, arg_min(category_path, product_id) AS category_path
             FROM kept WHERE family IS NOT NULL AND len(category_path) > 0 GROUP BY family, item
         ), labels AS (
-            SELECT product_id, min(fine_category) AS fine_category FROM category_labels GROUP BY product_id
+            SELECT product_id, min(fine_category) AS fine_category,
+                min(category_path) FILTER (WHERE len(category_path) > 0) AS category_path
+            FROM category_labels GROUP BY product_id
         ), pictures AS (
             SELECT product_id, list(image_url ORDER BY image_url) AS image_urls
             FROM (SELECT DISTINCT product_id, image_url FROM product_images) GROUP BY product_id
         )
         SELECT kept.* REPLACE (
-                coalesce(nullif(kept.category, ''), categories.category_path[1], '') AS category,
+                coalesce(nullif(kept.category, ''), labels.category_path[1], categories.category_path[1], '')
+                    AS category,
                 CASE WHEN len(kept.category_path) > 0 THEN kept.category_path
-                    ELSE coalesce(categories.category_path, []) END AS category_path,
+                    ELSE coalesce(labels.category_path, categories.category_path, []) END AS category_path,
                 list_concat(coalesce(kept.image_urls, []),
                     list_filter(coalesce(pictures.image_urls, []),
                         lambda url: NOT list_contains(coalesce(kept.image_urls, []), url))) AS image_urls

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 Edge = tuple[str, str]
 
 # Prefixes whose ids are Amazon's item numbers: the same number is the same item.
-IDENTIFIER_FAMILIES = {"amazon18": "asin", "amazon23": "asin", "esci": "asin"}
+IDENTIFIER_FAMILIES = {"abo": "asin", "amazon18": "asin", "amazon23": "asin", "esci": "asin"}
 
 
 @dataclass(frozen=True, slots=True)

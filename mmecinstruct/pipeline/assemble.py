@@ -23,7 +23,7 @@ from mmecinstruct.dataset_folder import (
 from mmecinstruct.dataset_folder.manifest import AUDIT, CARD, MANIFEST
 from mmecinstruct.errors import DatasetError
 from mmecinstruct.recipe import Recipe
-from mmecinstruct.sources.amazon2018 import PREFIX as AMAZON_PREFIX
+from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.split import SR
 from mmecinstruct.workspace import Report, sync_folder, sync_tree, write_atomically
 
@@ -158,7 +158,7 @@ def published_record_id(stage: str, record_id: str) -> str:
     if stage == SR:
         return _hash(record_id)
     parts = record_id.split(":")
-    if len(parts) == 4 and parts[0] == AMAZON_PREFIX:
+    if len(parts) == 4 and parts[0] in (amazon2018.PREFIX, amazon2023.PREFIX):
         parts[2] = _hash(parts[2])
     return ":".join(parts)
 

@@ -98,6 +98,12 @@ def build(
             left_out=allowed.left_out,
             warnings=(*allowed.warnings, *not_honoured(run)),
         )
+        build_report.cut_short = [
+            line
+            for output in parsed
+            for counts in output.extra.values()
+            for line in counts.get("cut_short", ())
+        ]
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
         if not selected:
             lacks = "\n".join(f"  {task}: {', '.join(why)}" for task, why in build_report.missing.items())

@@ -34,6 +34,7 @@ class BuildReport:
     left_out: tuple[str, ...] = ()  # sources that the recipe's licences do not allow, with why
     warnings: tuple[str, ...] = ()  # what may not be passed on, or could not be honoured
     taken_down: dict[str, int] = field(default_factory=dict)  # stage -> what the takedown list kept out
+    cut_short: list[str] = field(default_factory=list)  # raw files that ended too early, and where
 
 
 class Run:

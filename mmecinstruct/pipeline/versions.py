@@ -9,8 +9,8 @@ from __future__ import annotations
 STAGE_VERSIONS: dict[str, int] = {
     "shop": 2,
     "shop_pictures": 1,
-    "parse": 2,
-    "curate_products": 2,
+    "parse": 3,
+    "curate_products": 3,
     "hygiene": 1,
     "curate_reviews": 2,
     "curate_relations": 1,

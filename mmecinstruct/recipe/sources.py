@@ -29,18 +29,48 @@ class AmazonMetadata(Settings):
 
 
 class AmazonReviews(Settings):
-    """Amazon 2018 reviews (`<Category>_5.json.gz`)."""
+    """Amazon 2018 reviews: 5-core (`<Category>_5.json.gz`) or all (`<Category>.json.gz`)."""
 
     kind: Literal["amazon18_reviews"]
     path: Glob
 
 
+class AmazonRatings(Settings):
+    """Amazon 2018 or 2014 ratings without words (`<Category>.csv`)."""
+
+    kind: Literal["amazon18_ratings"]
+    path: Glob
+
+
+class Amazon2023Metadata(Settings):
+    """Amazon 2023 product metadata (`meta_<Category>.jsonl.gz`, or Parquet): products."""
+
+    kind: Literal["amazon23_metadata"]
+    path: Glob
+
+
+class Amazon2023Reviews(Settings):
+    """Amazon 2023 reviews (`<Category>.jsonl.gz`, or Parquet)."""
+
+    kind: Literal["amazon23_reviews"]
+    path: Glob
+
+
 class EsciSource(Settings):
-    """ESCI shopping queries: examples and products, two Parquet files."""
+    """ESCI shopping queries: examples and products, two Parquet files, or one that joins them, named twice."""
 
     kind: Literal["esci"]
     examples: Glob
     products: Glob
+    sources: Glob | None = None  # what kind of query each is (CSV); no task reads it
+    locale: str = "us"
+
+
+class EsciPages(Settings):
+    """ESCI-S: pictures and categories of ESCI products (JSON lines)."""
+
+    kind: Literal["esci_s"]
+    path: Glob
     locale: str = "us"
 
 
@@ -63,6 +93,15 @@ class MaveSource(Settings):
 
     kind: Literal["mave"]
     path: Glob
+
+
+class AboSource(Settings):
+    """Amazon Berkeley Objects: listings (JSON lines) and the table of their pictures (CSV)."""
+
+    kind: Literal["abo"]
+    listings: Glob
+    images: Glob
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")] = "en"  # or with a country, `en_US`
 
 
 class ProductMapping(Settings):
@@ -158,6 +197,17 @@ class CatalogSource(Settings):
 
 
 Source = Annotated[
-    AmazonMetadata | AmazonReviews | EsciSource | SqidSource | AmazonQaSource | MaveSource | CatalogSource,
+    AmazonMetadata
+    | AmazonReviews
+    | AmazonRatings
+    | Amazon2023Metadata
+    | Amazon2023Reviews
+    | EsciSource
+    | EsciPages
+    | SqidSource
+    | AmazonQaSource
+    | MaveSource
+    | AboSource
+    | CatalogSource,
     Field(discriminator="kind"),
 ]

@@ -11,16 +11,21 @@ from pathlib import Path, PurePosixPath
 
 from mmecinstruct.errors import SourceError
 from mmecinstruct.recipe.sources import (
+    AboSource,
+    Amazon2023Metadata,
+    Amazon2023Reviews,
     AmazonMetadata,
     AmazonQaSource,
+    AmazonRatings,
     AmazonReviews,
     CatalogSource,
+    EsciPages,
     EsciSource,
     MaveSource,
     Source,
     SqidSource,
 )
-from mmecinstruct.sources import amazon2018, amazonqa, catalog, esci, mave, sqid
+from mmecinstruct.sources import abo, amazon2018, amazon2023, amazonqa, catalog, esci, esci_s, mave, sqid
 from mmecinstruct.sources.batches import ParsedBatch, RawFile
 
 __all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files"]
@@ -47,19 +52,21 @@ def _patterns(source: Source) -> list[tuple[str, str, str, bool]]:
             for role, mapping in mappings
             if mapping is not None
         ]
-    if isinstance(source, EsciSource):
-        return [
-            ("examples", "examples", source.examples, False),
-            ("products", "products", source.products, False),
-        ]
-    roles = {
+    if isinstance(source, EsciSource | AboSource):
+        roles = ("examples", "products", "sources") if source.kind == "esci" else ("listings", "images")
+        return [(role, role, path, False) for role in roles if (path := getattr(source, role)) is not None]
+    role_of = {
         "amazon18_metadata": "metadata",
         "amazon18_reviews": "reviews",
+        "amazon18_ratings": "ratings",
+        "amazon23_metadata": "metadata",
+        "amazon23_reviews": "reviews",
+        "esci_s": "pages",
         "sqid": "images",
         "amazonqa": "questions",
         "mave": "labels",
     }
-    return [(roles[source.kind], "path", source.path, False)]
+    return [(role_of[source.kind], "path", source.path, False)]
 
 
 def _matches(source: Source, field: str, pattern: str, root: Path, optional: bool) -> list[str]:
@@ -88,10 +95,27 @@ def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
             return amazon2018.parse_metadata(file)
         case AmazonReviews():
             return amazon2018.parse_reviews(file)
+        case AmazonRatings():
+            return amazon2018.parse_ratings(file)
+        case Amazon2023Metadata():
+            return amazon2023.parse_metadata(file)
+        case Amazon2023Reviews():
+            return amazon2023.parse_reviews(file)
+        case EsciSource() if file.role == "sources":
+            return esci.parse_query_kinds(file)
         case EsciSource() if file.role == "examples":
             return esci.parse_examples(file, source.locale)
         case EsciSource():
             return esci.parse_products(file, source.locale)
+        case EsciPages():
+            return esci_s.parse_pages(file, source.locale)
+        case AboSource() if file.role == "images":
+            return abo.parse_images(file)
+        case AboSource():
+            beside = source_files(source, _root_of(file))
+            return abo.parse_listings(
+                file, [other.path for other in beside if other.role == "images"], source.language
+            )
         case SqidSource():
             return sqid.parse_image_urls(file)
         case AmazonQaSource():
@@ -100,3 +124,8 @@ def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
             return mave.parse_labels(file)
         case CatalogSource():
             return catalog.parse_table(source, file)
+
+
+def _root_of(file: RawFile) -> Path:
+    """Return the data root, below which a file's origin is its path."""
+    return file.path.parents[len(PurePosixPath(file.origin).parts) - 1]

@@ -1,4 +1,4 @@
-"""Amazon Reviews 2018: metadata (products and relations) and reviews.
+"""Amazon Reviews 2018: metadata (products and relations), reviews, and ratings without words.
 
 The metadata's two picture schemas (`image` until 2020, `imageURL` and `imageURLHighRes` since 2021) and the
 Python literals of 2014 (`imUrl`, `categories`, `related`) are read by the same rules: a field that a file
@@ -7,16 +7,22 @@ does not have is empty. What is known of the files' dirt stands in docs/sources.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
 from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
 from mmecinstruct.sources.image_urls import image_urls
 from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.sources.streams import read_lines
+from mmecinstruct.tables import RELATIONS, STRINGS
 from mmecinstruct.text import (
     clean_brand,
     clean_category_path,
@@ -30,13 +36,15 @@ from mmecinstruct.text import (
 
 PREFIX = "amazon18"
 
-# The comparison table of a product page names products by attribute or by link.
+# The comparison table of a product page names products by attribute, in a script or by link. A table that was escaped
+# once more has references in the place of quotation marks.
 _ASIN_IN_HTML = re.compile(
-    r"""(?:(?i:asin)["']?\s*[=:]\s*["']?|/(?:dp|gp/product)/)([A-Z0-9]{10})(?![A-Za-z0-9])"""
+    r"""(?:(?i:asin)(?:["']|&quot;|&\#3[49];)?\s*[=:]\s*(?:["']|&quot;|&\#3[49];)?|/(?:dp|gp/product|gp/aw/d|ASIN)/)"""
+    r"""([A-Z0-9]{10})(?![A-Za-z0-9])"""
 )
 
 
-class MetadataLine(msgspec.Struct):
+class MetadataLine(msgspec.Struct, gc=False):
     """The fields that are read of a metadata line; the others are skipped while decoding."""
 
     asin: Any = None
@@ -58,7 +66,7 @@ class MetadataLine(msgspec.Struct):
     similar_item: Any = None
 
 
-class ReviewLine(msgspec.Struct):
+class ReviewLine(msgspec.Struct, gc=False):
     """The fields that are read of a review line."""
 
     asin: Any = None
@@ -74,13 +82,19 @@ class ReviewLine(msgspec.Struct):
 def parse_metadata(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield products and relations of a metadata file."""
     lines = read_json_lines(file.path, MetadataLine)
-    return parse_records(lines, parse_product, ("products", "relations"), file.origin)
+    builders = {"relations": _relations_table}
+    return parse_records(lines, parse_product, ("products", "relations"), file.origin, builders)
 
 
 def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the reviews of a review file."""
     lines = read_json_lines(file.path, ReviewLine)
     return parse_records(lines, parse_review, ("reviews",), file.origin)
+
+
+def parse_ratings(file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the ratings of a CSV file without header as reviews without words."""
+    return parse_records(_rating_cells(file.path), parse_rating, ("reviews",), file.origin)
 
 
 def product_id(asin: str) -> str:
@@ -90,9 +104,9 @@ def product_id(asin: str) -> str:
 
 def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | None:
     """Append a product and its relations; reasons: missing_id, missing_title, title_not_text."""
-    asin = line.asin.strip() if isinstance(line.asin, str) else ""
+    asin = text_value(line.asin)
     if not asin:
-        return Refusal("missing_id", f"asin is {line.asin!r}")
+        return Refusal("missing_id", f"asin is {shown(line.asin)}")
     identity = product_id(asin)
     title = plain_title(line.title) if isinstance(line.title, str) else ""
     if not title:
@@ -123,11 +137,38 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | Non
         (line.also_view or related.get("also_viewed"), "also_viewed"),
         (_asins_in_html(line.similar_item) if line.similar_item else None, "similar"),
     ):
-        if linked_asins and isinstance(linked_asins, list):
-            linked = dict.fromkeys(item for item in linked_asins if item and isinstance(item, str))
-            linked.pop(asin, None)
-            rows["relations"] += [(identity, f"{PREFIX}:{other}", relation) for other in linked]
+        if linked_asins and (linked := _linked(linked_asins, asin)):
+            rows["relations"].append((identity, linked, relation))
     return None
+
+
+def _linked(asins: object, own: str) -> list[str]:
+    """Return the other products that a field names, each once."""
+    if not isinstance(asins, list):
+        return []
+    try:
+        linked = dict.fromkeys(asins)
+        "".join(linked)  # tells at once whether all are texts
+    except TypeError:
+        linked = dict.fromkeys(asin for asin in asins if isinstance(asin, str))
+    linked.pop("", None)
+    linked.pop(own, None)
+    return list(linked)
+
+
+def _relations_table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    """Return the relations of (product, ASINs of linked products, relation), a row for each linked product."""
+    products, linked, relations = zip(*rows, strict=True) if rows else ((), (), ())
+    lists = pa.array(linked, type=STRINGS)
+    places = pc.list_parent_indices(lists)
+    return pa.Table.from_arrays(
+        [
+            pa.array(products, type=pa.string()).take(places),
+            pc.binary_join_element_wise(f"{PREFIX}:", pc.list_flatten(lists), ""),
+            pa.array(relations, type=pa.string()).take(places),
+        ],
+        schema=RELATIONS,
+    )
 
 
 def _category_path(line: MetadataLine) -> list[str]:
@@ -145,15 +186,17 @@ def _asins_in_html(similar_item: object) -> list[str]:
 def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
     """Append a review, also one without words; reasons: missing_id, bad_rating, bad_timestamp."""
     asin, reviewer = text_value(line.asin), text_value(line.reviewerID)
-    if not asin or not reviewer:
-        return Refusal("missing_id", f"asin is {line.asin!r}, reviewerID is {line.reviewerID!r}")
+    if not asin:
+        return Refusal("missing_id", f"asin is {shown(line.asin)}")
+    if not reviewer:
+        return Refusal("missing_id", f"reviewerID is {shown(line.reviewerID)}", product_id(asin))
     identity = f"{PREFIX}:{asin}:{reviewer}:{text_value(line.unixReviewTime)}"
     rating = rating_value(line.overall)
     if rating is None:
-        return Refusal("bad_rating", f"overall is {line.overall!r}, not 1 to 5", identity)
+        return Refusal("bad_rating", f"overall is {shown(line.overall)}, not 1 to 5", identity)
     timestamp = utc_seconds(line.unixReviewTime)
     if timestamp is None:
-        return Refusal("bad_timestamp", f"unixReviewTime is {line.unixReviewTime!r}", identity)
+        return Refusal("bad_timestamp", f"unixReviewTime is {shown(line.unixReviewTime)}", identity)
     rows["reviews"].append(
         (
             identity,
@@ -168,3 +211,56 @@ def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
         )
     )
     return None
+
+
+def _rating_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
+    """Yield the cells of each line. None holds a line break, so a stray quote costs its own line alone."""
+    for number, line in read_lines(path):
+        if isinstance(line, Refusal):
+            yield number, line
+        elif line and not line.isspace():
+            try:
+                text = line.decode()
+                yield number, next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
+            except UnicodeDecodeError as error:
+                yield number, Refusal("not_utf8", str(error))
+            except csv.Error as error:
+                yield number, Refusal("bad_row", str(error))
+
+
+def parse_rating(cells: list[str], _number: int, rows: Rows) -> Refusal | None:
+    """Append a rating as a review without words; reasons: bad_row, missing_id, bad_rating, bad_timestamp.
+
+    The files of 2018 name the product first, those of 2014 the user: a row's own cells tell.
+    """
+    if len(cells) != 4:
+        return Refusal("bad_row", f"{len(cells)} cells where a rating has four: product, user, rating, time")
+    first, second, stars, time = map(str.strip, cells)
+    if not first or not second:
+        return Refusal("missing_id", "the first or the second cell is empty")
+    if _is_asin(first, second):
+        asin, reviewer = first, second
+    elif _is_asin(second, first):
+        asin, reviewer = second, first
+    else:
+        return Refusal("missing_id", "neither of the first two cells is a product's id of ten characters")
+    identity = f"{PREFIX}:{asin}:{reviewer}:{time}"
+    rating = rating_value(stars)
+    if rating is None:
+        return Refusal("bad_rating", f"the rating is {shown(stars)}, not 1 to 5", identity)
+    timestamp = utc_seconds(time)
+    if timestamp is None:
+        return Refusal("bad_timestamp", f"the time is {shown(time)}", identity)
+    rows["reviews"].append(
+        (identity, product_id(asin), f"{PREFIX}:{reviewer}", rating, "", "", timestamp, None, [])
+    )
+    return None
+
+
+def _is_asin(cell: str, other: str) -> bool:
+    """Tell whether a cell is the product's id and not the user's.
+
+    An ASIN has ten characters and begins with B or, of books, a digit; a user's id begins with A and is longer, with
+    rare exceptions. Of two cells of ten characters the beginning decides.
+    """
+    return len(cell) == 10 and (len(other) != 10 or cell[0] in "B0123456789")

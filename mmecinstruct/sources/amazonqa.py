@@ -1,17 +1,22 @@
 """AmazonQA: questions with review snippets and whether those answer them.
 
-`is_answerable` is the publisher's classifier's word, not a person's.
+`is_answerable` is the publisher's classifier's word, not a person's. Of the texts beside a question `review_snippets`
+alone is read: the others (random_sentence, top_sentences_IR, …) are in the test file only, so with them a test would
+ask something else than training did.
+
+The publisher's variant in the form of SQuAD (one object with `paragraphs`) names no product: each of its questions is
+counted, and rejected for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from mmecinstruct.sources import amazon2018
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
 from mmecinstruct.sources.fields import text_value, truth_value
 from mmecinstruct.sources.json_lines import read_json_lines
 from mmecinstruct.text import html_to_text, normalise_text
@@ -25,7 +30,7 @@ _NAMES_WITH_COMMAS = {
 }
 
 
-class QuestionLine(msgspec.Struct):
+class QuestionLine(msgspec.Struct, gc=False):
     """The fields that are read of a question line."""
 
     qid: Any = None
@@ -34,27 +39,57 @@ class QuestionLine(msgspec.Struct):
     questionText: Any = None
     review_snippets: Any = None
     is_answerable: Any = None
+    paragraphs: Any = None  # SQuAD
+    data: Any = None  # SQuAD: a list of objects with paragraphs
 
 
 def parse_questions(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the questions of a file."""
-    return parse_records(
-        read_json_lines(file.path, QuestionLine), parse_question, ("questions",), file.origin
-    )
+    records = _each_question(read_json_lines(file.path, QuestionLine))
+    return parse_records(records, parse_question, ("questions",), file.origin)
+
+
+def _each_question(
+    lines: Iterable[tuple[int, QuestionLine | Refusal]],
+) -> Iterator[tuple[int, QuestionLine | Refusal]]:
+    """Yield the lines, and in the place of an object in the form of SQuAD a refusal for each of its questions."""
+    for number, line in lines:
+        if isinstance(line, Refusal) or not (line.paragraphs or line.data):
+            yield number, line
+            continue
+        articles = line.data if isinstance(line.data, list) else [{"paragraphs": line.paragraphs}]
+        questions = [
+            question
+            for article in _objects(articles)
+            for paragraph in _objects(article.get("paragraphs"))
+            for question in _objects(paragraph.get("qas"))
+        ]
+        for question in questions:
+            asked = shown(question.get("question"))
+            yield (
+                number,
+                Refusal("missing_id", f"the form of SQuAD names no product, use *-qar.jsonl: {asked}"),
+            )
+        if not questions:
+            yield number, line
+
+
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def parse_question(line: QuestionLine, _number: int, rows: Rows) -> Refusal | None:
     """Append a question; reasons: missing_id, missing_text, bad_label."""
     qid, asin = text_value(line.qid), text_value(line.asin)
     if not qid or not asin:
-        return Refusal("missing_id", f"qid is {line.qid!r}, asin is {line.asin!r}")
+        return Refusal("missing_id", f"qid is {shown(line.qid)}, asin is {shown(line.asin)}")
     identity = f"{PREFIX}:{qid}"
     question = html_to_text(line.questionText) if isinstance(line.questionText, str) else ""
     if not question:
         return Refusal("missing_text", "questionText is empty", identity)
     answerable = truth_value(line.is_answerable)
     if answerable is None:
-        return Refusal("bad_label", f"is_answerable is {line.is_answerable!r}", identity)
+        return Refusal("bad_label", f"is_answerable is {shown(line.is_answerable)}", identity)
     snippets = line.review_snippets if isinstance(line.review_snippets, list) else [line.review_snippets]
     texts = (html_to_text(snippet) for snippet in snippets if isinstance(snippet, str))
     rows["questions"].append(

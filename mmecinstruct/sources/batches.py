@@ -6,7 +6,8 @@ may become several rows (a product and its relations).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,9 +19,24 @@ from mmecinstruct.tables import RAW_TABLES
 
 STAGE = "parse"
 BATCH_RECORDS = 5_000
+TRUNCATED = "truncated_archive"  # the reason of the record at which an archive breaks off
 
 Record = TypeVar("Record")
 Rows = dict[str, list[tuple[Any, ...]]]
+TableBuilder = Callable[[list[tuple[Any, ...]]], pa.Table]
+
+# A value of the wrong type may be huge, or nested deeper than `repr` can follow.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = DETAIL_LENGTH
+_SHORT.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """Return how a rejection's detail shows a raw value: as Python writes it, shortened."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # of a number with thousands of digits
+        return f"a number of {type(value).__name__} too long to write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +81,16 @@ def parse_records(
     parse: Callable[[Record, int, Rows], Refusal | None],
     tables: tuple[str, ...],
     origin: str,
+    builders: Mapping[str, TableBuilder] | None = None,
 ) -> Iterator[ParsedBatch]:
     """Turn records into batches.
 
     records: (line or row number, record), or a refusal where the reader could not make a record.
     parse: appends a record's rows (tuples in the order of the schema) and returns None, or returns why not
     and appends nothing. tables: what `parse` appends to. origin: of the file, for the rejections.
+    builders: what makes a table of its rows, for those whose tuples are not in the order of the schema.
     """
+    builders = builders or {}
     rows: Rows = {name: [] for name in tables}
     rejections: list[Rejection] = []
     count = 0
@@ -84,14 +103,19 @@ def parse_records(
                 Rejection(STAGE, refusal.reason, detail, f"{origin}:{number}", refusal.record_id)
             )
         if count == BATCH_RECORDS:
-            yield _batch(rows, rejections, count)
+            yield _batch(rows, rejections, count, builders)
             rows, rejections, count = {name: [] for name in tables}, [], 0
     if count:
-        yield _batch(rows, rejections, count)
+        yield _batch(rows, rejections, count, builders)
 
 
-def _batch(rows: Rows, rejections: list[Rejection], count: int) -> ParsedBatch:
-    tables = {name: rows_table(name, table_rows) for name, table_rows in rows.items()}
+def _batch(
+    rows: Rows, rejections: list[Rejection], count: int, builders: Mapping[str, TableBuilder]
+) -> ParsedBatch:
+    tables = {
+        name: builders[name](table_rows) if name in builders else rows_table(name, table_rows)
+        for name, table_rows in rows.items()
+    }
     return ParsedBatch(tables, rejections, count, count - len(rejections))
 
 

@@ -7,10 +7,8 @@ a table has no column for them, reviews and questions are named after their plac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from mmecinstruct.errors import SourceError
 from mmecinstruct.hashing import fingerprint
 from mmecinstruct.recipe.sources import (
     CatalogSource,
@@ -22,9 +20,7 @@ from mmecinstruct.recipe.sources import (
 )
 from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
 from mmecinstruct.sources.fields import rating_value, relevance_label, text_value, truth_value, utc_seconds
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.streams import data_suffix, open_bytes
-from mmecinstruct.sources.tabular import Row, read_csv, read_parquet, require_columns
+from mmecinstruct.sources.tabular import Row, read_rows
 from mmecinstruct.text import (
     clean_brand,
     description_text,
@@ -60,7 +56,7 @@ def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
     Raises SourceError where the file's ending is unknown or a mapped column is missing.
     """
     mapping: Mapping = getattr(source, file.role)
-    rows = _read_rows(file, mapped_columns(file.role, mapping))
+    rows = read_rows(file.path, mapped_columns(file.role, mapping))
     return parse_records(rows, _row_parser(source.prefix, mapping, file.origin), (file.role,), file.origin)
 
 
@@ -74,44 +70,6 @@ def _row_parser(prefix: str, mapping: Mapping, origin: str) -> RowParser:
     if isinstance(mapping, QuestionMapping):
         return _question_parser(prefix, mapping, origin)
     return _judgement_parser(prefix, mapping)
-
-
-# --- reading -----------------------------------------------------------------------------------------
-
-
-def _read_rows(file: RawFile, wanted: dict[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
-    suffix = data_suffix(file.path)
-    if suffix in (".csv", ".tsv"):
-        return read_csv(file.path, wanted)
-    if suffix in (".json", ".jsonl", ".ndjson"):
-        return _read_json_rows(file, wanted)
-    if suffix == ".parquet":
-        return read_parquet(file.path, wanted)
-    raise SourceError(
-        f"{file.path}: no reader for '{suffix}'; convert it to .csv, .tsv, .json or .jsonl (JSON lines) "
-        "or .parquet"
-    )
-
-
-def _read_json_rows(file: RawFile, wanted: dict[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
-    """Yield JSON lines; keys may be absent from a line, but a column that no line has is an error."""
-    unseen, names = set(wanted.values()), dict[str, None]()
-    if _starts_with_list(file.path):
-        raise SourceError(
-            f"{file.path}: this is a JSON list; write one object per line (`jq -c '.[]'` does it)"
-        )
-    for number, row in read_json_lines(file.path, dict):
-        if unseen and not isinstance(row, Refusal):
-            unseen.difference_update(row)
-            names.update(dict.fromkeys(row))
-        yield number, row
-    if unseen and names:
-        require_columns(file.path, list(names), wanted)
-
-
-def _starts_with_list(path: Path) -> bool:
-    with open_bytes(path) as stream:
-        return stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 # --- one parser per table ----------------------------------------------------------------------------

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
 from mmecinstruct.sources.fields import relevance_label, text_value
-from mmecinstruct.sources.tabular import Row, read_parquet
+from mmecinstruct.sources.tabular import Row, read_rows
 from mmecinstruct.text import clean_brand, feature_texts, html_to_text, is_markup, normalise_text, plain_title
 
 PREFIX = "esci"
 
-_EXAMPLE_COLUMNS = ("query_id", "query", "product_id", "product_locale", "esci_label", "split")
-_PRODUCT_COLUMNS = (
-    "product_id",
-    "product_title",
-    "product_description",
-    "product_bullet_point",
-    "product_brand",
-    "product_color",
-    "product_locale",
-)
+# What is read, and of that what copies of the data may lack; several join both files, without `split`.
+_EXAMPLE_COLUMNS = ("query_id", "query", "product_id", "product_locale", "esci_label")
+_EXAMPLE_OPTIONS = ("split",)
+_PRODUCT_COLUMNS = ("product_id", "product_title", "product_locale")
+_PRODUCT_OPTIONS = ("product_description", "product_bullet_point", "product_brand", "product_color")
+_SOURCE_COLUMNS = ("query_id", "source")
 
 
 def parse_examples(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
@@ -34,24 +30,25 @@ def parse_examples(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
     """
 
     def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
-        if row["product_locale"] != locale:
+        if row.get("product_locale") != locale:
             return _other_locale(row, locale)
-        query_id, product = text_value(row["query_id"]), text_value(row["product_id"])
+        query_id, product = text_value(row.get("query_id")), text_value(row.get("product_id"))
         if not query_id or not product:
-            return Refusal("missing_id", f"query_id is {query_id!r}, product_id is {product!r}")
+            return Refusal("missing_id", f"query_id is {shown(query_id)}, product_id is {shown(product)}")
         identity = f"{PREFIX}:{query_id}"
-        query = normalise_text(text_value(row["query"]))
+        query = normalise_text(text_value(row.get("query")))
         if not query:
             return Refusal("missing_text", "the query is empty", identity)
-        label = relevance_label(row["esci_label"])
+        label = relevance_label(row.get("esci_label"))
         if label is None:
-            return Refusal("bad_label", f"esci_label is {row['esci_label']!r}", identity)
-        split = text_value(row["split"]) or None
+            return Refusal("bad_label", f"esci_label is {shown(row.get('esci_label'))}", identity)
+        split = text_value(row.get("split")) or None
         rows["judgements"].append((identity, query, f"{PREFIX}:{product}", label, locale, split))
         return None
 
     wanted = {f"an ESCI examples file has {name}": name for name in _EXAMPLE_COLUMNS}
-    return parse_records(read_parquet(file.path, wanted), parse, ("judgements",), file.origin)
+    rows = read_rows(file.path, wanted, _EXAMPLE_OPTIONS)
+    return parse_records(rows, parse, ("judgements",), file.origin)
 
 
 def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
@@ -61,13 +58,13 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
     """
 
     def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
-        if row["product_locale"] != locale:
+        if row.get("product_locale") != locale:
             return _other_locale(row, locale)
-        product = text_value(row["product_id"])
+        product = text_value(row.get("product_id"))
         if not product:
             return Refusal("missing_id", "product_id is empty")
         identity = f"{PREFIX}:{product}"
-        title = plain_title(text_value(row["product_title"]))
+        title = plain_title(text_value(row.get("product_title")))
         if not title:
             return Refusal("missing_title", "the title is empty", identity)
         if is_markup(title):
@@ -77,27 +74,47 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
                 identity,
                 PREFIX,
                 title,
-                clean_brand(row["product_brand"]),
+                clean_brand(row.get("product_brand")),
                 None,
                 [],
-                html_to_text(text_value(row["product_description"])),
-                feature_texts(text_value(row["product_bullet_point"]).split("\n")),
+                html_to_text(text_value(row.get("product_description"))),
+                feature_texts(text_value(row.get("product_bullet_point")).split("\n")),
                 None,
                 None,
-                plain_title(text_value(row["product_color"])) or None,
+                plain_title(text_value(row.get("product_color"))) or None,
                 [],
             )
         )
         return None
 
     wanted = {f"an ESCI products file has {name}": name for name in _PRODUCT_COLUMNS}
-    return parse_records(read_parquet(file.path, wanted), parse, ("products",), file.origin)
+    rows = read_rows(file.path, wanted, _PRODUCT_OPTIONS)
+    return parse_records(rows, parse, ("products",), file.origin)
+
+
+def parse_query_kinds(file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the kind of each query, as the publisher names where it took the query from.
+
+    Reasons: missing_id, missing_kind.
+    """
+    wanted = {f"an ESCI sources file has {name}": name for name in _SOURCE_COLUMNS}
+    return parse_records(read_rows(file.path, wanted), _parse_query_kind, ("query_kinds",), file.origin)
+
+
+def _parse_query_kind(row: Row, _number: int, rows: Rows) -> Refusal | None:
+    query_id, kind = text_value(row.get("query_id")), normalise_text(text_value(row.get("source")))
+    if not query_id:
+        return Refusal("missing_id", f"query_id is {shown(row.get('query_id'))}")
+    if not kind:
+        return Refusal("missing_kind", f"source is {shown(row.get('source'))}", f"{PREFIX}:{query_id}")
+    rows["query_kinds"].append((f"{PREFIX}:{query_id}", kind))
+    return None
 
 
 def _other_locale(row: Row, locale: str) -> Refusal:
-    product = text_value(row["product_id"])
+    product = text_value(row.get("product_id"))
     return Refusal(
         "other_locale",
-        f"locale is {row['product_locale']!r}, the recipe wants {locale!r}",
+        f"locale is {shown(row.get('product_locale'))}, the recipe wants {shown(locale)}",
         f"{PREFIX}:{product}" if product else "",
     )

@@ -6,7 +6,8 @@ Each function returns None for a value it cannot read; the caller decides whethe
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 
 # Later than any date in seconds, earlier than any in milliseconds.
 _MILLISECONDS_FROM = 10**11
@@ -27,6 +28,7 @@ LABELS = {
     "0": "I",
 }
 
+_STARS: dict[float, int] = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
 _TRUE = frozenset({"true", "yes", "y", "1"})
 _FALSE = frozenset({"false", "no", "n", "0"})
 
@@ -38,17 +40,22 @@ def text_value(value: object) -> str:
     """
     if isinstance(value, str):
         return value.strip()
-    if value is None or isinstance(value, bool | list | dict):
-        return ""
     if isinstance(value, float):
         if not math.isfinite(value):
             return ""
         return str(int(value)) if value.is_integer() else str(value)
-    return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip()
+    # Of numbers only those that are shown in full: beyond 4,300 digits Python refuses to.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 1 << 128 else ""
+    return str(value) if isinstance(value, date | time | Decimal) else ""
 
 
 def rating_value(value: object) -> int | None:
     """Return a rating of 1 to 5 whole stars."""
+    if type(value) is float or type(value) is int:
+        return _STARS.get(value)
     number = _number(value)
     return int(number) if number in (1, 2, 3, 4, 5) else None
 
@@ -68,6 +75,8 @@ def relevance_label(value: object) -> str | None:
 
 def utc_seconds(value: object) -> int | None:
     """Return UTC seconds of seconds, milliseconds or ISO 8601; a time without zone is taken as UTC."""
+    if type(value) is int and 0 <= value < _MILLISECONDS_FROM:
+        return value
     number = _number(value)
     if number is not None:
         seconds = number / 1000 if abs(number) > _MILLISECONDS_FROM else number
@@ -85,7 +94,7 @@ def utc_seconds(value: object) -> int | None:
 def _number(value: object) -> float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, str):
+    if isinstance(value, str | Decimal):
         try:
             value = float(value)
         except ValueError:

@@ -7,21 +7,14 @@ thumbnail of `…/I/51q4dzMwpFL.jpg`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 # An id has no point; what begins with `._` after it, up to the extension, are codes.
 _SIZE_CODE = re.compile(r"^([^?#]*/I/[^/.?#]+)\._[^/?#]*(\.[A-Za-z]{3,4})$")
 
 # Known pictures that say "no picture": of Amazon's picture server by id, the older icons, and the backdrop
 # that SQID names for videos.
-_PLACEHOLDERS = (
-    "/01RmK+J4pJL.",
-    "/01RmK%2BJ4pJL.",
-    "/01QFb8SNuTL.",
-    "/01PkLIhTX3L.",
-    "/01MKUOLsA5L.",
-    "/no-img-",
-    "/Default_Background_Art_LTR.",
+_PLACEHOLDER = re.compile(
+    r"/(?:01RmK(?:\+|%2B)J4pJL\.|01QFb8SNuTL\.|01PkLIhTX3L\.|01MKUOLsA5L\.|no-img-|Default_Background_Art_LTR\.)"
 )
 
 # A thumbnail with a play button is a still of a video, not a picture of the product.
@@ -36,7 +29,7 @@ def full_size_url(url: str) -> str:
 
 def is_placeholder(url: str) -> bool:
     """Tell whether a URL is known to show no product."""
-    return any(placeholder in url for placeholder in _PLACEHOLDERS)
+    return _PLACEHOLDER.search(url) is not None
 
 
 def is_video_still(url: str) -> bool:
@@ -44,44 +37,60 @@ def is_video_still(url: str) -> bool:
     return "-overlay" in url and any(mark in url for mark in _VIDEO_STILLS)
 
 
+def web_address(text: object) -> str:
+    """Return a URL that a picture can be asked for at, stripped; empty where it is none.
+
+    One without a scheme (`//host/…`) gets https. Embedded pictures (`data:`), paths and words are none.
+    """
+    if not isinstance(text, str):
+        return ""
+    url = text.strip()
+    if url.startswith(("https://", "http://")):
+        return url
+    return f"https:{url}" if url.startswith("//") else ""
+
+
 def image_urls(*candidates: object) -> list[str]:
     """Return the full-size URLs of candidate fields in their order, each once.
 
-    candidates: values of picture fields, best field first: a URL, a list of URLs, a list of objects with
-    `hi_res`, `large` or `thumb`, or an object of such lists. Placeholders and stills of videos are left out.
+    candidates: values of picture fields, best field first: a URL, a list of URLs, a list of objects with one URL for
+    each size (metadata: `hi_res`, `large`, `thumb`; reviews: `large_image_url` …), or an object of such lists.
+    Placeholders and stills of videos are left out.
     """
     urls: dict[str, None] = {}
     stills: set[str] = set()
     for candidate in candidates:
-        for url in _flat(candidate):
+        for item in _items(candidate) if candidate else ():
+            url = web_address(_best_of(item) if isinstance(item, dict) else item)
             full_size = full_size_url(url)
             if is_video_still(url):
                 stills.add(full_size)
-            elif full_size not in urls and not is_placeholder(full_size):
+            elif full_size and full_size not in urls and not is_placeholder(full_size):
                 urls[full_size] = None
     # The full-size URL of a still has no mark: only its thumbnail, maybe in another field, tells.
     return [url for url in urls if url not in stills] if stills else list(urls)
 
 
-def _flat(candidate: object) -> Iterator[str]:
-    if isinstance(candidate, str):
-        candidate = [candidate]
-    elif isinstance(candidate, dict):
-        candidate = _rows_of_lists(candidate)
+def _items(candidate: object) -> list[object]:
     if isinstance(candidate, list):
-        for item in candidate:
-            url = _best_of(item) if isinstance(item, dict) else item
-            if isinstance(url, str) and (url := url.strip()):
-                yield url
+        return candidate
+    if isinstance(candidate, dict):
+        return _rows_of_lists(candidate)
+    return [candidate]
 
 
 def _rows_of_lists(pictures: dict[str, object]) -> list[object]:
-    """Return one object per position of an object of parallel lists."""
+    """Return one object per position of an object of parallel lists; the object itself where it has no list."""
     columns = {name: column for name, column in pictures.items() if isinstance(column, list)}
-    length = max(map(len, columns.values()), default=0)
+    if not columns:
+        return [pictures]
+    length = max(map(len, columns.values()))
     return [{name: column[i] for name, column in columns.items() if i < len(column)} for i in range(length)]
 
 
-def _best_of(picture: dict[str, object]) -> str:
-    sizes = (picture.get(name) for name in ("hi_res", "large", "thumb"))
-    return next((url for url in sizes if isinstance(url, str) and url), "")
+_SIZES = ("hi_res", "large", "thumb", "large_image_url", "medium_image_url", "small_image_url")
+
+
+def _best_of(picture: dict[str, object]) -> object:
+    sizes = (picture.get(name) for name in _SIZES)
+    return next((url for url in sizes if isinstance(url, str) and url), None)

@@ -1,27 +1,33 @@
 """Read JSON lines into typed records, fast, with an error for each line that is none.
 
 msgspec decodes a line straight into the fields that its source declares. What it refuses is read once more:
-by the standard library, which takes NaN and lone surrogates, and, where a line looks like the Python literals
-of Amazon's 2014 files, by `ast.literal_eval`, never by `eval`.
+where a line looks like the Python literals of Amazon's 2014 files, its texts are quoted as JSON quotes them and it is
+decoded again; else by the standard library, which takes NaN and lone surrogates, and by `ast.literal_eval`, which
+builds values and runs nothing. Never by `eval`.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from mmecinstruct.sources.batches import Refusal
-from mmecinstruct.sources.streams import MAX_LINE_BYTES, open_bytes, read_lines
+from mmecinstruct.sources.streams import MAX_LINE_BYTES, read_lines
 
 Line = TypeVar("Line")
 
 # Syntax trees of Python literals take a hundred times their text.
 MAX_LITERAL_BYTES = 1024 * 1024
+
+_LITERAL_TOKEN = re.compile(r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|\b(?:None|True|False)\b""")
+_CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 
 
 def read_json_lines(
@@ -31,31 +37,41 @@ def read_json_lines(
 
     line_type: a msgspec Struct whose fields all have defaults and the type Any, so that a value of an
     unexpected type reaches the source's own rules; or dict. Reasons: broken_json, not_an_object, not_utf8,
-    line_too_long.
+    line_too_long, truncated_archive (of the last line, where an archive is cut short).
 
     Raises SourceError where the file is damaged.
     """
     decode = msgspec.json.Decoder(line_type).decode
-    with open_bytes(path) as stream:
-        for number, line in read_lines(stream, max_bytes):
-            if line is None:
-                yield number, Refusal("line_too_long", f"the line has more than {max_bytes} bytes")
-                continue
-            try:
-                record: Line | Refusal = decode(line)
-            except UnicodeDecodeError as error:
-                record = Refusal("not_utf8", str(error))
-            except (msgspec.DecodeError, RecursionError) as error:
-                record = _decode_leniently(line, line_type, error)
-            yield number, record
+    for number, line in read_lines(path, max_bytes):
+        if isinstance(line, Refusal):
+            yield number, line
+            continue
+        if not line or line.isspace():
+            continue
+        try:
+            record: Line | Refusal = decode(line)
+        except UnicodeDecodeError as error:
+            record = Refusal("not_utf8", str(error))
+        except (msgspec.DecodeError, RecursionError) as error:
+            record = _decode_leniently(line, line_type, decode, error)
+        yield number, record
 
 
-def _decode_leniently(line: bytes, line_type: type[Line], first_error: Exception) -> Line | Refusal:
+def _decode_leniently(
+    line: bytes, line_type: type[Line], decode: Callable[[str], Line], first_error: Exception
+) -> Line | Refusal:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
         return Refusal("not_utf8", str(error))
-    value = _parse_json_or_literal(text.strip())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's own, about escapes that it does not know
+        if text.lstrip().startswith("{'"):
+            try:
+                return decode(_LITERAL_TOKEN.sub(_as_json, text))
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                pass  # what JSON cannot say, or no literal
+        value = _parse_json_or_literal(text.strip())
     if value is None:
         return Refusal("broken_json", f"{first_error}: {text[:80].strip()}")
     if not isinstance(value, dict):
@@ -64,6 +80,20 @@ def _decode_leniently(line: bytes, line_type: type[Line], first_error: Exception
         return msgspec.convert(_without_lone_surrogates(value), line_type)
     except RecursionError:
         return Refusal("broken_json", f"nested too deeply: {text[:80].strip()}")
+
+
+def _as_json(match: re.Match[str]) -> str:
+    """Return a text or constant of a Python literal as JSON writes it.
+
+    What stands between such tokens must be JSON already, or the line is refused and read as a literal. So prefixes of
+    texts (`r'…'`), tuples and comments never get a meaning here that Python would not give them.
+    """
+    token = match[0]
+    if "\\" in token:
+        return json.dumps(ast.literal_eval(token))
+    if token[0] == '"':
+        return token
+    return _CONSTANTS.get(token) or '"' + token[1:-1].replace('"', '\\"') + '"'
 
 
 def _parse_json_or_literal(text: str) -> Any:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from mmecinstruct.sources import amazon2018
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
 from mmecinstruct.sources.fields import text_value
 from mmecinstruct.sources.json_lines import read_json_lines
 from mmecinstruct.text import plain_title
 
 
-class LabelLine(msgspec.Struct):
+class LabelLine(msgspec.Struct, gc=False):
     """The fields that are read of a label line; attributes and their spans are skipped."""
 
     id: Any = None
@@ -32,10 +32,10 @@ def parse_label(line: LabelLine, _number: int, rows: Rows) -> Refusal | None:
     """Append a label; reasons: missing_id, missing_category."""
     asin = text_value(line.id)
     if not asin:
-        return Refusal("missing_id", f"id is {line.id!r}")
+        return Refusal("missing_id", f"id is {shown(line.id)}")
     identity = amazon2018.product_id(asin)
     category = plain_title(line.category) if isinstance(line.category, str) else ""
     if not category:
-        return Refusal("missing_category", f"category is {line.category!r}", identity)
-    rows["category_labels"].append((identity, category))
+        return Refusal("missing_category", f"category is {shown(line.category)}", identity)
+    rows["category_labels"].append((identity, category, []))
     return None

@@ -1,13 +1,14 @@
-"""SQID: picture URLs of ESCI products, a CSV file of product_id and image_url."""
+"""SQID: picture URLs of ESCI products, a table of product_id and image_url (CSV, or Parquet as on the Hub)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from mmecinstruct.sources import esci
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
-from mmecinstruct.sources.image_urls import full_size_url, is_placeholder
-from mmecinstruct.sources.tabular import Row, read_csv
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.fields import text_value
+from mmecinstruct.sources.image_urls import full_size_url, is_placeholder, web_address
+from mmecinstruct.sources.tabular import Row, read_rows
 
 _COLUMNS = ("product_id", "image_url")
 
@@ -15,18 +16,18 @@ _COLUMNS = ("product_id", "image_url")
 def parse_image_urls(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the picture URLs of a file."""
     wanted = {f"a SQID file has {name}": name for name in _COLUMNS}
-    return parse_records(read_csv(file.path, wanted), parse_image_url, ("product_images",), file.origin)
+    return parse_records(read_rows(file.path, wanted), parse_image_url, ("product_images",), file.origin)
 
 
 def parse_image_url(row: Row, _number: int, rows: Rows) -> Refusal | None:
     """Append a picture; reasons: missing_id, missing_url, placeholder_url."""
-    product = row["product_id"].strip()
+    product = text_value(row.get("product_id"))
     if not product:
         return Refusal("missing_id", "product_id is empty")
     identity = f"{esci.PREFIX}:{product}"
-    url = full_size_url(row["image_url"].strip())
+    url = full_size_url(web_address(row.get("image_url")))
     if not url:
-        return Refusal("missing_url", "image_url is empty", identity)
+        return Refusal("missing_url", f"image_url is {shown(row.get('image_url'))}", identity)
     if is_placeholder(url):
         return Refusal("placeholder_url", url, identity)
     rows["product_images"].append((identity, url))

@@ -1,24 +1,31 @@
 """Open raw files, compressed or not, and read their lines within bounds.
 
-Raw files are not trusted: a line has a size cap, and a damaged archive is an error that names it.
+Raw files are not trusted: a line has a size cap, and a damaged archive is an error that names it. An archive that is
+only cut short, as by a download that stopped, is read up to the break: what was unpacked before it is as it was.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from mmecinstruct.errors import SourceError
+from mmecinstruct.sources.batches import TRUNCATED, Refusal
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 _ZSTANDARD = (".zst", ".zstd")
 _COMPRESSED = (".gz", *_ZSTANDARD)
+_BLOCK_BYTES = 512 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP = 31  # zlib's word for: a gzip header, the largest window
+
+
+class ArchiveCutShort(Exception):
+    """The archive ends before its content does; raised after the last block that could be unpacked."""
 
 
 def data_suffix(path: Path) -> str:
@@ -27,50 +34,146 @@ def data_suffix(path: Path) -> str:
     return Path(path.stem).suffix.lower() if suffix in _COMPRESSED else suffix
 
 
-@contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading its uncompressed bytes; `.gz`, `.zst` and `.zstd` are decompressed.
+def read_blocks(path: Path) -> Generator[bytes, None, None]:
+    """Yield a file's uncompressed bytes in order; `.gz`, `.zst` and `.zstd` are unpacked.
 
-    Raises SourceError where the file cannot be read, is damaged (also later, while reading) or no
-    decoder of its compression is there.
+    Raises SourceError where the file cannot be read, is damaged or no decoder of its compression is there, and
+    ArchiveCutShort where it is only cut short.
     """
+    suffix = path.suffix.lower()
     try:
-        with _open(path) as stream:
-            yield stream
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(
-            f"{path}: the archive is damaged or cut short ({error}); get the file again"
-        ) from error
+        if suffix in _ZSTANDARD:
+            yield from _zstandard_blocks(path)
+            return
+        with path.open("rb") as stream:
+            yield from (
+                _gzip_blocks(stream) if suffix == ".gz" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
+            )
+    except zlib.error as error:
+        raise SourceError(f"{path}: the archive is damaged ({error}); get the file again") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if suffix in _ZSTANDARD:
-        return _open_zstandard(path)
-    return path.open("rb")
+def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Unpack members one after the other; zeros between and after them are padding."""
+    decoder, data = zlib.decompressobj(_GZIP), b""
+    between_members, members = True, 0
+    while True:
+        if not data and not (data := stream.read(_BLOCK_BYTES)):
+            break
+        if between_members and members:
+            data = data.lstrip(b"\0")
+            if not data:
+                continue
+        between_members = False
+        if block := decoder.decompress(data, _BLOCK_BYTES):
+            yield block
+        data = decoder.unconsumed_tail
+        if decoder.eof:
+            decoder, data = zlib.decompressobj(_GZIP), decoder.unused_data
+            between_members, members = True, members + 1
+    if not (between_members and members):
+        if block := decoder.flush():
+            yield block
+        raise ArchiveCutShort
 
 
-def _open_zstandard(path: Path) -> IO[bytes]:
+def _zstandard_blocks(path: Path) -> Iterator[bytes]:
     import pyarrow as pa
 
     if not pa.Codec.is_available("zstd"):
         raise SourceError(f"{path}: this pyarrow has no Zstandard decoder; unpack it with `zstd -d`")
-    return io.BufferedReader(pa.CompressedInputStream(str(path), "zstd"))
+    done = 0
+    try:
+        with pa.CompressedInputStream(str(path), "zstd") as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                done += len(block)
+                yield block
+    except OSError as error:
+        if "Truncated" not in str(error):
+            raise
+    else:
+        if done == 0 and path.stat().st_size == 0:
+            raise ArchiveCutShort
+        return
+    # The read that met the break gave nothing of what it had unpacked: read that much once more, byte by byte.
+    with pa.CompressedInputStream(str(path), "zstd") as stream:
+        while done:
+            done -= len(stream.read(min(done, _BLOCK_BYTES)))
+        rest = bytearray()
+        try:
+            while byte := stream.read(1):
+                rest += byte
+        except OSError:
+            yield bytes(rest)
+    raise ArchiveCutShort
 
 
-def read_lines(stream: IO[bytes], max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:
-    """Yield (line number from 1, line) of the lines that are not blank; None stands for a line too long."""
-    number = 0
-    read = stream.readline
-    while line := read(max_bytes + 1):
-        number += 1
-        if len(line) > max_bytes:
-            while line and not line.endswith(b"\n"):
-                line = read(max_bytes)
-            yield number, None
-        elif not line.isspace():
-            yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+def starts_with(path: Path, count: int) -> bytes:
+    """Return at most `count` bytes of a file's beginning, unpacked.
+
+    Raises SourceError as `read_blocks` does.
+    """
+    with closing(read_blocks(path)) as blocks:
+        try:
+            return next(blocks, b"")[:count]
+        except ArchiveCutShort:
+            return b""
+
+
+def read_lines(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | Refusal]]:
+    """Yield (line number from 1, line without its line feed), without a byte order mark.
+
+    A refusal stands for a line of more than `max_bytes` bytes, its end included (line_too_long), and for the line at
+    which an archive breaks off (truncated_archive), the last.
+
+    Raises SourceError where the file is damaged, or breaks off before its first line ends.
+    """
+    number, offset, rest, skipping = 0, 0, b"", False
+    blocks = read_blocks(path)
+    try:
+        for block in blocks:
+            lines = block.split(b"\n")
+            lines[0] = rest + lines[0]
+            rest = lines.pop()
+            for line in lines:
+                number += 1
+                offset += len(line) + 1
+                if skipping or len(line) >= max_bytes:
+                    skipping = False
+                    yield number, _too_long(max_bytes)
+                else:
+                    yield number, line if number > 1 else line.removeprefix(_BYTE_ORDER_MARK)
+            if len(rest) > max_bytes:
+                offset += len(rest)
+                rest, skipping = b"", True
+    except ArchiveCutShort:
+        if number == 0:
+            raise SourceError(
+                f"{path}: the archive is cut short within its first line; get the file again"
+            ) from None
+        yield number + 1, truncation(path, number + 1, offset)
+    else:
+        if skipping:
+            yield number + 1, _too_long(max_bytes)
+        elif rest:
+            yield number + 1, rest if number else rest.removeprefix(_BYTE_ORDER_MARK)
+    finally:
+        blocks.close()
+
+
+def _too_long(max_bytes: int) -> Refusal:
+    return Refusal("line_too_long", f"the line has more than {max_bytes} bytes")
+
+
+def truncation(path: Path, number: int, offset: int) -> Refusal:
+    """Return the refusal of the record at which an archive breaks off.
+
+    number: its line. offset: bytes of the unpacked file before that line.
+    """
+    return Refusal(
+        TRUNCATED,
+        f"the archive of {path.stat().st_size} bytes is cut short: what could be unpacked ends in line {number}, which "
+        f"begins at byte {offset}; the lines before it are kept. Get the file again",
+    )

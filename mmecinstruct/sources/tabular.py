@@ -1,4 +1,4 @@
-"""Read the rows of CSV and Parquet files as dictionaries, within bounds and with their place.
+"""Read the rows of CSV, JSON-lines and Parquet files as dictionaries, within bounds and with their place.
 
 A CSV row's number is the line on which it begins, as an editor counts it; a Parquet row's is its position
 from 1.
@@ -7,18 +7,43 @@ from 1.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.sources.batches import BATCH_RECORDS, Refusal
-from mmecinstruct.sources.streams import MAX_LINE_BYTES, data_suffix, open_bytes
+from mmecinstruct.sources.batches import BATCH_RECORDS, TRUNCATED, Refusal
+from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.sources.streams import MAX_LINE_BYTES, data_suffix, read_lines, starts_with, truncation
 
 Row = dict[str, Any]
 
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
-def require_columns(place: Path, present: Sequence[str], wanted: dict[str, str]) -> None:
+
+def read_rows(
+    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = ()
+) -> Iterator[tuple[int, Row | Refusal]]:
+    """Yield (number, row or refusal) of a table, read by its file's ending.
+
+    wanted: columns by who wants them, a recipe field or a publisher's format. optional: columns that are read where the
+    file has them. Where a row lacks a column, its dictionary does.
+
+    Raises SourceError where the ending is unknown, the file cannot be read or a wanted column is missing.
+    """
+    suffix = data_suffix(path)
+    if suffix in (".csv", ".tsv"):
+        return read_csv(path, wanted)
+    if suffix in JSON_SUFFIXES:
+        return _read_json_rows(path, wanted)
+    if suffix == ".parquet":
+        return read_parquet(path, wanted, optional)
+    raise SourceError(
+        f"{path}: no reader for '{suffix}'; convert it to .csv, .tsv, .json or .jsonl (JSON lines) or .parquet"
+    )
+
+
+def require_columns(place: Path, present: Sequence[str], wanted: Mapping[str, str]) -> None:
     """Check that a table has the columns that are read.
 
     place: the file. wanted: columns by who wants them, a recipe field or a publisher's format.
@@ -35,58 +60,110 @@ def require_columns(place: Path, present: Sequence[str], wanted: dict[str, str])
             raise SourceError(f"{place}: there are several columns '{column}' ({field}); rename all but one")
 
 
-def read_csv(path: Path, wanted: dict[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
+# --- JSON lines --------------------------------------------------------------------------------------
+
+
+def _read_json_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
+    """Yield JSON lines; keys may be absent from a line, but a column that no line has is an error."""
+    unseen, names = set(wanted.values()), dict[str, None]()
+    if starts_with(path, 64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        raise SourceError(f"{path}: this is a JSON list; write one object per line (`jq -c '.[]'` does it)")
+    for number, row in read_json_lines(path, dict):
+        if unseen and not isinstance(row, Refusal):
+            unseen.difference_update(row)
+            names.update(dict.fromkeys(row))
+        yield number, row
+    if unseen and names:
+        require_columns(path, list(names), wanted)
+
+
+# --- CSV ---------------------------------------------------------------------------------------------
+
+
+def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
     """Yield (line on which the row begins, row or refusal) of a CSV file with a header, or `.tsv`.
 
-    Cells may hold line breaks between quotes. Reasons: bad_row (too few or too many cells, stray quotes),
-    not_utf8.
+    Reasons are those of `_read_cells`, and bad_row of too few or too many cells.
 
     Raises SourceError where the header lacks a wanted column or a quote is never closed.
     """
+    header: list[str] | None = None
+    for start, cells in _read_cells(path):
+        if header is None:
+            if isinstance(cells, Refusal):
+                raise SourceError(f"{path}:{start}: {cells.detail}; the file needs a header line")
+            header = [name.strip() for name in cells]
+            require_columns(path, header, wanted)
+        elif isinstance(cells, Refusal):
+            yield start, cells
+        elif len(cells) != len(header):
+            yield start, Refusal("bad_row", f"{len(cells)} cells where the header has {len(header)}")
+        else:
+            yield start, dict(zip(header, cells, strict=True))
+    if header is None:
+        raise SourceError(f"{path}: the file is empty; it needs a header line")
+
+
+def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
+    """Yield (line on which the row begins, its cells or a refusal) of a CSV file, or `.tsv`, blank lines left out.
+
+    Cells may hold line breaks between quotes. Reasons: bad_row (stray quotes), not_utf8, truncated_archive (of the last
+    row, where an archive is cut short).
+
+    Raises SourceError where the file is damaged or a quote is never closed.
+    """
     # The module's own limit, 128 KiB, is below what descriptions may have.
     csv.field_size_limit(MAX_LINE_BYTES)
-    with open_bytes(path) as stream:
-        delimiter = "\t" if data_suffix(path) == ".tsv" else ","
-        reader = csv.reader(_text_lines(stream, path), delimiter=delimiter, strict=True)
-        header: list[str] | None = None
-        while True:
-            start = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
+    lines = _TextLines(path)
+    reader = csv.reader(lines, delimiter="\t" if data_suffix(path) == ".tsv" else ",", strict=True)
+    first = True
+    while True:
+        start, offset = reader.line_num + 1, lines.offset
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            if lines.cut_short and str(error).startswith("unexpected end"):
                 break
-            except csv.Error as error:
-                # Either the rest of the file was read as one cell, or there is no telling what a row is.
-                if header is None or str(error).startswith(("unexpected end", "field larger")):
-                    raise SourceError(
-                        f"{path}:{start}: {error}; is a quote opened here that is never closed?"
-                    ) from error
-                yield start, Refusal("bad_row", str(error))
-                continue
-            if not cells:
-                continue
-            if header is None:
-                header = [name.strip() for name in cells]
-                require_columns(path, header, wanted)
-            elif len(cells) != len(header):
-                yield start, Refusal("bad_row", f"{len(cells)} cells where the header has {len(header)}")
-            elif not _is_storable(cells):
-                yield start, Refusal("not_utf8", "the row has bytes that are not UTF-8")
+            # Either the rest of the file was read as one cell, or there is no telling what a row is.
+            if first or str(error).startswith(("unexpected end", "field larger")):
+                raise SourceError(
+                    f"{path}:{start}: {error}; is a quote opened here that is never closed?"
+                ) from error
+            yield start, Refusal("bad_row", str(error))
+            continue
+        if cells:
+            first = False
+            if _is_storable(cells):
+                yield start, cells
             else:
-                yield start, dict(zip(header, cells, strict=True))
-        if header is None:
-            raise SourceError(f"{path}: the file is empty; it needs a header line")
+                yield start, Refusal("not_utf8", "the row has bytes that are not UTF-8")
+    if lines.cut_short:
+        yield start, truncation(path, start, offset)
 
 
-def _text_lines(stream: IO[bytes], path: Path) -> Iterator[str]:
-    """Yield lines as text; bytes that are not UTF-8 become lone surrogates, which `_is_storable` finds."""
-    number = 0
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES:
-            raise SourceError(f"{path}:{number}: the line has more than {MAX_LINE_BYTES} bytes")
-        text = line.decode("utf-8", errors="surrogateescape")
-        yield text.removeprefix("\ufeff") if number == 1 else text
+class _TextLines:
+    """The lines of a file as text; bytes that are not UTF-8 become lone surrogates, which `_is_storable` finds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = read_lines(path)
+        self.offset = 0  # bytes of the unpacked file that were handed out
+        self.cut_short = False  # the archive broke off
+
+    def __iter__(self) -> _TextLines:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        if isinstance(line, Refusal):
+            if line.reason == TRUNCATED:
+                self.cut_short = True
+                raise StopIteration
+            raise SourceError(f"{self._path}:{number}: {line.detail}")
+        self.offset += len(line) + 1
+        return line.decode("utf-8", errors="surrogateescape") + "\n"
 
 
 def _is_storable(cells: Iterable[str]) -> bool:
@@ -98,8 +175,16 @@ def _is_storable(cells: Iterable[str]) -> bool:
     return True
 
 
-def read_parquet(path: Path, wanted: dict[str, str]) -> Iterator[tuple[int, Row]]:
+# --- Parquet -----------------------------------------------------------------------------------------
+
+
+def read_parquet(
+    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = ()
+) -> Iterator[tuple[int, Row | Refusal]]:
     """Yield (row number from 1, the wanted columns of a row) of a Parquet file, batch by batch.
+
+    optional: columns that are read where the file has them. Reason: not_utf8 (a text of other bytes, which some writers
+    let through).
 
     Raises SourceError where the file is no Parquet file or lacks a wanted column.
     """
@@ -108,11 +193,29 @@ def read_parquet(path: Path, wanted: dict[str, str]) -> Iterator[tuple[int, Row]
 
     try:
         with pq.ParquetFile(path) as file:
-            require_columns(path, file.schema_arrow.names, wanted)
+            present = file.schema_arrow.names
+            require_columns(path, present, wanted)
+            columns = sorted({*wanted.values(), *(set(optional) & set(present))})
             number = 0
-            for batch in file.iter_batches(BATCH_RECORDS, columns=sorted(set(wanted.values()))):
-                for row in batch.to_pylist():
+            for batch in file.iter_batches(BATCH_RECORDS, columns=columns):
+                for row in _rows(batch):
                     number += 1
                     yield number, row
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}") from error
+
+
+def _rows(batch: Any) -> Iterable[Row | Refusal]:
+    try:
+        rows: list[Row | Refusal] = batch.to_pylist()
+        return rows
+    except UnicodeDecodeError:
+        return [_row(batch, place) for place in range(batch.num_rows)]
+
+
+def _row(batch: Any, place: int) -> Row | Refusal:
+    try:
+        row: Row = batch.slice(place, 1).to_pylist()[0]
+        return row
+    except UnicodeDecodeError as error:
+        return Refusal("not_utf8", str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import random
@@ -28,6 +29,7 @@ from mmecinstruct.recipe import load_recipe
 from mmecinstruct.recipe.sources import CatalogSource
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.batches import BATCH_RECORDS
+from mmecinstruct.terminal import print_report
 from mmecinstruct.validate import validate_folder
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -414,6 +416,28 @@ def test_a_raw_file_that_changes_while_it_is_read_is_an_error(shop: Path, tmp_pa
     stamp = (path.stat().st_size, path.stat().st_mtime_ns - 1)
     with pytest.raises(SourceError, match=r"products\.csv changed while it was read; run the build again"):
         parse_raw_file(ParsePayload(source, "products", path, "products.csv", stamp), tmp_path)
+
+
+def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(shop, cut)
+    packed = gzip.compress((cut / "reviews.csv").read_bytes())
+    (cut / "reviews.csv.gz").write_bytes(packed[: len(packed) // 2])
+    (cut / "reviews.csv").unlink()
+    for _ in range(2):  # also where the finished stages are only read again
+        report = build_shop(
+            cut, tmp_path, "sources.0.reviews.path=reviews.csv.gz", tasks=["category_classification"]
+        )
+        (line,) = report.cut_short
+        place, _, said = line.partition(": ")
+        assert re.fullmatch(r"reviews\.csv\.gz:[0-9]+", place)
+        assert "cut short" in said
+        print_report(report)
+        assert f"warning: {line}, and run the build again." in capsys.readouterr().err
+    rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
+    assert [row["origin"] for row in rows if row["reason"] == "truncated_archive"] == [place]
 
 
 def test_rejections_of_several_batches_are_all_kept(tmp_path: Path) -> None:

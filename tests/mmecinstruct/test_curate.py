@@ -102,6 +102,38 @@ def test_labels_and_pictures_of_other_publishers_are_joined(connection, tmp_path
     assert (rows["esci:1"]["fine_category"], rows["esci:2"]["fine_category"]) == ("Mugs", None)
 
 
+def test_a_path_that_another_publisher_gives_comes_after_the_own_and_before_that_of_the_same_item(
+    connection, tmp_path
+) -> None:
+    """ESCI-S gives paths, MAVE names, for one product maybe both."""
+    rows, _ = curated(
+        connection,
+        tmp_path,
+        [
+            product("esci:B1", "mug"),
+            product("esci:B2", "hose", category="Own", category_path=["Own"]),
+            product("esci:B3", "lamp of brass"),
+            product("amazon18:B1", "mug", category="Other", category_path=["Other"]),
+            product("amazon18:B3", "lamp of brass", category="Other", category_path=["Other", "Lamps"]),
+        ],
+        labels=[
+            {"product_id": "esci:B1", "fine_category": None, "category_path": ["Kitchen", "Mugs"]},
+            {"product_id": "esci:B1", "fine_category": "Coffee Mugs", "category_path": []},
+            {"product_id": "esci:B2", "fine_category": None, "category_path": ["Garden"]},
+            {"product_id": "esci:B3", "fine_category": "Lamps", "category_path": []},
+        ],
+    )
+    assert {
+        name: (row["category"], row["category_path"], row["fine_category"]) for name, row in rows.items()
+    } == {
+        "esci:B1": ("Kitchen", ["Kitchen", "Mugs"], "Coffee Mugs"),
+        "esci:B2": ("Own", ["Own"], None),
+        "esci:B3": ("Other", ["Other", "Lamps"], "Lamps"),
+        "amazon18:B1": ("Other", ["Other"], None),
+        "amazon18:B3": ("Other", ["Other", "Lamps"], None),
+    }
+
+
 def test_a_product_on_the_takedown_list_is_rejected_whatever_its_row(connection, tmp_path) -> None:
     view(
         connection,

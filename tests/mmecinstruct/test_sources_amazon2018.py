@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mmecinstruct.pipeline.assemble import published_record_id
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews
 from mmecinstruct.rejections import Rejection
 from mmecinstruct.sources import parse_file, source_files
@@ -93,6 +94,10 @@ def test_relations_name_each_other_product_once(tmp_path: Path) -> None:
         '<a class="x" href="/Some-Name/dp/B0SIMILAR1/ref=psdc">',
         '<a href="https://www.amazon.com/gp/product/B0SIMILAR1?th=1">',
         '{"asin":"B0SIMILAR1"}',
+        "{&quot;asin&quot;:&quot;B0SIMILAR1&quot;}",
+        '<a href="/gp/product/compare?asin=B0SIMILAR1&amp;ref=x">',
+        '<a href="/gp/aw/d/B0SIMILAR1">',
+        '<a href="/exec/obidos/ASIN/B0SIMILAR1/ref=nosim">',
     ],
 )
 def test_similar_items_are_found_in_the_comparison_table(tmp_path: Path, mention: str) -> None:
@@ -100,6 +105,53 @@ def test_similar_items_are_found_in_the_comparison_table(tmp_path: Path, mention
     rows, _ = parse(tmp_path, AmazonMetadata, [ROW | {"similar_item": table}])
     similar = [r["product_b"] for r in rows["relations"] if r["relation"] == "similar"]
     assert similar == ["amazon18:B0SIMILAR1"]
+
+
+def test_links_of_other_types_cost_only_themselves(tmp_path: Path) -> None:
+    links = [None, 5, "", "B000000002", ["B000000003"], {"a": 1}, "B000000004", "B000000002", ROW["asin"]]
+    rows, rejections = parse(
+        tmp_path,
+        AmazonMetadata,
+        [ROW | {"also_buy": links, "also_view": "B000000005", "similar_item": ["B0SIMILAR1"]}],
+    )
+    assert rejections == []
+    assert [r["product_b"] for r in rows["relations"]] == ["amazon18:B000000002", "amazon18:B000000004"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "column", "expected"),
+    [
+        ("price", "$1,299.00", "price", 1299.0),
+        ("price", "$5.00 - $7.00", "price", 5.0),
+        ("price", "   \n <div class='a'>$5</div>", "price", None),
+        ("price", "<script>$5</script>", "price", None),
+        ("price", "$" + "9" * 400, "price", None),
+        ("brand", "Visit the Lumen Store", "brand", "Lumen"),
+        ("brand", "Black &amp; Decker", "brand", "Black & Decker"),
+        ("brand", ["Lumen"], "brand", None),
+        ("category", ["Gift Cards", "No expiration, no fees."], "category_path", ["Gift Cards"]),
+        ("category", ["Beauty &amp; Health", "</span></span></span>"], "category_path", ["Beauty & Health"]),
+        (
+            "imageURLHighRes",
+            [f"//{HOST[8:]}/b%2BC._SL10_.jpg", "data:image/png;base64,AA", "b.jpg"],
+            "image_urls",
+            None,
+        ),
+    ],
+)
+def test_the_measured_dirt_of_single_fields(
+    tmp_path: Path, field: str, value: object, column: str, expected: object
+) -> None:
+    rows, _ = parse(tmp_path, AmazonMetadata, [ROW | {field: value}])
+    if column == "image_urls":
+        expected = [f"{HOST}/b%2BC.jpg", f"{HOST}/a1.jpg"]
+    assert rows["products"][0][column] == expected
+
+
+def test_no_rejection_names_a_user_but_in_a_reviews_id(tmp_path: Path) -> None:
+    _, rejections = parse(tmp_path, AmazonReviews, [REVIEW | {"asin": None}, REVIEW | {"overall": 9}])
+    assert not any(REVIEW["reviewerID"] in r.detail for r in rejections)
+    assert published_record_id("curate_reviews", rejections[1].record_id) != rejections[1].record_id
 
 
 def test_the_older_picture_schema_gives_the_same_pictures(tmp_path: Path) -> None:

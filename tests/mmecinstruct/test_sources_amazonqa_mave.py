@@ -74,6 +74,30 @@ def test_questions_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
     assert batch.tables["questions"]["document"].to_pylist() == [[]]
 
 
+def test_fields_that_only_the_test_file_has_are_not_read(tmp_path: Path) -> None:
+    more = {"random_sentence": ["A"], "top_sentences_IR": ["B"], "top_review_wilson": "C"}
+    batch = parse(tmp_path, QA, [QUESTION | more, QUESTION | more | {"review_snippets": "One text."}])
+    assert batch.tables["questions"]["document"].to_pylist() == [
+        ["It floats & glides.", "Fun."],
+        ["One text."],
+    ]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_each_question_in_the_form_of_squad_is_counted_and_has_no_product(
+    tmp_path: Path, wrapped: bool
+) -> None:
+    asked = [{"id": n, "question": f"Does it {n}?", "is_impossible": False, "answers": []} for n in range(3)]
+    article = {
+        "title": "AmazonDataset",
+        "paragraphs": [{"context": "It does.", "qas": asked}, {"qas": asked[:1]}, {"qas": "none"}, 5],
+    }
+    batch = parse(tmp_path, QA, [{"version": "2", "data": [article]} if wrapped else article, QUESTION])
+    assert [(r.reason, r.origin) for r in batch.rejections] == [("missing_id", "train-qar.jsonl:1")] * 4
+    assert "*-qar.jsonl: 'Does it 2?'" in batch.rejections[2].detail
+    assert (batch.records, batch.kept) == (5, 1)
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [
@@ -93,7 +117,7 @@ def test_labels_give_the_fine_category(tmp_path: Path) -> None:
     label = {"id": "B1", "category": "Guitar &amp; Bass Strings", "attributes": [{"key": "Gauge"}]}
     batch = parse(tmp_path, MAVE, [label, label | {"category": ""}, label | {"id": None}])
     assert batch.tables["category_labels"].to_pylist() == [
-        {"product_id": "amazon18:B1", "fine_category": "Guitar & Bass Strings"}
+        {"product_id": "amazon18:B1", "fine_category": "Guitar & Bass Strings", "category_path": []}
     ]
     assert [(r.reason, r.record_id) for r in batch.rejections] == [
         ("missing_category", "amazon18:B1"),

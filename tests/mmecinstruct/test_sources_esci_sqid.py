@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -162,3 +163,66 @@ def test_sqid_urls_are_read_at_full_size_and_missing_ones_rejected(tmp_path: Pat
         ("bad_row", "urls.csv:6", ""),
     ]
     assert (batch.records, batch.kept) == (5, 1)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_a_copy_that_joins_both_files_is_read_as_either(tmp_path: Path, suffix: str) -> None:
+    """As some copies on the Hub are: labels spelled out, no split, no colour."""
+    path = tmp_path / f"joined{suffix}"
+    rows = [
+        {name: value for name, value in (EXAMPLE | PRODUCT).items() if name not in ("split", "product_color")}
+        | {"product_id": f"B{number}", "esci_label": label}
+        for number, label in enumerate(["Exact", "Substitute", "Complement", "Irrelevant"])
+    ]
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_bytes(b"\n".join(map(msgspec.json.encode, rows)))
+    source = EsciSource(kind="esci", examples=path.name, products=path.name)
+    tables = {}
+    for file in source_files(source, tmp_path):
+        (batch,) = parse_file(source, file)
+        assert batch.rejections == []
+        tables |= batch.tables
+    assert tables["judgements"]["label"].to_pylist() == ["E", "S", "C", "I"]
+    assert tables["judgements"]["source_split"].to_pylist() == [None] * 4
+    assert tables["products"]["title"].to_pylist() == ["Mug & Saucer"] * 4
+    assert tables["products"]["color"].to_pylist() == [None] * 4
+
+
+def test_kinds_of_queries_are_read_where_the_recipe_names_their_file(tmp_path: Path) -> None:
+    (tmp_path / "sources.csv").write_text("query_id,source\n0,other\n1,negations\n,x\n3,\n", encoding="utf-8")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "e.parquet")
+    source = EsciSource(kind="esci", examples="e.parquet", products="e.parquet", sources="sources.csv")
+    file = source_files(source, tmp_path)[-1]
+    assert file.role == "sources"
+    (batch,) = parse_file(source, file)
+    assert batch.tables["query_kinds"].to_pylist() == [
+        {"query_id": "esci:0", "kind": "other"},
+        {"query_id": "esci:1", "kind": "negations"},
+    ]
+    assert [r.reason for r in batch.rejections] == ["missing_id", "missing_kind"]
+
+
+def test_picture_urls_are_read_from_parquet_too(tmp_path: Path) -> None:
+    url = "https://m.media-amazon.com/images/I/a._AC_SX425_.jpg"
+    pq.write_table(
+        pa.table({"product_id": ["B1", "B2", None, "B4"], "image_url": [url, None, url, "no url"]}),
+        tmp_path / "urls.parquet",
+    )
+    source = SqidSource(kind="sqid", path="urls.parquet")
+    (batch,) = parse_file(source, source_files(source, tmp_path)[0])
+    assert batch.tables["product_images"].to_pylist() == [
+        {"product_id": "esci:B1", "image_url": "https://m.media-amazon.com/images/I/a.jpg"}
+    ]
+    assert [r.reason for r in batch.rejections] == ["missing_url", "missing_id", "missing_url"]
+
+
+def test_a_row_whose_text_is_not_utf8_costs_that_row(tmp_path: Path) -> None:
+    texts = pa.array([b"mug", b"caf\xe9", b"hose"]).view(pa.string())
+    columns = {name: pa.array([value] * 3) for name, value in PRODUCT.items()} | {"product_title": texts}
+    pq.write_table(pa.table(columns), tmp_path / "products.parquet")
+    source = EsciSource(kind="esci", examples="products.parquet", products="products.parquet")
+    (batch,) = parse_file(source, source_files(source, tmp_path)[1])
+    assert batch.tables["products"]["title"].to_pylist() == ["mug", "hose"]
+    assert [(r.reason, r.origin) for r in batch.rejections] == [("not_utf8", "products.parquet:2")]

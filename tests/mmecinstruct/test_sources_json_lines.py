@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_python_literals_of_2014_are_read_without_running_them(tmp_path: Path) -
 def test_hostile_lines_end_as_a_record_or_a_refusal(tmp_path: Path, line: bytes) -> None:
     ((number, result), last) = read(tmp_path / "x.json", line + b'\n{"a": 2}\n')
     assert number == 1
-    assert result == "broken_json" or isinstance(result, list)
+    assert result == "broken_json" or isinstance(result, list) or result == "x" * MAX_LITERAL_BYTES
     assert last == (2, 2)
 
 
@@ -101,14 +102,44 @@ def test_compressed_files_are_read_like_plain_ones(tmp_path: Path) -> None:
     assert read(tmp_path / "x.jsonl.zst", zstandard) == [(1, 1), (2, 2)]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "not gzip", "flipped"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'a': 'plain', 'b': None, 'c': True}",
+        """{'a': "it's", 'b': [1, 2.5, -3], 'c': {'d': 'e'}}""",
+        """{'a': 'say "hi", it is "None" and True', 'b': ""}""",
+        r"""{'a': 'it\'s \\ \x41 \u00e9 \n "q"', 'b': "tab\there's"}""",
+        "{'a': ('x', 'y'), 'b': {'n', 'm'}}",
+        "{'a': r'raw', 'b': u'text', 'c': b'bytes'}",
+        "{'a': 'two' 'parts'}",
+        "{'a': 0x1f, 'b': 1_000}",
+        "{'a': 'x'} # a comment",
+        "{'a': True, 'b': [None, False]}",
+    ],
+)
+def test_a_literal_becomes_what_python_makes_of_it(tmp_path: Path, text: str) -> None:
+    expected = ast.literal_eval(text)["a"]
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    ((_, record),) = read_json_lines(tmp_path / "x.json", Line)
+    assert isinstance(record, Line)
+    assert record.a == (list(expected) if isinstance(expected, tuple) else expected)
+
+
+@pytest.mark.parametrize("text", ["{'a': nothing}", "{'a': 1 + 1}", "{'a': f'{1}'}", "{'a': 'x'", "{'a': '"])
+def test_what_is_no_literal_is_refused(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "x.json", text.encode()) == [(1, "broken_json")]
+
+
+@pytest.mark.parametrize("damage", ["not gzip", "flipped", "empty", "cut in the first line", "trailing"])
 def test_a_damaged_archive_is_an_error_that_names_it(tmp_path: Path, damage: str) -> None:
     packed = bytearray(gzip.compress(b'{"a": 1}\n' * 1000))
-    if damage == "truncated":
-        packed = packed[:-12]
-    elif damage == "not gzip":
+    if damage == "not gzip":
         packed = bytearray(b'{"a": 1}\n')
-    else:
+    elif damage == "flipped":
         packed[len(packed) // 2] ^= 0xFF
+    elif damage == "trailing":
+        packed += b"<html>not found</html>"
+    else:
+        packed = packed[: 0 if damage == "empty" else 12]
     with pytest.raises(SourceError, match=r"x\.json\.gz"):
         read(tmp_path / "x.json.gz", bytes(packed))

@@ -1,0 +1,181 @@
+"""Amazon Berkeley Objects: listings in many languages, and a table of their pictures.
+
+A listing names its pictures by id; `images.csv.gz` says below which path each lies. That table is read whole before
+each file of listings, about 80 MB of memory for its 400,000 rows. What is wrong in it is told once, where it is a file
+of the source itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.fields import text_value
+from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.sources.tabular import Row, read_csv
+from mmecinstruct.text import (
+    clean_brand,
+    clean_category_path,
+    description_text,
+    feature_texts,
+    is_markup,
+    plain_title,
+)
+
+PREFIX = "abo"
+IMAGE_ROOT = "https://amazon-berkeley-objects.s3.amazonaws.com/images/small/"
+
+_IMAGE_COLUMNS = {f"the table of pictures has {name}": name for name in ("image_id", "path")}
+_ENGLISH_ROOT = "Categories"  # the first name of a path in the shops that speak English
+
+
+class ListingLine(msgspec.Struct, gc=False):
+    """The fields that are read of a listing."""
+
+    item_id: Any = None
+    item_name: Any = None
+    brand: Any = None
+    bullet_point: Any = None
+    product_description: Any = None
+    color: Any = None
+    product_type: Any = None
+    node: Any = None
+    main_image_id: Any = None
+    other_image_id: Any = None
+
+
+def parse_images(file: RawFile) -> Iterator[ParsedBatch]:
+    """Judge the rows of the table of pictures, which becomes no table of its own.
+
+    Reasons: missing_id, missing_url (no path, or one that leads out of the folder of pictures).
+    """
+    return parse_records(read_csv(file.path, _IMAGE_COLUMNS), _parse_image, (), file.origin)
+
+
+def _parse_image(row: Row, _number: int, _rows: Rows) -> Refusal | None:
+    image_id = row["image_id"].strip()
+    if not image_id:
+        return Refusal("missing_id", "image_id is empty")
+    if not _image_path(row):
+        return Refusal("missing_url", f"path is {shown(row['path'])}", f"{PREFIX}:{image_id}")
+    return None
+
+
+def _image_path(row: Row) -> str:
+    path = row["path"].strip().lstrip("/")
+    return "" if ".." in path.split("/") else str(path)
+
+
+def read_image_paths(files: Sequence[Path]) -> dict[str, str]:
+    """Return where each picture lies below the folder of pictures, by its id.
+
+    Raises SourceError where a file cannot be read or lacks a column.
+    """
+    return {
+        image_id: path
+        for file in files
+        for _, row in read_csv(file, _IMAGE_COLUMNS)
+        if not isinstance(row, Refusal)
+        if (image_id := row["image_id"].strip()) and (path := _image_path(row))
+    }
+
+
+def parse_listings(file: RawFile, images: Sequence[Path], language: str) -> Iterator[ParsedBatch]:
+    """Yield products and their fine categories (the product type) of a file of listings.
+
+    images: the files of the table of pictures. language: `en`, or with a country `en_US`.
+    Reasons: missing_id, missing_title, other_language (it has a title, but not in the wanted one), title_not_text.
+    """
+    paths = read_image_paths(images)
+
+    def parse(line: ListingLine, _number: int, rows: Rows) -> Refusal | None:
+        item = text_value(line.item_id)
+        if not item:
+            return Refusal("missing_id", f"item_id is {shown(line.item_id)}")
+        identity = f"{PREFIX}:{item}"
+        title = plain_title(next(iter(_in_language(line.item_name, language)), ""))
+        if not title:
+            tags = _languages(line.item_name)
+            if tags:
+                return Refusal("other_language", f"its title is in {', '.join(tags)}", identity)
+            return Refusal("missing_title", "the title is empty", identity)
+        if is_markup(title):
+            return Refusal("title_not_text", title, identity)
+        product_type = _product_type(line.product_type)
+        path = _category_path(line.node, language) or ([product_type] if product_type else [])
+        rows["products"].append(
+            (
+                identity,
+                PREFIX,
+                title,
+                clean_brand(next(iter(_in_language(line.brand, language)), None)),
+                path[0] if path else None,
+                path,
+                description_text(_in_language(line.product_description, language)),
+                feature_texts(_in_language(line.bullet_point, language)),
+                None,
+                None,
+                clean_brand(next(iter(_in_language(line.color, language)), None)),
+                _image_urls(line, paths),
+            )
+        )
+        if product_type:
+            rows["category_labels"].append((identity, product_type, []))
+        return None
+
+    lines = read_json_lines(file.path, ListingLine)
+    return parse_records(lines, parse, ("products", "category_labels"), file.origin)
+
+
+def _entries(values: object) -> list[dict[str, Any]]:
+    return [entry for entry in values if isinstance(entry, dict)] if isinstance(values, list) else []
+
+
+def _languages(values: object) -> list[str]:
+    """Return the languages of a field's texts, each once."""
+    tags = (shown(entry.get("language_tag")) for entry in _entries(values) if text_value(entry.get("value")))
+    return list(dict.fromkeys(tags))[:10]
+
+
+def _in_language(values: object, language: str) -> list[str]:
+    """Return a field's texts in a language, in the order of the listing.
+
+    Where the language comes without a country, the first one of its countries that the field has is taken: a listing
+    may say the same in British, Indian and American English.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in _entries(values):
+        tag, text = text_value(entry.get("language_tag")).replace("-", "_"), text_value(entry.get("value"))
+        if text and (tag == language or tag.startswith(f"{language}_")):
+            found.setdefault(tag, []).append(text)
+    return found.get(language) or next(iter(found.values()), [])
+
+
+def _product_type(values: object) -> str:
+    """Return the name of a product type: `CELLULAR_PHONE_CASE` is `Cellular Phone Case`."""
+    words = values if isinstance(values, str) else next((e.get("value") for e in _entries(values)), None)
+    names = clean_category_path([text_value(words).replace("_", " ").title()])
+    return names[0] if names else ""
+
+
+def _category_path(nodes: object, language: str) -> list[str]:
+    """Return the first path in the shop's tree, without its root (`/Categories/Shoes/Boots`).
+
+    A listing may stand in a shop of another language than its title's. Of English, the root tells.
+    """
+    for node in _entries(nodes):
+        root, *names = text_value(node.get("node_name")).strip("/").split("/")
+        if names and (root == _ENGLISH_ROOT) == (language.partition("_")[0] == "en"):
+            return clean_category_path(names)
+    return []
+
+
+def _image_urls(line: ListingLine, paths: dict[str, str]) -> list[str]:
+    """Return the URLs of the small pictures (256 pixels), the main one first, each once."""
+    others = line.other_image_id if isinstance(line.other_image_id, list) else [line.other_image_id]
+    places = (paths.get(text_value(image_id)) for image_id in (line.main_image_id, *others))
+    return [IMAGE_ROOT + place for place in dict.fromkeys(places) if place]

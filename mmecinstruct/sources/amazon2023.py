@@ -1,0 +1,177 @@
+"""Amazon Reviews 2023: product metadata and reviews, as raw JSON lines and as `datasets` hands them out.
+
+The second form (JSON lines or Parquet) differs: a missing price is the text `None`, `details` is JSON within a text,
+and pictures are an object of lists. Variants of a product have ASINs of their own (`asin`); metadata is kept for their
+parent, so `parent_asin` names the product everywhere. No file of 2023 says what was bought or viewed together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.image_urls import image_urls
+from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.sources.streams import data_suffix
+from mmecinstruct.sources.tabular import read_parquet
+from mmecinstruct.text import (
+    clean_brand,
+    clean_category_path,
+    description_text,
+    feature_texts,
+    html_to_text,
+    is_markup,
+    parse_dollars,
+    plain_title,
+)
+
+PREFIX = "amazon23"
+
+_PLAIN_AMOUNT = re.compile(r"\s*\d+(?:\.\d+)?\s*")
+
+
+class MetadataLine(msgspec.Struct, gc=False):
+    """The fields that are read of a metadata line."""
+
+    parent_asin: Any = None
+    asin: Any = None  # not in the published files, but in copies that name products by it
+    title: Any = None
+    main_category: Any = None
+    categories: Any = None
+    store: Any = None
+    description: Any = None
+    features: Any = None
+    price: Any = None
+    images: Any = None
+    details: Any = None
+
+
+class ReviewLine(msgspec.Struct, gc=False):
+    """The fields that are read of a review line, with their older names."""
+
+    parent_asin: Any = None
+    asin: Any = None
+    user_id: Any = None
+    rating: Any = None
+    title: Any = None
+    text: Any = None
+    timestamp: Any = None
+    sort_timestamp: Any = None  # older
+    sortTimestamp: Any = None  # older still
+    verified_purchase: Any = None
+    images: Any = None
+
+
+Line = TypeVar("Line", MetadataLine, ReviewLine)
+
+
+def parse_metadata(file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the products of a metadata file."""
+    lines = _read(file, MetadataLine, "parent_asin")
+    return parse_records(lines, parse_product, ("products",), file.origin)
+
+
+def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the reviews of a review file."""
+    lines = _read(file, ReviewLine, "user_id")
+    return parse_records(lines, parse_review, ("reviews",), file.origin)
+
+
+def _read(file: RawFile, line_type: type[Line], required: str) -> Iterable[tuple[int, Line | Refusal]]:
+    if data_suffix(file.path) != ".parquet":
+        return read_json_lines(file.path, line_type)
+    rows = read_parquet(
+        file.path, {f"a file of Amazon Reviews 2023 has {required}": required}, line_type.__struct_fields__
+    )
+    return (
+        (number, row if isinstance(row, Refusal) else msgspec.convert(row, line_type)) for number, row in rows
+    )
+
+
+def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | None:
+    """Append a product; reasons: missing_id, missing_title, title_not_text."""
+    asin = text_value(line.parent_asin) or text_value(line.asin)
+    if not asin:
+        return Refusal("missing_id", f"parent_asin is {shown(line.parent_asin)}")
+    identity = f"{PREFIX}:{asin}"
+    title = plain_title(line.title) if isinstance(line.title, str) else ""
+    if not title:
+        return Refusal("missing_title", "the title is empty", identity)
+    if is_markup(title):
+        return Refusal("title_not_text", title, identity)
+    path = clean_category_path(line.categories) if isinstance(line.categories, list) else []
+    path = path or clean_category_path([line.main_category])
+    details = _details(line.details)
+    price = _price(line.price)
+    rows["products"].append(
+        (
+            identity,
+            PREFIX,
+            title,
+            clean_brand(line.store) or clean_brand(details.get("Brand")),
+            path[0] if path else None,
+            path,
+            description_text(line.description) if line.description else "",
+            feature_texts(line.features) if line.features else [],
+            price,
+            None if price is None else "USD",
+            clean_brand(details.get("Color")),
+            image_urls(line.images) if line.images else [],
+        )
+    )
+    return None
+
+
+def _details(details: object) -> dict[str, Any]:
+    """Return the table of details, an object or JSON within a text; empty where it is neither."""
+    if isinstance(details, str) and details.startswith("{"):
+        try:
+            details = msgspec.json.decode(details)
+        except (ValueError, RecursionError):
+            return {}
+    return details if isinstance(details, dict) else {}
+
+
+def _price(price: object) -> float | None:
+    """Return dollars of a number, or of a text with or without a sign; None for `None`, `—`, `from 9.99`."""
+    if isinstance(price, str) and _PLAIN_AMOUNT.fullmatch(price):
+        price = float(price)
+    return parse_dollars(price)
+
+
+def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
+    """Append a review, also one without words; reasons: missing_id, bad_rating, bad_timestamp."""
+    variant = text_value(line.asin)
+    asin, reviewer = text_value(line.parent_asin) or variant, text_value(line.user_id)
+    if not asin:
+        return Refusal("missing_id", f"parent_asin is {shown(line.parent_asin)}")
+    product = f"{PREFIX}:{asin}"
+    if not reviewer:
+        return Refusal("missing_id", f"user_id is {shown(line.user_id)}", product)
+    time = next((t for t in (line.timestamp, line.sort_timestamp, line.sortTimestamp) if t is not None), None)
+    identity = f"{PREFIX}:{variant or asin}:{reviewer}:{text_value(time)}"
+    rating = rating_value(line.rating)
+    if rating is None:
+        return Refusal("bad_rating", f"rating is {shown(line.rating)}, not 1 to 5", identity)
+    timestamp = utc_seconds(time)
+    if timestamp is None:
+        return Refusal("bad_timestamp", f"timestamp is {shown(time)}", identity)
+    rows["reviews"].append(
+        (
+            identity,
+            product,
+            f"{PREFIX}:{reviewer}",
+            rating,
+            html_to_text(line.title) if isinstance(line.title, str) else "",
+            html_to_text(line.text) if isinstance(line.text, str) else "",
+            timestamp,
+            line.verified_purchase if isinstance(line.verified_purchase, bool) else None,
+            image_urls(line.images) if line.images else [],
+        )
+    )
+    return None

@@ -1,0 +1,56 @@
+"""ESCI-S: what the pages of ESCI's products had beside their texts, of which picture and category are read.
+
+A line becomes rows for the product of the same id in ESCI's own files, never a product of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from mmecinstruct.sources import esci
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.fields import text_value
+from mmecinstruct.sources.image_urls import image_urls
+from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.text import clean_category_path
+
+
+class PageLine(msgspec.Struct, gc=False):
+    """The fields that are read of a line; texts and reviews are skipped while decoding."""
+
+    asin: Any = None
+    locale: Any = None
+    category: Any = None
+    image: Any = None
+
+
+def parse_pages(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
+    """Yield the pictures and categories of a file.
+
+    Reasons: missing_id, other_locale, nothing_usable (neither picture nor category).
+    """
+
+    def parse(line: PageLine, _number: int, rows: Rows) -> Refusal | None:
+        asin = text_value(line.asin)
+        if not asin:
+            return Refusal("missing_id", f"asin is {shown(line.asin)}")
+        identity = f"{esci.PREFIX}:{asin}"
+        page_locale = text_value(line.locale)
+        if page_locale and page_locale != locale:
+            return Refusal(
+                "other_locale", f"locale is {shown(page_locale)}, the recipe wants {shown(locale)}", identity
+            )
+        urls = image_urls(line.image)
+        path = clean_category_path(line.category) if isinstance(line.category, list) else []
+        if not urls and not path:
+            return Refusal("nothing_usable", "neither a picture nor a category", identity)
+        rows["product_images"] += [(identity, url) for url in urls]
+        if path:
+            rows["category_labels"].append((identity, None, path))
+        return None
+
+    lines = read_json_lines(file.path, PageLine)
+    return parse_records(lines, parse, ("product_images", "category_labels"), file.origin)
