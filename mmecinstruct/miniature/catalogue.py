@@ -33,6 +33,8 @@ SAME_TITLES = 0.012
 JUDGED, JUDGED_ES, JUDGED_JP, OUTSIDE = 4, 5, 6, 7  # spaces of identities after the departments
 SHARED_ROWS = 10  # one in so many judged products is one of a department's file
 
+COLOUR_COLUMN = 9  # of a title, the fragment of its colour, after a comma and a blank
+
 _SERIES = 5000
 _OTHER = len(ALL_DEPARTMENTS) - 1
 
@@ -49,6 +51,15 @@ class Products:
     def at(self, rows: Numbers) -> Products:
         """Return the products of some rows."""
         return Products(self.identity[rows], self.department[rows], self.place[rows], self.stem[rows])
+
+    def beside(self, others: Products) -> Products:
+        """Return these and then other products."""
+        return Products(
+            np.concatenate([self.identity, others.identity]),
+            np.concatenate([self.department, others.department]),
+            np.concatenate([self.place, others.place]),
+            np.concatenate([self.stem, others.stem]),
+        )
 
 
 class Catalogue:
@@ -190,7 +201,14 @@ class Catalogue:
             ],
             axis=1,
         )  # fmt: skip
-        return np.where((draws.below(4, "title form", stem) == 0)[:, None], turned, usual).astype(np.int32)
+        return np.where(self._is_turned(products)[:, None], turned, usual).astype(np.int32)
+
+    def noun_column(self, products: Products) -> Numbers:
+        """Return in which fragment of the titles the noun stands, after a blank."""
+        return np.where(self._is_turned(products), 1, 5)
+
+    def _is_turned(self, products: Products) -> NDArray[np.bool_]:
+        return self.draws.below(4, "title form", products.stem) == 0
 
     def _optional(self, share: float, what: str, products: Products, words: PerDepartment) -> Ids:
         has = self.draws.chance(share, f"has {what}", products.stem)

@@ -6,6 +6,7 @@ The same idea as `mmecinstruct.hashing`, where MD5 of one text costs a microseco
 from __future__ import annotations
 
 from functools import cache
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,3 +63,11 @@ class Draws:
         edges = np.cumsum(shares)
         place = np.searchsorted(edges, self.fractions(purpose, *ids), side="right")
         return np.where(place == len(edges), 0, place + 1)
+
+
+def spread(numbers: Numbers, size: int) -> Numbers:
+    """Return other numbers below `size`, one to one for numbers below it: neighbours lie far apart."""
+    step = max(1, int(size * 0.6180339887) | 1)
+    while gcd(step, size) != 1:
+        step += 2
+    return numbers * step % size

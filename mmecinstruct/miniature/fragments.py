@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int32]
@@ -48,7 +49,7 @@ class Texts:
         """Return the rows as an Arrow array of strings, null where not present."""
         offsets = pa.py_buffer(self.offsets.astype(np.int32))
         array = pa.Array.from_buffers(pa.string(), len(self.offsets) - 1, [None, offsets, self.data])
-        return array if present is None else pa.compute.if_else(pa.array(present), array, None)
+        return array if present is None else pc.if_else(pa.array(present), array, None)
 
 
 class Fragments:
@@ -76,6 +77,10 @@ class Fragments:
     def add_json(self, text: str) -> int:
         """Return the number of a text in the form that it has within a JSON string."""
         return self.add(json_text(text))
+
+    def text(self, number: int) -> str:
+        """Return a fragment's text."""
+        return self._texts[number].decode()
 
     def lengths(self, ids: Ids) -> NDArray[np.int64]:
         """Return how many bytes fragments have."""

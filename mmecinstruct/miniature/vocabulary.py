@@ -211,8 +211,8 @@ ELSEWHERE = Department(
     _list("Cotton, Leather, Wool, Plastic, Wood, Canvas, Silicone, Steel, Organic, Paper, Mesh, Rubber"),
     _list(
         "for Women, for Men, for Kids, Unscented, Refillable, Washable, with Gift Box, for Sensitive Skin, "
-        "Gluten Free, for Large Breeds, Universal Fit, Non Toxic, Quick Dry, Handmade, for Ages 6 and Up, with Clip, Waterproof, "
-        "Slim Fit, Extra Wide, Vegan, Easy Grip, Travel Friendly, for Newborns, with Refills"
+        "Gluten Free, for Large Breeds, Universal Fit, Non Toxic, Quick Dry, Handmade, for Ages 6 and Up, with Clip, "
+        "Waterproof, Slim Fit, Extra Wide, Vegan, Easy Grip, Travel Friendly, for Newborns, with Refills"
     ),
     _list(
         "Small, Medium, Large, Size 8, Size 10, 2 oz, 8 oz, 16 oz, 500 Pieces, 12 Count, 24 Count, 3 Pack, 6 Feet, "
@@ -243,9 +243,9 @@ PACKS = _list(
 
 _BRAND_HEADS = _list(
     "Ad, Al, Am, An, Aqua, Arc, Ash, Ast, Av, Bal, Bel, Ben, Bex, Bor, Bri, Cal, Cam, Cas, Cel, Cor, Dal, Dax, Del, "
-    "Dur, Ed, El, Em, En, Er, Ev, Fal, Fen, Fir, Flex, For, Gal, Gar, Gen, Gor, Hal, Har, Hel, Hom, In, Jad, Jor, Kal, Kel, "
-    "Kor, Lan, Lar, Lex, Lum, Mar, Max, Mel, Mor, Nav, Nex, Nor, Ol, Or, Pal, Per, Pro, Quan, Ral, Ren, Riv, Ros, Sal, "
-    "San, Sel, Sol, Tal, Tec, Tor, Tri, Ul, Val, Ven, Ver, Vol, Wal, Wes, Xen, Yar, Zan, Zel"
+    "Dur, Ed, El, Em, En, Er, Ev, Fal, Fen, Fir, Flex, For, Gal, Gar, Gen, Gor, Hal, Har, Hel, Hom, In, "
+    "Jad, Jor, Kal, Kel, Kor, Lan, Lar, Lex, Lum, Mar, Max, Mel, Mor, Nav, Nex, Nor, Ol, Or, Pal, Per, Pro, Quan, "
+    "Ral, Ren, Riv, Ros, Sal, San, Sel, Sol, Tal, Tec, Tor, Tri, Ul, Val, Ven, Ver, Vol, Wal, Wes, Xen, Yar, Zan, Zel"
 )
 _BRAND_TAILS = _list(
     "adon, alta, amore, anta, ara, arix, axo, den, dora, ea, eco, elle, enta, eon, era, esta, eva, ford, gard, go, ia, "

@@ -28,7 +28,9 @@ _CRC_POLYNOMIAL = 0xEDB88320
 class TextSource(Protocol):
     """What makes the lines of one file."""
 
-    rows: int
+    @property
+    def rows(self) -> int:
+        """How many records there are."""
 
     def text(self, first: int, last: int) -> pa.Buffer:
         """Return the lines of records from `first` to before `last`."""
@@ -80,14 +82,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(
-    path: Path, rows: int, part_rows: int, make: Callable[[], TextSource], executor: LocalExecutor
-) -> int:
+def write_text(path: Path, part_rows: int, make: Callable[[], TextSource], executor: LocalExecutor) -> int:
     """Write the lines of a source, gzipped where the name ends in `.gz`. Returns the bytes of the text.
 
     make: returns the source, in any process. part_rows: records per part.
     """
     compressed = path.suffix == ".gz"
+    rows = make().rows
     parts = [
         Part(number, first, min(first + part_rows, rows), make, compressed)
         for number, first in enumerate(range(0, rows, part_rows))
