@@ -88,6 +88,12 @@ def table_files(folder: Path, volumes: Volumes, seed: int) -> list[TableFile]:
     ]
 
 
+def file_names(volumes: Volumes) -> list[str]:
+    """Return the names, below the folder, of a miniature's files."""
+    tables, texts = table_files(Path(), volumes, 0), text_files(volumes, 0)
+    return [*(file.name for file in tables), *(file.name for file in texts)]
+
+
 @lru_cache(maxsize=2)
 def _source(seed: int, volumes: Volumes, kind: str, number: int) -> TextSource:
     world = world_of(seed, volumes)
