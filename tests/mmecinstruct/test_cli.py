@@ -30,7 +30,7 @@ def test_version_is_data() -> None:
     assert mmec("--version").stdout == f"mmec {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["build", "validate", "audit", "push-to-hub", "recipes", "clean"])
+@pytest.mark.parametrize("command", ["build", "validate", "audit", "push-to-hub", "recipes", "clean", "miniature"])
 def test_every_command_has_help(command: str) -> None:
     result = mmec(command, "--help")
     assert result.returncode == 0

@@ -31,7 +31,6 @@ SMALL = Volumes(
     queries=(60, 10, 10),
     judgements=(1_200, 200, 200),
     judged_products=(1_000, 256, 256),
-    pictured=150,
     more_pictured=20,
 )
 
