@@ -437,6 +437,42 @@ def list_takedowns(
         print(f"{entry.kind}\t{entry.value}\t{entry.note}")
 
 
+@app.command(
+    epilog="Examples:\n\n  mmec miniature --out raw --scale 0.01\n\n  mmec build --recipe paper --data raw"
+)
+def miniature(
+    out: Annotated[
+        Path, typer.Option(help="The raw folder to write; files of the same names are replaced.")
+    ] = Path("raw"),
+    scale: Annotated[
+        float, typer.Option(help="1: as many records as the publishers' files have, some 33 GB of text.")
+    ] = 0.001,
+    seed: Annotated[int, typer.Option(help="Another seed, another miniature.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one per core. Changes no byte.")
+    ] = None,
+) -> None:
+    """Draw raw files in every publisher's format, as dirty and in the proportions of the real ones, at any scale.
+
+    They stand in for what a recipe would pull: to try a recipe, to measure, to test. No picture is drawn: URLs lead
+    nowhere.
+    """
+    from mmecinstruct.executors.local import cores
+    from mmecinstruct.miniature import write_miniature
+
+    with show_progress() as report:
+        sizes = write_miniature(
+            out,
+            scale,
+            seed,
+            workers=workers or cores(),
+            progress=lambda done, total: report("miniature", done, total),
+        )
+    for name, size in sizes.items():
+        say(f"{size / 1e6:12,.1f} MB  {name}")
+    print(out)
+
+
 @app.command()
 def recipes() -> None:
     """List the built-in recipes."""
