@@ -89,11 +89,11 @@ def _read_core(connection: duckdb.DuckDBPyConnection, source: str, target: str) 
         f"""
         CREATE OR REPLACE TEMP TABLE {target} AS
         WITH first AS (
-            SELECT user_code, product_code, min(timestamp) AS timestamp,
-                   arg_min(review_id, {{'at': timestamp, 'id': review_id}}) AS review_id
+            SELECT user_code, product_code, timestamp, review_id
             FROM {source} JOIN k_core_user USING (user_id) JOIN k_core_product USING (product_id)
             SEMI JOIN k_core_pair USING (user_code, product_code)
-            GROUP BY user_code, product_code
+            QUALIFY row_number() OVER (
+                PARTITION BY user_code, product_code ORDER BY timestamp NULLS LAST, review_id NULLS LAST) = 1
         )
         SELECT user_id, product_id, timestamp, review_id
         FROM first JOIN k_core_user USING (user_code) JOIN k_core_product USING (product_code)
