@@ -37,17 +37,19 @@ Report = Callable[[str, int, int], None]  # stage, finished shards, all shards
 
 @dataclass(frozen=True)
 class Counts:
-    """What a shard did. Every record that came in was kept or rejected."""
+    """What a shard did. Every record that came in was kept, rejected or, where a recipe samples, not drawn."""
 
     records: int
     kept: int
     rejected: int
     extra: Mapping[str, Any] | None = None
+    not_drawn: int = 0
 
     def __post_init__(self) -> None:
-        if self.records != self.kept + self.rejected:
+        if self.records != self.kept + self.rejected + self.not_drawn:
             raise AssertionError(
                 f"rows in ({self.records}) are not rows kept ({self.kept}) + rows rejected ({self.rejected})"
+                f" + rows not drawn ({self.not_drawn})"
             )
 
 
@@ -69,6 +71,7 @@ class StageOutput:
     records: int
     kept: int
     rejected: int
+    not_drawn: int
     extra: dict[str, dict[str, Any]]  # per shard key
     cached: bool
 
@@ -293,6 +296,7 @@ def _run_shard(work: _ShardWork) -> None:
         "records": counts.records,
         "kept": counts.kept,
         "rejected": counts.rejected,
+        "not_drawn": counts.not_drawn,
         "extra": dict(counts.extra or {}),
     }
     (temporary / COUNTS).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
@@ -356,6 +360,7 @@ def _finish(
         "records": sum(entry["records"] for entry in counts.values()),
         "kept": sum(entry["kept"] for entry in counts.values()),
         "rejected": sum(entry["rejected"] for entry in counts.values()),
+        "not_drawn": sum(entry.get("not_drawn", 0) for entry in counts.values()),
         "extra": {key: entry["extra"] for key, entry in counts.items()},
         "files": files,
     }
@@ -385,7 +390,8 @@ def _read_finished(name: str, mark: str, folder: Path) -> StageOutput | None:
             file = folder / path
             if not file.is_file() or file.stat().st_size != entry["bytes"]:
                 raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
-        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest["extra"])
+        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest.get("not_drawn", 0))
+        extra = manifest["extra"]
     except (KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(f"{folder / MANIFEST} is no manifest of a stage; delete {folder}") from error
-    return StageOutput(name, mark, folder, *totals, cached=True)
+    return StageOutput(name, mark, folder, *totals, extra, cached=True)

@@ -16,6 +16,9 @@ from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.curate import PersonalDataKind
+from mmecinstruct.samples import TASKS
+from mmecinstruct.sampling.plan import SamplingPlan
+from mmecinstruct.tables import RAW_TABLES
 from mmecinstruct.workspace import Shard, StageOutput
 
 PICTURES_PER_SHARD = 256  # drawn
@@ -89,6 +92,45 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
     return outputs
 
 
+def sample_parsed(run: Run, parsed: Sequence[StageOutput]) -> list[StageOutput]:
+    """Thin the parsed tables to what samples may be made from, where the recipe says so; return what is read on.
+
+    All tasks are drawn for, whichever are built: the splits of one build must be those of another.
+    """
+    recipe = run.recipe
+    if recipe.sampling is None:
+        return list(parsed)
+    plan = SamplingPlan(
+        recipe.sampling,
+        recipe.split,
+        {task: (recipe.task(task), recipe.task_sizes(task)) for task in TASKS},
+        recipe.seed,
+        run.takedowns.products,
+    )
+    tables = {
+        name: tuple(path for output in parsed for path in output.files(f"{name}.parquet"))
+        for name in RAW_TABLES
+    }
+    output = run.stage(
+        "sampling",
+        work.sample_tables_work,
+        [Shard("all", work.SamplingPayload(tables, plan, run.budget()))],
+        {
+            "sampling": plan.sampling.model_dump(),
+            "split": plan.split.model_dump(),
+            "tasks": {
+                task: {"settings": settings.model_dump(exclude={"sizes"}), "sizes": sizes.model_dump()}
+                for task, (settings, sizes) in plan.tasks.items()
+            },
+            "seed": plan.seed,
+            "taken_down": sorted(plan.taken_down),
+        },
+        {output.name: output.fingerprint for output in parsed},
+        ["duckdb", "pyarrow"],
+    )
+    return [output]
+
+
 def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTables, StageOutput]:
     """Curate products first, then what refers to them."""
     settings, similarity = run.recipe.curate, run.recipe.duplicates.title_similarity
@@ -111,6 +153,7 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
                     raw("product_images"),
                     similarity,
                     run.takedowns.products,
+                    run.budget(),
                 ),
             )
         ],
@@ -141,7 +184,9 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
             [
                 Shard(
                     "all",
-                    work.CurateRecordsPayload(name, cleaned.get(name, raw(name)), product_files, settings),
+                    work.CurateRecordsPayload(
+                        name, cleaned.get(name, raw(name)), product_files, settings, run.budget()
+                    ),
                 )
             ],
             spoken if name in cleaned else {},

@@ -12,6 +12,7 @@ from mmecinstruct.audit import AuditReport
 from mmecinstruct.errors import SourceError
 from mmecinstruct.executors import Executor
 from mmecinstruct.fetch import FetchReport, load_takedowns
+from mmecinstruct.parquet import Budget
 from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.workspace import Report, Shard, StageOutput, Workspace
@@ -44,12 +45,14 @@ class Run:
         executor: Executor,
         report: Report | None,
         retry_failed: bool = False,
+        workers: int = 1,
     ) -> None:
         self.recipe = recipe
         self.workspace = workspace
         self.executor = executor
         self.report = report
         self.retry_failed = retry_failed
+        self.workers = workers
         self.takedowns = load_takedowns(workspace.folder)
         self.fetched: FetchReport | None = None  # of the run that asked the web, if one was needed
         self.outputs: list[StageOutput] = []
@@ -82,6 +85,12 @@ class Run:
         )
         self.outputs.append(output)
         return output
+
+    def budget(self, queries: int = 1) -> Budget:
+        """Return what each of so many queries may use that may run at the same time; a single one has all cores."""
+        at_once = min(queries, self.workers)
+        processes = 1 if self.workers == 1 else 1 + self.workers
+        return Budget(self.recipe.resources.query_bytes(processes, at_once), max(1, self.workers // at_once))
 
     def progress(self, step: str) -> Callable[[int, int], None] | None:
         """Return what a step that is no stage calls with (done, all)."""

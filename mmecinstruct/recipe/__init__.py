@@ -19,6 +19,8 @@ from mmecinstruct.recipe.model import (
     Recipe,
     SampleShopSettings,
 )
+from mmecinstruct.recipe.resources import ResourceSettings
+from mmecinstruct.recipe.sampling import SamplingSettings
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
@@ -32,7 +34,9 @@ __all__ = [
     "PictureSettings",
     "PublishSettings",
     "Recipe",
+    "ResourceSettings",
     "SampleShopSettings",
+    "SamplingSettings",
     "Sizes",
     "SplitSettings",
     "TaskSettings",
