@@ -42,11 +42,15 @@ def questions(settings: TaskSettings) -> str:
 
 
 def categories(settings: TaskSettings) -> str:
-    """CC: one is a product; without a labelled category its path may serve, where the recipe allows."""
+    """CC: one is a product, of the same item in several sources the one that its builder will take.
+
+    Without a labelled category the product's path may serve, where the recipe allows.
+    """
     known = "label IS NOT NULL" if settings.labelled_only else "(label IS NOT NULL OR has_path)"
     return f"""
         SELECT product_id AS one, NULL::VARCHAR AS two, split, label
         FROM expected_product WHERE {known} AND {_pictured(settings, "has_picture")}
+        QUALIFY row_number() OVER (PARTITION BY item ORDER BY product_id) = 1
     """
 
 
