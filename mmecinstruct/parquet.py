@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Rows of a row group of a table that may be large: readers hold one at a time.
 ROW_GROUP_ROWS = 25_000
+ROW_GROUP_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,48 @@ def write_query(
         if writer is not None:
             writer.close()
     return rows + held
+
+
+class TableWriters:
+    """Parquet files of a folder that grow together, a row group at a time: memory holds what no group has yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
+
+    def __enter__(self) -> TableWriters:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            for name in sorted(self._waiting):
+                self._write(name)
+        for writer in self._writers.values():
+            writer.close()
+
+    def append(self, table: pa.Table, name: str) -> None:
+        """Add rows to the file of that name; a file that gets none is not there."""
+        if not table.num_rows:
+            return
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(table)
+        if (
+            sum(one.num_rows for one in waiting) >= ROW_GROUP_ROWS
+            or sum(one.nbytes for one in waiting) >= ROW_GROUP_BYTES
+        ):
+            self._write(name)
+
+    def _write(self, name: str) -> None:
+        if not self._waiting[name]:
+            return
+        table = pa.concat_tables(self._waiting[name])
+        self._waiting[name] = []
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(self._folder / name, table.schema, compression="zstd")
+        self._writers[name].write_table(table, row_group_size=table.num_rows)
 
 
 def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -16,12 +18,17 @@ from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.curate import PersonalDataKind
+from mmecinstruct.recipe.sources import Source
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sampling.plan import SamplingPlan
 from mmecinstruct.tables import RAW_TABLES
 from mmecinstruct.workspace import Shard, StageOutput
 
+if TYPE_CHECKING:
+    from mmecinstruct.sources import RawFile
+
 PICTURES_PER_SHARD = 256  # drawn
+PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
 HYGIENE_SHARD_ROWS = 50_000
 LISTED_CATEGORIES = 40
 
@@ -67,29 +74,42 @@ def draw_shop(run: Run) -> list[Path]:
 
 
 def parse_sources(run: Run, root: Path) -> list[StageOutput]:
-    """Parse every raw file of every source into tables."""
+    """Parse every raw file of every source into tables; the files of all sources side by side."""
     from mmecinstruct.sources import source_files
 
-    outputs = []
-    for number, source in enumerate(run.recipe.sources):
-        files = source_files(source, root)
-        stamps = [work.file_stamp(file.path) for file in files]
-        hashes = run.file_fingerprints([file.path for file in files])
-        settings = source.model_dump(mode="json")
-        outputs.append(
-            run.stage(
+    found = [source_files(source, root) for source in run.recipe.sources]
+    stamps = [[work.file_stamp(file.path) for file in files] for files in found]
+    hashes = iter(run.file_fingerprints([file.path for files in found for file in files]))
+    return run.stages(
+        [
+            run.planned(
                 f"parse-{number:02d}-{source.kind}",
                 work.parse_raw_file,
-                [
-                    Shard(f"{place:05d}", work.ParsePayload(source, file.role, file.path, file.origin, stamp))
-                    for place, (file, stamp) in enumerate(zip(files, stamps, strict=True))
-                ],
-                settings,
-                {f"{file.role}:{file.origin}": digest for file, digest in zip(files, hashes, strict=True)},
+                partial(_parse_shards, source, files, times),
+                source.model_dump(mode="json"),
+                {f"{file.role}:{file.origin}": next(hashes) for file in files},
                 ["selectolax"],
             )
-        )
-    return outputs
+            for number, (source, files, times) in enumerate(
+                zip(run.recipe.sources, found, stamps, strict=True)
+            )
+        ]
+    )
+
+
+def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:
+    """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked."""
+    from mmecinstruct.sources.parts import file_parts
+
+    shards = []
+    for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
+        packed = PACKED_WEIGHT if file.path.suffix.lower() in (".gz", ".zst", ".zstd", ".parquet") else 1
+        for number, part in enumerate(file_parts(source, file) or [None]):
+            weight = stamp[0] * packed if part is None else part.stop - part.start
+            key = f"{place:05d}" if part is None else f"{place:05d}-{number:06d}"
+            payload = work.ParsePayload(source, file.role, file.path, file.origin, stamp, part)
+            shards.append(Shard(key, payload, weight))
+    return shards
 
 
 def sample_parsed(run: Run, parsed: Sequence[StageOutput]) -> list[StageOutput]:

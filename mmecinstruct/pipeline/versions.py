@@ -59,7 +59,14 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "sample_shop/drawing*.py",
         "hashing.py",
     ),
-    "parse": (f"{_WORK}:parse_raw_file", "sources/*.py", "text.py", "hashing.py", *_TABLES),
+    "parse": (
+        f"{_WORK}:parse_raw_file",
+        f"{_INPUTS}:_parse_shards",
+        "sources/*.py",
+        "text.py",
+        "hashing.py",
+        *_TABLES,
+    ),
     "sampling": (
         f"{_WORK}:sample_tables_work",
         f"{_INPUTS}:sample_parsed",

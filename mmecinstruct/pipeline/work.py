@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mmecinstruct.errors import SourceError
 from mmecinstruct.parquet import (
     DEFAULT_BUDGET,
     Budget,
+    TableWriters,
     create_view,
     read_tables,
     working_connection,
@@ -34,6 +36,7 @@ from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.sampling.plan import CORE, DRAWN, SamplingPlan
+from mmecinstruct.sources.parts import FilePart
 from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, CURATED_TABLES, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 
@@ -92,13 +95,14 @@ def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class ParsePayload:
-    """Parse one raw file. stamp: its size and time of modification before its hash was taken."""
+    """Parse one raw file or a part of it. stamp: the file's size and time of modification before its hash was taken."""
 
     source: Source
     role: str
     path: Path
     origin: str
     stamp: tuple[int, int]
+    part: FilePart | None = None
 
 
 def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
@@ -107,28 +111,21 @@ def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
     Raises SourceError where the file changed since its hash was taken.
     """
     from mmecinstruct.sources import RawFile, parse_file
-
-    writers: dict[Path, pq.ParquetWriter] = {}
-
-    def append(table: pa.Table, path: Path) -> None:
-        if table.num_rows:
-            if path not in writers:
-                writers[path] = pq.ParquetWriter(path, table.schema, compression="zstd")
-            writers[path].write_table(table)
+    from mmecinstruct.sources.parts import moved_on, part_file
 
     records = kept = rejected = 0
     raw_file = RawFile(role=payload.role, path=payload.path, origin=payload.origin)
-    try:
-        for batch in parse_file(payload.source, raw_file):
+    part = payload.part
+    opened = nullcontext(raw_file) if part is None else part_file(raw_file, part, folder)
+    with TableWriters(folder) as writers, opened as file:
+        for batch in parse_file(payload.source, file):
             records += batch.records
             kept += batch.kept
             rejected += len(batch.rejections)
             for name, table in sorted(batch.tables.items()):
-                append(table, folder / f"{name}.parquet")
-            append(rejections_table(batch.rejections), folder / REJECTIONS_FILE)
-    finally:
-        for writer in writers.values():
-            writer.close()
+                writers.append(table, f"{name}.parquet")
+            rejections = batch.rejections if part is None else moved_on(batch.rejections, part)
+            writers.append(rejections_table(rejections), REJECTIONS_FILE)
     if file_stamp(payload.path) != payload.stamp:
         raise SourceError(f"{payload.path} changed while it was read; run the build again")
     return Counts(records, kept, rejected)
