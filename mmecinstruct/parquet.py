@@ -81,6 +81,13 @@ def write_query(
     return rows + held
 
 
+def read_parts(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a file's rows in order, at most ROW_GROUP_ROWS at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
 class TableWriters:
     """Parquet files of a folder that grow together, a row group at a time: memory holds what no group has yet."""
 

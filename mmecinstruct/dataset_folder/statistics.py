@@ -148,9 +148,10 @@ def write_statistics(
     """Count the shards and rejections in `folder`, write statistics.json and return its content.
 
     sizes: per task and split what was wanted, available and chosen, and a note where data did not suffice.
-    missing: per task that could not be built what it lacks. stages: rows in, kept and rejected per stage.
+    missing: per task that could not be built what it lacks. stages: rows in, kept, rejected and not drawn per stage.
     audit: the summary of the splits' audit (`AuditReport.summary`). measured: what single stages counted, by their
-    names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes.
+    names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes,
+    `sampling` rows that there were and that were not drawn.
     """
     statistics = {
         "schema_version": SCHEMA_VERSION,

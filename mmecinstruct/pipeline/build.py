@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from mmecinstruct.dataset_folder.card import CARD_TEMPLATE
 from mmecinstruct.errors import DatasetError, ExecutorError, RecipeError
 from mmecinstruct.executors import Executor, LocalExecutor, RayExecutor
 from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import fingerprint
+from mmecinstruct.parquet import read_parts
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
 from mmecinstruct.pipeline.inputs import (
     check_ood_categories,
@@ -148,7 +147,9 @@ def _taken_down(outputs: Sequence[StageOutput]) -> dict[str, int]:
     """Return how many records of each stage the takedown list kept out."""
     counts = {
         output.name: sum(
-            count_reasons(pq.read_table(path)).get(TAKEN_DOWN, 0) for path in output.files(REJECTIONS_FILE)
+            count_reasons(part).get(TAKEN_DOWN, 0)
+            for path in output.files(REJECTIONS_FILE)
+            for part in read_parts(path, ["reason"])
         )
         for output in outputs
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mmecinstruct.parquet import read_parts
 from mmecinstruct.pipeline import release, work
 from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.work import CuratedTables
@@ -144,8 +145,9 @@ def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, 
     counts: dict[str, int] = {}
     for output in (samples, chosen):
         for path in output.files(REJECTIONS_FILE):
-            for reason, count in count_reasons(pq.read_table(path)).items():
-                counts[reason] = counts.get(reason, 0) + count
+            for part in read_parts(path, ["reason"]):
+                for reason, count in count_reasons(part).items():
+                    counts[reason] = counts.get(reason, 0) + count
     listed = ", ".join(
         f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda pair: -pair[1])[:4]
     )
