@@ -85,7 +85,7 @@ def _remove_scarce(connection: duckdb.DuckDBPyConnection, k: int) -> bool:
 
 
 def _read_core(connection: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
-    """Create the target. In steps, so that no query holds more than two joins at once; few interactions are repeated."""
+    """Create the target. In steps, so that no query holds many tables at once; few interactions are repeated."""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE k_core_row AS

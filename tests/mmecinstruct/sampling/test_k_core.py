@@ -16,7 +16,12 @@ from mmecinstruct.sampling.k_core import create_k_core
 
 Review = tuple[str | None, str | None, int | None, str]
 SCHEMA = pa.schema(
-    [("user_id", pa.string()), ("product_id", pa.string()), ("timestamp", pa.int64()), ("review_id", pa.string())]
+    [
+        ("user_id", pa.string()),
+        ("product_id", pa.string()),
+        ("timestamp", pa.int64()),
+        ("review_id", pa.string()),
+    ]
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ def test_as_many_are_drawn_per_split_as_are_wanted_times_the_oversampling(raw: A
     for number, product in enumerate(fill(raw)):
         question(raw, number, product)
     drawn = sample(AP).drawn(AP)
-    counts = {split: sum(row[0] == split for row in drawn) for split in ("train", "validation", "test", "test_ood")}
+    counts = {
+        split: sum(row[0] == split for row in drawn) for split in ("train", "validation", "test", "test_ood")
+    }
     assert counts == {"train": 6, "validation": 3, "test": 3, "test_ood": 3}
     assert all(expected_split(product) == split for split, _, product in drawn)
 
@@ -120,7 +123,9 @@ def test_labels_are_drawn_by_the_recipes_balance(raw: Any, sample: Any) -> None:
     labels = [row["answerable"] for row in outcome.rows("questions")]
     assert labels.count(True) == 3 + 2 + 2 + 2  # each half rounded up
     assert labels.count(False) == 3 + 2 + 2 + 2
-    assert quotas(SamplingSettings(oversample=2), FEW, TaskSettings(label_balance={"yes": 1.0, "no": 0.0})) == {
+    assert quotas(
+        SamplingSettings(oversample=2), FEW, TaskSettings(label_balance={"yes": 1.0, "no": 0.0})
+    ) == {
         ("train", "yes"): 8,
         ("validation", "yes"): 4,
         ("test", "yes"): 4,
@@ -136,9 +141,7 @@ def test_pairs_that_would_cross_are_not_drawn_and_neither_are_those_of_two_relat
         for step in (1, 3, 7):
             other = products[(number + step) % len(products)]
             raw.add("relations", product_a=product, product_b=other, relation="also_bought")
-    two = next(
-        (a, b) for a, b in zip(products, products[1:], strict=False) if expected_split(a) == expected_split(b)
-    )
+    two = next((a, b) for a, b in pairwise(products) if expected_split(a) == expected_split(b))
     raw.add("relations", product_a=two[1], product_b=two[0], relation="similar")
     raw.add("relations", product_a=products[0], product_b=products[0], relation="similar")
     outcome = sample(PRP, sizes=Sizes(train=500, validation=500, test=500, test_ood=500))
@@ -172,7 +175,9 @@ def test_queries_and_their_products_are_of_one_split_and_none_is_out_of_domain(r
     assert {row[1:] for row in sample(PSI, sizes=plenty).drawn(PSI)} == {row[1:] for row in drawn}
 
 
-def test_reviews_have_words_and_their_own_picture_or_where_allowed_the_products(raw: Any, sample: Any) -> None:
+def test_reviews_have_words_and_their_own_picture_or_where_allowed_the_products(
+    raw: Any, sample: Any
+) -> None:
     products = fill(raw)
     pictured = [raw.review(product, f"u{n}") for n, product in enumerate(products)]
     bare = [raw.review(product, f"v{n}", image_urls=[]) for n, product in enumerate(products)]
