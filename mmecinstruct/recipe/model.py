@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field, field_validator, model_validator
 
 from mmecinstruct.recipe.audit import AuditSettings
@@ -59,13 +57,13 @@ class Recipe(Settings):
     seed: int = 0
     sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
     sources: tuple[Source, ...]
-    sampling: SamplingSettings | None = None  # draw records from large files; null: every record is looked at
     fetch: FetchSettings = FetchSettings()
     images: ImageSettings = ImageSettings()
     curate: CurateSettings = CurateSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     split: SplitSettings = SplitSettings()
     sizes: Sizes = Sizes()
+    sampling: SamplingSettings | None = None  # draw records from large files; null: every record is looked at
     scale: float = Field(default=1.0, gt=0, le=1000)  # multiplies all sizes, those of single tasks too
     tasks: dict[str, TaskSettings] = Field(default_factory=dict)
     instructions: InstructionSettings = InstructionSettings()
@@ -80,6 +78,16 @@ class Recipe(Settings):
         if unknown:
             raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
         return value
+
+    @model_validator(mode="after")
+    def _sampling_knows_the_split(self) -> Recipe:
+        """Refuse what would make sampling guess wrong: it draws by the split that a hash gives each product."""
+        if self.sampling is not None and self.split.scheme != "clusters":
+            raise ValueError(
+                "sampling goes with split.scheme clusters: which community a product falls into is not known "
+                "before all products were read; remove sampling, or set split.scheme"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tasks_use_their_settings(self) -> Recipe:
@@ -97,16 +105,6 @@ class Recipe(Settings):
                 )
         return self
 
-    @model_validator(mode="after")
-    def _sampling_knows_the_split(self) -> Recipe:
-        """Refuse what would make sampling guess wrong: it draws by the split that a hash gives each product."""
-        if self.sampling is not None and self.split.scheme != "clusters":
-            raise ValueError(
-                "sampling goes with split.scheme clusters: which community a product falls into is not known "
-                "before all products were read; remove sampling, or set split.scheme"
-            )
-        return self
-
     def task(self, name: str) -> TaskSettings:
         """Return the settings of a task, the defaults where the recipe says nothing.
 
@@ -122,6 +120,6 @@ class Recipe(Settings):
         sizes = (self.task(name).sizes or self.sizes).scaled(self.scale)
         return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
 
-    def published(self) -> dict[str, Any]:
+    def published(self) -> dict[str, object]:
         """Return as JSON can hold it what decides what is built: all but the resources."""
         return self.model_dump(mode="json", exclude={"resources"})
