@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,6 +19,22 @@ if TYPE_CHECKING:
     import duckdb
 
 
+# Rows of a row group of a table that may be large: readers hold one at a time.
+ROW_GROUP_ROWS = 25_000
+ROW_GROUP_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the queries of one shard may use: bytes of memory and threads. It changes no byte of their results."""
+
+    memory: int = 2_000_000_000
+    threads: int = 1
+
+
+DEFAULT_BUDGET = Budget()
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table; the same table gives the same bytes."""
     pq.write_table(table, path, compression="zstd", compression_level=3)
@@ -26,6 +44,90 @@ def read_tables(paths: Iterable[Path], schema: pa.Schema) -> pa.Table:
     """Return the files' rows one after the other; no file gives an empty table of the schema."""
     tables = [pq.read_table(path, schema=schema) for path in paths]
     return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def write_query(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    schema: pa.Schema,
+    path: Path,
+    group: int = ROW_GROUP_ROWS,
+) -> int:
+    """Write a SELECT's rows as Parquet, a row group at a time, columns matched by name; return their number.
+
+    The same rows give the same bytes, however the query hands them over. No row, no file.
+    """
+    reader = connection.sql(sql).to_arrow_reader(group)
+    waiting: list[pa.Table] = []
+    rows = held = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in reader:
+            table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            waiting.append(table)
+            held += table.num_rows
+            while held >= group:
+                whole = pa.concat_tables(waiting).combine_chunks()
+                writer = writer or pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+                writer.write_table(whole.slice(0, group), row_group_size=group)
+                waiting = [whole.slice(group)]
+                rows, held = rows + group, held - group
+        if held:
+            writer = writer or pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), row_group_size=group)
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows + held
+
+
+def read_parts(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a file's rows in order, at most ROW_GROUP_ROWS at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
+class TableWriters:
+    """Parquet files of a folder that grow together, a row group at a time: memory holds what no group has yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
+
+    def __enter__(self) -> TableWriters:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            for name in sorted(self._waiting):
+                self._write(name)
+        for writer in self._writers.values():
+            writer.close()
+
+    def append(self, table: pa.Table, name: str) -> None:
+        """Add rows to the file of that name; a file that gets none is not there."""
+        if not table.num_rows:
+            return
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(table)
+        if (
+            sum(one.num_rows for one in waiting) >= ROW_GROUP_ROWS
+            or sum(one.nbytes for one in waiting) >= ROW_GROUP_BYTES
+        ):
+            self._write(name)
+
+    def _write(self, name: str) -> None:
+        if not self._waiting[name]:
+            return
+        table = pa.concat_tables(self._waiting[name])
+        self._waiting[name] = []
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(self._folder / name, table.schema, compression="zstd")
+        self._writers[name].write_table(table, row_group_size=table.num_rows)
 
 
 def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
@@ -45,7 +147,7 @@ def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConne
 
 
 @contextmanager
-def working_connection(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection for the work of one shard; what does not fit in memory spills beside its folder.
 
     Raises WorkspaceError when memory or disk do not suffice, KeyboardInterrupt for the error that DuckDB makes of it.
@@ -54,13 +156,13 @@ def working_connection(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     spill = folder.with_name(f"{folder.name}.spill")
     try:
-        with closing(connect()) as connection:
+        with closing(connect(f"{budget.memory}B", budget.threads)) as connection:
             connection.execute("SET temp_directory = '" + str(spill).replace("'", "''") + "'")
             yield connection
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
         raise WorkspaceError(
-            f"DuckDB lacks memory or disk: {error}; free some, or give fewer --workers, and run again: finished "
-            "shards are kept"
+            f"DuckDB lacks memory or disk: {error}; free some disk, or give the recipe more memory "
+            "(--set resources.memory=8GB), and run again: finished shards are kept"
         ) from error
     except RuntimeError as error:
         if "interrupted" in str(error).lower():

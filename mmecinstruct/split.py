@@ -176,8 +176,12 @@ def _sample_split(
 
 def query_words(sample: Mapping[str, object]) -> str:
     """Return the normalised words of a sample's query; its id where it consists of signs alone."""
-    query = json.loads(str(sample["fields"]))["query"]
-    return normalised_text(query) or str(sample["query_id"])
+    return query_key(str(sample["query_id"]), json.loads(str(sample["fields"]))["query"])
+
+
+def query_key(query_id: str, query: str) -> str:
+    """Return what decides a query's split: its normalised words, or its id where it consists of signs alone."""
+    return normalised_text(query) or query_id
 
 
 @dataclass

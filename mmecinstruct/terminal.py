@@ -59,6 +59,9 @@ def print_report(report: BuildReport) -> None:
         say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
         for stage, count in rejected.items():
             say(f"  {stage}: {count}")
+    not_drawn = {row["stage"]: row["not_drawn"] for row in report.stages if row.get("not_drawn")}
+    for stage, count in not_drawn.items():
+        say(f"Rows that no sample needs, left alone: {count} ({stage})")
     if report.fetched:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
         say(f"Pictures asked for on the web: {counts}")

@@ -13,20 +13,21 @@ import json
 import os
 import secrets
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmecinstruct.errors import WorkspaceError
 from mmecinstruct.executors import Executor
+from mmecinstruct.file_hashes import remembered_hashes
 from mmecinstruct.hashing import fingerprint, sha256_file
 
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
+HASHES = "file_hashes.sqlite"
 REJECTIONS_FILE = "rejections.parquet"
 SNAPSHOTS = "snapshots"  # what a build saw of the pictures outside the workspace
 VISIBLE_SECONDS = 120  # longer than a network file system remembers by default (60)
@@ -37,26 +38,48 @@ Report = Callable[[str, int, int], None]  # stage, finished shards, all shards
 
 @dataclass(frozen=True)
 class Counts:
-    """What a shard did. Every record that came in was kept or rejected."""
+    """What a shard did. Every record that came in was kept, rejected or, where a recipe samples, not drawn."""
 
     records: int
     kept: int
     rejected: int
     extra: Mapping[str, Any] | None = None
+    not_drawn: int = 0
 
     def __post_init__(self) -> None:
-        if self.records != self.kept + self.rejected:
+        if self.records != self.kept + self.rejected + self.not_drawn:
             raise AssertionError(
                 f"rows in ({self.records}) are not rows kept ({self.kept}) + rows rejected ({self.rejected})"
+                f" + rows not drawn ({self.not_drawn})"
             )
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One piece of a stage's work: a key (its folder's name, sorts in order) and the function's payload."""
+    """One piece of a stage's work: a key (its folder's name, sorts in order) and the function's payload.
+
+    weight: how long it takes beside others; the longest are begun first, so that workers end together.
+    """
 
     key: str
     payload: Any
+    weight: int = 0
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """A stage to run: its fingerprint covers name, version, settings and the fingerprints of the inputs.
+
+    function(payload, folder) writes its files into the folder and returns its counts; it must be a module-level
+    function. `shards` may be a function, called only when there is work to do.
+    """
+
+    name: str
+    version: int
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    shards: Sequence[Shard] | Callable[[], Sequence[Shard]]
+    function: Callable[[Any, Path], Counts]
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,7 @@ class StageOutput:
     records: int
     kept: int
     rejected: int
+    not_drawn: int
     extra: dict[str, dict[str, Any]]  # per shard key
     cached: bool
 
@@ -83,6 +107,29 @@ class _ShardWork:
     function: Callable[[Any, Path], Counts]
     payload: Any
     target: str
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A stage whose missing shards are known, or that is finished. work: each with its weight."""
+
+    name: str
+    mark: str
+    folder: Path
+    identity: Mapping[str, Any]
+    finished: StageOutput | None
+    keys: tuple[str, ...] = ()
+    work: tuple[tuple[_ShardWork, int], ...] = ()
+
+    @property
+    def partial(self) -> Path:
+        """Where its shards are put together."""
+        return self.folder.with_name(self.mark + ".partial")
+
+    @property
+    def total(self) -> int:
+        """The number of its shards."""
+        return len(self.keys)
 
 
 class Workspace:
@@ -132,77 +179,47 @@ class Workspace:
         executor: Executor,
         report: Report | None = None,
     ) -> StageOutput:
-        """Return the finished stage, running what is missing of it.
+        """Return the finished stage, running what is missing of it: `run_stages` with one."""
+        work = StageWork(name, version, settings, inputs, shards, function)
+        return self.run_stages([work], executor, report)[0]
 
-        function(payload, folder) writes its files into the folder and returns its counts; it must be a
-        module-level function. `shards` may be a function, called only when there is work to do. The
-        fingerprint covers name, version, settings and the fingerprints of the inputs.
+    def run_stages(
+        self, stages: Sequence[StageWork], executor: Executor, report: Report | None = None
+    ) -> list[StageOutput]:
+        """Return finished stages that do not need each other, running what is missing of them side by side.
 
         Raises WorkspaceError when the disk is full, a worker was killed or a finished stage's files are damaged.
         """
-        identity = {"stage": name, "version": version, "settings": settings, "inputs": inputs}
-        mark = fingerprint(identity)
-        folder = self.folder / "stages" / name / mark
         try:
-            finished = _read_finished(name, mark, folder)
-            if finished is not None:
-                os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
-                return finished
-            partial = folder.with_name(mark + ".partial")
-            partial.mkdir(parents=True, exist_ok=True)
-            all_shards = list(shards() if callable(shards) else shards)
-            keys = {shard.key for shard in all_shards}
-            _remove_leftovers(partial, keys)  # of a killed run: half-written shards, a manifest
-            work = [
-                _ShardWork(function, shard.payload, str(partial / shard.key))
-                for shard in all_shards
-                if not (partial / shard.key / COUNTS).is_file()
-            ]
-            total, done = len(all_shards), len(all_shards) - len(work)
+            prepared = [_prepare(self.folder, stage) for stage in stages]
+            missing = [stage for stage in prepared if stage.finished is None]
+            of_target = {work.target: stage for stage in missing for work, _ in stage.work}
+            done = {stage.name: stage.total - len(stage.work) for stage in missing}
             if report:
-                report(name, done, total)
-            for _ in executor.run(_run_shard, work):
-                done += 1
+                for stage in missing:
+                    report(stage.name, done[stage.name], stage.total)
+            # Of equally heavy shards the first comes first: sorting is stable.
+            heaviest = sorted((one for stage in missing for one in stage.work), key=lambda one: -one[1])
+            for target in executor.run(_run_shard, [work for work, _ in heaviest]):
+                stage = of_target[target]
+                done[stage.name] += 1
                 if report:
-                    report(name, done, total)
-            return _finish(name, mark, partial, folder, identity, [shard.key for shard in all_shards])
+                    report(stage.name, done[stage.name], stage.total)
+            return [stage.finished or _finish(stage) for stage in prepared]
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
+            names = ", ".join(stage.name for stage in stages)
             raise WorkspaceError(
-                f"stage {name}: {error.strerror or error}{where}; free space or mend it and run again: "
+                f"stage {names}: {error.strerror or error}{where}; free space or mend it and run again: "
                 "finished shards are kept"
             ) from error
 
-    def file_fingerprints(self, paths: Sequence[Path]) -> list[str]:
+    def file_fingerprints(self, paths: Sequence[Path], threads: int = 1) -> list[str]:
         """Return the SHA-256 of each file, remembered by path, size and times of change.
 
-        Raises OSError where a file cannot be read.
+        Raises OSError where a file cannot be read, WorkspaceError where the memory of hashes cannot be written.
         """
-        with self._hash_memory() as database:
-            return [_remembered_hash(database, path) for path in paths]
-
-    @contextmanager
-    def _hash_memory(self) -> Iterator[sqlite3.Connection]:
-        """Open the table of known hashes; a damaged one is begun anew, since it only saves time."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "file_hashes.sqlite"
-        try:
-            try:
-                database = _open_hashes(file)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                file.unlink()
-                database = _open_hashes(file)
-            with closing(database):
-                try:
-                    yield database
-                finally:  # also what was hashed until a Ctrl-C is remembered
-                    database.commit()
-        except sqlite3.Error as error:
-            raise WorkspaceError(
-                f"{file}: {error}; free space or delete the file, and run again: it only saves time"
-            ) from error
+        return remembered_hashes(self.folder / HASHES, paths, threads)
 
     def clean(self, keep_days: float) -> tuple[int, int]:
         """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed).
@@ -225,31 +242,6 @@ class Workspace:
                 freed += file.stat().st_size
                 file.unlink()
         return removed, freed
-
-
-def _open_hashes(file: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(file)
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS known_files "
-        "(path TEXT PRIMARY KEY, size INT, mtime_ns INT, ctime_ns INT, sha256 TEXT)"
-    )
-    return database
-
-
-def _remembered_hash(database: sqlite3.Connection, path: Path) -> str:
-    status = path.stat()
-    # The time of change tells a file that was put in place with another's time of modification.
-    key = (os.fsencode(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    row = database.execute(
-        "SELECT sha256 FROM known_files WHERE path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?", key
-    ).fetchone()
-    if row is not None:
-        return str(row[0])
-    digest = sha256_file(path)
-    # A file written this very moment could change again within the clock's resolution.
-    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > 2_000_000_000:
-        database.execute("INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*key, digest))
-    return digest
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -283,7 +275,35 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _run_shard(work: _ShardWork) -> None:
+def _prepare(workspace: Path, stage: StageWork) -> _Prepared:
+    """Read a finished stage, or make the folder of an unfinished one and see what is missing."""
+    identity = {
+        "stage": stage.name,
+        "version": stage.version,
+        "settings": stage.settings,
+        "inputs": stage.inputs,
+    }
+    mark = fingerprint(identity)
+    folder = workspace / "stages" / stage.name / mark
+    finished = _read_finished(stage.name, mark, folder)
+    if finished is not None:
+        os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
+        return _Prepared(stage.name, mark, folder, identity, finished)
+    partial = folder.with_name(mark + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    shards = list(stage.shards() if callable(stage.shards) else stage.shards)
+    keys = tuple(shard.key for shard in shards)
+    _remove_leftovers(partial, set(keys))  # of a killed run: half-written shards, a manifest
+    work = tuple(
+        (_ShardWork(stage.function, shard.payload, str(partial / shard.key)), shard.weight)
+        for shard in shards
+        if not (partial / shard.key / COUNTS).is_file()
+    )
+    return _Prepared(stage.name, mark, folder, identity, None, keys, work)
+
+
+def _run_shard(work: _ShardWork) -> str:
+    """Run one shard and return its target. The worker hashes what it wrote: the files are still in memory."""
     target = Path(work.target)
     # Another attempt may run on another host, under the same process id.
     temporary = target.with_name(f".tmp-{target.name}-{secrets.token_hex(8)}")
@@ -293,7 +313,9 @@ def _run_shard(work: _ShardWork) -> None:
         "records": counts.records,
         "kept": counts.kept,
         "rejected": counts.rejected,
+        "not_drawn": counts.not_drawn,
         "extra": dict(counts.extra or {}),
+        "files": _hashed_files(temporary),
     }
     (temporary / COUNTS).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
     sync_tree(temporary)
@@ -305,6 +327,16 @@ def _run_shard(work: _ShardWork) -> None:
         if not (target / COUNTS).is_file():
             raise
         shutil.rmtree(temporary)
+    return work.target
+
+
+def _hashed_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the size and hash of each file of a shard, by its path in the shard's folder."""
+    return {
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != COUNTS
+    }
 
 
 def _remove(folder: Path) -> None:
@@ -337,27 +369,26 @@ def _wait_for(file: Path) -> None:
         time.sleep(0.2)
 
 
-def _finish(
-    name: str, mark: str, partial: Path, folder: Path, identity: Mapping[str, Any], keys: Sequence[str]
-) -> StageOutput:
+def _finish(stage: _Prepared) -> StageOutput:
+    name, mark, partial, folder, keys = stage.name, stage.mark, stage.partial, stage.folder, stage.keys
     counts = {}
     for key in keys:
         _wait_for(partial / key / COUNTS)
         counts[key] = json.loads((partial / key / COUNTS).read_text(encoding="utf-8"))
     _remove_leftovers(partial, set(keys))  # of attempts that were lost on the way
-    files = {}
-    for file in sorted(path for key in keys for path in (partial / key).rglob("*") if path.is_file()):
-        files[file.relative_to(partial).as_posix()] = {
-            "bytes": file.stat().st_size,
-            "sha256": sha256_file(file),
-        }
+    files = {
+        f"{key}/{path}": entry
+        for key in keys
+        for path, entry in (counts[key].get("files") or _hashed_files(partial / key)).items()
+    }
     manifest = {
-        "identity": identity,
+        "identity": stage.identity,
         "records": sum(entry["records"] for entry in counts.values()),
         "kept": sum(entry["kept"] for entry in counts.values()),
         "rejected": sum(entry["rejected"] for entry in counts.values()),
+        "not_drawn": sum(entry.get("not_drawn", 0) for entry in counts.values()),
         "extra": {key: entry["extra"] for key, entry in counts.items()},
-        "files": files,
+        "files": dict(sorted(files.items())),
     }
     write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
     if folder.exists():  # without a manifest, or it would have been read
@@ -385,7 +416,8 @@ def _read_finished(name: str, mark: str, folder: Path) -> StageOutput | None:
             file = folder / path
             if not file.is_file() or file.stat().st_size != entry["bytes"]:
                 raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
-        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest["extra"])
+        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest.get("not_drawn", 0))
+        extra = manifest["extra"]
     except (KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(f"{folder / MANIFEST} is no manifest of a stage; delete {folder}") from error
-    return StageOutput(name, mark, folder, *totals, cached=True)
+    return StageOutput(name, mark, folder, *totals, extra, cached=True)

@@ -132,6 +132,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
             "duplicates": _duplicates(statistics),
             "pair_kinds": _PAIR_KINDS,
             "hygiene": statistics.get("hygiene"),
+            "sampling": statistics.get("sampling"),
             "shortages": _shortages(statistics["sizes"]),
             "rejections": _rejections(statistics["rejections"]),
             "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),

@@ -64,7 +64,7 @@ class Manifest(BaseModel):
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write the resolved recipe; `load_recipe` reads it back as the same value."""
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(recipe.published(), sort_keys=False, allow_unicode=True, width=100)
     write_atomically(folder / RECIPE, text.encode())
 
 

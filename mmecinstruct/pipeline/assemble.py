@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmecinstruct.audit import AuditReport, audit_folder
 from mmecinstruct.dataset_folder import (
@@ -22,6 +21,7 @@ from mmecinstruct.dataset_folder import (
 )
 from mmecinstruct.dataset_folder.manifest import AUDIT, CARD, MANIFEST
 from mmecinstruct.errors import DatasetError
+from mmecinstruct.parquet import read_parts
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.split import SR
@@ -124,7 +124,7 @@ def _assemble(
         target.parent.mkdir(exist_ok=True)
         # A copy, not a link: whoever edits the dataset must not edit the workspace.
         shutil.copyfile(source, target)
-    write_rejections(partial, (without_users(pq.read_table(path)) for path in rejections))
+    write_rejections(partial, (without_users(part) for path in rejections for part in read_parts(path)))
     write_recipe(partial, recipe)
     audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
     write_atomically(partial / AUDIT, audit.to_json().encode())

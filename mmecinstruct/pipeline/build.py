@@ -1,6 +1,7 @@
 """Build a dataset folder from a recipe: the whole road, in order.
 
-    raw files → tables → curated tables → pictures → clusters → samples → splits → wording → shards → folder
+    raw files → tables (→ drawn rows) → curated tables → pictures → clusters → samples → splits → wording → shards
+    → folder
 
 Each step is a stage of the workspace: run again, it does only what is missing.
 """
@@ -12,13 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from mmecinstruct.dataset_folder.card import CARD_TEMPLATE
 from mmecinstruct.errors import DatasetError, ExecutorError, RecipeError
 from mmecinstruct.executors import Executor, LocalExecutor, RayExecutor
 from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import fingerprint
+from mmecinstruct.parquet import read_parts
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
 from mmecinstruct.pipeline.inputs import (
     check_ood_categories,
@@ -26,6 +26,7 @@ from mmecinstruct.pipeline.inputs import (
     distinguish_products,
     draw_shop,
     parse_sources,
+    sample_parsed,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
 from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, not_honoured, read_pictures
@@ -84,10 +85,10 @@ def build(
     folders = [] if recipe.sample is not None else [data.resolve()]
     pool = _choose_executor(executor, workers, ray_address, store.folder, folders)
     with store.lock(), pool:
-        run = Run(allowed.recipe, store, pool, report, retry_failed)
+        run = Run(allowed.recipe, store, pool, report, retry_failed, workers or cores())
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
-        tables, products = curate_tables(run, parsed)
+        tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
         check_ood_categories(recipe, tables)  # before hours of pictures
         images, pixels = read_pictures(run, tables, products, roots)
@@ -117,7 +118,7 @@ def build(
                 "version": STAGE_VERSIONS["folder"],
                 "project": __version__,
                 "card": template_hash(CARD_TEMPLATE),
-                "recipe": recipe.model_dump(mode="json"),
+                "recipe": recipe.published(),
                 "stages": [output.fingerprint for output in run.outputs],
                 "missing": build_report.missing,
             }
@@ -159,7 +160,9 @@ def _taken_down(outputs: Sequence[StageOutput]) -> dict[str, int]:
     """Return how many records of each stage the takedown list kept out."""
     counts = {
         output.name: sum(
-            count_reasons(pq.read_table(path)).get(TAKEN_DOWN, 0) for path in output.files(REJECTIONS_FILE)
+            count_reasons(part).get(TAKEN_DOWN, 0)
+            for path in output.files(REJECTIONS_FILE)
+            for part in read_parts(path, ["reason"])
         )
         for output in outputs
     }
@@ -177,7 +180,8 @@ def _measured(outputs: Sequence[StageOutput]) -> dict[str, dict[str, Any]]:
         "masked": dict(sorted(masked.items())),
         "profane": sum(counts["profane"] for counts in found["hygiene"].extra.values()),
     }
-    return {"hygiene": hygiene, "duplicates": found["duplicates"].extra["all"]}
+    sampling = {"sampling": found["sampling"].extra["all"]} if "sampling" in found else {}
+    return {**sampling, "hygiene": hygiene, "duplicates": found["duplicates"].extra["all"]}
 
 
 def _stage_row(output: StageOutput) -> dict[str, Any]:
@@ -186,4 +190,5 @@ def _stage_row(output: StageOutput) -> dict[str, Any]:
         "records": output.records,
         "kept": output.kept,
         "rejected": output.rejected,
+        **({"not_drawn": output.not_drawn} if output.not_drawn else {}),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -16,9 +18,17 @@ from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.curate import PersonalDataKind
+from mmecinstruct.recipe.sources import Source
+from mmecinstruct.samples import TASKS
+from mmecinstruct.sampling.plan import SamplingPlan
+from mmecinstruct.tables import RAW_TABLES
 from mmecinstruct.workspace import Shard, StageOutput
 
+if TYPE_CHECKING:
+    from mmecinstruct.sources import RawFile
+
 PICTURES_PER_SHARD = 256  # drawn
+PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
 HYGIENE_SHARD_ROWS = 50_000
 LISTED_CATEGORIES = 40
 
@@ -64,29 +74,81 @@ def draw_shop(run: Run) -> list[Path]:
 
 
 def parse_sources(run: Run, root: Path) -> list[StageOutput]:
-    """Parse every raw file of every source into tables."""
+    """Parse every raw file of every source into tables; the files of all sources side by side."""
     from mmecinstruct.sources import source_files
 
-    outputs = []
-    for number, source in enumerate(run.recipe.sources):
-        files = source_files(source, root)
-        stamps = [work.file_stamp(file.path) for file in files]
-        hashes = run.file_fingerprints([file.path for file in files])
-        settings = source.model_dump(mode="json")
-        outputs.append(
-            run.stage(
+    found = [source_files(source, root) for source in run.recipe.sources]
+    stamps = [[work.file_stamp(file.path) for file in files] for files in found]
+    hashes = iter(run.file_fingerprints([file.path for files in found for file in files]))
+    return run.stages(
+        [
+            run.planned(
                 f"parse-{number:02d}-{source.kind}",
                 work.parse_raw_file,
-                [
-                    Shard(f"{place:05d}", work.ParsePayload(source, file.role, file.path, file.origin, stamp))
-                    for place, (file, stamp) in enumerate(zip(files, stamps, strict=True))
-                ],
-                settings,
-                {f"{file.role}:{file.origin}": digest for file, digest in zip(files, hashes, strict=True)},
+                partial(_parse_shards, source, files, times),
+                source.model_dump(mode="json"),
+                {f"{file.role}:{file.origin}": next(hashes) for file in files},
                 ["selectolax"],
             )
-        )
-    return outputs
+            for number, (source, files, times) in enumerate(
+                zip(run.recipe.sources, found, stamps, strict=True)
+            )
+        ]
+    )
+
+
+def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:
+    """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked."""
+    from mmecinstruct.sources.parts import file_parts
+
+    shards = []
+    for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
+        packed = PACKED_WEIGHT if file.path.suffix.lower() in (".gz", ".zst", ".zstd", ".parquet") else 1
+        for number, part in enumerate(file_parts(source, file) or [None]):
+            weight = stamp[0] * packed if part is None else part.stop - part.start
+            key = f"{place:05d}" if part is None else f"{place:05d}-{number:06d}"
+            payload = work.ParsePayload(source, file.role, file.path, file.origin, stamp, part)
+            shards.append(Shard(key, payload, weight))
+    return shards
+
+
+def sample_parsed(run: Run, parsed: Sequence[StageOutput]) -> list[StageOutput]:
+    """Thin the parsed tables to what samples may be made from, where the recipe says so; return what is read on.
+
+    All tasks are drawn for, whichever are built: the splits of one build must be those of another.
+    """
+    recipe = run.recipe
+    if recipe.sampling is None:
+        return list(parsed)
+    plan = SamplingPlan(
+        recipe.sampling,
+        recipe.split,
+        {task: (recipe.task(task), recipe.task_sizes(task)) for task in TASKS},
+        recipe.seed,
+        run.takedowns.products,
+    )
+    tables = {
+        name: tuple(path for output in parsed for path in output.files(f"{name}.parquet"))
+        for name in RAW_TABLES
+    }
+    output = run.stage(
+        "sampling",
+        work.sample_tables_work,
+        [Shard("all", work.SamplingPayload(tables, plan, run.budget()))],
+        {
+            "sampling": plan.sampling.model_dump(),
+            "split": plan.split.model_dump(),
+            "tasks": {
+                task: {"settings": settings.model_dump(exclude={"sizes"}), "sizes": sizes.model_dump()}
+                for task, (settings, sizes) in plan.tasks.items()
+            },
+            "seed": plan.seed,
+            "taken_down": sorted(plan.taken_down),
+        },
+        {output.name: output.fingerprint for output in parsed},
+        ["duckdb", "pyarrow"],
+    )
+    return [output]
 
 
 def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTables, StageOutput]:
@@ -111,6 +173,7 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
                     raw("product_images"),
                     similarity,
                     run.takedowns.products,
+                    run.budget(),
                 ),
             )
         ],
@@ -141,7 +204,9 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
             [
                 Shard(
                     "all",
-                    work.CurateRecordsPayload(name, cleaned.get(name, raw(name)), product_files, settings),
+                    work.CurateRecordsPayload(
+                        name, cleaned.get(name, raw(name)), product_files, settings, run.budget()
+                    ),
                 )
             ],
             spoken if name in cleaned else {},

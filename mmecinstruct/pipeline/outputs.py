@@ -8,10 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mmecinstruct.parquet import read_parts
 from mmecinstruct.pipeline import release, work
 from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.samples import SPLITS
+from mmecinstruct.sampling.plan import CORE_FILE, DRAWN_FILE
 from mmecinstruct.workspace import REJECTIONS_FILE, Shard, StageOutput
 
 
@@ -46,6 +48,16 @@ def build_samples(
         name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name))
         for name in ("products", "reviews", "relations", "judgements", "questions")
     }
+    sampled = [output for output in run.outputs if output.name == "sampling"]
+    drawn, core = (
+        tuple(path for output in sampled for path in output.files(name)) for name in (DRAWN_FILE, CORE_FILE)
+    )
+    merged = tuple(
+        path
+        for output in run.outputs
+        if output.name == "duplicates"
+        for path in output.files("merged.parquet")
+    )
     selected = {}
     for task in tasks:
         lacking = missing_tables(task, counts)
@@ -56,12 +68,26 @@ def build_samples(
         samples = run.stage(
             f"task-{task}",
             work.build_task_work,
-            [Shard("all", work.BuildTaskPayload(task, tables, settings, recipe.seed))],
+            [
+                Shard(
+                    "all",
+                    work.BuildTaskPayload(
+                        task,
+                        tables,
+                        settings,
+                        recipe.seed,
+                        drawn,
+                        core,
+                        merged if drawn else (),
+                        run.budget(),
+                    ),
+                )
+            ],
             {
                 "settings": settings.model_dump(exclude={"sizes", "label_balance", "require_pictures"}),
                 "seed": recipe.seed,
             },
-            curated,
+            {**curated, **{output.name: output.fingerprint for output in sampled}},
             ["duckdb", "numpy"],
         )
         chosen = run.stage(
@@ -119,8 +145,9 @@ def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, 
     counts: dict[str, int] = {}
     for output in (samples, chosen):
         for path in output.files(REJECTIONS_FILE):
-            for reason, count in count_reasons(pq.read_table(path)).items():
-                counts[reason] = counts.get(reason, 0) + count
+            for part in read_parts(path, ["reason"]):
+                for reason, count in count_reasons(part).items():
+                    counts[reason] = counts.get(reason, 0) + count
     listed = ", ".join(
         f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda pair: -pair[1])[:4]
     )

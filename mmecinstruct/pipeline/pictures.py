@@ -286,7 +286,9 @@ def judge_pictures(
         [
             Shard(
                 "all",
-                work.VerdictsPayload(tuple(measured.files("images.parquet")), products, settings),
+                work.VerdictsPayload(
+                    tuple(measured.files("images.parquet")), products, settings, run.budget()
+                ),
             )
         ],
         settings.part(JUDGING),

@@ -12,9 +12,10 @@ from mmecinstruct.audit import AuditReport
 from mmecinstruct.errors import SourceError
 from mmecinstruct.executors import Executor
 from mmecinstruct.fetch import FetchReport, load_takedowns
+from mmecinstruct.parquet import Budget
 from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
-from mmecinstruct.workspace import Report, Shard, StageOutput, Workspace
+from mmecinstruct.workspace import Report, Shard, StageOutput, StageWork, Workspace
 
 
 @dataclass
@@ -47,12 +48,14 @@ class Run:
         executor: Executor,
         report: Report | None,
         retry_failed: bool = False,
+        workers: int = 1,
     ) -> None:
         self.recipe = recipe
         self.workspace = workspace
         self.executor = executor
         self.report = report
         self.retry_failed = retry_failed
+        self.workers = workers
         self.takedowns = load_takedowns(workspace.folder)
         self.fetched: FetchReport | None = None  # of the run that asked the web, if one was needed
         self.outputs: list[StageOutput] = []
@@ -67,24 +70,40 @@ class Run:
         libraries: Sequence[str] = (),
     ) -> StageOutput:
         """Run one stage. `libraries` are those whose output the stage keeps: a new version runs it again."""
+        return self.stages([self.planned(name, function, shards, settings, inputs, libraries)])[0]
+
+    def planned(
+        self,
+        name: str,
+        function: Callable[[Any, Path], Any],
+        shards: Sequence[Shard] | Callable[[], Sequence[Shard]],
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        libraries: Sequence[str] = (),
+    ) -> StageWork:
+        """Return what `stage` would run, for `stages`."""
         unknown = set(libraries) - set(KEPT_LIBRARIES)
         if unknown:  # the nodes of a cluster would not be asked for their versions
             raise AssertionError(
                 f"stage {name}: {', '.join(sorted(unknown))} is not in versions.KEPT_LIBRARIES"
             )
+        versions = {library: library_version(library) for library in libraries}
         kind = name.partition("-")[0]
-        output = self.workspace.run_stage(
-            name,
-            STAGE_VERSIONS[kind],
-            {**settings, "libraries": {library: library_version(library) for library in libraries}},
-            inputs,
-            shards,
-            function,
-            self.executor,
-            self.report,
+        return StageWork(
+            name, STAGE_VERSIONS[kind], {**settings, "libraries": versions}, inputs, shards, function
         )
-        self.outputs.append(output)
-        return output
+
+    def stages(self, stages: Sequence[StageWork]) -> list[StageOutput]:
+        """Run stages that do not need each other, side by side."""
+        outputs = self.workspace.run_stages(stages, self.executor, self.report)
+        self.outputs += outputs
+        return outputs
+
+    def budget(self, queries: int = 1) -> Budget:
+        """Return what each of so many queries may use that may run at the same time; a single one has all cores."""
+        at_once = min(queries, self.workers)
+        processes = 1 if self.workers == 1 else 1 + self.workers
+        return Budget(self.recipe.resources.query_bytes(processes, at_once), max(1, self.workers // at_once))
 
     def progress(self, step: str) -> Callable[[int, int], None] | None:
         """Return what a step that is no stage calls with (done, all)."""
@@ -94,6 +113,6 @@ class Run:
     def file_fingerprints(self, paths: Sequence[Path]) -> list[str]:
         """Return the SHA-256 of files outside the workspace. Raises SourceError where one cannot be read."""
         try:
-            return self.workspace.file_fingerprints(paths)
+            return self.workspace.file_fingerprints(paths, self.workers)
         except OSError as error:
             raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.parquet import create_view, read_tables, working_connection, write_table
+from mmecinstruct.parquet import (
+    DEFAULT_BUDGET,
+    Budget,
+    TableWriters,
+    create_view,
+    read_tables,
+    working_connection,
+    write_table,
+)
 from mmecinstruct.recipe import (
     CurateSettings,
     DuplicateSettings,
@@ -27,6 +36,8 @@ from mmecinstruct.recipe import (
 from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
+from mmecinstruct.sampling.plan import CORE, DRAWN, SamplingPlan
+from mmecinstruct.sources.parts import FilePart
 from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, CURATED_TABLES, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 
@@ -85,13 +96,14 @@ def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class ParsePayload:
-    """Parse one raw file. stamp: its size and time of modification before its hash was taken."""
+    """Parse one raw file or a part of it. stamp: the file's size and time of modification before its hash was taken."""
 
     source: Source
     role: str
     path: Path
     origin: str
     stamp: tuple[int, int]
+    part: FilePart | None = None
 
 
 def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
@@ -103,34 +115,29 @@ def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
     """
     from mmecinstruct.sources import RawFile, parse_file
     from mmecinstruct.sources.batches import TRUNCATED
-
-    writers: dict[Path, pq.ParquetWriter] = {}
-
-    def append(table: pa.Table, path: Path) -> None:
-        if table.num_rows:
-            if path not in writers:
-                writers[path] = pq.ParquetWriter(path, table.schema, compression="zstd")
-            writers[path].write_table(table)
+    from mmecinstruct.sources.parts import moved_on, part_file
 
     records = kept = rejected = 0
     cut_short: list[str] = []
     raw_file = RawFile(role=payload.role, path=payload.path, origin=payload.origin)
+    part = payload.part
+    opened = nullcontext(raw_file) if part is None else part_file(raw_file, part, folder)
     collecting = gc.isenabled()
     gc.disable()  # millions of rows and no cycle among them: looking for one takes a seventh of the time
     try:
-        for batch in parse_file(payload.source, raw_file):
-            records += batch.records
-            kept += batch.kept
-            rejected += len(batch.rejections)
-            cut_short += [f"{r.origin}: {r.detail}" for r in batch.rejections if r.reason == TRUNCATED]
-            for name, table in sorted(batch.tables.items()):
-                append(table, folder / f"{name}.parquet")
-            append(rejections_table(batch.rejections), folder / REJECTIONS_FILE)
+        with TableWriters(folder) as writers, opened as file:
+            for batch in parse_file(payload.source, file):
+                records += batch.records
+                kept += batch.kept
+                rejected += len(batch.rejections)
+                cut_short += [f"{r.origin}: {r.detail}" for r in batch.rejections if r.reason == TRUNCATED]
+                for name, table in sorted(batch.tables.items()):
+                    writers.append(table, f"{name}.parquet")
+                rejections = batch.rejections if part is None else moved_on(batch.rejections, part)
+                writers.append(rejections_table(rejections), REJECTIONS_FILE)
     finally:
         if collecting:
             gc.enable()
-        for writer in writers.values():
-            writer.close()
     if file_stamp(payload.path) != payload.stamp:
         raise SourceError(f"{payload.path} changed while it was read; run the build again")
     return Counts(records, kept, rejected, {"cut_short": cut_short} if cut_short else None)
@@ -148,6 +155,36 @@ def file_stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+# --- sampling ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SamplingPayload:
+    """Draw the records that samples may be made from. tables: files of each raw table."""
+
+    tables: dict[str, Paths]
+    plan: SamplingPlan
+    budget: Budget
+
+
+def sample_tables_work(payload: SamplingPayload, folder: Path) -> Counts:
+    """Write the thinned raw tables, and what was drawn."""
+    from mmecinstruct.sampling.stage import sample_tables
+
+    with working_connection(folder, payload.budget) as connection:
+        for name, schema in RAW_TABLES.items():
+            create_view(connection, name, payload.tables[name], schema)
+        sampled = sample_tables(connection, payload.plan, folder)
+    not_drawn = {name: rows - sampled.kept[name] for name, rows in sampled.rows.items()}
+    return Counts(
+        sum(sampled.rows.values()),
+        sum(sampled.kept.values()),
+        0,
+        {"rows": sampled.rows, "not_drawn": not_drawn, **sampled.statistics},
+        sum(not_drawn.values()),
+    )
+
+
 # --- curated tables ------------------------------------------------------------------------------------
 
 
@@ -160,13 +197,14 @@ class CurateProductsPayload:
     product_images: Paths
     similarity: float
     taken_down: frozenset[str]
+    budget: Budget = DEFAULT_BUDGET
 
 
 def curate_products_work(payload: CurateProductsPayload, folder: Path) -> Counts:
     """Write products.parquet."""
     from mmecinstruct.curate.products import curate_products
 
-    with working_connection(folder) as connection:
+    with working_connection(folder, payload.budget) as connection:
         for name in ("products", "category_labels", "product_images"):
             create_view(connection, name, getattr(payload, name), RAW_TABLES[name])
         table, rejections = curate_products(connection, payload.similarity, payload.taken_down)
@@ -217,13 +255,14 @@ class CurateRecordsPayload:
     files: Paths
     products: Paths
     settings: CurateSettings
+    budget: Budget = DEFAULT_BUDGET
 
 
 def curate_records_work(payload: CurateRecordsPayload, folder: Path) -> Counts:
     """Write `<name>.parquet`."""
     from mmecinstruct.curate.records import curate_questions, curate_records, curate_reviews
 
-    with working_connection(folder) as connection:
+    with working_connection(folder, payload.budget) as connection:
         create_view(connection, payload.name, payload.files, CURATED_TABLES[payload.name])
         if payload.name == "reviews":
             create_view(connection, "products", payload.products, CURATED_PRODUCTS)
@@ -294,13 +333,14 @@ class VerdictsPayload:
     images: Paths
     products: Paths
     settings: ImageSettings
+    budget: Budget = DEFAULT_BUDGET
 
 
 def judge_pictures_work(payload: VerdictsPayload, folder: Path) -> Counts:
     """Write images.parquet with what the recipe does not want rejected."""
     from mmecinstruct.images.verdicts import judge_pictures
 
-    with working_connection(folder) as connection:
+    with working_connection(folder, payload.budget) as connection:
         connection.register("images", read_tables(payload.images, IMAGES))
         create_view(connection, "products", payload.products, CURATED_PRODUCTS)
         table, rejections = judge_pictures(connection, payload.settings)
@@ -379,22 +419,34 @@ class CuratedTables:
 
 @dataclass(frozen=True)
 class BuildTaskPayload:
-    """Build one task's samples."""
+    """Build one task's samples. drawn, core, merged: where the recipe samples, see `show_drawn`."""
 
     task: str
     tables: CuratedTables
     settings: TaskSettings
     seed: int
+    drawn: Paths = ()
+    core: Paths = ()
+    merged: Paths = ()
+    budget: Budget = DEFAULT_BUDGET
 
 
 def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
     """Write samples.parquet (samples.UNRENDERED)."""
+    from mmecinstruct.sampling.handed_on import show_drawn
     from mmecinstruct.tasks import build_task
 
-    with working_connection(folder) as connection:
+    with working_connection(folder, payload.budget) as connection:
         for name, schema in CURATED_TABLES.items():
             create_view(connection, name, getattr(payload.tables, name), schema)
-        output = build_task(payload.task, connection, payload.settings, payload.seed)
+        if payload.drawn:
+            create_view(connection, "all_drawn", payload.drawn, DRAWN)
+            create_view(connection, "whole_core", payload.core, CORE)
+            create_view(connection, "merged", payload.merged, MERGED)
+            show_drawn(connection, payload.task)
+        output = build_task(
+            payload.task, connection, payload.settings, payload.seed, sampled=bool(payload.drawn)
+        )
     write_table(output.samples, folder / "samples.parquet")
     if output.rejections.num_rows:
         write_table(output.rejections, folder / REJECTIONS_FILE)

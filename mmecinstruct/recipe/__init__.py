@@ -20,6 +20,8 @@ from mmecinstruct.recipe.model import (
     SampleShopSettings,
 )
 from mmecinstruct.recipe.pull import PullSettings
+from mmecinstruct.recipe.resources import ResourceSettings
+from mmecinstruct.recipe.sampling import SamplingSettings
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
 
 __all__ = [
@@ -34,7 +36,9 @@ __all__ = [
     "PublishSettings",
     "PullSettings",
     "Recipe",
+    "ResourceSettings",
     "SampleShopSettings",
+    "SamplingSettings",
     "Sizes",
     "SplitSettings",
     "TaskSettings",

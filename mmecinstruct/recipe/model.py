@@ -12,6 +12,8 @@ from mmecinstruct.recipe.duplicates import DuplicateSettings
 from mmecinstruct.recipe.fetch import FetchSettings
 from mmecinstruct.recipe.images import ImageSettings
 from mmecinstruct.recipe.pull import PullSettings
+from mmecinstruct.recipe.resources import ResourceSettings
+from mmecinstruct.recipe.sampling import SamplingSettings
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.samples import OOD_TASKS, TASKS
@@ -67,10 +69,13 @@ class Recipe(Settings):
     duplicates: DuplicateSettings = DuplicateSettings()
     split: SplitSettings = SplitSettings()
     sizes: Sizes = Sizes()
+    sampling: SamplingSettings | None = None  # draw records from large files; null: every record is looked at
+    scale: float = Field(default=1.0, gt=0, le=1000)  # multiplies all sizes, those of single tasks too
     tasks: dict[str, TaskSettings] = Field(default_factory=dict)
     instructions: InstructionSettings = InstructionSettings()
     publish: PublishSettings = PublishSettings()
     audit: AuditSettings = AuditSettings()
+    resources: ResourceSettings = ResourceSettings()
 
     @field_validator("tasks")
     @classmethod
@@ -79,6 +84,16 @@ class Recipe(Settings):
         if unknown:
             raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
         return value
+
+    @model_validator(mode="after")
+    def _sampling_knows_the_split(self) -> Recipe:
+        """Refuse what would make sampling guess wrong: it draws by the split that a hash gives each product."""
+        if self.sampling is not None and self.split.scheme != "clusters":
+            raise ValueError(
+                "sampling goes with split.scheme clusters: which community a product falls into is not known "
+                "before all products were read; remove sampling, or set split.scheme"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tasks_use_their_settings(self) -> Recipe:
@@ -116,6 +131,10 @@ class Recipe(Settings):
         return settings
 
     def task_sizes(self, name: str) -> Sizes:
-        """Return the sizes of a task; tasks without an OOD test want none."""
-        sizes = self.task(name).sizes or self.sizes
+        """Return the sizes of a task, scaled; tasks without an OOD test want none."""
+        sizes = (self.task(name).sizes or self.sizes).scaled(self.scale)
         return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
+
+    def published(self) -> dict[str, object]:
+        """Return as JSON can hold it what decides what is built: all but the resources."""
+        return self.model_dump(mode="json", exclude={"resources"})

@@ -17,6 +17,12 @@ class Sizes(Settings):
     test: int = Field(default=1000, ge=0)
     test_ood: int = Field(default=1000, ge=0)
 
+    def scaled(self, factor: float) -> Sizes:
+        """Return the sizes times a factor, rounded to whole samples, at least one where any is wanted."""
+        return Sizes(
+            **{name: max(round(size * factor), min(size, 1)) for name, size in self.model_dump().items()}
+        )
+
 
 class SplitSettings(Settings):
     """How products, users and queries are assigned to splits."""
@@ -42,6 +48,9 @@ class TaskSettings(Settings):
     # Wanted share per label, e.g. {yes: 0.5, no: 0.5}; a label not named gets none. null keeps what the data has.
     label_balance: dict[str, float] | None = None
     options: int = Field(default=10, ge=2, le=26)  # cc
+    labelled_only: bool = (
+        False  # cc: only products whose fine category somebody labelled, not those with a path alone
+    )
     candidates: int = Field(default=20, ge=2, le=26)  # sr
     max_history: int = Field(default=10, ge=1)  # sr
     min_history: int = Field(default=3, ge=1)  # sr
@@ -72,6 +81,7 @@ class TaskSettings(Settings):
 SR = "sequential_recommendation"
 TASK_OF_SETTING = {
     "options": "category_classification",
+    "labelled_only": "category_classification",
     "candidates": SR,
     "max_history": SR,
     "min_history": SR,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-_TABLES = ("k_core_user", "k_core_product", "k_core_pair")
+_TABLES = ("k_core_user", "k_core_product", "k_core_pair", "k_core_row", "k_core_repeated")
 _SIDES = ("product_code", "user_code")
 
 
@@ -85,13 +85,28 @@ def _remove_scarce(connection: duckdb.DuckDBPyConnection, k: int) -> bool:
 
 
 def _read_core(connection: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
+    """Create the target. In steps, so that no query holds many tables at once; few interactions are repeated."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE k_core_row AS
+        SELECT user_code, product_code, timestamp, review_id
+        FROM {source} JOIN k_core_user USING (user_id) JOIN k_core_product USING (product_id)
+        SEMI JOIN k_core_pair USING (user_code, product_code)
+        """
+    )
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE k_core_repeated AS
+        SELECT user_code, product_code FROM k_core_row GROUP BY ALL HAVING count(*) > 1
+        """
+    )
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {target} AS
         WITH first AS (
-            SELECT user_code, product_code, timestamp, review_id
-            FROM {source} JOIN k_core_user USING (user_id) JOIN k_core_product USING (product_id)
-            SEMI JOIN k_core_pair USING (user_code, product_code)
+            SELECT * FROM k_core_row ANTI JOIN k_core_repeated USING (user_code, product_code)
+            UNION ALL
+            SELECT * FROM k_core_row SEMI JOIN k_core_repeated USING (user_code, product_code)
             QUALIFY row_number() OVER (
                 PARTITION BY user_code, product_code ORDER BY timestamp NULLS LAST, review_id NULLS LAST) = 1
         )

@@ -46,13 +46,25 @@ REQUIRES: dict[str, tuple[str, ...]] = {
 
 
 def build_task(
-    name: str, connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int
+    name: str,
+    connection: duckdb.DuckDBPyConnection,
+    settings: TaskSettings,
+    seed: int,
+    *,
+    sampled: bool = False,
 ) -> TaskOutput:
     """Build a task's samples from the views products, reviews, relations, judgements and questions.
 
     The views hold curated rows (schemas in `tables`, products with CURATED_PRODUCTS); a view may be
     empty. The same rows in any order give the same output. Leaves no table behind on the connection.
+
+    sampled: the tables are a part of larger ones, and two more views say which: `drawn` (one: the products that CC asks
+    about) and `core` (user_id, product_id: the users whose reviews are all there, and their part of the k-core of all).
     """
+    if sampled and name == category_classification.TASK:
+        return category_classification.build(connection, settings, seed, drawn="drawn")
+    if sampled and name == sequential_recommendation.TASK:
+        return sequential_recommendation.build(connection, settings, seed, core="core")
     return BUILDERS[name](connection, settings, seed)
 
 

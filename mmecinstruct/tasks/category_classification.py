@@ -12,8 +12,9 @@ A new product changes other products' samples only where it brings a new categor
 ambiguous.
 
 Rejected: duplicate_in_cluster (a near-duplicate of the same title, with a smaller id, asks the same question;
-one item in two sources is the usual case), no_fine_category, no_category (no top-level category, by which
-out-of-domain is told), too_few_categories (no other category that would be a wrong answer).
+one item in two sources is the usual case), no_fine_category (with `settings.labelled_only` also: none that
+somebody labelled), no_category (no top-level category, by which out-of-domain is told), too_few_categories
+(no other category that would be a wrong answer).
 """
 
 from __future__ import annotations
@@ -41,8 +42,12 @@ TASK = "category_classification"
 REQUIRES = ("products",)
 
 
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all CC samples."""
+def build(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, drawn: str | None = None
+) -> TaskOutput:
+    """Build all CC samples; of the products in the view `drawn` (column one) alone, where it is given."""
+    asked = "products" if drawn is None else f"products SEMI JOIN {drawn} ON {drawn}.one = product_id"
+    unlabelled = "trim(coalesce(p.fine_category, '')) = ''" if settings.labelled_only else "false"
     create_category_tables(connection)
     connection.register("cc_options", _choose_options(connection, settings, seed))
     create_records(
@@ -51,11 +56,12 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         SELECT p.product_id AS record_id, {sample_id(TASK, "p.product_id")} AS id,
                p.title, p.category, p.source, p.image_urls, chosen.options, chosen.answer,
                CASE WHEN p.occurrence > 1 THEN 'duplicate_in_cluster'
-                    WHEN c.product_id IS NULL THEN 'no_fine_category'
+                    WHEN c.product_id IS NULL OR {unlabelled} THEN 'no_fine_category'
                     WHEN p.category IS NULL THEN 'no_category'
                     WHEN len(chosen.options) < 2 THEN 'too_few_categories' END AS reason,
                CASE reason WHEN 'duplicate_in_cluster' THEN 'the same title in cluster ' || p.cluster_id
-                           WHEN 'no_fine_category' THEN 'neither a label nor a category path'
+                           WHEN 'no_fine_category' THEN CASE WHEN c.product_id IS NULL
+                                THEN 'neither a label nor a category path' ELSE 'no label' END
                            WHEN 'no_category' THEN 'no top-level category'
                            WHEN 'too_few_categories' THEN 'no wrong category beside ' || c.category_text
                END AS detail
@@ -63,7 +69,7 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
             SELECT *, row_number() OVER (
                 PARTITION BY cluster_id, {comparable_title("title")} ORDER BY product_id
             ) AS occurrence
-            FROM products
+            FROM {asked}
         ) p
         LEFT JOIN product_category c ON c.product_id = p.product_id
         LEFT JOIN cc_options chosen ON chosen.product_id = p.product_id

@@ -29,18 +29,16 @@ REQUIRES = ("products", "reviews")
 _ONLY_STARS = r"^(one|two|three|four|five|[1-5])[ -]*stars?\W*$"
 
 
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all SA samples. Nothing is drawn, so `seed` has no influence."""
-    take_product_picture = "true" if settings.product_picture else "false"
-    create_records(
-        connection,
-        f"""
-        WITH written AS (
+def review_texts(reviews: str) -> str:
+    """Return common table expressions of which `review_texts` is the last: the table `reviews` and the columns review
+    (title and text as one) and words (how many it has).
+    """
+    return f"""written AS (
             SELECT *, trim(coalesce(text, '')) AS body,
                    CASE WHEN regexp_matches(lower(trim(title)), '{_ONLY_STARS}') THEN ''
                         ELSE trim(coalesce(title, '')) END AS heading
-            FROM reviews
-        ), joined AS (
+            FROM {reviews}
+        ), review_texts AS (
             SELECT *,
                    lower(rtrim(heading, ' .…')) AS opening,
                    CASE WHEN heading = '' THEN body
@@ -52,7 +50,16 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
                         ELSE heading || '. ' || body END AS review,
                    len(regexp_split_to_array(trim(review), '\\s+')) AS words
             FROM written
-        )
+        )"""
+
+
+def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
+    """Build all SA samples. Nothing is drawn, so `seed` has no influence."""
+    take_product_picture = "true" if settings.product_picture else "false"
+    create_records(
+        connection,
+        f"""
+        WITH {review_texts("reviews")}
         SELECT r.review_id AS record_id, r.product_id, r.user_id, r.rating, r.review,
                r.image_urls AS review_urls, p.image_urls AS product_urls, p.category, p.source,
                CASE WHEN p.product_id IS NULL THEN 'unknown_product'
@@ -64,7 +71,7 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
                            WHEN 'no_text' THEN 'neither title nor text says anything'
                            WHEN 'too_few_words' THEN r.words || ' of {settings.min_words} words: ' || r.review
                END AS detail
-        FROM joined r LEFT JOIN products p ON p.product_id = r.product_id
+        FROM review_texts r LEFT JOIN products p ON p.product_id = r.product_id
         """,
     )
     return collect(

@@ -35,6 +35,7 @@ import pyarrow as pa
 
 from mmecinstruct.hashing import draw_sql
 from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.sampling.k_core import create_k_core
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
@@ -56,12 +57,17 @@ _TABLES = (
 )
 
 
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all SR samples."""
+def build(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, core: str | None = None
+) -> TaskOutput:
+    """Build all SR samples.
+
+    core: a view (user_id, product_id) with the k-core of more reviews than there are; else it is that of the reviews.
+    """
     create_category_tables(connection)
     _create_items(connection)
     _create_interactions(connection)
-    _filter_core(connection, settings.k_core)
+    _filter_core(connection, settings.k_core, core)
     _create_sequences(connection, settings)
     connection.register("sr_chosen", _choose_candidates(connection, settings, seed))
     _create_options(connection, seed)
@@ -147,17 +153,14 @@ def _create_interactions(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _filter_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
-    connection.execute("CREATE OR REPLACE TEMP TABLE sr_core AS SELECT * FROM sr_first")
-    removed = k > 1
-    while removed:
-        removed = False
-        for side in ("user_id", "product_id"):
-            deleted = connection.execute(
-                f"DELETE FROM sr_core WHERE {side} IN"
-                f" (SELECT {side} FROM sr_core GROUP BY {side} HAVING count(*) < {k})"
-            ).fetchall()
-            removed = removed or deleted[0][0] > 0
+def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, core: str | None) -> None:
+    if core is None:
+        create_k_core(connection, "(SELECT *, bought AS timestamp FROM sr_first)", "sr_within", k)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE sr_core AS "
+        f"SELECT sr_first.* FROM sr_first SEMI JOIN {core or 'sr_within'} USING (user_id, product_id)"
+    )
+    connection.execute("DROP TABLE IF EXISTS sr_within")
 
 
 def _create_sequences(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> None:

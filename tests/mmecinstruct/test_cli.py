@@ -31,7 +31,8 @@ def test_version_is_data() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["build", "pull", "validate", "audit", "push-to-hub", "recipes", "sources", "clean", "miniature"]
+    "command",
+    ["build", "pull", "validate", "audit", "push-to-hub", "recipes", "sources", "clean", "miniature"],
 )
 def test_every_command_has_help(command: str) -> None:
     result = mmec(command, "--help")

@@ -10,6 +10,8 @@ import yaml
 
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
+from mmecinstruct.recipe.resources import PROCESS_BYTES
+from mmecinstruct.samples import TASKS
 
 
 @pytest.mark.parametrize("name", sorted(built_in_recipes()))
@@ -59,6 +61,66 @@ def test_an_override_creates_the_mappings_on_its_way() -> None:
 def test_a_wrong_override_names_its_field(override: str, named: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(named)):
         load_recipe("sample", [override])
+
+
+def test_scale_multiplies_all_sizes_and_leaves_none_empty() -> None:
+    recipe = load_recipe("paper", ["scale=0.01"])
+    assert recipe.task_sizes("sentiment_analysis").model_dump() == {
+        "train": 80,
+        "validation": 10,
+        "test": 10,
+        "test_ood": 10,
+    }
+    assert recipe.task_sizes("multiclass_product_classification").test_ood == 0
+    # A task's own sizes too; and what is wanted at all is wanted at least once.
+    shop = load_recipe(
+        "sample", ["scale=0.001", "tasks.sentiment_analysis.sizes.test=7000", "sizes.test_ood=0"]
+    )
+    assert shop.task_sizes("sentiment_analysis").test == 7
+    assert shop.task_sizes("category_classification").validation == 1
+    assert shop.task_sizes("category_classification").test_ood == 0
+
+
+def test_the_paper_recipe_wants_its_75_000_samples() -> None:
+    recipe = load_recipe("paper")
+    sizes = [recipe.task_sizes(task) for task in TASKS]
+    assert sum(size.train for size in sizes) == 56_000
+    assert sum(size.validation for size in sizes) == sum(size.test for size in sizes) == 7_000
+    assert sum(size.test_ood for size in sizes) == 5_000
+    paths = [path for source in recipe.sources for path in source.model_dump(exclude={"kind"}).values()]
+    assert not any("*" in path for path in paths)  # what `mmec pull` fetches must be named
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("4GB", 4 * 10**9),
+        ("512MiB", 512 * 2**20),
+        ("1.5 GB", 15 * 10**8),
+        ("2gib", 2**31),
+        ("600000000", 6 * 10**8),
+    ],
+)
+def test_memory_is_an_amount(text: str, amount: int) -> None:
+    assert load_recipe("sample", [f"resources.memory={text}"]).resources.memory_bytes == amount
+
+
+@pytest.mark.parametrize("text", ["much", "4 elephants", "-1GB", "100MB", "GB"])
+def test_memory_that_is_none_or_too_little_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"resources\.memory"):
+        load_recipe("sample", [f"resources.memory={text}"])
+
+
+def test_memory_is_shared_among_the_queries_that_run_at_once() -> None:
+    resources = load_recipe("paper").resources
+    assert resources.memory_bytes == 4 * 10**9
+    one, two = resources.query_bytes(3, 1), resources.query_bytes(3, 2)
+    assert one // 2 == two
+    assert one + 3 * PROCESS_BYTES < resources.memory_bytes
+
+
+def test_resources_are_no_part_of_what_is_published() -> None:
+    assert load_recipe("paper", ["resources.memory=9GB"]).published() == load_recipe("paper").published()
 
 
 def test_yes_and_no_need_no_quotes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from mmecinstruct.errors import WorkspaceError
 from mmecinstruct.executors import LocalExecutor
 from mmecinstruct.hashing import sha256_file
-from mmecinstruct.workspace import Counts, Shard, StageOutput, Workspace, write_atomically
+from mmecinstruct.workspace import Counts, Shard, StageOutput, StageWork, Workspace, write_atomically
 
 
 def write_number(payload: tuple[int, str], folder: Path) -> Counts:
@@ -301,6 +302,62 @@ def test_a_damaged_memory_of_hashes_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "w" / "file_hashes.sqlite").mkdir()
     with pytest.raises(WorkspaceError, match="free space or delete the file"):
         workspace.file_fingerprints([tmp_path / "f"])
+
+
+def test_hashes_of_many_files_come_in_their_order(tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(40)]
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]) * (40 - number) * 10_000)
+    hashes = [sha256_file(file) for file in files]
+    assert Workspace(tmp_path / "w").file_fingerprints(files, threads=4) == hashes
+    assert Workspace(tmp_path / "w").file_fingerprints(files[::-1], threads=4) == hashes[::-1]
+
+
+def planned(name: str, log: Path, weights: list[int]) -> StageWork:
+    shards = [Shard(f"{n:03d}", (10 * int(name) + n, str(log)), weight) for n, weight in enumerate(weights)]
+    return StageWork(name, 1, {}, {}, shards, write_number)
+
+
+def test_stages_run_side_by_side_the_heaviest_shards_first(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    stages = [planned("1", log, [5, 50, 5]), planned("2", log, [70, 1]), planned("3", log, [])]
+    reported: list[tuple[str, int, int]] = []
+    with LocalExecutor() as executor:
+        outputs = Workspace(tmp_path / "w").run_stages(
+            stages, executor, lambda *progress: reported.append(progress)
+        )
+        assert log.read_text().split() == ["20", "11", "10", "12", "21"]
+        assert [output.name for output in outputs] == ["1", "2", "3"]
+        assert [output.extra for output in outputs] == [
+            {f"{n:03d}": {"number": 10 + n} for n in range(3)},
+            {f"{n:03d}": {"number": 20 + n} for n in range(2)},
+            {},
+        ]
+        assert reported[-1] == ("2", 2, 2)
+        again = Workspace(tmp_path / "w").run_stages([*stages, planned("4", log, [1])], executor)
+    assert [output.cached for output in again] == [True, True, True, False]
+    assert log.read_text().split()[5:] == ["40"]
+
+
+def test_a_finished_stage_knows_the_size_and_hash_of_its_files(tmp_path: Path) -> None:
+    output = run(tmp_path / "w", tmp_path / "log")
+    files = json.loads((output.folder / "manifest.json").read_text())["files"]
+    paths = sorted(output.folder.rglob("*.txt"))
+    assert files == {
+        path.relative_to(output.folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_file(path),
+        }
+        for path in paths
+    }
+    assert len(paths) == 5
+
+
+@pytest.mark.parametrize("not_drawn", [0, 2])
+def test_rows_in_are_rows_kept_rejected_and_not_drawn(not_drawn: int) -> None:
+    assert Counts(3 + not_drawn, 2, 1, None, not_drawn).not_drawn == not_drawn
+    with pytest.raises(AssertionError, match=r"rows not drawn \(\d\)"):
+        Counts(4 + not_drawn, 2, 1, None, not_drawn)
 
 
 def test_clean_removes_only_what_was_not_used(tmp_path: Path) -> None:

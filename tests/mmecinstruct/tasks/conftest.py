@@ -72,12 +72,27 @@ class SmallShop:
         }
         self.rows["questions"].append(row | columns)
 
-    def build(self, task: str, *, seed: int = 0, reverse: bool = False, **settings: Any) -> TaskOutput:
+    def build(
+        self,
+        task: str,
+        *,
+        seed: int = 0,
+        reverse: bool = False,
+        drawn: list[str] | None = None,
+        core: list[tuple[str, str]] | None = None,
+        **settings: Any,
+    ) -> TaskOutput:
+        """Build a task; drawn, core: as where the tables are a part of larger ones."""
         connection = connect()
+        connection.register("drawn", pa.table({"one": pa.array(drawn or [], pa.string())}))
+        columns = zip(*core, strict=True) if core else ([], [])
+        users, bought = (pa.array(list(column), pa.string()) for column in columns)
+        connection.register("core", pa.table({"user_id": users, "product_id": bought}))
         for name, schema in SCHEMAS.items():
             rows = self.rows[name][::-1] if reverse else self.rows[name]
             connection.register(name, pa.Table.from_pylist(rows, schema=schema))
-        output = build_task(task, connection, TaskSettings(**settings), seed)
+        sampled = drawn is not None or core is not None
+        output = build_task(task, connection, TaskSettings(**settings), seed, sampled=sampled)
         ids = output.samples["id"].to_pylist()
         assert ids == sorted(set(ids))
         assert all(len(one) == 24 and set(one) <= set("0123456789abcdef") for one in ids)

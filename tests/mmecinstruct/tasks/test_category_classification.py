@@ -183,3 +183,27 @@ def test_one_item_in_two_sources_is_asked_about_once(shop: Any, samples: Any, re
     output = shop.build(TASK)
     assert reasons(output) == {"q0": "duplicate_in_cluster"}
     assert {sample["product_ids"][0] for sample in samples(output)} >= {"p0.0.0", "q1"}
+
+
+def test_only_labelled_products_are_asked_about_where_the_recipe_says_so(
+    shop: Any, samples: Any, reasons: Any
+) -> None:
+    fill(shop)
+    shop.product("labelled", fine_category="Teapots", category_path=["Top 0"], category="Top 0")
+    output = shop.build(TASK, labelled_only=True)
+    assert [sample["product_ids"] for sample in samples(output)] == [["labelled"]]
+    assert set(reasons(output).values()) == {"no_fine_category"}
+    assert set(output.rejections["detail"].to_pylist()) == {"no label"}
+
+
+def test_of_sampled_products_only_the_drawn_are_asked_about_and_all_give_options(
+    shop: Any, samples: Any
+) -> None:
+    fill(shop)
+    whole = {sample["id"]: sample for sample in samples(shop.build(TASK))}
+    drawn = ["p0.0.0", "p2.3.1"]
+    output = shop.build(TASK, drawn=drawn)
+    assert output.records_in == 2
+    assert [sample["product_ids"][0] for sample in samples(output)] != []
+    assert all(whole[sample["id"]] == sample for sample in samples(output))
+    assert {sample["product_ids"][0] for sample in samples(output)} == set(drawn)

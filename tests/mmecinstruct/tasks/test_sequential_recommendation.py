@@ -266,3 +266,19 @@ def test_a_new_product_changes_only_samples_that_draw_it(shop: Any, samples: Any
     shop.product("A new one")
     for sample in samples(shop.build(TASK, **SMALL)):
         assert sample == before[sample["id"]] or "A new one" in sample["product_ids"]
+
+
+def test_a_core_that_is_handed_on_stands_for_the_one_of_the_reviews(
+    shop: Any, samples: Any, reasons: Any
+) -> None:
+    ids = fill(shop, 20)
+    buy(shop, "u", ids[:5])
+    buy(shop, "v", ids[5:9])
+    # Alone, neither user would be in a 2-core: others bought the same products in the tables that these are a part of.
+    assert set(reasons(shop.build(TASK, **SMALL | {"k_core": 2})).values()) == {"k_core"}
+    core = [("u", product) for product in (ids[0], ids[2], ids[3], ids[4])]
+    output = shop.build(TASK, **SMALL | {"k_core": 2}, core=core)
+    (sample,) = samples(output)
+    assert sample["product_ids"][:4] == [ids[0], ids[2], ids[3], ids[4]]
+    assert ids[1] not in sample["product_ids"]  # it is not in the core, but bought
+    assert reasons(output) == {"v Home": "k_core"}

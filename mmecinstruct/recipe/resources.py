@@ -1,0 +1,59 @@
+"""Settings of resources: how much memory a build may use. They change no byte of what is built."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator
+
+from mmecinstruct.settings import Settings
+
+_UNITS = {
+    "": 1,
+    **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},
+    **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
+}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|)", re.IGNORECASE)
+MIN_MEMORY = 512_000_000
+
+# What a process with the libraries loaded and a batch of rows at hand takes before any query.
+PROCESS_BYTES = 300_000_000
+# DuckDB counts what its buffers hold; what it and Arrow need around them is not counted.
+QUERY_SHARE = 0.7
+MIN_QUERY_BYTES = 200_000_000
+
+
+def parse_amount(text: str) -> int:
+    """Return the bytes of an amount such as 4GB, 512 MiB or 1000000. Raises ValueError for another text."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is no amount of memory, as in 4GB or 512MiB")
+    unit = next(name for name in _UNITS if name.lower() == match[2].lower())
+    return int(float(match[1]) * _UNITS[unit])
+
+
+class ResourceSettings(Settings):
+    """Memory of the whole build, all its processes together. What queries cannot hold spills to the workspace."""
+
+    memory: str = Field(default="4GB")
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _is_an_amount(cls, value: object) -> str:
+        text = str(value)
+        if parse_amount(text) < MIN_MEMORY:
+            raise ValueError(f"at least {MIN_MEMORY // 1_000_000}MB: a process alone takes half of that")
+        return text
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory in bytes."""
+        return parse_amount(self.memory)
+
+    def query_bytes(self, processes: int, queries: int) -> int:
+        """Return the bytes that each of so many queries at once may use beside so many processes.
+
+        processes: those of the build, working or idle.
+        """
+        left = self.memory_bytes - processes * PROCESS_BYTES
+        return max(int(left * QUERY_SHARE) // max(queries, 1), MIN_QUERY_BYTES)

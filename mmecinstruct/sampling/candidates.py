@@ -1,0 +1,133 @@
+"""Which records of whole tables each task can use: those that have what the task asks for, and cross no split.
+
+Each function returns a SELECT with the columns one and two (what names the record), split (the expected one) and label
+(what a label balance counts). It reads the views of the raw tables and the tables `expected_product`, `expected_query`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmecinstruct.recipe import SplitSettings, TaskSettings
+from mmecinstruct.samples import TEST_OOD
+from mmecinstruct.sampling.expected import split_sql, text_list
+from mmecinstruct.sampling.k_core import create_k_core
+from mmecinstruct.sampling.relations import create_related_pairs
+from mmecinstruct.tasks.sentiment_analysis import review_texts
+
+if TYPE_CHECKING:
+    import duckdb
+
+# The first row of a repeated id stands for it, as in curation.
+_FIRST = "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY file_index, row_index) = 1"
+
+
+def _pictured(settings: TaskSettings, condition: str) -> str:
+    return "true" if settings.require_pictures == "none" else f"({condition})"
+
+
+def questions(settings: TaskSettings) -> str:
+    """AP: one is a question, two its product."""
+    return f"""
+        WITH asked AS (
+            SELECT question_id, product_id, answerable,
+                   trim(coalesce(question, '')) <> ''
+                   AND len(list_filter(document, lambda snippet: trim(snippet) <> '')) > 0 AS has_texts
+            FROM questions {_FIRST.format("question_id")}
+        )
+        SELECT question_id AS one, product_id AS two, split, CASE WHEN answerable THEN 'yes' ELSE 'no' END AS label
+        FROM asked JOIN expected_product USING (product_id)
+        WHERE has_texts AND answerable IS NOT NULL AND {_pictured(settings, "has_picture")}
+    """
+
+
+def categories(settings: TaskSettings) -> str:
+    """CC: one is a product, of the same item in several sources the one that its builder will take.
+
+    Without a labelled category the product's path may serve, where the recipe allows.
+    """
+    known = "label IS NOT NULL" if settings.labelled_only else "(label IS NOT NULL OR has_path)"
+    return f"""
+        SELECT product_id AS one, NULL::VARCHAR AS two, split, label
+        FROM expected_product WHERE {known} AND {_pictured(settings, "has_picture")}
+        QUALIFY row_number() OVER (PARTITION BY item ORDER BY product_id) = 1
+    """
+
+
+def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
+    """PRP: one and two are products of one split with one relation. Leaves the table `sampling_pair`."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW pairable_product AS SELECT product_id FROM expected_product "
+        f"WHERE {_pictured(settings, 'has_picture')}"
+    )
+    create_related_pairs(connection, "relations", "pairable_product", "sampling_pair")
+    return """
+        SELECT product_a AS one, product_b AS two, a.split,
+               CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
+        FROM sampling_pair
+        JOIN expected_product a ON a.product_id = product_a
+        JOIN expected_product b ON b.product_id = product_b
+        WHERE relation IS NOT NULL AND a.split = b.split AND a.item <> b.item
+    """
+
+
+def judgements(settings: TaskSettings, label: str) -> str:
+    """MPC, PSI: one is a query, two a product of its split. label: SQL of the answer over the column judged."""
+    return f"""
+        WITH judged AS (
+            SELECT query_id, product_id, min(label) AS judged FROM judgements
+            GROUP BY query_id, product_id HAVING count(DISTINCT coalesce(label, '')) = 1
+        )
+        SELECT query_id AS one, product_id AS two, p.split, {label} AS label
+        FROM judged JOIN expected_product p USING (product_id) JOIN expected_query q USING (query_id)
+        WHERE judged IN ('E', 'S', 'C', 'I') AND p.split = q.split AND p.split <> '{TEST_OOD}'
+              AND {_pictured(settings, "has_picture")}
+    """
+
+
+def reviews(settings: TaskSettings) -> str:
+    """SA: one is a review, two its product."""
+    own = "coalesce(len(image_urls), 0) > 0"
+    if settings.product_picture:
+        own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_picture)"
+    return f"""
+        WITH {review_texts(f"(SELECT * FROM reviews WHERE {_pictured(settings, own)})")}, usable AS (
+            SELECT review_id, product_id, rating, review, words FROM review_texts {_FIRST.format("review_id")}
+        )
+        SELECT review_id AS one, product_id AS two, split, chr(70 - rating::INTEGER) AS label
+        FROM usable JOIN expected_product USING (product_id)
+        WHERE rating BETWEEN 1 AND 5 AND review <> '' AND words >= {settings.min_words}
+    """
+
+
+def sequences(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, split: SplitSettings, seed: int
+) -> tuple[str, int]:
+    """SR: one is a user, two a top-level category with enough items of the core; also return the core's rounds.
+
+    Leaves the table `sampling_core`, the core of all interactions with known products (user_id, product_id, …).
+    """
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP VIEW sampling_interaction AS
+        SELECT user_id, product_id, timestamp, review_id FROM reviews
+        SEMI JOIN expected_product USING (product_id) WHERE user_id <> ''
+        """
+    )
+    rounds = create_k_core(connection, "sampling_interaction", "sampling_core", settings.k_core)
+    pictures = {"all": "pictured = items", "any": "pictured > 0", "none": "true"}[settings.require_pictures]
+    select = f"""
+        WITH held AS (
+            SELECT user_id, category, count(*) AS items, count(timestamp) AS dated,
+                   count(*) FILTER (has_picture) AS pictured,
+                   list_contains({text_list(split.ood_categories)}, category) AS outside
+            FROM sampling_core JOIN expected_product USING (product_id) GROUP BY user_id, category
+        ), usable AS (
+            SELECT *, bool_or(outside) OVER (PARTITION BY user_id) AS goes_outside FROM held
+            WHERE category <> '' AND dated = items AND items > {settings.min_history} AND {pictures}
+        )
+        SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
+               CASE WHEN outside THEN '{TEST_OOD}' ELSE {split_sql(split, seed, "split:user", "user_id")} END AS split
+        FROM usable WHERE outside OR NOT goes_outside
+    """
+    return select, rounds

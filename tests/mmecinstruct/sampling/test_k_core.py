@@ -1,0 +1,136 @@
+"""The k-core over whole tables: the one fixed point, first interactions, bounded memory."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mmecinstruct.parquet import Budget, connect, working_connection
+from mmecinstruct.sampling.k_core import create_k_core
+
+Review = tuple[str | None, str | None, int | None, str]
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("product_id", pa.string()),
+        ("timestamp", pa.int64()),
+        ("review_id", pa.string()),
+    ]
+)
+
+
+def table(reviews: Iterable[Review]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in reviews], schema=SCHEMA)
+
+
+def core_of(reviews: Iterable[Review], k: int) -> tuple[set[Review], int]:
+    with connect() as connection:
+        connection.register("reviews", table(reviews))
+        rounds = create_k_core(connection, "reviews", "core", k)
+        rows = connection.sql("SELECT user_id, product_id, timestamp, review_id FROM core").fetchall()
+        left = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    assert left == [("core",)]
+    assert len(rows) == len(set(rows))
+    return set(rows), rounds
+
+
+def plain_core(reviews: Iterable[Review], k: int) -> set[Review]:
+    """What a reader would write: sets and dicts, one removal at a time."""
+    first: dict[tuple[str, str], Review] = {}
+    for review in reviews:
+        user, product, at, name = review
+        if not user or not product:
+            continue
+        old = first.get((user, product))
+        if old is None or (at is None, at or 0, name) < (old[2] is None, old[2] or 0, old[3]):
+            first[user, product] = review
+    while True:
+        users = Counter(user for user, _ in first)
+        products = Counter(product for _, product in first)
+        doomed = [pair for pair in first if users[pair[0]] < k or products[pair[1]] < k]
+        if not doomed:
+            return set(first.values())
+        del first[doomed[0]]
+
+
+def drawn_reviews(seed: int, users: int, products: int, count: int) -> list[Review]:
+    draw = random.Random(seed)
+    return [
+        (
+            f"u{draw.randrange(users)}",
+            f"p{min(draw.randrange(products), draw.randrange(products))}",
+            draw.choice([None, *range(6)]),
+            f"r{number:04}",
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_the_fixed_point_of_a_plain_implementation(seed: int, k: int) -> None:
+    reviews = drawn_reviews(seed, 25, 20, 130)
+    found, _ = core_of(reviews, k)
+    assert found == plain_core(reviews, k)
+    shuffled = random.Random(seed).sample(reviews, len(reviews))
+    assert core_of(shuffled, k)[0] == found
+
+
+def test_a_chain_is_taken_apart_to_its_end() -> None:
+    # Each removal makes the next user or product scarce; two users and two products that hold each other stay.
+    chain = [(f"u{n}", f"p{n + step}", 0, f"{n}-{step}") for n in range(9) for step in range(2)]
+    held = [(user, product, 0, user + product) for user in "xy" for product in "ab"]
+    found, rounds = core_of([*chain, *held], 2)
+    assert found == set(held)
+    assert rounds > 1
+    assert core_of(held, 2)[1] == 0
+
+
+def test_several_reviews_of_a_product_count_once_and_the_first_stands_for_them() -> None:
+    repeated = [("u", "p", at, name) for at, name in [(9, "a"), (3, "c"), (3, "b"), (None, "0"), (1, "z")]]
+    assert core_of(repeated, 2)[0] == set()
+    assert core_of(repeated, 1)[0] == {("u", "p", 1, "z")}
+    assert core_of(repeated[:4], 1)[0] == {("u", "p", 3, "b")}
+    assert core_of(repeated[3:4], 1)[0] == {("u", "p", None, "0")}
+
+
+def test_rows_without_a_user_or_product_are_no_interactions() -> None:
+    rows: list[Review] = [(None, "p", 1, "a"), ("", "p", 1, "b"), ("u", None, 1, "c"), ("u", "", 1, "d")]
+    assert core_of(rows, 1)[0] == set()
+    assert core_of([], 3)[0] == set()
+
+
+def test_k_is_at_least_one() -> None:
+    with connect() as connection, pytest.raises(ValueError, match="at least 1"):
+        create_k_core(connection, "reviews", "core", 0)
+
+
+def test_what_does_not_fit_in_memory_spills_and_changes_nothing(tmp_path: Path) -> None:
+    def run(budget: Budget) -> tuple[Any, int]:
+        with working_connection(tmp_path / "work", budget) as connection:
+            connection.execute(
+                """
+                CREATE VIEW reviews AS
+                SELECT 'user-' || (hash(i) % 60000) AS user_id, 'product-' || (hash(-i) % 13000) AS product_id,
+                       (hash(i * 7) % 1000)::BIGINT AS timestamp, 'review-' || i AS review_id
+                FROM range(600000) t(i)
+                """
+            )
+            create_k_core(connection, "reviews", "core", 5)
+            spilled = sum(path.stat().st_size for path in (tmp_path / "work.spill").glob("*"))
+            result = connection.execute(
+                "SELECT count(*), sum(hash(user_id, product_id, timestamp, review_id)) FROM core"
+            ).fetchall()
+        assert not (tmp_path / "work.spill").exists()
+        return result, spilled
+
+    roomy, unspilled = run(Budget(1_000_000_000, 2))
+    tight, spilled = run(Budget(60_000_000, 1))
+    assert tight == roomy
+    assert (unspilled, spilled > 0) == (0, True)

@@ -1,0 +1,268 @@
+"""What is drawn, what is kept with it, and that nothing else moves it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmecinstruct.hashing import draw
+from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
+from mmecinstruct.sampling.draws import quotas
+from mmecinstruct.sampling.plan import AP, CC, MPC, PRP, PSI, SA, SR, SamplingPlan
+from mmecinstruct.sampling.stage import Sampled, sample_tables
+from mmecinstruct.split import split_by_hash
+from mmecinstruct.tables import RAW_TABLES
+
+SPLIT = SplitSettings(train=0.5, validation=0.2, test=0.3, ood_categories=("Garden",))
+FEW = Sizes(train=4, validation=2, test=2, test_ood=2)
+SEED = 3
+
+
+class Outcome:
+    """The files that sampling wrote."""
+
+    def __init__(self, folder: Path, sampled: Sampled) -> None:
+        self.folder, self.sampled = folder, sampled
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / f"{name}.parquet"
+        return pq.read_table(path).to_pylist() if path.exists() else []
+
+    def drawn(self, task: str) -> set[tuple[str, str, str | None]]:
+        return {(row["split"], row["one"], row["two"]) for row in self.rows("drawn") if row["task"] == task}
+
+
+@pytest.fixture
+def sample(raw: Any, tmp_path: Path) -> Any:
+    def run(
+        *tasks: str, sizes: Sizes = FEW, oversample: float = 1.5, reverse: bool = False, **settings: Any
+    ) -> Outcome:
+        taken_down = frozenset(settings.pop("taken_down", ()))
+        asked = {task: (TaskSettings(**settings), sizes) for task in tasks}
+        plan = SamplingPlan(SamplingSettings(oversample=oversample), SPLIT, asked, SEED, taken_down)
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        with raw.connected(reverse) as connection:
+            sampled = sample_tables(connection, plan, folder)
+        assert set(sampled.rows) == set(RAW_TABLES)
+        for name, kept in sampled.kept.items():
+            assert sampled.rows[name] == len(raw.rows[name])
+            schema = RAW_TABLES[name]
+            path = folder / f"{name}.parquet"
+            assert kept == (pq.read_metadata(path).num_rows if path.exists() else 0)
+            if path.exists():
+                assert pq.read_schema(path).equals(schema)
+        return Outcome(folder, sampled)
+
+    return run
+
+
+def fill(raw: Any, products: int = 120) -> list[str]:
+    return [raw.product(f"shop:{n:03}", "Garden" if n % 4 == 3 else "Home") for n in range(products)]
+
+
+def expected_split(product: str) -> str:
+    number = int(product.partition(":")[2])
+    return "test_ood" if number % 4 == 3 else split_by_hash(SPLIT, SEED, "split:product", product)
+
+
+def question(raw: Any, number: int, product: str, **columns: Any) -> None:
+    row = {"question": "Does it fit?", "document": ["It fits."], "answerable": number % 3 == 0}
+    raw.add("questions", question_id=f"q{number:03}", product_id=product, **(row | columns))
+
+
+def test_as_many_are_drawn_per_split_as_are_wanted_times_the_oversampling(raw: Any, sample: Any) -> None:
+    for number, product in enumerate(fill(raw)):
+        question(raw, number, product)
+    drawn = sample(AP).drawn(AP)
+    counts = {
+        split: sum(row[0] == split for row in drawn) for split in ("train", "validation", "test", "test_ood")
+    }
+    assert counts == {"train": 6, "validation": 3, "test": 3, "test_ood": 3}
+    assert all(expected_split(product) == split for split, _, product in drawn)
+
+
+def test_those_of_the_smallest_hashes_are_drawn_wherever_they_stand(raw: Any, sample: Any) -> None:
+    products = fill(raw)
+    for number, product in enumerate(products):
+        question(raw, number, product)
+    rows = [(f"q{number:03}", product) for number, product in enumerate(products)]
+    train = [row for row in rows if expected_split(row[1]) == "train"]
+    smallest = sorted(train, key=lambda row: draw(SEED, f"sampling:{AP}", *row))[:6]
+    for outcome in (sample(AP), sample(AP, reverse=True)):
+        assert {row[1:] for row in outcome.drawn(AP) if row[0] == "train"} == set(smallest)
+
+
+def test_rows_that_no_task_can_use_move_no_draw(raw: Any, sample: Any) -> None:
+    for number, product in enumerate(fill(raw)):
+        question(raw, number, product)
+    before = sample(AP)
+    bare = raw.product("shop:900", image_urls=[])
+    question(raw, 901, bare)
+    question(raw, 902, "shop:unheard-of")
+    question(raw, 903, "shop:001", question=" ")
+    question(raw, 904, "shop:001", document=["", " "])
+    question(raw, 905, "shop:001", document=None)
+    question(raw, 906, "shop:001", answerable=None)
+    raw.product("shop:950")
+    after = sample(AP)
+    assert after.drawn(AP) == before.drawn(AP)
+    assert after.rows("questions") == before.rows("questions")
+    assert after.rows("products") == before.rows("products")
+    assert sample(AP, require_pictures="none").sampled.statistics["available"][AP]["train"] > 0
+
+
+def test_labels_are_drawn_by_the_recipes_balance(raw: Any, sample: Any) -> None:
+    for number, product in enumerate(fill(raw)):
+        question(raw, number, product)
+    outcome = sample(AP, label_balance={"yes": 0.5, "no": 0.5})
+    labels = [row["answerable"] for row in outcome.rows("questions")]
+    assert labels.count(True) == 3 + 2 + 2 + 2  # each half rounded up
+    assert labels.count(False) == 3 + 2 + 2 + 2
+    assert quotas(
+        SamplingSettings(oversample=2), FEW, TaskSettings(label_balance={"yes": 1.0, "no": 0.0})
+    ) == {
+        ("train", "yes"): 8,
+        ("validation", "yes"): 4,
+        ("test", "yes"): 4,
+        ("test_ood", "yes"): 4,
+    }
+
+
+def test_pairs_that_would_cross_are_not_drawn_and_neither_are_those_of_two_relations(
+    raw: Any, sample: Any
+) -> None:
+    products = fill(raw)
+    for number, product in enumerate(products):
+        for step in (1, 3, 7):
+            other = products[(number + step) % len(products)]
+            raw.add("relations", product_a=product, product_b=other, relation="also_bought")
+    two = next((a, b) for a, b in pairwise(products) if expected_split(a) == expected_split(b))
+    raw.add("relations", product_a=two[1], product_b=two[0], relation="similar")
+    raw.add("relations", product_a=products[0], product_b=products[0], relation="similar")
+    outcome = sample(PRP, sizes=Sizes(train=500, validation=500, test=500, test_ood=500))
+    drawn = outcome.drawn(PRP)
+    assert drawn
+    assert all(expected_split(one) == expected_split(other) == split for split, one, other in drawn)
+    assert two not in {row[1:] for row in drawn}
+    kept = {(row["product_a"], row["product_b"]) for row in outcome.rows("relations")}
+    assert {tuple(sorted(pair)) for pair in kept} == {row[1:] for row in drawn}
+
+
+def test_queries_and_their_products_are_of_one_split_and_none_is_out_of_domain(raw: Any, sample: Any) -> None:
+    products = fill(raw)
+    for number in range(400):
+        raw.add(
+            "judgements",
+            query_id=f"q{number // 10}",
+            query=f"query {number // 10}",
+            product_id=products[(number * 7) % 120],
+            label="ESCI"[number % 4],
+        )
+    raw.add("judgements", query_id="q0", query="query 0", product_id=products[0], label="C")  # was judged E
+    plenty = Sizes(train=500, validation=500, test=500, test_ood=0)
+    outcome = sample(MPC, sizes=plenty)
+    drawn = outcome.drawn(MPC)
+    assert drawn
+    for split, query, product in drawn:
+        assert split == expected_split(product) != "test_ood"
+        assert split == split_by_hash(SPLIT, SEED, "split:query", f"query {query[1:]}")
+    assert ("q0", products[0]) not in {row[1:] for row in drawn}
+    assert {row[1:] for row in sample(PSI, sizes=plenty).drawn(PSI)} == {row[1:] for row in drawn}
+
+
+def test_reviews_have_words_and_their_own_picture_or_where_allowed_the_products(
+    raw: Any, sample: Any
+) -> None:
+    products = fill(raw)
+    pictured = [raw.review(product, f"u{n}") for n, product in enumerate(products)]
+    bare = [raw.review(product, f"v{n}", image_urls=[]) for n, product in enumerate(products)]
+    short = [raw.review(product, f"w{n}", text="Fine.") for n, product in enumerate(products)]
+    plenty = Sizes(train=500, validation=500, test=500, test_ood=500)
+    assert {row[1] for row in sample(SA, sizes=plenty, min_words=3).drawn(SA)} == set(pictured)
+    both = sample(SA, sizes=plenty, min_words=3, product_picture=True).drawn(SA)
+    assert {row[1] for row in both} == {*pictured, *bare}
+    assert {row[1] for row in sample(SA, sizes=plenty).drawn(SA)} == {*pictured, *short}
+
+
+def test_categories_are_those_that_somebody_labelled_where_the_recipe_says_so(raw: Any, sample: Any) -> None:
+    products = fill(raw)
+    for product in products[::2]:
+        raw.add("category_labels", product_id=product, fine_category="Mugs")
+    raw.product("shop:500", category_path=[])
+    plenty = Sizes(train=500, validation=500, test=500, test_ood=500)
+    assert {row[1] for row in sample(CC, sizes=plenty, labelled_only=True).drawn(CC)} == set(products[::2])
+    assert {row[1] for row in sample(CC, sizes=plenty).drawn(CC)} == set(products)
+
+
+def buy(raw: Any, user: str, products: list[str], start: int = 0) -> None:
+    for place, product in enumerate(products):
+        raw.review(product, user, timestamp=start + place, image_urls=[])
+
+
+def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any, sample: Any) -> None:
+    products = fill(raw, 40)
+    home = [product for product in products if expected_split(product) != "test_ood"]
+    for user in range(30):
+        buy(raw, f"u{user:02}", [home[(user + step) % 12] for step in range(5)])
+    buy(raw, "lonely", home[20:26])  # bought by nobody else
+    raw.review(home[29], "u00")  # not in the core: bought once
+    raw.review("shop:unheard-of", "u00")
+    settings = {"k_core": 3, "min_history": 3, "require_pictures": "any"}
+    everybody = sample(SR, sizes=Sizes(train=50, validation=50, test=50, test_ood=50), **settings)
+    users = {one for _, one, _ in everybody.drawn(SR)}
+    assert users == {f"u{user:02}" for user in range(30)}
+    assert {row["user_id"] for row in everybody.rows("reviews")} == users
+    few = sample(SR, sizes=Sizes(train=2, validation=1, test=1, test_ood=0), oversample=1, **settings)
+    drawn = {one for _, one, _ in few.drawn(SR)}
+    assert len(drawn) == 4
+    assert all(split == split_by_hash(SPLIT, SEED, "split:user", one) for split, one, _ in few.drawn(SR))
+    whole = {(row["user_id"], row["product_id"]) for row in everybody.rows("core")}
+    assert {(row["user_id"], row["product_id"]) for row in few.rows("core")} == {
+        pair for pair in whole if pair[0] in drawn
+    }
+    assert ("u00", home[29]) not in whole
+    reviews = [row for row in raw.rows["reviews"] if row["user_id"] in drawn]
+    assert [row["review_id"] for row in few.rows("reviews")] == [row["review_id"] for row in reviews]
+    owned = {row["product_id"] for row in reviews} - {"shop:unheard-of"}
+    assert {row["product_id"] for row in few.rows("products")} == owned
+
+
+def test_a_user_of_an_ood_sequence_is_drawn_for_it_alone(raw: Any, sample: Any) -> None:
+    products = fill(raw, 40)
+    for user in range(20):
+        buy(raw, f"u{user:02}", products[:16])  # both domains
+    drawn = sample(SR, k_core=2, require_pictures="none", sizes=Sizes(train=9, test_ood=50)).drawn(SR)
+    assert {split for split, _, _ in drawn} == {"test_ood"}
+    assert len(drawn) == 20
+
+
+def test_with_a_product_come_its_records_of_other_publishers_and_its_repeats(raw: Any, sample: Any) -> None:
+    raw.product("amazon18:B1")
+    raw.product("esci:B1", "")
+    raw.product("amazon18:B1", title="Again")
+    raw.product("esci:B2", "")
+    raw.add("product_images", product_id="esci:B1", image_url="x.jpg")
+    raw.add("product_images", product_id="esci:B2", image_url="y.jpg")
+    question(raw, 1, "esci:B1")
+    outcome = sample(AP)
+    assert [(row["product_id"], row["title"]) for row in outcome.rows("products")] == [
+        ("amazon18:B1", "Title of amazon18:B1"),
+        ("esci:B1", "Title of esci:B1"),
+        ("amazon18:B1", "Again"),
+    ]
+    assert [row["image_url"] for row in outcome.rows("product_images")] == ["x.jpg"]
+
+
+def test_what_is_taken_down_is_not_drawn_but_stays_to_be_refused(raw: Any, sample: Any) -> None:
+    for number, product in enumerate(fill(raw, 8)):
+        question(raw, number, product)
+    plenty = Sizes(train=50, validation=50, test=50, test_ood=50)
+    outcome = sample(AP, sizes=plenty, taken_down=["shop:002"])
+    assert "shop:002" not in {two for _, _, two in outcome.drawn(AP)}
+    assert "shop:002" in {row["product_id"] for row in outcome.rows("products")}
+    assert len(outcome.rows("questions")) == 7
