@@ -199,18 +199,13 @@ class Transport:
         """
         origin = None
         seen: set[str] = set()
-        while True:
+        for _ in range(self._settings.max_redirects + 1):
             address = check_url(url, self._networks)
             if isinstance(address, Failure):
                 return Failed(address)
-            if origin is None:
-                origin = address.origin
+            origin = origin or address.origin
             if address.url in seen:
                 return permanent("redirect_loop", f"{address.host_header} redirects in a circle")
-            if len(seen) > self._settings.max_redirects:
-                return permanent(
-                    "too_many_redirects", f"more than {self._settings.max_redirects} (pull.max_redirects)"
-                )
             seen.add(address.url)
             secret = {"Authorization": authorization} if authorization and address.origin == origin else {}
             found = self._ask(address, {**(headers or {}), **secret}, method, attempt)
@@ -226,6 +221,9 @@ class Transport:
                 url = location
             if address.scheme == "https" and url.lower().startswith("http:"):
                 return permanent("insecure_redirect", f"{address.host_header} redirects from https: to http:")
+        return permanent(
+            "too_many_redirects", f"more than {self._settings.max_redirects} (pull.max_redirects)"
+        )
 
     def _ask(
         self, address: WebAddress, headers: Mapping[str, str], method: str, attempt: int

@@ -397,6 +397,23 @@ class TestSecrets:
         assert "(" not in agents[0]
         assert agents[1].endswith("(+me@shop.example)")
 
+    def test_a_redirect_to_another_host_gets_no_authorization(
+        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+    ) -> None:
+        server.routes["/a"] = refused(302, (("Location", "/b"),))
+        server.routes["/b"] = refused(302, (("Location", server.url("/c", host="localhost")),))
+        server.routes["/c"] = served(mugs)
+        fetch = FetchSettings(private_networks=("127.0.0.0/8", "::1/128"))
+        lookup = {"127.0.0.1": ["127.0.0.1"], "localhost": ["127.0.0.1"]}
+        resolver = Resolver(fetch.allowed_networks, lambda host, port: lookup[host])
+        answer = Transport(puller.settings(), fetch, resolver).open(
+            server.url("/a"), authorization="Bearer x"
+        )
+        assert not isinstance(answer, Failed)
+        answer.close()
+        given = {request.path: request.headers.get("Authorization") for request in server.log}
+        assert given == {"/a": "Bearer x", "/b": "Bearer x", "/c": None}
+
     def test_no_password_of_a_netrc_is_sent(
         self, puller: Any, server: Any, served: Any, mugs: bytes, tmp_path: Path, monkeypatch: Any
     ) -> None:

@@ -189,6 +189,16 @@ class TestFilesThatAreThere:
         puller.path().write_bytes(pots)
         assert puller.one(server.url(URL), sha256=hash_of(mugs)).status == "rejected"
 
+    def test_one_that_was_replaced_by_as_many_bytes_is_checked_again_too(
+        self, puller: Any, server: Any, served: Any, mugs: bytes, hash_of: Any
+    ) -> None:
+        server.routes[URL] = served(mugs)
+        first = puller.one(server.url(URL), sha256=hash_of(mugs))
+        puller.path().write_bytes(mugs[:-1] + b"x")
+        os.utime(puller.path(), ns=(0, puller.path().stat().st_mtime_ns + 1_000_000))
+        assert first.status == "fetched"
+        assert puller.one(server.url(URL), sha256=hash_of(mugs)).status == "rejected"
+
     def test_one_that_was_removed_is_fetched_again(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:

@@ -24,8 +24,9 @@ SIZE = 4_000_000
 
 # Pulls the files of its first argument into the folder of its second.
 PROCESS = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs in the background
 from mmecinstruct.pull import pull, show_pull
 from mmecinstruct.recipe import FetchSettings, PullSettings
 from mmecinstruct.sources.remote_file import RemoteFile
