@@ -72,14 +72,15 @@ def _decode_leniently(
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 pass  # what JSON cannot say, or no literal
         value = _parse_json_or_literal(text.strip())
+    # Rejections are published, and a line may begin with a user's id: where it lies is said, not what it holds.
     if value is None:
-        return Refusal("broken_json", f"{first_error}: {text[:80].strip()}")
+        return Refusal("broken_json", str(first_error))
     if not isinstance(value, dict):
-        return Refusal("not_an_object", f"{type(value).__name__}: {text[:80].strip()}")
+        return Refusal("not_an_object", f"the line is of type {type(value).__name__}")
     try:
         return msgspec.convert(_without_lone_surrogates(value), line_type)
     except RecursionError:
-        return Refusal("broken_json", f"nested too deeply: {text[:80].strip()}")
+        return Refusal("broken_json", "nested too deeply")
 
 
 def _as_json(match: re.Match[str]) -> str:

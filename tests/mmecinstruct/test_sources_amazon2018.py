@@ -149,7 +149,11 @@ def test_the_measured_dirt_of_single_fields(
 
 
 def test_no_rejection_names_a_user_but_in_a_reviews_id(tmp_path: Path) -> None:
-    _, rejections = parse(tmp_path, AmazonReviews, [REVIEW | {"asin": None}, REVIEW | {"overall": 9}])
+    broken = json.dumps({"reviewerID": REVIEW["reviewerID"], **REVIEW})[:-1]
+    _, rejections = parse(
+        tmp_path, AmazonReviews, [REVIEW | {"asin": None}, REVIEW | {"overall": 9}, broken, f"[{broken}}}]"]
+    )
+    assert [r.reason for r in rejections] == ["missing_id", "bad_rating", "broken_json", "not_an_object"]
     assert not any(REVIEW["reviewerID"] in r.detail for r in rejections)
     assert published_record_id("curate_reviews", rejections[1].record_id) != rejections[1].record_id
 
@@ -244,7 +248,7 @@ REVIEW: dict[str, Any] = {
     "overall": 4.0,
     "verified": True,
     "reviewTime": "02 26, 2014",
-    "reviewerID": "A1",
+    "reviewerID": "A3U4E9PIZ8OWH1",
     "asin": "B000000001",
     "style": {"Size:": " Large"},
     "reviewText": "Good &amp; bright.<br />Warm.",
@@ -259,9 +263,9 @@ def test_a_review_is_read(tmp_path: Path) -> None:
     assert rejections == []
     assert rows["reviews"] == [
         {
-            "review_id": "amazon18:B000000001:A1:1393372800",
+            "review_id": "amazon18:B000000001:A3U4E9PIZ8OWH1:1393372800",
             "product_id": "amazon18:B000000001",
-            "user_id": "amazon18:A1",
+            "user_id": "amazon18:A3U4E9PIZ8OWH1",
             "rating": 4,
             "title": "Nice",
             "text": "Good & bright. Warm.",
