@@ -73,14 +73,16 @@ def create_expected_products(
                    arg_min(path_top, product_id) FILTER (path_top <> '') AS path_top
             FROM known_product GROUP BY item_key
         ), labels AS (
-            SELECT product_id, min(fine_category) AS label FROM category_labels
-            WHERE trim(fine_category) <> '' GROUP BY product_id
+            SELECT product_id, min(fine_category) FILTER (trim(fine_category) <> '') AS label,
+                   (min(category_path) FILTER (WHERE len(category_path) > 0))[1] AS path_top
+            FROM category_labels GROUP BY product_id
         ), pictures AS (
             SELECT DISTINCT product_id FROM product_images
         ), named AS (
-            SELECT p.product_id, items.item, l.label, p.path_top <> '' OR items.path_top IS NOT NULL AS has_path,
+            SELECT p.product_id, items.item, l.label,
+                   p.path_top <> '' OR coalesce(l.path_top, items.path_top) IS NOT NULL AS has_path,
                    p.has_picture OR i.product_id IS NOT NULL AS has_picture,
-                   coalesce(nullif(p.category, ''), items.path_top, '') AS category
+                   coalesce(nullif(p.category, ''), l.path_top, items.path_top, '') AS category
             FROM known_product p JOIN items USING (item_key)
             LEFT JOIN labels l ON l.product_id = p.product_id
             LEFT JOIN pictures i ON i.product_id = p.product_id

@@ -149,6 +149,7 @@ def _narrowed() -> dict[str, str]:
         "questions": f"SEMI JOIN drawn ON drawn.task = '{AP}' AND one = question_id",
         "category_labels": of_product,
         "product_images": of_product,
+        "query_kinds": f"SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id",
     }
 
 
