@@ -111,8 +111,11 @@ def test_ctrl_c_ends_with_a_message_and_leaves_nobody_at_work(tmp_path: Path, wo
 
 def test_recipes_are_listed_as_data() -> None:
     assert [line.split("\t")[0] for line in mmec("recipes").stdout.splitlines()] == [
+        "abo",
+        "amazon2023",
         "catalog",
         "luma-shop",
+        "paper",
         "sample",
     ]
 
