@@ -10,8 +10,9 @@ import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from caslie_model.errors import RunError
 from mmecinstruct.hashing import fingerprint
@@ -27,7 +28,8 @@ def open_predictions(folder: Path, identity: Mapping[str, Any], overwrite: bool)
     Raises RunError when another process writes there, or when they were made with another identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / PREDICTIONS).open("a+b") as stream:
+    # Unbuffered: what a full disk refused would be tried again, and fail again, on closing.
+    with (folder / PREDICTIONS).open("a+b", buffering=0) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -42,17 +44,28 @@ def open_predictions(folder: Path, identity: Mapping[str, Any], overwrite: bool)
 class PredictionFile:
     """An open predictions file: what it holds by sample id, and appending to it."""
 
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+    def __init__(self, path: Path, stream: FileIO) -> None:
         self.path = path
         self._stream = stream
         self.records = self._read()
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Append one line per record and hand them to the operating system."""
-        for record in records:
-            self._stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-            self.records[record["id"]] = dict(record)
-        self._stream.flush()
+        """Append one line per record and hand them to the operating system.
+
+        Raises RunError where it takes no more, as a full disk does.
+        """
+        new = {record["id"]: dict(record) for record in records}
+        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in new.values())
+        left = memoryview(lines.encode())
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written: {error.strerror}; free some space and run the same again: earlier "
+                "answers are kept"
+            ) from error
+        self.records.update(new)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         self._stream.seek(0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,22 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     write(tmp_path, "three")
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["one", "three"]
+
+
+def test_a_full_disk_is_said_and_loses_no_earlier_answer(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    path = tmp_path / PREDICTIONS
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(RunError, match="free some space and run the same again"):
+            write(tmp_path, "two", "three")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    write(tmp_path, "two")
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["one", "two"]
 
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
