@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# Rows of a row group of a table that may be large: readers hold one at a time.
+# A row group of a table that may be large: readers hold one at a time, or a column of it.
 ROW_GROUP_ROWS = 25_000
-ROW_GROUP_BYTES = 64_000_000
+PARSED_GROUP_ROWS = 100_000  # most tables are narrow
+PARSED_GROUP_BYTES = 16_000_000  # and some have long texts
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class TableWriters:
         waiting = self._waiting.setdefault(name, [])
         waiting.append(table)
         if (
-            sum(one.num_rows for one in waiting) >= ROW_GROUP_ROWS
-            or sum(one.nbytes for one in waiting) >= ROW_GROUP_BYTES
+            sum(one.num_rows for one in waiting) >= PARSED_GROUP_ROWS
+            or sum(one.nbytes for one in waiting) >= PARSED_GROUP_BYTES
         ):
             self._write(name)
 

@@ -18,7 +18,8 @@ from mmecinstruct.tasks.sentiment_analysis import review_texts
 if TYPE_CHECKING:
     import duckdb
 
-# The first row of a repeated id stands for it, as in curation.
+# The first row of a repeated id stands for it, as in curation. What is asked of a row's texts is computed in a query
+# below this one, or the window would hold the texts.
 _FIRST = "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY file_index, row_index) = 1"
 
 
@@ -30,13 +31,15 @@ def questions(settings: TaskSettings) -> str:
     """AP: one is a question, two its product."""
     return f"""
         WITH asked AS (
-            SELECT question_id, product_id, answerable,
+            SELECT question_id, product_id, answerable, file_index, row_index,
                    trim(coalesce(question, '')) <> ''
                    AND len(list_filter(document, lambda snippet: trim(snippet) <> '')) > 0 AS has_texts
-            FROM questions {_FIRST.format("question_id")}
+            FROM questions
+        ), first AS (
+            SELECT * FROM asked {_FIRST.format("question_id")}
         )
         SELECT question_id AS one, product_id AS two, split, CASE WHEN answerable THEN 'yes' ELSE 'no' END AS label
-        FROM asked JOIN expected_product USING (product_id)
+        FROM first JOIN expected_product USING (product_id)
         WHERE has_texts AND answerable IS NOT NULL AND {_pictured(settings, "has_picture")}
     """
 
@@ -55,32 +58,53 @@ def categories(settings: TaskSettings) -> str:
 
 
 def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
-    """PRP: one and two are products of one split with one relation. Leaves the table `sampling_pair`."""
+    """PRP: one and two are products of one split with one relation. Leaves the table `sampling_placed`."""
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW pairable_product AS SELECT product_id FROM expected_product "
         f"WHERE {_pictured(settings, 'has_picture')}"
     )
     create_related_pairs(connection, "relations", "pairable_product", "sampling_pair")
-    return """
-        SELECT product_a AS one, product_b AS two, a.split,
-               CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
+    # A table of its own before splits are compared: as a condition of the join, equal splits could be what a plan
+    # begins with, and that is half of all pairs of products.
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE sampling_placed AS
+        SELECT product_a, product_b, relation, a.split AS split_a, b.split AS split_b,
+               a.item AS item_a, b.item AS item_b
         FROM sampling_pair
         JOIN expected_product a ON a.product_id = product_a
         JOIN expected_product b ON b.product_id = product_b
-        WHERE relation IS NOT NULL AND a.split = b.split AND a.item <> b.item
+        WHERE relation IS NOT NULL
+        """
+    )
+    connection.execute("DROP TABLE sampling_pair")
+    return """
+        SELECT product_a AS one, product_b AS two, split_a AS split,
+               CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
+        FROM sampling_placed WHERE split_a = split_b AND item_a <> item_b
     """
 
 
-def judgements(settings: TaskSettings, label: str) -> str:
-    """MPC, PSI: one is a query, two a product of its split. label: SQL of the answer over the column judged."""
-    return f"""
+def judgements(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, label: str) -> str:
+    """MPC, PSI: one is a query, two a product of its split. label: SQL of the answer over the column judged.
+
+    Leaves the table `sampling_placed`, for the reason that `pairs` has.
+    """
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE sampling_placed AS
         WITH judged AS (
             SELECT query_id, product_id, min(label) AS judged FROM judgements
             GROUP BY query_id, product_id HAVING count(DISTINCT coalesce(label, '')) = 1
         )
-        SELECT query_id AS one, product_id AS two, p.split, {label} AS label
+        SELECT query_id, product_id, judged, has_picture, p.split AS product_split, q.split AS query_split
         FROM judged JOIN expected_product p USING (product_id) JOIN expected_query q USING (query_id)
-        WHERE judged IN ('E', 'S', 'C', 'I') AND p.split = q.split AND p.split <> '{TEST_OOD}'
+        """
+    )
+    return f"""
+        SELECT query_id AS one, product_id AS two, product_split AS split, {label} AS label
+        FROM sampling_placed
+        WHERE judged IN ('E', 'S', 'C', 'I') AND product_split = query_split AND product_split <> '{TEST_OOD}'
               AND {_pictured(settings, "has_picture")}
     """
 
@@ -91,12 +115,16 @@ def reviews(settings: TaskSettings) -> str:
     if settings.product_picture:
         own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_picture)"
     return f"""
-        WITH {review_texts(f"(SELECT * FROM reviews WHERE {_pictured(settings, own)})")}, usable AS (
-            SELECT review_id, product_id, rating, review, words FROM review_texts {_FIRST.format("review_id")}
+        WITH {review_texts(f"(SELECT * FROM reviews WHERE {_pictured(settings, own)})")}, judged AS (
+            SELECT review_id, product_id, rating, file_index, row_index,
+                   review <> '' AND words >= {settings.min_words} AS has_words
+            FROM review_texts
+        ), usable AS (
+            SELECT * FROM judged {_FIRST.format("review_id")}
         )
         SELECT review_id AS one, product_id AS two, split, chr(70 - rating::INTEGER) AS label
         FROM usable JOIN expected_product USING (product_id)
-        WHERE rating BETWEEN 1 AND 5 AND review <> '' AND words >= {settings.min_words}
+        WHERE rating BETWEEN 1 AND 5 AND has_words
     """
 
 

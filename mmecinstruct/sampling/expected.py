@@ -56,12 +56,16 @@ def create_expected_products(
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_product AS
+        WITH told AS (
         SELECT product_id, coalesce(category, '') AS category, coalesce(category_path[1], '') AS path_top,
                coalesce(len(image_urls), 0) > 0 AS has_picture,
                coalesce(CASE split_part(product_id, ':', 1) {families} END
-                        || substr(product_id, strpos(product_id, ':')), product_id) AS item_key
+                        || substr(product_id, strpos(product_id, ':')), product_id) AS item_key,
+               file_index, row_index
         FROM products
         WHERE NOT list_contains({text_list(taken_down)}, product_id)
+        )
+        SELECT * EXCLUDE (file_index, row_index) FROM told
         QUALIFY row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) = 1
         """
     )

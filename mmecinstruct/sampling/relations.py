@@ -40,7 +40,9 @@ def create_related_pairs(
                 FROM {relations} r
                 JOIN related_product one ON one.product_id = r.product_a
                 JOIN related_product two ON two.product_id = r.product_b
-                WHERE r.product_a <> r.product_b  -- of the codes: DuckDB would join products with each other first
+                -- Not a comparison of codes: a condition between the two products could be taken for a join of
+                -- them, and a plan that begins with every pair of products is never done.
+                WHERE r.product_a <> r.product_b
             ), pairs AS (
                 SELECT least(one, two) AS low, greatest(one, two) AS high, bit_or(bit) AS relation_bits
                 FROM directed GROUP BY low, high

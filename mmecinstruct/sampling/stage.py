@@ -68,8 +68,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
             select = _candidates(connection, task, settings)
         wanted = quotas(plan.sampling, sizes, settings, has_labels=task != SR)
         available[task] = draw_records(connection, task, select, wanted, plan.seed)
-        if task == PRP:
-            connection.execute("DROP TABLE sampling_pair")
+        connection.execute("DROP TABLE IF EXISTS sampling_placed")
     _create_kept(connection, plan.taken_down)
     rows = {name: _count(connection, name) for name in RAW_TABLES}
     kept = {
@@ -101,10 +100,12 @@ def _candidates(connection: duckdb.DuckDBPyConnection, task: str, settings: Task
     if task == PRP:
         return candidates.pairs(connection, settings)
     if task == PSI:
-        return candidates.judgements(settings, "CASE judged WHEN 'S' THEN 'yes' ELSE 'no' END")
+        return candidates.judgements(connection, settings, "CASE judged WHEN 'S' THEN 'yes' ELSE 'no' END")
     if task == MPC:
         return candidates.judgements(
-            settings, "CASE judged WHEN 'E' THEN 'A' WHEN 'S' THEN 'B' WHEN 'C' THEN 'C' ELSE 'D' END"
+            connection,
+            settings,
+            "CASE judged WHEN 'E' THEN 'A' WHEN 'S' THEN 'B' WHEN 'C' THEN 'C' ELSE 'D' END",
         )
     assert task == SA
     return candidates.reviews(settings)
