@@ -6,8 +6,8 @@
 One category's metadata and reviews are drawn by `mmecinstruct.miniature`. Relations are the unordered pairs of the
 file's products with what relates them, pairs of several relations told apart. Sequences are, of each user of the 5-core
 (several reviews of a product by a user are one interaction; to the fixed point), the 50 most recent items by time and
-id. Ours: the project's parser, a process per raw file, into Parquet; then the SQL of `mmecinstruct.sampling` in DuckDB
-within a memory limit. The other: `raw_tables_baseline.py`.
+id. Ours: the project's parser, a process per part of the raw file, into Parquet; then the SQL of
+`mmecinstruct.sampling` in DuckDB within a memory limit. The other: `raw_tables_baseline.py`.
 
 Each run is a process of its own, from the raw file to the finished table; the turns alternate. Wall-clock and CPU
 seconds and the most memory are recorded (where processes ran beside each other, theirs added). The results of both,
@@ -38,10 +38,13 @@ from mmecinstruct.hashing import sha256_file
 from mmecinstruct.miniature.files import write_files
 from mmecinstruct.miniature.volumes import Volumes
 from mmecinstruct.parquet import connect
-from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
+from mmecinstruct.pipeline.inputs import _parse_shards
+from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, Source
 from mmecinstruct.sampling.k_core import create_k_core
 from mmecinstruct.sampling.relations import create_related_pairs
+from mmecinstruct.sources import RawFile
+from mmecinstruct.workspace import Shard
 
 SEED = 11
 K, LONGEST = 5, 50
@@ -67,25 +70,39 @@ def draw_files(folder: Path, products: int, reviews: int, workers: int) -> Resul
     }
 
 
-def parse(what: str, source: Path, folder: Path, workers: int) -> None:
-    """Parse the raw file into Parquet tables below `folder`, a process per file."""
+def parse(what: str, source: Path, folder: Path, workers: int) -> int:
+    """Parse the raw file into Parquet tables in folders below `folder`, a process per part as in a build.
+
+    Returns how many processes ran beside each other.
+    """
     kind: Source = (
         AmazonMetadata(kind="amazon18_metadata", path=source.name)
         if what == "relations"
         else AmazonReviews(kind="amazon18_reviews", path=source.name)
     )
     role = "metadata" if what == "relations" else "reviews"
-    payloads = [ParsePayload(kind, role, source, source.name, file_stamp(source))]
+    shards = _parse_shards(kind, [RawFile(role, source, source.name)], [file_stamp(source)])
+    shards.sort(key=lambda shard: -shard.weight)
     with LocalExecutor(workers) as executor:
-        for _ in executor.run(partial(parse_raw_file, folder=folder), payloads):
+        for _ in executor.run(partial(parse_shard, folder), shards):
             pass
+    return min(workers, len(shards))
 
 
-def usage() -> tuple[float, int]:
-    """Return the processor seconds so far, children's too, and the most memory so far in MB, a child's added."""
+def parse_shard(folder: Path, shard: Shard) -> None:
+    """Parse one part into a folder of its own."""
+    (folder / shard.key).mkdir()
+    parse_raw_file(shard.payload, folder / shard.key)
+
+
+def usage(beside: int = 1) -> tuple[float, int]:
+    """Return the processor seconds so far, children's too, and the most memory so far in MB.
+
+    The largest child's is added once for each of those that ran `beside` each other.
+    """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    return seconds, (own.ru_maxrss + children.ru_maxrss) // 1024
+    return seconds, (own.ru_maxrss + beside * children.ru_maxrss) // 1024
 
 
 def work(what: str, source: Path, output: Path, memory: str, workers: int) -> None:
@@ -93,7 +110,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
     begin, cpu = time.perf_counter(), usage()[0]
     with tempfile.TemporaryDirectory(dir=output.parent) as name:
         folder = Path(name)
-        parse(what, source, folder, workers)
+        beside = parse(what, source, folder, workers)
         parsed = time.perf_counter() - begin
         connection = connect(memory, workers)
         connection.execute(f"SET temp_directory = '{folder / 'spill'}'")
@@ -101,8 +118,8 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
         if what == "relations":
             connection.execute(
                 f"""
-                CREATE VIEW products AS SELECT DISTINCT product_id FROM read_parquet('{folder}/products.parquet');
-                CREATE VIEW relations AS SELECT * FROM read_parquet('{folder}/relations.parquet')
+                CREATE VIEW products AS SELECT DISTINCT product_id FROM read_parquet('{folder}/*/products.parquet');
+                CREATE VIEW relations AS SELECT * FROM read_parquet('{folder}/*/relations.parquet')
                 """
             )
             create_related_pairs(connection, "relations", "products", "pairs")
@@ -113,7 +130,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
             """
         else:
             connection.execute(
-                f"CREATE VIEW reviews AS SELECT * FROM read_parquet('{folder}/reviews.parquet')"
+                f"CREATE VIEW reviews AS SELECT * FROM read_parquet('{folder}/*/reviews.parquet')"
             )
             told["rounds"] = create_k_core(connection, "reviews", "core", K)
             connection.execute(
@@ -132,7 +149,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
         counts = connection.execute(sql).fetchone()
         assert counts is not None
         told |= dict(zip(COUNTS[what], counts, strict=True))
-        seconds, (used, most) = time.perf_counter() - begin, usage()
+        seconds, (used, most) = time.perf_counter() - begin, usage(beside)
         told |= {"seconds": seconds, "cpu": used - cpu, "memory_mb": most}
         found = connection.execute(lines)
         with output.open("w", encoding="utf-8") as stream:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PICTURES_PER_SHARD = 256  # drawn
 PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
+PARSED_TO_UNPACKED = 8  # how much longer it takes to parse a text than to unpack it
 HYGIENE_SHARD_ROWS = 50_000
 LISTED_CATEGORIES = 40
 
@@ -98,17 +99,28 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
 
 
 def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:
-    """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked."""
+    """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked.
+
+    The keys of parts name their places: should another version cut otherwise, nothing of a killed build is taken for
+    what it is not.
+    """
     from mmecinstruct.sources.parts import file_parts
+    from mmecinstruct.sources.streams import COMPRESSED
 
     shards = []
     for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
-        packed = PACKED_WEIGHT if file.path.suffix.lower() in (".gz", ".zst", ".zstd", ".parquet") else 1
-        for number, part in enumerate(file_parts(source, file) or [None]):
-            weight = stamp[0] * packed if part is None else part.stop - part.start
-            key = f"{place:05d}" if part is None else f"{place:05d}-{number:06d}"
+        weight = stamp[0] * (PACKED_WEIGHT if file.path.suffix.lower() in (*COMPRESSED, ".parquet") else 1)
+        parts = file_parts(source, file)
+        for number, part in enumerate(parts):
+            # What lies before a part of a compressed file is unpacked once more.
+            before = number if part.lines_before is None else 0
+            share = weight // len(parts) * (PARSED_TO_UNPACKED + before) // PARSED_TO_UNPACKED
+            key = f"{place:05d}-{part.start:015d}-{'end' if part.stop is None else part.stop}"
             payload = work.ParsePayload(source, file.role, file.path, file.origin, stamp, part)
-            shards.append(Shard(key, payload, weight))
+            shards.append(Shard(key, payload, share))
+        if not parts:
+            payload = work.ParsePayload(source, file.role, file.path, file.origin, stamp)
+            shards.append(Shard(f"{place:05d}", payload, weight))
     return shards
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +36,7 @@ from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.sampling.plan import CORE, DRAWN, SamplingPlan
-from mmecinstruct.sources.parts import FilePart
+from mmecinstruct.sources.batches import FilePart
 from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, CURATED_TABLES, IMAGES, RAW_TABLES
 from mmecinstruct.workspace import REJECTIONS_FILE, Counts
 
@@ -115,17 +114,14 @@ def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
     """
     from mmecinstruct.sources import RawFile, parse_file
     from mmecinstruct.sources.batches import TRUNCATED
-    from mmecinstruct.sources.parts import moved_on, part_file
 
     records = kept = rejected = 0
     cut_short: list[str] = []
-    raw_file = RawFile(role=payload.role, path=payload.path, origin=payload.origin)
-    part = payload.part
-    opened = nullcontext(raw_file) if part is None else part_file(raw_file, part, folder)
+    file = RawFile(payload.role, payload.path, payload.origin, payload.part)
     collecting = gc.isenabled()
     gc.disable()  # millions of rows and no cycle among them: looking for one takes a seventh of the time
     try:
-        with TableWriters(folder) as writers, opened as file:
+        with TableWriters(folder) as writers:
             for batch in parse_file(payload.source, file):
                 records += batch.records
                 kept += batch.kept
@@ -133,8 +129,7 @@ def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
                 cut_short += [f"{r.origin}: {r.detail}" for r in batch.rejections if r.reason == TRUNCATED]
                 for name, table in sorted(batch.tables.items()):
                     writers.append(table, f"{name}.parquet")
-                rejections = batch.rejections if part is None else moved_on(batch.rejections, part)
-                writers.append(rejections_table(rejections), REJECTIONS_FILE)
+                writers.append(rejections_table(batch.rejections), REJECTIONS_FILE)
     finally:
         if collecting:
             gc.enable()

@@ -127,7 +127,7 @@ def parse_listings(file: RawFile, images: Sequence[Path], language: str) -> Iter
             rows["category_labels"].append((identity, product_type, []))
         return None
 
-    lines = read_json_lines(file.path, ListingLine)
+    lines = read_json_lines(file.path, ListingLine, part=file.part)
     return parse_records(lines, parse, ("products", "category_labels"), file.origin)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -81,20 +80,20 @@ class ReviewLine(msgspec.Struct, gc=False):
 
 def parse_metadata(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield products and relations of a metadata file."""
-    lines = read_json_lines(file.path, MetadataLine)
+    lines = read_json_lines(file.path, MetadataLine, part=file.part)
     builders = {"relations": _relations_table}
     return parse_records(lines, parse_product, ("products", "relations"), file.origin, builders)
 
 
 def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the reviews of a review file."""
-    lines = read_json_lines(file.path, ReviewLine)
+    lines = read_json_lines(file.path, ReviewLine, part=file.part)
     return parse_records(lines, parse_review, ("reviews",), file.origin)
 
 
 def parse_ratings(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the ratings of a CSV file without header as reviews without words."""
-    return parse_records(_rating_cells(file.path), parse_rating, ("reviews",), file.origin)
+    return parse_records(_rating_cells(file), parse_rating, ("reviews",), file.origin)
 
 
 def product_id(asin: str) -> str:
@@ -213,9 +212,9 @@ def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
     return None
 
 
-def _rating_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
+def _rating_cells(file: RawFile) -> Iterator[tuple[int, list[str] | Refusal]]:
     """Yield the cells of each line. None holds a line break, so a stray quote costs its own line alone."""
-    for number, line in read_lines(path):
+    for number, line in read_lines(file.path, part=file.part):
         if isinstance(line, Refusal):
             yield number, line
         elif line and not line.isspace():

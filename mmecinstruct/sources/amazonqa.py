@@ -45,7 +45,7 @@ class QuestionLine(msgspec.Struct, gc=False):
 
 def parse_questions(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the questions of a file."""
-    records = _each_question(read_json_lines(file.path, QuestionLine))
+    records = _each_question(read_json_lines(file.path, QuestionLine, part=file.part))
     return parse_records(records, parse_question, ("questions",), file.origin)
 
 

@@ -40,8 +40,21 @@ def shown(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """The lines of a file that begin at byte `start` or later and before byte `stop` (None: all that follow).
+
+    Bytes are counted in the unpacked file. lines_before: of the file, the lines before the part's, which then begins at
+    `start` exactly; None where whoever reads it has to look for both.
+    """
+
+    start: int
+    stop: int | None
+    lines_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RawFile:
-    """One file of a source.
+    """One file of a source, or a part of it.
 
     role: what the file is to its source (`metadata`, `examples`, …). origin: the path below the data root
     with `/` between its parts, the same on every machine; rejections name it.
@@ -50,6 +63,7 @@ class RawFile:
     role: str
     path: Path
     origin: str
+    part: FilePart | None = None
 
 
 class Refusal(NamedTuple):

@@ -52,5 +52,5 @@ def parse_pages(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
             rows["category_labels"].append((identity, None, path))
         return None
 
-    lines = read_json_lines(file.path, PageLine)
+    lines = read_json_lines(file.path, PageLine, part=file.part)
     return parse_records(lines, parse, ("product_images", "category_labels"), file.origin)

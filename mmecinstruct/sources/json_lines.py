@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mmecinstruct.sources.batches import Refusal
+from mmecinstruct.sources.batches import FilePart, Refusal
 from mmecinstruct.sources.streams import MAX_LINE_BYTES, read_lines
 
 Line = TypeVar("Line")
@@ -31,9 +31,9 @@ _CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 
 
 def read_json_lines(
-    path: Path, line_type: type[Line], max_bytes: int = MAX_LINE_BYTES
+    path: Path, line_type: type[Line], max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
 ) -> Iterator[tuple[int, Line | Refusal]]:
-    """Yield (line number, record or refusal) of each line that is not blank.
+    """Yield (line number, record or refusal) of each line, of a file or of a part, that is not blank.
 
     line_type: a msgspec Struct whose fields all have defaults and the type Any, so that a value of an
     unexpected type reaches the source's own rules; or dict. Reasons: broken_json, not_an_object, not_utf8,
@@ -42,7 +42,7 @@ def read_json_lines(
     Raises SourceError where the file is damaged.
     """
     decode = msgspec.json.Decoder(line_type).decode
-    for number, line in read_lines(path, max_bytes):
+    for number, line in read_lines(path, max_bytes, part):
         if isinstance(line, Refusal):
             yield number, line
             continue

@@ -24,7 +24,7 @@ class LabelLine(msgspec.Struct, gc=False):
 def parse_labels(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the category labels of a file."""
     return parse_records(
-        read_json_lines(file.path, LabelLine), parse_label, ("category_labels",), file.origin
+        read_json_lines(file.path, LabelLine, part=file.part), parse_label, ("category_labels",), file.origin
     )
 
 

@@ -7,18 +7,19 @@ only cut short, as by a download that stopped, is read up to the break: what was
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.sources.batches import TRUNCATED, Refusal
+from mmecinstruct.sources.batches import TRUNCATED, FilePart, Refusal
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 _ZSTANDARD = (".zst", ".zstd")
-_COMPRESSED = (".gz", *_ZSTANDARD)
+COMPRESSED = (".gz", *_ZSTANDARD)
 _BLOCK_BYTES = 512 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP = 31  # zlib's word for: a gzip header, the largest window
@@ -31,11 +32,13 @@ class ArchiveCutShort(Exception):
 def data_suffix(path: Path) -> str:
     """Return the ending that tells a file's format, below that of its compression: `.json` of `a.json.gz`."""
     suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix in _COMPRESSED else suffix
+    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
 
 
-def read_blocks(path: Path) -> Generator[bytes, None, None]:
+def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
     """Yield a file's uncompressed bytes in order; `.gz`, `.zst` and `.zstd` are unpacked.
+
+    start: the byte to begin at, of a file that is not compressed.
 
     Raises SourceError where the file cannot be read, is damaged or no decoder of its compression is there, and
     ArchiveCutShort where it is only cut short.
@@ -46,6 +49,7 @@ def read_blocks(path: Path) -> Generator[bytes, None, None]:
             yield from _zstandard_blocks(path)
             return
         with path.open("rb") as stream:
+            stream.seek(start)
             yield from (
                 _gzip_blocks(stream) if suffix == ".gz" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
             )
@@ -122,18 +126,32 @@ def starts_with(path: Path, count: int) -> bytes:
             return b""
 
 
-def read_lines(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | Refusal]]:
-    """Yield (line number from 1, line without its line feed), without a byte order mark.
+def read_lines(
+    path: Path, max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
+) -> Iterator[tuple[int, bytes | Refusal]]:
+    """Yield (line number from 1, line without its line feed) of a file or of a part, without a byte order mark.
 
     A refusal stands for a line of more than `max_bytes` bytes, its end included (line_too_long), and for the line at
-    which an archive breaks off (truncated_archive), the last.
+    which an archive breaks off (truncated_archive), the last. Of the parts of a file, read one after the other, come
+    the same lines, numbers and refusals as of the file; to reach a part of an archive, what lies before is unpacked.
 
     Raises SourceError where the file is damaged, or breaks off before its first line ends.
     """
     number, offset, rest, skipping = 0, 0, b"", False
-    blocks = read_blocks(path)
+    start, stop, known = (0, None, None) if part is None else (part.start, part.stop, part.lines_before)
+    blocks = read_blocks(path, 0 if known is None else start)
     try:
-        for block in blocks:
+        first = b""
+        if known is not None:
+            number, offset = known, start
+        elif start:
+            try:
+                number, offset, first = _skip_to(start, blocks)
+            except ArchiveCutShort:
+                return  # the part in which it breaks off says so
+        if stop is not None and offset >= stop:
+            return  # one line of the part before is as long as this part
+        for block in _up_to(stop, offset, chain((first,), blocks)):
             lines = block.split(b"\n")
             lines[0] = rest + lines[0]
             rest = lines.pop()
@@ -161,6 +179,31 @@ def read_lines(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[in
             yield number + 1, rest if number else rest.removeprefix(_BYTE_ORDER_MARK)
     finally:
         blocks.close()
+
+
+def _skip_to(start: int, blocks: Iterator[bytes]) -> tuple[int, int, bytes]:
+    """Find the first line from byte `start` on; return the lines before it, its offset and the rest of its block."""
+    lines = place = 0
+    for block in blocks:
+        end = block.find(b"\n", max(0, start - 1 - place)) + 1
+        if end:
+            return lines + block.count(b"\n", 0, end), place + end, block[end:]
+        lines += block.count(b"\n")
+        place += len(block)
+    return lines, place, b""
+
+
+def _up_to(stop: int | None, place: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield blocks, the first at byte `place`, to the end of the last line that begins before byte `stop`."""
+    if stop is None:
+        yield from blocks
+        return
+    for block in blocks:
+        if end := block.find(b"\n", max(0, stop - 1 - place)) + 1:
+            yield block[:end]
+            return
+        yield block
+        place += len(block)
 
 
 def _too_long(max_bytes: int) -> Refusal:
