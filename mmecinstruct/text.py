@@ -84,9 +84,10 @@ _STRAY_JOINER = re.compile(
 # Marks on one letter. No orthography stacks more, and to put a long run in order takes the square of its length.
 _MARKS_PER_LETTER = 4
 # What is in NFC, visible and left alone whatever stands beside it: Latin letters, dashes, quotation marks, bullets,
-# signs of currencies and trades, Chinese and Japanese signs.
+# signs of currencies and trades, Chinese and Japanese signs, pictographs and faces.
 _HARMLESS = re.compile(
-    "[ -~\u00a1-\u00ac\u00ae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2122\u4e00-\u9fff]*"
+    "[ -~\u00a1-\u00ac\u00ae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2122\u4e00-\u9fff"
+    "\U0001f300-\U0001f64f\U0001f680-\U0001f6c5\U0001f910-\U0001f9ff]*"
 )
 
 
@@ -107,6 +108,8 @@ def normalise_text(text: str) -> str:
     if (text.isascii() and (printable or text.isprintable())) or _HARMLESS.fullmatch(text):
         return text
     joined = _STRAY_JOINER.sub("", text.translate(_REPLACED))
+    if joined.isascii():
+        return " ".join(joined.split())
     flood = _piled_marks()
     # Once more after NFC, which takes some marks apart.
     joined = flood.sub(r"\1", unicodedata.normalize("NFC", flood.sub(r"\1", joined)))

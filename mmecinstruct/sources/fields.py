@@ -40,6 +40,8 @@ def text_value(value: object) -> str:
     """
     if isinstance(value, str):
         return value.strip()
+    if type(value) is int and -1 < value < _MILLISECONDS_FROM:  # most times
+        return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             return ""

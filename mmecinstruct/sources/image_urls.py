@@ -62,8 +62,8 @@ def image_urls(*candidates: object) -> list[str]:
     for candidate in candidates:
         for item in _items(candidate) if candidate else ():
             url = web_address(_best_of(item) if isinstance(item, dict) else item)
-            full_size = full_size_url(url)
-            if is_video_still(url):
+            full_size = full_size_url(url) if "._" in url else url
+            if "-overlay" in url and is_video_still(url):
                 stills.add(full_size)
             elif full_size and full_size not in urls and not is_placeholder(full_size):
                 urls[full_size] = None

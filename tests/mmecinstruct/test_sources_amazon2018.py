@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from mmecinstruct.pipeline.assemble import published_record_id
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews
 from mmecinstruct.rejections import Rejection
-from mmecinstruct.sources import parse_file, source_files
+from mmecinstruct.sources import amazon2018, parse_file, source_files
 from mmecinstruct.sources.batches import BATCH_RECORDS
 from mmecinstruct.tables import RAW_TABLES
 
@@ -84,6 +85,36 @@ def test_relations_name_each_other_product_once(tmp_path: Path) -> None:
         ("amazon18:B000000001", "amazon18:B000000003", "also_bought"),
         ("amazon18:B000000001", "amazon18:B000000004", "also_viewed"),
     ]
+
+
+def test_the_fast_search_for_similar_items_finds_what_the_whole_pattern_does() -> None:
+    pieces = [
+        "asin",
+        "ASIN",
+        "Asin",
+        "=",
+        ":",
+        '"',
+        "&quot;",
+        "&#34;",
+        " ",
+        "x",
+        "/",
+        "/dp/",
+        "/ASIN/",
+        "/gp/aw/d/",
+    ]
+    pieces += ["B000000001", "b000000001", "B00000ASIN", "ASINASINAS", "AASIN"]
+    noise, found = random.Random(3), 0
+    for number in range(40_000):
+        more = ["é", "İ"] if number % 8 == 0 else []
+        html = "".join(noise.choices(pieces + more, k=noise.randrange(2, 14)))
+        expected = amazon2018._ASIN_IN_HTML.findall(html)
+        assert amazon2018._asins_in_html(html) == expected, html
+        found += len(expected)
+    assert found > 2_000
+    html = "asin=xxxxxxasin=B000000001 /dp/B00000ASIN=B000000002 data-Asin: 'B000000003'"
+    assert amazon2018._asins_in_html(html) == ["B000000001", "B00000ASIN", "B000000003"]
 
 
 @pytest.mark.parametrize(

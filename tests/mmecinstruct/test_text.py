@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
+from mmecinstruct import text
 from mmecinstruct.text import (
     MARKUP_LENGTH,
     clean_brand,
@@ -219,3 +221,15 @@ def test_descriptions_and_features_leave_scripts_and_empty_parts_out() -> None:
     assert description_text(None) == ""
     assert feature_texts(["Washable", "", "<script>x</script>", "p{margin:0}"]) == ["Washable"]
     assert feature_texts("Washable") == ["Washable"]
+
+
+def test_what_is_taken_for_harmless_would_come_through_the_long_way_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harmless = [chr(code) for code in range(0x20000) if text._HARMLESS.fullmatch(chr(code)) and code != 0x20]
+    assert {"a", "é", "中", "😀", "🤣"} <= set(harmless)
+    assert not {"\u0301", "\u200d", "\ufe0f"} & set(harmless)
+    monkeypatch.setattr(text, "_HARMLESS", re.compile("(?!)"))
+    for one in harmless:
+        for whole in (one, f"a{one}b", one * 6):
+            assert normalise_text(f"é {whole}") == f"é {whole}"
