@@ -88,7 +88,9 @@ def test_the_paper_recipe_wants_its_75_000_samples() -> None:
     assert sum(size.validation for size in sizes) == sum(size.test for size in sizes) == 7_000
     assert sum(size.test_ood for size in sizes) == 5_000
     paths = [path for source in recipe.sources for path in source.model_dump(exclude={"kind"}).values()]
-    assert not any("*" in path for path in paths if path is not None)  # what `mmec pull` fetches must be named
+    assert not any(
+        "*" in path for path in paths if path is not None
+    )  # what `mmec pull` fetches must be named
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.parquet import read_tables
+from mmecinstruct.parquet import TableWriters, connect, read_tables, write_query
 from mmecinstruct.pipeline import inputs
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe.sources import (
@@ -285,13 +285,32 @@ def test_the_largest_file_weighs_most(tmp_path: Path) -> None:
     assert weights == [3, 27, 20 * inputs.PACKED_WEIGHT]
 
 
-def test_row_groups_are_bounded(tmp_path: Path) -> None:
-    file = write(tmp_path / "q.jsonl", [question(n) for n in range(60_000)])
-    payload = ParsePayload(QUESTIONS, file.role, file.path, file.origin, file_stamp(file.path))
-    (tmp_path / "out").mkdir()
-    parse_raw_file(payload, tmp_path / "out")
-    metadata = pq.read_metadata(tmp_path / "out" / "questions.parquet")
-    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    assert sum(sizes) == metadata.num_rows > 40_000
-    assert max(sizes) < 35_000
-    assert len(sizes) == 2
+def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
+    narrow = pa.table({"number": range(5_000)})
+    wide = pa.table({"text": ["x" * 1_000] * 5_000})
+    with TableWriters(tmp_path) as writers:
+        for _ in range(50):
+            writers.append(narrow, "narrow.parquet")
+        for _ in range(10):
+            writers.append(wide, "wide.parquet")
+        writers.append(wide.slice(0, 0), "empty.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["narrow.parquet", "wide.parquet"]
+    groups = {}
+    for name in ("narrow", "wide"):
+        metadata = pq.read_metadata(tmp_path / f"{name}.parquet")
+        groups[name] = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    assert groups == {"narrow": [100_000, 100_000, 50_000], "wide": [20_000, 20_000, 10_000]}
+
+
+def test_a_query_is_written_in_groups_that_do_not_depend_on_how_it_is_read(tmp_path: Path) -> None:
+    schema = pa.schema([("i", pa.int64()), ("text", pa.string())])
+    for threads, name in ((1, "one"), (2, "two")):
+        with connect(threads=threads) as connection:
+            sql = "SELECT 'text ' || i AS text, i FROM range(70000) t(i) WHERE i % 3 = 0 ORDER BY i"
+            assert write_query(connection, sql, schema, tmp_path / name, group=10_000) == 23_334
+            assert write_query(connection, f"FROM ({sql}) WHERE i < 0", schema, tmp_path / "none") == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert not (tmp_path / "none").exists()
+    metadata = pq.read_metadata(tmp_path / "one")
+    assert [metadata.row_group(g).num_rows for g in range(3)] == [10_000, 10_000, 3_334]
+    assert pq.read_table(tmp_path / "one")["i"].to_pylist() == list(range(0, 70_000, 3))
