@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from mmecinstruct.errors import SourceError
 from mmecinstruct.parquet import TableWriters, connect, read_tables, write_query
 from mmecinstruct.pipeline import inputs
-from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
+from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
 from mmecinstruct.recipe.sources import (
     AmazonMetadata,
     AmazonQaSource,
