@@ -26,7 +26,7 @@ from mmecinstruct.pipeline import release
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.recipe.sources import CatalogSource
+from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.batches import BATCH_RECORDS
 from mmecinstruct.terminal import print_report
@@ -345,6 +345,35 @@ def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Pa
     stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
     assert "curate_products" in stages
     assert "images" not in stages  # said before any picture is fetched or decoded
+
+
+def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    for name in ("products.csv", "judgements.csv"):
+        (small / name).write_bytes((shop / name).read_bytes())
+    with_amazon = load_recipe(
+        "catalog",
+        [*SETTINGS, "licences=open", "publish.license=cc0-1.0", "split.ood_categories=[Top 2, Top 9]",
+         "images={publish: reference, read: false}"],
+    )  # fmt: skip
+    amazon = (
+        AmazonMetadata(kind="amazon18_metadata", path="amazon2018/meta_Electronics.json.gz"),
+        AmazonReviews(kind="amazon18_reviews", path="amazon2018/Electronics_5.json.gz"),
+    )
+    with_amazon = with_amazon.model_copy(update={"sources": (*with_amazon.sources, *amazon)})
+    psi, sa = "product_substitute_identification", "sentiment_analysis"
+    report = build(with_amazon, tmp_path / "out", workspace=tmp_path / "ws", data=small, tasks=[psi, sa])
+    [said] = [warning for warning in report.warnings if "split.ood_categories" in warning]
+    assert "no product is in 'Top 9', so there is no out-of-domain test of it" in said
+    assert "licences: open left out amazon18_metadata (amazon2018: none stated), amazon18_reviews" in said
+    assert "'Top 0', 'Top 1', 'Top 2'" in said
+    assert report.missing == {
+        sa: ["no reviews", "licences: open left out amazon18_metadata, amazon18_reviews"]
+    }
+    assert set(report.sizes) == {psi}
+    statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert statistics["missing_tasks"] == report.missing
 
 
 @pytest.mark.parametrize(
