@@ -110,7 +110,7 @@ def build(
             if kinds := left_out_kinds(recipe, allowed.recipe, task):
                 why.append(f"licences: open left out {', '.join(kinds)}")
         if not selected:
-            lacks = "\n".join(f"  {task}: {', '.join(why)}" for task, why in build_report.missing.items())
+            lacks = "\n".join(f"  {task}: {'; '.join(why)}" for task, why in build_report.missing.items())
             raise RecipeError(f"no sample of any task can be built:\n{lacks}")
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]

@@ -355,7 +355,8 @@ def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path
     with_amazon = load_recipe(
         "catalog",
         [*SETTINGS, "licences=open", "publish.license=cc0-1.0", "split.ood_categories=[Top 2, Top 9]",
-         "images={publish: reference, read: false}"],
+         "images={publish: reference, read: false}",
+         "tasks.product_substitute_identification.require_pictures=none"],
     )  # fmt: skip
     amazon = (
         AmazonMetadata(kind="amazon18_metadata", path="amazon2018/meta_Electronics.json.gz"),
