@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from mmecinstruct.audit import audit_folder
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline import release
+from mmecinstruct.pipeline.assemble import assemble_folder
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
@@ -329,6 +331,21 @@ def test_an_empty_folder_says_which_file_is_missing(tmp_path: Path) -> None:
 def test_a_table_without_the_mapped_column_says_which_columns_there_are(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"name.*products\.csv|products\.csv.*name"):
         build_shop(shop, tmp_path, "sources.0.products.title=name")
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target(tmp_path: Path) -> None:
+    task, out = "sentiment_analysis", tmp_path / "data" / "out"
+    shard = tmp_path / "shards" / "key" / task / "train-00000-of-00001.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(bytes(300_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # no file grows beyond this
+    try:
+        with pytest.raises(DatasetError, match=rf"--out {out}: cannot be written: File too large"):
+            assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(out.parent.iterdir()) == []
 
 
 def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp_path: Path) -> None:
