@@ -136,13 +136,17 @@ class TableWriters:
 
 
 def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order."""
+    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order.
+
+    It spills nothing to disk until somebody sets its temp_directory: DuckDB's own is `.tmp` in the working folder.
+    """
     import duckdb
 
     connection = duckdb.connect(
         config={
             "memory_limit": memory_limit,
             "threads": threads,
+            "temp_directory": "",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }

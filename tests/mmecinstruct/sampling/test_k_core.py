@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -141,16 +142,19 @@ def test_what_does_not_fit_in_memory_spills_and_changes_nothing(tmp_path: Path) 
 @pytest.mark.parametrize("spill", [0, 1_000_000])
 def test_no_more_spills_than_is_allowed_and_the_error_names_the_setting(tmp_path: Path, spill: int) -> None:
     most = 0
-    with (
-        pytest.raises(WorkspaceError, match=rf"more than the {spill // 10**6} MB .*{tmp_path}.*resources\.spill"),
-        working_connection(tmp_path / "work", Budget(60_000_000, 1, spill)) as connection,
-    ):
-        try:
-            connection.execute(
-                "CREATE TEMP TABLE wide AS SELECT i, hash(i) AS h, random() AS r FROM range(20000000) t(i) ORDER BY h"
-            )
-        finally:
-            most = sum(path.stat().st_size for path in (tmp_path / "work.spill").glob("*"))
+
+    def fill() -> None:
+        nonlocal most
+        with working_connection(tmp_path / "work", Budget(60_000_000, 1, spill)) as connection:
+            try:
+                connection.execute(
+                    "CREATE TEMP TABLE wide AS SELECT i, hash(i) AS h FROM range(20000000) t(i) ORDER BY h"
+                )
+            finally:
+                most = sum(path.stat().st_size for path in (tmp_path / "work.spill").glob("*"))
+
+    with pytest.raises(WorkspaceError, match=rf"the {spill // 10**6} MB .*{tmp_path}.*resources\.spill"):
+        fill()
     assert most <= spill
     assert not (tmp_path / "work.spill").exists()
 
@@ -162,3 +166,14 @@ def test_without_a_word_a_part_of_the_disk_stays_free(tmp_path: Path) -> None:
     number, unit = told.split()
     allowed = float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
     assert allowed == pytest.approx(0.8 * free, rel=0.1)
+
+
+def test_a_connection_without_a_folder_of_its_own_spills_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with connect("50MB") as connection, pytest.raises(duckdb.OutOfMemoryException):
+        connection.execute(
+            "CREATE TEMP TABLE wide AS SELECT i, hash(i) AS h FROM range(20000000) t(i) ORDER BY h"
+        )
+    assert list(tmp_path.iterdir()) == []
