@@ -90,8 +90,9 @@ def pull(
     """Fetch into a raw folder those of the files that are not there, and say what became of each.
 
     fetch: who asks (`user_agent`, `contact`) and which networks may be asked although they are not public. mirror: an
-    address that has all files by their paths, and may be private itself. A file that cannot be fetched, or that a person has to get, stops no
-    other; it is in the report. What has arrived when a pull is stopped, by whatever, is used by the next one.
+    address that has all files by their paths, and may be private itself. A file that cannot be fetched, or that a
+    person has to get, stops no other; it is in the report. What has arrived when a pull is stopped, by whatever, is
+    used by the next one.
 
     Raises PullError when another pull works in the folder, when it cannot be written, or when the disk has no room.
     """

@@ -232,7 +232,9 @@ def test_open_licences_leave_what_anyone_may_pass_on(pulled: Pulled) -> None:
     assert "warning: split.ood_categories: no product is in 'Tools & Home Improvement'" in done.stderr
     for task in TASKS:
         told = f"Not built: {task}: " in done.stderr
-        assert told == (task not in ("product_substitute_identification", "multiclass_product_classification"))
+        assert told == (
+            task not in ("product_substitute_identification", "multiclass_product_classification")
+        )
     sizes = json.loads((pulled.home / "open" / "statistics.json").read_text())["tasks"]
     assert {split: entry["rows"] for split, entry in sizes["multiclass_product_classification"].items()} == {
         split: size for split, size in SIZES.items() if split != "test_ood"

@@ -87,7 +87,9 @@ def test_the_paper_recipe_wants_its_75_000_samples() -> None:
     assert sum(size.train for size in sizes) == 56_000
     assert sum(size.validation for size in sizes) == sum(size.test for size in sizes) == 7_000
     assert sum(size.test_ood for size in sizes) == 5_000
-    paths = [path for source in recipe.sources for path in source.model_dump(exclude={"kind"}).values() if path]
+    paths = [
+        path for source in recipe.sources for path in source.model_dump(exclude={"kind"}).values() if path
+    ]
     assert not any("*" in path for path in paths)  # what `mmec pull` fetches must be named
 
 
