@@ -113,7 +113,8 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
         beside = parse(what, source, folder, workers)
         parsed = time.perf_counter() - begin
         connection = connect(memory, workers)
-        connection.execute(f"SET temp_directory = '{folder / 'spill'}'")
+        spill = str((folder / "spill").absolute()).replace("'", "''")
+        connection.execute(f"SET temp_directory = '{spill}'")
         told: Result = {"parse_seconds": parsed}
         if what == "relations":
             connection.execute(
@@ -329,7 +330,11 @@ def main() -> None:
     )
     parser.add_argument("--memory", default="2GB", help="what DuckDB may use")
     parser.add_argument("--workers", type=int, default=cores())
-    parser.add_argument("--folder", type=Path, help="for the drawn files and results; else a temporary one")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="for the drawn files and results; else a temporary one; queries spill there",
+    )
     parser.add_argument("--results", type=Path)
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()

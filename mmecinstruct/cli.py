@@ -210,8 +210,8 @@ def pull(
     with show_pull() as listener:
         done = pull_files(wanted, data, loaded.pull, listener, fetch=loaded.fetch, mirror=mirror)
     print(json.dumps(done.to_json(), indent=1) if as_json else done)
-    for file in done.missing:
-        say(f"missing: {file.origin}: {file.detail if file.status == 'by_hand' else file.reason}")
+    for file in done.of("by_hand"):  # of the others it was told when they failed
+        say(f"missing: {file.origin}: {file.detail}")
     if not done.complete:
         say(f"{data}: {len(done.missing)} of {len(done.files)} files are missing")
         raise typer.Exit(1)

@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 25_000
 PARSED_GROUP_ROWS = 100_000  # most tables are narrow
 PARSED_GROUP_BYTES = 16_000_000  # and some have long texts
+SPILL_SHARE = 0.8  # of the disk's free space that queries may fill where nothing else is said
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the queries of one shard may use: bytes of memory and threads. It changes no byte of their results."""
+    """What the queries of one shard may use: bytes of memory, threads, bytes of disk for what memory cannot hold.
+
+    spill: None is SPILL_SHARE of what is free when the shard begins. Nothing here changes a byte of the results.
+    """
 
     memory: int = 2_000_000_000
     threads: int = 1
+    spill: int | None = None
 
 
 DEFAULT_BUDGET = Budget()
@@ -132,13 +137,17 @@ class TableWriters:
 
 
 def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order."""
+    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order.
+
+    It spills nothing to disk until somebody sets its temp_directory: DuckDB's own is `.tmp` in the working folder.
+    """
     import duckdb
 
     connection = duckdb.connect(
         config={
             "memory_limit": memory_limit,
             "threads": threads,
+            "temp_directory": "",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -151,16 +160,28 @@ def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConne
 def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection for the work of one shard; what does not fit in memory spills beside its folder.
 
-    Raises WorkspaceError when memory or disk do not suffice, KeyboardInterrupt for the error that DuckDB makes of it.
+    Raises WorkspaceError when memory or disk do not suffice, or more would spill than the budget allows;
+    KeyboardInterrupt for the error that DuckDB makes of it.
     """
     import duckdb
 
     spill = folder.with_name(f"{folder.name}.spill")
+    most = budget.spill
+    if most is None:
+        most = int(SPILL_SHARE * shutil.disk_usage(folder.parent).free)
     try:
         with closing(connect(f"{budget.memory}B", budget.threads)) as connection:
             connection.execute("SET temp_directory = '" + str(spill).replace("'", "''") + "'")
+            connection.execute(f"SET max_temp_directory_size = '{most}B'")
             yield connection
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        if "max_temp_directory_size" in str(error):
+            raise WorkspaceError(
+                f"a query needs {budget.memory / 1e6:,.0f} MB of memory and more than the {most / 1e6:,.0f} MB of disk "
+                f"that it may spill to {folder.parent}; free some disk and allow it more there "
+                "(--set resources.spill=200GB), or give the recipe more memory (--set resources.memory=8GB), and run "
+                "again: finished shards are kept"
+            ) from error
         raise WorkspaceError(
             f"DuckDB lacks memory or disk: {error}; free some disk, or give the recipe more memory "
             "(--set resources.memory=8GB), and run again: finished shards are kept"

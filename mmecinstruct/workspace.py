@@ -107,6 +107,8 @@ class _ShardWork:
     function: Callable[[Any, Path], Counts]
     payload: Any
     target: str
+    stage: str
+    workspace: str
 
 
 @dataclass(frozen=True)
@@ -190,29 +192,30 @@ class Workspace:
 
         Raises WorkspaceError when the disk is full, a worker was killed or a finished stage's files are damaged.
         """
-        try:
-            prepared = [_prepare(self.folder, stage) for stage in stages]
-            missing = [stage for stage in prepared if stage.finished is None]
-            of_target = {work.target: stage for stage in missing for work, _ in stage.work}
-            done = {stage.name: stage.total - len(stage.work) for stage in missing}
-            if report:
-                for stage in missing:
-                    report(stage.name, done[stage.name], stage.total)
-            # Of equally heavy shards the first comes first: sorting is stable.
-            heaviest = sorted((one for stage in missing for one in stage.work), key=lambda one: -one[1])
+        prepared = []
+        for planned in stages:
+            with _named(planned.name, self.folder):
+                prepared.append(_prepare(self.folder, planned))
+        missing = [stage for stage in prepared if stage.finished is None]
+        of_target = {work.target: stage for stage in missing for work, _ in stage.work}
+        done = {stage.name: stage.total - len(stage.work) for stage in missing}
+        if report:
+            for stage in missing:
+                report(stage.name, done[stage.name], stage.total)
+        # Of equally heavy shards the first comes first: sorting is stable.
+        heaviest = sorted((one for stage in missing for one in stage.work), key=lambda one: -one[1])
+        # A shard's own errors name its stage; what else goes wrong here are workers that cannot be started.
+        with _named(", ".join(stage.name for stage in missing), self.folder):
             for target in executor.run(_run_shard, [work for work, _ in heaviest]):
                 stage = of_target[target]
                 done[stage.name] += 1
                 if report:
                     report(stage.name, done[stage.name], stage.total)
-            return [stage.finished or _finish(stage) for stage in prepared]
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            names = ", ".join(stage.name for stage in stages)
-            raise WorkspaceError(
-                f"stage {names}: {error.strerror or error}{where}; free space or mend it and run again: "
-                "finished shards are kept"
-            ) from error
+        outputs = []
+        for stage in prepared:
+            with _named(stage.name, self.folder):
+                outputs.append(stage.finished or _finish(stage))
+        return outputs
 
     def file_fingerprints(self, paths: Sequence[Path], threads: int = 1) -> list[str]:
         """Return the SHA-256 of each file, remembered by path, size and times of change.
@@ -275,6 +278,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def _named(stage: str, workspace: Path) -> Iterator[None]:
+    """Turn an error of the disk into one that names the stage and the workspace."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise WorkspaceError(
+            f"stage {stage}: {error.strerror or error}{where}; free space on the disk of the workspace {workspace}, or "
+            "mend it, and run again: finished shards are kept"
+        ) from error
+
+
 def _prepare(workspace: Path, stage: StageWork) -> _Prepared:
     """Read a finished stage, or make the folder of an unfinished one and see what is missing."""
     identity = {
@@ -295,7 +311,10 @@ def _prepare(workspace: Path, stage: StageWork) -> _Prepared:
     keys = tuple(shard.key for shard in shards)
     _remove_leftovers(partial, set(keys))  # of a killed run: half-written shards, a manifest
     work = tuple(
-        (_ShardWork(stage.function, shard.payload, str(partial / shard.key)), shard.weight)
+        (
+            _ShardWork(stage.function, shard.payload, str(partial / shard.key), stage.name, str(workspace)),
+            shard.weight,
+        )
         for shard in shards
         if not (partial / shard.key / COUNTS).is_file()
     )
@@ -304,6 +323,11 @@ def _prepare(workspace: Path, stage: StageWork) -> _Prepared:
 
 def _run_shard(work: _ShardWork) -> str:
     """Run one shard and return its target. The worker hashes what it wrote: the files are still in memory."""
+    with _named(work.stage, Path(work.workspace)):
+        return _write_shard(work)
+
+
+def _write_shard(work: _ShardWork) -> str:
     target = Path(work.target)
     # Another attempt may run on another host, under the same process id.
     temporary = target.with_name(f".tmp-{target.name}-{secrets.token_hex(8)}")

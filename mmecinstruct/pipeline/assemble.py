@@ -118,6 +118,44 @@ def _assemble(
     old = out.with_name(f".{out.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        audit = _fill(
+            partial,
+            recipe,
+            fingerprint,
+            shards,
+            rejections,
+            sizes,
+            missing,
+            stages,
+            measured,
+            workers,
+            report,
+        )
+    except BaseException:  # a full disk is not filled by what nobody will read
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if out.is_dir():
+        out.rename(old)
+    partial.rename(out)
+    sync_folder(out.parent)
+    shutil.rmtree(old, ignore_errors=True)
+    return audit
+
+
+def _fill(
+    partial: Path,
+    recipe: Recipe,
+    fingerprint: str,
+    shards: Path,
+    rejections: Sequence[Path],
+    sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    missing: Mapping[str, Sequence[str]],
+    stages: Sequence[Mapping[str, Any]],
+    measured: Mapping[str, Mapping[str, Any]],
+    workers: int,
+    report: Report | None,
+) -> AuditReport:
     partial.mkdir()
     for source in sorted(shards.glob("*/*/*.parquet")):
         target = partial / source.relative_to(shards).relative_to(source.relative_to(shards).parts[0])
@@ -132,11 +170,6 @@ def _assemble(
     write_card(partial, recipe, statistics, fingerprint)
     write_manifest(partial, recipe, fingerprint)
     sync_tree(partial)
-    if out.is_dir():
-        out.rename(old)
-    partial.rename(out)
-    sync_folder(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
     return audit
 
 

@@ -35,7 +35,7 @@ from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.rejections import count_reasons
 from mmecinstruct.samples import TASKS
-from mmecinstruct.sources.publishers.licences import apply_licences
+from mmecinstruct.sources.publishers.licences import apply_licences, left_out_kinds
 from mmecinstruct.templating import template_hash
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import REJECTIONS_FILE, Report, StageOutput, Workspace
@@ -90,14 +90,14 @@ def build(
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
-        check_ood_categories(recipe, tables)  # before hours of pictures
+        empty = check_ood_categories(recipe, tables, allowed.left_out)  # before hours of pictures
         images, pixels = read_pictures(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
         build_report = BuildReport(
             out,
             fetched=run.fetched.counts if run.fetched else {},
             left_out=allowed.left_out,
-            warnings=(*allowed.warnings, *not_honoured(run)),
+            warnings=(*allowed.warnings, *not_honoured(run), *empty),
         )
         build_report.cut_short = [
             line
@@ -106,8 +106,11 @@ def build(
             for line in counts.get("cut_short", ())
         ]
         selected = build_samples(run, tables, images, [task for task in TASKS if task in tasks], build_report)
+        for task, why in build_report.missing.items():
+            if kinds := left_out_kinds(recipe, allowed.recipe, task):
+                why.append(f"licences: open left out {', '.join(kinds)}")
         if not selected:
-            lacks = "\n".join(f"  {task}: {', '.join(why)}" for task, why in build_report.missing.items())
+            lacks = "\n".join(f"  {task}: {'; '.join(why)}" for task, why in build_report.missing.items())
             raise RecipeError(f"no sample of any task can be built:\n{lacks}")
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]

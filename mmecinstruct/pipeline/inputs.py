@@ -296,20 +296,30 @@ def distinguish_products(
     return CuratedTables(products=distinct, **repointed)
 
 
-def check_ood_categories(recipe: Recipe, tables: CuratedTables) -> None:
+def check_ood_categories(
+    recipe: Recipe, tables: CuratedTables, left_out: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Refuse an out-of-domain category that no product is in: its test would silently be empty.
+
+    left_out: sources that the recipe's licences do not allow. Where there are any, they may be what holds the category:
+    then it is no error, and the returned warnings say so.
 
     Raises RecipeError naming it and the categories there are.
     """
     if not recipe.split.ood_categories:
-        return
+        return ()
     there: set[str] = set()
     for path in tables.products:
         there.update(pq.read_table(path, columns=["category"])["category"].unique().to_pylist())
     unknown = sorted(set(recipe.split.ood_categories) - there)
-    if unknown:
-        listed = ", ".join(f"'{name}'" for name in sorted(filter(None, there))[:LISTED_CATEGORIES])
-        raise RecipeError(
-            f"split.ood_categories: no product is in '{unknown[0]}'; top-level categories that there are: "
-            f"{listed or 'none'}"
-        )
+    if not unknown:
+        return ()
+    listed = ", ".join(f"'{name}'" for name in sorted(filter(None, there))[:LISTED_CATEGORIES])
+    categories = f"top-level categories that there are: {listed or 'none'}"
+    if not left_out:
+        raise RecipeError(f"split.ood_categories: no product is in '{unknown[0]}'; {categories}")
+    named = ", ".join(f"'{name}'" for name in unknown)
+    return (
+        f"split.ood_categories: no product is in {named}, so there is no out-of-domain test of it: licences: open "
+        f"left out {', '.join(left_out)}; {categories}",
+    )

@@ -54,7 +54,10 @@ def reference_pictures(run: Run, tables: CuratedTables, products: StageOutput) -
         "references",
         work.reference_pictures_work,
         [
-            Shard("all", work.ReferencesPayload(tables.products, tables.reviews, settings, taken_down)),
+            Shard(
+                "all",
+                work.ReferencesPayload(tables.products, tables.reviews, settings, taken_down, run.budget()),
+            ),
         ],
         {**settings.part(NAMING), "taken_down": sorted(taken_down)},
         {"products": products.fingerprint, **curated},

@@ -103,7 +103,12 @@ class Run:
         """Return what each of so many queries may use that may run at the same time; a single one has all cores."""
         at_once = min(queries, self.workers)
         processes = 1 if self.workers == 1 else 1 + self.workers
-        return Budget(self.recipe.resources.query_bytes(processes, at_once), max(1, self.workers // at_once))
+        resources = self.recipe.resources
+        return Budget(
+            resources.query_bytes(processes, at_once),
+            max(1, self.workers // at_once),
+            resources.spill_bytes(at_once),
+        )
 
     def progress(self, step: str) -> Callable[[int, int], None] | None:
         """Return what a step that is no stage calls with (done, all)."""

@@ -306,13 +306,14 @@ class ReferencesPayload:
     reviews: Paths
     settings: ImageSettings
     taken_down: frozenset[str]
+    budget: Budget = DEFAULT_BUDGET
 
 
 def reference_pictures_work(payload: ReferencesPayload, folder: Path) -> Counts:
     """Write images.parquet, one row per URL that a product or a review names."""
     from mmecinstruct.images.references import reference_pictures
 
-    with working_connection(folder) as connection:
+    with working_connection(folder, payload.budget) as connection:
         create_view(connection, "products", payload.products, CURATED_PRODUCTS)
         create_view(connection, "reviews", payload.reviews, CURATED_REVIEWS)
         table, rejections = reference_pictures(connection, payload.settings, payload.taken_down)

@@ -59,7 +59,7 @@ def plan_pull(
     ]
     planned = look(wanted, folder, Record(folder))
     brief = min(settings.read_timeout, _SIZE_TIMEOUT)
-    transport = Transport(settings.model_copy(update={"read_timeout": brief}), fetch)
+    transport = Transport(settings.model_copy(update={"read_timeout": brief}), fetch, mirror=mirror)
     unknown: queue.SimpleQueue[int] = queue.SimpleQueue()
     for place, entry in enumerate(planned):
         if entry.state == "fetch" and entry.size is None:
@@ -90,8 +90,9 @@ def pull(
     """Fetch into a raw folder those of the files that are not there, and say what became of each.
 
     fetch: who asks (`user_agent`, `contact`) and which networks may be asked although they are not public. mirror: an
-    address that has all files by their paths. A file that cannot be fetched, or that a person has to get, stops no
-    other; it is in the report. What has arrived when a pull is stopped, by whatever, is used by the next one.
+    address that has all files by their paths, and may be private itself. A file that cannot be fetched, or that a
+    person has to get, stops no other; it is in the report. What has arrived when a pull is stopped, by whatever, is
+    used by the next one.
 
     Raises PullError when another pull works in the folder, when it cannot be written, or when the disk has no room.
     """
@@ -101,14 +102,20 @@ def pull(
         plan = plan_pull(files, folder, settings, fetch=fetch, mirror=mirror)
         listener.planned(plan)
         check_space(plan, settings)
-        run = _Run(plan, settings, Transport(settings, fetch), listener)
+        run = _Run(plan, settings, Transport(settings, fetch, mirror=mirror), listener, mirror is not None)
         return PullReport(folder, run.all(), time.monotonic() - began)
 
 
 class _Run:
     def __init__(
-        self, plan: PullPlan, settings: PullSettings, transport: Transport, listener: Listener
+        self,
+        plan: PullPlan,
+        settings: PullSettings,
+        transport: Transport,
+        listener: Listener,
+        from_mirror: bool,
     ) -> None:
+        self._from_mirror = from_mirror
         self._plan, self._settings, self._transport, self._listener = plan, settings, transport, listener
         self._record = Record(plan.folder)
         self._stop = threading.Event()
@@ -245,7 +252,7 @@ class _Run:
             status,
             size=job.file.size,
             reason=failure.reason,
-            detail=f"{failure.detail}; {_remedy(job, failed, self._settings)}",
+            detail=f"{failure.detail}; {_remedy(job, failed, self._settings, self._from_mirror)}",
             **_told(job),
         )
 
@@ -273,7 +280,7 @@ def _told(job: Job) -> dict[str, object]:
     }
 
 
-def _remedy(job: Job, failed: Failed, settings: PullSettings) -> str:
+def _remedy(job: Job, failed: Failed, settings: PullSettings, from_mirror: bool) -> str:
     """Say what a person can do about a file that did not come."""
     if failed.retry_after is not None and failed.retry_after > settings.max_retry_after:
         wait = lasting(failed.retry_after)
@@ -281,6 +288,8 @@ def _remedy(job: Job, failed: Failed, settings: PullSettings) -> str:
     if failed.failure.reason == "disk_full":
         return "free space and run the same command again"
     if failed.failure.reason == "wrong_checksum":
+        if from_mirror:
+            return f"the mirror has another file; where that is meant (a miniature, an edited copy), {_UNCHECKED}"
         return f"run this again to fetch it anew; if the file is meant to be another one, {_UNCHECKED}"
     if failed.failure.reason == "private_address":
         return "allow its network if it is yours"
@@ -288,6 +297,8 @@ def _remedy(job: Job, failed: Failed, settings: PullSettings) -> str:
         have = job.partial.size
         kept = f", it continues after the {human(have)} that have arrived" if have else ""
         return f"run the same command again later{kept}"
+    if from_mirror:
+        return f"put it on the mirror as {address_of(job.file)}, or get it in another way and put it at {job.target}"
     return f"get it from {address_of(job.file)} in another way and put it at {job.target}, or give --mirror"
 
 

@@ -6,6 +6,7 @@ A message or a record shows addresses without their query (`shown`): what a publ
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import os
 import time
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ BLOCK = 256 * 1024
 _TRANSIENT = (408, 425, 429)  # and 5xx
 _SLOW_DOWN = (429, 503)
 _REFUSED = (401, 403)
+_EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +178,20 @@ class Transport:
     """Makes requests as the recipe allows them; safe in many threads."""
 
     def __init__(
-        self, settings: PullSettings, fetch: FetchSettings, resolver: Resolver | None = None
+        self,
+        settings: PullSettings,
+        fetch: FetchSettings,
+        resolver: Resolver | None = None,
+        *,
+        mirror: str | None = None,
     ) -> None:
+        """mirror: an address that a person typed; its host and port may be in a private network, others may not."""
         self._settings = settings
         self._networks = fetch.allowed_networks
         self._resolver = resolver or Resolver(self._networks)
+        typed = check_url(mirror, _EVERYWHERE) if mirror is not None else None
+        self._typed = typed.origin if isinstance(typed, WebAddress) else None
+        self._resolver_of_typed = Resolver(_EVERYWHERE)
         names_itself = fetch.contact.strip() or "{contact}" not in fetch.user_agent
         self._user_agent = fetch.user_agent_header if names_itself else f"mmecinstruct/{__version__}"
 
@@ -200,7 +211,9 @@ class Transport:
         origin = None
         seen: set[str] = set()
         for _ in range(self._settings.max_redirects + 1):
-            address = check_url(url, self._networks)
+            address = check_url(url, _EVERYWHERE)
+            if isinstance(address, WebAddress) and address.origin != self._typed:
+                address = check_url(url, self._networks)
             if isinstance(address, Failure):
                 return Failed(address)
             origin = origin or address.origin
@@ -231,7 +244,8 @@ class Transport:
         proxies = requests.utils.get_environ_proxies(address.url)
         pinned = None
         if requests.utils.select_proxy(address.url, proxies) is None:
-            found = self._resolver.addresses(address.host, address.port)
+            resolver = self._resolver_of_typed if address.origin == self._typed else self._resolver
+            found = resolver.addresses(address.host, address.port)
             if isinstance(found, Failure):
                 return Failed(found)
             pinned = found[attempt % len(found)]

@@ -1,4 +1,4 @@
-"""Settings of resources: how much memory a build may use. They change no byte of what is built."""
+"""Settings of resources: how much memory and disk a build may use. They change no byte of what is built."""
 
 from __future__ import annotations
 
@@ -27,15 +27,19 @@ def parse_amount(text: str) -> int:
     """Return the bytes of an amount such as 4GB, 512 MiB or 1000000. Raises ValueError for another text."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"'{text}' is no amount of memory, as in 4GB or 512MiB")
+        raise ValueError(f"'{text}' is no amount, as in 4GB or 512MiB")
     unit = next(name for name in _UNITS if name.lower() == match[2].lower())
     return int(float(match[1]) * _UNITS[unit])
 
 
 class ResourceSettings(Settings):
-    """Memory of the whole build, all its processes together. What queries cannot hold spills to the workspace."""
+    """Memory of the whole build, all its processes together, and the disk for what its queries cannot hold.
+
+    spill: of the workspace's disk, for queries that run at once together; None is four fifths of what is free.
+    """
 
     memory: str = Field(default="4GB")
+    spill: str | None = None
 
     @field_validator("memory", mode="before")
     @classmethod
@@ -45,10 +49,22 @@ class ResourceSettings(Settings):
             raise ValueError(f"at least {MIN_MEMORY // 1_000_000}MB: a process alone takes half of that")
         return text
 
+    @field_validator("spill", mode="before")
+    @classmethod
+    def _is_an_amount_or_none(cls, value: object) -> str | None:
+        if value is None:
+            return None
+        parse_amount(str(value))
+        return str(value)
+
     @property
     def memory_bytes(self) -> int:
         """The memory in bytes."""
         return parse_amount(self.memory)
+
+    def spill_bytes(self, queries: int) -> int | None:
+        """Return the bytes of disk that each of so many queries at once may fill, None where the recipe leaves it."""
+        return None if self.spill is None else parse_amount(self.spill) // max(queries, 1)
 
     def query_bytes(self, processes: int, queries: int) -> int:
         """Return the bytes that each of so many queries at once may use beside so many processes.

@@ -78,11 +78,23 @@ def _matches(source: Source, field: str, pattern: str, root: Path, optional: boo
         return [PurePosixPath(pattern).as_posix()]
     origins = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
     if not origins and not optional:
+        pull = ", or run `mmec pull --recipe NAME`" if _can_be_pulled(source, field, pattern) else ""
         raise SourceError(
-            f"{place} matches no file below {root}; put the file there, correct the field in the recipe "
+            f"{place} matches no file below {root}; put the file there{pull}, correct the field in the recipe "
             "or give another data root with --data"
         )
     return origins
+
+
+def _can_be_pulled(source: Source, field: str, pattern: str) -> bool:
+    from mmecinstruct.sources.publishers import PUBLISHERS
+    from mmecinstruct.sources.publishers.remote import files_of_path
+
+    try:
+        files = files_of_path(source.kind, field, pattern, PUBLISHERS)
+    except SourceError:  # nobody publishes such a file
+        return False
+    return any(file.url is not None or file.hub is not None for file in files)
 
 
 def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:

@@ -22,6 +22,7 @@ _ZSTANDARD = (".zst", ".zstd")
 COMPRESSED = (".gz", *_ZSTANDARD)
 _BLOCK_BYTES = 512 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP_BEGINNING = b"\x1f\x8b"
 _GZIP = 31  # zlib's word for: a gzip header, the largest window
 
 
@@ -49,6 +50,8 @@ def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
             yield from _zstandard_blocks(path)
             return
         with path.open("rb") as stream:
+            if suffix == ".gz":
+                _check_gzip(path, stream)
             stream.seek(start)
             yield from (
                 _gzip_blocks(stream) if suffix == ".gz" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
@@ -57,6 +60,16 @@ def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
         raise SourceError(f"{path}: the archive is damaged ({error}); get the file again") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
+
+
+def _check_gzip(path: Path, stream: IO[bytes]) -> None:
+    """Raise SourceError where a file does not begin as its name says; an empty one is only cut short."""
+    head = stream.read(len(_GZIP_BEGINNING))
+    stream.seek(0)
+    if not _GZIP_BEGINNING.startswith(head):
+        raise SourceError(
+            f"{path}: not a gzip file; get the file again, or take .gz off its name if it is not compressed"
+        )
 
 
 def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:

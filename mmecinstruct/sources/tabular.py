@@ -202,7 +202,7 @@ def read_parquet(
                     number += 1
                     yield number, row
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: not readable as Parquet: {error}") from error
+        raise SourceError(f"{path}: not readable as Parquet: {error}; get the file again") from error
 
 
 def _rows(batch: Any) -> Iterable[Row | Refusal]:

@@ -98,6 +98,7 @@ def test_ours_and_the_baseline_have_the_same_results(tmp_path: Path) -> None:
             "--repeats", "2", "--times", "2", "--workers", "1", "--folder", str(tmp_path / "work"),
             "--results", str(tmp_path),
         ],
+        cwd=elsewhere(tmp_path),
         env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parent)},
         capture_output=True,
         text=True,
@@ -114,3 +115,11 @@ def test_ours_and_the_baseline_have_the_same_results(tmp_path: Path) -> None:
         assert result[what]["ours"]["runs"] == result[what]["baseline"]["runs"] == 2
     assert (tmp_path / "raw_tables.md").read_text() == done.stdout
     assert list((tmp_path / "work").iterdir()) == []
+    assert list(elsewhere(tmp_path).iterdir()) == []
+
+
+def elsewhere(tmp_path: Path) -> Path:
+    """Return a working folder in which nothing is to be left."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,10 +24,11 @@ from mmecinstruct.audit import audit_folder
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline import release
+from mmecinstruct.pipeline.assemble import assemble_folder
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.recipe.sources import CatalogSource
+from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.batches import BATCH_RECORDS
 from mmecinstruct.terminal import print_report
@@ -331,6 +333,21 @@ def test_a_table_without_the_mapped_column_says_which_columns_there_are(shop: Pa
         build_shop(shop, tmp_path, "sources.0.products.title=name")
 
 
+def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target(tmp_path: Path) -> None:
+    task, out = "sentiment_analysis", tmp_path / "data" / "out"
+    shard = tmp_path / "shards" / "key" / task / "train-00000-of-00001.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(bytes(300_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # no file grows beyond this
+    try:
+        with pytest.raises(DatasetError, match=rf"--out {out}: cannot be written: File too large"):
+            assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(out.parent.iterdir()) == []
+
+
 def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -345,6 +362,36 @@ def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Pa
     stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
     assert "curate_products" in stages
     assert "images" not in stages  # said before any picture is fetched or decoded
+
+
+def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    for name in ("products.csv", "judgements.csv"):
+        (small / name).write_bytes((shop / name).read_bytes())
+    with_amazon = load_recipe(
+        "catalog",
+        [*SETTINGS, "licences=open", "publish.license=cc0-1.0", "split.ood_categories=[Top 2, Top 9]",
+         "images={publish: reference, read: false}",
+         "tasks.product_substitute_identification.require_pictures=none"],
+    )  # fmt: skip
+    amazon = (
+        AmazonMetadata(kind="amazon18_metadata", path="amazon2018/meta_Electronics.json.gz"),
+        AmazonReviews(kind="amazon18_reviews", path="amazon2018/Electronics_5.json.gz"),
+    )
+    with_amazon = with_amazon.model_copy(update={"sources": (*with_amazon.sources, *amazon)})
+    psi, sa = "product_substitute_identification", "sentiment_analysis"
+    report = build(with_amazon, tmp_path / "out", workspace=tmp_path / "ws", data=small, tasks=[psi, sa])
+    [said] = [warning for warning in report.warnings if "split.ood_categories" in warning]
+    assert "no product is in 'Top 9', so there is no out-of-domain test of it" in said
+    assert "licences: open left out amazon18_metadata (amazon2018: none stated), amazon18_reviews" in said
+    assert "'Top 0', 'Top 1', 'Top 2'" in said
+    assert report.missing == {
+        sa: ["no reviews", "licences: open left out amazon18_metadata, amazon18_reviews"]
+    }
+    assert set(report.sizes) == {psi}
+    statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert statistics["missing_tasks"] == report.missing
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,22 @@ def test_no_stage_loses_a_record_in_silence(dataset: Path) -> None:
         assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_drawn", 0), stage
 
 
+def test_open_licences_leave_what_anyone_may_pass_on(pulled: Pulled) -> None:
+    command = build_command("open", 1, "work-open")
+    done = mmec(*command, "--licences", "open", cwd=pulled.home)
+    assert done.returncode == 0, done.stderr
+    assert "warning: split.ood_categories: no product is in 'Tools & Home Improvement'" in done.stderr
+    for task in TASKS:
+        told = f"Not built: {task}: " in done.stderr
+        assert told == (
+            task not in ("product_substitute_identification", "multiclass_product_classification")
+        )
+    sizes = json.loads((pulled.home / "open" / "statistics.json").read_text())["tasks"]
+    assert {split: entry["rows"] for split, entry in sizes["multiclass_product_classification"].items()} == {
+        split: size for split, size in SIZES.items() if split != "test_ood"
+    }
+
+
 def test_a_second_run_does_nothing(built: Built) -> None:
     home, out = built.folder.parent, built.folder
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}

@@ -87,10 +87,10 @@ def test_the_paper_recipe_wants_its_75_000_samples() -> None:
     assert sum(size.train for size in sizes) == 56_000
     assert sum(size.validation for size in sizes) == sum(size.test for size in sizes) == 7_000
     assert sum(size.test_ood for size in sizes) == 5_000
-    paths = [path for source in recipe.sources for path in source.model_dump(exclude={"kind"}).values()]
-    assert not any(
-        "*" in path for path in paths if path is not None
-    )  # what `mmec pull` fetches must be named
+    paths = [
+        path for source in recipe.sources for path in source.model_dump(exclude={"kind"}).values() if path
+    ]
+    assert not any("*" in path for path in paths)  # what `mmec pull` fetches must be named
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,14 @@ def test_memory_is_an_amount(text: str, amount: int) -> None:
 def test_memory_that_is_none_or_too_little_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match=r"resources\.memory"):
         load_recipe("sample", [f"resources.memory={text}"])
+
+
+def test_the_disk_for_queries_is_an_amount_that_queries_share() -> None:
+    assert load_recipe("sample").resources.spill_bytes(1) is None
+    resources = load_recipe("sample", ["resources.spill=200GB"]).resources
+    assert (resources.spill_bytes(1), resources.spill_bytes(4)) == (200 * 10**9, 50 * 10**9)
+    with pytest.raises(RecipeError, match=r"resources\.spill"):
+        load_recipe("sample", ["resources.spill=lots"])
 
 
 def test_memory_is_shared_among_the_queries_that_run_at_once() -> None:

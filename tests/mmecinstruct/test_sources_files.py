@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.recipe.sources import AmazonMetadata, CatalogSource, EsciSource, Source
+from mmecinstruct.recipe.sources import (
+    AmazonMetadata,
+    AmazonQaSource,
+    CatalogSource,
+    EsciSource,
+    MaveSource,
+    Source,
+)
 from mmecinstruct.sources import ParsedBatch, source_files
 
 
@@ -67,6 +74,29 @@ def test_nothing_found_names_the_recipe_field_and_the_remedy(
 ) -> None:
     with pytest.raises(SourceError, match=rf"{field}.*--data"):
         source_files(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "pulled"),
+    [
+        (AmazonMetadata(kind="amazon18_metadata", path="amazon2018/meta_Electronics.json.gz"), True),
+        (MaveSource(kind="mave", path="mave/mave_positives_labels.jsonl"), True),
+        (AmazonQaSource(kind="amazonqa", path="amazonqa/*-qar.jsonl"), True),
+        (AmazonQaSource(kind="amazonqa", path="amazonqa/test-qar.jsonl"), False),  # had by hand only
+        (AmazonMetadata(kind="amazon18_metadata", path="amazon2018/meta_*.json.gz"), False),  # which ones?
+        (AmazonMetadata(kind="amazon18_metadata", path="my/own.json"), False),
+        (
+            CatalogSource.model_validate(
+                {"kind": "catalog", "products": {"path": "p.csv", "id": "i", "title": "t"}}
+            ),
+            False,
+        ),
+    ],
+)
+def test_what_is_published_can_be_pulled(tmp_path: Path, source: Source, pulled: bool) -> None:
+    with pytest.raises(SourceError, match="put the file there") as error:
+        source_files(source, tmp_path)
+    assert ("run `mmec pull --recipe NAME`" in str(error.value)) == pulled
 
 
 def test_a_table_that_may_be_absent_is_left_out_but_products_never_are(tmp_path: Path) -> None:

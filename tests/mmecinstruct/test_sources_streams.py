@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.errors import SourceError
@@ -14,7 +15,7 @@ from mmecinstruct.recipe.sources import AmazonReviews, SqidSource
 from mmecinstruct.sources import RawFile, parse_file
 from mmecinstruct.sources.batches import Refusal
 from mmecinstruct.sources.streams import read_lines
-from mmecinstruct.sources.tabular import read_csv
+from mmecinstruct.sources.tabular import read_csv, read_rows
 
 
 def numbered(count: int) -> list[bytes]:
@@ -45,6 +46,24 @@ def test_an_archive_cut_short_gives_the_lines_before_the_break(
     assert refusal.reason == "truncated_archive"
     offset = sum(len(line) + 1 for line in lines[: len(before)])
     assert f"line {number}, which begins at byte {offset};" in refusal.detail
+
+
+@pytest.mark.parametrize("content", [b"<html>Too many requests</html>", b"{}\n", b"\x1f-", b"\0\x1f\x8b"])
+def test_what_is_no_gzip_file_is_said_in_plain_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(content)
+    with pytest.raises(
+        SourceError, match=r"rows\.json\.gz: not a gzip file; get the file again, or take \.gz"
+    ):
+        list(read_lines(path))
+
+
+def test_a_parquet_file_that_is_cut_short_is_to_be_got_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"id": list(range(1000))}), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(SourceError, match=r"rows\.parquet: not readable as Parquet: .*; get the file again"):
+        list(read_rows(path, {"field": "id"}))
 
 
 def test_members_of_a_gzip_file_and_the_zeros_that_pad_it_are_one_stream(tmp_path: Path) -> None:

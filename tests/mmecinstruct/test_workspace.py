@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,22 @@ def test_a_shard_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"No space left on device \(x.parquet\); free space"):
         run(tmp_path / "w", tmp_path / "log", fill_the_disk)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_stages_side_by_side_the_one_that_fails_is_named(tmp_path: Path, workers: int) -> None:
+    workspace = tmp_path / "w"
+    stages = [planned("1", tmp_path / "log", [5, 5]), planned("2", tmp_path / "log", [5])]
+    stages.insert(1, replace(planned("3", tmp_path / "log", [1]), name="full", function=fill_the_disk))
+    with (
+        LocalExecutor(workers) as executor,
+        pytest.raises(WorkspaceError) as error,
+    ):
+        Workspace(workspace).run_stages(stages, executor)
+    assert str(error.value) == (
+        f"stage full: No space left on device (x.parquet); free space on the disk of the workspace {workspace}, or "
+        "mend it, and run again: finished shards are kept"
+    )
 
 
 def test_two_workers_write_the_same_files(tmp_path: Path) -> None:

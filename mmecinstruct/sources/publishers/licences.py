@@ -96,6 +96,21 @@ def apply_licences(recipe: Recipe) -> LicenceChoice:
     return LicenceChoice(chosen, tuple(left_out))
 
 
+def left_out_kinds(wanted: Recipe, chosen: Recipe, task: str) -> list[str]:
+    """Return the kinds of sources that licences left out and that give what a task is made from, in their order.
+
+    wanted: the recipe as it was given. chosen: with the sources that are used.
+    """
+    uses = {_PRODUCTS, _USES.get(task, "")}
+    return list(
+        dict.fromkeys(
+            source.kind
+            for source in wanted.sources
+            if source not in chosen.sources and _given(source)[1] & uses
+        )
+    )
+
+
 def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Return one entry per publisher whose records the samples hold, in the order of `PUBLISHERS`.
 

@@ -97,6 +97,11 @@ def test_the_takedown_list_holds_for_every_size_of_a_url() -> None:
     assert (rejection.stage, rejection.reason) == ("references", "taken_down")
 
 
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_said_beside_the_result() -> None:
+    assert referenced([("a", ["https://x.example/1.jpg"])])[0] == {"https://x.example/1.jpg": ""}
+
+
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     products = [(f"c{n}", [f"https://x.example/{n}.jpg", f"{n}.jpg"]) for n in range(30)]
     whole = referenced(products)

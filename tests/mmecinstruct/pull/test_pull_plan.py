@@ -13,6 +13,7 @@ import pytest
 from mmecinstruct.errors import PullError
 from mmecinstruct.pull import choose
 from mmecinstruct.pull.sizes import human, lasting
+from mmecinstruct.recipe import FetchSettings
 from mmecinstruct.sources.remote_file import RemoteFile
 
 URL = "/a/meta_Mugs.json.gz"
@@ -241,8 +242,35 @@ class TestMirror:
     def test_its_files_have_the_stated_hash(self, puller: Any, server: Any, served: Any, mugs: bytes) -> None:
         server.routes["/a.gz"] = served(mugs)
         file = puller.file("https://publisher.example/a.gz", "a.gz", sha256="0" * 64)
-        assert puller(file, mirror=server.url("")).files[0].status == "rejected"
+        [done] = puller(file, mirror=server.url("")).files
+        assert done.status == "rejected"
+        assert "the mirror has another file; where that is meant (a miniature, an edited copy)" in done.detail
+        assert "--set pull.checksums=false" in done.detail
+        assert "--mirror" not in done.detail
         assert puller(file, mirror=server.url(""), checksums=False).complete
+
+    def test_what_it_lacks_is_to_be_put_there(self, puller: Any, server: Any) -> None:
+        [done] = puller(puller.file("https://publisher.example/a.gz", "a.gz"), mirror=server.url("")).files
+        assert done.reason == "http_404"
+        assert f"put it on the mirror as {server.url('/a.gz')}" in done.detail
+        assert "--mirror" not in done.detail
+
+    def test_it_may_be_private_unlike_what_it_redirects_to(
+        self, puller: Any, server: Any, served: Any, refused: Any, file_server_module: Any, mugs: bytes
+    ) -> None:
+        file = puller.file("https://publisher.example/a.gz", "a.gz")
+        server.routes["/a.gz"] = refused(302, (("Location", "/elsewhere/a.gz"),))
+        server.routes["/elsewhere/a.gz"] = served(mugs)
+        assert puller(file, mirror=server.url(""), fetch=FetchSettings()).complete
+        with file_server_module.serving_files() as other:
+            other.routes["/b.gz"] = served(mugs)
+            server.routes["/b.gz"] = refused(302, (("Location", other.url("/b.gz")),))
+            file = puller.file("https://publisher.example/b.gz", "b.gz")
+            [done] = puller(file, mirror=server.url(""), fetch=FetchSettings()).files
+            assert done.reason == "private_address"
+            assert other.log == []
+        [done] = puller(puller.file(server.url("/a.gz"), "c.gz"), fetch=FetchSettings()).files
+        assert done.reason == "private_address"  # nobody typed it
 
     @pytest.mark.parametrize("mirror", ["ftp://x/y", "raw", "https://x/y?token=abc", "https:///y"])
     def test_it_is_a_plain_address(self, puller: Any, mirror: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
+from mmecinstruct.errors import WorkspaceError
 from mmecinstruct.parquet import Budget, connect, working_connection
 from mmecinstruct.sampling.k_core import create_k_core
 
@@ -134,3 +137,43 @@ def test_what_does_not_fit_in_memory_spills_and_changes_nothing(tmp_path: Path) 
     tight, spilled = run(Budget(60_000_000, 1))
     assert tight == roomy
     assert (unspilled, spilled > 0) == (0, True)
+
+
+@pytest.mark.parametrize("spill", [0, 1_000_000])
+def test_no_more_spills_than_is_allowed_and_the_error_names_the_setting(tmp_path: Path, spill: int) -> None:
+    most = 0
+
+    def fill() -> None:
+        nonlocal most
+        with working_connection(tmp_path / "work", Budget(60_000_000, 1, spill)) as connection:
+            try:
+                connection.execute(
+                    "CREATE TEMP TABLE wide AS SELECT i, hash(i) AS h FROM range(20000000) t(i) ORDER BY h"
+                )
+            finally:
+                most = sum(path.stat().st_size for path in (tmp_path / "work.spill").glob("*"))
+
+    with pytest.raises(WorkspaceError, match=rf"the {spill // 10**6} MB .*{tmp_path}.*resources\.spill"):
+        fill()
+    assert most <= spill
+    assert not (tmp_path / "work.spill").exists()
+
+
+def test_without_a_word_a_part_of_the_disk_stays_free(tmp_path: Path) -> None:
+    with working_connection(tmp_path / "work") as connection:
+        [(told,)] = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
+        free = shutil.disk_usage(tmp_path).free
+    number, unit = told.split()
+    allowed = float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
+    assert allowed == pytest.approx(0.8 * free, rel=0.1)
+
+
+def test_a_connection_without_a_folder_of_its_own_spills_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with connect("50MB") as connection, pytest.raises(duckdb.OutOfMemoryException):
+        connection.execute(
+            "CREATE TEMP TABLE wide AS SELECT i, hash(i) AS h FROM range(20000000) t(i) ORDER BY h"
+        )
+    assert list(tmp_path.iterdir()) == []
