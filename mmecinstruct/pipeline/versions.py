@@ -23,7 +23,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "duplicates": 2,
     "merge": 1,
     "assign": 1,
-    "task": 1,
+    "task": 2,
     "select": 2,
     "release": 1,
     "render": 1,
