@@ -188,16 +188,23 @@ def measure(result: Result, effort: int, minutes: float, keep: Callable[[], None
     """Time every cell that the result lacks, the ways taking turns, and keep each; stop when time is up."""
     cells = result.setdefault("cells", [])
     done = {tuple(cell[key] for key in ("phase", "images", "turn", "way")) for cell in cells}
+    given_up = result.setdefault(
+        "given_up", []
+    )  # [phase, images, way] whose process was ended for want of memory
     end = time.monotonic() + minutes * 60
     workers: dict[str, Worker] = {}
 
     def add(phase: str, images: int, tokens: int, turn: int, name: str) -> None:
-        if (phase, images, turn, name) in done or time.monotonic() > end:
+        if (phase, images, turn, name) in done or time.monotonic() > end or [phase, images, name] in given_up:
             return
         if name not in workers:
             workers[name] = Worker(name)
         cell = {"way": name, "phase": phase, "images": images, "tokens": tokens, "turn": turn}
-        cells.append(cell | workers[name](phase, images, tokens))
+        try:
+            cells.append(cell | workers[name](phase, images, tokens))
+        except EOFError:
+            given_up.append([phase, images, name])
+            workers.pop(name).close()
         keep()
 
     for images in (1, 2, 5, 10, 20, 30):
@@ -208,6 +215,8 @@ def measure(result: Result, effort: int, minutes: float, keep: Callable[[], None
                 for name in WAYS:
                     if turn < rounds_of(name, phase, images, effort):
                         add(phase, images, tokens, turn, name)
+            for name in [each for each in workers if each.startswith("concat-full")]:
+                workers.pop(name).close()  # it keeps gigabytes of what it has needed
     for worker in workers.values():
         worker.close()
 

@@ -209,6 +209,10 @@ def markdown(result: Result) -> Iterator[str]:
             f"The run ended when its time was up. Not timed, or not in every turn: {'; '.join(missing)}. The same "
             "command goes on with these; ways of a turn that was cut in two are then not to be compared."
         )
+    if given_up := result.get("given_up"):
+        yield ""
+        cells = "; ".join(f"{name}, {phase}, N={images}" for phase, images, name in given_up)
+        yield f"The machine's memory did not suffice for {cells}."
     yield ""
     yield "## Against the aims"
     yield ""
