@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,25 +114,34 @@ def _assemble(
     workers: int,
     report: Report | None,
 ) -> AuditReport:
+    with _replacing(out) as partial:
+        for source in sorted(shards.glob("*/*/*.parquet")):
+            target = partial / source.relative_to(shards).relative_to(source.relative_to(shards).parts[0])
+            target.parent.mkdir(exist_ok=True)
+            # A copy, not a link: whoever edits the dataset must not edit the workspace.
+            shutil.copyfile(source, target)
+        write_rejections(partial, (without_users(part) for path in rejections for part in read_parts(path)))
+        write_recipe(partial, recipe)
+        audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
+        write_atomically(partial / AUDIT, audit.to_json().encode())
+        statistics = write_statistics(partial, recipe, sizes, missing, stages, audit.summary(), measured)
+        write_card(partial, recipe, statistics, fingerprint)
+        write_manifest(partial, recipe, fingerprint)
+        sync_tree(partial)
+    return audit
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Give a new folder beside `out`, which takes its place when it is filled and is removed when that fails."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     old = out.with_name(f".{out.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        audit = _fill(
-            partial,
-            recipe,
-            fingerprint,
-            shards,
-            rejections,
-            sizes,
-            missing,
-            stages,
-            measured,
-            workers,
-            report,
-        )
+        partial.mkdir()
+        yield partial
     except BaseException:  # a full disk is not filled by what nobody will read
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -140,37 +150,6 @@ def _assemble(
     partial.rename(out)
     sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)
-    return audit
-
-
-def _fill(
-    partial: Path,
-    recipe: Recipe,
-    fingerprint: str,
-    shards: Path,
-    rejections: Sequence[Path],
-    sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    missing: Mapping[str, Sequence[str]],
-    stages: Sequence[Mapping[str, Any]],
-    measured: Mapping[str, Mapping[str, Any]],
-    workers: int,
-    report: Report | None,
-) -> AuditReport:
-    partial.mkdir()
-    for source in sorted(shards.glob("*/*/*.parquet")):
-        target = partial / source.relative_to(shards).relative_to(source.relative_to(shards).parts[0])
-        target.parent.mkdir(exist_ok=True)
-        # A copy, not a link: whoever edits the dataset must not edit the workspace.
-        shutil.copyfile(source, target)
-    write_rejections(partial, (without_users(part) for path in rejections for part in read_parts(path)))
-    write_recipe(partial, recipe)
-    audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
-    write_atomically(partial / AUDIT, audit.to_json().encode())
-    statistics = write_statistics(partial, recipe, sizes, missing, stages, audit.summary(), measured)
-    write_card(partial, recipe, statistics, fingerprint)
-    write_manifest(partial, recipe, fingerprint)
-    sync_tree(partial)
-    return audit
 
 
 def without_users(rejections: pa.Table) -> pa.Table:
