@@ -387,8 +387,14 @@ def _quiet_libraries() -> None:
 
 def main() -> None:
     """Run the command line; a known error is a message and exit status 1."""
+    from caslie_model.processes import end_process
+
     try:
-        app()
+        app()  # ends with SystemExit, whatever comes
     except MmecError as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        end_process(1)
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        end_process(end.code)

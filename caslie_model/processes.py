@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from caslie_model.errors import ConfigError
 from caslie_model.sharding import wants_sharding
@@ -77,12 +78,33 @@ def join_processes(device: str) -> None:
         atexit.register(_leave)
 
 
-def _leave() -> None:
-    """Take leave of the others before the interpreter ends: threads of the group that still run would abort it."""
-    from torch import distributed
+def end_process(status: int) -> NoReturn:
+    """End this process with an exit status; beside others, without the interpreter's own end.
 
-    if distributed.is_initialized():
+    What DDP has held of the group outlives `destroy_process_group`, and gloo's threads with it. One that lets go of a
+    Python object just when the interpreter ends aborts the process ("terminate called without an active exception"),
+    and torchrun would call the finished run of all a failure.
+    """
+    if not _joined():
+        sys.exit(status)
+    atexit._run_exitfuncs()  # leave the group, close logs, and let trackers send what they hold
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _leave() -> None:
+    """Take leave of the others before the interpreter ends: threads of the group that still run could abort it."""
+    if _joined():
+        from torch import distributed
+
         distributed.destroy_process_group()
+
+
+def _joined() -> bool:
+    """Return whether this process has found others."""
+    distributed = sys.modules.get("torch.distributed")  # not loaded, it has not
+    return distributed is not None and distributed.is_initialized()
 
 
 def wait_for_all() -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from caslie_model.config import config_yaml, finetune_config
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.finetuning import finetune
-from caslie_model.processes import first_decides, part_of_batch
+from caslie_model.processes import end_process, first_decides, part_of_batch
 from caslie_model.progress import Progress
 from caslie_model.run_folder import say
 
@@ -195,3 +195,29 @@ def test_an_error_of_the_first_is_told_by_all_and_ends_all(shop: Path, tmp_path:
     assert done.returncode != 0
     assert "is not empty and not of caslie_model" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.slow
+def test_a_process_beside_others_ends_before_the_interpreter_does(tmp_path: Path) -> None:
+    """What the interpreter's own end would call is never called: gloo's threads could abort the process there."""
+    script = tmp_path / "ends.py"
+    script.write_text(
+        "import atexit, os\n"
+        "from caslie_model.processes import end_process, join_processes\n"
+        "class AbortsAtTheEnd:\n"
+        "    def __del__(self, abort=os.abort):\n"
+        "        abort()\n"
+        "kept = AbortsAtTheEnd()\n"
+        "join_processes('cpu')\n"
+        "atexit.register(print, 'left in good order')\n"
+        "end_process(0)\n"
+    )
+    done = start_two(str(script))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("left in good order") == 2
+
+
+def test_a_process_alone_ends_as_any_other() -> None:
+    with pytest.raises(SystemExit) as end:
+        end_process(3)
+    assert end.value.code == 3
