@@ -85,9 +85,8 @@ def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
 def _read(file: RawFile, line_type: type[Line], required: str) -> Iterable[tuple[int, Line | Refusal]]:
     if data_suffix(file.path) != ".parquet":
         return read_json_lines(file.path, line_type, part=file.part)
-    rows = read_parquet(
-        file.path, {f"a file of Amazon Reviews 2023 has {required}": required}, line_type.__struct_fields__
-    )
+    wanted = {f"a file of Amazon Reviews 2023 has {required}": required}
+    rows = read_parquet(file.path, wanted, line_type.__struct_fields__, file.part)
     return (
         (number, row if isinstance(row, Refusal) else msgspec.convert(row, line_type)) for number, row in rows
     )

@@ -44,7 +44,8 @@ class FilePart:
     """The lines of a file that begin at byte `start` or later and before byte `stop` (None: all that follow).
 
     Bytes are counted in the unpacked file. lines_before: of the file, the lines before the part's, which then begins at
-    `start` exactly; None where whoever reads it has to look for both.
+    `start` exactly; None where whoever reads it has to look for both. Of a Parquet file rows take the place of bytes
+    and of lines, and cuts lie between row groups.
     """
 
     start: int

@@ -56,7 +56,7 @@ def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
     Raises SourceError where the file's ending is unknown or a mapped column is missing.
     """
     mapping: Mapping = getattr(source, file.role)
-    rows = read_rows(file.path, mapped_columns(file.role, mapping))
+    rows = read_rows(file.path, mapped_columns(file.role, mapping), part=file.part)
     return parse_records(rows, _row_parser(source.prefix, mapping, file.origin), (file.role,), file.origin)
 
 

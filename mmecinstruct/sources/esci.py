@@ -47,7 +47,7 @@ def parse_examples(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
         return None
 
     wanted = {f"an ESCI examples file has {name}": name for name in _EXAMPLE_COLUMNS}
-    rows = read_rows(file.path, wanted, _EXAMPLE_OPTIONS)
+    rows = read_rows(file.path, wanted, _EXAMPLE_OPTIONS, file.part)
     return parse_records(rows, parse, ("judgements",), file.origin)
 
 
@@ -88,7 +88,7 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
         return None
 
     wanted = {f"an ESCI products file has {name}": name for name in _PRODUCT_COLUMNS}
-    rows = read_rows(file.path, wanted, _PRODUCT_OPTIONS)
+    rows = read_rows(file.path, wanted, _PRODUCT_OPTIONS, file.part)
     return parse_records(rows, parse, ("products",), file.origin)
 
 
@@ -98,7 +98,8 @@ def parse_query_kinds(file: RawFile) -> Iterator[ParsedBatch]:
     Reasons: missing_id, missing_kind.
     """
     wanted = {f"an ESCI sources file has {name}": name for name in _SOURCE_COLUMNS}
-    return parse_records(read_rows(file.path, wanted), _parse_query_kind, ("query_kinds",), file.origin)
+    rows = read_rows(file.path, wanted, part=file.part)
+    return parse_records(rows, _parse_query_kind, ("query_kinds",), file.origin)
 
 
 def _parse_query_kind(row: Row, _number: int, rows: Rows) -> Refusal | None:

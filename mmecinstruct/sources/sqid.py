@@ -16,7 +16,8 @@ _COLUMNS = ("product_id", "image_url")
 def parse_image_urls(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the picture URLs of a file."""
     wanted = {f"a SQID file has {name}": name for name in _COLUMNS}
-    return parse_records(read_rows(file.path, wanted), parse_image_url, ("product_images",), file.origin)
+    rows = read_rows(file.path, wanted, part=file.part)
+    return parse_records(rows, parse_image_url, ("product_images",), file.origin)
 
 
 def parse_image_url(row: Row, _number: int, rows: Rows) -> Refusal | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.sources.batches import BATCH_RECORDS, TRUNCATED, Refusal
+from mmecinstruct.sources.batches import BATCH_RECORDS, TRUNCATED, FilePart, Refusal
 from mmecinstruct.sources.json_lines import read_json_lines
 from mmecinstruct.sources.streams import MAX_LINE_BYTES, data_suffix, read_lines, starts_with, truncation
 
@@ -22,12 +22,12 @@ JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 def read_rows(
-    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = ()
+    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = (), part: FilePart | None = None
 ) -> Iterator[tuple[int, Row | Refusal]]:
     """Yield (number, row or refusal) of a table, read by its file's ending.
 
     wanted: columns by who wants them, a recipe field or a publisher's format. optional: columns that are read where the
-    file has them. Where a row lacks a column, its dictionary does.
+    file has them. Where a row lacks a column, its dictionary does. part: of a Parquet file; others are read whole.
 
     Raises SourceError where the ending is unknown, the file cannot be read or a wanted column is missing.
     """
@@ -37,7 +37,7 @@ def read_rows(
     if suffix in JSON_SUFFIXES:
         return _read_json_rows(path, wanted)
     if suffix == ".parquet":
-        return read_parquet(path, wanted, optional)
+        return read_parquet(path, wanted, optional, part)
     raise SourceError(
         f"{path}: no reader for '{suffix}'; convert it to .csv, .tsv, .json or .jsonl (JSON lines) or .parquet"
     )
@@ -179,9 +179,9 @@ def _is_storable(cells: Iterable[str]) -> bool:
 
 
 def read_parquet(
-    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = ()
+    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = (), part: FilePart | None = None
 ) -> Iterator[tuple[int, Row | Refusal]]:
-    """Yield (row number from 1, the wanted columns of a row) of a Parquet file, batch by batch.
+    """Yield (row number from 1, the wanted columns of a row) of a Parquet file or a part of it, batch by batch.
 
     optional: columns that are read where the file has them. Reason: not_utf8 (a text of other bytes, which some writers
     let through).
@@ -196,13 +196,24 @@ def read_parquet(
             present = file.schema_arrow.names
             require_columns(path, present, wanted)
             columns = sorted({*wanted.values(), *(set(optional) & set(present))})
-            number = 0
-            for batch in file.iter_batches(BATCH_RECORDS, columns=columns):
+            number = part.start if part else 0
+            groups = _row_groups(file.metadata, part)
+            for batch in file.iter_batches(BATCH_RECORDS, row_groups=groups, columns=columns):
                 for row in _rows(batch):
                     number += 1
                     yield number, row
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}; get the file again") from error
+
+
+def _row_groups(metadata: Any, part: FilePart | None) -> list[int]:
+    """Return the numbers of the row groups that begin in a part."""
+    chosen, row = [], 0
+    for number in range(metadata.num_row_groups):
+        if part is None or (part.start <= row and (part.stop is None or row < part.stop)):
+            chosen.append(number)
+        row += metadata.row_group(number).num_rows
+    return chosen
 
 
 def _rows(batch: Any) -> Iterable[Row | Refusal]:

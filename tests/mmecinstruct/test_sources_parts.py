@@ -244,6 +244,52 @@ def test_what_cannot_be_cut_or_needs_its_other_lines_stays_whole(
         assert len(file_parts(source, file)) > 5
 
 
+PARQUET = {
+    "amazon23_reviews": {"parent_asin": "B%09d", "user_id": "A%d", "rating": 4, "timestamp": 1393372800000},
+    "sqid": {"product_id": "B%09d", "image_url": "https://m.media-amazon.com/images/I/%d.jpg"},
+    "esci": {
+        "query_id": 1,
+        "query": "lamp %d",
+        "product_id": "B%09d",
+        "product_locale": "us",
+        "esci_label": "E",
+        "product_title": "Lamp %d",
+    },
+    "catalog": {"i": "%d", "t": "Lamp %d"},
+}
+
+
+@pytest.mark.parametrize("part_bytes", [1, 1000, 10**6])
+@pytest.mark.parametrize("kind", PARQUET)
+def test_parquet_is_read_in_parts_of_whole_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, part_bytes: int
+) -> None:
+    def filled(value: object, number: int) -> object:
+        if not isinstance(value, str) or number % 10 == 7:  # every tenth row lacks its texts
+            return None if isinstance(value, str) else value
+        return value.replace("%09d", f"{number:09}").replace("%d", str(number))
+
+    rows = [{key: filled(value, n) for key, value in PARQUET[kind].items()} for n in range(95)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=10)
+    fields: dict[str, object] = {"path": path.name}
+    if kind == "esci":
+        fields = {"examples": path.name, "products": path.name}
+    if kind == "catalog":
+        fields = {"products": {"path": path.name, "id": "i", "title": "t"}}
+    source = TypeAdapter[Source](Source).validate_python({"kind": kind, **fields})
+    for file in source_files(source, tmp_path):
+        whole = parsed(source, file, tmp_path / f"whole-{file.role}")
+        assert whole[2] == 95
+        assert whole[1]["origin"].to_pylist() == [f"x.parquet:{n + 1}" for n in range(7, 95, 10)]
+        with monkeypatch.context() as patch:
+            cut_into(patch, part_bytes, 1)
+            assert parsed(source, file, tmp_path / f"pieces-{file.role}") == whole
+        pieces = len(list((tmp_path / f"pieces-{file.role}").iterdir()))
+        assert pieces == {1: 10, 10**6: 1}.get(part_bytes, pieces)
+        assert part_bytes != 1000 or 1 < pieces < 10
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_only_large_archives_are_cut_and_about_evenly(tmp_path: Path, suffix: str) -> None:
     noise = random.Random(1)
