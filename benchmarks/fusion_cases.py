@@ -62,8 +62,8 @@ Result = dict[str, Any]
 # Of every case; the longer, the fewer, so that all fits into minutes.
 ROUNDS = {
     "answer": {1: 3, 2: 2, 10: 1, 30: 3},
-    "training, frozen": {1: 0, 2: 0, 10: 0, 30: 1},
-    "training, LoRA": {1: 2, 2: 1, 10: 1, 30: 2},
+    "training, frozen": {1: 0, 2: 0, 10: 0, 30: 2},
+    "training, LoRA": {1: 2, 2: 1, 10: 3, 30: 2},
 }
 
 
@@ -71,11 +71,11 @@ def rounds_of(name: str, phase: str, images: int, effort: int) -> int:
     """Return how often a cell is timed."""
     often = ROUNDS[phase][images] * effort
     if name == "concat-full 576":
-        last = {"answer": 10, "training, LoRA": 1}.get(phase, 0)
-        return 0 if images > last else min(often, 1 if images == last else often)
+        last = {"answer": 30, "training, LoRA": 1}.get(phase, 0)
+        return 0 if images > last else min(often, 1 if images in (10, last) else often)
     if name == "xattn 576":
         return 0 if phase != "answer" else often if images <= 2 else 1
-    return often if phase != "training, frozen" or name == "xattn" else 0
+    return often if phase != "training, frozen" or name in ("xattn", "concat-full 49") else 0
 
 
 # -- models and inputs -------------------------------------------------------------------------------------
