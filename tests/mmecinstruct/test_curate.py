@@ -62,6 +62,16 @@ def curated(
     ]
 
 
+@pytest.mark.parametrize("name", ["category=Toys", "a [x] * ? 'q'"])
+def test_the_name_of_a_folder_is_no_column_and_no_pattern(connection, tmp_path, name: str) -> None:
+    folder = tmp_path / name / "run=3"
+    folder.mkdir(parents=True)
+    view(connection, folder, "products", [product("a:1", "One", category="Home")], [product("a:2", "Two")])
+    rows = connection.sql("SELECT product_id, category, file_index FROM products ORDER BY ALL").fetchall()
+    assert rows == [("a:1", "Home", 1), ("a:2", "", 2)]
+    assert "run" not in connection.sql("SELECT * FROM products").columns
+
+
 def test_the_first_row_of_an_id_stays_across_files(connection, tmp_path) -> None:
     rows, rejections = curated(
         connection,
