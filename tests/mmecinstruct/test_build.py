@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import json
 import os
@@ -21,16 +22,19 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mmecinstruct.audit import audit_folder
+from mmecinstruct.dataset_folder import read_manifest, write_manifest
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
-from mmecinstruct.pipeline import release
-from mmecinstruct.pipeline.assemble import assemble_folder
+from mmecinstruct.pipeline import assemble, release
+from mmecinstruct.pipeline.assemble import assemble_folder, publishable
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource
+from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.batches import BATCH_RECORDS
+from mmecinstruct.tables import REJECTIONS
 from mmecinstruct.terminal import print_report
 from mmecinstruct.validate import validate_folder
 
@@ -346,6 +350,29 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(out.parent.iterdir()) == []
+
+
+def test_a_kill_between_the_renames_loses_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, old = tmp_path / "d", tmp_path / ".d.old"
+    old.mkdir()
+    write_manifest(old, load_recipe("catalog"), "mark")
+
+    def fill_the_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assemble, "write_recipe", fill_the_disk)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+    assert read_manifest(out).fingerprint == "mark"
+
+
+def test_rejections_are_published_without_passwords() -> None:
+    origins = ["https://me:secret@x.example/a@b.jpg", "https://x.example/a@b.jpg", "r.json:7", "", None]
+    rows = [Rejection("images", "dead", "", origin, "id") for origin in origins]
+    published = publishable(rejections_table(rows))
+    assert published.schema == REJECTIONS
+    assert published["origin"].to_pylist() == ["https://x.example/a@b.jpg", *origins[1:]]
 
 
 def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp_path: Path) -> None:
