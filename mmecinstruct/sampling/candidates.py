@@ -59,9 +59,11 @@ def categories(settings: TaskSettings) -> str:
 
 def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
     """PRP: one and two are products of one split with one relation. Leaves the table `sampling_placed`."""
+    # Where both need a picture, those without are left out before there are pairs.
+    each = "has_picture" if settings.require_pictures == "all" else "true"
     connection.execute(
-        "CREATE OR REPLACE TEMP VIEW pairable_product AS SELECT product_id FROM expected_product "
-        f"WHERE {_pictured(settings, 'has_picture')}"
+        "CREATE OR REPLACE TEMP VIEW pairable_product AS "
+        f"SELECT product_id FROM expected_product WHERE {each}"
     )
     create_related_pairs(connection, "relations", "pairable_product", "sampling_pair")
     # A table of its own before splits are compared: as a condition of the join, equal splits could be what a plan
@@ -70,7 +72,7 @@ def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
         """
         CREATE OR REPLACE TEMP TABLE sampling_placed AS
         SELECT product_a, product_b, relation, a.split AS split_a, b.split AS split_b,
-               a.item AS item_a, b.item AS item_b
+               a.item AS item_a, b.item AS item_b, a.has_picture OR b.has_picture AS has_picture
         FROM sampling_pair
         JOIN expected_product a ON a.product_id = product_a
         JOIN expected_product b ON b.product_id = product_b
@@ -78,10 +80,11 @@ def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
         """
     )
     connection.execute("DROP TABLE sampling_pair")
-    return """
+    return f"""
         SELECT product_a AS one, product_b AS two, split_a AS split,
                CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
-        FROM sampling_placed WHERE split_a = split_b AND item_a <> item_b
+        FROM sampling_placed
+        WHERE split_a = split_b AND item_a <> item_b AND {_pictured(settings, "has_picture")}
     """
 
 
