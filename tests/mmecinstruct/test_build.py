@@ -22,7 +22,6 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mmecinstruct.audit import audit_folder
-from mmecinstruct.dataset_folder import read_manifest, write_manifest
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline import assemble, release
@@ -355,7 +354,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target
 def test_a_kill_between_the_renames_loses_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, old = tmp_path / "d", tmp_path / ".d.old"
     old.mkdir()
-    write_manifest(old, load_recipe("catalog"), "mark")
+    (old / "README.md").write_text("the older dataset")
 
     def fill_the_disk(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -364,7 +363,7 @@ def test_a_kill_between_the_renames_loses_no_dataset(tmp_path: Path, monkeypatch
     with pytest.raises(DatasetError, match="cannot be written"):
         assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
-    assert read_manifest(out).fingerprint == "mark"
+    assert (out / "README.md").read_text() == "the older dataset"
 
 
 def test_rejections_are_published_without_passwords() -> None:
@@ -389,6 +388,35 @@ def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Pa
     stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
     assert "curate_products" in stages
     assert "images" not in stages  # said before any picture is fetched or decoded
+
+
+def test_an_ood_category_of_which_nothing_is_drawn_is_there_all_the_same(shop: Path, tmp_path: Path) -> None:
+    wanted = ["sampling={oversample: 1}", "sizes={train: 1, validation: 1, test: 1, test_ood: 0}"]
+    report = build_shop(
+        shop,
+        tmp_path,
+        *wanted,
+        "tasks.sequential_recommendation.sizes={train: 0, validation: 0, test: 0, test_ood: 0}",
+    )
+    assert {split for splits in report.sizes.values() for split in splits} <= {"train", "validation", "test"}
+    with pytest.raises(RecipeError, match="no product is in 'Top 9'"):
+        build_shop(shop, tmp_path / "other", *wanted, "split.ood_categories=[Top 2, Top 9]")
+
+
+def test_of_a_table_of_which_nothing_is_drawn_it_is_said_that_it_has_rows(shop: Path, tmp_path: Path) -> None:
+    overrides = [
+        "sampling={oversample: 1}",
+        "tasks.answerability_prediction.sizes={train: 0, validation: 0, test: 0, test_ood: 0}",
+    ]
+    with pytest.raises(RecipeError, match="none of 90 questions was drawn"):
+        build_shop(shop, tmp_path, *overrides, "sizes.train=2", tasks=["answerability_prediction"])
+
+
+def test_more_workers_than_memory_suffices_for_are_a_warning(shop: Path, tmp_path: Path) -> None:
+    report = build_shop(shop, tmp_path, "resources.memory=1GB", workers=2, tasks=["answerability_prediction"])
+    assert [
+        warning for warning in report.warnings if "resources.memory (1GB), which suffices for 1" in warning
+    ]
 
 
 def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path, tmp_path: Path) -> None:
