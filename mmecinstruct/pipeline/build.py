@@ -84,7 +84,7 @@ def build(
     check_target(target)
     store = Workspace(workspace.absolute())  # the nodes of a cluster have other working folders
     folders = [] if recipe.sample is not None else [data.resolve()]
-    processes = workers or min(cores(), recipe.resources.most_workers)
+    processes = processes_here(recipe, workers if executor == "local" else None)
     pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)
     with store.lock(), pool:
         run = Run(allowed.recipe, store, pool, report, retry_failed, processes)
@@ -145,6 +145,14 @@ def build(
             report,
         )
         return build_report
+
+
+def processes_here(recipe: Recipe, workers: int | None) -> int:
+    """Return how many processes this machine works with: those asked for, else one per core that memory suffices for.
+
+    The tasks of a cluster are none of them: they are as many as its nodes can run.
+    """
+    return workers or min(cores(), recipe.resources.most_workers)
 
 
 def _choose_executor(

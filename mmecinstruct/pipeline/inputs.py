@@ -171,7 +171,7 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
 
     inputs = {output.name: output.fingerprint for output in parsed}
     if not raw("products"):
-        raise RecipeError("the recipe's sources hold no product, so there is nothing to build")
+        raise RecipeError(f"there is nothing to build from: {run.why_lacking('products')}")
     products = run.stage(
         "curate_products",
         work.curate_products_work,

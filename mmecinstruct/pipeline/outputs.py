@@ -62,7 +62,7 @@ def build_samples(
     for task in tasks:
         lacking = missing_tables(task, counts)
         if lacking:
-            build_report.missing[task] = [_why_lacking(name, sampled) for name in lacking]
+            build_report.missing[task] = [run.why_lacking(name) for name in lacking]
             continue
         settings = recipe.task(task)
         samples = run.stage(
@@ -131,14 +131,6 @@ def build_samples(
         else:
             build_report.missing[task] = [_why_nothing(samples, chosen, sizes)]
     return selected
-
-
-def _why_lacking(name: str, sampled: Sequence[StageOutput]) -> str:
-    """Say in a few words why a table has no rows: it may be that none of them was drawn."""
-    rows = sum(output.extra["all"]["rows"][name] for output in sampled)
-    if not rows:
-        return f"no {name}"
-    return f"none of {rows} {name} was drawn: none has what a sample needs, or the recipe's sizes want none"
 
 
 def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, Mapping[str, Any]]) -> str:

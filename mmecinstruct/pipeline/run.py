@@ -105,6 +105,15 @@ class Run:
         resources = self.recipe.resources
         return Budget(resources.query_bytes(processes), self.workers, resources.spill_bytes)
 
+    def why_lacking(self, name: str) -> str:
+        """Say in a few words why a table has no rows: it may be that none of them was drawn."""
+        rows = sum(output.extra["all"]["rows"][name] for output in self.outputs if output.name == "sampling")
+        if not rows:
+            return f"no {name}"
+        return (
+            f"none of {rows} {name} was drawn: none has what a sample needs, or the recipe's sizes want none"
+        )
+
     def progress(self, step: str) -> Callable[[int, int], None] | None:
         """Return what a step that is no stage calls with (done, all)."""
         report = self.report

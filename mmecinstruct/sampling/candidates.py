@@ -113,7 +113,11 @@ def judgements(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, la
 
 
 def reviews(settings: TaskSettings) -> str:
-    """SA: one is a review, two its product."""
+    """SA: one is a review, two its product.
+
+    Of a repeated id's rows only those with a picture are looked at. Where curation keeps one without, the draw is lost:
+    such ids are few, and to number all reviews would cost more than a few draws.
+    """
     own = "coalesce(len(image_urls), 0) > 0"
     if settings.product_picture:
         own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_picture)"

@@ -23,12 +23,17 @@ from PIL import Image, ImageDraw
 
 from mmecinstruct.audit import audit_folder
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
+from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import sha256_file
+from mmecinstruct.parquet import Budget
 from mmecinstruct.pipeline import assemble, release
 from mmecinstruct.pipeline.assemble import assemble_folder, publishable
 from mmecinstruct.pipeline.build import BuildReport, build
+from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
+from mmecinstruct.recipe.resources import MIN_QUERY_BYTES
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.samples import TASKS
@@ -412,11 +417,41 @@ def test_of_a_table_of_which_nothing_is_drawn_it_is_said_that_it_has_rows(shop: 
         build_shop(shop, tmp_path, *overrides, "sizes.train=2", tasks=["answerability_prediction"])
 
 
+def test_where_nothing_at_all_is_drawn_the_files_are_not_said_to_be_empty(shop: Path, tmp_path: Path) -> None:
+    overrides = ["sampling={oversample: 1}", "sizes={train: 0, validation: 0, test: 0, test_ood: 0}"]
+    with pytest.raises(RecipeError, match="nothing to build from: none of 90 products was drawn"):
+        build_shop(shop, tmp_path, *overrides)
+
+
 def test_more_workers_than_memory_suffices_for_are_a_warning(shop: Path, tmp_path: Path) -> None:
     report = build_shop(shop, tmp_path, "resources.memory=1GB", workers=2, tasks=["answerability_prediction"])
     assert [
         warning for warning in report.warnings if "resources.memory (1GB), which suffices for 1" in warning
     ]
+
+
+def test_tasks_of_a_cluster_are_no_processes_of_this_machine(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, budgets = [], []
+
+    def cluster(workers: int | None, address: str | None, **_: object) -> LocalExecutor:
+        asked.append(workers)
+        return LocalExecutor(1)
+
+    budget = Run.budget
+
+    def told(run: Run) -> Budget:
+        budgets.append(budget(run))
+        return budgets[-1]
+
+    monkeypatch.setattr("mmecinstruct.pipeline.build.RayExecutor", cluster)
+    monkeypatch.setattr(Run, "budget", told)
+    report = build_shop(shop, tmp_path, workers=64, executor="ray", tasks=["answerability_prediction"])
+    assert asked == [64]
+    assert not [warning for warning in report.warnings if "processes" in warning]
+    assert {one.threads for one in budgets} == {min(cores(), 11)}
+    assert min(one.memory for one in budgets) > MIN_QUERY_BYTES
 
 
 def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path, tmp_path: Path) -> None:
