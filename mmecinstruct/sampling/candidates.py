@@ -150,16 +150,24 @@ def sequences(
         """
     )
     rounds = create_k_core(connection, "sampling_interaction", "sampling_core", settings.k_core)
-    pictures = {"all": "pictured = items", "any": "pictured > 0", "none": "true"}[settings.require_pictures]
+    shown = settings.max_history + 1  # with the target
+    pictures = {"all": f"pictured = least(items, {shown})", "any": "pictured > 0", "none": "true"}
+    # Where all need a picture, those that are shown do; else no order need be found here.
+    place = "row_number() OVER (PARTITION BY user_id, category ORDER BY timestamp DESC, product_id DESC)"
+    back = place if settings.require_pictures == "all" else "1"
     select = f"""
-        WITH held AS (
+        WITH placed AS (
+            SELECT user_id, category, timestamp, has_picture, {back} AS back
+            FROM sampling_core JOIN expected_product USING (product_id)
+        ), held AS (
             SELECT user_id, category, count(*) AS items, count(timestamp) AS dated,
-                   count(*) FILTER (has_picture) AS pictured,
+                   count(*) FILTER (has_picture AND back <= {shown}) AS pictured,
                    list_contains({text_list(split.ood_categories)}, category) AS outside
-            FROM sampling_core JOIN expected_product USING (product_id) GROUP BY user_id, category
+            FROM placed GROUP BY user_id, category
         ), usable AS (
             SELECT *, bool_or(outside) OVER (PARTITION BY user_id) AS goes_outside FROM held
-            WHERE category <> '' AND dated = items AND items > {settings.min_history} AND {pictures}
+            WHERE category <> '' AND dated = items AND items > {settings.min_history}
+                  AND {pictures[settings.require_pictures]}
         )
         SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
                CASE WHEN outside THEN '{TEST_OOD}' ELSE {split_sql(split, seed, "split:user", "user_id")} END AS split

@@ -252,6 +252,24 @@ def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any
     assert {row["product_id"] for row in few.rows("products")} == owned
 
 
+@pytest.mark.parametrize(("require", "users"), [("all", "ab"), ("any", "abc"), ("none", "abcd")])
+def test_where_all_need_a_picture_those_of_the_shown_items_do(
+    raw: Any, sample: Any, require: str, users: str
+) -> None:
+    home = [product for product in fill(raw, 60) if expected_split(product) != "test_ood"]
+    bare = {home[0], *home[20:26]}
+    for row in raw.rows["products"]:
+        if row["product_id"] in bare:
+            row["image_urls"] = []
+    buy(raw, "a", home[:6])  # the one without a picture is older than what is shown
+    buy(raw, "b", home[6:12])
+    buy(raw, "c", [*home[12:16], home[0]])
+    buy(raw, "d", home[20:26])
+    plenty = Sizes(train=9, validation=9, test=9, test_ood=9)
+    settings = {"k_core": 1, "min_history": 3, "max_history": 4, "require_pictures": require}
+    assert {one for _, one, _ in sample(SR, sizes=plenty, **settings).drawn(SR)} == set(users)
+
+
 def test_products_out_of_domain_are_counted_though_none_is_drawn(raw: Any, sample: Any) -> None:
     for number, product in enumerate(fill(raw)):
         question(raw, number, product)
