@@ -88,7 +88,11 @@ def build(
         Path, typer.Option(help="Where finished stages are kept between builds.", envvar="MMEC_WORKSPACE")
     ] = DEFAULT_WORKSPACE,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one per core. Changes no byte.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes; default: one per core, where the recipe's memory suffices. Changes no byte.",
+        ),
     ] = None,
     executor: Annotated[
         str, typer.Option(help="Where shards are worked on: `local` or `ray`. Changes no byte.")

@@ -209,7 +209,8 @@ def create_view(
     connection.execute(
         f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename, file_row_number), "
         f"list_position([{files}], filename) AS file_index, file_row_number AS row_index "
-        f"FROM read_parquet([{files}], filename = true, file_row_number = true)"
+        # Else a folder of the workspace's path such as `category=old` would be taken for a column.
+        f"FROM read_parquet([{files}], filename = true, file_row_number = true, hive_partitioning = false)"
     )
 
 

@@ -109,6 +109,8 @@ _MEASURED = [
     pa.field("strong_profanity", pa.int16()),  # those among them that are strong
     pa.field("masked", STRINGS),  # kind of personal data, once for each token that stands for it
 ]
+# A review in another language than the recipe's stays as what its user has: title, text and image_urls are null, and
+# language says why.
 CURATED_REVIEWS = pa.schema([*REVIEWS, *_MEASURED])
 CURATED_QUESTIONS = pa.schema([*QUESTIONS, *_MEASURED])
 

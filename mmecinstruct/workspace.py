@@ -170,21 +170,6 @@ class Workspace:
             handle.flush()
             yield
 
-    def run_stage(
-        self,
-        name: str,
-        version: int,
-        settings: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        shards: Sequence[Shard] | Callable[[], Sequence[Shard]],
-        function: Callable[[Any, Path], Counts],
-        executor: Executor,
-        report: Report | None = None,
-    ) -> StageOutput:
-        """Return the finished stage, running what is missing of it: `run_stages` with one."""
-        work = StageWork(name, version, settings, inputs, shards, function)
-        return self.run_stages([work], executor, report)[0]
-
     def run_stages(
         self, stages: Sequence[StageWork], executor: Executor, report: Report | None = None
     ) -> list[StageOutput]:

@@ -136,7 +136,7 @@ def _load(connection: duckdb.DuckDBPyConnection, work: Path, files: Sequence[Sam
 
 def _parquet(work: Path, name: str, files: Sequence[SampleFile]) -> str:
     paths = [str(work / f"{name}-{file.number}.parquet").replace("'", "''") for file in files]
-    return "read_parquet([" + ", ".join(f"'{path}'" for path in paths) + "])"
+    return "read_parquet([" + ", ".join(f"'{path}'" for path in paths) + "], hive_partitioning = false)"
 
 
 def _measure_pictures(

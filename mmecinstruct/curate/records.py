@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,26 +26,25 @@ def curate_reviews(
 ) -> tuple[pa.Table, list[Rejection]]:
     """Return (reviews in order of id, rejections).
 
-    Rejected are a repeated id (the first stays), a review of an unknown product, and one that is in another
-    language than the recipe's with at least the recipe's probability. Views: reviews (tables.CURATED_REVIEWS),
-    products.
+    Rejected are a repeated id (the first stays) and a review of an unknown product. One that is in another language
+    than the recipe's with at least the recipe's probability stays without its title, text and pictures: whatever it
+    says, its user has the product. Views: reviews (tables.CURATED_REVIEWS), products.
     """
     return _judge(
         connection,
         "reviews",
         "review_id",
-        f"""CASE
+        """CASE
                 WHEN occurrence > 1 THEN 'duplicate_id'
                 WHEN NOT EXISTS (FROM products WHERE products.product_id = numbered.product_id)
                     THEN 'unknown_product'
-                WHEN {_OTHER_LANGUAGE} THEN 'other_language'
             END""",
         {
             "duplicate_id": "another review of this id came before; the first one stays",
             "unknown_product": "no product {}",
-            "other_language": "{}",
         },
         settings,
+        withheld=("title", "text", "image_urls"),
     )
 
 
@@ -74,8 +73,12 @@ def _judge(
     reason: str,
     details: Mapping[str, str],
     settings: CurateSettings,
+    withheld: Sequence[str] = (),
 ) -> tuple[pa.Table, list[Rejection]]:
-    """Return the rows of a view for which the SQL expression `reason` is null, and the rejections of the others."""
+    """Return the rows of a view for which the SQL expression `reason` is null, and the rejections of the others.
+
+    withheld: columns that are null in kept rows of another language.
+    """
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE judged AS
@@ -83,7 +86,7 @@ def _judge(
             SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY file_index, row_index) AS occurrence
             FROM {name}
         )
-        SELECT numbered.*, {reason} AS reason FROM numbered
+        SELECT numbered.* {_without(withheld)}, {reason} AS reason FROM numbered
         """,
         {"languages": list(settings.languages), "min_score": settings.min_language_score},
     )
@@ -101,6 +104,14 @@ def _judge(
         connection, f"SELECT * FROM judged WHERE reason IS NULL ORDER BY {key}", CURATED_TABLES[name]
     )
     return kept, rejections
+
+
+def _without(columns: Sequence[str]) -> str:
+    """Return the clause that makes columns null in rows of another language."""
+    emptied = ", ".join(
+        f"CASE WHEN {_OTHER_LANGUAGE} THEN NULL ELSE {name} END AS {name}" for name in columns
+    )
+    return f"REPLACE ({emptied})" if emptied else ""
 
 
 # What makes two rows of a table the same record.

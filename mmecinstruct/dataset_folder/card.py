@@ -187,7 +187,8 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "left_out": statistics.get("left_out_sources", []),
         "closed_texts": [one for one in found if cannot_pass_on(one["texts"])],
         "closed_pictures": [one for one in found if embedded and cannot_pass_on(one["pictures"])],
-        "category_is_lent": "esci" in names and not names.isdisjoint({"amazon2018", "amazon2014"}),
+        "category_is_lent": "esci" in names
+        and not names.isdisjoint({"amazon2014", "amazon2018", "amazon2023"}),
         "citations": [
             citation.bibtex() for one in PUBLISHERS if one.name in names for citation in one.citations
         ],

@@ -33,8 +33,8 @@ def reference_pictures(
 
     Views: products with cluster_id and image_urls, reviews with image_urls. taken_down: full-size URLs that no build
     may hold. Of the settings it reads `placeholders` and `max_products_per_picture`. Reasons: taken_down, data_url,
-    no_web_address (a path, or no address at all), unknown_scheme, placeholder (also a still of a video, and a URL of
-    more than max_products_per_picture clusters of products).
+    no_web_address (a path, or no address at all), unknown_scheme, credentials_in_url, placeholder (also a still of a
+    video, and a URL of more than max_products_per_picture clusters of products).
     """
     reader = connection.sql(
         """
@@ -85,6 +85,8 @@ def refusal_of_url(url: str, placeholders: Collection[str] = ()) -> tuple[str, s
         return "no_web_address", "a path: where pictures are not read, only a web address can stand for one"
     if not host or len(url) > MAX_URL_CHARACTERS or any(sign.isspace() or sign < " " for sign in url):
         return "no_web_address", "it has no host, blanks inside or too many characters"
+    if "@" in parts.netloc:
+        return "credentials_in_url", "a user name or password in a URL is not to be published"
     if url in placeholders or is_placeholder(full_size_url(url)):
         return "placeholder", "a known picture that shows no product"
     if is_video_still(url):

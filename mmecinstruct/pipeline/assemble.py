@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmecinstruct.audit import AuditReport, audit_folder
 from mmecinstruct.dataset_folder import (
@@ -120,7 +121,7 @@ def _assemble(
             target.parent.mkdir(exist_ok=True)
             # A copy, not a link: whoever edits the dataset must not edit the workspace.
             shutil.copyfile(source, target)
-        write_rejections(partial, (without_users(part) for path in rejections for part in read_parts(path)))
+        write_rejections(partial, (publishable(part) for path in rejections for part in read_parts(path)))
         write_recipe(partial, recipe)
         audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
         write_atomically(partial / AUDIT, audit.to_json().encode())
@@ -137,6 +138,8 @@ def _replacing(out: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     old = out.with_name(f".{out.name}.old")
+    if old.is_dir() and not out.exists():  # a build was killed between the two renames at the end
+        old.rename(out)
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -152,13 +155,17 @@ def _replacing(out: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def without_users(rejections: pa.Table) -> pa.Table:
-    """Return rejections (tables.REJECTIONS) whose record ids name no user: the folder is there to be published."""
+def publishable(rejections: pa.Table) -> pa.Table:
+    """Return rejections (tables.REJECTIONS) whose record ids name no user, and their URLs no password."""
     rows = zip(rejections["stage"].to_pylist(), rejections["record_id"].to_pylist(), strict=True)
-    place = rejections.schema.get_field_index("record_id")
-    return rejections.set_column(
-        place, rejections.field(place), [[published_record_id(stage, record_id) for stage, record_id in rows]]
-    )
+    cleaned = {
+        "record_id": pa.array([published_record_id(stage, record_id) for stage, record_id in rows]),
+        "origin": pc.replace_substring_regex(rejections["origin"], r"^(\w+:)//[^/?#]*@", r"\1//"),
+    }
+    for name, column in cleaned.items():
+        place = rejections.schema.get_field_index(name)
+        rejections = rejections.set_column(place, rejections.field(place), column)
+    return rejections
 
 
 def published_record_id(stage: str, record_id: str) -> str:

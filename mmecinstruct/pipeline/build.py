@@ -60,7 +60,8 @@ def build(
 
     data: root of the recipe's relative paths (unused by a recipe that draws the built-in shop).
     tasks: full names; what the data does not allow is reported in `missing`.
-    workers: processes at once, None for one per core; it changes no byte, nor does the executor.
+    workers: processes at once, None for one per core, as far as the recipe's memory suffices; it changes no byte, nor
+    does the executor.
     executor, ray_address: where shards are worked on: `local`, in processes here, or `ray`, as tasks of a cluster
     (mmecinstruct/executors/ray.py says what its address may be).
 
@@ -83,21 +84,22 @@ def build(
     check_target(target)
     store = Workspace(workspace.absolute())  # the nodes of a cluster have other working folders
     folders = [] if recipe.sample is not None else [data.resolve()]
-    pool = _choose_executor(executor, workers, ray_address, store.folder, folders)
+    processes = processes_here(recipe, workers if executor == "local" else None)
+    pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)
     with store.lock(), pool:
-        run = Run(allowed.recipe, store, pool, report, retry_failed, workers or cores())
+        run = Run(allowed.recipe, store, pool, report, retry_failed, processes)
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
-        empty = check_ood_categories(recipe, tables, allowed.left_out)  # before hours of pictures
+        empty = check_ood_categories(run, tables, allowed.left_out)  # before hours of pictures
         images, pixels = read_pictures(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
         build_report = BuildReport(
             out,
             fetched=run.fetched.counts if run.fetched else {},
             left_out=allowed.left_out,
-            warnings=(*allowed.warnings, *not_honoured(run), *empty),
+            warnings=(*allowed.warnings, *_crowded(recipe, processes), *not_honoured(run), *empty),
         )
         build_report.cut_short = [
             line
@@ -139,14 +141,27 @@ def build(
             build_report.missing,
             build_report.stages,
             build_report.measured,
-            workers or cores(),
+            processes,
             report,
         )
         return build_report
 
 
+def processes_here(recipe: Recipe, workers: int | None) -> int:
+    """Return how many processes this machine works with: those asked for, else one per core that memory suffices for.
+
+    The tasks of a cluster are none of them: they are as many as its nodes can run.
+    """
+    return workers or min(cores(), recipe.resources.most_workers)
+
+
 def _choose_executor(
-    name: str, workers: int | None, ray_address: str | None, workspace: Path, folders: Sequence[Path]
+    name: str,
+    workers: int | None,
+    processes: int,
+    ray_address: str | None,
+    workspace: Path,
+    folders: Sequence[Path],
 ) -> Executor:
     if name == "ray":
         return RayExecutor(
@@ -156,7 +171,18 @@ def _choose_executor(
         raise ExecutorError(f"--executor {name}: there are local and ray")
     if ray_address is not None:
         raise ExecutorError("--ray-address goes with --executor ray")
-    return LocalExecutor(workers or cores())
+    return LocalExecutor(processes)
+
+
+def _crowded(recipe: Recipe, processes: int) -> list[str]:
+    """Return what to say where more processes were asked for than the recipe's memory suffices for."""
+    most = recipe.resources.most_workers
+    if processes <= most:
+        return []
+    return [
+        f"{processes} worker processes may take more than resources.memory ({recipe.resources.memory}), which suffices "
+        f"for {most}; give fewer --workers, or more memory (--set resources.memory=8GB)"
+    ]
 
 
 def _taken_down(outputs: Sequence[StageOutput]) -> dict[str, int]:

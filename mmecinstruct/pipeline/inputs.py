@@ -16,7 +16,6 @@ from mmecinstruct.hashing import sha256_file
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.samples import TASKS
@@ -172,7 +171,7 @@ def curate_tables(run: Run, parsed: Sequence[StageOutput]) -> tuple[CuratedTable
 
     inputs = {output.name: output.fingerprint for output in parsed}
     if not raw("products"):
-        raise RecipeError("the recipe's sources hold no product, so there is nothing to build")
+        raise RecipeError(f"there is nothing to build from: {run.why_lacking('products')}")
     products = run.stage(
         "curate_products",
         work.curate_products_work,
@@ -296,22 +295,24 @@ def distinguish_products(
     return CuratedTables(products=distinct, **repointed)
 
 
-def check_ood_categories(
-    recipe: Recipe, tables: CuratedTables, left_out: Sequence[str] = ()
-) -> tuple[str, ...]:
+def check_ood_categories(run: Run, tables: CuratedTables, left_out: Sequence[str] = ()) -> tuple[str, ...]:
     """Refuse an out-of-domain category that no product is in: its test would silently be empty.
+
+    Where the recipe samples, what counts are all products, drawn or not: a recipe may want none of the category.
 
     left_out: sources that the recipe's licences do not allow. Where there are any, they may be what holds the category:
     then it is no error, and the returned warnings say so.
 
     Raises RecipeError naming it and the categories there are.
     """
-    if not recipe.split.ood_categories:
+    ood = run.recipe.split.ood_categories
+    if not ood:
         return ()
     there: set[str] = set()
     for path in tables.products:
         there.update(pq.read_table(path, columns=["category"])["category"].unique().to_pylist())
-    unknown = sorted(set(recipe.split.ood_categories) - there)
+    sampled = [output.extra["all"]["ood_products"] for output in run.outputs if output.name == "sampling"]
+    unknown = sorted(set(ood) - there - {category for counts in sampled for category in counts})
     if not unknown:
         return ()
     listed = ", ".join(f"'{name}'" for name in sorted(filter(None, there))[:LISTED_CATEGORIES])

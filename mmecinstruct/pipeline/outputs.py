@@ -62,7 +62,7 @@ def build_samples(
     for task in tasks:
         lacking = missing_tables(task, counts)
         if lacking:
-            build_report.missing[task] = [f"no {name}" for name in lacking]
+            build_report.missing[task] = [run.why_lacking(name) for name in lacking]
             continue
         settings = recipe.task(task)
         samples = run.stage(

@@ -99,15 +99,19 @@ class Run:
         self.outputs += outputs
         return outputs
 
-    def budget(self, queries: int = 1) -> Budget:
-        """Return what each of so many queries may use that may run at the same time; a single one has all cores."""
-        at_once = min(queries, self.workers)
+    def budget(self) -> Budget:
+        """Return what the query of a stage may use, which has all cores: there is never another at the same time."""
         processes = 1 if self.workers == 1 else 1 + self.workers
         resources = self.recipe.resources
-        return Budget(
-            resources.query_bytes(processes, at_once),
-            max(1, self.workers // at_once),
-            resources.spill_bytes(at_once),
+        return Budget(resources.query_bytes(processes), self.workers, resources.spill_bytes)
+
+    def why_lacking(self, name: str) -> str:
+        """Say in a few words why a table has no rows: it may be that none of them was drawn."""
+        rows = sum(output.extra["all"]["rows"][name] for output in self.outputs if output.name == "sampling")
+        if not rows:
+            return f"no {name}"
+        return (
+            f"none of {rows} {name} was drawn: none has what a sample needs, or the recipe's sizes want none"
         )
 
     def progress(self, step: str) -> Callable[[int, int], None] | None:

@@ -10,26 +10,26 @@ STAGE_VERSIONS: dict[str, int] = {
     "shop": 2,
     "shop_pictures": 1,
     "parse": 3,
-    "sampling": 1,
-    "curate_products": 3,
+    "sampling": 2,
+    "curate_products": 4,
     "hygiene": 1,
-    "curate_reviews": 2,
-    "curate_relations": 1,
-    "curate_judgements": 1,
-    "curate_questions": 2,
+    "curate_reviews": 3,
+    "curate_relations": 2,
+    "curate_judgements": 2,
+    "curate_questions": 3,
     "images": 4,
-    "references": 1,
-    "verdicts": 1,
+    "references": 2,
+    "verdicts": 2,
     "duplicates": 2,
     "merge": 1,
     "assign": 1,
-    "task": 2,
+    "task": 3,
     "select": 2,
     "release": 1,
     "render": 1,
     "judge": 1,
     "shards": 1,
-    "folder": 6,
+    "folder": 7,
 }
 
 # Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.
@@ -48,20 +48,20 @@ KEPT_LIBRARIES: tuple[str, ...] = (
 )
 
 # Modules whose code decides what a stage writes, below the package's folder; after a colon, parts of a module.
-_WORK = "pipeline/work.py"
+_WORK = "pipeline/work"
 _RELEASE = "pipeline/release.py"
 _INPUTS = "pipeline/inputs.py"
 _TABLES = ("tables.py", "rejections.py", "parquet.py")
 STAGE_SOURCES: dict[str, tuple[str, ...]] = {
-    "shop": (f"{_WORK}:draw_shop_tables", "sample_shop/*.py", "hashing.py"),
+    "shop": (f"{_WORK}/shop.py:draw_shop_tables", "sample_shop/*.py", "hashing.py"),
     "shop_pictures": (
-        f"{_WORK}:draw_shop_pictures",
+        f"{_WORK}/shop.py:draw_shop_pictures",
         f"{_INPUTS}:draw_shop,PICTURES_PER_SHARD",
         "sample_shop/drawing*.py",
         "hashing.py",
     ),
     "parse": (
-        f"{_WORK}:parse_raw_file",
+        f"{_WORK}/raw_files.py:parse_raw_file",
         f"{_INPUTS}:_parse_shards",
         "sources/*.py",
         "text.py",
@@ -69,7 +69,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         *_TABLES,
     ),
     "sampling": (
-        f"{_WORK}:sample_tables_work",
+        f"{_WORK}/sampling.py:sample_tables_work",
         f"{_INPUTS}:sample_parsed",
         "sampling/*.py",
         "tasks/sentiment_analysis.py",
@@ -80,7 +80,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         *_TABLES,
     ),
     "curate_products": (
-        f"{_WORK}:curate_products_work",
+        f"{_WORK}/curation.py:curate_products_work",
         "curate/products.py",
         "duplicates/titles.py",
         "duplicates/clusters.py",
@@ -88,7 +88,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         *_TABLES,
     ),
     "hygiene": (
-        f"{_WORK}:hygiene_work,HYGIENE_BATCH_ROWS",
+        f"{_WORK}/curation.py:hygiene_work,HYGIENE_BATCH_ROWS",
         f"{_INPUTS}:_hygiene_shards,HYGIENE_SHARD_ROWS",
         "curate/hygiene.py",
         "curate/language.py",
@@ -99,12 +99,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "recipe/curate.py:PersonalDataKind",
         *_TABLES,
     ),
-    "curate_reviews": (f"{_WORK}:curate_records_work", "curate/records.py", *_TABLES),
-    "curate_relations": (f"{_WORK}:curate_records_work", "curate/records.py", *_TABLES),
-    "curate_judgements": (f"{_WORK}:curate_records_work", "curate/records.py", *_TABLES),
-    "curate_questions": (f"{_WORK}:curate_records_work", "curate/records.py", *_TABLES),
+    "curate_reviews": (f"{_WORK}/curation.py:curate_records_work", "curate/records.py", *_TABLES),
+    "curate_relations": (f"{_WORK}/curation.py:curate_records_work", "curate/records.py", *_TABLES),
+    "curate_judgements": (f"{_WORK}/curation.py:curate_records_work", "curate/records.py", *_TABLES),
+    "curate_questions": (f"{_WORK}/curation.py:curate_records_work", "curate/records.py", *_TABLES),
     "images": (
-        f"{_WORK}:measure_pictures_work",
+        f"{_WORK}/pictures.py:measure_pictures_work",
         "pipeline/pictures.py",
         "images/locate.py",
         "images/headers.py",
@@ -115,22 +115,27 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         *_TABLES,
     ),
     "references": (
-        f"{_WORK}:reference_pictures_work",
+        f"{_WORK}/pictures.py:reference_pictures_work",
         "images/references.py",
         "sources/image_urls.py",
         *_TABLES,
     ),
     "verdicts": (
-        f"{_WORK}:judge_pictures_work",
+        f"{_WORK}/pictures.py:judge_pictures_work",
         "images/verdicts.py",
         "sources/image_urls.py",
         *_TABLES,
     ),
-    "duplicates": (f"{_WORK}:find_duplicates_work,MERGED", "duplicates/*.py", *_TABLES),
-    "merge": (f"{_WORK}:repoint_work", "duplicates/merging.py", *_TABLES),
+    "duplicates": (
+        f"{_WORK}/distinct_products.py:find_duplicates_work",
+        f"{_WORK}/files.py:MERGED",
+        "duplicates/*.py",
+        *_TABLES,
+    ),
+    "merge": (f"{_WORK}/distinct_products.py:repoint_work", "duplicates/merging.py", *_TABLES),
     "assign": (f"{_RELEASE}:assign_work,ASSIGNED", "split.py", "hashing.py"),
     "task": (
-        f"{_WORK}:build_task_work",
+        f"{_WORK}/tasks.py:build_task_work",
         "tasks/*.py",
         "sampling/k_core.py",
         "sampling/handed_on.py",

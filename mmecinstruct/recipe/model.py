@@ -15,7 +15,7 @@ from mmecinstruct.recipe.pull import PullSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.recipe.sampling import SamplingSettings
 from mmecinstruct.recipe.sources import Source
-from mmecinstruct.recipe.tasks import LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
+from mmecinstruct.recipe.tasks import CC, LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.samples import OOD_TASKS, TASKS
 from mmecinstruct.settings import Settings
 
@@ -92,6 +92,17 @@ class Recipe(Settings):
             raise ValueError(
                 "sampling goes with split.scheme clusters: which community a product falls into is not known "
                 "before all products were read; remove sampling, or set split.scheme"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sampling_knows_the_labels(self) -> Recipe:
+        """Refuse what would draw nothing: the name of a category that only stands in paths is not known yet."""
+        settings = self.tasks.get(CC, TaskSettings())
+        if self.sampling is not None and settings.label_balance and not settings.labelled_only:
+            raise ValueError(
+                f"tasks.{CC}.label_balance: sampling knows the categories that somebody labelled, not those of paths; "
+                f"set tasks.{CC}.labelled_only to true, or remove the balance or sampling"
             )
         return self
 

@@ -35,7 +35,7 @@ def parse_amount(text: str) -> int:
 class ResourceSettings(Settings):
     """Memory of the whole build, all its processes together, and the disk for what its queries cannot hold.
 
-    spill: of the workspace's disk, for queries that run at once together; None is four fifths of what is free.
+    spill: of the workspace's disk, for a query; None is four fifths of what is free.
     """
 
     memory: str = Field(default="4GB")
@@ -62,14 +62,17 @@ class ResourceSettings(Settings):
         """The memory in bytes."""
         return parse_amount(self.memory)
 
-    def spill_bytes(self, queries: int) -> int | None:
-        """Return the bytes of disk that each of so many queries at once may fill, None where the recipe leaves it."""
-        return None if self.spill is None else parse_amount(self.spill) // max(queries, 1)
+    @property
+    def most_workers(self) -> int:
+        """How many worker processes there is memory for, beside the process that waits for them and its query."""
+        return max(1, (self.memory_bytes - MIN_QUERY_BYTES) // PROCESS_BYTES - 1)
 
-    def query_bytes(self, processes: int, queries: int) -> int:
-        """Return the bytes that each of so many queries at once may use beside so many processes.
+    @property
+    def spill_bytes(self) -> int | None:
+        """The bytes of disk that a query may fill, None where the recipe leaves it."""
+        return None if self.spill is None else parse_amount(self.spill)
 
-        processes: those of the build, working or idle.
-        """
+    def query_bytes(self, processes: int) -> int:
+        """Return the bytes that a query may use beside so many processes of the build, working or idle."""
         left = self.memory_bytes - processes * PROCESS_BYTES
-        return max(int(left * QUERY_SHARE) // max(queries, 1), MIN_QUERY_BYTES)
+        return max(int(left * QUERY_SHARE), MIN_QUERY_BYTES)

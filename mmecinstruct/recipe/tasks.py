@@ -78,10 +78,11 @@ class TaskSettings(Settings):
         return value
 
 
+CC = "category_classification"
 SR = "sequential_recommendation"
 TASK_OF_SETTING = {
-    "options": "category_classification",
-    "labelled_only": "category_classification",
+    "options": CC,
+    "labelled_only": CC,
     "candidates": SR,
     "max_history": SR,
     "min_history": SR,

@@ -59,9 +59,11 @@ def categories(settings: TaskSettings) -> str:
 
 def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
     """PRP: one and two are products of one split with one relation. Leaves the table `sampling_placed`."""
+    # Where both need a picture, those without are left out before there are pairs.
+    each = "has_picture" if settings.require_pictures == "all" else "true"
     connection.execute(
-        "CREATE OR REPLACE TEMP VIEW pairable_product AS SELECT product_id FROM expected_product "
-        f"WHERE {_pictured(settings, 'has_picture')}"
+        "CREATE OR REPLACE TEMP VIEW pairable_product AS "
+        f"SELECT product_id FROM expected_product WHERE {each}"
     )
     create_related_pairs(connection, "relations", "pairable_product", "sampling_pair")
     # A table of its own before splits are compared: as a condition of the join, equal splits could be what a plan
@@ -70,7 +72,7 @@ def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
         """
         CREATE OR REPLACE TEMP TABLE sampling_placed AS
         SELECT product_a, product_b, relation, a.split AS split_a, b.split AS split_b,
-               a.item AS item_a, b.item AS item_b
+               a.item AS item_a, b.item AS item_b, a.has_picture OR b.has_picture AS has_picture
         FROM sampling_pair
         JOIN expected_product a ON a.product_id = product_a
         JOIN expected_product b ON b.product_id = product_b
@@ -78,10 +80,11 @@ def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
         """
     )
     connection.execute("DROP TABLE sampling_pair")
-    return """
+    return f"""
         SELECT product_a AS one, product_b AS two, split_a AS split,
                CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
-        FROM sampling_placed WHERE split_a = split_b AND item_a <> item_b
+        FROM sampling_placed
+        WHERE split_a = split_b AND item_a <> item_b AND {_pictured(settings, "has_picture")}
     """
 
 
@@ -110,7 +113,11 @@ def judgements(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, la
 
 
 def reviews(settings: TaskSettings) -> str:
-    """SA: one is a review, two its product."""
+    """SA: one is a review, two its product.
+
+    Of a repeated id's rows only those with a picture are looked at. Where curation keeps one without, the draw is lost:
+    such ids are few, and to number all reviews would cost more than a few draws.
+    """
     own = "coalesce(len(image_urls), 0) > 0"
     if settings.product_picture:
         own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_picture)"
@@ -143,16 +150,24 @@ def sequences(
         """
     )
     rounds = create_k_core(connection, "sampling_interaction", "sampling_core", settings.k_core)
-    pictures = {"all": "pictured = items", "any": "pictured > 0", "none": "true"}[settings.require_pictures]
+    shown = settings.max_history + 1  # with the target
+    pictures = {"all": f"pictured = least(items, {shown})", "any": "pictured > 0", "none": "true"}
+    # Where all need a picture, those that are shown do; else no order need be found here.
+    place = "row_number() OVER (PARTITION BY user_id, category ORDER BY timestamp DESC, product_id DESC)"
+    back = place if settings.require_pictures == "all" else "1"
     select = f"""
-        WITH held AS (
+        WITH placed AS (
+            SELECT user_id, category, timestamp, has_picture, {back} AS back
+            FROM sampling_core JOIN expected_product USING (product_id)
+        ), held AS (
             SELECT user_id, category, count(*) AS items, count(timestamp) AS dated,
-                   count(*) FILTER (has_picture) AS pictured,
+                   count(*) FILTER (has_picture AND back <= {shown}) AS pictured,
                    list_contains({text_list(split.ood_categories)}, category) AS outside
-            FROM sampling_core JOIN expected_product USING (product_id) GROUP BY user_id, category
+            FROM placed GROUP BY user_id, category
         ), usable AS (
             SELECT *, bool_or(outside) OVER (PARTITION BY user_id) AS goes_outside FROM held
-            WHERE category <> '' AND dated = items AND items > {settings.min_history} AND {pictures}
+            WHERE category <> '' AND dated = items AND items > {settings.min_history}
+                  AND {pictures[settings.require_pictures]}
         )
         SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
                CASE WHEN outside THEN '{TEST_OOD}' ELSE {split_sql(split, seed, "split:user", "user_id")} END AS split

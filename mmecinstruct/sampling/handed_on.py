@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import duckdb
 
 # The table whose rows a task counts, and the clause that leaves those that belong to its draws. CC's other products are
-# needed for its options, so its builder looks into `drawn` itself.
+# needed for its options, and SR's users own what they bought in other categories, so their builders look into `drawn`
+# themselves.
 _NARROWED = {
     AP: ("questions", "SEMI JOIN drawn ON one = question_id"),
     PRP: (

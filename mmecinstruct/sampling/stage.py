@@ -57,6 +57,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     """
     create_expected_products(connection, plan.split, plan.seed, plan.taken_down)
     create_expected_queries(connection, plan.split, plan.seed)
+    outside = _outside(connection, plan.split.ood_categories)
     create_drawn(connection)
     available = {}
     core: dict[str, int] = {}
@@ -89,7 +90,11 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
             CORE,
             folder / CORE_FILE,
         )
-    return Sampled(rows, kept, {"available": available, "drawn": _drawn(connection), "core": core})
+    return Sampled(
+        rows,
+        kept,
+        {"available": available, "drawn": _drawn(connection), "core": core, "ood_products": outside},
+    )
 
 
 def _candidates(connection: duckdb.DuckDBPyConnection, task: str, settings: TaskSettings) -> str:
@@ -152,6 +157,16 @@ def _narrowed() -> dict[str, str]:
         "product_images": of_product,
         "query_kinds": f"SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id",
     }
+
+
+def _outside(connection: duckdb.DuckDBPyConnection, categories: Collection[str]) -> dict[str, int]:
+    """Return the number of products of each out-of-domain category; none of them need be drawn."""
+    return dict(
+        connection.execute(
+            "SELECT category, count(*) FROM expected_product "
+            f"WHERE list_contains({text_list(categories)}, category) GROUP BY category ORDER BY category"
+        ).fetchall()
+    )
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:

@@ -59,12 +59,13 @@ def build_task(
     empty. The same rows in any order give the same output. Leaves no table behind on the connection.
 
     sampled: the tables are a part of larger ones, and two more views say which: `drawn` (one: the products that CC asks
-    about) and `core` (user_id, product_id: the users whose reviews are all there, and their part of the k-core of all).
+    about; one and two: the users and categories that SR is made of) and `core` (user_id, product_id: the users whose
+    reviews are all there, and their part of the k-core of all).
     """
     if sampled and name == category_classification.TASK:
         return category_classification.build(connection, settings, seed, drawn="drawn")
     if sampled and name == sequential_recommendation.TASK:
-        return sequential_recommendation.build(connection, settings, seed, core="core")
+        return sequential_recommendation.build(connection, settings, seed, drawn="drawn", core="core")
     return BUILDERS[name](connection, settings, seed)
 
 

@@ -8,8 +8,8 @@ Answer: 5 stars A very positive, 4 B, 3 C, 2 D, 1 E very negative; the options' 
 `settings.product_picture` is set, the product's (role `product`). Category and source: the product's. The
 reviewer is noted in `user_id`; the split goes by the product.
 
-Rejected: unknown_product, no_rating (none, or not 1 to 5), no_text, too_few_words (fewer than
-`settings.min_words`).
+Rejected: unknown_product, other_language (curation withheld the text), no_rating (none, or not 1 to 5),
+no_text, too_few_words (fewer than `settings.min_words`).
 """
 
 from __future__ import annotations
@@ -63,10 +63,12 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         SELECT r.review_id AS record_id, r.product_id, r.user_id, r.rating, r.review,
                r.image_urls AS review_urls, p.image_urls AS product_urls, p.category, p.source,
                CASE WHEN p.product_id IS NULL THEN 'unknown_product'
+                    WHEN r.title IS NULL AND r.text IS NULL AND r.language IS NOT NULL THEN 'other_language'
                     WHEN r.rating IS NULL OR r.rating NOT BETWEEN 1 AND 5 THEN 'no_rating'
                     WHEN r.review = '' THEN 'no_text'
                     WHEN r.words < {settings.min_words} THEN 'too_few_words' END AS reason,
                CASE reason WHEN 'unknown_product' THEN coalesce(r.product_id, '(none)')
+                           WHEN 'other_language' THEN format('{{}} ({{:.2f}})', r.language, r.language_score)
                            WHEN 'no_rating' THEN 'rating ' || coalesce(r.rating::VARCHAR, '(none)')
                            WHEN 'no_text' THEN 'neither title nor text says anything'
                            WHEN 'too_few_words' THEN r.words || ' of {settings.min_words} words: ' || r.review

@@ -58,9 +58,13 @@ _TABLES = (
 
 
 def build(
-    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, core: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    settings: TaskSettings,
+    seed: int,
+    drawn: str | None = None,
+    core: str | None = None,
 ) -> TaskOutput:
-    """Build all SR samples.
+    """Build all SR samples; of the users and categories in the view `drawn` (columns one and two) alone, where given.
 
     core: a view (user_id, product_id) with the k-core of more reviews than there are; else it is that of the reviews.
     """
@@ -68,7 +72,7 @@ def build(
     _create_items(connection)
     _create_interactions(connection)
     _filter_core(connection, settings.k_core, core)
-    _create_sequences(connection, settings)
+    _create_sequences(connection, settings, drawn)
     connection.register("sr_chosen", _choose_candidates(connection, settings, seed))
     _create_options(connection, seed)
     connection.unregister("sr_chosen")
@@ -163,9 +167,13 @@ def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, core: str | None
     connection.execute("DROP TABLE IF EXISTS sr_within")
 
 
-def _create_sequences(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> None:
+def _create_sequences(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, drawn: str | None
+) -> None:
     """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be
     built)."""
+    # A user's other categories were not drawn: they would favour users of many.
+    asked = "" if drawn is None else f"SEMI JOIN {drawn} ON one = user_id AND two = category"
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE sr_records AS
@@ -188,7 +196,7 @@ def _create_sequences(connection: duckdb.DuckDBPyConnection, settings: TaskSetti
                            WHEN 'no_timestamp' THEN (items - dated) || ' of ' || items || ' items undated'
                            WHEN 'too_few_items' THEN items || ' of {settings.min_history + 1} items'
                            ELSE reviews || ' reviews' END AS detail
-        FROM records LEFT JOIN left_over USING (user_id, category)
+        FROM (SELECT * FROM records {asked}) LEFT JOIN left_over USING (user_id, category)
         """
     )
     connection.execute(

@@ -13,7 +13,7 @@ from mmecinstruct.executors import RayExecutor
 from mmecinstruct.pipeline import pictures, release
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.workspace import Counts, Shard, Workspace
+from mmecinstruct.workspace import Counts, Shard, StageWork, Workspace
 
 LOST = "node b"
 SMALL_SHOP = ("sample.products=60",)
@@ -65,7 +65,8 @@ def run_stage(name: str, workspace: Path, log: Path, address: str) -> None:
     store = Workspace(workspace)
     with store.lock(), RayExecutor(None, address, workspace=workspace, libraries=["pillow"]) as executor:
         try:
-            output = store.run_stage("stage", 1, {}, {}, shards, globals()[name], executor)
+            work = StageWork("stage", 1, {}, {}, shards, globals()[name])
+            (output,) = store.run_stages([work], executor)
             end = {"numbers": [path.read_text() for path in output.files("number.txt")]}
         except (MmecError, LookupError) as error:
             end = {"error": type(error).__name__, "said": str(error)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import json
 import os
@@ -22,15 +23,22 @@ from PIL import Image, ImageDraw
 
 from mmecinstruct.audit import audit_folder
 from mmecinstruct.errors import DatasetError, RecipeError, SourceError
+from mmecinstruct.executors import LocalExecutor
+from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import sha256_file
-from mmecinstruct.pipeline import release
-from mmecinstruct.pipeline.assemble import assemble_folder
+from mmecinstruct.parquet import Budget
+from mmecinstruct.pipeline import assemble, release
+from mmecinstruct.pipeline.assemble import assemble_folder, publishable
 from mmecinstruct.pipeline.build import BuildReport, build
+from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
+from mmecinstruct.recipe.resources import MIN_QUERY_BYTES
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource
+from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.batches import BATCH_RECORDS
+from mmecinstruct.tables import REJECTIONS
 from mmecinstruct.terminal import print_report
 from mmecinstruct.validate import validate_folder
 
@@ -348,6 +356,29 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target
     assert list(out.parent.iterdir()) == []
 
 
+def test_a_kill_between_the_renames_loses_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, old = tmp_path / "d", tmp_path / ".d.old"
+    old.mkdir()
+    (old / "README.md").write_text("the older dataset")
+
+    def fill_the_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assemble, "write_recipe", fill_the_disk)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+    assert (out / "README.md").read_text() == "the older dataset"
+
+
+def test_rejections_are_published_without_passwords() -> None:
+    origins = ["https://me:secret@x.example/a@b.jpg", "https://x.example/a@b.jpg", "r.json:7", "", None]
+    rows = [Rejection("images", "dead", "", origin, "id") for origin in origins]
+    published = publishable(rejections_table(rows))
+    assert published.schema == REJECTIONS
+    assert published["origin"].to_pylist() == ["https://x.example/a@b.jpg", *origins[1:]]
+
+
 def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
@@ -362,6 +393,65 @@ def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Pa
     stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
     assert "curate_products" in stages
     assert "images" not in stages  # said before any picture is fetched or decoded
+
+
+def test_an_ood_category_of_which_nothing_is_drawn_is_there_all_the_same(shop: Path, tmp_path: Path) -> None:
+    wanted = ["sampling={oversample: 1}", "sizes={train: 1, validation: 1, test: 1, test_ood: 0}"]
+    report = build_shop(
+        shop,
+        tmp_path,
+        *wanted,
+        "tasks.sequential_recommendation.sizes={train: 0, validation: 0, test: 0, test_ood: 0}",
+    )
+    assert {split for splits in report.sizes.values() for split in splits} <= {"train", "validation", "test"}
+    with pytest.raises(RecipeError, match="no product is in 'Top 9'"):
+        build_shop(shop, tmp_path / "other", *wanted, "split.ood_categories=[Top 2, Top 9]")
+
+
+def test_of_a_table_of_which_nothing_is_drawn_it_is_said_that_it_has_rows(shop: Path, tmp_path: Path) -> None:
+    overrides = [
+        "sampling={oversample: 1}",
+        "tasks.answerability_prediction.sizes={train: 0, validation: 0, test: 0, test_ood: 0}",
+    ]
+    with pytest.raises(RecipeError, match="none of 90 questions was drawn"):
+        build_shop(shop, tmp_path, *overrides, "sizes.train=2", tasks=["answerability_prediction"])
+
+
+def test_where_nothing_at_all_is_drawn_the_files_are_not_said_to_be_empty(shop: Path, tmp_path: Path) -> None:
+    overrides = ["sampling={oversample: 1}", "sizes={train: 0, validation: 0, test: 0, test_ood: 0}"]
+    with pytest.raises(RecipeError, match="nothing to build from: none of 90 products was drawn"):
+        build_shop(shop, tmp_path, *overrides)
+
+
+def test_more_workers_than_memory_suffices_for_are_a_warning(shop: Path, tmp_path: Path) -> None:
+    report = build_shop(shop, tmp_path, "resources.memory=1GB", workers=2, tasks=["answerability_prediction"])
+    assert [
+        warning for warning in report.warnings if "resources.memory (1GB), which suffices for 1" in warning
+    ]
+
+
+def test_tasks_of_a_cluster_are_no_processes_of_this_machine(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, budgets = [], []
+
+    def cluster(workers: int | None, address: str | None, **_: object) -> LocalExecutor:
+        asked.append(workers)
+        return LocalExecutor(1)
+
+    budget = Run.budget
+
+    def told(run: Run) -> Budget:
+        budgets.append(budget(run))
+        return budgets[-1]
+
+    monkeypatch.setattr("mmecinstruct.pipeline.build.RayExecutor", cluster)
+    monkeypatch.setattr(Run, "budget", told)
+    report = build_shop(shop, tmp_path, workers=64, executor="ray", tasks=["answerability_prediction"])
+    assert asked == [64]
+    assert not [warning for warning in report.warnings if "processes" in warning]
+    assert {one.threads for one in budgets} == {min(cores(), 11)}
+    assert min(one.memory for one in budgets) > MIN_QUERY_BYTES
 
 
 def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path, tmp_path: Path) -> None:

@@ -62,6 +62,16 @@ def curated(
     ]
 
 
+@pytest.mark.parametrize("name", ["category=Toys", "a [x] * ? 'q'"])
+def test_the_name_of_a_folder_is_no_column_and_no_pattern(connection, tmp_path, name: str) -> None:
+    folder = tmp_path / name / "run=3"
+    folder.mkdir(parents=True)
+    view(connection, folder, "products", [product("a:1", "One", category="Home")], [product("a:2", "Two")])
+    rows = connection.sql("SELECT product_id, category, file_index FROM products ORDER BY ALL").fetchall()
+    assert rows == [("a:1", "Home", 1), ("a:2", "", 2)]
+    assert "run" not in connection.sql("SELECT * FROM products").columns
+
+
 def test_the_first_row_of_an_id_stays_across_files(connection, tmp_path) -> None:
     rows, rejections = curated(
         connection,
@@ -166,6 +176,7 @@ def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path)
         number: int, language: str | None = "en", score: float | None = 0.9, product_id: str = "a:1"
     ) -> Row:
         row: Row = {"review_id": f"r{number}", "product_id": product_id, "rating": 5, "text": "t"}
+        row |= {"user_id": "u", "title": "", "image_urls": ["r.jpg"]}
         return {**row, "language": language, "language_score": score, "masked": ["email"]}
 
     view(
@@ -178,11 +189,16 @@ def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path)
     connection.register("products", pa.Table.from_pylist([{"product_id": "a:1"}], schema=CURATED_PRODUCTS))
     table, rejections = curate_reviews(connection, CurateSettings())
     assert table.schema == CURATED_REVIEWS
-    assert table["review_id"].to_pylist() == ["r1", "r3", "r5"]
-    assert table["masked"].to_pylist() == [["email"]] * 3
+    assert table["review_id"].to_pylist() == ["r1", "r2", "r3", "r5"]
+    assert table["masked"].to_pylist() == [["email"]] * 4
+    # The words of another language are withheld; that the user has the product stays.
+    assert table["text"].to_pylist() == ["t", None, "t", "t"]
+    assert table["title"].to_pylist() == ["", None, "", ""]
+    assert table["image_urls"].to_pylist() == [["r.jpg"], None, ["r.jpg"], ["r.jpg"]]
+    assert table["user_id"].to_pylist() == ["u"] * 4
+    assert table["language"].to_pylist() == ["en", "de", "de", None]
     assert [(r.record_id, r.reason, r.detail) for r in rejections] == [
         ("r1", "duplicate_id", "another review of this id came before; the first one stays"),
-        ("r2", "other_language", "de (0.90)"),
         ("r4", "unknown_product", "no product a:9"),
     ]
 
@@ -210,18 +226,19 @@ def test_questions_are_rejected_when_repeated_or_in_another_language(connection,
 @pytest.mark.parametrize(
     ("languages", "kept"), [(("en",), ["r1"]), (("en", "de"), ["r1", "r2"]), ((), ["r1", "r2", "r3"])]
 )
-def test_reviews_in_the_recipes_languages_stay_and_without_one_all_do(
+def test_words_in_the_recipes_languages_stay_and_without_one_all_do(
     connection, tmp_path, languages: tuple[str, ...], kept: list[str]
 ) -> None:
     spoken = {"r1": "en", "r2": "de", "r3": "fr"}
     rows = [
-        {"review_id": key, "product_id": "a:1", "language": name, "language_score": 0.9}
+        {"review_id": key, "product_id": "a:1", "text": key, "language": name, "language_score": 0.9}
         for key, name in spoken.items()
     ]
     view(connection, tmp_path, "reviews", rows)
     connection.register("products", pa.Table.from_pylist([{"product_id": "a:1"}], schema=CURATED_PRODUCTS))
     table, _ = curate_reviews(connection, CurateSettings(languages=languages))
-    assert table["review_id"].to_pylist() == kept
+    assert table["review_id"].to_pylist() == list(spoken)
+    assert [text for text in table["text"].to_pylist() if text] == kept
 
 
 def test_repeated_relations_are_counted(connection, tmp_path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
-from mmecinstruct.recipe.resources import PROCESS_BYTES
+from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, PROCESS_BYTES
 from mmecinstruct.samples import TASKS
 
 
@@ -113,20 +113,26 @@ def test_memory_that_is_none_or_too_little_is_refused(text: str) -> None:
         load_recipe("sample", [f"resources.memory={text}"])
 
 
-def test_the_disk_for_queries_is_an_amount_that_queries_share() -> None:
-    assert load_recipe("sample").resources.spill_bytes(1) is None
-    resources = load_recipe("sample", ["resources.spill=200GB"]).resources
-    assert (resources.spill_bytes(1), resources.spill_bytes(4)) == (200 * 10**9, 50 * 10**9)
+def test_the_disk_for_queries_is_an_amount() -> None:
+    assert load_recipe("sample").resources.spill_bytes is None
+    assert load_recipe("sample", ["resources.spill=200GB"]).resources.spill_bytes == 200 * 10**9
     with pytest.raises(RecipeError, match=r"resources\.spill"):
         load_recipe("sample", ["resources.spill=lots"])
 
 
-def test_memory_is_shared_among_the_queries_that_run_at_once() -> None:
+def test_a_query_has_what_the_processes_leave() -> None:
     resources = load_recipe("paper").resources
     assert resources.memory_bytes == 4 * 10**9
-    one, two = resources.query_bytes(3, 1), resources.query_bytes(3, 2)
-    assert one // 2 == two
-    assert one + 3 * PROCESS_BYTES < resources.memory_bytes
+    assert 2 * 10**9 < resources.query_bytes(3) < resources.memory_bytes - 3 * PROCESS_BYTES
+    assert resources.query_bytes(100) == MIN_QUERY_BYTES
+
+
+@pytest.mark.parametrize(("memory", "workers"), [("512MB", 1), ("1GB", 1), ("1.4GB", 3), ("4GB", 11)])
+def test_there_are_no_more_workers_than_memory_suffices_for(memory: str, workers: int) -> None:
+    resources = load_recipe("paper", [f"resources.memory={memory}"]).resources
+    assert resources.most_workers == workers
+    left = resources.memory_bytes - (1 + workers) * PROCESS_BYTES
+    assert left >= MIN_QUERY_BYTES or workers == 1
 
 
 def test_resources_are_no_part_of_what_is_published() -> None:

@@ -132,5 +132,12 @@ def test_tasks_that_are_built_alone_have_the_same_samples(sampled: Built, tmp_pa
 def test_what_cannot_be_foretold_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"split\.scheme clusters"):
         load_recipe("sample", ["sampling.oversample=2", "split.scheme=communities"])
+    balance = "tasks.category_classification.label_balance={Mugs: 0.5, Pots: 0.5}"
+    with pytest.raises(RecipeError, match="labelled_only to true"):
+        load_recipe("sample", ["sampling.oversample=2", balance])
+    load_recipe("sample", [balance])
+    load_recipe(
+        "sample", ["sampling.oversample=2", balance, "tasks.category_classification.labelled_only=true"]
+    )
     with pytest.raises(RecipeError, match=r"sampling\.oversample"):
         load_recipe("sample", ["sampling.oversample=0.5"])

@@ -54,9 +54,8 @@ def run(
 ) -> StageOutput:
     shards = [Shard(f"{number:03d}", (number, str(log))) for number in range(5)]
     with LocalExecutor(workers) as executor:
-        return Workspace(folder).run_stage(
-            "stage", version, {"setting": settings}, {"input": "abc"}, shards, function, executor
-        )
+        work = StageWork("stage", version, {"setting": settings}, {"input": "abc"}, shards, function)
+        return Workspace(folder).run_stages([work], executor)[0]
 
 
 def finish_in_the_rival_first(payload: tuple[int, str], folder: Path) -> Counts:
@@ -194,9 +193,8 @@ class PatientExecutor(LocalExecutor):
 def test_a_shard_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
     shards = [Shard(f"{number:03d}", (number, str(tmp_path / "log"))) for number in range(5)]
     with PatientExecutor() as executor:
-        output = Workspace(tmp_path / "w").run_stage(
-            "stage", 1, {}, {}, shards, hide_a_shard_for_a_while, executor
-        )
+        work = StageWork("stage", 1, {}, {}, shards, hide_a_shard_for_a_while)
+        (output,) = Workspace(tmp_path / "w").run_stages([work], executor)
     assert [path.read_text() for path in output.files("number.txt")] == ["0", "1", "2", "3", "4"]
 
 

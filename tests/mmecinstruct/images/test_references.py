@@ -67,6 +67,8 @@ def test_urls_of_products_and_reviews_are_taken_once_each() -> None:
         ("https://x.example/" + "a" * 5000, "no_web_address"),
         ("file:///a.jpg", "unknown_scheme"),
         ("ftp://x.example/a.jpg", "unknown_scheme"),
+        ("https://user:word@x.example/a.jpg", "credentials_in_url"),
+        ("https://x.example/a@b.jpg", ""),
         ("data:image/png;base64,xx", "data_url"),
         ("https://images.example/I/01RmK+J4pJL._SX50_.jpg", "placeholder"),
         ("https://m.media-amazon.com/images/I/11x,SX50_PKmb-play-button-overlay-thumb_.jpg", "placeholder"),

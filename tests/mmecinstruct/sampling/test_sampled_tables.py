@@ -153,6 +153,26 @@ def test_pairs_that_would_cross_are_not_drawn_and_neither_are_those_of_two_relat
     assert {tuple(sorted(pair)) for pair in kept} == {row[1:] for row in drawn}
 
 
+@pytest.mark.parametrize(("require", "pictured"), [("all", 2), ("any", 1), ("none", 0)])
+def test_of_a_pair_as_many_have_a_picture_as_the_recipe_requires(
+    raw: Any, sample: Any, require: str, pictured: int
+) -> None:
+    products = fill(raw, 60)
+    for row in raw.rows["products"][::2]:
+        row["image_urls"] = []
+    bare = set(products[::2])
+    pairs = [(one, other) for one in products for other in products if one < other]
+    for one, other in pairs:
+        raw.add("relations", product_a=one, product_b=other, relation="similar")
+    plenty = Sizes(train=2000, validation=2000, test=2000, test_ood=2000)
+    drawn = {row[1:] for row in sample(PRP, sizes=plenty, require_pictures=require).drawn(PRP)}
+    assert drawn == {
+        pair
+        for pair in pairs
+        if expected_split(pair[0]) == expected_split(pair[1]) and len({*pair} - bare) >= pictured
+    }
+
+
 def test_queries_and_their_products_are_of_one_split_and_none_is_out_of_domain(raw: Any, sample: Any) -> None:
     products = fill(raw)
     for number in range(400):
@@ -230,6 +250,32 @@ def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any
     assert [row["review_id"] for row in few.rows("reviews")] == [row["review_id"] for row in reviews]
     owned = {row["product_id"] for row in reviews} - {"shop:unheard-of"}
     assert {row["product_id"] for row in few.rows("products")} == owned
+
+
+@pytest.mark.parametrize(("require", "users"), [("all", "ab"), ("any", "abc"), ("none", "abcd")])
+def test_where_all_need_a_picture_those_of_the_shown_items_do(
+    raw: Any, sample: Any, require: str, users: str
+) -> None:
+    home = [product for product in fill(raw, 60) if expected_split(product) != "test_ood"]
+    bare = {home[0], *home[20:26]}
+    for row in raw.rows["products"]:
+        if row["product_id"] in bare:
+            row["image_urls"] = []
+    buy(raw, "a", home[:6])  # the one without a picture is older than what is shown
+    buy(raw, "b", home[6:12])
+    buy(raw, "c", [*home[12:16], home[0]])
+    buy(raw, "d", home[20:26])
+    plenty = Sizes(train=9, validation=9, test=9, test_ood=9)
+    settings = {"k_core": 1, "min_history": 3, "max_history": 4, "require_pictures": require}
+    assert {one for _, one, _ in sample(SR, sizes=plenty, **settings).drawn(SR)} == set(users)
+
+
+def test_products_out_of_domain_are_counted_though_none_is_drawn(raw: Any, sample: Any) -> None:
+    for number, product in enumerate(fill(raw)):
+        question(raw, number, product)
+    outcome = sample(AP, sizes=Sizes(train=4, validation=0, test=0, test_ood=0))
+    assert {row["category"] for row in outcome.rows("products")} == {"Home"}
+    assert outcome.sampled.statistics["ood_products"] == {"Garden": 30}
 
 
 def test_a_user_of_an_ood_sequence_is_drawn_for_it_alone(raw: Any, sample: Any) -> None:

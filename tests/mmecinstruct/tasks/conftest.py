@@ -10,12 +10,12 @@ import pytest
 
 from mmecinstruct.parquet import connect
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, JUDGEMENTS, QUESTIONS, RELATIONS, REVIEWS
+from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, JUDGEMENTS, QUESTIONS, RELATIONS
 from mmecinstruct.tasks import TaskOutput, build_task
 
 SCHEMAS = {
     "products": CURATED_PRODUCTS,
-    "reviews": REVIEWS,
+    "reviews": CURATED_REVIEWS,
     "relations": RELATIONS,
     "judgements": JUDGEMENTS,
     "questions": QUESTIONS,
@@ -78,16 +78,19 @@ class SmallShop:
         *,
         seed: int = 0,
         reverse: bool = False,
-        drawn: list[str] | None = None,
+        drawn: list[tuple[str, str | None]] | None = None,
         core: list[tuple[str, str]] | None = None,
         **settings: Any,
     ) -> TaskOutput:
         """Build a task; drawn, core: as where the tables are a part of larger ones."""
         connection = connect()
-        connection.register("drawn", pa.table({"one": pa.array(drawn or [], pa.string())}))
-        columns = zip(*core, strict=True) if core else ([], [])
-        users, bought = (pa.array(list(column), pa.string()) for column in columns)
-        connection.register("core", pa.table({"user_id": users, "product_id": bought}))
+        for name, rows, columns in (
+            ("drawn", drawn, ("one", "two")),
+            ("core", core, ("user_id", "product_id")),
+        ):
+            pairs = [dict(zip(columns, row, strict=True)) for row in rows or []]
+            schema = pa.schema([(column, pa.string()) for column in columns])
+            connection.register(name, pa.Table.from_pylist(pairs, schema=schema))
         for name, schema in SCHEMAS.items():
             rows = self.rows[name][::-1] if reverse else self.rows[name]
             connection.register(name, pa.Table.from_pylist(rows, schema=schema))

@@ -202,7 +202,7 @@ def test_of_sampled_products_only_the_drawn_are_asked_about_and_all_give_options
     fill(shop)
     whole = {sample["id"]: sample for sample in samples(shop.build(TASK))}
     drawn = ["p0.0.0", "p2.3.1"]
-    output = shop.build(TASK, drawn=drawn)
+    output = shop.build(TASK, drawn=[(one, None) for one in drawn])
     assert output.records_in == 2
     assert [sample["product_ids"][0] for sample in samples(output)] != []
     assert all(whole[sample["id"]] == sample for sample in samples(output))

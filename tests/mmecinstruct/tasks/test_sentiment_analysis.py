@@ -73,8 +73,9 @@ def test_reviews_that_say_nothing_are_rejected(shop: Any, reasons: Any) -> None:
     shop.review("empty", "p", title="", text=None)
     shop.review("stars only", "p", title="Five Stars", text="")
     shop.review("short", "p", text="Too  short")
+    shop.review("foreign", "p", title=None, text=None, language="de", language_score=0.9)
     output = shop.build(TASK, min_words=3)
-    assert (output.records_in, output.samples.num_rows) == (8, 1)
+    assert (output.records_in, output.samples.num_rows) == (9, 1)
     assert reasons(output) == {
         "lost": "unknown_product",
         "unrated": "no_rating",
@@ -83,7 +84,9 @@ def test_reviews_that_say_nothing_are_rejected(shop: Any, reasons: Any) -> None:
         "empty": "no_text",
         "stars only": "no_text",
         "short": "too_few_words",
+        "foreign": "other_language",
     }
+    assert "de (0.90)" in output.rejections["detail"].to_pylist()
 
 
 def test_an_anonymous_review_is_fine(shop: Any, samples: Any) -> None:

@@ -277,8 +277,22 @@ def test_a_core_that_is_handed_on_stands_for_the_one_of_the_reviews(
     # Alone, neither user would be in a 2-core: others bought the same products in the tables that these are a part of.
     assert set(reasons(shop.build(TASK, **SMALL | {"k_core": 2})).values()) == {"k_core"}
     core = [("u", product) for product in (ids[0], ids[2], ids[3], ids[4])]
-    output = shop.build(TASK, **SMALL | {"k_core": 2}, core=core)
+    asked = [("u", "Home"), ("v", "Home")]
+    output = shop.build(TASK, **SMALL | {"k_core": 2}, core=core, drawn=asked)
     (sample,) = samples(output)
     assert sample["product_ids"][:4] == [ids[0], ids[2], ids[3], ids[4]]
     assert ids[1] not in sample["product_ids"]  # it is not in the core, but bought
     assert reasons(output) == {"v Home": "k_core"}
+
+
+def test_of_a_drawn_user_the_drawn_category_is_asked_and_the_other_still_owned(
+    shop: Any, samples: Any
+) -> None:
+    home, garden = fill(shop, 12), fill(shop, 12, category="Garden")
+    buy(shop, "u", home[:4])
+    buy(shop, "u", garden[:4])
+    buy(shop, "v", home[:4])
+    core = [(row["user_id"], row["product_id"]) for row in shop.rows["reviews"]]
+    output = shop.build(TASK, **SMALL, core=core, drawn=[("u", "Garden")])
+    (sample,) = samples(output)
+    assert (output.records_in, sample["user_id"], sample["category"]) == (1, "u", "Garden")

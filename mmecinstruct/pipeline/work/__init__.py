@@ -1,0 +1,71 @@
+"""What a worker does for one shard of a stage: read files, call the stage's function, write files.
+
+Every function here takes (payload, folder), writes into the folder and returns its counts. Payloads are paths and
+settings. A module for each kind of work, and its names here.
+"""
+
+from mmecinstruct.pipeline.work.curation import (
+    CurateProductsPayload,
+    CurateRecordsPayload,
+    HygienePayload,
+    curate_products_work,
+    curate_records_work,
+    hygiene_work,
+)
+from mmecinstruct.pipeline.work.distinct_products import (
+    DuplicatesPayload,
+    RepointPayload,
+    find_duplicates_work,
+    repoint_work,
+)
+from mmecinstruct.pipeline.work.files import CuratedTables, Paths, write_rejections
+from mmecinstruct.pipeline.work.pictures import (
+    PicturesPayload,
+    ReferencesPayload,
+    VerdictsPayload,
+    judge_pictures_work,
+    measure_pictures_work,
+    reference_pictures_work,
+)
+from mmecinstruct.pipeline.work.raw_files import ParsePayload, file_stamp, parse_raw_file
+from mmecinstruct.pipeline.work.sampling import SamplingPayload, sample_tables_work
+from mmecinstruct.pipeline.work.shop import (
+    ShopPicturesPayload,
+    ShopTablesPayload,
+    draw_shop_pictures,
+    draw_shop_tables,
+)
+from mmecinstruct.pipeline.work.tasks import BuildTaskPayload, build_task_work
+
+__all__ = [
+    "BuildTaskPayload",
+    "CurateProductsPayload",
+    "CurateRecordsPayload",
+    "CuratedTables",
+    "DuplicatesPayload",
+    "HygienePayload",
+    "ParsePayload",
+    "Paths",
+    "PicturesPayload",
+    "ReferencesPayload",
+    "RepointPayload",
+    "SamplingPayload",
+    "ShopPicturesPayload",
+    "ShopTablesPayload",
+    "VerdictsPayload",
+    "build_task_work",
+    "curate_products_work",
+    "curate_records_work",
+    "draw_shop_pictures",
+    "draw_shop_tables",
+    "file_stamp",
+    "find_duplicates_work",
+    "hygiene_work",
+    "judge_pictures_work",
+    "measure_pictures_work",
+    "parse_raw_file",
+    "reference_pictures_work",
+    "repoint_work",
+    "sample_tables_work",
+    "write_rejections",
+]

@@ -1,0 +1,92 @@
+"""Measure and judge pictures, or take their URLs as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from mmecinstruct.parquet import (
+    DEFAULT_BUDGET,
+    Budget,
+    create_view,
+    read_tables,
+    working_connection,
+    write_table,
+)
+from mmecinstruct.pipeline.work.files import Paths, write_rejections
+from mmecinstruct.recipe import ImageSettings
+from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
+from mmecinstruct.workspace import Counts
+
+
+@dataclass(frozen=True)
+class PicturesPayload:
+    """Measure a slice of the located pictures."""
+
+    located: Path
+    start: int
+    stop: int
+    settings: ImageSettings
+
+
+def measure_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
+    """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct picture)."""
+    from mmecinstruct.images.locate import LocatedPicture
+    from mmecinstruct.images.stage import measure_pictures
+
+    rows = pq.read_table(payload.located).slice(payload.start, payload.stop - payload.start).to_pylist()
+    located = [LocatedPicture(**row) for row in rows]
+    images, pixels, rejections = measure_pictures(located, payload.settings)
+    write_table(images, folder / "images.parquet")
+    pq.write_table(pixels, folder / "pixels.parquet", compression="none", row_group_size=100)
+    write_rejections(rejections, folder)
+    return Counts(images.num_rows, images.num_rows - len(rejections), len(rejections))
+
+
+@dataclass(frozen=True)
+class ReferencesPayload:
+    """Take the URLs of all pictures as they are."""
+
+    products: Paths
+    reviews: Paths
+    settings: ImageSettings
+    taken_down: frozenset[str]
+    budget: Budget = DEFAULT_BUDGET
+
+
+def reference_pictures_work(payload: ReferencesPayload, folder: Path) -> Counts:
+    """Write images.parquet, one row per URL that a product or a review names."""
+    from mmecinstruct.images.references import reference_pictures
+
+    with working_connection(folder, payload.budget) as connection:
+        create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+        create_view(connection, "reviews", payload.reviews, CURATED_REVIEWS)
+        table, rejections = reference_pictures(connection, payload.settings, payload.taken_down)
+    write_table(table, folder / "images.parquet")
+    write_rejections(rejections, folder)
+    return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
+
+
+@dataclass(frozen=True)
+class VerdictsPayload:
+    """Judge all pictures together."""
+
+    images: Paths
+    products: Paths
+    settings: ImageSettings
+    budget: Budget = DEFAULT_BUDGET
+
+
+def judge_pictures_work(payload: VerdictsPayload, folder: Path) -> Counts:
+    """Write images.parquet with what the recipe does not want rejected."""
+    from mmecinstruct.images.verdicts import judge_pictures
+
+    with working_connection(folder, payload.budget) as connection:
+        connection.register("images", read_tables(payload.images, IMAGES))
+        create_view(connection, "products", payload.products, CURATED_PRODUCTS)
+        table, rejections = judge_pictures(connection, payload.settings)
+    write_table(table, folder / "images.parquet")
+    write_rejections(rejections, folder)
+    return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))

@@ -1,0 +1,44 @@
+"""Draw the built-in shop: its raw tables, then its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmecinstruct.recipe import SampleShopSettings
+from mmecinstruct.workspace import Counts
+
+
+@dataclass(frozen=True)
+class ShopTablesPayload:
+    """Draw the shop's raw tables."""
+
+    settings: SampleShopSettings
+    seed: int
+
+
+def draw_shop_tables(payload: ShopTablesPayload, folder: Path) -> Counts:
+    """Write the built-in shop's raw files, without pictures."""
+    from mmecinstruct.sample_shop import draw_sample_shop
+
+    draw_sample_shop(payload.settings, payload.seed, folder)
+    return Counts(payload.settings.products, payload.settings.products, 0)
+
+
+@dataclass(frozen=True)
+class ShopPicturesPayload:
+    """Draw a slice of the shop's pictures."""
+
+    shop: Path
+    start: int
+    stop: int
+    side: int
+
+
+def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
+    """Write the pictures of a slice of the shop's list of pictures."""
+    from mmecinstruct.sample_shop import draw_pictures, pictures_to_draw
+
+    specifications = pictures_to_draw(payload.shop)[payload.start : payload.stop]
+    draw_pictures(specifications, folder, payload.side)
+    return Counts(len(specifications), len(specifications), 0)
