@@ -17,6 +17,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def printable(text: str) -> str:
+    """Return somebody else's words without what a terminal would obey instead of show."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 @contextmanager
 def show_progress() -> Iterator[Report]:
     """Show one line per running step on a terminal; in a log, one line per finished step."""

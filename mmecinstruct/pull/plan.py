@@ -16,7 +16,7 @@ from mmecinstruct.pull.partial import Partial
 from mmecinstruct.pull.places import address_of, find_place
 from mmecinstruct.pull.record import LOCK, RECORD, Record
 from mmecinstruct.pull.sizes import human
-from mmecinstruct.pull.transport import Failed, Transport
+from mmecinstruct.pull.transport import Failed, Transport, shown
 from mmecinstruct.recipe import PullSettings
 from mmecinstruct.sources.remote_file import RemoteFile
 
@@ -113,15 +113,25 @@ def check_origin(origin: str) -> None:
 
 def mirrored(files: Sequence[RemoteFile], mirror: str) -> list[RemoteFile]:
     """Return the files as a mirror has them: each at MIRROR/<its path below the raw folder>. Raises PullError."""
-    parts = urlsplit(mirror)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise PullError(
-            f"--mirror {mirror.partition('?')[0]}: give http:// or https://, a host and a folder only"
-        )
+    try:
+        parts = urlsplit(mirror)
+        plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+    except ValueError:
+        plain = False
+    if not plain or "@" in parts.netloc:
+        raise PullError(f"--mirror {shown(mirror)}: give http:// or https://, a host and a folder only")
     base = mirror.rstrip("/")
-    # The mirror's own sizes are shown: it may hold other files, such as a miniature.
+    # The mirror's own sizes are shown: it may hold other files, such as a miniature. Not where a SHA-256 is stated: a
+    # file of another size cannot have it.
     return [
-        replace(file, url=f"{base}/{quote(file.origin)}", hub=None, by_hand=None, size=None) for file in files
+        replace(
+            file,
+            url=f"{base}/{quote(file.origin)}",
+            hub=None,
+            by_hand=None,
+            size=file.size if file.sha256 is not None else None,
+        )
+        for file in files
     ]
 
 
