@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mmecinstruct.terminal import say, show_progress
+from mmecinstruct.terminal import left_out_line, say, show_progress
 
 PULL_EXAMPLES = (
     "Examples:\n\n"
@@ -61,8 +61,11 @@ def pull(
     from mmecinstruct.sources.publishers.licences import apply_licences
 
     # What the recipe's licences leave out is not fetched either.
-    loaded = apply_licences(load_recipe(recipe, override or [])).recipe
-    wanted = [file for source in loaded.sources for file in remote_files(source)] if not loaded.sample else []
+    choice = apply_licences(load_recipe(recipe, override or []))
+    loaded = choice.recipe
+    wanted = [] if loaded.sample else [file for one in loaded.sources for file in remote_files(one, data)]
+    if choice.left_out:
+        say(left_out_line(choice.left_out))
     if not wanted:
         raise PullError(f"recipe '{loaded.name}' needs no publisher's files: there is nothing to pull")
     wanted = choose(wanted, only or [])

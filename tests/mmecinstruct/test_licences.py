@@ -171,6 +171,24 @@ def test_the_card_names_what_open_left_out(small: Any, own_folder: Path) -> None
     assert "(`licences: open`): amazon18\\_metadata \\(amazon2018: none stated\\), " in text
 
 
+def test_a_pull_under_licences_names_what_it_leaves_out(tmp_path: Path) -> None:
+    arguments = [
+        "--set",
+        "licences=open",
+        "--dry-run",
+        "--data",
+        str(tmp_path),
+        "--mirror",
+        "http://127.0.0.1:1",
+    ]
+    done = CliRunner().invoke(app, ["pull", "--recipe", "paper", *arguments])
+    assert done.exit_code == 0, done.output
+    assert "Left out, as licences: open allows" in done.stderr
+    assert "mave (mave: CC-BY-NC-4.0)" in done.stderr
+    assert "4 files: 0 there, 4 to fetch" in done.stdout
+    assert "amazon" not in done.stdout
+
+
 def test_the_command_shows_sources_and_builds_under_licences(tmp_path: Path) -> None:
     run = CliRunner().invoke
     shown = run(app, ["sources"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -187,6 +188,38 @@ def test_what_names_no_file_is_an_error_with_the_remedy(kind: str, path: str, sa
     assert path in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "lying"),
+    [
+        ("amazon18_metadata", "amazon2018/meta_*.json.gz", ["meta_A.json.gz", "meta_B.json.gz"]),
+        ("amazon23_metadata", "amazon2018/meta_A.parquet", ["meta_A.parquet"]),
+        ("sqid", "amazon2018/urls [mine].csv", ["urls [mine].csv"]),
+    ],
+)
+def test_what_nobody_publishes_is_taken_where_a_person_has_put_it(
+    kind: str, path: str, lying: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError):
+        remote_files(source(kind, path=path), tmp_path)
+    (tmp_path / "amazon2018").mkdir()
+    for name in [*lying, "other.txt"]:
+        (tmp_path / "amazon2018" / name).write_text("")
+    files = remote_files(source(kind, path=path), tmp_path)
+    assert [file.origin for file in files] == [f"amazon2018/{name}" for name in lying]
+    assert all(file.url is file.hub is None and "a file of yours" in str(file.by_hand) for file in files)
+
+
+def test_what_is_published_is_not_looked_for_and_nothing_lies_outside_the_raw_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "train-qar.jsonl").write_text("")
+    (tmp_path / "mine.jsonl").write_text("")
+    questions = remote_files(source("amazonqa", path="train-qar.jsonl"), tmp_path)
+    assert questions[0].url is not None
+    for path in ("../mine.jsonl", str(tmp_path / "mine.jsonl")):
+        with pytest.raises(SourceError, match="is the name of no file"):
+            remote_files(source("amazonqa", path=path), tmp_path / "raw")
+
+
 def test_a_catalogue_has_nothing_to_fetch_and_is_its_owners() -> None:
     products = {"path": "products.csv", "id": "id", "title": "title"}
     own = TypeAdapter(Source).validate_python({"kind": "catalog", "products": products})
@@ -204,7 +237,9 @@ def test_the_table_has_a_line_for_each_publisher() -> None:
     lines = table(PUBLISHERS).splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(PUBLISHERS)]] == [one.name for one in PUBLISHERS]
     abo = next(line for line in lines if line.startswith("abo "))
-    assert re.split(r" {2,}", abo) == ["abo", "cc", "abo", "CC-BY-4.0", "yes", "yes"]
+    assert re.split(r" {2,}", abo) == ["abo", "cc", "abo", "web", "CC-BY-4.0", "yes", "yes"]
+    ways = {line.split()[0]: re.split(r" {2,}", line)[3] for line in lines[1 : 1 + len(PUBLISHERS)]}
+    assert (ways["amazon2018"], ways["amazon2023"], ways["catalogue"]) == ("web, by hand", "web, Hub", "-")
 
 
 @BY_NAME

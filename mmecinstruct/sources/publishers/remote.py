@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mmecinstruct.errors import SourceError
+from mmecinstruct.sources.matching import matching_files, stays_below
 from mmecinstruct.sources.publishers.facts import Publisher, PublisherFile
 from mmecinstruct.sources.remote_file import RemoteFile
 
@@ -77,6 +78,23 @@ def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publish
             f"as {shown}"
         )
     raise SourceError(f"{place} matches none of the files that are published: {listed}")
+
+
+def own_files(
+    kind: str, field: str, path: str, publishers: Sequence[Publisher], folder: Path
+) -> list[RemoteFile]:
+    """Return the files of a raw folder that a source's path or glob names, as ones that nobody is asked for."""
+    publisher = publisher_of_path(kind, field, path, publishers)
+    if publisher is None or not stays_below(path):
+        return []
+    return [
+        RemoteFile(
+            origin,
+            publisher.name,
+            by_hand=f"put {origin} back: it is a file of yours, which nobody publishes",
+        )
+        for origin in matching_files(folder, path)
+    ]
 
 
 def _remote_file(
