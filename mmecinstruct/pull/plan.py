@@ -26,13 +26,17 @@ State = Literal["present", "found", "fetch", "by_hand"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file and what is to be done. size: bytes of the whole, None where unknown. arrived: bytes of an earlier try."""
+    """A file and what is to be done. size: bytes of the whole, None where unknown. arrived: bytes of an earlier try.
+
+    came_from: where an earlier pull had it from, if that is another place than it would be fetched from now.
+    """
 
     file: RemoteFile
     target: Path
     state: State
     size: int | None
     arrived: int = 0
+    came_from: str = ""
 
     @property
     def missing(self) -> int:
@@ -64,6 +68,7 @@ class PullPlan:
                 "url": address_of(planned.file),
                 "size": planned.size,
                 "arrived": planned.arrived,
+                "came_from": planned.came_from,
                 "by_hand": planned.file.by_hand if planned.state == "by_hand" else None,
             }
             for planned in self.files
@@ -142,9 +147,10 @@ def look(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[Plan
         target = folder / file.origin
         entry = record.present(file.origin, file.sha256)
         state: State
-        size, arrived = file.size, 0
+        size, arrived, came_from = file.size, 0, ""
         if entry is not None:
             state, size = "present", entry.size
+            came_from = entry.url if entry.url != address_of(file) else ""
         elif target.is_file():
             state, size = "found", target.stat().st_size
         elif target.exists():
@@ -157,7 +163,7 @@ def look(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[Plan
             arrived = partial.size if version is not None else 0
             if size is None and version is not None:
                 size = version.length
-        planned.append(PlannedFile(file, target, state, size, arrived))
+        planned.append(PlannedFile(file, target, state, size, arrived, came_from))
     return planned
 
 
@@ -214,6 +220,8 @@ def format_plan(plan: PullPlan) -> str:
     rows = []
     for planned in plan.files:
         word = _WORDS[planned.state]
+        if planned.came_from:
+            word += f", from {planned.came_from}"
         if planned.arrived:
             word += f" ({human(planned.arrived)} of it there)"
         size = human(planned.size) if planned.size is not None else "?"

@@ -300,6 +300,17 @@ class TestMirror:
         [planned] = puller.plan(file, mirror=server.url(""), checksums=False).files
         assert planned.size == 20_000_002  # the mirror's
 
+    def test_what_came_from_it_is_said_to_where_it_is_no_longer_given(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        """A miniature's files do not pass for the publisher's."""
+        server.routes["/a.gz"] = served(mugs)
+        file = puller.file("https://publisher.example/a.gz", "a.gz")
+        puller(file, mirror=server.url(""))
+        assert f"there, from {server.url('/a.gz')}" in str(puller.plan(file))
+        assert puller.plan(file).to_json()["files"][0]["came_from"] == server.url("/a.gz")
+        assert "there, from" not in str(puller.plan(file, mirror=server.url("")))
+
     def test_what_it_lacks_is_to_be_put_there(self, puller: Any, server: Any) -> None:
         [done] = puller(puller.file("https://publisher.example/a.gz", "a.gz"), mirror=server.url("")).files
         assert done.reason == "http_404"
