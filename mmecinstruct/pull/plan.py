@@ -187,10 +187,15 @@ def free_space(path: Path) -> int:
 
 
 def check_space(plan: PullPlan, settings: PullSettings) -> None:
-    """Raise PullError where the missing files and the margin do not fit on the disks that they go to."""
+    """Raise PullError where the missing files and the margin do not fit on the disks that they go to.
+
+    A file of more than pull.max_bytes is left out: it will be refused, alone.
+    """
     needed: dict[int, int] = defaultdict(int)
     places: dict[int, Path] = {}
     for planned in plan.of("fetch"):
+        if planned.size is not None and planned.size > settings.max_bytes:
+            continue
         place = _existing(planned.target.parent)
         device = place.stat().st_dev  # a folder of the raw folder may be a link to another disk
         needed[device] += planned.missing

@@ -116,6 +116,14 @@ class TestRoom:
             puller(puller.file(server.url(URL)), space_margin=1000)
         assert server.gets() == []
 
+    def test_a_file_that_is_too_large_to_be_taken_stops_no_other(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        server.routes["/lie"], server.routes["/b"] = served(mugs, lie=10**17), served(mugs)
+        files = [puller.file(server.url("/lie"), "a.gz"), puller.file(server.url("/b"), "b.gz")]
+        lying, other = puller(*files).files
+        assert (lying.status, lying.reason, other.status) == ("failed", "too_large", "fetched")
+
     def test_what_has_arrived_counts(
         self, puller: Any, server: Any, served: Any, mugs: bytes, free: Any
     ) -> None:
