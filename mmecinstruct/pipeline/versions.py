@@ -29,7 +29,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "render": 1,
     "judge": 1,
     "shards": 1,
-    "folder": 6,
+    "folder": 7,
 }
 
 # Libraries whose output some stage keeps: every node of a cluster must have the same versions of them.

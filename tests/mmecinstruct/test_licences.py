@@ -108,6 +108,14 @@ def test_both_sets_of_metadata_are_credited_for_ids_that_they_share() -> None:
     }
 
 
+def test_reviews_of_2014_are_not_credited_to_the_set_of_2018() -> None:
+    older = [
+        {**AMAZON, "path": "amazon2014/meta_Electronics.json.gz"},
+        {**REVIEWS, "path": "amazon2014/reviews_*_5.json.gz"},
+    ]
+    assert counted(recipe(*older), sentiment_analysis={"amazon18": 2}) == {"amazon2014": 2}
+
+
 def test_a_sample_of_several_sources_counts_for_each() -> None:
     mixed = recipe(AMAZON, REVIEWS, OWN)
     found = counted(mixed, sequential_recommendation={"amazon18+shop": 3, "shop": 4})

@@ -94,6 +94,18 @@ ABO = "https://amazon-berkeley-objects.s3.amazonaws.com"
             "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/meta_Beauty.json.gz",
         ),
         (
+            "amazon18_reviews",
+            "amazon2014/reviews_Beauty_5.json.gz",
+            "amazon2014",
+            "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_Beauty_5.json.gz",
+        ),
+        (
+            "amazon18_ratings",
+            "mine/ratings_Beauty.csv",
+            "amazon2014",
+            "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/ratings_Beauty.csv",
+        ),
+        (
             "amazon23_metadata",
             "amazon2023/meta_Electronics.jsonl.gz",
             "amazon2023",
@@ -179,6 +191,8 @@ def test_a_glob_stands_for_the_files_that_there_are() -> None:
         ("amazonqa", "amazonqa/dev-qar.jsonl", "train-qar.jsonl"),
         ("abo", "abo/listings_g.json.gz", "is the name of no file"),
         ("sqid", "sqid/*.parquet", "matches none of the files"),
+        ("amazon18_ratings", "amazon2014/Beauty.csv", "is the name of no file.*ratings_CATEGORY"),
+        ("amazon18_ratings", "amazon2018/ratings_Beauty.csv", "is the name of no file"),
     ],
 )
 def test_what_names_no_file_is_an_error_with_the_remedy(kind: str, path: str, said: str) -> None:

@@ -27,13 +27,18 @@ def named_paths(source: Source, publishers: Sequence[Publisher]) -> dict[str, st
 
 
 def publisher_of_path(kind: str, field: str, path: str, publishers: Sequence[Publisher]) -> Publisher | None:
-    """Return whose file a path or glob is: by its folder where several publishers name files alike, else the first."""
-    having = [one for one in publishers if any(f.kind == kind and f.field == field for f in one.files)]
-    folder = PurePosixPath(path).parent
-    for one in having:
-        if any(PurePosixPath(file.path).parent == folder for file in one.files):
+    """Return whose file a path or glob is: by its folder, else by its name, else the first with files of the kind."""
+    families = [
+        (one, file) for one in publishers for file in one.files if (file.kind, file.field) == (kind, field)
+    ]
+    folder, name = PurePosixPath(path).parent, PurePosixPath(path).name
+    for one, file in families:
+        if PurePosixPath(file.path).parent == folder:
             return one
-    return having[0] if having else None
+    for one, file in families:
+        if file.values_of(name) is not None:
+            return one
+    return families[0][0] if families else None
 
 
 def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publisher]) -> list[RemoteFile]:
