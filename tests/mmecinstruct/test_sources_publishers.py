@@ -13,7 +13,13 @@ from pydantic import TypeAdapter
 from mmecinstruct.errors import SourceError
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.samples import TASKS
-from mmecinstruct.sources.publishers import PUBLISHERS, find_publisher, publishers_of, remote_files
+from mmecinstruct.sources.publishers import (
+    PUBLISHERS,
+    absent_files,
+    find_publisher,
+    publishers_of,
+    remote_files,
+)
 from mmecinstruct.sources.publishers.facts import NOTHING, YES, Publisher
 from mmecinstruct.sources.publishers.showing import details, publisher_record, table
 from mmecinstruct.sources.remote_file import HubFile
@@ -232,6 +238,19 @@ def test_what_is_published_is_not_looked_for_and_nothing_lies_outside_the_raw_fo
     for path in ("../mine.jsonl", str(tmp_path / "mine.jsonl")):
         with pytest.raises(SourceError, match="is the name of no file"):
             remote_files(source("amazonqa", path=path), tmp_path / "raw")
+
+
+def test_files_that_are_not_there_beside_others_of_their_set_are_named(tmp_path: Path) -> None:
+    questions = source("amazonqa", path="amazonqa/*-qar.jsonl")
+    assert absent_files(questions, tmp_path) == []  # none is there: the build says so itself
+    (tmp_path / "amazonqa").mkdir()
+    (tmp_path / "amazonqa" / "val-qar.jsonl").write_text("")
+    (tmp_path / "amazonqa" / "test-qar.jsonl.partial").write_text("")
+    assert absent_files(questions, tmp_path) == ["amazonqa/train-qar.jsonl", "amazonqa/test-qar.jsonl"]
+    for name in ("train", "test"):
+        (tmp_path / "amazonqa" / f"{name}-qar.jsonl").write_text("")
+    assert absent_files(questions, tmp_path) == []
+    assert absent_files(source("amazon18_metadata", path="amazon2018/meta_*.json.gz"), tmp_path) == []
 
 
 def test_a_catalogue_has_nothing_to_fetch_and_is_its_owners() -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "Licence",
     "Publisher",
     "PublisherFile",
+    "absent_files",
     "find_publisher",
     "publishers_of",
     "remote_files",
@@ -91,6 +92,20 @@ def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]
                 raise
             files += own
     return files
+
+
+def absent_files(source: Source, folder: Path) -> list[str]:
+    """Return the published files of a source's globs that do not lie in the raw folder, where others of them do."""
+    absent: list[str] = []
+    for field, path in named_paths(source, PUBLISHERS).items():
+        try:
+            files = [file.origin for file in files_of_path(source.kind, field, path, PUBLISHERS)]
+        except SourceError:  # a glob over categories, or a person's own files: nobody says how many
+            continue
+        lacking = [origin for origin in files if not (folder / origin).is_file()]
+        if len(lacking) < len(files):
+            absent += lacking
+    return absent
 
 
 def publishers_of(source: Source) -> tuple[Publisher, ...]:
