@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from mmecinstruct import cli_raw
 from mmecinstruct.errors import MmecError
 from mmecinstruct.terminal import print_report, say, show_progress
 from mmecinstruct.version import __version__
@@ -155,71 +156,7 @@ def build(
     print(target)
 
 
-@app.command(
-    epilog="Examples:\n\n"
-    "  mmec pull --recipe paper --dry-run\n\n"
-    "  mmec pull --recipe paper --data raw\n\n"
-    "  mmec pull --recipe paper --only esci --only 'amazon2018/meta_*'"
-)
-def pull(
-    recipe: Annotated[
-        str, typer.Option(help="A built-in recipe's name (see `mmec recipes`) or a YAML file.")
-    ],
-    data: Annotated[Path, typer.Option(help="The raw folder: `mmec build` takes it as --data.")] = Path(
-        "raw"
-    ),
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN", help="Only files whose path matches, or of this publisher; repeatable."
-        ),
-    ] = None,
-    mirror: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Take all files from URL/<path below the raw folder> instead."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be fetched, with sizes; write nothing.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report, or the plan, as JSON.")] = False,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the recipe; repeatable."),
-    ] = None,
-) -> None:
-    """Fetch the publishers' files that a recipe needs, or find them where you put them.
-
-    A pull that was interrupted continues where it stopped; a finished one is done at once. Exit code 1: a file is
-    missing, which could not be fetched or which you have to get by hand.
-    """
-    import json
-
-    from mmecinstruct.errors import PullError
-    from mmecinstruct.pull import choose, plan_pull, show_pull
-    from mmecinstruct.pull import pull as pull_files
-    from mmecinstruct.recipe import load_recipe
-    from mmecinstruct.sources.publishers import remote_files
-    from mmecinstruct.sources.publishers.licences import apply_licences
-
-    # What the recipe's licences leave out is not fetched either.
-    loaded = apply_licences(load_recipe(recipe, override or [])).recipe
-    wanted = [file for source in loaded.sources for file in remote_files(source)] if not loaded.sample else []
-    if not wanted:
-        raise PullError(f"recipe '{loaded.name}' needs no publisher's files: there is nothing to pull")
-    wanted = choose(wanted, only or [])
-    if dry_run:
-        plan = plan_pull(wanted, data, loaded.pull, fetch=loaded.fetch, mirror=mirror)
-        print(json.dumps(plan.to_json(), indent=1) if as_json else plan)
-        return
-    with show_pull() as listener:
-        done = pull_files(wanted, data, loaded.pull, listener, fetch=loaded.fetch, mirror=mirror)
-    print(json.dumps(done.to_json(), indent=1) if as_json else done)
-    for file in done.of("by_hand"):  # of the others it was told when they failed
-        say(f"missing: {file.origin}: {file.detail}")
-    if not done.complete:
-        say(f"{data}: {len(done.missing)} of {len(done.files)} files are missing")
-        raise typer.Exit(1)
-    say(f"{data}: all {len(done.files)} files are there")
+app.command(epilog=cli_raw.PULL_EXAMPLES)(cli_raw.pull)
 
 
 @app.command(
@@ -441,40 +378,7 @@ def list_takedowns(
         print(f"{entry.kind}\t{entry.value}\t{entry.note}")
 
 
-@app.command(
-    epilog="Examples:\n\n  mmec miniature --out raw --scale 0.01\n\n  mmec build --recipe paper --data raw"
-)
-def miniature(
-    out: Annotated[
-        Path, typer.Option(help="The raw folder to write; files of the same names are replaced.")
-    ] = Path("raw"),
-    scale: Annotated[
-        float, typer.Option(help="1: as many records as the publishers' files have, some 33 GB of text.")
-    ] = 0.001,
-    seed: Annotated[int, typer.Option(help="Another seed, another miniature.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one per core. Changes no byte.")
-    ] = None,
-) -> None:
-    """Draw raw files in every publisher's format, as dirty and in the proportions of the real ones, at any scale.
-
-    They stand in for what a recipe would pull: to try a recipe, to measure, to test. No picture is drawn: URLs lead
-    nowhere.
-    """
-    from mmecinstruct.executors.local import cores
-    from mmecinstruct.miniature import write_miniature
-
-    with show_progress() as report:
-        sizes = write_miniature(
-            out,
-            scale,
-            seed,
-            workers=workers or cores(),
-            progress=lambda done, total: report("miniature", done, total),
-        )
-    for name, size in sizes.items():
-        say(f"{size / 1e6:12,.1f} MB  {name}")
-    print(out)
+app.command(epilog=cli_raw.MINIATURE_EXAMPLES)(cli_raw.miniature)
 
 
 @app.command()
@@ -486,27 +390,7 @@ def recipes() -> None:
         print(f"{name}\t{load_recipe(str(path)).description}")
 
 
-@app.command(
-    epilog="Examples:\n\n  mmec sources\n\n  mmec sources esci\n\n  mmec sources --json > sources.json"
-)
-def sources(
-    name: Annotated[
-        str | None, typer.Argument(help="A source's short name, for its details; default: a table of all.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """Show who publishes raw files: under which terms, for which tasks, and where the files are had."""
-    import json
-
-    from mmecinstruct.sources.publishers import PUBLISHERS, find_publisher
-    from mmecinstruct.sources.publishers.showing import details, publisher_record, table
-
-    if as_json:
-        shown = [publisher_record(one) for one in PUBLISHERS]
-        content = shown if name is None else publisher_record(find_publisher(name))
-        print(json.dumps(content, indent=1, ensure_ascii=False))
-    else:
-        print(table(PUBLISHERS) if name is None else details(find_publisher(name)))
+app.command(epilog=cli_raw.SOURCES_EXAMPLES)(cli_raw.sources)
 
 
 @app.command()

@@ -38,6 +38,7 @@ def remembered_hashes(memory: Path, paths: Sequence[Path], threads: int = 1) -> 
                 database.execute(
                     "INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*keys[place], digest)
                 )
+                database.commit()  # a kill during the next large file does not cost this one
         return [str(digest) for digest in known]
 
 
@@ -66,10 +67,7 @@ def _open_memory(file: Path) -> Iterator[sqlite3.Connection]:
             file.unlink()
             database = _open(file)
         with closing(database):
-            try:
-                yield database
-            finally:  # also what was hashed until a Ctrl-C is remembered
-                database.commit()
+            yield database
     except sqlite3.Error as error:
         raise WorkspaceError(
             f"{file}: {error}; free space or delete the file, and run again: it only saves time"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 def say(text: str) -> None:
     """Print talk, as opposed to data."""
     print(text, file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return somebody else's words without what a terminal would obey instead of show."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 @contextmanager
@@ -44,6 +49,11 @@ def show_progress() -> Iterator[Report]:
         yield show
 
 
+def left_out_line(sources: Iterable[str]) -> str:
+    """Return what is said of the sources that a recipe's licences do not allow."""
+    return f"Left out, as licences: open allows only what anyone may pass on: {', '.join(sources)}"
+
+
 def print_report(report: BuildReport) -> None:
     """Say what was wanted, there and chosen, what was rejected, and what was not built."""
     say("")
@@ -66,7 +76,7 @@ def print_report(report: BuildReport) -> None:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
         say(f"Pictures asked for on the web: {counts}")
     if report.left_out:
-        say(f"Left out, as licences: open allows only what anyone may pass on: {', '.join(report.left_out)}")
+        say(left_out_line(report.left_out))
     for warning in report.warnings:
         say(f"warning: {warning}")
     if report.taken_down:

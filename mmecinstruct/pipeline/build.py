@@ -35,6 +35,7 @@ from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.rejections import count_reasons
 from mmecinstruct.samples import TASKS
+from mmecinstruct.sources.publishers import absent_files
 from mmecinstruct.sources.publishers.licences import apply_licences, left_out_kinds
 from mmecinstruct.templating import template_hash
 from mmecinstruct.version import __version__
@@ -99,7 +100,13 @@ def build(
             out,
             fetched=run.fetched.counts if run.fetched else {},
             left_out=allowed.left_out,
-            warnings=(*allowed.warnings, *_crowded(recipe, processes), *not_honoured(run), *empty),
+            warnings=(
+                *allowed.warnings,
+                *_crowded(recipe, processes),
+                *_incomplete(run.recipe, roots[0]),
+                *not_honoured(run),
+                *empty,
+            ),
         )
         build_report.cut_short = [
             line
@@ -153,6 +160,16 @@ def processes_here(recipe: Recipe, workers: int | None) -> int:
     The tasks of a cluster are none of them: they are as many as its nodes can run.
     """
     return workers or min(cores(), recipe.resources.most_workers)
+
+
+def _incomplete(recipe: Recipe, folder: Path) -> list[str]:
+    """Name the published files that are not there, of sets of which others are: a glob takes those that it finds."""
+    return [
+        f"{source.kind}: not in {folder}, so that the dataset lacks what they hold: {', '.join(absent)}; mmec pull "
+        "fetches them or says how to get them; then build again"
+        for source in recipe.sources
+        if recipe.sample is None and (absent := absent_files(source, folder))
+    ]
 
 
 def _choose_executor(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mmecinstruct.terminal import printable
+
 HEAD_BYTES = 2048  # enough for every check of a beginning
 _MAGIC = {
     ".gz": (b"\x1f\x8b", "a gzip file"),
@@ -12,6 +14,7 @@ _MAGIC = {
     ".parquet": (b"PAR1", "a Parquet file"),
 }
 _PARQUET_END = b"PAR1"
+_PACKED = (".gz", ".zst")  # read as lines of text, such a file would lose every one of them
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|error\b)", flags=re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", flags=re.IGNORECASE)
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -25,11 +28,18 @@ def wrong_beginning(name: str, head: bytes) -> str | None:
         return "is a Git LFS pointer instead of the file it points to (`git lfs pull` gets that)"
     if _MARKUP.match(head):
         title = _TITLE.search(head)
-        said = f", “{' '.join(title[1].decode('utf-8', 'replace').split())[:100]}”" if title else ""
+        said = (
+            f", “{printable(' '.join(title[1].decode('utf-8', 'replace').split()))[:100]}”" if title else ""
+        )
         return f"is a web page{said}, instead of {_MAGIC.get(_suffix(name), (b'', 'data'))[1]}"
-    magic, kind = _MAGIC.get(_suffix(name), (b"", ""))
+    suffix = _suffix(name)
+    magic, kind = _MAGIC.get(suffix, (b"", ""))
     if not head.startswith(magic):
         return f"does not begin as {kind} does"
+    for packed in _PACKED:
+        magic, kind = _MAGIC[packed]
+        if packed != suffix and head.startswith(magic):
+            return f"is {kind}, and its name does not end in {packed}"
     return None
 
 

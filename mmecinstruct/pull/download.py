@@ -108,6 +108,9 @@ def _fetch(
     if isinstance(answer, Failed):
         return answer
     try:
+        # One that waited for an answer while the pull was stopped must not touch what the next pull has by now.
+        if watch.stop.is_set():
+            raise Stopped
         return _take(job, answer, place, known, start, settings, watch)
     finally:
         job.received += answer.received
@@ -144,6 +147,8 @@ def _take(
             job.from_start = True
             return transient("bad_range", "the server answered another range than it was asked for")
         first, total = start, int(span[3]) if span[3] != "*" else None
+        if total is None and known is not None:
+            total = known.length
     now = _version(answer, place, total)
     if place.version is not None and None not in (total, now.length) and total != now.length:
         return transient("wrong_length", f"the Hub says {now.length} bytes, its storage {total}")
@@ -218,7 +223,7 @@ def _write(
     watch: Watch,
 ) -> Failed | None:
     """Append what is new; compare what is there already. position: where the answer begins; have: bytes there."""
-    checked = have >= HEAD_BYTES
+    checked = False
     watch.progress(job, have, total)
     while block := answer.read():
         if watch.stop.is_set():
@@ -239,6 +244,10 @@ def _write(
         position += len(block)
         if len(old) == len(block):
             continue
+        if shutil.disk_usage(job.target.parent).free < settings.space_margin:
+            return permanent(
+                "disk_full", f"less than {human(settings.space_margin)} are free (pull.space_margin)"
+            )
         out.seek(have)
         rest = memoryview(block)[len(old) :]
         while rest:
@@ -250,11 +259,29 @@ def _write(
         if not checked and have >= HEAD_BYTES:
             checked = True
             out.seek(0)
-            wrong = wrong_beginning(job.target.name, out.read(HEAD_BYTES))
-            if wrong is not None:
+            refused = _another_file(job, out.read(HEAD_BYTES), total)
+            if refused is not None:
                 job.partial.discard()
-                return permanent("not_the_file", f"what the server sent {wrong}")
+                return refused
         watch.progress(job, have, total)
+    if answer.status == 200 and position < have:
+        if not answer.bounded:
+            return transient("truncated", "the connection ended before what is there was compared")
+        out.truncate(position)
+        watch.note(job, f"the file has become shorter: {human(position)}")
+    return None
+
+
+def _another_file(job: Job, head: bytes, total: int | None) -> Failed | None:
+    """Say by its first bytes and its announced length that a file cannot be the right one, before the rest arrives."""
+    wrong = wrong_beginning(job.target.name, head)
+    if wrong is not None:
+        return permanent("not_the_file", f"what the server sent {wrong}")
+    stated = job.file.size
+    if job.file.sha256 is not None and None not in (stated, total) and stated != total:
+        return permanent(
+            "wrong_size", f"it has {total} bytes there; the file whose SHA-256 is stated has {stated}"
+        )
     return None
 
 

@@ -16,7 +16,7 @@ from mmecinstruct.pull.partial import Partial
 from mmecinstruct.pull.places import address_of, find_place
 from mmecinstruct.pull.record import LOCK, RECORD, Record
 from mmecinstruct.pull.sizes import human
-from mmecinstruct.pull.transport import Failed, Transport
+from mmecinstruct.pull.transport import Failed, Transport, shown
 from mmecinstruct.recipe import PullSettings
 from mmecinstruct.sources.remote_file import RemoteFile
 
@@ -26,13 +26,17 @@ State = Literal["present", "found", "fetch", "by_hand"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file and what is to be done. size: bytes of the whole, None where unknown. arrived: bytes of an earlier try."""
+    """A file and what is to be done. size: bytes of the whole, None where unknown. arrived: bytes of an earlier try.
+
+    came_from: where an earlier pull had it from, if that is another place than it would be fetched from now.
+    """
 
     file: RemoteFile
     target: Path
     state: State
     size: int | None
     arrived: int = 0
+    came_from: str = ""
 
     @property
     def missing(self) -> int:
@@ -64,6 +68,7 @@ class PullPlan:
                 "url": address_of(planned.file),
                 "size": planned.size,
                 "arrived": planned.arrived,
+                "came_from": planned.came_from,
                 "by_hand": planned.file.by_hand if planned.state == "by_hand" else None,
             }
             for planned in self.files
@@ -113,15 +118,25 @@ def check_origin(origin: str) -> None:
 
 def mirrored(files: Sequence[RemoteFile], mirror: str) -> list[RemoteFile]:
     """Return the files as a mirror has them: each at MIRROR/<its path below the raw folder>. Raises PullError."""
-    parts = urlsplit(mirror)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise PullError(
-            f"--mirror {mirror.partition('?')[0]}: give http:// or https://, a host and a folder only"
-        )
+    try:
+        parts = urlsplit(mirror)
+        plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+    except ValueError:
+        plain = False
+    if not plain or "@" in parts.netloc:
+        raise PullError(f"--mirror {shown(mirror)}: give http:// or https://, a host and a folder only")
     base = mirror.rstrip("/")
-    # The mirror's own sizes are shown: it may hold other files, such as a miniature.
+    # The mirror's own sizes are shown: it may hold other files, such as a miniature. Not where a SHA-256 is stated: a
+    # file of another size cannot have it.
     return [
-        replace(file, url=f"{base}/{quote(file.origin)}", hub=None, by_hand=None, size=None) for file in files
+        replace(
+            file,
+            url=f"{base}/{quote(file.origin)}",
+            hub=None,
+            by_hand=None,
+            size=file.size if file.sha256 is not None else None,
+        )
+        for file in files
     ]
 
 
@@ -132,9 +147,10 @@ def look(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[Plan
         target = folder / file.origin
         entry = record.present(file.origin, file.sha256)
         state: State
-        size, arrived = file.size, 0
+        size, arrived, came_from = file.size, 0, ""
         if entry is not None:
             state, size = "present", entry.size
+            came_from = entry.url if entry.url != address_of(file) else ""
         elif target.is_file():
             state, size = "found", target.stat().st_size
         elif target.exists():
@@ -147,7 +163,7 @@ def look(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[Plan
             arrived = partial.size if version is not None else 0
             if size is None and version is not None:
                 size = version.length
-        planned.append(PlannedFile(file, target, state, size, arrived))
+        planned.append(PlannedFile(file, target, state, size, arrived, came_from))
     return planned
 
 
@@ -171,10 +187,15 @@ def free_space(path: Path) -> int:
 
 
 def check_space(plan: PullPlan, settings: PullSettings) -> None:
-    """Raise PullError where the missing files and the margin do not fit on the disks that they go to."""
+    """Raise PullError where the missing files and the margin do not fit on the disks that they go to.
+
+    A file of more than pull.max_bytes is left out: it will be refused, alone.
+    """
     needed: dict[int, int] = defaultdict(int)
     places: dict[int, Path] = {}
     for planned in plan.of("fetch"):
+        if planned.size is not None and planned.size > settings.max_bytes:
+            continue
         place = _existing(planned.target.parent)
         device = place.stat().st_dev  # a folder of the raw folder may be a link to another disk
         needed[device] += planned.missing
@@ -204,6 +225,8 @@ def format_plan(plan: PullPlan) -> str:
     rows = []
     for planned in plan.files:
         word = _WORDS[planned.state]
+        if planned.came_from:
+            word += f", from {planned.came_from}"
         if planned.arrived:
             word += f" ({human(planned.arrived)} of it there)"
         size = human(planned.size) if planned.size is not None else "?"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from mmecinstruct.pull.download import Job
 from mmecinstruct.pull.places import address_of
@@ -58,4 +57,4 @@ class JobQueue:
 
 def host_of(job: Job) -> str:
     """Return the host that a job's first request goes to."""
-    return urlsplit(address_of(job.file)).netloc
+    return address_of(job.file).partition("://")[2].partition("/")[0]

@@ -33,11 +33,13 @@ from mmecinstruct.pull.sizes import human, lasting
 from mmecinstruct.pull.transport import Failed, Transport, permanent
 from mmecinstruct.recipe import FetchSettings, PullSettings
 from mmecinstruct.sources.remote_file import RemoteFile
+from mmecinstruct.terminal import printable
 
 PROGRESS_BYTES = 1_000_000  # so much further, and a file's failures are counted anew
 _SIZE_TIMEOUT = 15.0  # seconds: a size is nice to know
 _PARTING = 2.0  # seconds that threads get to stop
 _UNCHECKED = "`--set pull.checksums=false` takes it"
+_OTHER_FILE = ("wrong_checksum", "wrong_size")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -53,10 +55,9 @@ def plan_pull(
 
     Raises PullError for files that cannot be put where they belong.
     """
-    wanted = [
-        file if settings.checksums else replace(file, sha256=None)
-        for file in distinct(files if mirror is None else mirrored(files, mirror))
-    ]
+    wanted = [file if settings.checksums else replace(file, sha256=None) for file in distinct(files)]
+    if mirror is not None:
+        wanted = mirrored(wanted, mirror)
     planned = look(wanted, folder, Record(folder))
     brief = min(settings.read_timeout, _SIZE_TIMEOUT)
     transport = Transport(settings.model_copy(update={"read_timeout": brief}), fetch, mirror=mirror)
@@ -173,12 +174,15 @@ class _Run:
         file, target = planned.file, planned.target
         try:
             wrong = wrong_file(target, target.name)
+            if wrong is None and file.sha256 is not None and file.size not in (None, planned.size):
+                wrong = f"has {planned.size} bytes, and its publisher states {file.size} ({_UNCHECKED})"
             digest = found_hash(target, file.sha256) if wrong is None else None
             if wrong is None and file.sha256 is not None and digest != file.sha256.lower():
                 wrong = f"has the SHA-256 {digest}, and its publisher states {file.sha256} ({_UNCHECKED})"
             if wrong is None:
                 with self._lock:
                     self._record.put(file.origin, "", digest)
+                Partial(target).discard()  # of an earlier try to fetch it: nobody will go on with that
         except OSError as error:
             wrong = f"cannot be read or recorded: {error.strerror}"
         if wrong is not None:
@@ -230,10 +234,13 @@ class _Run:
         job.failures += 1
         if not failed.transient or job.failures > settings.retries:
             return None
-        if failed.retry_after is not None:
-            return failed.retry_after if failed.retry_after <= settings.max_retry_after else None
+        if failed.retry_after is not None and failed.retry_after > settings.max_retry_after:
+            return None
         whole = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(job.failures - 1, 60))
-        return whole * (0.5 + draw_fraction(0, "pull back-off", job.file.origin, str(job.attempts)))
+        # A server whose clock is slow asks to be left alone until a time that has passed: it did not name one.
+        return failed.retry_after or whole * (
+            0.5 + draw_fraction(0, "pull back-off", job.file.origin, str(job.attempts))
+        )
 
     def _settled(self, job: Job, digest: str, size: int) -> None:
         if job.file.size is not None and size != job.file.size:
@@ -246,13 +253,13 @@ class _Run:
 
     def _fail(self, job: Job, failed: Failed) -> None:
         failure = failed.failure
-        status: Status = "rejected" if failure.reason == "wrong_checksum" else "failed"
+        status: Status = "rejected" if failure.reason in _OTHER_FILE else "failed"
         self._finish(
             job.file,
             status,
             size=job.file.size,
             reason=failure.reason,
-            detail=f"{failure.detail}; {_remedy(job, failed, self._settings, self._from_mirror)}",
+            detail=f"{printable(failure.detail)}; {_remedy(job, failed, self._settings, self._from_mirror)}",
             **_told(job),
         )
 
@@ -266,8 +273,8 @@ class _Run:
         self._listener.progress(job.file.origin, done, total)
 
     def _note(self, job: Job, text: str) -> None:
-        job.notes.append(text)
-        self._listener.note(job.file.origin, text)
+        job.notes.append(printable(text))
+        self._listener.note(job.file.origin, job.notes[-1])
 
 
 def _told(job: Job) -> dict[str, object]:
@@ -287,9 +294,11 @@ def _remedy(job: Job, failed: Failed, settings: PullSettings, from_mirror: bool)
         return f"the server wants {wait} of rest, more than pull.max_retry_after: run the same command then"
     if failed.failure.reason == "disk_full":
         return "free space and run the same command again"
-    if failed.failure.reason == "wrong_checksum":
+    if failed.failure.reason in _OTHER_FILE:
         if from_mirror:
             return f"the mirror has another file; where that is meant (a miniature, an edited copy), {_UNCHECKED}"
+        if failed.failure.reason == "wrong_size":
+            return f"its publisher has another file now; where that one is meant, {_UNCHECKED}"
         return f"run this again to fetch it anew; if the file is meant to be another one, {_UNCHECKED}"
     if failed.failure.reason == "private_address":
         return "allow its network if it is yours"

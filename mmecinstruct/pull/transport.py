@@ -58,8 +58,11 @@ def permanent(reason: str, detail: str) -> Failed:
 
 
 def shown(url: str) -> str:
-    """Return a URL for people and records, without its query, which may hold a signature or a token."""
-    parts = urlsplit(url)
+    """Return a URL for people and records, without its query and password: a signature or a token may be in them."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL: there is no telling what its parts are
+        return url.partition("?")[0].rpartition("@")[2]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -114,12 +117,10 @@ class _PinnedAdapter(HTTPAdapter):
 class Answer:
     """The head of an answer and its body, block by block."""
 
-    def __init__(
-        self, response: requests.Response, session: requests.Session, settings: PullSettings
-    ) -> None:
+    def __init__(self, response: requests.Response, adapter: HTTPAdapter, settings: PullSettings) -> None:
         self.status = response.status_code
         self.headers = response.headers
-        self._response, self._session, self._settings = response, session, settings
+        self._response, self._adapter, self._settings = response, adapter, settings
         chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
         text = self.headers.get("Content-Length", "").strip()
         plain = text.isascii() and text.isdecimal() and len(text) < 19
@@ -158,7 +159,7 @@ class Answer:
         """Hang up."""
         with suppress(HTTPError, OSError):
             self._response.close()
-        self._session.close()
+        self._adapter.close()
 
     def _unless_stalled(self, block: bytes) -> bytes | Failed:
         began, received = self._window
@@ -206,21 +207,23 @@ class Transport:
         """Return the answer of a URL, redirects followed; any status but 200, 206 and 416 is a failure.
 
         attempt: which try it is, from 0; a host with several addresses is tried at the next. authorization: a header
-        for the URL's own host, not for where it redirects to.
+        for the URL's own host, not for where it redirects to, nor for what redirects back from there.
         """
-        origin = None
+        asked: WebAddress | None = None
         seen: set[str] = set()
         for _ in range(self._settings.max_redirects + 1):
             address = check_url(url, _EVERYWHERE)
             if isinstance(address, WebAddress) and address.origin != self._typed:
                 address = check_url(url, self._networks)
             if isinstance(address, Failure):
-                return Failed(address)
-            origin = origin or address.origin
+                return Failed(address if asked is None else _not_followed(asked, address))
+            if asked is not None and asked.origin != address.origin:
+                authorization = None
+            asked = address
             if address.url in seen:
                 return permanent("redirect_loop", f"{address.host_header} redirects in a circle")
             seen.add(address.url)
-            secret = {"Authorization": authorization} if authorization and address.origin == origin else {}
+            secret = {"Authorization": authorization} if authorization else {}
             found = self._ask(address, {**(headers or {}), **secret}, method, attempt)
             if isinstance(found, Failed):
                 return found
@@ -228,10 +231,7 @@ class Transport:
             if location is None:
                 return answer if answer.status in (200, 206, 416) else _refusal(answer, address)
             answer.close()
-            try:
-                url = urljoin(address.url, location)
-            except ValueError:
-                url = location
+            url = location
             if address.scheme == "https" and url.lower().startswith("http:"):
                 return permanent("insecure_redirect", f"{address.host_header} redirects from https: to http:")
         return permanent(
@@ -249,31 +249,49 @@ class Transport:
             if isinstance(found, Failure):
                 return Failed(found)
             pinned = found[attempt % len(found)]
-        session = requests.Session()
-        session.trust_env = False  # no password from a .netrc
-        session.mount(f"{address.scheme}://", _PinnedAdapter(address.host, pinned))
+        # Not through a requests.Session: that reads the body of a redirect to its end, however long it is, even where
+        # it is told not to follow it; and it sends the passwords of a .netrc.
+        adapter = _PinnedAdapter(address.host, pinned)
         sent = {
             "User-Agent": self._user_agent,
             "Accept": "*/*",
             "Accept-Encoding": "identity",
             "Connection": "close",
             **headers,
+            "Host": address.host_header,
         }
         try:
-            response = session.request(
-                method,
-                address.url,
-                headers={**sent, "Host": address.host_header},
-                timeout=(self._settings.connect_timeout, self._settings.read_timeout),
-                allow_redirects=False,
+            response = adapter.send(
+                requests.Request(method, address.url, headers=sent).prepare(),
                 stream=True,
-                proxies=proxies,
+                timeout=(self._settings.connect_timeout, self._settings.read_timeout),
                 verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+                proxies=proxies,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            session.close()
+            adapter.close()
             return _no_answer(error, address, self._settings)
-        return Answer(response, session, self._settings), session.get_redirect_target(response)
+        return Answer(response, adapter, self._settings), _redirect_target(response, address)
+
+
+def _redirect_target(response: requests.Response, address: WebAddress) -> str | None:
+    """Return where an answer redirects to, not yet checked; None where it does not."""
+    if not response.is_redirect:
+        return None
+    location = response.headers["Location"].strip()
+    with suppress(UnicodeError):
+        location = location.encode("latin-1").decode("utf-8")  # headers are taken for Latin-1
+    try:
+        return urljoin(address.url, location)
+    except ValueError:
+        return location  # no URL, as its check will say
+
+
+def _not_followed(asked: WebAddress, failure: Failure) -> Failure:
+    """Say that it is a redirect that may not be followed. Of one that is no URL nothing is shown: it may be signed."""
+    told = f"{asked.host_header} redirects to what may not be asked"
+    detail = told if failure.reason == "bad_url" else f"{told}: {failure.detail}"
+    return Failure(failure.status, failure.reason, detail)
 
 
 def _refusal(answer: Answer, address: WebAddress) -> Failed:
@@ -307,4 +325,9 @@ def _no_answer(error: Exception, address: WebAddress, settings: PullSettings) ->
         return transient("connection_failed", f"no connection to {host}, or it broke")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         return permanent("bad_url", f"{host}: this URL, or the environment's proxy, cannot be used")
+    if type(error) is OSError:  # what requests raises before it connects
+        return permanent(
+            "no_certificates",
+            "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names no file of certificates: correct it",
+        )
     return transient("connection_broken", f"{host}: {type(error).__name__}")

@@ -27,6 +27,7 @@ from mmecinstruct.recipe.sources import (
 )
 from mmecinstruct.sources import abo, amazon2018, amazon2023, amazonqa, catalog, esci, esci_s, mave, sqid
 from mmecinstruct.sources.batches import ParsedBatch, RawFile
+from mmecinstruct.sources.matching import matching_files, stays_below
 
 __all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files"]
 
@@ -71,12 +72,9 @@ def _patterns(source: Source) -> list[tuple[str, str, str, bool]]:
 
 def _matches(source: Source, field: str, pattern: str, root: Path, optional: bool) -> list[str]:
     place = f"source '{source.kind}', field {field}: '{pattern}'"
-    parts = PurePosixPath(pattern).parts
-    if not parts or PurePosixPath(pattern).is_absolute() or ".." in parts:
+    if not stays_below(pattern):
         raise SourceError(f"{place} must be a path below the data root ({root}), without '..'")
-    if (root / pattern).is_file():  # also names with brackets, which a glob reads otherwise
-        return [PurePosixPath(pattern).as_posix()]
-    origins = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
+    origins = matching_files(root, pattern)
     if not origins and not optional:
         pull = ", or run `mmec pull --recipe NAME`" if _can_be_pulled(source, field, pattern) else ""
         raise SourceError(

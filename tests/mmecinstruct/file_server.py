@@ -26,7 +26,8 @@ class Served:
 
     etag: "" for one made from the body, None for none. ranges: whether ranges are known. cut: bytes of the body after
     which the connection is closed without a word. lie: how many bytes more than true the header announces. pause:
-    seconds to wait once `pause_after` bytes are out. no_length: the body ends with its connection.
+    seconds to wait once `pause_after` bytes are out. no_length: the body ends with its connection. short_ranges: ranges
+    of so many bytes at most, whose Content-Range does not say how long the whole is.
     """
 
     body: bytes = b""
@@ -40,6 +41,7 @@ class Served:
     pause: float = 0.0
     pause_after: int = 0
     shift: int = 0  # how far beside the wanted range a wrong server begins
+    short_ranges: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -49,12 +51,13 @@ class Served:
 
 @dataclass(frozen=True)
 class Refused:
-    """An answer without a file. hang_up: close without a word."""
+    """An answer without a file. hang_up: close without a word. drip: seconds for which its body goes on and on."""
 
     status: int = 503
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     hang_up: bool = False
+    drip: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,12 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if isinstance(answer, Served):
                 self._serve(answer)
+            elif answer.drip:
+                self._head(answer.status, answer.headers)
+                until = time.monotonic() + answer.drip
+                while time.monotonic() < until:
+                    self.wfile.write(bytes(64 * 1024))
+                    time.sleep(0.05)
             elif not answer.hang_up:
                 self._head(answer.status, (*answer.headers, ("Content-Length", str(len(answer.body)))))
                 self.wfile.write(b"" if self.command == "HEAD" else answer.body)
@@ -168,7 +177,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._head(416, (("Content-Range", f"bytes */{whole}"), ("Content-Length", "0")))
                 return
             status, body = 206, file.body[start:]
-            headers.append(("Content-Range", f"bytes {start}-{whole - 1}/{whole}"))
+            said = str(whole)
+            if file.short_ranges is not None:
+                body, said = body[: file.short_ranges], "*"
+                whole = start + len(body)
+            headers.append(("Content-Range", f"bytes {start}-{whole - 1}/{said}"))
         if file.chunked:
             headers.append(("Transfer-Encoding", "chunked"))
         elif not file.no_length:

@@ -146,6 +146,11 @@ def test_berkeley_objects_alone_make_categories_with_pictures_inside(tmp_path: P
 
     assert set(report.missing) == {AP, PRP, PSI, MPC, SA, SR}
     assert chosen_sizes(report)[CC] == {"train": 60, "validation": 8, "test": 8}
+    [said] = report.warnings
+    assert said.startswith(
+        f"abo: not in {raw}, so that the dataset lacks what they hold: abo/listings_4.json.gz, "
+    )
+    assert said.count("abo/listings_") == 12
     found = rejected(out, "parse")
     assert found["missing_id"] == counts["missing_id"]
     assert found["broken_json"] == counts["broken_json"]

@@ -108,6 +108,14 @@ def test_both_sets_of_metadata_are_credited_for_ids_that_they_share() -> None:
     }
 
 
+def test_reviews_of_2014_are_not_credited_to_the_set_of_2018() -> None:
+    older = [
+        {**AMAZON, "path": "amazon2014/meta_Electronics.json.gz"},
+        {**REVIEWS, "path": "amazon2014/reviews_*_5.json.gz"},
+    ]
+    assert counted(recipe(*older), sentiment_analysis={"amazon18": 2}) == {"amazon2014": 2}
+
+
 def test_a_sample_of_several_sources_counts_for_each() -> None:
     mixed = recipe(AMAZON, REVIEWS, OWN)
     found = counted(mixed, sequential_recommendation={"amazon18+shop": 3, "shop": 4})
@@ -169,6 +177,24 @@ def test_the_card_names_what_open_left_out(small: Any, own_folder: Path) -> None
     wanted = recipe(*EVERYTHING, licences="open", images={"publish": "reference"})
     text = page(small, own_folder, wanted)
     assert "(`licences: open`): amazon18\\_metadata \\(amazon2018: none stated\\), " in text
+
+
+def test_a_pull_under_licences_names_what_it_leaves_out(tmp_path: Path) -> None:
+    arguments = [
+        "--set",
+        "licences=open",
+        "--dry-run",
+        "--data",
+        str(tmp_path),
+        "--mirror",
+        "http://127.0.0.1:1",
+    ]
+    done = CliRunner().invoke(app, ["pull", "--recipe", "paper", *arguments])
+    assert done.exit_code == 0, done.output
+    assert "Left out, as licences: open allows" in done.stderr
+    assert "mave (mave: CC-BY-NC-4.0)" in done.stderr
+    assert "4 files: 0 there, 4 to fetch" in done.stdout
+    assert "amazon" not in done.stdout
 
 
 def test_the_command_shows_sources_and_builds_under_licences(tmp_path: Path) -> None:

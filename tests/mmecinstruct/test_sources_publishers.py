@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -12,7 +13,13 @@ from pydantic import TypeAdapter
 from mmecinstruct.errors import SourceError
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.samples import TASKS
-from mmecinstruct.sources.publishers import PUBLISHERS, find_publisher, publishers_of, remote_files
+from mmecinstruct.sources.publishers import (
+    PUBLISHERS,
+    absent_files,
+    find_publisher,
+    publishers_of,
+    remote_files,
+)
 from mmecinstruct.sources.publishers.facts import NOTHING, YES, Publisher
 from mmecinstruct.sources.publishers.showing import details, publisher_record, table
 from mmecinstruct.sources.remote_file import HubFile
@@ -91,6 +98,18 @@ ABO = "https://amazon-berkeley-objects.s3.amazonaws.com"
             "amazon2014/meta_Beauty.json.gz",
             "amazon2014",
             "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/meta_Beauty.json.gz",
+        ),
+        (
+            "amazon18_reviews",
+            "amazon2014/reviews_Beauty_5.json.gz",
+            "amazon2014",
+            "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_Beauty_5.json.gz",
+        ),
+        (
+            "amazon18_ratings",
+            "mine/ratings_Beauty.csv",
+            "amazon2014",
+            "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/ratings_Beauty.csv",
         ),
         (
             "amazon23_metadata",
@@ -178,6 +197,8 @@ def test_a_glob_stands_for_the_files_that_there_are() -> None:
         ("amazonqa", "amazonqa/dev-qar.jsonl", "train-qar.jsonl"),
         ("abo", "abo/listings_g.json.gz", "is the name of no file"),
         ("sqid", "sqid/*.parquet", "matches none of the files"),
+        ("amazon18_ratings", "amazon2014/Beauty.csv", "is the name of no file.*ratings_CATEGORY"),
+        ("amazon18_ratings", "amazon2018/ratings_Beauty.csv", "is the name of no file"),
     ],
 )
 def test_what_names_no_file_is_an_error_with_the_remedy(kind: str, path: str, said: str) -> None:
@@ -185,6 +206,51 @@ def test_what_names_no_file_is_an_error_with_the_remedy(kind: str, path: str, sa
         remote_files(source(kind, path=path, listings=path))
     assert f"source '{kind}', field" in str(caught.value)
     assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "lying"),
+    [
+        ("amazon18_metadata", "amazon2018/meta_*.json.gz", ["meta_A.json.gz", "meta_B.json.gz"]),
+        ("amazon23_metadata", "amazon2018/meta_A.parquet", ["meta_A.parquet"]),
+        ("sqid", "amazon2018/urls [mine].csv", ["urls [mine].csv"]),
+    ],
+)
+def test_what_nobody_publishes_is_taken_where_a_person_has_put_it(
+    kind: str, path: str, lying: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError):
+        remote_files(source(kind, path=path), tmp_path)
+    (tmp_path / "amazon2018").mkdir()
+    for name in [*lying, "other.txt"]:
+        (tmp_path / "amazon2018" / name).write_text("")
+    files = remote_files(source(kind, path=path), tmp_path)
+    assert [file.origin for file in files] == [f"amazon2018/{name}" for name in lying]
+    assert all(file.url is file.hub is None and "a file of yours" in str(file.by_hand) for file in files)
+
+
+def test_what_is_published_is_not_looked_for_and_nothing_lies_outside_the_raw_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "train-qar.jsonl").write_text("")
+    (tmp_path / "mine.jsonl").write_text("")
+    questions = remote_files(source("amazonqa", path="train-qar.jsonl"), tmp_path)
+    assert questions[0].url is not None
+    for path in ("../mine.jsonl", str(tmp_path / "mine.jsonl")):
+        with pytest.raises(SourceError, match="is the name of no file"):
+            remote_files(source("amazonqa", path=path), tmp_path / "raw")
+
+
+def test_files_that_are_not_there_beside_others_of_their_set_are_named(tmp_path: Path) -> None:
+    questions = source("amazonqa", path="amazonqa/*-qar.jsonl")
+    assert absent_files(questions, tmp_path) == []  # none is there: the build says so itself
+    (tmp_path / "amazonqa").mkdir()
+    (tmp_path / "amazonqa" / "val-qar.jsonl").write_text("")
+    (tmp_path / "amazonqa" / "test-qar.jsonl.partial").write_text("")
+    assert absent_files(questions, tmp_path) == ["amazonqa/train-qar.jsonl", "amazonqa/test-qar.jsonl"]
+    for name in ("train", "test"):
+        (tmp_path / "amazonqa" / f"{name}-qar.jsonl").write_text("")
+    assert absent_files(questions, tmp_path) == []
+    assert absent_files(source("amazon18_metadata", path="amazon2018/meta_*.json.gz"), tmp_path) == []
 
 
 def test_a_catalogue_has_nothing_to_fetch_and_is_its_owners() -> None:
@@ -204,7 +270,9 @@ def test_the_table_has_a_line_for_each_publisher() -> None:
     lines = table(PUBLISHERS).splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(PUBLISHERS)]] == [one.name for one in PUBLISHERS]
     abo = next(line for line in lines if line.startswith("abo "))
-    assert re.split(r" {2,}", abo) == ["abo", "cc", "abo", "CC-BY-4.0", "yes", "yes"]
+    assert re.split(r" {2,}", abo) == ["abo", "cc", "abo", "web", "CC-BY-4.0", "yes", "yes"]
+    ways = {line.split()[0]: re.split(r" {2,}", line)[3] for line in lines[1 : 1 + len(PUBLISHERS)]}
+    assert (ways["amazon2018"], ways["amazon2023"], ways["catalogue"]) == ("web, by hand", "web, Hub", "-")
 
 
 @BY_NAME

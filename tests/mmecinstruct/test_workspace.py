@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -290,8 +292,29 @@ def test_a_known_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     workspace, file = Workspace(tmp_path / "w"), tmp_path / "f"
     file.write_text("one")
     first = workspace.file_fingerprints([file])
-    monkeypatch.setattr("mmecinstruct.workspace.sha256_file", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("mmecinstruct.file_hashes.sha256_file", lambda path: pytest.fail(f"{path} was read"))
     assert workspace.file_fingerprints([file]) == first
+
+
+@pytest.mark.usefixtures("later")
+def test_a_hash_is_remembered_as_soon_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill while the next large file is being read does not cost it."""
+    workspace, files = Workspace(tmp_path / "w"), [tmp_path / "f", tmp_path / "g"]
+    for file in files:
+        file.write_text(file.name)
+    known_meanwhile = []
+
+    def read_slowly(path: Path) -> str:
+        until = time.monotonic() + 5
+        while path == files[1] and not known_meanwhile and time.monotonic() < until:
+            with closing(sqlite3.connect(tmp_path / "w" / "file_hashes.sqlite")) as memory:
+                known_meanwhile.extend(memory.execute("SELECT sha256 FROM known_files").fetchall())
+            time.sleep(0.01)
+        return sha256_file(path)
+
+    monkeypatch.setattr("mmecinstruct.file_hashes.sha256_file", read_slowly)
+    workspace.file_fingerprints(files)
+    assert known_meanwhile == [(sha256_file(files[0]),)]
 
 
 @pytest.mark.usefixtures("later")

@@ -8,6 +8,7 @@ sources a recipe may use and whose records a dataset's samples hold.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmecinstruct.errors import SourceError
@@ -25,7 +26,7 @@ from mmecinstruct.sources.publishers import (
     sqid,
 )
 from mmecinstruct.sources.publishers.facts import Citation, Licence, Publisher, PublisherFile
-from mmecinstruct.sources.publishers.remote import files_of_path, named_paths, publisher_of_path
+from mmecinstruct.sources.publishers.remote import files_of_path, named_paths, own_files, publisher_of_path
 from mmecinstruct.sources.remote_file import RemoteFile
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "Licence",
     "Publisher",
     "PublisherFile",
+    "absent_files",
     "find_publisher",
     "publishers_of",
     "remote_files",
@@ -70,20 +72,40 @@ def find_publisher(name: str) -> Publisher:
     raise SourceError(f"no source '{name}'; there are {known}")
 
 
-def remote_files(source: Source) -> list[RemoteFile]:
+def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]:
     """Return the published files that a recipe's source names, in the order of its fields; none for a catalogue.
 
     A path is matched by its file name and stays where the recipe has it; where two publishers name files alike, its
     folder decides (`amazon2014/meta_….json.gz`). A glob stands for those of a publisher's files that it matches.
+    folder: the raw folder. Where a path or glob names no published file, those that a person has put there are meant.
 
     Raises SourceError for a glob over categories (`meta_*.json.gz`: nobody lists which are wanted), and for a name that
-    no publisher has.
+    no publisher has, where nothing of the kind lies in the folder.
     """
-    return [
-        file
-        for field, path in named_paths(source, PUBLISHERS).items()
-        for file in files_of_path(source.kind, field, path, PUBLISHERS)
-    ]
+    files: list[RemoteFile] = []
+    for field, path in named_paths(source, PUBLISHERS).items():
+        try:
+            files += files_of_path(source.kind, field, path, PUBLISHERS)
+        except SourceError:
+            own = own_files(source.kind, field, path, PUBLISHERS, folder) if folder is not None else []
+            if not own:
+                raise
+            files += own
+    return files
+
+
+def absent_files(source: Source, folder: Path) -> list[str]:
+    """Return the published files of a source's globs that do not lie in the raw folder, where others of them do."""
+    absent: list[str] = []
+    for field, path in named_paths(source, PUBLISHERS).items():
+        try:
+            files = [file.origin for file in files_of_path(source.kind, field, path, PUBLISHERS)]
+        except SourceError:  # a glob over categories, or a person's own files: nobody says how many
+            continue
+        lacking = [origin for origin in files if not (folder / origin).is_file()]
+        if len(lacking) < len(files):
+            absent += lacking
+    return absent
 
 
 def publishers_of(source: Source) -> tuple[Publisher, ...]:

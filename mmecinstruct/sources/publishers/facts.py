@@ -19,7 +19,8 @@ NOT_STATED: Redistribution = "not stated"
 YOURS: Redistribution = "yours to say"
 NOTHING: Redistribution = "none"
 
-_CATEGORY = r"(?P<category>(?!meta_)[A-Za-z0-9_]+?)"
+# The names of other families of files, of 2014 and of 2018, begin with what is no category.
+_CATEGORY = r"(?P<category>(?!meta_|reviews_|ratings_)[A-Za-z0-9_]+?)"
 
 
 @dataclass(frozen=True, slots=True)

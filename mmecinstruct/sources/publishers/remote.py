@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mmecinstruct.errors import SourceError
+from mmecinstruct.sources.matching import matching_files, stays_below
 from mmecinstruct.sources.publishers.facts import Publisher, PublisherFile
 from mmecinstruct.sources.remote_file import RemoteFile
 
@@ -26,13 +27,18 @@ def named_paths(source: Source, publishers: Sequence[Publisher]) -> dict[str, st
 
 
 def publisher_of_path(kind: str, field: str, path: str, publishers: Sequence[Publisher]) -> Publisher | None:
-    """Return whose file a path or glob is: by its folder where several publishers name files alike, else the first."""
-    having = [one for one in publishers if any(f.kind == kind and f.field == field for f in one.files)]
-    folder = PurePosixPath(path).parent
-    for one in having:
-        if any(PurePosixPath(file.path).parent == folder for file in one.files):
+    """Return whose file a path or glob is: by its folder, else by its name, else the first with files of the kind."""
+    families = [
+        (one, file) for one in publishers for file in one.files if (file.kind, file.field) == (kind, field)
+    ]
+    folder, name = PurePosixPath(path).parent, PurePosixPath(path).name
+    for one, file in families:
+        if PurePosixPath(file.path).parent == folder:
             return one
-    return having[0] if having else None
+    for one, file in families:
+        if file.values_of(name) is not None:
+            return one
+    return families[0][0] if families else None
 
 
 def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publisher]) -> list[RemoteFile]:
@@ -77,6 +83,23 @@ def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publish
             f"as {shown}"
         )
     raise SourceError(f"{place} matches none of the files that are published: {listed}")
+
+
+def own_files(
+    kind: str, field: str, path: str, publishers: Sequence[Publisher], folder: Path
+) -> list[RemoteFile]:
+    """Return the files of a raw folder that a source's path or glob names, as ones that nobody is asked for."""
+    publisher = publisher_of_path(kind, field, path, publishers)
+    if publisher is None or not stays_below(path):
+        return []
+    return [
+        RemoteFile(
+            origin,
+            publisher.name,
+            by_hand=f"put {origin} back: it is a file of yours, which nobody publishes",
+        )
+        for origin in matching_files(folder, path)
+    ]
 
 
 def _remote_file(

@@ -14,13 +14,14 @@ _WIDTH = 100
 
 
 def table(publishers: Iterable[Publisher]) -> str:
-    """Return a line per publisher: name, tasks, kinds of the recipe, licence, and what may be passed on."""
-    header = ("name", "tasks", "recipe kinds", "licence", "texts", "pictures")
+    """Return a line per publisher: name, tasks, kinds of the recipe, how files are had, licence, what may be shared."""
+    header = ("name", "tasks", "recipe kinds", "files", "licence", "texts", "pictures")
     rows = [
         (
             one.name,
             "all" if set(one.tasks) == set(TASKS) else " ".join(SHORT_NAMES[task] for task in one.tasks),
             " ".join(one.kinds) or "-",
+            ", ".join(dict.fromkeys(_way(file) for file in one.files)) or "-",
             one.licence.spdx or one.licence.words.partition(":")[0],
             one.licence.texts,
             one.licence.pictures,
@@ -28,8 +29,9 @@ def table(publishers: Iterable[Publisher]) -> str:
         for one in publishers
     ]
     note = (
-        "texts, pictures: whether anyone may pass them on for any purpose (`--licences open` takes those that say "
-        "yes); none: it publishes nothing of the kind. Details: mmec sources NAME"
+        "files: where they are had; by hand: behind a form or a drive link. texts, pictures: whether anyone may pass "
+        "them on for any purpose (`--licences open` takes those that say yes); none: it publishes nothing of the kind. "
+        "Details: mmec sources NAME"
     )
     return "\n".join([*_aligned([header, *rows]), "", fill(note, _WIDTH)])
 
@@ -84,6 +86,12 @@ def where(file: PublisherFile) -> str:
     if file.hub is not None:
         return f"the Hugging Face Hub: {file.hub.repo_type} {file.hub.repo_id}, {_shown(file.hub.filename, file)}"
     return "a person's hand. " + _shown((file.by_hand or "").replace("{origin}", file.path), file)
+
+
+def _way(file: PublisherFile) -> str:
+    if file.by_hand is not None:
+        return "by hand"
+    return "web" if file.url is not None else "Hub"
 
 
 def publisher_record(publisher: Publisher) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mmecinstruct.pull.transport import Failed, Transport
 from mmecinstruct.recipe import FetchSettings
 
 URL = "/a/meta_Mugs.json.gz"
+OPEN = FetchSettings(private_networks=("127.0.0.0/8", "::1/128"))
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in to\n continue</title></head><body>...</body></html>"
 
 
@@ -83,6 +84,15 @@ class TestBusyServer:
         assert done.status == "failed"
         assert "wants 2.0 h of rest, more than pull.max_retry_after" in done.detail
         assert len(server.gets()) == 1
+
+    @pytest.mark.parametrize("passed", ["0", "Wed, 07 Oct 2020 10:00:00 GMT"])
+    def test_a_time_that_has_passed_is_no_hint(
+        self, puller: Any, server: Any, refused: Any, passed: str
+    ) -> None:
+        server.routes[URL] = refused(503, (("Retry-After", passed),))
+        puller.one(server.url(URL), size=9, retries=2, backoff_base=0.1, backoff_cap=10)
+        times = [request.time for request in server.gets()]
+        assert all(b - a >= 0.05 for a, b in itertools.pairwise(times))
 
     def test_without_a_hint_the_waits_grow(self, puller: Any, server: Any, refused: Any) -> None:
         server.routes[URL] = refused(500)
@@ -157,6 +167,29 @@ class TestRedirects:
         done = puller.one(server.url("/a"), size=9)
         assert (done.status, done.reason) == ("failed", "redirect_loop")
         assert len(server.gets()) == 2
+
+    def test_the_body_of_one_is_not_read(
+        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+    ) -> None:
+        server.routes["/a"] = refused(302, (("Location", "/b"),), drip=8.0)
+        server.routes["/b"] = served(mugs)
+        began = time.monotonic()
+        assert puller.one(server.url("/a"), size=len(mugs)).status == "fetched"
+        assert time.monotonic() - began < 4
+
+    def test_a_place_in_latin_1_is_followed(
+        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+    ) -> None:
+        server.routes["/a"] = self.to(refused, "/caf\xe9")
+        server.routes["/caf%C3%A9"] = served(mugs)
+        assert puller.one(server.url("/a"), size=len(mugs)).status == "fetched"
+
+    def test_a_place_that_is_no_address_is_not_shown(self, puller: Any, server: Any, refused: Any) -> None:
+        server.routes["/a"] = self.to(refused, "http://[::1/x?X-Amz-Signature=abc123")
+        done = puller.one(server.url("/a"), size=9)
+        assert (done.status, done.reason) == ("failed", "bad_url")
+        assert f"127.0.0.1:{server.port} redirects to what may not be asked" in done.detail
+        assert "abc123" not in done.detail
 
     def test_a_long_chain_ends(self, puller: Any, server: Any, refused: Any) -> None:
         for number in range(9):
@@ -242,6 +275,14 @@ class TestOverTls:
         assert (done.status, done.reason) == ("failed", "insecure_redirect")
         assert server.log == []
 
+    def test_certificates_that_are_not_there_are_named(
+        self, puller: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+        done = puller.one("https://127.0.0.1:1/a.gz", size=9)
+        assert (done.status, done.reason, done.attempts) == ("failed", "no_certificates", 1)
+        assert "REQUESTS_CA_BUNDLE" in done.detail
+
     def test_the_certificate_must_be_the_names(
         self, puller: Any, certified: Any, served: Any, mugs: bytes
     ) -> None:
@@ -260,6 +301,12 @@ class TestSomethingElseThanTheFile:
         assert "web page, “Sign in to continue”" in done.detail
         assert puller.left() == []
 
+    def test_its_title_cannot_steer_a_terminal(self, puller: Any, server: Any, served: Any) -> None:
+        server.routes[URL] = served(PAGE.replace(b"Sign", b"\x1b]0;owned\x07Sign"))
+        done = puller.one(server.url(URL))
+        assert "web page, “ ]0;owned Sign in" in done.detail
+        assert done.detail.isprintable()
+
     def test_a_long_one_is_not_read_to_its_end(self, puller: Any, server: Any, served: Any) -> None:
         server.routes[URL] = served(PAGE + bytes(30_000_000), pause=5, pause_after=20_000_000)
         done = puller.one(server.url(URL))
@@ -274,6 +321,16 @@ class TestSomethingElseThanTheFile:
     ) -> None:
         server.routes[URL] = served(b'{"error": "not found"}')
         assert f"does not begin as a {kind} file does" in puller.one(server.url(URL), name).detail
+
+    @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json.zst"])
+    def test_a_packed_one_whose_name_does_not_say_so_is_refused(
+        self, puller: Any, server: Any, served: Any, mugs: bytes, name: str
+    ) -> None:
+        server.routes[URL] = served(mugs)
+        done = puller.one(server.url(URL), name)
+        assert done.reason == "not_the_file"
+        if name != "a.json.zst":
+            assert "is a gzip file, and its name does not end in .gz" in done.detail
 
     def test_a_pointer_of_git_lfs_is_refused(self, puller: Any, server: Any, served: Any) -> None:
         server.routes[URL] = served(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n")
@@ -334,6 +391,19 @@ class TestChecksum:
         assert (done.status, done.reason) == ("rejected", "wrong_checksum")
         assert hash_of(mugs) in done.detail
         assert puller.left() == ["amazon2018/meta_Mugs.json.gz.rejected"]
+
+    def test_another_size_tells_before_the_rest_arrives(
+        self, puller: Any, server: Any, served: Any, hash_of: Any
+    ) -> None:
+        large = b"\x1f\x8b" + bytes(20_000_000)
+        server.routes[URL] = served(large)
+        done = puller.one(server.url(URL), sha256=hash_of(b"the publisher's"), size=744_855_753)
+        assert (done.status, done.reason) == ("rejected", "wrong_size")
+        assert "it has 20000002 bytes there; the file whose SHA-256 is stated has 744855753" in done.detail
+        assert "--set pull.checksums=false" in done.detail
+        assert done.received < 5_000_000
+        assert puller.left() == []
+        assert puller.one(server.url(URL), sha256="0" * 64, size=5, checksums=False).status == "fetched"
 
     def test_it_can_be_left_out(self, puller: Any, server: Any, served: Any, mugs: bytes) -> None:
         server.routes[URL] = served(mugs)
@@ -413,6 +483,19 @@ class TestSecrets:
         answer.close()
         given = {request.path: request.headers.get("Authorization") for request in server.log}
         assert given == {"/a": "Bearer x", "/b": "Bearer x", "/c": None}
+
+    def test_nor_does_what_redirects_back_from_there(
+        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+    ) -> None:
+        server.routes["/a"] = refused(302, (("Location", server.url("/c", host="localhost")),))
+        server.routes["/c"] = refused(302, (("Location", server.url("/private")),))
+        server.routes["/private"] = served(mugs)
+        resolver = Resolver(OPEN.allowed_networks, lambda host, port: ["127.0.0.1"])
+        answer = Transport(puller.settings(), OPEN, resolver).open(server.url("/a"), authorization="Bearer x")
+        assert not isinstance(answer, Failed)
+        answer.close()
+        given = {request.path: request.headers.get("Authorization") for request in server.log}
+        assert given == {"/a": "Bearer x", "/c": None, "/private": None}
 
     def test_no_password_of_a_netrc_is_sent(
         self, puller: Any, server: Any, served: Any, mugs: bytes, tmp_path: Path, monkeypatch: Any

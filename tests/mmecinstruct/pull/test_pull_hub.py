@@ -188,6 +188,15 @@ def test_a_hub_that_cannot_be_reached_is_tried_again(
     assert "http://127.0.0.1:1 cannot be reached" in done.detail
 
 
+def test_an_endpoint_that_is_no_address_is_a_message(
+    puller: Any, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://[hub")
+    [done] = puller(remote(), retries=0).files
+    assert done.status == "failed"
+    assert "http://[hub" in done.detail
+
+
 def test_a_mirror_stands_in_for_the_hub(puller: Any, hub: Any, server: Any, served: Any, mugs: bytes) -> None:
     server.routes["/a/mugs.gz"] = served(mugs)
     assert puller(remote(), mirror=server.url("")).complete

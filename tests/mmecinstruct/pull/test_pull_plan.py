@@ -116,6 +116,14 @@ class TestRoom:
             puller(puller.file(server.url(URL)), space_margin=1000)
         assert server.gets() == []
 
+    def test_a_file_that_is_too_large_to_be_taken_stops_no_other(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        server.routes["/lie"], server.routes["/b"] = served(mugs, lie=10**17), served(mugs)
+        files = [puller.file(server.url("/lie"), "a.gz"), puller.file(server.url("/b"), "b.gz")]
+        lying, other = puller(*files).files
+        assert (lying.status, lying.reason, other.status) == ("failed", "too_large", "fetched")
+
     def test_what_has_arrived_counts(
         self, puller: Any, server: Any, served: Any, mugs: bytes, free: Any
     ) -> None:
@@ -124,6 +132,23 @@ class TestRoom:
         server.routes[URL] = served(mugs)
         free(150_000)
         assert puller.one(server.url(URL), space_margin=1000).status == "fetched"
+
+    def test_the_margin_is_kept_while_a_file_of_unknown_length_arrives(
+        self, puller: Any, server: Any, served: Any, mugs: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Another program fills the disk meanwhile.
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path: Usage(10**12, 0, 5000 if puller.arrived() < 100_000 else 900)
+        )
+        server.routes[URL] = served(mugs, chunked=True, pause=0.3, pause_after=150_000)
+        done = puller.one(server.url(URL), space_margin=1000)
+        assert (done.status, done.reason) == ("failed", "disk_full")
+        assert "less than 1.0 kB are free (pull.space_margin); free space" in done.detail
+        monkeypatch.undo()
+        arrived = puller.arrived()
+        assert arrived >= 100_000
+        assert puller.one(server.url(URL)).continued_at == arrived
+        assert puller.content() == mugs
 
     def test_a_file_of_unknown_size_is_measured_when_it_is_asked_for(
         self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes, free: Any
@@ -172,6 +197,26 @@ class TestFilesThatAreThere:
         done = puller.one("http://127.0.0.1:1/", sha256="0" * 64)
         assert done.status == "rejected"
         assert hash_of(mugs) in done.detail
+
+    def test_one_of_another_size_than_its_hash_is_of_is_not_read(
+        self, puller: Any, mugs: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        puller.path().parent.mkdir(parents=True)
+        puller.path().write_bytes(mugs)
+        monkeypatch.setattr("mmecinstruct.pull.record.sha256_file", lambda path: pytest.fail("was read"))
+        done = puller.one("http://127.0.0.1:1/", sha256="0" * 64, size=10)
+        assert done.status == "rejected"
+        assert f"has {len(mugs)} bytes, and its publisher states 10" in done.detail
+
+    def test_one_that_was_put_there_ends_an_earlier_try_to_fetch_it(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        server.routes[URL] = served(mugs, cut=100_000)
+        puller.one(server.url(URL), retries=0)
+        assert puller.arrived() == 100_000
+        puller.path().write_bytes(mugs)
+        assert puller.one(server.url(URL)).status == "found"
+        assert puller.left() == ["amazon2018/meta_Mugs.json.gz"]
 
     def test_one_of_another_size_is_taken_and_told(self, puller: Any, mugs: bytes) -> None:
         puller.path().parent.mkdir(parents=True)
@@ -249,6 +294,31 @@ class TestMirror:
         assert "--mirror" not in done.detail
         assert puller(file, mirror=server.url(""), checksums=False).complete
 
+    def test_a_miniature_in_place_of_a_file_of_stated_size_and_hash_is_told_at_once(
+        self, puller: Any, server: Any, served: Any
+    ) -> None:
+        server.routes["/a.gz"] = served(b"\x1f\x8b" + bytes(20_000_000))
+        file = puller.file("https://publisher.example/a.gz", "a.gz", sha256="0" * 64, size=7_000_000_000)
+        [done] = puller(file, mirror=server.url("")).files
+        assert (done.status, done.reason) == ("rejected", "wrong_size")
+        assert (
+            "where that is meant (a miniature, an edited copy), `--set pull.checksums=false`" in done.detail
+        )
+        assert done.received < 5_000_000
+        [planned] = puller.plan(file, mirror=server.url(""), checksums=False).files
+        assert planned.size == 20_000_002  # the mirror's
+
+    def test_what_came_from_it_is_said_to_where_it_is_no_longer_given(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        """A miniature's files do not pass for the publisher's."""
+        server.routes["/a.gz"] = served(mugs)
+        file = puller.file("https://publisher.example/a.gz", "a.gz")
+        puller(file, mirror=server.url(""))
+        assert f"there, from {server.url('/a.gz')}" in str(puller.plan(file))
+        assert puller.plan(file).to_json()["files"][0]["came_from"] == server.url("/a.gz")
+        assert "there, from" not in str(puller.plan(file, mirror=server.url("")))
+
     def test_what_it_lacks_is_to_be_put_there(self, puller: Any, server: Any) -> None:
         [done] = puller(puller.file("https://publisher.example/a.gz", "a.gz"), mirror=server.url("")).files
         assert done.reason == "http_404"
@@ -272,7 +342,13 @@ class TestMirror:
         [done] = puller(puller.file(server.url("/a.gz"), "c.gz"), fetch=FetchSettings()).files
         assert done.reason == "private_address"  # nobody typed it
 
-    @pytest.mark.parametrize("mirror", ["ftp://x/y", "raw", "https://x/y?token=abc", "https:///y"])
+    @pytest.mark.parametrize(
+        "mirror",
+        [
+            *("ftp://x/y", "raw", "https://x/y?token=abc", "https:///y", "https://[x/y?token=abc"),
+            *("https://me:abc@x/y", "ftp://me:abc@x/y", "https://me:abc@[x/y"),
+        ],
+    )
     def test_it_is_a_plain_address(self, puller: Any, mirror: str) -> None:
         with pytest.raises(PullError, match="--mirror") as error:
             puller(puller.file("https://x.example/a.gz"), mirror=mirror)

@@ -183,6 +183,28 @@ class TestServerThatNamesNoVersion:
         assert any("other bytes" in note for note in done.notes)
         assert puller.content() == other
 
+    def test_one_that_became_shorter_ends_where_it_ends(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        nameless = {**self.NAMELESS, "chunked": True, "ranges": False}
+        server.routes[URL] = [served(mugs, cut=200_000, **nameless), served(mugs[:150_000], **nameless)]
+        done = puller.one(server.url(URL))
+        assert done.status == "fetched"
+        assert puller.content() == mugs[:150_000]
+
+    def test_an_end_before_what_is_there_is_a_broken_connection_where_no_length_is_said(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        nameless = {**self.NAMELESS, "no_length": True, "ranges": False}
+        server.routes[URL] = [
+            served(mugs, pause=3, pause_after=150_000, **nameless),
+            served(mugs, cut=50_000, **nameless),
+            served(mugs, **nameless),
+        ]
+        done = puller.one(server.url(URL), read_timeout=0.5)
+        assert (done.status, done.attempts) == ("fetched", 3)
+        assert puller.content() == mugs
+
 
 class TestServerThatLiesAboutLength:
     def test_fewer_bytes_than_announced_are_never_the_whole(
@@ -207,6 +229,14 @@ class TestServerThatLiesAboutLength:
     ) -> None:
         server.routes[URL] = [served(mugs, lie=-10), served(mugs, lie=10), served(mugs)]
         assert puller.one(server.url(URL)).status == "fetched"
+        assert puller.content() == mugs
+
+    def test_a_part_of_a_range_is_not_the_rest(
+        self, puller: Any, server: Any, served: Any, mugs: bytes
+    ) -> None:
+        server.routes[URL] = [served(mugs, cut=100_000), served(mugs, short_ranges=50_000), served(mugs)]
+        assert puller.one(server.url(URL)).status == "fetched"
+        assert server.ranges() == [None, "bytes=100000-", "bytes=150000-"]
         assert puller.content() == mugs
 
     def test_a_wrong_range_is_not_appended(self, puller: Any, server: Any, served: Any, mugs: bytes) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +18,15 @@ import pytest
 
 import mmecinstruct
 from mmecinstruct.errors import PullError
+from mmecinstruct.pull.download import Job, Stopped, Watch, attempt
+from mmecinstruct.pull.partial import Partial
 from mmecinstruct.pull.record import locked
+from mmecinstruct.pull.transport import Transport
+from mmecinstruct.recipe import FetchSettings
 
 URL = "/a/meta_Mugs.json.gz"
 SIZE = 4_000_000
+OPEN = FetchSettings(private_networks=("127.0.0.0/8",))
 
 # Pulls the files of its first argument into the folder of its second.
 PROCESS = """
@@ -134,6 +140,22 @@ def test_two_pulls_of_one_folder_are_kept_apart(
     process.wait(20)
     server.routes[URL] = served(large)
     assert puller.one(server.url(URL)).status == "fetched"
+
+
+def test_a_thread_that_a_stopped_pull_left_behind_touches_nothing(
+    puller: Any, server: Any, served: Any, mugs: bytes, pots: bytes
+) -> None:
+    server.routes[URL] = served(mugs, cut=100_000)
+    file = puller.file(server.url(URL))
+    puller(file, retries=0)
+    server.routes[URL] = served(pots)  # for which what is there would be thrown away
+    stop = threading.Event()
+    stop.set()
+    job = Job(file, puller.path(), Partial(puller.path()))
+    watch = Watch(stop, lambda *told: None, lambda *told: None)
+    with pytest.raises(Stopped):
+        attempt(job, Transport(puller.settings(), OPEN), puller.settings(), watch)
+    assert puller.path(f"{file.origin}.partial").read_bytes() == mugs[:100_000]
 
 
 def test_the_lock_is_free_after_a_pull(puller: Any) -> None:
