@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,28 @@ def test_reviews_have_an_id_of_their_own_or_of_their_place(tmp_path: Path) -> No
         ("shop:review:reviews.csv:3", "shop:A", None, 1, "", None),
     ]
     assert [r.reason for r in batch.rejections] == ["bad_rating", "missing_id", "bad_timestamp"]
+
+
+def test_times_may_be_days_or_moments_of_a_parquet_file(tmp_path: Path) -> None:
+    day = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    mapping = {
+        "path": "r.parquet",
+        "product": "item",
+        "rating": "stars",
+        "text": "words",
+        "timestamp": "when",
+    }
+    for times in (
+        pa.array([day.date()], pa.date32()),
+        pa.array([day], pa.timestamp("ns")),
+        pa.array([day], pa.timestamp("ms", "+05:00")),
+        pa.array(["2024-05-01"]),
+    ):
+        table = pa.table({"item": ["A"], "stars": [5], "words": ["Good"], "when": times})
+        pq.write_table(table, tmp_path / "r.parquet")
+        batch = parse(tmp_path, {"reviews": mapping}, "reviews")
+        (seconds,) = batch.tables["reviews"]["timestamp"].to_pylist()
+        assert seconds == day.timestamp() - (0 if pa.types.is_timestamp(times.type) else 12 * 3600)
 
 
 def test_questions_are_read(tmp_path: Path) -> None:
