@@ -5,7 +5,7 @@ alone is read: the others (random_sentence, top_sentences_IR, …) are in the te
 ask something else than training did.
 
 A question's number (`qid`) tells it apart within its file. The publisher calls it unique in the whole dataset, but the
-script that gave it counts from 0 in each file; so ids name the product too, which only one of the files has.
+only script of its that numbers questions begins with 0 in each file; so ids name the product too.
 
 The publisher's variant in the form of SQuAD (one object with `paragraphs`) names no product: each of its questions is
 counted, and rejected for that.

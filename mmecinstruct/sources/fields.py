@@ -91,7 +91,8 @@ def utc_seconds(value: object) -> int | None:
     if isinstance(value, date) and not isinstance(value, datetime):  # of a table's column of days
         value = datetime.combine(value, time())
     if isinstance(value, datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
+        seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+        return int(seconds) if math.isfinite(seconds) else None  # pandas has a time that is none
     return None
 
 
