@@ -91,8 +91,13 @@ def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row |
     for start, cells in _read_cells(path):
         if header is None:
             if isinstance(cells, Refusal):
-                raise SourceError(f"{path}:{start}: {cells.detail}; the file needs a header line")
+                remedy = "save it as UTF-8" if cells.reason == "not_utf8" else "the file needs a header line"
+                raise SourceError(f"{path}:{start}: {cells.detail}; {remedy}")
             header = [name.strip() for name in cells]
+            if len(header) == 1 and ";" in header[0] and header[0] not in wanted.values():
+                raise SourceError(
+                    f"{path}: its cells are separated by semicolons; save it with commas or as .tsv"
+                )
             require_columns(path, header, wanted)
         elif isinstance(cells, Refusal):
             yield start, cells
@@ -127,6 +132,10 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
             if lines.cut_short and str(error).startswith("unexpected end"):
                 break
             # Either the rest of the file was read as one cell, or there is no telling what a row is.
+            if first and "new-line" in str(error):
+                raise SourceError(
+                    f"{path}: its lines end in carriage returns alone; save it with line feeds"
+                ) from error
             if first or str(error).startswith(("unexpected end", "field larger")):
                 raise SourceError(
                     f"{path}:{start}: {error}; is a quote opened here that is never closed?"
