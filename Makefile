@@ -42,4 +42,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mmec .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) .mmec .pytest_cache .hypothesis .mypy_cache .ruff_cache

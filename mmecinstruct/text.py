@@ -77,9 +77,10 @@ def _replacements() -> dict[int, str | None]:
 
 
 _REPLACED = _replacements()
-# Joiners have a meaning between letters of some scripts and within emoji, none beside ASCII.
+# Joiners have a meaning between letters of some scripts and within emoji, none beside ASCII. A run is looked at once,
+# from its beginning and as a whole: else a long one takes the square of its length.
 _STRAY_JOINER = re.compile(
-    r"(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f]|$)|^[\u200c\u200d]+"
+    r"(?<=[\x00-\x7f])[\u200c\u200d]+|(?<![\u200c\u200d])[\u200c\u200d]++(?=[\x00-\x7f]|$)|^[\u200c\u200d]+"
 )
 # Marks on one letter. No orthography stacks more, and to put a long run in order takes the square of its length.
 _MARKS_PER_LETTER = 4
@@ -218,7 +219,10 @@ def _is_code(text: str) -> bool:
 # --- prices ------------------------------------------------------------------------------------------
 
 _DOLLARS = re.compile(r"\s*\$\s*(\d[\d,]*(?:\.\d+)?)")
-_AMOUNT = re.compile(r"\.?\d[\d.,' \u00a0]*")
+# What stands between thousands: apostrophes (Swiss), blanks that do not break or are narrow (French).
+_GROUPING = "' \u00a0\u2009\u2019\u202f"
+_AMOUNT = re.compile(rf"\.?\d[\d.,{_GROUPING}]*")
+_GROUPED = re.compile(f"[{_GROUPING}]")
 _CURRENCY_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
 _CURRENCY_CODE = re.compile(r"\b[A-Z]{3}\b")
 
@@ -242,15 +246,17 @@ def parse_price(price: object) -> tuple[float | None, str | None]:
     match = _AMOUNT.search(price)
     if match is None or "-" in price[: match.start()]:
         return None, None
-    digits = re.sub(r"[' \u00a0]", "", match[0]).rstrip(".,")
+    digits = _GROUPED.sub("", match[0]).rstrip(".,")
     comma, point = digits.rfind(","), digits.rfind(".")
     if comma > point and (point >= 0 or (digits.count(",") == 1 and len(digits) - comma != 4)):
         digits = digits.replace(".", "").replace(",", ".")
     else:
         digits = digits.replace(",", "")
     try:
-        amount = float(digits)
+        amount = _plain_number(float(digits))
     except ValueError:
+        return None, None
+    if amount is None:  # more than anything costs
         return None, None
     code = _CURRENCY_CODE.search(price)
     sign = next((name for mark, name in _CURRENCY_SIGNS.items() if mark in price), None)

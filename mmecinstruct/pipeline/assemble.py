@@ -176,10 +176,12 @@ def published_record_id(stage: str, record_id: str) -> str:
     """
     if stage == SR:
         return _hash(record_id)
-    parts = record_id.split(":")
-    if len(parts) == 4 and parts[0] in (amazon2018.PREFIX, amazon2023.PREFIX):
-        parts[2] = _hash(parts[2])
-    return ":".join(parts)
+    # A colon within the product, the user or the time makes more parts: all of them but the first two and the last are
+    # taken together, among which the user is in any case.
+    prefix, *parts = record_id.split(":")
+    if len(parts) >= 3 and prefix in (amazon2018.PREFIX, amazon2023.PREFIX):
+        return ":".join((prefix, parts[0], _hash(":".join(parts[1:-1])), parts[-1]))
+    return record_id
 
 
 def _hash(text: str) -> str:

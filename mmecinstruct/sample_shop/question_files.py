@@ -27,8 +27,9 @@ def write_questions(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
                 kind = shop.plan.questions.get(place, "")
                 file.write(json.dumps(_question_row(shop, question, kind)) + "\n")
                 if kind:
+                    asin = shop.products[question.product].asin
                     planted.note(
-                        kind, file=f"amazonqa/{name}", line=line, record_id=f"amazonqa:{question.qid}"
+                        kind, file=f"amazonqa/{name}", line=line, record_id=f"amazonqa:{asin}:{question.qid}"
                     )
             if shop.plan.questions and name == "train-qar.jsonl":
                 file.write('{"asin": "B0S0000000", "category": "Home_and\n')

@@ -4,6 +4,9 @@
 alone is read: the others (random_sentence, top_sentences_IR, …) are in the test file only, so with them a test would
 ask something else than training did.
 
+A question's number (`qid`) tells it apart within its file. The publisher calls it unique in the whole dataset, but the
+only script of its that numbers questions begins with 0 in each file; so ids name the product too.
+
 The publisher's variant in the form of SQuAD (one object with `paragraphs`) names no product: each of its questions is
 counted, and rejected for that.
 """
@@ -83,7 +86,7 @@ def parse_question(line: QuestionLine, _number: int, rows: Rows) -> Refusal | No
     qid, asin = text_value(line.qid), text_value(line.asin)
     if not qid or not asin:
         return Refusal("missing_id", f"qid is {shown(line.qid)}, asin is {shown(line.asin)}")
-    identity = f"{PREFIX}:{qid}"
+    identity = f"{PREFIX}:{asin}:{qid}"
     question = html_to_text(line.questionText) if isinstance(line.questionText, str) else ""
     if not question:
         return Refusal("missing_text", "questionText is empty", identity)

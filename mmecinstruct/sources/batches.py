@@ -118,8 +118,9 @@ def parse_records(
                 Rejection(STAGE, refusal.reason, detail, f"{origin}:{number}", refusal.record_id)
             )
         if count == BATCH_RECORDS:
-            yield _batch(rows, rejections, count, builders)
+            batch = _batch(rows, rejections, count, builders)
             rows, rejections, count = {name: [] for name in tables}, [], 0
+            yield batch
     if count:
         yield _batch(rows, rejections, count, builders)
 

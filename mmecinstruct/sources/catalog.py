@@ -18,7 +18,7 @@ from mmecinstruct.recipe.sources import (
     RelationMapping,
     ReviewMapping,
 )
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records
+from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
 from mmecinstruct.sources.fields import rating_value, relevance_label, text_value, truth_value, utc_seconds
 from mmecinstruct.sources.tabular import Row, read_rows
 from mmecinstruct.text import (
@@ -174,7 +174,7 @@ def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParse
         time = _cell(row, mapping.timestamp)
         timestamp = utc_seconds(time)
         if timestamp is None and time not in (None, ""):
-            detail = f"'{time}' is neither UTC seconds nor ISO 8601"
+            detail = f"{shown(time)} is neither UTC seconds nor ISO 8601"
             return Refusal("bad_timestamp", detail, identity)
         user = _text(row, mapping.user)
         rows["reviews"].append(

@@ -76,7 +76,7 @@ def relevance_label(value: object) -> str | None:
 
 
 def utc_seconds(value: object) -> int | None:
-    """Return UTC seconds of seconds, milliseconds or ISO 8601; a time without zone is taken as UTC."""
+    """Return UTC seconds of seconds, milliseconds, ISO 8601 or a date; a time without zone is taken as UTC."""
     if type(value) is int and 0 <= value < _MILLISECONDS_FROM:
         return value
     number = _number(value)
@@ -88,8 +88,11 @@ def utc_seconds(value: object) -> int | None:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             return None
+    if isinstance(value, date) and not isinstance(value, datetime):  # of a table's column of days
+        value = datetime.combine(value, time())
     if isinstance(value, datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
+        seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+        return int(seconds) if math.isfinite(seconds) else None  # pandas has a time that is none
     return None
 
 

@@ -91,8 +91,13 @@ def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row |
     for start, cells in _read_cells(path):
         if header is None:
             if isinstance(cells, Refusal):
-                raise SourceError(f"{path}:{start}: {cells.detail}; the file needs a header line")
+                remedy = "save it as UTF-8" if cells.reason == "not_utf8" else "the file needs a header line"
+                raise SourceError(f"{path}:{start}: {cells.detail}; {remedy}")
             header = [name.strip() for name in cells]
+            if len(header) == 1 and ";" in header[0] and header[0] not in wanted.values():
+                raise SourceError(
+                    f"{path}: its cells are separated by semicolons; save it with commas or as .tsv"
+                )
             require_columns(path, header, wanted)
         elif isinstance(cells, Refusal):
             yield start, cells
@@ -127,6 +132,10 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
             if lines.cut_short and str(error).startswith("unexpected end"):
                 break
             # Either the rest of the file was read as one cell, or there is no telling what a row is.
+            if first and "new-line" in str(error):
+                raise SourceError(
+                    f"{path}: its lines end in carriage returns alone; save it with line feeds"
+                ) from error
             if first or str(error).startswith(("unexpected end", "field larger")):
                 raise SourceError(
                     f"{path}:{start}: {error}; is a quote opened here that is never closed?"
@@ -183,8 +192,8 @@ def read_parquet(
 ) -> Iterator[tuple[int, Row | Refusal]]:
     """Yield (row number from 1, the wanted columns of a row) of a Parquet file or a part of it, batch by batch.
 
-    optional: columns that are read where the file has them. Reason: not_utf8 (a text of other bytes, which some writers
-    let through).
+    optional: columns that are read where the file has them. Reasons: not_utf8 (a text of other bytes, which writers may
+    let through), bad_row (a value that Python has none for, as a day after the year 9999).
 
     Raises SourceError where the file is no Parquet file or lacks a wanted column.
     """
@@ -202,7 +211,7 @@ def read_parquet(
                 for row in _rows(batch):
                     number += 1
                     yield number, row
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a column's name
         raise SourceError(f"{path}: not readable as Parquet: {error}; get the file again") from error
 
 
@@ -216,11 +225,14 @@ def _row_groups(metadata: Any, part: FilePart | None) -> list[int]:
     return chosen
 
 
+_UNREADABLE = (ValueError, OverflowError)  # a text of other bytes is the former too
+
+
 def _rows(batch: Any) -> Iterable[Row | Refusal]:
     try:
         rows: list[Row | Refusal] = batch.to_pylist()
         return rows
-    except UnicodeDecodeError:
+    except _UNREADABLE:
         return [_row(batch, place) for place in range(batch.num_rows)]
 
 
@@ -228,5 +240,6 @@ def _row(batch: Any, place: int) -> Row | Refusal:
     try:
         row: Row = batch.slice(place, 1).to_pylist()[0]
         return row
-    except UnicodeDecodeError as error:
-        return Refusal("not_utf8", str(error))
+    except _UNREADABLE as error:
+        reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_row"
+        return Refusal(reason, str(error))

@@ -39,6 +39,9 @@ ROW: dict[str, Any] = {
 }
 
 
+REVIEWER = "A3U4E9PIZ8OWH1"
+
+
 def parse(
     tmp_path: Path, kind: type[AmazonMetadata] | type[AmazonReviews], lines: Iterable[dict[str, Any] | str]
 ) -> tuple[dict[str, list[dict[str, Any]]], list[Rejection]]:
@@ -189,6 +192,26 @@ def test_no_rejection_names_a_user_but_in_a_reviews_id(tmp_path: Path) -> None:
     assert published_record_id("curate_reviews", rejections[1].record_id) != rejections[1].record_id
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unixReviewTime": "2014-02-26T10:00:00"},
+        {"reviewerID": f"x:{REVIEWER}"},
+        {"reviewerID": f"{REVIEWER}:x"},
+        {"asin": "B1:B2"},
+    ],
+)
+def test_a_colon_in_a_reviews_id_does_not_let_its_user_be_published(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    _, (rejection,) = parse(tmp_path, AmazonReviews, [REVIEW | {"overall": 9} | change])
+    published = published_record_id("parse", rejection.record_id)
+    assert REVIEWER in rejection.record_id
+    assert REVIEWER not in published
+    assert published.startswith("amazon18:B")
+    assert published_record_id("curate_products", "amazon18:B000000001") == "amazon18:B000000001"
+
+
 def test_the_older_picture_schema_gives_the_same_pictures(tmp_path: Path) -> None:
     older = {name: value for name, value in ROW.items() if not name.startswith("imageURL")}
     rows, _ = parse(tmp_path, AmazonMetadata, [older | {"image": ROW["imageURL"]}])
@@ -279,7 +302,7 @@ REVIEW: dict[str, Any] = {
     "overall": 4.0,
     "verified": True,
     "reviewTime": "02 26, 2014",
-    "reviewerID": "A3U4E9PIZ8OWH1",
+    "reviewerID": REVIEWER,
     "asin": "B000000001",
     "style": {"Size:": " Large"},
     "reviewText": "Good &amp; bright.<br />Warm.",

@@ -39,7 +39,7 @@ def test_a_question_is_read(tmp_path: Path) -> None:
     batch = parse(tmp_path, QA, [QUESTION])
     assert batch.tables["questions"].to_pylist() == [
         {
-            "question_id": "amazonqa:5",
+            "question_id": "amazonqa:B1:5",
             "product_id": "amazon18:B1",
             "category": "Sports & Outdoors",
             "question": "Does it float?",
@@ -47,6 +47,14 @@ def test_a_question_is_read(tmp_path: Path) -> None:
             "answerable": True,
         }
     ]
+
+
+def test_files_that_number_their_questions_anew_do_not_name_each_others(tmp_path: Path) -> None:
+    ids = [
+        parse(tmp_path, QA, [QUESTION | {"asin": asin}]).tables["questions"]["question_id"][0].as_py()
+        for asin in ("B1", "B2")
+    ]
+    assert ids == ["amazonqa:B1:5", "amazonqa:B2:5"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,9 @@ def test_a_json_key_may_be_absent_from_single_lines(tmp_path: Path) -> None:
         ("p.csv", "", "empty"),
         ("p.csv", 'sku,name\nA,"never closed\nB,Mug\n', r"p\.csv:2: .*never closed"),
         ("p.csv", "sku,name,name\nA,Mug,Hat\n", "several columns 'name'"),
+        ("p.csv", "sku;name\nA;Mug\n", "semicolons; save it with commas"),
+        ("p.csv", "sku,name\rA,Mug\r", "carriage returns alone; save it with line feeds"),
+        ("p.csv", "sku,n\udce4me\nA,Mug\n", "not UTF-8; save it as UTF-8"),
         ("p.json", '[\n{"sku": "A", "name": "Mug"}]', "JSON list"),
         ("p.xlsx", "x", "no reader for '.xlsx'"),
         ("p.parquet", "x", "Parquet"),
@@ -157,7 +161,7 @@ def test_a_json_key_may_be_absent_from_single_lines(tmp_path: Path) -> None:
 def test_a_file_of_another_form_is_an_error_with_a_remedy(
     tmp_path: Path, name: str, content: str, message: str
 ) -> None:
-    write(tmp_path / name, content)
+    (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(SourceError, match=message):
         parse(tmp_path, {"products": {"path": name, "id": "sku", "title": "name"}})
 
@@ -207,6 +211,28 @@ def test_reviews_have_an_id_of_their_own_or_of_their_place(tmp_path: Path) -> No
         ("shop:review:reviews.csv:3", "shop:A", None, 1, "", None),
     ]
     assert [r.reason for r in batch.rejections] == ["bad_rating", "missing_id", "bad_timestamp"]
+
+
+def test_times_may_be_days_or_moments_of_a_parquet_file(tmp_path: Path) -> None:
+    day = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    mapping = {
+        "path": "r.parquet",
+        "product": "item",
+        "rating": "stars",
+        "text": "words",
+        "timestamp": "when",
+    }
+    for times in (
+        pa.array([day.date()], pa.date32()),
+        pa.array([day], pa.timestamp("ns")),
+        pa.array([day], pa.timestamp("ms", "+05:00")),
+        pa.array(["2024-05-01"]),
+    ):
+        table = pa.table({"item": ["A"], "stars": [5], "words": ["Good"], "when": times})
+        pq.write_table(table, tmp_path / "r.parquet")
+        batch = parse(tmp_path, {"reviews": mapping}, "reviews")
+        (seconds,) = batch.tables["reviews"]["timestamp"].to_pylist()
+        assert seconds == day.timestamp() - (0 if pa.types.is_timestamp(times.type) else 12 * 3600)
 
 
 def test_questions_are_read(tmp_path: Path) -> None:

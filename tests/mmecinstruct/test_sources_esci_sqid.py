@@ -218,6 +218,30 @@ def test_picture_urls_are_read_from_parquet_too(tmp_path: Path) -> None:
     assert [r.reason for r in batch.rejections] == ["missing_url", "missing_id", "missing_url"]
 
 
+def test_a_time_that_no_calendar_has_costs_that_row(tmp_path: Path) -> None:
+    """Some pipelines write whatever they had into a column of times; what a file has beside is not lost for it."""
+    days = pa.array([0, 2**31 - 1, 1], pa.int32()).view(pa.date32())
+    columns = {name: pa.array([value] * 3) for name, value in EXAMPLE.items()} | {"split": days}
+    pq.write_table(pa.table(columns), tmp_path / "examples.parquet")
+    source = EsciSource(kind="esci", examples="examples.parquet", products="examples.parquet")
+    (batch,) = parse_file(source, source_files(source, tmp_path)[0])
+    assert batch.tables["judgements"]["source_split"].to_pylist() == ["1970-01-01", "1970-01-02"]
+    assert [(r.reason, r.origin) for r in batch.rejections] == [("bad_row", "examples.parquet:2")]
+
+
+def test_a_parquet_file_whose_columns_have_names_of_other_bytes_is_an_error_that_names_it(
+    tmp_path: Path,
+) -> None:
+    pq.write_table(
+        pa.table({"product_id": ["B1"], "image_url": ["x"], "column": [1]}), tmp_path / "urls.parquet"
+    )
+    content = (tmp_path / "urls.parquet").read_bytes()
+    (tmp_path / "urls.parquet").write_bytes(content.replace(b"column", b"c\xdfl\xffmn"))
+    source = SqidSource(kind="sqid", path="urls.parquet")
+    with pytest.raises(SourceError, match=r"urls\.parquet: not readable as Parquet"):
+        list(parse_file(source, source_files(source, tmp_path)[0]))
+
+
 def test_a_row_whose_text_is_not_utf8_costs_that_row(tmp_path: Path) -> None:
     texts = pa.array([b"mug", b"caf\xe9", b"hose"]).view(pa.string())
     columns = {name: pa.array([value] * 3) for name, value in PRODUCT.items()} | {"product_title": texts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import random
@@ -164,6 +165,23 @@ def parsed(source: Source, file: RawFile, folder: Path) -> tuple[dict[str, pa.Ta
         for name, schema in RAW_TABLES.items()
     }
     return tables, read_tables(sorted(folder.glob("*/rejections.parquet")), REJECTIONS), records
+
+
+def test_what_lines_leave_for_the_collector_goes_with_their_batch(tmp_path: Path) -> None:
+    """Parsing puts the collector off, and each Python literal with an escape leaves a cycle of functions."""
+    lines = [
+        repr({"qid": n, "asin": "B1", "questionText": "it\\'s", "is_answerable": 1}) for n in range(6_000)
+    ]
+    file = write(tmp_path / "q.jsonl", [line.replace('"it\\\\\'s"', "'it\\'s'") for line in lines])
+    gc.collect()
+    gc.disable()
+    try:
+        tables, _, records = parsed(QUESTIONS, file, tmp_path / "parsed")
+        assert gc.collect() < 1_000
+    finally:
+        gc.enable()
+    assert (records, tables["questions"].num_rows) == (6_000, 6_000)
+    assert set(tables["questions"]["question"].to_pylist()) == {"it's"}
 
 
 def cut_into(monkeypatch: pytest.MonkeyPatch, part_bytes: int, packed: int) -> None:

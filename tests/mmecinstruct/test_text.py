@@ -97,6 +97,7 @@ def test_a_number_too_long_for_an_entity_is_an_unknown_character() -> None:
         "<a" * 500_000,
         "<!-" * 300_000,
         "\u200d" * 1_000_000 + "a",
+        "\u00e9" + "\u200d" * 1_000_000 + "\u00e9",
         " " * 1_000_000 + "\u00e9",
     ],
 )
@@ -161,6 +162,9 @@ def test_amazon_prices_are_dollars_or_nothing(price: object, dollars: float | No
         ("$1,234.50", 1234.5, "USD"),
         ("EUR 9.90", 9.9, "EUR"),
         ("1'200.00 CHF", 1200.0, "CHF"),
+        ("CHF 1\u2019200.00", 1200.0, "CHF"),
+        ("1\u202f299,00 €", 1299.0, "EUR"),
+        ("9" * 400, None, None),
         ("-3", None, None),
         ("on request", None, None),
         ("1.2.3", None, None),

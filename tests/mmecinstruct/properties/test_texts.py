@@ -1,0 +1,220 @@
+"""Texts, values and URLs: what the small functions promise holds for whatever they are given."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmecinstruct.sources.batches import shown
+from mmecinstruct.sources.fields import rating_value, relevance_label, text_value, truth_value, utc_seconds
+from mmecinstruct.sources.image_urls import full_size_url, image_urls, is_placeholder
+from mmecinstruct.text import (
+    clean_brand,
+    clean_category_path,
+    description_text,
+    feature_texts,
+    html_to_text,
+    is_markup,
+    normalise_text,
+    parse_dollars,
+    parse_price,
+    plain_title,
+)
+
+pieces = st.sampled_from(
+    (
+        *(
+            "<b>",
+            "</b>",
+            "<p>",
+            "<br/>",
+            "<script>",
+            "</script>",
+            "<!--",
+            "-->",
+            "<![CDATA[",
+            "<",
+            ">",
+            "&",
+            ";",
+        ),
+        *(
+            "&amp;",
+            "&lt;",
+            "&gt;",
+            "&#60;",
+            "&#x3c;",
+            "&#xD800;",
+            "&nbsp;",
+            "amp;",
+            "lt;",
+            "b>",
+            "/",
+            "a",
+            "1",
+        ),
+        *(
+            " ",
+            "\u00a0",
+            "\n",
+            "\x00",
+            "\u200b",
+            "\u200d",
+            "\u0301",
+            "\u0316",
+            "\u1100",
+            "\ud800",
+            "é",
+            "می",
+            "𝐁",
+        ),
+        *("\ufeff", "\x92", "{", "}", "getTime", "'", '"', "=", "\u2028", "👩", "ﬁ", "\u0340", "\u0958"),
+    )
+)
+texts = st.lists(pieces | st.text(st.characters(), max_size=3), max_size=25).map("".join)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary(max_size=5) | st.dates()
+    | st.datetimes() | st.times() | st.decimals(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=5,
+)  # fmt: skip
+
+
+def check_normal(text: str) -> None:
+    text.encode()
+    assert text == " ".join(text.split())
+    assert unicodedata.is_normalized("NFC", text)
+    assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in text)
+
+
+@given(text=texts)
+def test_normal_texts_stay_as_they_are(text: str) -> None:
+    once = normalise_text(text)
+    check_normal(once)
+    assert normalise_text(once) == once
+    # What is around a text does not change it.
+    assert normalise_text(f"\n{text} ") == once
+
+
+@given(text=texts)
+def test_the_text_of_a_page_is_normal(text: str) -> None:
+    check_normal(html_to_text(text))
+    if "<" not in text and "&" not in text:
+        assert html_to_text(text) == normalise_text(text)
+    check_normal(plain_title(text))
+    check_normal(description_text([text, text]))
+    for feature in feature_texts([text]):
+        check_normal(feature)
+        assert feature
+        assert not is_markup(feature)
+
+
+@given(value=anything)
+def test_any_value_is_a_field_or_none(value: Any) -> None:
+    assert rating_value(value) in (None, 1, 2, 3, 4, 5)
+    assert truth_value(value) in (None, True, False)
+    assert relevance_label(value) in (None, "E", "S", "C", "I")
+    seconds = utc_seconds(value)
+    assert seconds is None or (type(seconds) is int and abs(seconds) < 10**11)
+    assert text_value(value) == text_value(value).strip()
+    assert len(shown(value)) < 5_000
+    for amount in (parse_dollars(value), parse_price(value)[0]):
+        assert amount is None or 0 <= amount < 1e12
+    brand = clean_brand(value)
+    assert brand is None or (0 < len(brand) <= 100 and not is_markup(brand))
+    description_text(value)
+    feature_texts(value)
+
+
+prices = st.lists(
+    st.sampled_from(("$", "€", "EUR", " ", "\u00a0", "\u202f", ".", ",", "'", "’", "-", "9" * 400, "1", "0"))
+    | st.text(st.characters(), max_size=2)
+    | st.integers(0, 9999).map(str),
+    max_size=8,
+).map("".join)
+
+
+@given(price=prices)
+def test_a_price_is_an_amount_or_none(price: str) -> None:
+    amount, currency = parse_price(price)
+    assert amount is None or 0 <= amount < 1e12
+    assert currency is None or len(currency) == 3
+    dollars = parse_dollars(price)
+    assert dollars is None or 0 <= dollars < 1e12
+
+
+@given(
+    path=st.lists(texts | st.none() | st.just("Tools &amp; Home"), max_size=6),
+    rest=st.lists(texts, max_size=3),
+)
+def test_a_category_path_is_cut_and_what_follows_changes_nothing(path: list[Any], rest: list[str]) -> None:
+    names = clean_category_path(path)
+    assert len(names) <= len(path)
+    assert all(names)
+    for name in names:
+        check_normal(name)
+    if len(names) < len(path):
+        assert clean_category_path([*path, *rest]) == names
+    else:
+        assert clean_category_path([*path, *rest])[: len(names)] == names
+
+
+urls = st.lists(
+    st.sampled_from(
+        (
+            *(
+                "https://",
+                "http://",
+                "//",
+                "m.media-amazon.com",
+                "/images",
+                "/I/",
+                "51q4",
+                "%2B",
+                "+",
+                "._",
+                "_.",
+                ".",
+            ),
+            *(
+                "SX38_",
+                "AC_",
+                "jpg",
+                ".jpg",
+                "?",
+                "#",
+                "play-button-overlay",
+                "01RmK+J4pJL.",
+                " ",
+                "data:",
+                "é",
+                "/",
+            ),
+        )
+    ),
+    max_size=10,
+).map("".join)
+pictures = st.recursive(
+    urls | st.none() | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(("hi_res", "large", "thumb", "large_image_url", "x")), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(fields=st.lists(pictures, max_size=3))
+def test_pictures_are_addresses_at_full_size_each_once(fields: list[Any]) -> None:
+    found = image_urls(*fields)
+    assert len(set(found)) == len(found)
+    for url in found:
+        assert url.startswith(("https://", "http://"))
+        assert full_size_url(url) == url
+        assert not is_placeholder(url)
+    assert image_urls(found) == found
