@@ -25,6 +25,7 @@ from mmecinstruct.pipeline.inputs import (
     curate_tables,
     distinguish_products,
     draw_shop,
+    drawn_inputs,
     parse_sources,
     sample_parsed,
 )
@@ -88,6 +89,7 @@ def build(
         run = Run(allowed.recipe, store, pool, report, retry_failed, workers or cores())
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
+        drawn = drawn_inputs(run.recipe, roots[0])
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
         empty = check_ood_categories(recipe, tables, allowed.left_out)  # before hours of pictures
@@ -97,7 +99,7 @@ def build(
             out,
             fetched=run.fetched.counts if run.fetched else {},
             left_out=allowed.left_out,
-            warnings=(*allowed.warnings, *not_honoured(run), *empty),
+            warnings=(*_told_of_drawn(drawn, data), *allowed.warnings, *not_honoured(run), *empty),
         )
         build_report.cut_short = [
             line
@@ -115,6 +117,8 @@ def build(
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]
         build_report.measured = _measured(run.outputs)
+        if drawn:
+            build_report.measured["miniature"] = {"files": len(drawn)}
         build_report.taken_down = _taken_down(run.outputs)
         mark = fingerprint(
             {
@@ -124,6 +128,7 @@ def build(
                 "recipe": recipe.published(),
                 "stages": [output.fingerprint for output in run.outputs],
                 "missing": build_report.missing,
+                **({"miniature": len(drawn)} if drawn else {}),
             }
         )
         if is_up_to_date(target, mark):
@@ -157,6 +162,15 @@ def _choose_executor(
     if ray_address is not None:
         raise ExecutorError("--ray-address goes with --executor ray")
     return LocalExecutor(workers or cores())
+
+
+def _told_of_drawn(names: Sequence[str], root: Path) -> list[str]:
+    if not names:
+        return []
+    return [
+        f"{root}: `mmec miniature` drew {len(names)} of the raw files, such as {names[0]}: nothing in them is real, so "
+        "the dataset is for trying things out; the card says so"
+    ]
 
 
 def _taken_down(outputs: Sequence[StageOutput]) -> dict[str, int]:

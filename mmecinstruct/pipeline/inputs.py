@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.curate.profanity import WORD_LIST
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.hashing import sha256_file
+from mmecinstruct.miniature.record import DrawnFiles
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
@@ -96,6 +97,14 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
             )
         ]
     )
+
+
+def drawn_inputs(recipe: Recipe, root: Path) -> list[str]:
+    """Return the raw files of the recipe that a miniature drew: nothing in them is their publishers'."""
+    from mmecinstruct.sources import source_files
+
+    origins = (file.origin for source in recipe.sources for file in source_files(source, root))
+    return DrawnFiles(root).among(dict.fromkeys(origins))
 
 
 def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:
