@@ -27,8 +27,8 @@ def write_miniature(
     Files that an earlier call with them has drawn are kept as they are. progress: called with (finished files, all
     files). Returns the uncompressed bytes by the file's name below the folder; of Parquet files their size.
 
-    Raises RecipeError for a scale out of range, SourceError where the folder has a file of such a name that no
-    miniature wrote: a publisher's own is never replaced.
+    Raises RecipeError for a scale out of range, SourceError where the folder cannot be written or has a file of such a
+    name that no miniature wrote: a publisher's own is never replaced.
     """
     from mmecinstruct.errors import SourceError
     from mmecinstruct.miniature.files import file_names, write_files
@@ -43,6 +43,15 @@ def write_miniature(
             f"{folder / foreign[0]}: no miniature wrote this file, so it is not replaced; give another folder, or "
             "move it away"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    there = drawn.begin(names, scale, seed)
-    return write_files(folder, volumes, seed, workers=workers, progress=progress, there=there, done=drawn.put)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = drawn.begin(names, scale, seed)
+        return write_files(
+            folder, volumes, seed, workers=workers, progress=progress, there=there, done=drawn.put
+        )
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        raise SourceError(
+            f"{folder} cannot be written: {error.strerror or error}{named}; mend it or give another folder, and run "
+            "again: finished files are kept"
+        ) from error

@@ -28,6 +28,7 @@ from mmecinstruct.pipeline.inputs import (
     drawn_inputs,
     parse_sources,
     sample_parsed,
+    useless_inputs,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
 from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, not_honoured, read_pictures
@@ -90,6 +91,7 @@ def build(
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
         drawn = drawn_inputs(run.recipe, roots[0])
+        useless = useless_inputs(run.recipe, roots[0], parsed)
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
         empty = check_ood_categories(recipe, tables, allowed.left_out)  # before hours of pictures
@@ -99,7 +101,13 @@ def build(
             out,
             fetched=run.fetched.counts if run.fetched else {},
             left_out=allowed.left_out,
-            warnings=(*_told_of_drawn(drawn, data), *allowed.warnings, *not_honoured(run), *empty),
+            warnings=(
+                *_told_of_drawn(drawn, data),
+                *useless,
+                *allowed.warnings,
+                *not_honoured(run),
+                *empty,
+            ),
         )
         build_report.cut_short = [
             line
@@ -112,8 +120,9 @@ def build(
             if kinds := left_out_kinds(recipe, allowed.recipe, task):
                 why.append(f"licences: open left out {', '.join(kinds)}")
         if not selected:
-            lacks = "\n".join(f"  {task}: {'; '.join(why)}" for task, why in build_report.missing.items())
-            raise RecipeError(f"no sample of any task can be built:\n{lacks}")
+            lacks = [f"{task}: {'; '.join(why)}" for task, why in build_report.missing.items()]
+            told = "".join(f"\n  {line}" for line in [*lacks, *useless])
+            raise RecipeError(f"no sample of any task can be built:{told}")
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]
         build_report.measured = _measured(run.outputs)

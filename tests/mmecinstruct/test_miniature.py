@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -226,6 +227,24 @@ def test_nor_is_one_that_was_put_in_the_place_of_a_drawn_one(tmp_path: Path) -> 
         with pytest.raises(SourceError, match=f"{LABELS}: no miniature wrote this file"):
             write_miniature(tmp_path, 0.0001, seed)
     assert (tmp_path / LABELS).read_text() == "{}\n"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        SourceError, match=f"{tmp_path}/file cannot be written: File exists .*give another folder"
+    ):
+        write_miniature(tmp_path / "file", 0.0001)
+
+
+def test_the_smallest_files_of_questions_share_no_product(tmp_path: Path) -> None:
+    write_files(tmp_path, replace(volumes_at(1e-6), queries=(0, 0, 0), labels=0), 1)
+    asked = [
+        {json.loads(line)["asin"] for line in path.read_text().splitlines()}
+        for path in sorted((tmp_path / "amazonqa").iterdir())
+    ]
+    assert all(asked)
+    assert sum(map(len, asked)) == len(set.union(*asked))
 
 
 def test_a_record_that_cannot_be_read_makes_every_file_somebodys_own(tmp_path: Path) -> None:
