@@ -91,20 +91,20 @@ MINIATURE_EXAMPLES = (
 
 def miniature(
     out: Annotated[
-        Path, typer.Option(help="The raw folder to write; files of the same names are replaced.")
+        Path, typer.Option(help="The raw folder to write; only files of an earlier miniature are replaced.")
     ] = Path("raw"),
     scale: Annotated[
-        float, typer.Option(help="1: as many records as the publishers' files have, some 33 GB of text.")
+        float, typer.Option(help="1: as many records as the publishers' files have, some 30 GB of text.")
     ] = 0.001,
     seed: Annotated[int, typer.Option(help="Another seed, another miniature.")] = 0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one per core. Changes no byte.")
     ] = None,
 ) -> None:
-    """Draw raw files in every publisher's format, as dirty and in the proportions of the real ones, at any scale.
+    """Draw the raw files of the recipe `paper`, as dirty and in the proportions of the real ones, at any scale.
 
-    They stand in for what a recipe would pull: to try a recipe, to measure, to test. No picture is drawn: URLs lead
-    nowhere.
+    They stand in for what it would pull: to try it, to measure, to test. No picture is drawn: URLs lead nowhere. A
+    drawing that was interrupted goes on with the files that are missing; a finished one is done at once.
     """
     from mmecinstruct.executors.local import cores
     from mmecinstruct.miniature import write_miniature

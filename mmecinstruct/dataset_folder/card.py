@@ -133,6 +133,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
             "pair_kinds": _PAIR_KINDS,
             "hygiene": statistics.get("hygiene"),
             "sampling": statistics.get("sampling"),
+            "miniature": statistics.get("miniature"),
             "shortages": _shortages(statistics["sizes"]),
             "rejections": _rejections(statistics["rejections"]),
             "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),

@@ -163,7 +163,7 @@ def write_statistics(
     missing: per task that could not be built what it lacks. stages: rows in, kept, rejected and not drawn per stage.
     audit: the summary of the splits' audit (`AuditReport.summary`). measured: what single stages counted, by their
     names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes,
-    `sampling` rows that there were and that were not drawn.
+    `sampling` rows that there were and that were not drawn; and `miniature` the raw files that one drew.
     """
     counted = collect_statistics(folder)
     chosen = apply_licences(recipe)

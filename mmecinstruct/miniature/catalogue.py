@@ -31,7 +31,7 @@ FAMILY = 4  # successive products of a place, of which some are variants of the 
 COLOUR_VARIANTS = 0.07  # of all but the first of a family
 SAME_TITLES = 0.012
 JUDGED, JUDGED_ES, JUDGED_JP, OUTSIDE = 4, 5, 6, 7  # spaces of identities after the departments
-SHARED_ROWS = 10  # one in so many judged products is one of a department's file
+SHARED_ROWS = 10  # one in so many judged products is one of a department's file, where the department has one
 
 COLOUR_COLUMN = 9  # of a title, the fragment of its colour, after a comma and a blank
 

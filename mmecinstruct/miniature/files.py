@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.executors.local import LocalExecutor
-from mmecinstruct.miniature.judged_products import PRODUCTS, JudgedProducts
-from mmecinstruct.miniature.judgements import EXAMPLES, Judgements
+from mmecinstruct.miniature.judged_products import JudgedProducts
+from mmecinstruct.miniature.judgements import Judgements
 from mmecinstruct.miniature.labels import Labels
 from mmecinstruct.miniature.metadata import Metadata
 from mmecinstruct.miniature.product_pictures import ProductPictures
@@ -22,7 +23,8 @@ from mmecinstruct.miniature.reviews import Reviews
 from mmecinstruct.miniature.vocabulary import DEPARTMENTS
 from mmecinstruct.miniature.volumes import Volumes
 from mmecinstruct.miniature.world import world_of
-from mmecinstruct.miniature.writing import TextSource, replacing, write_text
+from mmecinstruct.miniature.writing import TextSource, remove_leftovers, replacing, write_text
+from mmecinstruct.sample_shop.esci_files import EXAMPLES, PRODUCTS
 
 # Records per part: a few megabytes of text.
 _METADATA_ROWS, _REVIEW_ROWS, _QUESTION_ROWS, _SHORT_ROWS = 2_000, 8_000, 1_000, 20_000
@@ -137,19 +139,34 @@ def write_files(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    there: Mapping[str, int] = MappingProxyType({}),
+    done: Callable[[str, int], None] | None = None,
 ) -> dict[str, int]:
-    """Write the files of the volumes below `folder`; as `write_miniature`, for any numbers of records."""
-    tables, texts = table_files(folder, volumes, seed), text_files(volumes, seed)
-    written: dict[str, int] = {}
+    """Write the files of the volumes below `folder`; as `write_miniature`, for any numbers of records.
 
-    def done(name: str, size: int) -> None:
+    there: files that are left as they are, with their bytes of text. done: called with each other file and its bytes
+    of text when it is in its place.
+    """
+    names = file_names(volumes)
+    written = {name: size for name, size in there.items() if name in names}
+
+    def put(name: str, size: int) -> None:
         written[name] = size
-        if progress is not None:
-            progress(len(written), len(tables) + len(texts))
-
-    with LocalExecutor(workers) as executor:
-        for name, size in executor.run(_write_table, tables):
+        if done is not None:
             done(name, size)
-        for file in texts:
-            done(file.name, write_text(folder / file.name, file.part_rows, file.make, executor))
-    return written
+        if progress is not None:
+            progress(len(written), len(names))
+
+    tables = [file for file in table_files(folder, volumes, seed) if file.name not in written]
+    texts = [file for file in text_files(volumes, seed) if file.name not in written]
+    paths = [folder / name for name in names]
+    remove_leftovers(paths)
+    try:
+        with LocalExecutor(workers) as executor:
+            for name, size in executor.run(_write_table, tables):
+                put(name, size)
+            for file in texts:
+                put(file.name, write_text(folder / file.name, file.part_rows, file.make, executor))
+    finally:
+        remove_leftovers(paths)  # of workers that were stopped
+    return {name: written[name] for name in names}

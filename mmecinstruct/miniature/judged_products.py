@@ -12,18 +12,7 @@ from mmecinstruct.miniature.draws import Numbers
 from mmecinstruct.miniature.fragments import EMPTY, Piece, Repeated, owners, within
 from mmecinstruct.miniature.judgements import LOCALES, Judgements
 from mmecinstruct.miniature.world import World
-
-PRODUCTS = pa.schema(
-    [
-        ("product_id", pa.string()),
-        ("product_title", pa.string()),
-        ("product_description", pa.string()),
-        ("product_bullet_point", pa.string()),
-        ("product_brand", pa.string()),
-        ("product_color", pa.string()),
-        ("product_locale", pa.string()),
-    ]
-)
+from mmecinstruct.sample_shop.esci_files import PRODUCTS
 
 
 class JudgedProducts:

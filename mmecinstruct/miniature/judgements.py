@@ -23,6 +23,7 @@ from mmecinstruct.miniature.draws import Numbers, spread
 from mmecinstruct.miniature.fragments import EMPTY, Ids, Piece, owners, within
 from mmecinstruct.miniature.vocabulary import ALL_DEPARTMENTS
 from mmecinstruct.miniature.world import World
+from mmecinstruct.sample_shop.esci_files import EXAMPLES
 
 LOCALES = ("us", "es", "jp")
 LABELS = ("E", "S", "C", "I")
@@ -32,20 +33,6 @@ _LABEL_SHARES = ((0.755, 0.16, 0.02), (0.437, 0.344, 0.05))  # of E, S, C: large
 _COLUMNS = PLACES * len(ALL_DEPARTMENTS)
 _SOURCES = ("other", "negations", "parse_pattern", "behavioral", "nlqec")
 _SOURCE_SHARES = (113_656, 6_964, 6_083, 3_780, 169)
-
-EXAMPLES = pa.schema(
-    [
-        ("example_id", pa.int64()),
-        ("query", pa.string()),
-        ("query_id", pa.int64()),
-        ("product_id", pa.string()),
-        ("product_locale", pa.string()),
-        ("esci_label", pa.string()),
-        ("small_version", pa.int64()),
-        ("large_version", pa.int64()),
-        ("split", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,14 @@ class Department:
 
 
 def plural(noun: str) -> str:
-    """Return a noun's plural; of what has none (a noun with `=` before it) the noun."""
+    """Return a noun's plural."""
     if noun.endswith(("s", "ch", "sh", "x")):
         return noun + "es"
     return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
 
 
 def _categories(*groups: str) -> tuple[Category, ...]:
-    """Return the categories of groups such as `Lighting: Table Lamp, Floor Lamp, =Bedding`."""
+    """Return the categories of groups such as `Lighting: Table Lamp, Floor Lamp, =Bedding`; `=`: there is no plural."""
     found = []
     for group in groups:
         middle, _, nouns = group.partition(": ")

@@ -24,6 +24,7 @@ _MORE_PICTURED = 27_139
 
 LARGEST_SCALE = 10.0
 LEAST_PRODUCTS = 256  # of a department: two of each place of `catalogue`
+LEAST_ASKED = 10  # products with questions: the smallest of the three files has a tenth of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Volumes:
     judgements: tuple[int, int, int] = (0, 0, 0)
     judged_products: tuple[int, int, int] = (0, 0, 0)
     more_pictured: int = (
-        0  # products of SQID's supplement; its main file has every US test product of the small version
+        0  # products of SQID's supplement; its main file has all US test products of the small version
     )
 
     def __post_init__(self) -> None:
@@ -67,8 +68,8 @@ def volumes_at(scale: float) -> Volumes:
         products=tuple(scaled(number, LEAST_PRODUCTS) for number in _PRODUCTS),
         reviews=tuple(scaled(number) for number in _REVIEWS),
         labels=scaled(_LABELS),
-        questions=scaled(_QUESTIONS),
-        asked_products=scaled(_ASKED_PRODUCTS),
+        questions=scaled(_QUESTIONS, LEAST_ASKED),
+        asked_products=scaled(_ASKED_PRODUCTS, LEAST_ASKED),
         queries=locales(_QUERIES, 1),
         judgements=locales(_JUDGEMENTS, 1),
         judged_products=locales(_JUDGED_PRODUCTS, LEAST_PRODUCTS),

@@ -1,7 +1,7 @@
 """Phrases of which the miniature's descriptions, bullet points, reviews, questions and queries are put together.
 
-Sentences are made of three or four phrases, so that some hundred phrases make millions of sentences. All is plain
-ASCII without quotes or back-slashes: it stands in JSON, HTML and Parquet alike.
+Sentences are made of three or four phrases, so that some hundred phrases make millions of sentences. All but the words
+of other locales is plain ASCII without quotes or back-slashes: it stands in JSON, HTML and Parquet alike.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ bytes, in their order, make one gzip stream, so that the number of processes cha
 
 from __future__ import annotations
 
+import glob
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,25 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what stopped processes had written of these files when they were killed."""
+    for path in paths:
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            number = left.name.split(".")[-2]
+            if number.isdigit() and not _is_running(int(number)):
+                left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return True
 
 
 def write_text(path: Path, part_rows: int, make: Callable[[], TextSource], executor: LocalExecutor) -> int:

@@ -25,8 +25,10 @@ from mmecinstruct.pipeline.inputs import (
     curate_tables,
     distinguish_products,
     draw_shop,
+    drawn_inputs,
     parse_sources,
     sample_parsed,
+    useless_inputs,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
 from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, not_honoured, read_pictures
@@ -91,6 +93,8 @@ def build(
         run = Run(allowed.recipe, store, pool, report, retry_failed, processes)
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
+        drawn = drawn_inputs(run.recipe, roots[0])
+        useless = useless_inputs(run.recipe, roots[0], parsed)
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
         empty = check_ood_categories(run, tables, allowed.left_out)  # before hours of pictures
@@ -101,6 +105,8 @@ def build(
             fetched=run.fetched.counts if run.fetched else {},
             left_out=allowed.left_out,
             warnings=(
+                *_told_of_drawn(drawn, data),
+                *useless,
                 *allowed.warnings,
                 *_crowded(recipe, processes),
                 *_incomplete(run.recipe, roots[0]),
@@ -119,11 +125,14 @@ def build(
             if kinds := left_out_kinds(recipe, allowed.recipe, task):
                 why.append(f"licences: open left out {', '.join(kinds)}")
         if not selected:
-            lacks = "\n".join(f"  {task}: {'; '.join(why)}" for task, why in build_report.missing.items())
-            raise RecipeError(f"no sample of any task can be built:\n{lacks}")
+            lacks = [f"{task}: {'; '.join(why)}" for task, why in build_report.missing.items()]
+            told = "".join(f"\n  {line}" for line in [*lacks, *useless])
+            raise RecipeError(f"no sample of any task can be built:{told}")
         shards = write_shards(run, selected, pixels, roots)
         build_report.stages = [_stage_row(output) for output in run.outputs]
         build_report.measured = _measured(run.outputs)
+        if drawn:
+            build_report.measured["miniature"] = {"files": len(drawn)}
         build_report.taken_down = _taken_down(run.outputs)
         mark = fingerprint(
             {
@@ -133,6 +142,7 @@ def build(
                 "recipe": recipe.published(),
                 "stages": [output.fingerprint for output in run.outputs],
                 "missing": build_report.missing,
+                **({"miniature": len(drawn)} if drawn else {}),
             }
         )
         if is_up_to_date(target, mark):
@@ -199,6 +209,15 @@ def _crowded(recipe: Recipe, processes: int) -> list[str]:
     return [
         f"{processes} worker processes may take more than resources.memory ({recipe.resources.memory}), which suffices "
         f"for {most}; give fewer --workers, or more memory (--set resources.memory=8GB)"
+    ]
+
+
+def _told_of_drawn(names: Sequence[str], root: Path) -> list[str]:
+    if not names:
+        return []
+    return [
+        f"{root}: `mmec miniature` drew {len(names)} of the raw files, such as {names[0]}: nothing in them is real, so "
+        "the dataset is for trying things out; the card says so"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,15 +14,19 @@ import pyarrow.parquet as pq
 from mmecinstruct.curate.profanity import WORD_LIST
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.hashing import sha256_file
+from mmecinstruct.miniature.record import DrawnFiles
+from mmecinstruct.parquet import read_parts
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
+from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.curate import PersonalDataKind
 from mmecinstruct.recipe.sources import Source
+from mmecinstruct.rejections import count_reasons
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sampling.plan import SamplingPlan
 from mmecinstruct.tables import RAW_TABLES
-from mmecinstruct.workspace import Shard, StageOutput
+from mmecinstruct.workspace import REJECTIONS_FILE, Shard, StageOutput
 
 if TYPE_CHECKING:
     from mmecinstruct.sources import RawFile
@@ -95,6 +100,37 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
             )
         ]
     )
+
+
+def drawn_inputs(recipe: Recipe, root: Path) -> list[str]:
+    """Return the raw files of the recipe that a miniature drew: nothing in them is their publishers'."""
+    from mmecinstruct.sources import source_files
+
+    origins = (file.origin for source in recipe.sources for file in source_files(source, root))
+    return DrawnFiles(root).among(dict.fromkeys(origins))
+
+
+def useless_inputs(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -> list[str]:
+    """Return a warning for each file of which nothing can be used: a page or a pointer in its place, or no byte."""
+    from mmecinstruct.sources import source_files
+
+    warnings = []
+    for source, output in zip(recipe.sources, parsed, strict=True):
+        for place, file in enumerate(source_files(source, root)):
+            if (source.kind, file.role) == ("abo", "images"):  # which becomes no table of its own
+                continue
+            shards = [output.folder / key for key in output.extra if key.startswith(f"{place:05d}")]
+            tables = [path for shard in shards for path in shard.glob("*.parquet")]
+            if any(path.name != REJECTIONS_FILE and pq.read_metadata(path).num_rows for path in tables):
+                continue
+            counts: Counter[str] = Counter()
+            for path in tables:
+                for part in read_parts(path, ["reason"]):
+                    counts.update(count_reasons(part))
+            why = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+            told = f"none of its records can be used ({why})" if why else "it has no record"
+            warnings.append(f"{file.origin}: {told}; see that it is its publisher's file, and whole")
+    return warnings
 
 
 def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:

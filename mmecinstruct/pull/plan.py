@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from mmecinstruct.errors import PullError
+from mmecinstruct.miniature.record import DrawnFiles
 from mmecinstruct.pull.partial import Partial
 from mmecinstruct.pull.places import address_of, find_place
 from mmecinstruct.pull.record import LOCK, RECORD, Record
@@ -114,6 +115,16 @@ def check_origin(origin: str) -> None:
     plain = origin.isprintable() and "\\" not in origin and not origin.endswith("/")
     if not parts or origin.startswith("/") or ".." in parts or not plain or parts[0] in (RECORD, LOCK):
         raise PullError(f"'{origin}': the path of a raw file lies below the raw folder, without '..'")
+
+
+def check_not_drawn(files: Sequence[RemoteFile], folder: Path) -> None:
+    """Raise PullError where a miniature has drawn one of the files: it would be taken for its publisher's."""
+    drawn = DrawnFiles(folder).among(file.origin for file in files)
+    if drawn:
+        raise PullError(
+            f"{folder / drawn[0]}: `mmec miniature` drew this file, like {len(drawn)} that this recipe needs: they "
+            "would be taken for their publishers'; give another --data, or remove them"
+        )
 
 
 def mirrored(files: Sequence[RemoteFile], mirror: str) -> list[RemoteFile]:

@@ -19,6 +19,7 @@ from mmecinstruct.pull.plan import (
     PlannedFile,
     PullPlan,
     ask_size,
+    check_not_drawn,
     check_space,
     distinct,
     free_space,
@@ -58,6 +59,7 @@ def plan_pull(
     wanted = [file if settings.checksums else replace(file, sha256=None) for file in distinct(files)]
     if mirror is not None:
         wanted = mirrored(wanted, mirror)
+    check_not_drawn(wanted, folder)
     planned = look(wanted, folder, Record(folder))
     brief = min(settings.read_timeout, _SIZE_TIMEOUT)
     transport = Transport(settings.model_copy(update={"read_timeout": brief}), fetch, mirror=mirror)

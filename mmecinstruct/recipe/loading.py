@@ -7,11 +7,12 @@ applied before validation, so a wrong name or a wrong type is an error that name
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.recipe.model import PictureSettings, Recipe
@@ -56,8 +57,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or '(recipe)'}: {e['msg']}" for e in error.errors()]
-        raise RecipeError("\n".join([f"{path}: not a valid recipe:", *lines])) from error
+        changed = " with what --set changes" if overrides else ""
+        told = [f"{path}{changed}: not a valid recipe:", *_problems(error, Recipe)]
+        raise RecipeError("\n".join(told)) from error
 
 
 def load_picture_settings(recipe: str | None, overrides: Sequence[str] = ()) -> PictureSettings:
@@ -74,8 +76,27 @@ def load_picture_settings(recipe: str | None, overrides: Sequence[str] = ()) -> 
     try:
         return PictureSettings.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise RecipeError("\n".join(["not valid settings of pictures:", *lines])) from error
+        told = ["not valid settings of pictures:", *_problems(error, PictureSettings)]
+        raise RecipeError("\n".join(told)) from error
+
+
+def _problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return a line for each wrong field; for a name that is none, what may have been meant."""
+    lines = []
+    for problem in error.errors():
+        told = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            close = get_close_matches(str(problem["loc"][-1]), _field_names(model), n=1)
+            told = "there is no such field" + (f"; is '{close[0]}' meant?" if close else "")
+        lines.append(f"  {'.'.join(map(str, problem['loc'])) or '(recipe)'}: {told}")
+    return lines
+
+
+def _field_names(model: type[BaseModel]) -> list[str]:
+    """Return the names of the fields of a model and of the models within it."""
+    schema = model.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return list(dict.fromkeys(name for part in parts for name in part.get("properties", ())))
 
 
 def apply_override(content: dict[str, Any], override: str) -> None:

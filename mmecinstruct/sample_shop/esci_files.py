@@ -19,7 +19,8 @@ _EXAMPLES_FILE = "shopping_queries_dataset_examples.parquet"
 _PRODUCTS_FILE = "shopping_queries_dataset_products.parquet"
 _FOREIGN_PRODUCTS = 3  # rows of another locale in the ESCI files
 
-_EXAMPLES = pa.schema(
+# As the publisher has them; the miniature writes the same.
+EXAMPLES = pa.schema(
     [
         ("example_id", pa.int64()),
         ("query", pa.string()),
@@ -32,7 +33,7 @@ _EXAMPLES = pa.schema(
         ("split", pa.string()),
     ]
 )
-_PRODUCTS = pa.schema(
+PRODUCTS = pa.schema(
     [
         ("product_id", pa.string()),
         ("product_title", pa.string()),
@@ -47,7 +48,7 @@ _PRODUCTS = pa.schema(
 
 def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
     judged: set[int] = set()
-    columns: dict[str, list[Any]] = {name: [] for name in _EXAMPLES.names}
+    columns: dict[str, list[Any]] = {name: [] for name in EXAMPLES.names}
 
     def add(query: Query, asins: list[str], labels: list[str], locale: str) -> None:
         held_out = draw(shop.seed, "shop esci split", str(query.query_id)) % 5 == 0
@@ -76,9 +77,9 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
     columns["small_version"] = columns["large_version"] = [1] * total
     rows = [_esci_row(shop, product, "us") for product in products]
     rows += [_esci_row(shop, product, "es") for product in foreign]
-    _write_parquet(pa.table(columns, schema=_EXAMPLES), folder / "esci" / _EXAMPLES_FILE)
+    _write_parquet(pa.table(columns, schema=EXAMPLES), folder / "esci" / _EXAMPLES_FILE)
     _write_parquet(
-        pa.Table.from_pylist(rows, schema=_PRODUCTS),
+        pa.Table.from_pylist(rows, schema=PRODUCTS),
         folder / "esci" / _PRODUCTS_FILE,
     )
     with (folder / "sqid" / "product_image_urls.csv").open("w", encoding="ascii", newline="") as file:

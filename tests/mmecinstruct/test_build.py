@@ -34,7 +34,7 @@ from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES
-from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource
+from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, CatalogSource, MaveSource
 from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.batches import BATCH_RECORDS
@@ -575,6 +575,33 @@ def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
         assert f"warning: {line}, and run the build again." in capsys.readouterr().err
     rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
     assert [row["origin"] for row in rows if row["reason"] == "truncated_archive"] == [place]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("<html>sign in</html>\n<p>\n", r"none of its records can be used \(2 broken_json\)"),
+        ("", "it has no record"),
+    ],
+)
+def test_a_file_of_which_nothing_can_be_used_is_said_aloud(
+    shop: Path, tmp_path: Path, content: str, told: str
+) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(shop, raw)
+    (raw / "labels.jsonl").write_text(content)
+    recipe = load_recipe("catalog", SETTINGS)
+    labels = MaveSource(kind="mave", path="labels.jsonl")
+    recipe = recipe.model_copy(update={"sources": (*recipe.sources, labels)})
+    cc, sa = "category_classification", "sentiment_analysis"
+    report = build(recipe, tmp_path / "out", workspace=tmp_path / "ws", data=raw, tasks=[cc])
+    [said] = [warning for warning in report.warnings if "publisher's file" in warning]
+    assert re.match(rf"labels\.jsonl: {told}; see that it is its publisher's file, and whole", said)
+    (raw / "reviews.csv").write_text((raw / "reviews.csv").read_text().splitlines()[0] + "\n")
+    with pytest.raises(
+        RecipeError, match=rf"sentiment_analysis: .*\n  reviews\.csv: it .*\n  labels\.jsonl: {told}"
+    ):
+        build(recipe, tmp_path / "out", workspace=tmp_path / "ws", data=raw, tasks=[sa])
 
 
 def test_rejections_of_several_batches_are_all_kept(tmp_path: Path) -> None:

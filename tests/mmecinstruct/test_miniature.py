@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
+import subprocess
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,14 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.cli import main
-from mmecinstruct.errors import RecipeError, SourceError
-from mmecinstruct.miniature import MARK, write_miniature
+from mmecinstruct.errors import PullError, RecipeError, SourceError
+from mmecinstruct.miniature import write_miniature
 from mmecinstruct.miniature.codes import LAST_DAY, Codes, identity
 from mmecinstruct.miniature.draws import Draws, spread
 from mmecinstruct.miniature.files import file_names, text_files, write_files
 from mmecinstruct.miniature.fragments import Fragments, Repeated, json_text
+from mmecinstruct.miniature.record import DRAWING_VERSION, MARK
 from mmecinstruct.miniature.volumes import Volumes, volumes_at
 from mmecinstruct.miniature.writing import joined_crc32
+from mmecinstruct.pipeline.build import build
+from mmecinstruct.pull import plan_pull
+from mmecinstruct.recipe import load_recipe
+from mmecinstruct.sources.remote_file import RemoteFile
 
 SMALL = Volumes(
     products=(600, 0, 0, 256),
@@ -33,6 +42,8 @@ SMALL = Volumes(
     judged_products=(1_000, 256, 256),
     more_pictured=20,
 )
+# Of SMALL with seed 3: its texts, and its tables as lists of rows.
+DIGEST = "0ecd5f1811261a246ace7b18f3650edcf22739ae8fdbf2e4997d5a6f3321a1f5"
 
 
 def test_fragments_are_joined_row_by_row() -> None:
@@ -180,14 +191,128 @@ def test_a_scale_out_of_range_is_refused(scale: float, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_bytes_of_a_version_do_not_change(tmp_path: Path) -> None:
+    """A drawing that goes on, or is done already, trusts that the same version draws the same."""
+    write_files(tmp_path, SMALL, 3)
+    digest = hashlib.sha256()
+    for name in sorted(file_names(SMALL)):
+        path = tmp_path / name
+        if path.suffix == ".parquet":  # what a library packs may change with the library
+            digest.update(repr(pq.read_table(path).to_pylist()).encode())
+        else:
+            content = path.read_bytes()
+            digest.update(gzip.decompress(content) if path.suffix == ".gz" else content)
+    assert (DRAWING_VERSION, digest.hexdigest()) == (1, DIGEST), (
+        "where other bytes are meant, raise DRAWING_VERSION"
+    )
+
+
+LABELS = "mave/mave_positives_labels.jsonl"
+
+
 def test_a_publishers_own_file_is_never_replaced(tmp_path: Path) -> None:
-    own = tmp_path / "mave/mave_positives_labels.jsonl"
+    own = tmp_path / LABELS
     own.parent.mkdir()
     own.write_text("{}\n")
-    with pytest.raises(SourceError, match=f"mave_positives_labels.jsonl, which no miniature wrote .*{MARK}"):
+    with pytest.raises(SourceError, match=f"{LABELS}: no miniature wrote this file"):
         write_miniature(tmp_path, 0.0001)
     assert own.read_text() == "{}\n"
     assert list(tmp_path.iterdir()) == [own.parent]
+
+
+def test_nor_is_one_that_was_put_in_the_place_of_a_drawn_one(tmp_path: Path) -> None:
+    write_miniature(tmp_path, 0.0001)
+    (tmp_path / LABELS).write_text("{}\n")
+    for seed in (0, 1):
+        with pytest.raises(SourceError, match=f"{LABELS}: no miniature wrote this file"):
+            write_miniature(tmp_path, 0.0001, seed)
+    assert (tmp_path / LABELS).read_text() == "{}\n"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        SourceError, match=f"{tmp_path}/file cannot be written: File exists .*give another folder"
+    ):
+        write_miniature(tmp_path / "file", 0.0001)
+
+
+def test_the_smallest_files_of_questions_share_no_product(tmp_path: Path) -> None:
+    write_files(tmp_path, replace(volumes_at(1e-6), queries=(0, 0, 0), labels=0), 1)
+    asked = [
+        {json.loads(line)["asin"] for line in path.read_text().splitlines()}
+        for path in sorted((tmp_path / "amazonqa").iterdir())
+    ]
+    assert all(asked)
+    assert sum(map(len, asked)) == len(set.union(*asked))
+
+
+def test_a_record_that_cannot_be_read_makes_every_file_somebodys_own(tmp_path: Path) -> None:
+    write_miniature(tmp_path, 0.0001)
+    (tmp_path / MARK).write_text('{"files": ')
+    with pytest.raises(SourceError, match="no miniature wrote this file"):
+        write_miniature(tmp_path, 0.0001)
+
+
+def test_what_is_drawn_already_is_left_and_what_is_missing_is_drawn(tmp_path: Path) -> None:
+    sizes = write_miniature(tmp_path, 0.0001)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-qar.jsonl")}
+    content = (tmp_path / LABELS).read_bytes()
+    (tmp_path / LABELS).unlink()
+    steps: list[tuple[int, int]] = []
+    again = write_miniature(tmp_path, 0.0001, progress=lambda done, total: steps.append((done, total)))
+    assert list(again.items()) == list(sizes.items())
+    assert steps == [(len(sizes), len(sizes))]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert (tmp_path / LABELS).read_bytes() == content
+    write_miniature(tmp_path, 0.0001, 1)
+    assert all(path.stat().st_mtime_ns != time for path, time in times.items())
+    assert (tmp_path / LABELS).read_bytes() != content
+
+
+def test_a_stopped_drawing_goes_on_and_leaves_nothing_beside_its_files(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    write_miniature(tmp_path, 0.0001, 1)
+    with pytest.raises(KeyboardInterrupt):
+        write_miniature(tmp_path, 0.0001, progress=stop)
+    record = json.loads((tmp_path / MARK).read_text())
+    assert sum(size is not None for size in record["files"].values()) == 5
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / f"mave/.{Path(LABELS).name}.{dead.pid}.part"
+    left.write_bytes(b"half")
+    others = left.with_name(f".{Path(LABELS).name}.{os.getppid()}.part")
+    others.write_bytes(b"of a process that still runs")
+    write_miniature(tmp_path, 0.0001)
+    assert not left.exists()
+    assert others.exists()
+    others.unlink()
+    write_miniature(tmp_path / "whole", 0.0001)
+    for name in file_names(volumes_at(0.0001)):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_drawn_files_are_not_taken_for_their_publishers(tmp_path: Path) -> None:
+    write_miniature(tmp_path, 0.0001)
+    labels = [RemoteFile(LABELS, "mave", url="https://publisher.example/labels.jsonl")]
+    with pytest.raises(PullError, match=f"{LABELS}: `mmec miniature` drew this file"):
+        plan_pull(labels, tmp_path)
+    (tmp_path / LABELS).write_text("{}\n")  # the publisher's, got by hand
+    assert [file.state for file in plan_pull(labels, tmp_path).files] == ["found"]
+
+
+def test_a_dataset_of_drawn_files_says_so(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_miniature(raw, 0.0002, 1)
+    recipe = load_recipe("paper", ["scale=0.0005"])
+    report = build(recipe, out, workspace=tmp_path / "work", data=raw, tasks=["category_classification"])
+    [told] = [warning for warning in report.warnings if "mmec miniature" in warning]
+    assert "drew 16 of the raw files" in told
+    assert "**This is no real data.**" in (out / "README.md").read_text()
+    assert json.loads((out / "statistics.json").read_text())["miniature"] == {"files": 16}
 
 
 def test_the_command_writes_a_miniature_and_another_over_it(
@@ -205,6 +330,7 @@ def test_the_command_writes_a_miniature_and_another_over_it(
         out, talk = capsys.readouterr()
         assert out == f"{raw}\n"
         assert "meta_Electronics.json.gz" in talk
-        assert json.loads((raw / MARK).read_text()) == {"scale": 0.0001, "seed": int(seed)}
+        record = json.loads((raw / MARK).read_text())
+        assert (record["scale"], record["seed"]) == (0.0001, int(seed))
     examples = pq.read_table(raw / "esci/shopping_queries_dataset_examples.parquet")
     assert examples.num_rows == pytest.approx(262, abs=3)

@@ -56,6 +56,9 @@ def test_an_override_creates_the_mappings_on_its_way() -> None:
         ("tasks.sentiment_analysis.label_balance={a: 1}", "no label a; there are A, B, C, D, E"),
         ("tasks.sentiment_analysis.candidates=5", "only sequential_recommendation uses it"),
         ("images.max_aspect=.inf", "images.max_aspect"),
+        ("scal=0.01", "scal: there is no such field; is 'scale' meant?"),
+        ("images.raed=true", "images.raed: there is no such field; is 'read' meant?"),
+        ("zzz=1", "with what --set changes: not a valid recipe:\n  zzz: there is no such field"),
     ],
 )
 def test_a_wrong_override_names_its_field(override: str, named: str) -> None:
