@@ -225,6 +225,18 @@ def picture_server_module() -> ModuleType:
     return _module_beside("picture_server")
 
 
+@pytest.fixture(scope="session")
+def file_server_module() -> ModuleType:
+    """The server of files that a test makes up, by path too."""
+    return _module_beside("file_server")
+
+
+@pytest.fixture(scope="session")
+def raw_file_server_module() -> ModuleType:
+    """The server of a folder of raw files, by path too."""
+    return _module_beside("raw_file_server")
+
+
 @pytest.fixture
 def pictures(picture_server_module: ModuleType) -> Iterator[Any]:
     """A running server of pictures, with no route yet."""

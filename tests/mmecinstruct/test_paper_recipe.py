@@ -5,7 +5,6 @@ The commands are run as a user runs them, each in its own process, which a test 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -30,22 +29,9 @@ pytestmark = pytest.mark.slow
 SCALE = 0.01
 SIZES = {"train": 80, "validation": 10, "test": 10, "test_ood": 10}
 MMEC = [sys.executable, "-m", "mmecinstruct"]
-# The mirror is on the loopback, and its files are no copies of the publishers', whose checksums are known.
-MIRROR_SETTINGS = ["--set", "fetch.private_networks=[127.0.0.0/8]", "--set", "pull.checksums=false"]
+# The mirror's files are no copies of the publishers', whose checksums are known.
+MIRROR_SETTINGS = ["--set", "pull.checksums=false"]
 PATIENCE = 600.0  # seconds
-
-
-@pytest.fixture(scope="module")
-def raw_file_server_module() -> ModuleType:
-    """The server of raw files; tests are no package, so it is loaded by path."""
-    path = Path(__file__).with_name("raw_file_server.py")
-    spec = importlib.util.spec_from_file_location("raw_file_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -97,19 +95,6 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def puller(tmp_path: Path) -> Pull:
     return Pull(tmp_path / "raw")
-
-
-@pytest.fixture(scope="session")
-def file_server_module() -> ModuleType:
-    """The server of files; tests are no package, so it is loaded by path."""
-    path = Path(__file__).parents[1] / "file_server.py"
-    spec = importlib.util.spec_from_file_location("file_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
