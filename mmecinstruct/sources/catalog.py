@@ -173,7 +173,8 @@ def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParse
             return Refusal("bad_rating", f"'{_text(row, mapping.rating)}' is not 1 to 5", identity)
         time = _cell(row, mapping.timestamp)
         timestamp = utc_seconds(time)
-        if timestamp is None and time not in (None, ""):
+        # Tables with gaps have blanks or NaN in them.
+        if timestamp is None and time is not None and (text_value(time) or not isinstance(time, str | float)):
             detail = f"{shown(time)} is neither UTC seconds nor ISO 8601"
             return Refusal("bad_timestamp", detail, identity)
         user = _text(row, mapping.user)

@@ -116,7 +116,7 @@ def _row_group_parts(path: Path, part_bytes: int) -> list[FilePart]:
     """Return parts of whole row groups, each of `part_bytes` unpacked or, the last one aside, somewhat more."""
     try:
         metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
         return []  # which its reader will tell
     cuts, row, waiting = [0], 0, 0
     for number in range(metadata.num_row_groups):

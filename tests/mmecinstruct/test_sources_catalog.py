@@ -235,6 +235,18 @@ def test_times_may_be_days_or_moments_of_a_parquet_file(tmp_path: Path) -> None:
         assert seconds == day.timestamp() - (0 if pa.types.is_timestamp(times.type) else 12 * 3600)
 
 
+def test_a_gap_in_the_times_is_no_bad_time(tmp_path: Path) -> None:
+    mapping = {"path": "r.jsonl", "product": "item", "rating": "stars", "text": "words", "timestamp": "when"}
+    times = ["null", '""', '" "', "NaN", "[]", '"soon"', "true"]
+    lines = [f'{{"item": "A", "stars": 5, "words": "Good", "when": {time}}}\n' for time in times]
+    write(tmp_path / "r.jsonl", "".join(lines))
+    batch = parse(tmp_path, {"reviews": mapping}, "reviews")
+    assert batch.tables["reviews"]["timestamp"].to_pylist() == [None] * 4
+    assert [(r.reason, r.origin) for r in batch.rejections] == [
+        ("bad_timestamp", f"r.jsonl:{line}") for line in (5, 6, 7)
+    ]
+
+
 def test_questions_are_read(tmp_path: Path) -> None:
     write(
         tmp_path / "q.csv",

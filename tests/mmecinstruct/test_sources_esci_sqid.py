@@ -14,6 +14,7 @@ from mmecinstruct.errors import SourceError
 from mmecinstruct.recipe.sources import EsciSource, SqidSource
 from mmecinstruct.rejections import Rejection
 from mmecinstruct.sources import parse_file, source_files
+from mmecinstruct.sources.parts import file_parts
 
 ESCI = EsciSource(kind="esci", examples="examples.parquet", products="products.parquet")
 SQID = SqidSource(kind="sqid", path="urls.csv")
@@ -238,8 +239,10 @@ def test_a_parquet_file_whose_columns_have_names_of_other_bytes_is_an_error_that
     content = (tmp_path / "urls.parquet").read_bytes()
     (tmp_path / "urls.parquet").write_bytes(content.replace(b"column", b"c\xdfl\xffmn"))
     source = SqidSource(kind="sqid", path="urls.parquet")
+    (file,) = source_files(source, tmp_path)
+    assert file_parts(source, file) == []
     with pytest.raises(SourceError, match=r"urls\.parquet: not readable as Parquet"):
-        list(parse_file(source, source_files(source, tmp_path)[0]))
+        list(parse_file(source, file))
 
 
 def test_a_row_whose_text_is_not_utf8_costs_that_row(tmp_path: Path) -> None:

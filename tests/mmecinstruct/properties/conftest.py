@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.configuration import set_hypothesis_home_dir
 
 from mmecinstruct.rejections import DETAIL_LENGTH, Rejection, rejections_table
 from mmecinstruct.sources import Source, parse_file, source_files
@@ -37,11 +36,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("bounded")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_folder_in_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> None:
-    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
 
 
 @pytest.fixture
