@@ -52,7 +52,7 @@ def categories(settings: TaskSettings) -> str:
     known = "label IS NOT NULL" if settings.labelled_only else "(label IS NOT NULL OR has_path)"
     return f"""
         SELECT product_id AS one, NULL::VARCHAR AS two, split, label
-        FROM expected_product WHERE {known} AND {_pictured(settings, "has_picture")}
+        FROM expected_product WHERE {known} AND category <> '' AND {_pictured(settings, "has_picture")}
         QUALIFY row_number() OVER (PARTITION BY item ORDER BY product_id) = 1
     """
 

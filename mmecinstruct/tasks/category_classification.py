@@ -11,10 +11,10 @@ Answer: its letter. Picture: the product's. Label: the answer's text.
 A new product changes other products' samples only where it brings a new category or makes a name
 ambiguous.
 
-Rejected: duplicate_in_cluster (a near-duplicate of the same title, with a smaller id, asks the same question;
-one item in two sources is the usual case), no_fine_category (with `settings.labelled_only` also: none that
-somebody labelled), no_category (no top-level category, by which out-of-domain is told), too_few_categories
-(no other category that would be a wrong answer).
+Rejected: duplicate_in_cluster (a near-duplicate of the same title asks the same question: of those that have a
+category the one with the smallest id; one item in two sources is the usual case), no_fine_category (with
+`settings.labelled_only` also: none that somebody labelled), no_category (no top-level category, by which
+out-of-domain is told), too_few_categories (no other category that would be a wrong answer).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def build(
 ) -> TaskOutput:
     """Build all CC samples; of the products in the view `drawn` (column one) alone, where it is given."""
     asked = "products" if drawn is None else f"products SEMI JOIN {drawn} ON {drawn}.one = product_id"
-    unlabelled = "trim(coalesce(p.fine_category, '')) = ''" if settings.labelled_only else "false"
+    unlabelled = "trim(coalesce(asked.fine_category, '')) = ''" if settings.labelled_only else "false"
     create_category_tables(connection)
     connection.register("cc_options", _choose_options(connection, settings, seed))
     create_records(
@@ -56,22 +56,26 @@ def build(
         SELECT p.product_id AS record_id, {sample_id(TASK, "p.product_id")} AS id,
                p.title, p.category, p.source, p.image_urls, chosen.options, chosen.answer,
                CASE WHEN p.occurrence > 1 THEN 'duplicate_in_cluster'
-                    WHEN c.product_id IS NULL OR {unlabelled} THEN 'no_fine_category'
-                    WHEN p.category IS NULL THEN 'no_category'
+                    WHEN p.lack IS NOT NULL THEN p.lack
                     WHEN len(chosen.options) < 2 THEN 'too_few_categories' END AS reason,
                CASE reason WHEN 'duplicate_in_cluster' THEN 'the same title in cluster ' || p.cluster_id
-                           WHEN 'no_fine_category' THEN CASE WHEN c.product_id IS NULL
+                           WHEN 'no_fine_category' THEN CASE WHEN p.category_text IS NULL
                                 THEN 'neither a label nor a category path' ELSE 'no label' END
                            WHEN 'no_category' THEN 'no top-level category'
-                           WHEN 'too_few_categories' THEN 'no wrong category beside ' || c.category_text
+                           WHEN 'too_few_categories' THEN 'no wrong category beside ' || p.category_text
                END AS detail
         FROM (
             SELECT *, row_number() OVER (
-                PARTITION BY cluster_id, {comparable_title("title")} ORDER BY product_id
+                PARTITION BY cluster_id, {comparable_title("title")} ORDER BY lack IS NOT NULL, product_id
             ) AS occurrence
-            FROM {asked}
+            FROM (
+                SELECT asked.*, c.category_text,
+                       CASE WHEN c.product_id IS NULL OR {unlabelled} THEN 'no_fine_category'
+                            WHEN coalesce(asked.category, '') = '' THEN 'no_category' END AS lack
+                FROM (SELECT * FROM {asked}) asked
+                LEFT JOIN product_category c ON c.product_id = asked.product_id
+            )
         ) p
-        LEFT JOIN product_category c ON c.product_id = p.product_id
         LEFT JOIN cc_options chosen ON chosen.product_id = p.product_id
         """,
     )
@@ -147,7 +151,7 @@ def _choose_options(connection: duckdb.DuckDBPyConnection, settings: TaskSetting
     index = {key: position for position, key in enumerate(categories.keys)}
     table = connection.sql(
         "SELECT product_id, category_key, path_key, path_names FROM product_category"
-        " WHERE top IS NOT NULL ORDER BY product_id"
+        " WHERE top <> '' ORDER BY product_id"
     ).to_arrow_table()
     options: list[list[str]] = []
     answers: list[int] = []

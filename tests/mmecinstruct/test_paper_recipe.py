@@ -57,6 +57,17 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def has_a_beginning(folder: Path) -> bool:
+    """Whether bytes of a file have arrived that is not whole."""
+    for path in folder.rglob("*.partial"):
+        try:
+            if path.stat().st_size:
+                return True
+        except FileNotFoundError:  # whole by now
+            continue
+    return False
+
+
 def hashes(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): sha256_file(path)
@@ -88,6 +99,10 @@ def pulled(
         server.halt_after = total // 2
         process = subprocess.Popen([*MMEC, *command], cwd=home, start_new_session=True)
         assert server.halted.wait(PATIENCE), "the pull ended before half of the bytes were asked for"
+        # What was sent may still be on its way: on a busy machine the kill would come before a piece was written.
+        deadline = time.monotonic() + 60
+        while not has_a_beginning(home / "raw") and time.monotonic() < deadline:
+            time.sleep(0.1)
         kill(process)
         server.release()
         before = server.sent

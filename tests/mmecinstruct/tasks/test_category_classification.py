@@ -103,6 +103,25 @@ def test_products_without_a_category_are_rejected(shop: Any, reasons: Any) -> No
     }
 
 
+def test_a_record_without_a_category_takes_the_place_of_none_that_has_one(
+    shop: Any, samples: Any, reasons: Any
+) -> None:
+    fill(shop)
+    title = {"title": "The same title", "cluster_id": "abo:1"}
+    shop.product("abo:1", **title, category="", category_path=[])
+    shop.product("amazon:1", **title, category="Top 1", category_path=["Top 1", "Leaf 1.1"])
+    shop.product("esci:1", **title, category="Top 1", category_path=["Top 1", "Leaf 1.1"])
+    shop.product("unfiled", category="", fine_category="Leaf 1.1", category_path=[])
+    output = shop.build(TASK)
+    asked = {sample["product_ids"][0] for sample in samples(output)}
+    assert {"abo:1", "amazon:1", "esci:1", "unfiled"} & asked == {"amazon:1"}
+    assert reasons(output) == {
+        "abo:1": "duplicate_in_cluster",
+        "esci:1": "duplicate_in_cluster",
+        "unfiled": "no_category",
+    }
+
+
 def test_a_single_category_is_no_question(shop: Any, reasons: Any) -> None:
     shop.product("a")
     shop.product("b")
