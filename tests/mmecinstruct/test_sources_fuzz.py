@@ -347,6 +347,8 @@ def test_csv_rows_are_kept_or_rejected_once(tmp_path: Path, name: str, seed: int
     (tmp_path / "e.parquet").touch()
     (tmp_path / "f.csv").write_bytes(b"\n".join([*header, as_csv(row, noise), *lines]))
     records, kept = judge(named(settings, "f.csv"), tmp_path, role)
+    if name == "amazon18_ratings":  # a line of blanks is none there; in a table it is a row with one cell
+        lines = [line.strip() for line in lines]
     assert records == 1 + sum(line != b"" for line in lines)
     assert 0 < kept < LINES
 
