@@ -20,47 +20,17 @@ import resource
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from process_memory import Seen, watched
+
 from mmecinstruct.miniature import write_miniature
 
 Result = dict[str, Any]
 ALIKE_SECONDS = 0.05  # manifests that close together were written by stages that ran side by side
-
-
-def processes_below(pid: int) -> Iterator[int]:
-    """Yield a process and all that it started, as far as they are there."""
-    yield pid
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return
-    for thread in threads:
-        try:
-            children = Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            yield from processes_below(int(child))
-
-
-def proportional_bytes(pid: int) -> int:
-    """Return the memory of a process, shared pages in parts; 0 where it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
-
-
-def watch(pid: int, seen: list[tuple[float, int]], over: threading.Event) -> None:
-    """Append (time, memory of all processes) twice a second."""
-    while not over.wait(0.5):
-        seen.append((time.time(), sum(map(proportional_bytes, set(processes_below(pid))))))
 
 
 def build(folder: Path, workers: int) -> Result:
@@ -73,16 +43,11 @@ def build(folder: Path, workers: int) -> Result:
         *("--tasks", "all", "--out", str(out), "--workspace", str(workspace), "--workers", str(workers)),
     ]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
-    seen: list[tuple[float, int]] = []
-    over = threading.Event()
     with (folder / "build.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        watcher = threading.Thread(target=watch, args=(process.pid, seen, over))
-        watcher.start()
-        code = process.wait()
-        end = time.time()
-        over.set()
-        watcher.join()
+        with watched(process.pid, 0.5) as seen:
+            code = process.wait()
+            end = time.time()
     if code:
         raise SystemExit((folder / "build.log").read_text()[-3000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -106,7 +71,7 @@ def build(folder: Path, workers: int) -> Result:
     }
 
 
-def stages(workspace: Path, seen: list[tuple[float, int]], begin: float, end: float) -> Iterator[Result]:
+def stages(workspace: Path, seen: Seen, begin: float, end: float) -> Iterator[Result]:
     """Yield name, seconds, memory and disk of each stage, in the order in which they were finished."""
     manifests = sorted(workspace.glob("stages/*/*/manifest.json"), key=lambda path: path.stat().st_mtime)
     groups: list[list[Path]] = []

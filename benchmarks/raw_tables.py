@@ -10,8 +10,9 @@ id. Ours: the project's parser, a process per part of the raw file, into Parquet
 `mmecinstruct.sampling` in DuckDB within a memory limit. The other: `raw_tables_baseline.py`.
 
 Each run is a process of its own, from the raw file to the finished table; the turns alternate. Wall-clock and CPU
-seconds and the most memory are recorded (where processes ran beside each other, theirs added). The results of both,
-sorted, must be the same bytes. `--times` asks ours alone about files so many times as large, within the same limit.
+seconds and the most memory are recorded, of ours that of all its processes together at any one time. The results of
+both, sorted, must be the same bytes. `--times` asks ours alone about files so many times as large, within the same
+limit. How far it is stands on stderr.
 """
 
 from __future__ import annotations
@@ -27,22 +28,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from process_memory import Seen, watched
+
 from mmecinstruct.executors.local import LocalExecutor, cores
 from mmecinstruct.hashing import sha256_file
-from mmecinstruct.miniature.files import write_files
-from mmecinstruct.miniature.volumes import Volumes
 from mmecinstruct.parquet import connect
-from mmecinstruct.pipeline.inputs import _parse_shards
 from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
 from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, Source
-from mmecinstruct.sampling.k_core import create_k_core
-from mmecinstruct.sampling.relations import create_related_pairs
 from mmecinstruct.sources import RawFile
 from mmecinstruct.workspace import Shard
 
@@ -53,11 +51,24 @@ METADATA, REVIEWS = "amazon2018/meta_Electronics.json.gz", "amazon2018/Electroni
 FILES = {"relations": METADATA, "sequences": REVIEWS}
 COUNTS = {"relations": ("pairs", "several"), "sequences": ("users", "items")}
 
+# Bytes of disk for each byte of a drawn file: what is parsed of it and what queries spill, one file at a time.
+DISK_PER_BYTE = 5
+
 Result = dict[str, Any]
+_BEGUN = time.perf_counter()
+
+
+def say(text: str) -> None:
+    """Write a line to stderr, after the seconds since this process began to do anything."""
+    print(f"{time.perf_counter() - _BEGUN:8.1f} s  {text}", file=sys.stderr, flush=True)
 
 
 def draw_files(folder: Path, products: int, reviews: int, workers: int) -> Result:
     """Draw one category's files; return their sizes."""
+    from mmecinstruct.miniature.files import write_files  # a process that parses need not import it
+    from mmecinstruct.miniature.volumes import Volumes
+
+    say(f"drawing {products:,} products and {reviews:,} reviews")
     volumes = Volumes(products=(products, 0, 0, 0), reviews=(reviews, 0, 0, 0))
     begin = time.perf_counter()
     sizes = write_files(folder, volumes, SEED, workers=workers)
@@ -70,10 +81,10 @@ def draw_files(folder: Path, products: int, reviews: int, workers: int) -> Resul
     }
 
 
-def parse(what: str, source: Path, folder: Path, workers: int) -> int:
+def parse(what: str, source: Path, folder: Path, workers: int, cut: Callable[..., list[Shard]]) -> None:
     """Parse the raw file into Parquet tables in folders below `folder`, a process per part as in a build.
 
-    Returns how many processes ran beside each other.
+    cut: the build's own function that cuts files.
     """
     kind: Source = (
         AmazonMetadata(kind="amazon18_metadata", path=source.name)
@@ -81,12 +92,11 @@ def parse(what: str, source: Path, folder: Path, workers: int) -> int:
         else AmazonReviews(kind="amazon18_reviews", path=source.name)
     )
     role = "metadata" if what == "relations" else "reviews"
-    shards = _parse_shards(kind, [RawFile(role, source, source.name)], [file_stamp(source)])
+    shards = cut(kind, [RawFile(role, source, source.name)], [file_stamp(source)])
     shards.sort(key=lambda shard: -shard.weight)
     with LocalExecutor(workers) as executor:
         for _ in executor.run(partial(parse_shard, folder), shards):
             pass
-    return min(workers, len(shards))
 
 
 def parse_shard(folder: Path, shard: Shard) -> None:
@@ -95,22 +105,28 @@ def parse_shard(folder: Path, shard: Shard) -> None:
     parse_raw_file(shard.payload, folder / shard.key)
 
 
-def usage(beside: int = 1) -> tuple[float, int]:
-    """Return the processor seconds so far, children's too, and the most memory so far in MB.
+def cpu_seconds() -> float:
+    """Return the processor seconds so far of this process and of those that it started and that ended."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in both)
 
-    The largest child's is added once for each of those that ran `beside` each other.
-    """
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    return seconds, (own.ru_maxrss + beside * children.ru_maxrss) // 1024
+
+def most_memory(seen: Seen) -> int:
+    """Return in MB the most memory that was seen of all processes, or that one of them had at a time nobody looked."""
+    one = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max([one // 1024, *(amount // 1024**2 for _, amount in seen)])
 
 
 def work(what: str, source: Path, output: Path, memory: str, workers: int) -> None:
     """Run ours in this process; print the same JSON as the baseline and write the same lines."""
-    begin, cpu = time.perf_counter(), usage()[0]
-    with tempfile.TemporaryDirectory(dir=output.parent) as name:
+    from mmecinstruct.pipeline.inputs import _parse_shards  # a process that parses need not import it
+    from mmecinstruct.sampling.k_core import create_k_core
+    from mmecinstruct.sampling.relations import create_related_pairs
+
+    begin, cpu = time.perf_counter(), cpu_seconds()
+    with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 0.2) as seen:
         folder = Path(name)
-        beside = parse(what, source, folder, workers)
+        parse(what, source, folder, workers, _parse_shards)
         parsed = time.perf_counter() - begin
         connection = connect(memory, workers)
         spill = str((folder / "spill").absolute()).replace("'", "''")
@@ -150,8 +166,11 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
         counts = connection.execute(sql).fetchone()
         assert counts is not None
         told |= dict(zip(COUNTS[what], counts, strict=True))
-        seconds, (used, most) = time.perf_counter() - begin, usage(beside)
-        told |= {"seconds": seconds, "cpu": used - cpu, "memory_mb": most}
+        told |= {
+            "seconds": time.perf_counter() - begin,
+            "cpu": cpu_seconds() - cpu,
+            "memory_mb": most_memory(seen),
+        }
         found = connection.execute(lines)
         with output.open("w", encoding="utf-8") as stream:
             while rows := found.fetchmany(50_000):
@@ -169,13 +188,19 @@ def run(command: Sequence[str | Path]) -> Result:
 def ours(what: str, raw: Path, output: Path, args: argparse.Namespace) -> Result:
     """Run `work` in a process of its own."""
     command = [sys.executable, __file__, "--work", what, raw / FILES[what], output]
-    return run([*command, "--memory", args.memory, "--workers", str(args.workers)])
+    told = run([*command, "--memory", args.memory, "--workers", str(args.workers)])
+    say(
+        f"{what}: ours {told['seconds']:.1f} s, of these {told['parse_seconds']:.1f} parsing, {told['memory_mb']:,} MB"
+    )
+    return told
 
 
 def baseline(what: str, raw: Path, output: Path) -> Result:
     """Run the baseline in a process of its own."""
     options = ["--k", str(K), "--longest", str(LONGEST)] if what == "sequences" else []
-    return run([sys.executable, BASELINE, what, raw / FILES[what], output, *options])
+    told = run([sys.executable, BASELINE, what, raw / FILES[what], output, *options])
+    say(f"{what}: the baseline {told['seconds']:.1f} s, {told['memory_mb']:,} MB")
+    return told
 
 
 def require_equal(what: str, mine: tuple[Result, Path], theirs: tuple[Result, Path]) -> str:
@@ -246,6 +271,18 @@ def enlarged(what: str, raw: Path, folder: Path, base: Result, args: argparse.Na
             name: round(one[name] / base["ours"][name], 2) for name in ("seconds", "cpu", "memory_mb")
         },
     }
+
+
+def require_disk(folder: Path, raw: Path, times: int) -> None:
+    """Raise SystemExit where there is no room for files `times` as large as these and for what is made of them."""
+    sizes = [(raw / name).stat().st_size for name in FILES.values()]
+    needed = times * (sum(sizes) + DISK_PER_BYTE * max(sizes))
+    free = shutil.disk_usage(folder).free + sum(sizes)
+    if needed > free:
+        raise SystemExit(
+            f"{times} times the input may take {needed / 1e9:,.0f} GB of disk, and {folder} has {free / 1e9:,.0f} GB: "
+            "give another --folder or fewer --times"
+        )
 
 
 def markdown(result: Result) -> Iterator[str]:
@@ -354,6 +391,8 @@ def main() -> None:
         folder = Path(name)
         raw = folder / "raw"
         result["files"] = draw_files(raw, args.products, args.reviews, args.workers)
+        if args.times:
+            require_disk(folder, raw, args.times)
         for what in FILES:
             result[what] = compare(what, raw, folder, args)
         if args.times:

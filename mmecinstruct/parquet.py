@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 25_000
 PARSED_GROUP_ROWS = 100_000  # most tables are narrow
 PARSED_GROUP_BYTES = 16_000_000  # and some have long texts
+# Columns of parsed tables whose values stand in many rows. Of the others a dictionary is work for nothing.
+REPEATING = [
+    *(
+        "source",
+        "product_id",
+        "product_a",
+        "brand",
+        "category",
+        "category_path.list.element",
+        "currency",
+        "color",
+    ),
+    *("rating", "relation", "query_id", "query", "label", "locale", "source_split", "fine_category", "kind"),
+    *("stage", "reason"),
+]
 SPILL_SHARE = 0.8  # of the disk's free space that queries may fill where nothing else is said
 
 
@@ -132,7 +147,9 @@ class TableWriters:
         table = pa.concat_tables(self._waiting[name])
         self._waiting[name] = []
         if name not in self._writers:
-            self._writers[name] = pq.ParquetWriter(self._folder / name, table.schema, compression="zstd")
+            self._writers[name] = pq.ParquetWriter(
+                self._folder / name, table.schema, compression="zstd", use_dictionary=REPEATING
+            )
         self._writers[name].write_table(table, row_group_size=table.num_rows)
 
 

@@ -42,6 +42,10 @@ _TAG = (
 )
 _MARKUP = re.compile(_TAG, re.IGNORECASE)
 _TYPED = re.compile(rf"(?!{_TAG})<", re.IGNORECASE)
+# Tags without attributes that only begin lines or change letters, which is most of the markup there is. A page shows
+# the same without them, so texts that have no others are not parsed.
+_PLAIN_BLOCK_TAG = re.compile(r"</?(?:p|br|li|ul|ol|div|h[1-6])[ ]?/?>", re.IGNORECASE)
+_PLAIN_INLINE_TAG = re.compile(r"</?(?:b|i|u|em|strong|small|span)>", re.IGNORECASE)
 _NOT_SHOWN = ["script", "style", "noscript", "template", "iframe"]
 
 # References of a text that was escaped more than once; in a second round only whole ones are resolved.
@@ -138,12 +142,20 @@ def html_to_text(text: str) -> str:
     `MARKUP_LENGTH` the rest is cut.
     """
     if "<" in text or "&" in text:
-        text = _shown(text)
+        text = _without_plain_tags(text) or _shown(text)
         for _ in range(_ROUNDS - 1):
             if not (_has_markup(text) or ("&" in text and _REFERENCE.search(text))):
                 break
             text = _shown(text)
     return normalise_text(text)
+
+
+def _without_plain_tags(text: str) -> str:
+    """Return what is shown of a text with plain tags alone, empty where there is more to it."""
+    if "&" in text or len(text) > MARKUP_LENGTH or not (text.isascii() or _HARMLESS.fullmatch(text)):
+        return ""
+    shown = _PLAIN_INLINE_TAG.sub("", _PLAIN_BLOCK_TAG.sub(" ", text))
+    return "" if "<" in shown else shown
 
 
 def _shown(text: str) -> str:
@@ -202,7 +214,7 @@ def description_text(description: object) -> str:
     """
     paragraphs = description if isinstance(description, list) else [description]
     texts = (html_to_text(part) for part in paragraphs if isinstance(part, str) and part)
-    return " ".join(text for text in texts if text and not _is_code(text))
+    return " ".join(text for text in texts if text and not is_code(text))
 
 
 def feature_texts(features: object) -> list[str]:
@@ -212,7 +224,8 @@ def feature_texts(features: object) -> list[str]:
     return [text for text in texts if text and not is_markup(text)]
 
 
-def _is_code(text: str) -> bool:
+def is_code(text: str) -> bool:
+    """Tell whether a paragraph is a style sheet or a script."""
     return ("{" in text and "}" in text) or "getTime" in text
 
 

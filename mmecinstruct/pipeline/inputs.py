@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 PICTURES_PER_SHARD = 256  # drawn
 PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
-PARSED_TO_UNPACKED = 8  # how much longer it takes to parse a text than to unpack it
 HYGIENE_SHARD_ROWS = 50_000
 LISTED_CATEGORIES = 40
 
@@ -139,17 +138,16 @@ def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tup
     The keys of parts name their places: should another version cut otherwise, nothing of a killed build is taken for
     what it is not.
     """
-    from mmecinstruct.sources.parts import file_parts
+    from mmecinstruct.sources.parts import file_parts, packed_weight
     from mmecinstruct.sources.streams import COMPRESSED
 
     shards = []
     for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
         weight = stamp[0] * (PACKED_WEIGHT if file.path.suffix.lower() in (*COMPRESSED, ".parquet") else 1)
         parts = file_parts(source, file)
-        for number, part in enumerate(parts):
-            # What lies before a part of a compressed file is unpacked once more.
-            before = number if part.lines_before is None else 0
-            share = weight // len(parts) * (PARSED_TO_UNPACKED + before) // PARSED_TO_UNPACKED
+        for part in parts:
+            packed = part.lines_before is None
+            share = round(weight * packed_weight(len(parts))) if packed else weight // len(parts)
             key = f"{place:05d}-{part.start:015d}-{'end' if part.stop is None else part.stop}"
             payload = work.ParsePayload(source, file.role, file.path, file.origin, stamp, part)
             shards.append(Shard(key, payload, share))

@@ -9,24 +9,40 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.batches import (
+    ParsedBatch,
+    RawFile,
+    Refusal,
+    Rows,
+    parse_lists,
+    parse_records,
+    shown,
+)
+from mmecinstruct.sources.columns import (
+    descriptions,
+    plain_ids,
+    points,
+    shown_texts,
+    usual_ratings,
+    usual_seconds,
+)
 from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
 from mmecinstruct.sources.image_urls import image_urls
-from mmecinstruct.sources.json_lines import read_json_lines
+from mmecinstruct.sources.json_lines import read_json_lines, read_json_lists
 from mmecinstruct.sources.streams import read_lines
-from mmecinstruct.tables import RELATIONS, STRINGS
+from mmecinstruct.tables import PRODUCTS, RELATIONS, REVIEWS, STRINGS
 from mmecinstruct.text import (
     clean_brand,
     clean_category_path,
-    description_text,
-    feature_texts,
     html_to_text,
     is_markup,
     parse_dollars,
@@ -88,14 +104,14 @@ class ReviewLine(msgspec.Struct, gc=False):
 def parse_metadata(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield products and relations of a metadata file."""
     lines = read_json_lines(file.path, MetadataLine, part=file.part)
-    builders = {"relations": _relations_table}
+    builders = {"products": products_table, "relations": _relations_table}
     return parse_records(lines, parse_product, ("products", "relations"), file.origin, builders)
 
 
 def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the reviews of a review file."""
-    lines = read_json_lines(file.path, ReviewLine, part=file.part)
-    return parse_records(lines, parse_review, ("reviews",), file.origin)
+    lists = read_json_lists(file.path, ReviewLine, part=file.part)
+    return parse_lists(lists, _plain_reviews, parse_review, "reviews", file.origin)
 
 
 def parse_ratings(file: RawFile) -> Iterator[ParsedBatch]:
@@ -109,7 +125,10 @@ def product_id(asin: str) -> str:
 
 
 def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | None:
-    """Append a product and its relations; reasons: missing_id, missing_title, title_not_text."""
+    """Append a product, its description and features as they are, and its relations.
+
+    Reasons: missing_id, missing_title, title_not_text.
+    """
     asin = text_value(line.asin)
     if not asin:
         return Refusal("missing_id", f"asin is {shown(line.asin)}")
@@ -129,8 +148,8 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | Non
             clean_brand(line.brand),
             path[0] if path else None,
             path,
-            description_text(line.description) if line.description else "",
-            feature_texts(line.feature) if line.feature else [],
+            line.description,
+            line.feature,
             price,
             None if price is None else "USD",
             None,
@@ -146,6 +165,17 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | Non
         if linked_asins and (linked := _linked(linked_asins, asin)):
             rows["relations"].append((identity, linked, relation))
     return None
+
+
+def products_table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    """Return products of tuples whose descriptions and features are as their publisher has them."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(PRODUCTS)
+    made = {"description": descriptions, "features": points}
+    arrays = [
+        made[field.name](column) if field.name in made else pa.array(column, type=field.type)
+        for column, field in zip(columns, PRODUCTS, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=PRODUCTS)
 
 
 def _linked(asins: object, own: str) -> list[str]:
@@ -232,6 +262,32 @@ def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
         )
     )
     return None
+
+
+def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Return the reviews whose ids, rating and time are of the usual types and need no cleaning, and which they are."""
+    asins, plain = plain_ids([line.asin for line in lines])
+    reviewers, also = plain_ids([line.reviewerID for line in lines])
+    plain &= also
+    ratings = usual_ratings([line.overall for line in lines])
+    times = usual_seconds([line.unixReviewTime for line in lines])
+    plain &= (ratings > 0) & (times >= 0)
+    times = pa.array(times)
+    table = pa.Table.from_arrays(
+        [
+            pc.binary_join_element_wise(PREFIX, asins, reviewers, times.cast(pa.string()), ":"),
+            pc.binary_join_element_wise(PREFIX, asins, ":"),
+            pc.binary_join_element_wise(PREFIX, reviewers, ":"),
+            pa.array(ratings),
+            shown_texts([line.summary if type(line.summary) is str else "" for line in lines]),
+            shown_texts([line.reviewText if type(line.reviewText) is str else "" for line in lines]),
+            times,
+            pa.array([line.verified if type(line.verified) is bool else None for line in lines], pa.bool_()),
+            pa.array([image_urls(line.image) if line.image else [] for line in lines], STRINGS),
+        ],
+        schema=REVIEWS,
+    )
+    return (table if plain.all() else table.filter(pa.array(plain))), plain
 
 
 def _rating_cells(file: RawFile) -> Iterator[tuple[int, list[str] | Refusal]]:

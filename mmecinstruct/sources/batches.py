@@ -7,18 +7,21 @@ may become several rows (a product and its relations).
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mmecinstruct.rejections import DETAIL_LENGTH, Rejection
 from mmecinstruct.tables import RAW_TABLES
 
 STAGE = "parse"
 BATCH_RECORDS = 5_000
+BATCH_LISTS = 100  # blocks of a file; each may end a line that is as long as lines may be
 TRUNCATED = "truncated_archive"  # the reason of the record at which an archive breaks off
 
 Record = TypeVar("Record")
@@ -113,16 +116,74 @@ def parse_records(
         refusal = record if isinstance(record, Refusal) else parse(record, number, rows)
         count += 1
         if refusal is not None:
-            detail = refusal.detail[:DETAIL_LENGTH]
-            rejections.append(
-                Rejection(STAGE, refusal.reason, detail, f"{origin}:{number}", refusal.record_id)
-            )
+            rejections.append(_rejection(refusal, origin, number))
         if count == BATCH_RECORDS:
             batch = _batch(rows, rejections, count, builders)
             rows, rejections, count = {name: [] for name in tables}, [], 0
             yield batch
     if count:
         yield _batch(rows, rejections, count, builders)
+
+
+def parse_lists(
+    lists: Iterable[tuple[Sequence[int], Sequence[Record | Refusal]]],
+    parse_list: Callable[[Sequence[Record]], tuple[pa.Table, NDArray[np.bool_]]],
+    parse: Callable[[Record, int, Rows], Refusal | None],
+    name: str,
+    origin: str,
+) -> Iterator[ParsedBatch]:
+    """Turn records into batches of one table, most of them many at once; the result is that of `parse_records`.
+
+    parse_list: returns the rows of those records that hold nothing out of the ordinary, and which records these are.
+    parse: as of `parse_records`; what it does with one of the others is one row or a refusal.
+    """
+    for numbers, records in _batches(lists):
+        places = np.arange(len(records))
+        if Refusal in set(map(type, records)):
+            places = np.array(
+                [place for place in places if not isinstance(records[place], Refusal)], np.int64
+            )
+        lines = [record for record in records if not isinstance(record, Refusal)]
+        table, plain = parse_list(lines)
+        kept = places[plain].tolist()
+        others = np.ones(len(records), dtype=bool)
+        others[kept] = False
+        rows: Rows = {name: []}
+        rejections: list[Rejection] = []
+        for place in np.flatnonzero(others).tolist():
+            record = records[place]
+            refusal = record if isinstance(record, Refusal) else parse(record, numbers[place], rows)
+            if refusal is None:
+                kept.append(place)
+            else:
+                rejections.append(_rejection(refusal, origin, numbers[place]))
+        if rows[name]:
+            table = pa.concat_tables([table, rows_table(name, rows[name])]).take(pa.array(np.argsort(kept)))
+        yield ParsedBatch({name: table}, rejections, len(records), table.num_rows)
+
+
+def _batches(
+    lists: Iterable[tuple[Sequence[int], Sequence[Record | Refusal]]],
+) -> Iterator[tuple[list[int], list[Record | Refusal]]]:
+    """Join and cut lists to batches of BATCH_RECORDS, less where records are so long that few make a list."""
+    numbers: list[int] = []
+    records: list[Record | Refusal] = []
+    joined = 0
+    for more_numbers, more_records in lists:
+        numbers += more_numbers
+        records += more_records
+        joined += 1
+        while len(records) >= BATCH_RECORDS or (records and joined >= BATCH_LISTS):
+            yield numbers[:BATCH_RECORDS], records[:BATCH_RECORDS]
+            del numbers[:BATCH_RECORDS], records[:BATCH_RECORDS]
+            joined = 0
+    if records:
+        yield numbers, records
+
+
+def _rejection(refusal: Refusal, origin: str, number: int) -> Rejection:
+    detail = refusal.detail[:DETAIL_LENGTH]
+    return Rejection(STAGE, refusal.reason, detail, f"{origin}:{number}", refusal.record_id)
 
 
 def _batch(

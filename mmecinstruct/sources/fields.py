@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 # Later than any date in seconds, earlier than any in milliseconds.
-_MILLISECONDS_FROM = 10**11
+MILLISECONDS_FROM = 10**11
 
 LABELS = {
     "E": "E",
@@ -40,7 +40,7 @@ def text_value(value: object) -> str:
     """
     if isinstance(value, str):
         return value.strip()
-    if type(value) is int and -1 < value < _MILLISECONDS_FROM:  # most times
+    if type(value) is int and -1 < value < MILLISECONDS_FROM:  # most times
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -77,12 +77,12 @@ def relevance_label(value: object) -> str | None:
 
 def utc_seconds(value: object) -> int | None:
     """Return UTC seconds of seconds, milliseconds, ISO 8601 or a date; a time without zone is taken as UTC."""
-    if type(value) is int and 0 <= value < _MILLISECONDS_FROM:
+    if type(value) is int and 0 <= value < MILLISECONDS_FROM:
         return value
     number = _number(value)
     if number is not None:
-        seconds = number / 1000 if abs(number) > _MILLISECONDS_FROM else number
-        return int(seconds) if abs(seconds) < _MILLISECONDS_FROM else None
+        seconds = number / 1000 if abs(number) > MILLISECONDS_FROM else number
+        return int(seconds) if abs(seconds) < MILLISECONDS_FROM else None
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())

@@ -29,7 +29,8 @@ def full_size_url(url: str) -> str:
 
 def is_placeholder(url: str) -> bool:
     """Tell whether a URL is known to show no product."""
-    return _PLACEHOLDER.search(url) is not None
+    # One of the three is in each and is found faster.
+    return ("/01" in url or "/no-img-" in url or "/Default_" in url) and _PLACEHOLDER.search(url) is not None
 
 
 def is_video_still(url: str) -> bool:

@@ -12,14 +12,14 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from mmecinstruct.sources.batches import FilePart, Refusal
-from mmecinstruct.sources.streams import MAX_LINE_BYTES, read_lines
+from mmecinstruct.sources.streams import MAX_LINE_BYTES, read_line_lists
 
 Line = TypeVar("Line")
 
@@ -41,20 +41,56 @@ def read_json_lines(
 
     Raises SourceError where the file is damaged.
     """
+    for numbers, records in read_json_lists(path, line_type, max_bytes, part):
+        yield from zip(numbers, records, strict=True)
+
+
+def read_json_lists(
+    path: Path, line_type: type[Line], max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
+) -> Iterator[tuple[Sequence[int], list[Line | Refusal]]]:
+    """Yield what `read_json_lines` does, many at once: their line numbers, and the records or refusals.
+
+    Raises SourceError as `read_json_lines` does.
+    """
     decode = msgspec.json.Decoder(line_type).decode
-    for number, line in read_lines(path, max_bytes, part):
-        if isinstance(line, Refusal):
-            yield number, line
-            continue
-        if not line or line.isspace():
-            continue
-        try:
-            record: Line | Refusal = decode(line)
-        except UnicodeDecodeError as error:
-            record = Refusal("not_utf8", str(error))
-        except (msgspec.DecodeError, RecursionError) as error:
-            record = _decode_leniently(line, line_type, decode, error)
-        yield number, record
+    for first, lines in read_line_lists(path, max_bytes, part):
+        records: list[Line | Refusal | None] = []
+        blank = False
+        undecoded = iter(lines)
+        while True:
+            try:
+                records.extend(map(decode, undecoded))  # type: ignore[arg-type]  # a refusal is a TypeError
+                break
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
+                # Those before it are in the list, and the next turn begins behind it.
+                record = _read_otherwise(lines[len(records)], line_type, decode, error)
+                blank |= record is None
+                records.append(record)
+        numbers = range(first, first + len(lines))
+        if blank:
+            kept = [
+                (number, record)
+                for number, record in zip(numbers, records, strict=True)
+                if record is not None
+            ]
+            yield [number for number, _ in kept], [record for _, record in kept]
+        else:
+            yield numbers, cast(list[Line | Refusal], records)
+
+
+def _read_otherwise(
+    line: bytes | Refusal, line_type: type[Line], decode: Callable[[str], Line], error: Exception
+) -> Line | Refusal | None:
+    """Return the record or refusal of a line that is not JSON of the type; None where it is blank."""
+    if isinstance(line, Refusal):
+        return line
+    if not line or line.isspace():
+        return None
+    if isinstance(error, UnicodeDecodeError):
+        return Refusal("not_utf8", str(error))
+    if isinstance(error, TypeError):
+        raise error
+    return _decode_leniently(line, line_type, decode, error)
 
 
 def _decode_leniently(

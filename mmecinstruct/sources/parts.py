@@ -1,11 +1,10 @@
 """Parts of large files of lines, so that one file keeps several workers busy.
 
 The cut depends on the file alone. Plain text is cut where lines end, each part about `PART_BYTES` long. A compressed
-file cannot be entered in the middle: the worker of each part unpacks what lies before it, which takes about an eighth
-of the time that parsing does, counts its lines and throws it away. So there are few parts, of large files only; where
-their lines begin is found by their workers, and how long the whole text is need only be guessed. Parquet is cut
-between row groups. CSV files with a header, and JSON lines whose columns are checked over the whole file, stay in one
-piece.
+file cannot be entered in the middle: the worker of each part unpacks what lies before it, counts its lines and throws
+it away. So there are few parts, of large files only, and the later ones are shorter; where their lines begin is found
+by their workers, and how long the whole text is need only be guessed. Parquet is cut between row groups. CSV files with
+a header, and JSON lines whose columns are checked over the whole file, stay in one piece.
 """
 
 from __future__ import annotations
@@ -31,8 +30,9 @@ from mmecinstruct.sources.batches import FilePart, RawFile
 from mmecinstruct.sources.streams import COMPRESSED, data_suffix
 
 PART_BYTES = 128 * 1024 * 1024
-# (bytes, parts) of compressed files. Of two parts, a sixteenth of the work is done again; of four, a sixth.
+# (bytes, parts) of compressed files. Of two parts, a twentieth of the work is done again; of four, a sixth.
 PACKED_PARTS = ((512 * 1024 * 1024, 4), (64 * 1024 * 1024, 2))
+UNPACKING = 1 / 10  # of the time that it takes to read a compressed text into tables
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _SAMPLE_BYTES = 8 * 1024 * 1024
@@ -59,13 +59,28 @@ def file_parts(
     if file.path.suffix.lower() not in COMPRESSED:
         return _plain_parts(file.path, size, part_bytes) if size > part_bytes else []
     count = next((count for least, count in packed_parts if size >= least), 1)
-    step = _text_bytes(file.path, size) // count
-    if count == 1 or not step:
+    if count == 1:
         return []
-    return [
-        FilePart(number * step, (number + 1) * step if number + 1 < count else None)
-        for number in range(count)
-    ]
+    length = _text_bytes(file.path, size)
+    starts = [round(length * share) for share in _packed_shares(count)[:-1]]
+    if len(set(starts)) < count:
+        return []
+    return [FilePart(start, stop) for start, stop in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def packed_weight(count: int) -> float:
+    """Return how long each of `count` parts of a compressed file takes, 1 being the file in one piece."""
+    return _packed_shares(count)[1]
+
+
+def _packed_shares(count: int) -> list[float]:
+    """Return where parts that take equally long begin and, last, end, as shares of the text.
+
+    A part that begins at s and is l long takes s * UNPACKING + l, so each is shorter than the one before by the same
+    factor.
+    """
+    lengths = [(1 - UNPACKING) ** number for number in range(count)]
+    return [sum(lengths[:number]) / sum(lengths) for number in range(count + 1)]
 
 
 def _is_read_by_lines(source: Source, file: RawFile) -> bool:

@@ -27,7 +27,7 @@ from mmecinstruct.recipe.sources import (
 )
 from mmecinstruct.sources import RawFile, source_files
 from mmecinstruct.sources.batches import FilePart, Refusal
-from mmecinstruct.sources.parts import file_parts
+from mmecinstruct.sources.parts import UNPACKING, file_parts, packed_weight
 from mmecinstruct.sources.streams import MAX_LINE_BYTES, read_lines
 from mmecinstruct.tables import RAW_TABLES, REJECTIONS
 
@@ -309,7 +309,7 @@ def test_parquet_is_read_in_parts_of_whole_row_groups(
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_only_large_archives_are_cut_and_about_evenly(tmp_path: Path, suffix: str) -> None:
+def test_only_large_archives_are_cut_into_parts_that_take_equally_long(tmp_path: Path, suffix: str) -> None:
     noise = random.Random(1)
     content = b"".join(b'{"x": "%x"}\n' % noise.getrandbits(400) for _ in range(20_000))
     path = tmp_path / f"x.jsonl{suffix}"
@@ -326,18 +326,22 @@ def test_only_large_archives_are_cut_and_about_evenly(tmp_path: Path, suffix: st
     assert parts[-1].stop is None
     lines = [sum(1 for _ in read_lines(path, part=part)) for part in parts]
     assert sum(lines) == 20_000
-    assert max(lines) < 1.2 * min(lines)
+    taken = [sum(lines[:number]) * UNPACKING + lines[number] for number in range(4)]
+    assert max(taken) < 1.05 * min(taken)
+    assert taken[0] == pytest.approx(20_000 * packed_weight(4), rel=0.05)
 
 
-def test_later_parts_of_an_archive_weigh_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_an_archive_weigh_what_they_take_together_with_what_lies_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cut_into(monkeypatch, 10, 4)
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(gzip.compress(b"{}\n" * 5_000))
     shards = inputs._parse_shards(QUESTIONS, [RawFile("questions", path, "x")], [(8_000, 0)])  # as if so long
-    weights = [shard.weight for shard in shards]
-    assert weights == sorted(set(weights))
-    assert weights[0] == 8_000 * inputs.PACKED_WEIGHT // 4
-    assert weights[-1] < 1.5 * weights[0]
+    whole = 8_000 * inputs.PACKED_WEIGHT
+    assert [shard.weight for shard in shards] == [round(whole * packed_weight(4))] * 4
+    assert whole / 4 < shards[0].weight < whole / 3
+    assert packed_weight(1) == 1
 
 
 def test_the_largest_file_weighs_most(tmp_path: Path) -> None:

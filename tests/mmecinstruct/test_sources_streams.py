@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 
 from mmecinstruct.errors import SourceError
 from mmecinstruct.recipe.sources import AmazonReviews, SqidSource
-from mmecinstruct.sources import RawFile, parse_file
+from mmecinstruct.sources import RawFile, parse_file, streams
 from mmecinstruct.sources.batches import Refusal
 from mmecinstruct.sources.streams import read_lines
 from mmecinstruct.sources.tabular import read_csv, read_rows
@@ -74,6 +75,42 @@ def test_members_of_a_gzip_file_and_the_zeros_that_pad_it_are_one_stream(tmp_pat
     assert list(read_lines(path)) == [(1, b"one"), (2, b"two")]
     path.write_bytes(gzip.compress(b"one\n") + gzip.compress(b"two\n")[:-3])
     assert [number for number, _ in read_lines(path)] == [1, 2, 3]
+
+
+def damaged(packed: bytes, noise: random.Random) -> bytes:
+    """Return an archive that is cut short, has flipped bits or has something behind it, or is as it was."""
+    content, kind = bytearray(packed), noise.randrange(5)
+    if kind == 0:
+        content = content[: noise.randrange(len(content))]
+    elif kind == 1:
+        content[noise.randrange(len(content))] ^= 1 << noise.randrange(8)
+    elif kind == 2:
+        content[noise.randrange(12)] ^= 1 << noise.randrange(8)
+    elif kind == 3:
+        content += noise.randbytes(noise.randrange(1, 30))
+    return bytes(content)
+
+
+@pytest.mark.skipif(streams.inflating is zlib, reason="the faster decoder is not installed")
+def test_the_faster_decoder_reads_and_refuses_what_the_standard_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, noise, read = tmp_path / "x.gz", random.Random(4), set()
+    for number in range(150):
+        lines = b"\n".join(numbered(noise.choice((1, 40, 4_000))))
+        packed = gzip.compress(lines, noise.choice((0, 1, 6, 9)))
+        path.write_bytes(damaged(packed if number % 3 else packed + gzip.compress(lines), noise))
+        found = []
+        for decoder in (streams.inflating, zlib):
+            with monkeypatch.context() as patch:
+                patch.setattr(streams, "inflating", decoder)
+                try:
+                    found.append(list(read_lines(path)))
+                except SourceError:
+                    found.append(["an error"])
+        assert found[0] == found[1]
+        read.add(str(found[0][-1])[:30])
+    assert len(read) > 3
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
