@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PIECE = 16 * 1024
-HALT_SECONDS = 60.0  # no test waits for ever
+HALT_SECONDS = 120.0  # no test waits for ever
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class Request:
 
 @dataclass
 class RawFileServer:
-    """Serves `folder`; counts the bytes of bodies in `sent`."""
+    """Serves `folder`; counts the bytes of bodies in `sent`, and names the files of which only a part was sent."""
 
     folder: Path
     port: int = 0
     halt_after: int | None = None
     sent: int = 0
+    unfinished: set[str] = field(default_factory=set)
     log: list[Request] = field(default_factory=list)
     halted: threading.Event = field(default_factory=threading.Event)
     _released: threading.Event = field(default_factory=threading.Event)
@@ -110,9 +111,9 @@ def serving(folder: Path) -> Iterator[RawFileServer]:
             self.send_header("Last-Modified", formatdate(status.st_mtime, usegmt=True))
             self.end_headers()
             if with_body:
-                self._send(file, start, stop)
+                self._send(path, file, start, stop)
 
-        def _send(self, file: Path, start: int, stop: int) -> None:
+        def _send(self, path: str, file: Path, start: int, stop: int) -> None:
             with file.open("rb") as stream:
                 stream.seek(start)
                 while start < stop:
@@ -124,6 +125,7 @@ def serving(folder: Path) -> Iterator[RawFileServer]:
                         self.close_connection = True
                         return
                     start += len(piece)
+                    (state.unfinished.add if start < stop else state.unfinished.discard)(path)
                     state._count(len(piece))
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -57,15 +57,12 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def has_a_beginning(folder: Path) -> bool:
+def has_a_beginning(path: Path) -> bool:
     """Whether bytes of a file have arrived that is not whole."""
-    for path in folder.rglob("*.partial"):
-        try:
-            if path.stat().st_size:
-                return True
-        except FileNotFoundError:  # whole by now
-            continue
-    return False
+    try:
+        return path.with_name(f"{path.name}.partial").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -100,8 +97,9 @@ def pulled(
         process = subprocess.Popen([*MMEC, *command], cwd=home, start_new_session=True)
         assert server.halted.wait(PATIENCE), "the pull ended before half of the bytes were asked for"
         # What was sent may still be on its way: on a busy machine the kill would come before a piece was written.
-        deadline = time.monotonic() + 60
-        while not has_a_beginning(home / "raw") and time.monotonic() < deadline:
+        deadline = time.monotonic() + 100  # the server halts a little longer
+        while not any(has_a_beginning(home / "raw" / path) for path in list(server.unfinished)):
+            assert time.monotonic() < deadline, f"nothing has arrived of {server.unfinished}"
             time.sleep(0.1)
         kill(process)
         server.release()
