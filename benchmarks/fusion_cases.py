@@ -71,10 +71,12 @@ def rounds_of(name: str, phase: str, images: int, effort: int) -> int:
     """Return how often a cell is timed."""
     often = ROUNDS[phase][images] * effort
     if name == "concat-full 576":
-        last = {"answer": 30, "training, LoRA": 1}.get(phase, 0)
+        last = {"answer": 30, "training, LoRA": 2}.get(phase, 0)
         return 0 if images > last else min(often, 1 if images in (10, last) else often)
     if name == "xattn 576":
-        return 0 if phase != "answer" else often if images <= 2 else 1
+        if phase != "answer":  # beside the steps of concat-full that memory suffices for
+            return often if phase == "training, LoRA" and images <= 2 else 0
+        return often if images <= 2 else 1
     return often if phase != "training, frozen" or name in ("xattn", "concat-full 49") else 0
 
 
