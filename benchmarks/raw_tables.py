@@ -150,11 +150,18 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
                 f"CREATE VIEW reviews AS SELECT * FROM read_parquet('{folder}/*/reviews.parquet')"
             )
             told["rounds"] = create_k_core(connection, "reviews", "core", K)
+            # The codes of products are in the order of their ids, which take their places last.
             connection.execute(
                 f"""
                 CREATE TEMP TABLE sequences AS
-                SELECT user_id, list(product_id ORDER BY timestamp, product_id)[-{LONGEST}:] AS items
-                FROM core GROUP BY user_id
+                WITH numbered AS (
+                    SELECT user_code, list(product_code ORDER BY timestamp, product_code)[-{LONGEST}:] AS codes
+                    FROM core GROUP BY user_code
+                ), named AS (
+                    SELECT list(product_id ORDER BY product_code) AS names FROM core_product
+                )
+                SELECT user_id, list_transform(codes, lambda code: names[code]) AS items
+                FROM numbered JOIN core_user USING (user_code), named
                 """
             )
             sql = "SELECT count(*), coalesce(sum(len(items)), 0)::BIGINT FROM sequences"

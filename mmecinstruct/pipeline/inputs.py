@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.curate.profanity import WORD_LIST
 from mmecinstruct.errors import RecipeError
+from mmecinstruct.executors.local import cores
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.miniature.record import DrawnFiles
 from mmecinstruct.parquet import read_parts
@@ -135,8 +136,9 @@ def useless_inputs(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) ->
 def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:
     """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked.
 
-    The keys of parts name their places: should another version cut otherwise, nothing of a killed build is taken for
-    what it is not.
+    What is packed is cut for the cores of this machine, not for the workers of this run: a build that goes on with
+    fewer of these keeps what it has. The keys of parts name their places: should another machine or version cut
+    otherwise, nothing of a killed build is taken for what it is not.
     """
     from mmecinstruct.sources.parts import file_parts, packed_weight
     from mmecinstruct.sources.streams import COMPRESSED
@@ -144,7 +146,7 @@ def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tup
     shards = []
     for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
         weight = stamp[0] * (PACKED_WEIGHT if file.path.suffix.lower() in (*COMPRESSED, ".parquet") else 1)
-        parts = file_parts(source, file)
+        parts = file_parts(source, file, most_packed_parts=cores())
         for part in parts:
             packed = part.lines_before is None
             share = round(weight * packed_weight(len(parts))) if packed else weight // len(parts)

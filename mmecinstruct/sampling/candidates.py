@@ -140,12 +140,12 @@ def sequences(
 ) -> tuple[str, int]:
     """SR: one is a user, two a top-level category with enough items of the core; also return the core's rounds.
 
-    Leaves the table `sampling_core`, the core of all interactions with known products (user_id, product_id, …).
+    Leaves the tables of `sampling_core`, the core of all interactions with known products.
     """
     connection.execute(
         """
         CREATE OR REPLACE TEMP VIEW sampling_interaction AS
-        SELECT user_id, product_id, timestamp, review_id FROM reviews
+        SELECT user_id, product_id, timestamp FROM reviews
         SEMI JOIN expected_product USING (product_id) WHERE user_id <> ''
         """
     )
@@ -153,24 +153,25 @@ def sequences(
     shown = settings.max_history + 1  # with the target
     pictures = {"all": f"pictured = least(items, {shown})", "any": "pictured > 0", "none": "true"}
     # Where all need a picture, those that are shown do; else no order need be found here.
-    place = "row_number() OVER (PARTITION BY user_id, category ORDER BY timestamp DESC, product_id DESC)"
+    place = "row_number() OVER (PARTITION BY user_code, category ORDER BY timestamp DESC, product_code DESC)"
     back = place if settings.require_pictures == "all" else "1"
     select = f"""
         WITH placed AS (
-            SELECT user_id, category, timestamp, has_picture, {back} AS back
-            FROM sampling_core JOIN expected_product USING (product_id)
+            SELECT user_code, category, timestamp, has_picture, {back} AS back
+            FROM sampling_core JOIN sampling_core_product USING (product_code)
+            JOIN expected_product USING (product_id)
         ), held AS (
-            SELECT user_id, category, count(*) AS items, count(timestamp) AS dated,
+            SELECT user_code, category, count(*) AS items, count(timestamp) AS dated,
                    count(*) FILTER (has_picture AND back <= {shown}) AS pictured,
                    list_contains({text_list(split.ood_categories)}, category) AS outside
-            FROM placed GROUP BY user_id, category
+            FROM placed GROUP BY user_code, category
         ), usable AS (
-            SELECT *, bool_or(outside) OVER (PARTITION BY user_id) AS goes_outside FROM held
+            SELECT *, bool_or(outside) OVER (PARTITION BY user_code) AS goes_outside FROM held
             WHERE category <> '' AND dated = items AND items > {settings.min_history}
                   AND {pictures[settings.require_pictures]}
         )
         SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
                CASE WHEN outside THEN '{TEST_OOD}' ELSE {split_sql(split, seed, "split:user", "user_id")} END AS split
-        FROM usable WHERE outside OR NOT goes_outside
+        FROM usable JOIN sampling_core_user USING (user_code) WHERE outside OR NOT goes_outside
     """
     return select, rounds

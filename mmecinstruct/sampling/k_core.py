@@ -2,7 +2,8 @@
 
 Users and products with fewer than k interactions are removed until none is left to remove. Texts are looked at
 twice: once to number the users and products that can be in the core at all (who has fewer than k rows cannot), and
-once to read the interactions that remained. The rounds between run over two integers per interaction.
+once to number the interactions of those. The rounds between run over two integers and a time per interaction, and the
+core is handed on in these numbers: whoever wants ids puts them in last, into the few rows that are left by then.
 """
 
 from __future__ import annotations
@@ -12,41 +13,60 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-_TABLES = ("k_core_user", "k_core_product", "k_core_pair", "k_core_row", "k_core_repeated")
-_SIDES = ("product_code", "user_code")
+_WORKING = ("k_core_pair", "k_core_scarce", "k_core_touched")
+_SIDES = ("product", "user")
 
 
 def create_k_core(connection: duckdb.DuckDBPyConnection, source: str, target: str, k: int) -> int:
     """Create the table `target` with the interactions of the k-core; return the number of rounds that it took.
 
-    source: a table or view with user_id, product_id, timestamp (may be null) and review_id, one row per review. Several
-    reviews of a product by the same user are one interaction, and the first of them stands for it: the earliest, of
-    equally early ones that with the smallest review_id; an undated one only where none is dated. Rows without a user or
-    a product are left out. target: the columns user_id, product_id, timestamp, review_id; a temporary table, replaced
-    where it exists. A round removes products with fewer than k users, then users with fewer than k products.
+    source: a table or view with user_id, product_id, timestamp (may be null), one row per review. Several reviews of a
+    product by the same user are one interaction, of the earliest time; undated only where none is dated. Rows without a
+    user or a product are left out. target: the columns user_code, product_code, timestamp, in the order of user, time
+    and product. What the codes stand for is in `target`_user (user_id, user_code) and `target`_product (product_id,
+    product_code), which name some outside of the core too; codes are in the order of the ids. The three are temporary
+    tables, replaced where they exist. A round removes products with fewer than k users, then users with fewer than k
+    products.
 
     The fixed point does not depend on the order of rows or rounds. Raises ValueError for a k below 1.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     try:
-        _number(connection, source, k)
-        rounds = 0
-        while k > 1 and _remove_scarce(connection, k):
-            rounds += 1
-        _read_core(connection, source, target)
+        _number(connection, source, target, k)
+        rounds = _remove_scarce(connection, k) if k > 1 else 0
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE {target} AS
+            SELECT user_code, product_code, timestamp FROM k_core_pair ORDER BY user_code, timestamp, product_code
+            """
+        )
     finally:
-        for table in _TABLES:
+        for table in _WORKING:
             connection.execute(f"DROP TABLE IF EXISTS {table}")
     return rounds
 
 
-def _number(connection: duckdb.DuckDBPyConnection, source: str, k: int) -> None:
-    """Create `k_core_user` and `k_core_product` (id, code) and `k_core_pair`, each interaction of theirs once."""
+def with_ids(target: str) -> str:
+    """Return a SELECT of the core that `create_k_core` made as user_id, product_id, timestamp."""
+    return f"""
+        SELECT user_id, product_id, timestamp
+        FROM {target} JOIN {target}_user USING (user_code) JOIN {target}_product USING (product_code)
+    """
+
+
+def drop_k_core(connection: duckdb.DuckDBPyConnection, target: str) -> None:
+    """Drop the three tables that `create_k_core` made."""
+    for table in (target, *(f"{target}_{side}" for side in _SIDES)):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def _number(connection: duckdb.DuckDBPyConnection, source: str, target: str, k: int) -> None:
+    """Create `target`_user, `target`_product and `k_core_pair`, each interaction of theirs once."""
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE k_core_user AS
-        SELECT user_id, (row_number() OVER ())::UINTEGER AS user_code
+        CREATE OR REPLACE TEMP TABLE {target}_user AS
+        SELECT user_id, (row_number() OVER (ORDER BY user_id))::UINTEGER AS user_code
         FROM (
             SELECT user_id FROM {source} WHERE user_id <> '' AND product_id <> ''
             GROUP BY user_id HAVING count(*) >= {k}
@@ -55,10 +75,10 @@ def _number(connection: duckdb.DuckDBPyConnection, source: str, k: int) -> None:
     )
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE k_core_product AS
-        SELECT product_id, (row_number() OVER ())::UINTEGER AS product_code
+        CREATE OR REPLACE TEMP TABLE {target}_product AS
+        SELECT product_id, (row_number() OVER (ORDER BY product_id))::UINTEGER AS product_code
         FROM (
-            SELECT product_id FROM {source} SEMI JOIN k_core_user USING (user_id)
+            SELECT product_id FROM {source} SEMI JOIN {target}_user USING (user_id)
             WHERE product_id <> '' GROUP BY product_id HAVING count(*) >= {k}
         )
         """
@@ -66,51 +86,38 @@ def _number(connection: duckdb.DuckDBPyConnection, source: str, k: int) -> None:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE k_core_pair AS
-        SELECT DISTINCT user_code, product_code
-        FROM {source} JOIN k_core_user USING (user_id) JOIN k_core_product USING (product_id)
+        SELECT user_code, product_code, min(timestamp) AS timestamp
+        FROM {source} JOIN {target}_user USING (user_id) JOIN {target}_product USING (product_id)
+        GROUP BY user_code, product_code
         """
     )
 
 
-def _remove_scarce(connection: duckdb.DuckDBPyConnection, k: int) -> bool:
-    """Remove one round's scarce products and users; return whether there were any."""
-    removed = 0
-    for side in _SIDES:
-        ((count,),) = connection.execute(
-            f"DELETE FROM k_core_pair WHERE {side} IN"
-            f" (SELECT {side} FROM k_core_pair GROUP BY {side} HAVING count(*) < {k})"
-        ).fetchall()
-        removed += count
-    return removed > 0
+def _remove_scarce(connection: duckdb.DuckDBPyConnection, k: int) -> int:
+    """Remove scarce products and users by turns until none is left; return in how many rounds some were removed.
 
-
-def _read_core(connection: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
-    """Create the target. In steps, so that no query holds many tables at once; few interactions are repeated."""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE k_core_row AS
-        SELECT user_code, product_code, timestamp, review_id
-        FROM {source} JOIN k_core_user USING (user_id) JOIN k_core_product USING (product_id)
-        SEMI JOIN k_core_pair USING (user_code, product_code)
-        """
-    )
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE k_core_repeated AS
-        SELECT user_code, product_code FROM k_core_row GROUP BY ALL HAVING count(*) > 1
-        """
-    )
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE {target} AS
-        WITH first AS (
-            SELECT * FROM k_core_row ANTI JOIN k_core_repeated USING (user_code, product_code)
-            UNION ALL
-            SELECT * FROM k_core_row SEMI JOIN k_core_repeated USING (user_code, product_code)
-            QUALIFY row_number() OVER (
-                PARTITION BY user_code, product_code ORDER BY timestamp NULLS LAST, review_id NULLS LAST) = 1
-        )
-        SELECT user_id, product_id, timestamp, review_id
-        FROM first JOIN k_core_user USING (user_code) JOIN k_core_product USING (product_code)
-        """
-    )
+    All are counted once; from then on only those of whom the turn before removed an interaction: no one else can have
+    become scarce.
+    """
+    rounds = 0
+    counted = "k_core_pair"
+    while True:
+        removed = 0
+        for side, other in (_SIDES, _SIDES[::-1]):
+            connection.execute(
+                f"""
+                CREATE OR REPLACE TEMP TABLE k_core_scarce AS
+                SELECT {side}_code FROM {counted.format(side)} GROUP BY {side}_code HAVING count(*) < {k}
+                """
+            )
+            scarce = f"WHERE {side}_code IN (SELECT {side}_code FROM k_core_scarce)"
+            connection.execute(
+                "CREATE OR REPLACE TEMP TABLE k_core_touched AS "
+                f"SELECT DISTINCT {other}_code FROM k_core_pair {scarce}"
+            )
+            ((count,),) = connection.execute(f"DELETE FROM k_core_pair {scarce}").fetchall()
+            removed += count
+        if not removed:
+            return rounds
+        rounds += 1
+        counted = "k_core_pair SEMI JOIN k_core_touched USING ({}_code)"

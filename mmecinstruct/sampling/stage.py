@@ -21,6 +21,7 @@ from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.sampling import candidates
 from mmecinstruct.sampling.draws import create_drawn, draw_records, quotas
 from mmecinstruct.sampling.expected import create_expected_products, create_expected_queries, text_list
+from mmecinstruct.sampling.k_core import with_ids
 from mmecinstruct.sampling.plan import (
     AP,
     CC,
@@ -85,7 +86,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     if SR in plan.tasks:
         write_query(
             connection,
-            "SELECT user_id, product_id FROM sampling_core SEMI JOIN kept_user USING (user_id) "
+            f"SELECT user_id, product_id FROM ({with_ids('sampling_core')}) SEMI JOIN kept_user USING (user_id) "
             "ORDER BY user_id, product_id",
             CORE,
             folder / CORE_FILE,

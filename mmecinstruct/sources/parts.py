@@ -1,10 +1,11 @@
 """Parts of large files of lines, so that one file keeps several workers busy.
 
-The cut depends on the file alone. Plain text is cut where lines end, each part about `PART_BYTES` long. A compressed
+The rows do not depend on the cut. Plain text is cut where lines end, each part about `PART_BYTES` long. A compressed
 file cannot be entered in the middle: the worker of each part unpacks what lies before it, counts its lines and throws
-it away. So there are few parts, of large files only, and the later ones are shorter; where their lines begin is found
-by their workers, and how long the whole text is need only be guessed. Parquet is cut between row groups. CSV files with
-a header, and JSON lines whose columns are checked over the whole file, stay in one piece.
+it away. So there are few parts, of large files only and no more than this machine has cores, and the later ones are
+shorter; where their lines begin is found by their workers, and how long the whole text is need only be guessed. Parquet
+is cut between row groups. CSV files with a header, and JSON lines whose columns are checked over the whole file, stay
+in one piece.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mmecinstruct.recipe.sources import (
     Source,
 )
 from mmecinstruct.sources.batches import FilePart, RawFile
-from mmecinstruct.sources.streams import COMPRESSED, data_suffix
+from mmecinstruct.sources.streams import COMPRESSED, data_suffix, line_ends
 
 PART_BYTES = 128 * 1024 * 1024
 # (bytes, parts) of compressed files. Of two parts, a twentieth of the work is done again; of four, a sixth.
@@ -44,10 +45,12 @@ def file_parts(
     file: RawFile,
     part_bytes: int = PART_BYTES,
     packed_parts: tuple[tuple[int, int], ...] = PACKED_PARTS,
+    most_packed_parts: int | None = None,
 ) -> list[FilePart]:
     """Return the parts that a file is read in; none where it is read whole.
 
-    packed_parts: (bytes, parts) of compressed files, the largest first.
+    packed_parts: (bytes, parts) of compressed files, the largest first. most_packed_parts: how many can be read at the
+    same time; more would cost and gain nothing.
 
     Raises OSError where the file cannot be read.
     """
@@ -59,6 +62,7 @@ def file_parts(
     if file.path.suffix.lower() not in COMPRESSED:
         return _plain_parts(file.path, size, part_bytes) if size > part_bytes else []
     count = next((count for least, count in packed_parts if size >= least), 1)
+    count = min(count, most_packed_parts or count)
     if count == 1:
         return []
     length = _text_bytes(file.path, size)
@@ -112,13 +116,13 @@ def _plain_parts(path: Path, size: int, part_bytes: int) -> list[FilePart]:
             while place < begin + part_bytes and (
                 block := stream.read(min(_BLOCK_BYTES, begin + part_bytes - place))
             ):
-                lines += block.count(b"\n")
+                lines += line_ends(block)
                 place += len(block)
             while block and not block.endswith(
                 b"\n"
             ):  # on to the end of the line; an endless one ends the file
                 block = stream.readline(_BLOCK_BYTES)
-                lines += block.count(b"\n")
+                lines += line_ends(block)
                 place += len(block)
             if place == begin:
                 break  # the file became shorter, which its reader will find

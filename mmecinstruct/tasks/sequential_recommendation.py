@@ -35,7 +35,7 @@ import pyarrow as pa
 
 from mmecinstruct.hashing import draw_sql
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.sampling.k_core import create_k_core
+from mmecinstruct.sampling.k_core import create_k_core, drop_k_core, with_ids
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
@@ -160,11 +160,12 @@ def _create_interactions(connection: duckdb.DuckDBPyConnection) -> None:
 def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, core: str | None) -> None:
     if core is None:
         create_k_core(connection, "(SELECT *, bought AS timestamp FROM sr_first)", "sr_within", k)
+    within = core or f"({with_ids('sr_within')})"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE sr_core AS "
-        f"SELECT sr_first.* FROM sr_first SEMI JOIN {core or 'sr_within'} USING (user_id, product_id)"
+        f"SELECT sr_first.* FROM sr_first SEMI JOIN {within} USING (user_id, product_id)"
     )
-    connection.execute("DROP TABLE IF EXISTS sr_within")
+    drop_k_core(connection, "sr_within")
 
 
 def _create_sequences(

@@ -1,4 +1,4 @@
-"""The k-core over whole tables: the one fixed point, first interactions, bounded memory."""
+"""The k-core over whole tables: the one fixed point, times of first interactions, bounded memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ import pytest
 
 from mmecinstruct.errors import WorkspaceError
 from mmecinstruct.parquet import Budget, connect, working_connection
-from mmecinstruct.sampling.k_core import create_k_core
+from mmecinstruct.sampling.k_core import create_k_core, drop_k_core, with_ids
 
-Review = tuple[str | None, str | None, int | None, str]
+Review = tuple[str | None, str | None, int | None]
 SCHEMA = pa.schema(
     [
         ("user_id", pa.string()),
         ("product_id", pa.string()),
         ("timestamp", pa.int64()),
-        ("review_id", pa.string()),
     ]
 )
 
@@ -36,29 +35,32 @@ def core_of(reviews: Iterable[Review], k: int) -> tuple[set[Review], int]:
     with connect() as connection:
         connection.register("reviews", table(reviews))
         rounds = create_k_core(connection, "reviews", "core", k)
-        rows = connection.sql("SELECT user_id, product_id, timestamp, review_id FROM core").fetchall()
-        left = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-    assert left == [("core",)]
+        rows = connection.sql(with_ids("core")).fetchall()
+        assert tables(connection) == {"core", "core_user", "core_product"}
+        drop_k_core(connection, "core")
+        assert tables(connection) == set()
     assert len(rows) == len(set(rows))
     return set(rows), rounds
 
 
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+
+
 def plain_core(reviews: Iterable[Review], k: int) -> set[Review]:
     """What a reader would write: sets and dicts, one removal at a time."""
-    first: dict[tuple[str, str], Review] = {}
-    for review in reviews:
-        user, product, at, name = review
+    first: dict[tuple[str, str], int | None] = {}
+    for user, product, at in reviews:
         if not user or not product:
             continue
         old = first.get((user, product))
-        if old is None or (at is None, at or 0, name) < (old[2] is None, old[2] or 0, old[3]):
-            first[user, product] = review
+        first[user, product] = at if old is None else old if at is None else min(at, old)
     while True:
         users = Counter(user for user, _ in first)
         products = Counter(product for _, product in first)
         doomed = [pair for pair in first if users[pair[0]] < k or products[pair[1]] < k]
         if not doomed:
-            return set(first.values())
+            return {(*pair, at) for pair, at in first.items()}
         del first[doomed[0]]
 
 
@@ -69,9 +71,8 @@ def drawn_reviews(seed: int, users: int, products: int, count: int) -> list[Revi
             f"u{draw.randrange(users)}",
             f"p{min(draw.randrange(products), draw.randrange(products))}",
             draw.choice([None, *range(6)]),
-            f"r{number:04}",
         )
-        for number in range(count)
+        for _ in range(count)
     ]
 
 
@@ -87,24 +88,55 @@ def test_it_is_the_fixed_point_of_a_plain_implementation(seed: int, k: int) -> N
 
 def test_a_chain_is_taken_apart_to_its_end() -> None:
     # Each removal makes the next user or product scarce; two users and two products that hold each other stay.
-    chain = [(f"u{n}", f"p{n + step}", 0, f"{n}-{step}") for n in range(9) for step in range(2)]
-    held = [(user, product, 0, user + product) for user in "xy" for product in "ab"]
+    chain: list[Review] = [(f"u{n}", f"p{n + step}", 0) for n in range(9) for step in range(2)]
+    held: list[Review] = [(user, product, 0) for user in "xy" for product in "ab"]
     found, rounds = core_of([*chain, *held], 2)
     assert found == set(held)
     assert rounds > 1
     assert core_of(held, 2)[1] == 0
 
 
-def test_several_reviews_of_a_product_count_once_and_the_first_stands_for_them() -> None:
-    repeated = [("u", "p", at, name) for at, name in [(9, "a"), (3, "c"), (3, "b"), (None, "0"), (1, "z")]]
+def test_several_reviews_of_a_product_count_once_and_at_the_earliest_time() -> None:
+    repeated: list[Review] = [("u", "p", at) for at in (None, 9, 3, 3, 1)]
     assert core_of(repeated, 2)[0] == set()
-    assert core_of(repeated, 1)[0] == {("u", "p", 1, "z")}
-    assert core_of(repeated[:4], 1)[0] == {("u", "p", 3, "b")}
-    assert core_of(repeated[3:4], 1)[0] == {("u", "p", None, "0")}
+    assert core_of(repeated, 1)[0] == {("u", "p", 1)}
+    assert core_of(repeated[:4], 1)[0] == {("u", "p", 3)}
+    assert core_of(repeated[:1], 1)[0] == {("u", "p", None)}
+
+
+def test_users_that_only_repeat_themselves_are_found_scarce_by_whom_they_leave() -> None:
+    # `u` has two rows and one product, which then has one user: what the first round's counts of rows do not tell.
+    rows: list[Review] = [
+        ("u", "p", 1),
+        ("u", "p", 2),
+        ("v", "p", 1),
+        ("v", "q", 1),
+        ("w", "q", 1),
+        ("w", "r", 1),
+    ]
+    assert core_of(rows, 2)[0] == set()
+
+
+def test_codes_and_rows_are_in_the_order_of_ids_and_times() -> None:
+    rows: list[Review] = [
+        (user, product, at) for user in "ba" for product, at in [("z", 5), ("y", 5), ("x", None)]
+    ]
+    with connect() as connection:
+        connection.register("reviews", table(rows))
+        create_k_core(connection, "reviews", "core", 2)
+        assert connection.sql("SELECT * FROM core").fetchall() == [
+            (user, product, at) for user in (1, 2) for product, at in [(2, 5), (3, 5), (1, None)]
+        ]
+        assert connection.sql("SELECT * FROM core_user ORDER BY 1").fetchall() == [("a", 1), ("b", 2)]
+        assert connection.sql("SELECT * FROM core_product ORDER BY 1").fetchall() == [
+            ("x", 1),
+            ("y", 2),
+            ("z", 3),
+        ]
 
 
 def test_rows_without_a_user_or_product_are_no_interactions() -> None:
-    rows: list[Review] = [(None, "p", 1, "a"), ("", "p", 1, "b"), ("u", None, 1, "c"), ("u", "", 1, "d")]
+    rows: list[Review] = [(None, "p", 1), ("", "p", 1), ("u", None, 1), ("u", "", 1)]
     assert core_of(rows, 1)[0] == set()
     assert core_of([], 3)[0] == set()
 
@@ -120,15 +152,15 @@ def test_what_does_not_fit_in_memory_spills_and_changes_nothing(tmp_path: Path) 
             connection.execute(
                 """
                 CREATE VIEW reviews AS
-                SELECT 'user-' || (hash(i) % 60000) AS user_id, 'product-' || (hash(-i) % 13000) AS product_id,
-                       (hash(i * 7) % 1000)::BIGINT AS timestamp, 'review-' || i AS review_id
-                FROM range(600000) t(i)
+                SELECT 'user-' || (hash(i) % 150000) AS user_id, 'product-' || (hash(-i) % 32000) AS product_id,
+                       (hash(i * 7) % 1000)::BIGINT AS timestamp
+                FROM range(1500000) t(i)
                 """
             )
             create_k_core(connection, "reviews", "core", 5)
             spilled = sum(path.stat().st_size for path in (tmp_path / "work.spill").glob("*"))
             result = connection.execute(
-                "SELECT count(*), sum(hash(user_id, product_id, timestamp, review_id)) FROM core"
+                f"SELECT count(*), sum(hash(user_id, product_id, timestamp)) FROM ({with_ids('core')})"
             ).fetchall()
         assert not (tmp_path / "work.spill").exists()
         return result, spilled
