@@ -124,7 +124,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
     from mmecinstruct.sampling.relations import create_related_pairs
 
     begin, cpu = time.perf_counter(), cpu_seconds()
-    with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 0.2) as seen:
+    with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 1) as seen:
         folder = Path(name)
         parse(what, source, folder, workers, _parse_shards)
         parsed = time.perf_counter() - begin

@@ -229,6 +229,8 @@ def is_code(text: str) -> bool:
     return ("{" in text and "}" in text) or "getTime" in text
 
 
+_REMEMBERED = 250  # characters of what is remembered between records; no name and no price has as many
+
 # --- prices ------------------------------------------------------------------------------------------
 
 _DOLLARS = re.compile(r"\s*\$\s*(\d[\d,]*(?:\.\d+)?)")
@@ -242,10 +244,13 @@ _CURRENCY_CODE = re.compile(r"\b[A-Z]{3}\b")
 
 def parse_dollars(price: object) -> float | None:
     """Return the amount of an Amazon price, of a range its lower end; None for style sheets and scripts."""
-    if isinstance(price, str):
-        match = _DOLLARS.match(price)
-        return _plain_number(float(match[1].replace(",", ""))) if match else None
-    return _plain_number(price)
+    return _dollars(price[:_REMEMBERED]) if isinstance(price, str) else _plain_number(price)
+
+
+@lru_cache(maxsize=50_000)
+def _dollars(price: str) -> float | None:
+    match = _DOLLARS.match(price)
+    return _plain_number(float(match[1].replace(",", ""))) if match else None
 
 
 def parse_price(price: object) -> tuple[float | None, str | None]:
@@ -285,7 +290,6 @@ def _plain_number(value: object) -> float | None:
 
 # --- categories and brands ---------------------------------------------------------------------------
 
-_REMEMBERED = 250  # characters of what is remembered between records; no name has as many
 _CATEGORY_LENGTH = 60
 _CATEGORY_WORDS = 8
 # Bullet points that slipped into category paths: shares of a material, care instructions.

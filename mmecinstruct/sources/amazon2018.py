@@ -178,24 +178,29 @@ def products_table(rows: list[tuple[Any, ...]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=PRODUCTS)
 
 
-def _linked(asins: object, own: str) -> list[str]:
-    """Return the other products that a field names, each once."""
+def _linked(asins: object, own: str) -> str:
+    """Return the other products that a field names, each once, in a line of its own.
+
+    One text, as the many short ones of a batch would have left the caches of a core before they are a table.
+    """
     if not isinstance(asins, list):
-        return []
+        return ""
     try:
         linked = dict.fromkeys(asins)
-        "".join(linked)  # tells at once whether all are texts
-    except TypeError:
-        linked = dict.fromkeys(asin for asin in asins if isinstance(asin, str))
-    linked.pop("", None)
-    linked.pop(own, None)
-    return list(linked)
+        linked.pop("", None)
+        linked.pop(own, None)
+        lines = "\n".join(linked)
+    except TypeError:  # not all are texts
+        return _linked([asin for asin in asins if isinstance(asin, str)], own)
+    if lines.count("\n") >= len(linked) > 0:
+        return _linked([asin for asin in linked if "\n" not in asin], own)
+    return lines
 
 
 def _relations_table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    """Return the relations of (product, ASINs of linked products, relation), a row for each linked product."""
+    """Return the relations of (product, lines of linked products, relation), a row for each linked product."""
     products, linked, relations = zip(*rows, strict=True) if rows else ((), (), ())
-    lists = pa.array(linked, type=STRINGS)
+    lists = pc.split_pattern(pa.array(linked, type=pa.string()), "\n")
     places = pc.list_parent_indices(lists)
     return pa.Table.from_arrays(
         [

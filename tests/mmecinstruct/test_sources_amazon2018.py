@@ -152,6 +152,22 @@ def test_links_of_other_types_cost_only_themselves(tmp_path: Path) -> None:
     assert [r["product_b"] for r in rows["relations"]] == ["amazon18:B000000002", "amazon18:B000000004"]
 
 
+def test_a_link_with_a_line_break_is_none_and_costs_only_itself(tmp_path: Path) -> None:
+    rows, rejections = parse(
+        tmp_path,
+        AmazonMetadata,
+        [
+            ROW | {"also_buy": ["B000000002\nB000000003", "B000000004"], "also_view": ["\n"]},
+            ROW | {"asin": "B000000009", "also_buy": ["B000000002"], "also_view": []},
+        ],
+    )
+    assert rejections == []
+    assert [(r["product_a"], r["product_b"]) for r in rows["relations"]] == [
+        ("amazon18:B000000001", "amazon18:B000000004"),
+        ("amazon18:B000000009", "amazon18:B000000002"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "column", "expected"),
     [

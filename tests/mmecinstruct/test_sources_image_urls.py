@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from mmecinstruct.sources import image_urls as image_module
 from mmecinstruct.sources.image_urls import full_size_url, image_urls, is_placeholder
 
 HOST = "https://m.media-amazon.com/images/I"
@@ -47,6 +50,47 @@ def test_candidates_keep_the_order_of_fields_and_appear_once() -> None:
         None,
     )
     assert urls == [f"{HOST}/{name}.jpg" for name in "abcd"]
+
+
+def test_the_short_way_for_usual_urls_ends_where_the_long_way_does() -> None:
+    noise, short = random.Random(4), 0
+    hosts = [
+        HOST,
+        "http://x.y/images/I",
+        "https://x/images/I",
+        "https://x/images/S",
+        " https://x/images/I",
+        "//x/images/I",
+    ]
+    ids = ["a", "b%2B", "01RmK+J4pJL", "c.d", "e f", "still", ""]
+    codes = [
+        "._SX38_",
+        "._SX38_SY50_CR,0,0,38,50_",
+        "._SS40_PKdp-play-icon-overlay__",
+        "._a b_",
+        "._a/b_",
+        ".",
+        "",
+    ]
+    ends = [".jpg", ".jpeg", ".gif", ".x", "", ".jpg?x=1", ".jpg#y"]
+    for number in range(30_000):
+        tidy = number % 2 == 0
+        full, thumbnails = [], []
+        for _ in range(noise.randrange(4)):
+            parts = [noise.choice(some[:2] if tidy else some) for some in (hosts, ids, codes, ends)]
+            full.append(f"{parts[0]}/{parts[1]}{parts[3]}")
+            thumbnails.append(f"{parts[0]}/{parts[1]}{parts[2]}{parts[3]}")
+        if not tidy and noise.random() < 0.3:
+            noise.choice([full, thumbnails]).append(
+                noise.choice([None, 3, "", f"{HOST}/z.jpg", f"{HOST}/z.jpg x"])
+            )
+        # A third field, though it has nothing new, is looked at the long way.
+        assert image_urls(full, thumbnails, [], None) == image_urls(full, thumbnails, full), (
+            full,
+            thumbnails,
+        )
+        short += bool(full) and image_module._are_usual(full, thumbnails)
+    assert 10_000 < short < 20_000
 
 
 def test_objects_give_their_largest_picture() -> None:
