@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmecinstruct.duplicates import same_product
 from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, same_item_edges
@@ -145,8 +146,10 @@ def _evidence(
     settings: DuplicateSettings,
     review_urls: Mapping[str, Sequence[str]],
 ) -> Evidence:
-    columns = images.select(["image_url", "status", "image_id"]).to_pylist()
-    image_of = {row["image_url"]: row["image_id"] for row in columns if row["status"] == "ok"}
+    images = images.filter(pc.equal(images["status"], "ok"))
+    names = zip(images["image_url"].to_pylist(), images["image_id"].to_pylist(), strict=True)
+    # Of a picture that nobody read the URL is the id: one text for both, of a million.
+    image_of = {url: url if url == image_id else image_id for url, image_id in names}
     pictures_of: dict[str, list[str]] = {}
     products_of: dict[str, list[str]] = defaultdict(list)
     for row in sorted(products, key=lambda row: row["product_id"]):
@@ -157,9 +160,8 @@ def _evidence(
         reviewed = (image_of[url] for url in review_urls.get(product, ()) if url in image_of)
         for picture in dict.fromkeys([*pictures, *reviewed]):
             products_of[picture].append(product)
-    shown = {url for url, picture in image_of.items() if picture in products_of}
-    used = pa.array([url in shown for url in images["image_url"].to_pylist()], pa.bool_())
-    pairs, counts = picture_pairs(images.filter(used), settings)
+    used = (image_of[url] in products_of for url in images["image_url"].to_pylist())
+    pairs, counts = picture_pairs(images.filter(pa.array(used, pa.bool_())), settings)
     near = {(row["image_a"], row["image_b"]): row for row in pairs.to_pylist()}
     return Evidence(pictures_of, dict(products_of), near, counts)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmecinstruct.duplicates.hash_index import iterate_matches_between, iterate_pairs_within
@@ -62,23 +63,26 @@ def picture_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Tab
     identical pixels each is paired with the one of the smallest id, and only that one is compared with others. Counts:
     pictures, unhashed, too_little_structure, identical_pixels, near. Raises ValueError for hashes of two versions.
     """
-    ok = _distinct(images)
+    ok = images.filter(pc.equal(images["status"], "ok"))
+    # What was only referred to and never read is like nothing but itself, and there may be a million of it.
+    read = _distinct(ok.filter(pc.or_(ok["pixel_id"].is_valid(), ok["phash"].is_valid())))
+    pictures = pc.count_distinct(ok["image_id"]).as_py()
     first: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
-    distinct: list[dict[str, Any]] = []
-    for row in ok:
-        earlier = first.setdefault(row["pixel_id"] or row["image_id"], row["image_id"])
-        if earlier == row["image_id"]:
-            distinct.append(row)
-        else:
-            rows.append(_pair(earlier, row["image_id"], IDENTICAL_PIXELS, 0, 0.0))
-    hashed = [row for row in distinct if row["phash"] is not None]
-    structured = [row for row in hashed if row["structure"] >= settings.min_structure]
+    alone: list[bool] = []
+    for image_id, pixel_id in zip(read["image_id"].to_pylist(), read["pixel_id"].to_pylist(), strict=True):
+        earlier = first.setdefault(pixel_id or image_id, image_id)
+        alone.append(earlier == image_id)
+        if earlier != image_id:
+            rows.append(_pair(earlier, image_id, IDENTICAL_PIXELS, 0, 0.0))
+    distinct = read.filter(pa.array(alone, pa.bool_()))
+    hashed = distinct.filter(distinct["phash"].is_valid())
+    structured = hashed.filter(pc.greater_equal(hashed["structure"], settings.min_structure))
     near = near_pictures(_to_match(structured), settings)
     counts = {
-        "pictures": len(ok),
-        "unhashed": len(distinct) - len(hashed),
-        "too_little_structure": len(hashed) - len(structured),
+        "pictures": pictures,
+        "unhashed": pictures - read.num_rows + distinct.num_rows - hashed.num_rows,
+        "too_little_structure": hashed.num_rows - structured.num_rows,
         IDENTICAL_PIXELS: len(rows),
         NEAR: len(near),
     }
@@ -110,26 +114,25 @@ def near_pictures_between(
     return sorted(found)
 
 
-def _distinct(images: pa.Table) -> list[dict[str, Any]]:
-    """Return one row of every accepted picture, in order of image_id."""
-    columns = ["status", "image_id", "pixel_id", "phash", "phash_version", "structure", "thumbnail"]
-    found: dict[str, dict[str, Any]] = {}
-    for row in images.select(columns).to_pylist():
-        if row["status"] == "ok":
-            found.setdefault(row["image_id"], row)
-    versions = {row["phash_version"] for row in found.values() if row["phash"] is not None}
+def _distinct(pictures: pa.Table) -> pa.Table:
+    """Return the first row of every picture, in order of image_id. Raises ValueError for hashes of two versions."""
+    places: dict[str, int] = {}
+    for place, image_id in enumerate(pictures["image_id"].to_pylist()):
+        places.setdefault(image_id, place)
+    distinct = pictures.take(pa.array([places[image_id] for image_id in sorted(places)], pa.int64()))
+    versions = pc.unique(distinct["phash_version"].filter(distinct["phash"].is_valid())).to_pylist()
     if len(versions) > 1:
         raise ValueError(
-            f"hashes of several versions ({', '.join(sorted(versions))}): measure all pictures again"
+            f"hashes of several versions ({', '.join(sorted(map(str, versions)))}): measure all pictures again"
         )
-    return [found[image_id] for image_id in sorted(found)]
+    return distinct
 
 
-def _to_match(rows: list[dict[str, Any]]) -> Pictures:
-    thumbnails = b"".join(row["thumbnail"] for row in rows)
+def _to_match(pictures: pa.Table) -> Pictures:
+    thumbnails = b"".join(pictures["thumbnail"].to_pylist())
     return Pictures(
-        [row["image_id"] for row in rows],
-        np.array([parse_hash(row["phash"]) for row in rows], np.uint64),
+        pictures["image_id"].to_pylist(),
+        np.array([parse_hash(text) for text in pictures["phash"].to_pylist()], np.uint64),
         np.frombuffer(thumbnails, np.uint8).reshape(-1, CELLS, 3),
     )
 

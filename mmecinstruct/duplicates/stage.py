@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,8 @@ REVIEW_COLUMNS = ("product_id", "image_urls")
 
 # same_product_id: the record that stands for the product; the record's own id where it does itself.
 DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
+
+COMPARED = ("product_id", "title", "brand", "color", "image_urls")  # of products, with each other
 
 # Which columns make a record complete: the more of them say something, the more complete it is.
 _TELLING = ("title", "brand", "category_path", "description", "features", "price", "color", "fine_category")
@@ -48,7 +51,9 @@ def find_duplicates(
     representative: the most complete record (most columns that say something, then most readable pictures), and of
     equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
     """
-    rows = products.to_pylist()
+    rows = products.select(
+        COMPARED
+    ).to_pylist()  # descriptions are most of a catalogue, and stay in their table
     ids = [row["product_id"] for row in rows]
     images = _told_apart(images)
     pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
@@ -63,18 +68,23 @@ def find_duplicates(
             and clusters.cluster_of[row["product_a"]] == clusters.cluster_of[row["product_b"]]
         ),
     )
-    representative = _representatives(rows, same, images)
+    representative = _representatives(rows, _told(products), same, images)
     duplicates = {one: kept for one, kept in representative.items() if one != kept}
     merged = duplicates if settings.merge else {}
     kept_name: dict[str, str] = {}
     for one in sorted(ids):
         if one not in merged:
             kept_name.setdefault(clusters.cluster_of[one], one)
-    kept = [row for row in rows if row["product_id"] not in merged]
-    for row in kept:
-        row["cluster_id"] = kept_name[clusters.cluster_of[row["product_id"]]]
-        row["same_product_id"] = representative[row["product_id"]]
-    kept.sort(key=lambda row: row["product_id"])
+    kept = [one for one in ids if one not in merged]
+    columns = {
+        "cluster_id": [kept_name[clusters.cluster_of[one]] for one in kept],
+        "same_product_id": [representative[one] for one in kept],
+    }
+    distinct = products.drop_columns("cluster_id").filter(
+        pa.array([one not in merged for one in ids], pa.bool_())
+    )
+    for name, values in columns.items():
+        distinct = distinct.append_column(name, pa.array(values, pa.string()))
     statistics = {
         "pairs": counts,
         "products": len(rows),
@@ -87,7 +97,7 @@ def find_duplicates(
         "merged": len(merged),
     }
     return Duplicates(
-        pa.Table.from_pylist(kept, schema=DISTINCT_PRODUCTS),
+        distinct.select(DISTINCT_PRODUCTS.names).sort_by("product_id"),
         pa.Table.from_pylist(pairs, schema=PRODUCT_PAIRS),
         _rejections(merged, pairs),
         merged,
@@ -115,17 +125,30 @@ def _review_urls(reviews: pa.Table | None) -> dict[str, list[str]]:
     return found
 
 
+def _told(products: pa.Table) -> dict[str, int]:
+    """Return of each product how many columns of its record say something."""
+    counts = np.zeros(products.num_rows, np.int8)
+    for name in _TELLING:
+        column = products[name].combine_chunks()
+        says = column.is_valid()
+        if pa.types.is_list(column.type):
+            says = pc.and_kleene(says, pc.greater(pc.list_value_length(column), 0))
+        elif pa.types.is_string(column.type):
+            says = pc.and_kleene(says, pc.not_equal(column, ""))
+        counts += says.to_numpy(zero_copy_only=False)
+    return dict(zip(products["product_id"].to_pylist(), counts.tolist(), strict=True))
+
+
 def _representatives(
-    rows: Sequence[Mapping[str, Any]], same: Mapping[str, str], images: pa.Table
+    rows: Sequence[Mapping[str, Any]], told: Mapping[str, int], same: Mapping[str, str], images: pa.Table
 ) -> dict[str, str]:
-    """Return each product's representative."""
+    """Return each product's representative. told: how complete each record is."""
     statuses = zip(images["image_url"].to_pylist(), images["status"].to_pylist(), strict=True)
     readable = {url for url, status in statuses if status == "ok"}
 
     def order(row: Mapping[str, Any]) -> tuple[int, int, str]:
-        told = sum(row[name] is not None and row[name] not in ("", []) for name in _TELLING)
         pictures = len({*(row["image_urls"] or ())} & readable)
-        return -told, -pictures, row["product_id"]
+        return -told[row["product_id"]], -pictures, row["product_id"]
 
     by_id = {row["product_id"]: row for row in rows}
     found = {}
