@@ -23,7 +23,8 @@ REVIEW_COLUMNS = ("product_id", "image_urls")
 # same_product_id: the record that stands for the product; the record's own id where it does itself.
 DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
 
-COMPARED = ("product_id", "title", "brand", "color", "image_urls")  # of products, with each other
+# What of products is compared. Descriptions, which are most of a catalogue, stay in their table.
+COMPARED = ("product_id", "title", "brand", "color", "image_urls")
 
 # Which columns make a record complete: the more of them say something, the more complete it is.
 _TELLING = ("title", "brand", "category_path", "description", "features", "price", "color", "fine_category")
@@ -51,9 +52,7 @@ def find_duplicates(
     representative: the most complete record (most columns that say something, then most readable pictures), and of
     equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
     """
-    rows = products.select(
-        COMPARED
-    ).to_pylist()  # descriptions are most of a catalogue, and stay in their table
+    rows = products.select(COMPARED).to_pylist()
     ids = [row["product_id"] for row in rows]
     images = _told_apart(images)
     pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
@@ -97,7 +96,7 @@ def find_duplicates(
         "merged": len(merged),
     }
     return Duplicates(
-        distinct.select(DISTINCT_PRODUCTS.names).sort_by("product_id"),
+        _in_order(distinct.select(DISTINCT_PRODUCTS.names)),
         pa.Table.from_pylist(pairs, schema=PRODUCT_PAIRS),
         _rejections(merged, pairs),
         merged,
@@ -125,17 +124,28 @@ def _review_urls(reviews: pa.Table | None) -> dict[str, list[str]]:
     return found
 
 
+def _in_order(products: pa.Table) -> pa.Table:
+    """Return the products in the order of their ids.
+
+    As curation writes them they are, and stay as they are: Arrow takes rows of a column's pieces only where these fit
+    together into 2 GB of text.
+    """
+    order = pc.sort_indices(products["product_id"])
+    in_order = bool((np.diff(order.to_numpy().astype(np.int64)) == 1).all())
+    return products if in_order else products.take(order)
+
+
 def _told(products: pa.Table) -> dict[str, int]:
     """Return of each product how many columns of its record say something."""
     counts = np.zeros(products.num_rows, np.int8)
     for name in _TELLING:
-        column = products[name].combine_chunks()
+        column = products[name]
         says = column.is_valid()
         if pa.types.is_list(column.type):
             says = pc.and_kleene(says, pc.greater(pc.list_value_length(column), 0))
         elif pa.types.is_string(column.type):
             says = pc.and_kleene(says, pc.not_equal(column, ""))
-        counts += says.to_numpy(zero_copy_only=False)
+        counts += says.to_numpy()
     return dict(zip(products["product_id"].to_pylist(), counts.tolist(), strict=True))
 
 
