@@ -167,7 +167,7 @@ class QuestionMapping(Settings):
 
 
 class JudgementMapping(Settings):
-    """Which column of a shop's query-product relevance table holds what (label E, S, C or I)."""
+    """Which column of a shop's query-product relevance table holds what."""
 
     path: Glob
     optional: bool = False  # a table that is not there is then no error
@@ -175,6 +175,8 @@ class JudgementMapping(Settings):
     product: str
     label: str
     query_id: str | None = None
+    # The shop's grades; without them E, S, C, I, their words, and ESCI's gains of 100, 10, 1 and 0
+    names: dict[str, Literal["E", "S", "C", "I"]] = Field(default_factory=dict)
 
 
 class CatalogSource(Settings):

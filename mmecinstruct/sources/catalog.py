@@ -230,9 +230,11 @@ def _judgement_parser(prefix: str, mapping: JudgementMapping) -> RowParser:
         query = normalise_text(_text(row, mapping.query))
         if not query:
             return Refusal("missing_text", f"column '{mapping.query}' is empty", identity)
-        label = relevance_label(_cell(row, mapping.label))
+        grade = _text(row, mapping.label)
+        label = mapping.names.get(grade) if mapping.names else relevance_label(grade)
         if label is None:
-            return Refusal("bad_label", f"'{_text(row, mapping.label)}' is not E, S, C or I", identity)
+            wanted = "in judgements.names of the recipe" if mapping.names else "E, S, C or I"
+            return Refusal("bad_label", f"'{grade}' is not {wanted}", identity)
         query_id = _text(row, mapping.query_id) or f"query:{fingerprint(query.casefold())}"
         rows["judgements"].append((f"{prefix}:{query_id}", query, identity, label, None, None))
         return None

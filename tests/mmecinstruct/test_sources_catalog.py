@@ -285,6 +285,26 @@ def test_judgements_of_one_query_text_share_a_query_id(tmp_path: Path) -> None:
     assert [r.reason for r in batch.rejections] == ["missing_text", "bad_label", "missing_id"]
 
 
+def test_a_shop_has_grades_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "j.csv", "q,item,rel\nmug,A,1.0\nmug,B,0.1\nmug,C,1\nmug,D,E\n")
+    mapping = {"path": "j.csv", "query": "q", "product": "item", "label": "rel"}
+    names = {"1.0": "E", "0.1": "S"}
+    batch = parse(tmp_path, {"judgements": {**mapping, "names": names}}, "judgements")
+    assert batch.tables["judgements"]["label"].to_pylist() == ["E", "S"]
+    assert [r.detail for r in batch.rejections] == [
+        f"'{grade}' is not in judgements.names of the recipe" for grade in ("1", "E")
+    ]
+    write(
+        tmp_path / "j.jsonl", "\n".join(json.dumps({"q": "mug", "item": "A", "rel": n}) for n in (3, 2.0, 0))
+    )
+    batch = parse(
+        tmp_path,
+        {"judgements": {**mapping, "path": "j.jsonl", "names": {"3": "E", "2": "S", "0": "I"}}},
+        "judgements",
+    )
+    assert batch.tables["judgements"]["label"].to_pylist() == ["E", "S", "I"]
+
+
 def test_given_query_ids_are_used(tmp_path: Path) -> None:
     write(tmp_path / "j.csv", "k,q,item,rel\n7,mug,A,E\n")
     mapping = {"path": "j.csv", "query_id": "k", "query": "q", "product": "item", "label": "rel"}
