@@ -92,7 +92,7 @@ def parse(what: str, source: Path, folder: Path, workers: int, cut: Callable[...
         else AmazonReviews(kind="amazon18_reviews", path=source.name)
     )
     role = "metadata" if what == "relations" else "reviews"
-    shards = cut(kind, [RawFile(role, source, source.name)], [file_stamp(source)])
+    shards = cut(kind, [RawFile(role, source, source.name)], [file_stamp(source)], cores())
     shards.sort(key=lambda shard: -shard.weight)
     with LocalExecutor(workers) as executor:
         for _ in executor.run(partial(parse_shard, folder), shards):

@@ -244,10 +244,16 @@ _CURRENCY_CODE = re.compile(r"\b[A-Z]{3}\b")
 
 def parse_dollars(price: object) -> float | None:
     """Return the amount of an Amazon price, of a range its lower end; None for style sheets and scripts."""
-    return _dollars(price[:_REMEMBERED]) if isinstance(price, str) else _plain_number(price)
+    if not isinstance(price, str):
+        return _plain_number(price)
+    return _known_dollars(price) if len(price) <= _REMEMBERED else _dollars(price)
 
 
 @lru_cache(maxsize=50_000)
+def _known_dollars(price: str) -> float | None:
+    return _dollars(price)
+
+
 def _dollars(price: str) -> float | None:
     match = _DOLLARS.match(price)
     return _plain_number(float(match[1].replace(",", ""))) if match else None

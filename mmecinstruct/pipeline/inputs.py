@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.curate.profanity import WORD_LIST
 from mmecinstruct.errors import RecipeError
-from mmecinstruct.executors.local import cores
+from mmecinstruct.executors.local import LocalExecutor, cores
 from mmecinstruct.hashing import sha256_file
 from mmecinstruct.miniature.record import DrawnFiles
 from mmecinstruct.parquet import read_parts
@@ -82,6 +82,8 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
     """Parse every raw file of every source into tables; the files of all sources side by side."""
     from mmecinstruct.sources import source_files
 
+    # Whoever reads the parts of an archive at the same time are the cores of this machine, or a cluster's.
+    at_once = cores() if isinstance(run.executor, LocalExecutor) else None
     found = [source_files(source, root) for source in run.recipe.sources]
     stamps = [[work.file_stamp(file.path) for file in files] for files in found]
     hashes = iter(run.file_fingerprints([file.path for files in found for file in files]))
@@ -90,7 +92,7 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
             run.planned(
                 f"parse-{number:02d}-{source.kind}",
                 work.parse_raw_file,
-                partial(_parse_shards, source, files, times),
+                partial(_parse_shards, source, files, times, at_once),
                 source.model_dump(mode="json"),
                 {f"{file.role}:{file.origin}": next(hashes) for file in files},
                 ["selectolax"],
@@ -133,12 +135,17 @@ def useless_inputs(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) ->
     return warnings
 
 
-def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tuple[int, int]]) -> list[Shard]:
+def _parse_shards(
+    source: Source,
+    files: Sequence[RawFile],
+    stamps: Sequence[tuple[int, int]],
+    most_packed_parts: int | None = None,
+) -> list[Shard]:
     """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked.
 
-    What is packed is cut for the cores of this machine, not for the workers of this run: a build that goes on with
-    fewer of these keeps what it has. The keys of parts name their places: should another machine or version cut
-    otherwise, nothing of a killed build is taken for what it is not.
+    most_packed_parts: of an archive. It is what the machine can read at once, not what the workers of this run do: a
+    build that goes on with fewer of these keeps what it has. The keys of parts name their places: should another
+    machine or version cut otherwise, nothing of a killed build is taken for what it is not.
     """
     from mmecinstruct.sources.parts import file_parts, packed_weight
     from mmecinstruct.sources.streams import COMPRESSED
@@ -146,7 +153,7 @@ def _parse_shards(source: Source, files: Sequence[RawFile], stamps: Sequence[tup
     shards = []
     for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
         weight = stamp[0] * (PACKED_WEIGHT if file.path.suffix.lower() in (*COMPRESSED, ".parquet") else 1)
-        parts = file_parts(source, file, most_packed_parts=cores())
+        parts = file_parts(source, file, most_packed_parts=most_packed_parts)
         for part in parts:
             packed = part.lines_before is None
             share = round(weight * packed_weight(len(parts))) if packed else weight // len(parts)

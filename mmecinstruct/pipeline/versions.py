@@ -9,7 +9,7 @@ from __future__ import annotations
 STAGE_VERSIONS: dict[str, int] = {
     "shop": 3,
     "shop_pictures": 1,
-    "parse": 4,
+    "parse": 5,
     "sampling": 2,
     "curate_products": 4,
     "hygiene": 1,

@@ -17,9 +17,11 @@ _PLACEHOLDER = re.compile(
     r"/(?:01RmK(?:\+|%2B)J4pJL\.|01QFb8SNuTL\.|01PkLIhTX3L\.|01MKUOLsA5L\.|no-img-|Default_Background_Art_LTR\.)"
 )
 
-# URLs as most are, blanks between them: at full size, of pictures that may show a product. What thumbnails of such have
-# more, but for the codes of stills, which have a hyphen.
-_USUAL = re.compile(r"(?:https?://[^/?# ]+/images/I/(?!01)[^/.?# ]+\.[A-Za-z]{3,4}(?: |$))*")
+# A URL at full size as most are, and several with blanks between; what thumbnails of such have more. Not of those that
+# may be placeholders, nor the codes of stills, which have a hyphen.
+_USUAL_URL = r"https?://(?!01)[^/?# ]+/images/I/(?!01)[^/.?# ]+\.[A-Za-z]{3,4}"
+_USUAL = re.compile(f"{_USUAL_URL}(?: {_USUAL_URL})*")
+_UNUSUAL = ("-overlay", "/no-img-", "/Default_")
 _USUAL_CODE = re.compile(r"\._[^/?# -]*(?=\.[A-Za-z]{3,4}(?: |$))")
 
 # A thumbnail with a play button is a still of a video, not a picture of the product.
@@ -92,6 +94,7 @@ def _are_usual(full: object, thumbnails: object) -> bool:
             _USUAL_CODE.sub("", " ".join(thumbnails)) == joined
             and joined.count(" ") == len(full) - 1
             and _USUAL.fullmatch(joined) is not None
+            and not any(mark in joined for mark in _UNUSUAL)
         )
     except TypeError:  # not all are texts
         return False

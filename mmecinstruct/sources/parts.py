@@ -2,7 +2,7 @@
 
 The rows do not depend on the cut. Plain text is cut where lines end, each part about `PART_BYTES` long. A compressed
 file cannot be entered in the middle: the worker of each part unpacks what lies before it, counts its lines and throws
-it away. So there are few parts, of large files only and no more than this machine has cores, and the later ones are
+it away. So there are few parts, of large files only and no more than can be read at once, and the later ones are
 shorter; where their lines begin is found by their workers, and how long the whole text is need only be guessed. Parquet
 is cut between row groups. CSV files with a header, and JSON lines whose columns are checked over the whole file, stay
 in one piece.

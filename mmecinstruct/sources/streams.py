@@ -244,7 +244,7 @@ def _skip_to(start: int, blocks: Iterator[bytes]) -> tuple[int, int, bytes]:
 
 
 def line_ends(block: bytes) -> int:
-    """Count the line feeds; in a third of the time of `count`, which looks at every byte by itself."""
+    """Count the line feeds: of long lines in a third of the time of `count`, which looks at every byte by itself."""
     return len(block) - len(block.replace(b"\n", b""))
 
 

@@ -62,7 +62,9 @@ def test_the_short_way_for_usual_urls_ends_where_the_long_way_does() -> None:
         " https://x/images/I",
         "//x/images/I",
     ]
-    ids = ["a", "b%2B", "01RmK+J4pJL", "c.d", "e f", "still", ""]
+    hosts.append("https://no-img-x/images/I")
+    ids = ["a", "b%2B", "01RmK+J4pJL", "c.d", "e f", "no-img-x", "Default_Background_Art_LTR", ""]
+    ids.append("11x,SX50_PKmb-play-button-overlay-thumb_")
     codes = [
         "._SX38_",
         "._SX38_SY50_CR,0,0,38,50_",
@@ -80,6 +82,10 @@ def test_the_short_way_for_usual_urls_ends_where_the_long_way_does() -> None:
             parts = [noise.choice(some[:2] if tidy else some) for some in (hosts, ids, codes, ends)]
             full.append(f"{parts[0]}/{parts[1]}{parts[3]}")
             thumbnails.append(f"{parts[0]}/{parts[1]}{parts[2]}{parts[3]}")
+        if noise.random() < 0.05:
+            more = noise.choice([["", ""], ["", f"{HOST}/z.jpg"], [f"{HOST}/z.jpg", f"{HOST}/z.jpg"]])
+            full.append(more[0])
+            thumbnails.append(more[1])
         if not tidy and noise.random() < 0.3:
             noise.choice([full, thumbnails]).append(
                 noise.choice([None, 3, "", f"{HOST}/z.jpg", f"{HOST}/z.jpg x"])

@@ -185,11 +185,9 @@ def test_what_lines_leave_for_the_collector_goes_with_their_batch(tmp_path: Path
 
 
 def cut_into(monkeypatch: pytest.MonkeyPatch, part_bytes: int, packed: int) -> None:
-    """Let plain files be cut into parts of so many bytes, and packed ones into so many parts, on whatever machine."""
-    monkeypatch.setattr(
-        "mmecinstruct.sources.parts.file_parts.__defaults__", (part_bytes, ((1, packed),), None)
-    )
-    monkeypatch.setattr(inputs, "cores", lambda: packed)
+    """Let plain files be cut into parts of so many bytes, and packed ones into so many parts."""
+    defaults = (part_bytes, ((1, packed),), None)
+    monkeypatch.setattr("mmecinstruct.sources.parts.file_parts.__defaults__", defaults)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
@@ -334,15 +332,14 @@ def test_only_large_archives_are_cut_into_parts_that_take_equally_long(tmp_path:
     assert taken[0] == pytest.approx(20_000 * packed_weight(4), rel=0.05)
 
 
-@pytest.mark.parametrize(("cores", "parts"), [(1, 1), (2, 2), (3, 3), (4, 4), (64, 4)])
-def test_an_archive_is_cut_into_no_more_parts_than_there_are_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, parts: int
+@pytest.mark.parametrize(("cores", "parts"), [(1, 1), (2, 2), (3, 3), (4, 4), (64, 4), (None, 4)])
+def test_an_archive_is_cut_into_no_more_parts_than_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int | None, parts: int
 ) -> None:
     cut_into(monkeypatch, 10, 4)
-    monkeypatch.setattr(inputs, "cores", lambda: cores)
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(gzip.compress(b"{}\n" * 5_000))
-    shards = inputs._parse_shards(QUESTIONS, [RawFile("questions", path, "x")], [(8_000, 0)])
+    shards = inputs._parse_shards(QUESTIONS, [RawFile("questions", path, "x")], [(8_000, 0)], cores)
     assert len(shards) == parts
 
 
