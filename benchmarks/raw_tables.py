@@ -10,9 +10,9 @@ id. Ours: the project's parser, a process per part of the raw file, into Parquet
 `mmecinstruct.sampling` in DuckDB within a memory limit. The other: `raw_tables_baseline.py`.
 
 Each run is a process of its own, from the raw file to the finished table; the turns alternate. Wall-clock and CPU
-seconds and the most memory are recorded, of ours that of all its processes together at any one time. The results of
-both, sorted, must be the same bytes. `--times` asks ours alone about files so many times as large, within the same
-limit. How far it is stands on stderr.
+seconds and the most memory are recorded, of ours that of all its processes together, looked at once a second. The
+results of both, sorted, must be the same bytes. `--times` asks ours alone about files so many times as large, within
+the same limit. How far it is stands on stderr.
 """
 
 from __future__ import annotations

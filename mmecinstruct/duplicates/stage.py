@@ -67,7 +67,7 @@ def find_duplicates(
             and clusters.cluster_of[row["product_a"]] == clusters.cluster_of[row["product_b"]]
         ),
     )
-    representative = _representatives(rows, _told(products), same, images)
+    representative = _representatives(rows, _completeness(products), same, images)
     duplicates = {one: kept for one, kept in representative.items() if one != kept}
     merged = duplicates if settings.merge else {}
     kept_name: dict[str, str] = {}
@@ -135,7 +135,7 @@ def _in_order(products: pa.Table) -> pa.Table:
     return products if in_order else products.take(order)
 
 
-def _told(products: pa.Table) -> dict[str, int]:
+def _completeness(products: pa.Table) -> dict[str, int]:
     """Return of each product how many columns of its record say something."""
     counts = np.zeros(products.num_rows, np.int8)
     for name in _TELLING:

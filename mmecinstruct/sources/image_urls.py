@@ -65,8 +65,8 @@ def image_urls(*candidates: object) -> list[str]:
     each size (metadata: `hi_res`, `large`, `thumb`; reviews: `large_image_url` …), or an object of such lists.
     Placeholders and stills of videos are left out.
     """
-    if len(candidates) > 1 and candidates[0] and not any(candidates[2:]) and _are_usual(*candidates[:2]):
-        return list(dict.fromkeys(candidates[0]))  # type: ignore[call-overload]  # a list of texts
+    if len(candidates) > 1 and not any(candidates[2:]) and (usual := _usual_urls(*candidates[:2])):
+        return usual
     urls: dict[str, None] = {}
     stills: set[str] = set()
     for candidate in candidates:
@@ -81,23 +81,24 @@ def image_urls(*candidates: object) -> list[str]:
     return [url for url in urls if url not in stills] if stills else list(urls)
 
 
-def _are_usual(full: object, thumbnails: object) -> bool:
-    """Tell whether two lists are of usual URLs: the second has the first's, each with a size code.
+def _usual_urls(full: object, thumbnails: object) -> list[str]:
+    """Return the URLs of two lists of usual ones, the second of which has the first's, each with a size code.
 
-    Found in half the time that it takes to clean them.
+    Empty where they are no such lists. Found in half the time that it takes to clean them.
     """
-    if type(full) is not list or type(thumbnails) is not list or len(full) != len(thumbnails):
-        return False
+    if not isinstance(full, list) or not isinstance(thumbnails, list) or len(full) != len(thumbnails):
+        return []
     try:
         joined = " ".join(full)
-        return (
+        usual = (
             _USUAL_CODE.sub("", " ".join(thumbnails)) == joined
             and joined.count(" ") == len(full) - 1
             and _USUAL.fullmatch(joined) is not None
             and not any(mark in joined for mark in _UNUSUAL)
         )
     except TypeError:  # not all are texts
-        return False
+        return []
+    return list(dict.fromkeys(full)) if usual else []
 
 
 def _items(candidate: object) -> list[object]:
