@@ -7,6 +7,7 @@ saved beside everything that is made with it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
@@ -15,6 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from caslie_model.errors import ConfigError
+from caslie_model.processes import is_first_process
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.recipe import apply_override
 from mmecinstruct.resources import pipelines_folder
@@ -144,10 +146,6 @@ class TrainingConfig(Settings):
     )
     packing: bool = False  # samples share rows of tokens instead of being padded; not with concat
     pack_length: int | None = Field(default=None, ge=64)  # tokens of such a row; null: max_length
-    # Keep what the layers below the first adapter give for each sample, on disk, for later epochs and runs: they see no
-    # picture and are not trained. For xattn without LoRA there; nothing is rounded.
-    reuse_lower_layers: bool = False
-    lower_layers_gigabytes: float = Field(default=8.0, gt=0)  # that all that is kept may take
     compile: bool = False  # by torch.compile: pays in long runs on a GPU
     report_to: tuple[str, ...] = ()  # trackers of experiments, such as tensorboard or wandb
 
@@ -193,25 +191,6 @@ class TrainingConfig(Settings):
     def _quantised_is_not_compiled(self) -> Self:
         if self.compile and self.quantise != "none":
             raise ValueError(f"compile does not go with quantise={self.quantise}: give one of them alone")
-        return self
-
-    @model_validator(mode="after")
-    def _lower_layers_never_change(self) -> Self:
-        if not self.reuse_lower_layers:
-            return self
-        remedy = "give reuse_lower_layers=false"
-        if self.fusion != "xattn" or self.bridge.first_layer == 0:
-            first = "" if self.fusion != "xattn" else " with bridge.first_layer=0"
-            raise ValueError(
-                f"fusion={self.fusion}{first} has no layers below its first adapter to reuse: {remedy}"
-            )
-        if self.with_lora and self.lora.target_modules == "all-linear":
-            raise ValueError(
-                f"LoRA in all layers changes what those below the first adapter give: {remedy}, or name modules of "
-                "layers above in lora.target_modules"
-            )
-        if self.compile:
-            raise ValueError(f"compiled layers cannot be left out: {remedy}, or compile=false")
         return self
 
     @property
@@ -296,6 +275,8 @@ class AlignConfig(TrainingConfig):
         return self
 
 
+# Saved configs of earlier versions hold them.
+_REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.model_fields)
 
 
@@ -393,12 +374,21 @@ def _validate(kind: type[Config], content: dict[str, Any], overrides: Sequence[s
     try:
         for override in overrides:
             apply_override(content, override)
+        if issubclass(kind, TrainingConfig):
+            content = _without_removed(content)
         return kind.model_validate(content)
     except RecipeError as error:
         raise ConfigError(str(error)) from error
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or '(config)'}: {e['msg']}" for e in error.errors()]
         raise ConfigError("\n".join(["not a valid config:", *lines])) from error
+
+
+def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the settings of earlier versions that changed no result. Say so where one was on."""
+    if content.get("reuse_lower_layers") and is_first_process():
+        print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
+    return {key: value for key, value in content.items() if key not in _REMOVED}
 
 
 def config_yaml(config: BaseModel) -> str:

@@ -131,14 +131,11 @@ def run_cost(
     import torch
 
     from caslie_model.counting import Counting, Operation, total_flops
-    from caslie_model.fusion.lower_layers import layers_below
 
     counting = Counting(shapes_only=True)
     place = device if is_here else "cpu"
     with torch.device("meta"):
         model = trainable_model(replace(base, model=on_meta(base.model)), config, sight)
-    if config.reuse_lower_layers:
-        layers_below(model)  # or it is refused; that later epochs go without them is not foretold
     groups = {name: sum(each.numel() for each in found) for name, found in trained_groups(model).items()}
     weights = _bytes([*model.parameters(), *model.buffers()]) - _saved_by_quantising(model, config.quantise)
     gradients = _bytes([each for each in model.parameters() if each.requires_grad])

@@ -17,16 +17,13 @@ def wants_sharding() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def check_sharding(
-    quantise: str, compiled: bool, reuses_states: bool = False, stops_early: bool = False
-) -> None:
+def check_sharding(quantise: str, compiled: bool, stops_early: bool = False) -> None:
     """Raise ConfigError where FSDP is wanted beside what it has not been made to work with."""
     if not wants_sharding():
         return
     for wrong, setting in (
         (quantise != "none", f"quantise={quantise}"),
         (compiled, "compile=true"),
-        (reuses_states, "reuse_lower_layers=true"),  # processes would call divided layers at different times
         (stops_early, "early_stop"),  # is decided by one process, which has not the whole model
     ):
         if wrong:

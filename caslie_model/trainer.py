@@ -30,8 +30,6 @@ from caslie_model.run_folder import CHECKPOINTS
 if TYPE_CHECKING:
     from transformers import Trainer
 
-    from caslie_model.lower_states import LowerStates
-
 TENSORBOARD = "tensorboard"
 _SEEDS_APART = 1_000_003
 
@@ -45,12 +43,10 @@ def build_trainer(
     device: str,
     precision: str,
     early_stop: EarlyStop | None = None,
-    lower: LowerStates | None = None,
 ) -> Trainer:
     """Return a Trainer that goes through the plan, and through nothing else.
 
-    lower: where the states below a fusion model's first adapter are kept. Raises ConfigError for an early stop where no
-    process has the whole model.
+    Raises ConfigError for an early stop where no process has the whole model.
     """
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -84,8 +80,6 @@ def build_trainer(
             super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            if lower is not None:
-                inputs = {**inputs, "lower_states": lower.of_batch(inputs)}
             inputs = loss_inputs(config, inputs, fuses, head_at_end)
             return super().compute_loss(model, inputs, *args, **kwargs)
 

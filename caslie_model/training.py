@@ -21,7 +21,6 @@ from caslie_model.cost import run_cost
 from caslie_model.early_stop import EarlyStop
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.forecast_table import compared
-from caslie_model.lower_states import open_lower_states
 from caslie_model.machine import (
     begin_peak,
     check_compiler,
@@ -84,7 +83,7 @@ def finished_before(config: TrainingConfig, resume: bool, overwrite: bool) -> Tr
     check_trackers(config.report_to)
     check_quantisation(config.quantise)
     stops_early = getattr(config, "early_stop", None) is not None
-    check_sharding(config.quantise, config.compile, config.reuse_lower_layers, stops_early)
+    check_sharding(config.quantise, config.compile, stops_early)
     part_of_batch(config.batch_size)
     join_processes(config.device)
     summary = first_decides(lambda: prepare_folder(config, resume, overwrite))
@@ -148,9 +147,6 @@ def train(
     predicted = _foretold(config, base, sight, encoded, plan, device, precision)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
-    lower = None
-    if config.reuse_lower_layers:
-        lower = open_lower_states(model, precision, config.lower_layers_gigabytes)
     first_decides(lambda: write_run_files(config, templates, identity))
     say(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
@@ -158,7 +154,7 @@ def train(
         f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
     )
     features = sight.features if sight else None
-    trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop, lower)
+    trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop)
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:
         say(f"resuming from {checkpoint.name}")
@@ -171,16 +167,12 @@ def train(
         with explained_memory_errors(config):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
-    if lower is not None:
-        lower.flush()
     measured = {"memory": peak_bytes(device), "seconds": round(seconds, 1)}
     wait_for_all()  # or a checkpoint that another process still writes would be deleted
     tensors = trained_tensors(model, config)
 
     def finish() -> dict[str, Any]:
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
-        if lower is not None:
-            summary["lower_layers"] = {"computed": lower.computed, "reused": lower.reused}  # of this process
         resumed_at = summary["resumed_at_step"]
         summary |= {
             "predicted": predicted,

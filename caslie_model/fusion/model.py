@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -28,7 +28,6 @@ from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
 from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale, state_scales
 from caslie_model.fusion.lora import inject_lora
 from caslie_model.fusion.loss import head_positions, loss_positions, refuse_labelled_prompts
-from caslie_model.fusion.lower_layers import layers_below, standing_in
 from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
@@ -282,7 +281,6 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         token_groups: Tensor | None = None,
         token_slots: Tensor | None = None,
         media: Media | None = None,
-        lower_states: Tensor | None = None,
         **kwargs: Any,
     ) -> CaslieOutput:
         """Return logits, and with labels the loss on what follows each position.
@@ -291,8 +289,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         training, logits are computed for labelled positions alone. The images come as for `encode_media`, or
         as `media` from an earlier pass. token_items: [B, T] as for `Media.visible`. token_slots (concat): [B, T]
         the visual token that stands at a place, -1 for text. token_groups: [B, T] of packed samples.
-        lower_states: [B, T, d] what the layers below the first adapter gave for these tokens, instead of
-        computing it; not with a cache. Raises ModelError when inputs do not fit together.
+        Raises ModelError when inputs do not fit together.
         """
         states = input_ids if input_ids is not None else inputs_embeds
         if states is None:
@@ -340,8 +337,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         ):
             if value is not None:
                 kwargs[name] = value
-        below = nullcontext() if lower_states is None else self._entered(lower_states, kwargs, batch, length)
-        with self._looking_at(media, visible), below:
+        with self._looking_at(media, visible):
             output = self.language_model(**kwargs)
         logits = output.logits
         if not self._head_can_be_partial:
@@ -363,22 +359,6 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
             attentions=output.attentions,
             media=None if self.training else media,
         )
-
-    def _entered(
-        self, states: Tensor, inputs: dict[str, Any], batch: int, length: int
-    ) -> AbstractContextManager[None]:
-        """Let states stand in for the layers below the first adapter."""
-        layers = layers_below(self)
-        if states.shape != (batch, length, self.config.hidden_size):
-            raise ModelError(
-                f"lower_states of shape {list(states.shape)}, not {[batch, length, self.config.hidden_size]}"
-            )
-        if inputs.get("past_key_values") is not None or inputs.get("use_cache"):
-            raise ModelError(
-                "lower_states stand in for layers that a cache would need keys and values of: give use_cache=False"
-            )
-        inputs["use_cache"] = False
-        return standing_in(layers, states)
 
     def _spliced(
         self,

@@ -53,6 +53,18 @@ def test_wrong_settings_name_the_field(override: str, message: str) -> None:
         finetune_config("tiny", override.split(), data="d", out="o")
 
 
+def test_a_removed_setting_is_ignored_and_told_where_it_was_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = finetune_config("tiny", data="d", out="o")
+    saved = tmp_path / "config.yaml"
+    saved.write_text(f"{config_yaml(expected)}reuse_lower_layers: false\nlower_layers_gigabytes: 8.0\n")
+    assert load_finetune_config(saved) == expected
+    assert capsys.readouterr().err == ""
+    assert finetune_config("tiny", ["reuse_lower_layers=true"], data="d", out="o") == expected
+    assert capsys.readouterr().err == "reuse_lower_layers is ignored: this version has no such setting\n"
+
+
 def test_an_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="smollm2-135m, tiny"):
         finetune_config("huge", data="d", out="o")

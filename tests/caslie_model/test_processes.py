@@ -25,7 +25,6 @@ KINDS = {
     "text": ("fusion=text",),
     "xattn with LoRA": ("fusion=xattn", "with_lora=true", "bridge.gate_init=0.5"),
     "packed xattn": ("fusion=xattn", "packing=true", "bridge.gate_init=0.5"),
-    "xattn on kept states": ("fusion=xattn", "reuse_lower_layers=true", "bridge.gate_init=0.5"),
 }
 SETTINGS = (
     "tasks=[prp]",
