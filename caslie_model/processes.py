@@ -2,6 +2,9 @@
 
 Each process takes its part of every batch, so a step is of the same samples whatever the number of processes. The
 features of pictures are computed by one: their cache lets the others wait.
+
+accelerate's `PartialState` joins the group, waits and leaves. Number and count of processes come from the variables that
+both launchers set: they are asked before the group is joined, and by commands that never import torch.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def join_processes(device: str) -> None:
     if process_count() == 1:
         return
     import torch
-    from torch import distributed
+    from accelerate import PartialState
 
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if wants_sharding() and not on_gpu:  # accelerate would quietly train without
@@ -66,16 +69,15 @@ def join_processes(device: str) -> None:
             "FSDP divides models among GPUs, not on a CPU: start with torchrun, or give device=cuda"
         )
     if on_gpu:
-        place = int(os.environ.get("LOCAL_RANK", "0"))
-        if place >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        if int(os.environ.get("LOCAL_RANK", "0")) >= count:
             raise ConfigError(
-                f"there are more processes than GPUs ({torch.cuda.device_count()}): start one for each, or give "
-                "device=cpu"
+                f"there are more processes than GPUs ({count}): start one for each, or give device=cpu"
             )
-        torch.cuda.set_device(place)
-    if not distributed.is_initialized():
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-        atexit.register(_leave)
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    state = PartialState(cpu=not on_gpu, backend=backend, timeout=_PATIENCE)
+    # Threads of a group that still runs when the interpreter ends could abort it.
+    atexit.register(state.destroy_process_group)
 
 
 def end_process(status: int) -> NoReturn:
@@ -85,7 +87,8 @@ def end_process(status: int) -> NoReturn:
     Python object just when the interpreter ends aborts the process ("terminate called without an active exception"),
     and torchrun would call the finished run of all a failure.
     """
-    if not _joined():
+    distributed = sys.modules.get("torch.distributed")  # not loaded, there is no group
+    if distributed is None or not distributed.is_initialized():
         sys.exit(status)
     atexit._run_exitfuncs()  # leave the group, close logs, and let trackers send what they hold
     sys.stdout.flush()
@@ -93,26 +96,12 @@ def end_process(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _leave() -> None:
-    """Take leave of the others before the interpreter ends: threads of the group that still run could abort it."""
-    if _joined():
-        from torch import distributed
-
-        distributed.destroy_process_group()
-
-
-def _joined() -> bool:
-    """Return whether this process has found others."""
-    distributed = sys.modules.get("torch.distributed")  # not loaded, it has not
-    return distributed is not None and distributed.is_initialized()
-
-
 def wait_for_all() -> None:
     """Return when all processes have come here."""
     if process_count() > 1:
-        from torch import distributed
+        from accelerate import PartialState
 
-        distributed.barrier()
+        PartialState().wait_for_everyone()
 
 
 def first_decides(function: Callable[[], Result]) -> Result:
