@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from caslie_model.errors import ModelError
 from mmecinstruct.hub_upload import Content, has_same, remote_files
+
+if TYPE_CHECKING:
+    from huggingface_hub import CardData, RepoCard
 
 CARD = "README.md"
 _LICENSE = ("license", "license_name", "license_link")
@@ -25,8 +28,28 @@ class Kept:
     notes: tuple[str, ...] = ()
 
 
+def read_card(content: Content, name: object) -> RepoCard:
+    """Return a card in its fields and its text. name: of the file, for errors.
+
+    Raises ModelError when it has no fields: the Hub would refuse it later.
+    """
+    from huggingface_hub import RepoCard
+
+    text = content if isinstance(content, bytes) else content.read_bytes()
+    try:
+        # Not ModelCard, which rewrites figures that it reads: those on a card may be anyone's.
+        card = RepoCard(text.decode())
+    except yaml.YAMLError as error:
+        raise ModelError(f"{name}: its head is not valid YAML: {error}") from error
+    except (TypeError, ValueError):
+        card = None
+    if not card or not card.data:
+        raise ModelError(f"{name}: a card begins with its fields as YAML between lines of ---")
+    return card
+
+
 def kept_fields(
-    repo: str, files: Mapping[str, Content], metadata: Mapping[str, Any], token: str, revision: str | None
+    repo: str, files: Mapping[str, Content], metadata: CardData, token: str, revision: str | None
 ) -> Kept:
     """Return what stays of the card on the Hub where the new one, of these fields, says nothing of it.
 
@@ -67,13 +90,11 @@ def _there(repo: str, token: str, revision: str | None) -> tuple[dict[str, Any],
 
 
 def _fields(repo: str, revision: str | None, token: str) -> dict[str, Any]:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, metadata_load
 
     with TemporaryDirectory() as folder:
         path = hf_hub_download(repo, CARD, revision=revision, token=token, local_dir=folder)
-        parts = Path(path).read_text(encoding="utf-8").split("---\n", 2)
-    try:
-        found = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    except yaml.YAMLError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        try:
+            return metadata_load(path) or {}
+        except (yaml.YAMLError, ValueError):
+            return {}

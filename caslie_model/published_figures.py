@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from caslie_model.config import EvaluateConfig, TrainingConfig, load_config
 from caslie_model.errors import ConfigError, ModelError
@@ -12,13 +12,18 @@ from caslie_model.published import public_name
 from caslie_model.run_folder import CONFIG, WEIGHTS
 from mmecinstruct.hashing import sha256_file
 
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
-def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) -> list[dict[str, Any]]:
-    """Return the `results` of the Hub's model-index, of an evaluation of the adapter in `folder`.
+
+def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) -> list[EvalResult]:
+    """Return the figures for the Hub's model-index, of an evaluation of the adapter in `folder`.
 
     trained: the adapter's own config; None for a folder that is no adapter. Raises ModelError when the evaluation is of
     another model, of a part of the samples, or of a model that was shown or asked something else than it would be.
     """
+    from huggingface_hub import EvalResult
+
     if trained is None:
         raise ModelError(
             f"--evaluation {evaluation}: figures are of adapters, and {folder} is a whole model; give --evaluation "
@@ -36,19 +41,18 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
     _check_whole(asked, trained, evaluation)
     data = metrics.get("public_data") or public_name(metrics["data"])
     return [
-        {
-            "task": {"type": "text-generation", "name": result["task"].replace("_", " ")},
-            "dataset": {"name": data, "type": data, "config": result["task"], "split": result["split"]},
-            "metrics": [
-                {"type": result["metric"], "value": round(result["primary"], 4)},
-                *(
-                    [{"type": "accuracy", "value": round(result["accuracy"], 4)}]
-                    if result["metric"] != "accuracy"
-                    else []
-                ),
-            ],
-        }
+        EvalResult(
+            task_type="text-generation",
+            task_name=result["task"].replace("_", " "),
+            dataset_type=data,
+            dataset_name=data,
+            dataset_config=result["task"],
+            dataset_split=result["split"],
+            metric_type=metric,
+            metric_value=round(value, 4),
+        )
         for result in whole
+        for metric, value in {result["metric"]: result["primary"], "accuracy": result["accuracy"]}.items()
     ]
 
 

@@ -11,14 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, config_yaml, load_config
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub_adapters import FILES
-from caslie_model.hub_card import CARD, kept_fields
+from caslie_model.hub_card import CARD, kept_fields, read_card
 from caslie_model.published import hub_id, known_names, public_config, public_json, public_name
 from caslie_model.published_figures import model_index
 from caslie_model.run_folder import CONFIG, TRAINING, WEIGHTS
@@ -84,26 +81,29 @@ def push_model(
     """
     check_repo_name(repo)
     files, notes = model_files(folder)
-    metadata = _metadata(folder, _text(files[CARD]))
+    card = read_card(files[CARD], folder / CARD)
     if license:
-        metadata["license"] = license
+        card.data["license"] = license
     if evaluation:
+        from huggingface_hub.repocard_data import eval_results_to_model_index
+
         trained = _any_config(folder) if (folder / CONFIG).is_file() else None
         results = model_index(folder, trained, evaluation)
-        metadata["model-index"] = [{"name": repo.partition("/")[2], "results": results}]
+        card.data["model-index"] = eval_results_to_model_index(repo.partition("/")[2], results)
     if license or evaluation:
-        files[CARD] = _with_head(files[CARD], metadata)
+        files[CARD] = str(card).encode()
     if dry_run:
-        if "license" not in metadata:
+        if "license" not in card.data:
             notes.append(_NO_LICENSE)
         return ModelPush(PushResult(repo, private, True, sizes(files)), tuple(notes))
     secret = hub_token(token)
     with hub_errors(repo, secret):
-        kept = kept_fields(repo, files, metadata, secret, revision)
+        kept = kept_fields(repo, files, card.data, secret, revision)
         if kept.fields:
-            metadata |= kept.fields
-            files[CARD] = _with_head(files[CARD], metadata)
-        notes += kept.notes if "license" in metadata else (*kept.notes, _NO_LICENSE)
+            for name, value in kept.fields.items():
+                card.data[name] = value
+            files[CARD] = str(card).encode()
+        notes += kept.notes if "license" in card.data else (*kept.notes, _NO_LICENSE)
         description = f"Made with caslie_model {__version__}"
         title = message or f"Release {folder.resolve().name}"
         result = upload(
@@ -201,26 +201,3 @@ def chosen_files(
             if public != content:
                 files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
     return files
-
-
-def _text(content: Content) -> str:
-    return (content if isinstance(content, bytes) else content.read_bytes()).decode()
-
-
-def _metadata(folder: Path, card: str) -> dict[str, Any]:
-    """Return the YAML at the head of a card. Raises ModelError when there is none: the Hub would refuse it later."""
-    parts = card.split("---\n", 2)
-    try:
-        metadata = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    except yaml.YAMLError as error:
-        raise ModelError(f"{folder / CARD}: its head is not valid YAML: {error}") from error
-    if not isinstance(metadata, dict):
-        raise ModelError(f"{folder / CARD}: a card begins with its fields as YAML between lines of ---")
-    return metadata
-
-
-def _with_head(card: Content, metadata: dict[str, Any]) -> bytes:
-    """Return a card with other fields; its text stays."""
-    text = _text(card).split("---\n", 2)[2]
-    head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n{text}".encode()

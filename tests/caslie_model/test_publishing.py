@@ -807,7 +807,7 @@ def test_a_training_says_which_of_its_names_were_folders(
     index = model_index(
         tmp_path / "adapter", load_finetune_config(tmp_path / "adapter" / "config.yaml"), tmp_path / "figures"
     )
-    assert index[0]["dataset"]["type"] == "data"
+    assert index[0].dataset_type == "data"
 
 
 def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
