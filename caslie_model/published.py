@@ -21,6 +21,7 @@ AnyTraining = TypeVar("AnyTraining", bound=TrainingConfig)
 _NAMES = frozenset(
     {"base_model", "base_model_name_or_path", "vision_encoder", "_name_or_path", "name_or_path"}
 )
+CARD_TAGS = ("caslie", "mmecinstruct", "e-commerce")
 _NO_PLACES = ("package:", "random:")
 _NOTHING: Mapping[str, str] = {}
 

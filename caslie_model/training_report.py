@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.config import TrainingConfig, config_yaml
-from caslie_model.published import hub_id, known_names, public_config
+from caslie_model.published import CARD_TAGS, hub_id, known_names, public_config
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
 from mmecinstruct.workspace import write_atomically
@@ -73,10 +73,23 @@ def write_model_card(
     config: TrainingConfig, summary: Mapping[str, Any], path: Path, merged: bool = False
 ) -> None:
     """Write README.md from the template `model_card.md.j2`, of an adapter folder or of one merged with its base."""
+    from huggingface_hub import ModelCardData
+
     # A card is made to be published: it names folders, but not where they lie on this machine.
     folders = summary.get("folders")
     shown, known = public_config(config, folders), known_names(config, folders)
+    sees = config.fusion != "text"
+    base, data = hub_id(config.base_model, known), hub_id(config.data, known)
+    head = ModelCardData(
+        library_name="transformers" if merged else "caslie_model" if sees else "peft",
+        base_model=base,
+        base_model_relation=base and ("finetune" if merged else "adapter"),
+        datasets=data and [data],
+        pipeline_tag="image-text-to-text" if sees else "text-generation",
+        tags=[*CARD_TAGS, *(["lora"] if config.trains_lora else [])],
+    )
     variables = {
+        "head": head.to_yaml(),
         "config": shown.model_dump(mode="json"),
         "config_yaml": config_yaml(shown),
         "summary": summary,
@@ -84,9 +97,6 @@ def write_model_card(
         "attributes": list(getattr(config, "attributes", ())),  # of an alignment
         "version": __version__,
         "merged": merged,
-        # Only a Hub id is one that the Hub can link to.
-        "base_on_hub": hub_id(config.base_model, known) is not None,
-        "data_on_hub": hub_id(config.data, known) is not None,
         "first_loss": summary["log"][0]["loss"] if summary["log"] else None,
         "last_loss": summary["log"][-1]["loss"] if summary["log"] else None,
     }

@@ -10,17 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_folder import save_adapter
 from caslie_model.hub_card import CARD
-from caslie_model.published import hub_id, public_name
+from caslie_model.published import CARD_TAGS, hub_id, public_name
 from caslie_model.publishing import chosen_files, is_weights
 from caslie_model.quantisation import is_quantised
 from mmecinstruct.hub_upload import check_repo_name, hub_errors, hub_token, upload
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
-
-_TAGS = ("caslie", "mmecinstruct", "e-commerce")
 
 
 def push(
@@ -73,14 +73,21 @@ def push(
 
 
 def _card(config: Any, repo: str, adapter_only: bool, tags: Sequence[str]) -> str:
+    base = hub_id(config.base_model)
+    head = ModelCardData(
+        library_name="caslie_model" if adapter_only else "transformers",
+        base_model=base,
+        base_model_relation=base and ("adapter" if adapter_only else "finetune"),
+        pipeline_tag="image-text-to-text",
+        tags=[*CARD_TAGS, *tags],  # each once
+    )
     variables = {
+        "head": head.to_yaml(),
         "config": config,
         "adapter_only": adapter_only,
         "repo": repo,
         "base_model": public_name(config.base_model) if config.base_model else "",
         "vision_encoder": public_name(config.vision_encoder) if config.vision_encoder else "",
-        "base_on_hub": hub_id(config.base_model) is not None,
-        "tags": [*_TAGS, *(tag for tag in tags if tag not in _TAGS)],
         "version": __version__,
     }
     return rendered(compiled("pushed_model_card.md.j2"), variables) + "\n"
