@@ -24,7 +24,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_PLAN_HELP = "Print what the run would take (parameters, memory, steps, time), and train nothing."
+_DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print tokens, parameters, FLOPs, memory and time of the run; train nothing."
+    ),
+]
+_OldDryRun = Annotated[bool, typer.Option("--plan", hidden=True)]
+_AsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON instead of a table.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -61,7 +68,9 @@ def finetune_command(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. lr=1e-4. Repeatable."),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
+    dry_run: _DryRun = False,
+    plan: _OldDryRun = False,
+    as_json: _AsJson = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
 ) -> None:
@@ -78,7 +87,7 @@ def finetune_command(
 
       caslie_model finetune --data my-dataset --out try-out --preset tiny
 
-      caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --plan
+      caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --dry-run
     """
     from caslie_model.config import finetune_config
     from caslie_model.finetuning import finetune
@@ -91,8 +100,7 @@ def finetune_command(
         fields["with_lora"] = True
     config = finetune_config(preset, settings or (), **fields)
     _quiet_libraries()
-    if plan:
-        _print_plan(config)
+    if _estimated(config, dry_run, plan, as_json):
         return
     with _saying_what_is_kept("--resume goes on from the last checkpoint"):
         result = finetune(config, resume=resume, overwrite=overwrite)
@@ -117,7 +125,9 @@ def align_command(
             "--set", metavar="FIELD=VALUE", help="Override a setting, e.g. pictures=500. Repeatable."
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help=_PLAN_HELP)] = False,
+    dry_run: _DryRun = False,
+    plan: _OldDryRun = False,
+    as_json: _AsJson = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
 ) -> None:
@@ -148,8 +158,7 @@ def align_command(
         fusion=fusion,
     )
     _quiet_libraries()
-    if plan:
-        _print_plan(config)
+    if _estimated(config, dry_run, plan, as_json):
         return
     with _saying_what_is_kept("--resume goes on from the last checkpoint"):
         result = align(config, resume=resume, overwrite=overwrite)
@@ -343,14 +352,21 @@ def evaluate_command(
     print(f"written: {result.folder / METRICS_TEXT}", file=sys.stderr)
 
 
-def _print_plan(config: Any) -> None:
-    from caslie_model.forecast import forecast
-    from caslie_model.forecast_table import forecast_table
-    from caslie_model.processes import is_first_process
+def _estimated(config: Any, dry_run: bool, plan: bool, as_json: bool) -> bool:
+    """Print the estimate where one is asked for; return whether it was. plan: the option's old name was given."""
+    from caslie_model.errors import ConfigError
 
-    found = forecast(config)
-    if is_first_process():
-        print(forecast_table(found))
+    if plan:
+        print("--plan is now called --dry-run", file=sys.stderr)
+    if not (dry_run or plan):
+        if as_json:
+            raise ConfigError("--json is for --dry-run")
+        return False
+    from caslie_model.estimate import estimate, estimate_json, estimate_table
+
+    found = estimate(config)
+    print(estimate_json(found) if as_json else estimate_table(found))
+    return True
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What a training may find missing on a machine: a tracker, a compiler, memory. Each is told with its remedy.
 
-And how much memory a process has, and had at most.
+And how much memory a process had at most.
 """
 
 from __future__ import annotations
@@ -71,13 +71,8 @@ def _advice(config: TrainingConfig) -> str:
     changes.append(f"a max_length below {config.max_length}")
     return (
         f"training ran out of memory; give {', or '.join(changes)}, and start again with --overwrite; "
-        "`--plan` foretells what a setting needs"
+        "`--dry-run` measures what a setting needs"
     )
-
-
-def resident_bytes() -> int:
-    """Return the memory that this process has now; 0 where the system does not tell."""
-    return _status("VmRSS") or 0
 
 
 def begin_peak(device: str) -> None:

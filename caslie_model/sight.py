@@ -95,35 +95,6 @@ def pictures_of(data: str, samples: Sequence[Sample]) -> dict[str, tuple[Picture
     return pictures
 
 
-def glance_at(
-    data: str,
-    places: Sequence[tuple[str, str]],
-    pictures: dict[str, tuple[Picture, ...]],
-    vision: VisionSettings,
-    device: str,
-    precision: str,
-    identity: str = "",
-) -> tuple[Sight, int]:
-    """Return the sight of pictures without computing features, and how many a training would compute first.
-
-    places: tasks and splits, of all pictures of which it would. Nothing is written; the encoder is loaded only where
-    its cache does not tell the shape of its features. identity, and what is raised: as for `look_at`.
-    """
-    from caslie_model.vision.feature_cache import open_feature_cache
-
-    encoder = _encoder_of(vision, device, precision, identity)
-    cache = open_feature_cache(encoder)
-    needed = set(cache.missing(picture.key for shown in pictures.values() for picture in shown))
-    to_compute: set[str] = set()
-    for task, split in places:
-        if needed <= to_compute:
-            break
-        whole = read_pictures(data, task, split)
-        to_compute.update(cache.missing(picture.key for shown in whole.values() for picture in shown))
-    shape = cache.shape or (encoder.patches, encoder.width)
-    return Sight(pictures, cache, encoder.name, encoder.identity, shape), len(to_compute)
-
-
 def shuffled(
     pictures: dict[str, tuple[Picture, ...]], samples: Sequence[Sample], seed: int
 ) -> dict[str, tuple[Picture, ...]]:

@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.base_model import BaseModel, locate
 from caslie_model.config import TrainingConfig
-from caslie_model.cost import run_cost
 from caslie_model.early_stop import EarlyStop
-from caslie_model.errors import ConfigError, ModelError, RunError
-from caslie_model.forecast_table import compared
+from caslie_model.errors import ConfigError, RunError
 from caslie_model.machine import (
     begin_peak,
     check_compiler,
@@ -32,7 +30,6 @@ from caslie_model.packing import check_packing
 from caslie_model.plan import Plan, plan_run
 from caslie_model.processes import (
     first_decides,
-    is_first_process,
     join_processes,
     part_of_batch,
     process_count,
@@ -144,7 +141,6 @@ def train(
         check_compiler(device)
     if config.packing:
         check_packing(base.model)
-    predicted = _foretold(config, base, sight, encoded, plan, device, precision)
     set_seed(config.seed)
     model = trainable_model(base, config, sight)
     first_decides(lambda: write_run_files(config, templates, identity))
@@ -173,13 +169,8 @@ def train(
 
     def finish() -> dict[str, Any]:
         summary = _summary(config, base, encoded, plan, trainer, model, seconds, checkpoint)
-        resumed_at = summary["resumed_at_step"]
-        summary |= {
-            "predicted": predicted,
-            "measured": {**measured, "steps": trainer.state.global_step - resumed_at},
-        }
-        if predicted is not None and trainer.state.global_step - resumed_at == len(plan.batches):
-            say(compared(predicted, measured))
+        steps = trainer.state.global_step - summary["resumed_at_step"]
+        summary["measured"] = {**measured, "steps": steps}
         best = tensors
         if early_stop is not None:
             summary |= _return_to_the_best(early_stop, model, trainer.state, plan)
@@ -209,27 +200,6 @@ def _return_to_the_best(early_stop: EarlyStop, model: Any, state: Any, plan: Pla
         f"{summary['metric']} was best at step {summary['best_step']} ({summary['best']:.4f})"
     )
     return {"early_stop": summary, **({"ended_by": "early_stop"} if stopped else {})}
-
-
-def _foretold(
-    config: TrainingConfig,
-    base: BaseModel,
-    sight: Sight | None,
-    encoded: Sequence[Encoded],
-    plan: Plan,
-    device: str,
-    precision: str,
-) -> dict[str, Any] | None:
-    """Return what the run will take, to be compared with what it took; None where that cannot be told."""
-    if not is_first_process():
-        return None
-    try:
-        return run_cost(config, base, sight, encoded, plan, device, precision).summary()
-    except ModelError as error:
-        say(str(error))
-    except Exception as error:  # noqa: BLE001 - whatever a model's code does with shapes alone, the run may do well
-        say(f"nothing is foretold of this run: {type(error).__name__}: {error}")
-    return None
 
 
 def _summary(

@@ -104,7 +104,8 @@ class VisionEncoder:
                 # A coarser grid than asked for stays as it is: repeated patches would tell nothing more.
                 pooled = (min(self.pool, rows), min(self.pool, columns))
                 grid = torch.nn.functional.adaptive_avg_pool2d(grid, pooled)
-            return grid.flatten(2).transpose(1, 2).contiguous().cpu()
+            features = grid.flatten(2).transpose(1, 2).contiguous()
+            return features if self.device == "meta" else features.cpu()
 
     @cached_property
     def _network(self) -> Network:
@@ -133,7 +134,8 @@ def load_vision_encoder(
 ) -> VisionEncoder:
     """Return the encoder of that name; its weights are loaded on first use, its identity is known at once.
 
-    precision: float32 or bfloat16. pool: side of the grid that patches are averaged to, 0 keeps every patch. layer:
+    device: `meta` reads no weights; the encoder then has a shape, and no features. precision: float32 or bfloat16.
+    pool: side of the grid that patches are averaged to, 0 keeps every patch. layer:
     None for the model's output, else an earlier layer, which has more of a picture's look and less of its kind: an
     index into the hidden states (-2 is the last but one), for EfficientNet into its 16 blocks. Raises ModelError when
     the encoder cannot be found, is no vision model or brings no image processor.

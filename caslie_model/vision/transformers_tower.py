@@ -166,6 +166,9 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: st
     from safetensors import SafetensorError
     from transformers import AutoModel
 
+    if device == "meta":
+        with torch.device("meta"):
+            return AutoModel.from_config(config, dtype=getattr(torch, precision)).eval()
     try:
         model, found = AutoModel.from_pretrained(
             place,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -62,25 +63,29 @@ def test_a_known_error_is_a_message_and_status_1(arguments: tuple[str, ...], mes
     assert result.stdout == ""
 
 
-def test_a_plan_is_printed_and_nothing_is_written(dataset: Path, tmp_path: Path) -> None:
-    told = run(
-        *(
-            "finetune",
-            "--data",
-            str(dataset),
-            "--preset",
-            "tiny",
-            "--out",
-            str(tmp_path / "adapter"),
-            "--plan",
-        ),
-        *("--tasks", "sa", "--set", "samples_per_task=8", "--set", "device=cpu"),
+def dry_run(data: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return run(
+        *("finetune", "--data", str(data), "--preset", "tiny", "--out", str(out), "--tasks", "sa"),
+        *("--set", "samples_per_task=8", "--set", "device=cpu", *options),
     )
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--plan"])
+def test_dry_run_prints_a_table_and_writes_nothing(dataset: Path, tmp_path: Path, option: str) -> None:
+    told = dry_run(dataset, tmp_path / "adapter", option)
     assert told.returncode == 0, told.stderr
     lines = [line.split() for line in told.stdout.splitlines()]
     assert ["steps", "2"] in [line[:2] for line in lines]
     assert ["trained", "parameters", "8,192", "lora", "8,192"] in lines
+    assert ("--plan is now called --dry-run" in told.stderr) == (option == "--plan")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_dry_run_prints_json(dataset: Path, tmp_path: Path) -> None:
+    content = json.loads(dry_run(dataset, tmp_path / "adapter", "--dry-run", "--json").stdout)
+    assert (content["steps"], content["trained_parameters"]) == (2, 8192)
+    refused = dry_run(dataset, tmp_path / "adapter", "--json")
+    assert (refused.returncode, refused.stderr) == (1, "error: --json is for --dry-run\n")
 
 
 def test_the_road_from_a_dataset_to_a_table(dataset: Path, tmp_path: Path) -> None:
