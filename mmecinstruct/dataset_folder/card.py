@@ -19,7 +19,7 @@ from mmecinstruct.dataset_folder.rows import SEQUENTIAL
 from mmecinstruct.dataset_folder.shards import parse_shard_path
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
-from mmecinstruct.sources.publishers import PUBLISHERS
+from mmecinstruct.sources.publishers import publishers
 from mmecinstruct.sources.publishers.licences import cannot_pass_on
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
@@ -191,7 +191,7 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "category_is_lent": "esci" in names
         and not names.isdisjoint({"amazon2014", "amazon2018", "amazon2023"}),
         "citations": [
-            citation.bibtex() for one in PUBLISHERS if one.name in names for citation in one.citations
+            citation.bibtex() for one in publishers() if one.name in names for citation in one.citations
         ],
     }
 
