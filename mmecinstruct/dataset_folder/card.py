@@ -1,6 +1,6 @@
 """The card (README.md): YAML that tells `load_dataset` and the Hub what there is, and a page for people.
 
-Names of categories, the recipe's description and notes are untrusted text: YAML is written by a YAML library,
+Names of categories, the recipe's description and notes are untrusted text: YAML is written by huggingface_hub,
 and `markdown_text` keeps the rest from forming tables, links or HTML.
 """
 
@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from mmecinstruct.dataset_folder.manifest import CARD
 from mmecinstruct.dataset_folder.rows import SEQUENTIAL
@@ -98,9 +96,9 @@ def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, An
 
 def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fingerprint: str) -> None:
     """Write README.md from the statistics that `write_statistics` returned."""
-    metadata = yaml.safe_dump(
-        card_metadata(recipe, statistics), sort_keys=False, allow_unicode=True, width=10_000
-    )
+    from huggingface_hub import DatasetCardData  # 0.3 s
+
+    metadata = card_metadata(recipe, statistics)
     tasks = [task for task in TASKS if task in statistics["tasks"]]
     summaries = [_task_summary(task, statistics["tasks"][task]) for task in tasks]
     ood_categories = {
@@ -111,7 +109,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
         {
             "md": markdown_text,
             "percent": _percent,
-            "metadata": metadata.rstrip("\n"),
+            "metadata": DatasetCardData(**metadata).to_yaml(original_order=list(metadata)),
             "recipe": recipe,
             "fingerprint": fingerprint,
             "version": __version__,
