@@ -149,20 +149,13 @@ class KeptConnections:
             pool.close()
 
     def _new_pool(self, address: WebAddress, ip: str) -> HTTPConnectionPool:
-        pinned = _pinned(address.scheme, address.host, ip)
+        named: dict[str, Any] = {"port": address.port, "timeout": self._timeout, "maxsize": self._per_host}
+        named |= _pinned(address.scheme, address.host, ip)
         if address.scheme == "http":
-            return _GuardedHttpPool(
-                port=address.port, timeout=self._timeout, maxsize=self._per_host, **pinned
-            )
+            return _GuardedHttpPool(**named)
         if self._tls is None:
             self._tls = ssl.create_default_context()  # reading all certificates takes its time
-        return _GuardedHttpsPool(
-            port=address.port,
-            timeout=self._timeout,
-            maxsize=self._per_host,
-            ssl_context=self._tls,
-            **pinned,
-        )
+        return _GuardedHttpsPool(ssl_context=self._tls, **named)
 
 
 class _ToTheEnd(http.client.HTTPResponse):
