@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -33,9 +33,7 @@ from mmecinstruct.errors import DatasetError, SourceError
 from mmecinstruct.hashing import draw, draw_fraction
 from mmecinstruct.sources.batches import Refusal
 from mmecinstruct.sources.fields import text_value
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.streams import data_suffix
-from mmecinstruct.sources.tabular import read_csv, read_parquet
+from mmecinstruct.sources.tabular import read_rows
 from mmecinstruct.workspace import write_atomically
 
 SPLIT = "train"
@@ -114,7 +112,7 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
     products: dict[str, dict[str, str]] = {}
     refused = too_long = 0
     unseen = set(columns.values())
-    for _, row in _rows(path, columns):
+    for _, row in read_rows(path, columns):
         if not isinstance(row, Refusal):
             unseen -= row.keys()
         name = "" if isinstance(row, Refusal) else text_value(row.get(id_column))
@@ -127,7 +125,7 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
         }
         too_long += sum(len(value) > _LONGEST_VALUE for value in said.values())
         products[name] = {key: value for key, value in said.items() if 0 < len(value) <= _LONGEST_VALUE}
-    if unseen:  # of JSON lines, that declare no columns, or of an empty table
+    if unseen:  # of a table without rows
         told = ", ".join(f"{column} ({option})" for option, column in columns.items() if column in unseen)
         raise SourceError(f"{path}: no row has {told}")
     if refused or too_long:
@@ -221,19 +219,6 @@ def _question(product: str, picture: Picture, said: Mapping[str, str]) -> Questi
         text_only_accuracy=None,
     )
     return sample, (picture,)
-
-
-def _rows(path: Path, columns: dict[str, str]) -> Iterable[tuple[int, Any]]:
-    suffix = data_suffix(path)
-    if suffix in (".csv", ".tsv"):
-        return read_csv(path, columns)
-    if suffix in (".jsonl", ".json", ".ndjson"):
-        return read_json_lines(path, dict)
-    if suffix == ".parquet":
-        return read_parquet(path, columns)
-    raise SourceError(
-        f"--catalogue {path}: a table ends with .csv, .tsv, .jsonl or .parquet (also .gz, .zst)"
-    )
 
 
 def described_rightly(said: Mapping[str, str], text: str) -> dict[str, bool]:

@@ -136,12 +136,12 @@ def sources(
     """Show who publishes raw files: under which terms, for which tasks, and where the files are had."""
     import json
 
-    from mmecinstruct.sources.publishers import PUBLISHERS, find_publisher
+    from mmecinstruct.sources.publishers import find_publisher, publishers
     from mmecinstruct.sources.publishers.showing import details, publisher_record, table
 
     if as_json:
-        shown = [publisher_record(one) for one in PUBLISHERS]
+        shown = [publisher_record(one) for one in publishers()]
         content = shown if name is None else publisher_record(find_publisher(name))
         print(json.dumps(content, indent=1, ensure_ascii=False))
     else:
-        print(table(PUBLISHERS) if name is None else details(find_publisher(name)))
+        print(table(publishers()) if name is None else details(find_publisher(name)))

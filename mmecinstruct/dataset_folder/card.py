@@ -1,6 +1,6 @@
 """The card (README.md): YAML that tells `load_dataset` and the Hub what there is, and a page for people.
 
-Names of categories, the recipe's description and notes are untrusted text: YAML is written by a YAML library,
+Names of categories, the recipe's description and notes are untrusted text: YAML is written by huggingface_hub,
 and `markdown_text` keeps the rest from forming tables, links or HTML.
 """
 
@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmecinstruct.dataset_folder.manifest import CARD
 from mmecinstruct.dataset_folder.rows import SEQUENTIAL
 from mmecinstruct.dataset_folder.shards import parse_shard_path
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
-from mmecinstruct.sources.publishers import PUBLISHERS
+from mmecinstruct.sources.publishers import publishers
 from mmecinstruct.sources.publishers.licences import cannot_pass_on
 from mmecinstruct.templating import compiled, rendered
 from mmecinstruct.version import __version__
@@ -98,9 +96,9 @@ def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, An
 
 def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fingerprint: str) -> None:
     """Write README.md from the statistics that `write_statistics` returned."""
-    metadata = yaml.safe_dump(
-        card_metadata(recipe, statistics), sort_keys=False, allow_unicode=True, width=10_000
-    )
+    from huggingface_hub import DatasetCardData  # 0.3 s
+
+    metadata = card_metadata(recipe, statistics)
     tasks = [task for task in TASKS if task in statistics["tasks"]]
     summaries = [_task_summary(task, statistics["tasks"][task]) for task in tasks]
     ood_categories = {
@@ -111,7 +109,7 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
         {
             "md": markdown_text,
             "percent": _percent,
-            "metadata": metadata.rstrip("\n"),
+            "metadata": DatasetCardData(**metadata).to_yaml(original_order=list(metadata)),
             "recipe": recipe,
             "fingerprint": fingerprint,
             "version": __version__,
@@ -191,7 +189,7 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
         "category_is_lent": "esci" in names
         and not names.isdisjoint({"amazon2014", "amazon2018", "amazon2023"}),
         "citations": [
-            citation.bibtex() for one in PUBLISHERS if one.name in names for citation in one.citations
+            citation.bibtex() for one in publishers() if one.name in names for citation in one.citations
         ],
     }
 

@@ -2,11 +2,11 @@
 
 from mmecinstruct.fetch.candidates import candidate_urls
 from mmecinstruct.fetch.ledger import SNAPSHOT, Ledger
-from mmecinstruct.fetch.outcome import FETCHED, PERMANENT, TRANSIENT, Outcome
 from mmecinstruct.fetch.run import FETCHED_FOLDER, FetchReport, GroupOutcome, fetch_groups
 from mmecinstruct.fetch.snapshot import frozen_snapshot, remove_old_snapshots
 from mmecinstruct.fetch.store import PictureStore
 from mmecinstruct.fetch.takedowns import Takedown, Takedowns, add_takedown, forget_pictures, load_takedowns
+from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Outcome
 
 __all__ = [
     "FETCHED",

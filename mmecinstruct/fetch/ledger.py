@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.errors import WorkspaceError
-from mmecinstruct.fetch.outcome import PERMANENT, Outcome
 from mmecinstruct.sources.image_urls import full_size_url
+from mmecinstruct.web.outcome import PERMANENT, Outcome
 
 FILE = "ledger.sqlite"
 _VERSION = 1

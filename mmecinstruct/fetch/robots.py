@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from protego import Protego
 
-from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
 
 ROBOTS_PATH = "/robots.txt"
 MAX_ROBOTS_BYTES = 512 * 1024  # of a longer file the beginning counts

@@ -14,10 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.errors import RecipeError, WorkspaceError
-from mmecinstruct.fetch.addresses import Lookup, Resolver, WebAddress, check_url, look_up
 from mmecinstruct.fetch.ledger import SNAPSHOT, Ledger
 from mmecinstruct.fetch.mailbox import Mailbox
-from mmecinstruct.fetch.outcome import FETCHED, TRANSIENT, Failure, Outcome
 from mmecinstruct.fetch.robots import rules_from_answer
 from mmecinstruct.fetch.scheduler import Job, Scheduler
 from mmecinstruct.fetch.store import PictureStore
@@ -25,6 +23,8 @@ from mmecinstruct.fetch.takedowns import Takedowns
 from mmecinstruct.fetch.transport import Transport
 from mmecinstruct.fetch.worker import Accept, Done, Lost, Message, RobotsFound, Worker
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import Lookup, Resolver, WebAddress, check_url, look_up
+from mmecinstruct.web.outcome import FETCHED, TRANSIENT, Failure, Outcome
 
 FETCHED_FOLDER = "fetched"  # below the workspace
 _TICK = 0.25  # seconds between two looks at the deadlines
@@ -259,7 +259,7 @@ class _Run:
         """Wait for a thread's message; return the groups that can go on."""
         while True:
             if time.monotonic() - self._looked > _TICK:
-                self._transport.cut_expired()
+                self._transport.connections.cut_expired()
                 self._looked = time.monotonic()
             message = self._messages.first(_TICK)
             if message is not None:
@@ -298,7 +298,7 @@ class _Run:
                 self._messages.drop_first()
         finally:  # a ledger on a full disk must not leave threads behind that go on asking
             self._scheduler.stop()
-            self._transport.close()
+            self._transport.connections.close()
             until = time.monotonic() + _LAST_WORDS
             for thread in threads:
                 thread.join(max(0.0, until - time.monotonic()))

@@ -18,10 +18,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mmecinstruct.fetch.addresses import WebAddress
-from mmecinstruct.fetch.outcome import TRANSIENT, Failure
 from mmecinstruct.fetch.robots import ROBOTS_PATH, RobotsRules
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import WebAddress
+from mmecinstruct.web.outcome import TRANSIENT, Failure
 
 
 @dataclass(slots=True, eq=False)

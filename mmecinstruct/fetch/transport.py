@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from urllib.parse import urljoin
+from contextlib import suppress
+from dataclasses import dataclass
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -23,20 +16,16 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from mmecinstruct.fetch.addresses import Resolver, WebAddress
-from mmecinstruct.fetch.headers import forbidding_directive, is_no_picture, retry_after
-from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import Resolver, WebAddress
+from mmecinstruct.web.connections import KeptConnections, Watch
+from mmecinstruct.web.headers import declared_length, forbidding_directive, is_no_picture, redirect_target
+from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
+from mmecinstruct.web.statuses import REDIRECTS, status_failure
 
 _BLOCK = 256 * 1024
 _DRAINED = 64 * 1024  # a refusal's body up to this size is read, so that its connection can be used again
-_MAX_POOLS = 512
-_REDIRECTS = (301, 302, 303, 307, 308)
-_TRANSIENT = (408, 425, 429)  # and 5xx
-_SLOW_DOWN = (429, 503)
 _TRUNCATED_TRIES = 2
-
-_current = threading.local()  # .watch: of the request that this thread is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,77 +66,14 @@ class Failed:
 Answer = Received | Redirected | Failed
 
 
-@dataclass(slots=True, eq=False)
-class _Watch:
-    """A request in flight: when it must be over, and the socket to shut down when it is not."""
-
-    deadline: float
-    connection: _Guarded | None = None
-    expired: bool = False
-
-
-class _Guarded:
-    """A connection that another thread can cut.
-
-    A socket that is being read, or is in a TLS handshake, is cut through a duplicate of its descriptor.
-    """
-
-    guard: socket.socket | None = None
-
-    def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
-        self.guard = made.dup()
-        return made
-
-    def connect(self) -> None:
-        _current.watch.connection = self
-        super().connect()  # type: ignore[misc]
-
-    def request(self, *arguments: object, **named: object) -> None:
-        _current.watch.connection = self
-        super().request(*arguments, **named)  # type: ignore[misc]
-
-    def close(self) -> None:
-        super().close()  # type: ignore[misc]
-        guard, self.guard = self.guard, None
-        if guard is not None:
-            guard.close()
-
-    def cut(self) -> None:
-        guard = self.guard
-        if guard is not None:
-            with suppress(OSError):
-                guard.shutdown(socket.SHUT_RDWR)
-
-
-class _GuardedHttp(_Guarded, HTTPConnection):
-    pass
-
-
-class _GuardedHttps(_Guarded, HTTPSConnection):
-    pass
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _GuardedHttp
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _GuardedHttps
-
-
-@dataclass(slots=True)
 class Transport:
-    """Pools of connections, one per host and checked address; safe in many threads."""
+    """Requests to checked addresses; safe in many threads."""
 
-    settings: FetchSettings
-    resolver: Resolver
-    _pools: OrderedDict[tuple[str, str, int, str], urllib3.HTTPConnectionPool] = field(
-        default_factory=OrderedDict
-    )
-    _tls: ssl.SSLContext | None = None
-    _watches: set[_Watch] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, settings: FetchSettings, resolver: Resolver) -> None:
+        """resolver: says at which network addresses a host may be asked."""
+        timeout = urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
+        self.settings, self.resolver = settings, resolver
+        self.connections = KeptConnections(timeout, settings.connections_per_host)
 
     def get(self, address: WebAddress, attempt: int, *, beginning: int | None = None) -> Answer:
         """Ask for an address once and follow nothing.
@@ -158,8 +84,8 @@ class Transport:
         found = self.resolver.addresses(address.host, address.port)
         if isinstance(found, Failure):
             return Failed(found, blames_host=True, closes_host=found.reason != "dns_failed")
-        pool = self._pool(address, found[attempt % len(found)])
-        with self._watch() as watch:
+        pool = self.connections.pool(address, found[attempt % len(found)])
+        with self.connections.watch(self.settings.total_timeout) as watch:
             try:
                 response = pool.urlopen(
                     "GET",
@@ -186,82 +112,30 @@ class Transport:
                 # Read to its end, the connection is back in its pool; else it is of no more use.
                 response.close()
 
-    def cut_expired(self) -> None:
-        """Cut the requests that are past their deadline."""
-        now = time.monotonic()
-        with self._lock:
-            late = [watch for watch in self._watches if watch.deadline <= now]
-        for watch in late:
-            _cut(watch)
-
-    def close(self) -> None:
-        """Cut all requests and close all connections."""
-        with self._lock:
-            watches, pools = list(self._watches), list(self._pools.values())
-            self._pools.clear()
-        for watch in watches:
-            _cut(watch)
-        for pool in pools:
-            pool.close()
-
-    def _pool(self, address: WebAddress, ip: str) -> urllib3.HTTPConnectionPool:
-        key = (address.scheme, address.host, address.port, ip)
-        with self._lock:
-            pool = self._pools.get(key)
-            if pool is None:
-                timeout = urllib3.Timeout(
-                    connect=self.settings.connect_timeout, read=self.settings.read_timeout
-                )
-                host = f"[{ip}]" if ":" in ip else ip
-                size = self.settings.connections_per_host
-                if address.scheme == "https":
-                    if self._tls is None:
-                        self._tls = ssl.create_default_context()  # reading all certificates takes its time
-                    pool = _HttpsPool(
-                        host,
-                        address.port,
-                        timeout=timeout,
-                        maxsize=size,
-                        ssl_context=self._tls,
-                        server_hostname=address.host,  # also what the certificate must be for
-                    )
-                else:
-                    pool = _HttpPool(host, address.port, timeout=timeout, maxsize=size)
-                self._pools[key] = pool
-                if len(self._pools) > _MAX_POOLS:
-                    self._pools.popitem(last=False)[1].close()
-            else:
-                self._pools.move_to_end(key)
-        return pool
-
-    @contextmanager
-    def _watch(self) -> Iterator[_Watch]:
-        watch = _Watch(time.monotonic() + self.settings.total_timeout)
-        _current.watch = watch
-        with self._lock:
-            self._watches.add(watch)
-        try:
-            yield watch
-        finally:
-            with self._lock:
-                self._watches.discard(watch)
-
     def _read(
         self,
         response: urllib3.BaseHTTPResponse,
         address: WebAddress,
-        watch: _Watch,
+        watch: Watch,
         beginning: int | None,
     ) -> Answer:
         settings, status = self.settings, response.status
         location = response.headers.get("Location")
-        if status in _REDIRECTS and location:
+        if status in REDIRECTS and location:
             self._drain(response, watch)
-            return Redirected(_joined(address.url, location.strip()), status)
+            return Redirected(redirect_target(address.url, location), status)
         if status != 200:
             self._drain(response, watch)
-            return _status_failure(response)
-        length = _declared_length(response)
+            failed = status_failure(status, response.headers, f"the server answered {status}")
+            answered = failed.failure.status == PERMANENT
+            return Failed(
+                failed.failure,
+                status,
+                answered=answered,
+                blames_host=failed.busy,
+                retry_after=failed.retry_after,
+            )
+        length = declared_length(response.headers)
         if beginning is None:
             refused = self._refusal(response, length)
             if refused is not None:
@@ -311,48 +185,14 @@ class Transport:
             return _too_large(f"{length} bytes, at most {self.settings.max_bytes}", length, status)
         return None
 
-    def _drain(self, response: urllib3.BaseHTTPResponse, watch: _Watch) -> None:
+    def _drain(self, response: urllib3.BaseHTTPResponse, watch: Watch) -> None:
         """Read a short body to its end; leave any other for the connection to be closed."""
-        length = _declared_length(response)
+        length = declared_length(response.headers)
         if length is None or length > _DRAINED:
             return
         with suppress(HTTPError, OSError):
             while response.read1(_DRAINED) and time.monotonic() < watch.deadline:
                 pass
-
-
-def _cut(watch: _Watch) -> None:
-    watch.expired = True
-    if watch.connection is not None:
-        watch.connection.cut()
-
-
-def _declared_length(response: urllib3.BaseHTTPResponse) -> int | None:
-    text = response.headers.get("Content-Length", "").strip()
-    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-        return None
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
-
-
-def _joined(base: str, location: str) -> str:
-    with suppress(UnicodeError):
-        location = location.encode("latin-1").decode("utf-8")  # http.client takes headers for Latin-1
-    try:
-        return urljoin(base, location)
-    except ValueError:
-        return location  # no URL, as its check will say
-
-
-def _status_failure(response: urllib3.BaseHTTPResponse) -> Failed:
-    status = response.status
-    transient = status in _TRANSIENT or status >= 500
-    return Failed(
-        Failure(TRANSIENT if transient else PERMANENT, f"http_{status}", f"the server answered {status}"),
-        status,
-        answered=not transient,
-        blames_host=status in _SLOW_DOWN,
-        retry_after=retry_after(response.headers.get("Retry-After")) if transient else None,
-    )
 
 
 def _too_large(detail: str, size: int, status: int) -> Failed:
@@ -368,7 +208,7 @@ def _too_slow(settings: FetchSettings) -> Failed:
 
 
 def _failed(
-    error: Exception, watch: _Watch, address: WebAddress, settings: FetchSettings, status: int | None = None
+    error: Exception, watch: Watch, address: WebAddress, settings: FetchSettings, status: int | None = None
 ) -> Failed:
     if watch.expired:
         return _too_slow(settings)

@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mmecinstruct.fetch.addresses import check_url
 from mmecinstruct.fetch.mailbox import Mailbox
-from mmecinstruct.fetch.outcome import FETCHED, PERMANENT, TRANSIENT, Failure, Outcome
 from mmecinstruct.fetch.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
 from mmecinstruct.fetch.scheduler import Job, Scheduler
 from mmecinstruct.fetch.store import PictureStore
@@ -16,6 +14,8 @@ from mmecinstruct.fetch.takedowns import Takedowns
 from mmecinstruct.fetch.transport import Failed, Received, Redirected, Transport
 from mmecinstruct.hashing import draw_fraction
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import check_url
+from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Failure, Outcome
 
 Accept = Callable[[bytes], str | None]  # a reason to try the product's next picture, None for a good one
 

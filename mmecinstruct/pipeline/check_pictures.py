@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,7 @@ from mmecinstruct.rejections import Rejection, rejections_table
 from mmecinstruct.sources.batches import Refusal
 from mmecinstruct.sources.fields import text_value
 from mmecinstruct.sources.image_urls import full_size_url
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.streams import data_suffix
-from mmecinstruct.sources.tabular import read_csv, read_parquet
+from mmecinstruct.sources.tabular import read_rows
 from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
 from mmecinstruct.workspace import REJECTIONS_FILE, SNAPSHOTS, Report, Workspace
 
@@ -148,7 +146,7 @@ def _read_table(
     named: list[tuple[str, str]] = []
     rejections = []
     found = False
-    for line, row in _rows(path, wanted):
+    for line, row in read_rows(path, wanted):
         origin = f"{path.name}:{line}"
         if isinstance(row, Refusal):
             rejections.append(Rejection(STAGE, row.reason, row.detail, origin))
@@ -164,18 +162,6 @@ def _read_table(
     if not found:
         raise SourceError(f"{path}: there is no row with '{column}' (--column)")
     return named, rejections
-
-
-def _rows(path: Path, wanted: dict[str, str]) -> Iterator[tuple[int, dict[str, Any] | Refusal]]:
-    suffix = data_suffix(path)
-    if suffix in (".csv", ".tsv"):
-        yield from read_csv(path, wanted)
-    elif suffix in (".jsonl", ".json", ".ndjson"):
-        yield from read_json_lines(path, dict)
-    elif suffix == ".parquet":
-        yield from read_parquet(path, wanted)
-    else:
-        raise SourceError(f"{path}: a table ends with .csv, .tsv, .jsonl or .parquet (also .gz, .zst)")
 
 
 def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> tuple[Path, str]:

@@ -147,12 +147,13 @@ def _parse_shards(
     build that goes on with fewer of these keeps what it has. The keys of parts name their places: should another
     machine or version cut otherwise, nothing of a killed build is taken for what it is not.
     """
+    from mmecinstruct.sources.formats import file_format
     from mmecinstruct.sources.parts import file_parts, packed_weight
-    from mmecinstruct.sources.streams import COMPRESSED
 
     shards = []
     for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
-        weight = stamp[0] * (PACKED_WEIGHT if file.path.suffix.lower() in (*COMPRESSED, ".parquet") else 1)
+        packed_file = file_format(file.path).outer in ("gzip", "zstd", "parquet")
+        weight = stamp[0] * (PACKED_WEIGHT if packed_file else 1)
         parts = file_parts(source, file, most_packed_parts=most_packed_parts)
         for part in parts:
             packed = part.lines_before is None

@@ -169,6 +169,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "folder": (
         "dataset_folder/*.py",
         "sources/publishers/*.py",
+        "sources/publishers/*.yaml",
         "pipeline/assemble.py",
         "audit/*.py",
         "duplicates/hash_index.py",

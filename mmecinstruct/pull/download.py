@@ -19,6 +19,7 @@ from mmecinstruct.pull.places import Place, find_place
 from mmecinstruct.pull.sizes import human
 from mmecinstruct.pull.transport import Answer, Failed, Transport, permanent, shown, transient
 from mmecinstruct.recipe import PullSettings
+from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.remote_file import RemoteFile
 
 # Of a file whose server names no version, so many bytes are asked for again and compared with what is there.
@@ -135,7 +136,7 @@ def _take(
         return transient("changed", "the server has fewer bytes than had arrived")
     encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     # Servers say so of files that are stored compressed, and those bytes are the file.
-    stored = encoding in ("gzip", "x-gzip") and job.target.suffix.lower() == ".gz"
+    stored = encoding in ("gzip", "x-gzip") and file_format(job.target).compression == "gzip"
     if encoding not in ("", "identity") and not stored:
         return permanent(
             "encoded_body", f"the server packs the file on its way (Content-Encoding: {encoding[:40]})"

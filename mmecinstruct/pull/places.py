@@ -13,11 +13,10 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from mmecinstruct.errors import PullError
-from mmecinstruct.fetch.headers import retry_after
-from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
 from mmecinstruct.pull.partial import Version
 from mmecinstruct.pull.transport import Failed, permanent, shown, transient
 from mmecinstruct.sources.remote_file import HubFile, RemoteFile
+from mmecinstruct.web.statuses import LOGIN_WANTED, status_failure
 
 _HUB = "https://huggingface.co"
 _SHA256_DIGITS, _SHA1_DIGITS = 64, 40
@@ -103,7 +102,7 @@ def _on_the_hub(file: HubFile) -> Place | Failed:
 def _refusal(file: HubFile, error: Any) -> Failed:
     status, repo = error.response.status_code, f"{file.repo_type}s/{file.repo_id}"
     page = f"{shown(_endpoint())}/{repo}"
-    if status in (401, 403):
+    if status in LOGIN_WANTED:
         return permanent(
             f"http_{status}",
             f"the Hub answered {status} for {repo}: it is private or wants its terms accepted on {page}; then run "
@@ -113,8 +112,5 @@ def _refusal(file: HubFile, error: Any) -> Failed:
         return permanent(
             "http_404", f"the Hub has no {file.filename} in {repo} at revision {file.revision}, or hides it"
         )
-    if status in (408, 429) or status >= 500:
-        wait = retry_after(error.response.headers.get("Retry-After"))
-        failure = Failure(TRANSIENT, f"http_{status}", f"the Hub answered {status} for {repo}")
-        return Failed(failure, wait, busy=status in (429, 503))
-    return Failed(Failure(PERMANENT, f"http_{status}", f"the Hub answered {status} for {repo}"))
+    detail = f"the Hub answered {status} for {repo}"
+    return Failed(*status_failure(status, error.response.headers, detail))

@@ -5,32 +5,27 @@ A message or a record shows addresses without their query (`shown`): what a publ
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from mmecinstruct.fetch.addresses import Resolver, WebAddress, check_url
-from mmecinstruct.fetch.headers import retry_after
-from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
 from mmecinstruct.recipe import FetchSettings, PullSettings
 from mmecinstruct.version import __version__
+from mmecinstruct.web.addresses import Resolver, WebAddress, check_url
+from mmecinstruct.web.connections import PinnedAdapter
+from mmecinstruct.web.headers import declared_length, is_chunked, redirect_target
+from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
+from mmecinstruct.web.statuses import GONE, LOGIN_WANTED, status_failure
 
 BLOCK = 256 * 1024
-_TRANSIENT = (408, 425, 429)  # and 5xx
-_SLOW_DOWN = (429, 503)
-_REFUSED = (401, 403)
 _EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
@@ -66,54 +61,6 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-class _ToTheEnd(http.client.HTTPResponse):
-    """An answer that ends with its connection, so that bytes beyond the announced length are seen."""
-
-    def begin(self) -> None:
-        super().begin()
-        if self.will_close and self.length:
-            self.length = None
-
-
-class _HttpConnection(HTTPConnection):
-    response_class = _ToTheEnd
-
-
-class _HttpsConnection(HTTPSConnection):
-    response_class = _ToTheEnd
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
-
-
-class _PinnedAdapter(HTTPAdapter):
-    """Connects to one network address, whatever the name says by then; the certificate is for the name."""
-
-    def __init__(self, name: str, address: str | None) -> None:
-        """address: None leaves the name to a proxy."""
-        self._name, self._address = name, address
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-
-    def build_connection_pool_key_attributes(
-        self, request: Any, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if self._address is not None:
-            host = {**host, "host": self._address}
-            if host["scheme"] == "https":
-                pool = {**pool, "server_hostname": self._name}  # type: ignore[typeddict-unknown-key]
-        return host, pool
-
-
 class Answer:
     """The head of an answer and its body, block by block."""
 
@@ -121,15 +68,11 @@ class Answer:
         self.status = response.status_code
         self.headers = response.headers
         self._response, self._adapter, self._settings = response, adapter, settings
-        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
-        text = self.headers.get("Content-Length", "").strip()
-        plain = text.isascii() and text.isdecimal() and len(text) < 19
-        self.length = int(text) if plain and not chunked else None  # bytes of this body, as announced
+        self.length = declared_length(self.headers)  # bytes of this body
         self.received = 0
-        if chunked or self.length is None:
-            self.bounded = chunked  # whether the end of the body can be told from a broken connection
-        else:
-            self.bounded = True
+        # Whether the end of the body can be told from a broken connection.
+        self.bounded = self.length is not None or is_chunked(self.headers)
+        if self.length is not None:
             response.raw.length_remaining = None  # counted here instead
         self._window = (time.monotonic(), 0)
 
@@ -251,7 +194,7 @@ class Transport:
             pinned = found[attempt % len(found)]
         # Not through a requests.Session: that reads the body of a redirect to its end, however long it is, even where
         # it is told not to follow it; and it sends the passwords of a .netrc.
-        adapter = _PinnedAdapter(address.host, pinned)
+        adapter = PinnedAdapter(address.host, pinned)
         sent = {
             "User-Agent": self._user_agent,
             "Accept": "*/*",
@@ -271,20 +214,9 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             adapter.close()
             return _no_answer(error, address, self._settings)
-        return Answer(response, adapter, self._settings), _redirect_target(response, address)
-
-
-def _redirect_target(response: requests.Response, address: WebAddress) -> str | None:
-    """Return where an answer redirects to, not yet checked; None where it does not."""
-    if not response.is_redirect:
-        return None
-    location = response.headers["Location"].strip()
-    with suppress(UnicodeError):
-        location = location.encode("latin-1").decode("utf-8")  # headers are taken for Latin-1
-    try:
-        return urljoin(address.url, location)
-    except ValueError:
-        return location  # no URL, as its check will say
+        location = response.headers["Location"] if response.is_redirect else None
+        target = None if location is None else redirect_target(address.url, location)
+        return Answer(response, adapter, self._settings), target
 
 
 def _not_followed(asked: WebAddress, failure: Failure) -> Failure:
@@ -298,16 +230,13 @@ def _refusal(answer: Answer, address: WebAddress) -> Failed:
     answer.close()
     status, host = answer.status, address.host_header
     detail = f"{host} answered {status}"
-    if status in _REFUSED:
+    if status in LOGIN_WANTED:
         detail += ": it wants a login, a form or an agreement first"
-    elif status in (404, 410):
+    elif status in GONE:
         detail += ": the file is not there (any more)"
     elif status == 429:
         detail += ": too many requests"
-    if status in _TRANSIENT or status >= 500:
-        wait = retry_after(answer.headers.get("Retry-After"))
-        return Failed(Failure(TRANSIENT, f"http_{status}", detail), wait, busy=status in _SLOW_DOWN)
-    return permanent(f"http_{status}", detail)
+    return Failed(*status_failure(status, answer.headers, detail))
 
 
 def _no_answer(error: Exception, address: WebAddress, settings: PullSettings) -> Failed:

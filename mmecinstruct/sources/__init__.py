@@ -85,11 +85,11 @@ def _matches(source: Source, field: str, pattern: str, root: Path, optional: boo
 
 
 def _can_be_pulled(source: Source, field: str, pattern: str) -> bool:
-    from mmecinstruct.sources.publishers import PUBLISHERS
+    from mmecinstruct.sources.publishers import publishers
     from mmecinstruct.sources.publishers.remote import files_of_path
 
     try:
-        files = files_of_path(source.kind, field, pattern, PUBLISHERS)
+        files = files_of_path(source.kind, field, pattern, publishers())
     except SourceError:  # nobody publishes such a file
         return False
     return any(file.url is not None or file.hub is not None for file in files)

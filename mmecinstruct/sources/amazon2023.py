@@ -15,9 +15,9 @@ import msgspec
 
 from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
 from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.image_urls import image_urls
 from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.streams import data_suffix
 from mmecinstruct.sources.tabular import read_parquet
 from mmecinstruct.text import (
     clean_brand,
@@ -83,7 +83,7 @@ def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
 
 
 def _read(file: RawFile, line_type: type[Line], required: str) -> Iterable[tuple[int, Line | Refusal]]:
-    if data_suffix(file.path) != ".parquet":
+    if file_format(file.path).table != "parquet":
         return read_json_lines(file.path, line_type, part=file.part)
     wanted = {f"a file of Amazon Reviews 2023 has {required}": required}
     rows = read_parquet(file.path, wanted, line_type.__struct_fields__, file.part)

@@ -28,7 +28,8 @@ from mmecinstruct.recipe.sources import (
     Source,
 )
 from mmecinstruct.sources.batches import FilePart, RawFile
-from mmecinstruct.sources.streams import COMPRESSED, data_suffix, line_ends
+from mmecinstruct.sources.formats import file_format
+from mmecinstruct.sources.streams import line_ends
 
 PART_BYTES = 128 * 1024 * 1024
 # (bytes, parts) of compressed files. Of two parts, a twentieth of the work is done again; of four, a sixth.
@@ -37,7 +38,6 @@ UNPACKING = 1 / 10  # of the time that it takes to read a compressed text into t
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _SAMPLE_BYTES = 8 * 1024 * 1024
-_JSON_LINES = (".json", ".jsonl", ".ndjson")
 
 
 def file_parts(
@@ -54,18 +54,19 @@ def file_parts(
 
     Raises OSError where the file cannot be read.
     """
-    if file.path.suffix.lower() == ".parquet":
+    outer = file_format(file.path).outer
+    if outer == "parquet":
         return _row_group_parts(file.path, part_bytes)
     if not _is_read_by_lines(source, file):
         return []
     size = file.path.stat().st_size
-    if file.path.suffix.lower() not in COMPRESSED:
+    if outer not in ("gzip", "zstd"):
         return _plain_parts(file.path, size, part_bytes) if size > part_bytes else []
     count = next((count for least, count in packed_parts if size >= least), 1)
     count = min(count, most_packed_parts or count)
     if count == 1:
         return []
-    length = _text_bytes(file.path, size)
+    length = _text_bytes(file.path, size, outer)
     starts = [round(length * share) for share in _packed_shares(count)[:-1]]
     if len(set(starts)) < count:
         return []
@@ -102,7 +103,7 @@ def _is_read_by_lines(source: Source, file: RawFile) -> bool:
             | EsciPages()
             | AboSource()
         ):
-            return data_suffix(file.path) in _JSON_LINES
+            return file_format(file.path).table == "json"
         case _:
             return False
 
@@ -152,13 +153,12 @@ def _row_group_parts(path: Path, part_bytes: int) -> list[FilePart]:
     ]
 
 
-def _text_bytes(path: Path, size: int) -> int:
+def _text_bytes(path: Path, size: int, codec: str) -> int:
     """Guess what a compressed file unpacks to; 0 where its beginning already cannot be unpacked.
 
     What its first bytes unpack to tells roughly. gzip ends with the length of its last member, modulo 2**32: where that
     agrees, it is taken. A guess that is wrong makes parts of unequal length, and no other difference.
     """
-    codec = "gzip" if path.suffix.lower() == ".gz" else "zstd"
     unpacked = 0
     with path.open("rb") as stream:
         stream.seek(max(0, size - 4))

@@ -16,11 +16,10 @@ from typing import IO
 
 from mmecinstruct.errors import SourceError
 from mmecinstruct.sources.batches import TRUNCATED, FilePart, Refusal
+from mmecinstruct.sources.formats import file_format
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
-_ZSTANDARD = (".zst", ".zstd")
-COMPRESSED = (".gz", *_ZSTANDARD)
 _BLOCK_BYTES = 128 * 1024  # fits into the caches of a core: 512 KiB took a third longer
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_BEGINNING = b"\x1f\x8b"
@@ -44,12 +43,6 @@ class ArchiveCutShort(Exception):
     """The archive ends before its content does; raised after the last block that could be unpacked."""
 
 
-def data_suffix(path: Path) -> str:
-    """Return the ending that tells a file's format, below that of its compression: `.json` of `a.json.gz`."""
-    suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
-
-
 def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
     """Yield a file's uncompressed bytes in order; `.gz`, `.zst` and `.zstd` are unpacked.
 
@@ -58,17 +51,19 @@ def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
     Raises SourceError where the file cannot be read, is damaged or no decoder of its compression is there, and
     ArchiveCutShort where it is only cut short.
     """
-    suffix = path.suffix.lower()
+    compression = file_format(path).compression
     try:
-        if suffix in _ZSTANDARD:
+        if compression == "zstd":
             yield from _zstandard_blocks(path)
             return
         with path.open("rb") as stream:
-            if suffix == ".gz":
+            if compression == "gzip":
                 _check_gzip(path, stream)
             stream.seek(start)
             yield from (
-                _gzip_blocks(stream) if suffix == ".gz" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
+                _gzip_blocks(stream)
+                if compression == "gzip"
+                else iter(lambda: stream.read(_BLOCK_BYTES), b"")
             )
     except _DAMAGED as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); get the file again") from error

@@ -13,12 +13,11 @@ from typing import Any
 
 from mmecinstruct.errors import SourceError
 from mmecinstruct.sources.batches import BATCH_RECORDS, TRUNCATED, FilePart, Refusal
+from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.streams import MAX_LINE_BYTES, data_suffix, read_lines, starts_with, truncation
+from mmecinstruct.sources.streams import MAX_LINE_BYTES, read_lines, starts_with, truncation
 
 Row = dict[str, Any]
-
-JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 def read_rows(
@@ -31,13 +30,14 @@ def read_rows(
 
     Raises SourceError where the ending is unknown, the file cannot be read or a wanted column is missing.
     """
-    suffix = data_suffix(path)
-    if suffix in (".csv", ".tsv"):
-        return read_csv(path, wanted)
-    if suffix in JSON_SUFFIXES:
-        return _read_json_rows(path, wanted)
-    if suffix == ".parquet":
-        return read_parquet(path, wanted, optional, part)
+    table, _, suffix = file_format(path)
+    match table:
+        case "csv" | "tsv":
+            return read_csv(path, wanted)
+        case "json":
+            return _read_json_rows(path, wanted)
+        case "parquet":
+            return read_parquet(path, wanted, optional, part)
     raise SourceError(
         f"{path}: no reader for '{suffix}'; convert it to .csv, .tsv, .json or .jsonl (JSON lines) or .parquet"
     )
@@ -120,7 +120,7 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
     # The module's own limit, 128 KiB, is below what descriptions may have.
     csv.field_size_limit(MAX_LINE_BYTES)
     lines = _TextLines(path)
-    reader = csv.reader(lines, delimiter="\t" if data_suffix(path) == ".tsv" else ",", strict=True)
+    reader = csv.reader(lines, delimiter="\t" if file_format(path).table == "tsv" else ",", strict=True)
     first = True
     while True:
         start, offset = reader.line_num + 1, lines.offset

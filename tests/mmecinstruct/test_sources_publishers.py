@@ -14,9 +14,9 @@ from mmecinstruct.errors import SourceError
 from mmecinstruct.recipe.sources import Source
 from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.publishers import (
-    PUBLISHERS,
     absent_files,
     find_publisher,
+    publishers,
     publishers_of,
     remote_files,
 )
@@ -24,7 +24,7 @@ from mmecinstruct.sources.publishers.facts import NOTHING, YES, Publisher
 from mmecinstruct.sources.publishers.showing import details, publisher_record, table
 from mmecinstruct.sources.remote_file import HubFile
 
-BY_NAME = pytest.mark.parametrize("publisher", PUBLISHERS, ids=lambda one: one.name)
+BY_NAME = pytest.mark.parametrize("publisher", publishers(), ids=lambda one: one.name)
 
 
 def source(kind: str, **fields: str) -> Any:
@@ -35,7 +35,7 @@ def source(kind: str, **fields: str) -> Any:
 def test_every_kind_of_source_has_a_publisher() -> None:
     union = get_args(Source)[0]
     kinds = {get_args(model.model_fields["kind"].annotation)[0] for model in get_args(union)}
-    assert kinds <= {kind for one in PUBLISHERS for kind in one.kinds}
+    assert kinds <= {kind for one in publishers() for kind in one.kinds}
 
 
 @BY_NAME
@@ -267,11 +267,13 @@ def test_the_folder_tells_publishers_apart_that_name_files_alike() -> None:
 
 
 def test_the_table_has_a_line_for_each_publisher() -> None:
-    lines = table(PUBLISHERS).splitlines()
-    assert [line.split()[0] for line in lines[1 : 1 + len(PUBLISHERS)]] == [one.name for one in PUBLISHERS]
+    lines = table(publishers()).splitlines()
+    assert [line.split()[0] for line in lines[1 : 1 + len(publishers())]] == [
+        one.name for one in publishers()
+    ]
     abo = next(line for line in lines if line.startswith("abo "))
     assert re.split(r" {2,}", abo) == ["abo", "cc", "abo", "web", "CC-BY-4.0", "yes", "yes"]
-    ways = {line.split()[0]: re.split(r" {2,}", line)[3] for line in lines[1 : 1 + len(PUBLISHERS)]}
+    ways = {line.split()[0]: re.split(r" {2,}", line)[3] for line in lines[1 : 1 + len(publishers())]}
     assert (ways["amazon2018"], ways["amazon2023"], ways["catalogue"]) == ("web, by hand", "web, Hub", "-")
 
 

@@ -1,31 +1,19 @@
-"""Who publishes the raw files: one module per publisher, with its terms, its files and how to cite it.
+"""Who publishes the raw files: one YAML file per publisher, with its terms, its files and how to cite it.
 
 What is stated here was read in the publishers' own pages and repositories; where it was not, a note says so.
 
-`PUBLISHERS` lists them, `remote_files` says where the files of a recipe's source are had, and `licences.py` which
+`publishers` lists them, `remote_files` says where the files of a recipe's source are had, and `licences.py` which
 sources a recipe may use and whose records a dataset's samples hold.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmecinstruct.errors import SourceError
-from mmecinstruct.sources.publishers import (
-    abo,
-    amazon2014,
-    amazon2018,
-    amazon2023,
-    amazonqa,
-    esci,
-    esci_s,
-    mave,
-    own_catalogue,
-    sample_shop,
-    sqid,
-)
-from mmecinstruct.sources.publishers.facts import Citation, Licence, Publisher, PublisherFile
+from mmecinstruct.sources.publishers.facts import Citation, Licence, Publisher, PublisherFile, read_publishers
 from mmecinstruct.sources.publishers.remote import files_of_path, named_paths, own_files, publisher_of_path
 from mmecinstruct.sources.remote_file import RemoteFile
 
@@ -34,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOGUE",
-    "PUBLISHERS",
     "SAMPLE",
     "Citation",
     "Licence",
@@ -42,33 +29,39 @@ __all__ = [
     "PublisherFile",
     "absent_files",
     "find_publisher",
+    "publishers",
     "publishers_of",
     "remote_files",
 ]
 
-CATALOGUE = own_catalogue.PUBLISHER
-SAMPLE = sample_shop.PUBLISHER
-PUBLISHERS: tuple[Publisher, ...] = (
-    amazon2018.PUBLISHER,
-    amazon2014.PUBLISHER,
-    amazon2023.PUBLISHER,
-    amazonqa.PUBLISHER,
-    esci.PUBLISHER,
-    sqid.PUBLISHER,
-    esci_s.PUBLISHER,
-    mave.PUBLISHER,
-    abo.PUBLISHER,
+CATALOGUE, SAMPLE = "catalogue", "sample"  # publishers that publish nothing
+_NAMES = (
+    "amazon2018",
+    "amazon2014",
+    "amazon2023",
+    "amazonqa",
+    "esci",
+    "sqid",
+    "esci_s",
+    "mave",
+    "abo",
     CATALOGUE,
     SAMPLE,
 )
 
 
+@cache
+def publishers() -> tuple[Publisher, ...]:
+    """Return all publishers, in the order in which they are listed."""
+    return read_publishers(Path(__file__).with_name(f"{name}.yaml") for name in _NAMES)
+
+
 def find_publisher(name: str) -> Publisher:
     """Return the publisher of a short name. Raises SourceError that lists the names there are."""
-    for publisher in PUBLISHERS:
+    for publisher in publishers():
         if publisher.name == name:
             return publisher
-    known = ", ".join(publisher.name for publisher in PUBLISHERS)
+    known = ", ".join(_NAMES)
     raise SourceError(f"no source '{name}'; there are {known}")
 
 
@@ -83,11 +76,11 @@ def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]
     no publisher has, where nothing of the kind lies in the folder.
     """
     files: list[RemoteFile] = []
-    for field, path in named_paths(source, PUBLISHERS).items():
+    for field, path in named_paths(source, publishers()).items():
         try:
-            files += files_of_path(source.kind, field, path, PUBLISHERS)
+            files += files_of_path(source.kind, field, path, publishers())
         except SourceError:
-            own = own_files(source.kind, field, path, PUBLISHERS, folder) if folder is not None else []
+            own = own_files(source.kind, field, path, publishers(), folder) if folder is not None else []
             if not own:
                 raise
             files += own
@@ -97,9 +90,9 @@ def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]
 def absent_files(source: Source, folder: Path) -> list[str]:
     """Return the published files of a source's globs that do not lie in the raw folder, where others of them do."""
     absent: list[str] = []
-    for field, path in named_paths(source, PUBLISHERS).items():
+    for field, path in named_paths(source, publishers()).items():
         try:
-            files = [file.origin for file in files_of_path(source.kind, field, path, PUBLISHERS)]
+            files = [file.origin for file in files_of_path(source.kind, field, path, publishers())]
         except SourceError:  # a glob over categories, or a person's own files: nobody says how many
             continue
         lacking = [origin for origin in files if not (folder / origin).is_file()]
@@ -110,10 +103,11 @@ def absent_files(source: Source, folder: Path) -> list[str]:
 
 def publishers_of(source: Source) -> tuple[Publisher, ...]:
     """Return whose records a source holds: mostly one; nobody's for a kind that no publisher is known for."""
-    if source.kind in CATALOGUE.kinds:
-        return (CATALOGUE,)
+    own = find_publisher(CATALOGUE)
+    if source.kind in own.kinds:
+        return (own,)
     found = (
-        publisher_of_path(source.kind, field, path, PUBLISHERS)
-        for field, path in named_paths(source, PUBLISHERS).items()
+        publisher_of_path(source.kind, field, path, publishers())
+        for field, path in named_paths(source, publishers()).items()
     )
     return tuple(dict.fromkeys(publisher for publisher in found if publisher is not None))

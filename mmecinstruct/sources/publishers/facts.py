@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
+import yaml
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
+
+from mmecinstruct.samples import TASKS
 from mmecinstruct.sources.remote_file import HubFile
 
 # Whether something may be passed on to others: for any purpose; for no commercial one; nobody says so; the person who
@@ -42,7 +46,7 @@ class Citation:
 
     key: str
     entry: str  # inproceedings | misc | …
-    fields: tuple[tuple[str, str], ...]
+    fields: Annotated[tuple[tuple[str, str], ...], BeforeValidator(lambda fields: tuple(fields.items()))]
 
     def bibtex(self) -> str:
         """Return the BibTeX entry."""
@@ -104,6 +108,8 @@ class Publisher:
     notes: what to know before using it, a sentence each.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     title: str
     homepage: str
@@ -113,3 +119,16 @@ class Publisher:
     files: tuple[PublisherFile, ...] = ()
     citations: tuple[Citation, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def read_publishers(paths: Iterable[Path]) -> tuple[Publisher, ...]:
+    """Return the publishers that YAML files state, one a file; `tasks: all` stands for every task.
+
+    Raises pydantic's ValidationError for a file that states them otherwise than `Publisher` does.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    contents = [yaml.load(path.read_bytes(), loader) for path in paths]
+    for content in contents:
+        if content["tasks"] == "all":
+            content["tasks"] = TASKS
+    return TypeAdapter(tuple[Publisher, ...]).validate_python(contents)

@@ -13,7 +13,7 @@ from typing import Any
 from mmecinstruct.errors import RecipeError
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.sources import Source
-from mmecinstruct.sources.publishers import CATALOGUE, PUBLISHERS, SAMPLE, publishers_of
+from mmecinstruct.sources.publishers import CATALOGUE, SAMPLE, find_publisher, publishers, publishers_of
 from mmecinstruct.sources.publishers.facts import (
     NOT_STATED,
     NOTHING,
@@ -112,7 +112,7 @@ def left_out_kinds(wanted: Recipe, chosen: Recipe, task: str) -> list[str]:
 
 
 def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Return one entry per publisher whose records the samples hold, in the order of `PUBLISHERS`.
+    """Return one entry per publisher whose records the samples hold, in the order of `publishers`.
 
     recipe: with the sources that were used. tasks: task -> split -> statistics, of which `origins` counts samples by
     the prefixes of their products' ids. A sample counts for every publisher of the recipe that can have given its
@@ -141,7 +141,7 @@ def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
             "pictures": _terms(recipe, one, one.licence.pictures),
             "samples": samples[one.name],
         }
-        for one in PUBLISHERS
+        for one in publishers()
         if one.name in samples
     ]
     nobody = {
@@ -179,7 +179,7 @@ def _givers(recipe: Recipe, task: str, prefixes: Iterable[str]) -> tuple[set[str
 
 
 def _given(source: Source) -> tuple[str, frozenset[str]]:
-    if source.kind in CATALOGUE.kinds:
+    if source.kind in find_publisher(CATALOGUE).kinds:
         return str(getattr(source, "prefix", "")), frozenset({_PRODUCTS, *_USES.values()})
     return _GIVES.get(source.kind, ("", frozenset()))
 
@@ -189,7 +189,7 @@ def _gives_products(source: Source) -> bool:
 
 
 def _publishers(recipe: Recipe, source: Source) -> Sequence[Publisher]:
-    return (SAMPLE,) if recipe.sample is not None else publishers_of(source)
+    return (find_publisher(SAMPLE),) if recipe.sample is not None else publishers_of(source)
 
 
 def _terms(recipe: Recipe, publisher: Publisher, terms: Redistribution) -> Redistribution:
@@ -199,7 +199,7 @@ def _terms(recipe: Recipe, publisher: Publisher, terms: Redistribution) -> Redis
 
 
 def _why_closed(publisher: Publisher) -> str:
-    if publisher is CATALOGUE:
+    if publisher.name == CATALOGUE:
         return "publish.license names no licence"
     return publisher.licence.spdx or publisher.licence.words
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mmecinstruct.fetch.addresses import WebAddress, check_url, is_public, look_up
-from mmecinstruct.fetch.outcome import Failure
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import WebAddress, check_url, is_public, look_up
+from mmecinstruct.web.outcome import Failure
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mmecinstruct.fetch.headers import retry_after
 from mmecinstruct.fetch.worker import backoff
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.headers import retry_after
 
 TEXT = (("Content-Type", "text/plain"),)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmecinstruct.fetch.addresses import WebAddress, check_url
-from mmecinstruct.fetch.outcome import Failure
 from mmecinstruct.fetch.robots import RobotsRules
 from mmecinstruct.fetch.scheduler import Job, Scheduler, Turn
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import WebAddress, check_url
+from mmecinstruct.web.outcome import Failure
 
 
 class Clocked:

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmecinstruct.fetch.addresses import Resolver
 from mmecinstruct.pull.transport import Failed, Transport
 from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.addresses import Resolver
 
 URL = "/a/meta_Mugs.json.gz"
 OPEN = FetchSettings(private_networks=("127.0.0.0/8", "::1/128"))

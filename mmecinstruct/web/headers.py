@@ -1,10 +1,12 @@
-"""Response headers that say what may be done: Retry-After, X-Robots-Tag, Content-Type."""
+"""Response headers: how long to wait, where a redirect leads, how much comes, and whether it may be taken."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
 
 # Directives under which a picture is not taken; `none` stands for noindex and nofollow.
 FORBIDDING = ("noai", "noimageai", "noindex", "noimageindex", "none")
@@ -29,6 +31,29 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
         return max(0.0, date.timestamp() - (time.time() if now is None else now))
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def redirect_target(url: str, location: str) -> str:
+    """Return where the Location header of a URL's answer leads, not yet checked."""
+    location = location.strip()
+    with suppress(UnicodeError):
+        location = location.encode("latin-1").decode("utf-8")  # http.client takes headers for Latin-1
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location  # no URL, as its check will say
+
+
+def is_chunked(headers: Mapping[str, str]) -> bool:
+    """Tell whether the body marks its own end."""
+    return "chunked" in headers.get("Transfer-Encoding", "").lower()
+
+
+def declared_length(headers: Mapping[str, str]) -> int | None:
+    """Return the bytes of the body that follows, where the headers say."""
+    text = headers.get("Content-Length", "").strip()
+    plain = text.isascii() and text.isdecimal() and len(text) < 19
+    return int(text) if plain and not is_chunked(headers) else None
 
 
 def forbidding_directive(lines: Iterable[str], robots_name: str) -> str | None:

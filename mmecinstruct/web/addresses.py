@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from mmecinstruct.fetch.outcome import PERMANENT, TRANSIENT, Failure
+from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
 
 MAX_URL_LENGTH = 4096
 RESOLVED_FOR = 300.0  # seconds

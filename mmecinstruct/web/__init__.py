@@ -1,0 +1,1 @@
+"""HTTP for untrusted addresses: what may be asked, how it is asked, and what an answer means."""
