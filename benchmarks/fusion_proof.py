@@ -28,7 +28,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.samples import TASKS, published_schema
+from mmecinstruct.schemas.samples import TASKS, published_schema
 
 LOOKS = ("shape", "pattern", "colour", "fine_category")
 LONG_NAMES = {"cc": "category_classification", "psi": "product_substitute_identification"}

@@ -157,8 +157,10 @@ def server_process() -> Iterator[int]:
 
 def run_ours(task: dict[str, Any]) -> None:
     """Do what `mmec images` does: fetch a table of URLs, then measure and judge in processes."""
-    from mmecinstruct.pipeline.check_pictures import check_pictures
-    from mmecinstruct.recipe import FetchSettings, ImageSettings, PictureSettings
+    from mmecinstruct.images.settings import ImageSettings
+    from mmecinstruct.pipeline.check_images import check_pictures
+    from mmecinstruct.recipe import PictureSettings
+    from mmecinstruct.web.images.settings import FetchSettings
 
     folder = Path(task["folder"])
     settings = PictureSettings(

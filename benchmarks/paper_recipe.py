@@ -27,7 +27,7 @@ from typing import Any
 
 from process_memory import Seen, watched
 
-from mmecinstruct.miniature import write_miniature
+from mmecinstruct.synthetic.raw_files import write_miniature
 
 Result = dict[str, Any]
 ALIKE_SECONDS = 0.05  # manifests that close together were written by stages that ran side by side

@@ -21,13 +21,14 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
-from mmecinstruct.images.headers import signature_of
+from mmecinstruct.images.color_modes import resizable, rgb_over_white
 from mmecinstruct.images.measure import measure_picture
-from mmecinstruct.images.modes import resizable, rgb_over_white
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION, parse_hash
-from mmecinstruct.recipe import ImageSettings
-from mmecinstruct.sample_shop.drawing import PictureSpec, draw_picture
-from mmecinstruct.sample_shop.vocabulary import COLOURS, FINE_CATEGORIES, PATTERNS
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.images.signatures import signature_of
+from mmecinstruct.synthetic.shop.image import draw_picture
+from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PATTERNS
 
 DRAWN_SIDE = 700
 

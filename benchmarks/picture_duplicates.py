@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from mmecinstruct.duplicates.pictures import CELLS, Pictures, near_pictures, near_pictures_between
+from mmecinstruct.duplicates.images import CELLS, Pictures, near_pictures, near_pictures_between
+from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.images.measure import measure_picture
-from mmecinstruct.recipe import DuplicateSettings, ImageSettings
+from mmecinstruct.images.settings import ImageSettings
 
 SHOPS = ("luma_shop", "dotnet_eshop", "vendure_mock")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif"}

@@ -3,10 +3,10 @@
     python benchmarks/raw_tables.py [--products 400000] [--reviews 3000000] [--repeats 3] [--times 10]
         [--memory 2GB] [--workers N] [--folder FOLDER] [--results benchmarks/results]
 
-One category's metadata and reviews are drawn by `mmecinstruct.miniature`. Relations are the unordered pairs of the
-file's products with what relates them, pairs of several relations told apart. Sequences are, of each user of the 5-core
-(several reviews of a product by a user are one interaction; to the fixed point), the 50 most recent items by time and
-id. Ours: the project's parser, a process per part of the raw file, into Parquet; then the SQL of
+One category's metadata and reviews are drawn by `mmecinstruct.synthetic.raw_files`. Relations are the unordered pairs
+of the file's products with what relates them, pairs of several relations told apart. Sequences are, of each user of
+the 5-core (several reviews of a product by a user are one interaction; to the fixed point), the 50 most recent items
+by time and id. Ours: the project's parser, a process per part of the raw file, into Parquet; then the SQL of
 `mmecinstruct.sampling` in DuckDB within a memory limit. The other: `raw_tables_baseline.py`.
 
 Each run is a process of its own, from the raw file to the finished table; the turns alternate. Wall-clock and CPU
@@ -36,13 +36,13 @@ from typing import Any
 
 from process_memory import Seen, watched
 
-from mmecinstruct.executors.local import LocalExecutor, cores
-from mmecinstruct.hashing import sha256_file
-from mmecinstruct.parquet import connect
+from mmecinstruct.core.duckdb import connect
+from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.engine.executors.local import LocalExecutor, cores
+from mmecinstruct.engine.stage import Shard
 from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
-from mmecinstruct.recipe.sources import AmazonMetadata, AmazonReviews, Source
 from mmecinstruct.sources import RawFile
-from mmecinstruct.workspace import Shard
+from mmecinstruct.sources.settings import AmazonMetadata, AmazonReviews, Source
 
 SEED = 11
 K, LONGEST = 5, 50
@@ -65,8 +65,8 @@ def say(text: str) -> None:
 
 def draw_files(folder: Path, products: int, reviews: int, workers: int) -> Result:
     """Draw one category's files; return their sizes."""
-    from mmecinstruct.miniature.files import write_files  # a process that parses need not import it
-    from mmecinstruct.miniature.volumes import Volumes
+    from mmecinstruct.synthetic.raw_files.files import write_files  # a process that parses need not import it
+    from mmecinstruct.synthetic.raw_files.volumes import Volumes
 
     say(f"drawing {products:,} products and {reviews:,} reviews")
     volumes = Volumes(products=(products, 0, 0, 0), reviews=(reviews, 0, 0, 0))
@@ -120,8 +120,8 @@ def most_memory(seen: Seen) -> int:
 def work(what: str, source: Path, output: Path, memory: str, workers: int) -> None:
     """Run ours in this process; print the same JSON as the baseline and write the same lines."""
     from mmecinstruct.pipeline.inputs import _parse_shards  # a process that parses need not import it
-    from mmecinstruct.sampling.k_core import create_k_core
-    from mmecinstruct.sampling.relations import create_related_pairs
+    from mmecinstruct.tasks.k_core import create_k_core
+    from mmecinstruct.tasks.related_pairs import create_related_pairs
 
     begin, cpu = time.perf_counter(), cpu_seconds()
     with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 1) as seen:

@@ -37,8 +37,8 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from caslie_model.metrics import wilson_interval
-from mmecinstruct.samples import TASKS
+from caslie_model.evaluation.metrics import wilson_interval
+from mmecinstruct.schemas.samples import TASKS
 
 TOLERANCE = 0.05
 ENOUGH = 400

@@ -52,12 +52,13 @@ import pyarrow.dataset as parquet
 import pyarrow.parquet as pq
 from training_page import markdown
 
-from caslie_model.base_model import locate
-from caslie_model.config import finetune_config
-from caslie_model.finetuning import select_samples
-from caslie_model.plan import plan_batches
-from caslie_model.prompts import Encoded, PromptFormat, packaged_templates
-from mmecinstruct.samples import published_schema
+from caslie_model.backbones.language_model import locate
+from caslie_model.batching.order import plan_batches
+from caslie_model.config.presets import finetune_config
+from caslie_model.prompts.encoder import Encoded, PromptFormat
+from caslie_model.prompts.templates import packaged_templates
+from caslie_model.training.finetune import select_samples
+from mmecinstruct.schemas.samples import published_schema
 
 SEED = 0
 ROUNDS = 20  # at most; the learning rate falls over so many

@@ -2,8 +2,8 @@
 
     python training_ways.py JOB WAY
 
-Each builds what `caslie_model.finetuning` and `caslie_model.training` build, from the same config, and trains when it
-is its turn.
+Each builds what `caslie_model.training.finetune` and `caslie_model.training.run` build, from the same config, and
+trains when it is its turn.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from typing import Any
 
 from training_turns import Batches, Line, order_of, train_in_turns
 
-from caslie_model.base_model import load_base_model
-from caslie_model.batches import IGNORED, Features, training_batch
-from caslie_model.config import FinetuneConfig, finetune_config
-from caslie_model.finetuning import select_samples
-from caslie_model.pictures import decode_picture, iterate_pictures, read_pictures
-from caslie_model.plan import Plan
-from caslie_model.prompts import Encoded, PromptFormat, packaged_templates
-from caslie_model.sight import Sight
-from caslie_model.trainable import trainable_model
-from caslie_model.trainer import build_trainer
-from caslie_model.vision.computing import compute_features
+from caslie_model.adapters.trainable import trainable_model
+from caslie_model.backbones.language_model import load_base_model
+from caslie_model.batching.order import Plan
+from caslie_model.batching.padding import IGNORED, training_batch
+from caslie_model.config.presets import finetune_config
+from caslie_model.config.training import FinetuneConfig
+from caslie_model.data.images import Features, decode_picture, iterate_pictures, read_pictures
+from caslie_model.prompts.encoder import Encoded, PromptFormat
+from caslie_model.prompts.templates import packaged_templates
+from caslie_model.training.finetune import select_samples
+from caslie_model.training.hf_trainer import build_trainer
+from caslie_model.vision.compute_features import compute_features
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.feature_cache import open_feature_cache
+from caslie_model.vision.visual_inputs import Sight
 
 SPLIT = "train"
 EFFICIENTNET = "package:efficientnet_lite0"

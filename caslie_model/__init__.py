@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
-    from caslie_model.config import (
-        EvaluateConfig,
-        FinetuneConfig,
-        evaluate_config,
-        finetune_config,
-    )
-    from caslie_model.evaluation import evaluate
-    from caslie_model.finetuning import finetune
+    from caslie_model.config.evaluation import EvaluateConfig
+    from caslie_model.config.presets import evaluate_config, finetune_config
+    from caslie_model.config.training import FinetuneConfig
+    from caslie_model.evaluation.evaluate import evaluate
+    from caslie_model.training.finetune import finetune
 
 __all__ = [
     "EvaluateConfig",
@@ -32,12 +29,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EvaluateConfig": "caslie_model.config",
-    "FinetuneConfig": "caslie_model.config",
-    "evaluate_config": "caslie_model.config",
-    "finetune_config": "caslie_model.config",
-    "evaluate": "caslie_model.evaluation",
-    "finetune": "caslie_model.finetuning",
+    "EvaluateConfig": "caslie_model.config.training",
+    "FinetuneConfig": "caslie_model.config.training",
+    "evaluate_config": "caslie_model.config.training",
+    "finetune_config": "caslie_model.config.training",
+    "evaluate": "caslie_model.evaluation.evaluate",
+    "finetune": "caslie_model.training.finetune",
 }
 
 

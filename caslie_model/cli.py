@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmecinstruct.errors import MmecError
+from mmecinstruct.core.errors import MmecError
 from mmecinstruct.version import __version__
 
 app = typer.Typer(
@@ -89,9 +89,9 @@ def finetune_command(
 
       caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --dry-run
     """
-    from caslie_model.config import finetune_config
-    from caslie_model.finetuning import finetune
-    from caslie_model.processes import is_first_process
+    from caslie_model.config.presets import finetune_config
+    from caslie_model.runtime.processes import is_first_process
+    from caslie_model.training.finetune import finetune
 
     fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
     if tasks:
@@ -140,9 +140,9 @@ def align_command(
 
       caslie_model finetune --data my-dataset --out my-adapter --fusion xattn --set init_from=aligned
     """
-    from caslie_model.alignment import align
-    from caslie_model.config import align_config
+    from caslie_model.config.presets import align_config
     from caslie_model.errors import ConfigError
+    from caslie_model.training.align import align
 
     names = _names(attributes)
     if not names:
@@ -187,10 +187,10 @@ def features_command(
 
       caslie_model features --data my-dataset --encoder google/siglip2-base-patch16-224
     """
-    from caslie_model.config import full_task_names
+    from caslie_model.config.common import full_task_names
     from caslie_model.errors import ConfigError
     from caslie_model.vision import features
-    from mmecinstruct.samples import SPLITS
+    from mmecinstruct.schemas.samples import SPLITS
 
     _quiet_libraries()
     try:
@@ -229,7 +229,7 @@ def merge_command(
 
       caslie_model merge my-adapter --out my-model
     """
-    from caslie_model.merging import merge
+    from caslie_model.adapters.merge import merge
 
     _quiet_libraries()
     result = merge(adapter, out, full_base)
@@ -269,7 +269,7 @@ def push_command(
 
       caslie_model evaluate --model user/my-adapter --data my-dataset --out results-again
     """
-    from caslie_model.publishing import push_model
+    from caslie_model.publishing.push_folder import push_model
 
     pushed = push_model(
         model,
@@ -328,9 +328,9 @@ def evaluate_command(
 
       caslie_model evaluate --model smollm2-135m --base-only --data my-dataset --out zero-shot
     """
-    from caslie_model.config import evaluate_config
-    from caslie_model.evaluation import METRICS_TEXT, evaluate
-    from caslie_model.report import print_metrics
+    from caslie_model.config.presets import evaluate_config
+    from caslie_model.evaluation.evaluate import METRICS_TEXT, evaluate
+    from caslie_model.evaluation.tables import print_metrics
 
     config = evaluate_config(
         settings or (),
@@ -362,7 +362,7 @@ def _estimated(config: Any, dry_run: bool, plan: bool, as_json: bool) -> bool:
         if as_json:
             raise ConfigError("--json is for --dry-run")
         return False
-    from caslie_model.estimate import estimate, estimate_json, estimate_table
+    from caslie_model.training.estimate import estimate, estimate_json, estimate_table
 
     found = estimate(config)
     print(estimate_json(found) if as_json else estimate_table(found))
@@ -403,7 +403,7 @@ def _quiet_libraries() -> None:
 
 def main() -> None:
     """Run the command line; a known error is a message and exit status 1."""
-    from caslie_model.processes import end_process
+    from caslie_model.runtime.processes import end_process
 
     try:
         app()  # ends with SystemExit, whatever comes

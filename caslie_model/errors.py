@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmecinstruct.errors import MmecError
+from mmecinstruct.core.errors import MmecError
 
 
 class ConfigError(MmecError):

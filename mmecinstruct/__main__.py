@@ -1,5 +1,5 @@
 """`python -m mmecinstruct` is `mmec`."""
 
-from mmecinstruct.cli import main
+from mmecinstruct.cli.app import main
 
 main()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from caslie_model.fusion.adapter_folder import load_adapter
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
+from caslie_model.fusion.load_adapter import load_adapter
 from caslie_model.fusion.media import Media
 from caslie_model.fusion.model import CaslieForCausalLM, CaslieOutput
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from caslie_model.fusion.attention import Float32LayerNorm, attend, join_heads, scalar, split_heads
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
 
 
 class GatedCrossAttention(nn.Module):

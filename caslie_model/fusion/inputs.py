@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from caslie_model.errors import ModelError
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
 
 
 def check_images(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from caslie_model.errors import ModelError
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
 
 # Names under which decoders keep their layers.
 LAYER_LISTS = ("layers", "h", "blocks")

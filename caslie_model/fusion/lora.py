@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from caslie_model.backbones.quantisation import refuse_quantised
 from caslie_model.errors import ModelError
-from caslie_model.quantisation import refuse_quantised
 
 
 def inject_lora(language_model: Any, settings: Mapping[str, Any]) -> None:

@@ -19,11 +19,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
 
+from caslie_model.backbones.quantisation import is_quantised, sparing
 from caslie_model.errors import ModelError
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.cross_attention import GatedCrossAttention
 from caslie_model.fusion.generation import CaslieGenerationMixin
-from caslie_model.fusion.initial_weights import initialise
+from caslie_model.fusion.init_weights import initialise
 from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
 from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale, state_scales
 from caslie_model.fusion.lora import inject_lora
@@ -31,8 +32,7 @@ from caslie_model.fusion.loss import head_positions, loss_positions, refuse_labe
 from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
-from caslie_model.fusion.weights import TrainedWeights
-from caslie_model.quantisation import is_quantised, sparing
+from caslie_model.fusion.trained_weights import TrainedWeights
 
 
 @dataclass
@@ -135,7 +135,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         max_shard_size, tags. Returns the commit's URL, or the repository's when nothing changed. Raises HubError
         with the remedy; ModelError when the base model is left out of what is saved, or is quantised.
         """
-        from caslie_model.fusion.pushing import push
+        from caslie_model.publishing.push_model import push
 
         return push(self, repo_id, adapter_only, **options)
 

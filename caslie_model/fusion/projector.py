@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from caslie_model.fusion.attention import scalar
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.resampler import FeatureNorm
 
 

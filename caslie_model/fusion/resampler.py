@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from caslie_model.fusion.attention import Attention, Float32LayerNorm, scalar
-from caslie_model.fusion.configuration import CaslieConfig
+from caslie_model.fusion.config import CaslieConfig
 
 
 class FeatureNorm(nn.Module):

@@ -17,11 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caslie_model.base_model import written_once
 from caslie_model.errors import ModelError
+from caslie_model.runtime.model_cache import written_once
 from caslie_model.vision.preprocessing import PADDING, fit
 from caslie_model.vision.tower import Network, Tower
-from mmecinstruct.hashing import fingerprint, sha256_file
+from mmecinstruct.core.hashing import fingerprint, sha256_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image

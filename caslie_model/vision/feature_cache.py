@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from caslie_model.base_model import cache_folder
 from caslie_model.errors import ModelError
-from caslie_model.processes import is_first_process
-from caslie_model.shards import checksum, index_hash, write_shard
-from mmecinstruct.workspace import write_atomically
+from caslie_model.runtime.model_cache import cache_folder
+from caslie_model.runtime.processes import is_first_process
+from caslie_model.runtime.tensor_files import checksum, index_hash, write_shard
+from mmecinstruct.core.files import write_atomically
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
-from caslie_model.hub import not_loaded
+from caslie_model.hub.errors import not_loaded
 from caslie_model.vision.tower import Tower
-from mmecinstruct.hashing import fingerprint, sha256_file
+from mmecinstruct.core.hashing import fingerprint, sha256_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image

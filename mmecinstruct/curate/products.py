@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mmecinstruct.core.duckdb import query
 from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, connected_components, same_item_edges
 from mmecinstruct.duplicates.titles import near_texts
-from mmecinstruct.parquet import query
-from mmecinstruct.rejections import Rejection
-from mmecinstruct.tables import CURATED_PRODUCTS, PRODUCTS
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, PRODUCTS
 
 if TYPE_CHECKING:
     import duckdb

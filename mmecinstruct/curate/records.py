@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmecinstruct.parquet import query
-from mmecinstruct.recipe import CurateSettings
-from mmecinstruct.rejections import Rejection
-from mmecinstruct.tables import CURATED_TABLES
+from mmecinstruct.core.duckdb import query
+from mmecinstruct.curate.settings import CurateSettings
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import CURATED_TABLES
 
 if TYPE_CHECKING:
     import duckdb

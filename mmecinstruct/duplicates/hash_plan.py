@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from mmecinstruct.hashing import draw_order
+from mmecinstruct.core.hashing import draw_order
 
 BITS = 64
 LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of its own

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from mmecinstruct.duplicates import same_product
 from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, same_item_edges
-from mmecinstruct.duplicates.pictures import IDENTICAL_PIXELS, picture_pairs
+from mmecinstruct.duplicates.images import IDENTICAL_PIXELS, picture_pairs
+from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.duplicates.titles import near_texts, normalised_text, word_similarity
-from mmecinstruct.recipe import DuplicateSettings
 
 PRODUCT_PAIRS = pa.schema(
     [

@@ -14,7 +14,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mmecinstruct.errors import DatasetError
+from mmecinstruct.core.errors import DatasetError
 
 COLUMNS = 6
 PER_GROUP = 12

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mmecinstruct.errors import RecipeError
-from mmecinstruct.recipe import ImageSettings
+from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.images.settings import ImageSettings
 
 # The reason of a web address that no mirror holds: a recipe that fetches asks for it.
 NO_LOCAL_COPY = "no_local_copy"

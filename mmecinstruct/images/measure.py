@@ -22,7 +22,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mmecinstruct.images.headers import (
+from mmecinstruct.images.color_modes import resizable, rgb_over_white
+from mmecinstruct.images.perceptual_hash import Reduced, format_hash, grey_of, hashes_and_structures, reduced
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.images.signatures import (
     FORMATS,
     MAX_SCANS,
     count_frames,
@@ -32,9 +35,6 @@ from mmecinstruct.images.headers import (
     tiff_tile_pixels,
     webp_size,
 )
-from mmecinstruct.images.modes import resizable, rgb_over_white
-from mmecinstruct.images.perceptual_hash import Reduced, format_hash, grey_of, hashes_and_structures, reduced
-from mmecinstruct.recipe import ImageSettings
 
 THUMBNAIL_SIDE = 8
 _MEASURED_SIDE = 64

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from mmecinstruct.recipe import ImageSettings
-from mmecinstruct.rejections import Rejection
-from mmecinstruct.sources.image_urls import full_size_url, is_placeholder, is_video_still
-from mmecinstruct.tables import IMAGES
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_still
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import IMAGES
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,22 +12,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmecinstruct.audit import AuditReport, audit_folder
-from mmecinstruct.dataset_folder import (
+from mmecinstruct.auditing import AuditReport, audit_folder
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.files import sync_folder, sync_tree, write_atomically
+from mmecinstruct.core.parquet import read_parts
+from mmecinstruct.core.progress import Report
+from mmecinstruct.dataset import (
     read_manifest,
-    write_card,
     write_manifest,
     write_recipe,
     write_rejections,
     write_statistics,
 )
-from mmecinstruct.dataset_folder.manifest import AUDIT, CARD, MANIFEST
-from mmecinstruct.errors import DatasetError
-from mmecinstruct.parquet import read_parts
+from mmecinstruct.dataset.manifest import AUDIT, CARD, MANIFEST
+from mmecinstruct.publish.card import write_card
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sources import amazon2018, amazon2023
-from mmecinstruct.split import SR
-from mmecinstruct.workspace import Report, sync_folder, sync_tree, write_atomically
+from mmecinstruct.splits.assign import SR
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:

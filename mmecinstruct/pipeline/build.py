@@ -13,12 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.dataset_folder.card import CARD_TEMPLATE
-from mmecinstruct.errors import DatasetError, ExecutorError, RecipeError
-from mmecinstruct.executors import Executor, LocalExecutor, RayExecutor
-from mmecinstruct.executors.local import cores
-from mmecinstruct.hashing import fingerprint
-from mmecinstruct.parquet import read_parts
+from mmecinstruct.core.errors import DatasetError, ExecutorError, RecipeError
+from mmecinstruct.core.hashing import fingerprint
+from mmecinstruct.core.parquet import read_parts
+from mmecinstruct.core.progress import Report
+from mmecinstruct.core.templating import template_hash
+from mmecinstruct.engine.executors import Executor, LocalExecutor, RayExecutor
+from mmecinstruct.engine.executors.local import cores
+from mmecinstruct.engine.run import BuildReport, Run
+from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
+from mmecinstruct.engine.versions import KEPT_LIBRARIES, STAGE_VERSIONS
+from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
 from mmecinstruct.pipeline.inputs import (
     check_ood_categories,
@@ -32,16 +37,13 @@ from mmecinstruct.pipeline.inputs import (
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
 from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, not_honoured, read_pictures
-from mmecinstruct.pipeline.run import BuildReport, Run
-from mmecinstruct.pipeline.versions import KEPT_LIBRARIES, STAGE_VERSIONS
+from mmecinstruct.publish.card import CARD_TEMPLATE
 from mmecinstruct.recipe import Recipe
-from mmecinstruct.rejections import count_reasons
-from mmecinstruct.samples import TASKS
+from mmecinstruct.recipe.licences import apply_licences, left_out_kinds
+from mmecinstruct.schemas.rejections import count_reasons
+from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.sources.publishers import absent_files
-from mmecinstruct.sources.publishers.licences import apply_licences, left_out_kinds
-from mmecinstruct.templating import template_hash
 from mmecinstruct.version import __version__
-from mmecinstruct.workspace import REJECTIONS_FILE, Report, StageOutput, Workspace
 
 __all__ = ["BuildReport", "build"]
 
@@ -66,7 +68,7 @@ def build(
     workers: processes at once, None for one per core, as far as the recipe's memory suffices; it changes no byte, nor
     does the executor.
     executor, ray_address: where shards are worked on: `local`, in processes here, or `ray`, as tasks of a cluster
-    (mmecinstruct/executors/ray.py says what its address may be).
+    (mmecinstruct/engine/executors/ray.py says what its address may be).
 
     retry_failed: ask again for pictures that could not be fetched for a reason that passes; else what the first build
     saw of the web stays what later ones see.

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from mmecinstruct.curate.profanity import WORD_LIST
-from mmecinstruct.errors import RecipeError
-from mmecinstruct.executors.local import LocalExecutor, cores
-from mmecinstruct.hashing import sha256_file
-from mmecinstruct.miniature.record import DrawnFiles
-from mmecinstruct.parquet import read_parts
+from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.core.parquet import read_parts
+from mmecinstruct.engine.executors.local import LocalExecutor, cores
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import REJECTIONS_FILE, Shard, StageOutput
 from mmecinstruct.pipeline import work
-from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
-from mmecinstruct.recipe.curate import PersonalDataKind
-from mmecinstruct.recipe.sources import Source
-from mmecinstruct.rejections import count_reasons
-from mmecinstruct.samples import TASKS
 from mmecinstruct.sampling.plan import SamplingPlan
-from mmecinstruct.tables import RAW_TABLES
-from mmecinstruct.workspace import REJECTIONS_FILE, Shard, StageOutput
+from mmecinstruct.schemas.rejections import count_reasons
+from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.schemas.tables import RAW_TABLES
+from mmecinstruct.sources.settings import Source
+from mmecinstruct.sources.synthetic_files import DrawnFiles
+from mmecinstruct.text.pii_kinds import PersonalDataKind
+from mmecinstruct.text.profanity import WORD_LIST
 
 if TYPE_CHECKING:
     from mmecinstruct.sources import RawFile
@@ -54,7 +54,7 @@ def draw_shop(run: Run) -> list[Path]:
         return [root]
 
     def shards() -> list[Shard]:
-        from mmecinstruct.sample_shop import pictures_to_draw
+        from mmecinstruct.synthetic.shop import pictures_to_draw
 
         total = len(pictures_to_draw(root))
         return [
@@ -148,7 +148,7 @@ def _parse_shards(
     machine or version cut otherwise, nothing of a killed build is taken for what it is not.
     """
     from mmecinstruct.sources.formats import file_format
-    from mmecinstruct.sources.parts import file_parts, packed_weight
+    from mmecinstruct.sources.readers.parts import file_parts, packed_weight
 
     shards = []
     for place, (file, stamp) in enumerate(zip(files, stamps, strict=True)):

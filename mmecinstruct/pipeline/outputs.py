@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mmecinstruct.parquet import read_parts
+from mmecinstruct.core.parquet import read_parts
+from mmecinstruct.engine.run import BuildReport, Run
+from mmecinstruct.engine.stage import REJECTIONS_FILE, Shard, StageOutput
 from mmecinstruct.pipeline import release, work
-from mmecinstruct.pipeline.run import BuildReport, Run
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.samples import SPLITS
 from mmecinstruct.sampling.plan import CORE_FILE, DRAWN_FILE
-from mmecinstruct.workspace import REJECTIONS_FILE, Shard, StageOutput
+from mmecinstruct.schemas.samples import SPLITS
 
 
 def build_samples(
@@ -135,7 +135,7 @@ def build_samples(
 
 def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, Mapping[str, Any]]) -> str:
     """Say in a few words why a task with all its tables has no sample."""
-    from mmecinstruct.rejections import count_reasons
+    from mmecinstruct.schemas.rejections import count_reasons
 
     available = sum(entry["available"] for entry in sizes.values())
     if available:
@@ -158,8 +158,8 @@ def write_shards(
     run: Run, selected: Mapping[str, StageOutput], pixels: tuple[Path, ...], roots: Sequence[Path]
 ) -> StageOutput:
     """Render and judge the selected samples and write the Parquet shards."""
-    from mmecinstruct.dataset_folder import shard_path, shard_plan
-    from mmecinstruct.render import template_hashes
+    from mmecinstruct.dataset import shard_path, shard_plan
+    from mmecinstruct.tasks.render import template_hashes
 
     recipe = run.recipe
     numbered = run.stage(

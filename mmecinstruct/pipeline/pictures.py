@@ -12,16 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmecinstruct.errors import SourceError
-from mmecinstruct.executors.local import cores
-from mmecinstruct.hashing import fingerprint
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.core.hashing import fingerprint
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.engine.executors.local import cores
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import Shard, StageOutput
+from mmecinstruct.engine.workspace import SNAPSHOTS
 from mmecinstruct.images.locate import NO_LOCAL_COPY, LocatedPicture, PictureLocator
-from mmecinstruct.parquet import write_table
+from mmecinstruct.images.settings import JUDGING, MEASURING, NAMING, REFUSING
 from mmecinstruct.pipeline import work
-from mmecinstruct.pipeline.run import Run
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.recipe.images import JUDGING, MEASURING, NAMING, REFUSING
-from mmecinstruct.workspace import SNAPSHOTS, Shard, StageOutput
 
 PICTURES_PER_SHARD = 256
 TAKEN_DOWN = "taken_down"
@@ -89,7 +90,7 @@ def forget_taken_down(run: Run, parsed: Sequence[StageOutput], tables: CuratedTa
 
     The list names products by id; only a build knows which URLs are theirs, and which of them others share.
     """
-    from mmecinstruct.fetch import FETCHED_FOLDER, candidate_urls, forget_pictures
+    from mmecinstruct.web.images import FETCHED_FOLDER, candidate_urls, forget_pictures
 
     folder = run.workspace.folder / FETCHED_FOLDER
     if not run.takedowns.products or not folder.is_dir():
@@ -148,7 +149,9 @@ def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Locat
     picture to ask for is one decoded as soon as it arrives, to know whether the other is needed; the stage that
     measures decodes it again, since it also runs without the web, in processes, and for pictures on disk.
     """
-    from mmecinstruct.fetch import (
+    from mmecinstruct.images.measure import measure_picture
+    from mmecinstruct.images.urls import full_size_url
+    from mmecinstruct.web.images import (
         FETCHED,
         FETCHED_FOLDER,
         FetchReport,
@@ -157,8 +160,6 @@ def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Locat
         fetch_groups,
         frozen_snapshot,
     )
-    from mmecinstruct.images.measure import measure_picture
-    from mmecinstruct.sources.image_urls import full_size_url
 
     recipe, folder = run.recipe, run.workspace.folder / FETCHED_FOLDER
     shown = [candidate_urls(urls) for urls in groups]

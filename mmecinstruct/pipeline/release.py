@@ -10,21 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmecinstruct.hashing import draw
-from mmecinstruct.parquet import read_tables, write_table
+from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.engine.stage import Counts
 from mmecinstruct.pipeline.work import Paths, write_rejections
 from mmecinstruct.recipe import InstructionSettings, PublishSettings, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.rejections import Rejection
-from mmecinstruct.samples import (
-    SCHEMA_VERSION,
-    SPLITS,
-    TEST_OOD,
-    UNRENDERED,
-    published_schema,
-)
-from mmecinstruct.split import SR, Assignment, assign_products, assign_samples, select_samples
-from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES, RELATIONS
-from mmecinstruct.workspace import Counts
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.samples import SCHEMA_VERSION, SPLITS, TEST_OOD, UNRENDERED, published_schema
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, RELATIONS
+from mmecinstruct.splits.assign import SR, Assignment, assign_products, assign_samples
+from mmecinstruct.splits.select import select_samples
 
 ASSIGNED = pa.schema([("product_id", pa.string()), ("cluster_id", pa.string()), ("split", pa.string())])
 _STRINGS = pa.list_(pa.string())
@@ -223,7 +218,7 @@ class RenderPayload:
 
 def render_work(payload: RenderPayload, folder: Path) -> Counts:
     """Write rendered.parquet: published rows without pixels, not yet judged."""
-    from mmecinstruct.render import render_samples
+    from mmecinstruct.tasks.render import render_samples
 
     selected = read_rows(payload.selected, payload.start, payload.stop)
     rendered = render_samples(selected, payload.instructions, payload.seed)
@@ -286,7 +281,7 @@ class JudgePayload:
 
 def judge_work(payload: JudgePayload, folder: Path) -> Counts:
     """Write rendered.parquet with visual_critical and text_only_accuracy set."""
-    from mmecinstruct.sample_shop import judge_samples
+    from mmecinstruct.synthetic.shop import judge_samples
 
     table = read_tables(payload.rendered, rendered_schema())
     verdicts = judge_samples(table, payload.shop)
@@ -315,7 +310,7 @@ class ShardPayload:
 
 def shard_work(payload: ShardPayload, folder: Path) -> Counts:
     """Write one Parquet shard, its pictures embedded or referenced."""
-    from mmecinstruct.dataset_folder import write_shard
+    from mmecinstruct.dataset import write_shard
 
     table = read_tables(payload.rendered, rendered_schema())
     rows = table.filter(pc.equal(table["split"], payload.split))

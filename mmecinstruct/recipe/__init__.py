@@ -1,10 +1,9 @@
 """Recipes: what to build. The settings of each part of the pipeline stand in a module of their own."""
 
+from mmecinstruct.curate.settings import CurateSettings
+from mmecinstruct.duplicates.settings import DuplicateSettings
+from mmecinstruct.images.settings import ImageSettings, Mirror
 from mmecinstruct.recipe.audit import AuditSettings
-from mmecinstruct.recipe.curate import CurateSettings
-from mmecinstruct.recipe.duplicates import DuplicateSettings
-from mmecinstruct.recipe.fetch import FetchSettings
-from mmecinstruct.recipe.images import ImageSettings, Mirror
 from mmecinstruct.recipe.loading import (
     apply_override,
     built_in_recipes,
@@ -19,10 +18,11 @@ from mmecinstruct.recipe.model import (
     Recipe,
     SampleShopSettings,
 )
-from mmecinstruct.recipe.pull import PullSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.recipe.sampling import SamplingSettings
 from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
+from mmecinstruct.web.images.settings import FetchSettings
+from mmecinstruct.web.raw_files.settings import PullSettings
 
 __all__ = [
     "AuditSettings",

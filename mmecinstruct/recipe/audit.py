@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mmecinstruct.recipe.duplicates import DuplicateSettings
-from mmecinstruct.settings import Settings
+from mmecinstruct.core.settings import Settings
+from mmecinstruct.duplicates.settings import DuplicateSettings
 
 # By default the measure by which a build keeps products together.
 _ALIKE = DuplicateSettings()

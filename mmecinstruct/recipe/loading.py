@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mmecinstruct.errors import RecipeError
+from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.core.package_data import pipelines_folder
 from mmecinstruct.recipe.model import PictureSettings, Recipe
-from mmecinstruct.resources import pipelines_folder
 
 
 def built_in_recipes() -> dict[str, Path]:

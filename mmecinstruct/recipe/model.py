@@ -6,18 +6,18 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mmecinstruct.core.settings import Settings
+from mmecinstruct.curate.settings import CurateSettings
+from mmecinstruct.duplicates.settings import DuplicateSettings
+from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.recipe.audit import AuditSettings
-from mmecinstruct.recipe.curate import CurateSettings
-from mmecinstruct.recipe.duplicates import DuplicateSettings
-from mmecinstruct.recipe.fetch import FetchSettings
-from mmecinstruct.recipe.images import ImageSettings
-from mmecinstruct.recipe.pull import PullSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.recipe.sampling import SamplingSettings
-from mmecinstruct.recipe.sources import Source
 from mmecinstruct.recipe.tasks import CC, LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.samples import OOD_TASKS, TASKS
-from mmecinstruct.settings import Settings
+from mmecinstruct.schemas.samples import OOD_TASKS, TASKS
+from mmecinstruct.sources.settings import Source
+from mmecinstruct.web.images.settings import FetchSettings
+from mmecinstruct.web.raw_files.settings import PullSettings
 
 
 class SampleShopSettings(Settings):

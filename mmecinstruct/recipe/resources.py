@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field, field_validator
 
-from mmecinstruct.settings import Settings
+from mmecinstruct.core.settings import Settings
 
 _UNITS = {
     "": 1,

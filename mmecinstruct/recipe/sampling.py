@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mmecinstruct.settings import Settings
+from mmecinstruct.core.settings import Settings
 
 
 class SamplingSettings(Settings):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mmecinstruct.settings import Settings
+from mmecinstruct.core.settings import Settings
 
 
 class Sizes(Settings):

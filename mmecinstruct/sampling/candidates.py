@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmecinstruct.recipe import SplitSettings, TaskSettings
-from mmecinstruct.samples import TEST_OOD
-from mmecinstruct.sampling.expected import split_sql, text_list
-from mmecinstruct.sampling.k_core import create_k_core
-from mmecinstruct.sampling.relations import create_related_pairs
+from mmecinstruct.sampling.predicted_splits import split_sql, text_list
+from mmecinstruct.schemas.samples import TEST_OOD
+from mmecinstruct.tasks.k_core import create_k_core
+from mmecinstruct.tasks.related_pairs import create_related_pairs
 from mmecinstruct.tasks.sentiment_analysis import review_texts
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.samples import TASKS
+from mmecinstruct.schemas.samples import TASKS
 
 AP, CC, PRP, PSI, MPC, SA, SR = TASKS
 

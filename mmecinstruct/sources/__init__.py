@@ -9,8 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from mmecinstruct.errors import SourceError
-from mmecinstruct.recipe.sources import (
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.sources import (
+    abo,
+    amazon2018,
+    amazon2023,
+    amazonqa,
+    esci,
+    esci_s,
+    mave,
+    own_catalogue,
+    sqid,
+)
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile
+from mmecinstruct.sources.readers.matching import matching_files, stays_below
+from mmecinstruct.sources.settings import (
     AboSource,
     Amazon2023Metadata,
     Amazon2023Reviews,
@@ -25,9 +38,6 @@ from mmecinstruct.recipe.sources import (
     Source,
     SqidSource,
 )
-from mmecinstruct.sources import abo, amazon2018, amazon2023, amazonqa, catalog, esci, esci_s, mave, sqid
-from mmecinstruct.sources.batches import ParsedBatch, RawFile
-from mmecinstruct.sources.matching import matching_files, stays_below
 
 __all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files"]
 
@@ -47,7 +57,7 @@ def source_files(source: Source, root: Path) -> list[RawFile]:
 def _patterns(source: Source) -> list[tuple[str, str, str, bool]]:
     """Return (role, recipe field, path or glob, may be absent) of each of a source's tables."""
     if isinstance(source, CatalogSource):
-        mappings = [(role, getattr(source, role)) for role in catalog.ROLES]
+        mappings = [(role, getattr(source, role)) for role in own_catalogue.ROLES]
         return [
             (role, f"{role}.path", mapping.path, getattr(mapping, "optional", False))
             for role, mapping in mappings
@@ -133,7 +143,7 @@ def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
         case MaveSource():
             return mave.parse_labels(file)
         case CatalogSource():
-            return catalog.parse_table(source, file)
+            return own_catalogue.parse_table(source, file)
 
 
 def _root_of(file: RawFile) -> Path:

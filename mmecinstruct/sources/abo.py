@@ -13,18 +13,12 @@ from typing import Any
 
 import msgspec
 
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
-from mmecinstruct.sources.fields import text_value
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.tabular import Row, read_csv
-from mmecinstruct.text import (
-    clean_brand,
-    clean_category_path,
-    description_text,
-    feature_texts,
-    is_markup,
-    plain_title,
-)
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import text_value
+from mmecinstruct.sources.readers.json_lines import read_json_lines
+from mmecinstruct.sources.readers.tabular import Row, read_csv
+from mmecinstruct.text.names import clean_brand, clean_category_path
+from mmecinstruct.text.normalise import description_text, feature_texts, is_markup, plain_title
 
 PREFIX = "abo"
 IMAGE_ROOT = "https://amazon-berkeley-objects.s3.amazonaws.com/images/small/"

@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmecinstruct.sources.batches import (
+from mmecinstruct.images.urls import image_urls
+from mmecinstruct.schemas.tables import PRODUCTS, RELATIONS, REVIEWS, STRINGS
+from mmecinstruct.sources.readers.batches import (
     ParsedBatch,
     RawFile,
     Refusal,
@@ -27,7 +29,7 @@ from mmecinstruct.sources.batches import (
     parse_records,
     shown,
 )
-from mmecinstruct.sources.columns import (
+from mmecinstruct.sources.readers.columns import (
     descriptions,
     plain_ids,
     points,
@@ -35,19 +37,12 @@ from mmecinstruct.sources.columns import (
     usual_ratings,
     usual_seconds,
 )
-from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
-from mmecinstruct.sources.image_urls import image_urls
-from mmecinstruct.sources.json_lines import read_json_lines, read_json_lists
-from mmecinstruct.sources.streams import read_lines
-from mmecinstruct.tables import PRODUCTS, RELATIONS, REVIEWS, STRINGS
-from mmecinstruct.text import (
-    clean_brand,
-    clean_category_path,
-    html_to_text,
-    is_markup,
-    parse_dollars,
-    plain_title,
-)
+from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.readers.json_lines import read_json_lines, read_json_lists
+from mmecinstruct.sources.readers.streams import read_lines
+from mmecinstruct.text.names import clean_brand, clean_category_path
+from mmecinstruct.text.normalise import html_to_text, is_markup, plain_title
+from mmecinstruct.text.prices import parse_dollars
 
 PREFIX = "amazon18"
 

@@ -13,22 +13,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
-from mmecinstruct.sources.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.images.urls import image_urls
 from mmecinstruct.sources.formats import file_format
-from mmecinstruct.sources.image_urls import image_urls
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.tabular import read_parquet
-from mmecinstruct.text import (
-    clean_brand,
-    clean_category_path,
-    description_text,
-    feature_texts,
-    html_to_text,
-    is_markup,
-    parse_dollars,
-    plain_title,
-)
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.readers.json_lines import read_json_lines
+from mmecinstruct.sources.readers.tabular import read_parquet
+from mmecinstruct.text.names import clean_brand, clean_category_path
+from mmecinstruct.text.normalise import description_text, feature_texts, html_to_text, is_markup, plain_title
+from mmecinstruct.text.prices import parse_dollars
 
 PREFIX = "amazon23"
 

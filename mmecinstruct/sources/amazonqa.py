@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 
 from mmecinstruct.sources import amazon2018
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
-from mmecinstruct.sources.fields import text_value, truth_value
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.text import html_to_text, normalise_text
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import text_value, truth_value
+from mmecinstruct.sources.readers.json_lines import read_json_lines
+from mmecinstruct.text.normalise import html_to_text, normalise_text
 
 PREFIX = "amazonqa"
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
-from mmecinstruct.sources.fields import relevance_label, text_value
-from mmecinstruct.sources.tabular import Row, read_rows
-from mmecinstruct.text import clean_brand, feature_texts, html_to_text, is_markup, normalise_text, plain_title
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import relevance_label, text_value
+from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.text.names import clean_brand
+from mmecinstruct.text.normalise import feature_texts, html_to_text, is_markup, normalise_text, plain_title
 
 PREFIX = "esci"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
+from mmecinstruct.images.urls import image_urls
 from mmecinstruct.sources import esci
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
-from mmecinstruct.sources.fields import text_value
-from mmecinstruct.sources.image_urls import image_urls
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.text import clean_category_path
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import text_value
+from mmecinstruct.sources.readers.json_lines import read_json_lines
+from mmecinstruct.text.names import clean_category_path
 
 
 class PageLine(msgspec.Struct, gc=False):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmecinstruct.images.urls import full_size_url, is_placeholder, web_address
 from mmecinstruct.sources import esci
-from mmecinstruct.sources.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
-from mmecinstruct.sources.fields import text_value
-from mmecinstruct.sources.image_urls import full_size_url, is_placeholder, web_address
-from mmecinstruct.sources.tabular import Row, read_rows
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import text_value
+from mmecinstruct.sources.readers.tabular import Row, read_rows
 
 _COLUMNS = ("product_id", "image_url")
 

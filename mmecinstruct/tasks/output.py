@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmecinstruct.parquet import query
-from mmecinstruct.rejections import DETAIL_LENGTH
-from mmecinstruct.samples import UNRENDERED
-from mmecinstruct.tables import REJECTIONS
+from mmecinstruct.core.duckdb import query
+from mmecinstruct.schemas.rejections import DETAIL_LENGTH
+from mmecinstruct.schemas.samples import UNRENDERED
+from mmecinstruct.schemas.tables import REJECTIONS
 
 if TYPE_CHECKING:
     import duckdb

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmecinstruct.hashing import draw
+from mmecinstruct.core.hashing import draw
 
 WHOLE_POOL = 128
 BUCKETS_SEEN = 8

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmecinstruct.hashing import draw_sql
+from mmecinstruct.core.hashing import draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.expressions import comparable_title, product_picture, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records

@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mmecinstruct.hashing import draw_sql
+from mmecinstruct.core.hashing import draw_sql
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.sampling.k_core import create_k_core, drop_k_core, with_ids
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
+from mmecinstruct.tasks.k_core import create_k_core, drop_k_core, with_ids
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 from mmecinstruct.tasks.pools import Pool, drawn_members, make_pools
 

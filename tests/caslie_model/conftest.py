@@ -162,7 +162,7 @@ def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from mmecinstruct.samples import published_schema
+    from mmecinstruct.schemas.samples import published_schema
 
     places: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in rows:
@@ -309,14 +309,15 @@ def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tokenizer() -> Any:
     from transformers import AutoTokenizer
 
-    from caslie_model.base_model import locate
+    from caslie_model.backbones.language_model import locate
 
     return AutoTokenizer.from_pretrained(locate("random:tiny"))
 
 
 @pytest.fixture
 def prompt_format(tokenizer: Any) -> Any:
-    from caslie_model.prompts import PromptFormat, packaged_templates
+    from caslie_model.prompts.encoder import PromptFormat
+    from caslie_model.prompts.templates import packaged_templates
 
     return PromptFormat(tokenizer, *packaged_templates(), "text", 2000)
 
@@ -338,8 +339,8 @@ KILLED_AT_STEP_4 = """
 import os, signal, sys
 from pathlib import Path
 import transformers
-from caslie_model.config import load_finetune_config
-from caslie_model.finetuning import finetune
+from caslie_model.config.training import load_finetune_config
+from caslie_model.training.finetune import finetune
 
 save = transformers.Trainer._save_checkpoint
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -17,25 +14,27 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from mmecinstruct.dataset_folder import (
+from mmecinstruct.core.duckdb import connect
+from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.dataset import (
     shard_path,
     shard_plan,
-    write_card,
     write_manifest,
     write_recipe,
     write_rejections,
     write_shard,
     write_statistics,
 )
-from mmecinstruct.hashing import sha256_file
+from mmecinstruct.images.filter import judge_pictures
 from mmecinstruct.images.locate import LocatedPicture
-from mmecinstruct.images.stage import measure_pictures
-from mmecinstruct.images.verdicts import judge_pictures
-from mmecinstruct.parquet import connect
-from mmecinstruct.recipe import ImageSettings, Recipe
-from mmecinstruct.rejections import Rejection, rejections_table
-from mmecinstruct.samples import OOD_TASKS, SCHEMA_VERSION, SPLITS, TASKS, published_schema
-from mmecinstruct.tables import CURATED_PRODUCTS
+from mmecinstruct.images.measure_all import measure_pictures
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.publish.card import write_card
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.schemas.rejections import Rejection, rejections_table
+from mmecinstruct.schemas.samples import OOD_TASKS, SCHEMA_VERSION, SPLITS, TASKS, published_schema
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS
+from tests.servers import image_server
 
 ROWS = {"train": 4, "validation": 2, "test": 2, "test_ood": 2}
 SHARD_ROWS = 3
@@ -202,45 +201,10 @@ def own_folder(sound_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound_folder, tmp_path / "dataset"))
 
 
-@pytest.fixture(scope="session")
-def hub_server_module() -> ModuleType:
-    """The stand-in Hub's module; tests are no package, so it is loaded by path."""
-    return _module_beside("hub_server")
-
-
-def _module_beside(name: str) -> ModuleType:
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def picture_server_module() -> ModuleType:
-    """The server of pictures, by path as the Hub's."""
-    return _module_beside("picture_server")
-
-
-@pytest.fixture(scope="session")
-def file_server_module() -> ModuleType:
-    """The server of files that a test makes up, by path too."""
-    return _module_beside("file_server")
-
-
-@pytest.fixture(scope="session")
-def raw_file_server_module() -> ModuleType:
-    """The server of a folder of raw files, by path too."""
-    return _module_beside("raw_file_server")
-
-
 @pytest.fixture
-def pictures(picture_server_module: ModuleType) -> Iterator[Any]:
+def pictures() -> Iterator[Any]:
     """A running server of pictures, with no route yet."""
-    with picture_server_module.serving() as server:
+    with image_server.serving() as server:
         yield server
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.parquet import DEFAULT_BUDGET, Budget, create_view, working_connection, write_table
+from mmecinstruct.core.duckdb import DEFAULT_BUDGET, Budget, create_view, working_connection
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.curate.settings import CurateSettings
+from mmecinstruct.engine.stage import Counts
 from mmecinstruct.pipeline.work.files import Paths, write_rejections
-from mmecinstruct.recipe import CurateSettings
-from mmecinstruct.recipe.curate import PersonalDataKind
-from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_TABLES, RAW_TABLES
-from mmecinstruct.workspace import Counts
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_TABLES, RAW_TABLES
+from mmecinstruct.text.pii_kinds import PersonalDataKind
 
 HYGIENE_BATCH_ROWS = 5_000
 
@@ -58,7 +59,7 @@ class HygienePayload:
 
 def hygiene_work(payload: HygienePayload, folder: Path) -> Counts:
     """Write `<name>.parquet`: each row with its personal data masked and its texts measured."""
-    from mmecinstruct.curate.hygiene import clean_questions, clean_reviews
+    from mmecinstruct.text.hygiene import clean_questions, clean_reviews
 
     clean = clean_reviews if payload.name == "reviews" else clean_questions
     masked: Counter[str] = Counter()

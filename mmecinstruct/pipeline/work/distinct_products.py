@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmecinstruct.parquet import read_tables, write_table
+from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.duplicates.settings import DuplicateSettings
+from mmecinstruct.engine.stage import Counts
 from mmecinstruct.pipeline.work.files import MERGED, Paths, write_rejections
-from mmecinstruct.recipe import DuplicateSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, CURATED_TABLES, IMAGES
-from mmecinstruct.workspace import Counts
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, CURATED_TABLES, IMAGES
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DuplicatesPayload:
 
 def find_duplicates_work(payload: DuplicatesPayload, folder: Path) -> Counts:
     """Write products.parquet with the final clusters, pairs.parquet (the evidence) and merged.parquet."""
-    from mmecinstruct.duplicates.stage import REVIEW_COLUMNS, find_duplicates
+    from mmecinstruct.duplicates.find import REVIEW_COLUMNS, find_duplicates
 
     products = read_tables(payload.products, CURATED_PRODUCTS)
     wanted = pa.schema([CURATED_REVIEWS.field(name) for name in REVIEW_COLUMNS])
@@ -54,7 +54,7 @@ class RepointPayload:
 
 def repoint_work(payload: RepointPayload, folder: Path) -> Counts:
     """Write `<name>.parquet`."""
-    from mmecinstruct.duplicates.merging import repoint
+    from mmecinstruct.duplicates.remap_ids import repoint
 
     table = read_tables(payload.records, CURATED_TABLES[payload.name])
     names = read_tables(payload.merged, MERGED)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmecinstruct.parquet import write_table
-from mmecinstruct.rejections import Rejection, rejections_table
-from mmecinstruct.workspace import REJECTIONS_FILE
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.engine.stage import REJECTIONS_FILE
+from mmecinstruct.schemas.rejections import Rejection, rejections_table
 
 Paths = tuple[Path, ...]
 MERGED = pa.schema([("merged", pa.string()), ("kept", pa.string())])  # product ids

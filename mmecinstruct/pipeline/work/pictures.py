@@ -7,18 +7,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from mmecinstruct.parquet import (
-    DEFAULT_BUDGET,
-    Budget,
-    create_view,
-    read_tables,
-    working_connection,
-    write_table,
-)
+from mmecinstruct.core.duckdb import DEFAULT_BUDGET, Budget, create_view, working_connection
+from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.engine.stage import Counts
+from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.pipeline.work.files import Paths, write_rejections
-from mmecinstruct.recipe import ImageSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
-from mmecinstruct.workspace import Counts
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class PicturesPayload:
 def measure_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
     """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct picture)."""
     from mmecinstruct.images.locate import LocatedPicture
-    from mmecinstruct.images.stage import measure_pictures
+    from mmecinstruct.images.measure_all import measure_pictures
 
     rows = pq.read_table(payload.located).slice(payload.start, payload.stop - payload.start).to_pylist()
     located = [LocatedPicture(**row) for row in rows]
@@ -81,7 +75,7 @@ class VerdictsPayload:
 
 def judge_pictures_work(payload: VerdictsPayload, folder: Path) -> Counts:
     """Write images.parquet with what the recipe does not want rejected."""
-    from mmecinstruct.images.verdicts import judge_pictures
+    from mmecinstruct.images.filter import judge_pictures
 
     with working_connection(folder, payload.budget) as connection:
         connection.register("images", read_tables(payload.images, IMAGES))

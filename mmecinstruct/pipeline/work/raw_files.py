@@ -6,12 +6,12 @@ import gc
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmecinstruct.errors import SourceError
-from mmecinstruct.parquet import TableWriters
-from mmecinstruct.recipe.sources import Source
-from mmecinstruct.rejections import rejections_table
-from mmecinstruct.sources.batches import FilePart
-from mmecinstruct.workspace import REJECTIONS_FILE, Counts
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.core.parquet import TableWriters
+from mmecinstruct.engine.stage import REJECTIONS_FILE, Counts
+from mmecinstruct.schemas.rejections import rejections_table
+from mmecinstruct.sources.readers.batches import FilePart
+from mmecinstruct.sources.settings import Source
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def parse_raw_file(payload: ParsePayload, folder: Path) -> Counts:
     Raises SourceError where the file changed since its hash was taken.
     """
     from mmecinstruct.sources import RawFile, parse_file
-    from mmecinstruct.sources.batches import TRUNCATED
+    from mmecinstruct.sources.readers.batches import TRUNCATED
 
     records = kept = rejected = 0
     cut_short: list[str] = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmecinstruct.parquet import Budget, create_view, working_connection
+from mmecinstruct.core.duckdb import Budget, create_view, working_connection
+from mmecinstruct.engine.stage import Counts
 from mmecinstruct.pipeline.work.files import Paths
 from mmecinstruct.sampling.plan import SamplingPlan
-from mmecinstruct.tables import RAW_TABLES
-from mmecinstruct.workspace import Counts
+from mmecinstruct.schemas.tables import RAW_TABLES
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SamplingPayload:
 
 def sample_tables_work(payload: SamplingPayload, folder: Path) -> Counts:
     """Write the thinned raw tables, and what was drawn."""
-    from mmecinstruct.sampling.stage import sample_tables
+    from mmecinstruct.sampling.sample_tables import sample_tables
 
     with working_connection(folder, payload.budget) as connection:
         for name, schema in RAW_TABLES.items():

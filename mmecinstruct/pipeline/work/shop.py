@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmecinstruct.engine.stage import Counts
 from mmecinstruct.recipe import SampleShopSettings
-from mmecinstruct.workspace import Counts
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ShopTablesPayload:
 
 def draw_shop_tables(payload: ShopTablesPayload, folder: Path) -> Counts:
     """Write the built-in shop's raw files, without pictures."""
-    from mmecinstruct.sample_shop import draw_sample_shop
+    from mmecinstruct.synthetic.shop import draw_sample_shop
 
     draw_sample_shop(payload.settings, payload.seed, folder)
     return Counts(payload.settings.products, payload.settings.products, 0)
@@ -37,7 +37,7 @@ class ShopPicturesPayload:
 
 def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
     """Write the pictures of a slice of the shop's list of pictures."""
-    from mmecinstruct.sample_shop import draw_pictures, pictures_to_draw
+    from mmecinstruct.synthetic.shop import draw_pictures, pictures_to_draw
 
     specifications = pictures_to_draw(payload.shop)[payload.start : payload.stop]
     draw_pictures(specifications, folder, payload.side)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmecinstruct.parquet import DEFAULT_BUDGET, Budget, create_view, working_connection, write_table
+from mmecinstruct.core.duckdb import DEFAULT_BUDGET, Budget, create_view, working_connection
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.engine.stage import REJECTIONS_FILE, Counts
 from mmecinstruct.pipeline.work.files import MERGED, CuratedTables, Paths
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.sampling.plan import CORE, DRAWN
-from mmecinstruct.tables import CURATED_TABLES
-from mmecinstruct.workspace import REJECTIONS_FILE, Counts
+from mmecinstruct.schemas.tables import CURATED_TABLES
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class BuildTaskPayload:
 
 def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
     """Write samples.parquet (samples.UNRENDERED)."""
-    from mmecinstruct.sampling.handed_on import show_drawn
+    from mmecinstruct.sampling.views import show_drawn
     from mmecinstruct.tasks import build_task
 
     with working_connection(folder, payload.budget) as connection:

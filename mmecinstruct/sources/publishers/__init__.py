@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmecinstruct.errors import SourceError
+from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.publishers.facts import Citation, Licence, Publisher, PublisherFile, read_publishers
 from mmecinstruct.sources.publishers.remote import files_of_path, named_paths, own_files, publisher_of_path
 from mmecinstruct.sources.remote_file import RemoteFile
 
 if TYPE_CHECKING:
-    from mmecinstruct.recipe.sources import Source
+    from mmecinstruct.sources.settings import Source
 
 __all__ = [
     "CATALOGUE",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 
-from mmecinstruct.samples import TASKS
+from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.sources.remote_file import HubFile
 
 # Whether something may be passed on to others: for any purpose; for no commercial one; nobody says so; the person who

@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mmecinstruct.errors import SourceError
-from mmecinstruct.sources.matching import matching_files, stays_below
+from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.publishers.facts import Publisher, PublisherFile
+from mmecinstruct.sources.readers.matching import matching_files, stays_below
 from mmecinstruct.sources.remote_file import RemoteFile
 
 if TYPE_CHECKING:
-    from mmecinstruct.recipe.sources import Source
+    from mmecinstruct.sources.settings import Source
 
 _GLOB = frozenset("*?[")
 

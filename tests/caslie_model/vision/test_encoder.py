@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from caslie_model.base_model import cache_folder
 from caslie_model.errors import ModelError
+from caslie_model.runtime.model_cache import cache_folder
 from caslie_model.vision import VisionEncoder, load_vision_encoder
 
 Draw = Callable[..., Image.Image]

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 
 from mmecinstruct.images.measure import measure_picture
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION
-from mmecinstruct.recipe import ImageSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, IMAGES
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
 
 COLOURS = {"red": (200, 30, 30), "blue": (30, 40, 200), "green": (20, 140, 50)}
 

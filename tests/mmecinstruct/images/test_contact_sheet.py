@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmecinstruct.errors import DatasetError
+from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.images.contact_sheet import COLUMNS, PER_GROUP, SheetPicture, contact_sheet
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mmecinstruct.errors import RecipeError
+from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.images.locate import PictureLocator
-from mmecinstruct.recipe import ImageSettings, Mirror
+from mmecinstruct.images.settings import ImageSettings, Mirror
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmecinstruct.images.measure import MeasuredPicture, measure_picture, pixel_id
 from mmecinstruct.images.perceptual_hash import parse_hash
-from mmecinstruct.recipe import ImageSettings
+from mmecinstruct.images.settings import ImageSettings
 
 SETTINGS = ImageSettings(longest_side=128)
 ORIENTATION = 0x0112

@@ -17,8 +17,9 @@ from mmecinstruct.images.perceptual_hash import (
     perceptual_hashes,
     structure_of,
 )
-from mmecinstruct.sample_shop.drawing import PictureSpec, draw_picture
-from mmecinstruct.sample_shop.vocabulary import FINE_CATEGORIES
+from mmecinstruct.synthetic.shop.image import draw_picture
+from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
 
 
 def random_greys(count: int) -> np.ndarray:

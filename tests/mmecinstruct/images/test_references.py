@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mmecinstruct.core.duckdb import connect
 from mmecinstruct.images import references
 from mmecinstruct.images.references import reference_pictures, refusal_of_url
-from mmecinstruct.parquet import connect
-from mmecinstruct.recipe import ImageSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
 
 
 def referenced(

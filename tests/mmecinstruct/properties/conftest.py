@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mmecinstruct.rejections import DETAIL_LENGTH, Rejection, rejections_table
+from mmecinstruct.schemas.rejections import DETAIL_LENGTH, Rejection, rejections_table
+from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.sources import Source, parse_file, source_files
-from mmecinstruct.tables import RAW_TABLES
-from mmecinstruct.text import is_markup, normalise_text
+from mmecinstruct.text.normalise import is_markup, normalise_text
 
 Rows = dict[str, list[dict[str, Any]]]
 ReadSoundly = Callable[..., tuple[Rows, list[Rejection], int]]

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from mmecinstruct.errors import SourceError
-from mmecinstruct.rejections import Rejection
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.sources import Source
-from mmecinstruct.sources.json_lines import read_json_lines
-from mmecinstruct.sources.tabular import read_csv
+from mmecinstruct.sources.readers.json_lines import read_json_lines
+from mmecinstruct.sources.readers.tabular import read_csv
 
 REAL = Path(folder) if (folder := os.environ.get("MMEC_REAL_DATA")) else None
 

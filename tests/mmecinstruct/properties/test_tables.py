@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from mmecinstruct.errors import SourceError
+from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources import Source
-from mmecinstruct.sources.batches import FilePart, Refusal
-from mmecinstruct.sources.streams import read_lines
+from mmecinstruct.sources.readers.batches import FilePart, Refusal
+from mmecinstruct.sources.readers.streams import read_lines
 
 HOST = "https://m.media-amazon.com/images/I"
 SHOP = {"id": "1", "title": "Bag", "path": "Gear > Bags", "text": "A <b>bag</b>", "price": "12,50 €"}

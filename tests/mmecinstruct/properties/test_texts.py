@@ -8,21 +8,25 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmecinstruct.sources.batches import shown
-from mmecinstruct.sources.fields import rating_value, relevance_label, text_value, truth_value, utc_seconds
-from mmecinstruct.sources.image_urls import full_size_url, image_urls, is_placeholder
-from mmecinstruct.text import (
-    clean_brand,
-    clean_category_path,
+from mmecinstruct.images.urls import full_size_url, image_urls, is_placeholder
+from mmecinstruct.sources.readers.batches import shown
+from mmecinstruct.sources.readers.fields import (
+    rating_value,
+    relevance_label,
+    text_value,
+    truth_value,
+    utc_seconds,
+)
+from mmecinstruct.text.names import clean_brand, clean_category_path
+from mmecinstruct.text.normalise import (
     description_text,
     feature_texts,
     html_to_text,
     is_markup,
     normalise_text,
-    parse_dollars,
-    parse_price,
     plain_title,
 )
+from mmecinstruct.text.prices import parse_dollars, parse_price
 
 pieces = st.sampled_from(
     (

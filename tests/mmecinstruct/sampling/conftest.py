@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.parquet import connect
-from mmecinstruct.tables import RAW_TABLES
+from mmecinstruct.core.duckdb import connect
+from mmecinstruct.schemas.tables import RAW_TABLES
 
 if TYPE_CHECKING:
     import duckdb

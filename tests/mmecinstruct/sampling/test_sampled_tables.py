@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mmecinstruct.hashing import draw
+from mmecinstruct.core.hashing import draw
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.sampling.draws import quotas
 from mmecinstruct.sampling.plan import AP, CC, MPC, PRP, PSI, SA, SR, SamplingPlan
-from mmecinstruct.sampling.stage import Sampled, sample_tables
-from mmecinstruct.split import split_by_hash
-from mmecinstruct.tables import RAW_TABLES
+from mmecinstruct.sampling.quotas import quotas
+from mmecinstruct.sampling.sample_tables import Sampled, sample_tables
+from mmecinstruct.schemas.tables import RAW_TABLES
+from mmecinstruct.splits.assign import split_by_hash
 
 SPLIT = SplitSettings(train=0.5, validation=0.2, test=0.3, ood_categories=("Garden",))
 FEW = Sizes(train=4, validation=2, test=2, test_ood=2)

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.parquet import connect
+from mmecinstruct.core.duckdb import connect
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tables import CURATED_PRODUCTS, CURATED_REVIEWS, JUDGEMENTS, QUESTIONS, RELATIONS
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, JUDGEMENTS, QUESTIONS, RELATIONS
 from mmecinstruct.tasks import TaskOutput, build_task
 
 SCHEMAS = {

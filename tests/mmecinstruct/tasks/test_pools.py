@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from mmecinstruct.hashing import draw
+from mmecinstruct.core.hashing import draw
 from mmecinstruct.tasks.pools import BUCKETS_SEEN, WHOLE_POOL, drawn_members, make_pool, make_pools
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.samples import TASKS, UNRENDERED
-from mmecinstruct.tables import REJECTIONS
+from mmecinstruct.schemas.samples import TASKS, UNRENDERED
+from mmecinstruct.schemas.tables import REJECTIONS
 from mmecinstruct.tasks import BUILDERS, REQUIRES, TaskOutput, missing_tables
 
 

@@ -1,0 +1,1 @@
+"""Adapters: which parameters are trained, loading, merging, the model card."""

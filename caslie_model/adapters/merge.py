@@ -1,0 +1,112 @@
+"""One model folder of a base model and its adapter, as `from_pretrained` reads it.
+
+LoRA is added to the base model's weights. Adapters that see stay parts of their own, since nothing in the base model
+could take them in: their folder is read after `import caslie_model.fusion`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caslie_model.adapters.model_card import write_model_card
+from caslie_model.adapters.trainable import load_trained
+from caslie_model.backbones.language_model import load_base_model
+from caslie_model.backbones.quantisation import refuse_quantised
+from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
+from caslie_model.config.presets import load_finetune_config
+from caslie_model.errors import ModelError, RunError
+from caslie_model.hub.download import adapter_folder
+from caslie_model.hub.public_names import known_names, public_name
+from caslie_model.prompts.templates import PROMPTS_FOLDER
+
+# Adding LoRA to the weights rounds. Differences of logits beyond this, relative to their spread, are a fault.
+TOLERANCE = 1e-3
+_PROBE = "Which category does the product belong to? Reply with the words of one option and nothing else."
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """Where the model lies, and how far its logits are from those of base model and adapter (in their spread)."""
+
+    folder: Path
+    deviation: float
+
+
+def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
+    """Write base model and adapter as one model folder, in float32, and compare what is read back with both.
+
+    full_base: also merge an adapter that was trained on a quantised base model, with the whole weights. Raises
+    ModelError when `adapter` is no finished adapter folder, was trained on a quantised base model without full_base, or
+    when the merged model answers otherwise; RunError when `out` is not empty.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    adapter = adapter_folder(adapter)
+    if not (adapter / CONFIG).is_file() or not (adapter / WEIGHTS).is_file():
+        raise ModelError(f"{adapter} is not a finished adapter folder (no {CONFIG} or {WEIGHTS})")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"--out {out} is not empty; give another folder")
+    config = load_finetune_config(adapter / CONFIG)
+    if config.quantise != "none" and not full_base:
+        raise ModelError(
+            f"{adapter} was trained on a base model in {config.quantise}, and merging is into whole weights, on which "
+            "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
+        )
+    summary = _summary(adapter)  # before anything is loaded: the card at the end is made of it
+    tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
+    expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
+    base = load_base_model(config.base_model)
+    refuse_quantised(base.model)
+    model = load_trained(base, config, adapter, "float32")  # in which it is merged
+    if config.fusion != "text":
+        model.leave_base_out_of_checkpoints(False)
+        known = known_names(config, summary.get("folders"))
+        model.config.base_model = public_name(model.config.base_model, known)
+        model.config.vision_encoder = public_name(model.config.vision_encoder, known)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        model.save_pretrained(partial)
+        base.tokenizer.save_pretrained(partial)
+        shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
+        write_model_card(config, summary, partial / "README.md", merged=True)
+        if config.fusion != "text":
+            import caslie_model.fusion  # noqa: F401  (its classes are registered)
+        found = _logits(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), tokens)
+        deviation = float((found - expected).abs().max() / expected.std())
+        if not deviation <= TOLERANCE:
+            raise ModelError(
+                f"the merged model's logits differ by {deviation:.2g} of their spread from the adapter's (at most "
+                f"{TOLERANCE:g}); use the adapter folder itself"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise RunError(f"--out {out}: cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return MergeResult(out, deviation)
+
+
+def _summary(adapter: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{adapter}: its {TRAINING} cannot be read: {error}; without it there is no card: train again, or copy it "
+            "from where the adapter was"
+        ) from error
+    return summary
+
+
+def _logits(model: Any, tokens: Any) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return model(input_ids=tokens).logits.float()

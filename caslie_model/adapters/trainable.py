@@ -1,0 +1,161 @@
+"""What is trained on a base model: LoRA, or the parts that see, or both; and writing and reading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from caslie_model.backbones.language_model import BaseModel, locate
+from caslie_model.backbones.quantisation import is_quantised
+from caslie_model.config.training import TrainingConfig
+from caslie_model.errors import ModelError
+from caslie_model.hub.public_names import public_name
+from caslie_model.runtime.console import say
+from caslie_model.runtime.fsdp import whole_tensors
+from caslie_model.vision.visual_inputs import Sight
+from mmecinstruct.core.errors import DatasetError
+
+
+def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None) -> Any:
+    """Return the base model with what the config trains; all else is frozen.
+
+    sight: what a fusion model sees, None for text. LoRA that `init_from` brings is trained where the config trains
+    LoRA, else it stays as it is. Raises ModelError when the base model cannot carry it, or when `init_from` does not
+    fit, DatasetError when there is no picture at all.
+    """
+    if sight is None:
+        return _with_lora(base.model, config)
+    if not any(sight.pictures.values()):
+        raise DatasetError(
+            f"none of the {len(sight.pictures)} samples has a picture: fusion={config.fusion} has nothing to see; "
+            "choose other tasks or another dataset, or give fusion=text"
+        )
+    lora = config.lora.model_dump(mode="json") if config.trains_lora else None
+    if config.init_from is not None:
+        from caslie_model.fusion import load_adapter
+
+        model = load_adapter(
+            base.model,
+            config.init_from,
+            base_identity=base.identity,
+            vision_identity=sight.identity,
+            trainable=True,
+        )
+        model.config.base_quantise = base.quantise
+        if lora is not None and model.config.lora is None:
+            model.add_lora(**lora)
+        elif lora is None and model.config.lora is not None:
+            model.freeze_lora()
+            if base.model.device.type != "meta":
+                say(f"the LoRA of {config.init_from} stays as it is; give --lora to train it too")
+        model.leave_base_out_of_checkpoints()
+        return model
+    from caslie_model.fusion import CaslieForCausalLM
+
+    model = CaslieForCausalLM.from_base(
+        base.model,
+        fusion=config.fusion,
+        # Names, not places: whoever reads the adapter elsewhere could take a relative path for a repository of the Hub.
+        base_model=public_name(config.base_model),
+        base_identity=base.identity,
+        base_quantise=base.quantise,
+        vision_encoder=public_name(sight.encoder),
+        vision_identity=sight.identity,
+        vision_width=sight.width,
+        vision_patches=sight.patches,
+        lora=lora,
+        **config.bridge.model_dump(),
+    )
+    if config.bridge.feature_norm == "standard" and base.model.device.type != "meta":
+        model.set_feature_statistics(*sight.statistics())
+    model.leave_base_out_of_checkpoints()
+    return model
+
+
+def trained_groups(model: Any) -> dict[str, list[Any]]:
+    """Return the trained parameters of what `trainable_model` gives, by what they are part of."""
+    groups = getattr(model, "parameter_groups", None)
+    if groups is not None:
+        return {name: found for name, found in groups().items() if found}
+    return {"lora": [weight for weight in model.parameters() if weight.requires_grad]}
+
+
+def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
+    """Return how many places in the text a picture takes.
+
+    Raises ModelError when `init_from` is no adapter that sees.
+    """
+    if sight is None or config.fusion == "xattn":
+        return 0
+    if config.fusion == "concat-full":
+        return sight.patches
+    if config.init_from is None:
+        return config.bridge.latents
+    from caslie_model.fusion.adapter_files import read_adapter_config
+
+    # Its shapes hold, whatever the settings leave open.
+    latents: int = read_adapter_config(config.init_from)["config"].get("latents", config.bridge.latents)
+    return latents
+
+
+def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
+    """Return every trained tensor by its name. Divided by FSDP they come whole, and all processes must call."""
+    if config.fusion != "text":
+        tensors: dict[str, Any] = model.trained_state_dict()
+        return tensors
+    return whole_tensors({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
+
+
+def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) -> None:
+    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else.
+
+    tensors: those of `trained_tensors`.
+    """
+    if config.fusion != "text":
+        model.save_adapter(config.out, tensors)
+        return
+    # peft writes the place where the base was read; what others can use is its name.
+    model.peft_config["default"].base_model_name_or_path = config.base_model
+    model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
+
+
+def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precision: str) -> Any:
+    """Return the base model with the adapter of a folder, to answer with. Raises ModelError when it does not fit."""
+    if config.fusion != "text":
+        from caslie_model.fusion.load_adapter import load_adapter
+
+        model = load_adapter(base.model, folder, base_identity=base.identity)
+        if _can_merge(base, precision):
+            model.merge_lora()
+        return model.eval()
+    from peft import PeftModel
+
+    try:
+        model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
+    merged = model.merge_and_unload() if _can_merge(base, precision) else model
+    return merged.eval()
+
+
+def _can_merge(base: BaseModel, precision: str) -> bool:
+    """Merged weights answer faster; in bfloat16, or quantised, merging would round the adapter away."""
+    return precision == "float32" and not is_quantised(base.model)
+
+
+def _with_lora(model: Any, config: TrainingConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = config.lora.target_modules
+    return get_peft_model(
+        model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            # A place that exists: peft looks there, else on the network, when it saves.
+            base_model_name_or_path=locate(config.base_model),
+        ),
+    )

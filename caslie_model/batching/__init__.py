@@ -1,0 +1,1 @@
+"""Batches: their order, padding, packing and what the loss needs of them."""

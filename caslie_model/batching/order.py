@@ -1,0 +1,111 @@
+"""The order of training: which sample stands in which batch, fixed before the first step.
+
+Draws decide the order, lengths group it, a token budget ends it. As the whole plan is known, the number of
+steps and the learning rate's schedule are, and a resumed run simply goes on at the next batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from caslie_model.config.training import TrainingConfig
+from caslie_model.errors import ConfigError
+from caslie_model.prompts.encoder import Encoded
+from mmecinstruct.core.hashing import draw
+
+# Samples of about this many batches are sorted by length together: little padding, still a drawn order.
+BATCHES_PER_GROUP = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Batches of sample indices, one per step, and the tokens in them (prompts and answers, no padding)."""
+
+    batches: tuple[tuple[int, ...], ...]
+    tokens: int
+    ended_by: str  # epochs | max_train_tokens
+
+
+def plan_run(config: TrainingConfig, encoded: Sequence[Encoded]) -> Plan:
+    """Return the plan of a training of these samples. Raises ConfigError as `plan_batches` does."""
+    return plan_batches(
+        [each.sample.id for each in encoded],
+        [len(each.prompt) + len(each.target) for each in encoded],
+        config.batch_size * config.gradient_accumulation,
+        config.epochs,
+        config.max_train_tokens,
+        config.seed,
+    )
+
+
+def plan_batches(
+    ids: Sequence[str],
+    lengths: Sequence[int],
+    batch_size: int,
+    epochs: float,
+    max_train_tokens: int | None,
+    seed: int,
+) -> Plan:
+    """Return the plan of a run.
+
+    ids: of the samples; one that comes several times is drawn each time for itself. batch_size: samples per step. A
+    last incomplete batch is left out, unless it is the only one. Raises ConfigError when there are no samples or the
+    budget does not cover one step.
+    """
+    if not ids:
+        raise ConfigError("there are no samples to train on; see tasks, split and the limits")
+    names = _names(ids)
+    wanted = max(1, round(epochs * len(ids)))
+    batches: list[tuple[int, ...]] = []
+    tokens, epoch, waiting = 0, 0, list[int]()
+    drawn = 0
+    group_size = batch_size * BATCHES_PER_GROUP
+    while drawn < wanted or waiting:
+        while drawn < wanted and len(waiting) < group_size:
+            order = sorted(range(len(ids)), key=lambda i: (draw(seed, f"epoch {epoch}", names[i]), names[i]))
+            order = order[: wanted - drawn]
+            waiting.extend(order)
+            drawn, epoch = drawn + len(order), epoch + 1
+        group, waiting = waiting[:group_size], waiting[group_size:]
+        for batch in _group_by_length(group, lengths, batch_size, seed, len(batches)):
+            if len(batch) < batch_size and batches:
+                continue
+            cost = sum(lengths[i] for i in batch)
+            if max_train_tokens is not None and tokens + cost > max_train_tokens:
+                if not batches:
+                    raise ConfigError(
+                        f"max_train_tokens={max_train_tokens} does not cover one step of {cost} tokens"
+                    )
+                return Plan(tuple(batches), tokens, "max_train_tokens")
+            batches.append(batch)
+            tokens += cost
+    return Plan(tuple(batches), tokens, "epochs")
+
+
+def _names(ids: Sequence[str]) -> list[str]:
+    """Return a name for each sample, that of a second copy another than the first's: or they would stand together."""
+    copies: Counter[str] = Counter()
+    names = []
+    for each in ids:
+        names.append(f"{each} copy {copies[each]}" if copies[each] else each)
+        copies[each] += 1
+    return names
+
+
+def _group_by_length(
+    group: Sequence[int], lengths: Sequence[int], batch_size: int, seed: int, position: int
+) -> list[tuple[int, ...]]:
+    """Return a group's batches of similar length, in a drawn order; an incomplete one comes last.
+
+    The incomplete batch holds what was drawn last, so no length is favoured.
+    """
+    whole = len(group) // batch_size * batch_size
+    ordered = sorted(group[:whole], key=lambda i: lengths[i])
+    cuts = [tuple(ordered[start : start + batch_size]) for start in range(0, whole, batch_size)]
+    keyed = sorted(range(len(cuts)), key=lambda i: (draw(seed, "batch order", str(position), str(i)), i))
+    batches = [cuts[i] for i in keyed]
+    if whole < len(group):
+        batches.append(tuple(group[whole:]))
+    return batches

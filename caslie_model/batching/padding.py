@@ -1,0 +1,117 @@
+"""Encoded samples as tensors: padded on the left, with the pictures that they show.
+
+Images are ragged: those of all samples stand one after the other, and `image_counts` says how many belong to each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from caslie_model.data.images import Features
+from caslie_model.prompts.encoder import Encoded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Labels that the loss leaves out.
+IGNORED = -100
+
+
+def training_batch(
+    examples: Sequence[Encoded], padding: int, features: Features | None = None
+) -> dict[str, Any]:
+    """Return a batch to train on: prompts with answers, and labels [B, K]; `features`: where pictures are shown.
+
+    K is one more than the longest answer: labels stand for the last K positions, the first of which is no
+    answer, as the loss compares each position with the next label.
+    """
+    import torch
+
+    batch = _padded([(*each.prompt, *each.target) for each in examples], padding)
+    labelled = max(len(each.target) for each in examples) + 1
+    labels = torch.full((len(examples), labelled), IGNORED)
+    for row, each in enumerate(examples):
+        labels[row, labelled - len(each.target) :] = torch.tensor(each.target)
+    batch["labels"] = labels
+    if features is not None:
+        batch |= picture_inputs(
+            examples, batch["input_ids"].shape[1], padding, features, [len(each.target) for each in examples]
+        )
+    return batch
+
+
+def prompt_batch(
+    examples: Sequence[Encoded], padding: int, device: str, features: Features | None = None
+) -> dict[str, Any]:
+    """Return the prompts of a batch, to be answered."""
+    batch = _padded([each.prompt for each in examples], padding)
+    if features is not None:
+        batch |= picture_inputs(examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples))
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def picture_inputs(
+    examples: Sequence[Encoded], width: int, padding: int, features: Features, after: Sequence[int]
+) -> dict[str, Any]:
+    """Return what a fusion model sees beside the tokens.
+
+    width: tokens T of a padded row; after: tokens that follow each prompt, which see all pictures. As `image_inputs`
+    has it, with token_items [B, T], and token_slots [B, T] where pictures stand among the tokens.
+    """
+    inputs = image_inputs(examples, padding, features)
+    inputs["token_items"] = _aligned([each.token_items for each in examples], after, width, 0)
+    if any(each.token_slots for each in examples):
+        inputs["token_slots"] = _aligned([each.token_slots for each in examples], after, width, -1)
+    return inputs
+
+
+def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) -> dict[str, Any]:
+    """Return the images of samples: image_features [M, P, dv], image_items, image_roles [M], guide_ids, guide_mask
+    [M, G], image_counts [B].
+    """
+    import torch
+
+    shown = [picture for each in examples for picture in each.pictures]
+    guide_width = max((len(picture.guide) for picture in shown), default=1)
+    guides = torch.full((len(shown), guide_width), padding)
+    guide_mask = torch.zeros((len(shown), guide_width), dtype=torch.long)
+    for row, picture in enumerate(shown):
+        guides[row, : len(picture.guide)] = torch.tensor(picture.guide)
+        guide_mask[row, : len(picture.guide)] = 1
+    return {
+        "image_features": features([picture.key for picture in shown]),
+        "image_counts": torch.tensor([len(each.pictures) for each in examples]),
+        "image_items": torch.tensor([picture.item for picture in shown], dtype=torch.long),
+        "image_roles": torch.tensor([picture.kind for picture in shown], dtype=torch.long),
+        "guide_ids": guides,
+        "guide_mask": guide_mask,
+    }
+
+
+def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
+    """Return ids, mask and positions [B, T], padded on the left."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), padding)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, width - len(row) :] = torch.tensor(row)
+        mask[place, width - len(row) :] = 1
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0),
+    }
+
+
+def _aligned(rows: Sequence[Sequence[int]], after: Sequence[int], width: int, missing: int) -> Tensor:
+    """Return values of prompts' tokens as [B, T], as the tokens stand in it."""
+    import torch
+
+    values = torch.full((len(rows), width), missing)
+    for place, (row, follows) in enumerate(zip(rows, after, strict=True)):
+        if row:
+            values[place, width - follows - len(row) : width - follows] = torch.tensor(row)
+    return values

@@ -1,0 +1,41 @@
+"""Choices that configs share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from mmecinstruct.schemas.samples import SHORT_NAMES, TASKS
+
+Fusion = Literal["text", "xattn", "concat", "concat-full"]
+
+
+Answers = Literal["letter", "text"]
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+Quantise = Literal["none", "8bit", "4bit"]
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def full_task_names(value: Any) -> Any:
+    """Return tasks by their full names: `sa` is `sentiment_analysis`, "all" is all. Raises ValueError."""
+    if value in ("all", ["all"], ("all",)):
+        return TASKS
+    if not isinstance(value, list | tuple):
+        raise ValueError("give a list of tasks, e.g. [sa, cc]")
+    long_names = {short: task for task, short in SHORT_NAMES.items()}
+    tasks = [long_names.get(name, name) for name in value]
+    unknown = sorted({str(task) for task in tasks} - set(TASKS))
+    if unknown or not tasks:
+        known = ", ".join(f"{short} ({task})" for task, short in SHORT_NAMES.items())
+        raise ValueError(f"no such task: {', '.join(unknown) or '(none given)'}; there are {known}")
+    return tuple(task for task in TASKS if task in tasks)

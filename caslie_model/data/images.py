@@ -1,0 +1,212 @@
+"""Pictures of a published dataset: read with their hashes, decoded only when asked, and with distrust.
+
+A picture is told by the SHA-256 of its embedded bytes, whatever sample or split shows it. One record batch is in
+memory at a time, from the Parquet shards of a folder as from a dataset on the Hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+import hashlib
+import io
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from caslie_model.data.samples import available_splits
+from mmecinstruct.core.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL import Image
+
+MAX_PICTURE_BYTES = 20_000_000
+MAX_PIXELS = 50_000_000  # as many as `mmec build` takes; decoded they are 150 MB
+ROWS_AT_ONCE = 32  # a sample may show 40 pictures
+
+_COLUMNS = ("id", "image_roles", "images")
+_READ_FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture's place in a sample (product, history 3, option B, …), and the hash that tells its content."""
+
+    role: str
+    key: str  # SHA-256 of the embedded bytes, hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPicture:
+    """A picture with its bytes as they stand in the dataset, not decoded."""
+
+    picture: Picture
+    content: bytes
+
+
+def read_pictures(
+    data: str, task: str, split: str, ids: Collection[str] | None = None
+) -> dict[str, tuple[Picture, ...]]:
+    """Return the pictures of samples by sample id, in stored order; none for a sample without pictures.
+
+    data: a dataset folder, or user/name on the Hub. ids: of these samples only. Raises DatasetError when there is no
+    such dataset, when a wanted sample is not in the split, or when a row is damaged, with its id.
+    """
+    result = {
+        sample: tuple(each.picture for each in pictures)
+        for sample, pictures in iterate_pictures(data, task, split, ids)
+    }
+    gone = sorted(set(ids or ()) - set(result))
+    if gone:
+        raise DatasetError(
+            f"{data}: {task}/{split} has no sample {gone[0]} (of {len(gone)} that are missing); was the dataset "
+            "built anew meanwhile?"
+        )
+    return result
+
+
+def iterate_pictures(
+    data: str, task: str, split: str, ids: Collection[str] | None = None
+) -> Iterator[tuple[str, tuple[EmbeddedPicture, ...]]]:
+    """Yield each sample's id and its pictures with their bytes, in stored order; ids: of these samples only.
+
+    Raises DatasetError as `read_pictures` does.
+    """
+    wanted = None if ids is None else frozenset(ids)
+    for batch in _batches(data, task, split, wanted):
+        columns = [batch.column(name) for name in _COLUMNS]
+        for row, sample in enumerate(columns[0].to_pylist()):
+            if wanted is None or sample in wanted:
+                roles, images = columns[1][row].as_py(), columns[2][row].as_py()
+                yield sample, _embedded(f"{data}: sample {sample}", roles, images)
+
+
+def count_samples(data: str, task: str, split: str) -> int:
+    """Return how many samples a split of a task has; 0 when the dataset lacks it. Raises DatasetError."""
+    if split not in available_splits(data, task):
+        return 0
+    if Path(data).is_dir():
+        return sum(_open_shard(file).metadata.num_rows for file in _shards(data, task, split))
+    return int(_hub_split(data, task, split).num_rows)
+
+
+def decode_picture(content: bytes, place: str) -> Image.Image:
+    """Return a picture in RGB, transparency over white.
+
+    place: what the error names. Raises DatasetError for bytes that are no JPEG, PNG or WebP picture, that end too
+    early, or that claim more than MAX_PIXELS.
+    """
+    from PIL import Image
+
+    from mmecinstruct.images.color_modes import resizable, rgb_over_white
+    from mmecinstruct.images.measure import DECODER_ERRORS
+    from mmecinstruct.images.signatures import MAX_SCANS, jpeg_scans, name_the_unread, signature_of, webp_size
+
+    def refused(detail: str) -> DatasetError:
+        return DatasetError(f"{place} cannot be read: {detail}; `mmec validate` finds all of them")
+
+    if len(content) > MAX_PICTURE_BYTES:
+        raise refused(f"{len(content):,} bytes, at most {MAX_PICTURE_BYTES:,}")
+    signature = signature_of(content)
+    if signature not in _READ_FORMATS:
+        detail = name_the_unread(content)[1] if signature is None else f"a {signature} picture"
+        raise refused(f"{detail}; expected {', '.join(_READ_FORMATS)}")
+    # Pillow allocates a WebP's canvas before its size can be asked.
+    size = webp_size(content) if signature == "WEBP" else None
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        raise refused(f"{size[0]}x{size[1]}, at most {MAX_PIXELS:,} pixels")
+    if signature == "JPEG" and jpeg_scans(content) > MAX_SCANS:
+        raise refused(f"more than {MAX_SCANS} scans")
+    try:
+        with Image.open(io.BytesIO(content), formats=[signature]) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise refused(f"{image.width}x{image.height}, at most {MAX_PIXELS:,} pixels")
+            image.load()
+            return rgb_over_white(resizable(image))
+    except Image.DecompressionBombError:
+        raise refused(f"it claims more than {MAX_PIXELS:,} pixels") from None
+    except DECODER_ERRORS as error:
+        raise refused(str(error) or type(error).__name__) from error
+
+
+def _embedded(place: str, roles: Any, images: Any) -> tuple[EmbeddedPicture, ...]:
+    if not isinstance(roles, list) or not isinstance(images, list) or len(roles) != len(images):
+        counts = [len(each) if isinstance(each, list) else "no" for each in (images, roles)]
+        raise DatasetError(f"{place}: {counts[0]} pictures and {counts[1]} roles; `mmec validate` says more")
+    result = []
+    for role, image in zip(roles, images, strict=True):
+        content = image.get("bytes") if isinstance(image, dict) else None
+        if not isinstance(role, str) or not content:
+            raise DatasetError(
+                f"{place}: picture '{role}' has no embedded bytes; a dataset must carry its pictures, as those "
+                "that `mmec build` writes do"
+            )
+        result.append(EmbeddedPicture(Picture(role, hashlib.sha256(content).hexdigest()), content))
+    return tuple(result)
+
+
+def _batches(data: str, task: str, split: str, wanted: frozenset[str] | None) -> Iterator[pa.RecordBatch]:
+    if split not in available_splits(data, task):
+        return
+    if not Path(data).is_dir():
+        for table in _hub_split(data, task, split).iter(ROWS_AT_ONCE):
+            yield from table.to_batches()
+        return
+    import pyarrow as pa
+
+    for file in _shards(data, task, split):
+        shard = _open_shard(file)
+        try:
+            groups = [
+                group
+                for group in range(shard.num_row_groups)
+                # The ids alone are small: row groups without a wanted sample need not be read.
+                if wanted is None
+                or not wanted.isdisjoint(shard.read_row_group(group, columns=["id"])["id"].to_pylist())
+            ]
+            yield from shard.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=list(_COLUMNS))
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{file}: cannot be read: {error}; `mmec validate` says more") from error
+
+
+def _shards(data: str, task: str, split: str) -> list[Path]:
+    return sorted((Path(data) / task).glob(f"{split}-*.parquet"))
+
+
+def _open_shard(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        shard = pq.ParquetFile(file)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{file}: cannot be read: {error}; `mmec validate` says more") from error
+    missing = [name for name in _COLUMNS if name not in shard.schema_arrow.names]
+    if missing:
+        raise DatasetError(f"{file}: has no column {', '.join(missing)}; build the dataset again")
+    return shard
+
+
+@lru_cache(maxsize=4)
+def _hub_split(data: str, task: str, split: str) -> Any:
+    """Return a split on the Hub as Arrow tables: nothing is decoded, nothing but the current rows is in memory."""
+    import datasets
+
+    rows = datasets.load_dataset(data, task, split=split)
+    missing = [name for name in _COLUMNS if name not in rows.column_names]
+    if missing:
+        raise DatasetError(f"{data}: {task}/{split} has no column {', '.join(missing)}")
+    return rows.select_columns(list(_COLUMNS)).with_format("arrow")
+
+
+Features = Callable[[Sequence[str]], "Tensor"]  # keys of n pictures -> [n, P, dv]
+
+
+MAX_ITEMS = 64  # of a sample, each with a picture of its own

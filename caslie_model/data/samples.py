@@ -1,0 +1,209 @@
+"""Samples of a published dataset, read without their pictures.
+
+A folder is read by selecting columns of its Parquet shards, so the `text` route never loads a picture; a
+dataset on the Hub goes through `datasets.load_dataset`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caslie_model.data.answers import allowed_labels, split_options
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.hashing import draw
+
+COLUMNS: tuple[str, ...] = (
+    "id",
+    "task",
+    "split",
+    "category",
+    "instruction",
+    "instruction_unseen",
+    "input",
+    "options",
+    "output",
+    "visual_critical",
+    "text_only_accuracy",
+)
+MAX_INPUT_CHARACTERS = 1_000_000  # of one sample; more is damage, not a product text
+
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class InputField:
+    """One entry of a sample's input: a text, or a list of texts (snippets, a history). Names may be empty."""
+
+    name: str
+    texts: tuple[str, ...]
+    is_list: bool
+    items: tuple[int, ...] = ()  # aligned with texts where pictures are shown: which item each is, 0 for none
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question: what is asked, what may be answered, what is right."""
+
+    id: str
+    task: str
+    split: str
+    category: str
+    instruction: str
+    instruction_unseen: str | None
+    fields: tuple[InputField, ...]
+    options: dict[str, str]  # texts by letter; empty for yes/no
+    output: str
+    visual_critical: bool | None
+    text_only_accuracy: float | None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that may be answered."""
+        return allowed_labels(self.options)
+
+
+def available_splits(data: str, task: str) -> tuple[str, ...]:
+    """Return the splits that a dataset has of a task; none when it lacks the task.
+
+    Raises DatasetError when there is no such dataset.
+    """
+    folder = _local_folder(data)
+    if folder is not None:
+        # `test-*` does not take `test_ood-*`.
+        return tuple(sorted({file.name.split("-")[0] for file in (folder / task).glob("*-*.parquet")}))
+    return _hub_splits(data, task)
+
+
+def read_samples(data: str, task: str, split: str) -> list[Sample]:
+    """Return a task's samples of one split, in stored order; none when the dataset lacks them.
+
+    Raises DatasetError when there is no such dataset or a row is damaged, with its id.
+    """
+    if split not in available_splits(data, task):
+        return []
+    samples = [_parse_row(row) for row in _read_rows(data, task, split, COLUMNS)]
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise DatasetError(f"{data}: {task}/{split} holds sample {sample.id} twice; build it again")
+        seen.add(sample.id)
+    return samples
+
+
+def read_outputs(data: str, task: str, split: str) -> list[str]:
+    """Return the answers alone, in stored order; none when the dataset lacks the split."""
+    if split not in available_splits(data, task):
+        return []
+    return [row["output"] for row in _read_rows(data, task, split, ("output",))]
+
+
+def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return these columns of a task's samples, in stored order; none when the dataset lacks the split."""
+    return _read_rows(data, task, split, columns) if split in available_splits(data, task) else []
+
+
+def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpose: str) -> list[Sample]:
+    """Return at most `count` samples, those with the smallest draws, in the order of their draws.
+
+    So a larger count adds samples and takes none away, and the dataset's order does not matter.
+    """
+    ordered = sorted(samples, key=lambda sample: (draw(seed, purpose, sample.id), sample.id))
+    return ordered if count is None else ordered[:count]
+
+
+def _local_folder(data: str) -> Path | None:
+    path = Path(data)
+    if path.is_dir():
+        if not any(path.glob("*/*-*.parquet")):
+            raise DatasetError(f"{data}: not a dataset folder: it has no <task>/<split>-*.parquet")
+        return path
+    if path.exists() or not _HUB_NAME.match(data):
+        raise DatasetError(f"no dataset '{data}': give a folder that mmec built, or user/name on the Hub")
+    return None
+
+
+def _hub_splits(data: str, task: str) -> tuple[str, ...]:
+    import datasets
+
+    try:
+        if task not in datasets.get_dataset_config_names(data):
+            return ()
+        return tuple(datasets.get_dataset_split_names(data, task))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DatasetError(f"no dataset '{data}', neither as a folder nor on the Hub: {error}") from error
+
+
+def _read_rows(data: str, task: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = _local_folder(data)
+    if folder is None:
+        import datasets
+
+        rows = datasets.load_dataset(data, task, split=split).select_columns(list(columns))
+        return list(rows)
+    result: list[dict[str, Any]] = []
+    for file in sorted((folder / task).glob(f"{split}-*.parquet")):
+        try:
+            result.extend(pq.read_table(file, columns=list(columns)).to_pylist())
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{file}: cannot be read: {error}; `mmec validate` says more") from error
+    return result
+
+
+def _parse_row(row: dict[str, Any]) -> Sample:
+    name = row.get("id")
+    if not name:
+        raise DatasetError("a sample has no id; `mmec validate` says more")
+    if not all(isinstance(row.get(column), str) for column in ("task", "instruction", "input", "output")):
+        raise DatasetError(f"sample {name}: task, instruction, input or output is missing")
+    sample = Sample(
+        id=name,
+        task=row["task"],
+        split=row["split"] or "",
+        category=row["category"] or "",
+        instruction=row["instruction"],
+        instruction_unseen=row["instruction_unseen"],
+        fields=_parse_input(row["input"], name),
+        options=split_options(row["options"] or (), name),
+        output=row["output"],
+        visual_critical=row["visual_critical"],
+        text_only_accuracy=row["text_only_accuracy"],
+    )
+    if sample.output not in sample.labels:
+        raise DatasetError(
+            f"sample {name}: the answer {sample.output!r} is not among {', '.join(sample.labels)}; build the "
+            "dataset again"
+        )
+    return sample
+
+
+def _parse_input(text: str, name: str) -> tuple[InputField, ...]:
+    if len(text) > MAX_INPUT_CHARACTERS:
+        raise DatasetError(f"sample {name}: its input has {len(text):,} characters")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"sample {name}: its input is not JSON: {error}") from error
+    if isinstance(content, list):
+        content = {"": content}
+    if not isinstance(content, dict):
+        raise DatasetError(f"sample {name}: its input is neither a JSON object nor a list")
+    fields = []
+    for key, value in content.items():
+        values = value if isinstance(value, list) else [value]
+        texts = tuple(_plain_text(entry) for entry in values if entry is not None)
+        if texts:  # a null says nothing, and must not become the word "None"
+            fields.append(InputField(" ".join(key.split()), texts, isinstance(value, list)))
+    return tuple(fields)
+
+
+def _plain_text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(text.split())

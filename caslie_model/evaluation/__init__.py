@@ -1,0 +1,1 @@
+"""Evaluation: metrics, tables, the run over test splits."""

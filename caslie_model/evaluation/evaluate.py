@@ -1,0 +1,249 @@
+"""Evaluation: predict what is missing, then score every task and split.
+
+Files in the output folder: `predictions.jsonl` with its header, `metrics.json`, `metrics.md`, `config.yaml`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caslie_model.adapters.loading import LoadedModel, load_for_evaluation
+from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.files import CONFIG
+from caslie_model.config.presets import config_yaml
+from caslie_model.data.images import Features, Picture
+from caslie_model.data.samples import Sample, first_by_hash, read_outputs, read_samples
+from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.evaluation.metrics import majority_label, score_part
+from caslie_model.evaluation.tables import metrics_markdown
+from caslie_model.hub.public_names import public_name
+from caslie_model.inference.predict import Prediction, predict_batch
+from caslie_model.inference.prediction_log import open_predictions
+from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.progress import Progress
+from caslie_model.vision.visual_inputs import Sight, look_at, shuffled
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.hashing import draw
+
+METRICS = "metrics.json"
+METRICS_TEXT = "metrics.md"
+# The parts of a split that are scored, and whether a sample of it needs its picture.
+PARTS: dict[str, bool | None] = {"all": None, "visual_critical": True, "not_visual_critical": False}
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Where the files lie, and the content of metrics.json."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResult:
+    """Predict and score as the config says; predictions that are there already are kept.
+
+    overwrite: forget earlier predictions. Raises MmecError with the remedy when data, model or folder do not
+    allow it.
+    """
+    if config.out.is_file():
+        raise RunError(f"--out {config.out} is a file")
+    samples = select_samples(config)
+    loaded = load_for_evaluation(config)
+    if config.pictures != "own" and loaded.vision is None:
+        raise ConfigError(f"pictures={config.pictures}: {config.model} sees no pictures anyway")
+    sight = None
+    if loaded.vision is not None:
+        trained_with = loaded.model.config.vision_identity
+        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with)
+    encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, sight))
+    features = sight.features if sight else None
+    identity = {
+        **loaded.identity,
+        "scoring": config.scoring,
+        "length_normalised": config.length_normalised,
+        **({"pictures": config.pictures} if config.pictures != "own" else {}),
+    }
+    with open_predictions(config.out, identity, overwrite) as file:
+        _check_prompts(encoded, file.records, config.out)
+        # Longest first: running out of memory happens at once, not at the end.
+        missing = sorted(
+            (each for each in encoded if each.sample.id not in file.records),
+            key=lambda each: (-len(each.prompt), each.sample.id),
+        )
+        _say(
+            f"{len(encoded)} samples, {len(encoded) - len(missing)} answered already, "
+            f"{sum(each.shortened for each in encoded)} shortened to fit; on {loaded.device}, "
+            f"{loaded.precision}"
+        )
+        with Progress("predicting", len(missing), "samples") as progress:
+            for start in range(0, len(missing), config.batch_size):
+                batch = missing[start : start + config.batch_size]
+                file.append(_records(batch, _predict(loaded, batch, config, features)))
+                progress.update(start + len(batch))
+        answers = {each.sample.id: file.records[each.sample.id]["prediction"] for each in encoded}
+        baselines = majority_labels(config, samples)
+        metrics = {
+            "model": config.model,
+            "base_only": config.base_only,
+            "data": config.data,
+            # What it is to others, to whom a path says nothing, or somebody else's dataset.
+            "public_data": public_name(config.data),
+            "identity": identity,
+            "samples_shortened": sum(each.shortened for each in encoded),
+            "results": score(samples, answers, baselines, config.bootstrap_resamples, config.seed),
+        }
+        for name, text in (
+            (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"),
+            (METRICS_TEXT, metrics_markdown(metrics)),
+            (CONFIG, config_yaml(config)),
+        ):
+            write_atomically(config.out / name, text.encode())
+    return EvaluationResult(config.out, metrics)
+
+
+def select_samples(config: EvaluateConfig) -> list[Sample]:
+    """Return the samples to evaluate, by task, split and hash order of their ids.
+
+    Raises DatasetError when the dataset has none, or one id stands in two places.
+    """
+    wanted = {"all": None, "visual-critical": True, "text": False}[config.subset]
+    result: list[Sample] = []
+    for task in config.tasks:
+        for split in config.splits:
+            samples = [
+                sample
+                for sample in read_samples(config.data, task, split)
+                if wanted is None or sample.visual_critical is wanted
+            ]
+            result.extend(first_by_hash(samples, config.limit, config.seed, "evaluated samples"))
+    if not result:
+        raise DatasetError(
+            f"{config.data} has no samples of these tasks in {', '.join(config.splits)} "
+            f"(subset {config.subset})"
+        )
+    seen: set[str] = set()
+    for sample in result:
+        if sample.id in seen:
+            raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
+        seen.add(sample.id)
+    return result
+
+
+def majority_labels(
+    config: EvaluateConfig, samples: Sequence[Sample]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return (label, the split it was counted in) of each (task, split): train, else what is evaluated."""
+    result = {}
+    for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
+        trained = read_outputs(config.data, task, "train")
+        here = [sample.output for sample in samples if (sample.task, sample.split) == (task, split)]
+        result[task, split] = (majority_label(trained or here), "train" if trained else split)
+    return result
+
+
+def score(
+    samples: Sequence[Sample],
+    answers: Mapping[str, str | None],
+    baselines: Mapping[tuple[str, str], tuple[str, str]],
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return the figures of every part of every task and split.
+
+    answers: label by sample id, None when unparsable; a sample without an entry is missing. Both are wrong.
+    """
+    results = []
+    for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
+        whole = [sample for sample in samples if (sample.task, sample.split) == (task, split)]
+        majority, counted_in = baselines[task, split]
+        for part, critical in PARTS.items():
+            rows = [s for s in whole if critical is None or s.visual_critical is critical]
+            if not rows:
+                continue
+            labels = tuple(dict.fromkeys(label for sample in rows for label in sample.labels))
+            given = [answers.get(sample.id) for sample in rows]
+            known = [s.text_only_accuracy for s in rows if s.text_only_accuracy is not None]
+            figures = score_part(
+                task,
+                [sample.output for sample in rows],
+                given,
+                labels if labels == ("yes", "no") else tuple(sorted(labels)),
+                majority,
+                resamples,
+                draw(seed, "bootstrap", task, split, part),
+            )
+            results.append(
+                {
+                    "task": task,
+                    "split": split,
+                    "part": part,
+                    **figures,
+                    "majority_from": counted_in,
+                    "unparsable": sum(s.id in answers and answers[s.id] is None for s in rows),
+                    "missing": sum(s.id not in answers for s in rows),
+                    "text_only_accuracy": sum(known) / len(known) if known else None,
+                }
+            )
+    return results
+
+
+def _shown(
+    config: EvaluateConfig, samples: Sequence[Sample], sight: Sight | None
+) -> dict[str, tuple[Picture, ...]]:
+    """Return the pictures that each sample is shown with."""
+    if sight is None or config.pictures == "none":
+        return {}
+    if config.pictures == "shuffled":
+        return shuffled(sight.pictures, samples, config.seed)
+    return sight.pictures
+
+
+def _predict(
+    loaded: LoadedModel, batch: Sequence[Encoded], config: EvaluateConfig, features: Features | None
+) -> list[Prediction]:
+    import torch
+
+    try:
+        return predict_batch(loaded, batch, config.scoring, config.length_normalised, features)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"out of memory with batch_size={config.batch_size}; give a smaller one: answers stay the same"
+        ) from error
+
+
+def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    records = []
+    for each, prediction in zip(batch, predictions, strict=True):
+        record: dict[str, Any] = {
+            "id": each.sample.id,
+            "task": each.sample.task,
+            "split": each.sample.split,
+            "prompt": each.mark,
+            "prediction": prediction.label,
+        }
+        if prediction.text is not None:
+            record["text"] = prediction.text
+        if prediction.scores is not None:
+            record["scores"] = {label: round(value, 4) for label, value in prediction.scores.items()}
+        records.append(record)
+    return records
+
+
+def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folder: Path) -> None:
+    for each in encoded:
+        record = records.get(each.sample.id)
+        if record is not None and record.get("prompt") != each.mark:
+            raise RunError(
+                f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
+                "another --out, or --overwrite"
+            )
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,166 @@
+"""Metrics from confusion counts. An unparsable or missing answer is always wrong.
+
+All figures of a part come from one matrix [L, L + 1]: gold label by answered label, the last column counting
+what is no answer. Resampling the samples with replacement is drawing that matrix from a multinomial
+distribution, so the bootstrap needs no loop. A test compares every figure with scikit-learn.
+
+For yes/no tasks an unparsable answer is counted as the opposite of the right one: otherwise a model that says
+"yes" where it is sure and babbles elsewhere would reach an F1 of 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from caslie_model.data.answers import YES_NO
+
+# DESIGN: the metric that each task is judged by.
+PRIMARY_METRICS: dict[str, str] = {
+    "answerability_prediction": "F1",
+    "category_classification": "recall@1",
+    "product_relation_prediction": "macro F1",
+    "product_substitute_identification": "F1",
+    "multiclass_product_classification": "accuracy",
+    "sentiment_analysis": "macro F1",
+    "sequential_recommendation": "recall@1",
+}
+_Z95 = 1.959963984540054
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> Counts:
+    """Return counts [L, L + 1] of gold label by answer, the last column for no answer.
+
+    Raises ValueError when a gold label is not among the labels.
+    """
+    if len(gold) != len(answers):
+        raise ValueError(f"{len(gold)} gold labels, {len(answers)} answers")
+    place = {label: index for index, label in enumerate(labels)}
+    binary = set(labels) == set(YES_NO)
+    counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
+    for right, answer in zip(gold, answers, strict=True):
+        if right not in place:
+            raise ValueError(f"gold label {right!r} is not among {list(labels)}")
+        column = place.get(answer, len(labels)) if answer is not None else len(labels)
+        if binary and column == len(labels):
+            column = 1 - place[right]
+        counts[place[right], column] += 1
+    return counts
+
+
+def class_scores(counts: Counts) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
+    """Return precision, recall and F1 per label [..., L], and which labels occur (as gold or as answer).
+
+    counts: [..., L, L + 1]. What has no denominator is 0.
+    """
+    answered = counts[..., :-1]
+    right = np.diagonal(answered, axis1=-2, axis2=-1).astype(np.float64)
+    said, there = answered.sum(axis=-2), counts.sum(axis=-1)
+    precision, recall = _ratio(right, said), _ratio(right, there)
+    return precision, recall, _ratio(2 * right, said + there), (said + there) > 0
+
+
+def accuracy(counts: Counts) -> Floats:
+    """Return the share of right answers [...] of counts [..., L, L + 1]."""
+    right = np.diagonal(counts[..., :-1], axis1=-2, axis2=-1).sum(axis=-1)
+    return _ratio(right.astype(np.float64), counts.sum(axis=(-2, -1)))
+
+
+def macro(scores: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
+    """Return the mean [...] of scores [..., L] over the labels that occur."""
+    return _ratio((scores * occurs).sum(axis=-1), occurs.sum(axis=-1))
+
+
+def primary(metric: str, counts: Counts, labels: Sequence[str]) -> Floats:
+    """Return a primary metric [...] of counts [..., L, L + 1]."""
+    if metric in ("accuracy", "recall@1"):
+        return accuracy(counts)
+    _, _, f1, occurs = class_scores(counts)
+    if metric == "F1":
+        return np.asarray(f1[..., list(labels).index("yes")])
+    if metric == "macro F1":
+        return macro(f1, occurs)
+    raise ValueError(f"no metric '{metric}'")
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a share. Source: Wilson (1927), JASA 22, 209-212."""
+    if total == 0:
+        return 0.0, 1.0
+    share, z2 = right / total, _Z95**2
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap_interval(
+    metric: str, counts: Counts, labels: Sequence[str], resamples: int, seed: int
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a primary metric over resampled samples."""
+    total = int(counts.sum())
+    if total == 0:
+        return 0.0, 1.0
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(total, counts.reshape(-1) / total, size=resamples)
+    values = primary(metric, drawn.reshape(resamples, *counts.shape), labels)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def majority_label(labels: Sequence[str]) -> str:
+    """Return the most frequent label, the first in sorted order where several are."""
+    return min(Counter(labels).items(), key=lambda pair: (-pair[1], pair[0]))[0]
+
+
+def score_part(
+    task: str,
+    gold: Sequence[str],
+    answers: Sequence[str | None],
+    labels: Sequence[str],
+    majority: str,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return every figure of one part of one task's split. labels: all that the part's samples allow.
+
+    Raises ValueError when the part is empty.
+    """
+    if not gold:
+        raise ValueError("no samples to score")
+    metric = PRIMARY_METRICS[task]
+    counts = confusion(gold, answers, labels)
+    precision, recall, f1, occurs = class_scores(counts)
+    right = sum(answer == label for answer, label in zip(answers, gold, strict=True))
+    constants = {label: confusion(gold, [label] * len(gold), labels) for label in labels}
+    baseline = constants.get(majority, confusion(gold, [majority] * len(gold), labels))
+    return {
+        "samples": len(gold),
+        "metric": metric,
+        "primary": float(primary(metric, counts, labels)),
+        "primary_interval": list(bootstrap_interval(metric, counts, labels, resamples, seed)),
+        "accuracy": right / len(gold),
+        "accuracy_interval": list(wilson_interval(right, len(gold))),
+        "macro_precision": float(macro(precision, occurs)),
+        "macro_recall": float(macro(recall, occurs)),
+        "macro_f1": float(macro(f1, occurs)),
+        "majority_label": majority,
+        "majority_primary": float(primary(metric, baseline, labels)),
+        "majority_accuracy": float(accuracy(baseline)),
+        "best_constant_primary": max(float(primary(metric, each, labels)) for each in constants.values()),
+        "labels": list(labels),
+        "confusion": counts.tolist(),
+    }
+
+
+def _ratio(numerator: Any, denominator: Any) -> Floats:
+    top = np.asarray(numerator, dtype=np.float64)
+    bottom = np.asarray(denominator, dtype=np.float64)
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)

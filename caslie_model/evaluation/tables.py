@@ -1,0 +1,126 @@
+"""Metrics as tables: on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmecinstruct.schemas.samples import SHORT_NAMES
+
+COLUMNS = (
+    "task",
+    "split",
+    "part",
+    "n",
+    "metric",
+    "score",
+    "95 %",
+    "majority",
+    "accuracy",
+    "95 %",
+    "majority",
+    "macro P",
+    "macro R",
+    "macro F1",
+    "no answer",
+    "text-only",
+)
+# What a narrow terminal shows; metrics.md has all columns.
+FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 15)
+WIDTH, FEWER_WIDTH = 180, 100  # characters
+_PART_NAMES = {"all": "all", "visual_critical": "needs picture", "not_visual_critical": "text suffices"}
+
+
+def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the table's cells, in the order of COLUMNS."""
+    return [
+        (
+            SHORT_NAMES[result["task"]],
+            result["split"],
+            _PART_NAMES[result["part"]],
+            str(result["samples"]),
+            result["metric"],
+            _figure(result["primary"]),
+            _interval(result["primary_interval"]),
+            _figure(result["majority_primary"]),
+            _figure(result["accuracy"]),
+            _interval(result["accuracy_interval"]),
+            _figure(result["majority_accuracy"]),
+            _figure(result["macro_precision"]),
+            _figure(result["macro_recall"]),
+            _figure(result["macro_f1"]),
+            str(result["unparsable"] + result["missing"]),
+            _figure(result["text_only_accuracy"]),
+        )
+        for result in results
+    ]
+
+
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print the table to stdout: all columns where they fit, and into a file or a pipe, else the main ones."""
+    import shutil
+    import sys
+
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDTH
+    print(metrics_table(metrics, narrow), end="")
+
+
+def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
+    """Return the table as text; a narrow one leaves out accuracy and the macro averages."""
+    from io import StringIO
+
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = FEWER_COLUMNS if narrow else range(len(COLUMNS))
+    table = Table(title=_title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index in columns:
+        table.add_column(COLUMNS[index], justify="left" if index < 3 else "right", no_wrap=True)
+    previous = None
+    for cells, result in zip(table_rows(metrics["results"]), metrics["results"], strict=True):
+        if previous not in (None, (result["task"], result["split"])):
+            table.add_section()
+        previous = (result["task"], result["split"])
+        table.add_row(*(cells[index] for index in columns))
+    text = StringIO()
+    Console(file=text, width=FEWER_WIDTH if narrow else WIDTH).print(table)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    if narrow:
+        lines.append("metrics.md has accuracy and the macro averages too.")
+    return "\n".join(lines) + "\n"
+
+
+def metrics_markdown(metrics: Mapping[str, Any]) -> str:
+    """Return the table as Markdown, with what its columns mean."""
+    identity = metrics["identity"]
+    lines = [
+        f"# {_title(metrics)}",
+        "",
+        f"Answers as {identity['answers']}, {identity['instruction']} instructions, scoring by "
+        f"{'likelihood' if identity['scoring'] == 'likelihood' else 'greedy generation'}; "
+        f"{metrics['samples_shortened']} prompts were shortened.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "|".join("---" if index < 3 else "--:" for index in range(len(COLUMNS))) + "|",
+        *("| " + " | ".join(cells) + " |" for cells in table_rows(metrics["results"])),
+        "",
+        "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
+        "the same figure of always giving the most frequent training answer. no answer: unparsable or "
+        "missing answers, counted as wrong. text-only: the mean accuracy that the best possible guesser "
+        "without pictures reaches.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _title(metrics: Mapping[str, Any]) -> str:
+    return f"{metrics['model']}{' (base only)' if metrics['base_only'] else ''} on {metrics['data']}"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.3f}–{bounds[1]:.3f}"

@@ -1,0 +1,72 @@
+"""What was trained, as a small folder beside a base model that others have.
+
+adapter_config.json         shapes and choices, and which base model and vision encoder it was made with
+adapter_model.safetensors   every trained tensor and nothing else
+
+The names of the files are peft's convention; the type is our own ("caslie"), as peft's list of types is closed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.language_model import describe_base
+from caslie_model.hub.download import adapter_folder
+from mmecinstruct.core.files import write_atomically
+
+if TYPE_CHECKING:
+    from caslie_model.fusion.model import CaslieForCausalLM
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_TYPE = "caslie"
+_FORMAT = 2
+
+
+def save_adapter(
+    model: CaslieForCausalLM, folder: str | Path, tensors: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write the adapter folder of a model; what else lies in the folder stays. The weights come last.
+
+    tensors: what was trained, if it was gathered before; else it is taken from the model.
+    """
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = model.config.choices()
+    content = {
+        "type": _TYPE,
+        "format": _FORMAT,
+        "base_model_name_or_path": model.config.base_model,
+        "base": describe_base(model.config),
+        "config": fields,
+    }
+    write_atomically(folder / ADAPTER_CONFIG, (json.dumps(content, indent=1) + "\n").encode())
+    trained = model.trained_state_dict() if tensors is None else tensors
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.items()}
+    write_atomically(folder / ADAPTER_WEIGHTS, save(saved, metadata={"format": "pt"}))
+
+
+def read_adapter_config(folder: str | Path) -> dict[str, Any]:
+    """Return the content of adapter_config.json. Raises ModelError when it is missing, damaged or not of ours."""
+    path = adapter_folder(folder) / ADAPTER_CONFIG
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: no adapter of a fusion model: {error}") from error
+    if not isinstance(content, dict) or content.get("type") != _TYPE:
+        raise ModelError(f"{folder}: an adapter of another kind (peft's own?), not of a fusion model")
+    if content.get("format") != _FORMAT:
+        raise ModelError(
+            f"{folder}: adapter format {content.get('format')}; this version reads {_FORMAT}: train it again, or use "
+            "the version that made it"
+        )
+    if not isinstance(content.get("config"), dict) or not isinstance(content.get("base"), dict):
+        raise ModelError(f"{path}: damaged: it has no config or no base")
+    return content

@@ -1,0 +1,194 @@
+"""What a fusion model is made of: a frozen language model, the features of a frozen vision encoder, and their bridge.
+
+Widths and heads left at 0 are derived from the language model (`CaslieConfig.__post_init__`), so a saved config holds
+numbers. Small language models get narrow bridges: half their width, at most 512.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from caslie_model.data.images import MAX_ITEMS
+from caslie_model.errors import ModelError
+
+FUSIONS = ("xattn", "concat", "concat-full")
+FEATURE_NORMS = ("layer", "standard", "none")
+WIDEST = 512  # of resampler and adapters, whatever the language model's width
+
+_COUNTS = (
+    "vision_width",
+    "vision_patches",
+    "latents",
+    "resampler_width",
+    "resampler_heads",
+    "resampler_blocks",
+    "adapter_width",
+    "adapter_heads",
+    "every",
+    "max_items",
+    "roles",
+)
+_LORA_FIELDS = frozenset({"rank", "alpha", "dropout", "target_modules"})
+
+
+class CaslieConfig(PreTrainedConfig):
+    """Shapes and choices of a `CaslieForCausalLM`.
+
+    Raises ModelError on construction when a value or a combination of values means nothing.
+    """
+
+    model_type: ClassVar[str] = "caslie"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")
+    }
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "media"]
+
+    fusion: str = "xattn"  # xattn | concat | concat-full
+    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    base_model: str = ""  # name of the language model
+    base_identity: str = ""  # changes when its weights do
+    base_quantise: str = (
+        "none"  # how they were loaded when this was trained: none, 8bit or 4bit; any will do later
+    )
+    vision_encoder: str = ""
+    vision_identity: str = ""
+    vision_width: int = 768  # dv
+    vision_patches: int = 49  # P
+    feature_norm: str = "layer"  # layer | standard (statistics of the training images) | none
+    mean_feature: bool = True  # add the projected mean of an image's features to each of its latents
+    latents: int = 8  # K
+    resampler_width: int = 0
+    resampler_heads: int = 0
+    resampler_blocks: int = 2
+    guide: bool = True  # the resampler reads the instruction and the item's title
+    guide_gate_init: float = 0.0
+    adapter_width: int = 0
+    adapter_heads: int = 0
+    first_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
+    every: int = 4
+    # tanh of it scales an adapter's output. Training begins as the base model, exactly: with an open gate the output's
+    # weights begin at 0; with a shut one (0) they are drawn.
+    gate_init: float = 1.0
+    # Size of the text's states in front of each adapter, in which the adapter's output is measured; None: 1 each.
+    # Without it a small model's adapters begin at a tenth of what they add to, and learn little else than to grow.
+    state_scales: tuple[float, ...] | None = None
+    max_items: int = MAX_ITEMS
+    roles: int = 4
+    visual_scale: float = 0.02  # concat: size of a visual token's entries at the start, as the text's are
+    lora: dict[str, Any] | None = None  # rank, alpha, dropout, target_modules
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        # transformers sets a composite's attention kernel on its parts; a loaded model keeps its own.
+        if isinstance(self.text_config, PreTrainedConfig):
+            for name in ("attn_implementation", "experts_implementation"):
+                kwargs[name] = kwargs.get(name) or getattr(self.text_config, f"_{name}", None)
+        try:
+            super().__post_init__(**kwargs)
+        except ValueError as error:
+            raise ModelError(f"text_config: {error}") from error
+        width = self.hidden_size
+        # Whole multiples of 64, so that 8 heads divide it and memory is aligned.
+        narrow = min(WIDEST, max(64, width // 2 // 64 * 64))
+        for part in ("resampler", "adapter"):
+            if not getattr(self, f"{part}_width"):
+                setattr(self, f"{part}_width", narrow)
+            if not getattr(self, f"{part}_heads"):
+                wanted = getattr(self, f"{part}_width")
+                setattr(self, f"{part}_heads", 8 if wanted >= 256 else max(1, wanted // 32))
+        if self.first_layer is None:
+            self.first_layer = round(self.depth / 3)
+        self._check()
+
+    @classmethod
+    def for_base(cls, text_config: PreTrainedConfig, **choices: Any) -> CaslieConfig:
+        """Return the config of a bridge to a language model. Raises ModelError also when a choice is misspelt.
+
+        (The constructor takes any name, as transformers' configs do.)
+        """
+        unknown = sorted(set(choices) - set(cls._choice_names()))
+        if unknown:
+            raise ModelError(f"no such setting of a fusion model: {', '.join(unknown)}")
+        return cls(text_config=text_config, **choices)
+
+    def choices(self) -> dict[str, Any]:
+        """Return what `for_base` takes beside the language model's config."""
+        return {name: getattr(self, name) for name in self._choice_names()}
+
+    @classmethod
+    def _choice_names(cls) -> list[str]:
+        fields = {field.name for field in dataclasses.fields(cls)}
+        return [name for name in cls.__annotations__ if name in fields and name != "text_config"]
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the language model."""
+        return int(self.get_text_config().hidden_size)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers of the language model."""
+        return int(self.get_text_config().num_hidden_layers)
+
+    @property
+    def adapter_layers(self) -> tuple[int, ...]:
+        """The layers that have a cross-attention adapter in front of them; none for concat."""
+        if self.fusion != "xattn":
+            return ()
+        assert self.first_layer is not None
+        return tuple(range(self.first_layer, self.depth, self.every))
+
+    @property
+    def has_resampler(self) -> bool:
+        """Whether an image's features are first reduced to latents."""
+        return self.fusion != "concat-full"
+
+    @property
+    def tokens_per_image(self) -> int:
+        """Latents per image, or with concat-full its patches: places that an image takes in the text of concat."""
+        return self.latents if self.has_resampler else self.vision_patches
+
+    def _check(self) -> None:
+        if self.fusion not in FUSIONS:
+            raise ModelError(f"fusion '{self.fusion}' is not there; choose from: {', '.join(FUSIONS)}")
+        if self.feature_norm not in FEATURE_NORMS:
+            raise ModelError(f"feature_norm '{self.feature_norm}' is not one of {', '.join(FEATURE_NORMS)}")
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ModelError(f"{name}={value!r} is not a whole number of 1 or more")
+        for name in ("gate_init", "guide_gate_init", "visual_scale"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ModelError(f"{name}={value!r} is not a number")
+        for part in ("resampler", "adapter"):
+            width, heads = getattr(self, f"{part}_width"), getattr(self, f"{part}_heads")
+            if width % heads:
+                raise ModelError(f"{part}_width={width} does not divide into {part}_heads={heads}")
+        if not isinstance(self.first_layer, int) or not 0 <= self.first_layer < self.depth:
+            raise ModelError(
+                f"first_layer={self.first_layer}: the language model has layers 0 to {self.depth - 1}"
+            )
+        if self.state_scales is not None:
+            self.state_scales = tuple(self.state_scales)  # JSON has lists alone
+            if len(self.state_scales) != len(self.adapter_layers) or not all(
+                isinstance(scale, int | float) and 0 < scale < math.inf for scale in self.state_scales
+            ):
+                raise ModelError(
+                    f"state_scales={self.state_scales}: give a number above 0 for each of the layers "
+                    f"{', '.join(map(str, self.adapter_layers)) or '(none)'}"
+                )
+        if self.lora is not None:
+            if not isinstance(self.lora, Mapping) or set(self.lora) != _LORA_FIELDS:
+                raise ModelError(f"lora={self.lora!r}: give {', '.join(sorted(_LORA_FIELDS))}")
+            targets = self.lora["target_modules"]
+            # JSON knows no tuples: a saved config must equal itself when read back.
+            self.lora = {
+                **self.lora,
+                "target_modules": targets if isinstance(targets, str) else list(targets),
+            }

@@ -1,0 +1,84 @@
+"""Load a fusion adapter onto its base model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter_config
+from caslie_model.fusion.config import CaslieConfig
+from caslie_model.fusion.language_model import SHAPE_FIELDS
+from caslie_model.hub.download import adapter_folder
+
+if TYPE_CHECKING:
+    from caslie_model.fusion.model import CaslieForCausalLM
+
+
+def load_adapter(
+    base_model: Any,
+    folder: str | Path,
+    *,
+    base_identity: str = "",
+    vision_identity: str = "",
+    trainable: bool = False,
+) -> CaslieForCausalLM:
+    """Return the fusion model of an adapter folder on its base model, which becomes part of it.
+
+    folder: a path, or user/name on the Hub.
+
+    base_identity, vision_identity: of what is there now; where they are given and the adapter was made with
+    others, that is an error. trainable: to train on, float32 beside a 16-bit base model; else everything is
+    frozen and has the base model's type. Raises ModelError when folder and base model do not go together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from caslie_model.fusion.model import CaslieForCausalLM
+
+    content = read_adapter_config(folder)
+    _check_same_base(content, base_model, folder)
+    try:
+        config = CaslieConfig.for_base(base_model.config, **content["config"])
+    except (TypeError, ValueError, ModelError) as error:
+        raise ModelError(f"{folder}: its {ADAPTER_CONFIG} is not valid: {error}") from error
+    for what, made_with, name, now in (
+        ("base model", config.base_identity, config.base_model, base_identity),
+        ("vision encoder", config.vision_identity, config.vision_encoder, vision_identity),
+    ):
+        if now and made_with and now != made_with:
+            raise ModelError(
+                f"{folder} was made with another {what}: {name or 'unnamed'} of identity {made_with[:16]}, not "
+                f"{now[:16]}; use the same weights and settings, or train an adapter for these"
+            )
+    try:
+        weights = load_file(adapter_folder(folder) / ADAPTER_WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{folder}: its weights cannot be read: {error}") from error
+    model = CaslieForCausalLM.from_base(base_model, config)
+    expected = model.trained_state_dict()
+    wrong = sorted(set(expected) ^ set(weights))
+    wrong += [name for name in expected if name in weights and expected[name].shape != weights[name].shape]
+    if wrong:
+        raise ModelError(
+            f"{folder}: its weights do not fit its config ({len(wrong)} tensors, first {wrong[0]})"
+        )
+    if base_model.device.type != "meta":  # there, shapes are all that is asked for
+        model.load_state_dict(weights, strict=False)
+    if trainable:
+        return model
+    if base_model.dtype in (torch.bfloat16, torch.float16):
+        model.set_own_dtype(base_model.dtype)
+    return model.requires_grad_(False).eval()
+
+
+def _check_same_base(content: dict[str, Any], base_model: Any, folder: str | Path) -> None:
+    for name in SHAPE_FIELDS:
+        found, wanted = getattr(base_model.config, name, None), content["base"].get(name)
+        if found != wanted:
+            raise ModelError(
+                f"{folder} was made for a base model with {name}={wanted}, but this one has {found}; give "
+                f"{content.get('base_model_name_or_path') or 'the base model it was made with'}"
+            )

@@ -1,0 +1,140 @@
+"""What is trained of a fusion model: finding it, grouping it, saving it, and leaving the rest alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from caslie_model.errors import ModelError
+from caslie_model.fusion.adapter_files import save_adapter
+from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
+from caslie_model.fusion.resampler import FeatureNorm
+from caslie_model.runtime.fsdp import whole, whole_tensors
+
+LANGUAGE_MODEL = "language_model."  # begins the names of the base model's tensors
+
+
+class TrainedWeights:
+    """The part of `CaslieForCausalLM` that is about its weights."""
+
+    # Of the model that this is a part of.
+    config: Any
+    language_model: Any
+    resampler: Any
+    adapters: Any
+    projector: Any
+    state_dict: Any
+    modules: Any
+    named_parameters: Any
+
+    @property
+    def _is_guided(self) -> bool:
+        return self.resampler is not None and self.config.guide
+
+    def freeze_base(self) -> None:
+        """Train nothing of the language model but its LoRA."""
+        for name, weight in self.language_model.named_parameters():
+            weight.requires_grad_(is_lora(name))
+
+    def _own_parts(self) -> list[nn.Module]:
+        return [part for part in (self.resampler, self.adapters, self.projector) if part is not None]
+
+    def add_lora(self, rank: int, alpha: int, dropout: float, target_modules: Any) -> None:
+        """Put trained low-rank adapters into the language model. Raises ModelError when they do not fit."""
+        if self.config.lora is not None:
+            raise ModelError("this model has LoRA already")
+        settings = {"rank": rank, "alpha": alpha, "dropout": dropout}
+        targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+        self.config.lora = {**settings, "target_modules": targets}
+        inject_lora(self.language_model, self.config.lora)
+
+    def freeze_lora(self) -> None:
+        """Leave the low-rank adapters as they are, while what sees is trained: no gradient, and no dropout."""
+        for name, module in self.language_model.named_modules():
+            if ".lora_dropout." in f".{name}." and isinstance(module, nn.Dropout):
+                module.p = 0.0
+        for name, weight in self.language_model.named_parameters():
+            if is_lora(name):
+                weight.requires_grad_(False)
+
+    def merge_lora(self) -> None:
+        """Add LoRA to the language model's weights, so that answering costs nothing more.
+
+        Raises ModelError when these are quantised.
+        """
+        if self.config.lora is not None:
+            merge_lora(self.language_model)
+            self.config.lora = None
+
+    def set_feature_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Give feature_norm=standard the mean and standard deviation [dv] of the training images' features."""
+        norms = [module for module in self.modules() if isinstance(module, FeatureNorm)]
+        if self.config.feature_norm != "standard" or mean.shape != (self.config.vision_width,):
+            raise ModelError(
+                f"feature statistics are for feature_norm=standard and {self.config.vision_width} channels, not "
+                f"for feature_norm={self.config.feature_norm} and {tuple(mean.shape)}"
+            )
+        for norm in norms:
+            norm.set_statistics(mean, deviation)
+
+    def trained_state_dict(self) -> dict[str, Tensor]:
+        """Return every tensor that is not the base model's, by its name in the model.
+
+        Divided by FSDP they come whole, and all processes must call.
+        """
+        return whole_tensors({name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)})
+
+    def save_adapter(self, folder: str | Path, tensors: dict[str, Tensor] | None = None) -> None:
+        """Write the adapter folder (`caslie_model.fusion.adapter_files`), which `load_adapter` reads.
+
+        tensors: those of `trained_state_dict` where it cannot be called here.
+        """
+        save_adapter(cast(Any, self), folder, tensors)
+
+    def set_own_dtype(self, dtype: torch.dtype) -> None:
+        """Give resampler, adapters and projector a type; norms stay float32 inside whatever it is."""
+        for part in self._own_parts():
+            part.to(dtype)
+
+    def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
+        """Let `save_pretrained`, and so the Trainer's checkpoints, hold what is trained and nothing else.
+
+        Such a folder resumes a training; `from_pretrained` needs one that was saved whole.
+        """
+        names = [name for name in self.state_dict() if not _is_ours(name)]
+        self._keys_to_ignore_on_save = set(names) if leave else set()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return every trained parameter under gates, resampler, adapters (with the projector) or lora."""
+        groups: dict[str, list[nn.Parameter]] = {"gates": [], "resampler": [], "adapters": [], "lora": []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups[_group(name)].append(parameter)
+        return groups
+
+    def gates(self) -> dict[int, float]:
+        """Return tanh(gate) of the adapter in front of each layer: 0 is shut. Empty for concat."""
+        gates = {int(layer): whole(each.gate.detach()) for layer, each in self.adapters.items()}
+        return {layer: float(torch.tanh(gate)) for layer, gate in gates.items()}
+
+    def guide_gates(self) -> list[float]:
+        """Return tanh(gate) of the text guidance in each block of the resampler."""
+        if self.resampler is None or not self._is_guided:
+            return []
+        return [float(torch.tanh(whole(block.guide_gate.detach()))) for block in self.resampler.blocks]
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a tensor of this name is not the base model's."""
+    return not name.startswith(LANGUAGE_MODEL) or is_lora(name)
+
+
+def _group(name: str) -> str:
+    if is_lora(name):
+        return "lora"
+    if name.endswith(("gate", "guide_gate")):
+        return "gates"
+    return "resampler" if name.startswith("resampler.") else "adapters"

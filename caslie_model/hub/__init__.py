@@ -1,0 +1,1 @@
+"""Names on the Hugging Face Hub, downloads and their errors."""

@@ -1,0 +1,42 @@
+"""Adapters that lie on the Hub: fetched once, and of what is there only what an adapter is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from caslie_model.errors import ModelError
+from caslie_model.hub.names import is_hub_name
+
+# No pickle, no code.
+FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "config.yaml",
+    "training.json",
+    "prompts/*.j2",
+    "README.md",
+)
+
+
+def adapter_folder(name: str | Path) -> Path:
+    """Return the folder of an adapter: what is a path as it is, `user/name` on the Hub fetched into the Hub's cache.
+
+    Raises ModelError when the Hub does not give it, or holds no adapter there.
+    """
+    path = Path(name)
+    if path.exists() or not is_hub_name(str(name)):
+        return path
+    import httpx2
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = Path(snapshot_download(str(name), allow_patterns=list(FILES)))
+    except (httpx2.HTTPError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{name}: there is no such folder, and the Hub does not give it ({type(error).__name__}: {reason}); check "
+            "the name, or run `hf auth login` for a private one"
+        ) from error
+    if not (found / FILES[0]).is_file():
+        raise ModelError(f"{name}: the repository on the Hub holds no adapter ({FILES[0]})")
+    return found

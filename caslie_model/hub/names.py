@@ -1,0 +1,12 @@
+"""Names of repositories on the Hub."""
+
+from __future__ import annotations
+
+import re
+
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+
+
+def is_hub_name(name: str) -> bool:
+    """Return whether a name has the form of a repository on the Hub: user/name."""
+    return _HUB_NAME.match(name) is not None

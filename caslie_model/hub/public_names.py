@@ -1,0 +1,157 @@
+"""What others are told of a training: names that they can use, and nothing of where things lie on this machine.
+
+Whether `models/base` was a folder or somebody's repository on the Hub can only be told where and when it was used: a
+training writes down which of its names were folders (`local_folders`, in training.json), and that decides. Without it
+the form of a name does, and whether it exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from caslie_model.config.training import TrainingConfig
+from caslie_model.hub.names import is_hub_name
+
+AnyTraining = TypeVar("AnyTraining", bound=TrainingConfig)
+
+# Fields of JSON files that name a model: a Hub id stays, a folder becomes its last part.
+_NAMES = frozenset(
+    {"base_model", "base_model_name_or_path", "vision_encoder", "_name_or_path", "name_or_path"}
+)
+CARD_TAGS = ("caslie", "mmecinstruct", "e-commerce")
+_NO_PLACES = ("package:", "random:")
+_NOTHING: Mapping[str, str] = {}
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name is a path of this machine by its form, or because it exists here."""
+    return _has_form_of_path(name) or (not name.startswith(_NO_PLACES) and Path(name).exists())
+
+
+def public_name(name: str, known: Mapping[str, str] = _NOTHING) -> str:
+    """Return the name of a model or dataset as it is, or of a path its last part. known: names that are decided."""
+    if name in known:
+        return known[name]
+    return _last_part(name) if is_path(name) else name
+
+
+def hub_id(name: str, known: Mapping[str, str] = _NOTHING) -> str | None:
+    """Return a name that the Hub can link to, None for any other."""
+    return name if public_name(name, known) == name and is_hub_name(name) else None
+
+
+def local_folders(config: TrainingConfig) -> dict[str, str]:
+    """Return which of a training's names are paths here and now, by field, with the last part of each."""
+    return {
+        field: _last_part(name)
+        for field, name in _named(config).items()
+        if is_path(name) or (field in ("init_from", "catalogue") and not is_hub_name(name))
+    }
+
+
+def known_names(config: TrainingConfig, folders: Mapping[str, str] | None) -> dict[str, str]:
+    """Return what each of a training's names is to others. folders: of training.json, None where it has none."""
+    if folders is None:
+        folders = local_folders(config)
+    return {
+        name: folders.get(field) or (_last_part(name) if _has_form_of_path(name) else name)
+        for field, name in _named(config).items()
+    }
+
+
+def public_config(config: AnyTraining, folders: Mapping[str, str] | None = None) -> AnyTraining:
+    """Return a config whose paths are names; it is valid as the original is. folders: as of `known_names`."""
+    known = known_names(config, folders)
+    out = Path(config.out.resolve().name)
+    named: dict[str, Any] = {
+        name: Path(public_name(str(value), known))
+        for name in ("init_from", "catalogue")
+        if isinstance(value := getattr(config, name, None), Path)
+    }
+    if named.get("init_from") == out:  # two folders of one name; in one place they would be the same
+        named["init_from"] = Path("begun-from") / out
+    vision = config.vision
+    if vision is not None:
+        vision = vision.model_copy(update={"encoder": public_name(vision.encoder, known)})
+    return config.model_copy(
+        update={
+            "data": public_name(config.data, known),
+            "out": out,
+            "base_model": public_name(config.base_model, known),
+            "vision": vision,
+            **named,
+        }
+    )
+
+
+def public_json(value: Any, key: str = "", known: Mapping[str, str] = _NOTHING) -> Any:
+    """Return the content of a JSON file whose paths of this machine are names."""
+    if isinstance(value, dict):
+        return {name: public_json(entry, name, known) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [public_json(entry, key, known) for entry in value]
+    if isinstance(value, str) and value:
+        if key in _NAMES:
+            return public_name(value, known)
+        if _is_surely_a_path(value):
+            return _last_part(value)
+    return value
+
+
+def _named(config: TrainingConfig) -> dict[str, str]:
+    found = {
+        "base_model": config.base_model,
+        "vision_encoder": config.vision.encoder if config.vision is not None else None,
+        "data": config.data,
+        "init_from": config.init_from,
+        "catalogue": getattr(config, "catalogue", None),
+    }
+    return {field: str(name) for field, name in found.items() if name is not None}
+
+
+def _has_form_of_path(name: str) -> bool:
+    return not name.startswith(_NO_PLACES) and (
+        name.startswith((".", "~"))
+        or name.endswith("/")
+        or "\\" in name
+        or name.count("/") > 1
+        or Path(name).is_absolute()
+    )
+
+
+def _is_surely_a_path(value: str) -> bool:
+    """Any text can stand here, such as a template: what only looks like a path is not touched."""
+    if len(value.splitlines()) != 1:
+        return False
+    path = Path(value)
+    if path.is_absolute() and len(path.parts) > 2 and not any(map(str.isspace, value)):
+        return True
+    if value.startswith(("file://", "~/")):
+        return True
+    return any(
+        len(place.parts) > 1 and (path == place or value.startswith(f"{place}/"))
+        for place in (_home(), Path.cwd())
+        if place is not None
+    )
+
+
+def _last_part(name: str) -> str:
+    """Return what a path is called. The user's own folder is called after the user, so it is `home`."""
+    name = name.removeprefix("file://")
+    parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".")]
+    if not parts or parts[-1] == "..":
+        name = str(Path(name).resolve())
+        parts = [part for part in name.split("/") if part] or ["root"]
+    if (parts[-1].startswith("~") and len(parts) == 1) or Path(name) == _home():
+        return "home"
+    return parts[-1]
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without one, as in some containers
+        return None

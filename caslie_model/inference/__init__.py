@@ -1,0 +1,1 @@
+"""Answers of a model: prediction and its log."""

@@ -1,0 +1,200 @@
+"""Answering questions in batches, such that the batch size changes no answer.
+
+Prompts are padded on the left, masked, and positions counted from the first real token. What remains is
+rounding: matrices of another shape are multiplied in another order, and logits differ in their last digits
+(measured for SmolLM2-135M in float32: below 1e-4). A decision between two candidates closer than a tolerance
+well above that noise is therefore not taken from the batch: the sample is answered again alone, without
+padding, which is what batch size 1 does anyway.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from caslie_model.adapters.loading import LoadedModel
+from caslie_model.batching.padding import prompt_batch
+from caslie_model.data.answers import parse_answer
+from caslie_model.data.images import Features
+from caslie_model.prompts.encoder import Encoded
+
+# Logits closer than this are decided alone: more than ten times the noise between batch shapes.
+TIE_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5}
+# Tokens beyond the longest allowed answer, for models that say "The answer is B".
+GENERATION_SLACK = 8
+# Tokens (rows times length) of option scoring held in memory at once.
+SCORING_TOKENS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer. label: None when unparsable. text: what was generated. scores: log-likelihood per label."""
+
+    label: str | None
+    text: str | None
+    scores: dict[str, float] | None
+    alone: bool  # decided outside the batch, as two candidates were too close
+
+
+def predict_batch(
+    loaded: LoadedModel,
+    batch: Sequence[Encoded],
+    scoring: str,
+    length_normalised: bool = False,
+    features: Features | None = None,
+) -> list[Prediction]:
+    """Answer a batch of samples by greedy generation or by the likelihood of each allowed answer.
+
+    features: of pictures, for a model that sees.
+    """
+    if scoring == "generate":
+        generated = _generate(loaded, batch, features)
+        if len(batch) > 1:
+            generated = [
+                (_generate(loaded, [sample], features)[0][0], margin)
+                if _is_near(loaded, margin)
+                else (tokens, margin)
+                for sample, (tokens, margin) in zip(batch, generated, strict=True)
+            ]
+        return [
+            _generated_prediction(loaded, sample, tokens, len(batch) > 1 and _is_near(loaded, margin))
+            for sample, (tokens, margin) in zip(batch, generated, strict=True)
+        ]
+    results = []
+    all_scores = answer_scores(loaded, batch, length_normalised, features)
+    for sample, scores in zip(batch, all_scores, strict=True):
+        room = 1 if length_normalised else sample.answer_room
+        best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, float("-inf"))
+        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.precision] * room
+        if alone:
+            scores = answer_scores(loaded, [sample], length_normalised, features)[0]
+        # The first of equal scores, in the order of the options.
+        label = max(scores, key=lambda name: scores[name])
+        results.append(Prediction(label, None, scores, alone))
+    return results
+
+
+def answer_scores(
+    loaded: LoadedModel,
+    batch: Sequence[Encoded],
+    length_normalised: bool = False,
+    features: Features | None = None,
+) -> list[dict[str, float]]:
+    """Return the log-likelihood of each allowed answer, its end included, per sample.
+
+    Each prompt is computed once; its keys and values, and those of its pictures, are shared by the sample's answers.
+    """
+    import torch
+
+    with torch.inference_mode():
+        inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
+        output = loaded.model(**inputs, use_cache=True, logits_to_keep=1)
+        first = torch.log_softmax(output.logits[:, -1].float(), dim=-1)
+        rows = [
+            (index, label, tokens)
+            for index, sample in enumerate(batch)
+            for label, tokens in sample.answers.items()
+        ]
+        width = inputs["input_ids"].shape[1]
+        scores: list[dict[str, float]] = [{} for _ in batch]
+        start = 0
+        while start < len(rows):
+            end = start + 1
+            longest = len(rows[start][2])
+            while end < len(rows):
+                longest = max(longest, len(rows[end][2]))
+                if (end + 1 - start) * (width + longest) > SCORING_TOKENS:
+                    break
+                end += 1
+            chunk = rows[start:end]
+            for (index, label, tokens), total in zip(
+                chunk, _continue(loaded, output, inputs, first, chunk), strict=True
+            ):
+                scores[index][label] = total / len(tokens) if length_normalised else total
+            start = end
+    return scores
+
+
+def _continue(
+    loaded: LoadedModel,
+    prompts: Any,
+    inputs: dict[str, Any],
+    first: Any,
+    rows: Sequence[tuple[int, str, tuple[int, ...]]],
+) -> list[float]:
+    """Return the log-likelihood of each row's tokens after its prompt; prompts: what the model gave for these."""
+    import torch
+
+    chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device)
+    totals = first[chosen, torch.tensor([tokens[0] for _, _, tokens in rows], device=loaded.device)].double()
+    fed = max(len(tokens) for _, _, tokens in rows) - 1  # the last token is predicted, not fed
+    if fed:
+        end = loaded.tokenizer.eos_token_id
+        ids = torch.full((len(rows), fed), end, device=loaded.device)
+        mask = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device)
+        targets = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device)
+        for row, (_, _, tokens) in enumerate(rows):
+            count = len(tokens) - 1
+            ids[row, :count] = torch.tensor(tokens[:-1], device=loaded.device)
+            targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device)
+            mask[row, :count] = 1
+        # A copy whose tensors are replaced, never changed: the prompts' cache serves the next rows too.
+        cache = prompts.past_key_values
+        own = copy.copy(cache)
+        own.layers = [copy.copy(layer) for layer in cache.layers]
+        own.batch_select_indices(chosen)
+        before = inputs["attention_mask"][chosen]
+        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device)
+        media = getattr(prompts, "media", None)
+        output = loaded.model(
+            input_ids=ids,
+            attention_mask=torch.cat([before, mask], dim=1),
+            position_ids=positions,
+            past_key_values=own,
+            use_cache=True,
+            **({} if media is None else {"media": media.rows(chosen)}),
+        )
+        likelihoods = torch.log_softmax(output.logits.float(), dim=-1)
+        picked = likelihoods.gather(2, targets.unsqueeze(2)).squeeze(2).double()
+        totals = totals + (picked * mask).sum(dim=1)
+    return [float(total) for total in totals]
+
+
+def _generate(
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
+) -> list[tuple[list[int], float]]:
+    """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next."""
+    import torch
+
+    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
+    budgets = [sample.answer_room + GENERATION_SLACK for sample in batch]
+    del inputs["position_ids"]  # generate counts them itself, from the mask
+    with torch.inference_mode():
+        output = loaded.model.generate(
+            **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
+        )
+        top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
+        leads = (top[..., 0] - top[..., 1]).tolist()
+        sequences = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
+    ends = set(loaded.model.generation_config.eos_token_id)
+    results = []
+    for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
+        # What the rest of the batch made this row generate beyond its own end or budget does not count.
+        length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
+        decided = budget if length is None else length + 1
+        results.append((tokens[: budget if length is None else length], min(steps[:decided])))
+    return results
+
+
+def _generated_prediction(
+    loaded: LoadedModel, sample: Encoded, tokens: Sequence[int], alone: bool
+) -> Prediction:
+    text = loaded.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    label = parse_answer(text, sample.sample.options, loaded.prompt_format.answers)
+    return Prediction(label, text, None, alone)
+
+
+def _is_near(loaded: LoadedModel, lead: float) -> bool:
+    return lead < TIE_TOLERANCE[loaded.precision]

@@ -1,0 +1,113 @@
+"""Predictions on disk: JSON lines by sample id, only ever appended to, and a header that says whose they are.
+
+A killed run leaves at most one torn last line, which is cut off when the file is opened again. A file made by
+another model or with other settings is refused, as is a line that answers another prompt than today's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from caslie_model.errors import RunError
+from mmecinstruct.core.hashing import fingerprint
+
+PREDICTIONS = "predictions.jsonl"
+HEADER = "predictions.header.json"
+
+
+@contextmanager
+def open_predictions(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Iterator[PredictionFile]:
+    """Open a folder's predictions to read what is there and append what is not.
+
+    Raises RunError when another process writes there, or when they were made with another identity.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Unbuffered: what a full disk refused would be tried again, and fail again, on closing.
+    with (folder / PREDICTIONS).open("a+b", buffering=0) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another evaluation writes to {folder}; give another --out") from None
+        if overwrite:
+            stream.truncate(0)
+            (folder / HEADER).unlink(missing_ok=True)
+        _check_header(folder, identity, empty=stream.seek(0, 2) == 0)
+        yield PredictionFile(folder / PREDICTIONS, stream)
+
+
+class PredictionFile:
+    """An open predictions file: what it holds by sample id, and appending to it."""
+
+    def __init__(self, path: Path, stream: FileIO) -> None:
+        self.path = path
+        self._stream = stream
+        self.records = self._read()
+
+    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append one line per record and hand them to the operating system.
+
+        Raises RunError where it takes no more, as a full disk does.
+        """
+        new = {record["id"]: dict(record) for record in records}
+        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in new.values())
+        left = memoryview(lines.encode())
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written: {error.strerror}; free some space and run the same again: earlier "
+                "answers are kept"
+            ) from error
+        self.records.update(new)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        self._stream.seek(0)
+        content = self._stream.read()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            self._stream.truncate(whole)
+        records = {}
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                records[record["id"]] = record
+            except (ValueError, TypeError, KeyError):
+                raise RunError(
+                    f"{self.path}:{number}: not a prediction; delete the line, or start over with --overwrite"
+                ) from None
+        return records
+
+
+def _check_header(folder: Path, identity: Mapping[str, Any], empty: bool) -> None:
+    path = folder / HEADER
+    mark = fingerprint(dict(identity))
+    if not path.is_file():
+        if not empty:
+            raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another --out, or --overwrite")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(
+            json.dumps({"fingerprint": mark, "identity": identity}, indent=1, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
+        temporary.replace(path)
+        return
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        theirs, found = header["identity"], header["fingerprint"]
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{path} is damaged; give another --out, or --overwrite") from None
+    if found != mark:
+        keys = sorted(
+            key for key in {*theirs, *identity} if theirs.get(key, "none") != identity.get(key, "none")
+        )
+        raise RunError(
+            f"{folder} holds predictions of another model or other settings ({', '.join(keys)} differ); give "
+            "another --out, or --overwrite"
+        )

@@ -1,0 +1,1 @@
+"""Prompts: templates, tokens, truncation, spans of images."""

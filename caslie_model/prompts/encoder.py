@@ -1,0 +1,305 @@
+"""Prompts: how a sample is shown to a language model, the same in training and in prediction.
+
+The user's message is rendered from a template (sandboxed, strict). A tokenizer's own chat template wraps it;
+without one, a plain template does. Prompt and answer become tokens separately and are then joined, in
+training and in prediction alike, so the border between them cannot shift.
+
+A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first
+the oldest entries of a nameless list (a purchase history), then the ends of the longest texts. Pictures are never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from caslie_model.data.answers import written_answer
+from caslie_model.data.images import MAX_ITEMS, Picture
+from caslie_model.data.samples import InputField, Sample
+from caslie_model.errors import ModelError
+from caslie_model.prompts.image_spans import (
+    PlacedPicture,
+    marked,
+    marked_start,
+    number_items,
+    spliced,
+    tokens_with_items,
+    unmarked,
+    without_marks,
+)
+from caslie_model.prompts.templates import compile_template
+from caslie_model.prompts.truncation import cut_texts, without_first
+from caslie_model.runtime.progress import Progress
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.hashing import fingerprint
+
+SHORTEST_TEXT = 16  # characters; a text is not shortened below
+# Tokens of the instruction, and of an item's text, that guide what is read from a picture.
+GUIDE_TOKENS = 24
+
+# Some chat templates write today's date or open a thinking block: both must not vary.
+_CHAT_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One sample in tokens. `answers` holds each allowed label's tokens, with the end-of-sequence token."""
+
+    sample: Sample
+    prompt: tuple[int, ...]
+    answers: dict[str, tuple[int, ...]]
+    shortened: bool
+    pictures: tuple[PlacedPicture, ...] = ()
+    token_items: tuple[int, ...] = ()  # item of each token of the prompt; empty without pictures
+    token_slots: tuple[
+        int, ...
+    ] = ()  # place of each visual token of the prompt, -1 for text; empty without any
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """Tokens of the right answer."""
+        return self.answers[self.sample.output]
+
+    @property
+    def answer_room(self) -> int:
+        """The most tokens that an allowed answer takes."""
+        return max(len(tokens) for tokens in self.answers.values())
+
+    @property
+    def mark(self) -> str:
+        """Identity of the question as the model sees it."""
+        seen = [[picture.key, picture.role, list(picture.guide)] for picture in self.pictures]
+        return fingerprint([self.prompt, sorted(self.answers.items()), *([seen] if seen else [])])[:16]
+
+
+class _Prompt(NamedTuple):
+    tokens: tuple[int, ...]
+    items: tuple[int, ...]
+    start: int  # of the instruction
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """Everything that decides how samples become tokens."""
+
+    tokenizer: Any
+    user_template: str
+    plain_template: str
+    answers: str  # letter | text
+    max_length: int  # tokens of prompt and answer together
+    instruction: str = "seen"  # seen | unseen
+    visual_tokens: int = 0  # per picture, spliced into the prompt
+
+    def encode(self, sample: Sample, pictures: Sequence[Picture] = ()) -> Encoded:
+        """Return a sample in tokens, with the pictures that are shown with it.
+
+        Raises DatasetError when it does not fit into max_length even when shortened, when it lacks the instruction
+        that is asked for, or when more of its items have pictures than can be told apart.
+        """
+        numbers = number_items(pictures)
+        if len(numbers) > MAX_ITEMS:
+            raise DatasetError(
+                f"sample {sample.id} ({sample.task}): {len(numbers)} items with pictures, at most {MAX_ITEMS} can be "
+                "told apart; build the dataset with shorter histories or fewer options, or leave the task out"
+            )
+        fields = tuple(replace(field, items=_items_of(field, numbers)) for field in sample.fields)
+        answers = {
+            label: self._answer_tokens(written_answer(label, sample.options, self.answers))
+            for label in sample.labels
+        }
+        # Room for the longest allowed answer: the prompt must not depend on which one is right.
+        visual = self.visual_tokens * len(pictures)
+        room = self.max_length - max(len(tokens) for tokens in answers.values()) - visual
+        prompt = self._prompt_tokens(sample, fields, numbers)
+        shortened = len(prompt.tokens) > room
+        if shortened:
+            prompt = self._shorten(sample, fields, numbers, room, visual)
+        if not pictures:
+            return Encoded(sample, prompt.tokens, answers, shortened)
+        placed = tuple(self._placed(sample, picture, numbers.get(picture.role, 0)) for picture in pictures)
+        if not self.visual_tokens:
+            return Encoded(sample, prompt.tokens, answers, shortened, placed, prompt.items)
+        spliced_in = spliced(*prompt, placed, self.visual_tokens, self.tokenizer.eos_token_id)
+        tokens, items, slots = map(tuple, spliced_in)
+        return Encoded(sample, tokens, answers, shortened, placed, items, slots)
+
+    def encode_all(
+        self, samples: Sequence[Sample], pictures: Mapping[str, Sequence[Picture]] | None = None
+    ) -> list[Encoded]:
+        """Return samples in tokens, in their order, with progress. Raises DatasetError as `encode` does.
+
+        pictures: those of each sample, by its id.
+        """
+        encoded = []
+        with Progress("reading", len(samples), "samples") as progress:
+            for sample in samples:
+                encoded.append(self.encode(sample, (pictures or {}).get(sample.id, ())))
+                progress.update(len(encoded))
+        return encoded
+
+    def render(self, sample: Sample) -> str:
+        """Return the text that the model continues."""
+        return unmarked(self._render_marked(sample, sample.fields, {})).text
+
+    def _render_marked(self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]) -> str:
+        instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
+        if instruction is None:
+            raise DatasetError(
+                f"sample {sample.id} has no instruction_unseen (only test rows have): use instruction=seen"
+            )
+        user = self._fill(
+            self._user,
+            instruction=marked_start(self._defuse(instruction)),
+            fields=[
+                replace(
+                    field,
+                    name=self._defuse(field.name),
+                    texts=tuple(
+                        marked(self._defuse(text), item)
+                        for text, item in zip(field.texts, field.items or [0] * len(field.texts), strict=True)
+                    ),
+                )
+                for field in fields
+            ],
+            options=[
+                marked(f"{letter}: {self._defuse(text)}", numbers.get(f"option {letter}", 0))
+                for letter, text in sample.options.items()
+            ],
+            answers=self.answers,
+        )
+        if not self.tokenizer.chat_template:
+            return self._fill(self._plain, user=user.strip()).rstrip() + "\n"
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": user.strip()}],
+            tokenize=False,
+            add_generation_prompt=True,
+            **_CHAT_SETTINGS,
+        )
+        return text
+
+    @cached_property
+    def _user(self) -> Any:
+        return compile_template(self.user_template)
+
+    @cached_property
+    def _plain(self) -> Any:
+        return compile_template(self.plain_template)
+
+    def _fill(self, template: Any, **values: Any) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            text: str = template.render(**values)
+        except TemplateError as error:
+            raise ModelError(f"the prompt template cannot be filled: {error}") from error
+        return text
+
+    @cached_property
+    def _special_texts(self) -> tuple[str, ...]:
+        added = (str(token) for token in self.tokenizer.added_tokens_decoder.values())
+        return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
+
+    def _defuse(self, text: str) -> str:
+        """Break up control tokens: a review must not be able to end the user's turn, nor to mark text."""
+        text = without_marks(text)
+        for special in self._special_texts:
+            if special in text:
+                text = text.replace(special, f"{special[0]} {special[1:]}")
+        return text
+
+    def _answer_tokens(self, answer: str) -> tuple[int, ...]:
+        tokens = self.tokenizer(self._defuse(answer), add_special_tokens=False)["input_ids"]
+        return (*tokens, self.tokenizer.eos_token_id)
+
+    def _prompt_tokens(
+        self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]
+    ) -> _Prompt:
+        prompt = unmarked(self._render_marked(sample, fields, numbers))
+        special = not self.tokenizer.chat_template  # a chat template writes its own control tokens
+        if numbers or self.visual_tokens:
+            tokens, items, start = tokens_with_items(self.tokenizer, prompt, special)
+        else:
+            tokens = self.tokenizer(prompt.text, add_special_tokens=special)["input_ids"]
+            items, start = [0] * len(tokens), 0
+        if special and tokens and tokens[-1] == self.tokenizer.eos_token_id:
+            tokens, items = tokens[:-1], items[:-1]
+        return _Prompt(tuple(tokens), tuple(items), start)
+
+    def _placed(self, sample: Sample, picture: Picture, item: int) -> PlacedPicture:
+        """Return a picture with its guide: never a word of the answer, which the label would leak from."""
+        instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
+        guide = self._head(instruction or "") + self._head(_text_of(sample, picture.role, item))
+        return PlacedPicture(picture.key, picture.role, item, guide)
+
+    def _head(self, text: str) -> tuple[int, ...]:
+        tokens = self.tokenizer(self._defuse(text), add_special_tokens=False)["input_ids"]
+        return tuple(tokens[:GUIDE_TOKENS])
+
+    def _shorten(
+        self,
+        sample: Sample,
+        fields: Sequence[InputField],
+        numbers: Mapping[str, int],
+        room: int,
+        visual: int,
+    ) -> _Prompt:
+        fields = list(fields)
+        for index, field in enumerate(fields):
+            if not field.is_list or field.name:
+                continue
+            # The fewest old entries whose loss makes it fit, by bisection.
+            low, high = 0, len(field.texts) - 1
+            while low < high:
+                middle = (low + high) // 2
+                fields[index] = without_first(field, middle)
+                if len(self._prompt_tokens(sample, fields, numbers).tokens) <= room:
+                    high = middle
+                else:
+                    low = middle + 1
+            fields[index] = without_first(field, low)
+        prompt = self._prompt_tokens(sample, fields, numbers)
+        if len(prompt.tokens) <= room:
+            return prompt
+        # The longest length of texts that fits, by bisection: long texts lose their ends, short ones stay.
+        best, needed = None, 0
+        longest = max((len(text) for field in fields for text in field.texts), default=0)
+        low, high = SHORTEST_TEXT, max(SHORTEST_TEXT, longest)
+        while low <= high:
+            middle = (low + high) // 2
+            prompt = self._prompt_tokens(sample, [cut_texts(field, middle) for field in fields], numbers)
+            if len(prompt.tokens) <= room:
+                best, low = prompt, middle + 1
+            else:
+                needed, high = len(prompt.tokens), middle - 1
+        if best is None:
+            fewer = " (fewer with bridge.latents, for concat-full with vision.pool)"
+            pictures = f", its pictures {visual}{fewer}" if visual else ""
+            raise DatasetError(
+                f"sample {sample.id} ({sample.task}): its instruction and options alone take about {needed} "
+                f"tokens{pictures}, and its longest answer {self.max_length - room - visual}: more than "
+                f"max_length={self.max_length}; raise max_length or leave the task out"
+            )
+        return best
+
+
+def _items_of(field: InputField, numbers: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the item of each text: entries of a nameless list are a history, a field may be named after an item."""
+    if field.is_list and not field.name:
+        return tuple(numbers.get(f"history {place}", 0) for place in range(1, len(field.texts) + 1))
+    return (numbers.get(field.name, 0),) * len(field.texts)
+
+
+def _text_of(sample: Sample, role: str, item: int) -> str:
+    """Return the text of an item; of a picture that belongs to none, all text of the input but lists."""
+    if item:
+        kind, _, name = role.partition(" ")
+        if kind == "option":
+            return sample.options.get(name, "")
+        for field in sample.fields:
+            if kind == "history" and field.is_list and not field.name and name.isdecimal():
+                return field.texts[int(name) - 1] if 0 < int(name) <= len(field.texts) else ""
+            if field.name == role:
+                return " ".join(field.texts)
+    return " ".join(text for field in sample.fields if not field.is_list for text in field.texts)

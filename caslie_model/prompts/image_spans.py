@@ -1,0 +1,162 @@
+"""Which text of a prompt belongs to which picture.
+
+The text of an item (an entry of a history, an option, one of two products) sees its own picture; all other text sees
+all pictures of its sample. To know an item's tokens, its text is marked while the prompt is rendered. The marks are
+taken out before anything becomes tokens, so a prompt is the same with and without pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from caslie_model.data.images import Picture
+from caslie_model.errors import ModelError
+
+# Characters for private use: what a text of the dataset holds of them is dropped (`without_marks`).
+_OPEN, _CLOSE, _START = "\uf8f0", "\uf8f1", "\uf8f2"
+_FIRST_NUMBER, _LAST_NUMBER = 0xF000, 0xF8EF
+_ANY_MARK = re.compile("[\uf000-\uf8f2]")
+
+_ITEM_ROLE = re.compile(r"^(history|option|product) \S+$")
+ROLE_KINDS = {"history": 1, "option": 2}
+SINGLE, OTHER = 0, 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPicture:
+    """A picture of a sample. item: the number of the text that sees it alone, 0 where all text does."""
+
+    key: str
+    role: str
+    item: int
+    guide: tuple[
+        int, ...
+    ]  # tokens that guide what is read from it: the instruction's and the item's first ones
+
+    @property
+    def kind(self) -> int:
+        """What the picture shows: 0 the one product or review, 1 a history's entry, 2 an option, 3 another."""
+        return SINGLE if self.item == 0 else ROLE_KINDS.get(self.role.partition(" ")[0], OTHER)
+
+
+class Span(NamedTuple):
+    """Characters of a prompt that belong to an item."""
+
+    start: int
+    end: int
+    item: int
+
+
+class Unmarked(NamedTuple):
+    """A prompt without its marks, the items' spans in it, and where its instruction starts."""
+
+    text: str
+    spans: list[Span]
+    start: int
+
+
+def number_items(pictures: Sequence[Picture]) -> dict[str, int]:
+    """Return the number, from 1, of each role that belongs to one item among several: `history 3`, `option B`."""
+    roles = dict.fromkeys(picture.role for picture in pictures if _ITEM_ROLE.match(picture.role))
+    return {role: number for number, role in enumerate(roles, start=1)}
+
+
+def without_marks(text: str) -> str:
+    """Return a text without the characters that are used as marks."""
+    return _ANY_MARK.sub("", text)
+
+
+def marked(text: str, item: int) -> str:
+    """Return an item's text between marks; text of no item as it is."""
+    if item == 0:
+        return text
+    if _FIRST_NUMBER + item > _LAST_NUMBER:
+        raise ModelError(f"a sample with {item} items with pictures: at most {_LAST_NUMBER - _FIRST_NUMBER}")
+    return f"{_OPEN}{chr(_FIRST_NUMBER + item)}{text}{_CLOSE}"
+
+
+def marked_start(text: str) -> str:
+    """Return the instruction with a mark before it."""
+    return _START + text
+
+
+def unmarked(text: str) -> Unmarked:
+    """Take the marks out of a rendered prompt."""
+    parts: list[str] = []
+    spans: list[Span] = []
+    length = start = opened = item = 0
+    position = 0
+    while position < len(text):
+        match = _ANY_MARK.search(text, position)
+        end = len(text) if match is None else match.start()
+        parts.append(text[position:end])
+        length += end - position
+        position = end + 1
+        if match is None:
+            break
+        if match[0] == _START:
+            start = length
+        elif match[0] == _OPEN:
+            opened, item = length, ord(text[position]) - _FIRST_NUMBER
+            position += 1
+        elif match[0] == _CLOSE:
+            spans.append(Span(opened, length, item))
+    return Unmarked("".join(parts), spans, start)
+
+
+def tokens_with_items(
+    tokenizer: Any, prompt: Unmarked, add_special_tokens: bool
+) -> tuple[list[int], list[int], int]:
+    """Return (tokens [T], item of each [T], place of the instruction's first token) of a prompt.
+
+    A token belongs to the item that its last character is in. Raises ModelError for a tokenizer that cannot say which
+    characters a token stands for.
+    """
+    if not tokenizer.is_fast:
+        raise ModelError("pictures need a fast tokenizer, which knows the characters of its tokens")
+    encoded = tokenizer(prompt.text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
+    items = []
+    start: int | None = None
+    spans = iter(prompt.spans)
+    span = next(spans, None)
+    for place, (begin, end) in enumerate(encoded["offset_mapping"]):
+        while span is not None and end > span.end:
+            span = next(spans, None)
+        inside = span is not None and begin < end and span.start < end
+        items.append(span.item if span is not None and inside else 0)
+        if start is None and end > prompt.start:
+            start = place
+    return encoded["input_ids"], items, start or 0
+
+
+def spliced(
+    tokens: Sequence[int],
+    items: Sequence[int],
+    start: int,
+    pictures: Sequence[PlacedPicture],
+    per_picture: int,
+    filler: int,
+) -> tuple[list[int], list[int], list[int]]:
+    """Return (tokens, items, slots) with `per_picture` places for each picture, each [T + N * per_picture].
+
+    A picture stands before the text of its item, one of no item, or whose text was cut, before the instruction. slots:
+    picture n's k-th place has n * per_picture + k, text -1.
+    """
+    before: dict[int, list[int]] = {}
+    for number, picture in enumerate(pictures):
+        found = picture.item != 0 and picture.item in items
+        before.setdefault(items.index(picture.item) if found else start, []).append(number)
+    new_tokens, new_items, slots = list[int](), list[int](), list[int]()
+    for place in range(len(tokens) + 1):
+        for number in before.get(place, ()):
+            new_tokens += [filler] * per_picture
+            new_items += [0] * per_picture
+            slots += range(number * per_picture, (number + 1) * per_picture)
+        if place < len(tokens):
+            new_tokens.append(tokens[place])
+            new_items.append(items[place])
+            slots.append(-1)
+    return new_tokens, new_items, slots

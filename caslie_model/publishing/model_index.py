@@ -1,0 +1,85 @@
+"""The figures of an evaluation as a card on the Hub has them: of this very model, whole, and asked as it is used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.files import CONFIG, WEIGHTS
+from caslie_model.config.presets import load_config
+from caslie_model.config.training import TrainingConfig
+from caslie_model.errors import ConfigError, ModelError
+from caslie_model.hub.public_names import public_name
+from mmecinstruct.core.hashing import sha256_file
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+
+def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) -> list[EvalResult]:
+    """Return the figures for the Hub's model-index, of an evaluation of the adapter in `folder`.
+
+    trained: the adapter's own config; None for a folder that is no adapter. Raises ModelError when the evaluation is of
+    another model, of a part of the samples, or of a model that was shown or asked something else than it would be.
+    """
+    from huggingface_hub import EvalResult
+
+    if trained is None:
+        raise ModelError(
+            f"--evaluation {evaluation}: figures are of adapters, and {folder} is a whole model; give --evaluation "
+            "when pushing the adapter, or write the figures into its card"
+        )
+    try:
+        metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+        weights = metrics["identity"]["adapter_sha256"]
+        whole = [result for result in metrics["results"] if result["part"] == "all"]
+        asked = load_config(EvaluateConfig, evaluation / CONFIG)
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"--evaluation {evaluation}: no evaluation: {error}") from error
+    if weights != sha256_file(folder / WEIGHTS):
+        raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
+    _check_whole(asked, trained, evaluation)
+    data = metrics.get("public_data") or public_name(metrics["data"])
+    return [
+        EvalResult(
+            task_type="text-generation",
+            task_name=result["task"].replace("_", " "),
+            dataset_type=data,
+            dataset_name=data,
+            dataset_config=result["task"],
+            dataset_split=result["split"],
+            metric_type=metric,
+            metric_value=round(value, 4),
+        )
+        for result in whole
+        for metric, value in {result["metric"]: result["primary"], "accuracy": result["accuracy"]}.items()
+    ]
+
+
+def _check_whole(asked: EvaluateConfig, trained: TrainingConfig, evaluation: Path) -> None:
+    """Raise ModelError when readers would take the figures for others than they are.
+
+    A card has no place that says which samples were asked, and beside it stand figures of whole splits.
+    """
+    quantise = trained.quantise if asked.quantise is None else asked.quantise
+    parts = [
+        *([f"limit={asked.limit}"] if asked.limit is not None else []),
+        *([f"subset={asked.subset}"] if asked.subset != "all" else []),
+    ]
+    others = [
+        *([f"pictures={asked.pictures}"] if asked.pictures != "own" else []),
+        *([f"instruction={asked.instruction}"] if asked.instruction != "seen" else []),
+        *([f"quantise={quantise}, trained with {trained.quantise}"] if quantise != trained.quantise else []),
+    ]
+    if others:
+        raise ModelError(
+            f"--evaluation {evaluation}: its figures are of {'; '.join([*others, *parts])}, and would be read as those "
+            "of the model as it is; evaluate without these settings, into another folder"
+        )
+    if parts:
+        raise ModelError(
+            f"--evaluation {evaluation}: its figures are of a part of the samples ({', '.join(parts)}), and would be "
+            "read as those of the whole; evaluate again into the same folder without it: what is answered is kept"
+        )

@@ -1,0 +1,204 @@
+"""Publish an adapter folder, or a merged model, on the Hugging Face Hub, with its card.
+
+Files are chosen by name: no checkpoint, no log, nothing that happens to lie there. In what is uploaded, paths of this
+machine are names; the folder itself stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
+from caslie_model.config.presets import config_yaml, load_config
+from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
+from caslie_model.errors import ConfigError, ModelError
+from caslie_model.hub.download import FILES
+from caslie_model.hub.public_names import hub_id, known_names, public_config, public_json, public_name
+from caslie_model.publishing.hub_card import CARD, kept_fields, read_card
+from caslie_model.publishing.model_index import model_index
+from mmecinstruct.publish.hub_upload import (
+    Content,
+    PushResult,
+    check_repo_name,
+    hub_errors,
+    hub_token,
+    sizes,
+    upload,
+)
+from mmecinstruct.version import __version__
+
+_NO_LICENSE = "the card names no license; give one with --license, e.g. --license apache-2.0"
+_OF_ADAPTERS = (*FILES, "loss_curve.png")
+_OF_MODELS = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+    "chat_template*",
+    "prompts/*.j2",
+    CARD,
+)
+
+
+@dataclass(frozen=True)
+class ModelPush:
+    """What was or would be uploaded, and what its publisher should know."""
+
+    result: PushResult
+    notes: tuple[str, ...]
+
+
+def push_model(
+    folder: Path,
+    repo: str,
+    *,
+    private: bool = False,
+    dry_run: bool = False,
+    token: str | None = None,
+    revision: str | None = None,
+    message: str | None = None,
+    license: str | None = None,
+    evaluation: Path | None = None,
+) -> ModelPush:
+    """Upload an adapter folder or a merged model folder to the model repository `repo` (user/name).
+
+    The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
+    revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
+    evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
+    does not bring are removed (`is_weights`). Where no license is given, that of the card on the Hub stays. With
+    `dry_run` no connection is made.
+
+    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model or
+    not of the whole (`model_index`); HubError for a wrong name and for whatever the Hub refuses.
+    """
+    check_repo_name(repo)
+    files, notes = model_files(folder)
+    card = read_card(files[CARD], folder / CARD)
+    if license:
+        card.data["license"] = license
+    if evaluation:
+        from huggingface_hub.repocard_data import eval_results_to_model_index
+
+        trained = _any_config(folder) if (folder / CONFIG).is_file() else None
+        results = model_index(folder, trained, evaluation)
+        card.data["model-index"] = eval_results_to_model_index(repo.partition("/")[2], results)
+    if license or evaluation:
+        files[CARD] = str(card).encode()
+    if dry_run:
+        if "license" not in card.data:
+            notes.append(_NO_LICENSE)
+        return ModelPush(PushResult(repo, private, True, sizes(files)), tuple(notes))
+    secret = hub_token(token)
+    with hub_errors(repo, secret):
+        kept = kept_fields(repo, files, card.data, secret, revision)
+        if kept.fields:
+            for name, value in kept.fields.items():
+                card.data[name] = value
+            files[CARD] = str(card).encode()
+        notes += kept.notes if "license" in card.data else (*kept.notes, _NO_LICENSE)
+        description = f"Made with caslie_model {__version__}"
+        title = message or f"Release {folder.resolve().name}"
+        result = upload(
+            files, repo, "model", private, secret, title, revision, description, is_stale=is_weights
+        )
+    return ModelPush(result, tuple(notes))
+
+
+def is_weights(path: str) -> bool:
+    """Return whether a path in a repository is what `from_pretrained` would take weights from.
+
+    It prefers model.safetensors to an index of shards, and adapter_config.json to a whole model: what an earlier push
+    left of these would be served instead of what was pushed.
+    """
+    return "/" not in path and (
+        path == FILES[0] or path.endswith((".safetensors", ".safetensors.index.json"))
+    )
+
+
+def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
+    """Return what of a folder is published, by its path in the repository, and notes for the publisher.
+
+    Raises ModelError when it is no finished adapter folder and no whole model folder.
+    """
+    if (folder / CONFIG).is_file():
+        return _adapter_files(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is no adapter folder (no {CONFIG}) and no model folder (no config.json)")
+    files = chosen_files(folder)
+    if not any(path.endswith(".safetensors") for path in files):
+        raise ModelError(f"{folder} holds no weights (*.safetensors)")
+    if CARD not in files:
+        raise ModelError(f"{folder} has no card ({CARD}): write one, or merge again, which writes it")
+    return files, []
+
+
+def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
+    missing = [name for name in (WEIGHTS, TRAINING, CARD) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} is not finished ({', '.join(missing)} missing); finish it with `finetune --resume`"
+        )
+    config = _any_config(folder)
+    try:
+        folders = json.loads((folder / TRAINING).read_text(encoding="utf-8")).get("folders")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
+    known = known_names(config, folders)
+    files = chosen_files(folder, _OF_ADAPTERS, known)
+    files[CONFIG] = config_yaml(public_config(config, folders)).encode()
+    needed = {"base model": config.base_model}
+    if config.vision is not None and config.fusion != "text":
+        needed["vision encoder"] = config.vision.encoder
+    notes = [
+        f"its {what} {public_name(name, known)} is a folder of this machine: others cannot load the adapter without it"
+        for what, name in needed.items()
+        if not name.startswith(("package:", "random:")) and hub_id(name, known) is None
+    ]
+    return files, notes
+
+
+def _any_config(folder: Path) -> TrainingConfig:
+    try:
+        return load_config(FinetuneConfig, folder / CONFIG)
+    except ConfigError as error:
+        try:
+            return load_config(AlignConfig, folder / CONFIG)
+        except ConfigError:
+            raise error from None
+
+
+def chosen_files(
+    folder: Path,
+    patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0]),
+    known: Mapping[str, str] | None = None,
+) -> dict[str, Content]:
+    """Return a folder's files of these names; JSON without this machine's paths, where it has any.
+
+    known: what names of models and datasets are to others (`published.known_names`).
+    """
+    files: dict[str, Content] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or not any(
+            name.count("/") == pattern.count("/") and fnmatch(name, pattern) for pattern in patterns
+        ):
+            continue
+        files[name] = path
+        if name.endswith(".json") and not name.startswith("tokenizer."):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ModelError(f"{path}: damaged: {error}") from error
+            public = public_json(content, known=known or {})
+            if public != content:
+                files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
+    return files

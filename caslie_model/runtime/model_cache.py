@@ -1,0 +1,41 @@
+"""The cache of converted models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from caslie_model.errors import ModelError
+
+
+def cache_folder() -> Path:
+    """Return the folder of converted models."""
+    named = os.environ.get("CASLIE_MODEL_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "caslie_model"
+
+
+def written_once(folder_name: str, write: Callable[[Path], None]) -> Path:
+    """Return a cached folder, written on first use: beside its place, then renamed, so never half there."""
+    target = cache_folder() / folder_name
+    if target.is_dir():
+        return target
+    print(f"preparing {folder_name} in {target.parent}, once", file=sys.stderr, flush=True)
+    temporary = target.with_name(f".{folder_name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        write(temporary)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster, with the same content
+                raise
+    except OSError as error:
+        raise ModelError(
+            f"the model cache {target.parent} cannot be written: {error}; set CASLIE_MODEL_CACHE"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target

@@ -1,0 +1,123 @@
+"""Training in several processes, as `torchrun` and `accelerate launch` start them: one writes, the others wait.
+
+Each process takes its part of every batch, so a step is of the same samples whatever the number of processes. The
+features of pictures are computed by one: their cache lets the others wait.
+
+`PartialState` of accelerate joins the group, waits and leaves. Number and count of processes come from the variables
+that both launchers set: they are asked before the group is joined, and by commands that never import torch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
+
+from caslie_model.errors import ConfigError
+from caslie_model.runtime.fsdp import wants_sharding
+from mmecinstruct.core.errors import MmecError
+
+Result = TypeVar("Result")
+
+# The first process may compute the features of a large dataset while the others wait.
+_PATIENCE = timedelta(hours=24)
+
+
+def process_count() -> int:
+    """Return how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def process_number() -> int:
+    """Return the number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that writes and talks; the only one is."""
+    return process_number() == 0
+
+
+def part_of_batch(batch_size: int) -> int:
+    """Return how many samples of a batch are of this process. Raises ConfigError when the batch has no equal parts."""
+    count = process_count()
+    if batch_size % count:
+        raise ConfigError(
+            f"batch_size={batch_size} does not divide into {count} equal parts; give a multiple of {count}, or start "
+            "another number of processes"
+        )
+    return batch_size // count
+
+
+def join_processes(device: str) -> None:
+    """Find the other processes, where there are any; on a GPU take the one of this process.
+
+    device: auto, cpu or cuda. Raises ConfigError when there are more processes than GPUs, or FSDP is to divide a model
+    on a CPU.
+    """
+    if process_count() == 1:
+        return
+    import torch
+    from accelerate import PartialState
+
+    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if wants_sharding() and not on_gpu:  # accelerate would quietly train without
+        raise ConfigError(
+            "FSDP divides models among GPUs, not on a CPU: start with torchrun, or give device=cuda"
+        )
+    if on_gpu:
+        count = torch.cuda.device_count()
+        if int(os.environ.get("LOCAL_RANK", "0")) >= count:
+            raise ConfigError(
+                f"there are more processes than GPUs ({count}): start one for each, or give device=cpu"
+            )
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    state = PartialState(cpu=not on_gpu, backend=backend, timeout=_PATIENCE)
+    # Threads of a group that still runs when the interpreter ends could abort it.
+    atexit.register(state.destroy_process_group)
+
+
+def end_process(status: int) -> NoReturn:
+    """End this process with an exit status; beside others, without the interpreter's own end.
+
+    What DDP has held of the group outlives `destroy_process_group`, and gloo's threads with it. One that lets go of a
+    Python object just when the interpreter ends aborts the process ("terminate called without an active exception"),
+    and torchrun would call the finished run of all a failure.
+    """
+    distributed = sys.modules.get("torch.distributed")  # not loaded, there is no group
+    if distributed is None or not distributed.is_initialized():
+        sys.exit(status)
+    atexit._run_exitfuncs()  # leave the group, close logs, and let trackers send what they hold
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def wait_for_all() -> None:
+    """Return when all processes have come here."""
+    if process_count() > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+
+
+def first_decides(function: Callable[[], Result]) -> Result:
+    """Call a function in the first process alone; its result, or its MmecError, is that of every process."""
+    if process_count() == 1:
+        return function()
+    from torch import distributed
+
+    outcome: list[Any] = [None, None]  # a result, and an error
+    if is_first_process():
+        try:
+            outcome[0] = function()
+        except MmecError as error:
+            outcome[1] = error
+    distributed.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    result: Result = outcome[0]
+    return result

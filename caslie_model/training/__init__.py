@@ -1,0 +1,1 @@
+"""Training: fine-tuning, alignment, the run folder."""

@@ -1,0 +1,352 @@
+"""The estimate of a training: what `--dry-run` prints before anything is trained or written.
+
+Parameters and FLOPs are counted on the meta device, from the configurations of base model and vision encoder alone.
+Peak memory and time are measured on real steps of the largest batch, where the weights and the device are here.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.flop_counter import FlopCounterMode
+
+from caslie_model.adapters.trainable import trainable_model, trained_groups
+from caslie_model.backbones.language_model import BaseModel, load_base_model, locate
+from caslie_model.batching.loss_inputs import (
+    enable_checkpointing,
+    head_can_be_partial,
+    loss_inputs,
+    micro_batch,
+)
+from caslie_model.batching.order import Plan, plan_run
+from caslie_model.batching.packing import pack_rows
+from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
+from caslie_model.data.images import Features, Picture
+from caslie_model.errors import ModelError, RunError
+from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.console import say
+from caslie_model.runtime.device import choose_device
+from caslie_model.runtime.memory import begin_peak, peak_bytes
+from caslie_model.runtime.processes import process_count
+from caslie_model.training.align import alignment_prompts, alignment_samples, product_pictures, read_catalogue
+from caslie_model.training.finetune import encode_samples, select_samples, select_validation, task_prompts
+from caslie_model.training.hf_trainer import build_trainer
+from caslie_model.training.init_from import with_shapes_of_beginning
+from caslie_model.training.preflight import check_compiler, explained_memory_errors
+from caslie_model.vision.visual_inputs import Sight, pictures_of
+from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
+from mmecinstruct.web.raw_files.sizes import human, lasting
+
+# The first step allocates memory and loads kernels; the second is timed.
+_REAL_STEPS = 2
+_FROM_DATA = ("samples", "steps", "tokens", "FLOPs", "memory", "time")
+_FROM_WEIGHTS = ("memory", "time")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training takes; what is unknown is None, and `unknown` has the reason.
+
+    FLOPs are those of matrix products, 2 for a multiply-add, forward and backward, with whole squares for attention.
+    """
+
+    base_model: str
+    fusion: str
+    device: str
+    precision: str
+    parameters: int
+    trained: dict[str, int]  # parameters by part
+    unknown: dict[str, str]  # row of the table -> reason
+    samples: int | None = None
+    shortened: int | None = None  # samples that were shortened to max_length
+    images: int | None = None  # shown by the samples
+    steps: int | None = None
+    samples_per_step: int | None = None
+    ended_by: str | None = None  # epochs | max_train_tokens
+    tokens: int | None = None  # of prompts and answers, without padding
+    flops: float | None = None
+    flops_of_largest_batch: float | None = None
+    memory: int | None = None  # bytes at most: of torch's allocator on a GPU, of the whole process on a CPU
+    seconds_per_step: float | None = None  # of the step with the largest batch
+    seconds: float | None = None
+
+    @property
+    def trained_parameters(self) -> int:
+        """Number of trained parameters, all parts together."""
+        return sum(self.trained.values())
+
+
+def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
+    """Estimate a fine-tuning or an alignment without training, and without writing to `config.out`.
+
+    Args:
+        config: The settings of the run.
+
+    Returns:
+        The estimate. FLOPs of the run follow from the batch that is nearest to the mean size, its time from the step
+        with the largest batch, both in proportion to tokens, padding included. Computing image features, validation
+        for early stopping and scoring after an alignment are left out.
+
+    Raises:
+        MmecError: As of the run, for wrong settings and where base model or vision encoder have no configuration here.
+            Data, weights and devices that are not here are no error: the estimate says what it lacks.
+    """
+    if process_count() > 1:
+        raise RunError("--dry-run works in one process; start it without torchrun or accelerate launch")
+    config = with_shapes_of_beginning(config)
+    unknown: dict[str, str] = {}
+    try:
+        device, precision = choose_device(config.device, config.precision)
+    except ModelError as error:
+        device, precision = config.device, "bfloat16" if config.precision == "auto" else config.precision
+        unknown |= dict.fromkeys(_FROM_WEIGHTS, str(error))
+    # Float32 throughout: nothing is cast, and FLOPs do not depend on it.
+    base = load_base_model(config.base_model, "float32", "meta")
+    shape = _feature_shape(config)
+    encoded: list[Encoded] = []
+    try:
+        encoded, images = _read(config, base, shape)
+    except (DatasetError, SourceError) as error:
+        unknown |= dict.fromkeys(_FROM_DATA, str(error))
+        images = shape and _random_images({"": (Picture("product", ""),)}, shape)
+    with torch.device("meta"):
+        model = trainable_model(base, config, images)
+    known: dict[str, Any] = {
+        "base_model": base.name,
+        "fusion": config.fusion,
+        "device": device,
+        "precision": precision,
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "trained": {name: sum(each.numel() for each in part) for name, part in trained_groups(model).items()},
+        "unknown": unknown,
+    }
+    if not encoded:
+        return Estimate(**known)
+    plan = plan_run(config, encoded)
+    known |= {
+        "samples": len(encoded),
+        "shortened": sum(each.shortened for each in encoded),
+        "images": sum(len(each.pictures) for each in encoded),
+        "steps": len(plan.batches),
+        "samples_per_step": len(plan.batches[0]),
+        "ended_by": plan.ended_by,
+        "tokens": plan.tokens,
+    }
+    steps = [_forward_batches(config, encoded, batch) for batch in plan.batches]
+    batches = [each for step in steps for each in step]
+    sizes = {id(each): _size(config, each) for each in batches}
+    tokens = sum(size[0] for size in sizes.values())  # padding included
+    mean = [max(1.0, sum(size[part] for size in sizes.values()) / len(sizes)) for part in (0, 1)]
+
+    def distance(batch: list[Encoded]) -> float:
+        return sum(abs(value / middle - 1) for value, middle in zip(sizes[id(batch)], mean, strict=True))
+
+    typical, largest = min(batches, key=distance), max(batches, key=lambda each: sizes[id(each)])
+    if config.gradient_checkpointing:
+        enable_checkpointing(model)
+    try:
+        most = _flops(config, model.train(), largest, images)
+        usual = most if typical is largest else _flops(config, model, typical, images)
+        known |= {"flops": usual * tokens / sizes[id(typical)][0], "flops_of_largest_batch": most}
+    except (RuntimeError, NotImplementedError) as error:
+        unknown["FLOPs"] = f"the model does not run on shapes alone: {str(error).strip().splitlines()[0]}"
+    if "memory" not in unknown and not _weights_are_here(config.base_model):
+        unknown |= dict.fromkeys(_FROM_WEIGHTS, f"the weights of {config.base_model} are not on this machine")
+    if "memory" not in unknown:
+        number = next(number for number, step in enumerate(steps) if largest in step)
+        try:
+            memory, seconds = _measure(config, encoded, plan.batches[number], images, device, precision)
+        except MmecError as error:
+            unknown |= dict.fromkeys(_FROM_WEIGHTS, str(error))
+        else:
+            share = sum(sizes[id(each)][0] for each in steps[number]) / tokens
+            known |= {"memory": memory, "seconds_per_step": seconds, "seconds": seconds / share}
+    return Estimate(**known)
+
+
+@dataclass(frozen=True)
+class _RandomImages(Sight):
+    """Images whose features are random numbers: what a step takes does not depend on them."""
+
+    @property
+    def features(self) -> Features:
+        return lambda keys: torch.randn(len(keys), *self.shape)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        return torch.zeros(self.width), torch.ones(self.width)
+
+
+def _random_images(pictures: dict[str, tuple[Picture, ...]], shape: tuple[int, int]) -> Sight:
+    return _RandomImages(pictures, cast(Any, None), encoder="", identity="", shape=shape)
+
+
+def _feature_shape(config: TrainingConfig) -> tuple[int, int] | None:
+    """Return patches of an image and numbers of a patch, from the vision encoder's configuration; None for text."""
+    if config.vision is None or config.fusion == "text":
+        return None
+    from caslie_model.vision.encoder import load_vision_encoder
+
+    vision = config.vision
+    encoder = load_vision_encoder(vision.encoder, "meta", "float32", vision.pool, vision.layer)
+    return encoder.patches, encoder.width
+
+
+def _read(
+    config: FinetuneConfig | AlignConfig, base: BaseModel, shape: tuple[int, int] | None
+) -> tuple[list[Encoded], Sight | None]:
+    """Return what is trained on in tokens, and its images, as the run reads them."""
+    if isinstance(config, AlignConfig):
+        values = read_catalogue(config.catalogue, config.id_column, config.attributes)
+        shown = product_pictures(config)
+        learnt, _ = alignment_samples(config, values, shown)
+        assert shape is not None
+        images = _random_images(shown, shape)
+        prompt_format = alignment_prompts(config, base.tokenizer, images)
+        return [prompt_format.encode(sample, pictures) for sample, pictures in learnt], images
+    samples = select_samples(config)
+    select_validation(config, samples)
+    seen = shape and _random_images(pictures_of(config.data, samples), shape)
+    return encode_samples(config, task_prompts(config, base.tokenizer, seen), samples, seen), seen
+
+
+def _forward_batches(
+    config: TrainingConfig, encoded: Sequence[Encoded], step: Sequence[int]
+) -> list[list[Encoded]]:
+    """Return what goes through the model at once, of a step."""
+    starts = range(0, len(step), config.batch_size)
+    return [[encoded[index] for index in step[start : start + config.batch_size]] for start in starts]
+
+
+def _size(config: TrainingConfig, batch: Sequence[Encoded]) -> tuple[int, int]:
+    """Return the tokens of a batch, padding included, and its images."""
+    lengths = [len(each.prompt) + len(each.target) for each in batch]
+    rows = [[index] for index in range(len(batch))]
+    if config.packing:
+        rows = pack_rows(lengths, config.pack_length or config.max_length)
+    longest = max(sum(lengths[index] for index in row) for row in rows)
+    return len(rows) * longest, sum(len(each.pictures) for each in batch)
+
+
+class _OnMeta(TorchDispatchMode):
+    """Compute with shapes alone wherever a meta tensor takes part; token ids, masks and places keep their values."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = (args, kwargs or {})
+        if any(isinstance(each, Tensor) and each.is_meta for each in tree_leaves(given)):
+            given = tree_map_only(Tensor, lambda each: each.to("meta"), given)
+        return func(*given[0], **given[1])
+
+
+def _flops(config: TrainingConfig, model: Any, batch: Sequence[Encoded], images: Sight | None) -> float:
+    """Count the FLOPs of forward and backward pass of a batch by a model on the meta device."""
+    features = images.features if images else None
+    inputs = micro_batch(config, batch, model.generation_config.pad_token_id, features)
+    inputs = loss_inputs(config, inputs, bool(images), head_can_be_partial(model, bool(images)))
+    # Whole squares are counted, so padding changes nothing; models read the values of its mask, which meta has not.
+    inputs.pop("attention_mask", None)
+    with _OnMeta(), FlopCounterMode(display=False) as counter:
+        model(**inputs).loss.backward()
+    model.zero_grad()
+    return float(counter.get_total_flops())
+
+
+def _weights_are_here(name: str) -> bool:
+    """Return whether a base model's weights lie on this machine, so that nothing is downloaded for an estimate."""
+    place = Path(locate(name))
+    if place.is_dir():
+        return any(place.glob("*.safetensors"))
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(name, "model.safetensors.index.json")
+    files = {"model.safetensors"}
+    if isinstance(index, str):
+        files = set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values())
+    return all(isinstance(try_to_load_from_cache(name, file), str) for file in files)
+
+
+def _measure(
+    config: TrainingConfig,
+    encoded: Sequence[Encoded],
+    batch: tuple[int, ...],
+    images: Sight | None,
+    device: str,
+    precision: str,
+) -> tuple[int, float]:
+    """Take real steps of one batch with the run's own trainer; return bytes at most, and seconds of the last step."""
+    from transformers import TrainerCallback
+
+    times: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            times.append(time.perf_counter())
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            if device != "cpu":
+                torch.cuda.synchronize()
+            times[-1] = time.perf_counter() - times[-1]
+
+    if config.compile:
+        check_compiler(device)
+    say(f"{_REAL_STEPS} real steps of the largest batch, to measure memory and time")
+    base = load_base_model(config.base_model, precision, device, config.quantise)
+    model = trainable_model(base, config, images)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = config.model_copy(update={"out": Path(folder), "report_to": ()})
+        plan = Plan((batch,) * _REAL_STEPS, 0, "epochs")
+        features = images.features if images else None
+        trainer = build_trainer(scratch, model, encoded, plan, features, device, precision)
+        trainer.add_callback(Clock)
+        begin_peak(device)
+        with explained_memory_errors(config):
+            trainer.train()
+    return peak_bytes(device), times[-1]
+
+
+def estimate_json(found: Estimate) -> str:
+    """Return an estimate as JSON."""
+    content = {**asdict(found), "trained_parameters": found.trained_parameters}
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def estimate_table(found: Estimate) -> str:
+    """Return an estimate as lines of a name, a value and a remark."""
+    parts = ", ".join(f"{name} {count:,}" for name, count in found.trained.items())
+    rows = [
+        ("base model", found.base_model, f"fusion {found.fusion}, on {found.device}, {found.precision}"),
+        ("parameters", f"{found.parameters:,}", ""),
+        ("trained parameters", f"{found.trained_parameters:,}", parts),
+    ]
+    if found.samples is not None and found.tokens is not None:
+        rows += [
+            ("samples", f"{found.samples:,}", f"{found.shortened:,} shortened, {found.images:,} images"),
+            ("steps", f"{found.steps:,}", f"of {found.samples_per_step} samples, ended by {found.ended_by}"),
+            ("tokens", f"{found.tokens:,}", "prompts and answers, without padding"),
+        ]
+    if found.flops is not None:
+        remark = f"{found.flops_of_largest_batch:.2e} in the largest batch; extrapolated from a mean one"
+        rows.append(("FLOPs", f"{found.flops:.2e}", remark))
+    if found.memory is not None and found.seconds is not None:
+        counted = "of the process" if found.device == "cpu" else "of torch's allocator"
+        remark = f"{found.seconds_per_step:.3g} s in the largest step; extrapolated by tokens"
+        rows += [
+            ("memory", human(found.memory), f"peak {counted} in the largest step"),
+            ("time", lasting(found.seconds), remark),
+        ]
+    rows += [(name, "unknown", reason) for name, reason in found.unknown.items()]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {remark}".rstrip() for name, value, remark in rows
+    )

@@ -1,0 +1,145 @@
+"""Fine-tuning on the tasks of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from caslie_model.adapters.model_card import write_model_card
+from caslie_model.adapters.trainable import visual_tokens
+from caslie_model.backbones.language_model import load_base_model
+from caslie_model.batching.task_weights import mixed
+from caslie_model.config.training import FinetuneConfig
+from caslie_model.data.samples import Sample, first_by_hash, read_samples
+from caslie_model.errors import ConfigError
+from caslie_model.prompts.encoder import Encoded, PromptFormat
+from caslie_model.prompts.templates import packaged_templates
+from caslie_model.runtime.console import say
+from caslie_model.runtime.device import choose_device
+from caslie_model.training.early_stopping import EarlyStop
+from caslie_model.training.init_from import vision_identity_of_beginning, with_shapes_of_beginning
+from caslie_model.training.run import TrainingResult, finished_before, train
+from caslie_model.training.run_folder import CHECKPOINTS
+from caslie_model.vision.visual_inputs import Sight, look_at
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.schemas.samples import TASKS
+
+VALIDATION = "validation"
+
+
+def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
+    """Fine-tune as the config says and write the adapter folder `config.out`.
+
+    resume: go on from the last checkpoint of an unfinished run with the same config (or begin, if there is
+    none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
+    data, model or folder do not allow it.
+    """
+    config = with_shapes_of_beginning(config)
+    finished = finished_before(config, resume, overwrite)
+    if finished is not None:
+        return finished
+    samples = select_samples(config)  # first: a missing dataset is told before torch is loaded
+    validation = select_validation(config, samples)
+    device, precision = choose_device(config.device, config.precision)
+    # On a GPU mixed precision: trained tensors stay float32.
+    base = load_base_model(config.base_model, precision, device, config.quantise)
+    sight = None
+    if config.vision is not None and config.fusion != "text":
+        looked_with = vision_identity_of_beginning(config)
+        shown = [*samples, *validation]
+        sight = look_at(config.data, shown, config.vision, device, precision, looked_with)
+    prompt_format = task_prompts(config, base.tokenizer, sight)
+    encoded = encode_samples(config, prompt_format, samples, sight)
+    early_stop = None
+    if config.early_stop is not None:
+        early_stop = EarlyStop(
+            config.early_stop,
+            prompt_format.encode_all(validation, sight.pictures if sight else None),
+            prompt_format,
+            config.out / CHECKPOINTS,
+            config.batch_size,
+            device,
+            precision,
+            sight.features if sight else None,
+        )
+    if sight is not None and validation:
+        # Whether there is anything to see is a question to what is trained on.
+        sight = replace(sight, pictures={sample.id: sight.pictures[sample.id] for sample in samples})
+    card = partial(write_model_card, config)
+    return train(config, base, sight, encoded, packaged_templates(), device, precision, card, early_stop)
+
+
+def task_prompts(config: FinetuneConfig, tokenizer: Any, sight: Sight | None) -> PromptFormat:
+    """Return how a question becomes tokens."""
+    return PromptFormat(
+        tokenizer,
+        *packaged_templates(),
+        config.answers,
+        config.max_length,
+        visual_tokens=visual_tokens(config, sight),
+    )
+
+
+def encode_samples(
+    config: FinetuneConfig, prompt_format: PromptFormat, samples: Sequence[Sample], sight: Sight | None
+) -> list[Encoded]:
+    """Return what is learnt, in tokens, as often as the weights of tasks say."""
+    encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
+    return mixed(encoded, config.task_weights, config.seed)
+
+
+def select_samples(config: FinetuneConfig) -> list[Sample]:
+    """Return the training samples, ordered by task and draw.
+
+    Raises DatasetError when the dataset has none of a wanted task.
+    """
+    result, missing = [], []
+    for task in config.tasks:
+        limit = config.task_limits.get(task, config.samples_per_task)
+        samples = read_samples(config.data, task, config.split)
+        if not samples:
+            missing.append(task)
+        result.extend(first_by_hash(samples, limit, config.seed, "training samples"))
+    if missing and (config.tasks != TASKS or not result):
+        raise DatasetError(
+            f"{config.data} has no {config.split} samples of {', '.join(missing)}; choose others with --tasks"
+        )
+    for task in missing:
+        say(f"no {config.split} samples of {task}")
+    return result
+
+
+def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that decide on an early stop, none without one: of each task that is trained equally many.
+
+    Where a task has fewer, others have more. Raises DatasetError when there are none, ConfigError when the tasks are
+    more than the samples that the settings allow.
+    """
+    if config.early_stop is None:
+        return []
+    limit, seed = config.early_stop.samples, config.seed
+    trained = {sample.task for sample in samples}
+    tasks = [task for task in config.tasks if task in trained]
+    if limit < len(tasks):
+        raise ConfigError(f"early_stop.samples={limit} is less than one for each of {len(tasks)} tasks")
+    found = {
+        task: first_by_hash(read_samples(config.data, task, VALIDATION), limit, seed, "validated samples")
+        for task in tasks
+    }
+    if not any(found.values()):
+        raise DatasetError(
+            f"early_stop: {config.data} has no validation samples of {', '.join(tasks)}; build it with a validation "
+            "split, or leave early_stop out"
+        )
+    for task, drawn in found.items():
+        if not drawn:
+            say(f"no validation samples of {task}: they do not decide when to stop")
+    ranked = [(rank, place) for place, task in enumerate(tasks) for rank in range(len(found[task]))]
+    chosen = [found[tasks[place]][rank] for rank, place in sorted(ranked)[:limit]]
+    names = {sample.id for sample in samples}
+    for sample in chosen:
+        if sample.id in names:
+            raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
+    return chosen

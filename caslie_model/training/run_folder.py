@@ -1,0 +1,87 @@
+"""The output folder of a training: what is in it before, while and after, so that a run can be resumed or refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
+from caslie_model.config.presets import config_yaml, load_config
+from caslie_model.config.training import TrainingConfig
+from caslie_model.errors import RunError
+from caslie_model.prompts.templates import PROMPTS_FOLDER
+from caslie_model.runtime.console import say
+from mmecinstruct.core.files import write_atomically
+
+CHECKPOINTS = "checkpoints"
+
+
+def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Clear or keep what lies in the output folder; return the summary of a run that is already finished."""
+    out = config.out
+    if out.is_file():
+        raise RunError(f"--out {out} is a file")
+    if not out.is_dir() or not any(out.iterdir()):
+        return None
+    if not (out / CONFIG).is_file() and not (out / TRAINING).is_file():
+        raise RunError(f"--out {out} is not empty and not of caslie_model; give another folder")
+    if overwrite:
+        for name in (WEIGHTS, "adapter_config.json", "README.md", "loss_curve.png", TRAINING, CONFIG):
+            (out / name).unlink(missing_ok=True)
+        for name in (CHECKPOINTS, PROMPTS_FOLDER):
+            shutil.rmtree(out / name, ignore_errors=True)
+        return None
+    finished = (out / WEIGHTS).is_file() and (out / TRAINING).is_file()
+    if not resume:
+        state = "a finished adapter" if finished else "an unfinished run"
+        remedy = "--overwrite" if finished else "--resume to go on, --overwrite to start again"
+        raise RunError(f"--out {out} holds {state}; give {remedy}, or another folder")
+    before = load_config(type(config), out / CONFIG).model_dump(exclude={"out"})
+    now = config.model_dump(exclude={"out"})
+    changed = sorted(key for key in now if now[key] != before[key])
+    if changed:
+        raise RunError(
+            f"--resume: {out} was begun with another config ({', '.join(changed)} differ); give the same "
+            "one, or --overwrite"
+        )
+    if not finished:
+        return None
+    say(f"{out} is already finished")
+    summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
+    return summary
+
+
+def write_run_files(config: TrainingConfig, templates: tuple[str, str], identity: str) -> None:
+    """Write what a resumed run is compared with. Raises RunError when data or prompts changed meanwhile."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    checkpoints = config.out / CHECKPOINTS
+    mark = checkpoints / "identity.txt"
+    if mark.is_file() and mark.read_text(encoding="utf-8") != identity:
+        raise RunError(
+            f"--resume: the samples, the prompts or the base model changed since {config.out} was begun; "
+            "start again with --overwrite"
+        )
+    (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)
+    for name, source in zip(("user.j2", "plain.j2"), templates, strict=True):
+        write_atomically(config.out / PROMPTS_FOLDER / name, source.encode())
+    checkpoints.mkdir(exist_ok=True)
+    write_atomically(mark, identity.encode())
+    write_atomically(config.out / CONFIG, config_yaml(config).encode())
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint; what a kill left half-written is deleted.
+
+    Trainer writes trainer_state.json last.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(found):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+            continue
+        return path
+    return None

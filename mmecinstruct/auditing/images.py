@@ -1,0 +1,95 @@
+"""What a worker measures of embedded pictures: each distinct one is decoded once, and only small hashes are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.auditing.files import SampleFile, open_shard
+from mmecinstruct.auditing.keys import iterate_pictures
+from mmecinstruct.images.color_modes import resizable, rgb_over_white
+from mmecinstruct.images.measure import DECODER_ERRORS, pixel_id, thumbnail_of
+from mmecinstruct.images.perceptual_hash import grey_of, hashes_and_structures
+from mmecinstruct.images.signatures import FORMATS, MAX_SCANS, jpeg_scans, tiff_tile_pixels
+
+MAX_PIXELS = 50_000_000  # a picture that claims more is not decoded
+
+PICTURES = pa.schema(
+    [
+        ("key", pa.string()),  # SHA-256 of the embedded bytes
+        ("pixel_id", pa.string()),  # of size and RGB pixels at full size; null where it cannot be decoded
+        ("phash", pa.uint64()),
+        ("structure", pa.float32()),
+        ("thumbnail", pa.binary()),  # 8 x 8 RGB, row by row
+    ]
+)
+
+
+@dataclass(frozen=True)
+class PicturesPayload:
+    """Measure those pictures of one file that no earlier file holds."""
+
+    folder: Path
+    file: SampleFile
+    keys: Path  # Parquet: column key
+    target: Path
+
+
+def measure_pictures(payload: PicturesPayload) -> int:
+    """Write pictures-<number>.parquet (PICTURES) and return the number of pictures that cannot be decoded.
+
+    Raises DatasetError where the file cannot be read.
+    """
+    left = set(pq.read_table(payload.keys)["key"].to_pylist())
+    rows = []
+    with open_shard(payload.folder, payload.file.path) as shard:
+        for _, _, data in iterate_pictures(shard):
+            if data is None:
+                continue
+            key = hashlib.sha256(data).hexdigest()
+            if key in left:
+                left.remove(key)
+                rows.append({"key": key, **_measured(data.to_pybytes())})
+                if not left:
+                    break
+    table = pa.Table.from_pylist(rows, schema=PICTURES)
+    pq.write_table(table, payload.target / f"pictures-{payload.file.number}.parquet")
+    return table["pixel_id"].null_count
+
+
+def _measured(data: bytes) -> dict[str, object]:
+    """Return the columns of PICTURES but the key; nothing for a picture that cannot be decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
+            with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                if _claims_too_much(opened, data):
+                    return {}
+                # As `datasets` decodes it: Pillow at full size, upright.
+                picture = rgb_over_white(resizable(PIL.ImageOps.exif_transpose(opened)))
+    except (*DECODER_ERRORS, PIL.Image.DecompressionBombError):
+        return {}
+    hashes, structures = hashes_and_structures(grey_of(picture)[None])
+    return {
+        "pixel_id": pixel_id(np.asarray(picture)),
+        "phash": int(hashes[0]),
+        "structure": float(structures[0]),
+        "thumbnail": thumbnail_of(picture),
+    }
+
+
+def _claims_too_much(opened: PIL.Image.Image, data: bytes) -> bool:
+    """Return whether decoding would cost more than a picture is worth; only the header was read."""
+    pixels = opened.width * opened.height
+    if opened.format == "TIFF":
+        pixels = max(pixels, tiff_tile_pixels(opened.tag_v2))  # type: ignore[attr-defined]
+    return pixels > MAX_PIXELS or (opened.format == "JPEG" and jpeg_scans(data) > MAX_SCANS)

@@ -1,0 +1,201 @@
+"""The result of an audit: what was checked, what splits share, and examples of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.version import __version__
+
+REPORT_VERSION = 1
+
+# Kinds of overlap in the order of the report, with what each means.
+KINDS: dict[str, str] = {
+    "product": "the same product id",
+    "cluster": "a product of the same near-duplicate cluster",
+    "user": "the same user",
+    "query": "a query of the same words",
+    "query_id": "the same query id",
+    "image_url": "a picture of the same URL",
+    "image_bytes": "a picture with the same bytes",
+    "image_pixels": "a picture with the same pixels, stored in other bytes",
+    "image_near": "a picture that looks nearly the same",
+    "title_identical": "a product title of the same words",
+    "title_near": "a product title of nearly the same words",
+    "text_identical": "a question, review or snippet of the same words",
+    "text_near": "a question, review or snippet of nearly the same words",
+    "category": "test_ood only: a category that training rows of the task have",
+}
+CHECKED, PARTLY_CHECKED, NO_VALUES, NOT_CHECKED = (
+    *("checked", "partly checked", "no values", "not checked"),
+)
+WITHIN, ACROSS, BY_DESIGN = "within a task", "across tasks", "by design"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether a kind of overlap was looked for. values: distinct ids, pictures or texts that were compared."""
+
+    kind: str
+    status: str  # checked | partly checked | no values (in any row) | not checked
+    values: int
+    note: str = ""  # why not, or what is left out
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sample of the later split and one of the earlier split, and what they share."""
+
+    task: str
+    sample: str  # id, or file and row where there is none
+    place: str  # field of the input, or role and product of the picture; "" for the rest
+    other_task: str
+    other_sample: str
+    other_place: str
+    shared: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Samples of one task's later split that share something with the earlier split."""
+
+    kind: str
+    earlier: str
+    later: str
+    task: str
+    scope: str  # within a task | across tasks | by design
+    samples: int
+    of: int  # rows of the task's later split
+    tolerance: float
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def share(self) -> float:
+        return self.samples / self.of
+
+    @property
+    def exceeds(self) -> bool:
+        return self.share > self.tolerance
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit found. totals: (kind, scope, earlier, later) -> samples of all tasks, each once."""
+
+    rows: dict[str, dict[str, int]]  # task -> split -> samples
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    totals: dict[tuple[str, str, str, str], int]
+    settings: dict[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()  # Parquet files of the folder that are no samples of a known split
+
+    @property
+    def exceeded(self) -> list[Finding]:
+        """The findings above their tolerance."""
+        return [finding for finding in self.findings if finding.exceeds]
+
+    @property
+    def unchecked(self) -> list[Check]:
+        """The kinds of overlap that nothing proves absent, at least in part of the folder."""
+        return [check for check in self.checks if check.status in (NOT_CHECKED, PARTLY_CHECKED)]
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether the files have no column of any kind that could be compared."""
+        return all(check.status == NOT_CHECKED for check in self.checks)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The pairs of splits that the folder has, earlier first."""
+        there = [split for split in SPLITS if any(split in splits for splits in self.rows.values())]
+        return [(a, b) for place, a in enumerate(there) for b in there[place + 1 :]]
+
+    def split_rows(self, split: str) -> int:
+        """Return the number of samples of a split, over all tasks."""
+        return sum(splits.get(split, 0) for splits in self.rows.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the whole report as plain values; the same folder and settings give the same content."""
+        return {
+            "audit_version": REPORT_VERSION,
+            "project_version": __version__,
+            "settings": self.settings,
+            "rows": self.rows,
+            "unread_files": list(self.unread),
+            "exceeded": len(self.exceeded),
+            "checks": [asdict(check) for check in self.checks],
+            "totals": [
+                {
+                    "kind": kind,
+                    "scope": scope,
+                    "earlier": earlier,
+                    "later": later,
+                    "samples": samples,
+                    "share": round(samples / self.split_rows(later), 6),
+                }
+                for (kind, scope, earlier, later), samples in self.totals.items()
+            ],
+            "findings": [
+                {**asdict(finding), "share": round(finding.share, 6), "exceeds": finding.exceeds}
+                for finding in self.findings
+            ],
+        }
+
+    def to_json(self) -> str:
+        """Return the whole report as JSON."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n"
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the card and the statistics say: counts without examples."""
+        return {
+            "pairs": [list(pair) for pair in self.pairs],
+            "lines": [
+                {
+                    "kind": kind,
+                    "means": KINDS[kind],
+                    "scope": scope,
+                    "samples": [self._cell(kind, scope, *pair) for pair in self.pairs],
+                }
+                for kind, scope in summary_lines(self)
+            ],
+            "checks": {
+                check.kind: {
+                    "means": KINDS[check.kind],
+                    "status": check.status,
+                    "values": check.values,
+                    "note": check.note,
+                }
+                for check in self.checks
+            },
+            "exceeded": [
+                {
+                    "kind": finding.kind,
+                    "means": KINDS[finding.kind],
+                    "scope": finding.scope,
+                    "task": finding.task,
+                    "earlier": finding.earlier,
+                    "later": finding.later,
+                    "samples": finding.samples,
+                    "of": finding.of,
+                }
+                for finding in self.exceeded
+            ],
+        }
+
+    def _cell(self, kind: str, scope: str, earlier: str, later: str) -> int:
+        return self.totals.get((kind, scope, earlier, later), 0)
+
+
+def summary_lines(report: AuditReport) -> list[tuple[str, str]]:
+    """Return the (kind, scope) lines of a summary: both strict scopes of every kind checked, and what is by design."""
+    lines: list[tuple[str, str]] = []
+    by_design = {kind for kind, scope, _, _ in report.totals if scope == BY_DESIGN}
+    for check in report.checks:
+        if check.status in (CHECKED, PARTLY_CHECKED):
+            scopes: Sequence[str] = [WITHIN] if check.kind == "category" else [WITHIN, ACROSS]
+            lines += [(check.kind, scope) for scope in scopes]
+            lines += [(check.kind, BY_DESIGN)] if check.kind in by_design else []
+    return lines

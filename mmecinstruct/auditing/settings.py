@@ -1,0 +1,34 @@
+"""Which settings an audit uses where nobody names a recipe: those of the folder's own recipe, else the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.dataset.manifest import MAX_TEXT_BYTES, RECIPE
+from mmecinstruct.recipe.audit import AuditSettings
+
+
+def settings_of_folder(folder: Path) -> AuditSettings:
+    """Return the settings of the folder's recipe.yaml; the defaults where it has none or it says nothing of audits.
+
+    Only the part `audit` is read, so a recipe of another version does. Raises DatasetError where it is not valid.
+    """
+    file = folder / RECIPE
+    if not file.is_file():
+        return AuditSettings()
+    try:
+        if file.stat().st_size > MAX_TEXT_BYTES:
+            raise DatasetError(f"{file}: larger than {MAX_TEXT_BYTES} bytes; name a recipe with --recipe")
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        part = content.get("audit") if isinstance(content, dict) else None
+        return AuditSettings.model_validate(part or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DatasetError(f"{file}: audit.{where}: {first['msg']}; name a recipe with --recipe") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DatasetError(f"{file}: not readable as YAML: {error}; name a recipe with --recipe") from error

@@ -1,0 +1,157 @@
+"""The report for a person, as Markdown that a terminal shows as well.
+
+Ids, texts and names of tasks come from the files: everything is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from mmecinstruct.auditing.report import BY_DESIGN, KINDS, AuditReport, summary_lines
+from mmecinstruct.core.markdown import markdown_text
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.text.normalise import normalise_text
+
+_EXCERPT = 160
+_LISTED = 10  # files that were not read
+_HARMLESS = re.compile(r"(?<=\w)\\([-_])(?=\w)")
+
+
+def report_markdown(report: AuditReport) -> str:
+    """Return the report: what was not checked, a line per kind and scope, the findings per task, examples."""
+    parts = (
+        _checks(report),
+        _unread(report),
+        [""],
+        _totals(report),
+        _findings(report),
+        _examples(report),
+        [""],
+    )
+    return "\n".join(chain.from_iterable(parts))
+
+
+def _unread(report: AuditReport) -> Iterator[str]:
+    if report.unread:
+        listed = [_shown(path) for path in report.unread[:_LISTED]] + ["…"] * (len(report.unread) > _LISTED)
+        yield ""
+        yield (
+            f"**Not read**, as samples lie in `<task>/<split>-*.parquet` with a split of {', '.join(SPLITS)}: "
+            f"{', '.join(listed)}."
+        )
+
+
+def _checks(report: AuditReport) -> Iterator[str]:
+    yield from _table(
+        ("check", "means", "status", "values"),
+        (
+            (
+                check.kind,
+                KINDS[check.kind],
+                check.status + (f": {_shown(check.note)}" if check.note else ""),
+                f"{check.values}",
+            )
+            for check in report.checks
+        ),
+        "lllr",
+    )
+
+
+def _totals(report: AuditReport) -> Iterator[str]:
+    if not report.pairs:
+        yield "There is one split only, so nothing to compare."
+        return
+    yield "Samples of the later split that share something with the earlier one:"
+    yield ""
+    header = ("check", "scope", *(f"{earlier} / {later}" for earlier, later in report.pairs))
+    rows = []
+    for kind, scope in summary_lines(report):
+        cells = []
+        for earlier, later in report.pairs:
+            samples = report.totals.get((kind, scope, earlier, later), 0)
+            cells.append(_count(samples, report.split_rows(later)))
+        rows.append((kind, scope, *cells))
+    yield from _table(header, rows, "ll" + "r" * len(report.pairs))
+
+
+def _findings(report: AuditReport) -> Iterator[str]:
+    found = [finding for finding in report.findings if finding.scope != BY_DESIGN or finding.exceeds]
+    if not found:
+        return
+    yield from ("", "Per task:", "")
+    yield from _table(
+        ("check", "scope", "splits", "task", "samples", "tolerated", ""),
+        (
+            (
+                finding.kind,
+                finding.scope,
+                f"{finding.earlier} / {finding.later}",
+                _shown(finding.task),
+                _count(finding.samples, finding.of),
+                f"{100 * finding.tolerance:g} %",
+                "**too many**" if finding.exceeds else "",
+            )
+            for finding in found
+        ),
+        "llllrrl",
+    )
+
+
+def _examples(report: AuditReport) -> Iterator[str]:
+    # What is by design needs no proof; what is above its tolerance comes first.
+    shown = [
+        finding
+        for finding in report.findings
+        if finding.examples and (finding.scope != BY_DESIGN or finding.exceeds)
+    ]
+    if not shown:
+        return
+    yield from ("", "Examples:", "")
+    for finding in sorted(shown, key=lambda finding: not finding.exceeds):
+        yield f"* {finding.kind}, {finding.scope}, {finding.earlier} / {finding.later}, {_shown(finding.task)}:"
+        for example in finding.examples:
+            other = "" if example.other_task == finding.task else _shown(example.other_task)
+            yield (
+                f"  * {_named(example.sample, '', example.place)} and "
+                f"{_named(example.other_sample, other, example.other_place)}: {_shown(example.shared)}"
+            )
+
+
+def _named(sample: str, task: str, place: str) -> str:
+    told = ", ".join(filter(None, (task, _shown(place))))
+    return _shown(sample) + (f" ({told})" if told else "")
+
+
+def _count(samples: int, of: int) -> str:
+    return f"{samples} ({100 * samples / of:.1f} %)" if samples else "0"
+
+
+def _shown(text: str) -> str:
+    # Within a line a hyphen and an underscore mean nothing; escaped they would be in the way of copying an id.
+    return _HARMLESS.sub(r"\1", markdown_text(normalise_text(text), _EXCERPT))
+
+
+def _table(
+    header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]], sides: str
+) -> Iterator[str]:
+    """Yield a Markdown table whose columns line up; sides: l or r per column."""
+    lines = [header, *rows]
+    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        fitted = (
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(cells, widths, sides, strict=True)
+        )
+        return "| " + " | ".join(fitted) + " |"
+
+    yield line(header)
+    rules = (
+        "-" * (width - 1) + ":" if side == "r" else "-" * width
+        for width, side in zip(widths, sides, strict=True)
+    )
+    yield "| " + " | ".join(rules) + " |"
+    for row in lines[1:]:
+        yield line(row)

@@ -1,0 +1,1 @@
+"""The command line `mmec`: thin over the Python API."""

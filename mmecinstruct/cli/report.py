@@ -1,0 +1,57 @@
+"""What a build did, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mmecinstruct.core.console import say
+
+if TYPE_CHECKING:
+    from mmecinstruct.engine.run import BuildReport
+
+
+def left_out_line(sources: Iterable[str]) -> str:
+    """Return what is said of the sources that a recipe's licences do not allow."""
+    return f"Left out, as licences: open allows only what anyone may pass on: {', '.join(sources)}"
+
+
+def print_report(report: BuildReport) -> None:
+    """Say what was wanted, there and chosen, what was rejected, and what was not built."""
+    say("")
+    width = max(len(task) for task in report.sizes)
+    say(f"{'task':<{width}}  {'split':<10}  {'wanted':>7}  {'available':>9}  {'chosen':>7}")
+    for task, splits in report.sizes.items():
+        for split, entry in splits.items():
+            numbers = f"{entry['wanted']:>7}  {entry['available']:>9}  {entry['chosen']:>7}"
+            say(f"{task:<{width}}  {split:<10}  {numbers}  {entry['note']}".rstrip())
+    say("")
+    rejected = {row["stage"]: row["rejected"] for row in report.stages if row["rejected"]}
+    if rejected:
+        say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
+        for stage, count in rejected.items():
+            say(f"  {stage}: {count}")
+    not_drawn = {row["stage"]: row["not_drawn"] for row in report.stages if row.get("not_drawn")}
+    for stage, count in not_drawn.items():
+        say(f"Rows that no sample needs, left alone: {count} ({stage})")
+    if report.fetched:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
+        say(f"Pictures asked for on the web: {counts}")
+    if report.left_out:
+        say(left_out_line(report.left_out))
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    if report.taken_down:
+        counts = ", ".join(f"{count} in {stage}" for stage, count in report.taken_down.items())
+        say(f"Kept out by the takedown list: {counts}")
+    for line in report.cut_short:
+        say(f"warning: {line}, and run the build again.")
+    if report.audit is not None and report.audit.exceeded:
+        say(
+            f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "
+            f"the card says what, and: mmec audit {report.out}"
+        )
+    for task, why in report.missing.items():
+        say(f"Not built: {task}: {'; '.join(why)}")
+    if report.up_to_date:
+        say(f"{report.out} was up to date.")

@@ -1,0 +1,1 @@
+"""What both packages stand on: errors, settings, hashing, files, Parquet, DuckDB, templates, the console."""

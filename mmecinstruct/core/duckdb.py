@@ -1,0 +1,159 @@
+"""DuckDB connections with a memory limit, views over Parquet files, queries written as Parquet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.core.errors import WorkspaceError
+from mmecinstruct.core.parquet import ROW_GROUP_ROWS
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+SPILL_SHARE = 0.8  # of the disk's free space that queries may fill where nothing else is said
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the queries of one shard may use: bytes of memory, threads, bytes of disk for what memory cannot hold.
+
+    spill: None is SPILL_SHARE of what is free when the shard begins. Nothing here changes a byte of the results.
+    """
+
+    memory: int = 2_000_000_000
+    threads: int = 1
+    spill: int | None = None
+
+
+DEFAULT_BUDGET = Budget()
+
+
+def write_query(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    schema: pa.Schema,
+    path: Path,
+    group: int = ROW_GROUP_ROWS,
+) -> int:
+    """Write a SELECT's rows as Parquet, a row group at a time, columns matched by name; return their number.
+
+    The same rows give the same bytes, however the query hands them over. No row, no file.
+    """
+    reader = connection.sql(sql).to_arrow_reader(group)
+    waiting: list[pa.Table] = []
+    rows = held = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in reader:
+            table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+            waiting.append(table)
+            held += table.num_rows
+            while held >= group:
+                whole = pa.concat_tables(waiting).combine_chunks()
+                writer = writer or pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+                writer.write_table(whole.slice(0, group), row_group_size=group)
+                waiting = [whole.slice(group)]
+                rows, held = rows + group, held - group
+        if held:
+            writer = writer or pq.ParquetWriter(path, schema, compression="zstd", compression_level=3)
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), row_group_size=group)
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows + held
+
+
+def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order.
+
+    It spills nothing to disk until somebody sets its temp_directory: DuckDB's own is `.tmp` in the working folder.
+    """
+    import duckdb
+
+    connection = duckdb.connect(
+        config={
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    connection.execute("SET enable_progress_bar = false")  # it would write between the lines of ours
+    return connection
+
+
+@contextmanager
+def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection for the work of one shard; what does not fit in memory spills beside its folder.
+
+    Raises WorkspaceError when memory or disk do not suffice, or more would spill than the budget allows;
+    KeyboardInterrupt for the error that DuckDB makes of it.
+    """
+    import duckdb
+
+    spill = folder.with_name(f"{folder.name}.spill")
+    most = budget.spill
+    if most is None:
+        most = int(SPILL_SHARE * shutil.disk_usage(folder.parent).free)
+    try:
+        with closing(connect(f"{budget.memory}B", budget.threads)) as connection:
+            connection.execute("SET temp_directory = '" + str(spill).replace("'", "''") + "'")
+            connection.execute(f"SET max_temp_directory_size = '{most}B'")
+            yield connection
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        if "max_temp_directory_size" in str(error):
+            raise WorkspaceError(
+                f"a query needs {budget.memory / 1e6:,.0f} MB of memory and more than the {most / 1e6:,.0f} MB of disk "
+                f"that it may spill to {folder.parent}; free some disk and allow it more there "
+                "(--set resources.spill=200GB), or give the recipe more memory (--set resources.memory=8GB), and run "
+                "again: finished shards are kept"
+            ) from error
+        raise WorkspaceError(
+            f"DuckDB lacks memory or disk: {error}; free some disk, or give the recipe more memory "
+            "(--set resources.memory=8GB), and run again: finished shards are kept"
+        ) from error
+    except RuntimeError as error:
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def create_view(
+    connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], schema: pa.Schema
+) -> None:
+    """Create a view over Parquet files, in order; columns `file_index` and `row_index` tell the row's place.
+
+    Without files the view is empty and has the schema's columns all the same.
+    """
+    if not paths:
+        empty = schema.append(pa.field("file_index", pa.int64())).append(pa.field("row_index", pa.int64()))
+        connection.register(name, empty.empty_table())
+        return
+    files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename, file_row_number), "
+        f"list_position([{files}], filename) AS file_index, file_row_number AS row_index "
+        # Else a folder of the workspace's path such as `category=old` would be taken for a column.
+        f"FROM read_parquet([{files}], filename = true, file_row_number = true, hive_partitioning = false)"
+    )
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) -> pa.Table:
+    """Run a SELECT and return its rows in the given schema, columns matched by name.
+
+    Raises pyarrow.ArrowInvalid where a value does not fit.
+    """
+    table = connection.sql(sql).to_arrow_table()
+    return table.select(schema.names).cast(schema)

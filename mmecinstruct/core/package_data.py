@@ -1,0 +1,25 @@
+"""Find the files that are not code: templates and recipes.
+
+They stand at the top level of a checkout; a wheel carries them inside the package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def _resource_folder(name: str) -> Path:
+    carried = _PACKAGE / f"_{name}"
+    return carried if carried.is_dir() else _PACKAGE.parent / name
+
+
+def templates_folder() -> Path:
+    """Return the folder of the Jinja2 templates."""
+    return _resource_folder("templates")
+
+
+def pipelines_folder() -> Path:
+    """Return the folder of the recipes and training presets."""
+    return _resource_folder("pipelines")

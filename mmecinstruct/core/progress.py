@@ -1,0 +1,7 @@
+"""The type of progress callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Report = Callable[[str, int, int], None]  # stage, finished shards, all shards

@@ -1,0 +1,38 @@
+"""The dataset folder: Parquet shards with embedded pictures, and the texts beside them.
+
+    README.md                                card; its YAML lists configs and splits
+    <task>/<split>-00000-of-00002.parquet    samples
+    recipe.yaml                              the resolved recipe
+    audit.json                               what the splits share, with examples
+    statistics.json                          counts, shortages, rejections per reason
+    rejections/rejections.parquet            every rejected row, with its reason
+    manifest.json                            hashes of all of these but the card
+
+They are written in this order: shards, rejections, recipe, audit, statistics, card, manifest.
+"""
+
+from mmecinstruct.dataset.manifest import Manifest, read_manifest, write_manifest, write_recipe
+from mmecinstruct.dataset.shards import (
+    find_shards,
+    parse_shard_path,
+    shard_path,
+    shard_plan,
+    write_rejections,
+    write_shard,
+)
+from mmecinstruct.dataset.statistics import collect_statistics, write_statistics
+
+__all__ = [
+    "Manifest",
+    "collect_statistics",
+    "find_shards",
+    "parse_shard_path",
+    "read_manifest",
+    "shard_path",
+    "shard_plan",
+    "write_manifest",
+    "write_recipe",
+    "write_rejections",
+    "write_shard",
+    "write_statistics",
+]

@@ -1,0 +1,111 @@
+"""The manifest: which files make up a dataset folder, with rows, sizes and hashes.
+
+It holds no time, host or absolute path: the same build gives the same bytes. The card is not in it, so that a
+person may edit the card.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import pyarrow.parquet as pq
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.schemas.samples import SCHEMA_VERSION
+from mmecinstruct.version import __version__
+
+CARD = "README.md"
+RECIPE = "recipe.yaml"
+STATISTICS = "statistics.json"
+AUDIT = "audit.json"  # a folder of an earlier version has none
+MANIFEST = "manifest.json"
+
+MAX_TEXT_BYTES = 50_000_000  # of a manifest or card that is read: more is no text of ours
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not path or path.startswith("/") or "\\" in path or ".." in parts or str(PurePosixPath(path)) != path:
+        raise ValueError("a path lies below the folder, as in a/b.parquet")
+    return path
+
+
+class FileEntry(BaseModel):
+    """One file: rows is null where it is no table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[str, AfterValidator(_inside)]
+    rows: int | None = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """Identity of a dataset folder."""
+
+    # Later versions may add fields; what is known here keeps its meaning within a schema version.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: str = Field(pattern=r"^\d+\.\d+$")
+    project_version: str
+    recipe: str  # its name
+    fingerprint: str  # of everything that decided the content
+    files: tuple[FileEntry, ...]
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe; `load_recipe` reads it back as the same value."""
+    text = yaml.safe_dump(recipe.published(), sort_keys=False, allow_unicode=True, width=100)
+    write_atomically(folder / RECIPE, text.encode())
+
+
+def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
+    """Write manifest.json over the shards, rejections, recipe, audit and statistics that lie in `folder`.
+
+    Call it last. Raises DatasetError when one of them is missing.
+    """
+    entries = []
+    audit = [AUDIT] if (folder / AUDIT).is_file() else []
+    for path in [*find_shards(folder), REJECTIONS_PATH, RECIPE, *audit, STATISTICS]:
+        file = folder / path
+        if not file.is_file():
+            raise DatasetError(f"{folder}: {path} is missing; write it before the manifest")
+        rows = pq.read_metadata(file).num_rows if path.endswith(".parquet") else None
+        entries.append(FileEntry(path=path, rows=rows, bytes=file.stat().st_size, sha256=sha256_file(file)))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        project_version=__version__,
+        recipe=recipe.name,
+        fingerprint=fingerprint,
+        files=tuple(entries),
+    )
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(folder / MANIFEST, text.encode())
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a dataset folder.
+
+    Raises DatasetError when it is missing or is none; FileNotFoundError never leaves this function.
+    """
+    file = folder / MANIFEST
+    try:
+        if file.stat().st_size > MAX_TEXT_BYTES:
+            raise DatasetError(f"{file}: larger than {MAX_TEXT_BYTES} bytes; it is not a manifest")
+        return Manifest.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{file}: {error.strerror}; is {folder} a dataset folder?") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise DatasetError(f"{file}: not a manifest ({where}: {first['msg']}); build again") from error

@@ -1,0 +1,407 @@
+"""Check a dataset folder: is it what it says it is, can every consumer read it, do splits share nothing?
+
+Shards are read in small batches, one row group at a time; what is kept over all of them are ids and groups. A
+damaged or hostile folder gives problems, never a traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.dataset.configs import card_configs
+from mmecinstruct.dataset.manifest import (
+    CARD,
+    MANIFEST,
+    MAX_TEXT_BYTES,
+    RECIPE,
+    STATISTICS,
+    Manifest,
+    read_manifest,
+)
+from mmecinstruct.dataset.published_images import PublishedPictures, published_pictures
+from mmecinstruct.dataset.rows import SEQUENTIAL, row_problems
+from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shard_path
+from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
+
+MAX_PICTURE_PIXELS = 50_000_000  # a picture that claims more is refused before it is decoded
+MAX_ROW_GROUP_BYTES = 2**30  # uncompressed; the Hub's viewer gives up earlier
+SHOWN_PER_REASON = 20  # of one reason in one file; the rest is counted
+
+_BATCH_ROWS = 16
+_QUERY_TASKS = ("product_substitute_identification", "multiclass_product_classification")
+
+Progress = Callable[[str, int, int], None]  # file, rows checked, rows in all files
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. row counts from 0 within the file; None and "" where it is about no row."""
+
+    file: str
+    row: int | None
+    sample_id: str
+    reason: str  # machine-readable, snake_case
+    detail: str
+
+    def __str__(self) -> str:
+        place = self.file if self.row is None else f"{self.file} row {self.row}"
+        sample = f" (sample {self.sample_id})" if self.sample_id else ""
+        return f"{place}{sample}: {self.reason}: {self.detail}"
+
+
+def format_problems(problems: Sequence[Problem]) -> str:
+    """Return one line per problem."""
+    return "\n".join(str(problem) for problem in problems)
+
+
+def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
+    """Return everything that is wrong with a dataset folder; an empty list means that it is sound.
+
+    Checked are hashes, the card's configs, the schema, each sample (`dataset_folder.rows`), every picture
+    (with `decode`, the way `datasets` decodes it; none where the recipe references pictures), that no id stands
+    twice, and that no group stands in two splits: product clusters over all tasks but sequential recommendation,
+    its users, the queries of the query tasks, and the categories of test_ood against train. Never raises for what
+    the folder holds.
+    """
+    log = _Log()
+    shards = find_shards(folder) if folder.is_dir() else []
+    if not shards and not (folder / MANIFEST).is_file():
+        log.add(str(folder), "not_a_dataset_folder", "there is neither a manifest nor a shard")
+        return log.problems()
+    manifest = _check_manifest(folder, shards, log)
+    _check_card(folder, shards, log)
+    total = sum(entry.rows or 0 for entry in manifest.files if entry.path in set(shards)) if manifest else 0
+    seen = _Seen(manifest.schema_version if manifest else None, published_pictures(folder))
+    done = 0
+    for path in shards:
+        for checked in _check_shard(folder, path, manifest, decode, seen, log):
+            done += checked
+            if progress:
+                progress(path, done, max(done, total))
+    _check_whole(seen, log)
+    return log.problems()
+
+
+@dataclass
+class _Log:
+    """Problems in the order found; of many alike in one file only the first are kept."""
+
+    found: list[Problem] = field(default_factory=list)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, file: str, reason: str, detail: str, row: int | None = None, sample_id: str = "") -> None:
+        self.counts[file, reason] += 1
+        if self.counts[file, reason] <= SHOWN_PER_REASON:
+            self.found.append(Problem(file, row, sample_id, reason, " ".join(detail.split())[:300]))
+
+    def problems(self) -> list[Problem]:
+        more = [
+            Problem(file, None, "", reason, f"{count - SHOWN_PER_REASON} more")
+            for (file, reason), count in self.counts.items()
+            if count > SHOWN_PER_REASON
+        ]
+        return self.found + more
+
+
+@dataclass
+class _Seen:
+    """What is remembered over all shards."""
+
+    schema_version: str | None = None  # the manifest's
+    published: PublishedPictures = field(default_factory=PublishedPictures)  # as the recipe says
+    ids: dict[str, str] = field(default_factory=dict)  # sample id -> file
+    groups: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # group -> split, file
+    crossing: set[tuple[str, str]] = field(default_factory=set)  # groups that were reported
+    train_categories: set[tuple[str, str]] = field(default_factory=set)  # task, category
+    ood_categories: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
+    instructions: set[tuple[str, str]] = field(default_factory=set)  # task, instruction_id
+    held_out: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
+    pictures: set[bytes] = field(default_factory=set)  # digests of pictures that decoded well
+
+
+# --- the folder ----------------------------------------------------------------------------------------
+
+
+def _check_manifest(folder: Path, shards: Sequence[str], log: _Log) -> Manifest | None:
+    for path in (RECIPE, STATISTICS, REJECTIONS_PATH):
+        if not (folder / path).is_file():
+            log.add(path, "file_missing", "a dataset folder has this file")
+    for file in sorted(folder.rglob("*.parquet")):
+        path = file.relative_to(folder).as_posix()
+        if parse_shard_path(path) is None and path != REJECTIONS_PATH and not path.startswith("."):
+            log.add(path, "file_unexpected", "not named <task>/<split>-00000-of-00001.parquet")
+    _check_numbering(shards, log)
+    if not (folder / MANIFEST).is_file():
+        log.add(MANIFEST, "manifest_missing", "nothing says which files belong to the folder")
+        return None
+    try:
+        manifest = read_manifest(folder)
+    except DatasetError as error:
+        log.add(MANIFEST, "manifest_invalid", str(error))
+        return None
+    if not _known_version(manifest.schema_version):
+        log.add(MANIFEST, "schema_version", f"{manifest.schema_version}; this program reads {SCHEMA_VERSION}")
+    listed = {entry.path for entry in manifest.files}
+    for path in shards:
+        if path not in listed:
+            log.add(path, "file_unlisted", "the manifest does not list it; it may be left from another build")
+    for entry in manifest.files:
+        file = folder / entry.path
+        if not file.is_file():
+            if entry.path not in (RECIPE, STATISTICS, REJECTIONS_PATH):
+                log.add(entry.path, "file_missing", "the manifest lists it")
+            continue
+        size = file.stat().st_size
+        if size != entry.bytes:
+            log.add(entry.path, "file_changed", f"{size} bytes; the manifest says {entry.bytes}")
+        elif sha256_file(file) != entry.sha256:
+            log.add(entry.path, "file_changed", "its SHA-256 is not the manifest's")
+    return manifest
+
+
+def _check_numbering(shards: Sequence[str], log: _Log) -> None:
+    """Every shard that the names speak of must be there."""
+    numbers: dict[tuple[str, str], dict[int, set[int]]] = {}
+    for path in shards:
+        task, split, index, count = parse_shard_path(path) or ("", "", 0, 0)
+        numbers.setdefault((task, split), {}).setdefault(count, set()).add(index)
+    for (task, split), counts in numbers.items():
+        if len(counts) > 1:
+            totals = ", ".join(map(str, sorted(counts)))
+            log.add(f"{task}/{split}", "shards_incomplete", f"shards of different builds: of {totals}")
+        for count, indexes in counts.items():
+            if indexes != set(range(count)):
+                lost = [index for index in range(min(count, 100_000)) if index not in indexes]
+                log.add(f"{task}/{split}", "shards_incomplete", f"no shard {lost[:5]} of {count}")
+
+
+def _check_card(folder: Path, shards: Sequence[str], log: _Log) -> None:
+    """The card's YAML, as the Hub and `load_dataset` read it, must give each config and split exactly its shards."""
+    from huggingface_hub import metadata_load  # 0.3 s
+
+    file = folder / CARD
+    try:
+        if file.stat().st_size > MAX_TEXT_BYTES:
+            log.add(CARD, "card_invalid", f"larger than {MAX_TEXT_BYTES} bytes")
+            return
+        content: Any = metadata_load(file)
+    except FileNotFoundError:
+        log.add(CARD, "card_missing", "without its YAML load_dataset mixes tasks and splits")
+        return
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        log.add(CARD, "card_invalid", str(error))
+        return
+    try:
+        found, expected = _data_files(content["configs"]), _data_files(card_configs(shards))
+        for name in [*expected, *(name for name in found if name not in expected)]:
+            have = {split: _matched(paths, shards) for split, paths in found.get(name, {}).items()}
+            want = {split: _matched(paths, shards) for split, paths in expected.get(name, {}).items()}
+            wrong = sorted(split for split in {*have, *want} if have.get(split) != want.get(split))
+            if wrong:
+                detail = f"config {name}: the files of {', '.join(wrong)} are not its shards"
+                log.add(CARD, "card_configs", detail)
+    except (KeyError, TypeError, AttributeError):
+        log.add(CARD, "card_invalid", "its YAML does not list configs with data_files of split and path")
+
+
+def _data_files(configs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        config["config_name"]: {entry["split"]: entry["path"] for entry in config["data_files"]}
+        for config in configs
+    }
+
+
+def _matched(paths: str | Sequence[str], shards: Sequence[str]) -> set[str]:
+    """Return the shards that glob patterns take; `*` does not cross a folder."""
+    patterns = [paths] if isinstance(paths, str) else list(paths)
+    regexes = [re.compile(re.escape(pattern).replace(r"\*", "[^/]*")) for pattern in patterns]
+    return {path for path in shards if any(regex.fullmatch(path) for regex in regexes)}
+
+
+def _known_version(version: str) -> bool:
+    """A higher second number only adds columns that may be ignored."""
+    return version.partition(".")[0] == SCHEMA_VERSION.partition(".")[0]
+
+
+# --- one shard -----------------------------------------------------------------------------------------
+
+
+_schema = functools.cache(published_schema)
+
+
+def _check_shard(
+    folder: Path, path: str, manifest: Manifest | None, decode: bool, seen: _Seen, log: _Log
+) -> Iterator[int]:
+    """Check a shard; yield the number of rows of each batch."""
+    task, split, _, _ = parse_shard_path(path) or ("", "", 0, 0)
+    row_number = 0
+    try:
+        with pq.ParquetFile(folder / path) as file:
+            if not _check_schema(file, path, seen.schema_version or SCHEMA_VERSION, log):
+                return
+            entry = next((e for e in manifest.files if e.path == path), None) if manifest else None
+            if entry is not None and entry.rows != file.metadata.num_rows:
+                log.add(path, "rows_differ", f"{file.metadata.num_rows} rows; the manifest says {entry.rows}")
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=_schema().names, use_threads=False)
+            for batch in batches:
+                for row in batch.to_pylist():
+                    _check_row(row, task, split, path, row_number, decode, seen, log)
+                    row_number += 1
+                yield batch.num_rows
+    except (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException) as error:
+        log.add(path, "parquet_unreadable", f"after row {row_number}: {error}")
+
+
+def _check_schema(file: pq.ParquetFile, path: str, version: str, log: _Log) -> bool:
+    """Check columns, types, the `huggingface` metadata and the size of row groups; say if rows can be read.
+
+    A file of a later schema version with the same first number may have more columns.
+    """
+    expected, found = _schema(), file.schema_arrow
+    wrong = [
+        f"{field.name} is {found.field(field.name).type}, not {field.type}"
+        if found.names.count(field.name) == 1
+        else f"{field.name} is missing or stands twice"
+        for field in expected
+        if found.names.count(field.name) != 1 or found.field(field.name).type != field.type
+    ]
+    if version == SCHEMA_VERSION:
+        wrong += [f"{name} is unknown" for name in found.names if name not in expected.names]
+    if wrong:
+        log.add(path, "schema_columns", "; ".join(wrong))
+        return False
+    features, wanted = _huggingface_features(found), _huggingface_features(expected)
+    if any(features.get(name) != feature for name, feature in wanted.items()):
+        log.add(path, "schema_metadata", "without the 'huggingface' metadata pictures load as plain structs")
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).total_byte_size
+        if size > MAX_ROW_GROUP_BYTES:
+            log.add(path, "row_group_too_large", f"row group {group} has {size} bytes uncompressed")
+            return False
+    return True
+
+
+def _huggingface_features(schema: pa.Schema) -> dict[str, Any]:
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def _check_row(
+    row: Mapping[str, Any],
+    task: str,
+    split: str,
+    path: str,
+    number: int,
+    decode: bool,
+    seen: _Seen,
+    log: _Log,
+) -> None:
+    sample_id = str(row["id"] or "")[:100]
+
+    def add(reason: str, detail: str) -> None:
+        log.add(path, reason, detail, number, sample_id)
+
+    found = list(row_problems(row, task, split, seen.published))
+    for reason, detail in found:
+        add(reason, detail)
+    if any(reason == "value_missing" for reason, _ in found):
+        return
+    version = row["schema_version"]
+    if not _known_version(version):
+        add("schema_version", f"{version!r}; this program reads {SCHEMA_VERSION}")
+    elif seen.schema_version is not None and version != seen.schema_version:
+        add("schema_version", f"{version!r}; the manifest says {seen.schema_version}")
+    if row["id"] in seen.ids:
+        add("id_repeated", f"the same id stands in {seen.ids[row['id']]}")
+    seen.ids.setdefault(row["id"], path)
+    for group in _groups(row, task):
+        other_split, other = seen.groups.setdefault(group, (split, path))
+        if other_split != split and group not in seen.crossing:
+            seen.crossing.add(group)
+            add("group_in_two_splits", f"{group[0]} {group[1]} is also in {other}")
+    place = (path, number, sample_id)
+    if split == TRAIN:
+        seen.train_categories.add((task, row["category"] or ""))
+    elif split == TEST_OOD:
+        seen.ood_categories.setdefault((task, row["category"] or ""), place)
+    seen.instructions.add((task, row["instruction_id"]))
+    if row["instruction_unseen_id"] is not None:
+        seen.held_out.setdefault((task, row["instruction_unseen_id"]), place)
+    for index, picture in enumerate(row["images"]):
+        problem = _picture_problem(picture, decode, seen)
+        if problem:
+            role = row["image_roles"][index] if index < len(row["image_roles"]) else str(index)
+            add(problem[0], f"picture '{role}': {problem[1]}")
+
+
+def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
+    """Yield what this row must not share with a row of another split."""
+    groups = row["group_ids"]
+    if task == SEQUENTIAL:
+        if groups["user"] is not None:
+            yield "user", str(groups["user"])
+        return
+    for cluster in groups["clusters"] or groups["products"] or ():
+        yield "product cluster", cluster
+    if task in _QUERY_TASKS and groups["query"]:
+        yield "query", groups["query"]
+
+
+def _picture_problem(picture: Mapping[str, Any] | None, decode: bool, seen: _Seen) -> tuple[str, str] | None:
+    if picture is None or not picture["bytes"]:
+        return ("picture_not_embedded", "it has no bytes") if seen.published.embedded else None
+    if not seen.published.embedded:
+        return "picture_embedded", "it has bytes, and the recipe says that pictures are referenced"
+    if not decode:
+        return None
+    digest = hashlib.blake2b(picture["bytes"], digest_size=16).digest()
+    if digest in seen.pictures:
+        return None
+    import PIL.Image
+    from datasets import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
+            with PIL.Image.open(io.BytesIO(picture["bytes"])) as opened:
+                if opened.width * opened.height > MAX_PICTURE_PIXELS:
+                    return "picture_too_large", f"{opened.width} x {opened.height} pixels"
+            # The way that consumers decode it, orientation tag and all.
+            Image().decode_example({"bytes": picture["bytes"], "path": None})
+    except Exception as error:  # noqa: BLE001 - decoders raise anything; each time the picture is damaged
+        return "picture_damaged", f"{type(error).__name__}: {error}"
+    seen.pictures.add(digest)
+    return None
+
+
+# --- over all shards -----------------------------------------------------------------------------------
+
+
+def _check_whole(seen: _Seen, log: _Log) -> None:
+    for (task, category), (file, row, sample_id) in seen.ood_categories.items():
+        if (task, category) in seen.train_categories:
+            name = repr(category) if category else "no category"
+            log.add(file, "ood_category_in_train", f"{name} is also in {task}/train", row, sample_id)
+    for (task, instruction), (file, row, sample_id) in seen.held_out.items():
+        if (task, instruction) in seen.instructions:
+            detail = f"held-out {instruction} is also the instruction of a row"
+            log.add(file, "instruction_not_held_out", detail, row, sample_id)

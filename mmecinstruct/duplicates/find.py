@@ -1,0 +1,186 @@
+"""Find duplicate products, cluster them for the splits and, where the recipe says so, merge them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmecinstruct.duplicates.clusters import bounded_clusters, connected_components, members, size_histogram
+from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS, find_pairs, strength
+from mmecinstruct.duplicates.settings import DuplicateSettings
+from mmecinstruct.images.urls import full_size_url
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS
+
+STAGE = "duplicates"
+REVIEW_COLUMNS = ("product_id", "image_urls")
+
+# same_product_id: the record that stands for the product; the record's own id where it does itself.
+DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
+
+# What of products is compared. Descriptions, which are most of a catalogue, stay in their table.
+COMPARED = ("product_id", "title", "brand", "color", "image_urls")
+
+# Which columns make a record complete: the more of them say something, the more complete it is.
+_TELLING = ("title", "brand", "category_path", "description", "features", "price", "color", "fine_category")
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """products: DISTINCT_PRODUCTS in order of id. pairs: PRODUCT_PAIRS. merged: rejected id -> the id that stays."""
+
+    products: pa.Table
+    pairs: pa.Table
+    rejections: list[Rejection]
+    merged: dict[str, str]
+    statistics: dict[str, Any]
+
+
+def find_duplicates(
+    products: pa.Table, images: pa.Table, settings: DuplicateSettings, reviews: pa.Table | None = None
+) -> Duplicates:
+    """Cluster products that share an item number, a title or a picture; merge what is the same product.
+
+    products: CURATED_PRODUCTS, each id once. images: IMAGES, placeholders already rejected. reviews: product_id and
+    image_urls, as a picture in the reviews of two products must not be in two splits. The cluster_id that comes
+    in is replaced by the smallest kept product_id of the new cluster. Products that are the same have one
+    representative: the most complete record (most columns that say something, then most readable pictures), and of
+    equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
+    """
+    rows = products.select(COMPARED).to_pylist()
+    ids = [row["product_id"] for row in rows]
+    images = _told_apart(images)
+    pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
+    edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
+    clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
+    same = connected_components(
+        ids,
+        (
+            (row["product_a"], row["product_b"])
+            for row in pairs
+            if row["same_product"]
+            and clusters.cluster_of[row["product_a"]] == clusters.cluster_of[row["product_b"]]
+        ),
+    )
+    representative = _representatives(rows, _completeness(products), same, images)
+    duplicates = {one: kept for one, kept in representative.items() if one != kept}
+    merged = duplicates if settings.merge else {}
+    kept_name: dict[str, str] = {}
+    for one in sorted(ids):
+        if one not in merged:
+            kept_name.setdefault(clusters.cluster_of[one], one)
+    kept = [one for one in ids if one not in merged]
+    columns = {
+        "cluster_id": [kept_name[clusters.cluster_of[one]] for one in kept],
+        "same_product_id": [representative[one] for one in kept],
+    }
+    distinct = products.drop_columns("cluster_id").filter(
+        pa.array([one not in merged for one in ids], pa.bool_())
+    )
+    for name, values in columns.items():
+        distinct = distinct.append_column(name, pa.array(values, pa.string()))
+    statistics = {
+        "pairs": counts,
+        "products": len(rows),
+        "clusters": len(set(clusters.cluster_of.values())),
+        "cluster_sizes": clusters.sizes(),
+        "split_components": clusters.split,
+        "dropped_pairs": clusters.dropped,
+        "same_product_sizes": size_histogram(same),
+        "duplicate_products": len(duplicates),
+        "merged": len(merged),
+    }
+    return Duplicates(
+        _in_order(distinct.select(DISTINCT_PRODUCTS.names)),
+        pa.Table.from_pylist(pairs, schema=PRODUCT_PAIRS),
+        _rejections(merged, pairs),
+        merged,
+        statistics,
+    )
+
+
+def _told_apart(images: pa.Table) -> pa.Table:
+    """Return the images with their URL for an id where nobody read them: the same URL is the same picture."""
+    if not pc.any(pc.and_(pc.equal(images["status"], "ok"), pc.is_null(images["image_id"]))).as_py():
+        return images
+    ids, urls = images["image_id"].to_pylist(), images["image_url"].to_pylist()
+    named = [[image_id or full_size_url(url) for image_id, url in zip(ids, urls, strict=True)]]
+    return images.set_column(
+        images.schema.get_field_index("image_id"), images.schema.field("image_id"), named
+    )
+
+
+def _review_urls(reviews: pa.Table | None) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    if reviews is not None:
+        for product, urls in zip(*(reviews[name].to_pylist() for name in REVIEW_COLUMNS), strict=True):
+            if urls:
+                found.setdefault(product, []).extend(urls)
+    return found
+
+
+def _in_order(products: pa.Table) -> pa.Table:
+    """Return the products in the order of their ids.
+
+    As curation writes them they are, and stay as they are: Arrow takes rows of a column's pieces only where these fit
+    together into 2 GB of text.
+    """
+    order = pc.sort_indices(products["product_id"])
+    in_order = bool((np.diff(order.to_numpy().astype(np.int64)) == 1).all())
+    return products if in_order else products.take(order)
+
+
+def _completeness(products: pa.Table) -> dict[str, int]:
+    """Return of each product how many columns of its record say something."""
+    counts = np.zeros(products.num_rows, np.int8)
+    for name in _TELLING:
+        column = products[name]
+        says = column.is_valid()
+        if pa.types.is_list(column.type):
+            says = pc.and_kleene(says, pc.greater(pc.list_value_length(column), 0))
+        elif pa.types.is_string(column.type):
+            says = pc.and_kleene(says, pc.not_equal(column, ""))
+        counts += says.to_numpy()
+    return dict(zip(products["product_id"].to_pylist(), counts.tolist(), strict=True))
+
+
+def _representatives(
+    rows: Sequence[Mapping[str, Any]], told: Mapping[str, int], same: Mapping[str, str], images: pa.Table
+) -> dict[str, str]:
+    """Return each product's representative. told: how complete each record is."""
+    statuses = zip(images["image_url"].to_pylist(), images["status"].to_pylist(), strict=True)
+    readable = {url for url, status in statuses if status == "ok"}
+
+    def order(row: Mapping[str, Any]) -> tuple[int, int, str]:
+        pictures = len({*(row["image_urls"] or ())} & readable)
+        return -told[row["product_id"]], -pictures, row["product_id"]
+
+    by_id = {row["product_id"]: row for row in rows}
+    found = {}
+    for group in members(same).values():
+        best = min((by_id[one] for one in group), key=order)["product_id"]
+        found.update(dict.fromkeys(group, best))
+    return found
+
+
+def _rejections(merged: Mapping[str, str], pairs: Sequence[Mapping[str, Any]]) -> list[Rejection]:
+    kinds: dict[str, set[str]] = {}
+    for row in pairs:
+        if row["same_product"]:
+            for one in (row["product_a"], row["product_b"]):
+                kinds.setdefault(one, set()).add(row["kind"])
+    return [
+        Rejection(
+            STAGE,
+            "duplicate_product",
+            f"the same product as {kept}: {', '.join(sorted(kinds[one]))}",
+            "",
+            one,
+        )
+        for one, kept in sorted(merged.items())
+    ]

@@ -1,0 +1,56 @@
+"""After a merge: point what refers to products to the ones that stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from mmecinstruct.duplicates.find import STAGE
+from mmecinstruct.schemas.rejections import Rejection
+
+# Which columns of a table name products, and which make two rows the same record.
+_PRODUCTS = {
+    "reviews": ("product_id",),
+    "relations": ("product_a", "product_b"),
+    "judgements": ("product_id",),
+    "questions": ("product_id",),
+}
+_KEYS = {
+    "reviews": ("review_id",),
+    "relations": ("product_a", "product_b", "relation"),
+    "judgements": ("query_id", "product_id", "label"),
+    "questions": ("question_id",),
+}
+
+
+def repoint(name: str, table: pa.Table, merged: Mapping[str, str]) -> tuple[pa.Table, list[Rejection]]:
+    """Return (rows of a table with merged products replaced, in their order, rejections).
+
+    name: reviews, relations, judgements or questions. merged: rejected product_id -> the one that stays. Rejected are a
+    relation of a product to itself (`self_relation`) and a record that is now the same as an earlier one
+    (`duplicate_row`), where a merge brought it about; what was so before is not judged here.
+    """
+    keys, columns = _KEYS[name], _PRODUCTS[name]
+    before = list(zip(*(table[key].to_pylist() for key in keys), strict=True))
+    named = {column: table[column].to_pylist() for column in columns}
+    now = {column: [merged.get(one, one) for one in values] for column, values in named.items()}
+    after = list(zip(*(now.get(key) or table[key].to_pylist() for key in keys), strict=True))
+    changed = [any(now[column][row] != named[column][row] for column in columns) for row in range(len(table))]
+    # Rows that name no merged product come first: of two records that become one, the one that was so stays.
+    seen = {key for key, touched in zip(after, changed, strict=True) if not touched}
+    kept, rejections = [], []
+    for row, (key, touched) in enumerate(zip(after, changed, strict=True)):
+        if touched and name == "relations" and now["product_a"][row] == now["product_b"][row]:
+            reason, detail = "self_relation", f"both are {now['product_a'][row]} now"
+        elif touched and key in seen:
+            reason, detail = "duplicate_row", f"the same record as one of {now[columns[0]][row]} now"
+        else:
+            seen.add(key)
+            kept.append(row)
+            continue
+        rejections.append(Rejection(STAGE, reason, detail, "", " ".join(map(str, before[row]))))
+    for column in columns:
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, table.schema.field(column), pa.array(now[column], pa.string()))
+    return table.take(pa.array(kept, pa.int64())), rejections

@@ -1,0 +1,1 @@
+"""What runs stages: the stage, the workspace that keeps finished ones, executors."""

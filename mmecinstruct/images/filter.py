@@ -1,0 +1,86 @@
+"""Judge measured pictures by the recipe's thresholds. Nothing is decoded: a changed threshold takes seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmecinstruct.core.duckdb import query
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.images.urls import is_placeholder
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import IMAGES
+
+if TYPE_CHECKING:
+    import duckdb
+
+STAGE = "verdicts"
+_VERDICTS = pa.schema([*IMAGES, pa.field("measured_status", pa.string())])
+
+
+def judge_pictures(
+    connection: duckdb.DuckDBPyConnection, settings: ImageSettings
+) -> tuple[pa.Table, list[Rejection]]:
+    """Return the images with what the recipe does not want rejected, and these rejections, in order of URL.
+
+    Views: images (tables.IMAGES), products with cluster_id and image_urls. A picture has one reason, the first of:
+    placeholder (a known one), animated, too_small, extreme_aspect, blank, placeholder (the same pixels under more than
+    max_products_per_picture clusters of products; variants of one product share a cluster and may share a picture).
+    Of the settings it reads those in `recipe.images.JUDGING`.
+    """
+    connection.register("known_placeholders", _known_placeholders(connection, settings))
+    shared = f"products > {settings.max_products_per_picture}"
+    # The further pictures of a phone's MPO file are previews and depth, no animation.
+    animated = "FALSE" if settings.allow_animated else "frames > 1 AND format <> 'MPO'"
+    each_side, most = settings.min_side, settings.max_aspect
+    judged = query(
+        connection,
+        f"""
+        WITH uses AS (
+            SELECT DISTINCT pixel_id, cluster_id
+            FROM (SELECT cluster_id, unnest(image_urls) AS image_url FROM products) JOIN images USING (image_url)
+            WHERE status = 'ok'
+        ), counted AS (
+            SELECT pixel_id, count(*) AS products FROM uses GROUP BY pixel_id
+        ), judged AS (
+            SELECT images.*, CASE
+                WHEN status <> 'ok' THEN {{'reason': reason, 'detail': detail}}
+                WHEN image_url IN (FROM known_placeholders) OR image_id IN (FROM known_placeholders)
+                    OR images.pixel_id IN (FROM known_placeholders)
+                    THEN {{'reason': 'placeholder', 'detail': 'a known picture that shows no product'}}
+                WHEN {animated} THEN {{'reason': 'animated', 'detail': frames || ' frames'}}
+                WHEN least(width, height) < {each_side} THEN {{'reason': 'too_small',
+                    'detail': width || 'x' || height || ', each side at least {each_side}'}}
+                WHEN greatest(width, height) > {most} * least(width, height) THEN {{'reason': 'extreme_aspect',
+                    'detail': width || 'x' || height || ', at most {most} to 1'}}
+                WHEN pixel_deviation < {settings.min_deviation} THEN {{'reason': 'blank',
+                    'detail': format('deviation {{:.2f}}, at least {settings.min_deviation}', pixel_deviation)}}
+                WHEN {shared} THEN {{'reason': 'placeholder', 'detail': 'the same picture under ' || products
+                    || ' products, at most {settings.max_products_per_picture}'}}
+                ELSE {{'reason': '', 'detail': ''}} END AS verdict
+            FROM images LEFT JOIN counted ON images.pixel_id = counted.pixel_id
+        )
+        SELECT * EXCLUDE (verdict) REPLACE (
+            CASE WHEN verdict.reason = '' THEN 'ok' ELSE 'rejected' END AS status,
+            verdict.reason AS reason, verdict.detail AS detail
+        ), status AS measured_status
+        FROM judged ORDER BY image_url
+        """,
+        _VERDICTS,
+    )
+    rejections = [
+        Rejection(STAGE, row["reason"], row["detail"], row["image_url"], row["image_id"])
+        for row in judged.select(["reason", "detail", "image_url", "image_id", "status", "measured_status"])
+        .filter(pc.not_equal(judged["status"], judged["measured_status"]))
+        .to_pylist()
+    ]
+    return judged.select(IMAGES.names), rejections
+
+
+def _known_placeholders(connection: duckdb.DuckDBPyConnection, settings: ImageSettings) -> pa.Table:
+    """Return the recipe's list together with the URLs that are known to every recipe."""
+    urls = connection.sql("SELECT image_url FROM images WHERE status = 'ok'").to_arrow_table()["image_url"]
+    known = [*settings.placeholders, *(url for url in urls.to_pylist() if is_placeholder(url))]
+    return pa.table({"value": pa.array(known, pa.string())})

@@ -1,0 +1,79 @@
+"""The stage that measures pictures, over one shard of URLs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.images.locate import LocatedPicture
+from mmecinstruct.images.measure import MeasuredPicture, measure_picture
+from mmecinstruct.images.perceptual_hash import PHASH_VERSION
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import IMAGES, PIXELS
+
+STAGE = "images"
+_MEASURED = (
+    *("image_id", "pixel_id", "width", "height", "format", "mode", "frames"),
+    *("phash", "structure", "pixel_deviation", "thumbnail"),
+)
+
+
+def measure_pictures(
+    located: Sequence[LocatedPicture], settings: ImageSettings
+) -> tuple[pa.Table, pa.Table, list[Rejection]]:
+    """Return (images, pixels, rejections) of a shard: one image row per URL, one rejection per unreadable one.
+
+    The same bytes under several URLs have one row of pixels.
+
+    Raises SourceError where a file is no longer the one that was located.
+    """
+    rows, pixels, rejections = [], {}, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
+        for picture in located:
+            row = dict.fromkeys(IMAGES.names)
+            row["image_url"], row["status"] = picture.url, "ok"
+            reason, detail = picture.reason, picture.detail
+            if picture.path is not None:
+                outcome = _measure_one(picture, Path(picture.path), settings)
+                reason, detail = outcome.reason, outcome.detail
+                row.update({name: getattr(outcome, name) for name in _MEASURED})
+                if outcome.jpeg is not None:
+                    row["phash_version"] = PHASH_VERSION
+                    pixels[outcome.image_id] = outcome.jpeg
+            if reason:
+                row["status"] = "rejected"
+                rejections.append(Rejection(STAGE, reason, detail, picture.url, str(row["image_id"] or "")))
+            row["reason"], row["detail"] = reason, detail
+            rows.append(row)
+    return (
+        pa.Table.from_pylist(rows, schema=IMAGES),
+        pa.Table.from_pylist(
+            [{"image_id": key, "jpeg": pixels[key]} for key in sorted(pixels)], schema=PIXELS
+        ),
+        rejections,
+    )
+
+
+def _measure_one(picture: LocatedPicture, path: Path, settings: ImageSettings) -> MeasuredPicture:
+    # The stage's fingerprint holds the hash: other bytes must not become the output under it.
+    try:
+        size = path.stat().st_size
+        if size > settings.max_bytes:
+            detail = f"{size} bytes, at most {settings.max_bytes}"
+            return MeasuredPicture(picture.sha256 or "", "too_many_bytes", detail)
+        outcome = measure_picture(path.read_bytes(), settings)
+    except OSError as error:
+        raise SourceError(
+            f"{path}: cannot be read any more: {error.strerror}; run the build again"
+        ) from error
+    if outcome.image_id != picture.sha256:
+        raise SourceError(
+            f"{path} changed while the build read it; run the build again, for a fetched picture with --retry-failed"
+        )
+    return outcome

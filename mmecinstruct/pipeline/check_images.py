@@ -1,0 +1,242 @@
+"""The picture stages alone, over a folder of files or a table of URLs: what is behind `mmec images`.
+
+The stages are those of a build and lie in the same workspace: pictures that were measured once are not decoded again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmecinstruct.core.errors import DatasetError, SourceError
+from mmecinstruct.core.hashing import draw, fingerprint
+from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.core.progress import Report
+from mmecinstruct.engine.executors import LocalExecutor
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import REJECTIONS_FILE
+from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
+from mmecinstruct.images.contact_sheet import PER_GROUP, SheetPicture, contact_sheet
+from mmecinstruct.images.urls import full_size_url
+from mmecinstruct.pipeline.pictures import judge_pictures, locate_pictures, measure_pictures
+from mmecinstruct.recipe import PictureSettings, Recipe
+from mmecinstruct.schemas.rejections import Rejection, rejections_table
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
+from mmecinstruct.sources.readers.batches import Refusal
+from mmecinstruct.sources.readers.fields import text_value
+from mmecinstruct.sources.readers.tabular import read_rows
+
+STAGE = "images"
+LIST_SEPARATOR = "|"
+_WRITTEN = ("images.parquet", "rejections.parquet", "pixels", "contact_sheet.jpg")
+_KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class PicturesReport:
+    """What became of the pictures: pictures named (distinct), those kept, rejected records per reason."""
+
+    out: Path
+    pictures: int
+    kept: int
+    reasons: dict[str, int]
+
+
+def check_pictures(
+    source: Path,
+    out: Path,
+    settings: PictureSettings = PictureSettings(),  # noqa: B008 (frozen)
+    *,
+    workspace: Path,
+    column: str = "image_url",
+    product_column: str | None = None,
+    data: Path | None = None,
+    workers: int = 1,
+    sheet: bool = False,
+    retry_failed: bool = False,
+    report: Report | None = None,
+) -> PicturesReport:
+    """Locate, measure and judge the pictures of a folder or a table; write what was found into `out`.
+
+    source: a folder, all files below it; or a CSV, TSV, JSON lines or Parquet file whose `column` holds URLs or paths
+    relative to `data` (default: the file's folder), several in one cell separated by `|`; Amazon's size codes are cut.
+    product_column: whose picture it is; only with it can the same picture under many products be told. Web addresses
+    are fetched where the settings say so; retry_failed: also those that failed for a reason that passes.
+
+    Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the pictures kept), rejections.parquet
+    and, where `sheet`, contact_sheet.jpg.
+
+    Raises SourceError (the source cannot be read), DatasetError (`out` holds something else), WorkspaceError.
+    """
+    _check_target(out)
+    if source.is_dir():
+        root = source
+        named, rejections = _files_below(source, (out, workspace)), list[Rejection]()
+    elif source.is_file():
+        root = data or source.parent
+        named, rejections = _read_table(source, column, product_column)
+    else:
+        raise SourceError(f"{source}: there is no such folder or table")
+    store = Workspace(workspace.absolute())
+    with store.lock(), LocalExecutor(workers) as executor:
+        # They are read here also where the recipe's own build takes URLs as they are.
+        images_read = settings.images.model_copy(update={"read": True})
+        recipe = Recipe(name="pictures", sources=(), images=images_read, fetch=settings.fetch)
+        run = Run(recipe, store, executor, report, retry_failed)
+        products, mark = _write_products(named, store)
+        located = locate_pictures(run, [[url] for url in sorted({url for _, url in named})], [root.resolve()])
+        measured = measure_pictures(run, located)
+        judged = judge_pictures(run, measured, (products,), mark)
+        images = read_tables(judged.files("images.parquet"), IMAGES)
+        rejected = [path for stage in (measured, judged) for path in stage.files(REJECTIONS_FILE)]
+        all_rejections = pa.concat_tables([rejections_table(rejections), read_tables(rejected, REJECTIONS)])
+        pixels = measured.files("pixels.parquet")
+        _write(out, images, all_rejections, pixels)
+        if sheet:
+            _draw_sheet(images, pixels, out / "contact_sheet.jpg")
+    reasons = Counter(all_rejections["reason"].to_pylist())
+    kept = int(pc.sum(pc.equal(images["status"], "ok")).as_py() or 0)
+    return PicturesReport(
+        out, images.num_rows, kept, dict(sorted(reasons.items(), key=lambda r: (-r[1], r[0])))
+    )
+
+
+def _check_target(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out}: there is a file of that name; choose another")
+    others = sorted(path.name for path in out.iterdir() if path.name not in _WRITTEN) if out.exists() else []
+    if others:
+        raise DatasetError(f"{out}: also holds {others[0]}; choose a new folder")
+
+
+def _files_below(folder: Path, without: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return (no product, path) of each file below a folder but hidden ones and our own output."""
+    ours = [path.resolve() for path in without]
+
+    def wanted(path: Path) -> bool:
+        return not path.name.startswith(".") and not any(path.absolute().is_relative_to(own) for own in ours)
+
+    files = []
+    for place, folders, names in os.walk(folder, onerror=_cannot_be_read):
+        folders[:] = [name for name in folders if wanted(Path(place, name))]
+        files += [path for name in names if wanted(path := Path(place, name))]
+    if not files:
+        raise SourceError(f"{folder}: there is no file in it, hidden ones aside")
+    return [("", path.relative_to(folder).as_posix()) for path in sorted(files)]
+
+
+def _cannot_be_read(error: OSError) -> None:
+    raise SourceError(
+        f"{error.filename}: cannot be read: {error.strerror}; mend it or move it away"
+    ) from error
+
+
+def _read_table(
+    path: Path, column: str, product_column: str | None
+) -> tuple[list[tuple[str, str]], list[Rejection]]:
+    """Return (product, URL) of each picture that a table names, and a rejection for each row that names none."""
+    wanted = {"--column": column} | ({"--product-column": product_column} if product_column else {})
+    named: list[tuple[str, str]] = []
+    rejections = []
+    found = False
+    for line, row in read_rows(path, wanted):
+        origin = f"{path.name}:{line}"
+        if isinstance(row, Refusal):
+            rejections.append(Rejection(STAGE, row.reason, row.detail, origin))
+            continue
+        found = found or column in row
+        value = row.get(column)
+        items = value if isinstance(value, list) else text_value(value).split(LIST_SEPARATOR)
+        urls = [full_size_url(text) for item in items if (text := text_value(item))]
+        product = text_value(row.get(product_column)) if product_column else ""
+        if not urls:
+            rejections.append(Rejection(STAGE, "missing_url", f"'{column}' is empty", origin, product))
+        named.extend((product, url) for url in urls)
+    if not found:
+        raise SourceError(f"{path}: there is no row with '{column}' (--column)")
+    return named, rejections
+
+
+def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> tuple[Path, str]:
+    """Write whose pictures they are as products, each a cluster of its own; return the file and its fingerprint."""
+    pictures: dict[str, set[str]] = {}
+    for product, url in named:
+        if product:
+            pictures.setdefault(product, set()).add(url)
+    rows = [
+        {"product_id": product, "cluster_id": product, "image_urls": sorted(urls)}
+        for product, urls in sorted(pictures.items())
+    ]
+    mark = fingerprint(rows)
+    path = store.folder / SNAPSHOTS / f"products-{mark}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(pa.Table.from_pylist(rows, schema=CURATED_PRODUCTS), path)
+    return path, mark
+
+
+def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[Path]) -> None:
+    """Write the result, each file under its name only when it is whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "pixels").mkdir(parents=True)
+    kept = images.filter(pc.equal(images["status"], "ok"))["image_id"].unique()
+    written = pa.array([], pa.string())
+    for number, path in enumerate(pixels):
+        table = pq.read_table(path, schema=PIXELS)
+        # The same picture may have been measured in two shards, under two URLs.
+        wanted = pc.and_(
+            pc.is_in(table["image_id"], value_set=kept),
+            pc.invert(pc.is_in(table["image_id"], value_set=written)),
+        )
+        table = table.filter(wanted)
+        written = pa.concat_arrays([written, table["image_id"].combine_chunks()])
+        pq.write_table(
+            table, partial / "pixels" / f"{number:05d}.parquet", compression="none", row_group_size=100
+        )
+    write_table(images, partial / "images.parquet")
+    write_table(rejections, partial / "rejections.parquet")
+    shutil.rmtree(out / "pixels", ignore_errors=True)
+    (out / "contact_sheet.jpg").unlink(missing_ok=True)
+    for path in sorted(partial.iterdir()):
+        path.replace(out / path.name)
+    partial.rmdir()
+
+
+def _draw_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:
+    """Draw what each reason rejected, most frequent first, and at the end some of what was kept."""
+    rows = images.select(["image_url", "reason", "detail", "image_id"]).to_pylist()
+    totals = Counter(row["reason"] or _KEPT for row in rows)
+    # Drawn by hash: the first in alphabetical order would come from one folder.
+    rows.sort(key=lambda row: draw(0, "contact sheet", row["image_url"]))
+    chosen: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in sorted(totals, key=lambda name: (name == _KEPT, -totals[name], name))
+    }
+    for row in rows:
+        group = chosen[row["reason"] or _KEPT]
+        if len(group) < PER_GROUP:
+            group.append(row)
+    wanted = pa.array(
+        sorted({row["image_id"] for group in chosen.values() for row in group if row["image_id"]})
+    )
+    jpegs: dict[str, bytes] = {}
+    for file in pixels:
+        table = pq.read_table(file, schema=PIXELS, filters=pc.field("image_id").isin(wanted))
+        jpegs.update(zip(table["image_id"].to_pylist(), table["jpeg"].to_pylist(), strict=True))
+    contact_sheet(
+        {
+            name: [SheetPicture(row["image_url"], row["detail"], jpegs.get(row["image_id"])) for row in group]
+            for name, group in chosen.items()
+        },
+        path,
+        totals,
+    )

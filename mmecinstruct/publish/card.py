@@ -1,0 +1,245 @@
+"""The card (README.md): YAML that tells `load_dataset` and the Hub what there is, and a page for people.
+
+Names of categories, the recipe's description and notes are untrusted text: YAML is written by huggingface_hub,
+and `markdown_text` keeps the rest from forming tables, links or HTML.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.markdown import markdown_text
+from mmecinstruct.core.templating import compiled, rendered
+from mmecinstruct.dataset.configs import card_configs
+from mmecinstruct.dataset.manifest import CARD
+from mmecinstruct.dataset.rows import SEQUENTIAL
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.recipe.licences import cannot_pass_on
+from mmecinstruct.schemas.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
+from mmecinstruct.sources.publishers import publishers
+from mmecinstruct.version import __version__
+
+CARD_TEMPLATE = "card.md.j2"
+_ANSWERS = {
+    "answerability_prediction": "yes or no",
+    "category_classification": "letter of one category",
+    "product_relation_prediction": "A also bought, B also viewed, C similar",
+    "product_substitute_identification": "yes or no",
+    "multiclass_product_classification": "A exact, B substitute, C complement, D irrelevant",
+    "sentiment_analysis": "A very positive to E very negative",
+    "sequential_recommendation": "letter of one product",
+}
+_PAIR_KINDS = {
+    "same_item": "the same item number",
+    "exact_title": "the same title",
+    "near_title": "nearly the same title",
+    "identical_bytes": "a picture of the same bytes",
+    "identical_pixels": "a picture of the same pixels",
+    "near_picture": "a picture that looks nearly the same",
+}
+_CLUSTER_SIZES = (1, 2, 3, 6, 11, 51)  # where the columns of the card's table begin
+_SIZE_CATEGORIES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+_LISTED = 30  # categories or reasons that a page lists
+
+
+def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of the card's YAML."""
+    rows = statistics["rows"]
+    shards = [
+        f"{task}/{split}-00000-of-00001.parquet"
+        for task, splits in statistics["tasks"].items()
+        for split in splits
+    ]
+    return {
+        "pretty_name": " ".join(recipe.publish.pretty_name.split()),
+        "license": recipe.publish.license,
+        "language": list(recipe.publish.language),
+        "task_categories": ["image-text-to-text", "text-classification"],
+        "size_categories": [next((name for limit, name in _SIZE_CATEGORIES if rows < limit), "n>10M")],
+        "tags": ["e-commerce", "multimodal", "instruction-tuning", "image", "mmecinstruct"],
+        "configs": card_configs(shards),
+    }
+
+
+def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fingerprint: str) -> None:
+    """Write README.md from the statistics that `write_statistics` returned."""
+    from huggingface_hub import DatasetCardData  # 0.3 s
+
+    metadata = card_metadata(recipe, statistics)
+    tasks = [task for task in TASKS if task in statistics["tasks"]]
+    summaries = [_task_summary(task, statistics["tasks"][task]) for task in tasks]
+    ood_categories = {
+        name for task in tasks for name in statistics["tasks"][task].get(TEST_OOD, {}).get("categories", ())
+    }
+    text = rendered(
+        compiled(CARD_TEMPLATE),
+        {
+            "md": markdown_text,
+            "percent": _percent,
+            "metadata": DatasetCardData(**metadata).to_yaml(original_order=list(metadata)),
+            "recipe": recipe,
+            "fingerprint": fingerprint,
+            "version": __version__,
+            "statistics": statistics,
+            "all_splits": [
+                split for split in SPLITS if any(split in statistics["tasks"][task] for task in tasks)
+            ],
+            "tasks": summaries,
+            "has_sequences": SEQUENTIAL in tasks,
+            "has_reviews": "sentiment_analysis" in tasks,
+            "sources": _sum_counters(statistics, "sources"),
+            "masked": _sum_counters(statistics, "masked"),
+            "swearing": [task for task in summaries if task["profanity"]],
+            "ood_categories": sorted(ood_categories)[:_LISTED],
+            "embedded": recipe.images.publish == "embed",
+            **_credits(recipe, statistics),
+            "audit": _audit(statistics),
+            "duplicates": _duplicates(statistics),
+            "pair_kinds": _PAIR_KINDS,
+            "hygiene": statistics.get("hygiene"),
+            "sampling": statistics.get("sampling"),
+            "miniature": statistics.get("miniature"),
+            "shortages": _shortages(statistics["sizes"]),
+            "rejections": _rejections(statistics["rejections"]),
+            "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),
+        },
+    )
+    write_atomically(folder / CARD, (text + "\n").encode())
+
+
+def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    rows = sum(split["rows"] for split in splits.values())
+
+    def mean(name: str, known: str) -> float | None:
+        total = sum(split[known] for split in splits.values())
+        return (
+            sum((split[name] or 0.0) * split[known] for split in splits.values()) / total if total else None
+        )
+
+    return {
+        "name": task,
+        "short": SHORT_NAMES[task],
+        "answer": _ANSWERS[task],
+        "sizes": {name: split["rows"] for name, split in splits.items()},
+        "rows": rows,
+        "pictures_per_row": sum(split["pictures"] for split in splits.values()) / rows,
+        "without": sum(split["rows_without_pictures"] for split in splits.values()) / rows,
+        "profanity": mean("profanity_share", "rows"),
+        "critical": mean("visual_critical_share", "visual_critical_known"),
+        "text_only": mean("mean_text_only_accuracy", "text_only_accuracy_known"),
+    }
+
+
+def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the card says of publishers: their terms, what may not be passed on, how to cite them."""
+    found = statistics.get("publishers", [])
+    names = {one["name"] for one in found}
+    embedded = recipe.images.publish == "embed" and statistics["pictures"] > 0
+    return {
+        "publishers": found,
+        "left_out": statistics.get("left_out_sources", []),
+        "closed_texts": [one for one in found if cannot_pass_on(one["texts"])],
+        "closed_pictures": [one for one in found if embedded and cannot_pass_on(one["pictures"])],
+        "category_is_lent": "esci" in names
+        and not names.isdisjoint({"amazon2014", "amazon2018", "amazon2023"}),
+        "citations": [
+            citation.bibtex() for one in publishers() if one.name in names for citation in one.citations
+        ],
+    }
+
+
+def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the card says of the audit's summary: lines that are not all 0, and what is clean."""
+    summary = statistics.get("audit")
+    if summary is None:
+        return None
+    rows: Counter[str] = Counter()
+    for splits in statistics["tasks"].values():
+        rows.update({split: entry["rows"] for split, entry in splits.items()})
+
+    def cell(samples: int, later: str) -> str:
+        return f"{samples} ({100 * samples / rows[later]:.1f} %)" if samples else "0"
+
+    shared = {
+        line["kind"] for line in summary["lines"] if any(line["samples"]) and line["scope"] != "by design"
+    }
+    return {
+        "pairs": [f"{earlier} / {later}" for earlier, later in summary["pairs"]],
+        "lines": [
+            {
+                "means": line["means"],
+                "scope": line["scope"],
+                "cells": [
+                    cell(samples, later)
+                    for samples, (_, later) in zip(line["samples"], summary["pairs"], strict=True)
+                ],
+            }
+            for line in summary["lines"]
+            if any(line["samples"])
+        ],
+        "clean": [
+            check["means"]
+            for kind, check in summary["checks"].items()
+            if check["status"] == "checked" and kind not in shared
+        ],
+        "unchecked": [
+            check
+            for check in summary["checks"].values()
+            if check["status"] in ("not checked", "partly checked")
+        ],
+        "by_design": any(line["scope"] == "by design" and any(line["samples"]) for line in summary["lines"]),
+        "exceeded": summary["exceeded"][:_LISTED],
+    }
+
+
+def _duplicates(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the card says of duplicates: the counts, and how many clusters there are of which sizes."""
+    counts = statistics.get("duplicates")
+    if counts is None:
+        return None
+    # JSON has no keys but texts.
+    sizes = {int(size): number for size, number in counts["cluster_sizes"].items()}
+    columns = []
+    for first, following in zip(_CLUSTER_SIZES, (*_CLUSTER_SIZES[1:], None), strict=True):
+        last = None if following is None else following - 1
+        name = f"{first}+" if last is None else f"{first}" if first == last else f"{first}–{last}"
+        inside = (n for size, n in sizes.items() if size >= first and (last is None or size <= last))
+        columns.append({"name": name, "clusters": sum(inside)})
+    return {**counts, "columns": columns, "largest": max(sizes, default=0)}
+
+
+def _percent(share: float | None) -> str:
+    return "not known" if share is None else f"{100 * share:.1f} %"
+
+
+def _sum_counters(statistics: Mapping[str, Any], name: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for splits in statistics["tasks"].values():
+        for split in splits.values():
+            for key, count in split[name].items():
+                total[key] = total.get(key, 0) + count
+    return dict(sorted(total.items()))
+
+
+def _shortages(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    return [
+        {"task": task, "split": split, **entry}
+        for task, splits in sizes.items()
+        for split, entry in splits.items()
+        if entry["chosen"] < entry["wanted"]
+    ]
+
+
+def _rejections(stages: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+    rows = [(stage, reason, count) for stage, reasons in stages.items() for reason, count in reasons.items()]
+    return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:_LISTED]

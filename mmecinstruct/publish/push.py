@@ -1,0 +1,63 @@
+"""Publish a dataset folder on the Hugging Face Hub as it is.
+
+One commit holds the whole change: new and changed files, and the removal of shards that an earlier release
+left. What the Hub has already is not sent again. The token is in no message.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.dataset.manifest import CARD, MANIFEST, read_manifest
+from mmecinstruct.dataset.shards import parse_shard_path
+from mmecinstruct.dataset.validate import format_problems, validate_folder
+from mmecinstruct.publish.hub_upload import PushResult, check_repo_name, hub_errors, hub_token, sizes, upload
+
+_SHOWN_PROBLEMS = 10
+
+
+def push_folder(
+    folder: Path,
+    repo: str,
+    private: bool,
+    dry_run: bool,
+    token: str | None = None,
+    revision: str | None = None,
+    message: str | None = None,
+    decode: bool = True,
+) -> PushResult:
+    """Validate a dataset folder and upload it to the dataset repository `repo` (user/name).
+
+    The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of
+    `hf auth login`. revision: a branch, created if need be; default main. decode: validate every picture too.
+    With `dry_run` no connection is made.
+
+    Raises DatasetError for a damaged folder; HubError when the repository's name is wrong, when it is public
+    but private was asked for, and for whatever the Hub refuses.
+    """
+    check_repo_name(repo)
+    problems = validate_folder(folder, decode=decode)
+    if problems:
+        more = f"\n… and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+        shown = format_problems(problems[:_SHOWN_PROBLEMS])
+        raise DatasetError(f"{folder} is damaged and was not uploaded; build it again:\n{shown}{more}")
+    manifest = read_manifest(folder)
+    files = {path: folder / path for path in (CARD, *(entry.path for entry in manifest.files), MANIFEST)}
+    if dry_run:
+        return PushResult(repo, private, True, sizes(files))
+    secret = hub_token(token)
+    with hub_errors(repo, secret):
+        return upload(
+            files,
+            repo,
+            "dataset",
+            private,
+            secret,
+            message or f"Release {manifest.recipe} {manifest.fingerprint[:12]}",
+            revision,
+            f"Built with mmecinstruct {manifest.project_version}",
+            {entry.path: entry.sha256 for entry in manifest.files},
+            # A shard of an earlier release would match the card's patterns and come back with the new ones.
+            lambda path: parse_shard_path(path) is not None,
+        )

@@ -1,0 +1,230 @@
+"""Which sources a recipe may use, and whose records a dataset's samples hold.
+
+Open is what anyone may pass on for any purpose: what is stated to be for no commercial purpose is not, nor is what
+states nothing. A person's own catalogue is open where the recipe's `publish.license` names a licence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.sources.publishers import CATALOGUE, SAMPLE, find_publisher, publishers, publishers_of
+from mmecinstruct.sources.publishers.facts import (
+    NOT_STATED,
+    NOTHING,
+    YES,
+    YOURS,
+    Publisher,
+    Redistribution,
+)
+from mmecinstruct.sources.settings import Source
+
+# What `publish.license` says where nobody has said anything.
+_NO_LICENCE = frozenset({"", "other", "unknown"})
+
+_PRODUCTS, _PICTURES = "products", "pictures"
+# Kind of source -> prefix of the ids of the products that it speaks of, and what it gives.
+_GIVES: dict[str, tuple[str, frozenset[str]]] = {
+    "amazon18_metadata": ("amazon18", frozenset({_PRODUCTS, "relations"})),
+    "amazon18_reviews": ("amazon18", frozenset({"reviews"})),
+    "amazon18_ratings": ("amazon18", frozenset({"reviews"})),
+    "amazon23_metadata": ("amazon23", frozenset({_PRODUCTS})),
+    "amazon23_reviews": ("amazon23", frozenset({"reviews"})),
+    "amazonqa": ("amazon18", frozenset({"questions"})),
+    "mave": ("amazon18", frozenset({"labels"})),
+    "esci": ("esci", frozenset({_PRODUCTS, "judgements"})),
+    "sqid": ("esci", frozenset({_PICTURES})),
+    "esci_s": ("esci", frozenset({_PICTURES})),
+    "abo": ("abo", frozenset({_PRODUCTS})),
+}
+# What a task's samples are made from, beside products and pictures.
+_USES: dict[str, str] = {
+    "answerability_prediction": "questions",
+    "category_classification": "labels",
+    "product_relation_prediction": "relations",
+    "product_substitute_identification": "judgements",
+    "multiclass_product_classification": "judgements",
+    "sentiment_analysis": "reviews",
+    "sequential_recommendation": "reviews",
+}
+ORIGIN_SEPARATOR = "+"
+
+
+@dataclass(frozen=True)
+class LicenceChoice:
+    """What a recipe's licences leave of it. recipe: with the sources that are used. left_out: the others, in words."""
+
+    recipe: Recipe
+    left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def apply_licences(recipe: Recipe) -> LicenceChoice:
+    """Leave out the sources that `recipe.licences` does not allow, and say what may not be passed on.
+
+    Raises RecipeError where nothing to build from is left, and, with `licences: open`, where pictures would be embedded
+    that nothing says may be passed on.
+    """
+    if recipe.licences != "open":
+        return LicenceChoice(recipe, warnings=tuple(_warnings(recipe)))
+    kept, left_out = [], []
+    for source in recipe.sources:
+        closed = [one for one in _publishers(recipe, source) if _terms(recipe, one, one.licence.texts) != YES]
+        if closed or not _publishers(recipe, source):
+            why = "; ".join(f"{one.name}: {_why_closed(one)}" for one in closed)
+            left_out.append(f"{source.kind} ({why or 'nobody knows its terms'})")
+        else:
+            kept.append(source)
+    left_out = list(dict.fromkeys(left_out))
+    if not any(_gives_products(source) for source in kept):
+        what = "no source is left" if not kept else "no source of products is left"
+        raise RecipeError(
+            f"licences: open: {what}. Left out: {', '.join(left_out) or 'none'}. Add a source that `mmec sources` "
+            "shows as one that may be passed on, or build with licences: any and keep the folder to yourself"
+        )
+    chosen = recipe.model_copy(update={"sources": tuple(kept)})
+    closed_pictures = _closed_pictures(chosen)
+    if closed_pictures:
+        raise RecipeError(
+            f"images.publish: embed, with licences: open: nothing says that the pictures of "
+            f"{', '.join(closed_pictures)} may be passed on; set images.publish to reference, or remove the source"
+        )
+    return LicenceChoice(chosen, tuple(left_out))
+
+
+def left_out_kinds(wanted: Recipe, chosen: Recipe, task: str) -> list[str]:
+    """Return the kinds of sources that licences left out and that give what a task is made from, in their order.
+
+    wanted: the recipe as it was given. chosen: with the sources that are used.
+    """
+    uses = {_PRODUCTS, _USES.get(task, "")}
+    return list(
+        dict.fromkeys(
+            source.kind
+            for source in wanted.sources
+            if source not in chosen.sources and _given(source)[1] & uses
+        )
+    )
+
+
+def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return one entry per publisher whose records the samples hold, in the order of `publishers`.
+
+    recipe: with the sources that were used. tasks: task -> split -> statistics, of which `origins` counts samples by
+    the prefixes of their products' ids. A sample counts for every publisher of the recipe that can have given its
+    products, its pictures or what its task is made of: where two can, for both. Ids of a prefix that no source of the
+    recipe gives are an entry of their own, whose terms nobody knows.
+    """
+    samples: dict[str, int] = {}
+    unknown: dict[str, int] = {}
+    for task, splits in tasks.items():
+        for statistics in splits.values():
+            for origin, count in statistics.get("origins", {}).items():
+                prefixes = set(origin.split(ORIGIN_SEPARATOR))
+                givers, known = _givers(recipe, task, prefixes)
+                for name in givers:
+                    samples[name] = samples.get(name, 0) + count
+                for prefix in sorted(prefixes - known):
+                    unknown[prefix] = unknown.get(prefix, 0) + count
+    found = [
+        {
+            "name": one.name,
+            "title": one.title,
+            "homepage": one.homepage,
+            "licence": one.licence.words,
+            "spdx": one.licence.spdx,
+            "texts": _terms(recipe, one, one.licence.texts),
+            "pictures": _terms(recipe, one, one.licence.pictures),
+            "samples": samples[one.name],
+        }
+        for one in publishers()
+        if one.name in samples
+    ]
+    nobody = {
+        "homepage": None,
+        "licence": "not known",
+        "spdx": None,
+        "texts": NOT_STATED,
+        "pictures": NOT_STATED,
+    }
+    return found + [
+        {"name": prefix, "title": prefix, **nobody, "samples": count}
+        for prefix, count in sorted(unknown.items())
+    ]
+
+
+def cannot_pass_on(terms: Redistribution | str) -> bool:
+    """Return whether something may not be passed on by anyone for any purpose, as far as anybody says."""
+    return terms not in (YES, YOURS, NOTHING)
+
+
+def _givers(recipe: Recipe, task: str, prefixes: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return (the publishers who can have given a task's samples with products of these prefixes, known prefixes)."""
+    wanted = {_PRODUCTS, _PICTURES, _USES.get(task, "")}
+    givers: set[str] = set()
+    known: set[str] = set()
+    for source in recipe.sources:
+        prefix, gives = _given(source)
+        if prefix not in prefixes:
+            continue
+        if _PRODUCTS in gives:
+            known.add(prefix)
+        if gives & wanted:
+            givers.update(one.name for one in _publishers(recipe, source))
+    return givers, known
+
+
+def _given(source: Source) -> tuple[str, frozenset[str]]:
+    if source.kind in find_publisher(CATALOGUE).kinds:
+        return str(getattr(source, "prefix", "")), frozenset({_PRODUCTS, *_USES.values()})
+    return _GIVES.get(source.kind, ("", frozenset()))
+
+
+def _gives_products(source: Source) -> bool:
+    return _PRODUCTS in _given(source)[1]
+
+
+def _publishers(recipe: Recipe, source: Source) -> Sequence[Publisher]:
+    return (find_publisher(SAMPLE),) if recipe.sample is not None else publishers_of(source)
+
+
+def _terms(recipe: Recipe, publisher: Publisher, terms: Redistribution) -> Redistribution:
+    """Return a publisher's terms, those of a person's own catalogue by what the recipe states."""
+    stated = recipe.publish.license.strip().lower() not in _NO_LICENCE
+    return YES if terms == YOURS and stated else terms
+
+
+def _why_closed(publisher: Publisher) -> str:
+    if publisher.name == CATALOGUE:
+        return "publish.license names no licence"
+    return publisher.licence.spdx or publisher.licence.words
+
+
+def _warnings(recipe: Recipe) -> Iterable[str]:
+    used = dict.fromkeys(one for source in recipe.sources for one in _publishers(recipe, source))
+    closed = [one.name for one in used if cannot_pass_on(one.licence.texts)]
+    if closed:
+        yield (
+            f"the publishers of {', '.join(closed)} do not say that anyone may pass their records on; the card says "
+            "more, and: mmec sources NAME"
+        )
+    pictures = _closed_pictures(recipe)
+    if pictures:
+        yield (
+            f"nothing says that the pictures of {', '.join(pictures)} may be passed on, and they are embedded; before "
+            "you publish the folder: --set images.publish=reference"
+        )
+
+
+def _closed_pictures(recipe: Recipe) -> list[str]:
+    """Return the publishers whose pictures would be embedded although nothing says that they may be passed on."""
+    if recipe.images.publish != "embed":
+        return []
+    used = dict.fromkeys(one for source in recipe.sources for one in _publishers(recipe, source))
+    if recipe.licences == "open":
+        return [one.name for one in used if _terms(recipe, one, one.licence.pictures) not in (YES, NOTHING)]
+    return [one.name for one in used if cannot_pass_on(one.licence.pictures)]

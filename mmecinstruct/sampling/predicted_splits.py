@@ -1,0 +1,137 @@
+"""Which split a record's parts will most likely fall into, before near-duplicates are known.
+
+A product that stays alone in its cluster is assigned by the hash of its own id; one that several publishers list (the
+same item number) by the smallest of its ids. Most products are such. A query goes by its words, a user by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mmecinstruct.core.hashing import draw_sql
+from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES
+from mmecinstruct.recipe import SplitSettings
+from mmecinstruct.schemas.samples import TEST, TEST_OOD, TRAIN, VALIDATION
+from mmecinstruct.splits.assign import query_key, split_by_hash
+
+if TYPE_CHECKING:
+    import duckdb
+
+_QUERIES_AT_ONCE = 50_000
+
+
+def split_sql(settings: SplitSettings, seed: int, purpose: str, column: str) -> str:
+    """Return the DuckDB expression of `split_by_hash` over a VARCHAR column."""
+    fraction = f"(({draw_sql(seed, purpose, column)} >> 11)::DOUBLE / {2**53})"
+    return (
+        f"CASE WHEN {fraction} < {settings.train!r} THEN '{TRAIN}' "
+        f"WHEN {fraction} < {settings.train + settings.validation!r} THEN '{VALIDATION}' ELSE '{TEST}' END"
+    )
+
+
+def text_list(values: Collection[str]) -> str:
+    """Return texts as a DuckDB list literal."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+    return f"[{quoted}]::VARCHAR[]"
+
+
+def create_expected_products(
+    connection: duckdb.DuckDBPyConnection,
+    settings: SplitSettings,
+    seed: int,
+    taken_down: Collection[str] = (),
+) -> None:
+    """Create the table `expected_product`: each known product once, without those that are taken down.
+
+    Columns: product_id, item (the smallest id of the same item), category (top level, as curation will have it),
+    label (the fine category that somebody gave it, else null), has_path, has_picture, split. Views: products,
+    category_labels, product_images, each with file_index and row_index; of several rows of an id the first counts.
+    """
+    families = " ".join(
+        f"WHEN '{prefix}' THEN '{family}'" for prefix, family in sorted(IDENTIFIER_FAMILIES.items())
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE known_product AS
+        WITH told AS (
+        SELECT product_id, coalesce(category, '') AS category, coalesce(category_path[1], '') AS path_top,
+               coalesce(len(image_urls), 0) > 0 AS has_picture,
+               coalesce(CASE split_part(product_id, ':', 1) {families} END
+                        || substr(product_id, strpos(product_id, ':')), product_id) AS item_key,
+               file_index, row_index
+        FROM products
+        WHERE NOT list_contains({text_list(taken_down)}, product_id)
+        )
+        SELECT * EXCLUDE (file_index, row_index) FROM told
+        QUALIFY row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) = 1
+        """
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE expected_product AS
+        WITH items AS (
+            SELECT item_key, min(product_id) AS item,
+                   arg_min(path_top, product_id) FILTER (path_top <> '') AS path_top
+            FROM known_product GROUP BY item_key
+        ), labels AS (
+            SELECT product_id, min(fine_category) FILTER (trim(fine_category) <> '') AS label,
+                   (min(category_path) FILTER (WHERE len(category_path) > 0))[1] AS path_top
+            FROM category_labels GROUP BY product_id
+        ), pictures AS (
+            SELECT DISTINCT product_id FROM product_images
+        ), named AS (
+            SELECT p.product_id, items.item, l.label,
+                   p.path_top <> '' OR coalesce(l.path_top, items.path_top) IS NOT NULL AS has_path,
+                   p.has_picture OR i.product_id IS NOT NULL AS has_picture,
+                   coalesce(nullif(p.category, ''), l.path_top, items.path_top, '') AS category
+            FROM known_product p JOIN items USING (item_key)
+            LEFT JOIN labels l ON l.product_id = p.product_id
+            LEFT JOIN pictures i ON i.product_id = p.product_id
+        ), outside AS (
+            SELECT DISTINCT item FROM named WHERE list_contains({text_list(settings.ood_categories)}, category)
+        )
+        SELECT named.*, CASE WHEN outside.item IS NOT NULL THEN '{TEST_OOD}'
+                        ELSE {split_sql(settings, seed, "split:product", "named.item")} END AS split
+        FROM named LEFT JOIN outside ON outside.item = named.item
+        """
+    )
+    connection.execute("DROP TABLE known_product")
+
+
+def create_expected_queries(
+    connection: duckdb.DuckDBPyConnection, settings: SplitSettings, seed: int
+) -> None:
+    """Create the table `expected_query` (query_id, split) of the queries with words. View: judgements.
+
+    Words are compared in Python, as the split does it; some ten thousand queries are held at a time.
+    """
+    connection.execute("CREATE OR REPLACE TEMP TABLE expected_query (query_id VARCHAR, split VARCHAR)")
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE named_query AS
+        SELECT query_id, trim(coalesce(min(query), '')) AS query FROM judgements
+        WHERE query_id IS NOT NULL GROUP BY query_id
+        """
+    )
+    ((count,),) = connection.execute("SELECT count(*) FROM named_query").fetchall()
+    for start in range(0, count, _QUERIES_AT_ONCE):
+        batch = connection.execute(
+            "SELECT query_id, query FROM named_query WHERE rowid >= ? AND rowid < ? AND query <> ''",
+            [start, start + _QUERIES_AT_ONCE],
+        ).fetchall()
+        rows = pa.table(
+            {
+                "query_id": pa.array([query_id for query_id, _ in batch], pa.string()),
+                "split": pa.array(
+                    [split_by_hash(settings, seed, "split:query", query_key(*pair)) for pair in batch],
+                    pa.string(),
+                ),
+            }
+        )
+        connection.register("query_batch", rows)
+        connection.execute("INSERT INTO expected_query SELECT * FROM query_batch")
+        connection.unregister("query_batch")
+    connection.execute("DROP TABLE named_query")

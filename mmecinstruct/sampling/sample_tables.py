@@ -1,0 +1,188 @@
+"""Thin the raw tables to the records that samples may be made from, over whole files, by hash.
+
+For each task and split as many records are drawn as the recipe wants samples, times `sampling.oversample`, among those
+that have what the task asks for and whose parts will most likely fall into that split. Rows that no drawn record needs
+are not drawn: they are counted, not rejected. What the later stages decide (near-duplicates, languages, readable
+pictures, the final splits) they decide on what was drawn.
+
+A drawn user's reviews are all kept, so that nothing the user owns is offered as something new. The k-core is that of
+all interactions, not of the thinned ones: its part for the drawn users is handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmecinstruct.core.duckdb import write_query
+from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.sampling import candidates
+from mmecinstruct.sampling.plan import (
+    AP,
+    CC,
+    CORE,
+    CORE_FILE,
+    DRAWN,
+    DRAWN_FILE,
+    MPC,
+    PRP,
+    PSI,
+    SA,
+    SR,
+    SamplingPlan,
+)
+from mmecinstruct.sampling.predicted_splits import (
+    create_expected_products,
+    create_expected_queries,
+    text_list,
+)
+from mmecinstruct.sampling.quotas import create_drawn, draw_records, quotas
+from mmecinstruct.schemas.tables import RAW_TABLES
+from mmecinstruct.tasks.k_core import with_ids
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """rows, kept: of each raw table. statistics: what there was to draw from, for people."""
+
+    rows: dict[str, int]
+    kept: dict[str, int]
+    statistics: dict[str, Any]
+
+
+def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, folder: Path) -> Sampled:
+    """Draw, and write `<table>.parquet` of each raw table that keeps rows, drawn.parquet and core.parquet.
+
+    Views: the raw tables, each with file_index and row_index, in whose order the rows are written.
+    """
+    create_expected_products(connection, plan.split, plan.seed, plan.taken_down)
+    create_expected_queries(connection, plan.split, plan.seed)
+    outside = _outside(connection, plan.split.ood_categories)
+    create_drawn(connection)
+    available = {}
+    core: dict[str, int] = {}
+    for task, (settings, sizes) in plan.tasks.items():
+        if task == SR:
+            select, rounds = candidates.sequences(connection, settings, plan.split, plan.seed)
+            core = {"rounds": rounds, "interactions": _count(connection, "sampling_core")}
+        else:
+            select = _candidates(connection, task, settings)
+        wanted = quotas(plan.sampling, sizes, settings, has_labels=task != SR)
+        available[task] = draw_records(connection, task, select, wanted, plan.seed)
+        connection.execute("DROP TABLE IF EXISTS sampling_placed")
+    _create_kept(connection, plan.taken_down)
+    rows = {name: _count(connection, name) for name in RAW_TABLES}
+    kept = {
+        name: write_query(
+            connection,
+            f"SELECT {name}.* FROM {name} {narrowed} ORDER BY file_index, row_index",
+            RAW_TABLES[name],
+            folder / f"{name}.parquet",
+        )
+        for name, narrowed in _narrowed().items()
+    }
+    write_query(connection, "SELECT * FROM drawn ORDER BY task, split, one, two", DRAWN, folder / DRAWN_FILE)
+    if SR in plan.tasks:
+        write_query(
+            connection,
+            f"SELECT user_id, product_id FROM ({with_ids('sampling_core')}) SEMI JOIN kept_user USING (user_id) "
+            "ORDER BY user_id, product_id",
+            CORE,
+            folder / CORE_FILE,
+        )
+    return Sampled(
+        rows,
+        kept,
+        {"available": available, "drawn": _drawn(connection), "core": core, "ood_products": outside},
+    )
+
+
+def _candidates(connection: duckdb.DuckDBPyConnection, task: str, settings: TaskSettings) -> str:
+    if task == AP:
+        return candidates.questions(settings)
+    if task == CC:
+        return candidates.categories(settings)
+    if task == PRP:
+        return candidates.pairs(connection, settings)
+    if task == PSI:
+        return candidates.judgements(connection, settings, "CASE judged WHEN 'S' THEN 'yes' ELSE 'no' END")
+    if task == MPC:
+        return candidates.judgements(
+            connection,
+            settings,
+            "CASE judged WHEN 'E' THEN 'A' WHEN 'S' THEN 'B' WHEN 'C' THEN 'C' ELSE 'D' END",
+        )
+    assert task == SA
+    return candidates.reviews(settings)
+
+
+def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[str]) -> None:
+    """Create `kept_user` and `kept_product` from `drawn`.
+
+    With a product come its records in other sources, which name its cluster and its category. What is taken down stays
+    too, for curation to refuse and report it.
+    """
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE kept_user AS SELECT DISTINCT one AS user_id FROM drawn WHERE task = '{SR}'"
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE kept_product AS
+        WITH named AS (
+            SELECT one AS product_id FROM drawn WHERE task IN ('{CC}', '{PRP}')
+            UNION SELECT two FROM drawn WHERE task IN ('{AP}', '{PRP}', '{PSI}', '{MPC}', '{SA}')
+            UNION SELECT product_id FROM reviews SEMI JOIN kept_user USING (user_id)
+        ), items AS (
+            SELECT DISTINCT item FROM expected_product SEMI JOIN named USING (product_id)
+        )
+        SELECT product_id FROM expected_product SEMI JOIN items USING (item)
+        UNION SELECT unnest({text_list(taken_down)})
+        """
+    )
+
+
+def _narrowed() -> dict[str, str]:
+    """Return of each raw table the clause that leaves the rows that stay."""
+    of_product = "SEMI JOIN kept_product USING (product_id)"
+    return {
+        "products": of_product,
+        "reviews": f"""WHERE user_id IN (SELECT user_id FROM kept_user)
+            OR review_id IN (SELECT one FROM drawn WHERE task = '{SA}')""",
+        "relations": f"""SEMI JOIN drawn ON drawn.task = '{PRP}' AND one = least(product_a, product_b)
+            AND two = greatest(product_a, product_b)""",
+        "judgements": f"""SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id
+            AND two = product_id""",
+        "questions": f"SEMI JOIN drawn ON drawn.task = '{AP}' AND one = question_id",
+        "category_labels": of_product,
+        "product_images": of_product,
+        "query_kinds": f"SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id",
+    }
+
+
+def _outside(connection: duckdb.DuckDBPyConnection, categories: Collection[str]) -> dict[str, int]:
+    """Return the number of products of each out-of-domain category; none of them need be drawn."""
+    return dict(
+        connection.execute(
+            "SELECT category, count(*) FROM expected_product "
+            f"WHERE list_contains({text_list(categories)}, category) GROUP BY category ORDER BY category"
+        ).fetchall()
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
+    return int(count)
+
+
+def _drawn(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for task, split, count in connection.execute(
+        "SELECT task, split, count(*) FROM drawn GROUP BY ALL ORDER BY ALL"
+    ).fetchall():
+        counts.setdefault(task, {})[split] = count
+    return counts

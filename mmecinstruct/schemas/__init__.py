@@ -1,0 +1,1 @@
+"""Schemas of what flows: tables, samples, rejections."""

@@ -1,0 +1,253 @@
+"""A user's own tables, read through the recipe's mapping of columns.
+
+A table is CSV (also `.tsv`), JSON lines or Parquet, by its file's ending. Ids become `<prefix>:<id>`; where
+a table has no column for them, reviews and questions are named after their place, queries after their text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mmecinstruct.core.hashing import fingerprint
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.fields import (
+    rating_value,
+    relevance_label,
+    text_value,
+    truth_value,
+    utc_seconds,
+)
+from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.sources.settings import (
+    CatalogSource,
+    JudgementMapping,
+    ProductMapping,
+    QuestionMapping,
+    RelationMapping,
+    ReviewMapping,
+)
+from mmecinstruct.text.names import clean_brand
+from mmecinstruct.text.normalise import (
+    description_text,
+    feature_texts,
+    html_to_text,
+    is_markup,
+    normalise_text,
+    plain_title,
+)
+from mmecinstruct.text.prices import parse_price
+
+Mapping = ProductMapping | RelationMapping | ReviewMapping | QuestionMapping | JudgementMapping
+RowParser = Callable[[Row, int, Rows], Refusal | None]
+
+ROLES = ("products", "relations", "reviews", "questions", "judgements")
+
+# Fields of a mapping that do not name a column.
+_NOT_COLUMNS = frozenset(
+    {"path", "optional", "category_separator", "category_stop", "currency_code", "list_separator", "names"}
+)
+
+
+def mapped_columns(role: str, mapping: Mapping) -> dict[str, str]:
+    """Return the columns that a mapping names, by recipe field (`products.title`)."""
+    fields = type(mapping).model_fields
+    named = {field: getattr(mapping, field) for field in fields if field not in _NOT_COLUMNS}
+    return {f"recipe field {role}.{field}": column for field, column in named.items() if column is not None}
+
+
+def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
+    """Yield the rows of one of the catalog's tables, the one that the file's role names.
+
+    Raises SourceError where the file's ending is unknown or a mapped column is missing.
+    """
+    mapping: Mapping = getattr(source, file.role)
+    rows = read_rows(file.path, mapped_columns(file.role, mapping), part=file.part)
+    return parse_records(rows, _row_parser(source.prefix, mapping, file.origin), (file.role,), file.origin)
+
+
+def _row_parser(prefix: str, mapping: Mapping, origin: str) -> RowParser:
+    if isinstance(mapping, ProductMapping):
+        return _product_parser(prefix, mapping)
+    if isinstance(mapping, RelationMapping):
+        return _relation_parser(prefix, mapping)
+    if isinstance(mapping, ReviewMapping):
+        return _review_parser(prefix, mapping, origin)
+    if isinstance(mapping, QuestionMapping):
+        return _question_parser(prefix, mapping, origin)
+    return _judgement_parser(prefix, mapping)
+
+
+# --- one parser per table ----------------------------------------------------------------------------
+
+
+def _cell(row: Row, column: str | None) -> Any:
+    return None if column is None else row.get(column)
+
+
+def _text(row: Row, column: str | None) -> str:
+    return text_value(_cell(row, column))
+
+
+def _items(value: object, separator: str) -> list[str]:
+    """Return the texts of a list, or of a text split at `separator`, each once."""
+    parts = value if isinstance(value, list) else text_value(value).split(separator)
+    return list(dict.fromkeys(text for part in parts if (text := text_value(part))))
+
+
+def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
+    """Reasons: missing_id, missing_title, title_not_text."""
+
+    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+        product = _text(row, mapping.id)
+        if not product:
+            return Refusal("missing_id", f"column '{mapping.id}' is empty")
+        identity = f"{prefix}:{product}"
+        title = plain_title(_text(row, mapping.title))
+        if not title:
+            return Refusal("missing_title", f"column '{mapping.title}' is empty", identity)
+        if is_markup(title):
+            return Refusal("title_not_text", title, identity)
+        path = _category_path(_cell(row, mapping.category), mapping)
+        price, currency = parse_price(_cell(row, mapping.price))
+        if price is not None:
+            currency = _text(row, mapping.currency) or mapping.currency_code or currency
+        features = _cell(row, mapping.features)
+        rows["products"].append(
+            (
+                identity,
+                prefix,
+                title,
+                clean_brand(_cell(row, mapping.brand)),
+                path[0] if path else None,
+                path,
+                description_text(_cell(row, mapping.description)),
+                feature_texts(_items(features, mapping.list_separator)),
+                price,
+                currency,
+                normalise_text(" ".join(_items(_cell(row, mapping.color), mapping.list_separator))) or None,
+                _items(_cell(row, mapping.images), mapping.list_separator),
+            )
+        )
+        return None
+
+    return parse
+
+
+def _category_path(value: object, mapping: ProductMapping) -> list[str]:
+    parts = value if isinstance(value, list) else text_value(value).split(mapping.category_separator)
+    names: list[str] = []
+    for part in parts:
+        name = plain_title(text_value(part))
+        if name in mapping.category_stop:
+            break
+        if name:
+            names.append(name)
+    return names
+
+
+def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:
+    """Reasons: missing_id, self_relation, unmapped_relation."""
+
+    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+        product, linked = _text(row, mapping.product), _text(row, mapping.linked_product)
+        if not product or not linked:
+            return Refusal("missing_id", f"product is '{product}', linked product is '{linked}'")
+        identity = f"{prefix}:{product}"
+        if product == linked:
+            return Refusal("self_relation", "the product is linked to itself", identity)
+        word = _text(row, mapping.relation)
+        relation = mapping.names.get(word)
+        if relation is None:
+            return Refusal("unmapped_relation", f"'{word}' is not in relations.names of the recipe", identity)
+        rows["relations"].append((identity, f"{prefix}:{linked}", relation))
+        return None
+
+    return parse
+
+
+def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParser:
+    """Reasons: missing_id, bad_rating, bad_timestamp."""
+
+    def parse(row: Row, number: int, rows: Rows) -> Refusal | None:
+        identity = _record_id(prefix, "review", _text(row, mapping.id), origin, number)
+        product = _text(row, mapping.product)
+        if not product:
+            return Refusal("missing_id", f"column '{mapping.product}' is empty", identity)
+        rating = rating_value(_cell(row, mapping.rating))
+        if rating is None:
+            return Refusal("bad_rating", f"'{_text(row, mapping.rating)}' is not 1 to 5", identity)
+        time = _cell(row, mapping.timestamp)
+        timestamp = utc_seconds(time)
+        # Tables with gaps have blanks or NaN in them.
+        if timestamp is None and time is not None and (text_value(time) or not isinstance(time, str | float)):
+            detail = f"{shown(time)} is neither UTC seconds nor ISO 8601"
+            return Refusal("bad_timestamp", detail, identity)
+        user = _text(row, mapping.user)
+        rows["reviews"].append(
+            (
+                identity,
+                f"{prefix}:{product}",
+                f"{prefix}:{user}" if user else None,
+                rating,
+                html_to_text(_text(row, mapping.title)),
+                html_to_text(_text(row, mapping.text)),
+                timestamp,
+                None,
+                _items(_cell(row, mapping.images), mapping.list_separator),
+            )
+        )
+        return None
+
+    return parse
+
+
+def _question_parser(prefix: str, mapping: QuestionMapping, origin: str) -> RowParser:
+    """Reasons: missing_id, missing_text, bad_label."""
+
+    def parse(row: Row, number: int, rows: Rows) -> Refusal | None:
+        identity = _record_id(prefix, "question", _text(row, mapping.id), origin, number)
+        product = _text(row, mapping.product)
+        if not product:
+            return Refusal("missing_id", f"column '{mapping.product}' is empty", identity)
+        question = html_to_text(_text(row, mapping.question))
+        if not question:
+            return Refusal("missing_text", f"column '{mapping.question}' is empty", identity)
+        answerable = truth_value(_cell(row, mapping.answerable))
+        if answerable is None:
+            detail = f"'{_text(row, mapping.answerable)}' is not true/false, yes/no or 1/0"
+            return Refusal("bad_label", detail, identity)
+        snippets = _items(_cell(row, mapping.document), mapping.list_separator)
+        texts = [text for snippet in snippets if (text := html_to_text(snippet))]
+        rows["questions"].append((identity, f"{prefix}:{product}", None, question, texts, answerable))
+        return None
+
+    return parse
+
+
+def _judgement_parser(prefix: str, mapping: JudgementMapping) -> RowParser:
+    """Reasons: missing_id, missing_text, bad_label."""
+
+    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+        product = _text(row, mapping.product)
+        if not product:
+            return Refusal("missing_id", f"column '{mapping.product}' is empty")
+        identity = f"{prefix}:{product}"
+        query = normalise_text(_text(row, mapping.query))
+        if not query:
+            return Refusal("missing_text", f"column '{mapping.query}' is empty", identity)
+        grade = _text(row, mapping.label)
+        label = mapping.names.get(grade) if mapping.names else relevance_label(grade)
+        if label is None:
+            wanted = "in judgements.names of the recipe" if mapping.names else "E, S, C or I"
+            return Refusal("bad_label", f"'{grade}' is not {wanted}", identity)
+        query_id = _text(row, mapping.query_id) or f"query:{fingerprint(query.casefold())}"
+        rows["judgements"].append((f"{prefix}:{query_id}", query, identity, label, None, None))
+        return None
+
+    return parse
+
+
+def _record_id(prefix: str, kind: str, given: str, origin: str, number: int) -> str:
+    """Return `<prefix>:<id>`, or a name from the record's place where the table has no ids."""
+    return f"{prefix}:{given}" if given else f"{prefix}:{kind}:{origin}:{number}"

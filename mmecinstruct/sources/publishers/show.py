@@ -1,0 +1,128 @@
+"""Publishers as a person reads them (`mmec sources`), and as a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from textwrap import fill
+from typing import Any
+
+from mmecinstruct.schemas.samples import SHORT_NAMES, TASKS
+from mmecinstruct.sources.publishers.facts import Publisher, PublisherFile
+
+_WIDTH = 100
+
+
+def table(publishers: Iterable[Publisher]) -> str:
+    """Return a line per publisher: name, tasks, kinds of the recipe, how files are had, licence, what may be shared."""
+    header = ("name", "tasks", "recipe kinds", "files", "licence", "texts", "pictures")
+    rows = [
+        (
+            one.name,
+            "all" if set(one.tasks) == set(TASKS) else " ".join(SHORT_NAMES[task] for task in one.tasks),
+            " ".join(one.kinds) or "-",
+            ", ".join(dict.fromkeys(_way(file) for file in one.files)) or "-",
+            one.licence.spdx or one.licence.words.partition(":")[0],
+            one.licence.texts,
+            one.licence.pictures,
+        )
+        for one in publishers
+    ]
+    note = (
+        "files: where they are had; by hand: behind a form or a drive link. texts, pictures: whether anyone may pass "
+        "them on for any purpose (`--licences open` takes those that say yes); none: it publishes nothing of the kind. "
+        "Details: mmec sources NAME"
+    )
+    return "\n".join([*_aligned([header, *rows]), "", fill(note, _WIDTH)])
+
+
+def details(publisher: Publisher) -> str:
+    """Return all that is known of a publisher: terms, tasks, files with where they are had, how to cite it."""
+    return "\n".join(_details(publisher))
+
+
+def _details(publisher: Publisher) -> Iterator[str]:
+    licence = publisher.licence
+    yield f"{publisher.title} ({publisher.name})"
+    yield publisher.homepage
+    yield ""
+    yield from _aligned(
+        [
+            ("licence", licence.words),
+            ("texts may be passed on", licence.texts),
+            ("pictures may be passed on", licence.pictures),
+            ("recipe kinds", " ".join(publisher.kinds) or "-"),
+            ("tasks", " ".join(SHORT_NAMES[task] for task in publisher.tasks)),
+        ]
+    )
+    if publisher.notes:
+        yield ""
+        for note in publisher.notes:
+            yield _wrapped(note, "* ")
+    if publisher.files:
+        yield ""
+        yield "Files below the raw folder (--data):"
+    for file in publisher.files:
+        yield ""
+        yield f"  {_shown(file.path, file)}"
+        yield _wrapped(f"{file.kind}, field {file.field}: {file.holds}", "    ")
+        yield _wrapped(f"from {where(file)}", "    ")
+        if file.size is not None:
+            yield f"    {file.size:,} bytes" + (f", SHA-256 {file.sha256}" if file.sha256 else "")
+        if file.note:
+            yield _wrapped(file.note, "    ")
+    if publisher.citations:
+        yield ""
+        yield "To cite:"
+        for citation in publisher.citations:
+            yield ""
+            yield citation.bibtex()
+
+
+def where(file: PublisherFile) -> str:
+    """Return where a file is had, in words."""
+    if file.url is not None:
+        return _shown(file.url, file)
+    if file.hub is not None:
+        return f"the Hugging Face Hub: {file.hub.repo_type} {file.hub.repo_id}, {_shown(file.hub.filename, file)}"
+    return "a person's hand. " + _shown((file.by_hand or "").replace("{origin}", file.path), file)
+
+
+def _way(file: PublisherFile) -> str:
+    if file.by_hand is not None:
+        return "by hand"
+    return "web" if file.url is not None else "Hub"
+
+
+def publisher_record(publisher: Publisher) -> dict[str, Any]:
+    """Return a publisher as JSON can hold it; citations also as BibTeX."""
+    return {
+        **asdict(publisher),
+        "citations": [
+            {"key": one.key, "entry": one.entry, **dict(one.fields), "bibtex": one.bibtex()}
+            for one in publisher.citations
+        ],
+    }
+
+
+def _shown(text: str, file: PublisherFile) -> str:
+    parts = f"[{file.parts[0]}-{file.parts[-1]}]" if file.parts else ""
+    return text.replace("{category}", "CATEGORY").replace("{part}", parts)
+
+
+def _wrapped(text: str, start: str) -> str:
+    return fill(
+        text,
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()

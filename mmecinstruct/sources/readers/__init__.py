@@ -1,0 +1,1 @@
+"""Readers of raw files: streams, JSON lines, tables, parts of large files."""

@@ -1,0 +1,1 @@
+"""Splits: which sample belongs to which, and which samples are selected."""

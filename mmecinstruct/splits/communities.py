@@ -1,0 +1,52 @@
+"""Communities of related products, by label propagation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mmecinstruct.core.hashing import draw
+
+# No community may hold more than this share of all clusters, or one would swallow a small shop.
+MAX_COMMUNITY_SHARE = 0.1
+
+
+MAX_PROPAGATION_ROUNDS = 50
+
+
+def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], seed: int) -> dict[str, str]:
+    """Return each node's community (named by one of its nodes): asynchronous label propagation.
+
+    Deterministic: nodes are visited in a drawn but fixed order, the most frequent label of the neighbours wins,
+    ties go to the label that is drawn first. A label stops spreading at MAX_COMMUNITY_SHARE of all nodes.
+    Source: Raghavan, Albert and Kumara, Physical Review E 76 (2007) 036106.
+    """
+    known = set(nodes)
+    neighbours: dict[str, Counter[str]] = {node: Counter() for node in nodes}
+    for a, b in edges:
+        if a != b and a in known and b in known:
+            neighbours[a][b] += 1
+            neighbours[b][a] += 1
+    label = {node: node for node in nodes}
+    size = Counter(label.values())
+    limit = max(2, int(MAX_COMMUNITY_SHARE * len(nodes)))
+    rank = {node: draw(seed, "split:propagation", node) for node in nodes}
+    order = sorted(nodes, key=lambda node: (rank[node], node))
+    for _ in range(MAX_PROPAGATION_ROUNDS):
+        changed = False
+        for node in order:
+            weights: Counter[str] = Counter()
+            for neighbour, weight in neighbours[node].items():
+                weights[label[neighbour]] += weight
+            open_labels = [name for name in weights if name == label[node] or size[name] < limit]
+            if not open_labels:
+                continue
+            best = max(open_labels, key=lambda name: (weights[name], name == label[node], rank[name], name))
+            if best != label[node]:
+                size[label[node]] -= 1
+                size[best] += 1
+                label[node] = best
+                changed = True
+        if not changed:
+            break
+    return label

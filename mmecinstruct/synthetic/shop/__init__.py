@@ -1,0 +1,69 @@
+"""The built-in sample shop: drawn from a seed, written as raw files in the publishers' formats.
+
+`draw_sample_shop` writes the tables, `pictures_to_draw` lists its pictures and `draw_pictures` draws any part
+of them, `judge_samples` tells of finished samples whether their answer needs the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mmecinstruct.recipe import SampleShopSettings
+    from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+
+__all__ = ["draw_pictures", "draw_sample_shop", "judge_samples", "pictures_to_draw"]
+
+
+def draw_sample_shop(
+    settings: SampleShopSettings,
+    seed: int,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the shop's raw files, its latent attributes and the list of its pictures into an empty folder.
+
+    The pictures themselves are drawn by `draw_pictures`, so that several workers can share the work.
+    progress: called with (finished steps, all steps).
+    """
+    from mmecinstruct.synthetic.shop.assembly import assemble
+
+    assemble(settings, seed, folder, progress or (lambda done, total: None))
+
+
+def pictures_to_draw(folder: Path) -> list[PictureSpec]:
+    """Return what pictures the shop in `folder` has, in a fixed order; none for a shop without pictures."""
+    from mmecinstruct.synthetic.shop.image_spec import read_specs
+
+    return read_specs(folder)
+
+
+def draw_pictures(
+    specs: list[PictureSpec],
+    folder: Path,
+    side: int = 224,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draw pictures into `folder`/images/I. side: width and height in pixels; progress: (drawn, all)."""
+    from mmecinstruct.synthetic.shop.image import draw_picture
+
+    place = folder / "images" / "I"
+    place.mkdir(parents=True, exist_ok=True)
+    for drawn, spec in enumerate(specs, start=1):
+        (place / f"{spec.picture_id}.jpg").write_bytes(draw_picture(spec, side))
+        if progress is not None:
+            progress(drawn, len(specs))
+
+
+def judge_samples(samples: pa.Table, folder: Path) -> pa.Table:
+    """Return (id, visual_critical, text_only_accuracy) of finished samples of the shop in `folder`.
+
+    The rules stand in `judge`; the rows keep their order.
+    """
+    from mmecinstruct.synthetic.shop.oracle import judge
+
+    return judge(samples, folder)

@@ -1,0 +1,167 @@
+"""The dirt of real files, planted in the sample shop on purpose.
+
+Each kind is chosen for a few records, some more in a larger shop; no product has two kinds. What was planted
+is told in `planted_dirt.json`: for each kind its fate (`rejected`, `cleaned`, `clustered`), the reason that a
+rejection should give, and the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from mmecinstruct.core.hashing import draw_choice, draw_order
+from mmecinstruct.synthetic.shop.opinions import Question, Review
+from mmecinstruct.synthetic.shop.products import Product, asin_of, picture_id_of
+from mmecinstruct.synthetic.shop.wording import FOREIGN_REVIEWS
+
+HTML_TITLE = '<span class="a-size-medium a-color-secondary"'
+SCRIPT_TITLE = "function clientLog(){var started = new Date().getTime();"
+CSS_PRICE = ".a-box-inner{background-color:#fff}#alohaBuyBoxWidget .selected{background-color:#fffbf3}"
+SCRIPT_PRICE = '<script type="text/javascript">P.when("A").execute(function(A){});</script>'
+BULLET_IN_CATEGORY = "100% satisfaction, no expiration, no fees of any kind."
+TAG_IN_CATEGORY = "</span></span></span>"
+LONE_SURROGATE = "\ud83d"
+# Personal data of nobody: a reserved domain, a number kept for fiction, a role for a name. What it is masked with.
+PERSONAL_DATA = {
+    "email_in_review": ("Questions to shopper@mail.example please.", "Questions to [EMAIL] please."),
+    "phone_in_review": ("Call (202) 555-0123 for details.", "Call [PHONE] for details."),
+    "name_in_review": ("My name is Shopper.", "My name is [NAME]."),
+    "url_in_snippet": ("Seen at https://deals.example/today?id=1.", "Seen at [URL]."),
+}
+# Unless the shop is tiny: more than the five products that a picture may serve before it is a placeholder.
+PLACEHOLDER_PRODUCTS = 8
+
+# Kinds of products' dirt: (how many in the smallest shop, one more per so many products).
+_PRODUCT_KINDS: dict[str, tuple[int, int]] = {
+    "html_title": (2, 2_000),
+    "script_title": (1, 5_000),
+    "entity_title": (3, 2_000),
+    "duplicate_row": (3, 1_000),
+    "css_price": (2, 2_000),
+    "script_price": (2, 2_000),
+    "bullet_in_category": (2, 2_000),
+    "tag_in_category": (2, 2_000),
+    "brand_page": (3, 2_000),
+    "thumbnails_only": (4, 1_000),
+    "truncated_picture": (2, 2_000),
+    "tiny_picture": (2, 2_000),
+    "placeholder_picture": (PLACEHOLDER_PRODUCTS, 10_000),
+    "dead_picture": (2, 2_000),
+    "near_duplicate": (4, 1_000),
+}
+_REVIEW_KINDS: dict[str, tuple[int, int]] = {
+    "foreign_review": (3, 2_000),
+    "no_review_text": (3, 2_000),
+    "surrogate_in_review": (1, 5_000),
+    "email_in_review": (2, 2_000),
+    "phone_in_review": (2, 2_000),
+    "name_in_review": (2, 2_000),
+}
+_QUESTION_KINDS: dict[str, tuple[int, int]] = {
+    "surrogate_in_snippet": (1, 5_000),
+    "url_in_snippet": (2, 2_000),
+}
+
+# What becomes of each kind: (fate, reason of the rejection).
+FATES: dict[str, tuple[str, str]] = {
+    "html_title": ("rejected", "title_not_text"),
+    "script_title": ("rejected", "title_not_text"),
+    "entity_title": ("cleaned", ""),
+    "duplicate_row": ("rejected", "duplicate_id"),
+    "css_price": ("cleaned", ""),
+    "script_price": ("cleaned", ""),
+    "bullet_in_category": ("cleaned", ""),
+    "tag_in_category": ("cleaned", ""),
+    "brand_page": ("cleaned", ""),
+    "thumbnails_only": ("cleaned", ""),
+    "truncated_picture": ("rejected", "truncated_or_corrupt"),
+    "tiny_picture": ("rejected", "too_small"),
+    "placeholder_picture": ("rejected", "placeholder"),
+    "dead_picture": ("rejected", "dead_path"),
+    "near_duplicate": ("clustered", ""),
+    "foreign_review": ("rejected", "other_language"),
+    "no_review_text": ("rejected", "no_text"),
+    "surrogate_in_review": ("cleaned", ""),
+    "surrogate_in_snippet": ("cleaned", ""),
+    **dict.fromkeys(PERSONAL_DATA, ("cleaned", "")),
+    "broken_line": ("rejected", "broken_json"),
+    "other_locale": ("rejected", "other_locale"),
+    "empty_picture_url": ("rejected", "missing_url"),
+}
+
+# Flaws that a drawn picture has; `dead_picture` has no file at all.
+PICTURE_FLAWS = {
+    "truncated_picture": "truncated",
+    "tiny_picture": "tiny",
+    "placeholder_picture": "placeholder",
+    "dead_picture": "dead",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DirtPlan:
+    """Which record has which kind of dirt."""
+
+    products: dict[int, str] = field(default_factory=dict)  # by the product's number
+    reviews: dict[int, str] = field(default_factory=dict)  # by the review's place
+    questions: dict[int, str] = field(default_factory=dict)  # by the question's place
+    near_duplicates: tuple[tuple[Product, Product], ...] = ()  # the original, its near-duplicate
+
+    def picture_flaw(self, product: Product) -> str:
+        """Return the flaw of a product's picture, empty if it has none."""
+        return PICTURE_FLAWS.get(self.products.get(product.number, ""), "")
+
+
+def plan_dirt(
+    products: Sequence[Product],
+    reviews: Sequence[Review],
+    questions: Sequence[Question],
+    pictures: int,
+    seed: int,
+) -> DirtPlan:
+    """Choose the records that get dirty. pictures: running numbers of pictures already used."""
+    by_product = _choose(_PRODUCT_KINDS, len(products), len(products), seed, "products")
+    doubles: list[tuple[Product, Product]] = []
+    for number, kind in by_product.items():
+        if kind == "near_duplicate":
+            place = len(doubles)
+            doubles.append(
+                (products[number], _near_duplicate(products[number], place, len(products), pictures, seed))
+            )
+    return DirtPlan(
+        by_product,
+        _choose(_REVIEW_KINDS, len(reviews), len(products), seed, "reviews"),
+        _choose(_QUESTION_KINDS, len(questions), len(products), seed, "questions"),
+        tuple(doubles),
+    )
+
+
+def _choose(
+    kinds: dict[str, tuple[int, int]], records: int, products: int, seed: int, what: str
+) -> dict[int, str]:
+    wanted = [kind for kind, (least, per) in kinds.items() for _ in range(least + products // per)]
+    order = draw_order(range(records), seed, "shop dirt", what)
+    return dict(zip(order, wanted, strict=False))
+
+
+def _near_duplicate(product: Product, place: int, products: int, pictures: int, seed: int) -> Product:
+    """Return the same product under a number of its own, its title a little different."""
+    title = (
+        product.title.upper(),
+        product.title.replace(",", " -"),
+        product.title + "!",
+        product.title + ", " + draw_choice(("New", "Original", "Genuine"), seed, "shop double", product.asin),
+    )[place % 4]
+    return replace(
+        product,
+        number=products + place,
+        asin=asin_of(products + place),
+        title=title,
+        picture_id=picture_id_of(pictures + place),
+    )
+
+
+def foreign_text(chance: int) -> str:
+    """Return a review that is not in English."""
+    return FOREIGN_REVIEWS[chance % len(FOREIGN_REVIEWS)]

@@ -1,0 +1,97 @@
+"""Users with tastes, and what they buy.
+
+Half of the users, about, are loyal to a look: all that they buy within one top-level category has the same
+colour and pattern, whatever the titles say. The others are loyal to a brand, which every title names.
+
+Nothing textual may tell what a look-loyal user buys last. So every product is bought equally often, and
+within a look the products fall into those that fill histories and those that are bought last: a last product
+stands in no other look-loyal history, hence who memorises which titles were bought together learns nothing.
+(Brand-loyal users even out how often each is bought.)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from mmecinstruct.core.hashing import draw, draw_order
+from mmecinstruct.synthetic.shop.products import Product
+from mmecinstruct.synthetic.shop.vocabulary import scatter
+
+PURCHASES_PER_PRODUCT = 6
+LAST_SHARE = 0.45  # of a look's products, those that are bought last
+MIN_PURCHASES = 5  # as in the publisher's 5-core
+MAX_HISTORY = 6  # of a look-loyal user
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user: the taste, and the bought products (by number) in the order of time."""
+
+    user_id: str
+    top: str
+    colour: str | None  # a look-loyal user's taste, else null
+    pattern: str | None
+    brand: str | None  # a brand-loyal user's taste, else null
+    bought: tuple[int, ...]
+
+
+def draw_users(products: list[Product], seed: int) -> list[User]:
+    """Return the users of the shop, look-loyal ones first."""
+    users: list[User] = []
+    times_bought: dict[int, int] = defaultdict(int)
+    by_look: dict[tuple[str, str, str], list[Product]] = defaultdict(list)
+    by_brand: dict[tuple[str, str], list[Product]] = defaultdict(list)
+    for product in products:
+        by_look[product.top, product.colour, product.pattern].append(product)
+        by_brand[product.top, product.brand].append(product)
+    for (top, colour, pattern), group in by_look.items():
+        for bought in _look_baskets(group, seed):
+            users.append(User(_user_id(len(users)), top, colour, pattern, None, bought))
+            for number in bought:
+                times_bought[number] += 1
+    for (top, brand), group in by_brand.items():
+        for bought in _brand_baskets(group, times_bought, seed):
+            users.append(User(_user_id(len(users)), top, None, None, brand, bought))
+    return users
+
+
+def _user_id(number: int) -> str:
+    return "A" + scatter(number, 13, 36)
+
+
+def _look_baskets(group: list[Product], seed: int) -> list[tuple[int, ...]]:
+    """Return the purchases of a look's users: a stretch of the history products, then a last product."""
+    last_products = min(int(LAST_SHARE * len(group)), len(group) - (MIN_PURCHASES - 1))
+    if last_products < 1:
+        return []
+    ordered = draw_order(group, seed, "shop taste", group[0].asin)
+    last, pool = ordered[:last_products], ordered[last_products:]
+    baskets = []
+    place = 0
+    for product in last:
+        longest = min(len(pool), MAX_HISTORY)
+        shortest = MIN_PURCHASES - 1
+        length = shortest + draw(seed, "shop history", product.asin) % (longest - shortest + 1)
+        history = [pool[(place + step) % len(pool)].number for step in range(length)]
+        place += length
+        baskets.append((*draw_order(history, seed, "shop history order", product.asin), product.number))
+    return baskets
+
+
+def _brand_baskets(group: list[Product], times_bought: dict[int, int], seed: int) -> list[tuple[int, ...]]:
+    """Return the purchases of a brand's users, who always take what was bought least so far."""
+    if len(group) < MIN_PURCHASES:
+        return []
+    wanted = {p.number: max(1, PURCHASES_PER_PRODUCT - times_bought[p.number]) for p in group}
+    baskets: list[tuple[int, ...]] = []
+    while max(wanted.values()) > 0:
+        key = (group[0].asin, str(len(baskets)))
+        # As many that the neediest product, which is in each basket, and all others are done together.
+        length = min(len(group), max(MIN_PURCHASES, -(-sum(wanted.values()) // max(wanted.values()))))
+        drawn = draw_order(list(wanted), seed, "shop basket order", *key)
+        basket = sorted(drawn, key=lambda number: -wanted[number])[:length]
+        for number in basket:
+            wanted[number] = max(0, wanted[number] - 1)
+        baskets.append(tuple(draw_order(basket, seed, "shop basket time", *key)))
+    return baskets

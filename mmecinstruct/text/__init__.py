@@ -1,0 +1,1 @@
+"""Texts: normalisation, prices, names, language, personal data, profanity."""

@@ -1,0 +1,13 @@
+"""The kinds of personal data that text hygiene masks."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+PersonalDataKind = Literal[
+    "email", "url", "ip_address", "card", "social_security", "phone", "address", "name", "handle"
+]
+
+
+# In the order in which they are looked for.
+PERSONAL_DATA_KINDS: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)

@@ -1,0 +1,22 @@
+"""The order in which the pictures of one product are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_still
+
+
+def candidate_urls(urls: Iterable[str]) -> list[str]:
+    """Return what to ask for, best first, each once: every picture at full size, then the sizes as given.
+
+    A URL without its size code is no promise that the server has it; the thumbnail that the publisher named is
+    what is left then. Stills of videos, whatever size they are named at, and known placeholders are left out.
+    Escapes such as %2B stay as they are.
+    """
+    given = [url.strip() for url in urls if url.strip()]
+    stills = {full_size_url(url) for url in given if is_video_still(url)}
+    shown = [
+        url for url in given if full_size_url(url) not in stills and not is_placeholder(full_size_url(url))
+    ]
+    return list(dict.fromkeys([*map(full_size_url, shown), *shown]))

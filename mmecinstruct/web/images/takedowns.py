@@ -1,0 +1,193 @@
+"""The takedown list: what no later build may hold, as a CSV that a person can read and edit.
+
+kind,value,note
+product,amazon18:B00EXAMPLE,asked for by the seller
+url,https://shop.example/a.jpg,
+image,<SHA-256 of the received bytes>,
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+from mmecinstruct.core.errors import WorkspaceError
+from mmecinstruct.core.files import write_atomically
+from mmecinstruct.images.urls import full_size_url
+from mmecinstruct.web.images.ledger import FILE, Ledger
+from mmecinstruct.web.images.store import PictureStore
+
+TAKEDOWNS_FILE = "takedowns.csv"
+Kind = Literal["product", "url", "image"]
+KINDS: tuple[str, ...] = get_args(Kind)
+_COLUMNS = ["kind", "value", "note"]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Takedown:
+    """One line of the list."""
+
+    kind: Kind
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Takedowns:
+    """The list, looked up by product, URL and picture."""
+
+    entries: tuple[Takedown, ...] = ()
+
+    @cached_property
+    def products(self) -> frozenset[str]:
+        """The ids of products."""
+        return frozenset(entry.value for entry in self.entries if entry.kind == "product")
+
+    @cached_property
+    def urls(self) -> frozenset[str]:
+        """The URLs, at full size: a size code in a URL does not make it another picture."""
+        return frozenset(full_size_url(entry.value) for entry in self.entries if entry.kind == "url")
+
+    @cached_property
+    def images(self) -> frozenset[str]:
+        """The SHA-256 of received bytes."""
+        return frozenset(entry.value for entry in self.entries if entry.kind == "image")
+
+    def is_url(self, url: str) -> bool:
+        """Tell whether a picture's URL is on the list, whatever size it asks for."""
+        return bool(self.urls) and full_size_url(url) in self.urls
+
+    def is_image(self, sha256: str | None) -> bool:
+        """Tell whether a picture is on the list by the SHA-256 of its received bytes."""
+        return sha256 in self.images
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of entries of each kind."""
+        found = Counter(entry.kind for entry in self.entries)
+        return {kind: found[kind] for kind in get_args(Kind)}
+
+
+def make_takedown(kind: str, value: str, note: str = "") -> Takedown:
+    """Return a checked entry. Raises ValueError that says what is wrong."""
+    value, note = value.strip(), " ".join(note.split())
+    if kind not in KINDS:
+        raise ValueError(f"no kind '{kind}'; there are {', '.join(KINDS)}")
+    if not value or not value.isprintable():
+        raise ValueError("the value is empty or has control characters")
+    if kind == "image":
+        value = value.lower()
+        if not _SHA256.fullmatch(value):
+            raise ValueError(
+                "the value of an image is the SHA-256 of its received bytes, 64 hexadecimal digits"
+            )
+    return Takedown(kind, value, note)  # type: ignore[arg-type]
+
+
+def load_takedowns(workspace: Path) -> Takedowns:
+    """Return the takedown list of a workspace; it may be missing.
+
+    Raises WorkspaceError naming the file, the line and the remedy: a list that cannot be read must stop a build.
+    """
+    file = workspace / TAKEDOWNS_FILE
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return Takedowns()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkspaceError(
+            f"{file} cannot be read ({error}); mend it: no build may go without it"
+        ) from error
+    entries: dict[tuple[str, str], Takedown] = {}
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if reader.line_num == 1:
+                if row != _COLUMNS:
+                    raise ValueError(f"the first line is not '{','.join(_COLUMNS)}'")
+            elif row:
+                if len(row) != len(_COLUMNS):
+                    raise ValueError(f"{len(row)} values, not {len(_COLUMNS)}")
+                entry = make_takedown(*row)
+                entries.setdefault((entry.kind, entry.value), entry)
+    except (ValueError, csv.Error) as error:
+        raise WorkspaceError(f"{file}:{reader.line_num}: {error}; mend the line") from error
+    if not text:
+        raise WorkspaceError(f"{file} is empty; write '{','.join(_COLUMNS)}' as its first line or delete it")
+    return Takedowns(tuple(entries.values()))
+
+
+def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: str = "") -> Takedown:
+    """Put an entry on the list and remove its pictures from the store; call it under the workspace's lock.
+
+    A product's pictures are known to a build only: `forget_pictures` removes them in the next one.
+
+    fetched: the folder of the store. An entry that is there already stays as it is, and its pictures are removed
+    all the same. Raises WorkspaceError for an entry that is not valid.
+    """
+    try:
+        entry = make_takedown(kind, value, note)
+        if kind == "product" and ":" not in entry.value:
+            raise ValueError(
+                f"'{entry.value}' is no product's id, which begins with its source, as in amazon18:B00EXAMPLE "
+                "(the column product_ids of a dataset)"
+            )
+    except ValueError as error:
+        raise WorkspaceError(f"takedown: {error}") from error
+    there = load_takedowns(workspace)
+    if (entry.kind, entry.value) not in {(old.kind, old.value) for old in there.entries}:
+        stream = io.StringIO(newline="")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows((old.kind, old.value, old.note) for old in (*there.entries, entry))
+        workspace.mkdir(parents=True, exist_ok=True)
+        write_atomically(workspace / TAKEDOWNS_FILE, stream.getvalue().encode())
+    _remove_pictures(fetched, entry)
+    return entry
+
+
+def _remove_pictures(fetched: Path, entry: Takedown) -> None:
+    """Remove the objects of an entry that is no product."""
+    store = PictureStore(fetched)
+    if entry.kind == "image":
+        store.remove(entry.value)
+    if entry.kind == "product" or not (fetched / FILE).is_file():
+        return
+    ledger = Ledger(fetched)
+    try:
+        if entry.kind == "image":
+            urls = ledger.urls_of(entry.value)
+        else:
+            urls = ledger.urls_at(full_size_url(entry.value))
+            _remove_objects(store, ledger, urls)
+        ledger.take_down(urls, f"the {entry.kind} is on the takedown list")
+    finally:
+        ledger.close()
+
+
+def forget_pictures(fetched: Path, urls: Collection[str]) -> int:
+    """Remove the objects that came under these URLs alone; return how many.
+
+    The ledger keeps its rows: for a product that still wants such a URL it is asked again.
+    """
+    if not urls or not (fetched / FILE).is_file():
+        return 0
+    ledger = Ledger(fetched)
+    try:
+        return _remove_objects(PictureStore(fetched), ledger, urls)
+    finally:
+        ledger.close()
+
+
+def _remove_objects(store: PictureStore, ledger: Ledger, urls: Collection[str]) -> int:
+    theirs = set(urls)
+    hashes = {outcome.sha256 for outcome in ledger.known(sorted(theirs)).values() if outcome.sha256}
+    # The same bytes may have come under other URLs, which nobody asked to take down.
+    return sum(store.remove(sha256) for sha256 in sorted(hashes) if set(ledger.urls_of(sha256)) <= theirs)

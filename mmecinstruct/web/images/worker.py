@@ -1,0 +1,208 @@
+"""What a thread does with its turns: ask, follow redirects by hand, try again, store what arrives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mmecinstruct.core.hashing import draw_fraction
+from mmecinstruct.web.addresses import check_url
+from mmecinstruct.web.images.mailbox import Mailbox
+from mmecinstruct.web.images.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
+from mmecinstruct.web.images.scheduler import Job, Scheduler
+from mmecinstruct.web.images.settings import FetchSettings
+from mmecinstruct.web.images.store import PictureStore
+from mmecinstruct.web.images.takedowns import Takedowns
+from mmecinstruct.web.images.transport import Failed, Received, Redirected, Transport
+from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Failure, Outcome
+
+Accept = Callable[[bytes], str | None]  # a reason to try the product's next picture, None for a good one
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of a URL. refused: why `accept` did not take its bytes. stored: an earlier run fetched it."""
+
+    outcome: Outcome
+    refused: str | None = None
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsFound:
+    """A robots.txt, to be kept for later runs."""
+
+    origin: str
+    http_status: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A URL whose stored bytes are gone or damaged: it is to be asked for again."""
+
+    url: str
+
+
+Message = Done | RobotsFound | Lost | BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The body of every thread; holds nothing but what all of them share."""
+
+    settings: FetchSettings
+    scheduler: Scheduler
+    transport: Transport
+    store: PictureStore
+    accept: Accept | None
+    takedowns: Takedowns
+    messages: Mailbox[Message]
+
+    def run(self) -> None:
+        """Take turns until the scheduler stops; an exception goes to the messages and ends the thread."""
+        try:
+            while (turn := self.scheduler.take()) is not None:
+                if turn.task is not None:
+                    turn.task()
+                elif turn.job is not None and turn.refusal is not None:
+                    self._finish(turn.job, turn.refusal)
+                elif turn.job is not None:
+                    self._request(turn.job)
+        except BaseException as error:  # noqa: BLE001 - the thread that started this one raises it
+            self.messages.put(error)
+
+    def check_stored(self, outcome: Outcome) -> None:
+        """Let `accept` see a picture that an earlier run fetched."""
+        content = self.store.get(outcome.sha256 or "")
+        if content is None:
+            self.messages.put(Lost(outcome.url))
+        else:
+            refused = self.accept(content) if self.accept else None
+            self.messages.put(Done(outcome, refused, stored=True))
+
+    def _request(self, job: Job) -> None:
+        beginning = None if job.robots_of is None else MAX_ROBOTS_BYTES
+        answer = self.transport.get(job.address, job.attempts, beginning=beginning)
+        if isinstance(answer, Failed):
+            self._failed(job, answer)
+            return
+        self.scheduler.release(job, answered=True)
+        if isinstance(answer, Redirected):
+            self._redirected(job, answer)
+        elif job.robots_of is not None:
+            self._found_robots(job, answer.http_status, answer.content.decode("utf-8", "replace"))
+        else:
+            self._received(job, answer)
+
+    def _redirected(self, job: Job, answer: Redirected) -> None:
+        job.visited = (*job.visited, job.address.url)
+        address = check_url(answer.url, self.settings.allowed_networks)
+        if isinstance(address, Failure):
+            failure = Failure(
+                PERMANENT, address.reason, f"redirected to {answer.url[:200]}: {address.detail}"
+            )
+        elif address.url in job.visited:
+            failure = Failure(PERMANENT, "redirect_loop", f"redirected to {address.url[:200]} again")
+        elif len(job.visited) > self.settings.max_redirects:
+            failure = Failure(PERMANENT, "too_many_redirects", f"more than {self.settings.max_redirects}")
+        elif self.takedowns.is_url(address.url):
+            failure = Failure(PERMANENT, "taken_down", "redirected to a URL on the takedown list")
+            job.address = address  # the row says where it led: with the entry gone it is asked for again
+        else:
+            job.address = address
+            self.scheduler.add(job, first=True)
+            return
+        job.attempts += 1
+        self._finish(job, failure, answer.http_status)
+
+    def _failed(self, job: Job, failed: Failed) -> None:
+        settings, failure = self.settings, failed.failure
+        job.attempts += 1
+        if failed.closes_host:
+            self.scheduler.close_host(job, failure)
+        if failure.status == PERMANENT or failed.closes_host:
+            self.scheduler.release(job, answered=failed.answered)
+            self._finish(job, failure, failed.http_status, failed.size)
+            return
+        wanted = failed.retry_after
+        if wanted is not None and wanted > settings.max_retry_after:
+            told = f"the host asks to wait longer than fetch.max_retry_after ({settings.max_retry_after:g} s)"
+            failure = Failure(TRANSIENT, "retry_later", told)
+            self.scheduler.close_host(job, failure)
+            self.scheduler.release(job, answered=False)
+            self._finish(job, failure, failed.http_status)
+            return
+        delay = backoff(settings, job.url, job.attempts) if wanted is None else wanted
+        last = job.attempts >= min(settings.retries + 1, failed.tries or settings.retries + 1)
+        host_delay = wanted
+        if failed.blames_host and wanted is None:
+            host_delay = backoff(settings, job.address.host, self.scheduler.failures(job) + 1)
+        self.scheduler.failed(job, again=None if last else delay, host_delay=host_delay)
+        if last:
+            self._finish(job, failure, failed.http_status)
+
+    def _received(self, job: Job, answer: Received) -> None:
+        sha256 = hashlib.sha256(answer.content).hexdigest()
+        outcome = Outcome(
+            job.url,
+            FETCHED,
+            sha256=sha256,
+            bytes=len(answer.content),
+            content_type=answer.content_type,
+            http_status=answer.http_status,
+            final_url=job.address.url,
+            attempts=job.attempts + 1,
+        )
+        if self.takedowns.is_image(sha256):
+            told = "the picture is on the takedown list"
+            failure = Failure(PERMANENT, "taken_down", told)
+            self.messages.put(Done(_failure_outcome(job, failure, answer.http_status, None, sha256)))
+            return
+        self.store.put(answer.content, sha256)
+        self.messages.put(Done(outcome, self.accept(answer.content) if self.accept else None))
+
+    def _finish(
+        self, job: Job, failure: Failure, http_status: int | None = None, size: int | None = None
+    ) -> None:
+        if job.robots_of is None:
+            self.messages.put(Done(_failure_outcome(job, failure, http_status, size, None)))
+        elif http_status is not None and 300 <= http_status < 500 and failure.status == PERMANENT:
+            self._found_robots(job, http_status, "")
+        elif failure.reason in ("private_address", "unknown_host"):
+            self.scheduler.set_rules(job.robots_of, RobotsRules(failure=failure))
+        else:
+            told = f"no answer to {job.robots_of.url[:200]}, so nothing may be asked for: {failure.detail}"
+            unavailable = Failure(TRANSIENT, "robots_unavailable", told)
+            self.scheduler.set_rules(job.robots_of, RobotsRules(failure=unavailable))
+
+    def _found_robots(self, job: Job, http_status: int, text: str) -> None:
+        assert job.robots_of is not None
+        self.messages.put(RobotsFound(job.robots_of.origin, http_status, text))
+        self.scheduler.set_rules(job.robots_of, rules_from_answer(http_status, text, self.settings))
+
+
+def backoff(settings: FetchSettings, name: str, failures: int) -> float:
+    """Return the seconds to wait after so many failures: doubling, capped, and spread by half to either side.
+
+    The spread is drawn by a hash, so that many URLs that failed together do not come back together.
+    """
+    whole = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(failures - 1, 60))
+    return whole * (0.5 + draw_fraction(0, "fetch back-off", name, str(failures)))
+
+
+def _failure_outcome(
+    job: Job, failure: Failure, http_status: int | None, size: int | None, sha256: str | None
+) -> Outcome:
+    return Outcome(
+        job.url,
+        failure.status,
+        failure.reason,
+        failure.detail,
+        sha256=sha256,
+        bytes=size,
+        http_status=http_status,
+        final_url=job.address.url,
+        attempts=job.attempts,
+    )

@@ -1,0 +1,127 @@
+"""A base model and its adapter as one folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from caslie_model.adapters.merge import merge
+from caslie_model.adapters.trainable import load_trained
+from caslie_model.backbones.language_model import load_base_model
+from caslie_model.config.files import WEIGHTS
+from caslie_model.config.presets import finetune_config
+from caslie_model.config.training import FinetuneConfig
+from caslie_model.errors import ModelError, RunError
+from caslie_model.training.finetune import finetune
+
+
+def config(dataset: Path, out: Path, *overrides: str) -> FinetuneConfig:
+    short = ("tasks=[sa]", "samples_per_task=12", "epochs=1", "device=cpu", "lr=0.05")
+    return finetune_config("tiny", [*short, *overrides], data=str(dataset), out=out)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finetune(config(dataset, tmp_path_factory.mktemp("run") / "adapter")).folder
+
+
+def logits(model: Any) -> Any:
+    with torch.inference_mode():
+        return model(input_ids=torch.arange(1, 60).unsqueeze(0)).logits
+
+
+def test_the_merged_model_is_read_by_transformers_alone_and_gives_the_same_logits(
+    trained: Path, dataset: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    result = merge(trained, tmp_path / "whole")
+    assert result.deviation < 1e-3
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole", dtype=torch.float32).eval()
+    assert type(whole).__name__ == "LlamaForCausalLM"
+    adapted = load_trained(
+        load_base_model("random:tiny"), config(dataset, tmp_path), trained, "bfloat16"
+    )  # not merged
+    torch.testing.assert_close(logits(whole), logits(adapted), atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(logits(whole), logits(load_base_model("random:tiny").model), atol=1e-2)
+    assert AutoTokenizer.from_pretrained(tmp_path / "whole")("a")["input_ids"]
+    assert (tmp_path / "whole" / "prompts" / "user.j2").is_file()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_model_that_sees_is_read_after_importing_the_package(pictured: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    adapter = finetune(
+        config(
+            pictured,
+            tmp_path / "adapter",
+            "fusion=xattn",
+            "with_lora=true",
+            "tasks=[cc]",
+            "bridge.gate_init=0.5",
+        )
+    ).folder
+    merge(adapter, tmp_path / "whole")
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole").eval()
+    assert type(whole).__name__ == "CaslieForCausalLM"
+    assert json.loads((tmp_path / "whole" / "config.json").read_text())["lora"] is None
+    loaded = load_trained(
+        load_base_model("random:tiny"),
+        config(pictured, tmp_path, "fusion=xattn", "with_lora=true", "tasks=[cc]"),
+        adapter,
+        "float32",
+    )
+    state = loaded.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
+
+
+def test_what_is_not_an_adapter_and_a_full_folder_are_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="not a finished adapter folder"):
+        merge(tmp_path, tmp_path / "whole")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    with pytest.raises(RunError, match="not empty"):
+        merge(trained, tmp_path / "full")
+
+
+def test_an_adapter_that_cannot_be_added_without_loss_leaves_nothing_behind(
+    trained: Path, tmp_path: Path
+) -> None:
+    broken = shutil.copytree(trained, tmp_path / "broken")
+    weights = load_file(broken / WEIGHTS)
+    save_file({name: value * 1e6 for name, value in weights.items()}, broken / WEIGHTS)
+    with pytest.raises(ModelError, match="use the adapter folder itself"):
+        merge(broken, tmp_path / "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"broken"}
+
+
+def test_an_adapter_of_an_earlier_version_is_merged_too(trained: Path, tmp_path: Path) -> None:
+    """Its training.json knows nothing of what the training took."""
+    earlier = shutil.copytree(trained, tmp_path / "earlier")
+    summary = json.loads((earlier / "training.json").read_text())
+    for name in ("measured", "folders"):
+        summary.pop(name, None)
+    (earlier / "training.json").write_text(json.dumps(summary))
+    merge(earlier, tmp_path / "whole")
+    card = (tmp_path / "whole" / "README.md").read_text()
+    assert "## Training" in card
+    assert "GB at most" not in card
+
+
+def test_what_no_card_can_be_made_of_is_refused_before_anything_is_loaded(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = shutil.copytree(trained, tmp_path / "damaged")
+    (damaged / "training.json").write_text("{")
+    monkeypatch.setattr(
+        "caslie_model.adapters.merge.load_base_model", lambda name: pytest.fail("loaded a model")
+    )
+    with pytest.raises(ModelError, match=r"its training.json cannot be read: .*train again"):
+        merge(damaged, tmp_path / "whole")

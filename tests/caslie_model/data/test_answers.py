@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+
+from caslie_model.data.answers import allowed_labels, parse_answer, split_options, written_answer
+from mmecinstruct.core.errors import DatasetError
+
+OPTIONS = {"A": "very positive", "B": "positive", "C": "a red mug", "D": "Negative!"}
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("B", "B"),
+        ("b", "B"),
+        (" B.\n", "B"),
+        ("B:", "B"),
+        ("(B)", "B"),
+        ("B) positive", "B"),
+        ("B. positive", "B"),
+        ("B: whatever else", "B"),
+        ("Answer: B", "B"),
+        ("The correct answer is B.", "B"),
+        ("Option (C).", "C"),
+        ("\n\nB\nC", "B"),
+        ("positive", "B"),  # not a letter, but plainly one option
+        ("Based on the query: D", None),
+        ("A red mug", "C"),  # the article is no letter
+        ("A blue mug", None),
+        ("B positive", None),
+        ("B: negative", None),  # letter and words contradict each other
+        ("A: B", None),
+        ("A, B", None),
+        ("A or B", None),
+        ("E", None),  # not among the options
+        ("", None),
+        ("\n  \n", None),
+    ],
+)
+def test_letter_answers(text: str, label: str | None) -> None:
+    assert parse_answer(text, OPTIONS, "letter") == label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("very positive", "A"),
+        ("Positive.", "B"),
+        ('"A  RED mug"', "C"),
+        ("negative", "D"),
+        ("ｎｅｇａｔｉｖｅ", "D"),
+        ("The answer is: positive", "B"),
+        ("positive\nvery positive", "B"),
+        ("C", "C"),
+        ("C: a red mug", "C"),
+        ("positive or negative", None),
+        ("very", None),
+        ("not negative", None),
+    ],
+)
+def test_text_answers(text: str, label: str | None) -> None:
+    assert parse_answer(text, OPTIONS, "text") == label
+
+
+def test_words_go_before_letters_where_words_are_asked_for() -> None:
+    sizes = {"A": "B", "B": "A"}
+    assert parse_answer("A", sizes, "text") == "B"
+    assert parse_answer("A", sizes, "letter") == "A"
+
+
+def test_options_of_the_same_words_mean_the_first() -> None:
+    assert parse_answer("mug", {"A": "lamp", "B": "Mug", "C": "mug"}, "text") == "B"
+
+
+@pytest.mark.parametrize("answers", ["letter", "text"])
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("yes", "yes"),
+        ("No", "no"),
+        ("YES.", "yes"),
+        ("no, because it is small", "no"),
+        ("Yes\nno", "yes"),
+        ("not sure", None),
+        ("No idea", None),
+        ("yes and no", None),
+        ("nope", None),
+        ("y", None),
+        ("", None),
+    ],
+)
+def test_yes_no_answers(text: str, label: str | None, answers: str) -> None:
+    assert parse_answer(text, {}, answers) == label
+
+
+def test_options_are_read_with_their_letters() -> None:
+    options = split_options(["A: one", "B:  two\nlines", "C: "], "s1")
+    assert options == {"A": "one", "B": "two lines", "C": ""}
+    assert allowed_labels(options) == ("A", "B", "C")
+    assert allowed_labels({}) == ("yes", "no")
+
+
+@pytest.mark.parametrize("options", [["one"], ["A: one", "A: two"], ["a: one"]])
+def test_damaged_options_name_the_sample(options: list[str]) -> None:
+    with pytest.raises(DatasetError, match="sample s1"):
+        split_options(options, "s1")
+
+
+def test_every_written_answer_parses_back() -> None:
+    options = {"A": "x", "B": "Mug (red)", "C": "", "D": "5.0 stars", "E": "The answer is: none"}
+    for answers in ("letter", "text"):
+        for label in options:
+            assert parse_answer(written_answer(label, options, answers), options, answers) == label
+    for label in ("yes", "no"):
+        assert parse_answer(written_answer(label, {}, "text"), {}, "text") == label

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.presets import evaluate_config
+from caslie_model.data.samples import read_samples
+from caslie_model.errors import ModelError, RunError
+from caslie_model.evaluation.evaluate import evaluate, score, select_samples
+from mmecinstruct.core.errors import DatasetError
+
+
+def config(dataset: Path, out: Path, **fields: Any) -> EvaluateConfig:
+    defaults: dict[str, Any] = {
+        "model": "tiny",
+        "base_only": True,
+        "limit": 4,
+        "tasks": ["sa", "ap"],
+        "device": "cpu",
+    }
+    return evaluate_config(data=str(dataset), out=out, **{**defaults, **fields})
+
+
+def test_every_task_and_split_is_scored_in_parts(dataset: Path, tmp_path: Path) -> None:
+    result = evaluate(config(dataset, tmp_path / "e", limit=None))
+    places = {(r["task"], r["split"], r["part"]): r for r in result.metrics["results"]}
+    assert len(places) == 2 * 2 * 3
+    whole = places["sentiment_analysis", "test", "all"]
+    parts = [
+        places["sentiment_analysis", "test", part] for part in ("visual_critical", "not_visual_critical")
+    ]
+    assert whole["samples"] == 12 == sum(part["samples"] for part in parts)
+    assert [part["text_only_accuracy"] for part in parts] == [0.5, 1.0]
+    assert whole["metric"] == "macro F1"
+    assert whole["majority_from"] == "train"
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text()) == result.metrics
+    assert "| sa | test | needs picture |" in (tmp_path / "e" / "metrics.md").read_text()
+    assert (tmp_path / "e" / "config.yaml").is_file()
+
+
+def test_a_run_cut_short_goes_on_and_ends_the_same(dataset: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    evaluate(config(dataset, whole))
+    evaluate(config(dataset, broken))
+    path = broken / "predictions.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 16
+    path.write_bytes(b"".join(lines[:5]) + lines[5][:20])
+    evaluate(config(dataset, broken))
+    assert path.read_bytes() == (whole / "predictions.jsonl").read_bytes()
+    assert (broken / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+
+
+def test_a_larger_limit_keeps_what_is_answered(dataset: Path, tmp_path: Path) -> None:
+    evaluate(config(dataset, tmp_path, limit=2))
+    before = (tmp_path / "predictions.jsonl").read_text()
+    evaluate(config(dataset, tmp_path, limit=3))
+    after = (tmp_path / "predictions.jsonl").read_text()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 12
+
+
+def test_other_settings_do_not_reuse_predictions(dataset: Path, tmp_path: Path) -> None:
+    evaluate(config(dataset, tmp_path, limit=1))
+    with pytest.raises(RunError, match="scoring differ"):
+        evaluate(config(dataset, tmp_path, limit=1, scoring="likelihood"))
+    evaluate(config(dataset, tmp_path, limit=1, scoring="likelihood"), overwrite=True)
+    record = json.loads((tmp_path / "predictions.jsonl").read_text().splitlines()[0])
+    assert record["prediction"] == max(record["scores"], key=lambda label: record["scores"][label])
+
+
+def test_a_changed_dataset_does_not_reuse_predictions(
+    row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], tmp_path: Path
+) -> None:
+    task, data, out = "sentiment_analysis", tmp_path / "data", tmp_path / "out"
+    write_rows(data, [row(0, task, "test")])
+    evaluate(config(data, out, tasks=["sa"], splits=("test",)))
+    write_rows(data, [row(0, task, "test", instruction="Something else.")])
+    with pytest.raises(RunError, match="the dataset changed"):
+        evaluate(config(data, out, tasks=["sa"], splits=("test",)))
+
+
+def test_the_subset_is_chosen_before_the_limit(dataset: Path, tmp_path: Path) -> None:
+    critical = select_samples(config(dataset, tmp_path, subset="visual-critical", splits=("test",)))
+    assert len(critical) == 8
+    assert all(sample.visual_critical for sample in critical)
+    assert not any(s.visual_critical for s in select_samples(config(dataset, tmp_path, subset="text")))
+
+
+def test_unparsable_and_missing_answers_are_wrong_and_counted(dataset: Path) -> None:
+    samples = read_samples(str(dataset), "sequential_recommendation", "test")[:10]
+    answers: dict[str, str | None] = {sample.id: sample.output for sample in samples[:4]}
+    answers |= {sample.id: None for sample in samples[4:7]}
+    [whole, *_] = score(samples, answers, {("sequential_recommendation", "test"): ("A", "train")})
+    assert whole["accuracy"] == whole["primary"] == 0.4
+    assert (whole["unparsable"], whole["missing"]) == (3, 3)
+
+
+def test_samples_of_unknown_visual_need_are_in_no_part(dataset: Path) -> None:
+    samples = [
+        replace(sample, visual_critical=None, text_only_accuracy=None)
+        for sample in read_samples(str(dataset), "sentiment_analysis", "test")
+    ]
+    results = score(samples, {}, {("sentiment_analysis", "test"): ("A", "train")})
+    assert [(result["part"], result["text_only_accuracy"]) for result in results] == [("all", None)]
+
+
+def test_what_cannot_be_evaluated_is_an_error(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not an adapter folder"):
+        evaluate(config(dataset, tmp_path, base_only=False))
+    with pytest.raises(ModelError, match="no model 'nothing-here'"):
+        evaluate(config(dataset, tmp_path, model="nothing-here"))
+    with pytest.raises(DatasetError, match="no samples of these tasks"):
+        evaluate(config(dataset, tmp_path, tasks=["psi"]))

@@ -1,0 +1,62 @@
+"""The table of an evaluation: every figure in full width, the main ones on a narrow terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from caslie_model.evaluation.tables import COLUMNS, FEWER_WIDTH, metrics_markdown, metrics_table
+
+
+@pytest.fixture
+def metrics() -> dict[str, Any]:
+    part = {
+        "task": "sentiment_analysis",
+        "split": "test_ood",
+        "part": "not_visual_critical",
+        "samples": 1234,
+        "metric": "macro F1",
+        "primary": 0.5,
+        "primary_interval": [0.4, 0.6],
+        "majority_primary": 0.1,
+        "accuracy": 0.75,
+        "accuracy_interval": [0.7, 0.8],
+        "majority_accuracy": 0.2,
+        "macro_precision": 0.31,
+        "macro_recall": 0.32,
+        "macro_f1": 0.33,
+        "unparsable": 3,
+        "missing": 4,
+        "text_only_accuracy": None,
+    }
+    identity = {"answers": "text", "instruction": "seen", "scoring": "generate"}
+    return {
+        "model": "m",
+        "data": "d",
+        "base_only": False,
+        "identity": identity,
+        "samples_shortened": 0,
+        "results": [part, {**part, "task": "category_classification"}],
+    }
+
+
+def test_a_wide_table_has_every_column_and_figure(metrics: dict[str, Any]) -> None:
+    text = metrics_table(metrics, narrow=False)
+    assert all(name in text for name in COLUMNS)
+    for figure in ("0.500", "0.750", "0.330", "text suffices", "7"):
+        assert figure in text
+
+
+def test_a_narrow_table_fits_and_cuts_nothing(metrics: dict[str, Any]) -> None:
+    text = metrics_table(metrics, narrow=True)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= FEWER_WIDTH
+    assert "macro R" not in text
+    assert "0.400–0.600" in text
+
+
+def test_markdown_has_a_row_per_part(metrics: dict[str, Any]) -> None:
+    rows = [line for line in metrics_markdown(metrics).splitlines() if line.startswith("| ")]
+    assert len(rows) == 3
+    assert len({row.count("|") for row in rows}) == 1

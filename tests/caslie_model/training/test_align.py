@@ -1,0 +1,297 @@
+"""The alignment stage: what is asked of which picture, what is held out, what the folder tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+
+import caslie_model.training.align
+from caslie_model.adapters.loading import load_for_evaluation
+from caslie_model.config.presets import align_config, evaluate_config
+from caslie_model.config.training import AlignConfig
+from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.training.align import (
+    align,
+    alignment_samples,
+    described_rightly,
+    product_pictures,
+    read_catalogue,
+)
+from mmecinstruct.core.errors import DatasetError, SourceError
+
+CC = "category_classification"
+Row = Callable[..., dict[str, Any]]
+Write = Callable[[Path, list[dict[str, Any]]], Path]
+
+
+def products_of(data: Path) -> list[str]:
+    """Return the ids of all products that a drawn dataset shows; they end with the product's colour."""
+    files = data.glob("*/*.parquet")
+    rows = [row for file in files for row in pq.read_table(file, columns=["image_product_ids"]).to_pylist()]
+    return sorted({product for row in rows for product in row["image_product_ids"]})
+
+
+@pytest.fixture(scope="module")
+def catalogue(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of the drawn products, whose ids lack the dataset's prefix."""
+    path = tmp_path_factory.mktemp("catalogue") / "products.csv"
+    lines = [
+        f"{product.removeprefix('shop:')},{product.rpartition('-')[2]},thing {place % 2}"
+        for place, product in enumerate(products_of(pictured))
+    ]
+    path.write_text("\n".join(["sku,colour,kind_of_thing", *lines, ""]), encoding="utf-8")
+    return path
+
+
+def config(data: Path, catalogue: Path, out: Path, *overrides: str, **fields: Any) -> AlignConfig:
+    settings = {"id_column": "sku", "attributes": ("colour", "kind_of_thing"), **fields}
+    return align_config(
+        "tiny",
+        ["device=cpu", "log_every=1", *overrides],
+        data=str(data),
+        catalogue=catalogue,
+        out=out,
+        **settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def aligned(pictured: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("aligned") / "adapter"
+    return align(config(pictured, catalogue, out, "pictures=12", "held_out=0.2")).folder
+
+
+class TestTheCatalogue:
+    TABLE = (
+        {"sku": "A1", "colour": " red;\n wine ", "size": 3.0},
+        {"sku": "", "colour": "blue", "size": 4.0},
+        {"sku": "A2", "colour": "x" * 101, "size": None},
+        {"sku": "A3", "colour": "", "size": 5.5},
+    )
+
+    def write(self, folder: Path, kind: str) -> Path:
+        path = folder / f"products.{kind}"
+        if kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(list(self.TABLE)), path)
+        elif kind == "jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in self.TABLE) + "{broken\n")
+        else:
+            mark = "\t" if kind == "tsv" else ","
+            lines = [mark.join(f'"{"" if v is None else v}"' for v in row.values()) for row in self.TABLE]
+            path.write_text("\n".join([mark.join(self.TABLE[0]), *lines, ""]))
+        return path
+
+    @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl"])
+    def test_any_table_tells_the_same(
+        self, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        values = read_catalogue(self.write(tmp_path, kind), "sku", ("colour", "size"))
+        sizes = ("3.0", "5.5") if kind in ("csv", "tsv") else ("3", "5.5")  # text stays as it is written
+        assert values == {
+            "A1": {"colour": "red, wine", "size": sizes[0]},
+            "A2": {},
+            "A3": {"size": sizes[1]},
+        }
+        refused = 2 if kind == "jsonl" else 1
+        told = f"{refused} rows without an id or not readable, 1 values too long: left out"
+        assert told in capsys.readouterr().err
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+    def test_a_column_that_is_not_there_is_named(self, kind: str, tmp_path: Path) -> None:
+        path = self.write(tmp_path, kind)
+        with pytest.raises(SourceError, match=r"color.*--attributes color"):
+            read_catalogue(path, "sku", ("color",))
+        with pytest.raises(SourceError, match=r"asin.*--id-column"):
+            read_catalogue(path, "asin", ("colour",))
+
+    def test_what_is_no_table_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(SourceError, match=r"none\.csv: there is no such file"):
+            read_catalogue(tmp_path / "none.csv", "sku", ("colour",))
+        (tmp_path / "a.xlsx").write_text("")
+        with pytest.raises(SourceError, match=r"no reader for '.xlsx'; convert it to .csv, .tsv"):
+            read_catalogue(tmp_path / "a.xlsx", "sku", ("colour",))
+
+    def test_without_attributes_there_is_nothing_to_learn(self, pictured: Path, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="attributes"):
+            config(pictured, tmp_path / "c.csv", tmp_path / "o", attributes=())
+
+
+class TestTheQuestions:
+    def test_a_picture_is_described_by_all_attributes_that_are_known(
+        self, pictured: Path, catalogue: Path, tmp_path: Path
+    ) -> None:
+        settings = config(pictured, catalogue, tmp_path, "held_out=0")
+        values = read_catalogue(catalogue, "sku", ("colour", "kind_of_thing"))
+        shown = product_pictures(settings)
+        first = next(iter(shown)).removeprefix("shop:")
+        del values[first]["kind_of_thing"]
+        learnt, held_out = alignment_samples(settings, values, shown)
+        assert held_out == []
+        assert len({sample.id for sample, _ in learnt}) == len(learnt) > 10
+        for sample, (picture,) in learnt:
+            product, key = sample.id.split("/")
+            said = values[product]
+            assert sample.output == "; ".join(said.values())
+            assert sample.labels == (sample.output,)
+            asked = "colour" if product == first else "colour; kind of thing"
+            assert sample.instruction == f"Describe the product in the picture: {asked}."
+            assert picture.key.startswith(key)
+            assert picture.role == "product"
+        assert any(sample.id.startswith(f"{first}/") for sample, _ in learnt)
+
+    def test_ids_may_carry_the_source_or_not(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
+        settings = config(pictured, catalogue, tmp_path)
+        without = read_catalogue(catalogue, "sku", ("colour",))
+        shown = product_pictures(settings)
+        prefixed = {f"shop:{name}": said for name, said in without.items()}
+        counts = [sum(map(len, alignment_samples(settings, values, shown))) for values in (without, prefixed)]
+        assert counts[0] == counts[1] > 0
+
+    def test_reviewers_pictures_and_other_splits_are_not_used(
+        self, pictured: Path, catalogue: Path, tmp_path: Path
+    ) -> None:
+        shown = product_pictures(config(pictured, catalogue, tmp_path))
+        assert any(name.startswith("shop:sentiment_analysis-") for name in products_of(pictured))
+        assert shown
+        assert all("-train-" in product for product in shown)
+        assert not any("sentiment_analysis" in product for product in shown)
+
+    def test_tasks_of_which_the_pictures_are_taken_can_be_chosen(
+        self, pictured: Path, catalogue: Path, tmp_path: Path
+    ) -> None:
+        shown = product_pictures(config(pictured, catalogue, tmp_path, "tasks=[cc]"))
+        assert {product.split("-")[0] for product in shown} == {f"shop:{CC}"}
+
+    def test_what_a_held_out_product_shows_is_not_learnt_from(
+        self, pictured_row: Row, write_rows: Write, tmp_path: Path
+    ) -> None:
+        """Two sources tell of the same product, and a variant shares a picture: neither may leak."""
+        rows = []
+        for number in range(40):
+            row = pictured_row(number, CC, "train")
+            [product] = row["image_product_ids"]
+            twin = {"id": f"twin-{number}", "image_product_ids": [product.replace("shop:", "other:")]}
+            variant = {"id": f"variant-{number}", "image_product_ids": [f"shop:variant-{number}"]}
+            rows += [row, {**row, **twin}, {**row, **variant}]
+        data = write_rows(tmp_path / "data", rows)
+        settings = config(data, tmp_path / "c.csv", tmp_path, "held_out=0.3", "scored_pictures=1000")
+        values = {product.partition(":")[2]: {"colour": "red"} for product in products_of(data)}
+        learnt, held_out = alignment_samples(settings, values, product_pictures(settings))
+        assert 10 < len(held_out) < 40
+        for place in (lambda question: question[0].id.split("/")[0], lambda question: question[1][0].key):
+            assert not set(map(place, learnt)) & set(map(place, held_out))
+        # A product of two sources is asked once.
+        assert len({sample.id for sample, _ in learnt}) == len(learnt)
+
+    def test_pictures_are_limited_by_hash(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
+        values = read_catalogue(catalogue, "sku", ("colour",))
+        chosen = []
+        for limit in (5, 9):
+            settings = config(
+                pictured, catalogue, tmp_path, f"pictures={limit}", "scored_pictures=2", "held_out=0.3"
+            )
+            learnt, held_out = alignment_samples(settings, values, product_pictures(settings))
+            chosen.append({picture.key for _, (picture,) in learnt})
+            assert len({picture.key for _, (picture,) in held_out}) == 2
+        assert (len(chosen[0]), len(chosen[1])) == (5, 9)
+        assert chosen[0] < chosen[1]
+
+    def test_an_attribute_that_tells_nothing_is_named(
+        self, pictured: Path, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings = config(pictured, catalogue, tmp_path, attributes=("colour",))
+        shown = product_pictures(settings)
+        alignment_samples(settings, {product: {"colour": "red"} for product in shown}, shown)
+        assert "colour: 1 different values among the products with a picture" in capsys.readouterr().err
+
+    def test_a_catalogue_of_other_products_is_an_error(
+        self, pictured: Path, catalogue: Path, tmp_path: Path
+    ) -> None:
+        settings = config(pictured, catalogue, tmp_path)
+        with pytest.raises(
+            DatasetError, match=r"such as shop:.*is in .*products.csv; is --id-column sku the right"
+        ):
+            alignment_samples(settings, {"B7": {"colour": "red"}}, product_pictures(settings))
+
+    def test_a_dataset_without_pictures_is_an_error(
+        self, pictured_row: Row, write_rows: Write, catalogue: Path, tmp_path: Path
+    ) -> None:
+        data = write_rows(tmp_path / "data", [pictured_row(0, CC, "train", shows=False)])
+        with pytest.raises(DatasetError, match="shows no picture of a product in its train split"):
+            align(config(data, catalogue, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("text", "colour", "kind"),
+    [
+        ("red; mug", True, True),
+        (" red ;  mug; with a handle", True, True),
+        ("mug; red", False, False),
+        ("red", True, False),
+        ("a red; mug", False, True),
+        ("", False, False),
+    ],
+)
+def test_an_attribute_is_right_when_its_words_stand_in_its_place(text: str, colour: bool, kind: bool) -> None:
+    assert described_rightly({"colour": "red", "kind": "mug"}, text) == {"colour": colour, "kind": kind}
+
+
+class TestTheFolder:
+    def test_it_tells_how_well_attributes_are_named(self, aligned: Path) -> None:
+        summary = json.loads((aligned / "training.json").read_text())
+        assert summary["attributes"].keys() == {"colour", "kind_of_thing"}
+        for score in summary["attributes"].values():
+            assert 0 <= score["right"] <= score["scored"] > 0
+            assert score["accuracy"] == score["right"] / score["scored"]
+            assert 0 < score["most_frequent"] <= 1
+        assert summary["samples"] == 12  # a description of each picture
+        assert (aligned / "README.md").is_file()
+        weights = load_file(aligned / "adapter_model.safetensors")
+        assert not any(name.startswith("language_model.") for name in weights)
+
+    def test_finished_it_is_not_made_again(self, aligned: Path, pictured: Path, catalogue: Path) -> None:
+        before = (aligned / "adapter_model.safetensors").stat().st_mtime_ns
+        again = align(config(pictured, catalogue, aligned, "pictures=12", "held_out=0.2"), resume=True)
+        assert (aligned / "adapter_model.safetensors").stat().st_mtime_ns == before
+        assert again.summary["attributes"]
+
+    def test_stopped_before_its_scores_it_goes_on_with_these(
+        self,
+        aligned: Path,
+        pictured: Path,
+        catalogue: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def power_cut(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        settings = config(pictured, catalogue, tmp_path / "a", "pictures=12", "held_out=0.2")
+        with monkeypatch.context() as patch:
+            patch.setattr(caslie_model.alignment, "_score", power_cut)
+            with pytest.raises(KeyboardInterrupt):
+                align(settings)
+        before = (settings.out / "adapter_model.safetensors").stat().st_mtime_ns
+        scores = align(settings, resume=True).summary["attributes"]
+        assert (settings.out / "adapter_model.safetensors").stat().st_mtime_ns == before
+        assert scores == json.loads((aligned / "training.json").read_text())["attributes"]
+
+    def test_evaluate_says_that_it_is_an_alignment(self, aligned: Path, pictured: Path) -> None:
+        with pytest.raises(ModelError, match=r"is an alignment.*finetune --set init_from="):
+            load_for_evaluation(evaluate_config(model=str(aligned), data=str(pictured), out="o"))
+
+
+def test_several_processes_are_refused(
+    pictured: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="runs in one process"):
+        align(config(pictured, catalogue, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,162 @@
+"""The pictures of a run and their features: computed on first use, once, with the encoder that was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from caslie_model.config.presets import evaluate_config, finetune_config
+from caslie_model.config.training import VisionSettings
+from caslie_model.data.images import iterate_pictures
+from caslie_model.data.samples import Sample, read_samples
+from caslie_model.errors import ModelError
+from caslie_model.evaluation.evaluate import evaluate
+from caslie_model.training.finetune import finetune
+from caslie_model.vision import VisionEncoder, features, load_vision_encoder
+from caslie_model.vision.visual_inputs import look_at, look_at_pictures
+
+TASKS = ("category_classification", "sequential_recommendation")
+TINY = VisionSettings(encoder="random:tiny-vit", pool=2)
+
+
+@pytest.fixture
+def own_cache(model_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that has the tiny models and no features."""
+    for name in ("random-tiny-1", "random-tiny-vit-1"):
+        if (model_cache / name).is_dir():
+            shutil.copytree(model_cache / name, tmp_path / "cache" / name)
+    monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures went through an encoder, each time that it was called."""
+    counts: list[int] = []
+    encode = VisionEncoder.encode
+
+    def counted(self: VisionEncoder, pictures: list[Any]) -> torch.Tensor:
+        counts.append(len(pictures))
+        return encode(self, pictures)
+
+    monkeypatch.setattr(VisionEncoder, "encode", counted)
+    return counts
+
+
+def samples_of(data: Path, split: str = "train") -> list[Sample]:
+    return [sample for task in TASKS for sample in read_samples(str(data), task, split)]
+
+
+def test_what_was_computed_is_not_computed_again(pictured: Path, own_cache: Path, encoded: list[int]) -> None:
+    tasks = (*TASKS, "product_relation_prediction")
+    _, first = features(str(pictured), "random:tiny-vit", tasks, pool=2, device="cpu")
+    assert first.computed == first.distinct == sum(encoded) > 60
+    encoded.clear()
+    _, second = features(str(pictured), "random:tiny-vit", tasks, pool=2, device="cpu")
+    assert second.computed == 0
+    assert second.distinct == first.distinct
+    out = own_cache.parent / "adapter"
+    finetune(
+        finetune_config(
+            "tiny",
+            ["tasks=[cc, sr]", "samples_per_task=4", "device=cpu"],
+            data=str(pictured),
+            out=out,
+            fusion="xattn",
+        )
+    )
+    evaluate(
+        evaluate_config(
+            model=str(out), data=str(pictured), out=own_cache.parent / "e", tasks=["cc"], device="cpu"
+        )
+    )
+    assert encoded == []
+
+
+def test_pictures_are_those_of_the_samples_and_features_those_of_the_whole_splits(
+    pictured: Path, own_cache: Path, encoded: list[int]
+) -> None:
+    few = samples_of(pictured)[:3] + samples_of(pictured, "test")[:1]
+    sight = look_at(str(pictured), few, TINY, "cpu", "float32")
+    assert sight.pictures.keys() == {sample.id for sample in few}
+    # The next run draws others.
+    again = look_at(str(pictured), samples_of(pictured)[:12], TINY, "cpu", "float32")
+    assert sum(encoded) > sum(len(shown) for shown in sight.pictures.values())
+    assert again.cache.missing([p.key for shown in again.pictures.values() for p in shown]) == []
+    assert len(encoded) == 2  # train and test of one task: nothing is computed for others
+
+
+def test_features_are_those_of_the_encoder(pictured: Path, own_cache: Path) -> None:
+    from caslie_model.data.images import decode_picture
+
+    sight = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
+    encoder = load_vision_encoder("random:tiny-vit", pool=2)
+    assert (sight.encoder, sight.identity) == ("random:tiny-vit", encoder.identity)
+    assert (sight.patches, sight.width) == (encoder.patches, encoder.width) == (4, 32)
+    for _, shown in list(iterate_pictures(str(pictured), "sequential_recommendation", "train"))[:3]:
+        expected = encoder.encode([decode_picture(each.content, "") for each in shown])
+        found = sight.features([each.picture.key for each in shown])
+        torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)  # stored in 16 bits
+
+
+def test_samples_without_pictures_have_none_and_the_shape_is_known(
+    pictured_row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], own_cache: Path
+) -> None:
+    rows = [pictured_row(number, TASKS[0], "train", shows=False) for number in range(2)]
+    data = write_rows(own_cache.parent / "blind", rows)
+    sight = look_at(str(data), samples_of(data), TINY, "cpu", "float32")
+    assert list(sight.pictures.values()) == [(), ()]
+    assert sight.features([]).shape == (0, 4, 32)
+
+
+class TestTheEncoderOfThen:
+    """An adapter answers with the features that it was trained with."""
+
+    def test_another_one_is_refused_before_anything_is_computed(
+        self, pictured: Path, own_cache: Path, encoded: list[int]
+    ) -> None:
+        trained_with = load_vision_encoder("random:tiny-vit", pool=1).identity
+        with pytest.raises(ModelError, match=r"another vision encoder than 'random:tiny-vit' with pool=2"):
+            look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with)
+        assert encoded == []
+
+    def test_its_precision_goes_before_the_language_models(self, pictured: Path, own_cache: Path) -> None:
+        trained_with = load_vision_encoder("random:tiny-vit", "cpu", "bfloat16", pool=2).identity
+        asked = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
+        sight = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with)
+        assert sight.identity == trained_with != asked.identity
+
+
+def test_pictures_that_were_read_already_are_looked_at_as_they_are(
+    pictured: Path, own_cache: Path, encoded: list[int]
+) -> None:
+    seen = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32").pictures
+    shown = {"a product": next(pictures for pictures in seen.values() if pictures)}
+    encoded.clear()
+    sight = look_at_pictures(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
+    assert sight.pictures == shown
+    assert encoded == []
+
+
+def test_statistics_are_of_all_patches_of_each_picture_once(pictured: Path, own_cache: Path) -> None:
+    samples = read_samples(str(pictured), "category_classification", "train")[:5]
+    sight = look_at(str(pictured), [*samples, *samples], TINY, "cpu", "float32")
+    keys = sorted({picture.key for shown in sight.pictures.values() for picture in shown})
+    patches = sight.features(keys).flatten(0, 1)
+    mean, deviation = sight.statistics()
+    torch.testing.assert_close(mean, patches.mean(dim=0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(deviation, patches.std(dim=0, correction=0), atol=1e-5, rtol=1e-4)
+
+
+def test_a_training_measures_features_where_asked_for(pictured: Path, tmp_path: Path) -> None:
+    settings = ("tasks=[cc]", "samples_per_task=4", "bridge.feature_norm=standard", "device=cpu")
+    run = finetune(finetune_config("tiny", settings, data=str(pictured), out=tmp_path, fusion="xattn"))
+    weights = load_file(run.folder / "adapter_model.safetensors")
+    assert bool((weights["resampler.feature_norm.mean"] != 0).all())
+    assert bool((weights["resampler.feature_norm.scale"] != 1).all())

@@ -1,0 +1,77 @@
+"""Which texts of a sample are compared, and when they are long enough to prove anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmecinstruct.auditing.texts import content_texts, is_long_enough, text_key
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"title": "Red mug"}, [("title", "title", "Red mug")]),
+        (
+            {"product 1": "Mug", "product 2": "Pot"},
+            [("product 1", "title", "Mug"), ("product 2", "title", "Pot")],
+        ),
+        (
+            {"query": "mug", "product title": "Red mug"},
+            [("query", "query", "mug"), ("product title", "title", "Red mug")],
+        ),
+        (
+            {"question": "Why?", "document": ["It is.", "So."]},
+            [
+                ("question", "question", "Why?"),
+                ("document", "review", "It is."),
+                ("document", "review", "So."),
+            ],
+        ),
+        (
+            {"question": "Why?", "document": "It is."},
+            [("question", "question", "Why?"), ("document", "review", "It is.")],
+        ),
+        ({"review": "Good."}, [("review", "review", "Good.")]),
+        ({"caption": "A mug", "number": 3}, [("caption", "text", "A mug")]),
+        (["1st: Mug", "2nd: 3rd: Pot"], [("history 1", "title", "Mug"), ("history 2", "title", "3rd: Pot")]),
+        ("plain", [("input", "text", "plain")]),
+        (7, []),
+    ],
+)
+def test_units_of_an_input(value: object, expected: list[tuple[str, str, str]]) -> None:
+    assert content_texts(json.dumps(value), [], False) == expected
+
+
+def test_an_input_that_is_no_json_is_one_text() -> None:
+    assert content_texts("{half", [], False) == [("input", "text", "{half")]
+    assert content_texts("[" * 100_000, [], False)[0][:2] == ("input", "text")
+
+
+def test_options_are_titles_only_where_they_are_products() -> None:
+    assert content_texts('["1st: Mug"]', ["A: Pot", "B: B: Pan"], True)[1:] == [
+        ("option A", "title", "Pot"),
+        ("option B", "title", "B: Pan"),
+    ]
+    assert content_texts('{"title": "Mug"}', ["A: Mugs"], False) == [("title", "title", "Mug")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("red mug", 2, True),
+        ("mug", 2, False),
+        ("it works as it should and looks good", 8, True),
+        ("it works as it should and looks", 8, False),
+        # A script without blanks: 32 characters count as eight words, an ordinary long word as one.
+        ("このマグカップはとても軽くて使いやすいので毎日コーヒーを飲むのに", 8, True),
+        ("extraordinarily uncomplicated", 3, False),
+    ],
+)
+def test_length(text: str, words: int, expected: bool) -> None:
+    assert is_long_enough(text, words) is expected
+
+
+def test_equal_texts_of_other_units_have_other_keys() -> None:
+    assert text_key("title", "red mug") != text_key("query", "red mug")

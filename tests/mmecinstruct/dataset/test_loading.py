@@ -1,0 +1,59 @@
+"""`load_dataset` reads every config and split of a folder, and decodes every picture."""
+
+from __future__ import annotations
+
+import datasets
+import pytest
+from PIL import Image
+
+from mmecinstruct.schemas.samples import OOD_TASKS, SPLITS, TASKS, published_features
+
+CONFIGS = [*TASKS, "all"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    datasets.disable_progress_bars()
+
+
+def check_rows(rows, small, task, split):
+    expected = [row for name in TASKS if name == task or task == "all" for row in small.rows(name, split)]
+    if split == "test_ood":
+        expected = [row for row in expected if row["task"] in OOD_TASKS]
+    assert len(rows) == len(expected)
+    for row, wanted in zip(rows, expected, strict=True):
+        images = row.pop("images")
+        assert row == wanted
+        assert len(images) == len(row["image_roles"])
+        for image in images:
+            assert isinstance(image, Image.Image)
+            assert image.convert("RGB").size == (48, 40)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_split_loads(small, sound_folder, tmp_path, config):
+    loaded = datasets.load_dataset(str(sound_folder), config, cache_dir=str(tmp_path))
+    ood = () if config in TASKS and config not in OOD_TASKS else ("test_ood",)
+    assert tuple(loaded) == (*SPLITS[:3], *ood)
+    for split in loaded:
+        assert loaded[split].features == published_features()
+        check_rows(list(loaded[split]), small, config, split)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_split_streams(small, sound_folder, config):
+    streamed = datasets.load_dataset(str(sound_folder), config, streaming=True)
+    for split in streamed:
+        check_rows(list(streamed[split]), small, config, split)
+
+
+def test_one_split_by_name(small, sound_folder, tmp_path):
+    rows = datasets.load_dataset(
+        str(sound_folder), "sentiment_analysis", split="test_ood", cache_dir=str(tmp_path)
+    )
+    check_rows(list(rows), small, "sentiment_analysis", "test_ood")
+
+
+def test_everything_is_the_default(sound_folder, tmp_path):
+    loaded = datasets.load_dataset(str(sound_folder), split="test", cache_dir=str(tmp_path))
+    assert set(loaded["task"]) == set(TASKS)

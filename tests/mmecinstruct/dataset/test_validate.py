@@ -1,0 +1,395 @@
+"""A sound folder has no problem; each kind of damage is found and named, and none is a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from mmecinstruct.dataset import validate, write_manifest
+from mmecinstruct.dataset.validate import Problem, format_problems, validate_folder
+
+AP, CC, PRP, PSI, MPC, SA, SR = (
+    "answerability_prediction",
+    "category_classification",
+    "product_relation_prediction",
+    "product_substitute_identification",
+    "multiclass_product_classification",
+    "sentiment_analysis",
+    "sequential_recommendation",
+)
+
+
+def shard(task, split="validation"):
+    return f"{task}/{split}-00000-of-00001.parquet"
+
+
+def reasons(problems):
+    return {problem.reason for problem in problems}
+
+
+def encoded(mode, width, height, kind):
+    target = io.BytesIO()
+    Image.new(mode, (width, height)).save(target, kind)
+    return target.getvalue()
+
+
+def test_sound_folder_has_no_problem(sound_folder):
+    assert validate_folder(sound_folder) == []
+
+
+def test_progress_reaches_the_number_of_rows(sound_folder):
+    seen = []
+    validate_folder(sound_folder, decode=False, progress=lambda *step: seen.append(step))
+    assert seen[-1][1:] == (66, 66)
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+def test_a_problem_names_file_row_sample_and_reason(small, own_folder):
+    small.edit_rows(own_folder, shard(CC), lambda rows: rows[1].update(output="Z"))
+    (problem,) = validate_folder(own_folder)
+    assert problem == Problem(
+        shard(CC), 1, "cat1-validation-1", "answer_not_an_option", "output 'Z' is none of A, B, C"
+    )
+    assert format_problems([problem]) == (
+        f"{shard(CC)} row 1 (sample cat1-validation-1): answer_not_an_option: output 'Z' is none of A, B, C"
+    )
+
+
+# --- one sample ----------------------------------------------------------------------------------------
+
+
+def update(**values):
+    return lambda rows: rows[0].update(values)
+
+
+def update_groups(**values):
+    return lambda rows: rows[0]["group_ids"].update(values)
+
+
+def update_picture(index=0, **values):
+    return lambda rows: rows[0]["images"][index].update(values)
+
+
+SAMPLE_DAMAGE = {
+    "id is null": (CC, update(id=None), "value_missing"),
+    "id is empty": (CC, update(id=" "), "value_missing"),
+    "a picture's url is null": (CC, update(image_urls=[None]), "value_missing"),
+    "group_ids is null": (CC, update(group_ids=None), "value_missing"),
+    "task of another file": (CC, update(task=AP), "task_differs"),
+    "split of another file": (CC, update(split="test"), "split_differs"),
+    "setting of another split": (CC, update(setting="OOD"), "setting_differs"),
+    "major version unknown": (CC, update(schema_version="2.0"), "schema_version"),
+    "version differs from the manifest's": (CC, update(schema_version="1.7"), "schema_version"),
+    "share above one": (CC, update(text_only_accuracy=1.5), "text_only_accuracy"),
+    "share is not a number": (CC, update(text_only_accuracy=float("nan")), "text_only_accuracy"),
+    "held-out instruction in validation": (
+        *(CC, update(instruction_unseen="x", instruction_unseen_id="y"), "instruction_unseen"),
+    ),
+    "held-out instruction without id": (CC, update(instruction_unseen="x"), "instruction_unseen"),
+    "input is no JSON": (CC, update(input="{"), "input_not_json"),
+    "input nests too deep": (CC, update(input="[" * 100_000), "input_not_json"),
+    "input is a list": (CC, update(input='["a"]'), "input_shape"),
+    "input lacks a key": (PRP, update(input='{"product 1": "x"}'), "input_shape"),
+    "input has a key too many": (CC, update(input='{"title": "x", "price": "1"}'), "input_shape"),
+    "input value is no text": (CC, update(input='{"title": 7}'), "input_shape"),
+    "input value is blank": (CC, update(input='{"title": " "}'), "input_shape"),
+    "sequence is an object": (SR, update(input='{"1st": "x"}'), "input_shape"),
+    "sequence is misnumbered": (SR, update(input='["1st: a", "3rd: b"]'), "input_shape"),
+    "answer is no option": (CC, update(output="D"), "answer_not_an_option"),
+    "answer has a text": (CC, update(output="A: Mugs"), "answer_not_an_option"),
+    "answer is neither yes nor no": (AP, update(output="Yes"), "answer_not_an_option"),
+    "yes/no task with options": (AP, update(options=["A: yes", "B: no"]), "options"),
+    "option without letter": (CC, update(options=["A: Mugs", "Pots"]), "options"),
+    "options out of order": (CC, update(options=["A: Mugs", "C: Pots", "B: Rugs"]), "options"),
+    "option is empty": (CC, update(options=["A: Mugs", "B:  "]), "options"),
+    "option stands twice": (CC, update(options=["A: Mugs", "B: Mugs"]), "options"),
+    "only one option": (CC, update(options=["A: Mugs"]), "options"),
+    "a label too few": (SA, update(options=["A: a", "B: b", "C: c", "D: d"], output="D"), "options"),
+    "role of another task": (CC, update(image_roles=["review"]), "image_roles"),
+    "roles out of order": (PRP, update(image_roles=["product 2", "product 1"]), "image_roles"),
+    "role stands twice": (PRP, update(image_roles=["product 1", "product 1"]), "image_roles"),
+    "role beyond the history": (
+        *(SR, update(image_roles=["history 1", "history 4", "option A", "option C"]), "image_roles"),
+    ),
+    "role of an option that is not": (
+        *(SR, update(image_roles=["history 1", "history 2", "option A", "option D"]), "image_roles"),
+    ),
+    "one role too few": (PRP, update(image_roles=["product 1"]), "pictures_not_aligned"),
+    "one picture too few": (PRP, lambda rows: rows[0]["images"].pop(), "pictures_not_aligned"),
+    "image id is empty": (CC, update(image_ids=[""]), "image_id_missing"),
+    "picture without bytes": (CC, update_picture(bytes=None), "picture_not_embedded"),
+    "picture is null": (CC, update(images=[None]), "picture_not_embedded"),
+    "picture is no picture": (CC, update_picture(bytes=b"<html>not found</html>"), "picture_damaged"),
+    "picture is cut off": (
+        *(CC, update_picture(bytes=encoded("L", 64, 64, "JPEG")[:-40]), "picture_damaged"),
+    ),
+    "picture is a bomb": (CC, update_picture(bytes=encoded("1", 8000, 8000, "PNG")), "picture_too_large"),
+    "no products": (CC, update(product_ids=[]), "group_missing"),
+    "no user": (SR, update_groups(user=None), "group_missing"),
+    "no query": (MPC, update_groups(query=None), "group_missing"),
+    "the id stands twice in a file": (CC, lambda rows: rows[1].update(id=rows[0]["id"]), "id_repeated"),
+    "the id stands in another task": (CC, update(id="pro2-train-0"), "id_repeated"),
+    "a cluster of another split": (CC, update_groups(clusters=["shop:train-0"]), "group_in_two_splits"),
+    "a cluster of another task's split": (
+        *(PSI, update_groups(clusters=["shop:test_ood-1b"]), "group_in_two_splits"),
+    ),
+    "a product of another split, no clusters": (
+        *(SA, update_groups(clusters=[], products=["shop:test-0"]), "group_in_two_splits"),
+    ),
+    "a query of another split": (MPC, update_groups(query="query-test-1"), "group_in_two_splits"),
+    "a user of another split": (SR, update_groups(user=1), "group_in_two_splits"),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLE_DAMAGE)
+def test_damaged_sample(small, own_folder, name):
+    task, change, reason = SAMPLE_DAMAGE[name]
+    small.edit_rows(own_folder, shard(task), change)
+    assert reasons(validate_folder(own_folder)) == {reason}
+
+
+def test_test_rows_carry_the_held_out_instruction(small, own_folder):
+    small.edit_rows(
+        own_folder, shard(CC, "test"), update(instruction_unseen=None, instruction_unseen_id=None)
+    )
+    assert reasons(validate_folder(own_folder)) == {"instruction_unseen"}
+
+
+def test_held_out_instruction_is_asked_nowhere(small, own_folder):
+    small.edit_rows(own_folder, shard(CC), update(instruction_id=f"{CC}/5@12345678"))
+    assert reasons(validate_folder(own_folder)) == {"instruction_not_held_out"}
+
+
+@pytest.mark.parametrize("category", ["Kitchen", None, ""])
+def test_category_of_test_ood_is_in_no_training_row(small, own_folder, category):
+    # A training row without category could be of any: then nothing is proved.
+    small.edit_rows(own_folder, shard(SA, "test_ood"), update(category=category))
+    train = f"{SA}/train-00001-of-00002.parquet"
+    small.edit_rows(own_folder, train, update(category=category))
+    (problem,) = validate_folder(own_folder)
+    assert (problem.file, problem.row, problem.reason) == (shard(SA, "test_ood"), 0, "ood_category_in_train")
+
+
+def test_candidates_of_a_recommendation_may_share_a_title(small, sound_folder):
+    assert small.rows(SR, "train")[0]["options"][:2] == ["A: Mug", "B: Mug"]
+    assert validate_folder(sound_folder) == []
+
+
+def test_recommendations_may_share_products_but_not_users(small, own_folder):
+    small.edit_rows(own_folder, shard(SR), update_groups(clusters=["shop:train-0"]))
+    assert validate_folder(own_folder) == []
+
+
+def test_a_group_is_reported_once(small, own_folder):
+    def damage(rows):
+        for row in rows:
+            row["group_ids"]["clusters"] = ["shop:train-0"]
+
+    small.edit_rows(own_folder, shard(CC), damage)
+    assert len(validate_folder(own_folder)) == 1
+
+
+def test_samples_without_pictures_are_sound(small, own_folder):
+    none = {name: [] for name in ("images", "image_roles", "image_urls", "image_ids", "image_product_ids")}
+    small.edit_rows(own_folder, shard(SR), update(**none))
+    assert validate_folder(own_folder) == []
+
+
+def test_pictures_are_decoded_only_when_asked(small, own_folder):
+    small.edit_rows(own_folder, shard(CC), update_picture(bytes=b"no picture"))
+    assert validate_folder(own_folder, decode=False) == []
+
+
+def test_many_problems_of_a_kind_are_counted(small, own_folder):
+    rows = [{**small.rows(CC, "validation")[0], "id": f"new-{n}", "output": "Z"} for n in range(50)]
+    small.edit_rows(own_folder, shard(CC), lambda old: old.__setitem__(slice(None), grown(old, rows)))
+    problems = validate_folder(own_folder)
+    assert len(problems) == validate.SHOWN_PER_REASON + 1
+    assert (problems[-1].row, problems[-1].detail) == (None, "30 more")
+
+
+def grown(old, rows):
+    return [{**row, "images": old[0]["images"]} for row in rows]
+
+
+# --- one shard -----------------------------------------------------------------------------------------
+
+
+def rewrite(small, folder, path, change):
+    """Change a shard as a table and list it anew."""
+    table = change(pq.read_table(folder / path))
+    pq.write_table(table, folder / path)
+    write_manifest(folder, small.recipe, "f" * 32)
+
+
+TABLE_DAMAGE = {
+    "a column is missing": (lambda t: t.drop_columns(["output"]), "schema_columns"),
+    "a column is new": (lambda t: t.append_column("extra", t["id"]), "schema_columns"),
+    "a column has another type": (
+        lambda t: t.set_column(0, "id", t["id"].cast(pa.large_string())),
+        "schema_columns",
+    ),
+    "without the huggingface metadata": (lambda t: t.replace_schema_metadata(None), "schema_metadata"),
+    "with broken huggingface metadata": (
+        lambda t: t.replace_schema_metadata({"huggingface": "[1"}),
+        "schema_metadata",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLE_DAMAGE)
+def test_damaged_table(small, own_folder, name):
+    change, reason = TABLE_DAMAGE[name]
+    rewrite(small, own_folder, shard(CC), change)
+    assert reasons(validate_folder(own_folder)) == {reason}
+
+
+def test_later_minor_version_may_add_columns(small, own_folder):
+    manifest = json.loads((own_folder / "manifest.json").read_text())
+    paths = [
+        entry["path"] for entry in manifest["files"] if entry["rows"] and "rejections" not in entry["path"]
+    ]
+    for path in paths:
+        table = pq.read_table(own_folder / path)
+        version = pa.array(["1.9"] * table.num_rows)
+        table = table.set_column(table.schema.names.index("schema_version"), "schema_version", version)
+        pq.write_table(table.append_column("extra", table["id"]), own_folder / path)
+    content = write_manifest(own_folder, small.recipe, "f" * 32).model_dump(mode="json")
+    (own_folder / "manifest.json").write_text(json.dumps({**content, "schema_version": "1.9", "new": 1}))
+    assert validate_folder(own_folder) == []
+
+
+def test_large_row_group_is_not_read(own_folder, monkeypatch):
+    monkeypatch.setattr(validate, "MAX_ROW_GROUP_BYTES", 100)
+    assert reasons(validate_folder(own_folder)) == {"row_group_too_large"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 500 + b"PAR1", b"<html>" * 100])
+def test_shard_that_is_no_parquet(small, own_folder, content):
+    (own_folder / shard(CC)).write_bytes(content)
+    assert reasons(validate_folder(own_folder)) == {"file_changed", "parquet_unreadable"}
+
+
+def test_flipped_bytes_anywhere_are_found(small, tmp_path):
+    """Whatever part of a file is hit, the result is a list of problems."""
+    own_folder = small.write(tmp_path, {(CC, "validation"): small.rows(CC, "validation")})
+    file = own_folder / shard(CC)
+    sound = file.read_bytes()
+    for place in range(0, len(sound), max(1, len(sound) // 200)):
+        file.write_bytes(sound[:place] + bytes([sound[place] ^ 0xFF]) + sound[place + 1 :])
+        assert "file_changed" in reasons(validate_folder(own_folder))
+
+
+def test_rows_differ_from_the_manifest(own_folder):
+    manifest = json.loads((own_folder / "manifest.json").read_text())
+    manifest["files"][0]["rows"] += 1
+    (own_folder / "manifest.json").write_text(json.dumps(manifest))
+    assert reasons(validate_folder(own_folder)) == {"rows_differ"}
+
+
+# --- the folder ----------------------------------------------------------------------------------------
+
+
+def remove(*paths):
+    def change(folder):
+        for path in paths:
+            (folder / path).unlink()
+
+    return change
+
+
+def write(path, content):
+    def change(folder):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(content)
+
+    return change
+
+
+def edit_card(old, new):
+    def change(folder):
+        text = (folder / "README.md").read_text()
+        assert old in text
+        (folder / "README.md").write_text(text.replace(old, new))
+
+    return change
+
+
+def copy_shard(target):
+    return lambda folder: shutil.copy(folder / shard(CC), folder / target)
+
+
+FOLDER_DAMAGE = {
+    "no manifest": (remove("manifest.json"), {"manifest_missing"}),
+    "manifest is no manifest": (write("manifest.json", "{}"), {"manifest_invalid"}),
+    "no card": (remove("README.md"), {"card_missing"}),
+    "card without YAML": (write("README.md", "# Data"), {"card_invalid"}),
+    "card with broken YAML": (write("README.md", "---\na: [\n---\n"), {"card_invalid"}),
+    "card without configs": (write("README.md", "---\na: 1\n---\n"), {"card_invalid"}),
+    "card with odd configs": (write("README.md", "---\nconfigs: [1]\n---\n"), {"card_invalid"}),
+    "test* takes test_ood too": (
+        edit_card(f"path: {CC}/test-*.parquet", f"path: {CC}/test*.parquet"),
+        {"card_configs"},
+    ),
+    "a split is not in the card": (
+        edit_card(f"  - split: test_ood\n    path: {CC}/test_ood-*.parquet\n", ""),
+        {"card_configs"},
+    ),
+    "a config is not in the card": (edit_card(f"config_name: {CC}", "config_name: other"), {"card_configs"}),
+    "the card takes rejections": (
+        edit_card(f"path: {CC}/test-*.parquet", 'path: "**/*.parquet"'),
+        {"card_configs"},
+    ),
+    "no recipe": (remove("recipe.yaml"), {"file_missing"}),
+    "no statistics": (remove("statistics.json"), {"file_missing"}),
+    "no rejections": (remove("rejections/rejections.parquet"), {"file_missing"}),
+    "recipe changed": (write("recipe.yaml", "name: other"), {"file_changed"}),
+    "one shard of two is gone": (
+        remove(f"{CC}/train-00001-of-00002.parquet"),
+        {"file_missing", "shards_incomplete"},
+    ),
+    "shards of another build": (
+        copy_shard(f"{CC}/validation-00001-of-00002.parquet"),
+        {"file_unlisted", "shards_incomplete", "id_repeated"},
+    ),
+    "a table with an unknown name": (copy_shard(f"{CC}/extra.parquet"), {"file_unexpected"}),
+}
+
+
+@pytest.mark.parametrize("name", FOLDER_DAMAGE)
+def test_damaged_folder(own_folder, name):
+    change, expected = FOLDER_DAMAGE[name]
+    change(own_folder)
+    assert reasons(validate_folder(own_folder)) == expected
+
+
+def test_file_of_the_same_size_is_compared_by_hash(own_folder):
+    text = (own_folder / "recipe.yaml").read_text()
+    (own_folder / "recipe.yaml").write_text(text.replace("name: small", "name: smell"))
+    (problem,) = validate_folder(own_folder)
+    assert (problem.file, problem.reason) == ("recipe.yaml", "file_changed")
+
+
+def test_edited_page_below_the_yaml_is_no_damage(own_folder):
+    text = (own_folder / "README.md").read_text()
+    (own_folder / "README.md").write_text(text + "\nThanks to everybody.\n")
+    assert validate_folder(own_folder) == []
+
+
+def test_other_files_beside_the_data_are_no_damage(own_folder):
+    (own_folder / "notes.txt").write_text("mine")
+    (own_folder / ".cache").mkdir()
+    shutil.copy(own_folder / shard(CC), own_folder / ".cache" / "x.parquet")
+    assert validate_folder(own_folder) == []
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
+def test_what_is_no_dataset_folder(tmp_path, make):
+    make(tmp_path / "x")
+    assert reasons(validate_folder(tmp_path / "x")) == {"not_a_dataset_folder"}

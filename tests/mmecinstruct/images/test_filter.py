@@ -1,0 +1,157 @@
+"""Thresholds over what was measured: each reason, their order, and that nothing is decoded again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mmecinstruct.core.duckdb import connect
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.engine.executors import LocalExecutor
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import StageOutput
+from mmecinstruct.engine.workspace import Workspace
+from mmecinstruct.images.filter import judge_pictures
+from mmecinstruct.images.locate import LocatedPicture
+from mmecinstruct.images.settings import JUDGING, LOCATING, MEASURING, PUBLISHING, ImageSettings
+from mmecinstruct.pipeline import pictures as picture_stages
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
+
+Row = dict[str, Any]
+VIDEO_BACKDROP = (
+    "https://m.media-amazon.com/images/G/01/digital/video/web/Default_Background_Art_LTR._SX1080_FMjpg_.jpg"
+)
+
+
+def measured(url: str, **values: Any) -> Row:
+    return {
+        "image_url": url,
+        "status": "ok",
+        "reason": "",
+        "detail": "",
+        "image_id": f"image-{url}",
+        "pixel_id": f"pixels-{url}",
+        "width": 200,
+        "height": 100,
+        "format": "JPEG",
+        "frames": 1,
+        "pixel_deviation": 40.0,
+        **values,
+    }
+
+
+def product(number: int, cluster: int, *urls: str) -> Row:
+    return {"product_id": f"p{number}", "cluster_id": f"c{cluster}", "image_urls": list(urls)}
+
+
+def judge(
+    images: list[Row],
+    products: Sequence[Row] = (),
+    **settings: Any,
+) -> tuple[dict[str, str], list[Rejection]]:
+    with connect() as connection:
+        connection.register("images", pa.Table.from_pylist(images, schema=IMAGES))
+        connection.register("products", pa.Table.from_pylist(list(products), schema=CURATED_PRODUCTS))
+        table, rejections = judge_pictures(connection, ImageSettings(**settings))
+    assert table.schema == IMAGES
+    rows = table.to_pylist()
+    assert [row["image_url"] for row in rows] == sorted(row["image_url"] for row in images)
+    assert all((row["status"] == "ok") == (row["reason"] == "") for row in rows)
+    return {row["image_url"]: row["reason"] for row in rows}, rejections
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "reason"),
+    [
+        ({"height": 31}, {"max_aspect": 50}, "too_small"),
+        ({"height": 32}, {"max_aspect": 50}, ""),
+        ({"height": 39}, {}, "extreme_aspect"),
+        ({"height": 40}, {}, ""),
+        ({"width": 39, "height": 200}, {}, "extreme_aspect"),
+        ({"pixel_deviation": 3.9}, {}, "blank"),
+        ({"pixel_deviation": 3.9}, {"min_deviation": 3.5}, ""),
+        ({"frames": 2, "format": "GIF"}, {}, "animated"),
+        ({"frames": 2, "format": "GIF"}, {"allow_animated": True}, ""),
+        ({"frames": 2, "format": "MPO"}, {}, ""),
+        ({}, {"placeholders": ["image-u"]}, "placeholder"),
+        ({}, {"placeholders": ["pixels-u"]}, "placeholder"),
+        ({}, {"placeholders": ["u"]}, "placeholder"),
+        ({}, {"placeholders": ["another"]}, ""),
+    ],
+)
+def test_each_threshold_has_its_reason(values: Row, settings: dict[str, Any], reason: str) -> None:
+    reasons, rejections = judge([measured("u", **values)], **settings)
+    assert reasons == {"u": reason}
+    assert [(r.reason, r.origin, r.record_id) for r in rejections] == (
+        [(reason, "u", "image-u")] if reason else []
+    )
+    assert all(r.stage == "verdicts" and r.detail for r in rejections)
+
+
+def test_a_picture_has_the_first_reason_that_holds() -> None:
+    flaws = {"frames": 3, "format": "GIF", "width": 4, "height": 2, "pixel_deviation": 0.0}
+    assert judge([measured("u", **flaws)])[0] == {"u": "animated"}
+    assert judge([measured("u", **flaws)], placeholders=["u"])[0] == {"u": "placeholder"}
+    assert judge([measured("u", **flaws)], allow_animated=True)[0] == {"u": "too_small"}
+
+
+def test_the_backdrop_of_videos_is_a_placeholder_for_every_recipe() -> None:
+    assert judge([measured(VIDEO_BACKDROP)])[0] == {VIDEO_BACKDROP: "placeholder"}
+
+
+def test_what_could_not_be_measured_keeps_its_reason_and_is_not_rejected_twice() -> None:
+    gone = {"image_url": "u", "status": "rejected", "reason": "dead_path", "detail": "no file"}
+    assert judge([gone], placeholders=["u"]) == ({"u": "dead_path"}, [])
+
+
+def test_a_picture_of_many_unrelated_products_is_a_placeholder_but_variants_may_share_one() -> None:
+    products = [product(n, n, "shared") for n in range(3)] + [product(n, 9, "variants") for n in range(3, 8)]
+    images = [measured("shared"), measured("variants")]
+    reasons, rejections = judge(images, products, max_products_per_picture=2)
+    assert reasons == {"shared": "placeholder", "variants": ""}
+    assert [(r.record_id, r.detail) for r in rejections] == [
+        ("image-shared", "the same picture under 3 products, at most 2")
+    ]
+
+
+def test_the_same_pixels_count_together_whatever_file_holds_them() -> None:
+    images = [measured(f"u{n}", pixel_id="same") for n in range(3)]
+    products = [product(n, n, f"u{n}") for n in range(3)]
+    reasons, _ = judge(images, products, max_products_per_picture=2)
+    assert set(reasons.values()) == {"placeholder"}
+    assert set(judge(images, products, max_products_per_picture=3)[0].values()) == {""}
+
+
+def test_every_setting_belongs_to_exactly_one_stage() -> None:
+    parts = (PUBLISHING, LOCATING, MEASURING, JUDGING)
+    assert sorted(name for part in parts for name in part) == sorted(ImageSettings.model_fields)
+
+
+def test_a_changed_threshold_decodes_no_picture_again(pictures, tmp_path: Path) -> None:
+    for number, side in enumerate((40, 100)):
+        content = pictures.encoded(pictures.photo(side, side, number=number))
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    products = tmp_path / "products.parquet"
+    write_table(CURATED_PRODUCTS.empty_table(), products)
+
+    def run_stages(**settings: Any) -> tuple[StageOutput, StageOutput]:
+        recipe = Recipe(name="pictures", sources=(), images=ImageSettings(**settings))
+        store = Workspace(tmp_path / "ws")
+        with store.lock(), LocalExecutor() as executor:
+            run = Run(recipe, store, executor, None)
+            located = [LocatedPicture(f"{n}.jpg", str(tmp_path / f"{n}.jpg")) for n in range(2)]
+            measured = picture_stages.measure_pictures(run, located)
+            return measured, picture_stages.judge_pictures(run, measured, (products,), "none")
+
+    first, judged = run_stages()
+    assert (first.cached, judged.kept) == (False, 2)
+    again, judged = run_stages(min_side=50)
+    assert (again.cached, judged.cached, judged.kept) == (True, False, 1)
+    decoded, _ = run_stages(min_side=50, longest_side=64)
+    assert not decoded.cached

@@ -1,0 +1,100 @@
+"""The split that is foretold is the split that is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mmecinstruct.core.duckdb import connect
+from mmecinstruct.recipe import SplitSettings
+from mmecinstruct.sampling.predicted_splits import (
+    create_expected_products,
+    create_expected_queries,
+    split_sql,
+)
+from mmecinstruct.splits.assign import assign_products, query_key, split_by_hash
+
+SETTINGS = SplitSettings(train=0.55, validation=0.15, test=0.3, ood_categories=("Garden", "O'Neill's"))
+
+
+def expected(raw: Any, *taken_down: str, reverse: bool = False) -> dict[str, dict[str, Any]]:
+    with raw.connected(reverse) as connection:
+        create_expected_products(connection, SETTINGS, 7, taken_down)
+        table = connection.sql("SELECT * FROM expected_product").to_arrow_table()
+    return {row["product_id"]: row for row in table.to_pylist()}
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.55, 0.15, 0.3), (1 / 3, 1 / 3, 1 / 3)])
+def test_the_expression_is_the_function(shares: tuple[float, float, float]) -> None:
+    settings = SplitSettings(train=shares[0], validation=shares[1], test=shares[2])
+    keys = [f"amazon18:B{number:09}" for number in range(3000)] + ["", "Grüße", "a'b"]
+    with connect() as connection:
+        connection.register("keys", pa.table({"key": keys}))
+        found = connection.sql(f"SELECT {split_sql(settings, 11, 'split:user', 'key')} FROM keys").fetchall()
+    assert [split for (split,) in found] == [split_by_hash(settings, 11, "split:user", key) for key in keys]
+
+
+def test_products_that_stay_alone_are_foretold_as_they_are_assigned(raw: Any) -> None:
+    for number in range(60):
+        raw.product(f"shop:{number}", ("Home", "Garden", "O'Neill's")[number % 3])
+    found = expected(raw)
+    products = pa.table(
+        {
+            "product_id": list(found),
+            "cluster_id": list(found),
+            "category": [row["category"] for row in found.values()],
+        }
+    )
+    _, split_of = assign_products(products, [], SETTINGS, 7)
+    assert {name: row["split"] for name, row in found.items()} == split_of
+    assert set(split_of.values()) == {"train", "validation", "test", "test_ood"}
+
+
+def test_the_same_item_of_two_publishers_goes_by_its_smallest_id_and_borrows_its_category(raw: Any) -> None:
+    for number in range(30):
+        raw.product(f"esci:B{number}", "")
+        raw.product(f"amazon18:B{number}", "Garden" if number == 3 else "Home")
+        raw.product(f"shop:B{number}", "")
+    found = expected(raw)
+    for number in range(30):
+        one, other, own = (found[f"{prefix}:B{number}"] for prefix in ("amazon18", "esci", "shop"))
+        assert other["item"] == one["item"] == f"amazon18:B{number}"
+        assert (other["split"], other["category"]) == (one["split"], one["category"])
+        assert (own["item"], own["category"]) == (f"shop:B{number}", "")
+    assert found["esci:B3"]["split"] == "test_ood"
+    assert found["esci:B4"]["split"] == split_by_hash(SETTINGS, 7, "split:product", "amazon18:B4")
+
+
+def test_the_first_row_of_an_id_counts_and_what_is_taken_down_does_not(raw: Any) -> None:
+    raw.product("a", "Home", image_urls=[])
+    raw.product("a", "Garden")
+    raw.product("b", "Home")
+    assert {name: row["category"] for name, row in expected(raw, "b").items()} == {"a": "Home"}
+    assert not expected(raw)["a"]["has_picture"]
+    assert expected(raw, reverse=True)["a"]["split"] == "test_ood"
+
+
+def test_labels_and_pictures_of_others_count(raw: Any) -> None:
+    raw.product("a", image_urls=[], category_path=[])
+    raw.add("product_images", product_id="a", image_url="x.jpg")
+    for label in ("Pots", "Mugs", " "):
+        raw.add("category_labels", product_id="a", fine_category=label)
+    row = expected(raw)["a"]
+    assert (row["has_picture"], row["has_path"], row["label"]) == (True, False, "Mugs")
+
+
+def test_a_query_goes_by_its_words(raw: Any) -> None:
+    texts = ["red mug", "Red  MUG!", "…", "a 'quoted' one", *(f"query {number}" for number in range(40))]
+    for number, text in enumerate(texts):
+        raw.add("judgements", query_id=f"q{number}", query=text, product_id="a", label="E")
+    raw.add("judgements", query_id="empty", query=" ", product_id="a", label="E")
+    with raw.connected() as connection:
+        create_expected_queries(connection, SETTINGS, 7)
+        found = dict(connection.sql("SELECT query_id, split FROM expected_query").fetchall())
+    assert found == {
+        f"q{number}": split_by_hash(SETTINGS, 7, "split:query", query_key(f"q{number}", text))
+        for number, text in enumerate(texts)
+    }
+    assert found["q0"] == found["q1"]

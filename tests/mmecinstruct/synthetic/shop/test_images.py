@@ -1,0 +1,120 @@
+"""The sample shop's pictures: determined by their specification, and what they show can be measured."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.synthetic.shop import draw_pictures
+from mmecinstruct.synthetic.shop.image import draw_picture
+from mmecinstruct.synthetic.shop.image_canvas import COLOURS as RGB
+from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PAIRS, PATTERNS
+
+MUG = PictureSpec("71abc", "Mugs", "red", "plain", "regular", 0, 12345)
+
+
+def pixels(spec: PictureSpec, side: int = 128) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(draw_picture(spec, side))).convert("RGB")).astype(int)
+
+
+def share_of_colour(spec: PictureSpec, colour: str) -> float:
+    """Share of pixels whose hue is near a colour's, whatever the light."""
+    image = Image.open(io.BytesIO(draw_picture(spec, 128))).convert("RGB")
+    seen = np.asarray(image).astype(float)
+    wanted = np.array(RGB[colour], dtype=float)
+    return float((np.abs(seen - wanted).sum(axis=2) < 110).mean())
+
+
+def test_a_picture_depends_on_its_specification_alone() -> None:
+    assert draw_picture(MUG, 224) == draw_picture(MUG, 224)
+    assert draw_picture(MUG, 224) == draw_picture(replace(MUG, picture_id="another"), 224)
+    assert draw_picture(MUG, 224) != draw_picture(replace(MUG, variation=54321), 224)
+
+
+def test_drawing_in_parts_gives_the_same_files(tmp_path: Path) -> None:
+    specs = [replace(MUG, picture_id=f"71{number}", variation=number) for number in range(4)]
+    told: list[tuple[int, int]] = []
+    draw_pictures(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
+    draw_pictures(specs[2:], tmp_path / "parts", 64)
+    draw_pictures(specs[:2], tmp_path / "parts", 64)
+    for spec in specs:
+        place = Path("images") / "I" / f"{spec.picture_id}.jpg"
+        assert (tmp_path / "whole" / place).read_bytes() == (tmp_path / "parts" / place).read_bytes()
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("category", [category.name for category in FINE_CATEGORIES])
+def test_every_category_passes_validation_in_every_state(
+    category: str, judged_reason: Callable[[bytes], str]
+) -> None:
+    for state in range(6):
+        spec = replace(
+            MUG, fine_category=category, state=state, shape="wide", colour="pink", pattern="dotted"
+        )
+        content = draw_picture(spec, 224)
+        assert len(content) < 15_000
+        assert judged_reason(content) == ""
+        picture = measure_picture(content, ImageSettings())
+        assert (picture.width, picture.height, picture.format) == (224, 224, "JPEG")
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_product_has_its_colour_and_no_other(colour: str) -> None:
+    shares = {other: share_of_colour(replace(MUG, colour=colour), other) for other in RGB}
+    assert max(shares, key=lambda other: shares[other]) == colour
+    assert shares[colour] > 0.08
+
+
+def test_patterns_differ_in_how_much_white_they_show() -> None:
+    def white_on_product(pattern: str) -> float:
+        plain = pixels(replace(MUG, pattern="plain"))
+        drawn = pixels(replace(MUG, pattern=pattern))
+        product = np.abs(plain - np.array(RGB["red"])).sum(axis=2) < 110
+        return float((drawn[product].min(axis=1) > 150).mean())
+
+    shares = {pattern: white_on_product(pattern) for pattern in PATTERNS}
+    assert shares["plain"] == 0
+    assert all(shares[pattern] > 0.1 for pattern in ("striped", "dotted", "checked"))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.noun)
+def test_the_two_categories_of_a_pair_look_different(pair: object) -> None:
+    first, second = pair.names  # type: ignore[attr-defined]
+
+    def outline(category: str) -> np.ndarray:
+        image = pixels(replace(MUG, fine_category=category, colour="black"), 64)
+        return image.mean(axis=2) < 170
+
+    one, other = outline(first), outline(second)
+    overlap = (one & other).sum() / (one | other).sum()
+    assert overlap < 0.8
+
+
+def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> None:
+    drawn = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
+    new = drawn[5]
+    damage = {state: float((np.abs(drawn[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}
+    assert all(share > 0.01 for share in damage.values()), damage
+    assert damage[4] < damage[3] < damage[1]
+    assert damage[4] < damage[2] < damage[1]
+
+
+def test_a_repacked_picture_is_the_same_picture_in_other_bytes() -> None:
+    repacked = replace(MUG, flaw="repacked")
+    assert draw_picture(repacked, 128) != draw_picture(MUG, 128)
+    assert np.abs(pixels(repacked) - pixels(MUG)).mean() < 3
+
+
+def test_the_placeholder_is_the_same_for_every_product() -> None:
+    one = replace(MUG, flaw="placeholder")
+    other = replace(one, fine_category="Kites", colour="blue", variation=9)
+    assert draw_picture(one, 224) == draw_picture(other, 224)

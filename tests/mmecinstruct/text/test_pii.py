@@ -1,0 +1,433 @@
+"""Personal data becomes a typed token; what only looks like it stays."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+
+import pyarrow as pa
+import pytest
+
+from mmecinstruct.schemas.tables import REVIEWS
+from mmecinstruct.text.hygiene import clean_reviews
+from mmecinstruct.text.pii import PERSONAL_DATA_KINDS, TOKENS, mask_personal_data, suspected_kinds
+from mmecinstruct.text.pii_numbers import passes_luhn
+
+# What stands between « and » is personal data of the kind.
+POSITIVE: dict[str, list[str]] = {
+    "email": [
+        "Write to «jane.doe@example.com» please",
+        "«JANE_DOE+shop@mail.example.co.uk», thanks",
+        "my mail («x1@y2.io») works",
+        "mailto:«a@b.org»",
+        "«first-last@sub-domain.example.info».",
+        "seller:«sales%us@example.net»!",
+        "Contact «jörg.müller@beispiel.de» directly",
+        "two: «a@b.com», «c@d.com»",
+        "reach me at «jane (at) example (dot) com»",
+        "«jane[at]example.com» is mine",
+        "«jane at gmail dot com» is mine",
+        "«jane.doe at yahoo.com» for details",
+        "«bob at shop dot org»",
+        "<«jane@example.com»>",
+        "E-mail: «o_neil99@aol.com»",
+        "«0815@example.museum»",
+    ],
+    "url": [
+        "see «https://example.com/a?b=c#d».",
+        "see «http://192.0.2.1:8080/x» now",
+        "(«https://example.com/path»)",
+        "«www.example.de/produkt»!",
+        "go to «example.com» for more",
+        "«Example.COM», the shop",
+        "«shop.example.co.uk» is cheaper",
+        "«example.org/reviews/12?x=1», he said",
+        "better at «my-shop.net».",
+        "«bit.ly/3xYzAb» has the video",
+        "«youtu.be/dQw4w9WgXcQ»",
+        "«ftp://example.org/file»",
+        "it is on «HTTP://EXAMPLE.ORG»",
+        "look...«example.com» has it",
+        "«a.b.c.example.edu»",
+        "«https://example.com/a-very-long/path/with_underscores/and~tilde%20x»",
+    ],
+    "ip_address": [
+        "from «8.8.8.8» again",
+        "server «203.0.114.7», port 80",
+        "ip:«151.101.1.69»",
+        "(«93.184.216.34»)",
+        "«1.1.1.1» is fast",
+        "«142.250.185.78».",
+        "my address is «84.23.99.12»",
+        "ping «9.9.9.9»",
+        "at «2606:4700:4700::1111» too",
+        "«2001:4860:4860:0:0:0:0:8888»",
+        "«2a00:1450:4001:81b::200e», mine",
+        "[«185.199.108.153»]",
+        "blocked «45.33.32.156» and «45.33.32.157»",
+        "IP «104.16.132.229»?",
+        "from «17.253.144.10» on Monday",
+    ],
+    "card": [
+        "charged «4111 1111 1111 1111» twice",
+        "«4111111111111111»",
+        "«4111-1111-1111-1111», 12/25",
+        "card «5500 0000 0000 0004» 123",
+        "«5555555555554444»",
+        "amex «3782 822463 10005»",
+        "«378282246310005»",
+        "«371449635398431» expired",
+        "discover «6011 1111 1111 1117»",
+        "«6011000990139424»",
+        "diners «30569309025904»",
+        "jcb «3530111333300000»",
+        "mastercard «2223 0031 2200 3222»",
+        "old visa «4222222222222»",
+        "maestro «6759649826438453».",
+        "«4012 8888 8888 1881»!",
+    ],
+    "social_security": [
+        "my ssn is «123-45-6789»",
+        "«219-09-9999»",
+        "SSN: «078-05-1120».",
+        "they wanted «512-33-4455»!",
+        "(«321-54-9876»)",
+        "social security number «457555462»",
+        "SSN «457555462» leaked",
+        "number 1: «601-12-3456»",
+        "«700-11-2233», he said",
+        "«001-01-0001»",
+        "«123 45 6789» was on the label",
+        "it printed «450-22-1098» there",
+        "tax id «456-78-9012»",
+        "«333-22-4444» and «333-22-4445»",
+        "social security no. «212098765»",
+    ],
+    "phone": [
+        "call «(555) 234-5678» now",
+        "call «555-234-5678»",
+        "«555.234.5678» is the number",
+        "«555 234 5678», ask for parts",
+        "«1-800-234-5678»!",
+        "«+1 555 234 5678»",
+        "«+1-555-234-5678 ext. 12»",
+        "«555-234-5678 x123» works",
+        "«(212)555-2368».",
+        "«+44 20 7946 0958»",
+        "«+44 (0)20 7946 0958» in London",
+        "«+49 30 1234567»",
+        "«+33 1 23 45 67 89»",
+        "«+919876543210»",
+        "«020 7946 0958» in office hours",
+        "«07700 900123»",
+        "«01 23 45 67 89»",
+        "«0044 20 7946 0958»",
+        "phone: «5552345678»",
+        "tel. «555-1234»",
+        "call me at «555 1234»",
+        "Call customer service at «800 555 1234»",
+        "«1-800-FLOWERS» was no help",
+        "«1-877-MY-PHONE»",
+        "text me on «2345678»",
+        "whatsapp «9876543210»",
+    ],
+    "address": [
+        "ship to «123 Main Street» please",
+        "«1600 Pennsylvania Avenue»",
+        "at «42 Elm St», first door",
+        "«350 Fifth Ave, New York, NY 10118»",
+        "«742 Evergreen Terrace»",
+        "«221B Baker Street»",
+        "«12 N. Oak Drive, Apt 4»",
+        "«77 Massachusetts Ave., Cambridge, MA 02139-4307»",
+        "«P.O. Box 1234, Springfield, IL 62701»",
+        "«PO Box 99» is what they gave",
+        "I live in «Portland, OR 97201»",
+        "«Springfield, Illinois 62701».",
+        "in «California 90210»",
+        "«350 West 42nd Street»",
+        "«12 maple street apt 3»",
+        "«500 oak rd austin, TX 78701»",
+        "«8 King's Road» is the shop",
+        "«100 Queen Street».",
+        "«290 Bremner Blvd, Toronto, ON M5V 3L9»",
+    ],
+    "name": [
+        "Hi, my name is «John»",
+        "my name is «John Smith» and I love it",
+        "My name is «Mary-Jane O'Neil».",
+        "my name's «Bob», nice to meet you",
+        "my name is «john», I bought two",
+        "MY NAME IS «JOHN» AND I LOVE IT",
+        "I am called «Ishmael».",
+        "I'm called «Ann B. Clark» here",
+        "Hello, this is «Susan» from Ohio",
+        "Hi there, I'm «Peter Parker» from Queens",
+        "Hey! this is «Tom» again",
+        "my full name is «José García Márquez»",
+        "me llamo «Carlos»",
+        "Je m'appelle «Amélie»",
+        "Ich heiße «Jürgen»",
+        "mi chiamo «Giulia Rossi»",
+        "My name is «Ludwig van Beethoven» by the way",
+    ],
+    "handle": [
+        "follow «@jane_doe»",
+        "tag «@JaneDoe99» in it",
+        "(«@some.body»)",
+        "thanks «@reviewer1»!",
+        "«@abc» said so",
+        "user «u/some_user» posted it",
+        "by «/u/gadget-guy».",
+        "my gamertag is «xXsn1per_77Xx»",
+        "gamer tag: «Halo_Fan»",
+        "my instagram is «jane_doe»",
+        "instagram: «@jane.doe»",
+        "PSN ID is «GodOfWar2018»",
+        "skype name: «live_jane1»",
+        "twitter handle is «@janed0e»",
+        "discord: «jane#1234»",
+        "snapchat username is «jane_99»",
+    ],
+}
+NEGATIVE: dict[str, list[str]] = {
+    "email": [
+        "4 @ $5.00 each", "meet me @ home", "2@once", "rated 5@5", "look at dot com shops", "the dot at the end",
+        "@ the store", "user@", "@domain.com", "a@b", "sit at home (at) last", "I am at yahoo now", "dot at com",
+        "50% @ Target", "x @ y . z",
+    ],
+    "url": [
+        "e.g. this one", "U.S.A. made", "readme.txt and file.pdf", "works.it is good", "the end.The next",
+        "ASP.NET core",
+        "Node.js and VB.NET", "version 2.0.com", "i.e. nothing", "a.m. or p.m.", "Dr. Who", "no.1 choice",
+        "vs.the other",
+        "great product...would buy", "size 10.5/11", "and/or", "St. John", "3.5/5 stars", "me.You know", "net.weight",
+    ],
+    "ip_address": [
+        "version 1.2.3.4", "firmware 10.0.1.12", "192.168.1.1 opens the router", "10.0.0.1", "127.0.0.1", "v5.1.0.2",
+        "Updated to 8.1.2.3", "1.2.3", "1.2.3.4.5", "300.1.2.3", "12:30:45", "ratio 4:3:2", "255.255.255.0",
+        "1.10.100.1000", "fe80::1 is local", "a::b",
+    ],
+    "card": [
+        "4111 1111 1111 1112", "9780306406157", "ISBN 978-0-306-40615-7", "1234567890123456", "0000 0000 0000 0000",
+        "tracking 9400 1000 0000 0000 0000 00", "4006381333931", "5901234123457", "model 4111111111111111",
+        "order 4111-1111-1111-1111", "2010 2011 2012 2013", "3.14159265358979", "$4111111111111111",
+        "1111111111111111",
+        "8 12 16 20 24 28 32 36", "123456789012",
+    ],
+    "social_security": [
+        "000-12-3456", "666-12-3456", "900-12-3456", "123-00-4567", "123-45-0000", "model 123-45-6789",
+        "part no. 123-45-6789", "1123-45-6789", "123-45-67890", "123-456-789", "A123-45-6789", "10-20-3000",
+        "SKU: 123-45-6789", "item #123-45-6789", "457555462 units",
+    ],
+    "phone": [
+        "ISBN 0-306-40615-2", "978-0-306-40615-7", "model 555-234-5678", "part # 234-567-8901", "1920x1080",
+        "$234.567.8901",
+        "in 2010-2011", "from 1999 to 2003", "12-05-2012", "2012-05-12", "called 3 times in 2012-2013",
+        "sizes 10 12 14 16",
+        "234567890123", "5552345678", "T555-234-5678", "item 234 567 8901", "100-200 sheets", "555-1234",
+        "call of duty 4", "call on 12.05.2012", "text 1000000 times", "phone 6 and phone 7", "PN-234-567-8901",
+        "1,234,567", "3.141592653", "ASIN 2345678901", "rated 4.5 of 555", "1 800 calories", "800-LUMENS lamp",
+    ],
+    "address": [
+        "2 different places", "100 miles of road", "5 Star Service", "10 Wall Street Journal issues",
+        "in 3 Easy Ways",
+        "drove 50 Mile Drive-ins", "42nd street", "Main Street", "101 Dalmatians", "9 Good Dr. Phil shows",
+        "3 way switch",
+        "OK 12345 pieces", "IN 10000 HOURS", "12 St. Patrick hats", "a 2 lane road", "24 hour drive",
+        "size 12 court shoes",
+        "box 12 of 20", "model CA 90210X", "500 square feet", "4 drive bays", "20 circle stickers",
+    ],
+    "name": [
+        "My name is misspelled", "my name is on the box", "MY NAME IS ON THE LIST", "my name isn't there",
+        "I am called a snob", "they call me often", "This is Vogue from the 90s", "this is great from start to end",
+        "the brand name is Sony", "its name is Rex", "my name is not printed", "my name was wrong",
+        "my names are many",
+        "Hi, this is a great mug", "Hello, I'm American from birth", "I'm called in at night often",
+        "say my name is what",
+        "put my name in gold", "my name is engraved",
+    ],
+    "handle": [
+        "4 @ 5", "meet @ home", "@home", "@work all day", "@5pm", "@ Amazon", "a@b", "u/", "and/or u/s",
+        "my twitter is broken", "instagram is great", "the snapchat: awful", "C@t", "price @10", "skype is slow",
+        "@@@", "km/u/s",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "marked"), [(kind, text) for kind, texts in POSITIVE.items() for text in texts]
+)
+def test_personal_data_becomes_a_token_of_its_kind(kind: str, marked: str) -> None:
+    text = marked.replace("«", "").replace("»", "")
+    masked, counts = mask_personal_data(text)
+    assert masked == re.sub("«.*?»", TOKENS[kind], marked)
+    assert counts == {kind: marked.count("«")}
+    assert mask_personal_data(masked) == (masked, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [(kind, text) for kind, texts in NEGATIVE.items() for text in texts]
+)
+def test_what_only_looks_like_personal_data_stays(kind: str, text: str) -> None:
+    assert mask_personal_data(text, [kind]) == (text, {})
+
+
+def test_every_kind_has_at_least_fifteen_cases_of_each_sign() -> None:
+    for cases in (POSITIVE, NEGATIVE):
+        assert set(cases) == set(PERSONAL_DATA_KINDS)
+        assert all(len(set(texts)) >= 15 for texts in cases.values())
+
+
+def test_only_the_wanted_kinds_are_masked() -> None:
+    text = "I am at jane@example.com or 555-234-5678"
+    assert mask_personal_data(text, ["phone"]) == ("I am at jane@example.com or [PHONE]", {"phone": 1})
+    assert mask_personal_data(text, []) == (text, {})
+    assert mask_personal_data(text) == ("I am at [EMAIL] or [PHONE]", {"email": 1, "phone": 1})
+
+
+def test_tokens_are_never_touched_again() -> None:
+    tokens = " ".join(TOKENS.values())
+    for text in (
+        tokens,
+        tokens.replace(" ", ""),
+        f"My name is {tokens}",
+        f"call {tokens}",
+        f"www.{tokens}.com",
+    ):
+        masked, counts = mask_personal_data(text)
+        assert (masked, counts) == (text, {})
+
+
+PIECES = [
+    *(text.replace("«", "").replace("»", "") for texts in POSITIVE.values() for text in texts),
+    *(text for texts in NEGATIVE.values() for text in texts),
+    *(
+        ".",
+        ",",
+        "-",
+        "@",
+        " ",
+        "/",
+        "://",
+        "www.",
+        "1",
+        "555",
+        "+",
+        "(",
+        ")",
+        "[",
+        "]",
+        "a",
+        "my name is ",
+        "call ",
+    ),
+]
+
+
+def test_masking_again_changes_nothing_and_the_hints_overlook_nothing() -> None:
+    draw = random.Random(3)
+    texts = [
+        draw.choice(("", " ", "-")).join(draw.choice(PIECES) for _ in range(draw.randint(1, 12)))
+        for _ in range(1500)
+    ] + PIECES
+    suspected = {kind: hints.to_pylist() for kind, hints in suspected_kinds(pa.array(texts)).items()}
+    for place, text in enumerate(texts):
+        masked, _ = mask_personal_data(text)
+        assert mask_personal_data(masked) == (masked, {})
+        for kind, hints in suspected.items():
+            assert hints[place] or not mask_personal_data(text, [kind])[1], (kind, text)
+    rows = [{"review_id": str(place), "text": text} for place, text in enumerate(texts)]
+    cleaned = clean_reviews(pa.Table.from_pylist(rows, schema=REVIEWS), PERSONAL_DATA_KINDS)
+    assert cleaned["text"].to_pylist() == [mask_personal_data(text)[0] for text in texts]
+
+
+def test_texts_without_a_trace_are_not_suspected() -> None:
+    texts = pa.array(["I love this mug.", "It broke after 2 days", None, "Write to a@b.com"])
+    suspected = suspected_kinds(texts)
+    assert suspected["email"].to_pylist() == [False, False, False, True]
+    assert not any(hints[place].as_py() for hints in suspected.values() for place in range(3))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(
+            "a",
+            "1",
+            " ",
+            ".",
+            "-",
+            "@",
+            "a.",
+            "1.",
+            "1 ",
+            "1-",
+            "a@",
+            "@a",
+            "1-1",
+            "a-",
+            "(1)",
+            "+1",
+            ":",
+            "0:",
+            "f:",
+        ),
+        *(
+            "www.",
+            "http://",
+            "a.com",
+            "555-",
+            "555 ",
+            "call ",
+            "call.",
+            "my name is ",
+            "My Name Is A ",
+            "A ",
+            "Aa ",
+            "A, ",
+        ),
+        *(
+            "1 Aa ",
+            "12 Aa Aa ",
+            "Aa, CA ",
+            "1 a b ",
+            "4111 ",
+            "123-45-",
+            "P.O. ",
+            "hi ",
+            "Hi, this is A",
+            "u/a",
+            "ext. ",
+        ),
+        *(
+            "dot ",
+            "a at b ",
+            "my name is A. ",
+            "1st ",
+            "NY ",
+            "00 ",
+            "0044 ",
+            "1-8",
+            "1-800-A",
+            "instagram: ",
+            "de la ",
+        ),
+    ],
+)
+@pytest.mark.parametrize("length", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_the_time_grows_with_the_length_and_not_faster(unit: str, length: int) -> None:
+    text = (unit * (length // len(unit) + 1))[:length]
+    started = time.process_time()
+    masked, _ = mask_personal_data(text + "!")
+    mask_personal_data(masked)
+    assert time.process_time() - started < length / 10_000
+
+
+@pytest.mark.parametrize(
+    ("number", "valid"),
+    [("79927398713", True), ("79927398710", False), ("0", True), ("18", True), ("81", False)],
+)
+def test_luhn(number: str, valid: bool) -> None:
+    assert passes_luhn(number) is valid

@@ -1,0 +1,132 @@
+"""The takedown list: read strictly, added to safely, obeyed at once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmecinstruct.core.errors import WorkspaceError
+from mmecinstruct.web.images import Ledger, PictureStore, Takedown, Takedowns, add_takedown, load_takedowns
+
+HASH = hashlib.sha256(b"x").hexdigest()
+
+
+def add(workspace: Path, kind: str, value: str, note: str = "") -> None:
+    add_takedown(workspace, workspace / "fetched", kind, value, note)
+
+
+def test_no_list_takes_nothing_down(tmp_path: Path) -> None:
+    assert load_takedowns(tmp_path) == Takedowns()
+    assert not Takedowns().is_url("")
+
+
+def test_entries_are_found_by_kind(tmp_path: Path) -> None:
+    add(tmp_path, "product", " amazon18:B001 ", 'asked for,\nby the "seller"')
+    add(tmp_path, "url", "https://m.media-amazon.com/images/I/61%2BXs._SX38_.jpg")
+    add(tmp_path, "image", HASH.upper())
+    add(tmp_path, "image", HASH)
+    found = load_takedowns(tmp_path)
+    assert found.counts() == {"product": 1, "url": 1, "image": 1}
+    assert found.entries[0].note == 'asked for, by the "seller"'
+    assert "amazon18:B001" in found.products
+    assert "amazon18:B002" not in found.products
+    assert found.is_image(HASH)
+    assert not found.is_image(None)
+    for size in ("", "._SY500_", "._SX38_SY50_CR,0,0,38,50_"):
+        assert found.is_url(f"https://m.media-amazon.com/images/I/61%2BXs{size}.jpg")
+    assert not found.is_url("https://m.media-amazon.com/images/I/61%2BXt.jpg")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("shop", "x"), ("image", "abc"), ("image", HASH + "0"), ("url", " "), ("url", "a\x00b")],
+)
+def test_an_entry_that_makes_no_sense_is_refused(tmp_path: Path, kind: str, value: str) -> None:
+    with pytest.raises(WorkspaceError, match="takedown"):
+        add(tmp_path, kind, value)
+    assert not (tmp_path / "takedowns.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n", r":1: the first line"),
+        (b"kind,value,note\nproduct,a\n", r":2: 2 values"),
+        (b"kind,value,note\nproduct,a,\nshop,b,\n", r":3: no kind 'shop'"),
+        (b"kind,value,note\n\nimage,123,\n", r":3: the value of an image"),
+        (b'kind,value,note\nproduct,"a,\n', r":2: unexpected end"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_damaged_list_stops_with_its_line(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "takedowns.csv").write_bytes(content)
+    with pytest.raises(WorkspaceError, match=told):
+        load_takedowns(tmp_path)
+
+
+def test_a_list_edited_elsewhere_is_read(tmp_path: Path) -> None:
+    (tmp_path / "takedowns.csv").write_bytes("\ufeffkind,value,note\r\nproduct,a,\r\n".encode())
+    assert "a" in load_takedowns(tmp_path).products
+
+
+def test_adding_removes_the_picture_and_its_urls_are_not_asked_for(
+    fetch: Any, pictures: Any, answer: Any
+) -> None:
+    pictures.routes.update({path: answer(body=b"x") for path in ("/a", "/same")})
+    pictures.routes["/b"] = answer(body=b"b")
+    a, same, b = (pictures.url(path) for path in ("/a", "/same", "/b"))
+    fetch([a, same, b])
+    workspace, store = fetch.folder.parent, PictureStore(fetch.folder)
+
+    add(workspace, "url", a)  # the bytes came under another URL too
+    assert store.has(HASH)
+    report = fetch([[a, b]], takedowns=load_takedowns(workspace))
+    assert report.groups[0].accepted == (b,)
+    add(workspace, "url", b)
+    assert not store.has(hashlib.sha256(b"b").hexdigest())
+
+    add(workspace, "image", HASH)
+    assert not store.has(HASH)
+    assert fetch([[a], [same], [b]], takedowns=load_takedowns(workspace)).counts == {"taken_down": 1}
+    ledger = Ledger(fetch.folder)
+    assert {row.reason for row in ledger.known([a, same, b]).values()} == {"taken_down"}
+    ledger.close()
+    assert sorted(pictures.paths()) == ["/a", "/b", "/same"]
+
+
+def test_a_url_stands_for_all_sizes_and_for_what_was_redirected_to_it(
+    fetch: Any, pictures: Any, answer: Any, redirect: Any
+) -> None:
+    pictures.routes["/I/1._SX38_.jpg"] = answer(body=b"x")
+    pictures.routes["/short"] = redirect("/I/2.jpg")
+    pictures.routes["/I/2.jpg"] = answer(body=b"2")
+    small, short, full = (pictures.url(path) for path in ("/I/1._SX38_.jpg", "/short", "/I/1.jpg"))
+    fetch([small, short])
+    workspace, store = fetch.folder.parent, PictureStore(fetch.folder)
+    add(workspace, "url", full)
+    assert not store.has(HASH)
+    add(workspace, "url", pictures.url("/I/2.jpg"))
+    assert not store.has(hashlib.sha256(b"2").hexdigest())
+
+
+def test_a_redirect_does_not_lead_to_what_was_taken_down(
+    fetch: Any, pictures: Any, answer: Any, redirect: Any
+) -> None:
+    pictures.routes.update({"/short": redirect("/a"), "/a": answer(body=b"x")})
+    takedowns = Takedowns((Takedown("url", pictures.url("/a")),))
+    for _ in range(2):
+        assert fetch.reason(pictures.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
+    assert pictures.paths() == ["/short"]
+    # An entry that is gone forbids nothing.
+    assert fetch.reason(pictures.url("/short")) == ("fetched", "")
+    assert fetch.reason(pictures.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
+
+
+def test_a_product_without_its_source_would_match_nothing(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="begins with its source"):
+        add(tmp_path, "product", "B00EXAMPLE")
+    assert load_takedowns(tmp_path) == Takedowns()
