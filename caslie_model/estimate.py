@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ from caslie_model.trainer import (
 from mmecinstruct.errors import DatasetError, MmecError, SourceError
 from mmecinstruct.pull.sizes import human, lasting
 
-# The first step allocates memory and loads kernels; the second is timed.
+# The second step is timed, and is the first beside which the optimiser has a state.
 _REAL_STEPS = 2
 _FROM_DATA = ("samples", "steps", "tokens", "FLOPs", "memory", "time")
 _FROM_WEIGHTS = ("memory", "time")
@@ -117,7 +117,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         encoded, images = _read(config, base, shape)
     except (DatasetError, SourceError) as error:
         unknown |= dict.fromkeys(_FROM_DATA, str(error))
-        images = shape and _random_images({"": (Picture("product", ""),)}, shape)
+        images = shape and _RandomImages({"": (Picture("product", ""),)}, shape=shape)
     with torch.device("meta"):
         model = trainable_model(base, config, images)
     known: dict[str, Any] = {
@@ -177,16 +177,17 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
 class _RandomImages(Sight):
     """Images whose features are random numbers: what a step takes does not depend on them."""
 
+    cache: Any = None
+    encoder: str = ""
+    identity: str = ""
+    shape: tuple[int, int] = (0, 0)
+
     @property
     def features(self) -> Features:
         return lambda keys: torch.randn(len(keys), *self.shape)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.zeros(self.width), torch.ones(self.width)
-
-
-def _random_images(pictures: dict[str, tuple[Picture, ...]], shape: tuple[int, int]) -> Sight:
-    return _RandomImages(pictures, cast(Any, None), encoder="", identity="", shape=shape)
 
 
 def _feature_shape(config: TrainingConfig) -> tuple[int, int] | None:
@@ -209,12 +210,12 @@ def _read(
         shown = product_pictures(config)
         learnt, _ = alignment_samples(config, values, shown)
         assert shape is not None
-        images = _random_images(shown, shape)
+        images = _RandomImages(shown, shape=shape)
         prompt_format = alignment_prompts(config, base.tokenizer, images)
         return [prompt_format.encode(sample, pictures) for sample, pictures in learnt], images
     samples = select_samples(config)
     select_validation(config, samples)
-    seen = shape and _random_images(pictures_of(config.data, samples), shape)
+    seen = shape and _RandomImages(pictures_of(config.data, samples), shape=shape)
     return encode_samples(config, task_prompts(config, base.tokenizer, seen), samples, seen), seen
 
 
