@@ -159,7 +159,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         known |= {"flops": usual * tokens / sizes[id(typical)][0], "flops_of_largest_batch": most}
     except (RuntimeError, NotImplementedError) as error:
         unknown["FLOPs"] = f"the model does not run on shapes alone: {str(error).strip().splitlines()[0]}"
-    if "memory" not in unknown and not _weights_are_here(config.base_model):
+    if "memory" not in unknown and not weights_are_here(config.base_model):
         unknown |= dict.fromkeys(_FROM_WEIGHTS, f"the weights of {config.base_model} are not on this machine")
     if "memory" not in unknown:
         number = next(number for number, step in enumerate(steps) if largest in step)
@@ -262,7 +262,7 @@ def _flops(config: TrainingConfig, model: Any, batch: Sequence[Encoded], images:
     return float(counter.get_total_flops())
 
 
-def _weights_are_here(name: str) -> bool:
+def weights_are_here(name: str) -> bool:
     """Return whether a base model's weights lie on this machine, so that nothing is downloaded for an estimate."""
     place = Path(locate(name))
     if place.is_dir():

@@ -15,7 +15,7 @@ from caslie_model.alignment import align
 from caslie_model.base_model import load_base_model, locate
 from caslie_model.config import AlignConfig, FinetuneConfig, TrainingConfig, align_config, finetune_config
 from caslie_model.errors import ModelError, RunError
-from caslie_model.estimate import Estimate, _weights_are_here, estimate, estimate_json, estimate_table
+from caslie_model.estimate import Estimate, estimate, estimate_json, estimate_table, weights_are_here
 from caslie_model.finetuning import encode_samples, finetune, select_samples, task_prompts
 from caslie_model.placement import MAX_ITEMS
 from caslie_model.prompts import Encoded
@@ -199,13 +199,13 @@ def test_weights_of_the_hub_count_once_every_file_is_cached(
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
-    assert not _weights_are_here("user/name")
+    assert not weights_are_here("user/name")
     index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
     (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
     (snapshot / "one.safetensors").touch()
-    assert not _weights_are_here("user/name")
+    assert not weights_are_here("user/name")
     (snapshot / "two.safetensors").touch()
-    assert _weights_are_here("user/name")
+    assert weights_are_here("user/name")
 
 
 @pytest.mark.parametrize("fusion", ["text", "xattn"])
