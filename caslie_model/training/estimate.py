@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ from caslie_model.vision.visual_inputs import Sight, pictures_of
 from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
 from mmecinstruct.web.raw_files.sizes import human, lasting
 
-# The first step allocates memory and loads kernels; the second is timed.
+# The second step is timed, and is the first beside which the optimiser has a state.
 _REAL_STEPS = 2
 _FROM_DATA = ("samples", "steps", "tokens", "FLOPs", "memory", "time")
 _FROM_WEIGHTS = ("memory", "time")
@@ -118,7 +118,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         encoded, images = _read(config, base, shape)
     except (DatasetError, SourceError) as error:
         unknown |= dict.fromkeys(_FROM_DATA, str(error))
-        images = shape and _random_images({"": (Picture("product", ""),)}, shape)
+        images = shape and _RandomImages({"": (Picture("product", ""),)}, shape=shape)
     with torch.device("meta"):
         model = trainable_model(base, config, images)
     known: dict[str, Any] = {
@@ -160,7 +160,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         known |= {"flops": usual * tokens / sizes[id(typical)][0], "flops_of_largest_batch": most}
     except (RuntimeError, NotImplementedError) as error:
         unknown["FLOPs"] = f"the model does not run on shapes alone: {str(error).strip().splitlines()[0]}"
-    if "memory" not in unknown and not _weights_are_here(config.base_model):
+    if "memory" not in unknown and not weights_are_here(config.base_model):
         unknown |= dict.fromkeys(_FROM_WEIGHTS, f"the weights of {config.base_model} are not on this machine")
     if "memory" not in unknown:
         number = next(number for number, step in enumerate(steps) if largest in step)
@@ -178,16 +178,17 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
 class _RandomImages(Sight):
     """Images whose features are random numbers: what a step takes does not depend on them."""
 
+    cache: Any = None
+    encoder: str = ""
+    identity: str = ""
+    shape: tuple[int, int] = (0, 0)
+
     @property
     def features(self) -> Features:
         return lambda keys: torch.randn(len(keys), *self.shape)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         return torch.zeros(self.width), torch.ones(self.width)
-
-
-def _random_images(pictures: dict[str, tuple[Picture, ...]], shape: tuple[int, int]) -> Sight:
-    return _RandomImages(pictures, cast(Any, None), encoder="", identity="", shape=shape)
 
 
 def _feature_shape(config: TrainingConfig) -> tuple[int, int] | None:
@@ -210,12 +211,12 @@ def _read(
         shown = product_pictures(config)
         learnt, _ = alignment_samples(config, values, shown)
         assert shape is not None
-        images = _random_images(shown, shape)
+        images = _RandomImages(shown, shape=shape)
         prompt_format = alignment_prompts(config, base.tokenizer, images)
         return [prompt_format.encode(sample, pictures) for sample, pictures in learnt], images
     samples = select_samples(config)
     select_validation(config, samples)
-    seen = shape and _random_images(pictures_of(config.data, samples), shape)
+    seen = shape and _RandomImages(pictures_of(config.data, samples), shape=shape)
     return encode_samples(config, task_prompts(config, base.tokenizer, seen), samples, seen), seen
 
 
@@ -262,7 +263,7 @@ def _flops(config: TrainingConfig, model: Any, batch: Sequence[Encoded], images:
     return float(counter.get_total_flops())
 
 
-def _weights_are_here(name: str) -> bool:
+def weights_are_here(name: str) -> bool:
     """Return whether a base model's weights lie on this machine, so that nothing is downloaded for an estimate."""
     place = Path(locate(name))
     if place.is_dir():

@@ -14,10 +14,11 @@ from pyarrow import parquet
 from caslie_model.backbones.language_model import load_base_model, locate
 from caslie_model.config.presets import align_config, finetune_config
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
+from caslie_model.data.images import MAX_ITEMS
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.training.align import align
-from caslie_model.training.estimate import Estimate, estimate, estimate_json, estimate_table
+from caslie_model.training.estimate import Estimate, estimate, estimate_json, estimate_table, weights_are_here
 from caslie_model.training.finetune import encode_samples, finetune, select_samples, task_prompts
 from caslie_model.vision.visual_inputs import look_at
 
@@ -96,8 +97,20 @@ def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_pat
     g = max(len(picture.guide) for picture in shown)
     assert found.images == n > 0
     assert found.trained["gates"] == 1 + BLOCKS  # one adapter, and the guide of each block
-    norm = 2 * D  # weight and bias
-    assert found.trained["adapters"] == norm + D * A + R * 2 * A + A * D
+    # A norm has weight and bias. An attention has q, k, v and o; the feed-forward part is four times as wide.
+    assert found.trained["adapters"] == 2 * D + D * A + R * 2 * A + A * D
+    block = 2 * 4 * R * R + 4 * 2 * R + (2 * R * 4 * R + 5 * R)
+    assert found.trained["resampler"] == (
+        (K + P) * R
+        + 2 * DV
+        + 2 * (DV * R + R)
+        + 2 * D
+        + D * R
+        + R
+        + BLOCKS * block
+        + 2 * R
+        + (MAX_ITEMS + 1 + 4) * R
+    )
 
     labelled = max(len(each.target) for each in batch) + 1
     flops = linear(b * labelled, D, V, 2)
@@ -176,6 +189,24 @@ def test_missing_weights_leave_memory_and_time_unknown(dataset: Path, tmp_path: 
     )
     for name in ("parameters", "trained", "samples", "steps", "tokens", "flops"):
         assert getattr(found, name) == getattr(whole, name)
+
+
+def test_weights_of_the_hub_count_once_every_file_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--user--name"
+    snapshot = repository / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    assert not weights_are_here("user/name")
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    (snapshot / "one.safetensors").touch()
+    assert not weights_are_here("user/name")
+    (snapshot / "two.safetensors").touch()
+    assert weights_are_here("user/name")
 
 
 @pytest.mark.parametrize("fusion", ["text", "xattn"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -139,7 +138,6 @@ class TestToken:
         self,
         puller: Any,
         hub: Any,
-        hub_server: ModuleType,
         mugs: bytes,
         monkeypatch: pytest.MonkeyPatch,
         token: str,
