@@ -200,10 +200,10 @@ def unit(field: FieldInfo) -> str:
 def type_text(field: FieldInfo) -> str:
     """Return a field's type with its limits, in words."""
     limits = [
-        f"{sign} {getattr(limit, name)}"
+        f"{sign} {code(value) if name == 'pattern' else value}"
         for limit in field.metadata
         for name, sign in LIMITS.items()
-        if getattr(limit, name, None) is not None
+        if (value := getattr(limit, name, None)) is not None
     ]
     return ", ".join([annotation_text(field.annotation), *limits])
 
