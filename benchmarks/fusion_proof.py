@@ -3,9 +3,9 @@
     python benchmarks/fusion_proof.py OUT [--tasks cc,psi] [--seeds 0,1] [--only cc-xattn-0 …] [--samples 400]
 
 Every run sees the same samples in the same number of steps. Those that see begin with an alignment of their own fusion
-and seed, on pictures of the train split. Each is scored on the test samples whose answer only the picture tells: with
-their own pictures, with those of other samples, and with none; and on the rest with their own. `told` reads, instead of
-seeing, what the picture shows (kind, colour, pattern, shape in words): what a model of this size can make of a picture
+and seed, on images of the train split. Each is scored on the test samples whose answer only the image tells: with
+their own images, with those of other samples, and with none; and on the rest with their own. `told` reads, instead of
+seeing, what the image shows (kind, colour, pattern, shape in words): what a model of this size can make of an image
 at most.
 
 The matrix may be stopped at any time; started again, it goes on. Two may work on one matrix, on different runs. The
@@ -88,7 +88,7 @@ def build(out: Path, products: int) -> Path:
 
 
 def tell(dataset: Path, looks: Path, out: Path, tasks: list[str]) -> None:
-    """Write the dataset again, without pictures: each input says in words what its product's picture shows."""
+    """Write the dataset again, without images: each input says in words what its product's image shows."""
     rows = pq.read_table(looks, columns=["asin", *LOOKS]).to_pylist()
     words = {row["asin"]: " ".join(str(row[name]) for name in LOOKS) for row in rows}
     for task in tasks:
@@ -101,7 +101,7 @@ def tell(dataset: Path, looks: Path, out: Path, tasks: list[str]) -> None:
                 owner = next(iter(row["image_product_ids"] or []), "").partition(":")[2]
                 if owner in words:
                     content = json.loads(row["input"])
-                    content["the picture shows"] = words[owner]
+                    content["the image shows"] = words[owner]
                     row["input"] = json.dumps(content, ensure_ascii=False)
                 told.append({**row, "images": [], "image_roles": []})
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def align(out: Path, looks: Path, fusion: str, seed: int, options: argparse.Name
                 *("caslie_model", "align", "--data", str(out / "dataset"), "--out", str(folder), "--resume"),
                 *("--catalogue", str(looks), "--id-column", "asin", "--attributes", ",".join(LOOKS)),
                 *("--preset", options.preset, "--fusion", fusion, "--set", f"seed={seed}"),
-                *("--set", f"pictures={options.aligned_pictures}", "--set", f"tasks=[{options.tasks}]"),
+                *("--set", f"images={options.aligned_images}", "--set", f"tasks=[{options.tasks}]"),
                 *("--set", f"epochs={options.align_epochs:g}", "--set", "max_train_tokens=null"),
                 *("--set", f"precision={options.precision}"),
             ],
@@ -144,16 +144,16 @@ def one(out: Path, looks: Path, task: str, way: Way, seed: int, options: argpars
         if way.lora:
             command.append("--lora")
     run(command, log)
-    for pictures in ("own",) if way.fusion == "text" else ("own", "shuffled", "none"):
-        # Without their own pictures, the samples that need none tell nothing.
-        for subset in ("visual-critical", "text") if pictures == "own" else ("visual-critical",):
+    for images in ("own",) if way.fusion == "text" else ("own", "shuffled", "none"):
+        # Without their own images, the samples that need none tell nothing.
+        for subset in ("visual-critical", "text") if images == "own" else ("visual-critical",):
             run(
                 [
                     *("caslie_model", "evaluate", "--model", str(out / name), "--data", str(data)),
-                    *("--out", str(out / f"{name}-{pictures}-{subset}"), "--tasks", task, "--splits", "test"),
+                    *("--out", str(out / f"{name}-{images}-{subset}"), "--tasks", task, "--splits", "test"),
                     *("--subset", subset, "--limit", str(options.scored), "--scoring", "likelihood"),
                     *("--set", f"precision={options.precision}", "--set", "batch_size=1"),
-                    *(["--set", f"pictures={pictures}"] if pictures != "own" else []),
+                    *(["--set", f"images={images}"] if images != "own" else []),
                 ],
                 log,
             )
@@ -161,14 +161,14 @@ def one(out: Path, looks: Path, task: str, way: Way, seed: int, options: argpars
 
 def table(out: Path) -> Iterator[str]:
     """Return what is known as a table in Markdown."""
-    yield "| task | model | seed | pictures | needs picture | 95 % | told by text alone | text suffices | 95 % |"
+    yield "| task | model | seed | images | needs image | 95 % | told by text alone | text suffices | 95 % |"
     yield "|---|---|---:|---|---:|---|---:|---:|---|"
     for folder in sorted(out.glob("*-visual-critical/metrics.json")):
         name = folder.parent.name.removesuffix("-visual-critical")
-        task, *way, seed, pictures = name.split("-")
+        task, *way, seed, images = name.split("-")
         critical = scores(folder)
         rest = scores(out / f"{name}-text" / "metrics.json")
-        cells = [task, "-".join(way), seed, pictures, *told(critical), bound(critical), *told(rest)]
+        cells = [task, "-".join(way), seed, images, *told(critical), bound(critical), *told(rest)]
         yield f"| {' | '.join(cells)} |"
 
 
@@ -204,7 +204,7 @@ def main() -> int:
     parser.add_argument("--products", type=int, default=6500, help="of the sample shop")
     parser.add_argument("--samples", type=int, default=400, help="training samples of each run")
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--aligned-pictures", type=int, default=3000)
+    parser.add_argument("--aligned-images", type=int, default=3000)
     parser.add_argument("--align-epochs", type=float, default=1)
     parser.add_argument("--scored", type=int, default=150, help="test samples of each part")
     parser.add_argument("--precision", default="bfloat16", help="or float32, which takes half as long again")

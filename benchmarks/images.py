@@ -1,7 +1,7 @@
-"""Pictures from a server to normalised shards: ours against img2dataset, in turns, on the same machine.
+"""Images from a server to normalised shards: ours against img2dataset, in turns, on the same machine.
 
 A server in a process of its own answers each request after 30 ms from the loopback. Both sides fetch the same
-pictures, decode them, bring the longest side to 512 pixels, encode them as JPEG of quality 88 and write them with
+images, decode them, bring the longest side to 512 pixels, encode them as JPEG of quality 88 and write them with
 their SHA-256 into Parquet shards. Ours is what `mmec images` does with a table of URLs: it also asks for robots.txt,
 keeps the received bytes and a row per URL in the ledger, measures structure and deviation, takes two more hashes
 (pixels, perceptual), and judges.
@@ -10,7 +10,7 @@ keeps the received bytes and a row per URL in the ledger, measures structure and
     python benchmarks/images.py --peer PEER/bin/python --json benchmarks/results/images.json
 
 Starting a process (the peer starts two more, each of which imports its libraries) is not what is compared: every run
-is done over 512 pictures too, and the difference of the two is what counts. Wall clock and CPU, the latter with all
+is done over 512 images too, and the difference of the two is what counts. Wall clock and CPU, the latter with all
 child processes, without the server's, by wait4(2).
 """
 
@@ -36,7 +36,7 @@ LATENCY = 0.03  # seconds
 WIDTHS = {"small": 500, "large": 1500}
 AIMS = {"small": 1.5, "large": 2.0}  # times the peer's images per second
 CPU_AIM = 0.6  # of the peer's CPU per image
-DRAWN = 48  # different pictures per size; a comment makes every served file's bytes its own
+DRAWN = 48  # different images per size; a comment makes every served file's bytes its own
 TEXTURE = 2.5  # grey levels: about 0.1 bytes per pixel, as shops' photographs have
 LONGEST_SIDE = 512
 QUALITY = 88
@@ -59,12 +59,12 @@ if __name__ == "__main__":
 # The server.
 
 
-def draw_pictures(width: int) -> list[bytes]:
-    """Draw pictures with a product's proportion of smooth areas, edges and texture."""
+def draw_images(width: int) -> list[bytes]:
+    """Draw images with a product's proportion of smooth areas, edges and texture."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFilter
 
-    pictures = []
+    images = []
     for number in range(DRAWN):
         generator = np.random.default_rng(number)
         height = int(width * (0.75, 1.0, 1.25)[number % 3])
@@ -84,13 +84,13 @@ def draw_pictures(width: int) -> list[bytes]:
         pixels = (pixels + texture).clip(0, 255).astype(np.uint8)
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "JPEG", quality=90)
-        pictures.append(stream.getvalue())
-    return pictures
+        images.append(stream.getvalue())
+    return images
 
 
 async def serve() -> None:
     """Answer /<size>/<number>.jpg; say the port, then count requests for /count."""
-    drawn = {size: draw_pictures(width) for size, width in WIDTHS.items()}
+    drawn = {size: draw_images(width) for size, width in WIDTHS.items()}
     counted = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,14 +105,14 @@ async def serve() -> None:
                     await asyncio.sleep(LATENCY)
                     number = int(name.removesuffix(".jpg"))
                     comment = b"%d" % number
-                    picture = drawn[size][number % DRAWN]
+                    image = drawn[size][number % DRAWN]
                     body = b"".join(
                         (
-                            picture[:2],
+                            image[:2],
                             b"\xff\xfe",
                             (len(comment) + 2).to_bytes(2, "big"),
                             comment,
-                            picture[2:],
+                            image[2:],
                         )
                     )
                     writer.write(
@@ -158,12 +158,12 @@ def server_process() -> Iterator[int]:
 def run_ours(task: dict[str, Any]) -> None:
     """Do what `mmec images` does: fetch a table of URLs, then measure and judge in processes."""
     from mmecinstruct.images.settings import ImageSettings
-    from mmecinstruct.pipeline.check_images import check_pictures
-    from mmecinstruct.recipe import PictureSettings
+    from mmecinstruct.pipeline.check_images import check_images
+    from mmecinstruct.recipe import ImageCheckSettings
     from mmecinstruct.web.images.settings import FetchSettings
 
     folder = Path(task["folder"])
-    settings = PictureSettings(
+    settings = ImageCheckSettings(
         images=ImageSettings(longest_side=LONGEST_SIDE, jpeg_quality=QUALITY),
         fetch=FetchSettings(
             enabled=True,
@@ -174,9 +174,9 @@ def run_ours(task: dict[str, Any]) -> None:
             private_networks=("127.0.0.0/8",),
         ),
     )
-    report = check_pictures(
+    report = check_images(
         Path(task["urls"]),
-        folder / "pictures",
+        folder / "images",
         settings,
         workspace=folder / "workspace",
         workers=task["processes"],
@@ -188,7 +188,7 @@ def run_ours(task: dict[str, Any]) -> None:
 
 
 def measure(side: str, size: str, count: int, port: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one side over so many pictures in a new folder; return seconds, CPU seconds, and exact counts."""
+    """Run one side over so many images in a new folder; return seconds, CPU seconds, and exact counts."""
     scratch = Path(tempfile.mkdtemp(dir=options.scratch))
     folder = scratch / "out"
     folder.mkdir()
@@ -233,7 +233,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     What the runs write stays until all are over: some file systems are slow to make files where many were just removed.
     """
     few = options.few
-    many = options.pictures // 2
+    many = options.images // 2
     results: dict[str, Any] = {}
     with server_process() as port:
         for size in WIDTHS:
@@ -247,7 +247,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
                     whole = measure(side, size, many, port, options)
                     for run, count in ((start, few), (whole, many)):
                         if (run["good"], run["requests"]) != (count, count):
-                            raise SystemExit(f"{side}: {run} for {count} pictures")
+                            raise SystemExit(f"{side}: {run} for {count} images")
                     seconds = whole["seconds"] - start["seconds"]
                     cpu = whole["cpu"] - start["cpu"]
                     entry[side] = {
@@ -296,11 +296,11 @@ def as_markdown(record: dict[str, Any]) -> str:
         )
 
     lines = [
-        "# Pictures from a server to shards",
+        "# Images from a server to shards",
         "",
-        f"{record['pictures']} JPEG pictures over the loopback, {1000 * LATENCY:.0f} ms latency, half "
+        f"{record['images']} JPEG images over the loopback, {1000 * LATENCY:.0f} ms latency, half "
         f"{WIDTHS['small']} and half {WIDTHS['large']} pixels wide; {record['rounds']} rounds in turns on "
-        f"{record['cores']} cores. Median (lowest to highest). Every picture arrived once and was written on both "
+        f"{record['cores']} cores. Median (lowest to highest). Every image arrived once and was written on both "
         "sides.",
         "",
         "| width | images/s, ours | img2dataset | ratio | CPU ms per image, ours | img2dataset | ratio |",
@@ -329,7 +329,7 @@ def as_markdown(record: dict[str, Any]) -> str:
         f"Ours: {record['threads']} threads that fetch, then {record['processes']} processes that measure, as in a "
         f"build. img2dataset {record['peer_version']}: "
         f"{record['peer_processes']} processes of {record['peer_threads']} threads. What either side needs to start "
-        f"is taken off by a run over {record['few']} pictures; `images.json` has both runs. Written by "
+        f"is taken off by a run over {record['few']} images; `images.json` has both runs. Written by "
         "`benchmarks/images.py`.",
     ]
     return "\n".join(lines) + "\n"
@@ -346,8 +346,8 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     parser.add_argument("--peer", help="the Python of an environment with img2dataset")
-    parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--few", type=int, default=512, help="pictures of the run that measures the start")
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--few", type=int, default=512, help="images of the run that measures the start")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--threads", type=int, default=40)
@@ -371,7 +371,7 @@ def main() -> int:
         check=True,
     ).stdout.strip()
     record = {
-        "pictures": options.pictures,
+        "images": options.images,
         "few": options.few,
         "rounds": options.rounds,
         "cores": len(os.sched_getaffinity(0)),

@@ -10,7 +10,7 @@ are timed from loaded input to found pairs. Wall-clock and CPU seconds are recor
 machine, the CPU seconds are the ones to compare. Peers that would take too long are asked about the first hashes only
 and their time after building the index is scaled by the number of hashes; the result says so.
 
-Hashes are uniform, or skewed as product pictures on white are: a few categories, in each of which some bits vary
+Hashes are uniform, or skewed as product images on white are: a few categories, in each of which some bits vary
 much and most little. With either, a hundredth are planted near-duplicates with 0 to `radius` bits flipped; recall is
 of those. Where fewer hashes are asked for, every pair is checked against brute force.
 """

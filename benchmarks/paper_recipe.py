@@ -120,7 +120,7 @@ def markdown(result: Result) -> Iterator[str]:
     )
     yield (
         f"* Disk: {built['workspace'] / 1e6:.0f} MB of workspace, {built['dataset'] / 1e6:.0f} MB of dataset "
-        "(pictures by reference)."
+        "(images by reference)."
     )
     yield ""
     yield "| task | train | validation | test | test_ood |"

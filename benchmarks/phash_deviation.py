@@ -1,12 +1,12 @@
-"""How many bits of our perceptual hash differ from imagehash's, and how much structure real pictures have.
+"""How many bits of our perceptual hash differ from imagehash's, and how much structure real images have.
 
-Ours is taken from the normalised picture (longest side 512, a JPEG maybe decoded at reduced size), imagehash's from the
-picture of full size. Each picture goes through `measure_picture`, as in a build; for imagehash it is decoded in full,
+Ours is taken from the normalised image (longest side 512, a JPEG maybe decoded at reduced size), imagehash's from the
+image of full size. Each image goes through `measure_image`, as in a build; for imagehash it is decoded in full,
 turned upright and put over white by the same rules.
 
     python benchmarks/phash_deviation.py [FOLDER ...] [--drawn 400]
 
-FOLDER: pictures are looked for in all of it. --drawn: so many pictures of the built-in shop, drawn at 700 pixels.
+FOLDER: images are looked for in all of it. --drawn: so many images of the built-in shop, drawn at 700 pixels.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mmecinstruct.images.color_modes import resizable, rgb_over_white
-from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION, parse_hash
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.images.signatures import signature_of
-from mmecinstruct.synthetic.shop.image import draw_picture
-from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.image import draw_image
+from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PATTERNS
 
 DRAWN_SIDE = 700
 
 
-def pictures_below(folder: Path) -> Iterator[bytes]:
-    """Yield the files below a folder that begin like a picture."""
+def images_below(folder: Path) -> Iterator[bytes]:
+    """Yield the files below a folder that begin like an image."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and signature_of(content := path.read_bytes()):
             yield content
 
 
-def drawn_pictures(count: int) -> Iterator[bytes]:
-    """Yield pictures of the built-in shop: every category in turn, colours and patterns mixed."""
+def drawn_images(count: int) -> Iterator[bytes]:
+    """Yield images of the built-in shop: every category in turn, colours and patterns mixed."""
     for number in range(count):
-        spec = PictureSpec(
+        spec = ImageSpec(
             f"7{number}",
             FINE_CATEGORIES[number % len(FINE_CATEGORIES)].name,
             COLOURS[number // 3 % len(COLOURS)],
@@ -52,14 +52,14 @@ def drawn_pictures(count: int) -> Iterator[bytes]:
             number % 4,
             number,
         )
-        yield draw_picture(spec, DRAWN_SIDE)
+        yield draw_image(spec, DRAWN_SIDE)
 
 
 def row_of(name: str, contents: Iterator[bytes]) -> str:
     """Return a line of the table: distances to imagehash's bits, and structure."""
     distances, structures = [], []
     for content in contents:
-        measured = measure_picture(content, ImageSettings())
+        measured = measure_image(content, ImageSettings())
         if measured.phash is None or measured.structure is None:
             continue
         with Image.open(io.BytesIO(content)) as image:
@@ -86,11 +86,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{PHASH_VERSION} against imagehash {imagehash.__version__}\n")
-    print("| pictures | n | 0 bits | 2 | 4 | more | most | least structure | median |")
+    print("| images | n | 0 bits | 2 | 4 | more | most | least structure | median |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for folder in options.folders:
-        print(row_of(folder.name, pictures_below(folder)))
-    print(row_of("drawn", drawn_pictures(options.drawn)))
+        print(row_of(folder.name, images_below(folder)))
+    print(row_of("drawn", drawn_images(options.drawn)))
 
 
 if __name__ == "__main__":

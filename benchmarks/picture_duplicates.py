@@ -1,9 +1,9 @@
-"""Which duplicates does the near-picture search find? Planted edits of real pictures, and imagededup's test pictures.
+"""Which duplicates does the near-image search find? Planted edits of real images, and imagededup's test images.
 
-    MMEC_REAL_DATA=FOLDER python benchmarks/picture_duplicates.py [--pictures 120] [--results benchmarks/results]
+    MMEC_REAL_DATA=FOLDER python benchmarks/image_duplicates.py [--images 120] [--results benchmarks/results]
 
-Real pictures (luma_shop, dotnet_eshop, vendure_mock) are edited as shops and scrapers edit them and measured by the
-project's own measure. Recall of an edit is the share of pictures that are near their original. Pairs of different
+Real images (luma_shop, dotnet_eshop, vendure_mock) are edited as shops and scrapers edit them and measured by the
+project's own measure. Recall of an edit is the share of images that are near their original. Pairs of different
 originals that are near are counted and listed, for a look at them. Both at the recipe's defaults and beside them.
 """
 
@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from mmecinstruct.duplicates.images import CELLS, Pictures, near_pictures, near_pictures_between
+from mmecinstruct.duplicates.images import CELLS, Images, near_images, near_images_between
 from mmecinstruct.duplicates.settings import DuplicateSettings
-from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.settings import ImageSettings
 
 SHOPS = ("luma_shop", "dotnet_eshop", "vendure_mock")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 LONGEST_SIDE = 640  # of an original, before the edit
 
-# A picture of imagededup whose name does not say of which scene it is; looked at.
+# An image of imagededup whose name does not say of which scene it is; looked at.
 SCENES = {"alpha_channel_image": "ukbench00120"}
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -101,14 +101,14 @@ EDITS: dict[str, tuple[Edit, int, bool]] = {
 
 
 def encoded(image: Image.Image, quality: int) -> bytes:
-    """Return a picture as JPEG."""
+    """Return an image as JPEG."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
 def original(path: Path) -> Image.Image | None:
-    """Return a picture as RGB over white, at most LONGEST_SIDE; None where it cannot be read."""
+    """Return an image as RGB over white, at most LONGEST_SIDE; None where it cannot be read."""
     try:
         with Image.open(path) as image:
             rgba = image.convert("RGBA")
@@ -118,26 +118,26 @@ def original(path: Path) -> Image.Image | None:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
-def measured(contents: dict[str, bytes]) -> tuple[Pictures, list[float]]:
-    """Return the pictures that can be measured, and their structures."""
+def measured(contents: dict[str, bytes]) -> tuple[Images, list[float]]:
+    """Return the images that can be measured, and their structures."""
     names, hashes, thumbnails, structures = [], [], [], []
     for name, content in contents.items():
-        one = measure_picture(content, ImageSettings())
+        one = measure_image(content, ImageSettings())
         if one.phash is not None and one.thumbnail is not None and one.structure is not None:
             names.append(name)
             hashes.append(int(one.phash, 16))
             thumbnails.append(np.frombuffer(one.thumbnail, np.uint8).reshape(CELLS, 3))
             structures.append(one.structure)
-    return Pictures(names, np.array(hashes, np.uint64), np.stack(thumbnails)), structures
+    return Images(names, np.array(hashes, np.uint64), np.stack(thumbnails)), structures
 
 
 def settings_beside() -> dict[str, DuplicateSettings]:
     """Return the recipe's default and settings beside it, by what they are called in the table."""
     chosen = DuplicateSettings()
-    radius, colour = chosen.picture_radius, chosen.max_colour_difference
+    radius, colour = chosen.image_radius, chosen.max_colour_difference
     found = {"chosen": chosen}
     for bits in (radius - 2, radius + 2, radius + 4):
-        found[f"{bits} bits"] = DuplicateSettings(picture_radius=bits)
+        found[f"{bits} bits"] = DuplicateSettings(image_radius=bits)
     for levels in (colour - 8, colour + 8, colour + 20):
         found[f"colour {levels:g}"] = DuplicateSettings(max_colour_difference=levels)
     found["hash alone"] = DuplicateSettings(max_colour_difference=255)
@@ -145,7 +145,7 @@ def settings_beside() -> dict[str, DuplicateSettings]:
 
 
 def recall_of_edits(paths: list[Path], data: Path) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Return (edit -> settings -> share of pictures near their original, what is near among the originals)."""
+    """Return (edit -> settings -> share of images near their original, what is near among the originals)."""
     images = {str(path.relative_to(data)): image for path in paths if (image := original(path)) is not None}
     originals, structures = measured({name: encoded(image, 92) for name, image in images.items()})
     recalls: dict[str, dict[str, float]] = {}
@@ -154,60 +154,60 @@ def recall_of_edits(paths: list[Path], data: Path) -> tuple[dict[str, dict[str, 
         edited, _ = measured({name: encoded(change(image), quality) for name, image in images.items()})
         recalls[edit] = {}
         for called, settings in settings_beside().items():
-            found = near_pictures_between(originals, edited, settings)
+            found = near_images_between(originals, edited, settings)
             right = {a for a, b, _, _ in found if place[edited.image_ids[b]] == a}
             recalls[edit][called] = len(right) / len(originals)
     between = {
         called: [
             [row["image_a"], row["image_b"], row["distance"], round(row["colour_difference"], 1)]
-            for row in near_pictures(originals, settings)
+            for row in near_images(originals, settings)
         ]
         for called, settings in settings_beside().items()
     }
-    return recalls, {"pictures": len(originals), "least_structure": min(structures), "between": between}
+    return recalls, {"images": len(originals), "least_structure": min(structures), "between": between}
 
 
 def imagededup_pairs(folder: Path) -> dict[str, Any]:
-    """Return, per pair of imagededup's pictures of one scene, bits and colour difference and whether it is found."""
+    """Return, per pair of imagededup's images of one scene, bits and colour difference and whether it is found."""
     contents = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in ENDINGS
     }
-    pictures, _ = measured(contents)
-    widest = DuplicateSettings(picture_radius=16, max_colour_difference=255)
+    images, _ = measured(contents)
+    widest = DuplicateSettings(image_radius=16, max_colour_difference=255)
     apart = {
         (row["image_a"], row["image_b"]): (row["distance"], round(row["colour_difference"], 1))
-        for row in near_pictures(pictures, widest)
+        for row in near_images(images, widest)
     }
-    chosen = {(row["image_a"], row["image_b"]) for row in near_pictures(pictures, DuplicateSettings())}
-    stems = {name: Path(name).stem for name in pictures.image_ids}
+    chosen = {(row["image_a"], row["image_b"]) for row in near_images(images, DuplicateSettings())}
+    stems = {name: Path(name).stem for name in images.image_ids}
     scenes = {name: SCENES.get(stem, stem.split("_")[0]) for name, stem in stems.items()}
     same = [(a, b) for a in sorted(scenes) for b in sorted(scenes) if a < b and scenes[a] == scenes[b]]
     return {
-        "pictures": len(pictures),
-        "unreadable": sorted(set(contents) - set(pictures.image_ids)),
+        "images": len(images),
+        "unreadable": sorted(set(contents) - set(images.image_ids)),
         "pairs": [[a, b, *(apart.get((a, b)) or (None, None)), (a, b) in chosen] for a, b in same],
         "wrong": sorted(map(list, chosen - set(same))),
     }
 
 
 def kind_of_pair(a: str, b: str) -> str:
-    """Return how two of imagededup's pictures of one scene differ, by their names."""
+    """Return how two of imagededup's images of one scene differ, by their names."""
     edits = {word for word in ("hflip", "rotation", "resize", "gray") if (word in a) != (word in b)}
-    return " and ".join(sorted(edits)) or "same picture, or in another format"
+    return " and ".join(sorted(edits)) or "same image, or in another format"
 
 
 def markdown(result: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of the recorded page."""
     chosen = DuplicateSettings()
-    yield "# Which duplicates of pictures are found"
+    yield "# Which duplicates of images are found"
     yield ""
     yield (
-        f"`picture_duplicates.py`: {result['originals']['pictures']} real pictures of three shops, each edited and "
-        f"re-encoded as JPEG. Chosen: hashes within {chosen.picture_radius} of 64 bits, no cell of the thumbnail "
+        f"`image_duplicates.py`: {result['originals']['images']} real images of three shops, each edited and "
+        f"re-encoded as JPEG. Chosen: hashes within {chosen.image_radius} of 64 bits, no cell of the thumbnail "
         f"further apart than {chosen.max_colour_difference:g} of 255; beside it one of the two changed. Share of "
-        "pictures near their original; the last three edits are other products rather than duplicates, and should "
+        "images near their original; the last three edits are other products rather than duplicates, and should "
         "be near to none."
     )
     yield ""
@@ -228,9 +228,9 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
         yield "* none"
     told = result["imagededup"]
     yield ""
-    yield "## imagededup's test pictures"
+    yield "## imagededup's test images"
     yield ""
-    yield f"{told['pictures']} readable pictures; unreadable: {', '.join(told['unreadable']) or 'none'}."
+    yield f"{told['images']} readable images; unreadable: {', '.join(told['unreadable']) or 'none'}."
     yield ""
     yield "| how the two differ | pairs | found |"
     yield "|---|---:|---:|"
@@ -247,12 +247,12 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure and write picture_duplicates.json and .md."""
+    """Measure and write image_duplicates.json and .md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=os.environ.get("MMEC_REAL_DATA"))
-    parser.add_argument("--pictures", type=int, help="of the shops, evenly chosen; else all")
+    parser.add_argument("--images", type=int, help="of the shops, evenly chosen; else all")
     parser.add_argument("--results", type=Path)
     args = parser.parse_args()
     if args.data is None or not args.data.is_dir():
@@ -263,8 +263,8 @@ def main() -> None:
         for path in sorted((args.data / shop).rglob("*"))
         if path.suffix.lower() in ENDINGS
     ]
-    if args.pictures:
-        paths = paths[:: max(1, len(paths) // args.pictures)]
+    if args.images:
+        paths = paths[:: max(1, len(paths) // args.images)]
     recall, originals = recall_of_edits(paths, args.data)
     result = {
         "recall": recall,
@@ -274,10 +274,10 @@ def main() -> None:
     page = "\n".join(markdown(result)) + "\n"
     sys.stdout.write(page)
     if args.results:
-        (args.results / "picture_duplicates.json").write_text(
+        (args.results / "image_duplicates.json").write_text(
             json.dumps(result, indent=1) + "\n", encoding="utf-8"
         )
-        (args.results / "picture_duplicates.md").write_text(page, encoding="utf-8")
+        (args.results / "image_duplicates.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does the sample leak? A TF-IDF classifier over the whole training text against `text_only_accuracy`.
 
-A sample whose answer stands only in its picture says what the best text-only guesser can score on it. If a
+A sample whose answer stands only in its image says what the best text-only guesser can score on it. If a
 classifier that is given all training text scores more than that on the visual-critical samples of both test
 splits, the generator leaks.
 
@@ -117,7 +117,7 @@ def fit_and_predict(task: str, train: list[Row], test: list[Row]) -> list[str]:
 
 
 def read_rows(folder: Path, task: str, split: str) -> list[Row]:
-    """Return the rows of a split without pictures."""
+    """Return the rows of a split without images."""
     return [
         row
         for path in sorted((folder / task).glob(f"{split}-*.parquet"))

@@ -5,7 +5,7 @@
         [--data FOLDER] [--few] [--results benchmarks/results]
 
 SmolLM2-135M in float32 on samples of all seven tasks, the same number of each; LoRA (rank 16, all linear layers, no
-dropout) on text, and cross-attention without LoRA on pictures. Without --data a dataset of the sample shop is built.
+dropout) on text, and cross-attention without LoRA on images. Without --data a dataset of the sample shop is built.
 
 Every contestant is a process of its own with one thread, which trains when it is its turn: a turn is an epoch of the
 same samples. Its first step comes before all turns and is not counted. The turns go round until the time is up, twice
@@ -13,7 +13,7 @@ at least and in reverse order every second time; each is compared with the turn 
 
     text                    our finetune
     text, packed            packing=true: the samples of a batch share rows
-    xattn and LoRA          our finetune with pictures (EfficientNet-Lite0); the peers see none
+    xattn and LoRA          our finetune with images (EfficientNet-Lite0); the peers see none
     trl                     SFTTrainer with its defaults, the loss on completions, in batches drawn at random
     trl, same batches       the same in our batches, which are sorted by length as its own group_by_length would
     trl, no checkpointing   and without gradient checkpointing, which is its default
@@ -23,14 +23,14 @@ Processor seconds are compared, since other work may share the machine; what the
 Losses are compared step by step where batches are the same. SFTTrainer's defaults of bfloat16 and of its schedule are
 replaced by ours: float32, and the same rates. Liger's kernels (Triton) and flash attention do not run on a CPU.
 
-    EfficientNet, cached                  pictures, features from the cache as any run of ours
+    EfficientNet, cached                  images, features from the cache as any run of ours
     EfficientNet, recomputed              the same, but each batch is decoded and encoded when it is made
     EfficientNet, recomputed by Trainer   the same model in transformers' Trainer as it comes, features in float32
-    SigLIP, cached / recomputed           an encoder of SigLIP base's shape with random weights, pictures of 224 pixels
-    SigLIP 384, cached / recomputed       the same with pictures of 384 pixels, as the presets' own encoder takes
+    SigLIP, cached / recomputed           an encoder of SigLIP base's shape with random weights, images of 224 pixels
+    SigLIP 384, cached / recomputed       the same with images of 384 pixels, as the presets' own encoder takes
 
 The cache keeps features in 16 bits; the second rounds its own in the same way, so that losses can be compared.
-SFTTrainer does not train this model: it puts a forward pass of its own in place of the model's, and pictures come in
+SFTTrainer does not train this model: it puts a forward pass of its own in place of the model's, and images come in
 through that.
 """
 
@@ -69,7 +69,7 @@ SEEING = ("EfficientNet, cached", "EfficientNet, recomputed", "EfficientNet, rec
 SEEING_MORE = ("SigLIP, cached", "SigLIP, recomputed", "SigLIP 384, cached", "SigLIP 384, recomputed")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-SHARES = {"text": 0.6, "pictures": 0.4}  # of the time
+SHARES = {"text": 0.6, "images": 0.4}  # of the time
 BUILD = (
     "sample.products=600",
     "sizes={train: 40, validation: 10, test: 10, test_ood: 10}",
@@ -91,7 +91,7 @@ def build(folder: Path) -> Path:
 
 
 def cut(source: Path, target: Path, preset: str, per_task: int) -> None:
-    """Write a dataset of the training samples that are used, so that only their pictures are encoded."""
+    """Write a dataset of the training samples that are used, so that only their images are encoded."""
     config = finetune_config(
         preset, [], data=str(source), out=target / "unused", samples_per_task=per_task, seed=SEED
     )
@@ -279,8 +279,8 @@ def main() -> None:
             "tokens": sum(lengths),
             "lengths": [min(lengths), max(lengths)],
         }
-        # Pictures first: filling the cache is timed in the contestant whose page says what it took.
-        races = {"pictures": (*SEEING, *SEEING_MORE), "text": (*OURS, *(PEERS if args.trl_python else ()))}
+        # Images first: filling the cache is timed in the contestant whose page says what it took.
+        races = {"images": (*SEEING, *SEEING_MORE), "text": (*OURS, *(PEERS if args.trl_python else ()))}
         for title, every in races.items():
             names = [one for one in every if not args.only or one in args.only]
             if names:

@@ -9,7 +9,7 @@ from typing import Any
 Result = dict[str, Any]
 
 TEXT_AIM = 1.5
-PICTURES_AIM = 3.0
+IMAGES_AIM = 3.0
 # Whom each is compared with: where the batches are the same, the losses too.
 SAME_BATCHES = {
     "text, packed": "text",
@@ -27,9 +27,9 @@ AIMS = (
     ("text", "trl, no checkpointing", TEXT_AIM),
     ("xattn and LoRA", "trl", TEXT_AIM),
     ("xattn and LoRA", "trl, same batches", TEXT_AIM),
-    ("EfficientNet, cached", "EfficientNet, recomputed", PICTURES_AIM),
-    ("SigLIP, cached", "SigLIP, recomputed", PICTURES_AIM),
-    ("SigLIP 384, cached", "SigLIP 384, recomputed", PICTURES_AIM),
+    ("EfficientNet, cached", "EfficientNet, recomputed", IMAGES_AIM),
+    ("SigLIP, cached", "SigLIP, recomputed", IMAGES_AIM),
+    ("SigLIP 384, cached", "SigLIP 384, recomputed", IMAGES_AIM),
 )
 
 
@@ -102,7 +102,7 @@ def computing(race: Result) -> Iterator[str]:
         again = statistics.median(turn["cpu"] for turn in race[other]["turns"])
         first, three = (epochs * again / (once + epochs * cached) for epochs in (1, 3))
         yield (
-            f"* {name}: {told['distinct']} pictures, shown {told['pictures']} times, were encoded in {once:.1f} s, "
+            f"* {name}: {told['distinct']} images, shown {told['images']} times, were encoded in {once:.1f} s, "
             f"once for all runs. With that, a first run of one epoch would be {first:.2f} times as fast as one that "
             f"recomputes, a first run of three epochs {three:.2f} times."
         )
@@ -112,10 +112,10 @@ def markdown(result: Result) -> Iterator[str]:
     """Yield the lines of the recorded page."""
     yield "# How fast is a fine-tuning?"
     yield ""
-    races = [result[name] for name in ("text", "pictures") if name in result]
+    races = [result[name] for name in ("text", "images") if name in result]
     rounds = " and ".join(
         f"{len(next(iter(result[name].values()))['turns'])} rounds of {name}"
-        for name in ("text", "pictures")
+        for name in ("text", "images")
         if name in result
     )
     yield (
@@ -135,14 +135,14 @@ def markdown(result: Result) -> Iterator[str]:
     yield ""
     for race in races:
         yield from aims(race)
-    for title, name in (("Text", "text"), ("Pictures", "pictures")):
+    for title, name in (("Text", "text"), ("Images", "images")):
         if name not in result:
             continue
         yield ""
         yield f"## {title}"
         yield ""
         yield from table(result, result[name])
-        if name == "pictures":
+        if name == "images":
             yield ""
             yield from computing(result[name])
     yield ""

@@ -24,25 +24,25 @@ from caslie_model.batching.order import Plan
 from caslie_model.batching.padding import IGNORED, training_batch
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
-from caslie_model.data.images import Features, decode_picture, iterate_pictures, read_pictures
+from caslie_model.data.images import Features, decode_image, iterate_images, read_images
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.training.finetune import select_samples
 from caslie_model.training.hf_trainer import build_trainer
-from caslie_model.vision.compute_features import compute_features
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.feature_cache import open_feature_cache
+from caslie_model.vision.feature_computation import compute_features
 from caslie_model.vision.visual_inputs import Sight
 
 SPLIT = "train"
 EFFICIENTNET = "package:efficientnet_lite0"
-# SigLIP base in two sizes of picture: folders beside the job, with the side in pixels.
+# SigLIP base in two sizes of image: folders beside the job, with the side in pixels.
 SIGLIP = {"siglip-base-224": 224, "siglip-base-384": 384}
 
 
 @dataclass(frozen=True)
 class Way:
-    """How one of ours trains. encoder: of the pictures, none for text."""
+    """How one of ours trains. encoder: of the images, none for text."""
 
     encoder: str = ""
     packing: bool = False
@@ -101,7 +101,7 @@ def vision_of(folder: Path, encoder: str) -> dict[str, Any]:
 
 
 def write_siglip(folder: Path, side: int) -> None:
-    """Write an encoder of the shape of SigLIP base (patches of 16, pictures of side x side), with random weights.
+    """Write an encoder of the shape of SigLIP base (patches of 16, images of side x side), with random weights.
 
     What it costs does not depend on its weights.
     """
@@ -124,13 +124,13 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Sight
     cache = open_feature_cache(encoder, folder)
     begin = time.process_time()
     counts = compute_features(config.data, config.tasks, [SPLIT], encoder, cache)
-    pictures = {}
+    images = {}
     for task in config.tasks:
-        pictures |= read_pictures(config.data, task, SPLIT)
-    told = {"pictures": counts.pictures, "distinct": counts.distinct}
+        images |= read_images(config.data, task, SPLIT)
+    told = {"images": counts.images, "distinct": counts.distinct}
     if counts.computed == counts.distinct:
         told["seconds_of_features"] = time.process_time() - begin
-    shown = {one: pictures[one] for one in ids}
+    shown = {one: images[one] for one in ids}
     return Sight(shown, cache, encoder.name, encoder.identity, (encoder.patches, encoder.width)), told
 
 
@@ -140,14 +140,14 @@ def recomputing(config: FinetuneConfig, rounded: bool) -> Features:
     vision = config.vision
     encoder = load_vision_encoder(vision.encoder, "cpu", "float32", vision.pool, vision.layer)
     contents = {
-        each.picture.key: each.content
+        each.image.key: each.content
         for task in config.tasks
-        for _, shown in iterate_pictures(config.data, task, SPLIT)
+        for _, shown in iterate_images(config.data, task, SPLIT)
         for each in shown
     }
 
     def features(keys: Sequence[str]) -> Any:
-        found = encoder.encode([decode_picture(contents[key], key) for key in keys])
+        found = encoder.encode([decode_image(contents[key], key) for key in keys])
         return found.half().float() if rounded else found
 
     return features
@@ -185,7 +185,7 @@ def plain_trainer(model: Any, rows: Sequence[Encoded], job: dict[str, Any], feat
 def encoded_rows(config: FinetuneConfig, tokenizer: Any, sight: Sight | None) -> list[Encoded]:
     """Return the samples in tokens, in the order that the indices of a job mean."""
     prompts = PromptFormat(tokenizer, *packaged_templates(), config.answers, config.max_length)
-    return prompts.encode_all(select_samples(config), sight.pictures if sight else None)
+    return prompts.encode_all(select_samples(config), sight.images if sight else None)
 
 
 def main() -> None:

@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EvaluateConfig": "caslie_model.config.training",
+    "EvaluateConfig": "caslie_model.config.evaluation",
     "FinetuneConfig": "caslie_model.config.training",
-    "evaluate_config": "caslie_model.config.training",
-    "finetune_config": "caslie_model.config.training",
+    "evaluate_config": "caslie_model.config.presets",
+    "finetune_config": "caslie_model.config.presets",
     "evaluate": "caslie_model.evaluation.evaluate",
     "finetune": "caslie_model.training.finetune",
 }

@@ -58,7 +58,7 @@ def finetune_command(
     ] = "smollm2-135m",
     fusion: Annotated[
         str,
-        typer.Option(help="How pictures reach the model: text (not at all) | xattn | concat | concat-full."),
+        typer.Option(help="How images reach the model: text (not at all) | xattn | concat | concat-full."),
     ] = "text",
     with_lora: Annotated[
         bool, typer.Option("--lora", help="Train LoRA too; with fusion text always.")
@@ -110,7 +110,7 @@ def finetune_command(
 
 @app.command("align")
 def align_command(
-    data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub: its train pictures.")],
+    data: Annotated[str, typer.Option(help="Dataset folder, or user/name on the Hub: its train images.")],
     catalogue: Annotated[Path, typer.Option(help="CSV, JSON lines or Parquet: a product in each row.")],
     attributes: Annotated[str, typer.Option(help="Columns to be put into words, e.g. category,colour.")],
     out: Annotated[Path, typer.Option(help="Adapter folder to write.")],
@@ -121,9 +121,7 @@ def align_command(
     fusion: Annotated[str, typer.Option(help="xattn | concat | concat-full.")] = "xattn",
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Override a setting, e.g. pictures=500. Repeatable."
-        ),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. images=500. Repeatable."),
     ] = None,
     dry_run: _DryRun = False,
     plan: _OldDryRun = False,
@@ -131,7 +129,7 @@ def align_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run.")] = False,
 ) -> None:
-    """Teach adapters to name what pictures show, before any task; a fine-tuning begins with the result.
+    """Teach adapters to name what images show, before any task; a fine-tuning begins with the result.
 
     Examples:
 
@@ -177,9 +175,9 @@ def features_command(
         int, typer.Option(help="Average the patches to a grid of this side; 0: all patches.")
     ] = 7,
     layer: Annotated[int | None, typer.Option(help="An earlier layer of the encoder, e.g. -2.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images at once.")] = 32,
 ) -> None:
-    """Compute the features of a dataset's pictures into the cache that all runs share.
+    """Compute the features of a dataset's images into the cache that all runs share.
 
     Training and evaluation do this by themselves on first use; what is there is not computed again.
 
@@ -209,7 +207,7 @@ def features_command(
         )
     print(cache.folder)
     print(
-        f"{counts.pictures} pictures in {counts.samples} samples, {counts.distinct} of them different; "
+        f"{counts.images} images in {counts.samples} samples, {counts.distinct} of them different; "
         f"{counts.computed} computed in {counts.seconds:.0f} s",
         file=sys.stderr,
     )
@@ -303,7 +301,7 @@ def evaluate_command(
         int | None, typer.Option(help="At most so many samples per task and split, drawn by hash.")
     ] = None,
     subset: Annotated[
-        str, typer.Option(help="all | visual-critical (needs the picture) | text (does not).")
+        str, typer.Option(help="all | visual-critical (needs the image) | text (does not).")
     ] = "all",
     scoring: Annotated[
         str, typer.Option(help="generate | likelihood (of each allowed answer).")

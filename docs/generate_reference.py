@@ -23,8 +23,9 @@ from pydantic.fields import FieldInfo
 
 # The only lines that depend on where the code lies.
 from caslie_model.cli import app as caslie_model_app
-from caslie_model.config import AlignConfig, EvaluateConfig, FinetuneConfig
-from mmecinstruct.cli import app as mmec_app
+from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.training import AlignConfig, FinetuneConfig
+from mmecinstruct.cli.app import app as mmec_app
 from mmecinstruct.recipe import Recipe
 
 PACKAGES = ("mmecinstruct", "caslie_model")

@@ -21,13 +21,13 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
 
     sight: what a fusion model sees, None for text. LoRA that `init_from` brings is trained where the config trains
     LoRA, else it stays as it is. Raises ModelError when the base model cannot carry it, or when `init_from` does not
-    fit, DatasetError when there is no picture at all.
+    fit, DatasetError when there is no image at all.
     """
     if sight is None:
         return _with_lora(base.model, config)
-    if not any(sight.pictures.values()):
+    if not any(sight.images.values()):
         raise DatasetError(
-            f"none of the {len(sight.pictures)} samples has a picture: fusion={config.fusion} has nothing to see; "
+            f"none of the {len(sight.images)} samples has an image: fusion={config.fusion} has nothing to see; "
             "choose other tasks or another dataset, or give fusion=text"
         )
     lora = config.lora.model_dump(mode="json") if config.trains_lora else None
@@ -81,7 +81,7 @@ def trained_groups(model: Any) -> dict[str, list[Any]]:
 
 
 def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
-    """Return how many places in the text a picture takes.
+    """Return how many places in the text an image takes.
 
     Raises ModelError when `init_from` is no adapter that sees.
     """

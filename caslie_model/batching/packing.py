@@ -47,7 +47,7 @@ def packed_batch(
 ) -> dict[str, Any]:
     """Return a batch to train on, of R rows: input_ids, position_ids and labels [R, T], and what is seen beside them.
 
-    features: where pictures are shown; then also token_items, token_groups [R, T] and the inputs of images, with
+    features: where images are shown; then also token_items, token_groups [R, T] and the inputs of images, with
     image_groups [M]. What is left of a row counts as one more sample, without labels.
     """
     import torch
@@ -78,9 +78,9 @@ def packed_batch(
         return batch
     packed = [[examples[index] for index in row] for row in rows]
     inputs = image_inputs([each for row in packed for each in row], padding, features)
-    inputs["image_counts"] = torch.tensor([sum(len(each.pictures) for each in row) for row in packed])
+    inputs["image_counts"] = torch.tensor([sum(len(each.images) for each in row) for row in packed])
     inputs["image_groups"] = torch.tensor(
-        [group for row in packed for group, each in enumerate(row) for _ in each.pictures], dtype=torch.long
+        [group for row in packed for group, each in enumerate(row) for _ in each.images], dtype=torch.long
     )
     return {**batch, **inputs, "token_items": items, "token_groups": groups}
 

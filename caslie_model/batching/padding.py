@@ -1,4 +1,4 @@
-"""Encoded samples as tensors: padded on the left, with the pictures that they show.
+"""Encoded samples as tensors: padded on the left, with the images that they show.
 
 Images are ragged: those of all samples stand one after the other, and `image_counts` says how many belong to each.
 """
@@ -21,7 +21,7 @@ IGNORED = -100
 def training_batch(
     examples: Sequence[Encoded], padding: int, features: Features | None = None
 ) -> dict[str, Any]:
-    """Return a batch to train on: prompts with answers, and labels [B, K]; `features`: where pictures are shown.
+    """Return a batch to train on: prompts with answers, and labels [B, K]; `features`: where images are shown.
 
     K is one more than the longest answer: labels stand for the last K positions, the first of which is no
     answer, as the loss compares each position with the next label.
@@ -35,7 +35,7 @@ def training_batch(
         labels[row, labelled - len(each.target) :] = torch.tensor(each.target)
     batch["labels"] = labels
     if features is not None:
-        batch |= picture_inputs(
+        batch |= text_image_inputs(
             examples, batch["input_ids"].shape[1], padding, features, [len(each.target) for each in examples]
         )
     return batch
@@ -47,17 +47,19 @@ def prompt_batch(
     """Return the prompts of a batch, to be answered."""
     batch = _padded([each.prompt for each in examples], padding)
     if features is not None:
-        batch |= picture_inputs(examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples))
+        batch |= text_image_inputs(
+            examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples)
+        )
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def picture_inputs(
+def text_image_inputs(
     examples: Sequence[Encoded], width: int, padding: int, features: Features, after: Sequence[int]
 ) -> dict[str, Any]:
     """Return what a fusion model sees beside the tokens.
 
-    width: tokens T of a padded row; after: tokens that follow each prompt, which see all pictures. As `image_inputs`
-    has it, with token_items [B, T], and token_slots [B, T] where pictures stand among the tokens.
+    width: tokens T of a padded row; after: tokens that follow each prompt, which see all images. As `image_inputs`
+    has it, with token_items [B, T], and token_slots [B, T] where images stand among the tokens.
     """
     inputs = image_inputs(examples, padding, features)
     inputs["token_items"] = _aligned([each.token_items for each in examples], after, width, 0)
@@ -72,18 +74,18 @@ def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) 
     """
     import torch
 
-    shown = [picture for each in examples for picture in each.pictures]
-    guide_width = max((len(picture.guide) for picture in shown), default=1)
+    shown = [image for each in examples for image in each.images]
+    guide_width = max((len(image.guide) for image in shown), default=1)
     guides = torch.full((len(shown), guide_width), padding)
     guide_mask = torch.zeros((len(shown), guide_width), dtype=torch.long)
-    for row, picture in enumerate(shown):
-        guides[row, : len(picture.guide)] = torch.tensor(picture.guide)
-        guide_mask[row, : len(picture.guide)] = 1
+    for row, image in enumerate(shown):
+        guides[row, : len(image.guide)] = torch.tensor(image.guide)
+        guide_mask[row, : len(image.guide)] = 1
     return {
-        "image_features": features([picture.key for picture in shown]),
-        "image_counts": torch.tensor([len(each.pictures) for each in examples]),
-        "image_items": torch.tensor([picture.item for picture in shown], dtype=torch.long),
-        "image_roles": torch.tensor([picture.kind for picture in shown], dtype=torch.long),
+        "image_features": features([image.key for image in shown]),
+        "image_counts": torch.tensor([len(each.images) for each in examples]),
+        "image_items": torch.tensor([image.item for image in shown], dtype=torch.long),
+        "image_roles": torch.tensor([image.kind for image in shown], dtype=torch.long),
         "guide_ids": guides,
         "guide_mask": guide_mask,
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -14,6 +15,8 @@ from mmecinstruct.schemas.samples import SPLITS, TASKS
 
 class EvaluateConfig(Settings):
     """One evaluation."""
+
+    renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images"}
 
     model: str  # an adapter folder, or user/name of one on the Hub; with base_only also a preset's name or a base model
     data: str
@@ -26,8 +29,8 @@ class EvaluateConfig(Settings):
     instruction: Literal["seen", "unseen"] = "seen"
     scoring: Literal["generate", "likelihood"] = "generate"
     # What a model that sees is shown: own | shuffled (of other samples of the task and split) | none. The two last are
-    # controls: a model that answers as well without its pictures does not look at them.
-    pictures: Literal["own", "shuffled", "none"] = "own"
+    # controls: a model that answers as well without its images does not look at them.
+    images: Literal["own", "shuffled", "none"] = "own"
     length_normalised: bool = False  # likelihood per token instead of the answer's probability
     answers: Answers | None = None  # null: as the model was trained, or text
     max_length: int | None = Field(default=None, ge=64)  # null: as the model was trained

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,7 +43,7 @@ class LoraSettings(Settings):
 
 
 class VisionSettings(Settings):
-    """The frozen encoder of the pictures."""
+    """The frozen encoder of the images."""
 
     # user/name on the Hub, a folder, package:efficientnet_lite0, or random:tiny-vit
     encoder: str
@@ -54,9 +54,9 @@ class VisionSettings(Settings):
 
 
 class BridgeSettings(Settings):
-    """What joins pictures to the language model; sizes of 0 follow from the language model's width."""
+    """What joins images to the language model; sizes of 0 follow from the language model's width."""
 
-    latents: int = Field(default=8, ge=1)  # per picture
+    latents: int = Field(default=8, ge=1)  # per image
     resampler_width: int = Field(default=0, ge=0)
     resampler_blocks: int = Field(default=2, ge=1)
     adapter_width: int = Field(default=0, ge=0)
@@ -66,8 +66,8 @@ class BridgeSettings(Settings):
     every: int = Field(default=4, ge=1)  # layers from one adapter to the next
     # An adapter's output is scaled by tanh of its gate. Whether shut (0) or open, training begins as the base model.
     gate_init: float = 1.0
-    guide: bool = True  # the instruction and the item's title guide what is read from a picture
-    mean_feature: bool = True  # add the mean of a picture's features to its latents
+    guide: bool = True  # the instruction and the item's title guide what is read from an image
+    mean_feature: bool = True  # add the mean of an image's features to its latents
     feature_norm: Literal["layer", "standard", "none"] = "layer"
 
 
@@ -142,9 +142,9 @@ class TrainingConfig(Settings):
         return value
 
     @model_validator(mode="after")
-    def _pictures_need_an_encoder(self) -> Self:
+    def _images_need_an_encoder(self) -> Self:
         if self.fusion != "text" and self.vision is None:
-            raise ValueError(f"fusion={self.fusion} needs an encoder of pictures: give vision.encoder")
+            raise ValueError(f"fusion={self.fusion} needs an encoder of images: give vision.encoder")
         if self.fusion == "text" and self.init_from is not None:
             raise ValueError("init_from begins with an adapter that sees: give another fusion than text")
         if self.init_from is not None and self.init_from.resolve() == self.out.resolve():
@@ -155,7 +155,7 @@ class TrainingConfig(Settings):
     def _text_can_be_packed(self) -> Self:
         if self.packing and self.fusion not in ("text", "xattn"):
             raise ValueError(
-                f"packing is for text and xattn; with fusion={self.fusion} pictures are tokens of one sample: give "
+                f"packing is for text and xattn; with fusion={self.fusion} images are tokens of one sample: give "
                 "packing=false"
             )
         return self
@@ -225,19 +225,21 @@ class FinetuneConfig(TrainingConfig):
 
 
 class AlignConfig(TrainingConfig):
-    """One alignment: adapters learn to say in words what a catalogue tells of the pictures of a dataset.
+    """One alignment: adapters learn to say in words what a catalogue tells of the images of a dataset.
 
-    data: a dataset folder, or user/name on the Hub; only pictures of its train split are learnt from.
+    data: a dataset folder, or user/name on the Hub; only images of its train split are learnt from.
     """
+
+    renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images", "scored_pictures": "scored_images"}
 
     fusion: Fusion = "xattn"
     catalogue: Path  # CSV, TSV, JSON lines or Parquet: a product in each row
     id_column: str = "id"  # the product's id, as in the dataset, with or without the source's prefix
     attributes: tuple[str, ...] = Field(min_length=1)  # columns whose words are learnt
-    tasks: tuple[str, ...] = TASKS  # of which the pictures are taken
+    tasks: tuple[str, ...] = TASKS  # of which the images are taken
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of the products that are kept for scoring
-    pictures: int | None = Field(default=None, ge=1)  # at most so many to learn from, drawn by hash
-    scored_pictures: int = Field(default=200, ge=0)  # held-out ones to score at the end
+    images: int | None = Field(default=None, ge=1)  # at most so many to learn from, drawn by hash
+    scored_images: int = Field(default=200, ge=0)  # held-out ones to score at the end
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 

@@ -1,6 +1,6 @@
-"""Pictures of a published dataset: read with their hashes, decoded only when asked, and with distrust.
+"""Images of a published dataset: read with their hashes, decoded only when asked, and with distrust.
 
-A picture is told by the SHA-256 of its embedded bytes, whatever sample or split shows it. One record batch is in
+An image is told by the SHA-256 of its embedded bytes, whatever sample or split shows it. One record batch is in
 memory at a time, from the Parquet shards of a folder as from a dataset on the Hub.
 """
 
@@ -27,41 +27,41 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from PIL import Image
 
-MAX_PICTURE_BYTES = 20_000_000
+MAX_IMAGE_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000  # as many as `mmec build` takes; decoded they are 150 MB
-ROWS_AT_ONCE = 32  # a sample may show 40 pictures
+ROWS_AT_ONCE = 32  # a sample may show 40 images
 
 _COLUMNS = ("id", "image_roles", "images")
 _READ_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture's place in a sample (product, history 3, option B, …), and the hash that tells its content."""
+class SampleImage:
+    """An image's place in a sample (product, history 3, option B, …), and the hash that tells its content."""
 
     role: str
     key: str  # SHA-256 of the embedded bytes, hexadecimal
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedPicture:
-    """A picture with its bytes as they stand in the dataset, not decoded."""
+class EmbeddedImage:
+    """An image with its bytes as they stand in the dataset, not decoded."""
 
-    picture: Picture
+    image: SampleImage
     content: bytes
 
 
-def read_pictures(
+def read_images(
     data: str, task: str, split: str, ids: Collection[str] | None = None
-) -> dict[str, tuple[Picture, ...]]:
-    """Return the pictures of samples by sample id, in stored order; none for a sample without pictures.
+) -> dict[str, tuple[SampleImage, ...]]:
+    """Return the images of samples by sample id, in stored order; none for a sample without images.
 
     data: a dataset folder, or user/name on the Hub. ids: of these samples only. Raises DatasetError when there is no
     such dataset, when a wanted sample is not in the split, or when a row is damaged, with its id.
     """
     result = {
-        sample: tuple(each.picture for each in pictures)
-        for sample, pictures in iterate_pictures(data, task, split, ids)
+        sample: tuple(each.image for each in images)
+        for sample, images in iterate_images(data, task, split, ids)
     }
     gone = sorted(set(ids or ()) - set(result))
     if gone:
@@ -72,12 +72,12 @@ def read_pictures(
     return result
 
 
-def iterate_pictures(
+def iterate_images(
     data: str, task: str, split: str, ids: Collection[str] | None = None
-) -> Iterator[tuple[str, tuple[EmbeddedPicture, ...]]]:
-    """Yield each sample's id and its pictures with their bytes, in stored order; ids: of these samples only.
+) -> Iterator[tuple[str, tuple[EmbeddedImage, ...]]]:
+    """Yield each sample's id and its images with their bytes, in stored order; ids: of these samples only.
 
-    Raises DatasetError as `read_pictures` does.
+    Raises DatasetError as `read_images` does.
     """
     wanted = None if ids is None else frozenset(ids)
     for batch in _batches(data, task, split, wanted):
@@ -97,10 +97,10 @@ def count_samples(data: str, task: str, split: str) -> int:
     return int(_hub_split(data, task, split).num_rows)
 
 
-def decode_picture(content: bytes, place: str) -> Image.Image:
-    """Return a picture in RGB, transparency over white.
+def decode_image(content: bytes, place: str) -> Image.Image:
+    """Return an image in RGB, transparency over white.
 
-    place: what the error names. Raises DatasetError for bytes that are no JPEG, PNG or WebP picture, that end too
+    place: what the error names. Raises DatasetError for bytes that are no JPEG, PNG or WebP image, that end too
     early, or that claim more than MAX_PIXELS.
     """
     from PIL import Image
@@ -112,11 +112,11 @@ def decode_picture(content: bytes, place: str) -> Image.Image:
     def refused(detail: str) -> DatasetError:
         return DatasetError(f"{place} cannot be read: {detail}; `mmec validate` finds all of them")
 
-    if len(content) > MAX_PICTURE_BYTES:
-        raise refused(f"{len(content):,} bytes, at most {MAX_PICTURE_BYTES:,}")
+    if len(content) > MAX_IMAGE_BYTES:
+        raise refused(f"{len(content):,} bytes, at most {MAX_IMAGE_BYTES:,}")
     signature = signature_of(content)
     if signature not in _READ_FORMATS:
-        detail = name_the_unread(content)[1] if signature is None else f"a {signature} picture"
+        detail = name_the_unread(content)[1] if signature is None else f"a {signature} image"
         raise refused(f"{detail}; expected {', '.join(_READ_FORMATS)}")
     # Pillow allocates a WebP's canvas before its size can be asked.
     size = webp_size(content) if signature == "WEBP" else None
@@ -136,19 +136,19 @@ def decode_picture(content: bytes, place: str) -> Image.Image:
         raise refused(str(error) or type(error).__name__) from error
 
 
-def _embedded(place: str, roles: Any, images: Any) -> tuple[EmbeddedPicture, ...]:
+def _embedded(place: str, roles: Any, images: Any) -> tuple[EmbeddedImage, ...]:
     if not isinstance(roles, list) or not isinstance(images, list) or len(roles) != len(images):
         counts = [len(each) if isinstance(each, list) else "no" for each in (images, roles)]
-        raise DatasetError(f"{place}: {counts[0]} pictures and {counts[1]} roles; `mmec validate` says more")
+        raise DatasetError(f"{place}: {counts[0]} images and {counts[1]} roles; `mmec validate` says more")
     result = []
     for role, image in zip(roles, images, strict=True):
         content = image.get("bytes") if isinstance(image, dict) else None
         if not isinstance(role, str) or not content:
             raise DatasetError(
-                f"{place}: picture '{role}' has no embedded bytes; a dataset must carry its pictures, as those "
+                f"{place}: image '{role}' has no embedded bytes; a dataset must carry its images, as those "
                 "that `mmec build` writes do"
             )
-        result.append(EmbeddedPicture(Picture(role, hashlib.sha256(content).hexdigest()), content))
+        result.append(EmbeddedImage(SampleImage(role, hashlib.sha256(content).hexdigest()), content))
     return tuple(result)
 
 
@@ -206,7 +206,7 @@ def _hub_split(data: str, task: str, split: str) -> Any:
     return rows.select_columns(list(_COLUMNS)).with_format("arrow")
 
 
-Features = Callable[[Sequence[str]], "Tensor"]  # keys of n pictures -> [n, P, dv]
+Features = Callable[[Sequence[str]], "Tensor"]  # keys of n images -> [n, P, dv]
 
 
-MAX_ITEMS = 64  # of a sample, each with a picture of its own
+MAX_ITEMS = 64  # of a sample, each with an image of its own

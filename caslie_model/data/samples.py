@@ -1,6 +1,6 @@
-"""Samples of a published dataset, read without their pictures.
+"""Samples of a published dataset, read without their images.
 
-A folder is read by selecting columns of its Parquet shards, so the `text` route never loads a picture; a
+A folder is read by selecting columns of its Parquet shards, so the `text` route never loads an image; a
 dataset on the Hub goes through `datasets.load_dataset`.
 """
 
@@ -42,7 +42,7 @@ class InputField:
     name: str
     texts: tuple[str, ...]
     is_list: bool
-    items: tuple[int, ...] = ()  # aligned with texts where pictures are shown: which item each is, 0 for none
+    items: tuple[int, ...] = ()  # aligned with texts where images are shown: which item each is, 0 for none
 
 
 @dataclass(frozen=True, slots=True)

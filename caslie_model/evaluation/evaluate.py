@@ -16,7 +16,7 @@ from caslie_model.adapters.loading import LoadedModel, load_for_evaluation
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
-from caslie_model.data.images import Features, Picture
+from caslie_model.data.images import Features, SampleImage
 from caslie_model.data.samples import Sample, first_by_hash, read_outputs, read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.evaluation.metrics import majority_label, score_part
@@ -33,7 +33,7 @@ from mmecinstruct.core.hashing import draw
 
 METRICS = "metrics.json"
 METRICS_TEXT = "metrics.md"
-# The parts of a split that are scored, and whether a sample of it needs its picture.
+# The parts of a split that are scored, and whether a sample of it needs its image.
 PARTS: dict[str, bool | None] = {"all": None, "visual_critical": True, "not_visual_critical": False}
 
 
@@ -55,8 +55,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         raise RunError(f"--out {config.out} is a file")
     samples = select_samples(config)
     loaded = load_for_evaluation(config)
-    if config.pictures != "own" and loaded.vision is None:
-        raise ConfigError(f"pictures={config.pictures}: {config.model} sees no pictures anyway")
+    if config.images != "own" and loaded.vision is None:
+        raise ConfigError(f"images={config.images}: {config.model} sees no images anyway")
     sight = None
     if loaded.vision is not None:
         trained_with = loaded.model.config.vision_identity
@@ -67,7 +67,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         **loaded.identity,
         "scoring": config.scoring,
         "length_normalised": config.length_normalised,
-        **({"pictures": config.pictures} if config.pictures != "own" else {}),
+        **({"images": config.images} if config.images != "own" else {}),
     }
     with open_predictions(config.out, identity, overwrite) as file:
         _check_prompts(encoded, file.records, config.out)
@@ -195,13 +195,13 @@ def score(
 
 def _shown(
     config: EvaluateConfig, samples: Sequence[Sample], sight: Sight | None
-) -> dict[str, tuple[Picture, ...]]:
-    """Return the pictures that each sample is shown with."""
-    if sight is None or config.pictures == "none":
+) -> dict[str, tuple[SampleImage, ...]]:
+    """Return the images that each sample is shown with."""
+    if sight is None or config.images == "none":
         return {}
-    if config.pictures == "shuffled":
-        return shuffled(sight.pictures, samples, config.seed)
-    return sight.pictures
+    if config.images == "shuffled":
+        return shuffled(sight.images, samples, config.seed)
+    return sight.images
 
 
 def _predict(

@@ -28,7 +28,7 @@ COLUMNS = (
 # What a narrow terminal shows; metrics.md has all columns.
 FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 15)
 WIDTH, FEWER_WIDTH = 180, 100  # characters
-_PART_NAMES = {"all": "all", "visual_critical": "needs picture", "not_visual_critical": "text suffices"}
+_PART_NAMES = {"all": "all", "visual_critical": "needs image", "not_visual_critical": "text suffices"}
 
 
 def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -108,7 +108,7 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
         "the same figure of always giving the most frequent training answer. no answer: unparsable or "
         "missing answers, counted as wrong. text-only: the mean accuracy that the best possible guesser "
-        "without pictures reaches.",
+        "without images reaches.",
         "",
     ]
     return "\n".join(lines)

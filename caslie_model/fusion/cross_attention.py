@@ -12,7 +12,7 @@ from caslie_model.fusion.config import CaslieConfig
 class GatedCrossAttention(nn.Module):
     """h += tanh(g) · s · W_o · attention(W_q norm(h), k, v, mask) · sees_an_image.
 
-    s is the size of h (`scale`): a gate says which part of the text's states the picture's are.
+    s is the size of h (`scale`): a gate says which part of the text's states the image's are.
 
     No feed-forward part: in the well-known models it is most of the parameters of such a block.
     """

@@ -47,7 +47,7 @@ def predict_batch(
 ) -> list[Prediction]:
     """Answer a batch of samples by greedy generation or by the likelihood of each allowed answer.
 
-    features: of pictures, for a model that sees.
+    features: of images, for a model that sees.
     """
     if scoring == "generate":
         generated = _generate(loaded, batch, features)
@@ -84,7 +84,7 @@ def answer_scores(
 ) -> list[dict[str, float]]:
     """Return the log-likelihood of each allowed answer, its end included, per sample.
 
-    Each prompt is computed once; its keys and values, and those of its pictures, are shared by the sample's answers.
+    Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers.
     """
     import torch
 

@@ -5,7 +5,7 @@ without one, a plain template does. Prompt and answer become tokens separately a
 training and in prediction alike, so the border between them cannot shift.
 
 A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first
-the oldest entries of a nameless list (a purchase history), then the ends of the longest texts. Pictures are never cut.
+the oldest entries of a nameless list (a purchase history), then the ends of the longest texts. Images are never cut.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from caslie_model.data.answers import written_answer
-from caslie_model.data.images import MAX_ITEMS, Picture
+from caslie_model.data.images import MAX_ITEMS, SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
 from caslie_model.prompts.image_spans import (
-    PlacedPicture,
+    PlacedImage,
     marked,
     marked_start,
     number_items,
@@ -36,7 +36,7 @@ from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
 
 SHORTEST_TEXT = 16  # characters; a text is not shortened below
-# Tokens of the instruction, and of an item's text, that guide what is read from a picture.
+# Tokens of the instruction, and of an item's text, that guide what is read from an image.
 GUIDE_TOKENS = 24
 
 # Some chat templates write today's date or open a thinking block: both must not vary.
@@ -51,8 +51,8 @@ class Encoded:
     prompt: tuple[int, ...]
     answers: dict[str, tuple[int, ...]]
     shortened: bool
-    pictures: tuple[PlacedPicture, ...] = ()
-    token_items: tuple[int, ...] = ()  # item of each token of the prompt; empty without pictures
+    images: tuple[PlacedImage, ...] = ()
+    token_items: tuple[int, ...] = ()  # item of each token of the prompt; empty without images
     token_slots: tuple[
         int, ...
     ] = ()  # place of each visual token of the prompt, -1 for text; empty without any
@@ -70,7 +70,7 @@ class Encoded:
     @property
     def mark(self) -> str:
         """Identity of the question as the model sees it."""
-        seen = [[picture.key, picture.role, list(picture.guide)] for picture in self.pictures]
+        seen = [[image.key, image.role, list(image.guide)] for image in self.images]
         return fingerprint([self.prompt, sorted(self.answers.items()), *([seen] if seen else [])])[:16]
 
 
@@ -90,18 +90,18 @@ class PromptFormat:
     answers: str  # letter | text
     max_length: int  # tokens of prompt and answer together
     instruction: str = "seen"  # seen | unseen
-    visual_tokens: int = 0  # per picture, spliced into the prompt
+    visual_tokens: int = 0  # per image, spliced into the prompt
 
-    def encode(self, sample: Sample, pictures: Sequence[Picture] = ()) -> Encoded:
-        """Return a sample in tokens, with the pictures that are shown with it.
+    def encode(self, sample: Sample, images: Sequence[SampleImage] = ()) -> Encoded:
+        """Return a sample in tokens, with the images that are shown with it.
 
         Raises DatasetError when it does not fit into max_length even when shortened, when it lacks the instruction
-        that is asked for, or when more of its items have pictures than can be told apart.
+        that is asked for, or when more of its items have images than can be told apart.
         """
-        numbers = number_items(pictures)
+        numbers = number_items(images)
         if len(numbers) > MAX_ITEMS:
             raise DatasetError(
-                f"sample {sample.id} ({sample.task}): {len(numbers)} items with pictures, at most {MAX_ITEMS} can be "
+                f"sample {sample.id} ({sample.task}): {len(numbers)} items with images, at most {MAX_ITEMS} can be "
                 "told apart; build the dataset with shorter histories or fewer options, or leave the task out"
             )
         fields = tuple(replace(field, items=_items_of(field, numbers)) for field in sample.fields)
@@ -110,15 +110,15 @@ class PromptFormat:
             for label in sample.labels
         }
         # Room for the longest allowed answer: the prompt must not depend on which one is right.
-        visual = self.visual_tokens * len(pictures)
+        visual = self.visual_tokens * len(images)
         room = self.max_length - max(len(tokens) for tokens in answers.values()) - visual
         prompt = self._prompt_tokens(sample, fields, numbers)
         shortened = len(prompt.tokens) > room
         if shortened:
             prompt = self._shorten(sample, fields, numbers, room, visual)
-        if not pictures:
+        if not images:
             return Encoded(sample, prompt.tokens, answers, shortened)
-        placed = tuple(self._placed(sample, picture, numbers.get(picture.role, 0)) for picture in pictures)
+        placed = tuple(self._placed(sample, image, numbers.get(image.role, 0)) for image in images)
         if not self.visual_tokens:
             return Encoded(sample, prompt.tokens, answers, shortened, placed, prompt.items)
         spliced_in = spliced(*prompt, placed, self.visual_tokens, self.tokenizer.eos_token_id)
@@ -126,16 +126,16 @@ class PromptFormat:
         return Encoded(sample, tokens, answers, shortened, placed, items, slots)
 
     def encode_all(
-        self, samples: Sequence[Sample], pictures: Mapping[str, Sequence[Picture]] | None = None
+        self, samples: Sequence[Sample], images: Mapping[str, Sequence[SampleImage]] | None = None
     ) -> list[Encoded]:
         """Return samples in tokens, in their order, with progress. Raises DatasetError as `encode` does.
 
-        pictures: those of each sample, by its id.
+        images: those of each sample, by its id.
         """
         encoded = []
         with Progress("reading", len(samples), "samples") as progress:
             for sample in samples:
-                encoded.append(self.encode(sample, (pictures or {}).get(sample.id, ())))
+                encoded.append(self.encode(sample, (images or {}).get(sample.id, ())))
                 progress.update(len(encoded))
         return encoded
 
@@ -227,11 +227,11 @@ class PromptFormat:
             tokens, items = tokens[:-1], items[:-1]
         return _Prompt(tuple(tokens), tuple(items), start)
 
-    def _placed(self, sample: Sample, picture: Picture, item: int) -> PlacedPicture:
-        """Return a picture with its guide: never a word of the answer, which the label would leak from."""
+    def _placed(self, sample: Sample, image: SampleImage, item: int) -> PlacedImage:
+        """Return an image with its guide: never a word of the answer, which the label would leak from."""
         instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
-        guide = self._head(instruction or "") + self._head(_text_of(sample, picture.role, item))
-        return PlacedPicture(picture.key, picture.role, item, guide)
+        guide = self._head(instruction or "") + self._head(_text_of(sample, image.role, item))
+        return PlacedImage(image.key, image.role, item, guide)
 
     def _head(self, text: str) -> tuple[int, ...]:
         tokens = self.tokenizer(self._defuse(text), add_special_tokens=False)["input_ids"]
@@ -275,10 +275,10 @@ class PromptFormat:
                 needed, high = len(prompt.tokens), middle - 1
         if best is None:
             fewer = " (fewer with bridge.latents, for concat-full with vision.pool)"
-            pictures = f", its pictures {visual}{fewer}" if visual else ""
+            images = f", its images {visual}{fewer}" if visual else ""
             raise DatasetError(
                 f"sample {sample.id} ({sample.task}): its instruction and options alone take about {needed} "
-                f"tokens{pictures}, and its longest answer {self.max_length - room - visual}: more than "
+                f"tokens{images}, and its longest answer {self.max_length - room - visual}: more than "
                 f"max_length={self.max_length}; raise max_length or leave the task out"
             )
         return best
@@ -292,7 +292,7 @@ def _items_of(field: InputField, numbers: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _text_of(sample: Sample, role: str, item: int) -> str:
-    """Return the text of an item; of a picture that belongs to none, all text of the input but lists."""
+    """Return the text of an item; of an image that belongs to none, all text of the input but lists."""
     if item:
         kind, _, name = role.partition(" ")
         if kind == "option":

@@ -1,8 +1,8 @@
-"""Which text of a prompt belongs to which picture.
+"""Which text of a prompt belongs to which image.
 
-The text of an item (an entry of a history, an option, one of two products) sees its own picture; all other text sees
-all pictures of its sample. To know an item's tokens, its text is marked while the prompt is rendered. The marks are
-taken out before anything becomes tokens, so a prompt is the same with and without pictures.
+The text of an item (an entry of a history, an option, one of two products) sees its own image; all other text sees
+all images of its sample. To know an item's tokens, its text is marked while the prompt is rendered. The marks are
+taken out before anything becomes tokens, so a prompt is the same with and without images.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from caslie_model.data.images import Picture
+from caslie_model.data.images import SampleImage
 from caslie_model.errors import ModelError
 
 # Characters for private use: what a text of the dataset holds of them is dropped (`without_marks`).
@@ -26,8 +26,8 @@ SINGLE, OTHER = 0, 3
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedPicture:
-    """A picture of a sample. item: the number of the text that sees it alone, 0 where all text does."""
+class PlacedImage:
+    """An image of a sample. item: the number of the text that sees it alone, 0 where all text does."""
 
     key: str
     role: str
@@ -38,7 +38,7 @@ class PlacedPicture:
 
     @property
     def kind(self) -> int:
-        """What the picture shows: 0 the one product or review, 1 a history's entry, 2 an option, 3 another."""
+        """What the image shows: 0 the one product or review, 1 a history's entry, 2 an option, 3 another."""
         return SINGLE if self.item == 0 else ROLE_KINDS.get(self.role.partition(" ")[0], OTHER)
 
 
@@ -58,9 +58,9 @@ class Unmarked(NamedTuple):
     start: int
 
 
-def number_items(pictures: Sequence[Picture]) -> dict[str, int]:
+def number_items(images: Sequence[SampleImage]) -> dict[str, int]:
     """Return the number, from 1, of each role that belongs to one item among several: `history 3`, `option B`."""
-    roles = dict.fromkeys(picture.role for picture in pictures if _ITEM_ROLE.match(picture.role))
+    roles = dict.fromkeys(image.role for image in images if _ITEM_ROLE.match(image.role))
     return {role: number for number, role in enumerate(roles, start=1)}
 
 
@@ -74,7 +74,7 @@ def marked(text: str, item: int) -> str:
     if item == 0:
         return text
     if _FIRST_NUMBER + item > _LAST_NUMBER:
-        raise ModelError(f"a sample with {item} items with pictures: at most {_LAST_NUMBER - _FIRST_NUMBER}")
+        raise ModelError(f"a sample with {item} items with images: at most {_LAST_NUMBER - _FIRST_NUMBER}")
     return f"{_OPEN}{chr(_FIRST_NUMBER + item)}{text}{_CLOSE}"
 
 
@@ -116,7 +116,7 @@ def tokens_with_items(
     characters a token stands for.
     """
     if not tokenizer.is_fast:
-        raise ModelError("pictures need a fast tokenizer, which knows the characters of its tokens")
+        raise ModelError("images need a fast tokenizer, which knows the characters of its tokens")
     encoded = tokenizer(prompt.text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
     items = []
     start: int | None = None
@@ -136,25 +136,25 @@ def spliced(
     tokens: Sequence[int],
     items: Sequence[int],
     start: int,
-    pictures: Sequence[PlacedPicture],
-    per_picture: int,
+    images: Sequence[PlacedImage],
+    per_image: int,
     filler: int,
 ) -> tuple[list[int], list[int], list[int]]:
-    """Return (tokens, items, slots) with `per_picture` places for each picture, each [T + N * per_picture].
+    """Return (tokens, items, slots) with `per_image` places for each image, each [T + N * per_image].
 
-    A picture stands before the text of its item, one of no item, or whose text was cut, before the instruction. slots:
-    picture n's k-th place has n * per_picture + k, text -1.
+    An image stands before the text of its item, one of no item, or whose text was cut, before the instruction. slots:
+    image n's k-th place has n * per_image + k, text -1.
     """
     before: dict[int, list[int]] = {}
-    for number, picture in enumerate(pictures):
-        found = picture.item != 0 and picture.item in items
-        before.setdefault(items.index(picture.item) if found else start, []).append(number)
+    for number, image in enumerate(images):
+        found = image.item != 0 and image.item in items
+        before.setdefault(items.index(image.item) if found else start, []).append(number)
     new_tokens, new_items, slots = list[int](), list[int](), list[int]()
     for place in range(len(tokens) + 1):
         for number in before.get(place, ()):
-            new_tokens += [filler] * per_picture
-            new_items += [0] * per_picture
-            slots += range(number * per_picture, (number + 1) * per_picture)
+            new_tokens += [filler] * per_image
+            new_items += [0] * per_image
+            slots += range(number * per_image, (number + 1) * per_image)
         if place < len(tokens):
             new_tokens.append(tokens[place])
             new_items.append(items[place])

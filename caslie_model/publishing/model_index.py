@@ -69,7 +69,7 @@ def _check_whole(asked: EvaluateConfig, trained: TrainingConfig, evaluation: Pat
         *([f"subset={asked.subset}"] if asked.subset != "all" else []),
     ]
     others = [
-        *([f"pictures={asked.pictures}"] if asked.pictures != "own" else []),
+        *([f"images={asked.images}"] if asked.images != "own" else []),
         *([f"instruction={asked.instruction}"] if asked.instruction != "seen" else []),
         *([f"quantise={quantise}, trained with {trained.quantise}"] if quantise != trained.quantise else []),
     ]

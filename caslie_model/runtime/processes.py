@@ -1,7 +1,7 @@
 """Training in several processes, as `torchrun` and `accelerate launch` start them: one writes, the others wait.
 
 Each process takes its part of every batch, so a step is of the same samples whatever the number of processes. The
-features of pictures are computed by one: their cache lets the others wait.
+features of images are computed by one: their cache lets the others wait.
 
 `PartialState` of accelerate joins the group, waits and leaves. Number and count of processes come from the variables
 that both launchers set: they are asked before the group is joined, and by commands that never import torch.

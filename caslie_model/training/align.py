@@ -1,8 +1,8 @@
-"""The alignment stage: adapters learn to put into words what a picture shows, before any task.
+"""The alignment stage: adapters learn to put into words what an image shows, before any task.
 
-Each picture of a dataset's train split is to be described by all attributes that a catalogue tells of its product, with
-a short prompt: "Describe the product in the picture: colour; kind.", "red; mug". (Asked for one attribute at a time, a
-model of 135 M parameters learns several times more slowly: docs/fusion.md.) Products, not pictures, are held out for
+Each image of a dataset's train split is to be described by all attributes that a catalogue tells of its product, with
+a short prompt: "Describe the product in the image: colour; kind.", "red; mug". (Asked for one attribute at a time, a
+model of 135 M parameters learns several times more slowly: docs/fusion.md.) Products, not images, are held out for
 scoring: an attribute is right when the model writes its very words in its place.
 """
 
@@ -21,7 +21,7 @@ from caslie_model.adapters.trainable import load_trained, visual_tokens
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.config.files import TRAINING
 from caslie_model.config.training import AlignConfig
-from caslie_model.data.images import Picture, iterate_pictures
+from caslie_model.data.images import SampleImage, iterate_images
 from caslie_model.data.samples import Sample, read_columns
 from caslie_model.errors import RunError
 from caslie_model.prompts.encoder import Encoded, PromptFormat
@@ -31,7 +31,7 @@ from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.processes import process_count
 from caslie_model.training.init_from import vision_identity_of_beginning, with_shapes_of_beginning
 from caslie_model.training.run import TrainingResult, finished_before, train
-from caslie_model.vision.visual_inputs import Sight, look_at_pictures
+from caslie_model.vision.visual_inputs import Sight, look_at_images
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import draw, draw_fraction
@@ -46,7 +46,7 @@ _LONGEST_VALUE = 100  # characters; a description is no attribute
 _SCORING_BATCH = 16
 _MARK = ";"  # between the attributes of a description
 
-Question = tuple[Sample, tuple[Picture]]
+Question = tuple[Sample, tuple[SampleImage]]
 
 
 def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
@@ -63,24 +63,24 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     if finished is not None and "attributes" in finished.summary:
         return finished
     values = read_catalogue(config.catalogue, config.id_column, config.attributes)
-    shown = product_pictures(config)
+    shown = product_images(config)
     learnt, held_out = alignment_samples(config, values, shown)
     device, precision = choose_device(config.device, config.precision)
     base = load_base_model(config.base_model, precision, device, config.quantise)
     assert config.vision is not None
     looked_with = vision_identity_of_beginning(config)
-    sight = look_at_pictures(
+    sight = look_at_images(
         config.data, config.tasks, SPLIT, shown, config.vision, device, precision, looked_with
     )
     prompt_format = alignment_prompts(config, base.tokenizer, sight)
     result = finished  # but stopped before its scores
     if result is None:
-        encoded = [prompt_format.encode(sample, pictures) for sample, pictures in learnt]
+        encoded = [prompt_format.encode(sample, images) for sample, images in learnt]
         card = partial(write_model_card, config)
         templates = (_PROMPT, prompt_format.plain_template)
         result = train(config, base, sight, encoded, templates, device, precision, card)
     del base  # before another one is loaded to be scored
-    to_score = [prompt_format.encode(sample, pictures) for sample, pictures in held_out]
+    to_score = [prompt_format.encode(sample, images) for sample, images in held_out]
     summary = {
         **result.summary,
         "attributes": _score(config, values, to_score, sight, prompt_format, device, precision),
@@ -92,7 +92,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
 
 
 def alignment_prompts(config: AlignConfig, tokenizer: Any, sight: Sight) -> PromptFormat:
-    """Return how questions about pictures become tokens."""
+    """Return how questions about images become tokens."""
     return PromptFormat(
         tokenizer,
         _PROMPT,
@@ -136,67 +136,67 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
     return products
 
 
-def product_pictures(config: AlignConfig) -> dict[str, tuple[Picture, ...]]:
-    """Return the pictures that the train split's samples show of each product, by its id in the dataset.
+def product_images(config: AlignConfig) -> dict[str, tuple[SampleImage, ...]]:
+    """Return the images that the train split's samples show of each product, by its id in the dataset.
 
     Raises DatasetError when there is no such dataset.
     """
-    found: dict[str, dict[str, Picture]] = defaultdict(dict)
+    found: dict[str, dict[str, SampleImage]] = defaultdict(dict)
     for task in config.tasks:
         owners = {
             row["id"]: row["image_product_ids"]
             for row in read_columns(config.data, task, SPLIT, ("id", "image_product_ids"))
         }
-        for sample, pictures in iterate_pictures(config.data, task, SPLIT) if owners else ():
-            for each, owner in zip(pictures, owners[sample] or (), strict=False):
-                if owner and each.picture.role != _ROLE_OF_OTHERS:
-                    found[owner][each.picture.key] = Picture("product", each.picture.key)
+        for sample, images in iterate_images(config.data, task, SPLIT) if owners else ():
+            for each, owner in zip(images, owners[sample] or (), strict=False):
+                if owner and each.image.role != _ROLE_OF_OTHERS:
+                    found[owner][each.image.key] = SampleImage("product", each.image.key)
     return {product: tuple(found[product].values()) for product in sorted(found)}
 
 
 def alignment_samples(
     config: AlignConfig,
     values: Mapping[str, Mapping[str, str]],
-    shown: Mapping[str, Sequence[Picture]],
+    shown: Mapping[str, Sequence[SampleImage]],
 ) -> tuple[list[Question], list[Question]]:
-    """Return what is learnt and what is held out: a question about one picture each, with the picture.
+    """Return what is learnt and what is held out: a question about one image each, with the image.
 
-    A product is a row of the catalogue: datasets of several sources show it under several ids, with one picture. What
+    A product is a row of the catalogue: datasets of several sources show it under several ids, with one image. What
     a held-out product shows is not learnt from, whatever else shows it. Raises DatasetError when no product of the
     dataset is in the catalogue.
     """
-    products: dict[str, dict[str, Picture]] = defaultdict(dict)
-    for product, pictures in shown.items():
+    products: dict[str, dict[str, SampleImage]] = defaultdict(dict)
+    for product, images in shown.items():
         name = _catalogue_id(product, values)
         if name is not None:
-            products[name] |= {picture.key: picture for picture in pictures}
+            products[name] |= {image.key: image for image in images}
     if not products:
         example = next(iter(shown), None)
         raise DatasetError(
-            f"no product with a picture in {config.data} (such as {example}) is in {config.catalogue}; is "
+            f"no product with an image in {config.data} (such as {example}) is in {config.catalogue}; is "
             f"--id-column {config.id_column} the right one?"
             if example
-            else f"{config.data} shows no picture of a product in its {SPLIT} split of {', '.join(config.tasks)}"
+            else f"{config.data} shows no image of a product in its {SPLIT} split of {', '.join(config.tasks)}"
         )
     for attribute in config.attributes:
         values_there = {values[name][attribute] for name in products if attribute in values[name]}
         if len(values_there) < 2:
             say(
-                f"{attribute}: {len(values_there)} different values among the products with a picture: nothing to tell"
+                f"{attribute}: {len(values_there)} different values among the products with an image: nothing to tell"
             )
     drawn = sorted(products, key=lambda name: (draw(config.seed, "alignment pictures", name), name))
     kept = {name for name in drawn if draw_fraction(config.seed, "held-out products", name) < config.held_out}
     hidden = {key for name in kept for key in products[name]}
     learnt = [
-        (name, picture)
+        (name, image)
         for name in drawn
-        for picture in products[name].values()
-        if name not in kept and picture.key not in hidden
+        for image in products[name].values()
+        if name not in kept and image.key not in hidden
     ]
-    held_out = [(name, picture) for name in drawn if name in kept for picture in products[name].values()]
+    held_out = [(name, image) for name in drawn if name in kept for image in products[name].values()]
     return (
-        [_question(name, picture, values[name]) for name, picture in learnt[: config.pictures]],
-        [_question(name, picture, values[name]) for name, picture in held_out[: config.scored_pictures]],
+        [_question(name, image, values[name]) for name, image in learnt[: config.images]],
+        [_question(name, image, values[name]) for name, image in held_out[: config.scored_images]],
     )
 
 
@@ -205,15 +205,15 @@ def _catalogue_id(product: str, values: Mapping[str, Mapping[str, str]]) -> str 
     return next((name for name in (product, product.partition(":")[2]) if values.get(name)), None)
 
 
-def _question(product: str, picture: Picture, said: Mapping[str, str]) -> Question:
+def _question(product: str, image: SampleImage, said: Mapping[str, str]) -> Question:
     description = f"{_MARK} ".join(said.values())
     names = f"{_MARK} ".join(attribute.replace("_", " ") for attribute in said)
     sample = Sample(
-        id=f"{product}/{picture.key[:16]}",
+        id=f"{product}/{image.key[:16]}",
         task="description",
         split=SPLIT,
         category="",
-        instruction=f"Describe the product in the picture: {names}.",
+        instruction=f"Describe the product in the image: {names}.",
         instruction_unseen=None,
         fields=(),
         options={description: description},
@@ -221,7 +221,7 @@ def _question(product: str, picture: Picture, said: Mapping[str, str]) -> Questi
         visual_critical=True,
         text_only_accuracy=None,
     )
-    return sample, (picture,)
+    return sample, (image,)
 
 
 def described_rightly(said: Mapping[str, str], text: str) -> dict[str, bool]:
@@ -241,7 +241,7 @@ def _score(
     device: str,
     precision: str,
 ) -> dict[str, dict[str, float]]:
-    """Return per attribute how many held-out pictures tell it, how many were described rightly, and the share.
+    """Return per attribute how many held-out images tell it, how many were described rightly, and the share.
 
     most_frequent: the share that the most frequent value of the scored ones is.
     """
@@ -274,7 +274,7 @@ def _score(
             "most_frequent": frequent,
         }
         say(
-            f"{attribute}: {right[attribute]} of {scored} held-out pictures described rightly ({accuracy:.3f}; the "
+            f"{attribute}: {right[attribute]} of {scored} held-out images described rightly ({accuracy:.3f}; the "
             f"most frequent value {frequent:.3f})"
         )
     return scores

@@ -39,7 +39,7 @@ class Standing:
 class EarlyStop:
     """What a training is measured by on its way, and where the weights of its best step lie.
 
-    encoded: samples of the validation split. folder: of the checkpoints. features: of pictures, for a model that sees.
+    encoded: samples of the validation split. folder: of the checkpoints. features: of images, for a model that sees.
     """
 
     settings: EarlyStopSettings

@@ -31,19 +31,19 @@ from caslie_model.batching.loss_inputs import (
 from caslie_model.batching.order import Plan, plan_run
 from caslie_model.batching.packing import pack_rows
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
-from caslie_model.data.images import Features, Picture
+from caslie_model.data.images import Features, SampleImage
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.memory import begin_peak, peak_bytes
 from caslie_model.runtime.processes import process_count
-from caslie_model.training.align import alignment_prompts, alignment_samples, product_pictures, read_catalogue
+from caslie_model.training.align import alignment_prompts, alignment_samples, product_images, read_catalogue
 from caslie_model.training.finetune import encode_samples, select_samples, select_validation, task_prompts
 from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.init_from import with_shapes_of_beginning
 from caslie_model.training.preflight import check_compiler, explained_memory_errors
-from caslie_model.vision.visual_inputs import Sight, pictures_of
+from caslie_model.vision.visual_inputs import Sight, images_of
 from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
 from mmecinstruct.web.raw_files.sizes import human, lasting
 
@@ -118,7 +118,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         encoded, images = _read(config, base, shape)
     except (DatasetError, SourceError) as error:
         unknown |= dict.fromkeys(_FROM_DATA, str(error))
-        images = shape and _RandomImages({"": (Picture("product", ""),)}, shape=shape)
+        images = shape and _RandomImages({"": (SampleImage("product", ""),)}, shape=shape)
     with torch.device("meta"):
         model = trainable_model(base, config, images)
     known: dict[str, Any] = {
@@ -136,7 +136,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
     known |= {
         "samples": len(encoded),
         "shortened": sum(each.shortened for each in encoded),
-        "images": sum(len(each.pictures) for each in encoded),
+        "images": sum(len(each.images) for each in encoded),
         "steps": len(plan.batches),
         "samples_per_step": len(plan.batches[0]),
         "ended_by": plan.ended_by,
@@ -208,15 +208,15 @@ def _read(
     """Return what is trained on in tokens, and its images, as the run reads them."""
     if isinstance(config, AlignConfig):
         values = read_catalogue(config.catalogue, config.id_column, config.attributes)
-        shown = product_pictures(config)
+        shown = product_images(config)
         learnt, _ = alignment_samples(config, values, shown)
         assert shape is not None
         images = _RandomImages(shown, shape=shape)
         prompt_format = alignment_prompts(config, base.tokenizer, images)
-        return [prompt_format.encode(sample, pictures) for sample, pictures in learnt], images
+        return [prompt_format.encode(sample, shown_images) for sample, shown_images in learnt], images
     samples = select_samples(config)
     select_validation(config, samples)
-    seen = shape and _RandomImages(pictures_of(config.data, samples), shape=shape)
+    seen = shape and _RandomImages(images_of(config.data, samples), shape=shape)
     return encode_samples(config, task_prompts(config, base.tokenizer, seen), samples, seen), seen
 
 
@@ -235,7 +235,7 @@ def _size(config: TrainingConfig, batch: Sequence[Encoded]) -> tuple[int, int]:
     if config.packing:
         rows = pack_rows(lengths, config.pack_length or config.max_length)
     longest = max(sum(lengths[index] for index in row) for row in rows)
-    return len(rows) * longest, sum(len(each.pictures) for each in batch)
+    return len(rows) * longest, sum(len(each.images) for each in batch)
 
 
 class _OnMeta(TorchDispatchMode):

@@ -56,7 +56,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     if config.early_stop is not None:
         early_stop = EarlyStop(
             config.early_stop,
-            prompt_format.encode_all(validation, sight.pictures if sight else None),
+            prompt_format.encode_all(validation, sight.images if sight else None),
             prompt_format,
             config.out / CHECKPOINTS,
             config.batch_size,
@@ -66,7 +66,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
         )
     if sight is not None and validation:
         # Whether there is anything to see is a question to what is trained on.
-        sight = replace(sight, pictures={sample.id: sight.pictures[sample.id] for sample in samples})
+        sight = replace(sight, images={sample.id: sight.images[sample.id] for sample in samples})
     card = partial(write_model_card, config)
     return train(config, base, sight, encoded, packaged_templates(), device, precision, card, early_stop)
 
@@ -86,7 +86,7 @@ def encode_samples(
     config: FinetuneConfig, prompt_format: PromptFormat, samples: Sequence[Sample], sight: Sight | None
 ) -> list[Encoded]:
     """Return what is learnt, in tokens, as often as the weights of tasks say."""
-    encoded = prompt_format.encode_all(samples, sight.pictures if sight else None)
+    encoded = prompt_format.encode_all(samples, sight.images if sight else None)
     return mixed(encoded, config.task_weights, config.seed)
 
 

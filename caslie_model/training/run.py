@@ -115,7 +115,7 @@ def train(
         [
             base.identity,
             plan.batches,
-            [[each.prompt, each.target, each.mark if each.pictures else ""] for each in encoded],
+            [[each.prompt, each.target, each.mark if each.images else ""] for each in encoded],
             *model_identity,
             *([[each.mark, each.target] for each in early_stop.encoded] if early_stop else []),
         ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from caslie_model.vision.compute_features import FeatureCounts, compute_features, features
 from caslie_model.vision.encoder import VisionEncoder, load_vision_encoder
 from caslie_model.vision.feature_cache import FeatureCache, open_feature_cache
+from caslie_model.vision.feature_computation import FeatureCounts, compute_features, features
 
 __all__ = [
     "FeatureCache",

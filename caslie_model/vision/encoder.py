@@ -1,13 +1,13 @@
-"""The frozen vision encoder: pictures to patch features, the same wherever its weights come from.
+"""The frozen vision encoder: images to patch features, the same wherever its weights come from.
 
 An encoder is named by
 
-* `user/name`: a vision model, or a model of pictures and text, on the Hub,
+* `user/name`: a vision model, or a model of images and text, on the Hub,
 * a folder in the format of `save_pretrained`,
 * `package:efficientnet_lite0`: ImageNet weights from an installed Python package, for work without the Hub,
 * `random:tiny-vit`: two layers of random weights, to try things out without any download.
 
-Pictures are never cropped: they are scaled until they fit and padded with white. The grid of patches is averaged to
+Images are never cropped: they are scaled until they fit and padded with white. The grid of patches is averaged to
 7x7 by default, class and register tokens are left out.
 """
 
@@ -67,30 +67,30 @@ class VisionEncoder:
 
     @property
     def patches(self) -> int:
-        """Patches of a picture (P), after pooling. Loads the encoder."""
+        """Patches of an image (P), after pooling. Loads the encoder."""
         return self._shape[0]
 
-    def encode(self, pictures: list[Image]) -> Tensor:
-        """Return the features [n, P, dv] of RGB pictures of any size, float32 on the CPU.
+    def encode(self, images: list[Image]) -> Tensor:
+        """Return the features [n, P, dv] of RGB images of any size, float32 on the CPU.
 
         P runs row by row from the top left. Raises ModelError when the device's memory does not suffice.
         """
         import torch
 
-        if not pictures:
+        if not images:
             return torch.zeros(0, *self._shape)
         try:
-            return self._encode(pictures)
+            return self._encode(images)
         except torch.OutOfMemoryError as error:
             raise ModelError(
-                f"vision encoder '{self.name}': {len(pictures)} pictures at once do not fit into the memory of "
+                f"vision encoder '{self.name}': {len(images)} images at once do not fit into the memory of "
                 f"{self.device}; give a smaller batch size"
             ) from error
 
-    def _encode(self, pictures: list[Image]) -> Tensor:
+    def _encode(self, images: list[Image]) -> Tensor:
         import torch
 
-        fitted = [fit(picture, self._tower.size, self._tower.resample) for picture in pictures]
+        fitted = [fit(image, self._tower.size, self._tower.resample) for image in images]
         kind = getattr(torch, self.precision)
         # Not inference mode: such tensors could not be the input of a layer that is trained.
         with torch.no_grad():
@@ -119,7 +119,7 @@ class VisionEncoder:
             features = self._encode([Image.new("RGB", self._tower.size, PADDING)])
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise ModelError(
-                f"vision encoder '{self.name}' fails on a plain picture of {self._tower.size}: {error}; use another "
+                f"vision encoder '{self.name}' fails on a plain image of {self._tower.size}: {error}; use another "
                 "encoder, such as a SigLIP, CLIP, DINOv2 or ViT checkpoint"
             ) from error
         return features.shape[1], features.shape[2]
@@ -136,7 +136,7 @@ def load_vision_encoder(
 
     device: `meta` reads no weights; the encoder then has a shape, and no features. precision: float32 or bfloat16.
     pool: side of the grid that patches are averaged to, 0 keeps every patch. layer:
-    None for the model's output, else an earlier layer, which has more of a picture's look and less of its kind: an
+    None for the model's output, else an earlier layer, which has more of an image's look and less of its kind: an
     index into the hidden states (-2 is the last but one), for EfficientNet into its 16 blocks. Raises ModelError when
     the encoder cannot be found, is no vision model or brings no image processor.
     """
@@ -170,11 +170,11 @@ def _efficientnet_tower(layer: int | None) -> Tower:
 
     file = weights_file()
 
-    def to_inputs(pictures: list[Image]) -> dict[str, Tensor]:
+    def to_inputs(images: list[Image]) -> dict[str, Tensor]:
         import numpy as np
         import torch
 
-        pixels = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
         return {"pixels": (pixels.permute(0, 3, 1, 2).float() - 127) / 128}
 
     def load(device: str, precision: str) -> Network:
@@ -208,7 +208,7 @@ def _write_tiny_vit(target: Path) -> None:
                 num_attention_heads=4,
                 image_size=_TINY_SIDE,
                 patch_size=_TINY_SIDE // POOL,
-                # Ten times the usual: pictures then differ by more than a random network's noise.
+                # Ten times the usual: images then differ by more than a random network's noise.
                 initializer_range=0.2,
             ),
             add_pooling_layer=False,

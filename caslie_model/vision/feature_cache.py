@@ -1,11 +1,11 @@
-"""Features of pictures on disk: computed once, shared by runs, read through memory maps.
+"""Features of images on disk: computed once, shared by runs, read through memory maps.
 
 A cache is a folder of one encoder's identity, so a changed encoder never reads stale features. It holds shards of a
-few hundred pictures each, safetensors files with three tensors and the encoder's identity in their header:
+few hundred images each, safetensors files with three tensors and the encoder's identity in their header:
 
 features    [n, P, dv] float16
-keys        [n, 32] uint8: SHA-256 of the embedded picture
-checksums   [n] int64: CRC-32 of each picture's features, compared when a row is first read
+keys        [n, 32] uint8: SHA-256 of the embedded image
+checksums   [n] int64: CRC-32 of each image's features, compared when a row is first read
 
 Shards are written beside their place and renamed, under names that nobody else draws; the index from key to row is
 read from them. So a process that is killed loses the shard it was filling, and several lose nothing to each other.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from caslie_model.vision.encoder import VisionEncoder
 
-SHARD_PICTURES = 256
+SHARD_IMAGES = 256
 DESCRIPTION = "encoder.json"
 _LOCK = ".lock"
 _FORMAT = "1"
@@ -63,7 +63,7 @@ class FeatureCache:
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Patches of a picture and width of a patch (P, dv), None as long as nothing was computed."""
+        """Patches of an image and width of a patch (P, dv), None as long as nothing was computed."""
         return self._shards[0].shape if self._shards else self._described
 
     def missing(self, keys: Iterable[str]) -> list[str]:
@@ -71,9 +71,9 @@ class FeatureCache:
         return [key for key in dict.fromkeys(keys) if key not in self]
 
     def features(self, keys: Sequence[str], dtype: torch.dtype | None = None) -> Tensor:
-        """Return the features [n, P, dv] of pictures, in the order of the keys; dtype: float32 unless told.
+        """Return the features [n, P, dv] of images, in the order of the keys; dtype: float32 unless told.
 
-        Raises ModelError when a picture has none, or when its shard is damaged.
+        Raises ModelError when an image has none, or when its shard is damaged.
         """
         import torch
 
@@ -82,13 +82,13 @@ class FeatureCache:
             place = self._rows.get(bytes.fromhex(key))
             if place is None:
                 raise ModelError(
-                    f"{self.folder} has no features of picture {key}; compute them first: `caslie_model features`"
+                    f"{self.folder} has no features of image {key}; compute them first: `caslie_model features`"
                 )
             result[position] = self._shards[place[0]].row(place[1])
         return result
 
     def append(self, keys: Sequence[str], features: Tensor) -> None:
-        """Write the features [n, P, dv] of pictures as one shard, whole or not at all.
+        """Write the features [n, P, dv] of images as one shard, whole or not at all.
 
         Raises ModelError when they have another shape than the others, when they are not finite in float16, or when
         the folder cannot be written.
@@ -207,11 +207,11 @@ class _Shard:
         self._checked = bytearray(shape[0])
 
     def row(self, row: int) -> Tensor:
-        """Return the features [P, dv] of one picture, float16."""
+        """Return the features [P, dv] of one image, float16."""
         features: Tensor = self._features[row]
         if not self._checked[row]:
             if checksum(features) != self._checksums[row]:
-                raise _damaged(self._path, f"the features of its picture {row} do not have their checksum")
+                raise _damaged(self._path, f"the features of its image {row} do not have their checksum")
             self._checked[row] = 1
         return features
 

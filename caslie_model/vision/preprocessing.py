@@ -1,24 +1,24 @@
-"""Bring a picture to the size that an encoder takes, without cutting anything off."""
+"""Bring an image to the size that an encoder takes, without cutting anything off."""
 
 from __future__ import annotations
 
 from PIL import Image
 
-# What fills the rest where a picture has another shape than the encoder's input: the ground of product pictures.
+# What fills the rest where an image has another shape than the encoder's input: the ground of product images.
 PADDING = "white"
 
 
-def fit(picture: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:
-    """Return an RGB picture scaled until it just fits into `size` (width, height), in the middle of white.
+def fit(image: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:
+    """Return an RGB image scaled until it just fits into `size` (width, height), in the middle of white.
 
     resample: one of Pillow's filters.
     """
-    picture = picture if picture.mode == "RGB" else picture.convert("RGB")
-    if picture.size == size:
-        return picture
-    scale = min(size[0] / picture.width, size[1] / picture.height)
-    inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    resized = picture.resize(inner, Image.Resampling(resample))
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if image.size == size:
+        return image
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    resized = image.resize(inner, Image.Resampling(resample))
     if inner == size:
         return resized
     canvas = Image.new("RGB", size, PADDING)

@@ -1,4 +1,4 @@
-"""What every source of a vision encoder provides: how to prepare pictures, and how to load the network."""
+"""What every source of a vision encoder provides: how to prepare images, and how to load the network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Tower:
 
     weights: str  # changes when the weights do
     processor: str  # changes when the preparation of pixels does
-    size: tuple[int, int]  # width and height that pictures are brought to
+    size: tuple[int, int]  # width and height that images are brought to
     resample: int  # Pillow's filter for that
-    to_inputs: Callable[[list[Image]], dict[str, Tensor]]  # pictures of that size to what the network takes
+    to_inputs: Callable[[list[Image]], dict[str, Tensor]]  # images of that size to what the network takes
     load: Callable[
         [str, str], Network
     ]  # device, precision to the network: inputs to a grid [n, dv, rows, columns]

@@ -1,6 +1,6 @@
 """Vision encoders of transformers: CLIP, SigLIP, SigLIP 2, DINOv2, ViT and whatever takes pixels and gives a grid.
 
-The checkpoint's configuration decides which class is loaded; of a model of pictures and text its vision model alone.
+The checkpoint's configuration decides which class is loaded; of a model of images and text its vision model alone.
 Code that comes with a checkpoint is never run, and weights are read from safetensors only.
 """
 
@@ -51,9 +51,9 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
         ) from error
     size = _input_size(name, processor, vision)
 
-    def to_inputs(pictures: list[Image]) -> dict[str, Tensor]:
+    def to_inputs(images: list[Image]) -> dict[str, Tensor]:
         # They have their size; the checkpoint's own way would cut off the edges.
-        given = processor(pictures, return_tensors="pt", do_resize=False, do_center_crop=False, do_pad=False)
+        given = processor(images, return_tensors="pt", do_resize=False, do_center_crop=False, do_pad=False)
         return dict(given)
 
     def load(device: str, precision: str) -> Any:
@@ -101,7 +101,7 @@ def to_grid(hidden: Tensor, size: tuple[int, int], config: Any, name: str) -> Te
             patches = hidden[:, prefix:]
             return patches.transpose(1, 2).reshape(hidden.shape[0], -1, rows, columns)
     raise ModelError(
-        f"vision encoder '{name}': what it gives for a picture of {size[0]}x{size[1]}, {list(hidden.shape[1:])}, is "
+        f"vision encoder '{name}': what it gives for an image of {size[0]}x{size[1]}, {list(hidden.shape[1:])}, is "
         "no grid of patches; use another encoder, such as a SigLIP, CLIP, DINOv2 or ViT checkpoint"
     )
 

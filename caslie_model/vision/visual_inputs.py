@@ -1,4 +1,4 @@
-"""The pictures of the samples of a run, and the features of these, computed on first use."""
+"""The images of the samples of a run, and the features of these, computed on first use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caslie_model.config.training import VisionSettings
-from caslie_model.data.images import Features, Picture, read_pictures
+from caslie_model.data.images import Features, SampleImage, read_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ModelError
 from mmecinstruct.core.hashing import draw
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from caslie_model.vision.encoder import VisionEncoder
     from caslie_model.vision.feature_cache import FeatureCache
 
-_STATISTICS_BATCH = 256  # pictures whose features are in memory at once
+_STATISTICS_BATCH = 256  # images whose features are in memory at once
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What a fusion model sees: pictures by sample id, and their features from the cache."""
+    """What a fusion model sees: images by sample id, and their features from the cache."""
 
-    pictures: dict[str, tuple[Picture, ...]]
+    images: dict[str, tuple[SampleImage, ...]]
     cache: FeatureCache
     encoder: str  # its name
     identity: str
-    shape: tuple[int, int]  # P, patches of a picture, and dv, numbers of a patch
+    shape: tuple[int, int]  # P, patches of an image, and dv, numbers of a patch
 
     @property
     def features(self) -> Features:
-        """Return the features [n, P, dv] of pictures by their keys."""
+        """Return the features [n, P, dv] of images by their keys."""
         return self.cache.features
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation [dv] of the features of all patches of the pictures, each counted once."""
+        """Return mean and standard deviation [dv] of the features of all patches of the images, each counted once."""
         import torch
 
-        keys = sorted({picture.key for shown in self.pictures.values() for picture in shown})
+        keys = sorted({image.key for shown in self.images.values() for image in shown})
         total = torch.zeros(2, self.width, dtype=torch.float64)
         for start in range(0, len(keys), _STATISTICS_BATCH):
             found = self.features(keys[start : start + _STATISTICS_BATCH]).double().flatten(0, 1)
@@ -51,7 +51,7 @@ class Sight:
 
     @property
     def patches(self) -> int:
-        """P, patches of a picture."""
+        """P, patches of an image."""
         return self.shape[0]
 
     @property
@@ -68,7 +68,7 @@ def look_at(
     precision: str,
     identity: str = "",
 ) -> Sight:
-    """Read which pictures the samples show, and compute those features that the cache does not have.
+    """Read which images the samples show, and compute those features that the cache does not have.
 
     The features of all samples of a task and split are computed, not only of those drawn: the next run draws others.
     identity: of the encoder that an adapter was trained with, whose precision then goes before the asked one. Raises
@@ -76,8 +76,8 @@ def look_at(
     `caslie_model features` does.
     """
     encoder = _encoder_of(vision, device, precision, identity)
-    pictures = pictures_of(data, samples)
-    return _computed(data, places_of(samples), pictures, encoder)
+    images = images_of(data, samples)
+    return _computed(data, places_of(samples), images, encoder)
 
 
 def places_of(samples: Sequence[Sample]) -> list[tuple[str, str]]:
@@ -85,53 +85,53 @@ def places_of(samples: Sequence[Sample]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((sample.task, sample.split) for sample in samples))
 
 
-def pictures_of(data: str, samples: Sequence[Sample]) -> dict[str, tuple[Picture, ...]]:
-    """Return the pictures of samples, by sample id. Raises DatasetError as `read_pictures` does."""
-    pictures: dict[str, tuple[Picture, ...]] = {}
+def images_of(data: str, samples: Sequence[Sample]) -> dict[str, tuple[SampleImage, ...]]:
+    """Return the images of samples, by sample id. Raises DatasetError as `read_images` does."""
+    images: dict[str, tuple[SampleImage, ...]] = {}
     for task, split in places_of(samples):
         wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
-        pictures |= read_pictures(data, task, split, wanted)
-    return pictures
+        images |= read_images(data, task, split, wanted)
+    return images
 
 
 def shuffled(
-    pictures: dict[str, tuple[Picture, ...]], samples: Sequence[Sample], seed: int
-) -> dict[str, tuple[Picture, ...]]:
-    """Return each sample with pictures of others of its task and split, in the same roles.
+    images: dict[str, tuple[SampleImage, ...]], samples: Sequence[Sample], seed: int
+) -> dict[str, tuple[SampleImage, ...]]:
+    """Return each sample with images of others of its task and split, in the same roles.
 
-    Within a kind of role (product, history, option, review) the pictures move on by one sample, in an order drawn by
-    hash. So each picture is shown as often as before.
+    Within a kind of role (product, history, option, review) the images move on by one sample, in an order drawn by
+    hash. So each image is shown as often as before.
     """
     places: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
     for sample in sorted(samples, key=lambda each: (draw(seed, "shuffled pictures", each.id), each.id)):
-        for number, picture in enumerate(pictures[sample.id]):
-            kind = picture.role.partition(" ")[0]
+        for number, image in enumerate(images[sample.id]):
+            kind = image.role.partition(" ")[0]
             places[sample.task, sample.split, kind].append((sample.id, number))
-    moved = {name: list(shown) for name, shown in pictures.items()}
+    moved = {name: list(shown) for name, shown in images.items()}
     for found in places.values():
         most = max(Counter(name for name, _ in found).values())
-        # As far as a sample has pictures of the kind: then none gets its own.
+        # As far as a sample has images of the kind: then none gets its own.
         for (name, number), (other, place) in zip(found, found[most:] + found[:most], strict=True):
-            moved[name][number] = Picture(pictures[name][number].role, pictures[other][place].key)
+            moved[name][number] = SampleImage(images[name][number].role, images[other][place].key)
     return {name: tuple(shown) for name, shown in moved.items()}
 
 
-def look_at_pictures(
+def look_at_images(
     data: str,
     tasks: Sequence[str],
     split: str,
-    pictures: dict[str, tuple[Picture, ...]],
+    images: dict[str, tuple[SampleImage, ...]],
     vision: VisionSettings,
     device: str,
     precision: str,
     identity: str = "",
 ) -> Sight:
-    """Return the sight of pictures of a split that were read already, by whatever they are told by.
+    """Return the sight of images of a split that were read already, by whatever they are told by.
 
     identity: as for `look_at`.
     """
     encoder = _encoder_of(vision, device, precision, identity)
-    return _computed(data, [(task, split) for task in tasks], pictures, encoder)
+    return _computed(data, [(task, split) for task in tasks], images, encoder)
 
 
 def _encoder_of(vision: VisionSettings, device: str, precision: str, identity: str = "") -> VisionEncoder:
@@ -152,14 +152,14 @@ def _encoder_of(vision: VisionSettings, device: str, precision: str, identity: s
 def _computed(
     data: str,
     places: Sequence[tuple[str, str]],
-    pictures: dict[str, tuple[Picture, ...]],
+    images: dict[str, tuple[SampleImage, ...]],
     encoder: VisionEncoder,
 ) -> Sight:
-    from caslie_model.vision.compute_features import compute_features
     from caslie_model.vision.feature_cache import open_feature_cache
+    from caslie_model.vision.feature_computation import compute_features
 
     cache = open_feature_cache(encoder)
-    keys = [picture.key for shown in pictures.values() for picture in shown]
+    keys = [image.key for shown in images.values() for image in shown]
     for task, split in places:
         if not cache.missing(keys):
             break
@@ -167,4 +167,4 @@ def _computed(
     if cache.shape is None:
         cache.describe(encoder)
     assert cache.shape is not None
-    return Sight(pictures, cache, encoder.name, encoder.identity, cache.shape)
+    return Sight(images, cache, encoder.name, encoder.identity, cache.shape)

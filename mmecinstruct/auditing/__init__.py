@@ -1,8 +1,8 @@
 """The audit: do the splits of a finished dataset folder share anything? It reads the files and trusts no id of them.
 
-    files → samples, keys, texts, picture hashes → pairs that are alike → findings → report
+    files → samples, keys, texts, image hashes → pairs that are alike → findings → report
 
-A worker reads one file at a time and keeps keys; pictures are decoded once each and only small hashes are kept. What
+A worker reads one file at a time and keeps keys; images are decoded once each and only small hashes are kept. What
 meets what is SQL over those keys.
 """
 

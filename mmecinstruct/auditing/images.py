@@ -1,4 +1,4 @@
-"""What a worker measures of embedded pictures: each distinct one is decoded once, and only small hashes are kept."""
+"""What a worker measures of embedded images: each distinct one is decoded once, and only small hashes are kept."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.auditing.files import SampleFile, open_shard
-from mmecinstruct.auditing.keys import iterate_pictures
+from mmecinstruct.auditing.keys import iterate_images
 from mmecinstruct.images.color_modes import resizable, rgb_over_white
 from mmecinstruct.images.measure import DECODER_ERRORS, pixel_id, thumbnail_of
 from mmecinstruct.images.perceptual_hash import grey_of, hashes_and_structures
 from mmecinstruct.images.signatures import FORMATS, MAX_SCANS, jpeg_scans, tiff_tile_pixels
 
-MAX_PIXELS = 50_000_000  # a picture that claims more is not decoded
+MAX_PIXELS = 50_000_000  # an image that claims more is not decoded
 
-PICTURES = pa.schema(
+IMAGES = pa.schema(
     [
         ("key", pa.string()),  # SHA-256 of the embedded bytes
         ("pixel_id", pa.string()),  # of size and RGB pixels at full size; null where it cannot be decoded
@@ -35,8 +35,8 @@ PICTURES = pa.schema(
 
 
 @dataclass(frozen=True)
-class PicturesPayload:
-    """Measure those pictures of one file that no earlier file holds."""
+class ImagesPayload:
+    """Measure those images of one file that no earlier file holds."""
 
     folder: Path
     file: SampleFile
@@ -44,15 +44,15 @@ class PicturesPayload:
     target: Path
 
 
-def measure_pictures(payload: PicturesPayload) -> int:
-    """Write pictures-<number>.parquet (PICTURES) and return the number of pictures that cannot be decoded.
+def measure_images(payload: ImagesPayload) -> int:
+    """Write images-<number>.parquet (IMAGES) and return the number of images that cannot be decoded.
 
     Raises DatasetError where the file cannot be read.
     """
     left = set(pq.read_table(payload.keys)["key"].to_pylist())
     rows = []
     with open_shard(payload.folder, payload.file.path) as shard:
-        for _, _, data in iterate_pictures(shard):
+        for _, _, data in iterate_images(shard):
             if data is None:
                 continue
             key = hashlib.sha256(data).hexdigest()
@@ -61,13 +61,13 @@ def measure_pictures(payload: PicturesPayload) -> int:
                 rows.append({"key": key, **_measured(data.to_pybytes())})
                 if not left:
                     break
-    table = pa.Table.from_pylist(rows, schema=PICTURES)
-    pq.write_table(table, payload.target / f"pictures-{payload.file.number}.parquet")
+    table = pa.Table.from_pylist(rows, schema=IMAGES)
+    pq.write_table(table, payload.target / f"images-{payload.file.number}.parquet")
     return table["pixel_id"].null_count
 
 
 def _measured(data: bytes) -> dict[str, object]:
-    """Return the columns of PICTURES but the key; nothing for a picture that cannot be decoded."""
+    """Return the columns of IMAGES but the key; nothing for an image that cannot be decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
@@ -75,20 +75,20 @@ def _measured(data: bytes) -> dict[str, object]:
                 if _claims_too_much(opened, data):
                     return {}
                 # As `datasets` decodes it: Pillow at full size, upright.
-                picture = rgb_over_white(resizable(PIL.ImageOps.exif_transpose(opened)))
+                image = rgb_over_white(resizable(PIL.ImageOps.exif_transpose(opened)))
     except (*DECODER_ERRORS, PIL.Image.DecompressionBombError):
         return {}
-    hashes, structures = hashes_and_structures(grey_of(picture)[None])
+    hashes, structures = hashes_and_structures(grey_of(image)[None])
     return {
-        "pixel_id": pixel_id(np.asarray(picture)),
+        "pixel_id": pixel_id(np.asarray(image)),
         "phash": int(hashes[0]),
         "structure": float(structures[0]),
-        "thumbnail": thumbnail_of(picture),
+        "thumbnail": thumbnail_of(image),
     }
 
 
 def _claims_too_much(opened: PIL.Image.Image, data: bytes) -> bool:
-    """Return whether decoding would cost more than a picture is worth; only the header was read."""
+    """Return whether decoding would cost more than an image is worth; only the header was read."""
     pixels = opened.width * opened.height
     if opened.format == "TIFF":
         pixels = max(pixels, tiff_tile_pixels(opened.tag_v2))  # type: ignore[attr-defined]

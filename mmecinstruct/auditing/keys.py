@@ -1,7 +1,7 @@
 """What a worker reads of one file: its samples, the keys that must not cross splits, its texts.
 
 Keys are texts, one namespace per kind: product and cluster ids, user, query id, the words of a query, the hash of a
-text, the URL of a picture at full size, the SHA-256 of its embedded bytes, the category.
+text, the URL of an image at full size, the SHA-256 of its embedded bytes, the category.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     IMAGE: ("images",),
     CATEGORY: ("category",),
 }
-_TEXT_BATCH, _PICTURE_BATCH = 1000, 16
-_BUFFERED = 10_000  # uses of pictures that are written together
+_TEXT_BATCH, _IMAGE_BATCH = 1000, 16
+_BUFFERED = 10_000  # uses of images that are written together
 _EXCERPT = 200
 
 
@@ -70,7 +70,7 @@ class KeysRead:
     file: SampleFile
     rows: int
     missing: tuple[str, ...]  # kinds for which the file has no column
-    unembedded: int  # pictures without bytes
+    unembedded: int  # images without bytes
 
 
 def read_keys(payload: KeysPayload) -> KeysRead:
@@ -123,7 +123,7 @@ def read_keys(payload: KeysPayload) -> KeysRead:
             rows += batch.num_rows
         if IMAGE not in missing:
             found_uses = []
-            for row, place, data in iterate_pictures(shard):
+            for row, place, data in iterate_images(shard):
                 if data is None:
                     unembedded += 1
                     continue
@@ -171,11 +171,11 @@ def _text_keys(
             yield TITLE if unit == TITLE else TEXT, place, entry
 
 
-def iterate_pictures(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffer | None]]:
-    """Yield (row within the file, role and product or "", embedded bytes or None) of every picture of an open file."""
+def iterate_images(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffer | None]]:
+    """Yield (row within the file, role and product or "", embedded bytes or None) of every image of an open file."""
     sides = [name for name in ("image_roles", "image_product_ids") if name in shard.schema_arrow.names]
     start = 0
-    for batch in shard.iter_batches(batch_size=_PICTURE_BATCH, columns=["images", *sides], use_threads=False):
+    for batch in shard.iter_batches(batch_size=_IMAGE_BATCH, columns=["images", *sides], use_threads=False):
         told = [batch.column(name).to_pylist() for name in sides]
         column = batch.column("images")
         listed = _is_list(column.type)
@@ -183,8 +183,8 @@ def iterate_pictures(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffe
             value = column[row]
             if not value.is_valid:
                 continue
-            for index, picture in enumerate(value if listed else [value]):
-                data = picture["bytes"].as_buffer() if picture.is_valid else None
+            for index, image in enumerate(value if listed else [value]):
+                data = image["bytes"].as_buffer() if image.is_valid else None
                 place = " of ".join(
                     str(texts[row][index])
                     for texts in told
@@ -215,7 +215,7 @@ def _is_list(type_: pa.DataType) -> bool:
 
 
 def _holds_bytes(type_: pa.DataType) -> bool:
-    """Return whether a column is a picture with its bytes, or a list of them, as `datasets` stores them."""
+    """Return whether a column is an image with its bytes, or a list of them, as `datasets` stores them."""
     inner = type_.value_type if _is_list(type_) else type_
     if not pa.types.is_struct(inner) or inner.get_field_index("bytes") < 0:
         return False

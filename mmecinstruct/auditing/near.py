@@ -1,4 +1,4 @@
-"""Pairs of pictures and of texts that are alike, between what a later split holds and what the earlier ones hold."""
+"""Pairs of images and of texts that are alike, between what a later split holds and what the earlier ones hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmecinstruct.auditing.texts import TITLE
-from mmecinstruct.duplicates.images import CELLS, Pictures, near_pictures_between
+from mmecinstruct.duplicates.images import CELLS, Images, near_images_between
 from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.duplicates.titles import near_texts_between
 from mmecinstruct.recipe import AuditSettings
@@ -18,17 +18,17 @@ LINKS = pa.schema(
 )
 
 
-def near_pictures(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:
-    """Return LINKS of pictures with other pixels that look alike.
+def near_images(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:
+    """Return LINKS of images with other pixels that look alike.
 
-    earlier, later: columns pixel_id, phash, thumbnail of the pictures with enough structure, each picture once.
+    earlier, later: columns pixel_id, phash, thumbnail of the images with enough structure, each image once.
     """
     alike = DuplicateSettings(
-        picture_radius=settings.image_radius, max_colour_difference=settings.max_colour_difference
+        image_radius=settings.image_radius, max_colour_difference=settings.max_colour_difference
     )
     left, right = _to_match(earlier), _to_match(later)
     rows = []
-    for i, j, bits, colours in near_pictures_between(left, right, alike):
+    for i, j, bits, colours in near_images_between(left, right, alike):
         a, b = left.image_ids[i], right.image_ids[j]
         if a != b:
             detail = f"{bits} of 64 bits, colours {colours:.1f} of 255 levels apart"
@@ -36,11 +36,11 @@ def near_pictures(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -
     return pa.Table.from_pylist(rows, schema=LINKS)
 
 
-def _to_match(pictures: pa.Table) -> Pictures:
-    thumbnails = b"".join(pictures["thumbnail"].to_pylist())
-    return Pictures(
-        pictures["pixel_id"].to_pylist(),
-        pictures["phash"].to_numpy().astype(np.uint64),
+def _to_match(images: pa.Table) -> Images:
+    thumbnails = b"".join(images["thumbnail"].to_pylist())
+    return Images(
+        images["pixel_id"].to_pylist(),
+        images["phash"].to_numpy().astype(np.uint64),
         np.frombuffer(thumbnails, np.uint8).reshape(-1, CELLS, 3),
     )
 

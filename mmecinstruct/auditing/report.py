@@ -19,10 +19,10 @@ KINDS: dict[str, str] = {
     "user": "the same user",
     "query": "a query of the same words",
     "query_id": "the same query id",
-    "image_url": "a picture of the same URL",
-    "image_bytes": "a picture with the same bytes",
-    "image_pixels": "a picture with the same pixels, stored in other bytes",
-    "image_near": "a picture that looks nearly the same",
+    "image_url": "an image of the same URL",
+    "image_bytes": "an image with the same bytes",
+    "image_pixels": "an image with the same pixels, stored in other bytes",
+    "image_near": "an image that looks nearly the same",
     "title_identical": "a product title of the same words",
     "title_near": "a product title of nearly the same words",
     "text_identical": "a question, review or snippet of the same words",
@@ -37,7 +37,7 @@ WITHIN, ACROSS, BY_DESIGN = "within a task", "across tasks", "by design"
 
 @dataclass(frozen=True)
 class Check:
-    """Whether a kind of overlap was looked for. values: distinct ids, pictures or texts that were compared."""
+    """Whether a kind of overlap was looked for. values: distinct ids, images or texts that were compared."""
 
     kind: str
     status: str  # checked | partly checked | no values (in any row) | not checked
@@ -51,7 +51,7 @@ class Example:
 
     task: str
     sample: str  # id, or file and row where there is none
-    place: str  # field of the input, or role and product of the picture; "" for the rest
+    place: str  # field of the input, or role and product of the image; "" for the rest
     other_task: str
     other_sample: str
     other_place: str

@@ -66,7 +66,7 @@ def audit_folder(
 
     The folder needs no more than files `<task>/<split>-*.parquet`; for columns that are missing the report says what
     was not checked. settings: by default those of the folder's own recipe. Memory grows with distinct keys, texts and
-    picture hashes of a pair of splits, not with pixels. Whatever the number of workers, the report is the same.
+    image hashes of a pair of splits, not with pixels. Whatever the number of workers, the report is the same.
 
     Raises DatasetError where there is no such folder, a file is damaged, or its recipe is not valid.
     """
@@ -84,7 +84,7 @@ def audit_folder(
         read = list(_counted(executor.run(read_keys, payloads), "audit: samples", len(files), report))
         with working_connection(work / "sql") as connection:
             _load(connection, work, files)
-            damaged = _measure_pictures(connection, folder, files, work, executor, report)
+            damaged = _measure_images(connection, folder, files, work, executor, report)
             _link_alike(connection, settings, report)
             find_overlaps(connection)
             rows: dict[str, dict[str, int]] = {}
@@ -140,7 +140,7 @@ def _parquet(work: Path, name: str, files: Sequence[SampleFile]) -> str:
     return "read_parquet([" + ", ".join(f"'{path}'" for path in paths) + "], hive_partitioning = false)"
 
 
-def _measure_pictures(
+def _measure_images(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
     files: Sequence[SampleFile],
@@ -148,8 +148,8 @@ def _measure_pictures(
     executor: LocalExecutor,
     report: Report | None,
 ) -> int:
-    """Create `pictures`, and `uses` of kind pixels; return the number of pictures that cannot be decoded."""
-    from mmecinstruct.auditing.images import PICTURES, PicturesPayload, measure_pictures
+    """Create `images`, and `uses` of kind pixels; return the number of images that cannot be decoded."""
+    from mmecinstruct.auditing.images import IMAGES, ImagesPayload, measure_images
 
     owned = connection.sql(
         f"SELECT key, min(sample) >> {SAMPLE_SHIFT} AS file FROM uses WHERE kind = '{IMAGE}' GROUP BY key"
@@ -160,17 +160,15 @@ def _measure_pictures(
         if mine.num_rows:
             path = work / f"owned-{file.number}.parquet"
             write_table(mine.select(["key"]), path)
-            payloads.append(PicturesPayload(folder, file, path, work))
-    damaged = sum(
-        _counted(executor.run(measure_pictures, payloads), "audit: pictures", len(payloads), report)
-    )
+            payloads.append(ImagesPayload(folder, file, path, work))
+    damaged = sum(_counted(executor.run(measure_images, payloads), "audit: images", len(payloads), report))
     if payloads:
-        source = _parquet(work, "pictures", [payload.file for payload in payloads])
-        connection.execute(f"CREATE TABLE pictures AS SELECT * FROM {source}")
+        source = _parquet(work, "images", [payload.file for payload in payloads])
+        connection.execute(f"CREATE TABLE images AS SELECT * FROM {source}")
     else:
-        connection.register("pictures", PICTURES.empty_table())
+        connection.register("images", IMAGES.empty_table())
     connection.execute(
-        "INSERT INTO uses SELECT DISTINCT 'pixels', pixel_id, sample, place FROM uses JOIN pictures USING (key) "
+        "INSERT INTO uses SELECT DISTINCT 'pixels', pixel_id, sample, place FROM uses JOIN images USING (key) "
         f"WHERE kind = '{IMAGE}' AND pixel_id IS NOT NULL"
     )
     return damaged
@@ -179,17 +177,17 @@ def _measure_pictures(
 def _link_alike(
     connection: duckdb.DuckDBPyConnection, settings: AuditSettings, report: Report | None
 ) -> None:
-    """Fill `links`: pictures of equal pixels in other bytes, and what is near, of later splits to earlier ones."""
-    from mmecinstruct.auditing.near import near_pictures, near_texts
+    """Fill `links`: images of equal pixels in other bytes, and what is near, of later splits to earlier ones."""
+    from mmecinstruct.auditing.near import near_images, near_texts
 
     connection.execute(
-        "INSERT INTO links SELECT 'image_pixels', a.key, b.key, '' FROM pictures a JOIN pictures b "
+        "INSERT INTO links SELECT 'image_pixels', a.key, b.key, '' FROM images a JOIN images b "
         "ON a.pixel_id = b.pixel_id AND a.key <> b.key"
     )
     for place, later in enumerate(SPLITS[1:], start=1):
         earlier = SPLITS[:place]
-        found = near_pictures(
-            _pictures_of(connection, earlier, settings), _pictures_of(connection, [later], settings), settings
+        found = near_images(
+            _images_of(connection, earlier, settings), _images_of(connection, [later], settings), settings
         )
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
@@ -200,12 +198,12 @@ def _link_alike(
             report("audit: likeness", place, len(SPLITS) - 1)
 
 
-def _pictures_of(
+def _images_of(
     connection: duckdb.DuckDBPyConnection, splits: Sequence[str], settings: AuditSettings
 ) -> pa.Table:
     return connection.sql(
         """
-        SELECT pixel_id, min(phash) AS phash, min(thumbnail) AS thumbnail FROM pictures
+        SELECT pixel_id, min(phash) AS phash, min(thumbnail) AS thumbnail FROM images
         WHERE structure >= ? AND pixel_id IN (
             SELECT key FROM uses JOIN samples USING (sample) WHERE kind = 'pixels' AND list_contains(?, split)
         )
@@ -234,7 +232,7 @@ def _checks(
     values = dict(connection.execute("SELECT kind, count(DISTINCT key) FROM uses GROUP BY kind").fetchall())
     unembedded = sum(entry.unembedded for entry in read)
     (flat,) = connection.execute(
-        "SELECT count(DISTINCT pixel_id) FROM pictures WHERE structure < ?", [settings.min_structure]
+        "SELECT count(DISTINCT pixel_id) FROM images WHERE structure < ?", [settings.min_structure]
     ).fetchall()[0]
     checks = []
     for kind in KINDS:
@@ -245,9 +243,9 @@ def _checks(
             where = "" if len(lacking) == len(read) else f" in {len(lacking)} files, as {lacking[0]}"
             gaps.append(f"no column {' or '.join(COLUMNS[key_kind])}{where}")
         if key_kind == IMAGE and unembedded:
-            gaps.append(f"{unembedded} pictures are not embedded, so they were not compared")
+            gaps.append(f"{unembedded} images are not embedded, so they were not compared")
         if key_kind == IMAGE and damaged and kind != "image_bytes":
-            gaps.append(f"{damaged} pictures cannot be decoded")
+            gaps.append(f"{damaged} images cannot be decoded")
         count = values.get(key_kind, 0)
         if kind == keys.CATEGORY and not {TRAIN, TEST_OOD} <= {entry.file.split for entry in read}:
             count = 0  # the rule is about these two splits
@@ -256,6 +254,6 @@ def _checks(
         else:
             status = CHECKED if count else NO_VALUES
         if kind == "image_near" and flat:
-            gaps.append(f"{flat} pictures have too little structure to be likened")
+            gaps.append(f"{flat} images have too little structure to be likened")
         checks.append(Check(kind, status, count, "; ".join(gaps)))
     return tuple(checks)

@@ -107,7 +107,7 @@ def build(
     ] = None,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Ask again for pictures that could not be fetched for now."),
+        typer.Option("--retry-failed", help="Ask again for images that could not be fetched for now."),
     ] = False,
     licences: Annotated[
         str | None,
@@ -163,17 +163,17 @@ app.command(epilog=raw_files.PULL_EXAMPLES)(raw_files.pull)
 @app.command(
     epilog="Examples:\n\n"
     "  mmec images photos --contact-sheet\n\n"
-    "  mmec images products.csv --column picture --product-column sku --set images.min_side=100\n\n"
+    "  mmec images products.csv --column image --product-column sku --set images.min_side=100\n\n"
     "  mmec images urls.csv --set fetch.enabled=true --set fetch.contact=https://shop.example/about"
 )
 def images(
     source: Annotated[
-        Path, typer.Argument(metavar="FOLDER_OR_TABLE", help="Picture files, or CSV, JSON lines, Parquet.")
+        Path, typer.Argument(metavar="FOLDER_OR_TABLE", help="Image files, or CSV, JSON lines, Parquet.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("pictures"),
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("images"),
     column: Annotated[str, typer.Option(help="The table's column of URLs or paths.")] = "image_url",
     product_column: Annotated[
-        str | None, typer.Option(help="Whose picture it is: tells placeholders that many products share.")
+        str | None, typer.Option(help="Whose image it is: tells placeholders that many products share.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Root of a table's relative paths; default: the table's folder.")
@@ -190,21 +190,21 @@ def images(
     ] = False,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Ask again for pictures that could not be fetched for now."),
+        typer.Option("--retry-failed", help="Ask again for images that could not be fetched for now."),
     ] = False,
     workspace: Annotated[
         Path, typer.Option(help="Where finished stages are kept.", envvar="MMEC_WORKSPACE")
     ] = DEFAULT_WORKSPACE,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
 ) -> None:
-    """Check, normalise and measure pictures alone, without building a dataset."""
+    """Check, normalise and measure images alone, without building a dataset."""
     from mmecinstruct.engine.executors.local import cores
-    from mmecinstruct.pipeline.check_images import check_pictures
-    from mmecinstruct.recipe import load_picture_settings
+    from mmecinstruct.pipeline.check_images import check_images
+    from mmecinstruct.recipe import load_image_check_settings
 
-    settings = load_picture_settings(recipe, override or [])
+    settings = load_image_check_settings(recipe, override or [])
     with show_progress() as report:
-        done = check_pictures(
+        done = check_images(
             source,
             out,
             settings,
@@ -217,7 +217,7 @@ def images(
             retry_failed=retry_failed,
             report=report,
         )
-    say(f"{done.pictures} pictures, {done.kept} kept")
+    say(f"{done.images} images, {done.kept} kept")
     if done.reasons:
         say(f"Rejected, each with its reason in {out / 'rejections.parquet'}:")
     for reason, count in done.reasons.items():
@@ -228,7 +228,7 @@ def images(
 @app.command(epilog="Example: mmec validate dataset-sample")
 def validate(
     folder: Annotated[Path, typer.Argument(help="A dataset folder.")],
-    decode: Annotated[bool, typer.Option(help="Decode every picture.")] = True,
+    decode: Annotated[bool, typer.Option(help="Decode every image.")] = True,
 ) -> None:
     """Check a dataset folder; exit 1 with the reasons when it is damaged."""
     from mmecinstruct.dataset.validate import format_problems, validate_folder
@@ -343,14 +343,14 @@ app.add_typer(takedown_app, name="takedown")
 def add_takedown_command(
     kind: Annotated[str, typer.Argument(help="product, url or image.")],
     value: Annotated[
-        str, typer.Argument(help="The product's id, the picture's URL, or the SHA-256 of its received bytes.")
+        str, typer.Argument(help="The product's id, the image's URL, or the SHA-256 of its received bytes.")
     ],
     note: Annotated[str, typer.Option(help="Why, for whoever reads the list.")] = "",
     workspace: Annotated[
         Path, typer.Option(help="The workspace that holds the list.", envvar="MMEC_WORKSPACE")
     ] = DEFAULT_WORKSPACE,
 ) -> None:
-    """Put a product, URL or picture on the list, and remove its fetched pictures (a product's in the next build of it).
+    """Put a product, URL or image on the list, and remove its fetched images (a product's in the next build of it).
 
     Datasets that are already written or pushed do not change: build and push them again. `mmec clean --days 0` removes
     what earlier builds left in the workspace.
@@ -401,7 +401,7 @@ def clean(
     ] = DEFAULT_WORKSPACE,
     days: Annotated[float, typer.Option(min=0, help="Keep what a build used within so many days.")] = 30,
 ) -> None:
-    """Remove the stages, and the snapshots of the web, that no recent build used. Fetched pictures stay."""
+    """Remove the stages, and the snapshots of the web, that no recent build used. Fetched images stay."""
     from mmecinstruct.core.errors import WorkspaceError
     from mmecinstruct.engine.workspace import Workspace
     from mmecinstruct.web.images import FETCHED_FOLDER, remove_old_snapshots

@@ -104,7 +104,7 @@ def miniature(
 ) -> None:
     """Draw the raw files of the recipe `paper`, as dirty and in the proportions of the real ones, at any scale.
 
-    They stand in for what it would pull: to try it, to measure, to test. No picture is drawn: URLs lead nowhere. A
+    They stand in for what it would pull: to try it, to measure, to test. No image is drawn: URLs lead nowhere. A
     drawing that was interrupted goes on with the files that are missing; a finished one is done at once.
     """
     from mmecinstruct.engine.executors.local import cores

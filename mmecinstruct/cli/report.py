@@ -36,7 +36,7 @@ def print_report(report: BuildReport) -> None:
         say(f"Rows that no sample needs, left alone: {count} ({stage})")
     if report.fetched:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
-        say(f"Pictures asked for on the web: {counts}")
+        say(f"Images asked for on the web: {counts}")
     if report.left_out:
         say(left_out_line(report.left_out))
     for warning in report.warnings:

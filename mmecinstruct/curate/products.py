@@ -1,4 +1,4 @@
-"""Curate products: one row per id, fine category and pictures joined from other publishers, clusters."""
+"""Curate products: one row per id, fine category and images joined from other publishers, clusters."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def curate_products(
     """Return (curated products in order of id, rejections). The first row of an id stays.
 
     Views: products, category_labels, product_images (each with file_index and row_index). A product without a
-    category takes that of its label, else that of the same item in another source; pictures of `product_images` come
+    category takes that of its label, else that of the same item in another source; images of `product_images` come
     after its own.
-    similarity: of titles that put products into one cluster (by their texts alone: pictures are not read yet).
+    similarity: of titles that put products into one cluster (by their texts alone: images are not read yet).
     taken_down: ids of products that no build may hold.
     """
     columns = ", ".join(PRODUCTS.names)
@@ -96,7 +96,7 @@ def curate_products(
             SELECT product_id, min(fine_category) AS fine_category,
                 min(category_path) FILTER (WHERE len(category_path) > 0) AS category_path
             FROM category_labels GROUP BY product_id
-        ), pictures AS (
+        ), images AS (
             SELECT product_id, list(image_url ORDER BY image_url) AS image_urls
             FROM (SELECT DISTINCT product_id, image_url FROM product_images) GROUP BY product_id
         )
@@ -106,7 +106,7 @@ def curate_products(
                 CASE WHEN len(kept.category_path) > 0 THEN kept.category_path
                     ELSE coalesce(labels.category_path, categories.category_path, []) END AS category_path,
                 list_concat(coalesce(kept.image_urls, []),
-                    list_filter(coalesce(pictures.image_urls, []),
+                    list_filter(coalesce(images.image_urls, []),
                         lambda url: NOT list_contains(coalesce(kept.image_urls, []), url))) AS image_urls
             ),
             labels.fine_category AS fine_category,
@@ -114,7 +114,7 @@ def curate_products(
         FROM kept JOIN clusters USING (product_id)
             LEFT JOIN categories USING (family, item)
             LEFT JOIN labels USING (product_id)
-            LEFT JOIN pictures USING (product_id)
+            LEFT JOIN images USING (product_id)
         ORDER BY product_id
         """,
         CURATED_PRODUCTS,

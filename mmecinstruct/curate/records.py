@@ -27,7 +27,7 @@ def curate_reviews(
     """Return (reviews in order of id, rejections).
 
     Rejected are a repeated id (the first stays) and a review of an unknown product. One that is in another language
-    than the recipe's with at least the recipe's probability stays without its title, text and pictures: whatever it
+    than the recipe's with at least the recipe's probability stays without its title, text and images: whatever it
     says, its user has the product. Views: reviews (tables.CURATED_REVIEWS), products.
     """
     return _judge(

@@ -1,4 +1,4 @@
-"""The dataset folder: Parquet shards with embedded pictures, and the texts beside them.
+"""The dataset folder: Parquet shards with embedded images, and the texts beside them.
 
     README.md                                card; its YAML lists configs and splits
     <task>/<split>-00000-of-00002.parquet    samples

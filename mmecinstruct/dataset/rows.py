@@ -1,6 +1,6 @@
 """What must hold within one published sample.
 
-    task                                input                   options    output    pictures, in order
+    task                                input                   options    output    images, in order
     answerability_prediction            question, document?     none       yes | no  product
     category_classification             title                   2 or more  letter    product
     product_relation_prediction         product 1, product 2    A to C     letter    product 1, product 2
@@ -9,7 +9,7 @@
     sentiment_analysis                  review                  A to E     letter    review or product
     sequential_recommendation           list of "1st: …"        2 or more  letter    history n, option X
 
-A picture may be missing: its role is then absent. In a folder that references its pictures each is a null, and where
+An image may be missing: its role is then absent. In a folder that references its images each is a null, and where
 they were not read their ids are nulls as well.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmecinstruct.core.templating import ordinal
-from mmecinstruct.dataset.published_images import PublishedPictures
+from mmecinstruct.dataset.published_images import PublishedImages
 from mmecinstruct.schemas.samples import TEST, TEST_OOD, TRAIN, VALIDATION
 
 Found = tuple[str, str]  # machine-readable reason, detail for a person
@@ -50,18 +50,18 @@ _NULLABLE = {
 _LISTS = (
     *("options", "images", "image_roles", "image_urls", "image_ids", "image_product_ids", "product_ids"),
 )
-_EMBEDDED = PublishedPictures()
+_EMBEDDED = PublishedImages()
 
 
 def row_problems(
-    row: Mapping[str, Any], task: str, split: str, pictures: PublishedPictures = _EMBEDDED
+    row: Mapping[str, Any], task: str, split: str, images: PublishedImages = _EMBEDDED
 ) -> Iterator[Found]:
-    """Yield what is wrong with a sample of a shard of this task and split; pictures are not decoded.
+    """Yield what is wrong with a sample of a shard of this task and split; images are not decoded.
 
-    row: the published columns as Python values, `images` as dictionaries of bytes and path. pictures: how the folder
+    row: the published columns as Python values, `images` as dictionaries of bytes and path. images: how the folder
     publishes them.
     """
-    may_hold_nulls = {"images"} if pictures.read else {"images", "image_ids"}
+    may_hold_nulls = {"images"} if images.read else {"images", "image_ids"}
     gaps = [name for name, value in row.items() if value is None and name not in _NULLABLE]
     gaps += [name for name in _LISTS if name not in may_hold_nulls and row[name] and None in row[name]]
     if row["images"] is None:
@@ -91,9 +91,9 @@ def row_problems(
     if row["output"] not in answers and not wrong_options:
         yield "answer_not_an_option", f"output {row['output']!r} is none of {', '.join(answers)}"
     if task == SEQUENTIAL and (wrong_input or wrong_options):
-        yield from _picture_problems(row, None, pictures)
+        yield from _image_problems(row, None, images)
     else:
-        yield from _picture_problems(row, _legal_roles(task, items, letters), pictures)
+        yield from _image_problems(row, _legal_roles(task, items, letters), images)
     yield from _group_problems(row, task)
 
 
@@ -149,7 +149,7 @@ def _check_options(options: list[str], task: str) -> tuple[list[Found], list[str
         text = option[3:].strip()
         if not option.startswith(f"{letter}: ") or not text:
             return [*found, ("options", f"{option[:60]!r} is not '{letter}: …'")], letters
-        # Candidates of a recommendation may have the same title: their pictures tell them apart.
+        # Candidates of a recommendation may have the same title: their images tell them apart.
         if text in texts and task != SEQUENTIAL:
             found.append(("options", f"{text[:60]!r} stands twice"))
         texts.add(text)
@@ -169,17 +169,17 @@ def _legal_roles(task: str, items: int, letters: list[str]) -> list[str]:
     return ["product"]
 
 
-def _picture_problems(
-    row: Mapping[str, Any], legal: list[str] | None, pictures: PublishedPictures
+def _image_problems(
+    row: Mapping[str, Any], legal: list[str] | None, images: PublishedImages
 ) -> Iterator[Found]:
-    """Check the picture columns; legal: the roles there can be, in order, None where that is not known."""
+    """Check the image columns; legal: the roles there can be, in order, None where that is not known."""
     roles = row["image_roles"]
     lengths = {
         name: len(row[name])
         for name in ("images", "image_roles", "image_urls", "image_ids", "image_product_ids")
     }
     if len(set(lengths.values())) > 1:
-        yield "pictures_not_aligned", ", ".join(f"{name} {length}" for name, length in lengths.items())
+        yield "images_not_aligned", ", ".join(f"{name} {length}" for name, length in lengths.items())
         return
     if legal is not None:
         unknown = [role for role in roles if role not in legal]
@@ -187,10 +187,10 @@ def _picture_problems(
             yield "image_roles", f"{unknown[0]!r} is no role here; there are {', '.join(legal[:12])}"
         elif [role for role in legal if role in roles] != roles:
             yield "image_roles", f"{', '.join(roles)}: a role stands twice or out of order"
-    if pictures.read and not all(row["image_ids"]):
+    if images.read and not all(row["image_ids"]):
         yield "image_id_missing", "an image id is empty"
-    if not pictures.embedded and not all(row["image_urls"]):
-        yield "image_url_missing", "a picture is referenced, and its URL is empty"
+    if not images.embedded and not all(row["image_urls"]):
+        yield "image_url_missing", "an image is referenced, and its URL is empty"
 
 
 def _group_problems(row: Mapping[str, Any], task: str) -> Iterator[Found]:

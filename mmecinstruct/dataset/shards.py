@@ -3,7 +3,7 @@
     <task>/<split>-00000-of-00002.parquet
     rejections/rejections.parquet
 
-Shards are cut by row count, so the number of workers changes nothing. Pictures are embedded as JPEG, which is
+Shards are cut by row count, so the number of workers changes nothing. Images are embedded as JPEG, which is
 not compressed again, or referenced: then each is a null, and its URL stands beside it. Row groups are small enough for
 the Hub's viewer and for a reader's memory.
 """
@@ -26,11 +26,11 @@ from mmecinstruct.schemas.tables import REJECTIONS
 
 REJECTIONS_PATH = "rejections/rejections.parquet"  # in no config: `load_dataset` never reads it
 
-# The Hub's viewer refuses large row groups; a group is closed early when its pictures reach this size.
+# The Hub's viewer refuses large row groups; a group is closed early when its images reach this size.
 ROW_GROUP_BYTES = 64 * 2**20
-# From so many uses per picture (candidates of a recommendation) a row group stores each once: a dictionary.
+# From so many uses per image (candidates of a recommendation) a row group stores each once: a dictionary.
 _WORTH_A_DICTIONARY = 1.25
-_PICTURE_LEAF = "images.list.element.bytes"
+_IMAGE_LEAF = "images.list.element.bytes"
 
 _SHARD_PATH = re.compile(
     rf"({'|'.join(TASKS)})/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.parquet", flags=re.ASCII
@@ -72,10 +72,10 @@ def write_shard(rows: pa.Table, pixels: Mapping[str, bytes] | None, path: Path, 
     """Write one shard: the same rows and pixels give the same bytes.
 
     rows: every published column but `images`, in any order. pixels: JPEG by image id, of every id in
-    `image_ids`; None: pictures are referenced, and `images` has a null for each role. The file appears whole or not at
+    `image_ids`; None: images are referenced, and `images` has a null for each role. The file appears whole or not at
     all.
 
-    Raises DatasetError for a missing or unknown column, and for a picture without pixels.
+    Raises DatasetError for a missing or unknown column, and for an image without pixels.
     """
     schema = published_schema()
     wanted = [name for name in schema.names if name != "images"]
@@ -84,7 +84,7 @@ def write_shard(rows: pa.Table, pixels: Mapping[str, bytes] | None, path: Path, 
         raise DatasetError(f"{path.name}: missing or unknown columns: {', '.join(wrong)}")
     rows = rows.select(wanted).cast(pa.schema([schema.field(name) for name in wanted]))
 
-    repeats = pixels is not None and _repeats_pictures(rows, row_group_rows)
+    repeats = pixels is not None and _repeats_images(rows, row_group_rows)
 
     def write(temporary: Path) -> None:
         with _open_writer(temporary, schema, repeats) as writer:
@@ -122,7 +122,7 @@ def write_rejections(folder: Path, parts: Iterable[pa.Table]) -> int:
 def _row_groups(
     rows: pa.Table, pixels: Mapping[str, bytes] | None, row_group_rows: int, name: str
 ) -> Iterator[tuple[pa.Table, list[list[dict[str, Any] | None]]]]:
-    """Yield slices of the rows with their pictures as {"bytes", "path"} or as nulls, cut by rows and by bytes."""
+    """Yield slices of the rows with their images as {"bytes", "path"} or as nulls, cut by rows and by bytes."""
     if pixels is None:
         for start in range(0, rows.num_rows, row_group_rows):
             part = rows.slice(start, row_group_rows)
@@ -133,13 +133,13 @@ def _row_groups(
     for position, (sample, ids) in enumerate(
         zip(rows.column("id").to_pylist(), rows.column("image_ids").to_pylist(), strict=True)
     ):
-        pictures: list[dict[str, Any] | None] = []
+        embedded: list[dict[str, Any] | None] = []
         for image_id in ids or ():
             if image_id is None or image_id not in pixels:
-                raise DatasetError(f"{name}: sample {sample}: no pixels for picture {image_id or '(no id)'}")
-            pictures.append({"bytes": pixels[image_id], "path": f"{image_id}.jpg"})
+                raise DatasetError(f"{name}: sample {sample}: no pixels for image {image_id or '(no id)'}")
+            embedded.append({"bytes": pixels[image_id], "path": f"{image_id}.jpg"})
             size += len(pixels[image_id])
-        images.append(pictures)
+        images.append(embedded)
         if len(images) == row_group_rows or size >= ROW_GROUP_BYTES:
             yield rows.slice(start, len(images)), images
             start, images, size = position + 1, [], 0
@@ -147,8 +147,8 @@ def _row_groups(
         yield rows.slice(start, len(images)), images
 
 
-def _repeats_pictures(rows: pa.Table, row_group_rows: int) -> bool:
-    """Say whether row groups hold the same pictures so often that a dictionary makes the file smaller."""
+def _repeats_images(rows: pa.Table, row_group_rows: int) -> bool:
+    """Say whether row groups hold the same images so often that a dictionary makes the file smaller."""
     embedded = distinct = 0
     for start in range(0, rows.num_rows, row_group_rows):
         ids = rows.column("image_ids").slice(start, row_group_rows).combine_chunks().flatten()
@@ -157,15 +157,15 @@ def _repeats_pictures(rows: pa.Table, row_group_rows: int) -> bool:
     return embedded > distinct * _WORTH_A_DICTIONARY
 
 
-def _open_writer(path: Path, schema: pa.Schema, picture_dictionary: bool) -> pq.ParquetWriter:
+def _open_writer(path: Path, schema: pa.Schema, image_dictionary: bool) -> pq.ParquetWriter:
     leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
-    texts = [leaf for leaf in leaves if leaf != _PICTURE_LEAF]
+    texts = [leaf for leaf in leaves if leaf != _IMAGE_LEAF]
     return pq.ParquetWriter(
         path,
         schema,
-        compression={leaf: "none" if leaf == _PICTURE_LEAF else "zstd" for leaf in leaves},
-        use_dictionary=leaves if picture_dictionary else texts,
-        dictionary_pagesize_limit=2 * ROW_GROUP_BYTES if picture_dictionary else 2**20,
+        compression={leaf: "none" if leaf == _IMAGE_LEAF else "zstd" for leaf in leaves},
+        use_dictionary=leaves if image_dictionary else texts,
+        dictionary_pagesize_limit=2 * ROW_GROUP_BYTES if image_dictionary else 2**20,
         write_statistics=texts,
         write_page_index=True,
         # Page borders follow the content: an inserted row leaves most pages as they were, for storage that

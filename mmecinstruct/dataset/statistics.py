@@ -34,7 +34,7 @@ _TOKEN = re.compile("|".join(map(re.escape, _KIND_OF_TOKEN)))
 
 @dataclass
 class _Tally:
-    """Running counts of one split of a task; memory grows with distinct products and pictures, not rows."""
+    """Running counts of one split of a task; memory grows with distinct products and images, not rows."""
 
     rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
@@ -42,10 +42,10 @@ class _Tally:
     sources: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
-    pictures: int = 0
-    picture_ids: set[str] = field(default_factory=set)
+    images: int = 0
+    image_ids: set[str] = field(default_factory=set)
     products: set[str] = field(default_factory=set)
-    rows_without_pictures: int = 0
+    rows_without_images: int = 0
     visual_known: int = 0
     visual_critical: int = 0
     accuracies: list[float] = field(default_factory=list)
@@ -64,13 +64,13 @@ class _Tally:
         self.origins[ORIGIN_SEPARATOR.join(sorted(prefixes))] += 1
         # "history 3" and "option B" are counted as history and option.
         self.roles.update(role.split(" ")[0] for role in row["image_roles"])
-        self.pictures += len(row["image_ids"])
-        # A picture that nobody read has no id; its URL tells it.
-        self.picture_ids.update(
+        self.images += len(row["image_ids"])
+        # An image that nobody read has no id; its URL tells it.
+        self.image_ids.update(
             image_id or url for image_id, url in zip(row["image_ids"], row["image_urls"], strict=True)
         )
         self.products.update(row["product_ids"])
-        self.rows_without_pictures += not row["image_ids"]
+        self.rows_without_images += not row["image_ids"]
         if row["visual_critical"] is not None:
             self.visual_known += 1
             self.visual_critical += row["visual_critical"]
@@ -88,10 +88,10 @@ class _Tally:
             "sources": dict(sorted(self.sources.items())),
             "origins": dict(sorted(self.origins.items())),
             "products": len(self.products),
-            "pictures": self.pictures,
-            "distinct_pictures": len(self.picture_ids),
-            "picture_roles": dict(sorted(self.roles.items())),
-            "rows_without_pictures": self.rows_without_pictures,
+            "images": self.images,
+            "distinct_images": len(self.image_ids),
+            "image_roles": dict(sorted(self.roles.items())),
+            "rows_without_images": self.rows_without_images,
             "visual_critical_known": self.visual_known,
             "visual_critical_share": _share(self.visual_critical, self.visual_known),
             "text_only_accuracy_known": len(self.accuracies),
@@ -107,7 +107,7 @@ def collect_statistics(folder: Path) -> dict[str, Any]:
 
     `masked` counts the tokens that stand for personal data in the inputs, `profanity_share` the inputs that swear.
 
-    Returns {"rows", "products", "pictures", "distinct_pictures", "tasks": {task: {split: counts}}}; shares
+    Returns {"rows", "products", "images", "distinct_images", "tasks": {task: {split: counts}}}; shares
     and means are null if nothing is known. `origins` counts samples by the prefixes of their products' ids. An empty
     category stands for a sample without one.
     """
@@ -127,8 +127,8 @@ def collect_statistics(folder: Path) -> dict[str, Any]:
     return {
         "rows": sum(tally.rows for tally in tallies.values()),
         "products": len(set().union(*(tally.products for tally in tallies.values()))),
-        "pictures": sum(tally.pictures for tally in tallies.values()),
-        "distinct_pictures": len(set().union(*(tally.picture_ids for tally in tallies.values()))),
+        "images": sum(tally.images for tally in tallies.values()),
+        "distinct_images": len(set().union(*(tally.image_ids for tally in tallies.values()))),
         "tasks": tasks,
     }
 

@@ -34,12 +34,12 @@ from mmecinstruct.dataset.manifest import (
     Manifest,
     read_manifest,
 )
-from mmecinstruct.dataset.published_images import PublishedPictures, published_pictures
+from mmecinstruct.dataset.published_images import PublishedImages, published_images
 from mmecinstruct.dataset.rows import SEQUENTIAL, row_problems
 from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 
-MAX_PICTURE_PIXELS = 50_000_000  # a picture that claims more is refused before it is decoded
+MAX_IMAGE_PIXELS = 50_000_000  # an image that claims more is refused before it is decoded
 MAX_ROW_GROUP_BYTES = 2**30  # uncompressed; the Hub's viewer gives up earlier
 SHOWN_PER_REASON = 20  # of one reason in one file; the rest is counted
 
@@ -73,8 +73,8 @@ def format_problems(problems: Sequence[Problem]) -> str:
 def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
     """Return everything that is wrong with a dataset folder; an empty list means that it is sound.
 
-    Checked are hashes, the card's configs, the schema, each sample (`dataset_folder.rows`), every picture
-    (with `decode`, the way `datasets` decodes it; none where the recipe references pictures), that no id stands
+    Checked are hashes, the card's configs, the schema, each sample (`dataset_folder.rows`), every image
+    (with `decode`, the way `datasets` decodes it; none where the recipe references images), that no id stands
     twice, and that no group stands in two splits: product clusters over all tasks but sequential recommendation,
     its users, the queries of the query tasks, and the categories of test_ood against train. Never raises for what
     the folder holds.
@@ -87,7 +87,7 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
     manifest = _check_manifest(folder, shards, log)
     _check_card(folder, shards, log)
     total = sum(entry.rows or 0 for entry in manifest.files if entry.path in set(shards)) if manifest else 0
-    seen = _Seen(manifest.schema_version if manifest else None, published_pictures(folder))
+    seen = _Seen(manifest.schema_version if manifest else None, published_images(folder))
     done = 0
     for path in shards:
         for checked in _check_shard(folder, path, manifest, decode, seen, log):
@@ -124,7 +124,7 @@ class _Seen:
     """What is remembered over all shards."""
 
     schema_version: str | None = None  # the manifest's
-    published: PublishedPictures = field(default_factory=PublishedPictures)  # as the recipe says
+    published: PublishedImages = field(default_factory=PublishedImages)  # as the recipe says
     ids: dict[str, str] = field(default_factory=dict)  # sample id -> file
     groups: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # group -> split, file
     crossing: set[tuple[str, str]] = field(default_factory=set)  # groups that were reported
@@ -132,7 +132,7 @@ class _Seen:
     ood_categories: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
     instructions: set[tuple[str, str]] = field(default_factory=set)  # task, instruction_id
     held_out: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
-    pictures: set[bytes] = field(default_factory=set)  # digests of pictures that decoded well
+    images: set[bytes] = field(default_factory=set)  # digests of images that decoded well
 
 
 # --- the folder ----------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def _check_schema(file: pq.ParquetFile, path: str, version: str, log: _Log) -> b
         return False
     features, wanted = _huggingface_features(found), _huggingface_features(expected)
     if any(features.get(name) != feature for name, feature in wanted.items()):
-        log.add(path, "schema_metadata", "without the 'huggingface' metadata pictures load as plain structs")
+        log.add(path, "schema_metadata", "without the 'huggingface' metadata images load as plain structs")
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).total_byte_size
         if size > MAX_ROW_GROUP_BYTES:
@@ -346,11 +346,11 @@ def _check_row(
     seen.instructions.add((task, row["instruction_id"]))
     if row["instruction_unseen_id"] is not None:
         seen.held_out.setdefault((task, row["instruction_unseen_id"]), place)
-    for index, picture in enumerate(row["images"]):
-        problem = _picture_problem(picture, decode, seen)
+    for index, image in enumerate(row["images"]):
+        problem = _image_problem(image, decode, seen)
         if problem:
             role = row["image_roles"][index] if index < len(row["image_roles"]) else str(index)
-            add(problem[0], f"picture '{role}': {problem[1]}")
+            add(problem[0], f"image '{role}': {problem[1]}")
 
 
 def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
@@ -366,15 +366,15 @@ def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
         yield "query", groups["query"]
 
 
-def _picture_problem(picture: Mapping[str, Any] | None, decode: bool, seen: _Seen) -> tuple[str, str] | None:
-    if picture is None or not picture["bytes"]:
-        return ("picture_not_embedded", "it has no bytes") if seen.published.embedded else None
+def _image_problem(image: Mapping[str, Any] | None, decode: bool, seen: _Seen) -> tuple[str, str] | None:
+    if image is None or not image["bytes"]:
+        return ("image_not_embedded", "it has no bytes") if seen.published.embedded else None
     if not seen.published.embedded:
-        return "picture_embedded", "it has bytes, and the recipe says that pictures are referenced"
+        return "image_embedded", "it has bytes, and the recipe says that images are referenced"
     if not decode:
         return None
-    digest = hashlib.blake2b(picture["bytes"], digest_size=16).digest()
-    if digest in seen.pictures:
+    digest = hashlib.blake2b(image["bytes"], digest_size=16).digest()
+    if digest in seen.images:
         return None
     import PIL.Image
     from datasets import Image
@@ -382,14 +382,14 @@ def _picture_problem(picture: Mapping[str, Any] | None, decode: bool, seen: _See
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
-            with PIL.Image.open(io.BytesIO(picture["bytes"])) as opened:
-                if opened.width * opened.height > MAX_PICTURE_PIXELS:
-                    return "picture_too_large", f"{opened.width} x {opened.height} pixels"
+            with PIL.Image.open(io.BytesIO(image["bytes"])) as opened:
+                if opened.width * opened.height > MAX_IMAGE_PIXELS:
+                    return "image_too_large", f"{opened.width} x {opened.height} pixels"
             # The way that consumers decode it, orientation tag and all.
-            Image().decode_example({"bytes": picture["bytes"], "path": None})
-    except Exception as error:  # noqa: BLE001 - decoders raise anything; each time the picture is damaged
-        return "picture_damaged", f"{type(error).__name__}: {error}"
-    seen.pictures.add(digest)
+            Image().decode_example({"bytes": image["bytes"], "path": None})
+    except Exception as error:  # noqa: BLE001 - decoders raise anything; each time the image is damaged
+        return "image_damaged", f"{type(error).__name__}: {error}"
+    seen.images.add(digest)
     return None
 
 

@@ -1,1 +1,1 @@
-"""Duplicates: pictures, texts and products that are the same thing twice."""
+"""Duplicates: images, texts and products that are the same thing twice."""

@@ -44,12 +44,12 @@ class Duplicates:
 def find_duplicates(
     products: pa.Table, images: pa.Table, settings: DuplicateSettings, reviews: pa.Table | None = None
 ) -> Duplicates:
-    """Cluster products that share an item number, a title or a picture; merge what is the same product.
+    """Cluster products that share an item number, a title or an image; merge what is the same product.
 
     products: CURATED_PRODUCTS, each id once. images: IMAGES, placeholders already rejected. reviews: product_id and
-    image_urls, as a picture in the reviews of two products must not be in two splits. The cluster_id that comes
+    image_urls, as an image in the reviews of two products must not be in two splits. The cluster_id that comes
     in is replaced by the smallest kept product_id of the new cluster. Products that are the same have one
-    representative: the most complete record (most columns that say something, then most readable pictures), and of
+    representative: the most complete record (most columns that say something, then most readable images), and of
     equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
     """
     rows = products.select(COMPARED).to_pylist()
@@ -105,7 +105,7 @@ def find_duplicates(
 
 
 def _told_apart(images: pa.Table) -> pa.Table:
-    """Return the images with their URL for an id where nobody read them: the same URL is the same picture."""
+    """Return the images with their URL for an id where nobody read them: the same URL is the same image."""
     if not pc.any(pc.and_(pc.equal(images["status"], "ok"), pc.is_null(images["image_id"]))).as_py():
         return images
     ids, urls = images["image_id"].to_pylist(), images["image_url"].to_pylist()
@@ -157,8 +157,8 @@ def _representatives(
     readable = {url for url, status in statuses if status == "ok"}
 
     def order(row: Mapping[str, Any]) -> tuple[int, int, str]:
-        pictures = len({*(row["image_urls"] or ())} & readable)
-        return -told[row["product_id"]], -pictures, row["product_id"]
+        shown = len({*(row["image_urls"] or ())} & readable)
+        return -told[row["product_id"]], -shown, row["product_id"]
 
     by_id = {row["product_id"]: row for row in rows}
     found = {}

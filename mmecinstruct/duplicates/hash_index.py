@@ -6,7 +6,7 @@ b - r blocks the hashes are sorted with those blocks first, and only hashes with
 is missed, whatever the data. A pair that agrees on more blocks is met several times and kept once, under the first
 choice it agrees on, so nothing need be remembered.
 
-Hashes of pictures are skewed: on a white ground many bits hardly vary, and blocks of such bits part nothing. So
+Hashes of images are skewed: on a white ground many bits hardly vary, and blocks of such bits part nothing. So
 the bits are permuted first, and the number of blocks and one of a few fixed permutations are chosen by counting, in
 a sample of the hashes, how many comparisons each would cost. This changes the time and never the result.
 """

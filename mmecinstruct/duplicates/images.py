@@ -1,8 +1,8 @@
-"""Pictures that are the same: in bytes, in pixels, or nearly.
+"""Images that are the same: in bytes, in pixels, or nearly.
 
-Near are two pictures whose perceptual hashes differ in few bits and whose thumbnails differ little in colour in every
-one of their 64 cells. The hash alone would take a red and a blue mug of one drawing for the same picture, as it sees
-grey; and on a white ground a part of all unrelated pairs has nearly the same hash. Pictures with too little structure
+Near are two images whose perceptual hashes differ in few bits and whose thumbnails differ little in colour in every
+one of their 64 cells. The hash alone would take a red and a blue mug of one drawing for the same image, as it sees
+grey; and on a white ground a part of all unrelated pairs has nearly the same hash. Images with too little structure
 have hashes made of noise and are near to none.
 """
 
@@ -24,7 +24,7 @@ CELLS = 64  # of a thumbnail: 8x8, each three bytes
 
 IDENTICAL_PIXELS, NEAR = "identical_pixels", "near"
 
-PICTURE_PAIRS = pa.schema(
+IMAGE_PAIRS = pa.schema(
     [
         ("image_a", pa.string()),
         ("image_b", pa.string()),  # image_a < image_b
@@ -36,8 +36,8 @@ PICTURE_PAIRS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """Distinct pictures to be matched. image_ids: [n]. hashes: [n] uint64. thumbnails: [n, 64, 3] uint8."""
+class Images:
+    """Distinct images to be matched. image_ids: [n]. hashes: [n] uint64. thumbnails: [n, 64, 3] uint8."""
 
     image_ids: list[str]
     hashes: NDArray[np.uint64]
@@ -56,17 +56,17 @@ def colour_difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDAr
     return np.abs(left.astype(np.int16) - right.astype(np.int16)).mean(axis=2).max(axis=1)
 
 
-def picture_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table, dict[str, int]]:
-    """Return (PICTURE_PAIRS in order of their ids, counts).
+def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table, dict[str, int]]:
+    """Return (IMAGE_PAIRS in order of their ids, counts).
 
-    images: IMAGES; rows of status ok count, each image_id once (identical bytes have one id). Of pictures with
+    images: IMAGES; rows of status ok count, each image_id once (identical bytes have one id). Of images with
     identical pixels each is paired with the one of the smallest id, and only that one is compared with others. Counts:
-    pictures, unhashed, too_little_structure, identical_pixels, near. Raises ValueError for hashes of two versions.
+    images, unhashed, too_little_structure, identical_pixels, near. Raises ValueError for hashes of two versions.
     """
     ok = images.filter(pc.equal(images["status"], "ok"))
     # What was only referred to and never read is like nothing but itself, and there may be a million of it.
     read = _distinct(ok.filter(pc.or_(ok["pixel_id"].is_valid(), ok["phash"].is_valid())))
-    pictures = pc.count_distinct(ok["image_id"]).as_py()
+    different = pc.count_distinct(ok["image_id"]).as_py()
     first: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     alone: list[bool] = []
@@ -78,35 +78,35 @@ def picture_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Tab
     distinct = read.filter(pa.array(alone, pa.bool_()))
     hashed = distinct.filter(distinct["phash"].is_valid())
     structured = hashed.filter(pc.greater_equal(hashed["structure"], settings.min_structure))
-    near = near_pictures(_to_match(structured), settings)
+    near = near_images(_to_match(structured), settings)
     counts = {
-        "pictures": pictures,
-        "unhashed": pictures - read.num_rows + distinct.num_rows - hashed.num_rows,
+        "images": different,
+        "unhashed": different - read.num_rows + distinct.num_rows - hashed.num_rows,
         "too_little_structure": hashed.num_rows - structured.num_rows,
         IDENTICAL_PIXELS: len(rows),
         NEAR: len(near),
     }
     rows = sorted([*rows, *near], key=lambda row: (row["image_a"], row["image_b"]))
-    return pa.Table.from_pylist(rows, schema=PICTURE_PAIRS), counts
+    return pa.Table.from_pylist(rows, schema=IMAGE_PAIRS), counts
 
 
-def near_pictures(pictures: Pictures, settings: DuplicateSettings) -> list[dict[str, Any]]:
-    """Return rows of PICTURE_PAIRS for the near pairs of distinct pictures."""
+def near_images(images: Images, settings: DuplicateSettings) -> list[dict[str, Any]]:
+    """Return rows of IMAGE_PAIRS for the near pairs of distinct images."""
     rows = []
-    for pairs, distances in iterate_pairs_within(pictures.hashes, settings.picture_radius):
-        colours = colour_difference(pictures.thumbnails[pairs[:, 0]], pictures.thumbnails[pairs[:, 1]])
+    for pairs, distances in iterate_pairs_within(images.hashes, settings.image_radius):
+        colours = colour_difference(images.thumbnails[pairs[:, 0]], images.thumbnails[pairs[:, 1]])
         for place in np.flatnonzero(colours <= settings.max_colour_difference).tolist():
-            a, b = sorted(pictures.image_ids[one] for one in pairs[place].tolist())
+            a, b = sorted(images.image_ids[one] for one in pairs[place].tolist())
             rows.append(_pair(a, b, NEAR, int(distances[place]), float(colours[place])))
     return rows
 
 
-def near_pictures_between(
-    left: Pictures, right: Pictures, settings: DuplicateSettings
+def near_images_between(
+    left: Images, right: Images, settings: DuplicateSettings
 ) -> list[tuple[int, int, int, float]]:
-    """Return the near pairs of a left and a right picture, sorted: (position, position, bits, colour difference)."""
+    """Return the near pairs of a left and a right image, sorted: (position, position, bits, colour difference)."""
     found = []
-    for pairs, distances in iterate_matches_between(left.hashes, right.hashes, settings.picture_radius):
+    for pairs, distances in iterate_matches_between(left.hashes, right.hashes, settings.image_radius):
         colours = colour_difference(left.thumbnails[pairs[:, 0]], right.thumbnails[pairs[:, 1]])
         for place in np.flatnonzero(colours <= settings.max_colour_difference).tolist():
             a, b = pairs[place].tolist()
@@ -114,25 +114,25 @@ def near_pictures_between(
     return sorted(found)
 
 
-def _distinct(pictures: pa.Table) -> pa.Table:
-    """Return the first row of every picture, in order of image_id. Raises ValueError for hashes of two versions."""
+def _distinct(images: pa.Table) -> pa.Table:
+    """Return the first row of every image, in order of image_id. Raises ValueError for hashes of two versions."""
     places: dict[str, int] = {}
-    for place, image_id in enumerate(pictures["image_id"].to_pylist()):
+    for place, image_id in enumerate(images["image_id"].to_pylist()):
         places.setdefault(image_id, place)
-    distinct = pictures.take(pa.array([places[image_id] for image_id in sorted(places)], pa.int64()))
+    distinct = images.take(pa.array([places[image_id] for image_id in sorted(places)], pa.int64()))
     versions = pc.unique(distinct["phash_version"].filter(distinct["phash"].is_valid())).to_pylist()
     if len(versions) > 1:
         raise ValueError(
-            f"hashes of several versions ({', '.join(sorted(map(str, versions)))}): measure all pictures again"
+            f"hashes of several versions ({', '.join(sorted(map(str, versions)))}): measure all images again"
         )
     return distinct
 
 
-def _to_match(pictures: pa.Table) -> Pictures:
-    thumbnails = b"".join(pictures["thumbnail"].to_pylist())
-    return Pictures(
-        pictures["image_id"].to_pylist(),
-        np.array([parse_hash(text) for text in pictures["phash"].to_pylist()], np.uint64),
+def _to_match(images: pa.Table) -> Images:
+    thumbnails = b"".join(images["thumbnail"].to_pylist())
+    return Images(
+        images["image_id"].to_pylist(),
+        np.array([parse_hash(text) for text in images["phash"].to_pylist()], np.uint64),
         np.frombuffer(thumbnails, np.uint8).reshape(-1, CELLS, 3),
     )
 

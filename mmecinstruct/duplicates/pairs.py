@@ -1,4 +1,4 @@
-"""Pairs of products that share an item number, a title or a picture, each with its evidence."""
+"""Pairs of products that share an item number, a title or an image, each with its evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mmecinstruct.duplicates import same_product
 from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, same_item_edges
-from mmecinstruct.duplicates.images import IDENTICAL_PIXELS, picture_pairs
+from mmecinstruct.duplicates.images import IDENTICAL_PIXELS, image_pairs
 from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.duplicates.titles import near_texts, normalised_text, word_similarity
 
@@ -20,18 +20,18 @@ PRODUCT_PAIRS = pa.schema(
     [
         ("product_a", pa.string()),
         ("product_b", pa.string()),  # product_a < product_b
-        # same_item | exact_title | near_title | identical_bytes | identical_pixels | near_picture
+        # same_item | exact_title | near_title | identical_bytes | identical_pixels | near_image
         ("kind", pa.string()),
         ("similarity", pa.float32()),  # of the titles' words
         ("image_a", pa.string()),
         ("image_b", pa.string()),
-        ("distance", pa.int16()),  # of the pictures' hashes, in bits
+        ("distance", pa.int16()),  # of the images' hashes, in bits
         ("colour_difference", pa.float32()),
         ("same_product", pa.bool_()),
     ]
 )
 
-# Products of one picture against products of a near one: all with all up to so many pairs, else the first with all.
+# Products of one image against products of a near one: all with all up to so many pairs, else the first with all.
 ALL_WITH_ALL = 64
 
 Product = Mapping[str, Any]
@@ -39,23 +39,23 @@ Product = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Evidence:
-    """What is known of pictures: which a product has, and which are the same or near.
+    """What is known of images: which a product has, and which are the same or near.
 
-    pictures_of: a product's own pictures, which say what it is. products_of: the products that show a picture, also in
+    images_of: a product's own images, which say what it is. products_of: the products that show an image, also in
     a review, as it must not cross splits.
     """
 
-    pictures_of: dict[str, list[str]]
+    images_of: dict[str, list[str]]
     products_of: dict[str, list[str]]
     pairs: dict[tuple[str, str], dict[str, Any]]
     counts: dict[str, int] = field(default_factory=dict)
 
     def agree(self, a: str, b: str) -> bool:
-        """Return whether a picture of one product is that of the other, or near it."""
-        theirs = self.pictures_of.get(b, ())
+        """Return whether an image of one product is that of the other, or near it."""
+        theirs = self.images_of.get(b, ())
         return any(
             one == other or (min(one, other), max(one, other)) in self.pairs
-            for one in self.pictures_of.get(a, ())
+            for one in self.images_of.get(a, ())
             for other in theirs
         )
 
@@ -69,13 +69,13 @@ def find_pairs(
     """Return (rows of PRODUCT_PAIRS in order of ids and kind, counts per kind and of what was left out).
 
     products: rows with product_id, title, brand, color, image_urls. images: IMAGES. Pairs are edges: of many products
-    with one title or one picture each is paired with the first. review_urls: product_id -> pictures of its reviews;
+    with one title or one image each is paired with the first. review_urls: product_id -> images of its reviews;
     they link products, but say nothing of whether two are the same.
     """
     by_id = {row["product_id"]: row for row in products}
     evidence = _evidence(products, images, settings, review_urls or {})
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for row in (*_same_items(by_id), *_similar_titles(products, settings), *_shared_pictures(evidence)):
+    for row in (*_same_items(by_id), *_similar_titles(products, settings), *_shared_images(evidence)):
         a, b = sorted((row["product_a"], row["product_b"]))
         key = a, b, row["kind"]
         row = {**dict.fromkeys(PRODUCT_PAIRS.names), **row, "product_a": a, "product_b": b}
@@ -88,12 +88,12 @@ def find_pairs(
     for row in rows:
         kinds[row["kind"]] += 1
     untitled = sum(not normalised_text(row["title"] or "") for row in products)
-    left_out = {f"pictures_{name}": evidence.counts[name] for name in ("unhashed", "too_little_structure")}
+    left_out = {f"images_{name}": evidence.counts[name] for name in ("unhashed", "too_little_structure")}
     return rows, {**kinds, **left_out, "products_without_title": untitled}
 
 
 def strength(row: Mapping[str, Any]) -> float:
-    """Return how much a pair says: its kind first, then how alike titles or pictures are."""
+    """Return how much a pair says: its kind first, then how alike titles or images are."""
     fraction = 0.0
     if row["similarity"] is not None:
         fraction = row["similarity"]
@@ -115,8 +115,8 @@ def _judge(
         by_id[a],
         by_id[b],
         similarity,
-        pictures_agree=evidence.agree(a, b),
-        both_have_pictures=a in evidence.pictures_of and b in evidence.pictures_of,
+        images_agree=evidence.agree(a, b),
+        both_have_images=a in evidence.images_of and b in evidence.images_of,
         min_similarity=settings.same_product_similarity,
     )
 
@@ -148,39 +148,39 @@ def _evidence(
 ) -> Evidence:
     images = images.filter(pc.equal(images["status"], "ok"))
     names = zip(images["image_url"].to_pylist(), images["image_id"].to_pylist(), strict=True)
-    # Of a picture that nobody read the URL is the id: one text for both, of a million.
+    # Of an image that nobody read the URL is the id: one text for both, of a million.
     image_of = {url: url if url == image_id else image_id for url, image_id in names}
-    pictures_of: dict[str, list[str]] = {}
+    images_of: dict[str, list[str]] = {}
     products_of: dict[str, list[str]] = defaultdict(list)
     for row in sorted(products, key=lambda row: row["product_id"]):
         product = row["product_id"]
-        pictures = list(dict.fromkeys(image_of[url] for url in row["image_urls"] or () if url in image_of))
-        if pictures:
-            pictures_of[product] = pictures
+        own = list(dict.fromkeys(image_of[url] for url in row["image_urls"] or () if url in image_of))
+        if own:
+            images_of[product] = own
         reviewed = (image_of[url] for url in review_urls.get(product, ()) if url in image_of)
-        for picture in dict.fromkeys([*pictures, *reviewed]):
-            products_of[picture].append(product)
+        for image in dict.fromkeys([*own, *reviewed]):
+            products_of[image].append(product)
     used = (image_of[url] in products_of for url in images["image_url"].to_pylist())
-    pairs, counts = picture_pairs(images.filter(pa.array(used, pa.bool_())), settings)
+    pairs, counts = image_pairs(images.filter(pa.array(used, pa.bool_())), settings)
     near = {(row["image_a"], row["image_b"]): row for row in pairs.to_pylist()}
-    return Evidence(pictures_of, dict(products_of), near, counts)
+    return Evidence(images_of, dict(products_of), near, counts)
 
 
-def _shared_pictures(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    for picture, owners in sorted(evidence.products_of.items()):
+def _shared_images(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    for image, owners in sorted(evidence.products_of.items()):
         for other in owners[1:]:
             yield {
                 "product_a": owners[0],
                 "product_b": other,
                 "kind": same_product.IDENTICAL_BYTES,
-                "image_a": picture,
-                "image_b": picture,
+                "image_a": image,
+                "image_b": image,
                 "distance": 0,
                 "colour_difference": 0.0,
             }
     for (image_a, image_b), pair in sorted(evidence.pairs.items()):
         identical = pair["kind"] == IDENTICAL_PIXELS
-        kind = same_product.IDENTICAL_PIXELS if identical else same_product.NEAR_PICTURE
+        kind = same_product.IDENTICAL_PIXELS if identical else same_product.NEAR_IMAGE
         for a, b in _across(evidence.products_of[image_a], evidence.products_of[image_b]):
             if a == b:
                 continue

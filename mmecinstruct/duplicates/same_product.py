@@ -1,7 +1,7 @@
-"""Whether two product records are the same product, from titles, pictures and attributes together.
+"""Whether two product records are the same product, from titles, images and attributes together.
 
-A picture says more than a title and a title more than a picture: under the same or a near picture a lower similarity of
-titles suffices; equal titles under clearly different pictures are variants. What both records state and state
+An image says more than a title and a title more than an image: under the same or a near image a lower similarity of
+titles suffices; equal titles under clearly different images are variants. What both records state and state
 differently (brand, colour, a number in the title such as a size or a capacity) makes them two products in any case.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from mmecinstruct.duplicates.titles import normalised_text
 
 SAME_ITEM = "same_item"
-IDENTICAL_BYTES, IDENTICAL_PIXELS, NEAR_PICTURE = "identical_bytes", "identical_pixels", "near_picture"
+IDENTICAL_BYTES, IDENTICAL_PIXELS, NEAR_IMAGE = "identical_bytes", "identical_pixels", "near_image"
 EXACT_TITLE, NEAR_TITLE = "exact_title", "near_title"
 
 # How much a kind of pair says, for letting the weakest go: the whole number ranks kinds, the fraction pairs of a kind.
@@ -23,7 +23,7 @@ RANK = {
     IDENTICAL_BYTES: 4,
     IDENTICAL_PIXELS: 3,
     NEAR_TITLE: 2,
-    NEAR_PICTURE: 1,
+    NEAR_IMAGE: 1,
 }
 
 
@@ -31,20 +31,20 @@ def is_same_product(
     one: Mapping[str, Any],
     other: Mapping[str, Any],
     title_similarity: float,
-    pictures_agree: bool,
-    both_have_pictures: bool,
+    images_agree: bool,
+    both_have_images: bool,
     min_similarity: float,
 ) -> bool:
-    """Return whether two records with similar titles or pictures name one product.
+    """Return whether two records with similar titles or images name one product.
 
-    one, other: rows with title, brand and color. title_similarity: Jaccard of the titles' words. pictures_agree: a
-    picture of one is that of the other, or near. min_similarity: of titles, where pictures agree.
+    one, other: rows with title, brand and color. title_similarity: Jaccard of the titles' words. images_agree: a
+    image of one is that of the other, or near. min_similarity: of titles, where images agree.
     """
     if contradictions(one, other):
         return False
-    if pictures_agree:
+    if images_agree:
         return title_similarity >= min_similarity
-    if both_have_pictures:
+    if both_have_images:
         return False  # variants: they look different
     brand = normalised_text(one["brand"] or "")
     return brand != "" and brand == normalised_text(other["brand"] or "") and _equal_titles(one, other)

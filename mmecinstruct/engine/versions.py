@@ -8,7 +8,7 @@ from __future__ import annotations
 
 STAGE_VERSIONS: dict[str, int] = {
     "shop": 3,
-    "shop_pictures": 1,
+    "shop_images": 1,
     "parse": 5,
     "sampling": 2,
     "curate_products": 4,
@@ -54,9 +54,9 @@ _INPUTS = "pipeline/inputs.py"
 _TABLES = ("schemas/tables.py", "schemas/rejections.py", "core/parquet.py", "core/duckdb.py")
 STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "shop": (f"{_WORK}/shop.py:draw_shop_tables", "synthetic/shop/*.py", "core/hashing.py"),
-    "shop_pictures": (
-        f"{_WORK}/shop.py:draw_shop_pictures",
-        f"{_INPUTS}:draw_shop,PICTURES_PER_SHARD",
+    "shop_images": (
+        f"{_WORK}/shop.py:draw_shop_images",
+        f"{_INPUTS}:draw_shop,IMAGES_PER_SHARD",
         "synthetic/shop/image*.py",
         "core/hashing.py",
     ),
@@ -108,8 +108,8 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "curate_judgements": (f"{_WORK}/curation.py:curate_records_work", "curate/records.py", *_TABLES),
     "curate_questions": (f"{_WORK}/curation.py:curate_records_work", "curate/records.py", *_TABLES),
     "images": (
-        f"{_WORK}/pictures.py:measure_pictures_work",
-        "pipeline/pictures.py",
+        f"{_WORK}/images.py:measure_images_work",
+        "pipeline/images.py",
         "images/locate.py",
         "images/signatures.py",
         "images/measure.py",
@@ -119,13 +119,13 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         *_TABLES,
     ),
     "references": (
-        f"{_WORK}/pictures.py:reference_pictures_work",
+        f"{_WORK}/images.py:reference_images_work",
         "images/references.py",
         "images/urls.py",
         *_TABLES,
     ),
     "verdicts": (
-        f"{_WORK}/pictures.py:judge_pictures_work",
+        f"{_WORK}/images.py:judge_images_work",
         "images/filter.py",
         "images/urls.py",
         *_TABLES,
@@ -153,7 +153,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         *_TABLES,
     ),
     "select": (
-        f"{_RELEASE}:select_work,_resolve_pictures,SELECTED,RENDER_ROWS",
+        f"{_RELEASE}:select_work,_resolve_images,SELECTED,RENDER_ROWS",
         "splits/assign.py",
         "splits/select.py",
         "duplicates/titles.py:normalised_text",
@@ -184,7 +184,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "auditing/*.py",
         "duplicates/hash_index.py",
         "duplicates/hash_plan.py",
-        "duplicates/images.py:CELLS,Pictures,colour_difference,near_pictures_between",
+        "duplicates/images.py:CELLS,Images,colour_difference,near_images_between",
         "duplicates/runs.py",
         "duplicates/titles.py",
         "images/signatures.py",

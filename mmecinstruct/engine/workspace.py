@@ -31,7 +31,7 @@ from mmecinstruct.engine.stage import Counts, StageOutput, StageWork
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
 HASHES = "file_hashes.sqlite"
-SNAPSHOTS = "snapshots"  # what a build saw of the pictures outside the workspace
+SNAPSHOTS = "snapshots"  # what a build saw of the images outside the workspace
 VISIBLE_SECONDS = 120  # longer than a network file system remembers by default (60)
 _REMOVED = ".removed"  # ending of what is about to be deleted
 

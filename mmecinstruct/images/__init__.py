@@ -1,1 +1,1 @@
-"""Pictures: find, validate, normalise, hash."""
+"""Images: find, validate, normalise, hash."""

@@ -13,10 +13,10 @@ _KEPT = ("L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")  # resized as they are, and 
 
 
 def resizable(image: Image.Image) -> Image.Image:
-    """Return a loaded picture in a mode of 8 bits a channel that can be resized: L, RGB, RGBa, CMYK, YCbCr, LAB or HSV.
+    """Return a loaded image in a mode of 8 bits a channel that can be resized: L, RGB, RGBa, CMYK, YCbCr, LAB or HSV.
 
     Transparency is multiplied into the colours (RGBa), so that what is invisible does not bleed into its neighbours.
-    Deep grey keeps its upper 8 bits: 16-bit pictures span 0 to 65535; of 32-bit ones, whole or fractional, the range is
+    Deep grey keeps its upper 8 bits: 16-bit images span 0 to 65535; of 32-bit ones, whole or fractional, the range is
     the smallest of 0 to 1 (fractional only), 255, 65535 and 2**32 - 1 that holds their maximum.
     """
     if image.mode.startswith("I;16"):
@@ -39,14 +39,14 @@ def _deep_to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return (finite.clip(0, None).astype(np.float32) * np.float32(255 / top)).clip(0, 255).astype(np.uint8)
 
 
-def rgb_over_white(picture: Image.Image) -> Image.Image:
-    """Return a picture of one of the modes that `resizable` gives in RGB, what shows through it white."""
-    if picture.mode == "RGBa":
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    if picture.mode == "LAB":
-        return ImageCms.applyTransform(picture, _lab_to_rgb())  # type: ignore[return-value]
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+def rgb_over_white(image: Image.Image) -> Image.Image:
+    """Return an image of one of the modes that `resizable` gives in RGB, what shows through it white."""
+    if image.mode == "RGBa":
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if image.mode == "LAB":
+        return ImageCms.applyTransform(image, _lab_to_rgb())  # type: ignore[return-value]
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @cache

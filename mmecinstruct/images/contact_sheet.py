@@ -1,6 +1,6 @@
-"""A contact sheet: one picture that shows what each reason rejected, to be looked at by a person.
+"""A contact sheet: one image that shows what each reason rejected, to be looked at by a person.
 
-A reason that rejects hundreds of good pictures is a threshold set wrong, and no count tells so.
+A reason that rejects hundreds of good images is a threshold set wrong, and no count tells so.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _INK, _FAINT, _PAPER, _CARD, _EDGE = "#1f2328", "#6b7280", "#ffffff", "#f1f2f4",
 
 
 @dataclass(frozen=True, slots=True)
-class SheetPicture:
-    """One picture of a sheet. jpeg: None shows a card with the detail instead."""
+class SheetImage:
+    """One image of a sheet. jpeg: None shows a card with the detail instead."""
 
     caption: str
     detail: str
@@ -37,9 +37,9 @@ class SheetPicture:
 
 
 def contact_sheet(
-    groups: Mapping[str, Sequence[SheetPicture]], path: Path, totals: Mapping[str, int] | None = None
+    groups: Mapping[str, Sequence[SheetImage]], path: Path, totals: Mapping[str, int] | None = None
 ) -> None:
-    """Draw each group under its name, at most PER_GROUP pictures of it, and write a JPEG or PNG by the path's ending.
+    """Draw each group under its name, at most PER_GROUP images of it, and write a JPEG or PNG by the path's ending.
 
     totals: how many there are of each group, where more than were given.
 
@@ -47,16 +47,16 @@ def contact_sheet(
     """
     kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
     if path.suffix.lower() not in kinds:
-        raise DatasetError(f"{path}: a contact sheet is a picture; let its name end with .jpg or .png")
-    shown = {name: list(pictures)[:PER_GROUP] for name, pictures in list(groups.items())[:_MAX_GROUPS]}
-    heights = [_HEADING + -(-len(pictures) // COLUMNS) * _row_height(pictures) for pictures in shown.values()]
+        raise DatasetError(f"{path}: a contact sheet is an image; let its name end with .jpg or .png")
+    shown = {name: list(images)[:PER_GROUP] for name, images in list(groups.items())[:_MAX_GROUPS]}
+    heights = [_HEADING + -(-len(images) // COLUMNS) * _row_height(images) for images in shown.values()]
     width = COLUMNS * (_TILE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, sum(heights) + _GAP or _HEADING), _PAPER)
     draw = ImageDraw.Draw(sheet)
     top = 0
-    for (name, pictures), height in zip(shown.items(), heights, strict=True):
+    for (name, images), height in zip(shown.items(), heights, strict=True):
         total = (totals or {}).get(name, len(groups[name]))
-        count = f"{total}" if total == len(pictures) else f"{len(pictures)} of {total}"
+        count = f"{total}" if total == len(images) else f"{len(images)} of {total}"
         draw.line((_GAP, top + 6, width - _GAP, top + 6), fill=_FAINT)
         heading = _printable(name)
         draw.text((_GAP, top + 13), heading, fill=_INK, font=_font(19))
@@ -66,15 +66,15 @@ def contact_sheet(
             fill=_FAINT,
             font=_font(14),
         )
-        for place, picture in enumerate(pictures):
+        for place, image in enumerate(images):
             left = _GAP + place % COLUMNS * (_TILE + _GAP)
-            _draw_picture(
+            _draw_image(
                 sheet,
                 draw,
-                picture,
+                image,
                 left,
-                top + _HEADING + place // COLUMNS * _row_height(pictures),
-                _tile(pictures),
+                top + _HEADING + place // COLUMNS * _row_height(images),
+                _tile(images),
             )
         top += height
     stream = io.BytesIO()
@@ -84,40 +84,40 @@ def contact_sheet(
     path.write_bytes(stream.getvalue())
 
 
-def _tile(pictures: Sequence[SheetPicture]) -> int:
+def _tile(images: Sequence[SheetImage]) -> int:
     """Return the height of a group's tiles: where there are cards only, less will do."""
-    return _TILE if any(picture.jpeg is not None for picture in pictures) else _CARD_HEIGHT
+    return _TILE if any(image.jpeg is not None for image in images) else _CARD_HEIGHT
 
 
-def _row_height(pictures: Sequence[SheetPicture]) -> int:
-    return _tile(pictures) + _CAPTION + _GAP
+def _row_height(images: Sequence[SheetImage]) -> int:
+    return _tile(images) + _CAPTION + _GAP
 
 
-def _draw_picture(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: SheetPicture, left: int, top: int, height: int
+def _draw_image(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, image: SheetImage, left: int, top: int, height: int
 ) -> None:
     draw.rectangle((left, top, left + _TILE - 1, top + height - 1), fill=_CARD, outline=_EDGE)
-    if picture.jpeg is None:
-        lines = textwrap.wrap(_printable(picture.detail), 24, max_lines=(height - 20) // 18, placeholder=" …")
+    if image.jpeg is None:
+        lines = textwrap.wrap(_printable(image.detail), 24, max_lines=(height - 20) // 18, placeholder=" …")
         draw.multiline_text((left + 10, top + 12), "\n".join(lines), fill=_INK, font=_font(13), spacing=5)
     else:
-        with Image.open(io.BytesIO(picture.jpeg)) as image:
-            shown = _fitted(image.convert("RGB"))
+        with Image.open(io.BytesIO(image.jpeg)) as decoded:
+            shown = _fitted(decoded.convert("RGB"))
         place = (left + (_TILE - shown.width) // 2, top + (_TILE - shown.height) // 2)
         sheet.paste(shown, place)
-        # A white picture on white paper is seen by its edge.
+        # A white image on white paper is seen by its edge.
         box = (place[0] - 1, place[1] - 1, place[0] + shown.width, place[1] + shown.height)
         draw.rectangle(box, outline="#9aa0a6")
     # Of a path the end tells files apart, of a detail the beginning says what it is about.
-    text = _shortened(draw, _printable(picture.caption), "end")
+    text = _shortened(draw, _printable(image.caption), "end")
     draw.text((left, top + height + 3), text, fill=_INK, font=_font(12))
-    if picture.jpeg is not None:
-        text = _shortened(draw, _printable(picture.detail), "beginning")
+    if image.jpeg is not None:
+        text = _shortened(draw, _printable(image.detail), "beginning")
         draw.text((left, top + height + 18), text, fill=_FAINT, font=_font(12))
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """Return a picture as large as a tile allows; a tiny one enlarged, its pixels to be seen, at most eightfold."""
+    """Return an image as large as a tile allows; a tiny one enlarged, its pixels to be seen, at most eightfold."""
     room = _TILE - 4
     scale = min(room / image.width, room / image.height)
     if scale > 1:

@@ -1,4 +1,4 @@
-"""Judge measured pictures by the recipe's thresholds. Nothing is decoded: a changed threshold takes seconds."""
+"""Judge measured images by the recipe's thresholds. Nothing is decoded: a changed threshold takes seconds."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ STAGE = "verdicts"
 _VERDICTS = pa.schema([*IMAGES, pa.field("measured_status", pa.string())])
 
 
-def judge_pictures(
+def judge_images(
     connection: duckdb.DuckDBPyConnection, settings: ImageSettings
 ) -> tuple[pa.Table, list[Rejection]]:
     """Return the images with what the recipe does not want rejected, and these rejections, in order of URL.
 
-    Views: images (tables.IMAGES), products with cluster_id and image_urls. A picture has one reason, the first of:
+    Views: images (tables.IMAGES), products with cluster_id and image_urls. An image has one reason, the first of:
     placeholder (a known one), animated, too_small, extreme_aspect, blank, placeholder (the same pixels under more than
-    max_products_per_picture clusters of products; variants of one product share a cluster and may share a picture).
+    max_products_per_image clusters of products; variants of one product share a cluster and may share an image).
     Of the settings it reads those in `recipe.images.JUDGING`.
     """
     connection.register("known_placeholders", _known_placeholders(connection, settings))
-    shared = f"products > {settings.max_products_per_picture}"
-    # The further pictures of a phone's MPO file are previews and depth, no animation.
+    shared = f"products > {settings.max_products_per_image}"
+    # The further images of a phone's MPO file are previews and depth, no animation.
     animated = "FALSE" if settings.allow_animated else "frames > 1 AND format <> 'MPO'"
     each_side, most = settings.min_side, settings.max_aspect
     judged = query(
@@ -49,7 +49,7 @@ def judge_pictures(
                 WHEN status <> 'ok' THEN {{'reason': reason, 'detail': detail}}
                 WHEN image_url IN (FROM known_placeholders) OR image_id IN (FROM known_placeholders)
                     OR images.pixel_id IN (FROM known_placeholders)
-                    THEN {{'reason': 'placeholder', 'detail': 'a known picture that shows no product'}}
+                    THEN {{'reason': 'placeholder', 'detail': 'a known image that shows no product'}}
                 WHEN {animated} THEN {{'reason': 'animated', 'detail': frames || ' frames'}}
                 WHEN least(width, height) < {each_side} THEN {{'reason': 'too_small',
                     'detail': width || 'x' || height || ', each side at least {each_side}'}}
@@ -57,8 +57,8 @@ def judge_pictures(
                     'detail': width || 'x' || height || ', at most {most} to 1'}}
                 WHEN pixel_deviation < {settings.min_deviation} THEN {{'reason': 'blank',
                     'detail': format('deviation {{:.2f}}, at least {settings.min_deviation}', pixel_deviation)}}
-                WHEN {shared} THEN {{'reason': 'placeholder', 'detail': 'the same picture under ' || products
-                    || ' products, at most {settings.max_products_per_picture}'}}
+                WHEN {shared} THEN {{'reason': 'placeholder', 'detail': 'the same image under ' || products
+                    || ' products, at most {settings.max_products_per_image}'}}
                 ELSE {{'reason': '', 'detail': ''}} END AS verdict
             FROM images LEFT JOIN counted ON images.pixel_id = counted.pixel_id
         )

@@ -1,4 +1,4 @@
-"""Find the local file that a picture's URL or path stands for.
+"""Find the local file that an image's URL or path stands for.
 
 Two kinds have one: a path below a folder that the recipe names, and a web address below a `mirror`, a folder
 that stands for the start of an address. Paths come from untrusted tables, so nothing outside those folders is
@@ -21,7 +21,7 @@ NO_LOCAL_COPY = "no_local_copy"
 
 
 @dataclass(frozen=True, slots=True)
-class LocatedPicture:
+class LocatedImage:
     """A URL with its local file and that file's SHA-256, or with the reason why it has none."""
 
     url: str
@@ -31,8 +31,8 @@ class LocatedPicture:
     sha256: str | None = None
 
 
-class PictureLocator:
-    """Locate pictures below the data roots, by the recipe's mirrors and folders."""
+class ImageLocator:
+    """Locate images below the data roots, by the recipe's mirrors and folders."""
 
     def __init__(self, settings: ImageSettings, roots: Sequence[Path]) -> None:
         self._mirrors: list[tuple[str, list[Path]]] = []
@@ -45,31 +45,31 @@ class PictureLocator:
             self._mirrors.append((mirror.url, [folder.resolve() for folder in found]))
         self._folders = [(root / folder).resolve() for root in roots for folder in settings.folders]
 
-    def locate(self, url: str) -> LocatedPicture:
+    def locate(self, url: str) -> LocatedImage:
         """Return the local file of a URL or path; never raises for a bad one."""
         if not _is_text(url):
             shown = url.encode("utf-8", "backslashreplace").decode()
-            return LocatedPicture(shown, None, "bad_path", "its name is not UTF-8; rename the file")
+            return LocatedImage(shown, None, "bad_path", "its name is not UTF-8; rename the file")
         if url.startswith("data:"):
-            return LocatedPicture(url[:100], None, "data_url", "data URLs are refused")
+            return LocatedImage(url[:100], None, "data_url", "data URLs are refused")
         if "://" not in url[:12]:
             return _first_file(url, url, self._folders)
         try:
             parts = urlsplit(url)
         except ValueError as error:
-            return LocatedPicture(url, None, "bad_path", f"not a web address: {error}")
+            return LocatedImage(url, None, "bad_path", f"not a web address: {error}")
         scheme = parts.scheme.lower()
         if scheme in ("http", "https"):
             for prefix, folders in self._mirrors:
                 if url.startswith(prefix):
                     relative = unquote(parts.path)[len(unquote(urlsplit(prefix).path)) :]
                     return _first_file(url, relative, folders)
-            return LocatedPicture(
+            return LocatedImage(
                 url, None, NO_LOCAL_COPY, "a web address below none of the recipe's images.mirrors"
             )
         if scheme == "file":
             return _first_file(url, unquote(parts.path), self._folders)
-        return LocatedPicture(url, None, "unknown_scheme", f"{scheme} addresses are not read")
+        return LocatedImage(url, None, "unknown_scheme", f"{scheme} addresses are not read")
 
 
 def _is_text(name: str) -> bool:
@@ -83,7 +83,7 @@ def _folders(root: Path, pattern: str) -> list[Path]:
     return [path for path in sorted(root.glob(pattern)) if path.is_dir()]
 
 
-def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedPicture:
+def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedImage:
     outside = False
     for folder in folders:
         try:
@@ -91,17 +91,17 @@ def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedPict
             if not path.is_relative_to(folder):
                 outside = True
             elif not _is_text(str(path)):  # where a link leads
-                return LocatedPicture(url, None, "bad_path", "it leads to a name that is not UTF-8")
+                return LocatedImage(url, None, "bad_path", "it leads to a name that is not UTF-8")
             elif path.is_file():
                 if not os.access(path, os.R_OK):
-                    return LocatedPicture(url, None, "unreadable_file", "no permission to read it")
-                return LocatedPicture(url, str(path))
+                    return LocatedImage(url, None, "unreadable_file", "no permission to read it")
+                return LocatedImage(url, str(path))
         except OSError as error:  # a name too long, a folder that may not be searched
-            return LocatedPicture(url, None, "bad_path", error.strerror or type(error).__name__)
+            return LocatedImage(url, None, "bad_path", error.strerror or type(error).__name__)
         except RuntimeError:
-            return LocatedPicture(url, None, "bad_path", "a loop of symbolic links")
+            return LocatedImage(url, None, "bad_path", "a loop of symbolic links")
         except ValueError as error:  # NUL byte
-            return LocatedPicture(url, None, "bad_path", str(error))
+            return LocatedImage(url, None, "bad_path", str(error))
     if outside:
-        return LocatedPicture(url, None, "outside_folders", "the path leads out of the recipe's folders")
-    return LocatedPicture(url, None, "dead_path", "there is no such file")
+        return LocatedImage(url, None, "outside_folders", "the path leads out of the recipe's folders")
+    return LocatedImage(url, None, "dead_path", "there is no such file")

@@ -1,10 +1,10 @@
-"""Measure and normalise one picture: header first, pixels only when the header is acceptable.
+"""Measure and normalise one image: header first, pixels only when the header is acceptable.
 
-Nothing is judged here but what cannot be measured: bytes that are no picture, that claim more pixels than is safe, or
-that end too early. Whether a picture is too small, blank or animated is the recipe's to say, afterwards and without
+Nothing is judged here but what cannot be measured: bytes that are no image, that claim more pixels than is safe, or
+that end too early. Whether an image is too small, blank or animated is the recipe's to say, afterwards and without
 decoding again (`verdicts`).
 
-The normalised picture is RGB without metadata, upright, transparency over white, its longest side at most the
+The normalised image is RGB without metadata, upright, transparency over white, its longest side at most the
 recipe's. An embedded colour profile is dropped, not applied: that is what `datasets` and most loaders do.
 """
 
@@ -40,7 +40,7 @@ THUMBNAIL_SIDE = 8
 _MEASURED_SIDE = 64
 _SHORTEST_REDUCED = 64
 _ORIENTATION = 0x0112  # the EXIF tag
-# What turns a picture with that orientation upright; 1 is upright.
+# What turns an image with that orientation upright; 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -59,8 +59,8 @@ DECODER_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredPicture:
-    """Outcome of one picture; `jpeg` and what follows it are None where it has a reason not to be read."""
+class MeasuredImage:
+    """Outcome of one image; `jpeg` and what follows it are None where it has a reason not to be read."""
 
     image_id: str  # SHA-256 of the received bytes
     reason: str = ""
@@ -70,24 +70,24 @@ class MeasuredPicture:
     format: str | None = None
     mode: str | None = None
     frames: int | None = None
-    jpeg: bytes | None = None  # the normalised picture
-    pixel_id: str | None = None  # SHA-256 of the normalised picture's size and pixels
+    jpeg: bytes | None = None  # the normalised image
+    pixel_id: str | None = None  # SHA-256 of the normalised image's size and pixels
     phash: str | None = None
     structure: float | None = None
     pixel_deviation: float | None = None
     thumbnail: bytes | None = None  # 8x8 RGB, row by row
 
 
-def measure_picture(content: bytes, settings: ImageSettings) -> MeasuredPicture:
-    """Decode, normalise and measure the received bytes of one picture. Never raises for a bad picture.
+def measure_image(content: bytes, settings: ImageSettings) -> MeasuredImage:
+    """Decode, normalise and measure the received bytes of one image. Never raises for a bad image.
 
     Of the settings it reads max_bytes, max_pixels, longest_side and jpeg_quality. Reasons: empty_file, too_many_bytes,
-    svg, not_a_picture, broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
+    svg, not_a_image, broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
     """
     image_id = hashlib.sha256(content).hexdigest()
 
-    def refused(reason: str, detail: str, **header: Any) -> MeasuredPicture:
-        return MeasuredPicture(image_id, reason, detail, **header)
+    def refused(reason: str, detail: str, **header: Any) -> MeasuredImage:
+        return MeasuredImage(image_id, reason, detail, **header)
 
     if not content:
         return refused("empty_file", "0 bytes")
@@ -131,7 +131,7 @@ def measure_picture(content: bytes, settings: ImageSettings) -> MeasuredPicture:
             return refused("too_many_pixels", _too_many(settings), **header)
         except DECODER_ERRORS as error:
             return refused("truncated_or_corrupt", _told(error), **header)
-    return MeasuredPicture(image_id, **header, **_measurements(normalised, pixels, settings.jpeg_quality))
+    return MeasuredImage(image_id, **header, **_measurements(normalised, pixels, settings.jpeg_quality))
 
 
 def _pixels(width: int, height: int, settings: ImageSettings) -> str:
@@ -149,7 +149,7 @@ def _told(error: Exception) -> str:
 def _normalise(
     content: bytes, image: Image.Image, longest_side: int
 ) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Decode a picture, at reduced size where it is a JPEG; return its normal form and the pixels of that."""
+    """Decode an image, at reduced size where it is a JPEG; return its normal form and the pixels of that."""
     decoded = pixels = None
     full_size = image.size
     is_jpeg = image.format in ("JPEG", "MPO")
@@ -209,7 +209,7 @@ def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, eighths: int)
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; damaged metadata, which is removed anyway, does not spoil the picture."""
+    """Return the EXIF orientation; damaged metadata, which is removed anyway, does not spoil the image."""
     try:
         value = image.getexif().get(_ORIENTATION)
     except DECODER_ERRORS:
@@ -224,10 +224,10 @@ def _fitted(width: int, height: int, longest_side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _measurements(picture: Image.Image, pixels: NDArray[np.uint8], quality: int) -> dict[str, Any]:
-    """Return the fields of MeasuredPicture that are taken from the normalised picture."""
-    small = reduced(picture)
-    luma = small._replace(picture=small.picture.convert("L"))
+def _measurements(image: Image.Image, pixels: NDArray[np.uint8], quality: int) -> dict[str, Any]:
+    """Return the fields of MeasuredImage that are taken from the normalised image."""
+    small = reduced(image)
+    luma = small._replace(image=small.image.convert("L"))
     hashes, structures = hashes_and_structures(grey_of(luma)[None])
     cells = luma.shrunk((_MEASURED_SIDE, _MEASURED_SIDE), Image.Resampling.BOX)
     return {
@@ -240,9 +240,9 @@ def _measurements(picture: Image.Image, pixels: NDArray[np.uint8], quality: int)
     }
 
 
-def thumbnail_of(picture: Image.Image | Reduced) -> bytes:
-    """Return the mean colours of the 8x8 cells of an RGB picture, row by row, three bytes each."""
-    small = picture if isinstance(picture, Reduced) else reduced(picture)
+def thumbnail_of(image: Image.Image | Reduced) -> bytes:
+    """Return the mean colours of the 8x8 cells of an RGB image, row by row, three bytes each."""
+    small = image if isinstance(image, Reduced) else reduced(image)
     return small.shrunk((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
 
 

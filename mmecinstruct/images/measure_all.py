@@ -1,4 +1,4 @@
-"""The stage that measures pictures, over one shard of URLs."""
+"""The stage that measures images, over one shard of URLs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.core.errors import SourceError
-from mmecinstruct.images.locate import LocatedPicture
-from mmecinstruct.images.measure import MeasuredPicture, measure_picture
+from mmecinstruct.images.locate import LocatedImage
+from mmecinstruct.images.measure import MeasuredImage, measure_image
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.schemas.rejections import Rejection
@@ -23,8 +23,8 @@ _MEASURED = (
 )
 
 
-def measure_pictures(
-    located: Sequence[LocatedPicture], settings: ImageSettings
+def measure_images(
+    located: Sequence[LocatedImage], settings: ImageSettings
 ) -> tuple[pa.Table, pa.Table, list[Rejection]]:
     """Return (images, pixels, rejections) of a shard: one image row per URL, one rejection per unreadable one.
 
@@ -35,12 +35,12 @@ def measure_pictures(
     rows, pixels, rejections = [], {}, []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
-        for picture in located:
+        for image in located:
             row = dict.fromkeys(IMAGES.names)
-            row["image_url"], row["status"] = picture.url, "ok"
-            reason, detail = picture.reason, picture.detail
-            if picture.path is not None:
-                outcome = _measure_one(picture, Path(picture.path), settings)
+            row["image_url"], row["status"] = image.url, "ok"
+            reason, detail = image.reason, image.detail
+            if image.path is not None:
+                outcome = _measure_one(image, Path(image.path), settings)
                 reason, detail = outcome.reason, outcome.detail
                 row.update({name: getattr(outcome, name) for name in _MEASURED})
                 if outcome.jpeg is not None:
@@ -48,7 +48,7 @@ def measure_pictures(
                     pixels[outcome.image_id] = outcome.jpeg
             if reason:
                 row["status"] = "rejected"
-                rejections.append(Rejection(STAGE, reason, detail, picture.url, str(row["image_id"] or "")))
+                rejections.append(Rejection(STAGE, reason, detail, image.url, str(row["image_id"] or "")))
             row["reason"], row["detail"] = reason, detail
             rows.append(row)
     return (
@@ -60,20 +60,20 @@ def measure_pictures(
     )
 
 
-def _measure_one(picture: LocatedPicture, path: Path, settings: ImageSettings) -> MeasuredPicture:
+def _measure_one(image: LocatedImage, path: Path, settings: ImageSettings) -> MeasuredImage:
     # The stage's fingerprint holds the hash: other bytes must not become the output under it.
     try:
         size = path.stat().st_size
         if size > settings.max_bytes:
             detail = f"{size} bytes, at most {settings.max_bytes}"
-            return MeasuredPicture(picture.sha256 or "", "too_many_bytes", detail)
-        outcome = measure_picture(path.read_bytes(), settings)
+            return MeasuredImage(image.sha256 or "", "too_many_bytes", detail)
+        outcome = measure_image(path.read_bytes(), settings)
     except OSError as error:
         raise SourceError(
             f"{path}: cannot be read any more: {error.strerror}; run the build again"
         ) from error
-    if outcome.image_id != picture.sha256:
+    if outcome.image_id != image.sha256:
         raise SourceError(
-            f"{path} changed while the build read it; run the build again, for a fetched picture with --retry-failed"
+            f"{path} changed while the build read it; run the build again, for a fetched image with --retry-failed"
         )
     return outcome

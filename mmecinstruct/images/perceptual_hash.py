@@ -1,17 +1,17 @@
-"""The project's perceptual hash (pHash): 64 bits that say which of a picture's coarse features are strong.
+"""The project's perceptual hash (pHash): 64 bits that say which of an image's coarse features are strong.
 
 How the bits are defined (`PHASH_VERSION`; another definition gets another version, and hashes of two versions are never
 compared):
 
-1. The normalised RGB picture is shrunk by averaging whole blocks to 128 to 255 pixels per side (a shorter side stays),
+1. The normalised RGB image is shrunk by averaging whole blocks to 128 to 255 pixels per side (a shorter side stays),
    made grey (Pillow's `L`: ITU-R 601 luma) and shrunk to 32x32 by Lanczos.
 2. Two-dimensional DCT-II without normalisation, as in scipy's `dct`; the cosines are rounded to 1/16384.
 3. Of the 8x8 lowest frequencies, the constant one included, bit = coefficient > median of the 64.
 4. Row by row (vertical frequency 0 first, within it horizontal frequency 0 first), the first bit the highest.
 
 All sums are whole numbers below 2**53, so float64 adds them exactly in any order: a hash depends neither on the
-processor nor on how many pictures are hashed at once. The steps are those of imagehash's `phash`, which shrinks the
-picture of full size by Lanczos at once; `benchmarks/phash_deviation.py` measures how many bits differ.
+processor nor on how many images are hashed at once. The steps are those of imagehash's `phash`, which shrinks the
+image of full size by Lanczos at once; `benchmarks/phash_deviation.py` measures how many bits differ.
 
 Grey hashes see no colour: the same drawing in red and in blue has nearly the same hash. What decides about
 near-duplicates needs a look at the colours too (`thumbnail` in the table of images).
@@ -30,7 +30,7 @@ GREY_SIDE = 32
 _REDUCED_SIDE = 4 * GREY_SIDE
 _FREQUENCIES = 8
 _BITS = _FREQUENCIES * _FREQUENCIES
-_BATCH = 4096  # pictures whose numbers are in memory at once: 32 MB
+_BATCH = 4096  # images whose numbers are in memory at once: 32 MB
 
 
 def _cosines() -> NDArray[np.float64]:
@@ -40,59 +40,59 @@ def _cosines() -> NDArray[np.float64]:
 
 
 _COSINES = _cosines()  # [8, 32], whole numbers
-# Length of each of the 64 basis pictures: white noise of standard deviation s moves a coefficient by s * length.
+# Length of each of the 64 basis images: white noise of standard deviation s moves a coefficient by s * length.
 _LENGTHS = np.sqrt(np.outer((_COSINES**2).sum(axis=1), (_COSINES**2).sum(axis=1))).reshape(-1)
 
 
 class Reduced(NamedTuple):
-    """A picture by averages of its blocks, and its extent in them: the last blocks of a row may be cut."""
+    """An image by averages of its blocks, and its extent in them: the last blocks of a row may be cut."""
 
-    picture: Image.Image
+    image: Image.Image
     extent: tuple[float, float]  # width, height in blocks
 
     def shrunk(self, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
         """Return it in so many pixels (width, height)."""
-        return self.picture.resize(size, filter_, box=(0.0, 0.0, *self.extent))
+        return self.image.resize(size, filter_, box=(0.0, 0.0, *self.extent))
 
 
-def reduced(picture: Image.Image) -> Reduced:
-    """Return a picture at 128 to 255 blocks per side; a shorter side stays as it is.
+def reduced(image: Image.Image) -> Reduced:
+    """Return an image at 128 to 255 blocks per side; a shorter side stays as it is.
 
     What is measured is measured on this.
     """
-    across, down = max(1, picture.width // _REDUCED_SIDE), max(1, picture.height // _REDUCED_SIDE)
-    small = picture if across == down == 1 else picture.reduce((across, down))
-    return Reduced(small, (picture.width / across, picture.height / down))
+    across, down = max(1, image.width // _REDUCED_SIDE), max(1, image.height // _REDUCED_SIDE)
+    small = image if across == down == 1 else image.reduce((across, down))
+    return Reduced(small, (image.width / across, image.height / down))
 
 
-def grey_of(picture: Image.Image | Reduced) -> NDArray[np.uint8]:
-    """Return the grey picture [32, 32] that is hashed, of a picture in RGB or L."""
-    small = picture if isinstance(picture, Reduced) else reduced(picture)
-    grey = small.picture if small.picture.mode == "L" else small.picture.convert("L")
-    return np.asarray(small._replace(picture=grey).shrunk((GREY_SIDE, GREY_SIDE), Image.Resampling.LANCZOS))
+def grey_of(image: Image.Image | Reduced) -> NDArray[np.uint8]:
+    """Return the grey image [32, 32] that is hashed, of an image in RGB or L."""
+    small = image if isinstance(image, Reduced) else reduced(image)
+    grey = small.image if small.image.mode == "L" else small.image.convert("L")
+    return np.asarray(small._replace(image=grey).shrunk((GREY_SIDE, GREY_SIDE), Image.Resampling.LANCZOS))
 
 
 def perceptual_hash(grey: NDArray[np.uint8]) -> int:
-    """Return the hash of one grey picture [32, 32] as an unsigned 64-bit number."""
+    """Return the hash of one grey image [32, 32] as an unsigned 64-bit number."""
     return int(perceptual_hashes(grey[None])[0])
 
 
 def perceptual_hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the hashes [N] of grey pictures [N, 32, 32]; the same as one by one, only faster."""
+    """Return the hashes [N] of grey images [N, 32, 32]; the same as one by one, only faster."""
     return hashes_and_structures(grey)[0]
 
 
 def structure_of(grey: NDArray[np.uint8]) -> float:
-    """Return how much there is to hash in a grey picture [32, 32]; see `hashes_and_structures`."""
+    """Return how much there is to hash in a grey image [32, 32]; see `hashes_and_structures`."""
     return float(hashes_and_structures(grey[None])[1][0])
 
 
 def hashes_and_structures(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    """Return (hashes [N], structures [N]) of grey pictures [N, 32, 32].
+    """Return (hashes [N], structures [N]) of grey images [N, 32, 32].
 
     Structure is how much there is to hash, in grey levels: the median over the 64 bits of how far the coefficient lies
-    from the threshold, in units of what white noise of one grey level in the 32x32 picture moves it by. Where it is
-    not well above the noise of recompression (about one level), half of the bits are noise. A blank picture has 0; so,
+    from the threshold, in units of what white noise of one grey level in the 32x32 image moves it by. Where it is
+    not well above the noise of recompression (about one level), half of the bits are noise. A blank image has 0; so,
     or nearly, have gradients and stripes, which consist of a few coefficients only.
     """
     hashes = np.empty(len(grey), dtype=np.uint64)

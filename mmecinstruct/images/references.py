@@ -1,7 +1,7 @@
-"""Pictures that nobody reads: their URLs are taken as they are, and nothing is asked for.
+"""Images that nobody reads: their URLs are taken as they are, and nothing is asked for.
 
 What can be told from a URL alone is: that it is a web address, that it is known to show no product, that more products
-name it than share one picture.
+name it than share one image.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _BATCH_ROWS = 50_000
 _JUDGED = pa.schema([IMAGES.field(name) for name in ("image_url", "status", "reason", "detail")])
 
 
-def reference_pictures(
+def reference_images(
     connection: duckdb.DuckDBPyConnection, settings: ImageSettings, taken_down: Collection[str] = ()
 ) -> tuple[pa.Table, list[Rejection]]:
     """Return (IMAGES in order of URL, with no id and no measurement, rejections).
 
     Views: products with cluster_id and image_urls, reviews with image_urls. taken_down: full-size URLs that no build
-    may hold. Of the settings it reads `placeholders` and `max_products_per_picture`. Reasons: taken_down, data_url,
+    may hold. Of the settings it reads `placeholders` and `max_products_per_image`. Reasons: taken_down, data_url,
     no_web_address (a path, or no address at all), unknown_scheme, credentials_in_url, placeholder (also a still of a
-    video, and a URL of more than max_products_per_picture clusters of products).
+    video, and a URL of more than max_products_per_image clusters of products).
     """
     reader = connection.sql(
         """
@@ -71,7 +71,7 @@ def reference_pictures(
 
 
 def refusal_of_url(url: str, placeholders: Collection[str] = ()) -> tuple[str, str] | None:
-    """Return (reason, detail) why a URL cannot stand for a picture, None where it can."""
+    """Return (reason, detail) why a URL cannot stand for an image, None where it can."""
     if url.startswith("data:"):
         return "data_url", "data URLs are refused"
     try:
@@ -82,20 +82,20 @@ def refusal_of_url(url: str, placeholders: Collection[str] = ()) -> tuple[str, s
     if parts.scheme.lower() not in ("http", "https"):
         if "://" in url[:12]:
             return "unknown_scheme", f"{parts.scheme} addresses are nothing that others could follow"
-        return "no_web_address", "a path: where pictures are not read, only a web address can stand for one"
+        return "no_web_address", "a path: where images are not read, only a web address can stand for one"
     if not host or len(url) > MAX_URL_CHARACTERS or any(sign.isspace() or sign < " " for sign in url):
         return "no_web_address", "it has no host, blanks inside or too many characters"
     if "@" in parts.netloc:
         return "credentials_in_url", "a user name or password in a URL is not to be published"
     if url in placeholders or is_placeholder(full_size_url(url)):
-        return "placeholder", "a known picture that shows no product"
+        return "placeholder", "a known image that shows no product"
     if is_video_still(url):
         return "placeholder", "a still of a video"
     return None
 
 
 def _refusal_of_sharing(clusters: int, settings: ImageSettings) -> tuple[str, str] | None:
-    most = settings.max_products_per_picture
+    most = settings.max_products_per_image
     if clusters > most:
         return "placeholder", f"the same URL under {clusters} products, at most {most}"
     return None

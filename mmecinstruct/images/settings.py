@@ -1,9 +1,10 @@
-"""Settings of the picture stages: where local pictures lie, and what a picture must be."""
+"""Settings of the image stages: where local images lie, and what an image must be."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -37,20 +38,20 @@ class Mirror(Settings):
 
 
 # Which settings decide about which stage. A test sees to it that each has its place.
-PUBLISHING = frozenset({"publish", "read"})  # what of a picture is read at all, and what stands in shards
+PUBLISHING = frozenset({"publish", "read"})  # what of an image is read at all, and what stands in shards
 LOCATING = frozenset({"mirrors", "folders"})  # enter through what was located
 MEASURING = frozenset({"max_bytes", "max_pixels", "longest_side", "jpeg_quality"})  # changed: decoded again
-REFUSING = frozenset(
-    {"max_bytes", "max_pixels"}
-)  # those of them that decide whether a picture is read at all
+REFUSING = frozenset({"max_bytes", "max_pixels"})  # those of them that decide whether an image is read at all
 JUDGING = frozenset(
-    {"min_side", "max_aspect", "min_deviation", "allow_animated", "placeholders", "max_products_per_picture"}
+    {"min_side", "max_aspect", "min_deviation", "allow_animated", "placeholders", "max_products_per_image"}
 )
-NAMING = frozenset({"placeholders", "max_products_per_picture"})  # those of them that judge a URL alone
+NAMING = frozenset({"placeholders", "max_products_per_image"})  # those of them that judge a URL alone
 
 
 class ImageSettings(Settings):
-    """Where local pictures lie, how they are normalised, and what a picture must be."""
+    """Where local images lie, how they are normalised, and what an image must be."""
+
+    renamed_fields: ClassVar[Mapping[str, str]] = {"max_products_per_picture": "max_products_per_image"}
 
     # embed: pixels stand in the shards. reference: URLs, roles and the hashes of the received bytes alone.
     publish: Literal["embed", "reference"] = "embed"
@@ -68,8 +69,8 @@ class ImageSettings(Settings):
     max_aspect: float = Field(default=5.0, ge=1)
     min_deviation: float = Field(default=4.0, ge=0)  # below: blank
     allow_animated: bool = False  # true: the first frame is taken
-    placeholders: tuple[str, ...] = ()  # known pictures that show no product: URL, image_id or pixel_id
-    max_products_per_picture: int = Field(default=5, ge=1)  # above: a placeholder
+    placeholders: tuple[str, ...] = ()  # known images that show no product: URL, image_id or pixel_id
+    max_products_per_image: int = Field(default=5, ge=1)  # above: a placeholder
 
     @model_validator(mode="after")
     def _embeds_what_is_read(self) -> ImageSettings:

@@ -1,4 +1,4 @@
-"""What the first bytes of a picture tell before any decoder is asked: format, size, number of frames.
+"""What the first bytes of an image tell before any decoder is asked: format, size, number of frames.
 
 Decoders are asked late and for little, since some allocate what a header of 30 bytes claims.
 """
@@ -20,12 +20,12 @@ _SIGNATURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )
 FORMATS = tuple(name for name, _ in _SIGNATURES)
 
-# Pictures and pages that are known and not read: said by name, since a person then knows what to do.
+# Images and pages that are known and not read: said by name, since a person then knows what to do.
 _UNREAD: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("an AVIF picture", re.compile(rb".{4}ftypavi[fs]", re.DOTALL)),
-    ("a HEIF picture", re.compile(rb".{4}ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
-    ("a JPEG 2000 picture", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
-    ("a JPEG XL picture", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    ("an AVIF image", re.compile(rb".{4}ftypavi[fs]", re.DOTALL)),
+    ("a HEIF image", re.compile(rb".{4}ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
+    ("a JPEG 2000 image", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
+    ("a JPEG XL image", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     ("an icon", re.compile(rb"\0\0[\x01\x02]\0")),
     ("a Photoshop file", re.compile(rb"8BPS")),
     ("a PDF document", re.compile(rb"%PDF")),
@@ -38,7 +38,7 @@ _LOOKED_AT = 4096
 _MARKUP = re.compile(rb"<(svg|html|!doctype\s+html|head|body)[\s>:]", re.IGNORECASE)
 
 FRAMES_COUNTED = 1000  # counting ends here
-MAX_SCANS = 500  # of a JPEG: each makes the decoder go over the whole picture again; real ones have about 10
+MAX_SCANS = 500  # of a JPEG: each makes the decoder go over the whole image again; real ones have about 10
 
 
 def signature_of(content: bytes) -> str | None:
@@ -51,13 +51,13 @@ def name_the_unread(content: bytes) -> tuple[str, str]:
     begin = content[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n\0")
     markup = _MARKUP.search(begin) if begin.startswith(b"<") else None
     if markup is not None and markup[1].lower() == b"svg":
-        return "svg", "an SVG drawing; drawings are refused, give a picture made of pixels"
+        return "svg", "an SVG drawing; drawings are refused, give an image made of pixels"
     if markup is not None:
-        return "not_a_picture", f"an HTML page, which begins with {begin[:40]!r}"
+        return "not_a_image", f"an HTML page, which begins with {begin[:40]!r}"
     for name, signature in _UNREAD:
         if signature.match(content):
-            return "not_a_picture", f"{name}; read are {', '.join(FORMATS)}"
-    return "not_a_picture", f"begins with {content[:12]!r}"
+            return "not_a_image", f"{name}; read are {', '.join(FORMATS)}"
+    return "not_a_image", f"begins with {content[:12]!r}"
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:
@@ -92,9 +92,9 @@ def tiff_tile_pixels(tags: Any) -> int:
 
 
 def count_frames(content: bytes, image: Any) -> int:
-    """Return a picture's number of frames, counted to FRAMES_COUNTED, without decoding one.
+    """Return an image's number of frames, counted to FRAMES_COUNTED, without decoding one.
 
-    image: the picture as Pillow opened it. For GIF and TIFF, Pillow would walk through all of a file made of a million
+    image: the image as Pillow opened it. For GIF and TIFF, Pillow would walk through all of a file made of a million
     frames.
     """
     if image.format == "GIF":

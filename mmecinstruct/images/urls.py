@@ -1,6 +1,6 @@
-"""Picture URLs of Amazon-style metadata: every candidate at full size, best first.
+"""Image URLs of Amazon-style metadata: every candidate at full size, best first.
 
-Amazon's picture server scales by a code in the file name: `…/I/51q4dzMwpFL._SX38_SY50_CR,0,0,38,50_.jpg` is a
+Amazon's image server scales by a code in the file name: `…/I/51q4dzMwpFL._SX38_SY50_CR,0,0,38,50_.jpg` is a
 thumbnail of `…/I/51q4dzMwpFL.jpg`.
 """
 
@@ -11,7 +11,7 @@ import re
 # An id has no point; what begins with `._` after it, up to the extension, are codes.
 _SIZE_CODE = re.compile(r"^([^?#]*/I/[^/.?#]+)\._[^/?#]*(\.[A-Za-z]{3,4})$")
 
-# Known pictures that say "no picture": of Amazon's picture server by id, the older icons, and the backdrop
+# Known images that say "no image": of Amazon's image server by id, the older icons, and the backdrop
 # that SQID names for videos.
 _PLACEHOLDER = re.compile(
     r"/(?:01RmK(?:\+|%2B)J4pJL\.|01QFb8SNuTL\.|01PkLIhTX3L\.|01MKUOLsA5L\.|no-img-|Default_Background_Art_LTR\.)"
@@ -24,7 +24,7 @@ _USUAL = re.compile(f"{_USUAL_URL}(?: {_USUAL_URL})*")
 _UNUSUAL = ("-overlay", "/no-img-", "/Default_")
 _USUAL_CODE = re.compile(r"\._[^/?# -]*(?=\.[A-Za-z]{3,4}(?: |$))")
 
-# A thumbnail with a play button is a still of a video, not a picture of the product.
+# A thumbnail with a play button is a still of a video, not an image of the product.
 _VIDEO_STILLS = ("play-button-overlay", "play-icon-overlay")
 
 
@@ -46,9 +46,9 @@ def is_video_still(url: str) -> bool:
 
 
 def web_address(text: object) -> str:
-    """Return a URL that a picture can be asked for at, stripped; empty where it is none.
+    """Return a URL that an image can be asked for at, stripped; empty where it is none.
 
-    One without a scheme (`//host/…`) gets https. Embedded pictures (`data:`), paths and words are none.
+    One without a scheme (`//host/…`) gets https. Embedded images (`data:`), paths and words are none.
     """
     if not isinstance(text, str):
         return ""
@@ -61,7 +61,7 @@ def web_address(text: object) -> str:
 def image_urls(*candidates: object) -> list[str]:
     """Return the full-size URLs of candidate fields in their order, each once.
 
-    candidates: values of picture fields, best field first: a URL, a list of URLs, a list of objects with one URL for
+    candidates: values of image fields, best field first: a URL, a list of URLs, a list of objects with one URL for
     each size (metadata: `hi_res`, `large`, `thumb`; reviews: `large_image_url` …), or an object of such lists.
     Placeholders and stills of videos are left out.
     """
@@ -109,11 +109,11 @@ def _items(candidate: object) -> list[object]:
     return [candidate]
 
 
-def _rows_of_lists(pictures: dict[str, object]) -> list[object]:
+def _rows_of_lists(images: dict[str, object]) -> list[object]:
     """Return one object per position of an object of parallel lists; the object itself where it has no list."""
-    columns = {name: column for name, column in pictures.items() if isinstance(column, list)}
+    columns = {name: column for name, column in images.items() if isinstance(column, list)}
     if not columns:
-        return [pictures]
+        return [images]
     length = max(map(len, columns.values()))
     return [{name: column[i] for name, column in columns.items() if i < len(column)} for i in range(length)]
 
@@ -121,6 +121,6 @@ def _rows_of_lists(pictures: dict[str, object]) -> list[object]:
 _SIZES = ("hi_res", "large", "thumb", "large_image_url", "medium_image_url", "small_image_url")
 
 
-def _best_of(picture: dict[str, object]) -> object:
-    sizes = (picture.get(name) for name in _SIZES)
+def _best_of(image: dict[str, object]) -> object:
+    sizes = (image.get(name) for name in _SIZES)
     return next((url for url in sizes if isinstance(url, str) and url), None)

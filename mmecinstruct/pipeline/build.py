@@ -1,6 +1,6 @@
 """Build a dataset folder from a recipe: the whole road, in order.
 
-    raw files → tables (→ drawn rows) → curated tables → pictures → clusters → samples → splits → wording → shards
+    raw files → tables (→ drawn rows) → curated tables → images → clusters → samples → splits → wording → shards
     → folder
 
 Each step is a stage of the workspace: run again, it does only what is missing.
@@ -25,6 +25,7 @@ from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.engine.versions import KEPT_LIBRARIES, STAGE_VERSIONS
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, is_up_to_date
+from mmecinstruct.pipeline.images import TAKEN_DOWN, forget_taken_down, not_honoured, read_images
 from mmecinstruct.pipeline.inputs import (
     check_ood_categories,
     curate_tables,
@@ -36,7 +37,6 @@ from mmecinstruct.pipeline.inputs import (
     useless_inputs,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
-from mmecinstruct.pipeline.pictures import TAKEN_DOWN, forget_taken_down, not_honoured, read_pictures
 from mmecinstruct.publish.card import CARD_TEMPLATE
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import apply_licences, left_out_kinds
@@ -70,7 +70,7 @@ def build(
     executor, ray_address: where shards are worked on: `local`, in processes here, or `ray`, as tasks of a cluster
     (mmecinstruct/engine/executors/ray.py says what its address may be).
 
-    retry_failed: ask again for pictures that could not be fetched for a reason that passes; else what the first build
+    retry_failed: ask again for images that could not be fetched for a reason that passes; else what the first build
     saw of the web stays what later ones see.
 
     Raises RecipeError (nothing can be built, or not under the recipe's licences), SourceError (a raw file),
@@ -99,8 +99,8 @@ def build(
         useless = useless_inputs(run.recipe, roots[0], parsed)
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)
-        empty = check_ood_categories(run, tables, allowed.left_out)  # before hours of pictures
-        images, pixels = read_pictures(run, tables, products, roots)
+        empty = check_ood_categories(run, tables, allowed.left_out)  # before hours of images
+        images, pixels = read_images(run, tables, products, roots)
         tables = distinguish_products(run, tables, products, images)
         build_report = BuildReport(
             out,

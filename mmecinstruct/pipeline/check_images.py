@@ -1,6 +1,6 @@
-"""The picture stages alone, over a folder of files or a table of URLs: what is behind `mmec images`.
+"""The image stages alone, over a folder of files or a table of URLs: what is behind `mmec images`.
 
-The stages are those of a build and lie in the same workspace: pictures that were measured once are not decoded again.
+The stages are those of a build and lie in the same workspace: images that were measured once are not decoded again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import REJECTIONS_FILE
 from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
-from mmecinstruct.images.contact_sheet import PER_GROUP, SheetPicture, contact_sheet
+from mmecinstruct.images.contact_sheet import PER_GROUP, SheetImage, contact_sheet
 from mmecinstruct.images.urls import full_size_url
-from mmecinstruct.pipeline.pictures import judge_pictures, locate_pictures, measure_pictures
-from mmecinstruct.recipe import PictureSettings, Recipe
+from mmecinstruct.pipeline.images import judge_images, locate_images, measure_images
+from mmecinstruct.recipe import ImageCheckSettings, Recipe
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
 from mmecinstruct.sources.readers.batches import Refusal
@@ -42,19 +42,19 @@ _KEPT = "kept"
 
 
 @dataclass(frozen=True)
-class PicturesReport:
-    """What became of the pictures: pictures named (distinct), those kept, rejected records per reason."""
+class ImagesReport:
+    """What became of the images: images named (distinct), those kept, rejected records per reason."""
 
     out: Path
-    pictures: int
+    images: int
     kept: int
     reasons: dict[str, int]
 
 
-def check_pictures(
+def check_images(
     source: Path,
     out: Path,
-    settings: PictureSettings = PictureSettings(),  # noqa: B008 (frozen)
+    settings: ImageCheckSettings = ImageCheckSettings(),  # noqa: B008 (frozen)
     *,
     workspace: Path,
     column: str = "image_url",
@@ -64,15 +64,15 @@ def check_pictures(
     sheet: bool = False,
     retry_failed: bool = False,
     report: Report | None = None,
-) -> PicturesReport:
-    """Locate, measure and judge the pictures of a folder or a table; write what was found into `out`.
+) -> ImagesReport:
+    """Locate, measure and judge the images of a folder or a table; write what was found into `out`.
 
     source: a folder, all files below it; or a CSV, TSV, JSON lines or Parquet file whose `column` holds URLs or paths
     relative to `data` (default: the file's folder), several in one cell separated by `|`; Amazon's size codes are cut.
-    product_column: whose picture it is; only with it can the same picture under many products be told. Web addresses
+    product_column: whose image it is; only with it can the same image under many products be told. Web addresses
     are fetched where the settings say so; retry_failed: also those that failed for a reason that passes.
 
-    Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the pictures kept), rejections.parquet
+    Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the images kept), rejections.parquet
     and, where `sheet`, contact_sheet.jpg.
 
     Raises SourceError (the source cannot be read), DatasetError (`out` holds something else), WorkspaceError.
@@ -90,12 +90,12 @@ def check_pictures(
     with store.lock(), LocalExecutor(workers) as executor:
         # They are read here also where the recipe's own build takes URLs as they are.
         images_read = settings.images.model_copy(update={"read": True})
-        recipe = Recipe(name="pictures", sources=(), images=images_read, fetch=settings.fetch)
+        recipe = Recipe(name="images", sources=(), images=images_read, fetch=settings.fetch)
         run = Run(recipe, store, executor, report, retry_failed)
         products, mark = _write_products(named, store)
-        located = locate_pictures(run, [[url] for url in sorted({url for _, url in named})], [root.resolve()])
-        measured = measure_pictures(run, located)
-        judged = judge_pictures(run, measured, (products,), mark)
+        located = locate_images(run, [[url] for url in sorted({url for _, url in named})], [root.resolve()])
+        measured = measure_images(run, located)
+        judged = judge_images(run, measured, (products,), mark)
         images = read_tables(judged.files("images.parquet"), IMAGES)
         rejected = [path for stage in (measured, judged) for path in stage.files(REJECTIONS_FILE)]
         all_rejections = pa.concat_tables([rejections_table(rejections), read_tables(rejected, REJECTIONS)])
@@ -105,7 +105,7 @@ def check_pictures(
             _draw_sheet(images, pixels, out / "contact_sheet.jpg")
     reasons = Counter(all_rejections["reason"].to_pylist())
     kept = int(pc.sum(pc.equal(images["status"], "ok")).as_py() or 0)
-    return PicturesReport(
+    return ImagesReport(
         out, images.num_rows, kept, dict(sorted(reasons.items(), key=lambda r: (-r[1], r[0])))
     )
 
@@ -143,7 +143,7 @@ def _cannot_be_read(error: OSError) -> None:
 def _read_table(
     path: Path, column: str, product_column: str | None
 ) -> tuple[list[tuple[str, str]], list[Rejection]]:
-    """Return (product, URL) of each picture that a table names, and a rejection for each row that names none."""
+    """Return (product, URL) of each image that a table names, and a rejection for each row that names none."""
     wanted = {"--column": column} | ({"--product-column": product_column} if product_column else {})
     named: list[tuple[str, str]] = []
     rejections = []
@@ -167,14 +167,14 @@ def _read_table(
 
 
 def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> tuple[Path, str]:
-    """Write whose pictures they are as products, each a cluster of its own; return the file and its fingerprint."""
-    pictures: dict[str, set[str]] = {}
+    """Write whose images they are as products, each a cluster of its own; return the file and its fingerprint."""
+    images: dict[str, set[str]] = {}
     for product, url in named:
         if product:
-            pictures.setdefault(product, set()).add(url)
+            images.setdefault(product, set()).add(url)
     rows = [
         {"product_id": product, "cluster_id": product, "image_urls": sorted(urls)}
-        for product, urls in sorted(pictures.items())
+        for product, urls in sorted(images.items())
     ]
     mark = fingerprint(rows)
     path = store.folder / SNAPSHOTS / f"products-{mark}.parquet"
@@ -193,7 +193,7 @@ def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[P
     written = pa.array([], pa.string())
     for number, path in enumerate(pixels):
         table = pq.read_table(path, schema=PIXELS)
-        # The same picture may have been measured in two shards, under two URLs.
+        # The same image may have been measured in two shards, under two URLs.
         wanted = pc.and_(
             pc.is_in(table["image_id"], value_set=kept),
             pc.invert(pc.is_in(table["image_id"], value_set=written)),
@@ -234,7 +234,7 @@ def _draw_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:
         jpegs.update(zip(table["image_id"].to_pylist(), table["jpeg"].to_pylist(), strict=True))
     contact_sheet(
         {
-            name: [SheetPicture(row["image_url"], row["detail"], jpegs.get(row["image_id"])) for row in group]
+            name: [SheetImage(row["image_url"], row["detail"], jpegs.get(row["image_id"])) for row in group]
             for name, group in chosen.items()
         },
         path,

@@ -1,4 +1,4 @@
-"""The first half of the road: raw files → tables → curated tables; after the pictures: distinct products."""
+"""The first half of the road: raw files → tables → curated tables; after the images: distinct products."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mmecinstruct.text.profanity import WORD_LIST
 if TYPE_CHECKING:
     from mmecinstruct.sources import RawFile
 
-PICTURES_PER_SHARD = 256  # drawn
+IMAGES_PER_SHARD = 256  # drawn
 PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
 HYGIENE_SHARD_ROWS = 50_000
 LISTED_CATEGORIES = 40
@@ -50,32 +50,32 @@ def draw_shop(run: Run) -> list[Path]:
         {},
     )
     root = shop.folder / "tables"
-    if not settings.pictures:
+    if not settings.images:
         return [root]
 
     def shards() -> list[Shard]:
-        from mmecinstruct.synthetic.shop import pictures_to_draw
+        from mmecinstruct.synthetic.shop import images_to_draw
 
-        total = len(pictures_to_draw(root))
+        total = len(images_to_draw(root))
         return [
             Shard(
-                f"pictures-{start // PICTURES_PER_SHARD:06d}",
-                work.ShopPicturesPayload(
-                    root, start, min(start + PICTURES_PER_SHARD, total), settings.picture_side
+                f"images-{start // IMAGES_PER_SHARD:06d}",
+                work.ShopImagesPayload(
+                    root, start, min(start + IMAGES_PER_SHARD, total), settings.image_side
                 ),
             )
-            for start in range(0, total, PICTURES_PER_SHARD)
+            for start in range(0, total, IMAGES_PER_SHARD)
         ]
 
-    pictures = run.stage(
-        "shop_pictures",
-        work.draw_shop_pictures,
+    images = run.stage(
+        "shop_images",
+        work.draw_shop_images,
         shards,
-        {"side": settings.picture_side},
+        {"side": settings.image_side},
         {"shop": shop.fingerprint},
         ["pillow"],
     )
-    return [root, *sorted(path for path in pictures.folder.iterdir() if path.is_dir())]
+    return [root, *sorted(path for path in images.folder.iterdir() if path.is_dir())]
 
 
 def parse_sources(run: Run, root: Path) -> list[StageOutput]:
@@ -293,7 +293,7 @@ def _hygiene_shards(
 def distinguish_products(
     run: Run, tables: CuratedTables, products: StageOutput, images: StageOutput
 ) -> CuratedTables:
-    """Cluster products by what they share, pictures included; where the recipe merges, in all tables.
+    """Cluster products by what they share, images included; where the recipe merges, in all tables.
 
     Returns the curated tables with the final clusters.
     """

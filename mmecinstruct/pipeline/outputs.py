@@ -84,7 +84,7 @@ def build_samples(
                 )
             ],
             {
-                "settings": settings.model_dump(exclude={"sizes", "label_balance", "require_pictures"}),
+                "settings": settings.model_dump(exclude={"sizes", "label_balance", "require_images"}),
                 "seed": recipe.seed,
             },
             {**curated, **{output.name: output.fingerprint for output in sampled}},
@@ -110,7 +110,7 @@ def build_samples(
             ],
             {
                 "split": recipe.split.model_dump(),
-                "settings": settings.model_dump(include={"label_balance", "require_pictures"}),
+                "settings": settings.model_dump(include={"label_balance", "require_images"}),
                 "sizes": recipe.task_sizes(task).model_dump(),
                 "seed": recipe.seed,
             },
@@ -233,7 +233,7 @@ def write_shards(
         shards,
         {
             "publish": recipe.publish.model_dump(include={"shard_rows", "row_group_rows"}),
-            "pictures": recipe.images.publish,
+            "images": recipe.images.publish,
         },
         {**inputs, "release": numbered.fingerprint},
         ["pyarrow", "datasets"],

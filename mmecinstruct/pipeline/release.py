@@ -91,9 +91,9 @@ class SelectPayload:
 
 
 def select_work(payload: SelectPayload, folder: Path) -> Counts:
-    """Write selected.parquet: the chosen samples with split, clusters and resolved pictures.
+    """Write selected.parquet: the chosen samples with split, clusters and resolved images.
 
-    Samples that lack a wanted picture or cross splits are rejected; of the rest as many are chosen as the recipe wants.
+    Samples that lack a wanted image or cross splits are rejected; of the rest as many are chosen as the recipe wants.
     """
     rows = read_tables(payload.samples, UNRENDERED).to_pylist()
     assigned = read_tables(payload.assignment, ASSIGNED)
@@ -112,13 +112,13 @@ def select_work(payload: SelectPayload, folder: Path) -> Counts:
     for place, row in enumerate(rows):
         if splits[place] is None:
             continue
-        missing = _resolve_pictures(row, image_ids)
-        required = payload.settings.require_pictures
+        missing = _resolve_images(row, image_ids)
+        required = payload.settings.require_images
         present = len(row["image_roles"])
-        if (missing and required == "all") or (not present and row["pictures"] and required == "any"):
+        if (missing and required == "all") or (not present and row["images"] and required == "any"):
             splits[place] = None
             rejections.append(
-                Rejection("split", "missing_picture", ", ".join(missing), payload.task, row["id"])
+                Rejection("split", "missing_image", ", ".join(missing), payload.task, row["id"])
             )
     selection = select_samples(
         [row["id"] for row in rows],
@@ -147,23 +147,23 @@ def select_work(payload: SelectPayload, folder: Path) -> Counts:
     return Counts(len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report})
 
 
-def _resolve_pictures(row: dict[str, object], image_ids: dict[str, str]) -> list[str]:
-    """Set the row's image columns from its wanted pictures; return the roles without a valid picture."""
-    pictures: list[dict[str, object]] = row["pictures"]  # type: ignore[assignment]
+def _resolve_images(row: dict[str, object], image_ids: dict[str, str]) -> list[str]:
+    """Set the row's image columns from its wanted images; return the roles without a valid image."""
+    images: list[dict[str, object]] = row["images"]  # type: ignore[assignment]
     found: dict[str, list[object]] = {
         name: [] for name in ("image_roles", "image_urls", "image_ids", "image_product_ids")
     }
     missing = []
-    for picture in pictures:
-        urls: list[str] = picture["image_urls"] or []  # type: ignore[assignment]
+    for image in images:
+        urls: list[str] = image["image_urls"] or []  # type: ignore[assignment]
         url = next((url for url in urls if url in image_ids), None)
         if url is None:
-            missing.append(str(picture["role"]))
+            missing.append(str(image["role"]))
             continue
-        found["image_roles"].append(picture["role"])
+        found["image_roles"].append(image["role"])
         found["image_urls"].append(url)
         found["image_ids"].append(image_ids[url])
-        found["image_product_ids"].append(picture["product_id"])
+        found["image_product_ids"].append(image["product_id"])
     row.update(found)
     return missing
 
@@ -295,7 +295,7 @@ def judge_work(payload: JudgePayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class ShardPayload:
-    """Write one published shard. embed: with its pictures' pixels."""
+    """Write one published shard. embed: with its images' pixels."""
 
     rendered: Paths  # those that the rows lie in
     split: str
@@ -309,7 +309,7 @@ class ShardPayload:
 
 
 def shard_work(payload: ShardPayload, folder: Path) -> Counts:
-    """Write one Parquet shard, its pictures embedded or referenced."""
+    """Write one Parquet shard, its images embedded or referenced."""
     from mmecinstruct.dataset import write_shard
 
     table = read_tables(payload.rendered, rendered_schema())

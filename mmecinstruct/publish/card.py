@@ -37,9 +37,9 @@ _PAIR_KINDS = {
     "same_item": "the same item number",
     "exact_title": "the same title",
     "near_title": "nearly the same title",
-    "identical_bytes": "a picture of the same bytes",
-    "identical_pixels": "a picture of the same pixels",
-    "near_picture": "a picture that looks nearly the same",
+    "identical_bytes": "an image of the same bytes",
+    "identical_pixels": "an image of the same pixels",
+    "near_image": "an image that looks nearly the same",
 }
 _CLUSTER_SIZES = (1, 2, 3, 6, 11, 51)  # where the columns of the card's table begin
 _SIZE_CATEGORIES = (
@@ -132,8 +132,8 @@ def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[st
         "answer": _ANSWERS[task],
         "sizes": {name: split["rows"] for name, split in splits.items()},
         "rows": rows,
-        "pictures_per_row": sum(split["pictures"] for split in splits.values()) / rows,
-        "without": sum(split["rows_without_pictures"] for split in splits.values()) / rows,
+        "images_per_row": sum(split["images"] for split in splits.values()) / rows,
+        "without": sum(split["rows_without_images"] for split in splits.values()) / rows,
         "profanity": mean("profanity_share", "rows"),
         "critical": mean("visual_critical_share", "visual_critical_known"),
         "text_only": mean("mean_text_only_accuracy", "text_only_accuracy_known"),
@@ -144,12 +144,12 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the card says of publishers: their terms, what may not be passed on, how to cite them."""
     found = statistics.get("publishers", [])
     names = {one["name"] for one in found}
-    embedded = recipe.images.publish == "embed" and statistics["pictures"] > 0
+    embedded = recipe.images.publish == "embed" and statistics["images"] > 0
     return {
         "publishers": found,
         "left_out": statistics.get("left_out_sources", []),
         "closed_texts": [one for one in found if cannot_pass_on(one["texts"])],
-        "closed_pictures": [one for one in found if embedded and cannot_pass_on(one["pictures"])],
+        "closed_images": [one for one in found if embedded and cannot_pass_on(one["images"])],
         "category_is_lent": "esci" in names
         and not names.isdisjoint({"amazon2014", "amazon2018", "amazon2023"}),
         "citations": [

@@ -30,7 +30,7 @@ def push_folder(
     """Validate a dataset folder and upload it to the dataset repository `repo` (user/name).
 
     The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of
-    `hf auth login`. revision: a branch, created if need be; default main. decode: validate every picture too.
+    `hf auth login`. revision: a branch, created if need be; default main. decode: validate every image too.
     With `dry_run` no connection is made.
 
     Raises DatasetError for a damaged folder; HubError when the repository's name is wrong, when it is public

@@ -22,7 +22,7 @@ class Tolerances(Settings):
     image_url: float = Field(default=0.0, ge=0, le=1)
     image_bytes: float = Field(default=0.0, ge=0, le=1)
     image_pixels: float = Field(default=0.0, ge=0, le=1)
-    # Likeness is a measurement with errors of its own: a catalogue has alike pictures of different things.
+    # Likeness is a measurement with errors of its own: a catalogue has alike images of different things.
     image_near: float = Field(default=0.02, ge=0, le=1)
     title_identical: float = Field(default=0.0, ge=0, le=1)
     title_near: float = Field(default=0.02, ge=0, le=1)
@@ -53,7 +53,7 @@ class AuditSettings(Settings):
     tolerances: Tolerances = Tolerances()
     by_design: DesignTolerances = DesignTolerances()
     # The defaults are those of the recipe's `duplicates`; a recipe that changes them there may do so here or not.
-    image_radius: int = Field(default=_ALIKE.picture_radius, ge=0, le=16)
+    image_radius: int = Field(default=_ALIKE.image_radius, ge=0, le=16)
     max_colour_difference: float = Field(default=_ALIKE.max_colour_difference, ge=0, le=255)
     min_structure: float = Field(default=_ALIKE.min_structure, ge=0)
     text_similarity: float = Field(default=_ALIKE.title_similarity, gt=0.5, le=1)  # Jaccard of near texts

@@ -26,7 +26,7 @@ from mmecinstruct.sources.settings import Source
 # What `publish.license` says where nobody has said anything.
 _NO_LICENCE = frozenset({"", "other", "unknown"})
 
-_PRODUCTS, _PICTURES = "products", "pictures"
+_PRODUCTS, _IMAGES = "products", "images"
 # Kind of source -> prefix of the ids of the products that it speaks of, and what it gives.
 _GIVES: dict[str, tuple[str, frozenset[str]]] = {
     "amazon18_metadata": ("amazon18", frozenset({_PRODUCTS, "relations"})),
@@ -37,11 +37,11 @@ _GIVES: dict[str, tuple[str, frozenset[str]]] = {
     "amazonqa": ("amazon18", frozenset({"questions"})),
     "mave": ("amazon18", frozenset({"labels"})),
     "esci": ("esci", frozenset({_PRODUCTS, "judgements"})),
-    "sqid": ("esci", frozenset({_PICTURES})),
-    "esci_s": ("esci", frozenset({_PICTURES})),
+    "sqid": ("esci", frozenset({_IMAGES})),
+    "esci_s": ("esci", frozenset({_IMAGES})),
     "abo": ("abo", frozenset({_PRODUCTS})),
 }
-# What a task's samples are made from, beside products and pictures.
+# What a task's samples are made from, beside products and images.
 _USES: dict[str, str] = {
     "answerability_prediction": "questions",
     "category_classification": "labels",
@@ -66,7 +66,7 @@ class LicenceChoice:
 def apply_licences(recipe: Recipe) -> LicenceChoice:
     """Leave out the sources that `recipe.licences` does not allow, and say what may not be passed on.
 
-    Raises RecipeError where nothing to build from is left, and, with `licences: open`, where pictures would be embedded
+    Raises RecipeError where nothing to build from is left, and, with `licences: open`, where images would be embedded
     that nothing says may be passed on.
     """
     if recipe.licences != "open":
@@ -87,11 +87,11 @@ def apply_licences(recipe: Recipe) -> LicenceChoice:
             "shows as one that may be passed on, or build with licences: any and keep the folder to yourself"
         )
     chosen = recipe.model_copy(update={"sources": tuple(kept)})
-    closed_pictures = _closed_pictures(chosen)
-    if closed_pictures:
+    closed_images = _closed_images(chosen)
+    if closed_images:
         raise RecipeError(
-            f"images.publish: embed, with licences: open: nothing says that the pictures of "
-            f"{', '.join(closed_pictures)} may be passed on; set images.publish to reference, or remove the source"
+            f"images.publish: embed, with licences: open: nothing says that the images of "
+            f"{', '.join(closed_images)} may be passed on; set images.publish to reference, or remove the source"
         )
     return LicenceChoice(chosen, tuple(left_out))
 
@@ -116,7 +116,7 @@ def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
     recipe: with the sources that were used. tasks: task -> split -> statistics, of which `origins` counts samples by
     the prefixes of their products' ids. A sample counts for every publisher of the recipe that can have given its
-    products, its pictures or what its task is made of: where two can, for both. Ids of a prefix that no source of the
+    products, its images or what its task is made of: where two can, for both. Ids of a prefix that no source of the
     recipe gives are an entry of their own, whose terms nobody knows.
     """
     samples: dict[str, int] = {}
@@ -138,7 +138,7 @@ def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
             "licence": one.licence.words,
             "spdx": one.licence.spdx,
             "texts": _terms(recipe, one, one.licence.texts),
-            "pictures": _terms(recipe, one, one.licence.pictures),
+            "images": _terms(recipe, one, one.licence.images),
             "samples": samples[one.name],
         }
         for one in publishers()
@@ -149,7 +149,7 @@ def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
         "licence": "not known",
         "spdx": None,
         "texts": NOT_STATED,
-        "pictures": NOT_STATED,
+        "images": NOT_STATED,
     }
     return found + [
         {"name": prefix, "title": prefix, **nobody, "samples": count}
@@ -164,7 +164,7 @@ def cannot_pass_on(terms: Redistribution | str) -> bool:
 
 def _givers(recipe: Recipe, task: str, prefixes: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return (the publishers who can have given a task's samples with products of these prefixes, known prefixes)."""
-    wanted = {_PRODUCTS, _PICTURES, _USES.get(task, "")}
+    wanted = {_PRODUCTS, _IMAGES, _USES.get(task, "")}
     givers: set[str] = set()
     known: set[str] = set()
     for source in recipe.sources:
@@ -212,19 +212,19 @@ def _warnings(recipe: Recipe) -> Iterable[str]:
             f"the publishers of {', '.join(closed)} do not say that anyone may pass their records on; the card says "
             "more, and: mmec sources NAME"
         )
-    pictures = _closed_pictures(recipe)
-    if pictures:
+    images = _closed_images(recipe)
+    if images:
         yield (
-            f"nothing says that the pictures of {', '.join(pictures)} may be passed on, and they are embedded; before "
+            f"nothing says that the images of {', '.join(images)} may be passed on, and they are embedded; before "
             "you publish the folder: --set images.publish=reference"
         )
 
 
-def _closed_pictures(recipe: Recipe) -> list[str]:
-    """Return the publishers whose pictures would be embedded although nothing says that they may be passed on."""
+def _closed_images(recipe: Recipe) -> list[str]:
+    """Return the publishers whose images would be embedded although nothing says that they may be passed on."""
     if recipe.images.publish != "embed":
         return []
     used = dict.fromkeys(one for source in recipe.sources for one in _publishers(recipe, source))
     if recipe.licences == "open":
-        return [one.name for one in used if _terms(recipe, one, one.licence.pictures) not in (YES, NOTHING)]
-    return [one.name for one in used if cannot_pass_on(one.licence.pictures)]
+        return [one.name for one in used if _terms(recipe, one, one.licence.images) not in (YES, NOTHING)]
+    return [one.name for one in used if cannot_pass_on(one.licence.images)]

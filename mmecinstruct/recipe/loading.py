@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.package_data import pipelines_folder
-from mmecinstruct.recipe.model import PictureSettings, Recipe
+from mmecinstruct.recipe.model import ImageCheckSettings, Recipe
 
 
 def built_in_recipes() -> dict[str, Path]:
@@ -62,8 +62,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError("\n".join(told)) from error
 
 
-def load_picture_settings(recipe: str | None, overrides: Sequence[str] = ()) -> PictureSettings:
-    """Return what a recipe says of pictures, or the defaults, with dotted overrides such as `images.min_side=100`.
+def load_image_check_settings(recipe: str | None, overrides: Sequence[str] = ()) -> ImageCheckSettings:
+    """Return what a recipe says of images, or the defaults, with dotted overrides such as `images.min_side=100`.
 
     Raises RecipeError with every wrong field.
     """
@@ -74,9 +74,9 @@ def load_picture_settings(recipe: str | None, overrides: Sequence[str] = ()) -> 
     for override in overrides:
         apply_override(content, override)
     try:
-        return PictureSettings.model_validate(content)
+        return ImageCheckSettings.model_validate(content)
     except ValidationError as error:
-        told = ["not valid settings of pictures:", *_problems(error, PictureSettings)]
+        told = ["not valid settings of images:", *_problems(error, ImageCheckSettings)]
         raise RecipeError("\n".join(told)) from error
 
 

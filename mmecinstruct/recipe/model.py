@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,9 +24,11 @@ from mmecinstruct.web.raw_files.settings import PullSettings
 class SampleShopSettings(Settings):
     """The built-in shop, drawn from the recipe's seed and written in the publishers' raw formats."""
 
+    renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images", "picture_side": "image_side"}
+
     products: int = Field(default=900, ge=60, le=10_000_000)
-    pictures: bool = True
-    picture_side: int = Field(default=224, ge=64, le=1024)
+    images: bool = True
+    image_side: int = Field(default=224, ge=64, le=1024)
     dirt: bool = True
 
 
@@ -45,8 +48,8 @@ class PublishSettings(Settings):
     row_group_rows: int = Field(default=100, ge=1)
 
 
-class PictureSettings(Settings):
-    """The parts of a recipe that speak of pictures: what `mmec images` needs."""
+class ImageCheckSettings(Settings):
+    """The parts of a recipe that speak of images: what `mmec images` needs."""
 
     images: ImageSettings = ImageSettings()
     fetch: FetchSettings = FetchSettings()
@@ -134,11 +137,11 @@ class Recipe(Settings):
     def task(self, name: str) -> TaskSettings:
         """Return the settings of a task, the defaults where the recipe says nothing.
 
-        A shop that is drawn without pictures has none to require.
+        A shop that is drawn without images has none to require.
         """
         settings = self.tasks.get(name, TaskSettings())
-        if self.sample is not None and not self.sample.pictures:
-            return settings.model_copy(update={"require_pictures": "none"})
+        if self.sample is not None and not self.sample.images:
+            return settings.model_copy(update={"require_images": "none"})
         return settings
 
     def task_sizes(self, name: str) -> Sizes:

@@ -13,6 +13,6 @@ class SamplingSettings(Settings):
     Later stages then work on a multiple of the recipe's sizes, whatever the size of the files.
     """
 
-    # Records drawn for each sample wanted. Some are lost on the way: unreadable pictures, texts in another language,
+    # Records drawn for each sample wanted. Some are lost on the way: unreadable images, texts in another language,
     # products whose near-duplicate belongs to another split.
     oversample: float = Field(default=3.0, ge=1, le=1000)

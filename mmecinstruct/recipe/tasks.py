@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -44,6 +45,11 @@ class SplitSettings(Settings):
 class TaskSettings(Settings):
     """Settings of one task; what it does not use must keep its default, or the recipe is refused."""
 
+    renamed_fields: ClassVar[Mapping[str, str]] = {
+        "product_picture": "product_image",
+        "require_pictures": "require_images",
+    }
+
     sizes: Sizes | None = None  # else the recipe's
     # Wanted share per label, e.g. {yes: 0.5, no: 0.5}; a label not named gets none. null keeps what the data has.
     label_balance: dict[str, float] | None = None
@@ -57,9 +63,9 @@ class TaskSettings(Settings):
     negatives: Literal["random", "category"] = "random"  # sr
     k_core: int = Field(default=5, ge=1)  # sr
     min_words: int = Field(default=1, ge=0)  # sa: words of a review
-    product_picture: bool = False  # sa: take the product's where the review has none
-    # Which of the wanted pictures a sample must have.
-    require_pictures: Literal["all", "any", "none"] = "all"
+    product_image: bool = False  # sa: take the product's where the review has none
+    # Which of the wanted images a sample must have.
+    require_images: Literal["all", "any", "none"] = "all"
 
     @field_validator("label_balance", mode="before")
     @classmethod
@@ -89,7 +95,7 @@ TASK_OF_SETTING = {
     "negatives": SR,
     "k_core": SR,
     "min_words": "sentiment_analysis",
-    "product_picture": "sentiment_analysis",
+    "product_image": "sentiment_analysis",
 }
 # What label_balance may name. Elsewhere the data decides: cc's labels are categories, sr's letters of candidates.
 LABELS = {

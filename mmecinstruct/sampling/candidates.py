@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _FIRST = "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY file_index, row_index) = 1"
 
 
-def _pictured(settings: TaskSettings, condition: str) -> str:
-    return "true" if settings.require_pictures == "none" else f"({condition})"
+def _has_images(settings: TaskSettings, condition: str) -> str:
+    return "true" if settings.require_images == "none" else f"({condition})"
 
 
 def questions(settings: TaskSettings) -> str:
@@ -40,7 +40,7 @@ def questions(settings: TaskSettings) -> str:
         )
         SELECT question_id AS one, product_id AS two, split, CASE WHEN answerable THEN 'yes' ELSE 'no' END AS label
         FROM first JOIN expected_product USING (product_id)
-        WHERE has_texts AND answerable IS NOT NULL AND {_pictured(settings, "has_picture")}
+        WHERE has_texts AND answerable IS NOT NULL AND {_has_images(settings, "has_image")}
     """
 
 
@@ -52,15 +52,15 @@ def categories(settings: TaskSettings) -> str:
     known = "label IS NOT NULL" if settings.labelled_only else "(label IS NOT NULL OR has_path)"
     return f"""
         SELECT product_id AS one, NULL::VARCHAR AS two, split, label
-        FROM expected_product WHERE {known} AND category <> '' AND {_pictured(settings, "has_picture")}
+        FROM expected_product WHERE {known} AND category <> '' AND {_has_images(settings, "has_image")}
         QUALIFY row_number() OVER (PARTITION BY item ORDER BY product_id) = 1
     """
 
 
 def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
     """PRP: one and two are products of one split with one relation. Leaves the table `sampling_placed`."""
-    # Where both need a picture, those without are left out before there are pairs.
-    each = "has_picture" if settings.require_pictures == "all" else "true"
+    # Where both need an image, those without are left out before there are pairs.
+    each = "has_image" if settings.require_images == "all" else "true"
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW pairable_product AS "
         f"SELECT product_id FROM expected_product WHERE {each}"
@@ -72,7 +72,7 @@ def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
         """
         CREATE OR REPLACE TEMP TABLE sampling_placed AS
         SELECT product_a, product_b, relation, a.split AS split_a, b.split AS split_b,
-               a.item AS item_a, b.item AS item_b, a.has_picture OR b.has_picture AS has_picture
+               a.item AS item_a, b.item AS item_b, a.has_image OR b.has_image AS has_image
         FROM sampling_pair
         JOIN expected_product a ON a.product_id = product_a
         JOIN expected_product b ON b.product_id = product_b
@@ -84,7 +84,7 @@ def pairs(connection: duckdb.DuckDBPyConnection, settings: TaskSettings) -> str:
         SELECT product_a AS one, product_b AS two, split_a AS split,
                CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
         FROM sampling_placed
-        WHERE split_a = split_b AND item_a <> item_b AND {_pictured(settings, "has_picture")}
+        WHERE split_a = split_b AND item_a <> item_b AND {_has_images(settings, "has_image")}
     """
 
 
@@ -100,7 +100,7 @@ def judgements(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, la
             SELECT query_id, product_id, min(label) AS judged FROM judgements
             GROUP BY query_id, product_id HAVING count(DISTINCT coalesce(label, '')) = 1
         )
-        SELECT query_id, product_id, judged, has_picture, p.split AS product_split, q.split AS query_split
+        SELECT query_id, product_id, judged, has_image, p.split AS product_split, q.split AS query_split
         FROM judged JOIN expected_product p USING (product_id) JOIN expected_query q USING (query_id)
         """
     )
@@ -108,21 +108,21 @@ def judgements(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, la
         SELECT query_id AS one, product_id AS two, product_split AS split, {label} AS label
         FROM sampling_placed
         WHERE judged IN ('E', 'S', 'C', 'I') AND product_split = query_split AND product_split <> '{TEST_OOD}'
-              AND {_pictured(settings, "has_picture")}
+              AND {_has_images(settings, "has_image")}
     """
 
 
 def reviews(settings: TaskSettings) -> str:
     """SA: one is a review, two its product.
 
-    Of a repeated id's rows only those with a picture are looked at. Where curation keeps one without, the draw is lost:
+    Of a repeated id's rows only those with an image are looked at. Where curation keeps one without, the draw is lost:
     such ids are few, and to number all reviews would cost more than a few draws.
     """
     own = "coalesce(len(image_urls), 0) > 0"
-    if settings.product_picture:
-        own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_picture)"
+    if settings.product_image:
+        own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_image)"
     return f"""
-        WITH {review_texts(f"(SELECT * FROM reviews WHERE {_pictured(settings, own)})")}, judged AS (
+        WITH {review_texts(f"(SELECT * FROM reviews WHERE {_has_images(settings, own)})")}, judged AS (
             SELECT review_id, product_id, rating, file_index, row_index,
                    review <> '' AND words >= {settings.min_words} AS has_words
             FROM review_texts
@@ -151,24 +151,24 @@ def sequences(
     )
     rounds = create_k_core(connection, "sampling_interaction", "sampling_core", settings.k_core)
     shown = settings.max_history + 1  # with the target
-    pictures = {"all": f"pictured = least(items, {shown})", "any": "pictured > 0", "none": "true"}
-    # Where all need a picture, those that are shown do; else no order need be found here.
+    images = {"all": f"with_image = least(items, {shown})", "any": "with_image > 0", "none": "true"}
+    # Where all need an image, those that are shown do; else no order need be found here.
     place = "row_number() OVER (PARTITION BY user_code, category ORDER BY timestamp DESC, product_code DESC)"
-    back = place if settings.require_pictures == "all" else "1"
+    back = place if settings.require_images == "all" else "1"
     select = f"""
         WITH placed AS (
-            SELECT user_code, category, timestamp, has_picture, {back} AS back
+            SELECT user_code, category, timestamp, has_image, {back} AS back
             FROM sampling_core JOIN sampling_core_product USING (product_code)
             JOIN expected_product USING (product_id)
         ), held AS (
             SELECT user_code, category, count(*) AS items, count(timestamp) AS dated,
-                   count(*) FILTER (has_picture AND back <= {shown}) AS pictured,
+                   count(*) FILTER (has_image AND back <= {shown}) AS with_image,
                    list_contains({text_list(split.ood_categories)}, category) AS outside
             FROM placed GROUP BY user_code, category
         ), usable AS (
             SELECT *, bool_or(outside) OVER (PARTITION BY user_code) AS goes_outside FROM held
             WHERE category <> '' AND dated = items AND items > {settings.min_history}
-                  AND {pictures[settings.require_pictures]}
+                  AND {images[settings.require_images]}
         )
         SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
                CASE WHEN outside THEN '{TEST_OOD}' ELSE {split_sql(split, seed, "split:user", "user_id")} END AS split

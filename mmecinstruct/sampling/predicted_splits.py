@@ -47,7 +47,7 @@ def create_expected_products(
     """Create the table `expected_product`: each known product once, without those that are taken down.
 
     Columns: product_id, item (the smallest id of the same item), category (top level, as curation will have it),
-    label (the fine category that somebody gave it, else null), has_path, has_picture, split. Views: products,
+    label (the fine category that somebody gave it, else null), has_path, has_image, split. Views: products,
     category_labels, product_images, each with file_index and row_index; of several rows of an id the first counts.
     """
     families = " ".join(
@@ -58,7 +58,7 @@ def create_expected_products(
         CREATE OR REPLACE TEMP TABLE known_product AS
         WITH told AS (
         SELECT product_id, coalesce(category, '') AS category, coalesce(category_path[1], '') AS path_top,
-               coalesce(len(image_urls), 0) > 0 AS has_picture,
+               coalesce(len(image_urls), 0) > 0 AS has_image,
                coalesce(CASE split_part(product_id, ':', 1) {families} END
                         || substr(product_id, strpos(product_id, ':')), product_id) AS item_key,
                file_index, row_index
@@ -80,16 +80,16 @@ def create_expected_products(
             SELECT product_id, min(fine_category) FILTER (trim(fine_category) <> '') AS label,
                    (min(category_path) FILTER (WHERE len(category_path) > 0))[1] AS path_top
             FROM category_labels GROUP BY product_id
-        ), pictures AS (
+        ), images AS (
             SELECT DISTINCT product_id FROM product_images
         ), named AS (
             SELECT p.product_id, items.item, l.label,
                    p.path_top <> '' OR coalesce(l.path_top, items.path_top) IS NOT NULL AS has_path,
-                   p.has_picture OR i.product_id IS NOT NULL AS has_picture,
+                   p.has_image OR i.product_id IS NOT NULL AS has_image,
                    coalesce(nullif(p.category, ''), l.path_top, items.path_top, '') AS category
             FROM known_product p JOIN items USING (item_key)
             LEFT JOIN labels l ON l.product_id = p.product_id
-            LEFT JOIN pictures i ON i.product_id = p.product_id
+            LEFT JOIN images i ON i.product_id = p.product_id
         ), outside AS (
             SELECT DISTINCT item FROM named WHERE list_contains({text_list(settings.ood_categories)}, category)
         )

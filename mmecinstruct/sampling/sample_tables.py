@@ -3,7 +3,7 @@
 For each task and split as many records are drawn as the recipe wants samples, times `sampling.oversample`, among those
 that have what the task asks for and whose parts will most likely fall into that split. Rows that no drawn record needs
 are not drawn: they are counted, not rejected. What the later stages decide (near-duplicates, languages, readable
-pictures, the final splits) they decide on what was drawn.
+images, the final splits) they decide on what was drawn.
 
 A drawn user's reviews are all kept, so that nothing the user owns is offered as something new. The k-core is that of
 all interactions, not of the thinned ones: its part for the drawn users is handed on.

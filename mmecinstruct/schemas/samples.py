@@ -48,8 +48,8 @@ UNRENDERED = pa.schema(
         ("output", pa.string()),  # yes | no | a letter
         ("label", pa.string()),  # what a label balance counts: the output; for cc the answer's category
         (
-            # Wanted pictures in order. Of each role's candidates the first valid one is taken.
-            "pictures",
+            # Wanted images in order. Of each role's candidates the first valid one is taken.
+            "images",
             pa.list_(
                 pa.struct(
                     [
@@ -108,6 +108,6 @@ def published_features() -> Features:
 
 
 def published_schema() -> pa.Schema:
-    """Return the Arrow schema of a published shard, with the `huggingface` metadata that makes pictures."""
+    """Return the Arrow schema of a published shard, with the `huggingface` metadata that makes images."""
     schema: Any = published_features().arrow_schema
     return schema

@@ -82,7 +82,7 @@ CATEGORY_LABELS = pa.schema(
 # What kind of query the publisher took a query for (ESCI: negations, parse_pattern, …).
 QUERY_KINDS = pa.schema([("query_id", pa.string()), ("kind", pa.string())])
 
-# A picture given by someone else than the product's publisher (SQID, ESCI-S).
+# An image given by someone else than the product's publisher (SQID, ESCI-S).
 PRODUCT_IMAGES = pa.schema([("product_id", pa.string()), ("image_url", pa.string())])
 
 RAW_TABLES: dict[str, pa.Schema] = {
@@ -130,16 +130,16 @@ IMAGES = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("image_id", pa.string()),  # SHA-256 of the received bytes
-        ("pixel_id", pa.string()),  # SHA-256 of the normalised picture's size and pixels
+        ("pixel_id", pa.string()),  # SHA-256 of the normalised image's size and pixels
         ("width", pa.int32()),  # as received
         ("height", pa.int32()),
         ("format", pa.string()),  # by content
         ("mode", pa.string()),  # Pillow's
         ("frames", pa.int32()),  # counted to 1,000
-        ("phash", pa.string()),  # 16 hexadecimal digits; null where there is no normalised picture
+        ("phash", pa.string()),  # 16 hexadecimal digits; null where there is no normalised image
         ("phash_version", pa.string()),
         ("structure", pa.float32()),  # how much there is to hash, in grey levels (perceptual_hash.py)
-        ("pixel_deviation", pa.float32()),  # standard deviation of the grey picture, 0 to 127.5
+        ("pixel_deviation", pa.float32()),  # standard deviation of the grey image, 0 to 127.5
         ("thumbnail", pa.binary()),  # 8x8 RGB, averaged, row by row: 192 bytes
     ]
 )

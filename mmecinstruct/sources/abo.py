@@ -1,6 +1,6 @@
-"""Amazon Berkeley Objects: listings in many languages, and a table of their pictures.
+"""Amazon Berkeley Objects: listings in many languages, and a table of their images.
 
-A listing names its pictures by id; `images.csv.gz` says below which path each lies. That table is read whole before
+A listing names its images by id; `images.csv.gz` says below which path each lies. That table is read whole before
 each file of listings, about 80 MB of memory for its 400,000 rows. What is wrong in it is told once, where it is a file
 of the source itself.
 """
@@ -23,7 +23,7 @@ from mmecinstruct.text.normalise import description_text, feature_texts, is_mark
 PREFIX = "abo"
 IMAGE_ROOT = "https://amazon-berkeley-objects.s3.amazonaws.com/images/small/"
 
-_IMAGE_COLUMNS = {f"the table of pictures has {name}": name for name in ("image_id", "path")}
+_IMAGE_COLUMNS = {f"the table of images has {name}": name for name in ("image_id", "path")}
 _ENGLISH_ROOT = "Categories"  # the first name of a path in the shops that speak English
 
 
@@ -43,9 +43,9 @@ class ListingLine(msgspec.Struct, gc=False):
 
 
 def parse_images(file: RawFile) -> Iterator[ParsedBatch]:
-    """Judge the rows of the table of pictures, which becomes no table of its own.
+    """Judge the rows of the table of images, which becomes no table of its own.
 
-    Reasons: missing_id, missing_url (no path, or one that leads out of the folder of pictures).
+    Reasons: missing_id, missing_url (no path, or one that leads out of the folder of images).
     """
     return parse_records(read_csv(file.path, _IMAGE_COLUMNS), _parse_image, (), file.origin)
 
@@ -65,7 +65,7 @@ def _image_path(row: Row) -> str:
 
 
 def read_image_paths(files: Sequence[Path]) -> dict[str, str]:
-    """Return where each picture lies below the folder of pictures, by its id.
+    """Return where each image lies below the folder of images, by its id.
 
     Raises SourceError where a file cannot be read or lacks a column.
     """
@@ -81,7 +81,7 @@ def read_image_paths(files: Sequence[Path]) -> dict[str, str]:
 def parse_listings(file: RawFile, images: Sequence[Path], language: str) -> Iterator[ParsedBatch]:
     """Yield products and their fine categories (the product type) of a file of listings.
 
-    images: the files of the table of pictures. language: `en`, or with a country `en_US`.
+    images: the files of the table of images. language: `en`, or with a country `en_US`.
     Reasons: missing_id, missing_title, other_language (it has a title, but not in the wanted one), title_not_text.
     """
     paths = read_image_paths(images)
@@ -169,7 +169,7 @@ def _category_path(nodes: object, language: str) -> list[str]:
 
 
 def _image_urls(line: ListingLine, paths: dict[str, str]) -> list[str]:
-    """Return the URLs of the small pictures (256 pixels), the main one first, each once."""
+    """Return the URLs of the small images (256 pixels), the main one first, each once."""
     others = line.other_image_id if isinstance(line.other_image_id, list) else [line.other_image_id]
     places = (paths.get(text_value(image_id)) for image_id in (line.main_image_id, *others))
     return [IMAGE_ROOT + place for place in dict.fromkeys(places) if place]

@@ -1,6 +1,6 @@
 """Amazon Reviews 2018: metadata (products and relations), reviews, and ratings without words.
 
-The metadata's two picture schemas (`image` until 2020, `imageURL` and `imageURLHighRes` since 2021) and the
+The metadata's two image schemas (`image` until 2020, `imageURL` and `imageURLHighRes` since 2021) and the
 Python literals of 2014 (`imUrl`, `categories`, `related`) are read by the same rules: a field that a file
 does not have is empty. What is known of the files' dirt stands in docs/sources.md.
 """

@@ -1,7 +1,7 @@
 """Amazon Reviews 2023: product metadata and reviews, as raw JSON lines and as `datasets` hands them out.
 
 The second form (JSON lines or Parquet) differs: a missing price is the text `None`, `details` is JSON within a text,
-and pictures are an object of lists. Variants of a product have ASINs of their own (`asin`); metadata is kept for their
+and images are an object of lists. Variants of a product have ASINs of their own (`asin`); metadata is kept for their
 parent, so `parent_asin` names the product everywhere. No file of 2023 says what was bought or viewed together.
 """
 

@@ -1,4 +1,4 @@
-"""ESCI-S: what the pages of ESCI's products had beside their texts, of which picture and category are read.
+"""ESCI-S: what the pages of ESCI's products had beside their texts, of which image and category are read.
 
 A line becomes rows for the product of the same id in ESCI's own files, never a product of its own.
 """
@@ -28,9 +28,9 @@ class PageLine(msgspec.Struct, gc=False):
 
 
 def parse_pages(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
-    """Yield the pictures and categories of a file.
+    """Yield the images and categories of a file.
 
-    Reasons: missing_id, other_locale, nothing_usable (neither picture nor category).
+    Reasons: missing_id, other_locale, nothing_usable (neither image nor category).
     """
 
     def parse(line: PageLine, _number: int, rows: Rows) -> Refusal | None:
@@ -46,7 +46,7 @@ def parse_pages(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
         urls = image_urls(line.image)
         path = clean_category_path(line.category) if isinstance(line.category, list) else []
         if not urls and not path:
-            return Refusal("nothing_usable", "neither a picture nor a category", identity)
+            return Refusal("nothing_usable", "neither an image nor a category", identity)
         rows["product_images"] += [(identity, url) for url in urls]
         if path:
             rows["category_labels"].append((identity, None, path))

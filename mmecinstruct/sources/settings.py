@@ -59,7 +59,7 @@ class EsciSource(Settings):
 
 
 class EsciPages(Settings):
-    """ESCI-S: pictures and categories of ESCI products (JSON lines)."""
+    """ESCI-S: images and categories of ESCI products (JSON lines)."""
 
     kind: Literal["esci_s"]
     path: Glob
@@ -67,7 +67,7 @@ class EsciPages(Settings):
 
 
 class SqidSource(Settings):
-    """SQID picture URLs of ESCI products (CSV)."""
+    """SQID image URLs of ESCI products (CSV)."""
 
     kind: Literal["sqid"]
     path: Glob
@@ -88,7 +88,7 @@ class MaveSource(Settings):
 
 
 class AboSource(Settings):
-    """Amazon Berkeley Objects: listings (JSON lines) and the table of their pictures (CSV)."""
+    """Amazon Berkeley Objects: listings (JSON lines) and the table of their images (CSV)."""
 
     kind: Literal["abo"]
     listings: Glob

@@ -1,4 +1,4 @@
-"""SQID: picture URLs of ESCI products, a table of product_id and image_url (CSV, or Parquet as on the Hub)."""
+"""SQID: image URLs of ESCI products, a table of product_id and image_url (CSV, or Parquet as on the Hub)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _COLUMNS = ("product_id", "image_url")
 
 
 def parse_image_urls(file: RawFile) -> Iterator[ParsedBatch]:
-    """Yield the picture URLs of a file."""
+    """Yield the image URLs of a file."""
     wanted = {f"a SQID file has {name}": name for name in _COLUMNS}
     rows = read_rows(file.path, wanted, part=file.part)
     return parse_records(rows, parse_image_url, ("product_images",), file.origin)
 
 
 def parse_image_url(row: Row, _number: int, rows: Rows) -> Refusal | None:
-    """Append a picture; reasons: missing_id, missing_url, placeholder_url."""
+    """Append an image; reasons: missing_id, missing_url, placeholder_url."""
     product = text_value(row.get("product_id"))
     if not product:
         return Refusal("missing_id", "product_id is empty")

@@ -1,7 +1,7 @@
 """Answerability prediction (AP): can the question be answered from the snippets of reviews?
 
 Unit record: a question. Input: `question` and `document`, the list of its snippets without empty ones, in
-the order of the table. Answer: yes where the question is marked answerable. Picture: the product's.
+the order of the table. Answer: yes where the question is marked answerable. Image: the product's.
 Category and
 source: the product's, never the question's own category, since only products are kept apart by category.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks.expressions import product_picture, sample_id
+from mmecinstruct.tasks.expressions import product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
                json_object('document', document, 'question', question)::VARCHAR AS fields,
                []::VARCHAR[] AS options,
                CASE WHEN answerable THEN 'yes' ELSE 'no' END AS output, output AS label,
-               [{product_picture("'product'", "product_id", "image_urls")}] AS pictures,
+               [{product_image("'product'", "product_id", "image_urls")}] AS images,
                [product_id] AS product_ids, NULL::VARCHAR AS user_id, NULL::VARCHAR AS query_id,
                [record_id] AS record_ids
         FROM task_records WHERE reason IS NULL

@@ -6,7 +6,7 @@ level) as far as there are, the others from elsewhere; what one of the two group
 other. Fewer categories than options make fewer options, at least two. What a category is and when its
 text is a whole path: `categories`. An option that would be right too is never taken: a category that
 holds the product's path or lies within it.
-Answer: its letter. Picture: the product's. Label: the answer's text.
+Answer: its letter. Image: the product's. Label: the answer's text.
 
 A new product changes other products' samples only where it brings a new category or makes a name
 ambiguous.
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from mmecinstruct.core.hashing import draw, draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
-from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
+from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 from mmecinstruct.tasks.pools import Pool, drawn_members, make_pool, make_pools
 
@@ -88,7 +88,7 @@ def build(
         f"""
         SELECT id, category, source, json_object('title', title)::VARCHAR AS fields, options,
                {letter("answer")} AS output, options[answer] AS label,
-               [{product_picture("'product'", "record_id", "image_urls")}] AS pictures,
+               [{product_image("'product'", "record_id", "image_urls")}] AS images,
                [record_id] AS product_ids, NULL::VARCHAR AS user_id, NULL::VARCHAR AS query_id,
                []::VARCHAR[] AS record_ids
         FROM task_records WHERE reason IS NULL

@@ -24,8 +24,8 @@ def letter(position: str) -> str:
     return f"chr(64 + ({position})::INTEGER)"
 
 
-def product_picture(role: str, product_id: str, image_urls: str) -> str:
-    """Return the expression of one wanted picture; `role` and the others are expressions themselves."""
+def product_image(role: str, product_id: str, image_urls: str) -> str:
+    """Return the expression of one wanted image; `role` and the others are expressions themselves."""
     return (
         f"{{'role': {role}, 'product_id': {product_id}, 'image_urls': coalesce({image_urls}, []::VARCHAR[])}}"
     )

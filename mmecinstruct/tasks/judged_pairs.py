@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmecinstruct.tasks.expressions import product_picture, sample_id
+from mmecinstruct.tasks.expressions import product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def build_from_judgements(connection: duckdb.DuckDBPyConnection, task: str, outp
         SELECT {sample_id(task, "query_id", "product_id")} AS id, category, source,
                json_object('product title', title, 'query', query)::VARCHAR AS fields,
                []::VARCHAR[] AS options, {output} AS output, output AS label,
-               [{product_picture("'product'", "product_id", "image_urls")}] AS pictures,
+               [{product_image("'product'", "product_id", "image_urls")}] AS images,
                [product_id] AS product_ids, NULL::VARCHAR AS user_id, query_id,
                [query_id] AS record_ids
         FROM task_records WHERE reason IS NULL

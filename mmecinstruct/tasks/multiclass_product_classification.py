@@ -2,7 +2,7 @@
 
 Unit record, rejections: see `judged_pairs`. Input: `query` and `product title`. Answer: A exact (E), B
 substitute (S), C complement (C), D irrelevant (I); the options' texts stand in `templates/options`.
-Picture: the product's. The query is a group of the split, beside the product.
+Image: the product's. The query is a group of the split, beside the product.
 """
 
 from __future__ import annotations

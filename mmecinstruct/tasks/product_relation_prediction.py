@@ -3,7 +3,7 @@
 Unit record: an unordered pair of products; a relation that is there several times or in both directions
 counts once. Input: the titles as `product 1` and `product 2`; which comes first is drawn by hash of the
 pair. Answer: A also bought, B also viewed, C similar; the options' texts stand in `templates/options`.
-Pictures: both products'.
+Images: both products'.
 Category and source: the first product's.
 
 Rejected: same_product (a product related to itself), unknown_product (at least one is not in the
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mmecinstruct.core.hashing import draw_sql
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks.expressions import comparable_title, product_picture, sample_id
+from mmecinstruct.tasks.expressions import comparable_title, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
                []::VARCHAR[] AS options,
                CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS output,
                output AS label,
-               [{product_picture("'product 1'", "first_id", "first_urls")},
-                {product_picture("'product 2'", "second_id", "second_urls")}] AS pictures,
+               [{product_image("'product 1'", "first_id", "first_urls")},
+                {product_image("'product 2'", "second_id", "second_urls")}] AS images,
                [first_id, second_id] AS product_ids,
                NULL::VARCHAR AS user_id, NULL::VARCHAR AS query_id, []::VARCHAR[] AS record_ids
         FROM task_records WHERE reason IS NULL

@@ -1,7 +1,7 @@
 """Product substitute identification (PSI): is the product a substitute for what the query asks for?
 
 Unit record, rejections: see `judged_pairs`. Input: `query` and `product title`. Answer: yes where the
-pair is judged S (substitute), no for E, C and I. Picture: the product's. The query is a group of the
+pair is judged S (substitute), no for E, C and I. Image: the product's. The query is a group of the
 split, beside the product.
 """
 

@@ -4,8 +4,8 @@ Unit record: a review. Input: `review`, its title and text as one: joined by a f
 has no closing punctuation, the text alone where it begins with the title. A title that only names the
 stars ("Five Stars", which shops fill in by themselves) is the answer itself and is left out.
 Answer: 5 stars A very positive, 4 B, 3 C, 2 D, 1 E very negative; the options' texts stand in
-`templates/options`. Picture: the review's (role `review`); where it has none and
-`settings.product_picture` is set, the product's (role `product`). Category and source: the product's. The
+`templates/options`. Image: the review's (role `review`); where it has none and
+`settings.product_image` is set, the product's (role `product`). Category and source: the product's. The
 reviewer is noted in `user_id`; the split goes by the product.
 
 Rejected: unknown_product, other_language (curation withheld the text), no_rating (none, or not 1 to 5),
@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks.expressions import product_picture, sample_id
+from mmecinstruct.tasks.expressions import product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def review_texts(reviews: str) -> str:
 
 def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
     """Build all SA samples. Nothing is drawn, so `seed` has no influence."""
-    take_product_picture = "true" if settings.product_picture else "false"
+    take_product_image = "true" if settings.product_image else "false"
     create_records(
         connection,
         f"""
@@ -84,9 +84,9 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         SELECT {sample_id(TASK, "record_id")} AS id, category, source,
                json_object('review', review)::VARCHAR AS fields,
                []::VARCHAR[] AS options, chr(70 - rating::INTEGER) AS output, output AS label,
-               [CASE WHEN {take_product_picture} AND coalesce(len(review_urls), 0) = 0
-                     THEN {product_picture("'product'", "product_id", "product_urls")}
-                     ELSE {product_picture("'review'", "product_id", "review_urls")} END] AS pictures,
+               [CASE WHEN {take_product_image} AND coalesce(len(review_urls), 0) = 0
+                     THEN {product_image("'product'", "product_id", "product_urls")}
+                     ELSE {product_image("'review'", "product_id", "review_urls")} END] AS images,
                [product_id] AS product_ids, user_id, NULL::VARCHAR AS query_id,
                [record_id] AS record_ids
         FROM task_records WHERE reason IS NULL

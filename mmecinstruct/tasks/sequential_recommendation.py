@@ -13,7 +13,7 @@ product that the user bought at any time in any category, a near-duplicate of su
 its title, nor one whose title (or text) equals another candidate's.
 Input and options give a product as its title, with the brand in parentheses where the title lacks it;
 never the category, which would give away answers of another task.
-Pictures: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
+Images: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
 reviews of history and target. Source: the target's.
 
 A new product or review changes others' samples only where it is drawn among their candidates, or alters
@@ -36,7 +36,7 @@ import pyarrow as pa
 from mmecinstruct.core.hashing import draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
-from mmecinstruct.tasks.expressions import comparable_title, letter, product_picture, sample_id
+from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
 from mmecinstruct.tasks.k_core import create_k_core, drop_k_core, with_ids
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 from mmecinstruct.tasks.pools import Pool, drawn_members, make_pools
@@ -94,15 +94,15 @@ def build(
         f"""
         WITH history AS (
             SELECT o.id, list(i.item_text ORDER BY place) AS texts, list(i.product_id ORDER BY place) AS ids,
-                   list({product_picture("'history ' || place", "i.product_id", "i.image_urls")}
-                        ORDER BY place) AS pictures
+                   list({product_image("'history ' || place", "i.product_id", "i.image_urls")}
+                        ORDER BY place) AS images
             FROM sr_ordered o JOIN sr_items i USING (product_id) WHERE NOT is_target GROUP BY o.id
         ), first_reviews AS (
             SELECT id, list(review_id ORDER BY place) AS record_ids FROM sr_ordered GROUP BY id
         )
         SELECT r.id, r.category, target.source, to_json(history.texts)::VARCHAR AS fields,
                option_texts AS options, {letter("answer")} AS output, output AS label,
-               list_concat(history.pictures, option_pictures) AS pictures,
+               list_concat(history.images, option_images) AS images,
                list_concat(history.ids, [option_ids[answer]],
                            list_filter(option_ids, lambda other: other <> option_ids[answer])) AS product_ids,
                r.user_id, NULL::VARCHAR AS query_id, record_ids
@@ -319,8 +319,8 @@ def _create_options(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
         )
         SELECT id, list(item_text ORDER BY place) AS option_texts,
                list(product_id ORDER BY place) AS option_ids,
-               list({product_picture(f"'option ' || {letter('place')}", "product_id", "image_urls")}
-                    ORDER BY place) AS option_pictures,
+               list({product_image(f"'option ' || {letter('place')}", "product_id", "image_urls")}
+                    ORDER BY place) AS option_images,
                max(place) FILTER (is_target) AS answer
         FROM lettered GROUP BY id
         """

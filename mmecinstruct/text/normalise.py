@@ -35,7 +35,7 @@ _TAG = (
     r"|canvas|caption|center|cite|code|col|colgroup|data|datalist|dd|del|details|dfn|dialog|dir|div|dl|dt|em|embed"
     r"|fieldset|figcaption|figure|font|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|img|input|ins"
     r"|kbd|label|legend|li|link|main|map|mark|marquee|math|meta|meter|nav|nobr|noframes|noscript|object|ol|optgroup"
-    r"|option|output|param|path|picture|plaintext|pre|progress|rp|rt|ruby|samp|script|section|select|small|source"
+    r"|option|output|param|path|image|plaintext|pre|progress|rp|rt|ruby|samp|script|section|select|small|source"
     r"|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr"
     r"|track|tt|ul|var|video|wbr|xmp)(?=[\s/>]|$))"
 )

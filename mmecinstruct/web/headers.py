@@ -8,12 +8,12 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
-# Directives under which a picture is not taken; `none` stands for noindex and nofollow.
+# Directives under which an image is not taken; `none` stands for noindex and nofollow.
 FORBIDDING = ("noai", "noimageai", "noindex", "noimageindex", "none")
 # Directives that have a value after a colon, which is therefore no crawler's name before one.
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
-_NO_PICTURES = ("text/html", "application/xhtml+xml", "application/json", "video/", "audio/")
+_NO_IMAGES = ("text/html", "application/xhtml+xml", "application/json", "video/", "audio/")
 
 
 def retry_after(value: str | None, now: float | None = None) -> float | None:
@@ -57,7 +57,7 @@ def declared_length(headers: Mapping[str, str]) -> int | None:
 
 
 def forbidding_directive(lines: Iterable[str], robots_name: str) -> str | None:
-    """Return the directive of X-Robots-Tag lines that forbids taking the picture, if there is one.
+    """Return the directive of X-Robots-Tag lines that forbids taking the image, if there is one.
 
     A line may begin with a crawler's name and a colon; then it is for that crawler alone.
     """
@@ -73,9 +73,9 @@ def forbidding_directive(lines: Iterable[str], robots_name: str) -> str | None:
     return None
 
 
-def is_no_picture(content_type: str | None) -> bool:
-    """Tell whether a Content-Type cannot be a picture's.
+def is_no_image(content_type: str | None) -> bool:
+    """Tell whether a Content-Type cannot be an image's.
 
-    Servers call pictures many things (text/plain, octet-stream): what the bytes are, validation says.
+    Servers call images many things (text/plain, octet-stream): what the bytes are, validation says.
     """
-    return content_type is not None and content_type.strip().lower().startswith(_NO_PICTURES)
+    return content_type is not None and content_type.strip().lower().startswith(_NO_IMAGES)

@@ -1,4 +1,4 @@
-"""Small dataset folders in the published schema, of text alone and with drawn pictures; a cache for the tiny model."""
+"""Small dataset folders in the published schema, of text alone and with drawn images; a cache for the tiny model."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ def paint_colour(colour: str, number: int) -> bytes:
 
 @dataclass(frozen=True)
 class PicturedProduct:
-    """A product whose colour only its picture tells, and, for catalogues, the end of its id."""
+    """A product whose colour only its image tells, and, for catalogues, the end of its id."""
 
     id: str
     colour: str
-    picture: bytes
+    image: bytes
 
 
 def draw_product(seed: str, colour: str | None = None) -> PicturedProduct:
@@ -111,8 +111,8 @@ def make_pictured_row(
     """Return a published row whose answer is a colour that no text tells.
 
     Of one product (CC: `product`, SA: `review`), of two (PRP: which colour has product 2), or of the last entry of a
-    history (SR, with pictures of all but its first entry, and of two of three options). shows: false for a row
-    without pictures.
+    history (SR, with images of all but its first entry, and of two of three options). shows: false for a row
+    without images.
     """
     drawn = random.Random(f"{task} {split} {number}")
     thing = drawn.choice(THINGS)
@@ -138,7 +138,7 @@ def make_pictured_row(
         shown = {asked: product("a")}
         instruction = "Which colour is it?"
     answer = "ABC"[colours.index(shown[asked].colour)]
-    pictures = shown if shows else {}
+    images = shown if shows else {}
     row = make_row(number, task, split)
     return {
         **row,
@@ -146,11 +146,11 @@ def make_pictured_row(
         "input": json.dumps(content),
         "options": options,
         "output": answer,
-        "images": [{"bytes": each.picture, "path": f"{each.id}.jpg"} for each in pictures.values()],
-        "image_roles": list(pictures),
-        "image_urls": [""] * len(pictures),
-        "image_ids": [each.id for each in pictures.values()],
-        "image_product_ids": [each.id for each in pictures.values()],
+        "images": [{"bytes": each.image, "path": f"{each.id}.jpg"} for each in images.values()],
+        "image_roles": list(images),
+        "image_urls": [""] * len(images),
+        "image_ids": [each.id for each in images.values()],
+        "image_product_ids": [each.id for each in images.values()],
         "visual_critical": True,
         "text_only_accuracy": 1 / 3,
         **changes,
@@ -239,7 +239,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset whose answers only the pictures tell; every fourth sample has none. SR shows several pictures."""
+    """A dataset whose answers only the images tell; every fourth sample has none. SR shows several images."""
     tasks = {
         "product_relation_prediction": {"train": 12, "test": 6},
         "category_classification": {"train": 12, "test": 6, "test_ood": 3},
@@ -258,12 +258,12 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_shop(folder: Path) -> Path:
-    """Write pairs of products of two colours, shown in 0 to 3 pictures each; what is to be said is in the pictures."""
+    """Write pairs of products of two colours, shown in 0 to 3 images each; what is to be said is in the images."""
     import io
 
     from PIL import Image
 
-    def picture(colour: str, number: int) -> dict[str, Any]:
+    def image(colour: str, number: int) -> dict[str, Any]:
         stream = io.BytesIO()
         Image.new("RGB", (24 + number, 24), colour).save(stream, "PNG")
         return {"bytes": stream.getvalue(), "path": None}
@@ -279,7 +279,7 @@ def make_shop(folder: Path) -> Path:
                 input=json.dumps(
                     {f"product {i}": "long " * (number % 5) + THINGS[(number + i) % 8] for i in (1, 2)}
                 ),
-                images=[picture(("red", "blue")[(number + i) % 2], number % 6) for i in range(shown)],
+                images=[image(("red", "blue")[(number + i) % 2], number % 6) for i in range(shown)],
                 image_roles=["product 1", "product 2", "product 1"][:shown],
             )
         )
@@ -339,7 +339,7 @@ KILLED_AT_STEP_4 = """
 import os, signal, sys
 from pathlib import Path
 import transformers
-from caslie_model.config.training import load_finetune_config
+from caslie_model.config.presets import load_finetune_config
 from caslie_model.training.finetune import finetune
 
 save = transformers.Trainer._save_checkpoint

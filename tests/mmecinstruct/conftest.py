@@ -25,9 +25,9 @@ from mmecinstruct.dataset import (
     write_shard,
     write_statistics,
 )
-from mmecinstruct.images.filter import judge_pictures
-from mmecinstruct.images.locate import LocatedPicture
-from mmecinstruct.images.measure_all import measure_pictures
+from mmecinstruct.images.filter import judge_images
+from mmecinstruct.images.locate import LocatedImage
+from mmecinstruct.images.measure_all import measure_images
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.publish.card import write_card
 from mmecinstruct.recipe import Recipe
@@ -59,8 +59,8 @@ class SmallDataset:
             }
         )
 
-    def picture(self, product: str) -> str:
-        """Draw a product's picture once; return its id."""
+    def image(self, product: str) -> str:
+        """Draw a product's image once; return its id."""
         image_id = product.encode().hex().ljust(64, "0")
         if image_id not in self.pixels:
             number = sum(product.encode())
@@ -98,7 +98,7 @@ class SmallDataset:
             options = ["A: very good", "B: good", "C: fair", "D: bad", "E: very bad"]
         else:
             value = ["1st: Mug", "2nd: Pot", "3rd: Rug"]
-            # A popular product is in every list, and the third bought has no picture.
+            # A popular product is in every list, and the third bought has no image.
             products = ["shop:popular", *products, f"shop:{split}-{number}c"]
             options, output = ["A: Mug", "B: Mug", "C: Pot"], "B"
             roles = ["history 1", "history 2", "option A", "option C"]
@@ -121,7 +121,7 @@ class SmallDataset:
             "output": output,
             "image_roles": roles,
             "image_urls": [f"https://shop.example/{product}.jpg" for product in pictured],
-            "image_ids": [self.picture(product) for product in pictured],
+            "image_ids": [self.image(product) for product in pictured],
             "image_product_ids": pictured,
             "product_ids": used,
             "group_ids": {
@@ -175,7 +175,7 @@ class SmallDataset:
         write_manifest(folder, self.recipe, "f" * 32)
 
     def edit_rows(self, folder: Path, path: str, change: Callable[[list[Row]], None]) -> None:
-        """Change the rows of a shard in place, pictures kept, and seal the folder again."""
+        """Change the rows of a shard in place, images kept, and seal the folder again."""
         file = folder / path
         schema = pq.read_schema(file)
         rows = pq.read_table(file).to_pylist()
@@ -202,23 +202,23 @@ def own_folder(sound_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures() -> Iterator[Any]:
-    """A running server of pictures, with no route yet."""
+def images() -> Iterator[Any]:
+    """A running server of images, with no route yet."""
     with image_server.serving() as server:
         yield server
 
 
 @pytest.fixture
 def judged_reason(tmp_path: Path) -> Callable[..., str]:
-    """Measure and judge the bytes of one picture as a build does; empty where it is kept."""
+    """Measure and judge the bytes of one image as a build does; empty where it is kept."""
 
     def reason(content: bytes, settings: ImageSettings = ImageSettings()) -> str:  # noqa: B008 (frozen)
-        file = tmp_path / "one picture"
+        file = tmp_path / "one image"
         file.write_bytes(content)
-        images, _, _ = measure_pictures([LocatedPicture("u", str(file), sha256=sha256_file(file))], settings)
+        images, _, _ = measure_images([LocatedImage("u", str(file), sha256=sha256_file(file))], settings)
         with connect() as connection:
             connection.register("images", images)
             connection.register("products", CURATED_PRODUCTS.empty_table())
-            return str(judge_pictures(connection, settings)[0]["reason"][0].as_py())
+            return str(judge_images(connection, settings)[0]["reason"][0].as_py())
 
     return reason

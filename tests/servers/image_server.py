@@ -1,4 +1,4 @@
-"""A server of pictures over real HTTP on the loopback, as well or as badly behaved as a test wants.
+"""A server of images over real HTTP on the loopback, as well or as badly behaved as a test wants.
 
 One port serves any number of hosts, told apart by the Host header; a host or path that is not named gets 404.
 Every request is in the log.
@@ -50,12 +50,12 @@ def redirect(location: str, status: int = 301) -> Answer:
 
 def html(status: int = 200) -> Answer:
     return Answer(
-        status, b"<html><body>no picture</body></html>", (("Content-Type", "text/html; charset=utf-8"),)
+        status, b"<html><body>no image</body></html>", (("Content-Type", "text/html; charset=utf-8"),)
     )
 
 
 @dataclass
-class PictureServer:
+class ImageServer:
     """Routes by (host name, path), or by path for all hosts; a sequence is answered in turn, its last for ever."""
 
     port: int = 0
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = 64 * 1024  # headers and body in one packet
-    pictures: PictureServer
+    images: ImageServer
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: pytest's output is for failures."""
@@ -113,13 +113,13 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(
             name, self.path, dict(self.headers.items()), time.monotonic(), self.client_address[1]
         )
-        answer = self.pictures._begin(request)
+        answer = self.images._begin(request)
         try:
             self._send(answer)
         except OSError:  # the client has gone: it may
             self.close_connection = True
         finally:
-            self.pictures._end(name)
+            self.images._end(name)
 
     def _send(self, answer: Answer) -> None:
         if answer.delay:
@@ -168,16 +168,16 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[PictureServer]:
+def serving(port: int = 0) -> Iterator[ImageServer]:
     """Serve on the loopback while the context lasts."""
-    pictures = PictureServer()
-    handler = type("Handler", (_Handler,), {"pictures": pictures})
+    images = ImageServer()
+    handler = type("Handler", (_Handler,), {"images": images})
     with _Server(("127.0.0.1", port), handler) as server:
-        pictures.port = server.server_address[1]
+        images.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
-            yield pictures
+            yield images
         finally:
             server.shutdown()
             thread.join()

@@ -19,20 +19,20 @@ from mmecinstruct.pipeline.work.distinct_products import (
     repoint_work,
 )
 from mmecinstruct.pipeline.work.files import CuratedTables, Paths, write_rejections
-from mmecinstruct.pipeline.work.pictures import (
-    PicturesPayload,
+from mmecinstruct.pipeline.work.images import (
+    ImagesPayload,
     ReferencesPayload,
     VerdictsPayload,
-    judge_pictures_work,
-    measure_pictures_work,
-    reference_pictures_work,
+    judge_images_work,
+    measure_images_work,
+    reference_images_work,
 )
 from mmecinstruct.pipeline.work.raw_files import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.pipeline.work.sampling import SamplingPayload, sample_tables_work
 from mmecinstruct.pipeline.work.shop import (
-    ShopPicturesPayload,
+    ShopImagesPayload,
     ShopTablesPayload,
-    draw_shop_pictures,
+    draw_shop_images,
     draw_shop_tables,
 )
 from mmecinstruct.pipeline.work.tasks import BuildTaskPayload, build_task_work
@@ -44,27 +44,27 @@ __all__ = [
     "CuratedTables",
     "DuplicatesPayload",
     "HygienePayload",
+    "ImagesPayload",
     "ParsePayload",
     "Paths",
-    "PicturesPayload",
     "ReferencesPayload",
     "RepointPayload",
     "SamplingPayload",
-    "ShopPicturesPayload",
+    "ShopImagesPayload",
     "ShopTablesPayload",
     "VerdictsPayload",
     "build_task_work",
     "curate_products_work",
     "curate_records_work",
-    "draw_shop_pictures",
+    "draw_shop_images",
     "draw_shop_tables",
     "file_stamp",
     "find_duplicates_work",
     "hygiene_work",
-    "judge_pictures_work",
-    "measure_pictures_work",
+    "judge_images_work",
+    "measure_images_work",
     "parse_raw_file",
-    "reference_pictures_work",
+    "reference_images_work",
     "repoint_work",
     "sample_tables_work",
     "write_rejections",

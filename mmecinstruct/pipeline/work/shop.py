@@ -1,4 +1,4 @@
-"""Draw the built-in shop: its raw tables, then its pictures."""
+"""Draw the built-in shop: its raw tables, then its images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ShopTablesPayload:
 
 
 def draw_shop_tables(payload: ShopTablesPayload, folder: Path) -> Counts:
-    """Write the built-in shop's raw files, without pictures."""
+    """Write the built-in shop's raw files, without images."""
     from mmecinstruct.synthetic.shop import draw_sample_shop
 
     draw_sample_shop(payload.settings, payload.seed, folder)
@@ -26,8 +26,8 @@ def draw_shop_tables(payload: ShopTablesPayload, folder: Path) -> Counts:
 
 
 @dataclass(frozen=True)
-class ShopPicturesPayload:
-    """Draw a slice of the shop's pictures."""
+class ShopImagesPayload:
+    """Draw a slice of the shop's images."""
 
     shop: Path
     start: int
@@ -35,10 +35,10 @@ class ShopPicturesPayload:
     side: int
 
 
-def draw_shop_pictures(payload: ShopPicturesPayload, folder: Path) -> Counts:
-    """Write the pictures of a slice of the shop's list of pictures."""
-    from mmecinstruct.synthetic.shop import draw_pictures, pictures_to_draw
+def draw_shop_images(payload: ShopImagesPayload, folder: Path) -> Counts:
+    """Write the images of a slice of the shop's list of images."""
+    from mmecinstruct.synthetic.shop import draw_images, images_to_draw
 
-    specifications = pictures_to_draw(payload.shop)[payload.start : payload.stop]
-    draw_pictures(specifications, folder, payload.side)
+    specifications = images_to_draw(payload.shop)[payload.start : payload.stop]
+    draw_images(specifications, folder, payload.side)
     return Counts(len(specifications), len(specifications), 0)

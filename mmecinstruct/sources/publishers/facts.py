@@ -31,13 +31,13 @@ _CATEGORY = r"(?P<category>(?!meta_|reviews_|ratings_)[A-Za-z0-9_]+?)"
 class Licence:
     """A publisher's terms. words: as it states them. spdx: the identifier, where the licence has one.
 
-    texts, pictures: whether they may be passed on. A publisher of picture URLs has no say over the pictures.
+    texts, images: whether they may be passed on. A publisher of image URLs has no say over the images.
     """
 
     words: str
     spdx: str | None
     texts: Redistribution
-    pictures: Redistribution
+    images: Redistribution
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ _WIDTH = 100
 
 def table(publishers: Iterable[Publisher]) -> str:
     """Return a line per publisher: name, tasks, kinds of the recipe, how files are had, licence, what may be shared."""
-    header = ("name", "tasks", "recipe kinds", "files", "licence", "texts", "pictures")
+    header = ("name", "tasks", "recipe kinds", "files", "licence", "texts", "images")
     rows = [
         (
             one.name,
@@ -24,12 +24,12 @@ def table(publishers: Iterable[Publisher]) -> str:
             ", ".join(dict.fromkeys(_way(file) for file in one.files)) or "-",
             one.licence.spdx or one.licence.words.partition(":")[0],
             one.licence.texts,
-            one.licence.pictures,
+            one.licence.images,
         )
         for one in publishers
     ]
     note = (
-        "files: where they are had; by hand: behind a form or a drive link. texts, pictures: whether anyone may pass "
+        "files: where they are had; by hand: behind a form or a drive link. texts, images: whether anyone may pass "
         "them on for any purpose (`--licences open` takes those that say yes); none: it publishes nothing of the kind. "
         "Details: mmec sources NAME"
     )
@@ -50,7 +50,7 @@ def _details(publisher: Publisher) -> Iterator[str]:
         [
             ("licence", licence.words),
             ("texts may be passed on", licence.texts),
-            ("pictures may be passed on", licence.pictures),
+            ("images may be passed on", licence.images),
             ("recipe kinds", " ".join(publisher.kinds) or "-"),
             ("tasks", " ".join(SHORT_NAMES[task] for task in publisher.tasks)),
         ]

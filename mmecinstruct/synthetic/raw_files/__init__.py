@@ -1,6 +1,6 @@
 """The publishers' files that the recipe `paper` needs, drawn from a seed, at any scale.
 
-The built-in shop (`mmecinstruct.synthetic.shop`) is small and has pictures; a miniature has none, but hundreds of
+The built-in shop (`mmecinstruct.synthetic.shop`) is small and has images; a miniature has none, but hundreds of
 thousands of products and millions of reviews in a few minutes, with the dirt that the real files have.
 """
 

@@ -157,8 +157,8 @@ class Catalogue:
         ends = np.array([99, 95, 0, 49, 88, 50, 97])
         return dollars * 100 + ends[self.draws.below(len(ends), "cents", products.stem)]
 
-    def picture_words(self, products: Products, place: Numbers) -> NDArray[np.uint64]:
-        """Return the drawn names of the products' pictures. place: which of its pictures, from 0."""
+    def image_words(self, products: Products, place: Numbers) -> NDArray[np.uint64]:
+        """Return the drawn names of the products' images. place: which of its images, from 0."""
         return self.draws.words("picture", products.identity, place)
 
     def titles(self, products: Products, escaped: NDArray[np.bool_] | None = None) -> Ids:

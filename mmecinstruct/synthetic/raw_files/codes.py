@@ -1,4 +1,4 @@
-"""Ids, numbers, days and picture names as rows of fragments."""
+"""Ids, numbers, days and image names as rows of fragments."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mmecinstruct.synthetic.raw_files.draws import Numbers, Words, mixed
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY, Fragments, Ids
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_PICTURE_DIGITS = _DIGITS + "abcdefghijklmnopqrstuvwxyz+"
-_PICTURE_HEADS = ("71", "81", "61", "51", "41", "91")
+_IMAGE_DIGITS = _DIGITS + "abcdefghijklmnopqrstuvwxyz+"
+_IMAGE_HEADS = ("71", "81", "61", "51", "41", "91")
 
 # Coprime to 36; the product with an identity below 2**34 stays below 2**63.
 _ASIN_FACTOR = 536_870_909
@@ -39,10 +39,10 @@ class Codes:
         self._two = add_all(a + b for a in _DIGITS for b in _DIGITS)
         self._one = add_all(_DIGITS)
         self._asin_head, self._user_head = fragments.add("B0"), fragments.add("A")
-        pairs = [a + b for a in _PICTURE_DIGITS for b in _PICTURE_DIGITS]
-        self._picture_pairs = add_all(pairs)
+        pairs = [a + b for a in _IMAGE_DIGITS for b in _IMAGE_DIGITS]
+        self._image_pairs = add_all(pairs)
         self._escaped_pairs = add_all(pair.replace("+", "%2B") for pair in pairs)
-        self._picture_heads = add_all(_PICTURE_HEADS)
+        self._image_heads = add_all(_IMAGE_HEADS)
         self._letter = fragments.add("L")
         self.plain = add_all(str(number) for number in range(1000))
         self._padded = add_all(f"{number:03d}" for number in range(1000))
@@ -72,11 +72,11 @@ class Codes:
             columns.append(self._three[digits])
         return np.stack([*columns, self._one[rest % np.uint64(36)]], axis=1)
 
-    def pictures(self, drawn: Words, escaped: bool = False) -> Ids:
-        """Return picture names [n, 6] such as `71Q8KloKI1L`. escaped: a `+` is written `%2B`."""
-        rest, head = np.divmod(drawn, np.uint64(len(_PICTURE_HEADS)))
-        columns = [self._picture_heads[head]]
-        table = self._escaped_pairs if escaped else self._picture_pairs
+    def images(self, drawn: Words, escaped: bool = False) -> Ids:
+        """Return image names [n, 6] such as `71Q8KloKI1L`. escaped: a `+` is written `%2B`."""
+        rest, head = np.divmod(drawn, np.uint64(len(_IMAGE_HEADS)))
+        columns = [self._image_heads[head]]
+        table = self._escaped_pairs if escaped else self._image_pairs
         for _ in range(4):
             rest, pair = np.divmod(rest, np.uint64(len(table)))
             columns.append(table[pair])

@@ -10,13 +10,13 @@ from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mmecinstruct.synthetic.raw_files.product_images import ProductImages
 
 from mmecinstruct.engine.executors.local import LocalExecutor
 from mmecinstruct.synthetic.raw_files.judged_products import JudgedProducts
 from mmecinstruct.synthetic.raw_files.judgements import Judgements
 from mmecinstruct.synthetic.raw_files.labels import Labels
 from mmecinstruct.synthetic.raw_files.metadata import Metadata
-from mmecinstruct.synthetic.raw_files.product_pictures import ProductPictures
 from mmecinstruct.synthetic.raw_files.questions import FILES as QUESTION_FILES
 from mmecinstruct.synthetic.raw_files.questions import Questions
 from mmecinstruct.synthetic.raw_files.reviews import Reviews
@@ -72,8 +72,8 @@ def text_files(volumes: Volumes, seed: int) -> list[TextFile]:
         files.append(file("mave/mave_positives_labels.jsonl", _SHORT_ROWS, "labels"))
     if sum(volumes.queries):
         files.append(file("esci/shopping_queries_dataset_sources.csv", _SHORT_ROWS, "query sources"))
-        files.append(file("sqid/product_image_urls.csv", _SHORT_ROWS, "pictures", 0))
-        files.append(file("sqid/supp_product_image_urls.csv", _SHORT_ROWS, "pictures", 1))
+        files.append(file("sqid/product_image_urls.csv", _SHORT_ROWS, "images", 0))
+        files.append(file("sqid/supp_product_image_urls.csv", _SHORT_ROWS, "images", 1))
     return files
 
 
@@ -111,7 +111,7 @@ def _source(seed: int, volumes: Volumes, kind: str, number: int) -> TextSource:
         case "query sources":
             return Judgements(world)
         case _:
-            return ProductPictures(world, supplement=number == 1)
+            return ProductImages(world, supplement=number == 1)
 
 
 def _tables(seed: int, volumes: Volumes, name: str) -> Iterator[pa.Table]:

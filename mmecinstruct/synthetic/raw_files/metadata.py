@@ -1,7 +1,7 @@
 """Amazon's product metadata of 2018, line by line, with the dirt that the real files have.
 
 A file has as many rows as its publisher counts; one in fifty repeats an earlier row byte for byte, so that there are
-as many fewer products. The sports file has the picture schema of before 2021, the others that of after.
+as many fewer products. The sports file has the image schema of before 2021, the others that of after.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mmecinstruct.synthetic.shop.dirt import (
     SCRIPT_TITLE,
 )
 
-OLD_PICTURE_SCHEMA = "Sports_and_Outdoors"
+OLD_IMAGE_SCHEMA = "Sports_and_Outdoors"
 
 REPEATED_ROWS = 0.022  # as in the real Tools file
 _REPEATED_WITHIN = 20_000  # rows
@@ -47,18 +47,18 @@ _PRICE_DIRT = (0.45, 0.03, 0.01, 0.02, 0.05, 0.0005)  # none, style sheet, scrip
 _CATEGORY_DIRT = (0.04, 0.02, 0.01)  # a bullet point, a tag, no category
 _BRAND_DIRT = (0.04, 0.005)  # none, the title of a page
 _DATE_DIRT = (0.3, 0.01, 0.01)  # none, a tag, stars
-_NO_PICTURE, _MOST_PICTURES = 0.22, 7
-_PICTURE_DIRT = (
+_NO_IMAGE, _MOST_IMAGES = 0.22, 7
+_IMAGE_DIRT = (
     0.015,
     0.01,
     0.004,
-)  # the first again, a still of a video, the picture that says there is none
+)  # the first again, a still of a video, the image that says there is none
 _NO_ASIN = 0.0002
 
 _HOST = "https://images-na.ssl-images-amazon.com/images/I/"
 _THUMBNAILS = ("._SX38_SY50_CR,0,0,38,50_.jpg", "._SS40_.jpg", "._US40_.jpg")
 _STILL = ".SX50_SY65_CR,0,0,50,65_PKmb-play-button-overlay-thumb_.jpg"
-_NO_PICTURE_NAME = "01RmK+J4pJL"
+_NO_IMAGE_NAME = "01RmK+J4pJL"
 
 
 class Metadata:
@@ -117,7 +117,7 @@ class Metadata:
             texts.key("], ", "details", "{"),
             *self._details(products, asins),
             texts.key("}, ", "main_cat", '"'),
-            np.where(world.draws.chance(0.01, "picture main", products.identity), texts.main_picture, texts.main)
+            np.where(world.draws.chance(0.01, "picture main", products.identity), texts.main_image, texts.main)
             .astype(np.int32),
             texts.key('", ', "similar_item", '"'),
             *self._similar(products, self._linker.links(SIMILAR, numbers)),
@@ -127,7 +127,7 @@ class Metadata:
             *self._price(products),
             texts.key(", ", "asin", '"'),
             asins,
-            *self._pictures(products),
+            *self._images(products),
             texts.end,
         ]  # fmt: skip
 
@@ -249,8 +249,8 @@ class Metadata:
         style = texts.columns[np.minimum(place, len(texts.columns) - 1)]
         heads = np.concatenate(
             [
-                style[:, None], asins, _repeated(texts.head_link, at), asins, _repeated(texts.head_picture, at),
-                world.codes.pictures(world.catalogue.picture_words(compared, np.zeros_like(column)), True),
+                style[:, None], asins, _repeated(texts.head_link, at), asins, _repeated(texts.head_image, at),
+                world.codes.images(world.catalogue.image_words(compared, np.zeros_like(column)), True),
                 _repeated(texts.head_title, at), titles, _repeated(texts.head_end, at),
             ],
             axis=1,
@@ -280,23 +280,23 @@ class Metadata:
         upper = np.where((kind == 5)[:, None], codes.amounts(cents * 2), EMPTY).astype(np.int32)
         return [texts.price_starts[kind], amount, texts.price_middles[kind], upper, texts.price_ends[kind]]
 
-    def _pictures(self, products: Products) -> list[Piece]:
+    def _images(self, products: Products) -> list[Piece]:
         draws, texts, ids = self._world.draws, self._texts, products.identity
-        counts = 1 + (_MOST_PICTURES * draws.fractions("pictures", ids) ** 1.7).astype(np.int64)
-        counts = np.where(draws.chance(_NO_PICTURE, "no picture", ids), 0, counts)
+        counts = 1 + (_MOST_IMAGES * draws.fractions("pictures", ids) ** 1.7).astype(np.int64)
+        counts = np.where(draws.chance(_NO_IMAGE, "no picture", ids), 0, counts)
         at, place = owners(counts), within(counts)
-        kind = draws.kinds(_PICTURE_DIRT, "picture dirt", ids[at], place)
-        words = self._world.catalogue.picture_words(products.at(at), np.where(kind == 1, 0, place))
-        names = self._world.codes.pictures(words, escaped=True)
+        kind = draws.kinds(_IMAGE_DIRT, "picture dirt", ids[at], place)
+        words = self._world.catalogue.image_words(products.at(at), np.where(kind == 1, 0, place))
+        names = self._world.codes.images(words, escaped=True)
         nothing = (kind == 3) & (counts[at] == 1)
-        names[:, 0] = np.where(nothing, texts.no_picture, names[:, 0])
+        names[:, 0] = np.where(nothing, texts.no_image, names[:, 0])
         names[:, 1:] = np.where(nothing[:, None], EMPTY, names[:, 1:])
         host = _repeated(texts.host, at)
         form = draws.below(len(_THUMBNAILS), "thumbnail", ids)[at]
         still = (kind == 2) & (place > 0)
         ends = np.where(still, texts.still, texts.thumbnails[form]).astype(np.int32)
         small = self._list(counts, np.concatenate([host, names, ends[:, None]], axis=1))
-        if self._file == OLD_PICTURE_SCHEMA:
+        if self._file == OLD_IMAGE_SCHEMA:
             return [texts.key('", ', "image", "["), *small]
         full = self._list(counts, np.concatenate([host, names, _repeated(texts.jpg, at)], axis=1))
         return [
@@ -348,7 +348,7 @@ class _MetadataTexts:
         self.weight_key = add('"Shipping Weight:": "')
         self.asin_keys = add_all([' ounces", "ASIN:": "', ' ounces (", "ASIN: ": "', ' pounds", "ASIN: ": "'])
         self.main = add(main)
-        self.main_picture = add_json(
+        self.main_image = add_json(
             '<img src="https://images-na.ssl-images-amazon.com/images/G/01/nav2/images/gui/'
             'amazon-fashion-store-new._CB520838675_.png" class="nav-categ-image" alt="AMAZON FASHION" />'
         )
@@ -365,7 +365,7 @@ class _MetadataTexts:
         self.price_ends = add_all(['"', '"', '"', '"', '"', '"', ""])
         self.host, self.jpg = add(_HOST), add(".jpg")
         self.thumbnails, self.still = add_all(_THUMBNAILS), add("._" + _STILL[1:])
-        self.no_picture = add(_NO_PICTURE_NAME)
+        self.no_image = add(_NO_IMAGE_NAME)
         self.end = add("]}\n")
         self._add_comparison(fragments)
 
@@ -386,7 +386,7 @@ class _MetadataTexts:
             np.int32,
         )
         self.head_link = add_json('"><a class="a-link-normal" target="_self" rel="noopener" href="/dp/')
-        self.head_picture = add_json(
+        self.head_image = add_json(
             '/ref=psdc_172282_t1"><img alt="" class="a-lazy-loaded" width="160" height="160" '
             'src="https://images-na.ssl-images-amazon.com/images/I/'
         )

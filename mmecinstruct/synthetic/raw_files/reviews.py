@@ -37,8 +37,8 @@ _REVIEWS_PER_USER = 5.5
 _USER_TAIL = 1.35
 _SHARED_USERS = 0.4  # of the users, those that write in all departments
 _SHARES_OF_STARS = np.cumsum([0.07, 0.05, 0.08, 0.18])
-_PICTURED = 0.027
-_MOST_PICTURES = 4
+_WITH_IMAGES = 0.027
+_MOST_IMAGES = 4
 _SESSIONS = 5  # of a user: days on which several things are bought
 _IN_SESSION = 0.55
 _TEXT_KINDS = (0.08, 0.0025, 0.008)  # a few words, no text, another language
@@ -46,7 +46,7 @@ _TEXT_KINDS = (0.08, 0.0025, 0.008)  # a few words, no text, another language
 _TAIL_KINDS = (0.01, 0.0002, 0.01, 0.02, 0.001, 0.001, 0.001)
 _MOST_VERDICTS = 14
 _SESSION_SPAN = 900  # days
-_PICTURE_HOST = "https://images-na.ssl-images-amazon.com/images/I/"
+_IMAGE_HOST = "https://images-na.ssl-images-amazon.com/images/I/"
 
 
 class Reviews:
@@ -131,7 +131,7 @@ class Reviews:
             world.phrases.summary(world.catalogue.category(products), stars, rows),
             texts.time,
             np.where(no_time, texts.null, world.codes.seconds(days)).astype(np.int32),
-            *self._pictures(rows),
+            *self._images(rows),
             texts.end,
         ]
 
@@ -189,15 +189,15 @@ class Reviews:
             texts.tails[tail],
         ]
 
-    def _pictures(self, rows: Numbers) -> list[Piece]:
+    def _images(self, rows: Numbers) -> list[Piece]:
         draws, file, texts = self._world.draws, self._file, self._texts
-        counts = 1 + draws.below(_MOST_PICTURES, f"{file} pictures", rows)
-        counts = np.where(draws.chance(_PICTURED, f"{file} pictured", rows), counts, 0)
+        counts = 1 + draws.below(_MOST_IMAGES, f"{file} pictures", rows)
+        counts = np.where(draws.chance(_WITH_IMAGES, f"{file} pictured", rows), counts, 0)
         at, place = owners(counts), within(counts)
-        names = self._world.codes.pictures(draws.words(f"{file} picture", rows[at], place), escaped=True)
-        mark = np.where(place == 0, texts.first_picture, texts.next_picture).astype(np.int32)
-        ends = np.full((len(at), 1), texts.picture_end, np.int32)
-        last = np.where(counts > 0, texts.pictures_end, EMPTY).astype(np.int32)
+        names = self._world.codes.images(draws.words(f"{file} picture", rows[at], place), escaped=True)
+        mark = np.where(place == 0, texts.first_image, texts.next_image).astype(np.int32)
+        ends = np.full((len(at), 1), texts.image_end, np.int32)
+        last = np.where(counts > 0, texts.images_end, EMPTY).astype(np.int32)
         return [Repeated(counts, np.concatenate([mark[:, None], names, ends], axis=1)), last]
 
 
@@ -233,6 +233,6 @@ class _ReviewTexts:
         )
         self.summary_keys = add_all(['", "summary": "'] * 2)
         self.time, self.null = add('", "unixReviewTime": '), add("null")
-        self.first_picture = add(f', "image": ["{_PICTURE_HOST}')
-        self.next_picture = add(f'", "{_PICTURE_HOST}')
-        self.picture_end, self.pictures_end, self.end = add("._SY88.jpg"), add('"]'), add("}\n")
+        self.first_image = add(f', "image": ["{_IMAGE_HOST}')
+        self.next_image = add(f'", "{_IMAGE_HOST}')
+        self.image_end, self.images_end, self.end = add("._SY88.jpg"), add('"]'), add("}\n")

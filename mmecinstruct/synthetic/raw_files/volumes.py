@@ -20,7 +20,7 @@ _ASKED_PRODUCTS = 156_065
 _QUERIES = (97_345, 15_180, 18_127)  # us, es, jp
 _JUDGEMENTS = (1_818_825, 356_410, 446_053)
 _JUDGED_PRODUCTS = (1_215_851, 259_973, 339_059)
-_MORE_PICTURED = 27_139
+_MORE_WITH_IMAGES = 27_139
 
 LARGEST_SCALE = 10.0
 LEAST_PRODUCTS = 256  # of a department: two of each place of `catalogue`
@@ -39,7 +39,7 @@ class Volumes:
     queries: tuple[int, int, int] = (0, 0, 0)
     judgements: tuple[int, int, int] = (0, 0, 0)
     judged_products: tuple[int, int, int] = (0, 0, 0)
-    more_pictured: int = (
+    more_with_images: int = (
         0  # products of SQID's supplement; its main file has all US test products of the small version
     )
 
@@ -73,5 +73,5 @@ def volumes_at(scale: float) -> Volumes:
         queries=locales(_QUERIES, 1),
         judgements=locales(_JUDGEMENTS, 1),
         judged_products=locales(_JUDGED_PRODUCTS, LEAST_PRODUCTS),
-        more_pictured=scaled(_MORE_PICTURED),
+        more_with_images=scaled(_MORE_WITH_IMAGES),
     )

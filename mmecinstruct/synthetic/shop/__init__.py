@@ -1,7 +1,7 @@
 """The built-in sample shop: drawn from a seed, written as raw files in the publishers' formats.
 
-`draw_sample_shop` writes the tables, `pictures_to_draw` lists its pictures and `draw_pictures` draws any part
-of them, `judge_samples` tells of finished samples whether their answer needs the picture.
+`draw_sample_shop` writes the tables, `images_to_draw` lists its images and `draw_images` draws any part
+of them, `judge_samples` tells of finished samples whether their answer needs the image.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mmecinstruct.recipe import SampleShopSettings
-    from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+    from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
-__all__ = ["draw_pictures", "draw_sample_shop", "judge_samples", "pictures_to_draw"]
+__all__ = ["draw_images", "draw_sample_shop", "images_to_draw", "judge_samples"]
 
 
 def draw_sample_shop(
@@ -25,9 +25,9 @@ def draw_sample_shop(
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the shop's raw files, its latent attributes and the list of its pictures into an empty folder.
+    """Write the shop's raw files, its latent attributes and the list of its images into an empty folder.
 
-    The pictures themselves are drawn by `draw_pictures`, so that several workers can share the work.
+    The images themselves are drawn by `draw_images`, so that several workers can share the work.
     progress: called with (finished steps, all steps).
     """
     from mmecinstruct.synthetic.shop.assembly import assemble
@@ -35,26 +35,26 @@ def draw_sample_shop(
     assemble(settings, seed, folder, progress or (lambda done, total: None))
 
 
-def pictures_to_draw(folder: Path) -> list[PictureSpec]:
-    """Return what pictures the shop in `folder` has, in a fixed order; none for a shop without pictures."""
+def images_to_draw(folder: Path) -> list[ImageSpec]:
+    """Return what images the shop in `folder` has, in a fixed order; none for a shop without images."""
     from mmecinstruct.synthetic.shop.image_spec import read_specs
 
     return read_specs(folder)
 
 
-def draw_pictures(
-    specs: list[PictureSpec],
+def draw_images(
+    specs: list[ImageSpec],
     folder: Path,
     side: int = 224,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw pictures into `folder`/images/I. side: width and height in pixels; progress: (drawn, all)."""
-    from mmecinstruct.synthetic.shop.image import draw_picture
+    """Draw images into `folder`/images/I. side: width and height in pixels; progress: (drawn, all)."""
+    from mmecinstruct.synthetic.shop.image import draw_image
 
     place = folder / "images" / "I"
     place.mkdir(parents=True, exist_ok=True)
     for drawn, spec in enumerate(specs, start=1):
-        (place / f"{spec.picture_id}.jpg").write_bytes(draw_picture(spec, side))
+        (place / f"{spec.image_id}.jpg").write_bytes(draw_image(spec, side))
         if progress is not None:
             progress(drawn, len(specs))
 

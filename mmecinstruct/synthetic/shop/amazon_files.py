@@ -17,7 +17,7 @@ from mmecinstruct.core.hashing import draw
 from mmecinstruct.synthetic.shop import dirt
 from mmecinstruct.synthetic.shop.opinions import DAY, Review, reviewer_name
 from mmecinstruct.synthetic.shop.products import Product, description, features
-from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, picture_url
+from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, image_url
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES, PAIRS, TOP_CATEGORIES, file_name, scatter
 
 _THUMBNAIL = "._SX38_SY50_CR,0,0,38,50_"
@@ -50,7 +50,7 @@ def write_metadata(
             line_number += 1
             if kind == "duplicate_row":
                 again.append((product, line))
-            elif kind and kind not in dirt.PICTURE_FLAWS and kind != "near_duplicate":
+            elif kind and kind not in dirt.IMAGE_FLAWS and kind != "near_duplicate":
                 planted.note(kind, file=origin, line=line_number, record_id=f"amazon18:{product.asin}")
             if len(again) and line_number % 50 == 0:
                 # Not right after the first one: real files repeat rows far apart.
@@ -94,10 +94,10 @@ def _metadata_row(shop: Shop, product: Product, kind: str) -> dict[str, Any]:
     rank: str | list[str] = f"{1 + chance % 900_000:,} in {product.top} ("
     if chance // 7 % 2:
         rank = [f"&gt;#{1 + chance % 900_000:,} in {product.top} (See top 100)"]
-    thumbnails, full = [picture_url(product.picture_id, _THUMBNAIL)], [picture_url(product.picture_id)]
+    thumbnails, full = [image_url(product.image_id, _THUMBNAIL)], [image_url(product.image_id)]
     if kind == "thumbnails_only":
         full = []
-    if not shop.pictures:
+    if not shop.images:
         thumbnails = full = []
     return {
         "category": category,
@@ -215,6 +215,6 @@ def _review_row(shop: Shop, review: Review, kind: str) -> dict[str, Any]:
         row["reviewText"] = text
         row["summary"] = "" if kind == "foreign_review" else review.summary
     row["unixReviewTime"] = review.day * DAY
-    if review.picture_id is not None and shop.pictures:
-        row["image"] = [picture_url(review.picture_id, "._SY88")]
+    if review.image_id is not None and shop.images:
+        row["image"] = [image_url(review.image_id, "._SY88")]
     return row

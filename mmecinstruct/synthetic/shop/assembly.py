@@ -1,4 +1,4 @@
-"""Draw the whole shop and write all of its files but the pictures."""
+"""Draw the whole shop and write all of its files but the images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from mmecinstruct.core.parquet import write_table
 from mmecinstruct.recipe import SampleShopSettings
 from mmecinstruct.synthetic.shop.dirt import DirtPlan, plan_dirt
-from mmecinstruct.synthetic.shop.ground_truth import latent_tables, picture_list
-from mmecinstruct.synthetic.shop.image_spec import LATENTS, PICTURE_LIST
+from mmecinstruct.synthetic.shop.ground_truth import image_list, latent_tables
+from mmecinstruct.synthetic.shop.image_spec import IMAGE_LIST, LATENTS
 from mmecinstruct.synthetic.shop.links import draw_links
 from mmecinstruct.synthetic.shop.opinions import draw_questions, draw_reviews
 from mmecinstruct.synthetic.shop.products import draw_products
@@ -48,14 +48,14 @@ def draw_shop(settings: SampleShopSettings, seed: int) -> Shop:
         reviews=reviews,
         questions=questions,
         plan=plan,
-        pictures=settings.pictures,
+        images=settings.images,
     )
 
 
 def assemble(
     settings: SampleShopSettings, seed: int, folder: Path, progress: Callable[[int, int], None]
 ) -> None:
-    """Draw the shop and write its raw files, latent attributes, picture list and planted dirt."""
+    """Draw the shop and write its raw files, latent attributes, image list and planted dirt."""
     shop = draw_shop(settings, seed)
     progress(1, _STEPS)
     planted = write_raw_files(shop, folder)
@@ -66,7 +66,7 @@ def assemble(
     (folder / LATENTS).mkdir()
     for name, table in latent_tables(shop):
         write_table(table, folder / LATENTS / f"{name}.parquet")
-    write_table(picture_list(shop), folder / LATENTS / PICTURE_LIST)
-    # A mirror of the recipe: it is there even where no picture is.
+    write_table(image_list(shop), folder / LATENTS / IMAGE_LIST)
+    # A mirror of the recipe: it is there even where no image is.
     (folder / "images" / "I").mkdir(parents=True)
     progress(_STEPS, _STEPS)

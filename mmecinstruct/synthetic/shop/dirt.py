@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from mmecinstruct.core.hashing import draw_choice, draw_order
 from mmecinstruct.synthetic.shop.opinions import Question, Review
-from mmecinstruct.synthetic.shop.products import Product, asin_of, picture_id_of
+from mmecinstruct.synthetic.shop.products import Product, asin_of, image_id_of
 from mmecinstruct.synthetic.shop.wording import FOREIGN_REVIEWS
 
 HTML_TITLE = '<span class="a-size-medium a-color-secondary"'
@@ -29,7 +29,7 @@ PERSONAL_DATA = {
     "name_in_review": ("My name is Shopper.", "My name is [NAME]."),
     "url_in_snippet": ("Seen at https://deals.example/today?id=1.", "Seen at [URL]."),
 }
-# Unless the shop is tiny: more than the five products that a picture may serve before it is a placeholder.
+# Unless the shop is tiny: more than the five products that an image may serve before it is a placeholder.
 PLACEHOLDER_PRODUCTS = 8
 
 # Kinds of products' dirt: (how many in the smallest shop, one more per so many products).
@@ -44,10 +44,10 @@ _PRODUCT_KINDS: dict[str, tuple[int, int]] = {
     "tag_in_category": (2, 2_000),
     "brand_page": (3, 2_000),
     "thumbnails_only": (4, 1_000),
-    "truncated_picture": (2, 2_000),
-    "tiny_picture": (2, 2_000),
-    "placeholder_picture": (PLACEHOLDER_PRODUCTS, 10_000),
-    "dead_picture": (2, 2_000),
+    "truncated_image": (2, 2_000),
+    "tiny_image": (2, 2_000),
+    "placeholder_image": (PLACEHOLDER_PRODUCTS, 10_000),
+    "dead_image": (2, 2_000),
     "near_duplicate": (4, 1_000),
 }
 _REVIEW_KINDS: dict[str, tuple[int, int]] = {
@@ -75,10 +75,10 @@ FATES: dict[str, tuple[str, str]] = {
     "tag_in_category": ("cleaned", ""),
     "brand_page": ("cleaned", ""),
     "thumbnails_only": ("cleaned", ""),
-    "truncated_picture": ("rejected", "truncated_or_corrupt"),
-    "tiny_picture": ("rejected", "too_small"),
-    "placeholder_picture": ("rejected", "placeholder"),
-    "dead_picture": ("rejected", "dead_path"),
+    "truncated_image": ("rejected", "truncated_or_corrupt"),
+    "tiny_image": ("rejected", "too_small"),
+    "placeholder_image": ("rejected", "placeholder"),
+    "dead_image": ("rejected", "dead_path"),
     "near_duplicate": ("clustered", ""),
     "foreign_review": ("rejected", "other_language"),
     "no_review_text": ("rejected", "no_text"),
@@ -87,15 +87,15 @@ FATES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(PERSONAL_DATA, ("cleaned", "")),
     "broken_line": ("rejected", "broken_json"),
     "other_locale": ("rejected", "other_locale"),
-    "empty_picture_url": ("rejected", "missing_url"),
+    "empty_image_url": ("rejected", "missing_url"),
 }
 
-# Flaws that a drawn picture has; `dead_picture` has no file at all.
-PICTURE_FLAWS = {
-    "truncated_picture": "truncated",
-    "tiny_picture": "tiny",
-    "placeholder_picture": "placeholder",
-    "dead_picture": "dead",
+# Flaws that a drawn image has; `dead_image` has no file at all.
+IMAGE_FLAWS = {
+    "truncated_image": "truncated",
+    "tiny_image": "tiny",
+    "placeholder_image": "placeholder",
+    "dead_image": "dead",
 }
 
 
@@ -108,26 +108,26 @@ class DirtPlan:
     questions: dict[int, str] = field(default_factory=dict)  # by the question's place
     near_duplicates: tuple[tuple[Product, Product], ...] = ()  # the original, its near-duplicate
 
-    def picture_flaw(self, product: Product) -> str:
-        """Return the flaw of a product's picture, empty if it has none."""
-        return PICTURE_FLAWS.get(self.products.get(product.number, ""), "")
+    def image_flaw(self, product: Product) -> str:
+        """Return the flaw of a product's image, empty if it has none."""
+        return IMAGE_FLAWS.get(self.products.get(product.number, ""), "")
 
 
 def plan_dirt(
     products: Sequence[Product],
     reviews: Sequence[Review],
     questions: Sequence[Question],
-    pictures: int,
+    images: int,
     seed: int,
 ) -> DirtPlan:
-    """Choose the records that get dirty. pictures: running numbers of pictures already used."""
+    """Choose the records that get dirty. images: running numbers of images already used."""
     by_product = _choose(_PRODUCT_KINDS, len(products), len(products), seed, "products")
     doubles: list[tuple[Product, Product]] = []
     for number, kind in by_product.items():
         if kind == "near_duplicate":
             place = len(doubles)
             doubles.append(
-                (products[number], _near_duplicate(products[number], place, len(products), pictures, seed))
+                (products[number], _near_duplicate(products[number], place, len(products), images, seed))
             )
     return DirtPlan(
         by_product,
@@ -145,7 +145,7 @@ def _choose(
     return dict(zip(order, wanted, strict=False))
 
 
-def _near_duplicate(product: Product, place: int, products: int, pictures: int, seed: int) -> Product:
+def _near_duplicate(product: Product, place: int, products: int, images: int, seed: int) -> Product:
     """Return the same product under a number of its own, its title a little different."""
     title = (
         product.title.upper(),
@@ -158,7 +158,7 @@ def _near_duplicate(product: Product, place: int, products: int, pictures: int, 
         number=products + place,
         asin=asin_of(products + place),
         title=title,
-        picture_id=picture_id_of(pictures + place),
+        image_id=image_id_of(images + place),
     )
 
 

@@ -1,4 +1,4 @@
-"""Write the sample shop's queries, judgements and picture addresses in the form of ESCI and SQID."""
+"""Write the sample shop's queries, judgements and image addresses in the form of ESCI and SQID."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.core.hashing import draw
 from mmecinstruct.synthetic.shop.products import Product, description, features
 from mmecinstruct.synthetic.shop.queries import Query
-from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, picture_url
+from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, image_url
 
 _SQID_CODES = ("._AC_SX425_", "._AC_SX679_", "._SY385_", "")
 _EXAMPLES_FILE = "shopping_queries_dataset_examples.parquet"
@@ -84,17 +84,17 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
     )
     with (folder / "sqid" / "product_image_urls.csv").open("w", encoding="ascii", newline="") as file:
         file.write("product_id,image_url\n")
-        for product in products if shop.pictures else ():
+        for product in products if shop.images else ():
             chance = draw(shop.seed, "shop sqid", product.asin)
-            # Real files lack one in twenty; here fewer, or too many judgements would have no picture.
+            # Real files lack one in twenty; here fewer, or too many judgements would have no image.
             if shop.plan.products and chance % 100 == 0:
                 file.write(f"{product.asin},\n")
                 planted.note(
-                    "empty_picture_url", file="sqid/product_image_urls.csv", record_id=f"esci:{product.asin}"
+                    "empty_image_url", file="sqid/product_image_urls.csv", record_id=f"esci:{product.asin}"
                 )
             else:
                 code = _SQID_CODES[chance // 100 % len(_SQID_CODES)]
-                file.write(f"{product.asin},{picture_url(product.picture_id, code)}\n")
+                file.write(f"{product.asin},{image_url(product.image_id, code)}\n")
 
 
 def _esci_row(shop: Shop, product: Product, locale: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from mmecinstruct.core.hashing import draw
-from mmecinstruct.synthetic.shop.image_spec import SPECS, PictureSpec
+from mmecinstruct.synthetic.shop.image_spec import SPECS, ImageSpec
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.shop import Shop
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
@@ -32,7 +32,7 @@ def latent_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
                 "names_category": [product.names_category for product in products],
                 "shows_look": [product.shows_look for product in products],
                 "title": [product.title for product in products],
-                "picture_id": [product.picture_id for product in products],
+                "image_id": [product.image_id for product in products],
             }
         ),
     )
@@ -45,7 +45,7 @@ def latent_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
                 "user_id": [shop.users[review.user].user_id for review in shop.reviews],
                 "rating": pa.array([review.rating for review in shop.reviews], pa.int8()),
                 "neutral": [review.neutral for review in shop.reviews],
-                "picture_id": pa.array([review.picture_id for review in shop.reviews], pa.string()),
+                "image_id": pa.array([review.image_id for review in shop.reviews], pa.string()),
             }
         ),
     )
@@ -89,39 +89,37 @@ def latent_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
     )
 
 
-def picture_list(shop: Shop) -> pa.Table:
-    """Return what pictures the shop has: the products', then the reviews'. Dead addresses have none."""
-    specs: list[PictureSpec] = []
-    if shop.pictures:
+def image_list(shop: Shop) -> pa.Table:
+    """Return what images the shop has: the products', then the reviews'. Dead addresses have none."""
+    specs: list[ImageSpec] = []
+    if shop.images:
         originals = {double.number: original for original, double in shop.plan.near_duplicates}
         for product in shop.all_products:
-            flaw = shop.plan.picture_flaw(product)
+            flaw = shop.plan.image_flaw(product)
             if flaw == "dead":
                 continue
-            # The near-duplicate's picture is the original's, packed anew.
+            # The near-duplicate's image is the original's, packed anew.
             original = originals.get(product.number)
             specs.append(
                 _spec(
                     shop.seed,
                     product,
-                    product.picture_id,
-                    (original or product).picture_id,
+                    product.image_id,
+                    (original or product).image_id,
                     0,
                     "repacked" if original else flaw,
                 )
             )
         for review in shop.reviews:
-            if review.picture_id is not None:
+            if review.image_id is not None:
                 product = shop.products[review.product]
-                specs.append(
-                    _spec(shop.seed, product, review.picture_id, review.picture_id, review.rating, "")
-                )
+                specs.append(_spec(shop.seed, product, review.image_id, review.image_id, review.rating, ""))
     return pa.table({name: [getattr(spec, name) for spec in specs] for name in SPECS.names}, schema=SPECS)
 
 
-def _spec(seed: int, product: Product, picture_id: str, varied_by: str, state: int, flaw: str) -> PictureSpec:
-    return PictureSpec(
-        picture_id=picture_id,
+def _spec(seed: int, product: Product, image_id: str, varied_by: str, state: int, flaw: str) -> ImageSpec:
+    return ImageSpec(
+        image_id=image_id,
         fine_category=FINE_CATEGORIES[product.fine].name,
         colour=product.colour,
         pattern=product.pattern,

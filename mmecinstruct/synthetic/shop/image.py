@@ -1,7 +1,7 @@
-"""Pictures of the sample shop: what is to be drawn, and drawing it.
+"""Images of the sample shop: what is to be drawn, and drawing it.
 
-A picture depends on its specification and its size alone, so any worker may draw it. A catalogue picture
-shows the product on a light ground; a review's picture shows it on somebody's table, in the state that the
+An image depends on its specification and its size alone, so any worker may draw it. A catalogue image
+shows the product on a light ground; a review's image shows it on somebody's table, in the state that the
 rating speaks of. Position, size, tilt and ground vary a little.
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 
-from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
 JPEG_QUALITY = 80
 REPACKED_QUALITY = 60
 TINY_SIDE = 16
 
 
-def draw_picture(spec: PictureSpec, side: int) -> bytes:
-    """Return a picture as the bytes of a JPEG file of `side` by `side` pixels."""
+def draw_image(spec: ImageSpec, side: int) -> bytes:
+    """Return an image as the bytes of a JPEG file of `side` by `side` pixels."""
     from mmecinstruct.synthetic.shop.image_scene import draw_placeholder, draw_scene
 
     if spec.flaw == "placeholder":

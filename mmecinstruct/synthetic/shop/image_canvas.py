@@ -75,7 +75,7 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 class Canvas:
-    """The picture of one product, without a ground."""
+    """The image of one product, without a ground."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Canvas:
         ImageDraw.Draw(self.mask).line(pixels, fill=255, width=thickness, joint="curve")
 
     def finish(self) -> tuple[Image.Image, Image.Image]:
-        """Return (picture, mask) of the product in its final size, textured parts lit from the left."""
+        """Return (image, mask) of the product in its final size, textured parts lit from the left."""
         side = self.side // OVERSAMPLING
         layer, mask, textured = (
             image.reduce(OVERSAMPLING) for image in (self.layer, self.mask, self.textured)

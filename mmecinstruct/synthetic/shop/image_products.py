@@ -407,7 +407,7 @@ def garden_chair(canvas: Canvas) -> None:
 
 
 def garden_bench(canvas: Canvas) -> None:
-    """A bench for three: as wide as the picture, with three back rests."""
+    """A bench for three: as wide as the image, with three back rests."""
     _seat(canvas, 0.04, 0.96, 3)
 
 

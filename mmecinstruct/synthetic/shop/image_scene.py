@@ -1,4 +1,4 @@
-"""A product on its ground, and the traces that a review's picture shows.
+"""A product on its ground, and the traces that a review's image shows.
 
 States of a review's product: 5 as new, 4 scratched, 3 stained, 2 cracked with a piece missing, 1 in pieces.
 """
@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from mmecinstruct.core.hashing import draw, draw_choice, draw_fraction
 from mmecinstruct.synthetic.shop.image_canvas import Canvas, Colour
 from mmecinstruct.synthetic.shop.image_products import DRAW
-from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
 _WALLS: tuple[Colour, ...] = ((206, 214, 218), (222, 214, 200), (210, 220, 208), (220, 210, 216))
 _TABLES: tuple[Colour, ...] = ((176, 146, 112), (158, 132, 108), (190, 170, 146), (150, 140, 132))
@@ -20,8 +20,8 @@ _STAIN: Colour = (112, 92, 30)
 _STAIN_RIM: Colour = (52, 40, 16)
 
 
-def draw_scene(spec: PictureSpec, side: int) -> Image.Image:
-    """Return the picture of a specification, RGB, `side` by `side`."""
+def draw_scene(spec: ImageSpec, side: int) -> Image.Image:
+    """Return the image of a specification, RGB, `side` by `side`."""
 
     def vary(what: str, low: float, high: float) -> float:
         return low + (high - low) * draw_fraction(spec.variation, what)
@@ -56,7 +56,7 @@ def draw_scene(spec: PictureSpec, side: int) -> Image.Image:
 
 
 def draw_placeholder(side: int) -> Image.Image:
-    """Return the picture that stands where a shop has none: the same for every product."""
+    """Return the image that stands where a shop has none: the same for every product."""
     image = Image.new("RGB", (side, side), (238, 238, 238))
     pen = ImageDraw.Draw(image)
     pen.rectangle((side * 0.3, side * 0.25, side * 0.7, side * 0.55), outline=(170, 170, 170), width=3)

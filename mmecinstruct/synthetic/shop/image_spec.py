@@ -13,12 +13,12 @@ from mmecinstruct.core.errors import SourceError
 LATENTS = "latents"  # folder of what the raw files do not tell
 
 
-PICTURE_LIST = "pictures.parquet"
+IMAGE_LIST = "images.parquet"
 
 
 SPECS = pa.schema(
     [
-        ("picture_id", pa.string()),
+        ("image_id", pa.string()),
         ("fine_category", pa.string()),
         ("colour", pa.string()),
         ("pattern", pa.string()),
@@ -31,14 +31,14 @@ SPECS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSpec:
-    """What a picture shows.
+class ImageSpec:
+    """What an image shows.
 
     state: 0 in the catalogue, in a review 5 (as new) to 1 (in pieces). variation: feeds the small
-    differences. flaw: empty, truncated, tiny, placeholder or repacked (the same picture, compressed more).
+    differences. flaw: empty, truncated, tiny, placeholder or repacked (the same image, compressed more).
     """
 
-    picture_id: str
+    image_id: str
     fine_category: str
     colour: str
     pattern: str
@@ -48,12 +48,12 @@ class PictureSpec:
     flaw: str = ""
 
 
-def read_specs(folder: Path) -> list[PictureSpec]:
-    """Return the pictures of the shop drawn into `folder`.
+def read_specs(folder: Path) -> list[ImageSpec]:
+    """Return the images of the shop drawn into `folder`.
 
     Raises SourceError where there is no such shop.
     """
-    path = folder / LATENTS / PICTURE_LIST
+    path = folder / LATENTS / IMAGE_LIST
     if not path.is_file():
-        raise SourceError(f"{path}: no list of pictures; draw the sample shop into {folder} first")
-    return [PictureSpec(**row) for row in pq.read_table(path, schema=SPECS).to_pylist()]
+        raise SourceError(f"{path}: no list of images; draw the sample shop into {folder} first")
+    return [ImageSpec(**row) for row in pq.read_table(path, schema=SPECS).to_pylist()]

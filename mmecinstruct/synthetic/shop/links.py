@@ -5,7 +5,7 @@
 * also viewed: the same category and another colour.
 
 To each similar link stands one viewed link of the same first product whose second title shows or hides its
-look alike. So where a title hides the look, similar and viewed are equally frequent, and only the pictures
+look alike. So where a title hides the look, similar and viewed are equally frequent, and only the images
 tell them apart.
 """
 

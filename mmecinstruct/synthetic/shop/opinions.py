@@ -1,8 +1,8 @@
 """Reviews and questions of the sample shop.
 
-A review with picture shows the bought product in the state that its rating speaks of. A third of these
+A review with image shows the bought product in the state that its rating speaks of. A third of these
 reviews has a text that is the same for every rating ("came like this"), each rating equally often: there
-only the picture tells.
+only the image tells.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from mmecinstruct.core.hashing import draw
 from mmecinstruct.synthetic.shop import wording
-from mmecinstruct.synthetic.shop.products import Product, picture_id_of
+from mmecinstruct.synthetic.shop.products import Product, image_id_of
 from mmecinstruct.synthetic.shop.purchases import User
 
-PICTURED_SHARE = 0.4
-NEUTRAL_SHARE = 1 / 3  # of the reviews with picture
+WITH_IMAGES_SHARE = 0.4
+NEUTRAL_SHARE = 1 / 3  # of the reviews with image
 ANSWERABLE_SHARE = 0.6
 DAY = 86_400
 FIRST_DAY = 16_071  # 2014-01-01, in days since 1970
-# Ratings of reviews without picture, as skewed as real ones.
+# Ratings of reviews without image, as skewed as real ones.
 _COMMON_RATINGS = (5, 5, 5, 5, 4, 4, 4, 3, 2, 1)
 
 
@@ -35,7 +35,7 @@ class Review:
     text: str
     summary: str
     neutral: bool
-    picture_id: str | None
+    image_id: str | None
     chance: int  # for what depends on nothing
 
 
@@ -66,24 +66,24 @@ def draw_reviews(users: list[User], products: list[Product], seed: int) -> list[
     for user_number, user in enumerate(users):
         for place in range(len(user.bought)):
             keyed.append((draw(seed, "shop review", user.user_id, str(place)), user_number, place))
-    pictured = sorted(key for key in keyed if key[0] / 2**64 < PICTURED_SHARE)
-    neutral_count = round(len(pictured) * NEUTRAL_SHARE)
+    with_image = sorted(key for key in keyed if key[0] / 2**64 < WITH_IMAGES_SHARE)
+    neutral_count = round(len(with_image) * NEUTRAL_SHARE)
     kinds: dict[tuple[int, int], tuple[int, bool]] = {}  # rating, neutral
-    for rank, (_, user_number, place) in enumerate(pictured):
+    for rank, (_, user_number, place) in enumerate(with_image):
         # Sorted by a draw, so consecutive ranks are any users' reviews: every rating equally often.
         kinds[user_number, place] = (1 + rank % 5, rank < neutral_count)
     reviews: list[Review] = []
-    first_picture = len(products)
+    first_image = len(products)
     days: dict[int, int] = {}
     for chance, user_number, place in keyed:
         day = days.get(user_number, FIRST_DAY + chance % 700) + 3 + chance // 7919 % 60
         days[user_number] = day
-        picture_id = None
+        image_id = None
         neutral = False
         rating = _COMMON_RATINGS[chance // 104_729 % len(_COMMON_RATINGS)]
         if (user_number, place) in kinds:
             rating, neutral = kinds[user_number, place]
-            picture_id = picture_id_of(first_picture + len(reviews))
+            image_id = image_id_of(first_image + len(reviews))
         text, summary = _review_text(rating, neutral, chance)
         reviews.append(
             Review(
@@ -94,7 +94,7 @@ def draw_reviews(users: list[User], products: list[Product], seed: int) -> list[
                 text=text,
                 summary=summary,
                 neutral=neutral,
-                picture_id=picture_id,
+                image_id=image_id,
                 chance=chance,
             )
         )

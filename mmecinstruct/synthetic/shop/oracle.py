@@ -1,4 +1,4 @@
-"""Judge finished samples of the sample shop: is the picture needed, and how well does text alone do at best?
+"""Judge finished samples of the sample shop: is the image needed, and how well does text alone do at best?
 
 The raw formats cannot say so. Here each sample's source records are looked up among the latent attributes,
 and the sample gets the class of all samples whose text tells the same of the answer:
@@ -16,7 +16,7 @@ and the sample gets the class of all samples whose text tells the same of the an
 Where the class determines the answer, `visual_critical` is false and `text_only_accuracy` is 1. Else the
 accuracy is the largest share of one answer within the class, over all given samples (of all splits, as a
 label balance shifts shares); the generator's own share where the class has fewer than `LEAST_SAMPLES`. Both
-are null where a picture that decides is missing, and for records that the shop does not know.
+are null where an image that decides is missing, and for records that the shop does not know.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The text determines the answer, or determines it with a known probability without needing a picture."""
+    """The text determines the answer, or determines it with a known probability without needing an image."""
 
     accuracy: float = 1.0
 
@@ -67,7 +67,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing can be said: an unknown record, or a picture that decides is missing."""
+    """Nothing can be said: an unknown record, or an image that decides is missing."""
 
 
 Verdict = Told | Open | Unknown

@@ -24,7 +24,7 @@ from mmecinstruct.synthetic.shop.vocabulary import (
 )
 from mmecinstruct.synthetic.shop.wording import DESCRIPTIONS
 
-# Shares of the titles that do not name the category, and that say what the picture shows.
+# Shares of the titles that do not name the category, and that say what the image shows.
 AMBIGUOUS_SHARE = 0.45
 SHOWN_SHARE = 0.35
 PRODUCTS_PER_BRAND = 75  # in all top-level categories together
@@ -55,7 +55,7 @@ class Product:
     names_category: bool  # the title has the exact noun, else the pair's ambiguous one
     shows_look: bool  # the title says colour and pattern, else no text of the product does
     title: str
-    picture_id: str
+    image_id: str
 
     @property
     def top(self) -> str:
@@ -73,8 +73,8 @@ def asin_of(number: int) -> str:
     return "B0S" + scatter(number, 7, 36)
 
 
-def picture_id_of(number: int) -> str:
-    """Return a picture's name of a running number, in the manner of the real ones."""
+def image_id_of(number: int) -> str:
+    """Return an image's name of a running number, in the manner of the real ones."""
     return "71" + scatter(number, 8, 62) + "L"
 
 
@@ -175,7 +175,7 @@ def _product(
         names_category=names_category,
         shows_look=shows_look,
         title=title,
-        picture_id=picture_id_of(number),
+        image_id=image_id_of(number),
     )
 
 

@@ -8,7 +8,7 @@ from mmecinstruct.synthetic.shop import dirt
 from mmecinstruct.synthetic.shop.amazon_files import write_metadata, write_reviews
 from mmecinstruct.synthetic.shop.esci_files import write_esci
 from mmecinstruct.synthetic.shop.question_files import write_labels, write_questions
-from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, picture_url
+from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, image_url
 from mmecinstruct.synthetic.shop.vocabulary import TOP_CATEGORIES
 
 
@@ -26,10 +26,8 @@ def write_raw_files(shop: Shop, folder: Path) -> PlantedDirt:
     write_labels(shop, folder)
     for product in shop.products:
         kind = shop.plan.products.get(product.number, "")
-        if kind in dirt.PICTURE_FLAWS and shop.pictures:
-            planted.note(
-                kind, record_id=f"amazon18:{product.asin}", image_url=picture_url(product.picture_id)
-            )
+        if kind in dirt.IMAGE_FLAWS and shop.images:
+            planted.note(kind, record_id=f"amazon18:{product.asin}", image_url=image_url(product.image_id))
     for original, double in shop.plan.near_duplicates:
         planted.note(
             "near_duplicate", record_id=f"amazon18:{double.asin}", duplicate_of=f"amazon18:{original.asin}"

@@ -12,7 +12,7 @@ from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.purchases import User
 from mmecinstruct.synthetic.shop.queries import Query
 
-PICTURE_HOST = "https://images.sample-shop.example/"
+IMAGE_HOST = "https://images.sample-shop.example/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Shop:
     reviews: list[Review]
     questions: list[Question]
     plan: dirt.DirtPlan
-    pictures: bool  # whether the files name any
+    images: bool  # whether the files name any
 
     @property
     def all_products(self) -> list[Product]:
@@ -58,6 +58,6 @@ class PlantedDirt:
         }
 
 
-def picture_url(picture_id: str, code: str = "") -> str:
-    """Return the address of a picture; code: a size code of the picture server."""
-    return f"{PICTURE_HOST}I/{picture_id}{code}.jpg"
+def image_url(image_id: str, code: str = "") -> str:
+    """Return the address of an image; code: a size code of the image server."""
+    return f"{IMAGE_HOST}I/{image_id}{code}.jpg"

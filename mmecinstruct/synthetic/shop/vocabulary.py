@@ -1,7 +1,7 @@
 """Words of the sample shop: categories in confusable pairs, looks, materials, brands, names of series.
 
 A pair is two fine-grained categories that share one ambiguous noun: a title that says "Cup" fits Mugs and
-Tumblers alike, and only the picture tells. Material, size and price belong to the pair, not to the
+Tumblers alike, and only the image tells. Material, size and price belong to the pair, not to the
 category, so that they cannot tell either.
 """
 

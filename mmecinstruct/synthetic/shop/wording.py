@@ -127,7 +127,7 @@ SUMMARIES: dict[int, tuple[str, ...]] = {
     1: ("Terrible", "Awful", "Junk", "Waste of money"),
 }
 
-# Reviews whose text is the same for every rating: what the user thinks stands in the picture only.
+# Reviews whose text is the same for every rating: what the user thinks stands in the image only.
 NEUTRAL_OPENINGS: tuple[str, ...] = (
     "Came like this.",
     "This is how it came out of the box.",

@@ -1,15 +1,15 @@
-"""Fetch pictures over HTTP: politely, each once, into a store and a ledger that recipes share."""
+"""Fetch images over HTTP: politely, each once, into a store and a ledger that recipes share."""
 
 from mmecinstruct.web.images.candidates import candidate_urls
 from mmecinstruct.web.images.ledger import SNAPSHOT, Ledger
 from mmecinstruct.web.images.run import FETCHED_FOLDER, FetchReport, GroupOutcome, fetch_groups
 from mmecinstruct.web.images.snapshot import frozen_snapshot, remove_old_snapshots
-from mmecinstruct.web.images.store import PictureStore
+from mmecinstruct.web.images.store import ImageStore
 from mmecinstruct.web.images.takedowns import (
     Takedown,
     Takedowns,
     add_takedown,
-    forget_pictures,
+    forget_images,
     load_takedowns,
 )
 from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Outcome
@@ -22,15 +22,15 @@ __all__ = [
     "TRANSIENT",
     "FetchReport",
     "GroupOutcome",
+    "ImageStore",
     "Ledger",
     "Outcome",
-    "PictureStore",
     "Takedown",
     "Takedowns",
     "add_takedown",
     "candidate_urls",
     "fetch_groups",
-    "forget_pictures",
+    "forget_images",
     "frozen_snapshot",
     "load_takedowns",
     "remove_old_snapshots",

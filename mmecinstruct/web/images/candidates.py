@@ -1,4 +1,4 @@
-"""The order in which the pictures of one product are asked for."""
+"""The order in which the images of one product are asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_sti
 
 
 def candidate_urls(urls: Iterable[str]) -> list[str]:
-    """Return what to ask for, best first, each once: every picture at full size, then the sizes as given.
+    """Return what to ask for, best first, each once: every image at full size, then the sizes as given.
 
     A URL without its size code is no promise that the server has it; the thumbnail that the publisher named is
     what is left then. Stills of videos, whatever size they are named at, and known placeholders are left out.

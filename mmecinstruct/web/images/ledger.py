@@ -59,10 +59,13 @@ class Ledger:
                     "away to fetch again"
                 )
             columns = ", ".join(name for name in _COLUMNS if name != "url")
+            # Ledgers of earlier versions have the same rows under another name.
+            if self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'pictures'").fetchone():
+                self._database.execute("ALTER TABLE pictures RENAME TO images")
             self._database.execute(
-                f"CREATE TABLE IF NOT EXISTS pictures (url TEXT PRIMARY KEY, {columns}, finished REAL) WITHOUT ROWID"
+                f"CREATE TABLE IF NOT EXISTS images (url TEXT PRIMARY KEY, {columns}, finished REAL) WITHOUT ROWID"
             )
-            self._database.execute("CREATE INDEX IF NOT EXISTS by_hash ON pictures (sha256)")
+            self._database.execute("CREATE INDEX IF NOT EXISTS by_hash ON images (sha256)")
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS robots "
                 "(origin TEXT PRIMARY KEY, http_status INT, content TEXT, asked REAL) WITHOUT ROWID"
@@ -78,7 +81,7 @@ class Ledger:
         marks = ", ".join("?" * (len(_COLUMNS) + 1))
         with self._explained():
             self._database.execute(
-                f"INSERT OR REPLACE INTO pictures ({', '.join(_COLUMNS)}, finished) VALUES ({marks})",
+                f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}, finished) VALUES ({marks})",
                 (*astuple(outcome), time.time()),
             )
 
@@ -88,7 +91,7 @@ class Ledger:
         with self._explained():
             for batch in _batches(urls):
                 query = (
-                    f"SELECT {', '.join(_COLUMNS)} FROM pictures WHERE url IN ({', '.join('?' * len(batch))})"
+                    f"SELECT {', '.join(_COLUMNS)} FROM images WHERE url IN ({', '.join('?' * len(batch))})"
                 )
                 for row in self._database.execute(query, batch):
                     rows[row[0]] = Outcome(*row)
@@ -119,13 +122,13 @@ class Ledger:
     def urls_of(self, sha256: str) -> list[str]:
         """Return the URLs under which these bytes came, sorted."""
         with self._explained():
-            rows = self._database.execute("SELECT url FROM pictures WHERE sha256 = ? ORDER BY url", (sha256,))
+            rows = self._database.execute("SELECT url FROM images WHERE sha256 = ? ORDER BY url", (sha256,))
             return [row[0] for row in rows]
 
     def urls_at(self, full_size: str) -> list[str]:
-        """Return the URLs, sorted, that ask for this picture in any size or were redirected to it."""
+        """Return the URLs, sorted, that ask for this image in any size or were redirected to it."""
         with self._explained():
-            rows = self._database.execute("SELECT url, final_url FROM pictures ORDER BY url")
+            rows = self._database.execute("SELECT url, final_url FROM images ORDER BY url")
             return [
                 row[0] for row in rows if full_size in (full_size_url(row[0]), full_size_url(row[1] or ""))
             ]
@@ -134,7 +137,7 @@ class Ledger:
         """Turn rows into permanent failures, so that no run asks for these URLs again."""
         with self._explained():
             self._database.executemany(
-                "UPDATE pictures SET status = ?, reason = 'taken_down', detail = ? WHERE url = ?",
+                "UPDATE images SET status = ?, reason = 'taken_down', detail = ? WHERE url = ?",
                 [(PERMANENT, detail, url) for url in urls],
             )
 
@@ -148,7 +151,7 @@ class Ledger:
             ) from error
         except sqlite3.DatabaseError as error:
             raise WorkspaceError(
-                f"{self.file} is damaged ({error}); move it away and run again: pictures are then asked for again"
+                f"{self.file} is damaged ({error}); move it away and run again: images are then asked for again"
             ) from error
 
 

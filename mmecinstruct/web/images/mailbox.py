@@ -13,7 +13,7 @@ class Mailbox(Generic[Message]):
     """A queue whose first message stays in it until it has been dealt with.
 
     Ctrl-C may come between any two steps of the main thread: a message that a queue had already given away would be
-    lost, and with it the row of a picture that has arrived.
+    lost, and with it the row of an image that has arrived.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Fetch the pictures of many products: candidates in order, each URL once, everything in the ledger."""
+"""Fetch the images of many products: candidates in order, each URL once, everything in the ledger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmecinstruct.web.images.mailbox import Mailbox
 from mmecinstruct.web.images.robots import rules_from_answer
 from mmecinstruct.web.images.scheduler import Job, Scheduler
 from mmecinstruct.web.images.settings import FetchSettings
-from mmecinstruct.web.images.store import PictureStore
+from mmecinstruct.web.images.store import ImageStore
 from mmecinstruct.web.images.takedowns import Takedowns
 from mmecinstruct.web.images.transport import Transport
 from mmecinstruct.web.images.worker import Accept, Done, Lost, Message, RobotsFound, Worker
@@ -67,10 +67,10 @@ def fetch_groups(
     progress: Progress | None = None,
     lookup: Lookup = look_up,
 ) -> FetchReport:
-    """Fetch for each group its first `wanted` pictures that arrive and are accepted.
+    """Fetch for each group its first `wanted` images that arrive and are accepted.
 
     groups: the candidate URLs of each product, best first. folder: of store and ledger. wanted: by default the
-    recipe's `pictures_per_product`. accept(content) returns why a picture is no good, so that the next candidate is
+    recipe's `images_per_product`. accept(content) returns why an image is no good, so that the next candidate is
     tried; it is called in many threads. retry_failed: ask again for what failed transiently in an earlier run.
     What is in the store is not asked for again. Interrupted, the next run goes on with what is missing.
 
@@ -78,13 +78,13 @@ def fetch_groups(
     when store or ledger cannot be written, or when the ledger is damaged.
     """
     if not settings.enabled:
-        raise RecipeError("fetch.enabled is false: the recipe asks no server for pictures")
+        raise RecipeError("fetch.enabled is false: the recipe asks no server for images")
     with _locked(folder), closing(Ledger(folder)) as ledger:
         run = _Run(
             settings,
             ledger,
-            PictureStore(folder),
-            wanted=wanted or settings.pictures_per_product,
+            ImageStore(folder),
+            wanted=wanted or settings.images_per_product,
             accept=accept,
             takedowns=takedowns or Takedowns(),
             retry_failed=retry_failed,
@@ -115,7 +115,7 @@ class _Run:
         self,
         settings: FetchSettings,
         ledger: Ledger,
-        store: PictureStore,
+        store: ImageStore,
         *,
         wanted: int,
         accept: Accept | None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,17 +14,19 @@ from mmecinstruct.version import __version__
 
 
 class FetchSettings(Settings):
-    """Requests for pictures over HTTP. Seconds and bytes, unless a comment says otherwise.
+    """Requests for images over HTTP. Seconds and bytes, unless a comment says otherwise.
 
-    None of these settings changes what a picture is, only whether and how it is asked for.
+    None of these settings changes what an image is, only whether and how it is asked for.
     """
+
+    renamed_fields: ClassVar[Mapping[str, str]] = {"pictures_per_product": "images_per_product"}
 
     enabled: bool = False
     # Filled in with the version and the contact. The part before the first "/" is the name that robots.txt and
     # X-Robots-Tag are searched for.
     user_agent: str = "mmecinstruct/{version} (+{contact})"
     contact: str = ""  # a page or an e-mail address, where a shop's owner can complain
-    pictures_per_product: int = Field(default=1, ge=1, le=100)
+    images_per_product: int = Field(default=1, ge=1, le=100)
 
     threads: int = Field(default=16, ge=1, le=256)
     connections_per_host: int = Field(default=4, ge=1, le=256)

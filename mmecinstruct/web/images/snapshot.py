@@ -1,4 +1,4 @@
-"""What a build sees of the fetched pictures: a table that stays as it is until the user wants another."""
+"""What a build sees of the fetched images: a table that stays as it is until the user wants another."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 _TEMPORARY = "arriving"
 
 
-class PictureStore:
+class ImageStore:
     """Objects under `<folder>/objects/ab/cdef…`.
 
     An object is not flushed to disk when it is written, which would cost more than all else; it is verified when

@@ -22,7 +22,7 @@ from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.web.images.ledger import FILE, Ledger
-from mmecinstruct.web.images.store import PictureStore
+from mmecinstruct.web.images.store import ImageStore
 
 TAKEDOWNS_FILE = "takedowns.csv"
 Kind = Literal["product", "url", "image"]
@@ -42,7 +42,7 @@ class Takedown:
 
 @dataclass(frozen=True)
 class Takedowns:
-    """The list, looked up by product, URL and picture."""
+    """The list, looked up by product, URL and image."""
 
     entries: tuple[Takedown, ...] = ()
 
@@ -53,7 +53,7 @@ class Takedowns:
 
     @cached_property
     def urls(self) -> frozenset[str]:
-        """The URLs, at full size: a size code in a URL does not make it another picture."""
+        """The URLs, at full size: a size code in a URL does not make it another image."""
         return frozenset(full_size_url(entry.value) for entry in self.entries if entry.kind == "url")
 
     @cached_property
@@ -62,11 +62,11 @@ class Takedowns:
         return frozenset(entry.value for entry in self.entries if entry.kind == "image")
 
     def is_url(self, url: str) -> bool:
-        """Tell whether a picture's URL is on the list, whatever size it asks for."""
+        """Tell whether an image's URL is on the list, whatever size it asks for."""
         return bool(self.urls) and full_size_url(url) in self.urls
 
     def is_image(self, sha256: str | None) -> bool:
-        """Tell whether a picture is on the list by the SHA-256 of its received bytes."""
+        """Tell whether an image is on the list by the SHA-256 of its received bytes."""
         return sha256 in self.images
 
     def counts(self) -> dict[str, int]:
@@ -125,11 +125,11 @@ def load_takedowns(workspace: Path) -> Takedowns:
 
 
 def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: str = "") -> Takedown:
-    """Put an entry on the list and remove its pictures from the store; call it under the workspace's lock.
+    """Put an entry on the list and remove its images from the store; call it under the workspace's lock.
 
-    A product's pictures are known to a build only: `forget_pictures` removes them in the next one.
+    A product's images are known to a build only: `forget_images` removes them in the next one.
 
-    fetched: the folder of the store. An entry that is there already stays as it is, and its pictures are removed
+    fetched: the folder of the store. An entry that is there already stays as it is, and its images are removed
     all the same. Raises WorkspaceError for an entry that is not valid.
     """
     try:
@@ -149,13 +149,13 @@ def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: st
         writer.writerows((old.kind, old.value, old.note) for old in (*there.entries, entry))
         workspace.mkdir(parents=True, exist_ok=True)
         write_atomically(workspace / TAKEDOWNS_FILE, stream.getvalue().encode())
-    _remove_pictures(fetched, entry)
+    _remove_images(fetched, entry)
     return entry
 
 
-def _remove_pictures(fetched: Path, entry: Takedown) -> None:
+def _remove_images(fetched: Path, entry: Takedown) -> None:
     """Remove the objects of an entry that is no product."""
-    store = PictureStore(fetched)
+    store = ImageStore(fetched)
     if entry.kind == "image":
         store.remove(entry.value)
     if entry.kind == "product" or not (fetched / FILE).is_file():
@@ -172,7 +172,7 @@ def _remove_pictures(fetched: Path, entry: Takedown) -> None:
         ledger.close()
 
 
-def forget_pictures(fetched: Path, urls: Collection[str]) -> int:
+def forget_images(fetched: Path, urls: Collection[str]) -> int:
     """Remove the objects that came under these URLs alone; return how many.
 
     The ledger keeps its rows: for a product that still wants such a URL it is asked again.
@@ -181,12 +181,12 @@ def forget_pictures(fetched: Path, urls: Collection[str]) -> int:
         return 0
     ledger = Ledger(fetched)
     try:
-        return _remove_objects(PictureStore(fetched), ledger, urls)
+        return _remove_objects(ImageStore(fetched), ledger, urls)
     finally:
         ledger.close()
 
 
-def _remove_objects(store: PictureStore, ledger: Ledger, urls: Collection[str]) -> int:
+def _remove_objects(store: ImageStore, ledger: Ledger, urls: Collection[str]) -> int:
     theirs = set(urls)
     hashes = {outcome.sha256 for outcome in ledger.known(sorted(theirs)).values() if outcome.sha256}
     # The same bytes may have come under other URLs, which nobody asked to take down.

@@ -18,7 +18,7 @@ from urllib3.exceptions import (
 
 from mmecinstruct.web.addresses import Resolver, WebAddress
 from mmecinstruct.web.connections import KeptConnections, Watch
-from mmecinstruct.web.headers import declared_length, forbidding_directive, is_no_picture, redirect_target
+from mmecinstruct.web.headers import declared_length, forbidding_directive, is_no_image, redirect_target
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
 from mmecinstruct.web.statuses import REDIRECTS, status_failure
@@ -47,7 +47,7 @@ class Redirected:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A request without a picture.
+    """A request without an image.
 
     answered: the host answered as a working host does. blames_host: the host, not the URL, is to be left alone
     for a while; closes_host: for good. tries: how often this is tried at most, where fewer than the recipe's.
@@ -166,7 +166,7 @@ class Transport:
         return Received(b"".join(blocks), response.headers.get("Content-Type", "")[:100] or None, status)
 
     def _refusal(self, response: urllib3.BaseHTTPResponse, length: int | None) -> Failed | None:
-        """Return what the headers of a picture say against taking it."""
+        """Return what the headers of an image say against taking it."""
         headers, status = response.headers, response.status
         if self.settings.honour_robots_tag:
             lines = headers.getlist("X-Robots-Tag")
@@ -175,7 +175,7 @@ class Transport:
                 failure = Failure(PERMANENT, "robots_tag", f"X-Robots-Tag: {directive}")
                 return Failed(failure, status, answered=True)
         kind = headers.get("Content-Type")
-        if is_no_picture(kind):
+        if is_no_image(kind):
             return Failed(Failure(PERMANENT, "wrong_type", f"{kind}"[:100]), status, answered=True)
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):

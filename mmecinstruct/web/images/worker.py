@@ -12,12 +12,12 @@ from mmecinstruct.web.images.mailbox import Mailbox
 from mmecinstruct.web.images.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
 from mmecinstruct.web.images.scheduler import Job, Scheduler
 from mmecinstruct.web.images.settings import FetchSettings
-from mmecinstruct.web.images.store import PictureStore
+from mmecinstruct.web.images.store import ImageStore
 from mmecinstruct.web.images.takedowns import Takedowns
 from mmecinstruct.web.images.transport import Failed, Received, Redirected, Transport
 from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Failure, Outcome
 
-Accept = Callable[[bytes], str | None]  # a reason to try the product's next picture, None for a good one
+Accept = Callable[[bytes], str | None]  # a reason to try the product's next image, None for a good one
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Worker:
     settings: FetchSettings
     scheduler: Scheduler
     transport: Transport
-    store: PictureStore
+    store: ImageStore
     accept: Accept | None
     takedowns: Takedowns
     messages: Mailbox[Message]
@@ -74,7 +74,7 @@ class Worker:
             self.messages.put(error)
 
     def check_stored(self, outcome: Outcome) -> None:
-        """Let `accept` see a picture that an earlier run fetched."""
+        """Let `accept` see an image that an earlier run fetched."""
         content = self.store.get(outcome.sha256 or "")
         if content is None:
             self.messages.put(Lost(outcome.url))
@@ -156,7 +156,7 @@ class Worker:
             attempts=job.attempts + 1,
         )
         if self.takedowns.is_image(sha256):
-            told = "the picture is on the takedown list"
+            told = "the image is on the takedown list"
             failure = Failure(PERMANENT, "taken_down", told)
             self.messages.put(Done(_failure_outcome(job, failure, answer.http_status, None, sha256)))
             return

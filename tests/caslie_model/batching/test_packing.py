@@ -34,20 +34,20 @@ def config(data: Path, out: Path, *overrides: str) -> FinetuneConfig:
         "log_every=1",
         "device=cpu",
         "lora.dropout=0",
-        "bridge.gate_init=0.5",  # open from the start, so that pictures count in the first step
+        "bridge.gate_init=0.5",  # open from the start, so that images count in the first step
     )
     return finetune_config("tiny", [*settings, *overrides], data=str(data), out=out)
 
 
 @pytest.fixture(scope="module")
 def samples(shop: Path) -> tuple[list[Encoded], Sight]:
-    """Six samples of different lengths, with 2, 0, 1, 3, 2 and 0 pictures."""
+    """Six samples of different lengths, with 2, 0, 1, 3, 2 and 0 images."""
     asked = config(shop, Path("o"), "fusion=xattn")
     assert asked.vision is not None
     found = read_samples(str(shop), "product_relation_prediction", "train")[:6]
     sight = look_at(str(shop), found, asked.vision, "cpu", "float32")
     prompts = PromptFormat(load_base_model("random:tiny").tokenizer, *packaged_templates(), "text", 4096)
-    return prompts.encode_all(found, sight.pictures), sight
+    return prompts.encode_all(found, sight.images), sight
 
 
 def test_rows_are_few_and_filled_evenly() -> None:
@@ -82,12 +82,12 @@ def test_a_packed_batch(samples: tuple[list[Encoded], Sight]) -> None:
             each = next(e for e in encoded if tokens.tolist() == [*e.prompt, *e.target])
             assert batch["position_ids"][row][here].tolist() == list(range(len(tokens)))
             assert labels.tolist() == [IGNORED] * len(each.prompt) + list(each.target)
-            keys = [picture.key for picture in each.pictures]
+            keys = [image.key for image in each.images]
             place = slice(shown, shown + len(keys))
             if keys:
                 assert torch.equal(batch["image_features"][place], sight.features(keys))
             assert batch["image_groups"][place].tolist() == [group] * len(keys)
-            assert batch["image_items"][place].tolist() == [picture.item for picture in each.pictures]
+            assert batch["image_items"][place].tolist() == [image.item for image in each.images]
             shown += len(keys)
             found.append(each.sample.id)
         rest = batch["token_groups"][row] == -1
@@ -142,7 +142,7 @@ def test_packed_samples_give_the_loss_and_the_gradients_of_padded_ones(
 def test_answers_depend_on_their_own_sample_alone(
     samples: tuple[list[Encoded], Sight], shop: Path, tmp_path: Path
 ) -> None:
-    """Other pictures and other words in a row's first sample leave the logits of its last as they were."""
+    """Other images and other words in a row's first sample leave the logits of its last as they were."""
     encoded, sight = samples
     model = trainable_model(
         load_base_model("random:tiny"), config(shop, tmp_path, "fusion=xattn"), sight

@@ -17,11 +17,11 @@ from PIL import Image
 import caslie_model
 from caslie_model.data.images import (
     MAX_PIXELS,
-    Picture,
+    SampleImage,
     count_samples,
-    decode_picture,
-    iterate_pictures,
-    read_pictures,
+    decode_image,
+    iterate_images,
+    read_images,
 )
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.schemas.samples import published_schema
@@ -42,11 +42,11 @@ def packed(colour: str, kind: str = "JPEG", mode: str = "RGB", size: tuple[int, 
 RED, BLUE = packed("red"), packed("blue")
 
 
-def shown(*pictures: tuple[str, bytes | None]) -> dict[str, Any]:
-    """Return the columns of a row that shows these pictures."""
+def shown(*images: tuple[str, bytes | None]) -> dict[str, Any]:
+    """Return the columns of a row that shows these images."""
     return {
-        "images": [{"bytes": content, "path": "a.jpg"} for _, content in pictures],
-        "image_roles": [role for role, _ in pictures],
+        "images": [{"bytes": content, "path": "a.jpg"} for _, content in images],
+        "image_roles": [role for role, _ in images],
     }
 
 
@@ -60,21 +60,20 @@ def data(row: Row, write_rows: Write, tmp_path: Path) -> str:
     return str(write_rows(tmp_path / "data", rows))
 
 
-def test_pictures_are_told_by_their_bytes_in_stored_order(data: str) -> None:
+def test_images_are_told_by_their_bytes_in_stored_order(data: str) -> None:
     red, blue = (hashlib.sha256(content).hexdigest() for content in (RED, BLUE))
-    pictures = read_pictures(data, TASK, "train")
-    assert pictures == {
-        "both": (Picture("product 1", red), Picture("product 2", blue)),
+    images = read_images(data, TASK, "train")
+    assert images == {
+        "both": (SampleImage("product 1", red), SampleImage("product 2", blue)),
         "none": (),
-        "one": (Picture("product 2", red),),
+        "one": (SampleImage("product 2", red),),
     }
-    assert list(pictures) == ["both", "none", "one"]
+    assert list(images) == ["both", "none", "one"]
 
 
 def test_the_iterator_brings_the_bytes(data: str) -> None:
     found = [
-        (sample, [each.content for each in pictures])
-        for sample, pictures in iterate_pictures(data, TASK, "train")
+        (sample, [each.content for each in images]) for sample, images in iterate_images(data, TASK, "train")
     ]
     assert found == [("both", [RED, BLUE]), ("none", []), ("one", [RED])]
 
@@ -97,29 +96,29 @@ def test_single_samples_are_read_from_the_row_groups_that_hold_them(
         return iter_batches(self, *args, **kwargs)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", spied)
-    assert list(read_pictures(str(tmp_path), TASK, "train", {"s5", "s0"})) == ["s0", "s5"]
+    assert list(read_images(str(tmp_path), TASK, "train", {"s5", "s0"})) == ["s0", "s5"]
     assert read == [[0, 2]]
 
 
-def test_a_split_that_is_not_there_has_no_pictures(data: str) -> None:
-    assert read_pictures(data, TASK, "test") == {}
+def test_a_split_that_is_not_there_has_no_images(data: str) -> None:
+    assert read_images(data, TASK, "test") == {}
     assert count_samples(data, TASK, "test") == 0
     assert count_samples(data, TASK, "train") == 3
 
 
 def test_a_wanted_sample_must_be_there(data: str) -> None:
     with pytest.raises(DatasetError, match=f"{TASK}/train has no sample gone"):
-        read_pictures(data, TASK, "train", ["one", "gone"])
+        read_images(data, TASK, "train", ["one", "gone"])
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (shown(("product 1", RED), ("product 2", None)), "picture 'product 2' has no embedded bytes"),
-        (shown(("product 1", b"")), "picture 'product 1' has no embedded bytes"),
-        ({**shown(("product 1", RED)), "image_roles": []}, "1 pictures and 0 roles"),
-        ({"images": None, "image_roles": []}, "no pictures and 0 roles"),
-        ({**shown(("product 1", RED)), "images": [None]}, "picture 'product 1' has no embedded bytes"),
+        (shown(("product 1", RED), ("product 2", None)), "image 'product 2' has no embedded bytes"),
+        (shown(("product 1", b"")), "image 'product 1' has no embedded bytes"),
+        ({**shown(("product 1", RED)), "image_roles": []}, "1 images and 0 roles"),
+        ({"images": None, "image_roles": []}, "no images and 0 roles"),
+        ({**shown(("product 1", RED)), "images": [None]}, "image 'product 1' has no embedded bytes"),
     ],
 )
 def test_damaged_rows_name_the_sample(
@@ -127,30 +126,30 @@ def test_damaged_rows_name_the_sample(
 ) -> None:
     data = write_rows(tmp_path / "data", [row(0, TASK, "test", id="broken-one", **columns)])
     with pytest.raises(DatasetError, match=f"sample broken-one: {message}"):
-        read_pictures(str(data), TASK, "test")
+        read_images(str(data), TASK, "test")
 
 
 def test_damaged_and_foreign_files_are_named(data: str) -> None:
     (file,) = Path(data, TASK).glob("train-*.parquet")
     pq.write_table(pq.read_table(file).drop_columns(["images"]), file)
     with pytest.raises(DatasetError, match=r"train-0.*has no column images"):
-        read_pictures(data, TASK, "train")
+        read_images(data, TASK, "train")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(DatasetError, match=r"train-0.*cannot be read"):
         count_samples(data, TASK, "train")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_pictures_decode_to_rgb(kind: str) -> None:
-    picture = decode_picture(packed("red", kind), "here")
-    assert (picture.mode, picture.size) == ("RGB", (24, 16))
-    red, green, blue = picture.getpixel((3, 3))  # type: ignore[misc]
+def test_images_decode_to_rgb(kind: str) -> None:
+    image = decode_image(packed("red", kind), "here")
+    assert (image.mode, image.size) == ("RGB", (24, 16))
+    red, green, blue = image.getpixel((3, 3))  # type: ignore[misc]
     assert red > 240
     assert max(green, blue) < 15
 
 
 def test_transparency_becomes_white() -> None:
-    assert decode_picture(packed("#ff000000", "PNG", "RGBA"), "here").getpixel((3, 3)) == (255, 255, 255)
+    assert decode_image(packed("#ff000000", "PNG", "RGBA"), "here").getpixel((3, 3)) == (255, 255, 255)
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -183,7 +182,7 @@ def webp_that_claims(width: int, height: int) -> bytes:
         (packed("red", size=(200, 200))[:-60], "truncated"),
         (RED[:40], "cannot be read: Truncated"),
         (b"<html><body>gone</body></html>", "an HTML page.*expected JPEG, PNG, WEBP"),
-        (packed("red", "GIF"), "a GIF picture; expected"),
+        (packed("red", "GIF"), "a GIF image; expected"),
         (png_that_claims(10_000, 5_001), f"10000x5001, at most {MAX_PIXELS:,}"),
         (png_that_claims(100_000, 100_000), "claims more than"),
         (webp_that_claims(16_000, 16_000), "16000x16000, at most"),
@@ -192,24 +191,24 @@ def webp_that_claims(width: int, height: int) -> bytes:
     ],
     ids=["cut", "headless", "page", "gif", "large", "bomb", "webp", "bytes", "scans"],
 )
-def test_pictures_that_cannot_be_read_are_errors_with_their_place(content: bytes, message: str) -> None:
+def test_images_that_cannot_be_read_are_errors_with_their_place(content: bytes, message: str) -> None:
     with pytest.raises(DatasetError, match=rf"(?s)here.*{message}"):
-        decode_picture(content, "here")
+        decode_image(content, "here")
 
 
 @pytest.mark.slow
-def test_a_dataset_on_the_hub_gives_the_same_pictures(data: str, tmp_path: Path) -> None:
+def test_a_dataset_on_the_hub_gives_the_same_images(data: str, tmp_path: Path) -> None:
     script = """
 import json, sys
-from caslie_model.data.images import count_samples, iterate_pictures, read_pictures
+from caslie_model.data.images import count_samples, iterate_images, read_images
 from mmecinstruct.core.errors import DatasetError
 from huggingface_hub import HfApi
 data, task = sys.argv[1:]
 HfApi().create_repo("shop/mugs", repo_type="dataset")
 HfApi().upload_folder(repo_id="shop/mugs", repo_type="dataset", folder_path=data)
-local, far = (list(iterate_pictures(name, task, "train")) for name in (data, "shop/mugs"))
+local, far = (list(iterate_images(name, task, "train")) for name in (data, "shop/mugs"))
 assert local == far, (local, far)
-assert read_pictures("shop/mugs", task, "train", ["one"]) == {"one": local[2][1] and (local[2][1][0].picture,)}
+assert read_images("shop/mugs", task, "train", ["one"]) == {"one": local[2][1] and (local[2][1][0].image,)}
 assert count_samples("shop/mugs", task, "train") == 3 and count_samples("shop/mugs", task, "test") == 0
 print("same")
 """

@@ -40,7 +40,7 @@ def test_every_task_and_split_is_scored_in_parts(dataset: Path, tmp_path: Path) 
     assert whole["metric"] == "macro F1"
     assert whole["majority_from"] == "train"
     assert json.loads((tmp_path / "e" / "metrics.json").read_text()) == result.metrics
-    assert "| sa | test | needs picture |" in (tmp_path / "e" / "metrics.md").read_text()
+    assert "| sa | test | needs image |" in (tmp_path / "e" / "metrics.md").read_text()
     assert (tmp_path / "e" / "config.yaml").is_file()
 
 

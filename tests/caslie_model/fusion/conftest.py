@@ -110,8 +110,8 @@ def make_question(seed: int, images: int = 2, length: int = 9, answer: Sequence[
     draw = torch.Generator().manual_seed(seed)
     prompt = torch.randint(1, VOCABULARY, (length,), generator=draw).tolist()
     items = [-1, -1] + [1 + i * images // (length - 4) for i in range(length - 4)] + [0, 0]
-    pictures = [(torch.randn(PATCHES, WIDTH, generator=draw), i + 1) for i in range(images)]
-    return Question(prompt, items if images else [0] * length, pictures, answer)
+    images = [(torch.randn(PATCHES, WIDTH, generator=draw), i + 1) for i in range(images)]
+    return Question(prompt, items if images else [0] * length, images, answer)
 
 
 def make_batch(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from caslie_model.data.images import Picture
+from caslie_model.data.images import SampleImage
 from caslie_model.data.samples import InputField, Sample, read_samples
 from caslie_model.errors import ModelError
 from caslie_model.prompts.encoder import PromptFormat
@@ -143,9 +143,9 @@ def test_what_cannot_fit_is_an_error_that_names_the_sample(
 def test_more_pictured_items_than_can_be_told_apart_name_the_sample(
     prompt_format: PromptFormat, sample: Sample
 ) -> None:
-    shown = [Picture(f"history {number}", "0" * 64) for number in range(1, 66)]
-    assert len(prompt_format.encode(sample, [*shown[:64], shown[0]]).pictures) == 65
-    with pytest.raises(DatasetError, match=rf"sample {sample.id} .*: 65 items with pictures, at most 64 can"):
+    shown = [SampleImage(f"history {number}", "0" * 64) for number in range(1, 66)]
+    assert len(prompt_format.encode(sample, [*shown[:64], shown[0]]).images) == 65
+    with pytest.raises(DatasetError, match=rf"sample {sample.id} .*: 65 items with images, at most 64 can"):
         prompt_format.encode(sample, shown)
 
 

@@ -1,4 +1,4 @@
-"""Whose picture a token sees, and where visual tokens stand."""
+"""Whose image a token sees, and where visual tokens stand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from caslie_model.data.images import Picture
+from caslie_model.data.images import SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.prompts.encoder import PromptFormat
 from caslie_model.prompts.image_spans import marked, marked_start, number_items, unmarked
@@ -15,7 +15,9 @@ from mmecinstruct.core.errors import DatasetError
 
 CHAT = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}[assistant]"
 HISTORY = InputField("", ("1st: red mug", "2nd: café lamp", "3rd: blue rug"), True)
-SHOWN = tuple(Picture(role, f"{role} bytes") for role in ("history 1", "history 3", "option A", "option B"))
+SHOWN = tuple(
+    SampleImage(role, f"{role} bytes") for role in ("history 1", "history 3", "option A", "option B")
+)
 
 
 @pytest.fixture
@@ -50,25 +52,25 @@ def test_marks_vanish_and_leave_spans() -> None:
 
 def test_items_are_numbered_once_and_a_single_product_is_none() -> None:
     roles = ("history 2", "history 2", "option B", "product", "review", "product 1")
-    pictures = [Picture(role, "k") for role in roles]
-    assert number_items(pictures) == {"history 2": 1, "option B": 2, "product 1": 3}
+    images = [SampleImage(role, "k") for role in roles]
+    assert number_items(images) == {"history 2": 1, "option B": 2, "product 1": 3}
 
 
-def test_the_text_of_an_item_belongs_to_its_picture_and_the_rest_to_none(
+def test_the_text_of_an_item_belongs_to_its_image_and_the_rest_to_none(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample
 ) -> None:
     encoded = prompt_format.encode(sample, SHOWN)
-    assert [picture.item for picture in encoded.pictures] == [1, 2, 3, 4]
+    assert [image.item for image in encoded.images] == [1, 2, 3, 4]
     assert text_of_item(tokenizer, encoded, 1) == "1st: red mug"
     assert text_of_item(tokenizer, encoded, 2) == "3rd: blue rug"
     assert text_of_item(tokenizer, encoded, 4) == "B: black lamp"
     rest = text_of_item(tokenizer, encoded, 0)
-    assert "2nd: café lamp" in rest  # it has no picture
+    assert "2nd: café lamp" in rest  # it has no image
     assert rest.startswith("A question about products")
 
 
 @pytest.mark.parametrize("chat", [None, CHAT])
-def test_a_prompt_is_the_same_with_and_without_pictures(
+def test_a_prompt_is_the_same_with_and_without_images(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample, chat: str | None, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(tokenizer, "chat_template", chat)
@@ -81,21 +83,21 @@ def test_two_products_are_two_items_and_one_is_seen_by_all_text(
 ) -> None:
     fields = (InputField("product 1", ("A mug",), False), InputField("product 2", ("A lamp",), False))
     pair = replace(sample, fields=fields)
-    encoded = prompt_format.encode(pair, [Picture("product 1", "k"), Picture("product 2", "l")])
+    encoded = prompt_format.encode(pair, [SampleImage("product 1", "k"), SampleImage("product 2", "l")])
     assert text_of_item(tokenizer, encoded, 2) == "A lamp"
-    single = prompt_format.encode(pair, [Picture("product", "k")])
+    single = prompt_format.encode(pair, [SampleImage("product", "k")])
     assert set(single.token_items) == {0}
-    assert single.pictures[0].kind == 0
+    assert single.images[0].kind == 0
 
 
 def test_a_guide_says_instruction_and_item_and_never_the_answer(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample
 ) -> None:
-    guides = [picture.guide for picture in prompt_format.encode(sample, SHOWN).pictures]
+    guides = [image.guide for image in prompt_format.encode(sample, SHOWN).images]
     assert tokenizer.decode(guides[1]) == "What comes next?3rd: blue rug"
     assert tokenizer.decode(guides[3]) == "What comes next?black lamp"
     other = prompt_format.encode(replace(sample, output="A"), SHOWN)
-    assert [picture.guide for picture in other.pictures] == guides
+    assert [image.guide for image in other.images] == guides
 
 
 def test_marks_in_the_data_are_dropped(prompt_format: PromptFormat, tokenizer: Any, sample: Sample) -> None:
@@ -104,7 +106,7 @@ def test_marks_in_the_data_are_dropped(prompt_format: PromptFormat, tokenizer: A
     assert text_of_item(tokenizer, encoded, 3) == "A: green mug"
 
 
-def test_a_history_that_is_cut_keeps_its_pictures_and_the_right_items(
+def test_a_history_that_is_cut_keeps_its_images_and_the_right_items(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample
 ) -> None:
     whole = prompt_format.encode(sample, SHOWN)
@@ -113,13 +115,13 @@ def test_a_history_that_is_cut_keeps_its_pictures_and_the_right_items(
     assert encoded.shortened
     assert text_of_item(tokenizer, encoded, 1) == ""  # "1st: red mug" is gone
     assert text_of_item(tokenizer, encoded, 2) == "3rd: blue rug"
-    assert len(encoded.pictures) == 4
+    assert len(encoded.images) == 4
 
 
 def test_visual_tokens_stand_before_their_item_or_before_the_instruction(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample
 ) -> None:
-    shown = (*SHOWN, Picture("review", "k"))
+    shown = (*SHOWN, SampleImage("review", "k"))
     encoded = replace(prompt_format, visual_tokens=2).encode(sample, shown)
     plain = prompt_format.encode(sample)
     text = tuple(t for t, slot in zip(encoded.prompt, encoded.token_slots, strict=True) if slot < 0)
@@ -136,12 +138,12 @@ def test_visual_tokens_stand_before_their_item_or_before_the_instruction(
     assert after(7).startswith("B: black lamp")
 
 
-def test_pictures_take_room_and_are_named_when_there_is_none(
+def test_images_take_room_and_are_named_when_there_is_none(
     prompt_format: PromptFormat, sample: Sample
 ) -> None:
     whole = prompt_format.encode(sample)
     room = len(whole.prompt) + whole.answer_room
     tight = replace(prompt_format, visual_tokens=2, max_length=room)
     assert tight.encode(sample, SHOWN).shortened
-    with pytest.raises(DatasetError, match="its pictures 800"):
+    with pytest.raises(DatasetError, match="its images 800"):
         replace(tight, visual_tokens=200).encode(sample, SHOWN)

@@ -60,12 +60,12 @@ def push(folder, repo, **arguments):
     return {**vars(pushed.result), "text": str(pushed.result), "notes": pushed.notes}
 
 def evaluate(**fields):
-    from caslie_model.config.training import evaluate_config
+    from caslie_model.config.presets import evaluate_config
     from caslie_model.evaluation.evaluate import evaluate
     return evaluate(evaluate_config(("device=cpu",), **fields)).metrics
 
 def finetune(settings, **fields):
-    from caslie_model.config.training import finetune_config
+    from caslie_model.config.presets import finetune_config
     from caslie_model.training.finetune import finetune
     return finetune(finetune_config("tiny", settings, **fields)).summary
 
@@ -407,8 +407,8 @@ def test_figures_of_another_model_are_refused(text: Path, tmp_path: Path, evalua
             r"a part of the samples \(limit=2\).*again into the same folder.*what is answered is kept",
         ),
         ("subset=visual-critical", r"a part of the samples \(subset=visual-critical\)"),
-        ("pictures=shuffled", "are of pictures=shuffled, and would be read as .*into another folder"),
-        ("pictures=none", "are of pictures=none"),
+        ("images=shuffled", "are of images=shuffled, and would be read as .*into another folder"),
+        ("images=none", "are of images=none"),
         ("instruction=unseen", "are of instruction=unseen"),
         ("quantise=8bit", "are of quantise=8bit, trained with none"),
     ],

@@ -143,7 +143,7 @@ def test_two_killed_processes_go_on_bit_for_bit(shop: Path, tmp_path: Path) -> N
         "import os, signal, sys\n"
         "import transformers\n"
         "from pathlib import Path\n"
-        "from caslie_model.config.training import load_finetune_config\n"
+        "from caslie_model.config.presets import load_finetune_config\n"
         "from caslie_model.training.finetune import finetune\n"
         "save = transformers.Trainer._save_checkpoint\n"
         "def die_after_the_second(self, *arguments):\n"

@@ -1,4 +1,4 @@
-"""The alignment stage: what is asked of which picture, what is held out, what the folder tells."""
+"""The alignment stage: what is asked of which image, what is held out, what the folder tells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from caslie_model.training.align import (
     align,
     alignment_samples,
     described_rightly,
-    product_pictures,
+    product_images,
     read_catalogue,
 )
 from mmecinstruct.core.errors import DatasetError, SourceError
@@ -65,7 +65,7 @@ def config(data: Path, catalogue: Path, out: Path, *overrides: str, **fields: An
 @pytest.fixture(scope="module")
 def aligned(pictured: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("aligned") / "adapter"
-    return align(config(pictured, catalogue, out, "pictures=12", "held_out=0.2")).folder
+    return align(config(pictured, catalogue, out, "images=12", "held_out=0.2")).folder
 
 
 class TestTheCatalogue:
@@ -124,55 +124,55 @@ class TestTheCatalogue:
 
 
 class TestTheQuestions:
-    def test_a_picture_is_described_by_all_attributes_that_are_known(
+    def test_a_image_is_described_by_all_attributes_that_are_known(
         self, pictured: Path, catalogue: Path, tmp_path: Path
     ) -> None:
         settings = config(pictured, catalogue, tmp_path, "held_out=0")
         values = read_catalogue(catalogue, "sku", ("colour", "kind_of_thing"))
-        shown = product_pictures(settings)
+        shown = product_images(settings)
         first = next(iter(shown)).removeprefix("shop:")
         del values[first]["kind_of_thing"]
         learnt, held_out = alignment_samples(settings, values, shown)
         assert held_out == []
         assert len({sample.id for sample, _ in learnt}) == len(learnt) > 10
-        for sample, (picture,) in learnt:
+        for sample, (image,) in learnt:
             product, key = sample.id.split("/")
             said = values[product]
             assert sample.output == "; ".join(said.values())
             assert sample.labels == (sample.output,)
             asked = "colour" if product == first else "colour; kind of thing"
-            assert sample.instruction == f"Describe the product in the picture: {asked}."
-            assert picture.key.startswith(key)
-            assert picture.role == "product"
+            assert sample.instruction == f"Describe the product in the image: {asked}."
+            assert image.key.startswith(key)
+            assert image.role == "product"
         assert any(sample.id.startswith(f"{first}/") for sample, _ in learnt)
 
     def test_ids_may_carry_the_source_or_not(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
         settings = config(pictured, catalogue, tmp_path)
         without = read_catalogue(catalogue, "sku", ("colour",))
-        shown = product_pictures(settings)
+        shown = product_images(settings)
         prefixed = {f"shop:{name}": said for name, said in without.items()}
         counts = [sum(map(len, alignment_samples(settings, values, shown))) for values in (without, prefixed)]
         assert counts[0] == counts[1] > 0
 
-    def test_reviewers_pictures_and_other_splits_are_not_used(
+    def test_reviewers_images_and_other_splits_are_not_used(
         self, pictured: Path, catalogue: Path, tmp_path: Path
     ) -> None:
-        shown = product_pictures(config(pictured, catalogue, tmp_path))
+        shown = product_images(config(pictured, catalogue, tmp_path))
         assert any(name.startswith("shop:sentiment_analysis-") for name in products_of(pictured))
         assert shown
         assert all("-train-" in product for product in shown)
         assert not any("sentiment_analysis" in product for product in shown)
 
-    def test_tasks_of_which_the_pictures_are_taken_can_be_chosen(
+    def test_tasks_of_which_the_images_are_taken_can_be_chosen(
         self, pictured: Path, catalogue: Path, tmp_path: Path
     ) -> None:
-        shown = product_pictures(config(pictured, catalogue, tmp_path, "tasks=[cc]"))
+        shown = product_images(config(pictured, catalogue, tmp_path, "tasks=[cc]"))
         assert {product.split("-")[0] for product in shown} == {f"shop:{CC}"}
 
     def test_what_a_held_out_product_shows_is_not_learnt_from(
         self, pictured_row: Row, write_rows: Write, tmp_path: Path
     ) -> None:
-        """Two sources tell of the same product, and a variant shares a picture: neither may leak."""
+        """Two sources tell of the same product, and a variant shares an image: neither may leak."""
         rows = []
         for number in range(40):
             row = pictured_row(number, CC, "train")
@@ -181,25 +181,25 @@ class TestTheQuestions:
             variant = {"id": f"variant-{number}", "image_product_ids": [f"shop:variant-{number}"]}
             rows += [row, {**row, **twin}, {**row, **variant}]
         data = write_rows(tmp_path / "data", rows)
-        settings = config(data, tmp_path / "c.csv", tmp_path, "held_out=0.3", "scored_pictures=1000")
+        settings = config(data, tmp_path / "c.csv", tmp_path, "held_out=0.3", "scored_images=1000")
         values = {product.partition(":")[2]: {"colour": "red"} for product in products_of(data)}
-        learnt, held_out = alignment_samples(settings, values, product_pictures(settings))
+        learnt, held_out = alignment_samples(settings, values, product_images(settings))
         assert 10 < len(held_out) < 40
         for place in (lambda question: question[0].id.split("/")[0], lambda question: question[1][0].key):
             assert not set(map(place, learnt)) & set(map(place, held_out))
         # A product of two sources is asked once.
         assert len({sample.id for sample, _ in learnt}) == len(learnt)
 
-    def test_pictures_are_limited_by_hash(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
+    def test_images_are_limited_by_hash(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
         values = read_catalogue(catalogue, "sku", ("colour",))
         chosen = []
         for limit in (5, 9):
             settings = config(
-                pictured, catalogue, tmp_path, f"pictures={limit}", "scored_pictures=2", "held_out=0.3"
+                pictured, catalogue, tmp_path, f"images={limit}", "scored_images=2", "held_out=0.3"
             )
-            learnt, held_out = alignment_samples(settings, values, product_pictures(settings))
-            chosen.append({picture.key for _, (picture,) in learnt})
-            assert len({picture.key for _, (picture,) in held_out}) == 2
+            learnt, held_out = alignment_samples(settings, values, product_images(settings))
+            chosen.append({image.key for _, (image,) in learnt})
+            assert len({image.key for _, (image,) in held_out}) == 2
         assert (len(chosen[0]), len(chosen[1])) == (5, 9)
         assert chosen[0] < chosen[1]
 
@@ -207,9 +207,9 @@ class TestTheQuestions:
         self, pictured: Path, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         settings = config(pictured, catalogue, tmp_path, attributes=("colour",))
-        shown = product_pictures(settings)
+        shown = product_images(settings)
         alignment_samples(settings, {product: {"colour": "red"} for product in shown}, shown)
-        assert "colour: 1 different values among the products with a picture" in capsys.readouterr().err
+        assert "colour: 1 different values among the products with an image" in capsys.readouterr().err
 
     def test_a_catalogue_of_other_products_is_an_error(
         self, pictured: Path, catalogue: Path, tmp_path: Path
@@ -218,13 +218,13 @@ class TestTheQuestions:
         with pytest.raises(
             DatasetError, match=r"such as shop:.*is in .*products.csv; is --id-column sku the right"
         ):
-            alignment_samples(settings, {"B7": {"colour": "red"}}, product_pictures(settings))
+            alignment_samples(settings, {"B7": {"colour": "red"}}, product_images(settings))
 
-    def test_a_dataset_without_pictures_is_an_error(
+    def test_a_dataset_without_images_is_an_error(
         self, pictured_row: Row, write_rows: Write, catalogue: Path, tmp_path: Path
     ) -> None:
         data = write_rows(tmp_path / "data", [pictured_row(0, CC, "train", shows=False)])
-        with pytest.raises(DatasetError, match="shows no picture of a product in its train split"):
+        with pytest.raises(DatasetError, match="shows no image of a product in its train split"):
             align(config(data, catalogue, tmp_path / "out"))
 
 
@@ -251,14 +251,14 @@ class TestTheFolder:
             assert 0 <= score["right"] <= score["scored"] > 0
             assert score["accuracy"] == score["right"] / score["scored"]
             assert 0 < score["most_frequent"] <= 1
-        assert summary["samples"] == 12  # a description of each picture
+        assert summary["samples"] == 12  # a description of each image
         assert (aligned / "README.md").is_file()
         weights = load_file(aligned / "adapter_model.safetensors")
         assert not any(name.startswith("language_model.") for name in weights)
 
     def test_finished_it_is_not_made_again(self, aligned: Path, pictured: Path, catalogue: Path) -> None:
         before = (aligned / "adapter_model.safetensors").stat().st_mtime_ns
-        again = align(config(pictured, catalogue, aligned, "pictures=12", "held_out=0.2"), resume=True)
+        again = align(config(pictured, catalogue, aligned, "images=12", "held_out=0.2"), resume=True)
         assert (aligned / "adapter_model.safetensors").stat().st_mtime_ns == before
         assert again.summary["attributes"]
 
@@ -273,9 +273,9 @@ class TestTheFolder:
         def power_cut(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        settings = config(pictured, catalogue, tmp_path / "a", "pictures=12", "held_out=0.2")
+        settings = config(pictured, catalogue, tmp_path / "a", "images=12", "held_out=0.2")
         with monkeypatch.context() as patch:
-            patch.setattr(caslie_model.alignment, "_score", power_cut)
+            patch.setattr(caslie_model.training.align, "_score", power_cut)
             with pytest.raises(KeyboardInterrupt):
                 align(settings)
         before = (settings.out / "adapter_model.safetensors").stat().st_mtime_ns

@@ -92,9 +92,9 @@ def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_pat
     found = estimate(asked)
     batch = one_batch(asked)
     b, t = len(batch), max(len(each.prompt) + len(each.target) for each in batch)
-    shown = [picture for each in batch for picture in each.pictures]
-    n, most = len(shown), max(len(each.pictures) for each in batch)
-    g = max(len(picture.guide) for picture in shown)
+    shown = [image for each in batch for image in each.images]
+    n, most = len(shown), max(len(each.images) for each in batch)
+    g = max(len(image.guide) for image in shown)
     assert found.images == n > 0
     assert found.trained["gates"] == 1 + BLOCKS  # one adapter, and the guide of each block
     # A norm has weight and bias. An attention has q, k, v and o; the feed-forward part is four times as wide.
@@ -312,7 +312,7 @@ def alignment(data: Path, folder: Path) -> AlignConfig:
     (folder / "products.csv").write_text("\n".join(["id,colour", *lines]) + "\n")
     return align_config(
         "tiny",
-        ["device=cpu", "held_out=0", "pictures=8", "tasks=[cc]"],
+        ["device=cpu", "held_out=0", "images=8", "tasks=[cc]"],
         data=str(data),
         catalogue=folder / "products.csv",
         attributes=("colour",),

@@ -1,4 +1,4 @@
-"""Fine-tuning and evaluation where pictures are seen: what is written, what is refused, what stays the same."""
+"""Fine-tuning and evaluation where images are seen: what is written, what is refused, what stays the same."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHORT = (
     "batch_size=4",
     "log_every=1",
     "device=cpu",
-    # Open gates: after three steps from shut ones, pictures would hardly be seen.
+    # Open gates: after three steps from shut ones, images would hardly be seen.
     "bridge.gate_init=1",
 )
 ROUTES = [
@@ -76,7 +76,7 @@ def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     done: dict[tuple[str, bool], Trained] = {}
     built: list[Any] = []
     patch = pytest.MonkeyPatch()
-    build = caslie_model.training.trainable_model
+    build = caslie_model.training.run.trainable_model
 
     def keep_model(*arguments: Any) -> Any:
         built.append(build(*arguments))
@@ -85,7 +85,7 @@ def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     def trained(fusion: str, lora: bool = False) -> Trained:
         if (fusion, lora) not in done:
             with patch.context() as inside:
-                inside.setattr(caslie_model.training, "trainable_model", keep_model)
+                inside.setattr(caslie_model.training.run, "trainable_model", keep_model)
                 out = tmp_path_factory.mktemp("route") / "adapter"
                 folder = finetune(config(pictured, out, fusion, lora=lora)).folder
             done[fusion, lora] = Trained(folder, built[-1])
@@ -97,7 +97,7 @@ def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @dataclass(frozen=True)
 class Answering:
-    """A loaded adapter, and samples with their pictures."""
+    """A loaded adapter, and samples with their images."""
 
     loaded: LoadedModel
     encoded: list[Encoded]
@@ -111,8 +111,8 @@ def answering(folder: Path, data: Path) -> Answering:
     assert loaded.vision is not None
     samples = [sample for task in TASKS for sample in read_samples(str(data), task, "test")]
     sight = look_at(str(data), samples, loaded.vision, "cpu", "float32")
-    encoded = loaded.prompt_format.encode_all(samples, sight.pictures)
-    # Lengths and numbers of pictures mixed: neighbours in a batch are nothing alike.
+    encoded = loaded.prompt_format.encode_all(samples, sight.images)
+    # Lengths and numbers of images mixed: neighbours in a batch are nothing alike.
     return Answering(loaded, sorted(encoded, key=lambda each: each.mark), sight.features)
 
 
@@ -196,7 +196,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
 @pytest.mark.parametrize("fusion", ["xattn", "concat"])
 def test_the_batch_size_changes_no_prediction(train: Train, pictured: Path, fusion: str) -> None:
     there = answering(train(fusion).folder, pictured)
-    assert {len(each.pictures) for each in there.encoded} >= {0, 1, 2, 5}
+    assert {len(each.images) for each in there.encoded} >= {0, 1, 2, 5}
     tolerance = TIE_TOLERANCE["float32"] / 10
 
     for scoring in ("generate", "likelihood"):
@@ -223,12 +223,12 @@ def test_the_batch_size_changes_no_prediction(train: Train, pictured: Path, fusi
 
 
 @pytest.mark.parametrize("fusion", ["xattn", "concat"])
-def test_an_answer_depends_on_its_own_pictures_alone(train: Train, pictured: Path, fusion: str) -> None:
+def test_an_answer_depends_on_its_own_images_alone(train: Train, pictured: Path, fusion: str) -> None:
     there = answering(train(fusion).folder, pictured)
-    [seen, *_] = [each for each in there.encoded if len(each.pictures) == 1]
-    [other, *_] = [each for each in there.encoded if len(each.pictures) > 1]
-    [blind, *_] = [each for each in there.encoded if not each.pictures]
-    swapped = replace(seen, pictures=(replace(seen.pictures[0], key=other.pictures[0].key),))
+    [seen, *_] = [each for each in there.encoded if len(each.images) == 1]
+    [other, *_] = [each for each in there.encoded if len(each.images) > 1]
+    [blind, *_] = [each for each in there.encoded if not each.images]
+    swapped = replace(seen, images=(replace(seen.images[0], key=other.images[0].key),))
     before = answer_scores(there.loaded, [seen, other, blind], features=there.features)
     after = answer_scores(there.loaded, [swapped, other, blind], features=there.features)
     assert after[1:] == before[1:]
@@ -247,7 +247,7 @@ def test_predictions_go_on_where_they_were(train: Train, pictured: Path, tmp_pat
     assert metrics["identity"]["vision"]
 
 
-def test_a_changed_picture_is_another_question(
+def test_a_changed_image_is_another_question(
     train: Train, pictured_row: Row, write_rows: Write, paint: Callable[[str, int], bytes], tmp_path: Path
 ) -> None:
     folder, data, task = train("xattn").folder, tmp_path / "data", "category_classification"
@@ -274,18 +274,18 @@ def test_another_encoder_than_in_training_is_refused(train: Train, pictured: Pat
         evaluated(folder, pictured, tmp_path / "out")
 
 
-def test_a_damaged_picture_is_named_with_its_sample_and_role(
+def test_a_damaged_image_is_named_with_its_sample_and_role(
     pictured_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
     row = pictured_row(0, "product_relation_prediction", "train")
     images = [row["images"][0], {"bytes": row["images"][1]["bytes"][:200], "path": "b.jpg"}]
     data = write_rows(tmp_path / "data", [{**row, "images": images}])
-    with pytest.raises(DatasetError, match=f"sample {row['id']}: picture 'product 2' cannot be read"):
+    with pytest.raises(DatasetError, match=f"sample {row['id']}: image 'product 2' cannot be read"):
         finetune(config(data, tmp_path / "out", "xattn", "tasks=[prp]"))
-    finetune(config(data, tmp_path / "text", "text", "tasks=[prp]"))  # text looks at no picture
+    finetune(config(data, tmp_path / "text", "text", "tasks=[prp]"))  # text looks at no image
 
 
-def test_a_dataset_without_the_column_of_pictures_is_named(
+def test_a_dataset_without_the_column_of_images_is_named(
     pictured_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
     import pyarrow.parquet as pq
@@ -297,31 +297,31 @@ def test_a_dataset_without_the_column_of_pictures_is_named(
         finetune(config(data, tmp_path / "out", "xattn", "tasks=[cc]"))
 
 
-def test_a_dataset_without_any_picture_is_no_dataset_to_see(
+def test_a_dataset_without_any_image_is_no_dataset_to_see(
     pictured_row: Row, write_rows: Write, train: Train, tmp_path: Path
 ) -> None:
     task = "category_classification"
     rows = [pictured_row(n, task, split, shows=False) for split in ("train", "test") for n in range(4)]
     data = write_rows(tmp_path / "data", rows)
-    with pytest.raises(DatasetError, match=r"none of the 4 samples has a picture.*fusion=text"):
+    with pytest.raises(DatasetError, match=r"none of the 4 samples has an image.*fusion=text"):
         finetune(config(data, tmp_path / "out", "xattn", "tasks=[cc]"))
     # What was trained may well be asked blind: that is an experiment.
     metrics = evaluated(train("xattn").folder, data, tmp_path / "blind")
     assert metrics["results"][0]["samples"] == 4
 
 
-def test_samples_without_pictures_are_learnt_from_beside_others(train: Train, pictured: Path) -> None:
+def test_samples_without_images_are_learnt_from_beside_others(train: Train, pictured: Path) -> None:
     summary = json.loads((train("xattn").folder / "training.json").read_text())
     assert summary["samples"] == 12
-    assert any(not each.pictures for each in answering(train("xattn").folder, pictured).encoded)
+    assert any(not each.images for each in answering(train("xattn").folder, pictured).encoded)
 
 
 def test_visual_tokens_that_do_not_fit_are_told_with_the_sample_and_the_remedy(
     pictured: Path, tmp_path: Path
 ) -> None:
-    # Of pictures with 60 tokens each, the longest history has more than fit beside its text.
+    # Of images with 60 tokens each, the longest history has more than fit beside its text.
     with pytest.raises(
-        DatasetError, match=r"sample sequential_\S+ .*its pictures \d+ \(fewer .*raise max_length"
+        DatasetError, match=r"sample sequential_\S+ .*its images \d+ \(fewer .*raise max_length"
     ):
         finetune(
             config(pictured, tmp_path / "o", "concat", "tasks=[sr]", "bridge.latents=60", "max_length=450")
@@ -334,7 +334,7 @@ def test_a_folder_trained_in_16_bits_is_evaluated_in_32(pictured: Path, tmp_path
     assert metrics["identity"]["precision"] == "float32"
 
 
-# Pictures of one colour each, of which no text tells: three options, chance is a third.
+# Images of one colour each, of which no text tells: three options, chance is a third.
 COLOURS_TASK = "category_classification"
 TO_LEARN = (
     "tasks=[cc]",
@@ -361,7 +361,7 @@ def learnt_accuracy(folder: Path, data: Path, out: Path) -> float:
 
 
 @pytest.mark.slow
-def test_xattn_learns_what_only_the_pictures_tell(
+def test_xattn_learns_what_only_the_images_tell(
     colours: Path, pictured_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
     result = finetune(
@@ -375,7 +375,7 @@ def test_xattn_learns_what_only_the_pictures_tell(
     ]
     assert gates[0] < 0.3 < gates[-1]  # shut at the start
     assert learnt_accuracy(result.folder, colours, tmp_path / "e") >= 0.9
-    # Each sample with another one's picture: what it says then is what that picture shows.
+    # Each sample with another one's image: what it says then is what that image shows.
     rows = [pictured_row(n, COLOURS_TASK, "test") for n in range(60)]
     others = [*rows[1:], rows[0]]
     mixed = [{**row, "images": other["images"]} for row, other in zip(rows, others, strict=True)]
@@ -384,6 +384,6 @@ def test_xattn_learns_what_only_the_pictures_tell(
 
 
 @pytest.mark.slow
-def test_text_does_not_learn_what_only_the_pictures_tell(colours: Path, tmp_path: Path) -> None:
+def test_text_does_not_learn_what_only_the_images_tell(colours: Path, tmp_path: Path) -> None:
     settings = finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="text")
     assert learnt_accuracy(finetune(settings).folder, colours, tmp_path / "e") < 0.55

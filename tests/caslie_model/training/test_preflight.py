@@ -122,7 +122,7 @@ def test_a_real_lack_of_memory_is_told(
         "import resource, sys\n"
         "import transformers\n"
         "from pathlib import Path\n"
-        "from caslie_model.config.training import finetune_config\n"
+        "from caslie_model.config.presets import finetune_config\n"
         "from caslie_model.errors import RunError\n"
         "from caslie_model.training.finetune import finetune\n"
         "train = transformers.Trainer.train\n"

@@ -1,4 +1,4 @@
-"""Drawn pictures, and datasets that show them."""
+"""Drawn images, and datasets that show them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from PIL import Image
 from caslie_model.vision import VisionEncoder, load_vision_encoder
 
 
-def draw_picture(number: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """Return a picture of coarse random squares; every number gives another one."""
+def draw_image(number: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    """Return an image of coarse random squares; every number gives another one."""
     squares = np.random.default_rng(number).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return Image.fromarray(squares).resize(size, Image.Resampling.NEAREST)
 
 
-def pack_picture(number: int) -> bytes:
+def pack_image(number: int) -> bytes:
     stream = io.BytesIO()
-    draw_picture(number).save(stream, "JPEG", quality=90)
+    draw_image(number).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., Image.Image]:
-    return draw_picture
+    return draw_image
 
 
 @pytest.fixture(scope="session")
 def pack() -> Callable[[int], bytes]:
-    return pack_picture
+    return pack_image
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +42,10 @@ def tiny() -> VisionEncoder:
 
 
 @pytest.fixture
-def dataset_of_pictures(
+def dataset_of_images(
     row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path]
 ) -> Callable[..., str]:
-    """Write a dataset whose n-th sample shows the pictures of the given contents, in roles `product 1`, …"""
+    """Write a dataset whose n-th sample shows the images of the given contents, in roles `product 1`, …"""
 
     def write(folder: Path, samples: list[list[bytes]], split: str = "train") -> str:
         rows = [
@@ -53,10 +53,10 @@ def dataset_of_pictures(
                 number,
                 "product_relation_prediction",
                 split,
-                images=[{"bytes": content, "path": f"{place}.jpg"} for place, content in enumerate(pictures)],
-                image_roles=[f"product {place + 1}" for place in range(len(pictures))],
+                images=[{"bytes": content, "path": f"{place}.jpg"} for place, content in enumerate(images)],
+                image_roles=[f"product {place + 1}" for place in range(len(images))],
             )
-            for number, pictures in enumerate(samples)
+            for number, images in enumerate(samples)
         ]
         return str(write_rows(folder, rows))
 

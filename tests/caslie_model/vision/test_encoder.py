@@ -23,14 +23,14 @@ def own_copy(tiny: VisionEncoder, tmp_path: Path) -> Path:
     return Path(shutil.copytree(cache_folder() / "random-tiny-vit-1", tmp_path / "encoder"))
 
 
-def test_pictures_of_any_size_become_patches(tiny: VisionEncoder, draw: Draw) -> None:
+def test_images_of_any_size_become_patches(tiny: VisionEncoder, draw: Draw) -> None:
     features = tiny.encode([draw(0), draw(1, (300, 20)), draw(2, (56, 56))])
     assert features.shape == (3, tiny.patches, tiny.width) == (3, 49, 32)
     assert (features.dtype, features.device.type) == (torch.float32, "cpu")
     assert tiny.encode([]).shape == (0, 49, 32)
 
 
-def test_features_depend_on_the_picture_alone(tiny: VisionEncoder, draw: Draw) -> None:
+def test_features_depend_on_the_image_alone(tiny: VisionEncoder, draw: Draw) -> None:
     again = load_vision_encoder("random:tiny-vit")
     assert again.identity == tiny.identity
     both = again.encode([draw(7), draw(3)])

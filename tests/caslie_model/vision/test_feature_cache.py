@@ -19,7 +19,7 @@ def keys_of(*numbers: int) -> list[str]:
 
 
 def features_of(*numbers: int) -> torch.Tensor:
-    """Return features that tell which picture they are of."""
+    """Return features that tell which image they are of."""
     rows = []
     for number in numbers:
         generator = torch.Generator().manual_seed(number)
@@ -29,7 +29,7 @@ def features_of(*numbers: int) -> torch.Tensor:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> FeatureCache:
-    """Two shards: pictures 0, 1 and 2, and pictures 3 and 4."""
+    """Two shards: images 0, 1 and 2, and images 3 and 4."""
     cache = FeatureCache(tmp_path / "features" / "identity")
     cache.append(keys_of(0, 1, 2), features_of(0, 1, 2))
     cache.append(keys_of(3, 4), features_of(3, 4))
@@ -49,12 +49,12 @@ def test_features_come_back_in_the_order_that_is_asked_for(cache: FeatureCache) 
     assert cache.features([]).shape == (0, PATCHES, WIDTH)
 
 
-def test_missing_pictures_are_told_once_in_their_order(cache: FeatureCache) -> None:
+def test_missing_images_are_told_once_in_their_order(cache: FeatureCache) -> None:
     five, zero, nine = keys_of(5, 0, 9)
     assert cache.missing([nine, zero, five, nine]) == [nine, five]
     assert zero in cache
     assert len(cache) == 5
-    with pytest.raises(ModelError, match=f"no features of picture {five}.*caslie_model features"):
+    with pytest.raises(ModelError, match=f"no features of image {five}.*caslie_model features"):
         cache.features([zero, five])
 
 
@@ -81,7 +81,7 @@ def test_what_others_wrote_is_seen_after_a_refresh(cache: FeatureCache) -> None:
     assert other.missing(keys_of(7)) == []
 
 
-def test_a_picture_that_two_processes_computed_is_read_once(cache: FeatureCache) -> None:
+def test_a_image_that_two_processes_computed_is_read_once(cache: FeatureCache) -> None:
     cache.append(keys_of(0, 8), features_of(0, 8))
     assert len(FeatureCache(cache.folder)) == 6
 
@@ -103,7 +103,7 @@ def test_damaged_features_are_found_when_they_are_read(cache: FeatureCache) -> N
     path.write_bytes(content)
     damaged = FeatureCache(cache.folder)
     damaged.features(keys_of(0, 1, 2, 3))
-    with pytest.raises(ModelError, match=rf"{path.name} is damaged: .*picture 1.*delete it"):
+    with pytest.raises(ModelError, match=rf"{path.name} is damaged: .*image 1.*delete it"):
         damaged.features(keys_of(4))
     path.unlink()
     assert FeatureCache(cache.folder).missing(keys_of(0, 3, 4)) == keys_of(3, 4)
@@ -167,7 +167,7 @@ def test_encoders_have_caches_of_their_own(tiny: VisionEncoder, tmp_path: Path) 
     assert second.missing(keys_of(1)) == keys_of(1)
 
 
-def test_the_shape_is_known_before_the_first_picture(tiny: VisionEncoder, tmp_path: Path) -> None:
+def test_the_shape_is_known_before_the_first_image(tiny: VisionEncoder, tmp_path: Path) -> None:
     cache = open_feature_cache(tiny, tmp_path)
     cache.describe(tiny)
     again = FeatureCache(cache.folder)

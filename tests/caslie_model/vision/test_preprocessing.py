@@ -9,7 +9,7 @@ BILINEAR = Image.Resampling.BILINEAR
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 
 
-def test_a_wide_picture_is_padded_above_and_below() -> None:
+def test_a_wide_image_is_padded_above_and_below() -> None:
     fitted = fit(Image.new("RGB", (200, 100), RED), (56, 56), BILINEAR)
     assert fitted.size == (56, 56)
     assert fitted.getpixel((28, 13)) == WHITE
@@ -17,14 +17,14 @@ def test_a_wide_picture_is_padded_above_and_below() -> None:
     assert fitted.getpixel((28, 42)) == WHITE
 
 
-def test_a_small_tall_picture_grows_and_is_padded_left_and_right() -> None:
+def test_a_small_tall_image_grows_and_is_padded_left_and_right() -> None:
     fitted = fit(Image.new("RGB", (5, 10), RED), (40, 40), BILINEAR)
     assert [fitted.getpixel((x, 20)) for x in (9, 10, 29, 30)] == [WHITE, RED, RED, WHITE]
 
 
-def test_a_picture_of_the_right_size_is_not_touched() -> None:
-    picture = Image.effect_noise((56, 56), 80).convert("RGB")
-    assert fit(picture, (56, 56), BILINEAR).tobytes() == picture.tobytes()
+def test_a_image_of_the_right_size_is_not_touched() -> None:
+    image = Image.effect_noise((56, 56), 80).convert("RGB")
+    assert fit(image, (56, 56), BILINEAR).tobytes() == image.tobytes()
 
 
 @pytest.mark.parametrize("size", [(5000, 1), (1, 5000)])

@@ -114,12 +114,10 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return checkpoint
 
 
-def patches_by_hand(
-    folder: Path, prefix: int, picture: Image.Image, layer: int | None = None
-) -> torch.Tensor:
+def patches_by_hand(folder: Path, prefix: int, image: Image.Image, layer: int | None = None) -> torch.Tensor:
     """Return what the checkpoint's vision model says of each patch, loaded and asked without our code."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
-    inputs = processor([picture], return_tensors="pt", do_resize=False, do_center_crop=False)
+    inputs = processor([image], return_tensors="pt", do_resize=False, do_center_crop=False)
     model = transformers.AutoModel.from_pretrained(folder)
     model = getattr(model, "vision_model", model).eval()
     with torch.no_grad():
@@ -133,12 +131,12 @@ def test_patches_are_those_of_the_vision_model(
     name: str, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
 ) -> None:
     encoder = load_vision_encoder(str(checkpoints(name)), pool=0)
-    picture = draw(3, (SIDE, SIDE))
-    features = encoder.encode([picture])
+    image = draw(3, (SIDE, SIDE))
+    features = encoder.encode([image])
     assert features.shape == (1, (SIDE // PATCH) ** 2, WIDTH)
-    expected = patches_by_hand(checkpoints(name), TOWERS[name][2], picture)
+    expected = patches_by_hand(checkpoints(name), TOWERS[name][2], image)
     torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)
-    pooled = load_vision_encoder(str(checkpoints(name)), pool=2).encode([picture])
+    pooled = load_vision_encoder(str(checkpoints(name)), pool=2).encode([image])
     torch.testing.assert_close(
         pooled[0, 3], features.view(4, 4, WIDTH)[2:, 2:].mean((0, 1)), atol=1e-4, rtol=1e-4
     )
@@ -149,22 +147,22 @@ def test_an_earlier_layer_can_be_asked_for(
     name: str, layer: int, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
 ) -> None:
     encoder = load_vision_encoder(str(checkpoints(name)), pool=0, layer=layer)
-    picture = draw(3, (SIDE, SIDE))
-    expected = patches_by_hand(checkpoints(name), TOWERS[name][2], picture, layer)
-    torch.testing.assert_close(encoder.encode([picture]), expected, atol=1e-4, rtol=1e-4)
+    image = draw(3, (SIDE, SIDE))
+    expected = patches_by_hand(checkpoints(name), TOWERS[name][2], image, layer)
+    torch.testing.assert_close(encoder.encode([image]), expected, atol=1e-4, rtol=1e-4)
     with pytest.raises(ModelError, match="has no layer 3: it tells 3"):
         load_vision_encoder(str(checkpoints(name)), layer=3).width  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["dinov2", "clip"])
-def test_the_edges_of_a_picture_are_seen(
+def test_the_edges_of_a_image_are_seen(
     name: str, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
 ) -> None:
-    picture = draw(0, (200, 200))
-    framed = picture.copy()
+    image = draw(0, (200, 200))
+    framed = image.copy()
     framed.paste("black", (0, 0, 200, 6))  # within what DINOv2's own way cuts off
     encoder = load_vision_encoder(str(checkpoints(name)))
-    plain, marked = encoder.encode([picture, framed])
+    plain, marked = encoder.encode([image, framed])
     assert (plain - marked).norm() > 0.05 * plain.norm()
 
 
@@ -214,7 +212,7 @@ def test_patches_that_form_no_grid_are_an_error(tmp_path: Path) -> None:
     transformers.ViTMAEModel(transformers.ViTMAEConfig(**VISION)).save_pretrained(tmp_path)
     _plain().save_pretrained(tmp_path)
     encoder = load_vision_encoder(str(tmp_path))
-    with pytest.raises(ModelError, match=r"is no grid of patches|fails on a plain picture"):
+    with pytest.raises(ModelError, match=r"is no grid of patches|fails on a plain image"):
         encoder.patches  # noqa: B018
 
 

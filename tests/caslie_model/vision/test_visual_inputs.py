@@ -1,4 +1,4 @@
-"""The pictures of a run and their features: computed on first use, once, with the encoder that was asked for."""
+"""The images of a run and their features: computed on first use, once, with the encoder that was asked for."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.config.training import VisionSettings
-from caslie_model.data.images import iterate_pictures
+from caslie_model.data.images import iterate_images
 from caslie_model.data.samples import Sample, read_samples
 from caslie_model.errors import ModelError
 from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.training.finetune import finetune
 from caslie_model.vision import VisionEncoder, features, load_vision_encoder
-from caslie_model.vision.visual_inputs import look_at, look_at_pictures
+from caslie_model.vision.visual_inputs import look_at, look_at_images
 
 TASKS = ("category_classification", "sequential_recommendation")
 TINY = VisionSettings(encoder="random:tiny-vit", pool=2)
@@ -37,13 +37,13 @@ def own_cache(model_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures went through an encoder, each time that it was called."""
+    """How many images went through an encoder, each time that it was called."""
     counts: list[int] = []
     encode = VisionEncoder.encode
 
-    def counted(self: VisionEncoder, pictures: list[Any]) -> torch.Tensor:
-        counts.append(len(pictures))
-        return encode(self, pictures)
+    def counted(self: VisionEncoder, images: list[Any]) -> torch.Tensor:
+        counts.append(len(images))
+        return encode(self, images)
 
     monkeypatch.setattr(VisionEncoder, "encode", counted)
     return counts
@@ -79,39 +79,39 @@ def test_what_was_computed_is_not_computed_again(pictured: Path, own_cache: Path
     assert encoded == []
 
 
-def test_pictures_are_those_of_the_samples_and_features_those_of_the_whole_splits(
+def test_images_are_those_of_the_samples_and_features_those_of_the_whole_splits(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
     few = samples_of(pictured)[:3] + samples_of(pictured, "test")[:1]
     sight = look_at(str(pictured), few, TINY, "cpu", "float32")
-    assert sight.pictures.keys() == {sample.id for sample in few}
+    assert sight.images.keys() == {sample.id for sample in few}
     # The next run draws others.
     again = look_at(str(pictured), samples_of(pictured)[:12], TINY, "cpu", "float32")
-    assert sum(encoded) > sum(len(shown) for shown in sight.pictures.values())
-    assert again.cache.missing([p.key for shown in again.pictures.values() for p in shown]) == []
+    assert sum(encoded) > sum(len(shown) for shown in sight.images.values())
+    assert again.cache.missing([p.key for shown in again.images.values() for p in shown]) == []
     assert len(encoded) == 2  # train and test of one task: nothing is computed for others
 
 
 def test_features_are_those_of_the_encoder(pictured: Path, own_cache: Path) -> None:
-    from caslie_model.data.images import decode_picture
+    from caslie_model.data.images import decode_image
 
     sight = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
     encoder = load_vision_encoder("random:tiny-vit", pool=2)
     assert (sight.encoder, sight.identity) == ("random:tiny-vit", encoder.identity)
     assert (sight.patches, sight.width) == (encoder.patches, encoder.width) == (4, 32)
-    for _, shown in list(iterate_pictures(str(pictured), "sequential_recommendation", "train"))[:3]:
-        expected = encoder.encode([decode_picture(each.content, "") for each in shown])
-        found = sight.features([each.picture.key for each in shown])
+    for _, shown in list(iterate_images(str(pictured), "sequential_recommendation", "train"))[:3]:
+        expected = encoder.encode([decode_image(each.content, "") for each in shown])
+        found = sight.features([each.image.key for each in shown])
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)  # stored in 16 bits
 
 
-def test_samples_without_pictures_have_none_and_the_shape_is_known(
+def test_samples_without_images_have_none_and_the_shape_is_known(
     pictured_row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], own_cache: Path
 ) -> None:
     rows = [pictured_row(number, TASKS[0], "train", shows=False) for number in range(2)]
     data = write_rows(own_cache.parent / "blind", rows)
     sight = look_at(str(data), samples_of(data), TINY, "cpu", "float32")
-    assert list(sight.pictures.values()) == [(), ()]
+    assert list(sight.images.values()) == [(), ()]
     assert sight.features([]).shape == (0, 4, 32)
 
 
@@ -133,21 +133,21 @@ class TestTheEncoderOfThen:
         assert sight.identity == trained_with != asked.identity
 
 
-def test_pictures_that_were_read_already_are_looked_at_as_they_are(
+def test_images_that_were_read_already_are_looked_at_as_they_are(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
-    seen = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32").pictures
-    shown = {"a product": next(pictures for pictures in seen.values() if pictures)}
+    seen = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32").images
+    shown = {"a product": next(images for images in seen.values() if images)}
     encoded.clear()
-    sight = look_at_pictures(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
-    assert sight.pictures == shown
+    sight = look_at_images(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
+    assert sight.images == shown
     assert encoded == []
 
 
-def test_statistics_are_of_all_patches_of_each_picture_once(pictured: Path, own_cache: Path) -> None:
+def test_statistics_are_of_all_patches_of_each_image_once(pictured: Path, own_cache: Path) -> None:
     samples = read_samples(str(pictured), "category_classification", "train")[:5]
     sight = look_at(str(pictured), [*samples, *samples], TINY, "cpu", "float32")
-    keys = sorted({picture.key for shown in sight.pictures.values() for picture in shown})
+    keys = sorted({image.key for shown in sight.images.values() for image in shown})
     patches = sight.features(keys).flatten(0, 1)
     mean, deviation = sight.statistics()
     torch.testing.assert_close(mean, patches.mean(dim=0), atol=1e-5, rtol=1e-4)

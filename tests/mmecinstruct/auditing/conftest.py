@@ -40,7 +40,7 @@ def words(number: int, count: int) -> str:
 
 
 def photograph(number: int, side: int = 96) -> Image.Image:
-    """Return a picture of soft blobs of many colours, like no other number's."""
+    """Return an image of soft blobs of many colours, like no other number's."""
     coarse = np.random.default_rng(number).integers(0, 256, (7, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
@@ -55,9 +55,9 @@ def schema() -> pa.Schema:
     return published_schema()
 
 
-def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     target = io.BytesIO()
-    picture.save(target, kind, **options)
+    image.save(target, kind, **options)
     return target.getvalue()
 
 

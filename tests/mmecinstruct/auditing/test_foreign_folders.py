@@ -38,7 +38,7 @@ def test_without_group_ids_what_they_hold_is_not_checked(shop: Shop, tmp_path: P
     assert [finding.kind for finding in report.findings] == ["product"]
 
 
-def test_without_pictures_and_products_and_ids_texts_are_still_compared(shop: Shop, tmp_path: Path) -> None:
+def test_without_images_and_products_and_ids_texts_are_still_compared(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "test")["input"] = shop.row(CC, "train")["input"]
     gone = (
         "images",
@@ -80,17 +80,17 @@ def test_columns_without_a_value_are_not_called_clean(shop: Shop, tmp_path: Path
     assert "| user " not in report_markdown(report).partition("Samples of the later split")[2]
 
 
-def test_pictures_that_are_damaged_or_not_embedded_are_said(shop: Shop, tmp_path: Path) -> None:
-    shop.row(CC, "test")["images"] = [{"bytes": b"\xff\xd8\xff\xe0 no picture", "path": None}]
+def test_images_that_are_damaged_or_not_embedded_are_said(shop: Shop, tmp_path: Path) -> None:
+    shop.row(CC, "test")["images"] = [{"bytes": b"\xff\xd8\xff\xe0 no image", "path": None}]
     shop.row(CC, "test", 1)["images"] = [{"bytes": None, "path": "somewhere.jpg"}]
     checks = {check.kind: check for check in audit_folder(shop.write(tmp_path)).checks}
     assert checks["image_near"].status == "partly checked"
-    assert "1 pictures cannot be decoded" in checks["image_near"].note
-    assert checks["image_bytes"].note == "1 pictures are not embedded, so they were not compared"
+    assert "1 images cannot be decoded" in checks["image_near"].note
+    assert checks["image_bytes"].note == "1 images are not embedded, so they were not compared"
 
 
 def test_other_tasks_other_names_of_files_and_plain_columns(tmp_path: Path) -> None:
-    """One picture a row, one product a row, an input that is no JSON, a query table of another task."""
+    """One image a row, one product a row, an input that is no JSON, a query table of another task."""
     rows = [
         {"input": "What a lovely thing this is, I bought it twice", "product_ids": 7, "id": "a"},
         {"input": "{not json", "product_ids": 8, "id": "b"},
@@ -208,7 +208,7 @@ def test_a_recipe_has_a_part_for_the_audit() -> None:
 def test_by_default_alike_is_what_a_build_keeps_together() -> None:
     audit, build = AuditSettings(), DuplicateSettings()
     assert (audit.image_radius, audit.max_colour_difference, audit.min_structure, audit.text_similarity) == (
-        build.picture_radius,
+        build.image_radius,
         build.max_colour_difference,
         build.min_structure,
         build.title_similarity,

@@ -35,9 +35,9 @@ def found(report: AuditReport) -> set[Found]:
     }
 
 
-def encoded(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     target = io.BytesIO()
-    picture.save(target, kind, **options)
+    image.save(target, kind, **options)
     return target.getvalue()
 
 
@@ -45,7 +45,7 @@ def decoded(row: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(row["images"][0]["bytes"])).convert("RGB")
 
 
-def set_picture(row: dict[str, Any], content: bytes) -> None:
+def set_image(row: dict[str, Any], content: bytes) -> None:
     row["images"] = [{"bytes": content, "path": None}]
 
 
@@ -86,26 +86,26 @@ def share_query_id(shop: Shop) -> None:
     shop.row(PSI, "test")["group_ids"]["query"] = shop.row(PSI, "train")["group_ids"]["query"]
 
 
-def share_picture_url(shop: Shop) -> None:
+def share_image_url(shop: Shop) -> None:
     (url,) = shop.row(CC, "train")["image_urls"]
     shop.row(CC, "test")["image_urls"] = [url.replace(".jpg", "._SX425_.jpg")]
 
 
-def share_picture(shop: Shop) -> None:
-    set_picture(shop.row(CC, "test"), shop.row(CC, "train")["images"][0]["bytes"])
+def share_image(shop: Shop) -> None:
+    set_image(shop.row(CC, "test"), shop.row(CC, "train")["images"][0]["bytes"])
 
 
 def share_pixels(shop: Shop) -> None:
-    set_picture(shop.row(CC, "test"), encoded(decoded(shop.row(CC, "train")), "PNG"))
+    set_image(shop.row(CC, "test"), encoded(decoded(shop.row(CC, "train")), "PNG"))
 
 
-def share_smaller_picture(shop: Shop) -> None:
+def share_smaller_image(shop: Shop) -> None:
     smaller = decoded(shop.row(CC, "train")).resize((60, 60))
-    set_picture(shop.row(CC, "test"), encoded(smaller, quality=60))
+    set_image(shop.row(CC, "test"), encoded(smaller, quality=60))
 
 
-def share_recompressed_picture(shop: Shop) -> None:
-    set_picture(shop.row(CC, "test"), encoded(decoded(shop.row(CC, "train")), "WEBP", quality=40))
+def share_recompressed_image(shop: Shop) -> None:
+    set_image(shop.row(CC, "test"), encoded(decoded(shop.row(CC, "train")), "WEBP", quality=40))
 
 
 def share_title(shop: Shop) -> None:
@@ -145,11 +145,11 @@ LEAKS: list[tuple[Callable[[Shop], None], str, str]] = [
     (share_user, "user", SR),
     (share_query, "query", PSI),
     (share_query_id, "query_id", PSI),
-    (share_picture_url, "image_url", CC),
-    (share_picture, "image_bytes", CC),
+    (share_image_url, "image_url", CC),
+    (share_image, "image_bytes", CC),
     (share_pixels, "image_pixels", CC),
-    (share_smaller_picture, "image_near", CC),
-    (share_recompressed_picture, "image_near", CC),
+    (share_smaller_image, "image_near", CC),
+    (share_recompressed_image, "image_near", CC),
     (share_title, "title_identical", CC),
     (share_most_of_a_title, "title_near", CC),
     (share_review, "text_identical", SA),
@@ -177,11 +177,11 @@ def test_a_planted_leak_is_found_and_nothing_else(
     assert example.shared
 
 
-def test_of_referenced_pictures_the_urls_are_compared(shop: Shop, tmp_path: Path) -> None:
+def test_of_referenced_images_the_urls_are_compared(shop: Shop, tmp_path: Path) -> None:
     for rows in shop.rows.values():
         for row in rows:
             row["images"] = [None]
-    share_picture_url(shop)
+    share_image_url(shop)
     report = audit_folder(shop.write(tmp_path))
     assert found(report) == {("image_url", WITHIN, "train", "test", CC)}
     assert {check.kind for check in report.unchecked} == {"image_bytes", "image_pixels", "image_near"}
@@ -220,7 +220,7 @@ def test_no_category_at_all_is_a_category_too(shop: Shop, tmp_path: Path) -> Non
 def test_every_pair_of_splits_is_compared(shop: Shop, tmp_path: Path, earlier: str, later: str) -> None:
     title = json.loads(shop.row(CC, earlier)["input"])["title"]
     shop.set_input(shop.row(CC, later), title=title)
-    set_picture(shop.row(CC, later), encoded(decoded(shop.row(CC, earlier)), quality=50))
+    set_image(shop.row(CC, later), encoded(decoded(shop.row(CC, earlier)), quality=50))
     report = audit_folder(shop.write(tmp_path))
     assert found(report) == {(kind, WITHIN, earlier, later, CC) for kind in ("title_identical", "image_near")}
 
@@ -258,7 +258,7 @@ def test_products_of_a_recommendation_are_shared_by_design(shop: Shop, tmp_path:
     """It is disjoint by user; what its users bought others buy too, and other tasks ask about."""
     shop.row(SR, "test")["product_ids"] = shop.row(CC, "train")["product_ids"]
     shop.row(SR, "test", 1)["group_ids"]["clusters"] = shop.row(SR, "train")["group_ids"]["clusters"]
-    set_picture(shop.row(CC, "test"), shop.row(SR, "train")["images"][0]["bytes"])
+    set_image(shop.row(CC, "test"), shop.row(SR, "train")["images"][0]["bytes"])
     shop.row(SR, "validation")["options"] = [f"A: {json.loads(shop.row(CC, 'train')['input'])['title']}"]
     shop.keep("train", "validation", "test")
     folder = shop.write(tmp_path)
@@ -289,16 +289,16 @@ def test_users_of_reviews_are_shared_by_design_but_not_those_of_recommendations(
 
 
 def mug(colour: str) -> Image.Image:
-    picture = Image.new("RGB", (96, 96), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (96, 96), "white")
+    draw = ImageDraw.Draw(image)
     draw.ellipse((55, 35, 85, 70), outline=colour, width=6)
     draw.rectangle((20, 25, 65, 80), fill=colour, outline="black")
-    return picture
+    return image
 
 
-def test_colour_variants_of_one_drawing_are_no_near_pictures(shop: Shop, tmp_path: Path) -> None:
-    set_picture(shop.row(CC, "train"), encoded(mug("#c02020"), quality=95))
-    set_picture(shop.row(CC, "test"), encoded(mug("#2040e0"), quality=95))
+def test_colour_variants_of_one_drawing_are_no_near_images(shop: Shop, tmp_path: Path) -> None:
+    set_image(shop.row(CC, "train"), encoded(mug("#c02020"), quality=95))
+    set_image(shop.row(CC, "test"), encoded(mug("#2040e0"), quality=95))
     shop.keep("train", "test")
     folder = shop.write(tmp_path)
     assert audit_folder(folder).findings == ()
@@ -306,17 +306,17 @@ def test_colour_variants_of_one_drawing_are_no_near_pictures(shop: Shop, tmp_pat
     assert {finding.kind for finding in audit_folder(folder, grey).findings} == {"image_near"}
 
 
-def test_pictures_without_structure_are_not_likened_but_their_bytes_are_compared(
+def test_images_without_structure_are_not_likened_but_their_bytes_are_compared(
     shop: Shop, tmp_path: Path
 ) -> None:
     ramp = np.repeat(np.linspace(100, 110, 96, dtype=np.uint8)[None, :, None], 96, axis=0).repeat(3, axis=2)
-    set_picture(shop.row(CC, "train"), encoded(Image.fromarray(ramp), "PNG"))
-    set_picture(shop.row(CC, "test"), encoded(Image.fromarray(ramp + 1), "PNG"))
-    set_picture(shop.row(SA, "validation"), shop.row(CC, "train")["images"][0]["bytes"])
+    set_image(shop.row(CC, "train"), encoded(Image.fromarray(ramp), "PNG"))
+    set_image(shop.row(CC, "test"), encoded(Image.fromarray(ramp + 1), "PNG"))
+    set_image(shop.row(SA, "validation"), shop.row(CC, "train")["images"][0]["bytes"])
     report = audit_folder(shop.write(tmp_path))
     assert found(report) == {("image_bytes", ACROSS, "train", "validation", SA)}
     notes = {check.kind: check.note for check in report.checks}
-    assert "2 pictures have too little structure" in notes["image_near"]
+    assert "2 images have too little structure" in notes["image_near"]
 
 
 @pytest.mark.parametrize("text", ["Great!", "Works as it should, thank you"])

@@ -61,7 +61,7 @@ def catalog(**mapped: str) -> list[dict[str, Any]]:
 def test_a_shop_of_clothes(tmp_path: Path) -> None:
     assert ROOT is not None
     report = audited(load_recipe("luma-shop"), ROOT / "luma_shop", tmp_path)
-    # Two bags (24-WG086, 24-WG087) have one photograph under two names: the picture keeps them together.
+    # Two bags (24-WG086, 24-WG087) have one photograph under two names: the image keeps them together.
     assert strict(report) == Counter()
     assert not report.exceeded
     assert {check.kind for check in report.checks if check.status == "no values"} == {
@@ -93,7 +93,7 @@ def test_a_shop_of_outdoor_things(tmp_path: Path) -> None:
     assert sum(report.rows[CC].values()) == 98
 
 
-def test_a_shop_without_pictures(tmp_path: Path) -> None:
+def test_a_shop_without_images(tmp_path: Path) -> None:
     assert ROOT is not None
     rows = yaml.load((ROOT / "aws_retail_demo" / "products.yaml").read_text(), Loader=yaml.CSafeLoader)
     products = [
@@ -101,7 +101,7 @@ def test_a_shop_without_pictures(tmp_path: Path) -> None:
         for row in rows
     ]
     (tmp_path / "data").mkdir()
-    tasks = {"category_classification": {"options": 6, "require_pictures": "none"}}
+    tasks = {"category_classification": {"options": 6, "require_images": "none"}}
     report = audited(
         recipe("aws", catalog(), tasks=tasks), write_products(tmp_path / "data", products), tmp_path
     )
@@ -116,7 +116,7 @@ def test_magazines(tmp_path: Path) -> None:
         {"kind": "amazon18_metadata", "path": "meta_*.json.gz"},
         {"kind": "amazon18_reviews", "path": "*_5.json.gz"},
     ]
-    bare = {"require_pictures": "none"}
+    bare = {"require_images": "none"}
     tasks = {"sentiment_analysis": bare}
     report = audited(
         recipe("magazines", sources, tasks=tasks), ROOT / "amazon2018_magazines_reviews", tmp_path

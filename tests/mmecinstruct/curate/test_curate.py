@@ -101,7 +101,7 @@ def test_one_item_in_two_sources_is_one_cluster_and_shares_its_category(connecti
     assert rows["shop:B01"]["category"] == ""
 
 
-def test_labels_and_pictures_of_other_publishers_are_joined(connection, tmp_path) -> None:
+def test_labels_and_images_of_other_publishers_are_joined(connection, tmp_path) -> None:
     rows, _ = curated(
         connection,
         tmp_path,

@@ -1,4 +1,4 @@
-"""`load_dataset` reads every config and split of a folder, and decodes every picture."""
+"""`load_dataset` reads every config and split of a folder, and decodes every image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shard holds its rows and their pictures, whole or not at all, and always in the same bytes."""
+"""A shard holds its rows and their images, whole or not at all, and always in the same bytes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_shards_are_found_in_the_order_of_tasks_and_splits(sound_folder):
     ]
 
 
-def test_rows_and_pictures_are_read_back(small, tmp_path):
+def test_rows_and_images_are_read_back(small, tmp_path):
     rows = small.rows(SR, "train")
     write_shard(small.table(rows), small.pixels, tmp_path / "a.parquet", row_group_rows=3)
     table = pq.read_table(tmp_path / "a.parquet")
@@ -89,7 +89,7 @@ def test_bytes_depend_on_content_alone(small, tmp_path):
     assert sha256_file(tmp_path / "a.parquet") == sha256_file(tmp_path / "b.parquet")
 
 
-def test_row_group_is_closed_when_its_pictures_are_large(small, tmp_path, monkeypatch):
+def test_row_group_is_closed_when_its_images_are_large(small, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
     table = small.table(small.rows(SR, "train"))
     write_shard(table, small.pixels, tmp_path / "a.parquet", row_group_rows=100)
@@ -97,20 +97,20 @@ def test_row_group_is_closed_when_its_pictures_are_large(small, tmp_path, monkey
     assert pq.read_table(tmp_path / "a.parquet")["id"].to_pylist() == table["id"].to_pylist()
 
 
-def test_picture_of_many_rows_is_stored_once(small, tmp_path):
+def test_image_of_many_rows_is_stored_once(small, tmp_path):
     row = small.rows(SR, "train")[0]
     rows = [{**row, "id": str(number)} for number in range(50)]
     pixels = {image_id: small.pixels[image_id].ljust(20_000, b"\0") for image_id in row["image_ids"]}
     write_shard(small.table(rows), pixels, tmp_path / "a.parquet", row_group_rows=50)
     assert (tmp_path / "a.parquet").stat().st_size < 2 * 20_000 * len(pixels)
-    pictures = pq.read_table(tmp_path / "a.parquet")["images"].to_pylist()
-    assert {picture["bytes"] for images in pictures for picture in images} == set(pixels.values())
+    images = pq.read_table(tmp_path / "a.parquet")["images"].to_pylist()
+    assert {image["bytes"] for images in images for image in images} == set(pixels.values())
 
 
 def test_missing_pixels_name_the_sample_and_leave_no_file(small, tmp_path):
     rows = small.rows(SR, "train")
     rows[1]["image_ids"][2] = "f" * 64
-    with pytest.raises(DatasetError, match=rf"sample {rows[1]['id']}: no pixels for picture f{{64}}"):
+    with pytest.raises(DatasetError, match=rf"sample {rows[1]['id']}: no pixels for image f{{64}}"):
         write_shard(small.table(rows), small.pixels, tmp_path / "a.parquet", 2)
     assert list(tmp_path.iterdir()) == []
 

@@ -17,11 +17,11 @@ def test_counts_of_a_split(small, sound_folder):
     assert counted["labels"] == {"B": 4}
     assert counted["categories"] == {"Kitchen": 4}
     assert counted["sources"] == {"shop": 4}
-    assert counted["pictures"] == 16
-    assert counted["picture_roles"] == {"history": 8, "option": 8}
+    assert counted["images"] == 16
+    assert counted["image_roles"] == {"history": 8, "option": 8}
     # One popular product in all four rows, three of its own in each.
-    assert counted["distinct_pictures"] == counted["products"] == 1 + 4 * 3
-    assert counted["rows_without_pictures"] == 0
+    assert counted["distinct_images"] == counted["products"] == 1 + 4 * 3
+    assert counted["rows_without_images"] == 0
     assert (counted["visual_critical_known"], counted["visual_critical_share"]) == (4, 0.25)
     assert (counted["text_only_accuracy_known"], counted["mean_text_only_accuracy"]) == (1, 0.5)
     assert counted["mean_characters"]["input"] == sum(len(row["input"]) for row in rows) / 4
@@ -44,12 +44,12 @@ def test_tokens_and_swear_words_of_the_inputs_are_counted(small, tmp_path):
     assert "sentiment_analysis has them in 50.0 % of its samples." in card
 
 
-def test_folder_counts_shared_pictures_once(sound_folder):
+def test_folder_counts_shared_images_once(sound_folder):
     counted = collect_statistics(sound_folder)
     splits = [split for splits in counted["tasks"].values() for split in splits.values()]
     assert counted["rows"] == sum(split["rows"] for split in splits)
-    assert counted["pictures"] == sum(split["pictures"] for split in splits)
-    assert counted["distinct_pictures"] < sum(split["distinct_pictures"] for split in splits)
+    assert counted["images"] == sum(split["images"] for split in splits)
+    assert counted["distinct_images"] < sum(split["distinct_images"] for split in splits)
 
 
 def test_unknown_judgements_are_null_not_zero(small, tmp_path):
@@ -63,7 +63,7 @@ def test_unknown_judgements_are_null_not_zero(small, tmp_path):
     assert counted["visual_critical_share"] is None
     assert counted["mean_text_only_accuracy"] is None
     assert counted["categories"] == {"": 4}
-    assert counted["rows_without_pictures"] == 4
+    assert counted["rows_without_images"] == 4
     assert "not known" in (tmp_path / "README.md").read_text()
 
 

@@ -72,14 +72,14 @@ def update_groups(**values):
     return lambda rows: rows[0]["group_ids"].update(values)
 
 
-def update_picture(index=0, **values):
+def update_image(index=0, **values):
     return lambda rows: rows[0]["images"][index].update(values)
 
 
 SAMPLE_DAMAGE = {
     "id is null": (CC, update(id=None), "value_missing"),
     "id is empty": (CC, update(id=" "), "value_missing"),
-    "a picture's url is null": (CC, update(image_urls=[None]), "value_missing"),
+    "an image's url is null": (CC, update(image_urls=[None]), "value_missing"),
     "group_ids is null": (CC, update(group_ids=None), "value_missing"),
     "task of another file": (CC, update(task=AP), "task_differs"),
     "split of another file": (CC, update(split="test"), "split_differs"),
@@ -120,16 +120,14 @@ SAMPLE_DAMAGE = {
     "role of an option that is not": (
         *(SR, update(image_roles=["history 1", "history 2", "option A", "option D"]), "image_roles"),
     ),
-    "one role too few": (PRP, update(image_roles=["product 1"]), "pictures_not_aligned"),
-    "one picture too few": (PRP, lambda rows: rows[0]["images"].pop(), "pictures_not_aligned"),
+    "one role too few": (PRP, update(image_roles=["product 1"]), "images_not_aligned"),
+    "one image too few": (PRP, lambda rows: rows[0]["images"].pop(), "images_not_aligned"),
     "image id is empty": (CC, update(image_ids=[""]), "image_id_missing"),
-    "picture without bytes": (CC, update_picture(bytes=None), "picture_not_embedded"),
-    "picture is null": (CC, update(images=[None]), "picture_not_embedded"),
-    "picture is no picture": (CC, update_picture(bytes=b"<html>not found</html>"), "picture_damaged"),
-    "picture is cut off": (
-        *(CC, update_picture(bytes=encoded("L", 64, 64, "JPEG")[:-40]), "picture_damaged"),
-    ),
-    "picture is a bomb": (CC, update_picture(bytes=encoded("1", 8000, 8000, "PNG")), "picture_too_large"),
+    "image without bytes": (CC, update_image(bytes=None), "image_not_embedded"),
+    "image is null": (CC, update(images=[None]), "image_not_embedded"),
+    "image is no image": (CC, update_image(bytes=b"<html>not found</html>"), "image_damaged"),
+    "image is cut off": (*(CC, update_image(bytes=encoded("L", 64, 64, "JPEG")[:-40]), "image_damaged"),),
+    "image is a bomb": (CC, update_image(bytes=encoded("1", 8000, 8000, "PNG")), "image_too_large"),
     "no products": (CC, update(product_ids=[]), "group_missing"),
     "no user": (SR, update_groups(user=None), "group_missing"),
     "no query": (MPC, update_groups(query=None), "group_missing"),
@@ -195,14 +193,14 @@ def test_a_group_is_reported_once(small, own_folder):
     assert len(validate_folder(own_folder)) == 1
 
 
-def test_samples_without_pictures_are_sound(small, own_folder):
+def test_samples_without_images_are_sound(small, own_folder):
     none = {name: [] for name in ("images", "image_roles", "image_urls", "image_ids", "image_product_ids")}
     small.edit_rows(own_folder, shard(SR), update(**none))
     assert validate_folder(own_folder) == []
 
 
-def test_pictures_are_decoded_only_when_asked(small, own_folder):
-    small.edit_rows(own_folder, shard(CC), update_picture(bytes=b"no picture"))
+def test_images_are_decoded_only_when_asked(small, own_folder):
+    small.edit_rows(own_folder, shard(CC), update_image(bytes=b"no image"))
     assert validate_folder(own_folder, decode=False) == []
 
 

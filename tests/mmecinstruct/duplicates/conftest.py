@@ -1,4 +1,4 @@
-"""Small tables of products and pictures; pictures are drawn and really measured."""
+"""Small tables of products and images; images are drawn and really measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw
 
-from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
@@ -40,10 +40,10 @@ class Maker:
         return stream.getvalue()
 
     def images(self, contents: dict[str, bytes], **changes: dict[str, Any]) -> pa.Table:
-        """IMAGES of measured pictures by URL; `changes` override columns of a URL's row."""
+        """IMAGES of measured images by URL; `changes` override columns of a URL's row."""
         rows = []
         for url, content in contents.items():
-            measured = measure_picture(content, ImageSettings())
+            measured = measure_image(content, ImageSettings())
             row = {name: getattr(measured, name, None) for name in IMAGES.names}
             row |= {"image_url": url, "status": "ok", "reason": None, "phash_version": PHASH_VERSION}
             rows.append(row | changes.get(url, {}))

@@ -1,4 +1,4 @@
-"""Products, pictures and settings in; clusters, pairs with evidence and merged products out."""
+"""Products, images and settings in; clusters, pairs with evidence and merged products out."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def test_each_pair_has_its_kind_and_evidence(shop) -> None:
     pairs = {(row["product_a"], row["product_b"], row["kind"]): row for row in result.pairs.to_pylist()}
     assert set(pairs) == {
         ("amazon18:B1", "esci:B1", "same_item"),
-        ("shop:1", "shop:2", "near_picture"),
+        ("shop:1", "shop:2", "near_image"),
         ("shop:1", "shop:3", "exact_title"),
     }
-    near = pairs["shop:1", "shop:2", "near_picture"]
+    near = pairs["shop:1", "shop:2", "near_image"]
     assert near["similarity"] == pytest.approx(3 / 4)
     assert 0 <= near["distance"] <= 6
     assert 0 < near["colour_difference"] < 28
@@ -61,7 +61,7 @@ def test_each_pair_has_its_kind_and_evidence(shop) -> None:
     assert {key[:2]: row["same_product"] for key, row in pairs.items()} == {
         ("amazon18:B1", "esci:B1"): True,
         ("shop:1", "shop:2"): True,
-        ("shop:1", "shop:3"): False,  # a variant: equal title, another picture
+        ("shop:1", "shop:3"): False,  # a variant: equal title, another image
     }
 
 
@@ -91,7 +91,7 @@ def test_merging_keeps_the_representative_and_explains_the_others(shop) -> None:
     assert result.merged == {"shop:1": "shop:2", "esci:B1": "amazon18:B1"}
     assert products.num_rows == result.products.num_rows + len(result.rejections)
     assert {(one.record_id, one.reason, one.detail) for one in result.rejections} == {
-        ("shop:1", "duplicate_product", "the same product as shop:2: near_picture"),
+        ("shop:1", "duplicate_product", "the same product as shop:2: near_image"),
         ("esci:B1", "duplicate_product", "the same product as amazon18:B1: same_item"),
     }
     # A cluster is named by a product that is still there.
@@ -129,7 +129,7 @@ def test_a_boilerplate_title_cannot_swallow_the_shop(make) -> None:
     assert result.statistics["duplicate_products"] == 0
 
 
-def test_one_picture_under_products_with_other_titles_links_but_does_not_merge_them(make) -> None:
+def test_one_image_under_products_with_other_titles_links_but_does_not_merge_them(make) -> None:
     content = make.encoded(make.drawing(11))
     products = make.products(
         {"product_id": "shop:1", "title": "Teapot", "image_urls": ["x"]},

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from mmecinstruct.duplicates.images import (
-    Pictures,
+    Images,
     colour_difference,
-    near_pictures,
-    near_pictures_between,
-    picture_pairs,
+    image_pairs,
+    near_images,
+    near_images_between,
 )
 from mmecinstruct.duplicates.settings import DuplicateSettings
 
@@ -22,7 +22,7 @@ def kinds(pairs, images):
     return {frozenset((url[row["image_a"]], url[row["image_b"]])): row["kind"] for row in pairs.to_pylist()}
 
 
-def test_resized_and_recompressed_pictures_are_near_and_others_are_not(make) -> None:
+def test_resized_and_recompressed_images_are_near_and_others_are_not(make) -> None:
     original = make.drawing(1)
     images = make.images(
         {
@@ -32,13 +32,13 @@ def test_resized_and_recompressed_pictures_are_near_and_others_are_not(make) -> 
             "another": make.encoded(make.drawing(2)),
         }
     )
-    pairs, counts = picture_pairs(images, SETTINGS)
+    pairs, counts = image_pairs(images, SETTINGS)
     same = ["original", "recompressed", "resized"]
     assert kinds(pairs, images) == {
         frozenset((a, b)): "near" for place, a in enumerate(same) for b in same[place + 1 :]
     }
     assert counts == {
-        "pictures": 4,
+        "images": 4,
         "unhashed": 0,
         "too_little_structure": 0,
         "identical_pixels": 0,
@@ -48,9 +48,9 @@ def test_resized_and_recompressed_pictures_are_near_and_others_are_not(make) -> 
 
 def test_the_same_drawing_in_another_colour_is_not_near_though_its_hash_is(make) -> None:
     images = make.images({one: make.encoded(make.drawing(3, one)) for one in ("red", "blue", "green")})
-    blind = DuplicateSettings(max_colour_difference=255, picture_radius=12)
-    assert len(picture_pairs(images, blind)[0]) == 3
-    assert len(picture_pairs(images, DuplicateSettings(picture_radius=12))[0]) == 0
+    blind = DuplicateSettings(max_colour_difference=255, image_radius=12)
+    assert len(image_pairs(images, blind)[0]) == 3
+    assert len(image_pairs(images, DuplicateSettings(image_radius=12))[0]) == 0
 
 
 def test_identical_pixels_in_other_bytes_are_found_as_such(make) -> None:
@@ -62,46 +62,46 @@ def test_identical_pixels_in_other_bytes_are_found_as_such(make) -> None:
             "bmp": make.encoded(drawing, "WEBP", lossless=True),
         }
     )
-    pairs, counts = picture_pairs(images, SETTINGS)
+    pairs, counts = image_pairs(images, SETTINGS)
     assert set(kinds(pairs, images).values()) == {"identical_pixels"}
     assert (pairs.num_rows, counts["identical_pixels"], counts["near"]) == (2, 2, 0)
     assert len({*pairs["image_a"].to_pylist()}) == 1
 
 
-def test_pictures_with_too_little_structure_are_near_to_none_and_counted(make) -> None:
+def test_images_with_too_little_structure_are_near_to_none_and_counted(make) -> None:
     grey, other = Image.new("RGB", (200, 200), (120, 120, 120)), Image.new("RGB", (200, 200), (122, 122, 122))
     images = make.images({"a": make.encoded(grey, "PNG"), "b": make.encoded(other, "PNG")})
-    pairs, counts = picture_pairs(images, SETTINGS)
+    pairs, counts = image_pairs(images, SETTINGS)
     assert (pairs.num_rows, counts["too_little_structure"]) == (0, 2)
-    assert picture_pairs(images, DuplicateSettings(min_structure=0))[0].num_rows == 1
+    assert image_pairs(images, DuplicateSettings(min_structure=0))[0].num_rows == 1
 
 
-def test_rejected_pictures_and_repeated_bytes_do_not_count(make) -> None:
+def test_rejected_images_and_repeated_bytes_do_not_count(make) -> None:
     content = make.encoded(make.drawing(5))
     images = make.images(
         {"a": content, "b": content, "c": make.encoded(make.drawing(5), quality=60)},
         c={"status": "rejected", "reason": "placeholder"},
     )
-    pairs, counts = picture_pairs(images, SETTINGS)
-    assert (pairs.num_rows, counts["pictures"]) == (0, 1)
+    pairs, counts = image_pairs(images, SETTINGS)
+    assert (pairs.num_rows, counts["images"]) == (0, 1)
 
 
-def test_pictures_without_a_hash_are_counted(make) -> None:
+def test_images_without_a_hash_are_counted(make) -> None:
     images = make.images({"a": make.encoded(make.drawing(6))}, a={"phash": None})
-    assert picture_pairs(images, SETTINGS)[1]["unhashed"] == 1
+    assert image_pairs(images, SETTINGS)[1]["unhashed"] == 1
 
 
 def test_hashes_of_two_versions_are_refused(make) -> None:
     images = make.images(
         {"a": make.encoded(make.drawing(7)), "b": make.encoded(make.drawing(8))}, b={"phash_version": "old/1"}
     )
-    with pytest.raises(ValueError, match=r"several versions.*measure all pictures again"):
-        picture_pairs(images, SETTINGS)
+    with pytest.raises(ValueError, match=r"several versions.*measure all images again"):
+        image_pairs(images, SETTINGS)
 
 
-def test_no_picture_makes_no_pair(make) -> None:
-    pairs, counts = picture_pairs(make.images({}), SETTINGS)
-    assert (pairs.num_rows, counts["pictures"]) == (0, 0)
+def test_no_image_makes_no_pair(make) -> None:
+    pairs, counts = image_pairs(make.images({}), SETTINGS)
+    assert (pairs.num_rows, counts["images"]) == (0, 0)
 
 
 def test_the_colour_difference_is_that_of_the_most_different_cell() -> None:
@@ -113,16 +113,16 @@ def test_the_colour_difference_is_that_of_the_most_different_cell() -> None:
     assert colour_difference(left, right).tolist() == [10.0, 5.0]
 
 
-def some_pictures(count, seed):
+def some_images(count, seed):
     generator = np.random.default_rng(seed)
     hashes = generator.integers(0, 256, count, dtype=np.uint64)
     thumbnails = (generator.integers(0, 3, (count, 1, 3)) * 20 + np.zeros((count, 64, 3))).astype(np.uint8)
-    return Pictures([f"{seed}-{number:03d}" for number in range(count)], hashes, thumbnails)
+    return Images([f"{seed}-{number:03d}" for number in range(count)], hashes, thumbnails)
 
 
 def test_both_checks_decide_within_a_list_and_between_two() -> None:
-    settings = DuplicateSettings(picture_radius=2, max_colour_difference=15)
-    left, right = some_pictures(80, 1), some_pictures(60, 2)
+    settings = DuplicateSettings(image_radius=2, max_colour_difference=15)
+    left, right = some_images(80, 1), some_images(60, 2)
 
     def expected(one, other):
         return {
@@ -133,7 +133,7 @@ def test_both_checks_decide_within_a_list_and_between_two() -> None:
             and np.abs(one.thumbnails[i].astype(int) - other.thumbnails[j].astype(int)).mean(1).max() <= 15
         }
 
-    assert {(a, b) for a, b, _, _ in near_pictures_between(left, right, settings)} == expected(left, right)
-    within = {(int(row["image_a"][2:]), int(row["image_b"][2:])) for row in near_pictures(left, settings)}
+    assert {(a, b) for a, b, _, _ in near_images_between(left, right, settings)} == expected(left, right)
+    within = {(int(row["image_a"][2:]), int(row["image_b"][2:])) for row in near_images(left, settings)}
     assert within == {(i, j) for i, j in expected(left, left) if i < j}
     assert len(within) > 50

@@ -9,21 +9,21 @@ def record(title: str, brand: str | None = None, color: str | None = None) -> di
     return {"title": title, "brand": brand, "color": color}
 
 
-def same(one, other, similarity, pictures_agree=False, both_have_pictures=False):
-    return is_same_product(one, other, similarity, pictures_agree, both_have_pictures, min_similarity=0.6)
+def same(one, other, similarity, images_agree=False, both_have_images=False):
+    return is_same_product(one, other, similarity, images_agree, both_have_images, min_similarity=0.6)
 
 
-def test_under_the_same_picture_a_lower_similarity_of_titles_suffices() -> None:
+def test_under_the_same_image_a_lower_similarity_of_titles_suffices() -> None:
     one, other = record("Red enamel mug"), record("Enamel mug red camping")
-    assert same(one, other, 0.75, pictures_agree=True, both_have_pictures=True)
-    assert not same(one, other, 0.5, pictures_agree=True, both_have_pictures=True)
+    assert same(one, other, 0.75, images_agree=True, both_have_images=True)
+    assert not same(one, other, 0.5, images_agree=True, both_have_images=True)
 
 
-def test_equal_titles_under_different_pictures_are_variants() -> None:
-    assert not same(record("Enamel mug", "A"), record("Enamel mug", "A"), 1.0, both_have_pictures=True)
+def test_equal_titles_under_different_images_are_variants() -> None:
+    assert not same(record("Enamel mug", "A"), record("Enamel mug", "A"), 1.0, both_have_images=True)
 
 
-def test_without_pictures_equal_titles_of_one_brand_are_the_same() -> None:
+def test_without_images_equal_titles_of_one_brand_are_the_same() -> None:
     assert same(record("Enamel Mug", "Acme"), record("enamel mug!", "ACME"), 1.0)
     assert not same(record("Gift card"), record("Gift card"), 1.0)  # no brand says whose
     assert not same(record("Enamel mug blue", "Acme"), record("Enamel mug", "Acme"), 0.67)
@@ -42,4 +42,4 @@ def test_without_pictures_equal_titles_of_one_brand_are_the_same() -> None:
 )
 def test_what_both_state_and_state_differently_makes_two_products(one, other, what) -> None:
     assert contradictions(one, other) == what
-    assert same(one, other, 1.0, pictures_agree=True, both_have_pictures=True) == (not what)
+    assert same(one, other, 1.0, images_agree=True, both_have_images=True) == (not what)

@@ -1,4 +1,4 @@
-"""Pictures that tests draw, and how they are encoded."""
+"""Images that tests draw, and how they are encoded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 
-class Pictures:
-    """Draws pictures with soft shapes, as photographs have them, and encodes them."""
+class Images:
+    """Draws images with soft shapes, as photographs have them, and encodes them."""
 
     def photo(self, width: int = 200, height: int = 160, mode: str = "RGB", number: int = 0) -> Image.Image:
-        """Return a picture that is determined by its number."""
+        """Return an image that is determined by its number."""
         values = np.random.default_rng(number).integers(0, 255, (10, 12, 3), dtype=np.uint8)
         drawn = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
         return drawn.convert(mode)
@@ -43,5 +43,5 @@ class Pictures:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Pictures:
-    return Pictures()
+def images() -> Images:
+    return Images()

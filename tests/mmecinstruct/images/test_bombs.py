@@ -1,4 +1,4 @@
-"""Files that claim enormous pictures: refused, with no memory taken for them."""
+"""Files that claim enormous images: refused, with no memory taken for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 MEBIBYTE = 2**20
-ALLOWED = 64  # MiB over what the interpreter had before; the smallest of these pictures would take 400
+ALLOWED = 64  # MiB over what the interpreter had before; the smallest of these images would take 400
 
 
 def gif_bomb(width: int, height: int, small_screen: bool) -> bytes:
@@ -37,7 +37,7 @@ def webp_bomb(chunk: bytes, width: int, height: int) -> bytes:
 
 
 def patched(kind: str, marker: bytes, offset: int, new: bytes, **options: object) -> bytes:
-    """Return a small sound picture whose header claims another size."""
+    """Return a small sound image whose header claims another size."""
     stream = io.BytesIO()
     Image.new("RGB", (64, 48), "red").save(stream, kind, **options)
     content = bytearray(stream.getvalue())
@@ -84,14 +84,14 @@ def bombs(png: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most memory had")
-def test_bombs_of_every_format_take_no_memory(pictures, tmp_path: Path) -> None:
-    contents = bombs(pictures.png_bomb(40_000, 40_000))
+def test_bombs_of_every_format_take_no_memory(images, tmp_path: Path) -> None:
+    contents = bombs(images.png_bomb(40_000, 40_000))
     for number, content in enumerate(contents.values()):
         (tmp_path / str(number)).write_bytes(content)
     script = textwrap.dedent(
         """
         import json, resource, sys, warnings
-        from mmecinstruct.images.measure import measure_picture
+        from mmecinstruct.images.measure import measure_image
         from mmecinstruct.recipe import ImageSettings
 
         warnings.simplefilter("ignore")
@@ -105,7 +105,7 @@ def test_bombs_of_every_format_take_no_memory(pictures, tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
         outcomes, before = [], memory()
         for content in contents:
-            reason = measure_picture(content, settings).reason
+            reason = measure_image(content, settings).reason
             outcomes.append((reason, memory() - before))
         print(json.dumps(outcomes))
         """

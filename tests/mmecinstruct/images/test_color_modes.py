@@ -1,4 +1,4 @@
-"""Every mode that a picture file can have becomes the RGB that an eye sees."""
+"""Every mode that an image file can have becomes the RGB that an eye sees."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.settings import ImageSettings
 
 SETTINGS = ImageSettings(longest_side=128)
 
 
-def normalised(content: bytes, pictures) -> np.ndarray:
-    outcome = measure_picture(content, SETTINGS)
+def normalised(content: bytes, images) -> np.ndarray:
+    outcome = measure_image(content, SETTINGS)
     assert outcome.reason == "", outcome.detail
-    result = pictures.decoded(outcome.jpeg)
+    result = images.decoded(outcome.jpeg)
     assert result.mode == "RGB"
     return np.asarray(result, dtype=float)
 
 
-def deep(pictures, kind: str, top: float) -> Image.Image:
+def deep(images, kind: str, top: float) -> Image.Image:
     """Return the grey photo with values up to `top`, in Pillow's mode for that type of number."""
-    grey = np.asarray(pictures.photo(mode="L"), dtype=np.float64) / 255
+    grey = np.asarray(images.photo(mode="L"), dtype=np.float64) / 255
     dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[kind]
     return Image.fromarray((grey * top).astype(dtype))
 
@@ -41,8 +41,8 @@ def deep(pictures, kind: str, top: float) -> Image.Image:
         ("RGBX", "TIFF", 2),
     ],
 )
-def test_a_coloured_mode_keeps_its_colours(mode: str, kind: str, tolerance: float, pictures) -> None:
-    photo = pictures.photo()
+def test_a_coloured_mode_keeps_its_colours(mode: str, kind: str, tolerance: float, images) -> None:
+    photo = images.photo()
     if mode == "LAB":
         profile, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         source = ImageCms.applyTransform(photo, ImageCms.buildTransform(profile, lab, "RGB", "LAB"))
@@ -50,10 +50,10 @@ def test_a_coloured_mode_keeps_its_colours(mode: str, kind: str, tolerance: floa
     else:
         source = photo.convert(mode)
     options = {"quality": 95} if kind == "JPEG" else {}
-    content = pictures.encoded(source, kind, **options)
-    assert pictures.decoded(content).mode in (mode, "RGB", "RGBA", "RGBX")
-    expected = normalised(pictures.encoded(photo, "PNG"), pictures)
-    assert np.abs(normalised(content, pictures) - expected).mean() < tolerance
+    content = images.encoded(source, kind, **options)
+    assert images.decoded(content).mode in (mode, "RGB", "RGBA", "RGBX")
+    expected = normalised(images.encoded(photo, "PNG"), images)
+    assert np.abs(normalised(content, images) - expected).mean() < tolerance
 
 
 @pytest.mark.parametrize(
@@ -71,32 +71,32 @@ def test_a_coloured_mode_keeps_its_colours(mode: str, kind: str, tolerance: floa
         ("F", 65_535.0, "TIFF"),
     ],
 )
-def test_a_grey_mode_keeps_its_greys(mode: str, top: float, kind: str, pictures) -> None:
-    source = pictures.photo(mode=mode) if mode in ("L", "LA") else deep(pictures, mode, top)
-    result = normalised(pictures.encoded(source, kind), pictures)
-    expected = normalised(pictures.encoded(pictures.photo(mode="L"), "PNG"), pictures)
+def test_a_grey_mode_keeps_its_greys(mode: str, top: float, kind: str, images) -> None:
+    source = images.photo(mode=mode) if mode in ("L", "LA") else deep(images, mode, top)
+    result = normalised(images.encoded(source, kind), images)
+    expected = normalised(images.encoded(images.photo(mode="L"), "PNG"), images)
     if top == 2**31 - 1:  # of unsigned numbers half the range: dark, but in order
         assert np.corrcoef(result.ravel(), expected.ravel())[0, 1] > 0.99
     else:
         assert np.abs(result - expected).mean() < 3
 
 
-def test_fractions_that_are_no_number_do_no_harm(pictures) -> None:
-    values = np.asarray(pictures.photo(mode="L"), dtype=np.float32) / 255
+def test_fractions_that_are_no_number_do_no_harm(images) -> None:
+    values = np.asarray(images.photo(mode="L"), dtype=np.float32) / 255
     values[:40], values[40:60], values[60:70] = np.nan, np.inf, -5
-    result = normalised(pictures.encoded(Image.fromarray(values), "TIFF"), pictures)
+    result = normalised(images.encoded(Image.fromarray(values), "TIFF"), images)
     assert result[:30].max() < 20
     assert result[70:].max() > 100
 
 
-def test_black_and_white_stays_so(pictures) -> None:
-    source = pictures.photo(100, 80, mode="L").point(lambda value: 255 * (value > 128)).convert("1")
-    result = normalised(pictures.encoded(source, "PNG"), pictures)
+def test_black_and_white_stays_so(images) -> None:
+    source = images.photo(100, 80, mode="L").point(lambda value: 255 * (value > 128)).convert("1")
+    result = normalised(images.encoded(source, "PNG"), images)
     assert np.abs(result - np.asarray(source.convert("RGB"), dtype=float)).mean() < 6
 
 
 def half_transparent(mode: str) -> Image.Image:
-    """Return a picture whose left half is red and whose right half is black and shows what is behind."""
+    """Return an image whose left half is red and whose right half is black and shows what is behind."""
     drawn = Image.new("RGBA", (100, 100), (0, 0, 0, 0))
     drawn.paste((255, 0, 0, 255), (0, 0, 50, 100))
     if mode == "P":
@@ -108,26 +108,26 @@ def half_transparent(mode: str) -> Image.Image:
     ("mode", "kind"),
     [("RGBA", "PNG"), ("RGBA", "WEBP"), ("RGBA", "TIFF"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "GIF")],
 )
-def test_what_shows_through_is_white(mode: str, kind: str, pictures) -> None:
+def test_what_shows_through_is_white(mode: str, kind: str, images) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
-    result = normalised(pictures.encoded(half_transparent(mode), kind, **options), pictures)
+    result = normalised(images.encoded(half_transparent(mode), kind, **options), images)
     assert result[10:90, 60:].min() > 240
     assert result[10:90, 5:40].mean() < 120
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_colour_named_transparent_is_white(mode: str, pictures) -> None:
+def test_a_colour_named_transparent_is_white(mode: str, images) -> None:
     drawn = Image.new(mode, (100, 100), 0)
     drawn.paste(200 if mode == "L" else (200, 10, 10), (0, 0, 50, 100))
     transparent = 0 if mode == "L" else (0, 0, 0)
-    result = normalised(pictures.encoded(drawn, "PNG", transparency=transparent), pictures)
+    result = normalised(images.encoded(drawn, "PNG", transparency=transparent), images)
     assert result[10:90, 60:].min() > 240
 
 
-def test_the_colour_of_what_is_invisible_does_not_bleed(pictures) -> None:
+def test_the_colour_of_what_is_invisible_does_not_bleed(images) -> None:
     values = np.full((1000, 1000, 4), (0, 255, 0, 0), dtype=np.uint8)  # an invisible green
     values[250:750, 250:750] = (255, 0, 0, 255)
-    result = normalised(pictures.encoded(Image.fromarray(values), "PNG"), pictures)
+    result = normalised(images.encoded(Image.fromarray(values), "PNG"), images)
     # Where red meets white there may be every pink, but nothing greener than it is blue.
     assert (result[:, :, 1] - result[:, :, 2]).max() < 30
     assert result[64, 64].tolist() == pytest.approx([255, 0, 0], abs=4)

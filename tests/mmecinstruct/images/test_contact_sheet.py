@@ -1,4 +1,4 @@
-"""The contact sheet: every group and picture has its place, whatever names and pictures are."""
+"""The contact sheet: every group and image has its place, whatever names and images are."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.images.contact_sheet import COLUMNS, PER_GROUP, SheetPicture, contact_sheet
+from mmecinstruct.images.contact_sheet import COLUMNS, PER_GROUP, SheetImage, contact_sheet
 
 
-def coloured(pictures, colour: str, size: tuple[int, int] = (300, 200)) -> bytes:
-    return pictures.encoded(Image.new("RGB", size, colour))
+def coloured(images, colour: str, size: tuple[int, int] = (300, 200)) -> bytes:
+    return images.encoded(Image.new("RGB", size, colour))
 
 
 def pixels_like(path: Path, colour: tuple[int, int, int]) -> int:
@@ -21,11 +21,11 @@ def pixels_like(path: Path, colour: tuple[int, int, int]) -> int:
     return int((np.abs(values - colour).max(axis=2) < 30).sum())
 
 
-def test_pictures_are_shown_and_what_has_none_is_told_by_a_card(pictures, tmp_path: Path) -> None:
+def test_images_are_shown_and_what_has_none_is_told_by_a_card(images, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     groups = {
-        "blank": [SheetPicture("a.jpg", "deviation 1", coloured(pictures, "red"))],
-        "dead_path": [SheetPicture("b.jpg", "there is no such file", None)],
+        "blank": [SheetImage("a.jpg", "deviation 1", coloured(images, "red"))],
+        "dead_path": [SheetImage("b.jpg", "there is no such file", None)],
     }
     contact_sheet(groups, path)
     assert pixels_like(path, (255, 0, 0)) > 15_000
@@ -35,8 +35,8 @@ def test_pictures_are_shown_and_what_has_none_is_told_by_a_card(pictures, tmp_pa
     assert pixels_like(without, (31, 35, 40)) > 200  # the ink of the words
 
 
-def test_a_group_shows_so_many_and_tells_how_many_there_are(pictures, tmp_path: Path) -> None:
-    group = [SheetPicture(f"{n}.jpg", "", coloured(pictures, "red")) for n in range(PER_GROUP + 5)]
+def test_a_group_shows_so_many_and_tells_how_many_there_are(images, tmp_path: Path) -> None:
+    group = [SheetImage(f"{n}.jpg", "", coloured(images, "red")) for n in range(PER_GROUP + 5)]
     sizes = []
     for name, shown in (("few", group[:COLUMNS]), ("all", group[:PER_GROUP]), ("more", group)):
         contact_sheet({"blank": shown}, tmp_path / f"{name}.png")
@@ -47,17 +47,15 @@ def test_a_group_shows_so_many_and_tells_how_many_there_are(pictures, tmp_path: 
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (3, 2), (512, 512)])
-def test_any_shape_fits_its_tile(size: tuple[int, int], pictures, tmp_path: Path) -> None:
+def test_any_shape_fits_its_tile(size: tuple[int, int], images, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
-    contact_sheet({"kept": [SheetPicture("a", "", coloured(pictures, "red", size))]}, path)
+    contact_sheet({"kept": [SheetImage("a", "", coloured(images, "red", size))]}, path)
     assert 1 <= pixels_like(path, (255, 0, 0)) <= 180 * 180
 
 
-def test_hostile_names_are_drawn_and_do_no_harm(pictures, tmp_path: Path) -> None:
+def test_hostile_names_are_drawn_and_do_no_harm(images, tmp_path: Path) -> None:
     names = ["\x1b[31m\0\u202e../../etc", "x" * 100_000, "商品の写真\n\n\n.jpg", "", "\ud83d"]
-    group = [
-        SheetPicture(name, name, content) for name in names for content in (None, coloured(pictures, "red"))
-    ]
+    group = [SheetImage(name, name, content) for name in names for content in (None, coloured(images, "red"))]
     contact_sheet({"kept": group, "<script>\n" * 50: []}, tmp_path / "sheet.jpg")
     assert Image.open(tmp_path / "sheet.jpg").format == "JPEG"
 
@@ -67,6 +65,6 @@ def test_nothing_to_show_is_a_sheet_too(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "sheet.jpg").width > 1000
 
 
-def test_a_sheet_is_a_picture(tmp_path: Path) -> None:
+def test_a_sheet_is_a_image(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"let its name end with \.jpg or \.png"):
         contact_sheet({}, tmp_path / "sheet.html")

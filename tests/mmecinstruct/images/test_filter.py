@@ -15,10 +15,10 @@ from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import StageOutput
 from mmecinstruct.engine.workspace import Workspace
-from mmecinstruct.images.filter import judge_pictures
-from mmecinstruct.images.locate import LocatedPicture
+from mmecinstruct.images.filter import judge_images
+from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.settings import JUDGING, LOCATING, MEASURING, PUBLISHING, ImageSettings
-from mmecinstruct.pipeline import pictures as picture_stages
+from mmecinstruct.pipeline import images as image_stages
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
@@ -58,7 +58,7 @@ def judge(
     with connect() as connection:
         connection.register("images", pa.Table.from_pylist(images, schema=IMAGES))
         connection.register("products", pa.Table.from_pylist(list(products), schema=CURATED_PRODUCTS))
-        table, rejections = judge_pictures(connection, ImageSettings(**settings))
+        table, rejections = judge_images(connection, ImageSettings(**settings))
     assert table.schema == IMAGES
     rows = table.to_pylist()
     assert [row["image_url"] for row in rows] == sorted(row["image_url"] for row in images)
@@ -94,7 +94,7 @@ def test_each_threshold_has_its_reason(values: Row, settings: dict[str, Any], re
     assert all(r.stage == "verdicts" and r.detail for r in rejections)
 
 
-def test_a_picture_has_the_first_reason_that_holds() -> None:
+def test_a_image_has_the_first_reason_that_holds() -> None:
     flaws = {"frames": 3, "format": "GIF", "width": 4, "height": 2, "pixel_deviation": 0.0}
     assert judge([measured("u", **flaws)])[0] == {"u": "animated"}
     assert judge([measured("u", **flaws)], placeholders=["u"])[0] == {"u": "placeholder"}
@@ -110,22 +110,22 @@ def test_what_could_not_be_measured_keeps_its_reason_and_is_not_rejected_twice()
     assert judge([gone], placeholders=["u"]) == ({"u": "dead_path"}, [])
 
 
-def test_a_picture_of_many_unrelated_products_is_a_placeholder_but_variants_may_share_one() -> None:
+def test_a_image_of_many_unrelated_products_is_a_placeholder_but_variants_may_share_one() -> None:
     products = [product(n, n, "shared") for n in range(3)] + [product(n, 9, "variants") for n in range(3, 8)]
     images = [measured("shared"), measured("variants")]
-    reasons, rejections = judge(images, products, max_products_per_picture=2)
+    reasons, rejections = judge(images, products, max_products_per_image=2)
     assert reasons == {"shared": "placeholder", "variants": ""}
     assert [(r.record_id, r.detail) for r in rejections] == [
-        ("image-shared", "the same picture under 3 products, at most 2")
+        ("image-shared", "the same image under 3 products, at most 2")
     ]
 
 
 def test_the_same_pixels_count_together_whatever_file_holds_them() -> None:
     images = [measured(f"u{n}", pixel_id="same") for n in range(3)]
     products = [product(n, n, f"u{n}") for n in range(3)]
-    reasons, _ = judge(images, products, max_products_per_picture=2)
+    reasons, _ = judge(images, products, max_products_per_image=2)
     assert set(reasons.values()) == {"placeholder"}
-    assert set(judge(images, products, max_products_per_picture=3)[0].values()) == {""}
+    assert set(judge(images, products, max_products_per_image=3)[0].values()) == {""}
 
 
 def test_every_setting_belongs_to_exactly_one_stage() -> None:
@@ -133,21 +133,21 @@ def test_every_setting_belongs_to_exactly_one_stage() -> None:
     assert sorted(name for part in parts for name in part) == sorted(ImageSettings.model_fields)
 
 
-def test_a_changed_threshold_decodes_no_picture_again(pictures, tmp_path: Path) -> None:
+def test_a_changed_threshold_decodes_no_image_again(images, tmp_path: Path) -> None:
     for number, side in enumerate((40, 100)):
-        content = pictures.encoded(pictures.photo(side, side, number=number))
+        content = images.encoded(images.photo(side, side, number=number))
         (tmp_path / f"{number}.jpg").write_bytes(content)
     products = tmp_path / "products.parquet"
     write_table(CURATED_PRODUCTS.empty_table(), products)
 
     def run_stages(**settings: Any) -> tuple[StageOutput, StageOutput]:
-        recipe = Recipe(name="pictures", sources=(), images=ImageSettings(**settings))
+        recipe = Recipe(name="images", sources=(), images=ImageSettings(**settings))
         store = Workspace(tmp_path / "ws")
         with store.lock(), LocalExecutor() as executor:
             run = Run(recipe, store, executor, None)
-            located = [LocatedPicture(f"{n}.jpg", str(tmp_path / f"{n}.jpg")) for n in range(2)]
-            measured = picture_stages.measure_pictures(run, located)
-            return measured, picture_stages.judge_pictures(run, measured, (products,), "none")
+            located = [LocatedImage(f"{n}.jpg", str(tmp_path / f"{n}.jpg")) for n in range(2)]
+            measured = image_stages.measure_images(run, located)
+            return measured, image_stages.judge_images(run, measured, (products,), "none")
 
     first, judged = run_stages()
     assert (first.cached, judged.kept) == (False, 2)

@@ -1,4 +1,4 @@
-"""A picture is opened only where the recipe allows."""
+"""An image is opened only where the recipe allows."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from mmecinstruct.core.errors import RecipeError
-from mmecinstruct.images.locate import PictureLocator
+from mmecinstruct.images.locate import ImageLocator
 from mmecinstruct.images.settings import ImageSettings, Mirror
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
-    (root / "pictures" / "I").mkdir(parents=True)
-    (root / "pictures" / "I" / "a b.jpg").write_bytes(b"a picture")
+    (root / "images" / "I").mkdir(parents=True)
+    (root / "images" / "I" / "a b.jpg").write_bytes(b"an image")
     (root / "private").mkdir()
-    (root / "private" / "secret.jpg").write_bytes(b"a picture")
-    (tmp_path / "outside.jpg").write_bytes(b"a picture")
-    (root / "pictures" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
-    (root / "pictures" / "loop.jpg").symlink_to(root / "pictures" / "loop.jpg")
-    (root / "pictures" / "folder.jpg").mkdir()
+    (root / "private" / "secret.jpg").write_bytes(b"an image")
+    (tmp_path / "outside.jpg").write_bytes(b"an image")
+    (root / "images" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (root / "images" / "loop.jpg").symlink_to(root / "images" / "loop.jpg")
+    (root / "images" / "folder.jpg").mkdir()
     return root
 
 
@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     ("url", "reason"),
     [
         ("https://shop.example/I/a%20b.jpg", ""),
-        ("pictures/I/a b.jpg", ""),
+        ("images/I/a b.jpg", ""),
         ("https://shop.example/I/none.jpg", "dead_path"),
         ("https://elsewhere.example/I/a.jpg", "no_local_copy"),
         ("https://shop.example/../private/secret.jpg", "outside_folders"),
@@ -51,29 +51,27 @@ def root(tmp_path: Path) -> Path:
 )
 def test_nothing_outside_the_named_folders_is_opened(root: Path, url: str, reason: str) -> None:
     settings = ImageSettings(
-        mirrors=(Mirror(url="https://shop.example/", folder="pictures"),), folders=("pictures",)
+        mirrors=(Mirror(url="https://shop.example/", folder="images"),), folders=("images",)
     )
-    if url.startswith("pictures/"):
+    if url.startswith("images/"):
         settings = settings.model_copy(update={"folders": (".",)})
-    assert PictureLocator(settings, [root]).locate(url).reason == reason
+    assert ImageLocator(settings, [root]).locate(url).reason == reason
 
 
 def test_what_is_told_of_a_bad_path_names_no_place_on_the_machine(root: Path) -> None:
-    locator = PictureLocator(ImageSettings(folders=("pictures",)), [root])
+    locator = ImageLocator(ImageSettings(folders=("images",)), [root])
     for url in ("x" * 5000, "loop.jpg", "a\0b.jpg"):
         assert str(root) not in locator.locate(url).detail
 
 
 def test_a_mirror_may_be_the_whole_data_root_and_its_address_ends_with_a_slash(root: Path) -> None:
     mirror = Mirror(url="https://shop.example", folder=".")
-    located = PictureLocator(ImageSettings(mirrors=(mirror,)), [root]).locate(
-        "https://shop.example/pictures/I/a%20b.jpg"
+    located = ImageLocator(ImageSettings(mirrors=(mirror,)), [root]).locate(
+        "https://shop.example/images/I/a%20b.jpg"
     )
-    assert located.path == str(root / "pictures" / "I" / "a b.jpg")
+    assert located.path == str(root / "images" / "I" / "a b.jpg")
 
 
 def test_a_mirror_without_folder_is_an_error_of_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no folder 'nowhere'"):
-        PictureLocator(
-            ImageSettings(mirrors=(Mirror(url="https://x.example/", folder="nowhere"),)), [tmp_path]
-        )
+        ImageLocator(ImageSettings(mirrors=(Mirror(url="https://x.example/", folder="nowhere"),)), [tmp_path])

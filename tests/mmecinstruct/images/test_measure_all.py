@@ -8,27 +8,27 @@ import pytest
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.core.hashing import sha256_file
-from mmecinstruct.images.locate import LocatedPicture
-from mmecinstruct.images.measure_all import measure_pictures
+from mmecinstruct.images.locate import LocatedImage
+from mmecinstruct.images.measure_all import measure_images
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION
 from mmecinstruct.images.settings import ImageSettings
 
 SETTINGS = ImageSettings(longest_side=128)
 
 
-def located(url: str, file: Path) -> LocatedPicture:
-    return LocatedPicture(url, str(file), sha256=sha256_file(file))
+def located(url: str, file: Path) -> LocatedImage:
+    return LocatedImage(url, str(file), sha256=sha256_file(file))
 
 
-def test_a_shard_accounts_for_every_url(pictures, tmp_path: Path) -> None:
+def test_a_shard_accounts_for_every_url(images, tmp_path: Path) -> None:
     sound, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"
-    sound.write_bytes(pictures.encoded(pictures.photo()))
+    sound.write_bytes(images.encoded(images.photo()))
     broken.write_bytes(sound.read_bytes()[:2000])
-    images, pixels, rejections = measure_pictures(
+    images, pixels, rejections = measure_images(
         [
             located("u1", sound),
             located("u2", sound),
-            LocatedPicture("u3", None, "dead_path", "there is no such file"),
+            LocatedImage("u3", None, "dead_path", "there is no such file"),
             located("u4", broken),
         ],
         SETTINGS,
@@ -46,18 +46,18 @@ def test_a_shard_accounts_for_every_url(pictures, tmp_path: Path) -> None:
 def test_a_file_over_the_byte_cap_is_rejected_unread(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     file.write_bytes(b"eleven byte")
-    picture = LocatedPicture("u", str(file), sha256="not its hash")
-    (rejection,) = measure_pictures([picture], ImageSettings(max_bytes=10))[2]
+    image = LocatedImage("u", str(file), sha256="not its hash")
+    (rejection,) = measure_images([image], ImageSettings(max_bytes=10))[2]
     assert rejection.reason == "too_many_bytes"
 
 
-def test_a_file_that_changed_since_it_was_located_is_an_error(pictures, tmp_path: Path) -> None:
+def test_a_file_that_changed_since_it_was_located_is_an_error(images, tmp_path: Path) -> None:
     file = tmp_path / "a b.jpg"
-    file.write_bytes(pictures.encoded(pictures.photo()))
-    picture = located("u", file)
-    file.write_bytes(pictures.encoded(pictures.photo(90, 91)))
+    file.write_bytes(images.encoded(images.photo()))
+    image = located("u", file)
+    file.write_bytes(images.encoded(images.photo(90, 91)))
     with pytest.raises(SourceError, match=r"a b\.jpg changed while the build read it; run the build again"):
-        measure_pictures([picture], SETTINGS)
+        measure_images([image], SETTINGS)
     file.unlink()
     with pytest.raises(SourceError, match=r"a b\.jpg: cannot be read any more"):
-        measure_pictures([picture], SETTINGS)
+        measure_images([image], SETTINGS)

@@ -17,8 +17,8 @@ from mmecinstruct.images.perceptual_hash import (
     perceptual_hashes,
     structure_of,
 )
-from mmecinstruct.synthetic.shop.image import draw_picture
-from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.image import draw_image
+from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
 
 
@@ -43,7 +43,7 @@ def test_many_at_once_are_hashed_as_one_by_one() -> None:
     assert perceptual_hashes(greys[:0]).shape == (0,)
 
 
-def test_known_pictures_keep_their_hashes() -> None:
+def test_known_images_keep_their_hashes() -> None:
     # Others are another definition and need another PHASH_VERSION.
     ramp = (np.add.outer(np.arange(32) * 3, (np.arange(32) ** 2) % 97)).astype(np.uint8)
     assert [format_hash(int(value)) for value in perceptual_hashes(np.stack([ramp, ramp.T, 255 - ramp]))] == [
@@ -59,30 +59,30 @@ def test_a_hash_is_stored_as_sixteen_digits() -> None:
             parse_hash(text)
 
 
-def hash_of(picture: Image.Image) -> int:
-    return perceptual_hash(grey_of(picture))
+def hash_of(image: Image.Image) -> int:
+    return perceptual_hash(grey_of(image))
 
 
-def test_bits_deviate_little_from_imagehash(pictures) -> None:
+def test_bits_deviate_little_from_imagehash(images) -> None:
     distances = []
     for number, category in enumerate(FINE_CATEGORIES[::2]):
-        spec = PictureSpec(f"71{number}", category.name, "red", "plain", "regular", number % 4, number)
-        full = pictures.decoded(draw_picture(spec, 700))
+        spec = ImageSpec(f"71{number}", category.name, "red", "plain", "regular", number % 4, number)
+        full = images.decoded(draw_image(spec, 700))
         small = full.resize((512, 512), Image.Resampling.HAMMING)
         distances.append((int(str(imagehash.phash(full)), 16) ^ hash_of(small)).bit_count())
     assert max(distances) <= 4
     assert np.mean(np.array(distances) > 0) <= 0.2
 
 
-def test_recompression_changes_few_bits(pictures) -> None:
-    original = pictures.photo(300, 250)
+def test_recompression_changes_few_bits(images) -> None:
+    original = images.photo(300, 250)
     for quality in (95, 60, 30):
-        again = pictures.decoded(pictures.encoded(original, quality=quality))
+        again = images.decoded(images.encoded(original, quality=quality))
         assert (hash_of(original) ^ hash_of(again)).bit_count() <= 2
 
 
-def test_grey_hashes_do_not_see_colour(pictures) -> None:
-    red, green, blue = pictures.photo(300, 250).convert("L").convert("RGB").split()
+def test_grey_hashes_do_not_see_colour(images) -> None:
+    red, green, blue = images.photo(300, 250).convert("L").convert("RGB").split()
     tinted = Image.merge("RGB", (red.point(lambda v: v * 0.8), green, blue.point(lambda v: v * 0.8)))
     assert (hash_of(tinted) ^ hash_of(Image.merge("RGB", (red, green, blue)))).bit_count() <= 2
 
@@ -111,9 +111,9 @@ def test_there_is_nothing_to_hash_in_gradients_stripes_and_noise(kind: str) -> N
     assert structure_of(grey_of(drawn(kind))) < 3
 
 
-def test_there_is_much_to_hash_in_products(pictures) -> None:
+def test_there_is_much_to_hash_in_products(images) -> None:
     assert structure_of(grey_of(drawn("product"))) > 20
-    assert structure_of(grey_of(pictures.photo())) > 20
+    assert structure_of(grey_of(images.photo())) > 20
 
 
 def test_structure_tells_which_hashes_noise_would_change() -> None:
@@ -122,10 +122,10 @@ def test_structure_tells_which_hashes_noise_would_change() -> None:
     strong = np.clip(128 + (pattern - 128) * 0.8, 0, 255)
     weak = np.clip(128 + (pattern - 128) * 0.01, 0, 255)
 
-    def flipped(picture: np.ndarray) -> float:
-        noisy = picture + draw.normal(0, 2, (200, 32, 32))
+    def flipped(image: np.ndarray) -> float:
+        noisy = image + draw.normal(0, 2, (200, 32, 32))
         hashes, _ = hashes_and_structures(np.clip(noisy, 0, 255).round().astype(np.uint8))
-        clean = perceptual_hash(picture.round().astype(np.uint8))
+        clean = perceptual_hash(image.round().astype(np.uint8))
         return float(np.mean([(int(value) ^ clean).bit_count() for value in hashes]))
 
     assert structure_of(strong.round().astype(np.uint8)) > 30

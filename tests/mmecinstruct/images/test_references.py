@@ -1,4 +1,4 @@
-"""Pictures that nobody reads: what can be told from their URLs, and what cannot."""
+"""Images that nobody reads: what can be told from their URLs, and what cannot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from mmecinstruct.core.duckdb import connect
 from mmecinstruct.images import references
-from mmecinstruct.images.references import reference_pictures, refusal_of_url
+from mmecinstruct.images.references import reference_images, refusal_of_url
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
 
@@ -29,7 +29,7 @@ def referenced(
         connection.register("products", pa.Table.from_pylist(rows, schema=CURATED_PRODUCTS))
         said = [{"review_id": str(n), "image_urls": urls} for n, urls in enumerate(reviews or [])]
         connection.register("reviews", pa.Table.from_pylist(said, schema=CURATED_REVIEWS))
-        table, rejections = reference_pictures(connection, ImageSettings(**settings), taken_down)
+        table, rejections = reference_images(connection, ImageSettings(**settings), taken_down)
     assert table.schema == IMAGES
     assert table["image_id"].null_count == table.num_rows
     assert table["image_url"].to_pylist() == sorted(table["image_url"].to_pylist())
@@ -82,12 +82,12 @@ def test_what_a_url_alone_says(url: str, reason: str) -> None:
 def test_placeholders_are_known_by_the_recipe_and_by_how_many_products_share_them() -> None:
     shared, known = "https://x.example/none.jpg", "https://x.example/logo.jpg"
     products = [(f"cluster {n}", [shared]) for n in range(4)]
-    assert referenced(products, max_products_per_picture=4)[0] == {shared: ""}
-    reasons, (rejection,) = referenced(products, max_products_per_picture=3)
+    assert referenced(products, max_products_per_image=4)[0] == {shared: ""}
+    reasons, (rejection,) = referenced(products, max_products_per_image=3)
     assert reasons == {shared: "placeholder"}
     assert rejection.detail == "the same URL under 4 products, at most 3"
-    # Variants of one product may share their picture.
-    assert referenced([("one", [shared])] * 9, max_products_per_picture=3)[0] == {shared: ""}
+    # Variants of one product may share their image.
+    assert referenced([("one", [shared])] * 9, max_products_per_image=3)[0] == {shared: ""}
     assert referenced([("a", [known])], placeholders=(known,))[0] == {known: "placeholder"}
 
 

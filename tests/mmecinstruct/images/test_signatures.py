@@ -18,8 +18,8 @@ from mmecinstruct.images.signatures import (
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_each_format_is_known_by_its_first_bytes(kind: str, pictures) -> None:
-    assert signature_of(pictures.encoded(pictures.photo(), kind)) == kind
+def test_each_format_is_known_by_its_first_bytes(kind: str, images) -> None:
+    assert signature_of(images.encoded(images.photo(), kind)) == kind
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_each_format_is_known_by_its_first_bytes(kind: str, pictures) -> None:
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg", "SVG"),
         (b"\xef\xbb\xbf <?xml version='1.0'?><!-- by hand --><svg width='1'>", "svg", "SVG"),
-        (b"<!DOCTYPE html><html><body><svg></svg>", "not_a_picture", "HTML"),
-        (b"\n<HTML><head>", "not_a_picture", "HTML"),
-        (b"\0\0\0 ftypavif", "not_a_picture", "AVIF"),
-        (b"\0\0\0 ftypheic", "not_a_picture", "HEIF"),
-        (b"%PDF-1.7", "not_a_picture", "PDF"),
-        (b'{"error": 404}', "not_a_picture", "JSON"),
-        (b"plain words", "not_a_picture", "plain words"),
+        (b"<!DOCTYPE html><html><body><svg></svg>", "not_a_image", "HTML"),
+        (b"\n<HTML><head>", "not_a_image", "HTML"),
+        (b"\0\0\0 ftypavif", "not_a_image", "AVIF"),
+        (b"\0\0\0 ftypheic", "not_a_image", "HEIF"),
+        (b"%PDF-1.7", "not_a_image", "PDF"),
+        (b'{"error": 404}', "not_a_image", "JSON"),
+        (b"plain words", "not_a_image", "plain words"),
     ],
 )
 def test_what_is_not_read_is_called_by_its_name(content: bytes, reason: str, named: str) -> None:
@@ -43,38 +43,38 @@ def test_what_is_not_read_is_called_by_its_name(content: bytes, reason: str, nam
 
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0"}])
-def test_a_webp_tells_its_size_itself(options: dict[str, object], pictures) -> None:
-    assert webp_size(pictures.encoded(pictures.photo(123, 45), "WEBP", **options)) == (123, 45)
+def test_a_webp_tells_its_size_itself(options: dict[str, object], images) -> None:
+    assert webp_size(images.encoded(images.photo(123, 45), "WEBP", **options)) == (123, 45)
     assert webp_size(b"RIFF\0\0\0\0WEBPVP8X") is None
 
 
-def frames_of(content: bytes, pictures) -> int:
+def frames_of(content: bytes, images) -> int:
     return count_frames(content, Image.open(__import__("io").BytesIO(content)))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "MPO"])
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_frames_are_counted(kind: str, frames: int, pictures) -> None:
-    first, *others = (pictures.photo(60, 50, number=number) for number in range(frames))
+def test_frames_are_counted(kind: str, frames: int, images) -> None:
+    first, *others = (images.photo(60, 50, number=number) for number in range(frames))
     options = {"save_all": True, "append_images": others} if others else {}
-    assert frames_of(pictures.encoded(first, kind, **options), pictures) == frames
+    assert frames_of(images.encoded(first, kind, **options), images) == frames
 
 
-def test_counting_frames_ends_where_a_file_of_a_million_would_not(pictures) -> None:
-    sound = pictures.encoded(pictures.photo(8, 8), "GIF")
+def test_counting_frames_ends_where_a_file_of_a_million_would_not(images) -> None:
+    sound = images.encoded(images.photo(8, 8), "GIF")
     body = sound.index(b",", 13 + (3 << ((sound[10] & 7) + 1)))
     frame = sound[body:-1]
-    assert frames_of(sound[:-1] + frame * 50_000 + b";", pictures) == FRAMES_COUNTED
+    assert frames_of(sound[:-1] + frame * 50_000 + b";", images) == FRAMES_COUNTED
 
 
-def test_a_tiff_whose_directories_form_a_ring_is_counted_once(pictures) -> None:
-    content = bytearray(pictures.encoded(pictures.photo(8, 8), "TIFF"))
+def test_a_tiff_whose_directories_form_a_ring_is_counted_once(images) -> None:
+    content = bytearray(images.encoded(images.photo(8, 8), "TIFF"))
     (place,) = struct.unpack_from("<I", content, 4)
     (entries,) = struct.unpack_from("<H", content, place)
     struct.pack_into("<I", content, place + 2 + 12 * entries, place)
-    assert frames_of(bytes(content), pictures) == 1
+    assert frames_of(bytes(content), images) == 1
 
 
-def test_scans_of_a_progressive_jpeg_are_counted(pictures) -> None:
-    assert jpeg_scans(pictures.encoded(pictures.photo())) == 1
-    assert 5 < jpeg_scans(pictures.encoded(pictures.photo(), progressive=True)) < 20
+def test_scans_of_a_progressive_jpeg_are_counted(images) -> None:
+    assert jpeg_scans(images.encoded(images.photo())) == 1
+    assert 5 < jpeg_scans(images.encoded(images.photo(), progressive=True)) < 20

@@ -1,4 +1,4 @@
-"""Picture URLs: every candidate at full size, best first, without pictures that show no product."""
+"""Image URLs: every candidate at full size, best first, without images that show no product."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ HOST = "https://m.media-amazon.com/images/I"
         "._SX35_SY46._CR0,0,35,46_BG85,85,85_BR-120_PKdp-play-icon-overlay__",
     ],
 )
-@pytest.mark.parametrize("picture", ["51q4dzMwpFL", "61%2BXs5sKnmL", "61-SX1JFWFL", "71_a+bL"])
-def test_size_codes_are_removed(picture: str, code: str) -> None:
-    assert full_size_url(f"{HOST}/{picture}{code}.jpg") == f"{HOST}/{picture}.jpg"
+@pytest.mark.parametrize("image", ["51q4dzMwpFL", "61%2BXs5sKnmL", "61-SX1JFWFL", "71_a+bL"])
+def test_size_codes_are_removed(image: str, code: str) -> None:
+    assert full_size_url(f"{HOST}/{image}{code}.jpg") == f"{HOST}/{image}.jpg"
 
 
 @pytest.mark.parametrize(
     "url",
     [
         f"{HOST}/51q4dzMwpFL.jpg",
-        "https://shop.example/pictures/chair._small_.jpg",
+        "https://shop.example/images/chair._small_.jpg",
         "https://shop.example/I/chair.front.jpg",
         "https://m.media-amazon.com/images/G/01/digital/Back._SX1080_.jpg",
         "images/chair._SX38_.jpg",
@@ -101,7 +101,7 @@ def test_the_short_way_for_usual_urls_ends_where_the_long_way_does() -> None:
     assert 10_000 < short < 20_000
 
 
-def test_objects_give_their_largest_picture() -> None:
+def test_objects_give_their_largest_image() -> None:
     assert image_urls([{"hi_res": None, "large": f"{HOST}/l.jpg", "thumb": f"{HOST}/t.jpg"}]) == [
         f"{HOST}/l.jpg"
     ]

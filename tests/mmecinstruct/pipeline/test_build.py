@@ -54,11 +54,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of 90 products in 9 categories, with links, reviews by accounts, questions and judged queries."""
     folder = tmp_path_factory.mktemp("shop")
     draw = random.Random(4)
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     products = []
     for number in range(90):
         top, fine = f"Top {number % 3}", f"Fine {number % 9}"
-        name = f"pictures/{number}.png"
+        name = f"images/{number}.png"
         image = Image.new("RGB", (120, 90), "white")
         corners = [draw.randint(5, 40), draw.randint(5, 30), draw.randint(60, 110), draw.randint(45, 85)]
         ImageDraw.Draw(image).ellipse(corners, fill=tuple(draw.randint(0, 200) for _ in range(3)))
@@ -71,10 +71,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "category": f"{top} > {fine}",
                 "description": "<p>Nice &amp; good</p>",
                 "price": "9.90",
-                "images": name if number % 10 else f"{name}|pictures/none.png",
+                "images": name if number % 10 else f"{name}|images/none.png",
             }
         )
-    products[7]["images"] = "pictures/missing.png"
+    products[7]["images"] = "images/missing.png"
     write_csv(folder / "products.csv", products)
     relations = []
     for number in range(90):
@@ -126,7 +126,7 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
 
 SETTINGS = (
     "split={train: 0.5, validation: 0.2, test: 0.3, ood_categories: [Top 2]}",
-    "tasks.sequential_recommendation={candidates: 6, k_core: 2, require_pictures: any}",
+    "tasks.sequential_recommendation={candidates: 6, k_core: 2, require_images: any}",
     "tasks.category_classification={options: 6}",
 )
 
@@ -184,10 +184,10 @@ def test_what_was_rejected_is_there_with_its_reason(built: tuple[Path, BuildRepo
     assert found["parse", "broken_json"]["origin"] == "questions.jsonl:91"
     assert found["curate_reviews", "unknown_product"]["detail"] == "no product shop:unheard-of"
     assert {row["origin"] for row in rows if row["reason"] == "dead_path"} == {
-        "pictures/missing.png",
-        "pictures/none.png",
+        "images/missing.png",
+        "images/none.png",
     }
-    assert ("split", "missing_picture") in found
+    assert ("split", "missing_image") in found
     statistics = json.loads((folder / "out" / "statistics.json").read_text())
     assert sum(sum(reasons.values()) for reasons in statistics["rejections"].values()) == len(rows)
     for stage in statistics["stages"]:
@@ -247,7 +247,7 @@ def test_a_damaged_folder_is_built_again_from_the_workspace(
     assert hashes(folder / "out") == before
 
 
-def test_a_changed_size_redoes_selection_and_what_follows_but_not_the_pictures(
+def test_a_changed_size_redoes_selection_and_what_follows_but_not_the_images(
     shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
 ) -> None:
     folder, _ = built
@@ -310,20 +310,20 @@ def test_a_part_of_a_split_names_the_files_it_lies_in(tmp_path: Path) -> None:
     assert found["test"].part(3, 7) == ((paths[2],), 0, 4)
 
 
-def test_pictures_behind_a_link_out_of_the_data_root_are_not_opened(shop: Path, tmp_path: Path) -> None:
+def test_images_behind_a_link_out_of_the_data_root_are_not_opened(shop: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    (small / "pictures").symlink_to(shop / "pictures")
+    (small / "images").symlink_to(shop / "images")
     (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
-    with pytest.raises(RecipeError, match="90 missing_picture"):
+    with pytest.raises(RecipeError, match="90 missing_image"):
         build_shop(small, tmp_path)
 
 
 def test_a_shop_of_products_alone_still_has_categories(shop: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
-    (small / "pictures").mkdir(parents=True)
-    for path in (shop / "pictures").iterdir():
-        (small / "pictures" / path.name).write_bytes(path.read_bytes())
+    (small / "images").mkdir(parents=True)
+    for path in (shop / "images").iterdir():
+        (small / "images" / path.name).write_bytes(path.read_bytes())
     (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
     report = build_shop(small, tmp_path)
     assert set(report.sizes) == {"category_classification"}
@@ -392,7 +392,7 @@ def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Pa
         build_shop(shop, tmp_path, "split.ood_categories=[Top 2, Top 9]")
     stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
     assert "curate_products" in stages
-    assert "images" not in stages  # said before any picture is fetched or decoded
+    assert "images" not in stages  # said before any image is fetched or decoded
 
 
 def test_an_ood_category_of_which_nothing_is_drawn_is_there_all_the_same(shop: Path, tmp_path: Path) -> None:
@@ -463,7 +463,7 @@ def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path
         "catalog",
         [*SETTINGS, "licences=open", "publish.license=cc0-1.0", "split.ood_categories=[Top 2, Top 9]",
          "images={publish: reference, read: false}",
-         "tasks.product_substitute_identification.require_pictures=none"],
+         "tasks.product_substitute_identification.require_images=none"],
     )  # fmt: skip
     amazon = (
         AmazonMetadata(kind="amazon18_metadata", path="amazon2018/meta_Electronics.json.gz"),
@@ -529,19 +529,19 @@ def test_a_link_to_a_folder_is_filled_and_stays_a_link(
     assert hashes(tmp_path / "disk") == hashes(built[0] / "out")
 
 
-def test_hostile_picture_paths_are_rejected_and_the_rest_is_built(shop: Path, tmp_path: Path) -> None:
+def test_hostile_image_paths_are_rejected_and_the_rest_is_built(shop: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(shop, tmp_path / "sh'op [1]*"))
-    (copy / "pictures" / "1.png").unlink()
-    (copy / "pictures" / "1.png").mkdir()
-    (copy / "pictures" / "2.png").unlink()
-    (copy / "pictures" / "2.png").symlink_to("/etc/passwd")
-    (copy / "pictures" / "3.png").unlink()
-    os.mkfifo(copy / "pictures" / "3.png")
-    (copy / "pictures" / "4.png").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (copy / "images" / "1.png").unlink()
+    (copy / "images" / "1.png").mkdir()
+    (copy / "images" / "2.png").unlink()
+    (copy / "images" / "2.png").symlink_to("/etc/passwd")
+    (copy / "images" / "3.png").unlink()
+    os.mkfifo(copy / "images" / "3.png")
+    (copy / "images" / "4.png").write_bytes(b"\xff\xd8\xff\xe0 no more")
     report = build_shop(copy, tmp_path, tasks=["category_classification"])
     rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
     reasons = {row["origin"]: row["reason"] for row in rows if row["stage"] == "images"}
-    assert [reasons[f"pictures/{number}.png"] for number in (1, 2, 3, 4)] == [
+    assert [reasons[f"images/{number}.png"] for number in (1, 2, 3, 4)] == [
         *("dead_path", "outside_folders", "dead_path", "broken_header")
     ]
     assert not report.missing

@@ -1,4 +1,4 @@
-"""Pictures, duplicates and takedowns in a build: what is asked of the web, what is kept, what is done again."""
+"""Images, duplicates and takedowns in a build: what is asked of the web, what is kept, what is done again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmecinstruct.core.errors import SourceError
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.web.images import FETCHED_FOLDER, PictureStore, add_takedown
+from mmecinstruct.web.images import FETCHED_FOLDER, ImageStore, add_takedown
 from tests.servers import image_server
 
 PRODUCTS = 36
@@ -72,7 +72,7 @@ def build_shop(shop: Path, folder: Path, *overrides: str, **more: Any) -> BuildR
 
 
 def rejections(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return (stage, reason) of each rejected picture or product, by URL or id."""
+    """Return (stage, reason) of each rejected image or product, by URL or id."""
     rows = pq.read_table(folder / "out" / "rejections" / "rejections.parquet").to_pylist()
     return {row["origin"] or row["record_id"]: (row["stage"], row["reason"]) for row in rows}
 
@@ -84,73 +84,69 @@ def published(folder: Path, column: str) -> set[str]:
 
 
 @pytest.fixture
-def web_shop(tmp_path: Path, pictures: Any) -> Path:
-    """A shop whose pictures are on the web; the first one of product 3 is gone, product 4's only one is busy."""
+def web_shop(tmp_path: Path, images: Any) -> Path:
+    """A shop whose images are on the web; the first one of product 3 is gone, product 4's only one is busy."""
     for number in range(PRODUCTS):
-        pictures.routes[f"/{number}.jpg"] = image_server.Answer(body=photo(number))
-    pictures.routes["/3.jpg"] = image_server.Answer(404)
-    pictures.routes["/3b.jpg"] = image_server.Answer(body=photo(103))
-    pictures.routes["/4.jpg"] = [
+        images.routes[f"/{number}.jpg"] = image_server.Answer(body=photo(number))
+    images.routes["/3.jpg"] = image_server.Answer(404)
+    images.routes["/3b.jpg"] = image_server.Answer(body=photo(103))
+    images.routes["/4.jpg"] = [
         image_server.Answer(503),
         image_server.Answer(body=photo(4)),
     ]
 
     def image(number: int) -> str:
         others = (
-            f"|{pictures.url('/3b.jpg')}"
-            if number == 3
-            else f"|{pictures.url('/5b.jpg')}"
-            if number == 5
-            else ""
+            f"|{images.url('/3b.jpg')}" if number == 3 else f"|{images.url('/5b.jpg')}" if number == 5 else ""
         )
-        return pictures.url(f"/{number}.jpg") + others
+        return images.url(f"/{number}.jpg") + others
 
     return write_products(tmp_path / "shop", products(image))
 
 
 def test_a_build_fetches_what_it_lacks_once_and_retries_when_told(
-    web_shop: Path, tmp_path: Path, pictures: Any
+    web_shop: Path, tmp_path: Path, images: Any
 ) -> None:
     report = build_shop(web_shop, tmp_path, FETCH)
     assert report.fetched == {"fetched": PRODUCTS - 1, "http_404": 1, "http_503": 1}
-    # Product 3's second picture stands in for its first; nobody asked for the second one of product 5.
-    assert pictures.asked("/3b.jpg") == 1
-    assert pictures.asked("/5b.jpg") == 0
-    assert pictures.url("/3b.jpg") in published(tmp_path, "image_urls")
-    assert rejections(tmp_path)[pictures.url("/3.jpg")] == ("images", "http_404")
-    assert rejections(tmp_path)[pictures.url("/4.jpg")] == ("images", "http_503")
+    # Product 3's second image stands in for its first; nobody asked for the second one of product 5.
+    assert images.asked("/3b.jpg") == 1
+    assert images.asked("/5b.jpg") == 0
+    assert images.url("/3b.jpg") in published(tmp_path, "image_urls")
+    assert rejections(tmp_path)[images.url("/3.jpg")] == ("images", "http_404")
+    assert rejections(tmp_path)[images.url("/4.jpg")] == ("images", "http_503")
 
-    asked = len(pictures.log)
+    asked = len(images.log)
     again = build_shop(web_shop, tmp_path, FETCH)
     assert again.up_to_date
-    assert len(pictures.log) == asked
+    assert len(images.log) == asked
 
     retried = build_shop(web_shop, tmp_path, FETCH, retry_failed=True)
     assert not retried.up_to_date
-    assert pictures.paths()[asked - 1 :].count("/4.jpg") == 1
-    assert pictures.asked("/3.jpg") == 1
-    assert pictures.url("/4.jpg") in published(tmp_path, "image_urls")
+    assert images.paths()[asked - 1 :].count("/4.jpg") == 1
+    assert images.asked("/3.jpg") == 1
+    assert images.url("/4.jpg") in published(tmp_path, "image_urls")
     # The new look at the web is what later builds see.
-    asked = len(pictures.log)
+    asked = len(images.log)
     assert build_shop(web_shop, tmp_path, FETCH).up_to_date
-    assert len(pictures.log) == asked
+    assert len(images.log) == asked
 
 
-def test_without_fetching_a_web_address_is_a_rejection(web_shop: Path, tmp_path: Path, pictures: Any) -> None:
-    build_shop(web_shop, tmp_path, "tasks.category_classification.require_pictures=none")
-    assert rejections(tmp_path)[pictures.url("/1.jpg")] == ("images", "no_local_copy")
-    assert not pictures.log
+def test_without_fetching_a_web_address_is_a_rejection(web_shop: Path, tmp_path: Path, images: Any) -> None:
+    build_shop(web_shop, tmp_path, "tasks.category_classification.require_images=none")
+    assert rejections(tmp_path)[images.url("/1.jpg")] == ("images", "no_local_copy")
+    assert not images.log
 
 
-def test_a_picture_on_disk_is_not_asked_for(tmp_path: Path, pictures: Any) -> None:
+def test_a_image_on_disk_is_not_asked_for(tmp_path: Path, images: Any) -> None:
     def image(number: int) -> str:
-        return f"{pictures.url('/')}{number}.jpg|{number}.jpg"
+        return f"{images.url('/')}{number}.jpg|{number}.jpg"
 
     shop = write_products(tmp_path / "shop", products(image))
     for number in range(PRODUCTS):
         (shop / f"{number}.jpg").write_bytes(photo(number))
     report = build_shop(shop, tmp_path, FETCH)
-    assert not pictures.log
+    assert not images.log
     assert report.fetched == {}
 
 
@@ -167,7 +163,7 @@ def test_a_lost_store_is_named_with_the_remedy(web_shop: Path, tmp_path: Path) -
 
 @pytest.fixture
 def local_shop(tmp_path: Path) -> Path:
-    """A shop with its pictures beside it. Product 1 is product 0 again; 2 has the picture of 0 under another title."""
+    """A shop with its images beside it. Product 1 is product 0 again; 2 has the image of 0 under another title."""
     rows = products(lambda number: f"{number}.jpg")
     rows[1]["title"] = rows[0]["title"] + " new"
     shop = write_products(tmp_path / "shop", rows)
@@ -178,7 +174,7 @@ def local_shop(tmp_path: Path) -> Path:
     return shop
 
 
-def test_products_that_share_a_picture_share_a_split(local_shop: Path, tmp_path: Path) -> None:
+def test_products_that_share_a_image_share_a_split(local_shop: Path, tmp_path: Path) -> None:
     build_shop(local_shop, tmp_path)
     clusters: dict[str, str] = {}
     for file in (tmp_path / "out").glob("category_classification/*.parquet"):
@@ -196,7 +192,7 @@ def test_a_recipe_may_merge_what_is_the_same_product(local_shop: Path, tmp_path:
     rejected = rejections(tmp_path)
     [merged] = [key for key in ("shop:0", "shop:1") if key not in kept]
     assert rejected[merged] == ("duplicates", "duplicate_product")
-    assert "shop:2" in kept  # another title: another product under the same picture
+    assert "shop:2" in kept  # another title: another product under the same image
 
 
 REVIEWS = "product rating title text user timestamp images"
@@ -260,9 +256,7 @@ def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: 
     assert "shop:1" not in published(tmp_path, "product_ids")
 
 
-def test_a_picture_in_the_reviews_of_two_products_keeps_them_together(
-    local_shop: Path, tmp_path: Path
-) -> None:
+def test_a_image_in_the_reviews_of_two_products_keeps_them_together(local_shop: Path, tmp_path: Path) -> None:
     (local_shop / "review.jpg").write_bytes(photo(999))
     write_table(
         local_shop / "reviews.csv",
@@ -288,7 +282,7 @@ def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp
     build_shop(local_shop, tmp_path)
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
     found = statistics["duplicates"]
-    # 0, 1 and 2 have one picture, 0 and 1 nearly one title.
+    # 0, 1 and 2 have one image, 0 and 1 nearly one title.
     assert found["cluster_sizes"] == {"1": PRODUCTS - 3, "3": 1}
     assert (found["pairs"]["identical_bytes"], found["duplicate_products"], found["merged"]) == (2, 1, 0)
     assert statistics["hygiene"] == {"records": 1, "masked": {"email": 1}, "profane": 1}
@@ -322,42 +316,42 @@ def test_what_is_on_the_takedown_list_is_in_no_later_build(local_shop: Path, tmp
     assert rejected["8.jpg"] == rejected["9.jpg"] == ("images", "taken_down")
 
 
-def test_takedowns_of_fetched_pictures_are_counted_and_leave_the_store(
-    web_shop: Path, tmp_path: Path, pictures: Any
+def test_takedowns_of_fetched_images_are_counted_and_leave_the_store(
+    web_shop: Path, tmp_path: Path, images: Any
 ) -> None:
     shared = photo(11)
-    pictures.routes["/10.jpg"] = pictures.routes["/11.jpg"]  # the same bytes under another product
+    images.routes["/10.jpg"] = images.routes["/11.jpg"]  # the same bytes under another product
     build_shop(web_shop, tmp_path, FETCH)
     workspace = tmp_path / "ws"
-    store = PictureStore(workspace / FETCHED_FOLDER)
-    add_takedown(workspace, workspace / FETCHED_FOLDER, "url", pictures.url("/8.jpg"))
+    store = ImageStore(workspace / FETCHED_FOLDER)
+    add_takedown(workspace, workspace / FETCHED_FOLDER, "url", images.url("/8.jpg"))
     for number in (7, 11):
         add_takedown(workspace, workspace / FETCHED_FOLDER, "product", f"shop:{number}")
-    asked = len(pictures.log)
+    asked = len(images.log)
     report = build_shop(web_shop, tmp_path, FETCH)
-    assert len(pictures.log) == asked
+    assert len(images.log) == asked
     assert report.taken_down == {"curate_products": 2, "images": 1}
-    assert rejections(tmp_path)[pictures.url("/8.jpg")] == ("images", "taken_down")
+    assert rejections(tmp_path)[images.url("/8.jpg")] == ("images", "taken_down")
     held = {number: store.has(sha256(photo(number))) for number in (7, 8, 9)}
     assert held == {7: False, 8: False, 9: True}
     assert store.has(sha256(shared))
 
 
-def test_a_thumbnail_stands_in_for_a_full_size_that_is_broken(tmp_path: Path, pictures: Any) -> None:
+def test_a_thumbnail_stands_in_for_a_full_size_that_is_broken(tmp_path: Path, images: Any) -> None:
     for number in range(PRODUCTS):
-        pictures.routes[f"/I/{number}.jpg"] = image_server.Answer(body=photo(number))
-    pictures.routes["/I/5.jpg"] = image_server.Answer(body=photo(5)[:-500])
-    pictures.routes["/I/5._SX38_.jpg"] = image_server.Answer(body=photo(105))
+        images.routes[f"/I/{number}.jpg"] = image_server.Answer(body=photo(number))
+    images.routes["/I/5.jpg"] = image_server.Answer(body=photo(5)[:-500])
+    images.routes["/I/5._SX38_.jpg"] = image_server.Answer(body=photo(105))
 
     def image(number: int) -> str:
         if number == 6:  # a still of a video: neither of its sizes is asked for
-            return pictures.url(f"/I/{number}._SX38_PKmb-play-button-overlay-thumb_.jpg")
-        return pictures.url(f"/I/{number}._SX38_.jpg")
+            return images.url(f"/I/{number}._SX38_PKmb-play-button-overlay-thumb_.jpg")
+        return images.url(f"/I/{number}._SX38_.jpg")
 
     build_shop(write_products(tmp_path / "shop", products(image)), tmp_path, FETCH)
-    assert pictures.url("/I/5._SX38_.jpg") in published(tmp_path, "image_urls")
+    assert images.url("/I/5._SX38_.jpg") in published(tmp_path, "image_urls")
     assert sha256(photo(105)) in published(tmp_path, "image_ids")
-    assert [path for path in pictures.paths() if path.startswith(("/I/6.", "/I/7."))] == ["/I/7.jpg"]
+    assert [path for path in images.paths() if path.startswith(("/I/6.", "/I/7."))] == ["/I/7.jpg"]
     assert rejections(tmp_path)[image(6)] == ("images", "placeholder")
 
 
@@ -366,6 +360,6 @@ def test_the_command_keeps_the_takedown_list(tmp_path: Path) -> None:
     add = CliRunner().invoke(app, ["takedown", "add", "product", "shop:7", "--note", "asked for", *place])
     assert add.exit_code == 0
     assert CliRunner().invoke(app, ["takedown", "list", *place]).stdout == "product\tshop:7\tasked for\n"
-    wrong = CliRunner().invoke(app, ["takedown", "add", "picture", "x", *place])
+    wrong = CliRunner().invoke(app, ["takedown", "add", "image", "x", *place])
     assert wrong.exit_code != 0
     assert "there are product, url, image" in str(wrong.exception)

@@ -1,4 +1,4 @@
-"""Builds whose shards hold no pixels: pictures told by hashes of their bytes, or taken as publishers name them."""
+"""Builds whose shards hold no pixels: images told by hashes of their bytes, or taken as publishers name them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from caslie_model.data.images import read_pictures
+from caslie_model.data.images import read_images
 from mmecinstruct.auditing import audit_folder, settings_of_folder
 from mmecinstruct.core.errors import DatasetError, RecipeError
 from mmecinstruct.dataset import find_shards, write_manifest
@@ -45,21 +45,21 @@ def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def loads_without_pixels(folder: Path, cache: Path) -> int:
-    """Load every split of every task as a user does; return the number of pictures that are referenced."""
+    """Load every split of every task as a user does; return the number of images that are referenced."""
     loaded = datasets.load_dataset(str(folder), "all", cache_dir=str(cache))
-    pictures = 0
+    images = 0
     for split in loaded:
         assert loaded[split].features == published_features()
         for row in loaded[split]:
             assert row["images"] == [None] * len(row["image_roles"])
             assert len(row["image_urls"]) == len(row["image_ids"]) == len(row["image_roles"])
-            pictures += len(row["images"])
+            images += len(row["images"])
         streamed = datasets.load_dataset(str(folder), "all", split=split, streaming=True)
         assert next(iter(streamed)) == loaded[split][0]
-    return pictures
+    return images
 
 
-def unchecked_pictures(folder: Path) -> set[str]:
+def unchecked_images(folder: Path) -> set[str]:
     report = audit_folder(folder, settings_of_folder(folder))
     assert not report.exceeded
     return {
@@ -71,8 +71,8 @@ def unchecked_pictures(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def web_shop(tmp_path: Path, pictures: Any) -> Path:
-    """A shop on a server that counts what it is asked; products 0 and 1 share a picture, 2 has but a path."""
+def web_shop(tmp_path: Path, images: Any) -> Path:
+    """A shop on a server that counts what it is asked; products 0 and 1 share an image, 2 has but a path."""
     folder = tmp_path / "shop"
     folder.mkdir()
     syllables = ["bala", "diro", "fune", "gosta", "kebi", "lami"]
@@ -81,7 +81,7 @@ def web_shop(tmp_path: Path, pictures: Any) -> Path:
         writer.writerow(["id", "title", "brand", "category", "description", "price", "images"])
         for number in range(PRODUCTS):
             title = f"{syllables[number % 6]}{number} {syllables[number // 6]}{PRODUCTS + number} thing"
-            url = "two.jpg" if number == 2 else pictures.url(f"/{max(number, 1)}.jpg")
+            url = "two.jpg" if number == 2 else images.url(f"/{max(number, 1)}.jpg")
             writer.writerow([number, title, "", f"Top > Fine {number % 6}", "", "", url])
     return folder
 
@@ -91,18 +91,16 @@ def build_shop(shop: Path, folder: Path, *overrides: str) -> BuildReport:
     return build(recipe, folder / "out", workspace=folder / "ws", data=shop)
 
 
-def test_urls_are_taken_as_they_are_and_nobody_is_asked(
-    web_shop: Path, tmp_path: Path, pictures: Any
-) -> None:
+def test_urls_are_taken_as_they_are_and_nobody_is_asked(web_shop: Path, tmp_path: Path, images: Any) -> None:
     build_shop(web_shop, tmp_path, REFERENCE, UNREAD)
-    assert pictures.log == []
+    assert images.log == []
     out = tmp_path / "out"
     rows = list(rows_of(out))
     assert len(rows) >= PRODUCTS - 2
     for row in rows:
         (product,) = row["product_ids"]
         number = max(int(product.removeprefix("shop:")), 1)
-        assert row["image_urls"] == [pictures.url(f"/{number}.jpg")]
+        assert row["image_urls"] == [images.url(f"/{number}.jpg")]
         assert row["image_ids"] == row["images"] == [None]
         assert row["image_roles"] == ["product"]
     assert validate_folder(out) == []
@@ -121,19 +119,19 @@ def test_products_of_one_url_stay_together(web_shop: Path, tmp_path: Path) -> No
     assert len({row["cluster_id"] for row in products.values()}) == PRODUCTS - 1
 
 
-def test_read_pictures_are_told_by_the_bytes_that_were_received(
-    web_shop: Path, tmp_path: Path, pictures: Any
+def test_read_images_are_told_by_the_bytes_that_were_received(
+    web_shop: Path, tmp_path: Path, images: Any
 ) -> None:
     bodies = {}
     for number in range(1, PRODUCTS):
         values = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
         stream = io.BytesIO()
         Image.fromarray(values).resize((120, 120), Image.Resampling.BICUBIC).save(stream, "JPEG")
-        bodies[pictures.url(f"/{number}.jpg")] = stream.getvalue()
-        pictures.routes[f"/{number}.jpg"] = image_server.Answer(body=stream.getvalue())
+        bodies[images.url(f"/{number}.jpg")] = stream.getvalue()
+        images.routes[f"/{number}.jpg"] = image_server.Answer(body=stream.getvalue())
     fetch = "fetch={enabled: true, contact: 'https://shop.example/', private_networks: [127.0.0.0/8]}"
     build_shop(web_shop, tmp_path, REFERENCE, fetch)
-    assert pictures.asked("/5.jpg") == 1
+    assert images.asked("/5.jpg") == 1
     rows = list(rows_of(tmp_path / "out"))
     for row in rows:
         assert row["images"] == [None]
@@ -142,17 +140,15 @@ def test_read_pictures_are_told_by_the_bytes_that_were_received(
 
 
 def test_a_takedown_by_bytes_that_nobody_reads_is_warned_of_and_one_by_url_holds(
-    web_shop: Path, tmp_path: Path, pictures: Any
+    web_shop: Path, tmp_path: Path, images: Any
 ) -> None:
     workspace = tmp_path / "ws"
     add_takedown(workspace, workspace / "fetched", "image", "0" * 64)
-    add_takedown(workspace, workspace / "fetched", "url", pictures.url("/7.jpg"))
+    add_takedown(workspace, workspace / "fetched", "url", images.url("/7.jpg"))
     report = build_shop(web_shop, tmp_path, REFERENCE, UNREAD)
-    assert any("names 1 pictures by their bytes" in warning for warning in report.warnings)
+    assert any("names 1 images by their bytes" in warning for warning in report.warnings)
     assert report.taken_down == {"references": 1}
-    assert pictures.url("/7.jpg") not in {
-        url for row in rows_of(tmp_path / "out") for url in row["image_urls"]
-    }
+    assert images.url("/7.jpg") not in {url for row in rows_of(tmp_path / "out") for url in row["image_urls"]}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +173,7 @@ def test_what_cannot_be_is_refused_with_the_remedy(overrides: tuple[str, ...], s
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The sample, its pictures embedded, referenced and not even read, from one workspace."""
+    """The sample, its images embedded, referenced and not even read, from one workspace."""
     folder = tmp_path_factory.mktemp("sample")
     ways = {"embedded": [], "referenced": [REFERENCE], "unread": [REFERENCE, UNREAD]}
     for name, overrides in ways.items():
@@ -193,25 +189,25 @@ def test_the_sample_builds_loads_and_is_valid_by_reference(
 ) -> None:
     assert validate_folder(sample[name]) == []
     assert loads_without_pixels(sample[name], tmp_path) > 100
-    assert unchecked_pictures(sample[name]) == {"image_bytes", "image_pixels", "image_near"}
+    assert unchecked_images(sample[name]) == {"image_bytes", "image_pixels", "image_near"}
     card = (sample[name] / "README.md").read_text()
     assert "embedded as JPEG" not in card
-    assert "a picture with the same bytes (" in card.partition("Not checked: ")[2]
+    assert "an image with the same bytes (" in card.partition("Not checked: ")[2]
 
 
 @pytest.mark.slow
 def test_but_for_the_pixels_a_referenced_sample_is_the_embedded_one(sample: dict[str, Path]) -> None:
     embedded, referenced = (list(rows_of(sample[name])) for name in ("embedded", "referenced"))
-    assert any(picture["bytes"] for row in embedded for picture in row["images"])
+    assert any(image["bytes"] for row in embedded for image in row["images"])
     for row in (*embedded, *referenced):
         row["images"] = len(row["images"])
     assert embedded == referenced
 
 
 @pytest.mark.slow
-def test_unread_samples_have_more_pictures_and_no_ids(sample: dict[str, Path]) -> None:
+def test_unread_samples_have_more_images_and_no_ids(sample: dict[str, Path]) -> None:
     referenced, unread = (list(rows_of(sample[name])) for name in ("referenced", "unread"))
-    # Nobody finds out that a picture is broken, blank or gone.
+    # Nobody finds out that an image is broken, blank or gone.
     assert sum(len(row["images"]) for row in unread) > sum(len(row["images"]) for row in referenced)
     assert {image_id for row in unread for image_id in row["image_ids"]} == {None}
     assert {url.partition("/")[0] for row in unread for url in row["image_urls"]} == {"https:"}
@@ -219,8 +215,8 @@ def test_unread_samples_have_more_pictures_and_no_ids(sample: dict[str, Path]) -
 
 @pytest.mark.slow
 def test_the_model_says_that_pixels_are_missing(sample: dict[str, Path]) -> None:
-    with pytest.raises(DatasetError, match="picture 'product' has no embedded bytes"):
-        read_pictures(str(sample["unread"]), CC, "train")
+    with pytest.raises(DatasetError, match="image 'product' has no embedded bytes"):
+        read_images(str(sample["unread"]), CC, "train")
 
 
 @pytest.mark.slow
@@ -239,7 +235,7 @@ def test_pixels_and_gaps_where_the_recipe_has_none_are_found(sample: dict[str, P
         return found
 
     pixels = [{"bytes": b"\xff\xd8\xff", "path": "x.jpg"}]
-    assert reasons("unread", lambda row: row.update(images=pixels)) == {"picture_embedded"}
+    assert reasons("unread", lambda row: row.update(images=pixels)) == {"image_embedded"}
     assert reasons("unread", lambda row: row.update(image_urls=[""])) == {"image_url_missing"}
     assert reasons("referenced", lambda row: row.update(image_ids=[None])) == {"value_missing"}
-    assert reasons("embedded", lambda row: row.update(images=[None])) == {"picture_not_embedded"}
+    assert reasons("embedded", lambda row: row.update(images=[None])) == {"image_not_embedded"}

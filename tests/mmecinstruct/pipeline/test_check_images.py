@@ -1,4 +1,4 @@
-"""`mmec images`: the picture stages alone, over a folder or a table."""
+"""`mmec images`: the image stages alone, over a folder or a table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from mmecinstruct.cli.app import app
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.images.settings import ImageSettings
-from mmecinstruct.pipeline.check_images import check_pictures
-from mmecinstruct.recipe import PictureSettings
+from mmecinstruct.pipeline.check_images import check_images
+from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.schemas.tables import IMAGES, PIXELS, REJECTIONS
 from mmecinstruct.web.images.settings import FetchSettings
 from tests.servers import image_server
@@ -49,10 +49,10 @@ def folder(tmp_path: Path) -> Path:
 
 def check(source: Path, tmp_path: Path, **options: Any) -> tuple[Any, list[dict[str, Any]], dict[str, str]]:
     out = tmp_path / "out"
-    report = check_pictures(source, out, workspace=tmp_path / "ws", **options)
+    report = check_images(source, out, workspace=tmp_path / "ws", **options)
     images = pq.read_table(out / "images.parquet", schema=IMAGES).to_pylist()
     rejections = pq.read_table(out / "rejections.parquet", schema=REJECTIONS).to_pylist()
-    assert report.pictures == len(images)
+    assert report.images == len(images)
     assert report.kept == sum(row["status"] == "ok" for row in images)
     assert sum(report.reasons.values()) == len(rejections)
     return report, images, {row["origin"]: row["reason"] for row in rejections}
@@ -68,10 +68,10 @@ def test_every_file_of_a_folder_is_kept_or_has_its_reason(folder: Path, tmp_path
     assert reasons == {
         "cut.jpg": "truncated_or_corrupt",
         "outside.jpg": "outside_folders",
-        "page.jpg": "not_a_picture",
+        "page.jpg": "not_a_image",
         "small.png": "too_small",
     }
-    assert (report.pictures, report.kept) == (9, 5)
+    assert (report.images, report.kept) == (9, 5)
     formats = {row["image_url"]: row["format"] for row in images}
     assert formats["deeper/png that is a.jpg"] == "PNG"
     assert sorted(pixels(tmp_path)) == sorted(row["image_id"] for row in images if row["status"] == "ok")
@@ -81,11 +81,11 @@ def test_what_was_written_is_not_read_as_a_source_and_may_be_written_again(
     folder: Path, tmp_path: Path
 ) -> None:
     for settings in (
-        PictureSettings(images=ImageSettings()),
-        PictureSettings(images=ImageSettings(min_side=5)),
+        ImageCheckSettings(images=ImageSettings()),
+        ImageCheckSettings(images=ImageSettings(min_side=5)),
     ):
-        report = check_pictures(folder, folder / "out", settings, workspace=folder / "ws", sheet=True)
-        assert report.pictures == 9
+        report = check_images(folder, folder / "out", settings, workspace=folder / "ws", sheet=True)
+        assert report.images == 9
     assert report.kept == 6
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
         *("contact_sheet.jpg", "images.parquet", "pixels", "rejections.parquet")
@@ -105,7 +105,7 @@ def write_table(folder: Path, kind: str, rows: list[dict[str, Any]]) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_a_table_names_pictures_and_whose_they_are(kind: str, folder: Path, tmp_path: Path) -> None:
+def test_a_table_names_images_and_whose_they_are(kind: str, folder: Path, tmp_path: Path) -> None:
     rows = [{"sku": f"p{number}", "photo": f"{number % 4}.jpg|3.jpg|gone.jpg"} for number in range(8)]
     table = write_table(folder, kind, [*rows, {"sku": "p9", "photo": ""}])
     _, images, reasons = check(table, tmp_path, column="photo", product_column="sku")
@@ -116,7 +116,7 @@ def test_a_table_names_pictures_and_whose_they_are(kind: str, folder: Path, tmp_
     assert "3.jpg" not in reasons
 
 
-def test_a_list_of_pictures_is_a_list(folder: Path, tmp_path: Path) -> None:
+def test_a_list_of_images_is_a_list(folder: Path, tmp_path: Path) -> None:
     table = write_table(folder, "jsonl", [{"image_url": ["0.jpg", "1.jpg"]}, {"image_url": None}])
     _, images, reasons = check(table, tmp_path)
     assert [row["image_url"] for row in images] == ["0.jpg", "1.jpg"]
@@ -137,40 +137,40 @@ def test_a_column_that_is_not_there_is_an_error(kind: str, folder: Path, tmp_pat
 
 
 def test_web_addresses_are_fetched_where_the_settings_say_so(
-    folder: Path, tmp_path: Path, pictures: Any
+    folder: Path, tmp_path: Path, images: Any
 ) -> None:
-    pictures.routes["/a.jpg"] = image_server.Answer(body=photo(1))
-    urls = [pictures.url(path) for path in ("/a.jpg", "/gone.jpg")]
+    images.routes["/a.jpg"] = image_server.Answer(body=photo(1))
+    urls = [images.url(path) for path in ("/a.jpg", "/gone.jpg")]
     table = write_table(folder, "csv", [{"image_url": url} for url in [*urls, "0.jpg"]])
     _, _, reasons = check(table, tmp_path)
     assert reasons == dict.fromkeys(urls, "no_local_copy")
-    assert not pictures.log
+    assert not images.log
     fetch = FetchSettings(enabled=True, contact="https://shop.example/", private_networks=("127.0.0.0/8",))
-    _, images, reasons = check(table, tmp_path, settings=PictureSettings(fetch=fetch))
+    _, images, reasons = check(table, tmp_path, settings=ImageCheckSettings(fetch=fetch))
     assert reasons == {urls[1]: "http_404"}
     assert [row["image_url"] for row in images if row["status"] == "ok"] == ["0.jpg", urls[0]]
 
 
 def test_nothing_is_decoded_twice_and_workers_change_nothing(folder: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    check_pictures(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: told.append(step))
+    check_images(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: told.append(step))
     assert {stage for stage, _, _ in told} == {"images", "verdicts"}
     told.clear()
-    stricter = PictureSettings(images=ImageSettings(min_deviation=30))
-    check_pictures(
+    stricter = ImageCheckSettings(images=ImageSettings(min_deviation=30))
+    check_images(
         folder, tmp_path / "a", stricter, workspace=tmp_path / "wa", report=lambda *step: told.append(step)
     )
     assert {stage for stage, _, _ in told} == {"verdicts"}
-    check_pictures(folder, tmp_path / "b", stricter, workspace=tmp_path / "wb", workers=2)
+    check_images(folder, tmp_path / "b", stricter, workspace=tmp_path / "wb", workers=2)
     for name in ("images.parquet", "rejections.parquet", "pixels/00000.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_a_folder_that_holds_something_else_is_not_written_into(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"also holds \.hidden\.jpg"):
-        check_pictures(folder, folder, workspace=tmp_path / "ws")
+        check_images(folder, folder, workspace=tmp_path / "ws")
     with pytest.raises(SourceError, match="no such folder or table"):
-        check_pictures(tmp_path / "none", tmp_path / "out", workspace=tmp_path / "ws")
+        check_images(tmp_path / "none", tmp_path / "out", workspace=tmp_path / "ws")
 
 
 def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "out")
     told = f"Rejected, each with its reason in {tmp_path / 'out' / 'rejections.parquet'}:"
-    assert f"9 pictures, 0 kept\n{told}\n  too_small: 6\n" in result.stderr
+    assert f"9 images, 0 kept\n{told}\n  too_small: 6\n" in result.stderr
     assert Image.open(tmp_path / "out" / "contact_sheet.jpg").width > 1000
     wrong = CliRunner().invoke(app, [*command, "--set", "images.min_sides=90"])
     assert wrong.exit_code == 1
@@ -189,14 +189,14 @@ def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("MMEC_REAL_DATA" not in os.environ, reason="MMEC_REAL_DATA names no folder of real data")
-def test_real_pictures_end_with_the_reasons_that_their_readme_tells(tmp_path: Path) -> None:
+def test_real_images_end_with_the_reasons_that_their_readme_tells(tmp_path: Path) -> None:
     _, images, reasons = check(Path(os.environ["MMEC_REAL_DATA"]) / "imagededup_tests", tmp_path)
     assert reasons == {
-        "LICENSE": "not_a_picture",
-        "README.md": "not_a_picture",
+        "LICENSE": "not_a_image",
+        "README.md": "not_a_image",
         "formats_images/giphy.gif": "animated",
-        "mixed_images/ukbench09268_corrupt.jpg": "not_a_picture",
-        "mixed_nested_images/ukbench09268_corrupt.jpg": "not_a_picture",
+        "mixed_images/ukbench09268_corrupt.jpg": "not_a_image",
+        "mixed_nested_images/ukbench09268_corrupt.jpg": "not_a_image",
     }
     formats = {row["image_url"].rpartition("/")[2]: row["format"] for row in images}
     assert formats["ukbench09380.png"] == "JPEG"

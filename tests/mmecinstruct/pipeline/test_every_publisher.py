@@ -132,7 +132,7 @@ def test_a_domain_without_categories_has_its_reviews_and_no_fine_category(tmp_pa
           - {kind: amazon23_reviews, path: amazon2023/All_Beauty.jsonl.gz}
         images: {publish: reference, read: false}
         sizes: {train: 20, validation: 2, test: 2, test_ood: 0}
-        tasks: {sequential_recommendation: {candidates: 8, require_pictures: any}}
+        tasks: {sequential_recommendation: {candidates: 8, require_images: any}}
         audit: {tolerances: {text_near: 1.0, text_identical: 1.0}}
         """
     )
@@ -145,9 +145,9 @@ def test_a_domain_without_categories_has_its_reviews_and_no_fine_category(tmp_pa
 
 
 @pytest.mark.slow
-def test_berkeley_objects_alone_make_categories_with_pictures_inside(tmp_path: Path) -> None:
+def test_berkeley_objects_alone_make_categories_with_images_inside(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    counts = abo_files.write_listings(raw, 320, 1, files=4, picture_side=64)
+    counts = abo_files.write_listings(raw, 320, 1, files=4, image_side=64)
     recipe = load_recipe("abo", ["sizes={train: 60, validation: 8, test: 8, test_ood: 0}"])
     report, out = built(recipe, raw, tmp_path)
 
@@ -168,14 +168,14 @@ def test_berkeley_objects_alone_make_categories_with_pictures_inside(tmp_path: P
     assert "cc-by-4.0" in (out / "README.md").read_text(encoding="utf-8")
 
 
-# --- ESCI with the pictures of ESCI-S ------------------------------------------------------------------
+# --- ESCI with the images of ESCI-S ------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_esci_with_pictures_of_esci_s_judges_queries_of_the_training_file_too(tmp_path: Path) -> None:
+def test_esci_with_images_of_esci_s_judges_queries_of_the_training_file_too(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
-    draw_sample_shop(SampleShopSettings(products=300, pictures=False, dirt=False), 1, raw)
+    draw_sample_shop(SampleShopSettings(products=300, images=False, dirt=False), 1, raw)
     counts = esci_s_files.write_pages(raw, esci_s_files.esci_products(raw), 1)
     recipe = recipe_of(
         """
@@ -214,7 +214,7 @@ sources:
 images: {publish: reference, read: false}
 split: {train: 0.6, validation: 0.2, test: 0.2, ood_categories: [Tools & Home Improvement]}
 sizes: {train: 30, validation: 3, test: 3, test_ood: 3}
-tasks: {sequential_recommendation: {candidates: 8, require_pictures: any}}
+tasks: {sequential_recommendation: {candidates: 8, require_images: any}}
 audit: {tolerances: {text_near: 1.0, text_identical: 1.0}}
 """
 
@@ -268,7 +268,7 @@ def test_a_catalogue_of_the_users_own_beside_a_publishers_reviews(tmp_path: Path
         for domain in domains:
             for item in goods(domain, 150, 1):
                 path = " > ".join((item.top, item.middle, item.fine))
-                url = f"https://shop.example/{item.picture_id}.jpg"
+                url = f"https://shop.example/{item.image_id}.jpg"
                 writer.writerow([item.asin, item.title, item.brand, path, "", f"{item.price}", url])
     with (raw / "reviews.jsonl").open("w", encoding="utf-8") as file:
         for domain in domains:
@@ -288,7 +288,7 @@ def test_a_catalogue_of_the_users_own_beside_a_publishers_reviews(tmp_path: Path
         "catalog",
         ["images={publish: reference, read: false}", "split.ood_categories=[Tools & Home Improvement]",
          "sizes={train: 30, validation: 3, test: 3, test_ood: 3}",
-         "tasks.sequential_recommendation={candidates: 8, require_pictures: any}",
+         "tasks.sequential_recommendation={candidates: 8, require_images: any}",
          f"audit={json.dumps(ALIKE)}"],
     )  # fmt: skip
     report, out = built(recipe, raw, tmp_path)

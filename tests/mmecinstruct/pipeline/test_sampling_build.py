@@ -16,7 +16,7 @@ from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.schemas.samples import TASKS
 
-SHOP = ["sample.pictures=false", "sample.products=1500"]
+SHOP = ["sample.images=false", "sample.products=1500"]
 SAMPLING = ["sampling.oversample=1.6", "scale=0.25"]
 SR = "sequential_recommendation"
 

@@ -41,7 +41,7 @@ PRODUCT_2023 = {"parent_asin": "B1", "title": "Balm", "price": "9.5", "categorie
 PRODUCT_2023 |= {"images": f"{HOST}/a.jpg", "store": "Howl", "features": "Soft", "description": "Balm."}
 REVIEW_2023 = {"parent_asin": "B1", "user_id": "AEYO", "rating": "5.0", "timestamp": "1588687728923"}
 REVIEW_2023 |= {"title": "Nice", "text": "Soft.", "images": f"{HOST}/r.jpg", "verified_purchase": "yes"}
-PICTURE = {"product_id": "B1", "image_url": f"{HOST}/a._SY385_.jpg"}
+IMAGE = {"product_id": "B1", "image_url": f"{HOST}/a._SY385_.jpg"}
 
 # Fields of the source with FILE for the file's name, the role of the file, its row.
 Case = tuple[dict[str, Any], str, dict[str, str]]
@@ -60,7 +60,7 @@ SHARED: dict[str, Case] = CATALOG | {
     "esci examples": (ESCI, "examples", JUDGED),
     "esci products": (ESCI, "products", JUDGED),
     "esci sources": (ESCI, "sources", {"query_id": "5", "source": "negations"}),
-    "sqid": ({"kind": "sqid", "path": FILE}, "images", PICTURE),
+    "sqid": ({"kind": "sqid", "path": FILE}, "images", IMAGE),
 }
 CSV_CASES: dict[str, Case] = SHARED | {
     "abo images": (

@@ -201,7 +201,7 @@ urls = st.lists(
     ),
     max_size=10,
 ).map("".join)
-pictures = st.recursive(
+images = st.recursive(
     urls | st.none() | st.integers(),
     lambda inner: (
         st.lists(inner, max_size=4)
@@ -213,8 +213,8 @@ pictures = st.recursive(
 )
 
 
-@given(fields=st.lists(pictures, max_size=3))
-def test_pictures_are_addresses_at_full_size_each_once(fields: list[Any]) -> None:
+@given(fields=st.lists(images, max_size=3))
+def test_images_are_addresses_at_full_size_each_once(fields: list[Any]) -> None:
     found = image_urls(*fields)
     assert len(set(found)) == len(found)
     for url in found:

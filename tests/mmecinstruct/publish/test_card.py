@@ -118,7 +118,7 @@ def page_of_audit(small, folder, audit):
         "audit": audit,
     }
     write_card(folder, small.recipe, statistics, "f" * 32)
-    return (folder / "README.md").read_text().partition("## Splits")[2].partition("## Pictures")[0]
+    return (folder / "README.md").read_text().partition("## Splits")[2].partition("## Images")[0]
 
 
 def test_page_tells_what_the_splits_share(small, own_folder):
@@ -157,9 +157,9 @@ DUPLICATES = {
         "near_title": 5,
         "identical_bytes": 6,
         "identical_pixels": 7,
-        "near_picture": 8,
-        "pictures_unhashed": 0,
-        "pictures_too_little_structure": 9,
+        "near_image": 8,
+        "images_unhashed": 0,
+        "images_too_little_structure": 9,
         "products_without_title": 10,
     },
     "products": 90,
@@ -185,12 +185,12 @@ def test_page_shows_clusters_and_what_made_them(small, own_folder):
     }
     write_card(own_folder, small.recipe, statistics, "f" * 32)
     card = (own_folder / "README.md").read_text()
-    page = card.partition("## Duplicates")[2].partition("## Pictures")[0]
+    page = card.partition("## Duplicates")[2].partition("## Images")[0]
     assert "90 products form 21 clusters; the largest holds 60." in page
     assert "| products in a cluster | 1 | 2 | 3–5 | 6–10 | 11–50 | 51+ |\n" in page
     assert "| clusters | 15 | 3 | 2 | 0 | 0 | 1 |\n" in page
     assert "3 with the same item number, 4 with the same title, 5 with nearly the same title" in page
-    assert "9 pictures with too little structure" in page
+    assert "9 images with too little structure" in page
     assert "2 groups of more than 200 products were split by letting their weakest pairs go (11)." in page
     assert "5 records name the same product as another one; they were merged into it." in page
     assert "Of 40 reviews and questions 3 swear" in card
@@ -199,9 +199,9 @@ def test_page_shows_clusters_and_what_made_them(small, own_folder):
 
 def test_page_speaks_of_users_where_there_are_any(small, tmp_path):
     small.write(tmp_path / "cc", {(CATEGORIES, "train"): small.rows(CATEGORIES, "train")})
-    page = (tmp_path / "cc" / "README.md").read_text().partition("## Splits")[2].partition("## Pictures")[0]
+    page = (tmp_path / "cc" / "README.md").read_text().partition("## Splits")[2].partition("## Images")[0]
     assert "users" not in page
     assert "sequential_recommendation" not in page
     small.write(tmp_path / "sa", {(REVIEWS, "train"): small.rows(REVIEWS, "train")})
-    page = (tmp_path / "sa" / "README.md").read_text().partition("## Splits")[2].partition("## Pictures")[0]
+    page = (tmp_path / "sa" / "README.md").read_text().partition("## Splits")[2].partition("## Images")[0]
     assert "a user may have written reviews of several splits; no text names users." in page

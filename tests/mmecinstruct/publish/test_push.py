@@ -155,13 +155,13 @@ def test_pushed_dataset_loads_and_streams(small, hub, client, repo, sound_folder
     client.push(sound_folder, repo)
     rows = client.load(repo, *TASKS, "all")
     for task, split in small.tasks_and_splits:
-        wanted = [[row["id"], [[48, 40]] * len(row["images"])] for row in with_pictures(small, task, split)]
+        wanted = [[row["id"], [[48, 40]] * len(row["images"])] for row in with_images(small, task, split)]
         assert rows[f"{task}/{split}"] == wanted
     assert sum(len(found) for key, found in rows.items() if key.startswith("all/")) == 66
     assert {key.split("/")[0] for key in rows if key.endswith("/test_ood")} == {*OOD_TASKS, "all"}
 
 
-def with_pictures(small, task, split):
+def with_images(small, task, split):
     return [{**row, "images": row["image_ids"]} for row in small.rows(task, split)]
 
 
@@ -344,11 +344,11 @@ def test_damaged_folder_is_refused(hub, client, repo, own_folder):
     assert hub.requests == []
 
 
-def test_damaged_picture_is_refused(small, own_folder, repo):
+def test_damaged_image_is_refused(small, own_folder, repo):
     small.edit_rows(
         own_folder,
         "sentiment_analysis/test-00000-of-00001.parquet",
-        lambda rows: rows[0]["images"][0].update(bytes=b"no picture"),
+        lambda rows: rows[0]["images"][0].update(bytes=b"no image"),
     )
-    with pytest.raises(DatasetError, match="picture_damaged"):
+    with pytest.raises(DatasetError, match="image_damaged"):
         push_folder(own_folder, repo, private=False, dry_run=True)

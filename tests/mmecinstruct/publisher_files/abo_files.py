@@ -1,4 +1,4 @@
-"""Files in the form of Amazon Berkeley Objects: listings in several languages, and pictures that are there.
+"""Files in the form of Amazon Berkeley Objects: listings in several languages, and images that are there.
 
 A listing is known by its number and its marketplace: the same number may stand in two of them.
 """
@@ -31,16 +31,16 @@ _FOREIGN = {
 
 
 def write_listings(
-    folder: Path, count: int, seed: int, files: int = 16, picture_side: int | None = None
+    folder: Path, count: int, seed: int, files: int = 16, image_side: int | None = None
 ) -> Counter[str]:
     """Write abo/listings_<i>.json.gz and abo/images.csv.gz; return what they hold.
 
-    picture_side: pixels of the pictures drawn below abo/images/small, or none. Counts: `lines`, `english` (listings
-    with a title in English), `pictures` (rows of images.csv.gz), `unknown_picture` (English listings whose picture
+    image_side: pixels of the images drawn below abo/images/small, or none. Counts: `lines`, `english` (listings
+    with a title in English), `images` (rows of images.csv.gz), `unknown_image` (English listings whose image
     no row names), and by reason what is to be rejected.
     """
     counts: Counter[str] = Counter()
-    pictures: dict[str, str] = {}  # id -> path, in the order of images.csv.gz
+    images: dict[str, str] = {}  # id -> path, in the order of images.csv.gz
     for place in range(files):
         with open_text(folder / "abo" / f"listings_{place:x}.json.gz") as file:
             for item in goods(DOMAIN, count, seed):
@@ -54,18 +54,18 @@ def write_listings(
                 file.write('{"brand": [{"language_tag": "en_US", "value": "Riv\n')
                 counts.update(("lines", "broken_json"))
     for item in goods(DOMAIN, count, seed):
-        known = _picture_ids(item)
-        pictures.update({identity: _path_of(identity, seed) for identity in known if not _is_lost(identity)})
+        known = _image_ids(item)
+        images.update({identity: _path_of(identity, seed) for identity in known if not _is_lost(identity)})
     with open_text(folder / "abo" / "images.csv.gz") as file:
         file.write("image_id,height,width,path\n")
-        for identity, path in pictures.items():
-            side = picture_side or 256
+        for identity, path in images.items():
+            side = image_side or 256
             file.write(f"{identity},{side},{side},{path}\n")
-            counts["pictures"] += 1
-            if picture_side is not None:
+            counts["images"] += 1
+            if image_side is not None:
                 target = folder / "abo" / "images" / "small" / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_drawn(identity, picture_side, seed))
+                target.write_bytes(_drawn(identity, image_side, seed))
     return counts
 
 
@@ -92,7 +92,7 @@ def _listing(item: Good, marketplace: str) -> dict[str, Any]:
     ]
     if language == "de_DE" and chance % 2:  # English too, but not in the first place
         names.append({"language_tag": "en_GB", "value": item.title})
-    main, *others = _picture_ids(item)
+    main, *others = _image_ids(item)
     row: dict[str, Any] = {
         "brand": [{"language_tag": language, "value": item.brand}],
         "bullet_point": [
@@ -152,28 +152,28 @@ def _count_listing(row: dict[str, Any], counts: Counter[str]) -> None:
         if "main_image_id" in row and all(
             _is_lost(identity) for identity in (row["main_image_id"], *row["other_image_id"])
         ):
-            counts["unknown_picture"] += 1
+            counts["unknown_image"] += 1
     else:
         counts["other_language"] += 1
 
 
-def _picture_ids(item: Good) -> list[str]:
-    """Return the main picture's id and, for every second good, that of another."""
-    return [item.picture_id, f"0{item.picture_id[1:]}"] if item.chance % 2 else [item.picture_id]
+def _image_ids(item: Good) -> list[str]:
+    """Return the main image's id and, for every second good, that of another."""
+    return [item.image_id, f"0{item.image_id[1:]}"] if item.chance % 2 else [item.image_id]
 
 
 def _is_lost(identity: str) -> bool:
-    """Tell whether images.csv.gz does not have a picture."""
+    """Tell whether images.csv.gz does not have an image."""
     return draw(0, "miniature lost picture", identity) % 37 == 0
 
 
 def _path_of(identity: str, seed: int) -> str:
-    name = f"{draw(seed, 'miniature picture path', identity):016x}"[:8]
+    name = f"{draw(seed, 'miniature image path', identity):016x}"[:8]
     return f"{name[:2]}/{name}.jpg"
 
 
 def _drawn(identity: str, side: int, seed: int) -> bytes:
-    """Return a small JPEG: patches of colour that no other picture has, blurred into one another."""
+    """Return a small JPEG: patches of colour that no other image has, blurred into one another."""
     from PIL import Image
 
     patches = Image.new("RGB", (5, 5))

@@ -20,7 +20,7 @@ from tests.mmecinstruct.publisher_files.goods import (
 )
 from tests.mmecinstruct.publisher_files.packed import open_text
 
-_PICTURES = "http://ecx.images-amazon.com/images/I/"
+_IMAGES = "http://ecx.images-amazon.com/images/I/"
 
 
 def write_metadata(folder: Path, domain: str, count: int, seed: int) -> Counter[str]:
@@ -54,7 +54,7 @@ def _metadata_row(item: Good, count: int, seed: int) -> tuple[dict[str, Any], st
     if chance % 4:
         row["price"] = item.price
     if chance % 53 != 2:
-        row["imUrl"] = f"{_PICTURES}{item.picture_id}._SY300_.jpg"
+        row["imUrl"] = f"{_IMAGES}{item.image_id}._SY300_.jpg"
     if chance % 3:
         row["related"] = {
             name: [_neighbour(item, count, seed, name, place) for place in range(1 + chance // 7 % 3)]

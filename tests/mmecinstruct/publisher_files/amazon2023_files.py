@@ -29,7 +29,7 @@ from tests.mmecinstruct.publisher_files.packed import open_text
 Shape = Literal["json_lines", "datasets"]
 
 DOMAINS_WITHOUT_CATEGORIES = frozenset({"All_Beauty"})  # `categories` is [] in all of their rows
-_PICTURES = "https://m.media-amazon.com/images/I/"
+_IMAGES = "https://m.media-amazon.com/images/I/"
 _STARS = ("Zero", "One", "Two", "Three", "Four", "Five")
 
 
@@ -71,14 +71,14 @@ def _metadata_row(item: Good) -> tuple[dict[str, Any], str]:
     categories = [item.top, item.middle, item.fine]
     if item.domain in DOMAINS_WITHOUT_CATEGORIES or chance % 43 == 2:
         categories = []
-    pictures = [
+    images = [
         {
-            "thumb": f"{_PICTURES}{picture}._AC_US40_.jpg",
-            "large": f"{_PICTURES}{picture}._AC_.jpg",
+            "thumb": f"{_IMAGES}{image}._AC_US40_.jpg",
+            "large": f"{_IMAGES}{image}._AC_.jpg",
             "variant": variant,
-            "hi_res": None if chance % 4 == 1 else f"{_PICTURES}{picture}._AC_SL1500_.jpg",
+            "hi_res": None if chance % 4 == 1 else f"{_IMAGES}{image}._AC_SL1500_.jpg",
         }
-        for variant, picture in (("MAIN", item.picture_id), ("PT01", f"0{item.picture_id[1:]}"))
+        for variant, image in (("MAIN", item.image_id), ("PT01", f"0{item.image_id[1:]}"))
     ]
     videos = (
         [{"title": item.title, "url": f"https://www.amazon.com/vdp/{item.asin}", "user_id": ""}]
@@ -93,7 +93,7 @@ def _metadata_row(item: Good) -> tuple[dict[str, Any], str]:
         "features": [] if chance % 5 == 0 else [f"Made of {item.material.lower()}", f"Color: {item.colour}"],
         "description": [] if chance % 2 else [f"A {item.noun.lower()} by {item.brand}."],
         "price": price,
-        "images": [] if chance % 31 == 5 else pictures[: 1 + chance % 2],
+        "images": [] if chance % 31 == 5 else images[: 1 + chance % 2],
         "videos": videos,
         "store": None if chance % 29 == 6 else item.brand,
         "categories": categories,
@@ -163,21 +163,21 @@ def _review_row(item: Good, purchase: Purchase, seed: int) -> tuple[dict[str, An
         user, reason = "", "missing_id"
     elif chance % 223 == 2:
         rating, reason = 0.0, "bad_rating"
-    pictures = [
+    images = [
         {
-            "small_image_url": f"{_PICTURES}{picture}._SL256_.jpg",
-            "medium_image_url": f"{_PICTURES}{picture}._SL800_.jpg",
-            "large_image_url": f"{_PICTURES}{picture}._SL1600_.jpg",
+            "small_image_url": f"{_IMAGES}{image}._SL256_.jpg",
+            "medium_image_url": f"{_IMAGES}{image}._SL800_.jpg",
+            "large_image_url": f"{_IMAGES}{image}._SL1600_.jpg",
             "attachment_type": "IMAGE",
         }
-        for picture in (scatter(chance, 11, 62),)
+        for image in (scatter(chance, 11, 62),)
         if chance % 6 == 3
     ]
     row: dict[str, Any] = {
         "rating": rating,
         "title": f"{_STARS[purchase.rating]} Stars",
         "text": text,
-        "images": pictures,
+        "images": images,
         # A variant has a number of its own.
         "asin": item.asin if chance % 3 else "B0" + scatter(chance % 36**8, 8, 36),
         "parent_asin": item.asin,

@@ -1,4 +1,4 @@
-"""A file in the form of ESCI-S: pages of ESCI's products as they were scraped, with category list and picture.
+"""A file in the form of ESCI-S: pages of ESCI's products as they were scraped, with category list and image.
 
 Nearly every field may be missing: a page whose layout the scraper did not know left it empty.
 """
@@ -19,7 +19,7 @@ from tests.mmecinstruct.publisher_files.packed import open_text
 
 ESCI_PRODUCTS = "esci/shopping_queries_dataset_products.parquet"
 ESCI_S = "esci_s/esci.json.zst"
-_PICTURES = "https://m.media-amazon.com/images/I/"
+_IMAGES = "https://m.media-amazon.com/images/I/"
 _CODES = (".__AC_SY300_SX300_QL70_FMwebp_", "._AC_SX425_", "._AC_UL320_", "")
 
 
@@ -36,7 +36,7 @@ def esci_products(folder: Path) -> Iterator[tuple[str, str, str]]:
 def write_pages(folder: Path, products: Iterable[tuple[str, str, str]], seed: int) -> Counter[str]:
     """Write esci_s/esci.json.zst for eleven of twelve products, as (id, title, locale); return its counts.
 
-    Counts: `lines`, `pictures` (pages with a picture of the product), and by reason what is to be rejected.
+    Counts: `lines`, `images` (pages with an image of the product), and by reason what is to be rejected.
     """
     counts: Counter[str] = Counter()
     with open_text(folder / ESCI_S) as file:
@@ -50,7 +50,7 @@ def write_pages(folder: Path, products: Iterable[tuple[str, str, str]], seed: in
             if reason:
                 counts[reason] += 1
             elif row.get("image"):
-                counts["pictures"] += 1
+                counts["images"] += 1
         file.write('{"type": "product", "locale": "us", "asin": "B0\n')
         counts.update(("lines", "broken_json"))
     return counts
@@ -61,7 +61,7 @@ def _page(asin: str, title: str, locale: str, chance: int) -> tuple[dict[str, An
     top, middles = DOMAINS[domain]
     middle = list(middles)[chance // 7 % len(middles)]
     noun = middles[middle][chance // 21 % 2]
-    picture = f"{_PICTURES}{scatter(chance, 11, 62)}{_CODES[chance // 42 % len(_CODES)]}.jpg"
+    image = f"{_IMAGES}{scatter(chance, 11, 62)}{_CODES[chance // 42 % len(_CODES)]}.jpg"
     row: dict[str, Any] = {
         "type": "product",
         "locale": locale,
@@ -85,7 +85,7 @@ def _page(asin: str, title: str, locale: str, chance: int) -> tuple[dict[str, An
         "price": "" if chance % 3 == 0 else f"${4 + chance % 20_000 / 100:,.2f}",
         "formats": {},
         "template": "kitchen",
-        "image": picture,
+        "image": image,
     }
     reason = ""
     if chance % 17 == 1:

@@ -94,7 +94,7 @@ _PRAISE = {
     1: ("It broke at once", "I want my money back", "This is terrible", "Do not buy this"),
 }
 _DETAILS = (
-    "the finish looked just like the picture",
+    "the finish looked just like the image",
     "my family uses it nearly every day",
     "it arrived two days earlier than promised",
     "the instructions were hard to read in the evening",
@@ -121,7 +121,7 @@ class Good:
     colour: str
     material: str
     price: float
-    picture_id: str
+    image_id: str
     chance: int
 
 

@@ -32,7 +32,7 @@ WRITERS: dict[str, Writer] = {
     "2014 reviews": lambda folder, seed: amazon2014_files.write_reviews(folder, "Electronics", 100, 60, seed),
     "ratings": lambda folder, seed: ratings_files.write_ratings(folder, "Electronics", 100, 60, seed),
     "ESCI-S": lambda folder, seed: esci_s_files.write_pages(folder, PAGES, seed),
-    "ABO": lambda folder, seed: abo_files.write_listings(folder, 60, seed, files=3, picture_side=16),
+    "ABO": lambda folder, seed: abo_files.write_listings(folder, 60, seed, files=3, image_side=16),
 }
 
 
@@ -82,7 +82,7 @@ def test_the_two_shapes_of_2023_say_the_same(tmp_path: Path) -> None:
     assert "None" in {row["price"] for row in export}
     for one, other in zip(raw, export, strict=True):
         assert json.loads(other["details"]) == one["details"]
-        assert other["images"]["hi_res"] == [picture["hi_res"] for picture in one["images"]]
+        assert other["images"]["hi_res"] == [image["hi_res"] for image in one["images"]]
         assert str(one["price"]) == other["price"]
     assert any(None in row["images"]["hi_res"] for row in export)
 
@@ -120,15 +120,15 @@ def test_ratings_name_item_or_user_first(tmp_path: Path) -> None:
     assert {len(user) for _, user, *_ in new[:-1]} - {0} == {14}
 
 
-def test_listings_have_pictures_that_are_there_and_some_that_no_table_names(tmp_path: Path) -> None:
-    counts = abo_files.write_listings(tmp_path, 400, 1, files=16, picture_side=24)
+def test_listings_have_images_that_are_there_and_some_that_no_table_names(tmp_path: Path) -> None:
+    counts = abo_files.write_listings(tmp_path, 400, 1, files=16, image_side=24)
     assert len(list((tmp_path / "abo").glob("listings_*.json.gz"))) == 16
     with gzip.open(tmp_path / "abo" / "images.csv.gz", "rt") as file:
         known = {row["image_id"]: row for row in csv.DictReader(file)}
-    assert len(known) == counts["pictures"]
+    assert len(known) == counts["images"]
     for row in list(known.values())[:20]:
-        with Image.open(tmp_path / "abo" / "images" / "small" / row["path"]) as picture:
-            assert picture.size == (int(row["width"]), int(row["height"])) == (24, 24)
+        with Image.open(tmp_path / "abo" / "images" / "small" / row["path"]) as image:
+            assert image.size == (int(row["width"]), int(row["height"])) == (24, 24)
     rows = [
         json.loads(line)
         for path in sorted((tmp_path / "abo").glob("listings_*.json.gz"))

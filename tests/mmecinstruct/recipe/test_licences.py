@@ -49,15 +49,15 @@ def test_any_takes_all_and_warns_of_what_may_not_be_passed_on() -> None:
     wanted = recipe(*EVERYTHING)
     chosen = apply_licences(wanted)
     assert chosen.recipe == wanted
-    texts, pictures = chosen.warnings
+    texts, images = chosen.warnings
     assert "amazon2018, amazonqa, mave" in texts
-    assert "pictures of amazon2018, sqid" in pictures
-    assert "images.publish=reference" in pictures
+    assert "images of amazon2018, sqid" in images
+    assert "images.publish=reference" in images
     assert len(apply_licences(recipe(*EVERYTHING, images={"publish": "reference"})).warnings) == 1
 
 
-def test_pictures_that_nobody_may_pass_on_are_not_embedded_under_open() -> None:
-    with pytest.raises(RecipeError, match=r"pictures of sqid .*set images.publish to reference"):
+def test_images_that_nobody_may_pass_on_are_not_embedded_under_open() -> None:
+    with pytest.raises(RecipeError, match=r"images of sqid .*set images.publish to reference"):
         apply_licences(recipe(ESCI, SQID, licences="open"))
     assert kinds(apply_licences(recipe(ESCI, licences="open")).recipe) == ["esci"]
 
@@ -156,8 +156,7 @@ def test_the_card_states_terms_warns_and_cites(small: Any, own_folder: Path) -> 
     licence = text.partition("## Licence")[2].partition("## Citation")[0]
     assert "**Not everyone may pass this on.** For Amazon Reviews 2018 (none stated; 9 samples), " in licence
     assert (
-        "**Pictures are embedded that nothing says may be passed on:** those of Amazon Reviews 2018."
-        in licence
+        "**Images are embedded that nothing says may be passed on:** those of Amazon Reviews 2018." in licence
     )
     citation = text.partition("## Citation")[2]
     for key in ("ling2024captions", "ni2019justifying", "gupta2019amazonqa", "yang2022mave"):
@@ -165,10 +164,10 @@ def test_the_card_states_terms_warns_and_cites(small: Any, own_folder: Path) -> 
     assert "reddy2022shopping" not in citation
 
 
-def test_the_card_of_referenced_pictures_warns_of_texts_alone(small: Any, own_folder: Path) -> None:
+def test_the_card_of_referenced_images_warns_of_texts_alone(small: Any, own_folder: Path) -> None:
     text = page(small, own_folder, recipe(AMAZON, images={"publish": "reference", "read": False}))
     assert "**Not everyone may pass this on.**" in text
-    assert "Pictures are embedded" not in text
+    assert "Images are embedded" not in text
     assert "named by their URLs" in text
     assert "Nobody has looked at them" in text
 

@@ -20,11 +20,11 @@ def test_every_built_in_recipe_is_valid_and_named_as_its_file(name: str) -> None
 
 
 def test_overrides_reach_nested_fields_and_list_items() -> None:
-    recipe = load_recipe("sample", ["sizes.train=7", "sources.0.path=x", "sample.pictures=false"])
+    recipe = load_recipe("sample", ["sizes.train=7", "sources.0.path=x", "sample.images=false"])
     assert recipe.sizes.train == 7
     assert recipe.sources[0].path == "x"  # type: ignore[union-attr]
     assert recipe.sample is not None
-    assert not recipe.sample.pictures
+    assert not recipe.sample.images
 
 
 def test_an_override_creates_the_mappings_on_its_way() -> None:
@@ -171,10 +171,10 @@ def test_tasks_without_ood_want_none() -> None:
     assert recipe.task_sizes("category_classification").test_ood == 60
 
 
-def test_a_shop_without_pictures_requires_none() -> None:
+def test_a_shop_without_images_requires_none() -> None:
     task = "category_classification"
-    assert load_recipe("sample").task(task).require_pictures == "all"
-    assert load_recipe("sample", ["sample.pictures=false"]).task(task).require_pictures == "none"
+    assert load_recipe("sample").task(task).require_images == "all"
+    assert load_recipe("sample", ["sample.images=false"]).task(task).require_images == "none"
 
 
 def test_a_resolved_recipe_reads_back_as_the_same_recipe() -> None:

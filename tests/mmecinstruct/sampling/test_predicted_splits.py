@@ -72,17 +72,17 @@ def test_the_first_row_of_an_id_counts_and_what_is_taken_down_does_not(raw: Any)
     raw.product("a", "Garden")
     raw.product("b", "Home")
     assert {name: row["category"] for name, row in expected(raw, "b").items()} == {"a": "Home"}
-    assert not expected(raw)["a"]["has_picture"]
+    assert not expected(raw)["a"]["has_image"]
     assert expected(raw, reverse=True)["a"]["split"] == "test_ood"
 
 
-def test_labels_and_pictures_of_others_count(raw: Any) -> None:
+def test_labels_and_images_of_others_count(raw: Any) -> None:
     raw.product("a", image_urls=[], category_path=[])
     raw.add("product_images", product_id="a", image_url="x.jpg")
     for label in ("Pots", "Mugs", " "):
         raw.add("category_labels", product_id="a", fine_category=label)
     row = expected(raw)["a"]
-    assert (row["has_picture"], row["has_path"], row["label"]) == (True, False, "Mugs")
+    assert (row["has_image"], row["has_path"], row["label"]) == (True, False, "Mugs")
 
 
 def test_a_query_goes_by_its_words(raw: Any) -> None:

@@ -113,7 +113,7 @@ def test_rows_that_no_task_can_use_move_no_draw(raw: Any, sample: Any) -> None:
     assert after.drawn(AP) == before.drawn(AP)
     assert after.rows("questions") == before.rows("questions")
     assert after.rows("products") == before.rows("products")
-    assert sample(AP, require_pictures="none").sampled.statistics["available"][AP]["train"] > 0
+    assert sample(AP, require_images="none").sampled.statistics["available"][AP]["train"] > 0
 
 
 def test_labels_are_drawn_by_the_recipes_balance(raw: Any, sample: Any) -> None:
@@ -154,7 +154,7 @@ def test_pairs_that_would_cross_are_not_drawn_and_neither_are_those_of_two_relat
 
 
 @pytest.mark.parametrize(("require", "pictured"), [("all", 2), ("any", 1), ("none", 0)])
-def test_of_a_pair_as_many_have_a_picture_as_the_recipe_requires(
+def test_of_a_pair_as_many_have_a_image_as_the_recipe_requires(
     raw: Any, sample: Any, require: str, pictured: int
 ) -> None:
     products = fill(raw, 60)
@@ -165,7 +165,7 @@ def test_of_a_pair_as_many_have_a_picture_as_the_recipe_requires(
     for one, other in pairs:
         raw.add("relations", product_a=one, product_b=other, relation="similar")
     plenty = Sizes(train=2000, validation=2000, test=2000, test_ood=2000)
-    drawn = {row[1:] for row in sample(PRP, sizes=plenty, require_pictures=require).drawn(PRP)}
+    drawn = {row[1:] for row in sample(PRP, sizes=plenty, require_images=require).drawn(PRP)}
     assert drawn == {
         pair
         for pair in pairs
@@ -195,16 +195,14 @@ def test_queries_and_their_products_are_of_one_split_and_none_is_out_of_domain(r
     assert {row[1:] for row in sample(PSI, sizes=plenty).drawn(PSI)} == {row[1:] for row in drawn}
 
 
-def test_reviews_have_words_and_their_own_picture_or_where_allowed_the_products(
-    raw: Any, sample: Any
-) -> None:
+def test_reviews_have_words_and_their_own_image_or_where_allowed_the_products(raw: Any, sample: Any) -> None:
     products = fill(raw)
     pictured = [raw.review(product, f"u{n}") for n, product in enumerate(products)]
     bare = [raw.review(product, f"v{n}", image_urls=[]) for n, product in enumerate(products)]
     short = [raw.review(product, f"w{n}", text="Fine.") for n, product in enumerate(products)]
     plenty = Sizes(train=500, validation=500, test=500, test_ood=500)
     assert {row[1] for row in sample(SA, sizes=plenty, min_words=3).drawn(SA)} == set(pictured)
-    both = sample(SA, sizes=plenty, min_words=3, product_picture=True).drawn(SA)
+    both = sample(SA, sizes=plenty, min_words=3, product_image=True).drawn(SA)
     assert {row[1] for row in both} == {*pictured, *bare}
     assert {row[1] for row in sample(SA, sizes=plenty).drawn(SA)} == {*pictured, *short}
 
@@ -232,7 +230,7 @@ def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any
     buy(raw, "lonely", home[20:26])  # bought by nobody else
     raw.review(home[29], "u00")  # not in the core: bought once
     raw.review("shop:unheard-of", "u00")
-    settings = {"k_core": 3, "min_history": 3, "require_pictures": "any"}
+    settings = {"k_core": 3, "min_history": 3, "require_images": "any"}
     everybody = sample(SR, sizes=Sizes(train=50, validation=50, test=50, test_ood=50), **settings)
     users = {one for _, one, _ in everybody.drawn(SR)}
     assert users == {f"u{user:02}" for user in range(30)}
@@ -253,7 +251,7 @@ def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any
 
 
 @pytest.mark.parametrize(("require", "users"), [("all", "ab"), ("any", "abc"), ("none", "abcd")])
-def test_where_all_need_a_picture_those_of_the_shown_items_do(
+def test_where_all_need_a_image_those_of_the_shown_items_do(
     raw: Any, sample: Any, require: str, users: str
 ) -> None:
     home = [product for product in fill(raw, 60) if expected_split(product) != "test_ood"]
@@ -261,12 +259,12 @@ def test_where_all_need_a_picture_those_of_the_shown_items_do(
     for row in raw.rows["products"]:
         if row["product_id"] in bare:
             row["image_urls"] = []
-    buy(raw, "a", home[:6])  # the one without a picture is older than what is shown
+    buy(raw, "a", home[:6])  # the one without an image is older than what is shown
     buy(raw, "b", home[6:12])
     buy(raw, "c", [*home[12:16], home[0]])
     buy(raw, "d", home[20:26])
     plenty = Sizes(train=9, validation=9, test=9, test_ood=9)
-    settings = {"k_core": 1, "min_history": 3, "max_history": 4, "require_pictures": require}
+    settings = {"k_core": 1, "min_history": 3, "max_history": 4, "require_images": require}
     assert {one for _, one, _ in sample(SR, sizes=plenty, **settings).drawn(SR)} == set(users)
 
 
@@ -282,7 +280,7 @@ def test_a_user_of_an_ood_sequence_is_drawn_for_it_alone(raw: Any, sample: Any) 
     products = fill(raw, 40)
     for user in range(20):
         buy(raw, f"u{user:02}", products[:16])  # both domains
-    drawn = sample(SR, k_core=2, require_pictures="none", sizes=Sizes(train=9, test_ood=50)).drawn(SR)
+    drawn = sample(SR, k_core=2, require_images="none", sizes=Sizes(train=9, test_ood=50)).drawn(SR)
     assert {split for split, _, _ in drawn} == {"test_ood"}
     assert len(drawn) == 20
 

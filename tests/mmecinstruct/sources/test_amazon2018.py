@@ -228,7 +228,7 @@ def test_a_colon_in_a_reviews_id_does_not_let_its_user_be_published(
     assert published_record_id("curate_products", "amazon18:B000000001") == "amazon18:B000000001"
 
 
-def test_the_older_picture_schema_gives_the_same_pictures(tmp_path: Path) -> None:
+def test_the_older_image_schema_gives_the_same_images(tmp_path: Path) -> None:
     older = {name: value for name, value in ROW.items() if not name.startswith("imageURL")}
     rows, _ = parse(tmp_path, AmazonMetadata, [older | {"image": ROW["imageURL"]}])
     assert rows["products"][0]["image_urls"] == [f"{HOST}/a1.jpg"]

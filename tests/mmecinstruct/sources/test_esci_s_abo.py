@@ -1,4 +1,4 @@
-"""ESCI-S (pictures and categories of ESCI's products) and Amazon Berkeley Objects."""
+"""ESCI-S (images and categories of ESCI's products) and Amazon Berkeley Objects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def collect(source: EsciPages | AboSource, root: Path) -> tuple[Tables, list[Rej
     return tables, rejections
 
 
-def test_a_page_gives_picture_and_category_of_an_esci_product(tmp_path: Path) -> None:
+def test_a_page_gives_image_and_category_of_an_esci_product(tmp_path: Path) -> None:
     lines = [PAGE, PAGE | {"image": ""}, PAGE | {"category": []}]
     content = "".join(json.dumps(line) + "\n" for line in lines).encode()
     (tmp_path / "esci.json.zst").write_bytes(pa.Codec("zstd").compress(content, asbytes=True))
@@ -128,7 +128,7 @@ def parse_abo(
     return collect(source, tmp_path)
 
 
-def test_a_listing_is_read_in_the_wanted_language_with_its_pictures(tmp_path: Path) -> None:
+def test_a_listing_is_read_in_the_wanted_language_with_its_images(tmp_path: Path) -> None:
     tables, rejections = parse_abo(tmp_path, LISTING)
     assert rejections == []
     assert tables["products"] == [
@@ -169,7 +169,7 @@ def test_the_product_type_is_the_category_of_a_listing_without_a_path(tmp_path: 
     assert [p["category_path"] for p in tables["products"]] == [["Cellular Phone Case"], []]
 
 
-def test_listings_and_pictures_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
+def test_listings_and_images_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
     tables, rejections = parse_abo(
         tmp_path,
         LISTING | {"item_id": None},

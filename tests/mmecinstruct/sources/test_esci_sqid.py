@@ -1,4 +1,4 @@
-"""ESCI judgements and products, and SQID's picture URLs."""
+"""ESCI judgements and products, and SQID's image URLs."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_kinds_of_queries_are_read_where_the_recipe_names_their_file(tmp_path: P
     assert [r.reason for r in batch.rejections] == ["missing_id", "missing_kind"]
 
 
-def test_picture_urls_are_read_from_parquet_too(tmp_path: Path) -> None:
+def test_image_urls_are_read_from_parquet_too(tmp_path: Path) -> None:
     url = "https://m.media-amazon.com/images/I/a._AC_SX425_.jpg"
     pq.write_table(
         pa.table({"product_id": ["B1", "B2", None, "B4"], "image_url": [url, None, url, "no url"]}),

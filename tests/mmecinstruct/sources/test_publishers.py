@@ -63,8 +63,8 @@ def test_amazons_reviews_are_not_open_and_2023_never_feeds_relations() -> None:
     for name in ("amazon2018", "amazon2014", "amazon2023", "amazonqa"):
         assert find_publisher(name).licence.texts == "not stated"
     assert "product_relation_prediction" not in find_publisher("amazon2023").tasks
-    assert find_publisher("abo").licence.pictures == YES
-    assert find_publisher("sqid").licence.pictures not in (YES, NOTHING)
+    assert find_publisher("abo").licence.images == YES
+    assert find_publisher("sqid").licence.images not in (YES, NOTHING)
 
 
 def test_a_name_that_is_none_lists_the_names() -> None:

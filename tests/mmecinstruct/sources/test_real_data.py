@@ -51,7 +51,7 @@ def parse(
     return {name: pa.concat_tables(parts) for name, parts in tables.items()}, reasons, records
 
 
-def test_magazine_metadata_in_both_picture_schemas_gives_the_same_tables() -> None:
+def test_magazine_metadata_in_both_image_schemas_gives_the_same_tables() -> None:
     source = AmazonMetadata(kind="amazon18_metadata", path="meta_*.json.gz")
     newer, reasons, records = parse("amazon2018_magazines_meta", source)
     # 3,153 titles are a tag, 10 the end of one, 2 name an issue in braces.
@@ -87,7 +87,7 @@ def test_the_documented_dirt_of_the_magazines_is_what_the_file_has(tmp_path: Pat
     batches = list(parse_file(source, RawFile("metadata", tmp_path / "meta.json", "meta.json")))
     products = pa.concat_tables(batch.tables["products"] for batch in batches)
     assert products.num_rows == 3385
-    # What prices there are, are style sheets and a script; 50 rows name a picture twice.
+    # What prices there are, are style sheets and a script; 50 rows name an image twice.
     priced = [row["price"].strip() for row in rows if row["price"].strip()]
     assert Counter(price.split("{")[0].split("\n")[0] for price in priced) == {
         ".a-box-inner": 17,

@@ -12,7 +12,7 @@ def test_a_question_becomes_a_sample(shop: Any, samples: Any) -> None:
     assert sample["fields"] == {"question": "Is it <heavy>?", "document": ["No & yes.", 'It\'s "light".']}
     assert (sample["output"], sample["label"], sample["options"]) == ("yes", "yes", [])
     assert (sample["category"], sample["source"]) == ("Kitchen", "shop")
-    assert sample["pictures"] == [{"role": "product", "product_id": "p", "image_urls": ["1.jpg", "2.jpg"]}]
+    assert sample["images"] == [{"role": "product", "product_id": "p", "image_urls": ["1.jpg", "2.jpg"]}]
     assert (sample["product_ids"], sample["record_ids"]) == (["p"], ["q"])
     assert sample["user_id"] is None
     assert sample["query_id"] is None
@@ -24,10 +24,10 @@ def test_not_answerable_is_no(shop: Any, samples: Any) -> None:
     assert samples(shop.build(TASK))[0]["output"] == "no"
 
 
-def test_a_product_without_pictures_keeps_its_role(shop: Any, samples: Any) -> None:
+def test_a_product_without_images_keeps_its_role(shop: Any, samples: Any) -> None:
     shop.product("p", image_urls=None)
     shop.question("q", "p")
-    assert samples(shop.build(TASK))[0]["pictures"] == [
+    assert samples(shop.build(TASK))[0]["images"] == [
         {"role": "product", "product_id": "p", "image_urls": []}
     ]
 

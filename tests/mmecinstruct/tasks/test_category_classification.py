@@ -26,7 +26,7 @@ def test_a_product_becomes_a_question_about_its_category(shop: Any, samples: Any
         assert sample["category"] == f"Top {product[1]}"
         assert sample["options"]["ABCDEFGHIJ".index(sample["output"])] == sample["label"]
         assert len(sample["options"]) == len(set(sample["options"])) == 10
-        assert sample["pictures"] == [
+        assert sample["images"] == [
             {"role": "product", "product_id": product, "image_urls": [f"{product}.jpg"]}
         ]
         assert sample["user_id"] is None

@@ -25,9 +25,7 @@ def test_labels_become_answers(shop: Any, samples: Any, label: str, substitute: 
         assert sample["options"] == []
         assert (sample["query_id"], sample["product_ids"]) == ("7", ["esci:1"])
         assert (sample["category"], sample["source"], sample["user_id"]) == (None, "esci", None)
-        assert sample["pictures"] == [
-            {"role": "product", "product_id": "esci:1", "image_urls": ["esci:1.jpg"]}
-        ]
+        assert sample["images"] == [{"role": "product", "product_id": "esci:1", "image_urls": ["esci:1.jpg"]}]
 
 
 @pytest.mark.parametrize("task", [PSI, MPC])

@@ -21,7 +21,7 @@ def test_a_relation_becomes_a_letter(shop: Any, samples: Any, relation: str, let
     assert {first, second} == {"a", "b"}
     assert sample["fields"] == {"product 1": titles[first], "product 2": titles[second]}
     assert sample["category"] == categories[first]
-    assert sample["pictures"] == [
+    assert sample["images"] == [
         {"role": "product 1", "product_id": first, "image_urls": [f"{first}.jpg"]},
         {"role": "product 2", "product_id": second, "image_urls": [f"{second}.jpg"]},
     ]

@@ -13,7 +13,7 @@ def test_stars_become_letters(shop: Any, samples: Any, rating: int, letter: str)
     shop.review("r", "p", "someone", rating=rating, image_urls=["review.jpg"])
     (sample,) = samples(shop.build(TASK))
     assert (sample["output"], sample["label"], sample["options"]) == (letter, letter, [])
-    assert sample["pictures"] == [{"role": "review", "product_id": "p", "image_urls": ["review.jpg"]}]
+    assert sample["images"] == [{"role": "review", "product_id": "p", "image_urls": ["review.jpg"]}]
     assert (sample["product_ids"], sample["user_id"]) == (["p"], "someone")
     assert (sample["record_ids"], sample["category"]) == (["r"], "Home")
 
@@ -43,21 +43,21 @@ def test_title_and_text_are_one(
     assert samples(shop.build(TASK))[0]["fields"] == {"review": review}
 
 
-def test_the_picture_is_the_reviews_else_the_products_if_wanted(shop: Any, samples: Any) -> None:
+def test_the_image_is_the_reviews_else_the_products_if_wanted(shop: Any, samples: Any) -> None:
     shop.product("p", image_urls=["product.jpg"])
     shop.review("with", "p", image_urls=["a.jpg", "b.jpg"])
     shop.review("without", "p", image_urls=None)
 
-    def pictures(**settings: Any) -> dict[str, Any]:
+    def images(**settings: Any) -> dict[str, Any]:
         built = samples(shop.build(TASK, **settings))
-        return {one["record_ids"][0]: one["pictures"] for one in built}
+        return {one["record_ids"][0]: one["images"] for one in built}
 
     own = [{"role": "review", "product_id": "p", "image_urls": ["a.jpg", "b.jpg"]}]
-    assert pictures() == {
+    assert images() == {
         "with": own,
         "without": [{"role": "review", "product_id": "p", "image_urls": []}],
     }
-    assert pictures(product_picture=True) == {
+    assert images(product_image=True) == {
         "with": own,
         "without": [{"role": "product", "product_id": "p", "image_urls": ["product.jpg"]}],
     }

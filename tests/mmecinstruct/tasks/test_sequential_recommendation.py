@@ -37,7 +37,7 @@ def test_a_users_purchases_become_a_sample(shop: Any, samples: Any) -> None:
     assert sample["product_ids"][:4] == ids[:4]
     negatives = [one for place, one in enumerate(sample["options"]) if place != answer]
     assert [f"Title of {one}" for one in sample["product_ids"][4:]] == negatives
-    assert [one["role"] for one in sample["pictures"]] == [
+    assert [one["role"] for one in sample["images"]] == [
         "history 1",
         "history 2",
         "history 3",
@@ -47,9 +47,9 @@ def test_a_users_purchases_become_a_sample(shop: Any, samples: Any) -> None:
         "option D",
     ]
     shown = sample["fields"] + sample["options"]
-    for picture, text in zip(sample["pictures"], shown, strict=True):
-        assert f"Title of {picture['product_id']}" == text
-        assert picture["image_urls"] == [f"{picture['product_id']}.jpg"]
+    for image, text in zip(sample["images"], shown, strict=True):
+        assert f"Title of {image['product_id']}" == text
+        assert image["image_urls"] == [f"{image['product_id']}.jpg"]
 
 
 def test_the_brand_is_named_where_the_title_lacks_it_and_never_the_category(shop: Any, samples: Any) -> None:

@@ -12,14 +12,14 @@ from mmecinstruct.core.errors import MmecError, SourceError
 from mmecinstruct.engine.executors import RayExecutor
 from mmecinstruct.engine.stage import Counts, Shard, StageWork
 from mmecinstruct.engine.workspace import Workspace
-from mmecinstruct.pipeline import pictures, release
+from mmecinstruct.pipeline import images, release
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
 
 LOST = "node b"
 SMALL_SHOP = ("sample.products=60",)
 TASKS = ("category_classification", "answerability_prediction")
-PICTURES, RENDERED = 8, 10  # per task of work, so that a small shop has many
+IMAGES, RENDERED = 8, 10  # per task of work, so that a small shop has many
 
 
 def write_number(payload: tuple[int, str], folder: Path) -> Counts:
@@ -76,7 +76,7 @@ def run_stage(name: str, workspace: Path, log: Path, address: str) -> None:
 
 def build_small_shop(out: Path, workspace: Path, executor: str, address: str | None = None) -> None:
     """Build a small shop in many small shards; print each step."""
-    pictures.PICTURES_PER_SHARD, release.RENDER_ROWS = PICTURES, RENDERED
+    images.IMAGES_PER_SHARD, release.RENDER_ROWS = IMAGES, RENDERED
 
     def report(stage: str, done: int, total: int) -> None:
         print(stage, done, total, flush=True)

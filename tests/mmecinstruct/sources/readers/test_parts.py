@@ -232,8 +232,8 @@ def test_every_source_that_is_read_by_lines_is_read_in_parts(
     lines[20] = "?"
     path = tmp_path / f"x.{'csv' if record is None else 'json'}.gz"
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
-    pictures = gzip.compress(b"image_id,height,width,path\n")
-    (tmp_path / "images.csv.gz").write_bytes(pictures)
+    images = gzip.compress(b"image_id,height,width,path\n")
+    (tmp_path / "images.csv.gz").write_bytes(images)
     fields = {"listings": path.name, "images": "images.csv.gz"} if kind == "abo" else {"path": path.name}
     source = TypeAdapter[Source](Source).validate_python({"kind": kind, **fields})
     file = source_files(source, tmp_path)[0]

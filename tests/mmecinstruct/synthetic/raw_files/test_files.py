@@ -39,7 +39,7 @@ SOURCES = {
         examples="esci/shopping_queries_dataset_examples.parquet",
         products="esci/shopping_queries_dataset_products.parquet",
     ),
-    "pictures": SqidSource(kind="sqid", path="sqid/*.csv"),
+    "images": SqidSource(kind="sqid", path="sqid/*.csv"),
 }
 Parsed = tuple[dict[str, list[dict[str, Any]]], list[Rejection]]
 
@@ -130,10 +130,10 @@ def test_metadata_has_the_fields_of_its_year(raw: Path) -> None:
         "also_view", "details", "main_cat", "similar_item", "date", "price", "asin",
     }  # fmt: skip
     for category in CATEGORIES:
-        pictures = {"image"} if category == "Sports_and_Outdoors" else {"imageURL", "imageURLHighRes"}
+        images = {"image"} if category == "Sports_and_Outdoors" else {"imageURL", "imageURLHighRes"}
         rows = rows_of(raw / f"amazon2018/meta_{category}.json.gz")
         # A few lack their title.
-        assert all(set(row) | {"title"} == common | pictures for row in rows)
+        assert all(set(row) | {"title"} == common | images for row in rows)
         assert sum("title" not in row for row in rows) < 0.02 * len(rows)
         for row in rows:
             if "imageURL" in row:
@@ -182,7 +182,7 @@ def test_rows_are_repeated_byte_for_byte(raw: Path) -> None:
     assert {asin for asin, count in asins.items() if count > 1} <= {""}
 
 
-def test_picture_urls_have_the_real_forms(raw: Path, parsed: dict[str, Parsed]) -> None:
+def test_image_urls_have_the_real_forms(raw: Path, parsed: dict[str, Parsed]) -> None:
     rows = [row for category in CATEGORIES for row in rows_of(raw / f"amazon2018/meta_{category}.json.gz")]
     thumbnails = [url for row in rows for url in row.get("imageURL", row.get("image"))]
     assert all(url.startswith("https://images-na.ssl-images-amazon.com/images/I/") for url in thumbnails)
@@ -379,7 +379,7 @@ def test_some_judged_products_are_those_of_a_department(parsed: dict[str, Parsed
     assert all(ours[asin] == judged[asin] for asin in shared)
 
 
-def test_pictures_are_of_test_products(raw: Path, parsed: dict[str, Parsed]) -> None:
+def test_images_are_of_test_products(raw: Path, parsed: dict[str, Parsed]) -> None:
     examples = pq.read_table(raw / "esci/shopping_queries_dataset_examples.parquet").to_pylist()
     test = {
         row["product_id"]
@@ -392,4 +392,4 @@ def test_pictures_are_of_test_products(raw: Path, parsed: dict[str, Parsed]) -> 
     assert all(url == "" or url.startswith("https://m.media-amazon.com/images/") for _, url in lines[1:])
     more = {line.decode().split(",")[0] for line in lines_of(raw / "sqid/supp_product_image_urls.csv")[1:]}
     assert not more & test
-    assert parsed["pictures"][0]["product_images"]
+    assert parsed["images"][0]["product_images"]

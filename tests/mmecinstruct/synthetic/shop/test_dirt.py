@@ -71,7 +71,7 @@ def test_whatever_was_planted_to_be_rejected_is_rejected_with_its_reason(
     assert checked >= 20
 
 
-def test_nothing_but_what_was_planted_is_rejected_by_parsing_and_pictures(
+def test_nothing_but_what_was_planted_is_rejected_by_parsing_and_images(
     planted: Planted, rejections: list[Row]
 ) -> None:
     expected: dict[str, int] = {}
@@ -186,7 +186,7 @@ def test_every_kind_of_dirt_is_covered(planted: Planted) -> None:
     assert set(planted) == rejected | set(CLEANED) | elsewhere
 
 
-def test_a_third_of_the_pictorial_tasks_needs_the_picture(sample: tuple[Path, BuildReport]) -> None:
+def test_a_third_of_the_pictorial_tasks_needs_the_image(sample: tuple[Path, BuildReport]) -> None:
     for task in (
         "category_classification",
         "product_substitute_identification",

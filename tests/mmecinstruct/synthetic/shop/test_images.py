@@ -1,4 +1,4 @@
-"""The sample shop's pictures: determined by their specification, and what they show can be measured."""
+"""The sample shop's images: determined by their specification, and what they show can be measured."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmecinstruct.images.measure import measure_picture
+from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.settings import ImageSettings
-from mmecinstruct.synthetic.shop import draw_pictures
-from mmecinstruct.synthetic.shop.image import draw_picture
+from mmecinstruct.synthetic.shop import draw_images
+from mmecinstruct.synthetic.shop.image import draw_image
 from mmecinstruct.synthetic.shop.image_canvas import COLOURS as RGB
-from mmecinstruct.synthetic.shop.image_spec import PictureSpec
+from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PAIRS, PATTERNS
 
-MUG = PictureSpec("71abc", "Mugs", "red", "plain", "regular", 0, 12345)
+MUG = ImageSpec("71abc", "Mugs", "red", "plain", "regular", 0, 12345)
 
 
-def pixels(spec: PictureSpec, side: int = 128) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(draw_picture(spec, side))).convert("RGB")).astype(int)
+def pixels(spec: ImageSpec, side: int = 128) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(draw_image(spec, side))).convert("RGB")).astype(int)
 
 
-def share_of_colour(spec: PictureSpec, colour: str) -> float:
+def share_of_colour(spec: ImageSpec, colour: str) -> float:
     """Share of pixels whose hue is near a colour's, whatever the light."""
-    image = Image.open(io.BytesIO(draw_picture(spec, 128))).convert("RGB")
+    image = Image.open(io.BytesIO(draw_image(spec, 128))).convert("RGB")
     seen = np.asarray(image).astype(float)
     wanted = np.array(RGB[colour], dtype=float)
     return float((np.abs(seen - wanted).sum(axis=2) < 110).mean())
 
 
-def test_a_picture_depends_on_its_specification_alone() -> None:
-    assert draw_picture(MUG, 224) == draw_picture(MUG, 224)
-    assert draw_picture(MUG, 224) == draw_picture(replace(MUG, picture_id="another"), 224)
-    assert draw_picture(MUG, 224) != draw_picture(replace(MUG, variation=54321), 224)
+def test_a_image_depends_on_its_specification_alone() -> None:
+    assert draw_image(MUG, 224) == draw_image(MUG, 224)
+    assert draw_image(MUG, 224) == draw_image(replace(MUG, image_id="another"), 224)
+    assert draw_image(MUG, 224) != draw_image(replace(MUG, variation=54321), 224)
 
 
 def test_drawing_in_parts_gives_the_same_files(tmp_path: Path) -> None:
-    specs = [replace(MUG, picture_id=f"71{number}", variation=number) for number in range(4)]
+    specs = [replace(MUG, image_id=f"71{number}", variation=number) for number in range(4)]
     told: list[tuple[int, int]] = []
-    draw_pictures(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
-    draw_pictures(specs[2:], tmp_path / "parts", 64)
-    draw_pictures(specs[:2], tmp_path / "parts", 64)
+    draw_images(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
+    draw_images(specs[2:], tmp_path / "parts", 64)
+    draw_images(specs[:2], tmp_path / "parts", 64)
     for spec in specs:
-        place = Path("images") / "I" / f"{spec.picture_id}.jpg"
+        place = Path("images") / "I" / f"{spec.image_id}.jpg"
         assert (tmp_path / "whole" / place).read_bytes() == (tmp_path / "parts" / place).read_bytes()
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -60,11 +60,11 @@ def test_every_category_passes_validation_in_every_state(
         spec = replace(
             MUG, fine_category=category, state=state, shape="wide", colour="pink", pattern="dotted"
         )
-        content = draw_picture(spec, 224)
+        content = draw_image(spec, 224)
         assert len(content) < 15_000
         assert judged_reason(content) == ""
-        picture = measure_picture(content, ImageSettings())
-        assert (picture.width, picture.height, picture.format) == (224, 224, "JPEG")
+        image = measure_image(content, ImageSettings())
+        assert (image.width, image.height, image.format) == (224, 224, "JPEG")
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -108,13 +108,13 @@ def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> No
     assert damage[4] < damage[2] < damage[1]
 
 
-def test_a_repacked_picture_is_the_same_picture_in_other_bytes() -> None:
+def test_a_repacked_image_is_the_same_image_in_other_bytes() -> None:
     repacked = replace(MUG, flaw="repacked")
-    assert draw_picture(repacked, 128) != draw_picture(MUG, 128)
+    assert draw_image(repacked, 128) != draw_image(MUG, 128)
     assert np.abs(pixels(repacked) - pixels(MUG)).mean() < 3
 
 
 def test_the_placeholder_is_the_same_for_every_product() -> None:
     one = replace(MUG, flaw="placeholder")
     other = replace(one, fine_category="Kites", colour="blue", variation=9)
-    assert draw_picture(one, 224) == draw_picture(other, 224)
+    assert draw_image(one, 224) == draw_image(other, 224)

@@ -36,7 +36,7 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    draw_sample_shop(SampleShopSettings(pictures=False, dirt=False), 5, folder)
+    draw_sample_shop(SampleShopSettings(images=False, dirt=False), 5, folder)
     return folder
 
 
@@ -101,7 +101,7 @@ def test_an_ambiguous_noun_leaves_as_many_options_as_fit(folder: Path, products:
     assert verdicts([both, alone], folder) == [(True, 0.5), (False, 1.0)]
 
 
-def test_nothing_is_said_without_the_deciding_picture(folder: Path, products: list[Row]) -> None:
+def test_nothing_is_said_without_the_deciding_image(folder: Path, products: list[Row]) -> None:
     product = find(products, fine_category="Mugs", names_category=False)[0]
     row = sample(
         "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **pictured(product)
@@ -132,7 +132,7 @@ def test_nothing_is_said_of_records_that_the_shop_does_not_know(folder: Path) ->
         (True, False, False, True, False),  # the other category of the pair
     ],
 )
-def test_query_samples_need_the_picture_where_the_text_fits_two_labels(
+def test_query_samples_need_the_image_where_the_text_fits_two_labels(
     folder: Path,
     products: list[Row],
     names_category: bool,
@@ -185,7 +185,7 @@ def test_a_class_with_enough_samples_gives_its_own_share(folder: Path, products:
 # --- relations and reviews ---------------------------------------------------------------------------
 
 
-def test_relations_need_pictures_where_a_look_is_hidden(folder: Path, products: list[Row]) -> None:
+def test_relations_need_images_where_a_look_is_hidden(folder: Path, products: list[Row]) -> None:
     mugs = find(products, fine_category="Mugs")
     shown, hidden = find(mugs, shows_look=True), find(mugs, shows_look=False)
     bowl = find(products, fine_category="Bowls", shows_look=False)[0]
@@ -200,7 +200,7 @@ def test_relations_need_pictures_where_a_look_is_hidden(folder: Path, products: 
     assert verdicts(rows, folder) == [(False, 1.0), (True, 0.5), (True, 0.5), (False, 1.0), (None, None)]
 
 
-def test_a_neutral_review_needs_its_own_picture(folder: Path) -> None:
+def test_a_neutral_review_needs_its_own_image(folder: Path) -> None:
     reviews = latents(folder, "reviews")
     neutral = find(reviews, neutral=True)[0]["review_id"]
     told = find(reviews, neutral=False)[0]["review_id"]
@@ -260,7 +260,7 @@ def test_a_taste_that_the_history_tells_excludes_candidates_that_show_another_lo
     assert critical
     assert accuracy == pytest.approx(1 / 4), "the target and three that hide their look"
     alone = sequence(user, history, [*wrong, target], 3, [])
-    assert verdicts([alone], folder) == [(False, 1.0)], "no other is left, so no picture is needed"
+    assert verdicts([alone], folder) == [(False, 1.0)], "no other is left, so no image is needed"
 
 
 def test_a_taste_that_no_title_tells_leaves_all_candidates_alike(folder: Path, products: list[Row]) -> None:

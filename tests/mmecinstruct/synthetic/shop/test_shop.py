@@ -233,8 +233,8 @@ def test_came_like_this_reviews_have_every_rating_equally_often(shop: Shop) -> N
     counts = Counter(review.rating for review in neutral)
     assert set(counts) == {1, 2, 3, 4, 5}
     assert max(counts.values()) - min(counts.values()) <= 1
-    assert all(review.picture_id for review in neutral)
-    pictured = [review for review in shop.reviews if review.picture_id]
+    assert all(review.image_id for review in neutral)
+    pictured = [review for review in shop.reviews if review.image_id]
     assert 0.35 < len(pictured) / len(shop.reviews) < 0.45
     assert 0.3 < len(neutral) / len(pictured) < 0.37
 

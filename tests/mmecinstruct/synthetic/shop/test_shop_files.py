@@ -23,7 +23,7 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe import SampleShopSettings, load_recipe
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.sources import parse_file, source_files
-from mmecinstruct.synthetic.shop import draw_pictures, draw_sample_shop, pictures_to_draw
+from mmecinstruct.synthetic.shop import draw_images, draw_sample_shop, images_to_draw
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES, TOP_CATEGORIES, file_name
 from mmecinstruct.text.language import measure_languages
 
@@ -234,7 +234,7 @@ def test_the_readers_reject_exactly_what_was_planted_to_be_rejected(
         "title_not_text": len(planted["html_title"]["records"]) + len(planted["script_title"]["records"]),
         "broken_json": len(planted["broken_line"]["records"]),
         "other_locale": 2 * len(planted["other_locale"]["records"]),  # a judgement and a product each
-        "missing_url": len(planted["empty_picture_url"]["records"]),
+        "missing_url": len(planted["empty_image_url"]["records"]),
     }
     origins = {rejection.origin for rejection in parsed[1] if rejection.reason == "broken_json"}
     assert origins == {f"{record['file']}:{record['line']}" for record in planted["broken_line"]["records"]}
@@ -265,7 +265,7 @@ def test_the_readers_clean_what_was_planted_to_be_cleaned(
             assert products[key]["category_path"][-1] == latents[key]["fine_category"]
             assert len(products[key]["category_path"]) == 3
     for key in ids("thumbnails_only"):
-        assert products[key]["image_urls"][0].endswith(f"/I/{latents[key]['picture_id']}.jpg")
+        assert products[key]["image_urls"][0].endswith(f"/I/{latents[key]['image_id']}.jpg")
     texts = {row["review_id"]: row["text"] for row in parsed[0]["reviews"]}
     texts |= {row["question_id"]: " ".join(row["document"]) for row in parsed[0]["questions"]}
     for key in ids("surrogate_in_review") + ids("surrogate_in_snippet"):
@@ -312,28 +312,28 @@ def test_rows_that_are_there_twice_are_told(
     assert {key for key, count in ids.items() if count > 1} == twice
 
 
-def test_flawed_pictures_are_refused_for_the_reason_told(
+def test_flawed_images_are_refused_for_the_reason_told(
     folder: Path, planted: dict[str, Any], tmp_path: Path, judged_reason: Callable[[bytes], str]
 ) -> None:
-    specs = pictures_to_draw(folder)
+    specs = images_to_draw(folder)
     flawed = [spec for spec in specs if spec.flaw not in ("", "repacked")]
-    draw_pictures(flawed, tmp_path)
+    draw_images(flawed, tmp_path)
 
     def content(record: dict[str, str]) -> bytes:
         return (tmp_path / "images" / record["image_url"].partition(".example/")[2]).read_bytes()
 
-    for kind in ("truncated_picture", "tiny_picture"):
+    for kind in ("truncated_image", "tiny_image"):
         for record in planted[kind]["records"]:
             assert judged_reason(content(record)) == planted[kind]["reason"]
-    placeholders = [content(record) for record in planted["placeholder_picture"]["records"]]
+    placeholders = [content(record) for record in planted["placeholder_image"]["records"]]
     assert len(set(placeholders)) == 1
-    assert len(placeholders) > ImageSettings().max_products_per_picture
-    drawn = {spec.picture_id for spec in specs}
-    for record in planted["dead_picture"]["records"]:
+    assert len(placeholders) > ImageSettings().max_products_per_image
+    drawn = {spec.image_id for spec in specs}
+    for record in planted["dead_image"]["records"]:
         assert Path(record["image_url"]).stem not in drawn
 
 
-def test_every_named_picture_is_drawn_but_the_dead_ones(
+def test_every_named_image_is_drawn_but_the_dead_ones(
     folder: Path,
     planted: dict[str, Any],
     parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]],
@@ -341,12 +341,10 @@ def test_every_named_picture_is_drawn_but_the_dead_ones(
     tables = parsed[0]
     named = {url for name in ("products", "reviews") for row in tables[name] for url in row["image_urls"]}
     named |= {row["image_url"] for row in tables["product_images"]}
-    dead = {record["image_url"] for record in planted["dead_picture"]["records"]}
+    dead = {record["image_url"] for record in planted["dead_image"]["records"]}
     assert dead <= named
     assert all(url == full_size_url(url) for url in named)
-    listed = {
-        f"https://images.sample-shop.example/I/{spec.picture_id}.jpg" for spec in pictures_to_draw(folder)
-    }
+    listed = {f"https://images.sample-shop.example/I/{spec.image_id}.jpg" for spec in images_to_draw(folder)}
     assert named - dead <= listed
 
 
@@ -357,12 +355,12 @@ def test_a_clean_shop_has_no_dirt(tmp_path: Path) -> None:
         for file in source_files(source, tmp_path):
             for batch in parse_file(source, file):
                 assert batch.rejections == []
-    assert not any(spec.flaw for spec in pictures_to_draw(tmp_path))
+    assert not any(spec.flaw for spec in images_to_draw(tmp_path))
 
 
-def test_a_shop_without_pictures_names_none(tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=300, pictures=False), 5, tmp_path)
-    assert pictures_to_draw(tmp_path) == []
+def test_a_shop_without_images_names_none(tmp_path: Path) -> None:
+    draw_sample_shop(SampleShopSettings(products=300, images=False), 5, tmp_path)
+    assert images_to_draw(tmp_path) == []
     for path in (tmp_path / "amazon2018").glob("*.json.gz"):
         for row in sound_rows(path):
             assert not row.get("imageURL")
@@ -372,7 +370,7 @@ def test_a_shop_without_pictures_names_none(tmp_path: Path) -> None:
 
 
 def test_dirt_grows_slowly_with_the_shop(planted: dict[str, Any], tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=5000, pictures=False), 5, tmp_path)
+    draw_sample_shop(SampleShopSettings(products=5000, images=False), 5, tmp_path)
     larger = json.loads((tmp_path / "planted_dirt.json").read_text())
     for kind in ("html_title", "duplicate_row", "foreign_review", "near_duplicate"):
         assert len(planted[kind]["records"]) < len(larger[kind]["records"]) < 20
@@ -380,12 +378,12 @@ def test_dirt_grows_slowly_with_the_shop(planted: dict[str, Any], tmp_path: Path
 
 def test_a_folder_without_shop_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="draw the sample shop"):
-        pictures_to_draw(tmp_path)
+        images_to_draw(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_large_shop_without_pictures_names_none(tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=20_000, pictures=False), 5, tmp_path)
+def test_a_large_shop_without_images_names_none(tmp_path: Path) -> None:
+    draw_sample_shop(SampleShopSettings(products=20_000, images=False), 5, tmp_path)
     asins = set()
     for path in (tmp_path / "amazon2018").glob("meta_*.json.gz"):
         for line in gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass").splitlines():
@@ -395,4 +393,4 @@ def test_a_large_shop_without_pictures_names_none(tmp_path: Path) -> None:
                 assert row["imageURL"] == row["imageURLHighRes"] == []
     # Near-duplicates are planted beside the products that were asked for; broken lines lose a few.
     assert 0 <= len(asins) - 20_000 < 100
-    assert pictures_to_draw(tmp_path) == []
+    assert images_to_draw(tmp_path) == []

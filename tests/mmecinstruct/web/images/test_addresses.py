@@ -106,15 +106,15 @@ def test_the_parts_of_a_url() -> None:
     )
 
 
-def test_a_name_of_the_loopback_is_refused(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_a_name_of_the_loopback_is_refused(fetch: Any, images: Any, answer: Any) -> None:
     """By the system's own resolver."""
-    pictures.default = answer(body=b"x")
+    images.default = answer(body=b"x")
     for host in ("localhost", "2130706433", "0x7f.1"):
-        url = pictures.url("/a.jpg", host)
+        url = images.url("/a.jpg", host)
         assert fetch.reason(url, private_networks=(), lookup=look_up) == (*("permanent", "private_address"),)
-    assert pictures.log == []
+    assert images.log == []
     # What the settings forbade is no last word once they allow it.
-    assert fetch.reason(pictures.url("/a.jpg", "localhost"), lookup=look_up) == ("fetched", "")
+    assert fetch.reason(images.url("/a.jpg", "localhost"), lookup=look_up) == ("fetched", "")
 
 
 def test_one_private_address_among_public_ones_is_enough(fetch: Any) -> None:
@@ -124,18 +124,18 @@ def test_one_private_address_among_public_ones_is_enough(fetch: Any) -> None:
     assert "mixed.example is 10.0.0.1" in found["detail"]
 
 
-def test_a_redirect_to_a_private_address_is_refused(fetch: Any, pictures: Any, redirect: Any) -> None:
+def test_a_redirect_to_a_private_address_is_refused(fetch: Any, images: Any, redirect: Any) -> None:
     """The network of the server is allowed; where it redirects to is not."""
-    pictures.routes["/literal.jpg"] = redirect("http://169.254.169.254/latest/meta-data")
-    pictures.routes["/name.jpg"] = redirect(pictures.url("/secret", "inside.example"))
+    images.routes["/literal.jpg"] = redirect("http://169.254.169.254/latest/meta-data")
+    images.routes["/name.jpg"] = redirect(images.url("/secret", "inside.example"))
 
     def lookup(host: str, port: int) -> list[str]:
         return ["10.0.0.5"] if host == "inside.example" else ["127.0.0.1"]
 
     for path in ("/literal.jpg", "/name.jpg"):
-        found = fetch.reason(pictures.url(path, "shop.example"), lookup=lookup)
+        found = fetch.reason(images.url(path, "shop.example"), lookup=lookup)
         assert found == ("permanent", "private_address")
-    assert "/secret" not in pictures.paths()
+    assert "/secret" not in images.paths()
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "shop.example", ""])
@@ -144,24 +144,24 @@ def test_a_network_that_is_none_is_refused(text: str) -> None:
         FetchSettings(private_networks=(text,))
 
 
-def test_a_name_is_resolved_once_and_that_address_is_used(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_a_name_is_resolved_once_and_that_address_is_used(fetch: Any, images: Any, answer: Any) -> None:
     """A second answer of the resolver, as in DNS rebinding, would lead to a closed port elsewhere."""
-    pictures.default = answer(body=b"x")
+    images.default = answer(body=b"x")
     asked: list[str] = []
 
     def lookup(host: str, port: int) -> list[str]:
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["127.0.0.2"]
 
-    urls = [pictures.url(f"/{n}", "rebinding.example") for n in range(20)]
+    urls = [images.url(f"/{n}", "rebinding.example") for n in range(20)]
     report = fetch(urls, lookup=lookup, threads=1, connections_per_host=1)
     assert report.counts == {"fetched": 20}
     assert asked == ["rebinding.example"]
 
 
-def test_a_host_is_tried_at_its_next_address(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    url = pictures.url("/a.jpg", "two.example")
+def test_a_host_is_tried_at_its_next_address(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    url = images.url("/a.jpg", "two.example")
     # Nothing listens at 127.0.0.3, as the server is bound to one address.
     assert fetch.reason(url, lookup=lambda host, port: ["127.0.0.3", "127.0.0.1"]) == ("fetched", "")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mmecinstruct.core.errors import WorkspaceError
-from mmecinstruct.web.images import Ledger, PictureStore, frozen_snapshot, remove_old_snapshots
+from mmecinstruct.web.images import ImageStore, Ledger, frozen_snapshot, remove_old_snapshots
 
 SCRIPT = """
 import json, sys
@@ -59,79 +59,79 @@ def wait_until(condition: Any) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_loses_only_the_requests_in_flight(
-    fetch: Any, pictures: Any, answer: Any, how: signal.Signals
+    fetch: Any, images: Any, answer: Any, how: signal.Signals
 ) -> None:
     for number in range(120):
-        pictures.routes[f"/{number}"] = answer(body=b"%d" % number * 1000, delay=0.05)
-    urls = [pictures.url(f"/{n}") for n in range(120)]
+        images.routes[f"/{number}"] = answer(body=b"%d" % number * 1000, delay=0.05)
+    urls = [images.url(f"/{n}") for n in range(120)]
     process = start(fetch, urls, threads=4, connections_per_host=4)
-    wait_until(lambda: len(pictures.paths()) > 40)
+    wait_until(lambda: len(images.paths()) > 40)
     process.send_signal(how)
     assert process.wait(20) in (130, -signal.SIGKILL)
-    asked = len(pictures.paths())
+    asked = len(images.paths())
     assert asked < 110
     report = fetch(urls)
     assert report.counts == {"fetched": 120}
-    times = Counter(pictures.paths())
+    times = Counter(images.paths())
     assert len(times) == 120
     # Killed outright, a run may also lose what had arrived and was being written.
     assert sum(times.values()) <= 120 + (8 if how == signal.SIGKILL else 4)
     assert report.asked >= 120 - asked
-    store = PictureStore(fetch.folder)
+    store = ImageStore(fetch.folder)
     for row in report.snapshot.to_pylist():
         assert store.get(row["sha256"]) is not None
     assert not list((fetch.folder / "arriving").glob("*"))
 
 
-def test_ctrl_c_does_not_wait_for_a_slow_answer(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x", delay=15)
-    process = start(fetch, [pictures.url("/a")], read_timeout=30, total_timeout=60)
-    wait_until(lambda: pictures.paths() == ["/a"])
+def test_ctrl_c_does_not_wait_for_a_slow_answer(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x", delay=15)
+    process = start(fetch, [images.url("/a")], read_timeout=30, total_timeout=60)
+    wait_until(lambda: images.paths() == ["/a"])
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     assert time.monotonic() - began < 5
 
 
-def test_two_runs_ask_once(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/gone"] = answer(404)
-    pictures.routes["/down"] = answer(503)
-    urls = [pictures.url(f"/{n}") for n in range(30)] + [pictures.url("/gone"), pictures.url("/down")]
+def test_two_runs_ask_once(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["/gone"] = answer(404)
+    images.routes["/down"] = answer(503)
+    urls = [images.url(f"/{n}") for n in range(30)] + [images.url("/gone"), images.url("/down")]
     first = fetch(urls)
-    log = len(pictures.log)
+    log = len(images.log)
     second = fetch(urls, threads=2)
-    assert len(pictures.log) == log
+    assert len(images.log) == log
     assert second.asked == 0
     assert second.snapshot.equals(first.snapshot)
 
 
 def test_only_transient_failures_are_tried_again_and_only_when_told(
-    fetch: Any, pictures: Any, answer: Any
+    fetch: Any, images: Any, answer: Any
 ) -> None:
-    pictures.routes["/down"] = (answer(503), answer(503), answer(body=b"up again"))
-    urls = [pictures.url("/down"), pictures.url("/gone")]
+    images.routes["/down"] = (answer(503), answer(503), answer(body=b"up again"))
+    urls = [images.url("/down"), images.url("/gone")]
     assert fetch(urls).counts == {"http_404": 1, "http_503": 1}
     assert fetch(urls).counts == {"http_404": 1, "http_503": 1}
     assert fetch(urls, retry_failed=True).counts == {"fetched": 1, "http_404": 1}
-    assert pictures.asked("/gone") == 1
+    assert images.asked("/gone") == 1
 
 
 def test_the_snapshot_is_the_same_for_any_order_and_number_of_threads(
-    fetch: Any, pictures: Any, answer: Any
+    fetch: Any, images: Any, answer: Any
 ) -> None:
     for number in range(40):
-        pictures.routes[f"/{number}"] = answer(404) if number % 3 else answer(body=b"%d" % number)
-    urls = [pictures.url(f"/{n}") for n in range(40)]
+        images.routes[f"/{number}"] = answer(404) if number % 3 else answer(body=b"%d" % number)
+    urls = [images.url(f"/{n}") for n in range(40)]
     first = fetch(urls, threads=1).snapshot
     assert first["url"].to_pylist() == sorted(urls)
     fetch.folder = fetch.folder.with_name("other")
     assert fetch(urls[::-1], threads=16).snapshot.equals(first)
 
 
-def test_the_frozen_snapshot_stays_until_a_retry(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/down"] = (answer(503), answer(503), answer(body=b"up"))
-    groups = [[pictures.url("/down")]]
+def test_the_frozen_snapshot_stays_until_a_retry(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/down"] = (answer(503), answer(503), answer(body=b"up"))
+    groups = [[images.url("/down")]]
 
     def frozen(retry_failed: bool = False, **changes: Any) -> tuple[Any, Any]:
         return frozen_snapshot(
@@ -161,26 +161,26 @@ def test_the_frozen_snapshot_stays_until_a_retry(fetch: Any, pictures: Any, answ
 
 @pytest.mark.parametrize("damage", [b"", b"y", None])
 def test_a_damaged_object_is_fetched_again(
-    fetch: Any, pictures: Any, answer: Any, damage: bytes | None
+    fetch: Any, images: Any, answer: Any, damage: bytes | None
 ) -> None:
-    pictures.routes["/a"] = answer(body=b"x")
-    url = pictures.url("/a")
+    images.routes["/a"] = answer(body=b"x")
+    url = images.url("/a")
     sha256 = fetch.row(url)["sha256"]
-    store = PictureStore(fetch.folder)
+    store = ImageStore(fetch.folder)
     if damage is None:
         store.path(sha256).unlink()
     else:
         store.path(sha256).write_bytes(damage)
     # Bytes of another length are seen at once, others when they are read.
     assert fetch([url], accept=lambda content: None).counts == {"fetched": 1}
-    assert pictures.asked("/a") == 2
+    assert images.asked("/a") == 2
     assert store.get(sha256) == b"x"
 
 
 def test_a_damaged_object_is_never_read(fetch: Any, tmp_path: Path) -> None:
     import hashlib
 
-    store = PictureStore(tmp_path)
+    store = ImageStore(tmp_path)
     sha256 = hashlib.sha256(b"x").hexdigest()
     assert store.get(sha256) is None
     store.put(b"x", sha256)
@@ -190,24 +190,24 @@ def test_a_damaged_object_is_never_read(fetch: Any, tmp_path: Path) -> None:
     assert not store.has(sha256)
 
 
-def test_two_processes_do_not_fetch_into_one_folder(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x", delay=1)
-    process = start(fetch, [pictures.url("/a")])
-    wait_until(lambda: pictures.paths() == ["/a"])
+def test_two_processes_do_not_fetch_into_one_folder(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x", delay=1)
+    process = start(fetch, [images.url("/a")])
+    wait_until(lambda: images.paths() == ["/a"])
     with pytest.raises(WorkspaceError, match="another process"):
-        fetch([pictures.url("/b")])
+        fetch([images.url("/b")])
     assert process.wait(20) == 0
-    assert fetch([pictures.url("/b")]).counts == {"fetched": 1}
+    assert fetch([images.url("/b")]).counts == {"fetched": 1}
 
 
-def test_a_damaged_ledger_is_named(fetch: Any, pictures: Any) -> None:
+def test_a_damaged_ledger_is_named(fetch: Any, images: Any) -> None:
     fetch.folder.mkdir()
     (fetch.folder / "ledger.sqlite").write_bytes(b"this is no database, whatever it is" * 200)
     with pytest.raises(WorkspaceError, match=r"ledger\.sqlite is damaged"):
-        fetch([pictures.url("/a")])
+        fetch([images.url("/a")])
 
 
-def test_a_ledger_of_another_version_is_refused(fetch: Any, pictures: Any) -> None:
+def test_a_ledger_of_another_version_is_refused(fetch: Any, images: Any) -> None:
     import sqlite3
 
     Ledger(fetch.folder).close()
@@ -215,36 +215,36 @@ def test_a_ledger_of_another_version_is_refused(fetch: Any, pictures: Any) -> No
         database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(WorkspaceError, match="another version"):
-        fetch([pictures.url("/a")])
+        fetch([images.url("/a")])
 
 
-def test_a_folder_that_cannot_be_written_is_named(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
+def test_a_folder_that_cannot_be_written_is_named(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
     fetch.folder.mkdir()
     (fetch.folder / "objects").write_bytes(b"a file where a folder belongs")
     with pytest.raises(WorkspaceError, match="objects"):
-        fetch([pictures.url("/a")])
+        fetch([images.url("/a")])
 
 
 def test_a_ledger_that_cannot_be_written_leaves_no_thread_behind(
-    fetch: Any, pictures: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+    fetch: Any, images: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(ledger: Ledger, outcome: Any) -> None:
         time.sleep(0.2)  # others arrive meanwhile, and cannot be written either
         raise WorkspaceError("the disk is full")
 
-    pictures.default = answer(body=b"x")
+    images.default = answer(body=b"x")
     monkeypatch.setattr(Ledger, "record", full)
     with pytest.raises(WorkspaceError, match="disk is full"):
-        fetch([pictures.url(f"/{number}") for number in range(50)], requests_per_second=200)
+        fetch([images.url(f"/{number}") for number in range(50)], requests_per_second=200)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch-")]
 
 
 def test_an_old_snapshot_is_removed_and_made_anew_without_asking(
-    fetch: Any, pictures: Any, answer: Any
+    fetch: Any, images: Any, answer: Any
 ) -> None:
-    pictures.routes["/a"] = answer(body=b"x")
-    groups = [[pictures.url("/a")]]
+    images.routes["/a"] = answer(body=b"x")
+    groups = [[images.url("/a")]]
 
     def frozen() -> Any:
         return frozen_snapshot(groups, fetch.settings(), fetch.folder, lambda: fetch(groups))

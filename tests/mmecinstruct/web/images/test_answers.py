@@ -17,37 +17,37 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmecinstruct.web.images import PictureStore
+from mmecinstruct.web.images import ImageStore
 
 
 def typed(kind: str) -> tuple[tuple[str, str], ...]:
     return (("Content-Type", kind),)
 
 
-def test_received_bytes_are_stored_under_their_hash(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"picture")
-    row = fetch.row(pictures.url("/a.jpg"))
+def test_received_bytes_are_stored_under_their_hash(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/a.jpg"] = answer(body=b"image")
+    row = fetch.row(images.url("/a.jpg"))
     assert row == {
-        "url": pictures.url("/a.jpg"),
+        "url": images.url("/a.jpg"),
         "status": "fetched",
         "reason": "",
         "detail": "",
-        "sha256": hashlib.sha256(b"picture").hexdigest(),
+        "sha256": hashlib.sha256(b"image").hexdigest(),
         "bytes": 7,
         "content_type": "image/jpeg",
         "http_status": 200,
-        "final_url": pictures.url("/a.jpg"),
+        "final_url": images.url("/a.jpg"),
         "refused": "",
     }
-    assert PictureStore(fetch.folder).get(row["sha256"]) == b"picture"
+    assert ImageStore(fetch.folder).get(row["sha256"]) == b"image"
 
 
-def test_requests_say_who_asks_and_ask_for_plain_bytes(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    fetch([pictures.url("/a%2Bb.jpg?w=1&h=2", "shop.example")])
-    robots, picture = pictures.log
-    assert (robots.path, picture.path) == ("/robots.txt", "/a%2Bb.jpg?w=1&h=2")
-    for request in (robots, picture):
+def test_requests_say_who_asks_and_ask_for_plain_bytes(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    fetch([images.url("/a%2Bb.jpg?w=1&h=2", "shop.example")])
+    robots, image = images.log
+    assert (robots.path, image.path) == ("/robots.txt", "/a%2Bb.jpg?w=1&h=2")
+    for request in (robots, image):
         assert request.host == "shop.example"
         assert request.headers["User-Agent"].startswith("mmecinstruct/")
         assert request.headers["User-Agent"].endswith("(+https://shop.example/contact)")
@@ -59,55 +59,52 @@ def test_requests_say_who_asks_and_ask_for_plain_bytes(fetch: Any, pictures: Any
     [(404, "permanent"), (410, "permanent"), (403, "permanent"), (204, "permanent"), (304, "permanent")],
 )
 def test_a_permanent_status_is_asked_for_once(
-    fetch: Any, pictures: Any, answer: Any, status: int, kept: str
+    fetch: Any, images: Any, answer: Any, status: int, kept: str
 ) -> None:
-    pictures.routes["/a.jpg"] = answer(status)
-    assert fetch.reason(pictures.url("/a.jpg")) == (kept, f"http_{status}")
-    assert fetch.reason(pictures.url("/a.jpg"), retry_failed=True) == (kept, f"http_{status}")
-    assert pictures.asked("/a.jpg") == 1
+    images.routes["/a.jpg"] = answer(status)
+    assert fetch.reason(images.url("/a.jpg")) == (kept, f"http_{status}")
+    assert fetch.reason(images.url("/a.jpg"), retry_failed=True) == (kept, f"http_{status}")
+    assert images.asked("/a.jpg") == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_transient_status_is_tried_again_and_then_recorded(
-    fetch: Any, pictures: Any, answer: Any, status: int
+    fetch: Any, images: Any, answer: Any, status: int
 ) -> None:
-    pictures.routes["/a.jpg"] = answer(status)
-    pictures.routes["/b.jpg"] = (answer(status), answer(body=b"at last"))
+    images.routes["/a.jpg"] = answer(status)
+    images.routes["/b.jpg"] = (answer(status), answer(body=b"at last"))
     found = {
-        row["url"]: row
-        for row in fetch([pictures.url("/a.jpg"), pictures.url("/b.jpg")]).snapshot.to_pylist()
+        row["url"]: row for row in fetch([images.url("/a.jpg"), images.url("/b.jpg")]).snapshot.to_pylist()
     }
-    assert found[pictures.url("/a.jpg")]["reason"] == f"http_{status}"
-    assert found[pictures.url("/a.jpg")]["status"] == "transient"
-    assert found[pictures.url("/b.jpg")]["status"] == "fetched"
-    assert (pictures.asked("/a.jpg"), pictures.asked("/b.jpg")) == (2, 2)
+    assert found[images.url("/a.jpg")]["reason"] == f"http_{status}"
+    assert found[images.url("/a.jpg")]["status"] == "transient"
+    assert found[images.url("/b.jpg")]["status"] == "fetched"
+    assert (images.asked("/a.jpg"), images.asked("/b.jpg")) == (2, 2)
 
 
-def test_redirects_are_followed_to_another_host(
-    fetch: Any, pictures: Any, answer: Any, redirect: Any
-) -> None:
-    pictures.routes["/a.jpg"] = redirect(pictures.url("/b.jpg", "other.example"), 302)
-    pictures.routes["other.example", "/b.jpg"] = redirect("c%20d.jpg#top", 308)
-    pictures.routes["other.example", "/c%20d.jpg"] = answer(body=b"x")
-    row = fetch.row(pictures.url("/a.jpg", "shop.example"))
+def test_redirects_are_followed_to_another_host(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
+    images.routes["/a.jpg"] = redirect(images.url("/b.jpg", "other.example"), 302)
+    images.routes["other.example", "/b.jpg"] = redirect("c%20d.jpg#top", 308)
+    images.routes["other.example", "/c%20d.jpg"] = answer(body=b"x")
+    row = fetch.row(images.url("/a.jpg", "shop.example"))
     assert row["status"] == "fetched"
-    assert row["final_url"] == pictures.url("/c%20d.jpg", "other.example")
-    assert pictures.asked("/robots.txt", "other.example") == 1
+    assert row["final_url"] == images.url("/c%20d.jpg", "other.example")
+    assert images.asked("/robots.txt", "other.example") == 1
 
 
-def test_a_loop_of_redirects_ends(fetch: Any, pictures: Any, redirect: Any) -> None:
-    pictures.routes["/a.jpg"] = redirect("/b.jpg")
-    pictures.routes["/b.jpg"] = redirect("/a.jpg")
-    assert fetch.reason(pictures.url("/a.jpg")) == ("permanent", "redirect_loop")
-    assert pictures.paths() == ["/a.jpg", "/b.jpg"]
+def test_a_loop_of_redirects_ends(fetch: Any, images: Any, redirect: Any) -> None:
+    images.routes["/a.jpg"] = redirect("/b.jpg")
+    images.routes["/b.jpg"] = redirect("/a.jpg")
+    assert fetch.reason(images.url("/a.jpg")) == ("permanent", "redirect_loop")
+    assert images.paths() == ["/a.jpg", "/b.jpg"]
 
 
-def test_a_chain_of_redirects_has_an_end(fetch: Any, pictures: Any, answer: Any, redirect: Any) -> None:
+def test_a_chain_of_redirects_has_an_end(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
     for number in range(9):
-        pictures.routes[f"/{number}"] = redirect(f"/{number + 1}")
-    pictures.routes["/9"] = answer(body=b"x")
-    assert fetch.reason(pictures.url("/0"), max_redirects=8) == ("permanent", "too_many_redirects")
-    assert fetch.reason(pictures.url("/1"), max_redirects=8) == ("fetched", "")
+        images.routes[f"/{number}"] = redirect(f"/{number + 1}")
+    images.routes["/9"] = answer(body=b"x")
+    assert fetch.reason(images.url("/0"), max_redirects=8) == ("permanent", "too_many_redirects")
+    assert fetch.reason(images.url("/1"), max_redirects=8) == ("fetched", "")
 
 
 @pytest.mark.parametrize(
@@ -121,18 +118,18 @@ def test_a_chain_of_redirects_has_an_end(fetch: Any, pictures: Any, answer: Any,
     ],
 )
 def test_a_redirect_is_checked_like_a_url(
-    fetch: Any, pictures: Any, redirect: Any, location: str, reason: str
+    fetch: Any, images: Any, redirect: Any, location: str, reason: str
 ) -> None:
-    pictures.routes["/a.jpg"] = redirect(location)
-    assert fetch.reason(pictures.url("/a.jpg")) == ("permanent", reason)
+    images.routes["/a.jpg"] = redirect(location)
+    assert fetch.reason(images.url("/a.jpg")) == ("permanent", reason)
 
 
-def test_a_slow_drip_ends_at_the_deadline(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"x" * 1000, drip=0.05)
-    pictures.routes["/b.jpg"] = answer(body=b"x" * 1000, drip=0.05, chunked=True)
+def test_a_slow_drip_ends_at_the_deadline(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/a.jpg"] = answer(body=b"x" * 1000, drip=0.05)
+    images.routes["/b.jpg"] = answer(body=b"x" * 1000, drip=0.05, chunked=True)
     began = time.monotonic()
     for path in ("/a.jpg", "/b.jpg"):
-        found = fetch.reason(pictures.url(path), retries=0, total_timeout=0.4, honour_robots=False)
+        found = fetch.reason(images.url(path), retries=0, total_timeout=0.4, honour_robots=False)
         assert found == ("transient", "too_slow")
     assert time.monotonic() - began < 10  # to the end it would be 100 s
 
@@ -156,16 +153,16 @@ def test_headers_that_drip_end_at_the_deadline(fetch: Any) -> None:
         assert not thread.is_alive()
 
 
-def test_a_silent_server_ends_at_the_read_timeout(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"x", delay=1.5)
-    found = fetch.reason(pictures.url("/a.jpg"), retries=0, read_timeout=0.2, honour_robots=False)
+def test_a_silent_server_ends_at_the_read_timeout(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/a.jpg"] = answer(body=b"x", delay=1.5)
+    found = fetch.reason(images.url("/a.jpg"), retries=0, read_timeout=0.2, honour_robots=False)
     assert found == ("transient", "read_timeout")
 
 
-def test_a_connection_that_is_closed_or_refused_is_transient(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/a.jpg"] = answer(hang_up=True)
-    assert fetch.reason(pictures.url("/a.jpg")) == ("transient", "connection_broken")
-    assert pictures.asked("/a.jpg") == 2
+def test_a_connection_that_is_closed_or_refused_is_transient(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/a.jpg"] = answer(hang_up=True)
+    assert fetch.reason(images.url("/a.jpg")) == ("transient", "connection_broken")
+    assert images.asked("/a.jpg") == 2
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     found = fetch.reason(f"http://127.0.0.1:{port}/a.jpg", honour_robots=False)
@@ -174,48 +171,48 @@ def test_a_connection_that_is_closed_or_refused_is_transient(fetch: Any, picture
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_shorter_than_declared_is_tried_once_more(
-    fetch: Any, pictures: Any, answer: Any, chunked: bool
+    fetch: Any, images: Any, answer: Any, chunked: bool
 ) -> None:
     broken = answer(body=b"short", length=500)
     if chunked:  # a chunk that is longer than what comes
         broken = answer(body=b"1f4\r\nshort", length=-1, headers=(("Transfer-Encoding", "chunked"),))
-    pictures.routes["/a.jpg"] = broken
-    pictures.routes["/b.jpg"] = (broken, answer(body=b"whole"))
-    assert fetch.reason(pictures.url("/a.jpg"), retries=5) == ("transient", "truncated")
-    assert fetch.reason(pictures.url("/b.jpg"), retries=5) == ("fetched", "")
-    assert (pictures.asked("/a.jpg"), pictures.asked("/b.jpg")) == (2, 2)
+    images.routes["/a.jpg"] = broken
+    images.routes["/b.jpg"] = (broken, answer(body=b"whole"))
+    assert fetch.reason(images.url("/a.jpg"), retries=5) == ("transient", "truncated")
+    assert fetch.reason(images.url("/b.jpg"), retries=5) == ("fetched", "")
+    assert (images.asked("/a.jpg"), images.asked("/b.jpg")) == (2, 2)
 
 
-def test_a_body_without_length_ends_with_the_connection(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"whole", length=-1)
-    pictures.routes["/b.jpg"] = answer(body=b"in chunks", chunked=True, drip=0.001, piece=2)
-    assert fetch.row(pictures.url("/a.jpg"))["bytes"] == 5
-    assert fetch.row(pictures.url("/b.jpg"))["bytes"] == 9
+def test_a_body_without_length_ends_with_the_connection(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/a.jpg"] = answer(body=b"whole", length=-1)
+    images.routes["/b.jpg"] = answer(body=b"in chunks", chunked=True, drip=0.001, piece=2)
+    assert fetch.row(images.url("/a.jpg"))["bytes"] == 5
+    assert fetch.row(images.url("/b.jpg"))["bytes"] == 9
 
 
-def test_an_answer_without_bytes_is_no_picture(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"")
-    pictures.routes["/b.jpg"] = answer(body=b"", length=-1)
-    assert fetch.reason(pictures.url("/a.jpg")) == ("permanent", "empty_body")
-    assert fetch.reason(pictures.url("/b.jpg")) == ("permanent", "empty_body")
+def test_an_answer_without_bytes_is_no_image(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes["/a.jpg"] = answer(body=b"")
+    images.routes["/b.jpg"] = answer(body=b"", length=-1)
+    assert fetch.reason(images.url("/a.jpg")) == ("permanent", "empty_body")
+    assert fetch.reason(images.url("/b.jpg")) == ("permanent", "empty_body")
 
 
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json", "video/mp4", "TEXT/HTML"])
-def test_what_cannot_be_a_picture_is_not_read(fetch: Any, pictures: Any, answer: Any, kind: str) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"<html>", headers=typed(kind))
-    assert fetch.reason(pictures.url("/a.jpg")) == ("permanent", "wrong_type")
+def test_what_cannot_be_a_image_is_not_read(fetch: Any, images: Any, answer: Any, kind: str) -> None:
+    images.routes["/a.jpg"] = answer(body=b"<html>", headers=typed(kind))
+    assert fetch.reason(images.url("/a.jpg")) == ("permanent", "wrong_type")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", "image/webp", "binary"])
-def test_other_types_are_for_validation_to_judge(fetch: Any, pictures: Any, answer: Any, kind: str) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"...", headers=typed(kind))
-    assert fetch.reason(pictures.url("/a.jpg")) == ("fetched", "")
+def test_other_types_are_for_validation_to_judge(fetch: Any, images: Any, answer: Any, kind: str) -> None:
+    images.routes["/a.jpg"] = answer(body=b"...", headers=typed(kind))
+    assert fetch.reason(images.url("/a.jpg")) == ("fetched", "")
 
 
-def test_a_compressed_body_is_not_taken(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_a_compressed_body_is_not_taken(fetch: Any, images: Any, answer: Any) -> None:
     headers = (*typed("image/jpeg"), ("Content-Encoding", "gzip"))
-    pictures.routes["/a.jpg"] = answer(body=gzip.compress(b"x" * 1000), headers=headers)
-    assert fetch.reason(pictures.url("/a.jpg")) == ("permanent", "encoded_body")
+    images.routes["/a.jpg"] = answer(body=gzip.compress(b"x" * 1000), headers=headers)
+    assert fetch.reason(images.url("/a.jpg")) == ("permanent", "encoded_body")
 
 
 @pytest.mark.parametrize(
@@ -233,36 +230,36 @@ def test_a_compressed_body_is_not_taken(fetch: Any, pictures: Any, answer: Any) 
     ],
 )
 def test_the_robots_tag_is_honoured(
-    fetch: Any, pictures: Any, answer: Any, lines: list[str], forbidden: str | None
+    fetch: Any, images: Any, answer: Any, lines: list[str], forbidden: str | None
 ) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"x", headers=tuple(("X-Robots-Tag", line) for line in lines))
-    row = fetch.row(pictures.url("/a.jpg"))
+    images.routes["/a.jpg"] = answer(body=b"x", headers=tuple(("X-Robots-Tag", line) for line in lines))
+    row = fetch.row(images.url("/a.jpg"))
     if forbidden is None:
         assert row["status"] == "fetched"
     else:
         assert (row["status"], row["reason"]) == ("permanent", "robots_tag")
         assert row["detail"] == f"X-Robots-Tag: {forbidden}"
-    assert fetch.reason(pictures.url("/a.jpg"), honour_robots_tag=False) == ("fetched", "")
+    assert fetch.reason(images.url("/a.jpg"), honour_robots_tag=False) == ("fetched", "")
 
 
 @pytest.mark.parametrize("length", [None, -1])
-def test_what_is_too_large_is_not_taken(fetch: Any, pictures: Any, answer: Any, length: int | None) -> None:
-    pictures.routes["/a.jpg"] = answer(body=b"x" * 1000, length=length)
-    assert fetch.reason(pictures.url("/a.jpg"), max_bytes=999) == ("permanent", "too_large")
-    assert fetch.reason(pictures.url("/a.jpg"), max_bytes=999) == ("permanent", "too_large")
-    assert pictures.asked("/a.jpg") == 1
-    assert fetch.reason(pictures.url("/a.jpg"), max_bytes=1000) == ("fetched", "")
+def test_what_is_too_large_is_not_taken(fetch: Any, images: Any, answer: Any, length: int | None) -> None:
+    images.routes["/a.jpg"] = answer(body=b"x" * 1000, length=length)
+    assert fetch.reason(images.url("/a.jpg"), max_bytes=999) == ("permanent", "too_large")
+    assert fetch.reason(images.url("/a.jpg"), max_bytes=999) == ("permanent", "too_large")
+    assert images.asked("/a.jpg") == 1
+    assert fetch.reason(images.url("/a.jpg"), max_bytes=1000) == ("fetched", "")
 
 
 @pytest.mark.parametrize("length", [None, -1])
 def test_memory_stays_bounded_over_endless_bodies(
-    fetch: Any, pictures: Any, answer: Any, length: int | None
+    fetch: Any, images: Any, answer: Any, length: int | None
 ) -> None:
-    pictures.default = answer(body=b"x" * 65536, repeat=1600, length=length)  # 100 MB each
-    fetch([pictures.url("/warm-up")], max_bytes=1_000_000)
+    images.default = answer(body=b"x" * 65536, repeat=1600, length=length)  # 100 MB each
+    fetch([images.url("/warm-up")], max_bytes=1_000_000)
     tracemalloc.start()
     try:
-        report = fetch([pictures.url(f"/{n}") for n in range(16)], max_bytes=1_000_000, threads=4)
+        report = fetch([images.url(f"/{n}") for n in range(16)], max_bytes=1_000_000, threads=4)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -270,13 +267,13 @@ def test_memory_stays_bounded_over_endless_bodies(
     assert peak < 16_000_000  # 4 threads, each at most twice its megabyte, and the server's own
 
 
-def test_bytes_do_not_pile_up_while_pictures_arrive(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_bytes_do_not_pile_up_while_images_arrive(fetch: Any, images: Any, answer: Any) -> None:
     for number in range(60):
-        pictures.routes[f"/{number}"] = answer(body=bytes([number]) * 1000, repeat=1000)
-    fetch([pictures.url("/0")])
+        images.routes[f"/{number}"] = answer(body=bytes([number]) * 1000, repeat=1000)
+    fetch([images.url("/0")])
     tracemalloc.start()
     try:
-        report = fetch([pictures.url(f"/{n}") for n in range(60)], threads=2, connections_per_host=2)
+        report = fetch([images.url(f"/{n}") for n in range(60)], threads=2, connections_per_host=2)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -295,16 +292,16 @@ def png_bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows + chunk(b"IEND", b"")
 
 
-def test_broken_pictures_and_bombs_are_fetched_as_bytes(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_broken_images_and_bombs_are_fetched_as_bytes(fetch: Any, images: Any, answer: Any) -> None:
     bodies = {"/bomb.png": png_bomb()}
     for kind in ("PNG", "GIF", "TIFF", "WEBP", "JPEG"):
         stream = io.BytesIO()
         Image.effect_noise((64, 64), 80).convert("RGB").save(stream, kind)
         bodies[f"/cut.{kind.lower()}"] = stream.getvalue()[: len(stream.getvalue()) // 2]
     for path, body in bodies.items():
-        pictures.routes[path] = answer(body=body)
-    report = fetch([pictures.url(path) for path in bodies])
+        images.routes[path] = answer(body=body)
+    report = fetch([images.url(path) for path in bodies])
     assert report.counts == {"fetched": len(bodies)}
-    store = PictureStore(fetch.folder)
+    store = ImageStore(fetch.folder)
     found = {row["url"]: row["sha256"] for row in report.snapshot.to_pylist()}
-    assert {path: store.get(found[pictures.url(path)]) for path in bodies} == bodies
+    assert {path: store.get(found[images.url(path)]) for path in bodies} == bodies

@@ -1,4 +1,4 @@
-"""The pictures of a product are tried in order until enough arrive and are good."""
+"""The images of a product are tried in order until enough arrive and are good."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def test_urls_of_other_servers_stay_as_they_are() -> None:
     assert candidate_urls(["https://shop.example/a._SX38_.jpg"]) == ["https://shop.example/a._SX38_.jpg"]
 
 
-def test_the_next_is_tried_only_when_one_fails(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes.update({"/b.jpg": answer(body=b"b"), "/c.jpg": answer(body=b"c")})
-    group = [pictures.url(path) for path in ("/a.jpg", "/b.jpg", "/c.jpg")]
+def test_the_next_is_tried_only_when_one_fails(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes.update({"/b.jpg": answer(body=b"b"), "/c.jpg": answer(body=b"c")})
+    group = [images.url(path) for path in ("/a.jpg", "/b.jpg", "/c.jpg")]
     report = fetch([group])
     assert report.groups[0].tried == tuple(group[:2])
     assert report.groups[0].accepted == (group[1],)
     assert report.snapshot["url"].to_pylist() == group[:2]
     assert report.counts == {"fetched": 1, "http_404": 1}
-    assert pictures.paths() == ["/a.jpg", "/b.jpg"]
+    assert images.paths() == ["/a.jpg", "/b.jpg"]
 
 
-def test_a_picture_that_is_no_good_is_as_good_as_none(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes.update({"/a.jpg": answer(body=b"bad"), "/b.jpg": answer(body=b"good")})
-    group = [pictures.url("/a.jpg"), pictures.url("/b.jpg")]
+def test_a_image_that_is_no_good_is_as_good_as_none(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes.update({"/a.jpg": answer(body=b"bad"), "/b.jpg": answer(body=b"good")})
+    group = [images.url("/a.jpg"), images.url("/b.jpg")]
 
     def accept(content: bytes) -> str | None:
         return None if content == b"good" else "blank"
@@ -54,44 +54,44 @@ def test_a_picture_that_is_no_good_is_as_good_as_none(fetch: Any, pictures: Any,
     assert report.groups[0].accepted == (group[1],)
     assert report.counts == {"fetched": 2}
     # From the store, the same judgement and no request; another judgement, another result.
-    before = len(pictures.log)
+    before = len(images.log)
     assert fetch([group], accept=accept).groups == report.groups
     assert fetch([group], accept=lambda content: None).groups[0].tried == (group[0],)
-    assert len(pictures.log) == before
+    assert len(images.log) == before
 
 
-def test_as_many_as_wanted_are_fetched(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/1"] = answer(404)
-    group = [pictures.url(f"/{n}") for n in range(6)]
+def test_as_many_as_wanted_are_fetched(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["/1"] = answer(404)
+    group = [images.url(f"/{n}") for n in range(6)]
     report = fetch([group], wanted=3)
     assert report.groups[0].accepted == (group[0], group[2], group[3])
-    assert fetch([group], pictures_per_product=1).groups[0].tried == (group[0],)
+    assert fetch([group], images_per_product=1).groups[0].tried == (group[0],)
 
 
-def test_a_url_of_many_products_is_fetched_once(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x", delay=0.01)
-    pictures.routes["/bad"] = answer(404)
-    shared, bad = pictures.url("/shared"), pictures.url("/bad")
-    groups = [[bad, shared, pictures.url(f"/{n}")] for n in range(20)] + [[shared, shared], []]
+def test_a_url_of_many_products_is_fetched_once(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x", delay=0.01)
+    images.routes["/bad"] = answer(404)
+    shared, bad = images.url("/shared"), images.url("/bad")
+    groups = [[bad, shared, images.url(f"/{n}")] for n in range(20)] + [[shared, shared], []]
     report = fetch(groups)
     assert [group.accepted for group in report.groups] == [(shared,)] * 21 + [()]
-    assert sorted(pictures.paths()) == ["/bad", "/shared"]
+    assert sorted(images.paths()) == ["/bad", "/shared"]
 
 
-def test_progress_counts_products(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
+def test_progress_counts_products(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
     seen: list[tuple[int, int]] = []
-    fetch([pictures.url(f"/{n}") for n in range(5)], progress=lambda done, total: seen.append((done, total)))
+    fetch([images.url(f"/{n}") for n in range(5)], progress=lambda done, total: seen.append((done, total)))
     assert seen == [(n, 5) for n in range(6)]
 
 
 def test_an_error_of_accept_reaches_the_caller_and_keeps_what_was_done(
-    fetch: Any, pictures: Any, answer: Any
+    fetch: Any, images: Any, answer: Any
 ) -> None:
     for number in range(10):
-        pictures.routes[f"/{number}"] = answer(body=b"%d" % number)
-    urls = [pictures.url(f"/{n}") for n in range(10)]
+        images.routes[f"/{number}"] = answer(body=b"%d" % number)
+    urls = [images.url(f"/{n}") for n in range(10)]
 
     def accept(content: bytes) -> str | None:
         if content == b"7":
@@ -101,39 +101,37 @@ def test_an_error_of_accept_reaches_the_caller_and_keeps_what_was_done(
     with pytest.raises(ZeroDivisionError):
         fetch(urls, accept=accept, threads=1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch-")]
-    before = len(pictures.paths())
+    before = len(images.paths())
     fetch(urls)
-    assert len(pictures.paths()) - before == 3  # 7, 8 and 9
+    assert len(images.paths()) - before == 3  # 7, 8 and 9
 
 
-def test_what_was_taken_down_is_neither_asked_for_nor_kept(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_what_was_taken_down_is_neither_asked_for_nor_kept(fetch: Any, images: Any, answer: Any) -> None:
     import hashlib
 
-    pictures.routes.update({"/a": answer(body=b"a"), "/b": answer(body=b"b"), "/c": answer(body=b"c")})
-    group = [pictures.url(path) for path in ("/a", "/b", "/c")]
+    images.routes.update({"/a": answer(body=b"a"), "/b": answer(body=b"b"), "/c": answer(body=b"c")})
+    group = [images.url(path) for path in ("/a", "/b", "/c")]
     digest = hashlib.sha256(b"b").hexdigest()
     takedowns = Takedowns((Takedown("url", group[0]), Takedown("image", digest)))
     report = fetch([group], takedowns=takedowns)
     assert report.groups[0].accepted == (group[2],)
     assert report.counts == {"fetched": 1, "taken_down": 1}
     assert report.withheld == 1
-    assert pictures.paths() == ["/b", "/c"]
+    assert images.paths() == ["/b", "/c"]
     assert not (fetch.folder / "objects" / digest[:2] / digest[2:]).exists()
     again = fetch([group], takedowns=takedowns)
     assert (again.asked, again.groups) == (0, report.groups)
 
 
-def test_an_entry_made_by_hand_works_on_what_was_fetched_before(
-    fetch: Any, pictures: Any, answer: Any
-) -> None:
+def test_an_entry_made_by_hand_works_on_what_was_fetched_before(fetch: Any, images: Any, answer: Any) -> None:
     import hashlib
 
-    pictures.routes["/a"] = answer(body=b"a")
-    fetch([pictures.url("/a")])
+    images.routes["/a"] = answer(body=b"a")
+    fetch([images.url("/a")])
     digest = hashlib.sha256(b"a").hexdigest()
-    report = fetch([pictures.url("/a")], takedowns=Takedowns((Takedown("image", digest),)))
+    report = fetch([images.url("/a")], takedowns=Takedowns((Takedown("image", digest),)))
     assert report.counts == {"taken_down": 1}
-    assert pictures.paths() == ["/a"]
+    assert images.paths() == ["/a"]
     assert not (fetch.folder / "objects" / digest[:2] / digest[2:]).exists()
 
 

@@ -20,172 +20,172 @@ def robots(answer: Any, *lines: str) -> Any:
 
 
 def test_robots_is_asked_for_once_per_origin_and_kept_for_later_runs(
-    fetch: Any, pictures: Any, answer: Any
+    fetch: Any, images: Any, answer: Any
 ) -> None:
-    pictures.default = answer(body=b"x")
+    images.default = answer(body=b"x")
     hosts = ("a.example", "b.example")
-    fetch([pictures.url(f"/{n}.jpg", host) for n in range(20) for host in hosts])
+    fetch([images.url(f"/{n}.jpg", host) for n in range(20) for host in hosts])
     for host in hosts:
-        assert pictures.asked("/robots.txt", host) == 1
-        assert next(r.path for r in pictures.log if r.host == host) == "/robots.txt"
-    fetch([pictures.url("/later.jpg", "a.example")])
-    assert pictures.asked("/robots.txt", "a.example") == 1
-    fetch([pictures.url("/expired.jpg", "a.example")], robots_max_age=0)
-    assert pictures.asked("/robots.txt", "a.example") == 2
+        assert images.asked("/robots.txt", host) == 1
+        assert next(r.path for r in images.log if r.host == host) == "/robots.txt"
+    fetch([images.url("/later.jpg", "a.example")])
+    assert images.asked("/robots.txt", "a.example") == 1
+    fetch([images.url("/expired.jpg", "a.example")], robots_max_age=0)
+    assert images.asked("/robots.txt", "a.example") == 2
 
 
-def test_what_robots_disallows_is_not_asked_for(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/robots.txt"] = robots(
+def test_what_robots_disallows_is_not_asked_for(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["/robots.txt"] = robots(
         answer, "User-agent: *", "Disallow: /private/", "", "User-agent: otherbot", "Disallow: /"
     )
-    urls = [pictures.url(path) for path in ("/private/a.jpg", "/b.jpg")]
+    urls = [images.url(path) for path in ("/private/a.jpg", "/b.jpg")]
     report = fetch(urls)
     assert report.counts == {"fetched": 1, "robots_disallowed": 1}
-    assert pictures.paths() == ["/b.jpg"]
+    assert images.paths() == ["/b.jpg"]
     assert report.snapshot["status"].to_pylist() == ["fetched", "permanent"]
     assert fetch(urls, honour_robots=False).counts == {"fetched": 2}
 
 
-def test_rules_for_our_name_are_found(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/robots.txt"] = robots(
+def test_rules_for_our_name_are_found(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["/robots.txt"] = robots(
         answer, "User-agent: *", "Allow: /", "User-agent: MMECInstruct", "Disallow: /"
     )
-    assert fetch.reason(pictures.url("/a.jpg")) == ("permanent", "robots_disallowed")
+    assert fetch.reason(images.url("/a.jpg")) == ("permanent", "robots_disallowed")
     own = "shopcrawler/2 ({contact})"
-    assert fetch.reason(pictures.url("/b.jpg"), user_agent=own) == ("fetched", "")
+    assert fetch.reason(images.url("/b.jpg"), user_agent=own) == ("fetched", "")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_host_without_robots_allows_all(fetch: Any, pictures: Any, answer: Any, status: int) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/robots.txt"] = answer(status)
-    assert fetch.reason(pictures.url("/a.jpg")) == ("fetched", "")
+def test_a_host_without_robots_allows_all(fetch: Any, images: Any, answer: Any, status: int) -> None:
+    images.default = answer(body=b"x")
+    images.routes["/robots.txt"] = answer(status)
+    assert fetch.reason(images.url("/a.jpg")) == ("fetched", "")
 
 
 @pytest.mark.parametrize("trouble", [{"status": 500}, {"status": 429}, {"hang_up": True}])
 def test_a_host_whose_robots_is_unavailable_is_left_alone(
-    fetch: Any, pictures: Any, answer: Any, trouble: dict[str, Any]
+    fetch: Any, images: Any, answer: Any, trouble: dict[str, Any]
 ) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/robots.txt"] = answer(**trouble)
-    report = fetch([pictures.url(f"/{n}.jpg") for n in range(5)])
+    images.default = answer(body=b"x")
+    images.routes["/robots.txt"] = answer(**trouble)
+    report = fetch([images.url(f"/{n}.jpg") for n in range(5)])
     assert report.counts == {"robots_unavailable": 5}
     assert set(report.snapshot["status"].to_pylist()) == {"transient"}
-    assert pictures.paths() == []
-    assert pictures.asked("/robots.txt") == 2
+    assert images.paths() == []
+    assert images.asked("/robots.txt") == 2
 
 
-def test_robots_may_be_redirected(fetch: Any, pictures: Any, answer: Any, redirect: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["a.example", "/robots.txt"] = redirect(pictures.url("/rules.txt", "b.example"))
-    pictures.routes["b.example", "/rules.txt"] = robots(answer, "User-agent: *", "Disallow: /a")
-    report = fetch([pictures.url(path, "a.example") for path in ("/a.jpg", "/b.jpg")])
+def test_robots_may_be_redirected(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["a.example", "/robots.txt"] = redirect(images.url("/rules.txt", "b.example"))
+    images.routes["b.example", "/rules.txt"] = robots(answer, "User-agent: *", "Disallow: /a")
+    report = fetch([images.url(path, "a.example") for path in ("/a.jpg", "/b.jpg")])
     assert report.counts == {"fetched": 1, "robots_disallowed": 1}
 
 
 @pytest.mark.parametrize("line", ["Crawl-delay: 0.2", "Request-rate: 5/1"])
-def test_the_crawl_delay_is_kept(fetch: Any, pictures: Any, answer: Any, line: str) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["slow.example", "/robots.txt"] = robots(answer, "User-agent: *", line, "Disallow:")
-    urls = [pictures.url(f"/{n}", host) for n in range(4) for host in ("slow.example", "other.example")]
+def test_the_crawl_delay_is_kept(fetch: Any, images: Any, answer: Any, line: str) -> None:
+    images.default = answer(body=b"x")
+    images.routes["slow.example", "/robots.txt"] = robots(answer, "User-agent: *", line, "Disallow:")
+    urls = [images.url(f"/{n}", host) for n in range(4) for host in ("slow.example", "other.example")]
     assert fetch(urls).counts == {"fetched": 8}
-    times = [request.time for request in pictures.log if request.host == "slow.example"]
+    times = [request.time for request in images.log if request.host == "slow.example"]
     assert len(times) == 5  # robots.txt too
     # A busy machine lets the server read its clock late; the exact times are for the scheduler's tests.
     assert times[-1] - times[0] >= 0.6
 
 
-def test_a_crawl_delay_beyond_the_recipes_patience(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["/robots.txt"] = robots(answer, "User-agent: *", "Crawl-delay: 3600")
-    assert fetch.reason(pictures.url("/a.jpg")) == ("transient", "crawl_delay_too_long")
-    assert pictures.paths() == []
+def test_a_crawl_delay_beyond_the_recipes_patience(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["/robots.txt"] = robots(answer, "User-agent: *", "Crawl-delay: 3600")
+    assert fetch.reason(images.url("/a.jpg")) == ("transient", "crawl_delay_too_long")
+    assert images.paths() == []
 
 
-def test_the_rate_per_host_is_kept(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
+def test_the_rate_per_host_is_kept(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
     hosts = ("a.example", "b.example")
-    fetch([pictures.url(f"/{n}", host) for n in range(8) for host in hosts], requests_per_second=20)
+    fetch([images.url(f"/{n}", host) for n in range(8) for host in hosts], requests_per_second=20)
     for host in hosts:
-        times = [request.time for request in pictures.log if request.host == host]
+        times = [request.time for request in images.log if request.host == host]
         assert times[-1] - times[0] >= 0.3  # 8 intervals of 0.05
     # Side by side, not one host after the other.
-    assert {request.host for request in pictures.log[:8]} == set(hosts)
+    assert {request.host for request in images.log[:8]} == set(hosts)
 
 
-def test_connections_per_host_are_limited_and_kept_open(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x", delay=0.02)
+def test_connections_per_host_are_limited_and_kept_open(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x", delay=0.02)
     hosts = ("a.example", "b.example", "c.example")
     fetch(
-        [pictures.url(f"/{n}", host) for n in range(20) for host in hosts],
+        [images.url(f"/{n}", host) for n in range(20) for host in hosts],
         connections_per_host=2,
         threads=12,
     )
     for host in hosts:
-        assert pictures.most_at_once[host] == 2
-        assert len({request.connection for request in pictures.log if request.host == host}) <= 2
+        assert images.most_at_once[host] == 2
+        assert len({request.connection for request in images.log if request.host == host}) <= 2
 
 
-def test_a_refusal_leaves_its_connection_open(fetch: Any, pictures: Any, answer: Any, redirect: Any) -> None:
-    pictures.routes["/moved"] = redirect("/there")
-    pictures.routes["/there"] = answer(body=b"x")
-    pictures.routes["/gone"] = answer(410, body=b"a page that says so" * 100)
-    fetch([pictures.url(path) for path in ("/moved", "/gone", "/missing", "/there")], threads=1)
-    assert len(pictures.log) == 6
-    assert len({request.connection for request in pictures.log}) == 1
+def test_a_refusal_leaves_its_connection_open(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
+    images.routes["/moved"] = redirect("/there")
+    images.routes["/there"] = answer(body=b"x")
+    images.routes["/gone"] = answer(410, body=b"a page that says so" * 100)
+    fetch([images.url(path) for path in ("/moved", "/gone", "/missing", "/there")], threads=1)
+    assert len(images.log) == 6
+    assert len({request.connection for request in images.log}) == 1
 
 
-def test_a_host_that_waits_delays_no_other(fetch: Any, pictures: Any, answer: Any) -> None:
-    """Even with a single thread and ten pictures of the host that waits."""
-    pictures.default = answer(body=b"x", delay=0.005)
+def test_a_host_that_waits_delays_no_other(fetch: Any, images: Any, answer: Any) -> None:
+    """Even with a single thread and ten images of the host that waits."""
+    images.default = answer(body=b"x", delay=0.005)
     wait = answer(429, headers=(("Retry-After", "1"),))
-    pictures.routes["busy.example", "/0"] = (wait, answer(body=b"x"))
-    busy = [pictures.url(f"/{n}", "busy.example") for n in range(10)]
-    free = [pictures.url(f"/{n}", "free.example") for n in range(12)]
+    images.routes["busy.example", "/0"] = (wait, answer(body=b"x"))
+    busy = [images.url(f"/{n}", "busy.example") for n in range(10)]
+    free = [images.url(f"/{n}", "free.example") for n in range(12)]
     report = fetch([*busy, *free], threads=1)
     assert report.counts == {"fetched": 22}
-    hosts = [request.host for request in pictures.log if request.path != "/robots.txt"]
+    hosts = [request.host for request in images.log if request.path != "/robots.txt"]
     first = hosts.index("busy.example")
     again = hosts.index("busy.example", first + 1)
     assert hosts[first + 1 : again].count("free.example") == 12 - hosts[:first].count("free.example")
-    times = [r.time for r in pictures.log if r.host == "busy.example" and r.path != "/robots.txt"]
+    times = [r.time for r in images.log if r.host == "busy.example" and r.path != "/robots.txt"]
     assert times[1] - times[0] >= 0.99
 
 
-def test_retry_after_as_a_date_is_kept(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_retry_after_as_a_date_is_kept(fetch: Any, images: Any, answer: Any) -> None:
     date = int(time.time()) + 2
     header = ("Retry-After", formatdate(date, usegmt=True))
-    pictures.routes["/a.jpg"] = (answer(503, headers=(header,)), answer(body=b"x"))
-    assert fetch.reason(pictures.url("/a.jpg")) == ("fetched", "")
-    again = [request.time for request in pictures.log if request.path == "/a.jpg"][1]
+    images.routes["/a.jpg"] = (answer(503, headers=(header,)), answer(body=b"x"))
+    assert fetch.reason(images.url("/a.jpg")) == ("fetched", "")
+    again = [request.time for request in images.log if request.path == "/a.jpg"][1]
     assert again + time.time() - time.monotonic() > date - 0.05
 
 
-def test_a_host_that_asks_for_too_long_a_wait_is_left_alone(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.default = answer(body=b"x")
-    pictures.routes["busy.example", "/0"] = answer(429, headers=(("Retry-After", "86400"),))
-    urls = [pictures.url(f"/{n}", host) for host in ("busy.example", "free.example") for n in range(6)]
+def test_a_host_that_asks_for_too_long_a_wait_is_left_alone(fetch: Any, images: Any, answer: Any) -> None:
+    images.default = answer(body=b"x")
+    images.routes["busy.example", "/0"] = answer(429, headers=(("Retry-After", "86400"),))
+    urls = [images.url(f"/{n}", host) for host in ("busy.example", "free.example") for n in range(6)]
     report = fetch(urls, threads=1)
     assert report.counts == {"fetched": 6, "retry_later": 6}
-    assert pictures.paths("busy.example") == ["/0"]
+    assert images.paths("busy.example") == ["/0"]
     again = fetch(urls, retry_failed=True)
     assert again.asked == 6
 
 
-def test_a_host_that_fails_and_fails_is_given_up(fetch: Any, pictures: Any, answer: Any) -> None:
-    pictures.routes.update({f"/{n}": answer(500) for n in range(50)})
-    report = fetch([pictures.url(f"/{n}") for n in range(50)], threads=1, host_failures=6)
+def test_a_host_that_fails_and_fails_is_given_up(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes.update({f"/{n}": answer(500) for n in range(50)})
+    report = fetch([images.url(f"/{n}") for n in range(50)], threads=1, host_failures=6)
     assert report.counts["host_failing"] >= 44
     assert sum(report.counts.values()) == 50
-    assert len(pictures.paths()) == 6
+    assert len(images.paths()) == 6
 
 
-def test_an_answer_ends_a_row_of_failures(fetch: Any, pictures: Any, answer: Any) -> None:
+def test_an_answer_ends_a_row_of_failures(fetch: Any, images: Any, answer: Any) -> None:
     for number in range(20):
-        pictures.routes[f"/{number}"] = (answer(500), answer(body=b"x"))
-    report = fetch([pictures.url(f"/{n}") for n in range(20)], threads=1, host_failures=21)
+        images.routes[f"/{number}"] = (answer(500), answer(body=b"x"))
+    report = fetch([images.url(f"/{n}") for n in range(20)], threads=1, host_failures=21)
     assert report.counts == {"fetched": 20}
 
 

@@ -118,7 +118,7 @@ def test_a_closed_host_refuses_what_waits_and_what_comes() -> None:
     ]
 
 
-def test_pictures_wait_for_the_rules_of_their_host_alone() -> None:
+def test_images_wait_for_the_rules_of_their_host_alone() -> None:
     clocked = Clocked(honour_robots=True)
     clocked.add("a/1", "a/2", "a/3", "b/1")
     robots = clocked.job()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmecinstruct.core.errors import WorkspaceError
-from mmecinstruct.web.images import Ledger, PictureStore, Takedown, Takedowns, add_takedown, load_takedowns
+from mmecinstruct.web.images import ImageStore, Ledger, Takedown, Takedowns, add_takedown, load_takedowns
 
 HASH = hashlib.sha256(b"x").hexdigest()
 
@@ -73,14 +73,14 @@ def test_a_list_edited_elsewhere_is_read(tmp_path: Path) -> None:
     assert "a" in load_takedowns(tmp_path).products
 
 
-def test_adding_removes_the_picture_and_its_urls_are_not_asked_for(
-    fetch: Any, pictures: Any, answer: Any
+def test_adding_removes_the_image_and_its_urls_are_not_asked_for(
+    fetch: Any, images: Any, answer: Any
 ) -> None:
-    pictures.routes.update({path: answer(body=b"x") for path in ("/a", "/same")})
-    pictures.routes["/b"] = answer(body=b"b")
-    a, same, b = (pictures.url(path) for path in ("/a", "/same", "/b"))
+    images.routes.update({path: answer(body=b"x") for path in ("/a", "/same")})
+    images.routes["/b"] = answer(body=b"b")
+    a, same, b = (images.url(path) for path in ("/a", "/same", "/b"))
     fetch([a, same, b])
-    workspace, store = fetch.folder.parent, PictureStore(fetch.folder)
+    workspace, store = fetch.folder.parent, ImageStore(fetch.folder)
 
     add(workspace, "url", a)  # the bytes came under another URL too
     assert store.has(HASH)
@@ -95,35 +95,35 @@ def test_adding_removes_the_picture_and_its_urls_are_not_asked_for(
     ledger = Ledger(fetch.folder)
     assert {row.reason for row in ledger.known([a, same, b]).values()} == {"taken_down"}
     ledger.close()
-    assert sorted(pictures.paths()) == ["/a", "/b", "/same"]
+    assert sorted(images.paths()) == ["/a", "/b", "/same"]
 
 
 def test_a_url_stands_for_all_sizes_and_for_what_was_redirected_to_it(
-    fetch: Any, pictures: Any, answer: Any, redirect: Any
+    fetch: Any, images: Any, answer: Any, redirect: Any
 ) -> None:
-    pictures.routes["/I/1._SX38_.jpg"] = answer(body=b"x")
-    pictures.routes["/short"] = redirect("/I/2.jpg")
-    pictures.routes["/I/2.jpg"] = answer(body=b"2")
-    small, short, full = (pictures.url(path) for path in ("/I/1._SX38_.jpg", "/short", "/I/1.jpg"))
+    images.routes["/I/1._SX38_.jpg"] = answer(body=b"x")
+    images.routes["/short"] = redirect("/I/2.jpg")
+    images.routes["/I/2.jpg"] = answer(body=b"2")
+    small, short, full = (images.url(path) for path in ("/I/1._SX38_.jpg", "/short", "/I/1.jpg"))
     fetch([small, short])
-    workspace, store = fetch.folder.parent, PictureStore(fetch.folder)
+    workspace, store = fetch.folder.parent, ImageStore(fetch.folder)
     add(workspace, "url", full)
     assert not store.has(HASH)
-    add(workspace, "url", pictures.url("/I/2.jpg"))
+    add(workspace, "url", images.url("/I/2.jpg"))
     assert not store.has(hashlib.sha256(b"2").hexdigest())
 
 
 def test_a_redirect_does_not_lead_to_what_was_taken_down(
-    fetch: Any, pictures: Any, answer: Any, redirect: Any
+    fetch: Any, images: Any, answer: Any, redirect: Any
 ) -> None:
-    pictures.routes.update({"/short": redirect("/a"), "/a": answer(body=b"x")})
-    takedowns = Takedowns((Takedown("url", pictures.url("/a")),))
+    images.routes.update({"/short": redirect("/a"), "/a": answer(body=b"x")})
+    takedowns = Takedowns((Takedown("url", images.url("/a")),))
     for _ in range(2):
-        assert fetch.reason(pictures.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
-    assert pictures.paths() == ["/short"]
+        assert fetch.reason(images.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
+    assert images.paths() == ["/short"]
     # An entry that is gone forbids nothing.
-    assert fetch.reason(pictures.url("/short")) == ("fetched", "")
-    assert fetch.reason(pictures.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
+    assert fetch.reason(images.url("/short")) == ("fetched", "")
+    assert fetch.reason(images.url("/short"), takedowns=takedowns) == ("permanent", "taken_down")
 
 
 def test_a_product_without_its_source_would_match_nothing(tmp_path: Path) -> None:

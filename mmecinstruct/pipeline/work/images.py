@@ -1,4 +1,4 @@
-"""Measure and judge pictures, or take their URLs as they are."""
+"""Measure and judge images, or take their URLs as they are."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGE
 
 
 @dataclass(frozen=True)
-class PicturesPayload:
-    """Measure a slice of the located pictures."""
+class ImagesPayload:
+    """Measure a slice of the located images."""
 
     located: Path
     start: int
@@ -25,14 +25,14 @@ class PicturesPayload:
     settings: ImageSettings
 
 
-def measure_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
-    """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct picture)."""
-    from mmecinstruct.images.locate import LocatedPicture
-    from mmecinstruct.images.measure_all import measure_pictures
+def measure_images_work(payload: ImagesPayload, folder: Path) -> Counts:
+    """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct image)."""
+    from mmecinstruct.images.locate import LocatedImage
+    from mmecinstruct.images.measure_all import measure_images
 
     rows = pq.read_table(payload.located).slice(payload.start, payload.stop - payload.start).to_pylist()
-    located = [LocatedPicture(**row) for row in rows]
-    images, pixels, rejections = measure_pictures(located, payload.settings)
+    located = [LocatedImage(**row) for row in rows]
+    images, pixels, rejections = measure_images(located, payload.settings)
     write_table(images, folder / "images.parquet")
     pq.write_table(pixels, folder / "pixels.parquet", compression="none", row_group_size=100)
     write_rejections(rejections, folder)
@@ -41,7 +41,7 @@ def measure_pictures_work(payload: PicturesPayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class ReferencesPayload:
-    """Take the URLs of all pictures as they are."""
+    """Take the URLs of all images as they are."""
 
     products: Paths
     reviews: Paths
@@ -50,14 +50,14 @@ class ReferencesPayload:
     budget: Budget = DEFAULT_BUDGET
 
 
-def reference_pictures_work(payload: ReferencesPayload, folder: Path) -> Counts:
+def reference_images_work(payload: ReferencesPayload, folder: Path) -> Counts:
     """Write images.parquet, one row per URL that a product or a review names."""
-    from mmecinstruct.images.references import reference_pictures
+    from mmecinstruct.images.references import reference_images
 
     with working_connection(folder, payload.budget) as connection:
         create_view(connection, "products", payload.products, CURATED_PRODUCTS)
         create_view(connection, "reviews", payload.reviews, CURATED_REVIEWS)
-        table, rejections = reference_pictures(connection, payload.settings, payload.taken_down)
+        table, rejections = reference_images(connection, payload.settings, payload.taken_down)
     write_table(table, folder / "images.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
@@ -65,7 +65,7 @@ def reference_pictures_work(payload: ReferencesPayload, folder: Path) -> Counts:
 
 @dataclass(frozen=True)
 class VerdictsPayload:
-    """Judge all pictures together."""
+    """Judge all images together."""
 
     images: Paths
     products: Paths
@@ -73,14 +73,14 @@ class VerdictsPayload:
     budget: Budget = DEFAULT_BUDGET
 
 
-def judge_pictures_work(payload: VerdictsPayload, folder: Path) -> Counts:
+def judge_images_work(payload: VerdictsPayload, folder: Path) -> Counts:
     """Write images.parquet with what the recipe does not want rejected."""
-    from mmecinstruct.images.filter import judge_pictures
+    from mmecinstruct.images.filter import judge_images
 
     with working_connection(folder, payload.budget) as connection:
         connection.register("images", read_tables(payload.images, IMAGES))
         create_view(connection, "products", payload.products, CURATED_PRODUCTS)
-        table, rejections = judge_pictures(connection, payload.settings)
+        table, rejections = judge_images(connection, payload.settings)
     write_table(table, folder / "images.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))

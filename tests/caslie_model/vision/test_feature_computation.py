@@ -15,12 +15,14 @@ import torch
 from PIL import Image
 
 import caslie_model
-from caslie_model.data.images import decode_picture, read_pictures
+from caslie_model.data.images import decode_image, read_images
 from caslie_model.errors import ModelError
 from caslie_model.vision import (
     FeatureCache,
+    FeatureCounts,
     VisionEncoder,
     compute_features,
+    feature_computation,
     features,
     load_vision_encoder,
     open_feature_cache,
@@ -33,31 +35,29 @@ WriteData = Callable[..., str]
 
 
 @pytest.fixture
-def data(dataset_of_pictures: WriteData, pack: Pack, tmp_path: Path) -> str:
-    """Seven pictures, some of which several samples and both splits show."""
+def data(dataset_of_images: WriteData, pack: Pack, tmp_path: Path) -> str:
+    """Seven images, some of which several samples and both splits show."""
     folder = tmp_path / "data"
-    dataset_of_pictures(folder, [[pack(0), pack(1)], [], [pack(1), pack(2)], [pack(3)]])
-    return dataset_of_pictures(folder, [[pack(0), pack(4)], [pack(5), pack(6)]], "test")
+    dataset_of_images(folder, [[pack(0), pack(1)], [], [pack(1), pack(2)], [pack(3)]])
+    return dataset_of_images(folder, [[pack(0), pack(4)], [pack(5), pack(6)]], "test")
 
 
-def compute(
-    data: str, encoder: VisionEncoder, cache: FeatureCache, **settings: int
-) -> compute_features.FeatureCounts:
+def compute(data: str, encoder: VisionEncoder, cache: FeatureCache, **settings: int) -> FeatureCounts:
     return compute_features(data, [TASK], ["train", "test"], encoder, cache, **settings)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
-def test_every_picture_is_computed_once(
+def test_every_image_is_computed_once(
     data: str, tiny: VisionEncoder, pack: Pack, tmp_path: Path, batch_size: int
 ) -> None:
     cache = open_feature_cache(tiny, tmp_path)
     counts = compute(data, tiny, cache, batch_size=batch_size)
-    assert (counts.samples, counts.pictures, counts.distinct, counts.computed) == (6, 9, 7, 7)
+    assert (counts.samples, counts.images, counts.distinct, counts.computed) == (6, 9, 7, 7)
     keys = [
-        p.key for split in ("train", "test") for ps in read_pictures(data, TASK, split).values() for p in ps
+        p.key for split in ("train", "test") for ps in read_images(data, TASK, split).values() for p in ps
     ]
     assert len(keys) == 9
-    expected = tiny.encode([decode_picture(pack(number), "here") for number in (0, 1, 1, 2, 3, 0, 4, 5, 6)])
+    expected = tiny.encode([decode_image(pack(number), "here") for number in (0, 1, 1, 2, 3, 0, 4, 5, 6)])
     torch.testing.assert_close(FeatureCache(cache.folder).features(keys), expected, atol=1e-3, rtol=1e-3)
 
 
@@ -65,7 +65,7 @@ def test_a_second_run_neither_decodes_nor_loads_the_encoder(
     data: str, tiny: VisionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute(data, tiny, open_feature_cache(tiny, tmp_path))
-    monkeypatch.setattr(compute_features, "decode_picture", None)  # cannot be called
+    monkeypatch.setattr(feature_computation, "decode_image", None)  # cannot be called
     fresh = load_vision_encoder("random:tiny-vit")
     cache = open_feature_cache(fresh, tmp_path)
     counts = compute(data, fresh, cache)
@@ -74,12 +74,12 @@ def test_a_second_run_neither_decodes_nor_loads_the_encoder(
     assert "_network" not in vars(fresh)
 
 
-def test_new_pictures_alone_are_computed(
-    data: str, dataset_of_pictures: WriteData, pack: Pack, tiny: VisionEncoder, tmp_path: Path
+def test_new_images_alone_are_computed(
+    data: str, dataset_of_images: WriteData, pack: Pack, tiny: VisionEncoder, tmp_path: Path
 ) -> None:
     cache = open_feature_cache(tiny, tmp_path)
     compute(data, tiny, cache)
-    dataset_of_pictures(Path(data), [[pack(7), pack(0)]], "validation")
+    dataset_of_images(Path(data), [[pack(7), pack(0)]], "validation")
     counts = compute_features(data, [TASK], ["validation"], tiny, cache)
     assert (counts.distinct, counts.computed, len(cache)) == (2, 1, 8)
 
@@ -94,22 +94,22 @@ def test_another_encoder_computes_anew(data: str, tiny: VisionEncoder, tmp_path:
         compute(data, tiny, cache)
 
 
-def test_what_was_computed_before_a_damaged_picture_is_kept(
-    dataset_of_pictures: WriteData, pack: Pack, tiny: VisionEncoder, tmp_path: Path
+def test_what_was_computed_before_a_damaged_image_is_kept(
+    dataset_of_images: WriteData, pack: Pack, tiny: VisionEncoder, tmp_path: Path
 ) -> None:
     samples = [[pack(0)], [pack(1)], [pack(2), pack(3)[:-80]], [pack(4)]]
-    data = dataset_of_pictures(tmp_path / "data", samples)
+    data = dataset_of_images(tmp_path / "data", samples)
     cache = open_feature_cache(tiny, tmp_path)
-    place = rf"{data}: sample {TASK}-train-0002: picture 'product 2' cannot be read: .*truncated"
+    place = rf"{data}: sample {TASK}-train-0002: image 'product 2' cannot be read: .*truncated"
     with pytest.raises(DatasetError, match=place):
         compute(data, tiny, cache, batch_size=1)
     assert len(FeatureCache(cache.folder)) == 3
 
 
-def test_shards_hold_a_few_hundred_pictures(
+def test_shards_hold_a_few_hundred_images(
     data: str, tiny: VisionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute_features, "SHARD_PICTURES", 3)
+    monkeypatch.setattr(feature_computation, "SHARD_IMAGES", 3)
     cache = open_feature_cache(tiny, tmp_path)
     compute(data, tiny, cache, batch_size=2)
     assert len(list(cache.folder.glob("*.safetensors"))) == 2  # 4 and 3: whole batches
@@ -124,12 +124,12 @@ def test_the_encoder_is_told_beside_the_features(data: str, tiny: VisionEncoder,
     assert told["settings"]["padding"] == "white"
 
 
-def test_a_dataset_without_pictures_tells_the_shape_all_the_same(
-    dataset_of_pictures: WriteData, tiny: VisionEncoder, tmp_path: Path
+def test_a_dataset_without_images_tells_the_shape_all_the_same(
+    dataset_of_images: WriteData, tiny: VisionEncoder, tmp_path: Path
 ) -> None:
-    data = dataset_of_pictures(tmp_path / "data", [[], []])
+    data = dataset_of_images(tmp_path / "data", [[], []])
     cache = open_feature_cache(tiny, tmp_path)
-    assert compute(data, tiny, cache).pictures == 0
+    assert compute(data, tiny, cache).images == 0
     assert FeatureCache(cache.folder).features([]).shape == (0, 49, 32)
 
 
@@ -144,12 +144,12 @@ def test_the_whole_way_by_name(data: str, tmp_path: Path, monkeypatch: pytest.Mo
         features(data, "random:tiny-vit", batch_size=0)
 
 
-# Computes in a process of its own, with shards of four pictures.
+# Computes in a process of its own, with shards of four images.
 SCRIPT = """
 import sys
-from caslie_model.vision import computing
-compute_features.SHARD_PICTURES = 4
-_, counts = compute_features.features(sys.argv[1], "random:tiny-vit", device="cpu", batch_size=2)
+from caslie_model.vision import feature_computation
+feature_computation.SHARD_IMAGES = 4
+_, counts = feature_computation.features(sys.argv[1], "random:tiny-vit", device="cpu", batch_size=2)
 print(counts.computed)
 """
 
@@ -172,9 +172,9 @@ def start(data: str, cache: Path, script: str = SCRIPT) -> subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_a_killed_run_loses_at_most_a_shard_and_goes_on(
-    dataset_of_pictures: WriteData, pack: Pack, tmp_path: Path
+    dataset_of_images: WriteData, pack: Pack, tmp_path: Path
 ) -> None:
-    data = dataset_of_pictures(tmp_path / "data", [[pack(number)] for number in range(1200)])
+    data = dataset_of_images(tmp_path / "data", [[pack(number)] for number in range(1200)])
     root = tmp_path / "cache"
     process = start(data, root)
     deadline = time.monotonic() + 120
@@ -197,8 +197,8 @@ def test_a_killed_run_loses_at_most_a_shard_and_goes_on(
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_that_nothing_is_lost(dataset_of_pictures: WriteData, pack: Pack, tmp_path: Path) -> None:
-    data = dataset_of_pictures(tmp_path / "data", [[pack(number)] for number in range(1200)])
+def test_ctrl_c_says_that_nothing_is_lost(dataset_of_images: WriteData, pack: Pack, tmp_path: Path) -> None:
+    data = dataset_of_images(tmp_path / "data", [[pack(number)] for number in range(1200)])
     root = tmp_path / "cache"
     command = SCRIPT.partition("_, counts")[0] + (
         "from caslie_model import cli\n"
@@ -224,11 +224,11 @@ def test_ctrl_c_says_that_nothing_is_lost(dataset_of_pictures: WriteData, pack: 
 
 @pytest.mark.slow
 def test_two_processes_at_once_lose_nothing_and_compute_nothing_twice(
-    dataset_of_pictures: WriteData, pack: Pack, tmp_path: Path
+    dataset_of_images: WriteData, pack: Pack, tmp_path: Path
 ) -> None:
     contents = [pack(number) for number in range(600)]
-    first = dataset_of_pictures(tmp_path / "first", [[content] for content in contents[:400]])
-    second = dataset_of_pictures(tmp_path / "second", [[content] for content in contents[200:]])
+    first = dataset_of_images(tmp_path / "first", [[content] for content in contents[:400]])
+    second = dataset_of_images(tmp_path / "second", [[content] for content in contents[200:]])
     root = tmp_path / "cache"
     processes = [start(first, root), start(second, root)]
     said = [process.communicate(timeout=240) for process in processes]
@@ -269,19 +269,19 @@ def test_the_sample_shop(encoder: str, tmp_path: Path, monkeypatch: pytest.Monke
     data = tmp_path / "dataset"
     build(load_recipe("sample", ["sample.products=60"]), data, workspace=tmp_path / "work", workers=1)
     cache, counts = features(str(data), encoder, device="cpu")
-    assert counts.pictures > counts.distinct == counts.computed == len(cache) > 30
+    assert counts.images > counts.distinct == counts.computed == len(cache) > 30
     start = time.monotonic()
     again, later = features(str(data), encoder, device="cpu")
     assert later.computed == 0
     assert time.monotonic() - start < 5
-    pictures = read_pictures(str(data), "category_classification", "train")
-    keys = [picture.key for shown in pictures.values() for picture in shown]
+    images = read_images(str(data), "category_classification", "train")
+    keys = [image.key for shown in images.values() for image in shown]
     given = again.features(keys)
     assert given.shape == (len(keys), *(again.shape or ()))
-    # Pictures of different products are told apart.
+    # Images of different products are told apart.
     assert len({row.numpy().tobytes() for row in given}) == len(set(keys))
 
 
-def test_pictures_are_decoded_in_colour(tiny: VisionEncoder) -> None:
+def test_images_are_decoded_in_colour(tiny: VisionEncoder) -> None:
     red, green = tiny.encode([Image.new("RGB", (30, 30), colour) for colour in ("red", "green")])
     assert (red - green).norm() > 0.1 * red.norm()

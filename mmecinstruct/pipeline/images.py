@@ -1,4 +1,4 @@
-"""Pictures on the road: found on disk or fetched, then measured, then judged."""
+"""Images on the road: found on disk or fetched, then measured, then judged."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from mmecinstruct.engine.executors.local import cores
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import Shard, StageOutput
 from mmecinstruct.engine.workspace import SNAPSHOTS
-from mmecinstruct.images.locate import NO_LOCAL_COPY, LocatedPicture, PictureLocator
+from mmecinstruct.images.locate import NO_LOCAL_COPY, ImageLocator, LocatedImage
 from mmecinstruct.images.settings import JUDGING, MEASURING, NAMING, REFUSING
 from mmecinstruct.pipeline import work
 from mmecinstruct.pipeline.work import CuratedTables
 
-PICTURES_PER_SHARD = 256
+IMAGES_PER_SHARD = 256
 TAKEN_DOWN = "taken_down"
 
 _LOCATED = pa.schema([(name, pa.string()) for name in ("url", "path", "reason", "detail", "sha256")])
 
 
-def read_pictures(
+def read_images(
     run: Run, tables: CuratedTables, products: StageOutput, roots: Sequence[Path]
 ) -> tuple[StageOutput, tuple[Path, ...]]:
-    """Find or fetch, measure and judge every picture that a curated product or review names.
+    """Find or fetch, measure and judge every image that a curated product or review names.
 
-    Returns the stage that judged, and the files of pixels; of a recipe that reads no picture, the stage that took the
+    Returns the stage that judged, and the files of pixels; of a recipe that reads no image, the stage that took the
     URLs as they are, and no files.
     """
     if not run.recipe.images.read:
-        return reference_pictures(run, tables, products), ()
-    groups = _picture_groups(tables)
-    located = locate_pictures(run, groups, roots)
-    measured = measure_pictures(run, located)
-    judged = judge_pictures(run, measured, tables.products, products.fingerprint)
+        return reference_images(run, tables, products), ()
+    groups = _image_groups(tables)
+    located = locate_images(run, groups, roots)
+    measured = measure_images(run, located)
+    judged = judge_images(run, measured, tables.products, products.fingerprint)
     return judged, tuple(measured.files("pixels.parquet"))
 
 
-def reference_pictures(run: Run, tables: CuratedTables, products: StageOutput) -> StageOutput:
-    """Take the URLs of products and reviews for their pictures: nothing is looked for, asked for or measured."""
+def reference_images(run: Run, tables: CuratedTables, products: StageOutput) -> StageOutput:
+    """Take the URLs of products and reviews for their images: nothing is looked for, asked for or measured."""
     settings, taken_down = run.recipe.images, frozenset(run.takedowns.urls)
     curated = {output.name: output.fingerprint for output in run.outputs if output.name == "curate_reviews"}
     return run.stage(
         "references",
-        work.reference_pictures_work,
+        work.reference_images_work,
         [
             Shard(
                 "all",
@@ -67,17 +67,17 @@ def reference_pictures(run: Run, tables: CuratedTables, products: StageOutput) -
 
 
 def not_honoured(run: Run) -> list[str]:
-    """Return what the takedown list asks for and a build that reads no picture cannot do."""
+    """Return what the takedown list asks for and a build that reads no image cannot do."""
     images = len(run.takedowns.images)
     if run.recipe.images.read or not images:
         return []
     return [
-        f"the takedown list names {images} pictures by their bytes, which nobody reads (images.read: false); list "
+        f"the takedown list names {images} images by their bytes, which nobody reads (images.read: false); list "
         "their URLs too: mmec takedown add url URL"
     ]
 
 
-def _picture_groups(tables: CuratedTables) -> list[list[str]]:
+def _image_groups(tables: CuratedTables) -> list[list[str]]:
     groups: list[list[str]] = []
     for path in (*tables.products, *tables.reviews):
         column = pq.read_table(path, columns=["image_urls"])["image_urls"]
@@ -90,7 +90,7 @@ def forget_taken_down(run: Run, parsed: Sequence[StageOutput], tables: CuratedTa
 
     The list names products by id; only a build knows which URLs are theirs, and which of them others share.
     """
-    from mmecinstruct.web.images import FETCHED_FOLDER, candidate_urls, forget_pictures
+    from mmecinstruct.web.images import FETCHED_FOLDER, candidate_urls, forget_images
 
     folder = run.workspace.folder / FETCHED_FOLDER
     if not run.takedowns.products or not folder.is_dir():
@@ -105,20 +105,20 @@ def forget_taken_down(run: Run, parsed: Sequence[StageOutput], tables: CuratedTa
         for path in (path for output in parsed for path in output.files(f"{name}.parquet")):
             for value in pq.read_table(path, columns=[column], filters=listed)[column].to_pylist():
                 theirs.extend([value] if isinstance(value, str) else value or [])
-    others = {url for urls in _picture_groups(tables) for url in urls}
-    return forget_pictures(folder, set(candidate_urls(theirs)) - set(candidate_urls(others)))
+    others = {url for urls in _image_groups(tables) for url in urls}
+    return forget_images(folder, set(candidate_urls(theirs)) - set(candidate_urls(others)))
 
 
-def locate_pictures(run: Run, groups: Sequence[Sequence[str]], roots: Sequence[Path]) -> list[LocatedPicture]:
+def locate_images(run: Run, groups: Sequence[Sequence[str]], roots: Sequence[Path]) -> list[LocatedImage]:
     """Return a file or a reason for each URL, in order of URL; groups: the URLs of each product or review.
 
     Where the recipe fetches, a URL that nobody had to ask for, since an earlier one of its group arrived, is left out.
     """
-    locator = PictureLocator(run.recipe.images, roots)
+    locator = ImageLocator(run.recipe.images, roots)
     found = {url: locator.locate(url) for url in sorted({url for urls in groups for url in urls})}
     if run.recipe.fetch.enabled:
         missing = _without_local_copy(groups, found)
-        fetched = fetch_pictures(run, missing)
+        fetched = fetch_images(run, missing)
         for url in {url for urls in missing for url in urls}:
             if run.takedowns.is_url(url):
                 continue  # not asked for, but counted
@@ -127,14 +127,14 @@ def locate_pictures(run: Run, groups: Sequence[Sequence[str]], roots: Sequence[P
                 found[url] = fetched[url]
     for url in found:
         if run.takedowns.is_url(url):
-            found[url] = LocatedPicture(url, None, TAKEN_DOWN, "the URL is on the takedown list")
+            found[url] = LocatedImage(url, None, TAKEN_DOWN, "the URL is on the takedown list")
     return [found[url] for url in sorted(found)]
 
 
 def _without_local_copy(
-    groups: Sequence[Sequence[str]], found: dict[str, LocatedPicture]
+    groups: Sequence[Sequence[str]], found: dict[str, LocatedImage]
 ) -> list[tuple[str, ...]]:
-    """Return the web addresses of each group that has no picture on disk, each such group once, in order."""
+    """Return the web addresses of each group that has no image on disk, each such group once, in order."""
     wanted = []
     for urls in groups:
         if not any(found[url].path for url in urls):
@@ -142,20 +142,20 @@ def _without_local_copy(
     return sorted({urls for urls in wanted if urls})
 
 
-def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, LocatedPicture]:
-    """Fetch each group's pictures as the recipe says; return a file or a reason for each URL that was asked for.
+def fetch_images(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, LocatedImage]:
+    """Fetch each group's images as the recipe says; return a file or a reason for each URL that was asked for.
 
     What the first build saw stays what later ones see, until a build with `retry_failed`. Only where there is another
-    picture to ask for is one decoded as soon as it arrives, to know whether the other is needed; the stage that
-    measures decodes it again, since it also runs without the web, in processes, and for pictures on disk.
+    image to ask for is one decoded as soon as it arrives, to know whether the other is needed; the stage that
+    measures decodes it again, since it also runs without the web, in processes, and for images on disk.
     """
-    from mmecinstruct.images.measure import measure_picture
+    from mmecinstruct.images.measure import measure_image
     from mmecinstruct.images.urls import full_size_url
     from mmecinstruct.web.images import (
         FETCHED,
         FETCHED_FOLDER,
         FetchReport,
-        PictureStore,
+        ImageStore,
         candidate_urls,
         fetch_groups,
         frozen_snapshot,
@@ -166,18 +166,18 @@ def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Locat
     candidates = [[url for url in urls if not run.takedowns.is_url(url)] for urls in shown]
     unwanted = {url for urls in groups for url in urls} - {url for urls in shown for url in urls}
     result = {
-        url: LocatedPicture(
+        url: LocatedImage(
             url, None, "placeholder", "known to show no product, or a still of a video; not asked for"
         )
         for url in unwanted
     }
     if not any(candidates):
         return result
-    decoders = threading.BoundedSemaphore(cores())  # not one per thread: a large picture takes its memory
+    decoders = threading.BoundedSemaphore(cores())  # not one per thread: a large image takes its memory
 
     def refusal(content: bytes) -> str | None:
         with decoders:
-            return measure_picture(content, recipe.images).reason or None
+            return measure_image(content, recipe.images).reason or None
 
     def fetch() -> FetchReport:
         with warnings.catch_warnings():
@@ -203,35 +203,33 @@ def fetch_pictures(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Locat
         },
         retry_failed=run.retry_failed,
     )
-    store = PictureStore(folder)
+    store = ImageStore(folder)
     rows = {row["url"]: row for row in snapshot.to_pylist()}
     for url in {url for urls in groups for url in urls} - unwanted:
-        # A picture came at full size, or else, where that is no good, at the size that was named.
+        # An image came at full size, or else, where that is no good, at the size that was named.
         tried = [rows[name] for name in dict.fromkeys((full_size_url(url), url)) if name in rows]
         arrivals = [row for row in tried if row["status"] == FETCHED]
         if arrivals:
             arrived = next((row for row in arrivals if not row["refused"]), arrivals[0])
             path = str(store.path(arrived["sha256"]))
-            result[url] = LocatedPicture(url, path, sha256=arrived["sha256"])
+            result[url] = LocatedImage(url, path, sha256=arrived["sha256"])
         elif tried:
-            result[url] = LocatedPicture(url, None, tried[-1]["reason"], tried[-1]["detail"])
+            result[url] = LocatedImage(url, None, tried[-1]["reason"], tried[-1]["detail"])
     return result
 
 
-def measure_pictures(run: Run, located: Sequence[LocatedPicture]) -> StageOutput:
-    """Decode, normalise and measure located pictures; write their pixels beside their measurements."""
+def measure_images(run: Run, located: Sequence[LocatedImage]) -> StageOutput:
+    """Decode, normalise and measure located images; write their pixels beside their measurements."""
     settings = run.recipe.images
-    # The snapshot of the world that this build sees: a picture that changes on disk changes its hash.
-    snapshot = pa.Table.from_pylist([asdict(picture) for picture in _hashed(run, located)], schema=_LOCATED)
+    # The snapshot of the world that this build sees: an image that changes on disk changes its hash.
+    snapshot = pa.Table.from_pylist([asdict(image) for image in _hashed(run, located)], schema=_LOCATED)
     mark = fingerprint(snapshot.drop_columns(["path"]).to_pylist())  # the same wherever the data lies
 
     def shards() -> list[Shard]:
-        gone = [
-            picture.path for picture in located if picture.sha256 and not Path(picture.path or "").is_file()
-        ]
+        gone = [image.path for image in located if image.sha256 and not Path(image.path or "").is_file()]
         if gone:
             raise SourceError(
-                f"{len(gone)} fetched pictures are no longer in the workspace ({gone[0]}, …); run again with "
+                f"{len(gone)} fetched images are no longer in the workspace ({gone[0]}, …); run again with "
                 "--retry-failed to fetch them anew"
             )
         path = run.workspace.folder / SNAPSHOTS / f"{mark}.parquet"
@@ -239,17 +237,15 @@ def measure_pictures(run: Run, located: Sequence[LocatedPicture]) -> StageOutput
         write_table(snapshot, path)
         return [
             Shard(
-                f"{start // PICTURES_PER_SHARD:06d}",
-                work.PicturesPayload(
-                    path, start, min(start + PICTURES_PER_SHARD, snapshot.num_rows), settings
-                ),
+                f"{start // IMAGES_PER_SHARD:06d}",
+                work.ImagesPayload(path, start, min(start + IMAGES_PER_SHARD, snapshot.num_rows), settings),
             )
-            for start in range(0, snapshot.num_rows, PICTURES_PER_SHARD)
+            for start in range(0, snapshot.num_rows, IMAGES_PER_SHARD)
         ]
 
     return run.stage(
         "images",
-        work.measure_pictures_work,
+        work.measure_images_work,
         shards,
         settings.part(MEASURING),
         {"snapshot": mark},
@@ -257,36 +253,36 @@ def measure_pictures(run: Run, located: Sequence[LocatedPicture]) -> StageOutput
     )
 
 
-def _hashed(run: Run, located: Sequence[LocatedPicture]) -> list[LocatedPicture]:
-    """Return pictures with the hash of their bytes, or refused where it is on the takedown list."""
-    local = [picture for picture in located if picture.path is not None and picture.sha256 is None]
+def _hashed(run: Run, located: Sequence[LocatedImage]) -> list[LocatedImage]:
+    """Return images with the hash of their bytes, or refused where it is on the takedown list."""
+    local = [image for image in located if image.path is not None and image.sha256 is None]
     hashes = dict(
         zip(
-            (picture.url for picture in local),
-            run.file_fingerprints([Path(str(picture.path)) for picture in local]),
+            (image.url for image in local),
+            run.file_fingerprints([Path(str(image.path)) for image in local]),
             strict=True,
         )
     )
     found = []
-    for picture in located:
-        if picture.path is not None:
-            picture = replace(picture, sha256=picture.sha256 or hashes[picture.url])
-            if run.takedowns.is_image(picture.sha256):
-                picture = LocatedPicture(
-                    picture.url, None, TAKEN_DOWN, "the picture is on the takedown list", picture.sha256
+    for image in located:
+        if image.path is not None:
+            image = replace(image, sha256=image.sha256 or hashes[image.url])
+            if run.takedowns.is_image(image.sha256):
+                image = LocatedImage(
+                    image.url, None, TAKEN_DOWN, "the image is on the takedown list", image.sha256
                 )
-        found.append(picture)
+        found.append(image)
     return found
 
 
-def judge_pictures(
+def judge_images(
     run: Run, measured: StageOutput, products: tuple[Path, ...], products_fingerprint: str
 ) -> StageOutput:
-    """Judge measured pictures by the recipe's thresholds. products: files of CURATED_PRODUCTS."""
+    """Judge measured images by the recipe's thresholds. products: files of CURATED_PRODUCTS."""
     settings = run.recipe.images
     return run.stage(
         "verdicts",
-        work.judge_pictures_work,
+        work.judge_images_work,
         [
             Shard(
                 "all",

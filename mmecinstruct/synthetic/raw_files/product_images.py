@@ -1,4 +1,4 @@
-"""The picture URLs of the search engine's test products (SQID)."""
+"""The image URLs of the search engine's test products (SQID)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mmecinstruct.synthetic.raw_files.judgements import Judgements
 from mmecinstruct.synthetic.raw_files.world import World
 
 
-class ProductPictures:
-    """The picture URLs of the US products in the small version's test split, or those of more products of it."""
+class ProductImages:
+    """The image URLs of the US products in the small version's test split, or those of more products of it."""
 
     _CODES = ("._AC_SX425_", "._AC_SX679_", "._SY385_", "._AC_SY355_", "._SX550_", "")
     _CODE_SHARES = (0.45, 0.2, 0.12, 0.13, 0.06)
@@ -49,7 +49,7 @@ class ProductPictures:
         products, times = np.unique(np.concatenate(train), return_counts=True)
         more = np.setdiff1d(products[times >= 2], tested)
         drawn = self._world.draws.words("supplement", more)
-        return np.sort(more[np.argsort(drawn, kind="stable")[: self._world.volumes.more_pictured]])
+        return np.sort(more[np.argsort(drawn, kind="stable")[: self._world.volumes.more_with_images]])
 
     @property
     def rows(self) -> int:
@@ -63,7 +63,7 @@ class ProductPictures:
         products = world.catalogue.judged(self.numbers[first:last])
         ids = products.identity
         kind = draws.kinds((self._empty_share, self._DEFAULT_SHARE), "picture kind", ids)
-        names = world.codes.pictures(world.catalogue.picture_words(products, np.zeros_like(ids)))
+        names = world.codes.images(world.catalogue.image_words(products, np.zeros_like(ids)))
         code = self._codes[draws.kinds(self._CODE_SHARES, "picture code", ids)]
         host = np.full((len(ids), 1), self._host, np.int32)
         ends = np.full((len(ids), 1), self._jpg, np.int32)

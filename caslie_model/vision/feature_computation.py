@@ -1,6 +1,6 @@
-"""Compute the features of a dataset's pictures, each once, whatever samples and splits show it.
+"""Compute the features of a dataset's images, each once, whatever samples and splits show it.
 
-Every run reads and hashes the embedded pictures. What the cache has is not decoded again; when nothing is missing,
+Every run reads and hashes the embedded images. What the cache has is not decoded again; when nothing is missing,
 the encoder's weights are not even loaded.
 """
 
@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from caslie_model.data.images import EmbeddedPicture, count_samples, decode_picture, iterate_pictures
+from caslie_model.data.images import EmbeddedImage, count_samples, decode_image, iterate_images
 from caslie_model.errors import ModelError
 from caslie_model.runtime.progress import Progress
-from caslie_model.vision.feature_cache import SHARD_PICTURES, FeatureCache, open_feature_cache
+from caslie_model.vision.feature_cache import SHARD_IMAGES, FeatureCache, open_feature_cache
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.schemas.samples import SPLITS, TASKS
 
@@ -31,7 +31,7 @@ class FeatureCounts:
     """What a computation found and did."""
 
     samples: int
-    pictures: int  # as often as samples show them
+    images: int  # as often as samples show them
     distinct: int
     computed: int  # the rest was there
     seconds: float
@@ -45,11 +45,11 @@ def compute_features(
     cache: FeatureCache,
     batch_size: int = 32,
 ) -> FeatureCounts:
-    """Fill a cache with the features of all pictures of a dataset's tasks and splits, with progress on stderr.
+    """Fill a cache with the features of all images of a dataset's tasks and splits, with progress on stderr.
 
     data: a dataset folder, or user/name on the Hub; tasks and splits that it lacks are passed over. batch_size:
-    pictures in one pass through the encoder. What was computed is kept when the run is interrupted. Raises
-    DatasetError when there is no such dataset or a picture cannot be read, ModelError when encoder or cache fail.
+    images in one pass through the encoder. What was computed is kept when the run is interrupted. Raises
+    DatasetError when there is no such dataset or an image cannot be read, ModelError when encoder or cache fail.
     """
     if batch_size < 1:
         raise ModelError(f"batch_size={batch_size}: give 1 or more")
@@ -59,28 +59,28 @@ def compute_features(
     sizes = [count_samples(data, task, split) for task, split in places]
     start = time.monotonic()
     seen: set[str] = set()
-    samples = pictures = 0
+    samples = images = 0
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("features", sum(sizes), "samples"))
         computation: _Computation | None = None
         for task, split in places:
-            for sample, shown in iterate_pictures(data, task, split):
+            for sample, shown in iterate_images(data, task, split):
                 for each in shown:
-                    if each.picture.key not in seen and each.picture.key not in cache:
+                    if each.image.key not in seen and each.image.key not in cache:
                         if computation is None:
                             stack.enter_context(cache.writing())
                             computation = stack.enter_context(_Computation(encoder, cache, batch_size))
-                        computation.add(each, f"{data}: sample {sample}: picture '{each.picture.role}'")
-                    seen.add(each.picture.key)
+                        computation.add(each, f"{data}: sample {sample}: image '{each.image.role}'")
+                    seen.add(each.image.key)
                 samples += 1
-                pictures += len(shown)
+                images += len(shown)
                 progress.update(samples, f"{computation.done} computed" if computation else "")
         if computation is not None:
             computation.finish()
         if cache.shape is None:
             cache.describe(encoder)
     return FeatureCounts(
-        samples, pictures, len(seen), computation.done if computation else 0, time.monotonic() - start
+        samples, images, len(seen), computation.done if computation else 0, time.monotonic() - start
     )
 
 
@@ -112,13 +112,13 @@ def features(
 
 
 class _Computation:
-    """Collects pictures into batches, and features into shards. What is encoded is written even after an error."""
+    """Collects images into batches, and features into shards. What is encoded is written even after an error."""
 
     def __init__(self, encoder: VisionEncoder, cache: FeatureCache, batch_size: int) -> None:
         self.done = 0
         self._encoder, self._cache, self._batch_size = encoder, cache, batch_size
         self._keys: list[str] = []
-        self._pictures: list[Image] = []
+        self._images: list[Image] = []
         self._shard_keys: list[str] = []
         self._shard: list[Tensor] = []
 
@@ -128,12 +128,12 @@ class _Computation:
     def __exit__(self, *error: object) -> None:
         self._write()
 
-    def add(self, picture: EmbeddedPicture, place: str) -> None:
-        """Take in one picture, unless another process has computed it meanwhile."""
-        key = picture.picture.key
+    def add(self, image: EmbeddedImage, place: str) -> None:
+        """Take in one image, unless another process has computed it meanwhile."""
+        key = image.image.key
         if key in self._cache:
             return
-        self._pictures.append(decode_picture(picture.content, place))
+        self._images.append(decode_image(image.content, place))
         self._keys.append(key)
         if len(self._keys) == self._batch_size:
             self._encode()
@@ -146,11 +146,11 @@ class _Computation:
     def _encode(self) -> None:
         if not self._keys:
             return
-        self._shard.append(self._encoder.encode(self._pictures).half())
+        self._shard.append(self._encoder.encode(self._images).half())
         self._shard_keys += self._keys
         self.done += len(self._keys)
-        self._keys, self._pictures = [], []
-        if len(self._shard_keys) >= SHARD_PICTURES:
+        self._keys, self._images = [], []
+        if len(self._shard_keys) >= SHARD_IMAGES:
             self._write()
 
     def _write(self) -> None:
