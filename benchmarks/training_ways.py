@@ -32,7 +32,7 @@ from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.feature_cache import open_feature_cache
 from caslie_model.vision.feature_computation import compute_features
-from caslie_model.vision.visual_inputs import Sight
+from caslie_model.vision.visual_inputs import VisualInputs
 
 SPLIT = "train"
 EFFICIENTNET = "package:efficientnet_lite0"
@@ -116,7 +116,7 @@ def write_siglip(folder: Path, side: int) -> None:
     SiglipImageProcessorPil(size={"height": side, "width": side}).save_pretrained(folder)
 
 
-def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Sight, dict[str, Any]]:
+def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[VisualInputs, dict[str, Any]]:
     """Return what is seen, from a cache of the benchmark's own, and what filling it took."""
     assert config.vision is not None
     vision = config.vision
@@ -131,7 +131,7 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Sight
     if counts.computed == counts.distinct:
         told["seconds_of_features"] = time.process_time() - begin
     shown = {one: images[one] for one in ids}
-    return Sight(shown, cache, encoder.name, encoder.identity, (encoder.patches, encoder.width)), told
+    return VisualInputs(shown, cache, encoder.name, encoder.identity, (encoder.patches, encoder.width)), told
 
 
 def recomputing(config: FinetuneConfig, rounded: bool) -> Features:
@@ -182,10 +182,10 @@ def plain_trainer(model: Any, rows: Sequence[Encoded], job: dict[str, Any], feat
     return Trainer(model=model, args=arguments, train_dataset=data, data_collator=collate)
 
 
-def encoded_rows(config: FinetuneConfig, tokenizer: Any, sight: Sight | None) -> list[Encoded]:
+def encoded_rows(config: FinetuneConfig, tokenizer: Any, visual_inputs: VisualInputs | None) -> list[Encoded]:
     """Return the samples in tokens, in the order that the indices of a job mean."""
     prompts = PromptFormat(tokenizer, *packaged_templates(), config.answers, config.max_length)
-    return prompts.encode_all(select_samples(config), sight.images if sight else None)
+    return prompts.encode_all(select_samples(config), visual_inputs.images if visual_inputs else None)
 
 
 def main() -> None:
@@ -199,19 +199,19 @@ def main() -> None:
     way = WAYS[sys.argv[2]]
     job = json.loads(place.read_text(encoding="utf-8"))
     config = config_of(job, place.parent, way)
-    sight, about = None, {}
+    visual_inputs, about = None, {}
     if way.encoder:
         if way.encoder in SIGLIP:
             write_siglip(place.parent / way.encoder, SIGLIP[way.encoder])
-        sight, about = sight_of(config, place.parent, {each.id for each in select_samples(config)})
+        visual_inputs, about = sight_of(config, place.parent, {each.id for each in select_samples(config)})
     base = load_base_model(config.base_model, "float32", "cpu")
-    rows = encoded_rows(config, base.tokenizer, sight)
-    features = sight.features if sight else None
+    rows = encoded_rows(config, base.tokenizer, visual_inputs)
+    features = visual_inputs.features if visual_inputs else None
     if way.recompute:
         features = recomputing(config, rounded=not way.plain)
     batches: Batches = order_of(job, "planned")
     set_seed(config.seed)
-    model = trainable_model(base, config, sight)
+    model = trainable_model(base, config, visual_inputs)
     if way.plain:
         assert features is not None
         trainer = plain_trainer(model, rows, job, features)

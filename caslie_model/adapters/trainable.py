@@ -12,22 +12,22 @@ from caslie_model.errors import ModelError
 from caslie_model.hub.public_names import public_name
 from caslie_model.runtime.console import say
 from caslie_model.runtime.fsdp import whole_tensors
-from caslie_model.vision.visual_inputs import Sight
+from caslie_model.vision.visual_inputs import VisualInputs
 from mmecinstruct.core.errors import DatasetError
 
 
-def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None) -> Any:
+def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: VisualInputs | None) -> Any:
     """Return the base model with what the config trains; all else is frozen.
 
-    sight: what a fusion model sees, None for text. LoRA that `init_from` brings is trained where the config trains
-    LoRA, else it stays as it is. Raises ModelError when the base model cannot carry it, or when `init_from` does not
-    fit, DatasetError when there is no image at all.
+    visual_inputs: what a fusion model sees, None for text. LoRA that `init_from` brings is trained where the config
+    trains LoRA, else it stays as it is. Raises ModelError when the base model cannot carry it, or when `init_from`
+    does not fit, DatasetError when there is no image at all.
     """
-    if sight is None:
+    if visual_inputs is None:
         return _with_lora(base.model, config)
-    if not any(sight.images.values()):
+    if not any(visual_inputs.images.values()):
         raise DatasetError(
-            f"none of the {len(sight.images)} samples has an image: fusion={config.fusion} has nothing to see; "
+            f"none of the {len(visual_inputs.images)} samples has an image: fusion={config.fusion} has nothing to see; "
             "choose other tasks or another dataset, or give fusion=text"
         )
     lora = config.lora.model_dump(mode="json") if config.trains_lora else None
@@ -38,7 +38,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
             base.model,
             config.init_from,
             base_identity=base.identity,
-            vision_identity=sight.identity,
+            vision_identity=visual_inputs.identity,
             trainable=True,
         )
         model.config.base_quantise = base.quantise
@@ -59,15 +59,15 @@ def trainable_model(base: BaseModel, config: TrainingConfig, sight: Sight | None
         base_model=public_name(config.base_model),
         base_identity=base.identity,
         base_quantise=base.quantise,
-        vision_encoder=public_name(sight.encoder),
-        vision_identity=sight.identity,
-        vision_width=sight.width,
-        vision_patches=sight.patches,
+        vision_encoder=public_name(visual_inputs.encoder),
+        vision_identity=visual_inputs.identity,
+        vision_width=visual_inputs.width,
+        vision_patches=visual_inputs.patches,
         lora=lora,
         **config.bridge.model_dump(),
     )
     if config.bridge.feature_norm == "standard" and base.model.device.type != "meta":
-        model.set_feature_statistics(*sight.statistics())
+        model.set_feature_statistics(*visual_inputs.statistics())
     model.leave_base_out_of_checkpoints()
     return model
 
@@ -80,15 +80,15 @@ def trained_groups(model: Any) -> dict[str, list[Any]]:
     return {"lora": [weight for weight in model.parameters() if weight.requires_grad]}
 
 
-def visual_tokens(config: TrainingConfig, sight: Sight | None) -> int:
+def visual_tokens(config: TrainingConfig, visual_inputs: VisualInputs | None) -> int:
     """Return how many places in the text an image takes.
 
     Raises ModelError when `init_from` is no adapter that sees.
     """
-    if sight is None or config.fusion == "xattn":
+    if visual_inputs is None or config.fusion == "xattn":
         return 0
     if config.fusion == "concat-full":
-        return sight.patches
+        return visual_inputs.patches
     if config.init_from is None:
         return config.bridge.latents
     from caslie_model.fusion.adapter_files import read_adapter_config

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import ConfigError
 from caslie_model.prompts.encoder import Encoded
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 # Samples of about this many batches are sorted by length together: little padding, still a drawn order.
 BATCHES_PER_GROUP = 16
@@ -64,7 +64,9 @@ def plan_batches(
     group_size = batch_size * BATCHES_PER_GROUP
     while drawn < wanted or waiting:
         while drawn < wanted and len(waiting) < group_size:
-            order = sorted(range(len(ids)), key=lambda i: (draw(seed, f"epoch {epoch}", names[i]), names[i]))
+            order = sorted(
+                range(len(ids)), key=lambda i: (hash_draw(seed, f"epoch {epoch}", names[i]), names[i])
+            )
             order = order[: wanted - drawn]
             waiting.extend(order)
             drawn, epoch = drawn + len(order), epoch + 1
@@ -104,7 +106,7 @@ def _group_by_length(
     whole = len(group) // batch_size * batch_size
     ordered = sorted(group[:whole], key=lambda i: lengths[i])
     cuts = [tuple(ordered[start : start + batch_size]) for start in range(0, whole, batch_size)]
-    keyed = sorted(range(len(cuts)), key=lambda i: (draw(seed, "batch order", str(position), str(i)), i))
+    keyed = sorted(range(len(cuts)), key=lambda i: (hash_draw(seed, "batch order", str(position), str(i)), i))
     batches = [cuts[i] for i in keyed]
     if whole < len(group):
         batches.append(tuple(group[whole:]))

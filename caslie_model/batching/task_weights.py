@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from caslie_model.errors import ConfigError
 from caslie_model.prompts.encoder import Encoded
-from mmecinstruct.core.hashing import draw_fraction
+from mmecinstruct.core.hashing import hash_fraction
 
 
 def mixed(encoded: Sequence[Encoded], weights: Mapping[str, float], seed: int) -> list[Encoded]:
@@ -18,7 +18,7 @@ def mixed(encoded: Sequence[Encoded], weights: Mapping[str, float], seed: int) -
     result: list[Encoded] = []
     for each in encoded:
         whole, part = divmod(weights.get(each.sample.task, 1.0), 1.0)
-        more = draw_fraction(seed, "task weights", each.sample.id) < part
+        more = hash_fraction(seed, "task weights", each.sample.id) < part
         result.extend([each] * (int(whole) + more))
     lost = {each.sample.task for each in encoded} - {each.sample.task for each in result}
     if lost:

@@ -15,7 +15,7 @@ from typing import Any
 
 from caslie_model.data.answers import allowed_labels, split_options
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 COLUMNS: tuple[str, ...] = (
     "id",
@@ -112,7 +112,7 @@ def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpo
 
     So a larger count adds samples and takes none away, and the dataset's order does not matter.
     """
-    ordered = sorted(samples, key=lambda sample: (draw(seed, purpose, sample.id), sample.id))
+    ordered = sorted(samples, key=lambda sample: (hash_draw(seed, purpose, sample.id), sample.id))
     return ordered if count is None else ordered[:count]
 
 

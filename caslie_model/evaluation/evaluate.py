@@ -26,10 +26,10 @@ from caslie_model.inference.predict import Prediction, predict_batch
 from caslie_model.inference.prediction_log import open_predictions
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.progress import Progress
-from caslie_model.vision.visual_inputs import Sight, look_at, shuffled
+from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs, shuffled
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 METRICS = "metrics.json"
 METRICS_TEXT = "metrics.md"
@@ -57,12 +57,14 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
     loaded = load_for_evaluation(config)
     if config.images != "own" and loaded.vision is None:
         raise ConfigError(f"images={config.images}: {config.model} sees no images anyway")
-    sight = None
+    visual_inputs = None
     if loaded.vision is not None:
         trained_with = loaded.model.config.vision_identity
-        sight = look_at(config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with)
-    encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, sight))
-    features = sight.features if sight else None
+        visual_inputs = load_visual_inputs(
+            config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with
+        )
+    encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, visual_inputs))
+    features = visual_inputs.features if visual_inputs else None
     identity = {
         **loaded.identity,
         "scoring": config.scoring,
@@ -176,7 +178,7 @@ def score(
                 labels if labels == ("yes", "no") else tuple(sorted(labels)),
                 majority,
                 resamples,
-                draw(seed, "bootstrap", task, split, part),
+                hash_draw(seed, "bootstrap", task, split, part),
             )
             results.append(
                 {
@@ -194,14 +196,14 @@ def score(
 
 
 def _shown(
-    config: EvaluateConfig, samples: Sequence[Sample], sight: Sight | None
+    config: EvaluateConfig, samples: Sequence[Sample], visual_inputs: VisualInputs | None
 ) -> dict[str, tuple[SampleImage, ...]]:
     """Return the images that each sample is shown with."""
-    if sight is None or config.images == "none":
+    if visual_inputs is None or config.images == "none":
         return {}
     if config.images == "shuffled":
-        return shuffled(sight.images, samples, config.seed)
-    return sight.images
+        return shuffled(visual_inputs.images, samples, config.seed)
+    return visual_inputs.images
 
 
 def _predict(

@@ -29,12 +29,12 @@ from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.processes import process_count
-from caslie_model.training.init_from import vision_identity_of_beginning, with_shapes_of_beginning
+from caslie_model.training.init_from import vision_fingerprint_of_init_from, with_shapes_of_init_from
 from caslie_model.training.run import TrainingResult, finished_before, train
-from caslie_model.vision.visual_inputs import Sight, look_at_images
+from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs_of
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.core.hashing import draw, draw_fraction
+from mmecinstruct.core.hashing import hash_draw, hash_fraction
 from mmecinstruct.sources.readers.batches import Refusal
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
@@ -58,7 +58,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     """
     if process_count() > 1:
         raise RunError("an alignment runs in one process; start it without torchrun or accelerate launch")
-    config = with_shapes_of_beginning(config)
+    config = with_shapes_of_init_from(config)
     finished = finished_before(config, resume, overwrite)
     if finished is not None and "attributes" in finished.summary:
         return finished
@@ -68,22 +68,22 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     device, precision = choose_device(config.device, config.precision)
     base = load_base_model(config.base_model, precision, device, config.quantise)
     assert config.vision is not None
-    looked_with = vision_identity_of_beginning(config)
-    sight = look_at_images(
+    looked_with = vision_fingerprint_of_init_from(config)
+    visual_inputs = load_visual_inputs_of(
         config.data, config.tasks, SPLIT, shown, config.vision, device, precision, looked_with
     )
-    prompt_format = alignment_prompts(config, base.tokenizer, sight)
+    prompt_format = alignment_prompts(config, base.tokenizer, visual_inputs)
     result = finished  # but stopped before its scores
     if result is None:
         encoded = [prompt_format.encode(sample, images) for sample, images in learnt]
         card = partial(write_model_card, config)
         templates = (_PROMPT, prompt_format.plain_template)
-        result = train(config, base, sight, encoded, templates, device, precision, card)
+        result = train(config, base, visual_inputs, encoded, templates, device, precision, card)
     del base  # before another one is loaded to be scored
     to_score = [prompt_format.encode(sample, images) for sample, images in held_out]
     summary = {
         **result.summary,
-        "attributes": _score(config, values, to_score, sight, prompt_format, device, precision),
+        "attributes": _score(config, values, to_score, visual_inputs, prompt_format, device, precision),
     }
     write_atomically(
         config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
@@ -91,7 +91,7 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     return TrainingResult(result.folder, summary)
 
 
-def alignment_prompts(config: AlignConfig, tokenizer: Any, sight: Sight) -> PromptFormat:
+def alignment_prompts(config: AlignConfig, tokenizer: Any, visual_inputs: VisualInputs) -> PromptFormat:
     """Return how questions about images become tokens."""
     return PromptFormat(
         tokenizer,
@@ -99,7 +99,7 @@ def alignment_prompts(config: AlignConfig, tokenizer: Any, sight: Sight) -> Prom
         packaged_templates()[1],
         "text",
         config.max_length,
-        visual_tokens=visual_tokens(config, sight),
+        visual_tokens=visual_tokens(config, visual_inputs),
     )
 
 
@@ -184,8 +184,8 @@ def alignment_samples(
             say(
                 f"{attribute}: {len(values_there)} different values among the products with an image: nothing to tell"
             )
-    drawn = sorted(products, key=lambda name: (draw(config.seed, "alignment pictures", name), name))
-    kept = {name for name in drawn if draw_fraction(config.seed, "held-out products", name) < config.held_out}
+    drawn = sorted(products, key=lambda name: (hash_draw(config.seed, "alignment pictures", name), name))
+    kept = {name for name in drawn if hash_fraction(config.seed, "held-out products", name) < config.held_out}
     hidden = {key for name in kept for key in products[name]}
     learnt = [
         (name, image)
@@ -236,7 +236,7 @@ def _score(
     config: AlignConfig,
     values: Mapping[str, Mapping[str, str]],
     encoded: Sequence[Encoded],
-    sight: Sight,
+    visual_inputs: VisualInputs,
     prompt_format: PromptFormat,
     device: str,
     precision: str,
@@ -255,7 +255,7 @@ def _score(
     true: dict[str, Counter[str]] = defaultdict(Counter)
     for start in range(0, len(encoded), _SCORING_BATCH):
         batch = encoded[start : start + _SCORING_BATCH]
-        predictions = predict_batch(loaded, batch, "generate", features=sight.features)
+        predictions = predict_batch(loaded, batch, "generate", features=visual_inputs.features)
         for each, prediction in zip(batch, predictions, strict=True):
             product = values[each.sample.id.rpartition("/")[0]]
             for attribute, is_right in described_rightly(product, prediction.text or "").items():

@@ -41,9 +41,9 @@ from caslie_model.runtime.processes import process_count
 from caslie_model.training.align import alignment_prompts, alignment_samples, product_images, read_catalogue
 from caslie_model.training.finetune import encode_samples, select_samples, select_validation, task_prompts
 from caslie_model.training.hf_trainer import build_trainer
-from caslie_model.training.init_from import with_shapes_of_beginning
+from caslie_model.training.init_from import with_shapes_of_init_from
 from caslie_model.training.preflight import check_compiler, explained_memory_errors
-from caslie_model.vision.visual_inputs import Sight, images_of
+from caslie_model.vision.visual_inputs import VisualInputs, images_of
 from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
 from mmecinstruct.web.raw_files.sizes import human, lasting
 
@@ -103,7 +103,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
     """
     if process_count() > 1:
         raise RunError("--dry-run works in one process; start it without torchrun or accelerate launch")
-    config = with_shapes_of_beginning(config)
+    config = with_shapes_of_init_from(config)
     unknown: dict[str, str] = {}
     try:
         device, precision = choose_device(config.device, config.precision)
@@ -175,7 +175,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
 
 
 @dataclass(frozen=True)
-class _RandomImages(Sight):
+class _RandomImages(VisualInputs):
     """Images whose features are random numbers: what a step takes does not depend on them."""
 
     cache: Any = None
@@ -204,7 +204,7 @@ def _feature_shape(config: TrainingConfig) -> tuple[int, int] | None:
 
 def _read(
     config: FinetuneConfig | AlignConfig, base: BaseModel, shape: tuple[int, int] | None
-) -> tuple[list[Encoded], Sight | None]:
+) -> tuple[list[Encoded], VisualInputs | None]:
     """Return what is trained on in tokens, and its images, as the run reads them."""
     if isinstance(config, AlignConfig):
         values = read_catalogue(config.catalogue, config.id_column, config.attributes)
@@ -250,7 +250,9 @@ class _OnMeta(TorchDispatchMode):
         return func(*given[0], **given[1])
 
 
-def _flops(config: TrainingConfig, model: Any, batch: Sequence[Encoded], images: Sight | None) -> float:
+def _flops(
+    config: TrainingConfig, model: Any, batch: Sequence[Encoded], images: VisualInputs | None
+) -> float:
     """Count the FLOPs of forward and backward pass of a batch by a model on the meta device."""
     features = images.features if images else None
     inputs = micro_batch(config, batch, model.generation_config.pad_token_id, features)
@@ -281,7 +283,7 @@ def _measure(
     config: TrainingConfig,
     encoded: Sequence[Encoded],
     batch: tuple[int, ...],
-    images: Sight | None,
+    images: VisualInputs | None,
     device: str,
     precision: str,
 ) -> tuple[int, float]:

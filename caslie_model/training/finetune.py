@@ -19,10 +19,10 @@ from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from caslie_model.training.early_stopping import EarlyStop
-from caslie_model.training.init_from import vision_identity_of_beginning, with_shapes_of_beginning
+from caslie_model.training.init_from import vision_fingerprint_of_init_from, with_shapes_of_init_from
 from caslie_model.training.run import TrainingResult, finished_before, train
 from caslie_model.training.run_folder import CHECKPOINTS
-from caslie_model.vision.visual_inputs import Sight, look_at
+from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.schemas.samples import TASKS
 
@@ -36,7 +36,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
     data, model or folder do not allow it.
     """
-    config = with_shapes_of_beginning(config)
+    config = with_shapes_of_init_from(config)
     finished = finished_before(config, resume, overwrite)
     if finished is not None:
         return finished
@@ -45,48 +45,55 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
     device, precision = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
     base = load_base_model(config.base_model, precision, device, config.quantise)
-    sight = None
+    visual_inputs = None
     if config.vision is not None and config.fusion != "text":
-        looked_with = vision_identity_of_beginning(config)
+        looked_with = vision_fingerprint_of_init_from(config)
         shown = [*samples, *validation]
-        sight = look_at(config.data, shown, config.vision, device, precision, looked_with)
-    prompt_format = task_prompts(config, base.tokenizer, sight)
-    encoded = encode_samples(config, prompt_format, samples, sight)
+        visual_inputs = load_visual_inputs(config.data, shown, config.vision, device, precision, looked_with)
+    prompt_format = task_prompts(config, base.tokenizer, visual_inputs)
+    encoded = encode_samples(config, prompt_format, samples, visual_inputs)
     early_stop = None
     if config.early_stop is not None:
         early_stop = EarlyStop(
             config.early_stop,
-            prompt_format.encode_all(validation, sight.images if sight else None),
+            prompt_format.encode_all(validation, visual_inputs.images if visual_inputs else None),
             prompt_format,
             config.out / CHECKPOINTS,
             config.batch_size,
             device,
             precision,
-            sight.features if sight else None,
+            visual_inputs.features if visual_inputs else None,
         )
-    if sight is not None and validation:
+    if visual_inputs is not None and validation:
         # Whether there is anything to see is a question to what is trained on.
-        sight = replace(sight, images={sample.id: sight.images[sample.id] for sample in samples})
+        visual_inputs = replace(
+            visual_inputs, images={sample.id: visual_inputs.images[sample.id] for sample in samples}
+        )
     card = partial(write_model_card, config)
-    return train(config, base, sight, encoded, packaged_templates(), device, precision, card, early_stop)
+    return train(
+        config, base, visual_inputs, encoded, packaged_templates(), device, precision, card, early_stop
+    )
 
 
-def task_prompts(config: FinetuneConfig, tokenizer: Any, sight: Sight | None) -> PromptFormat:
+def task_prompts(config: FinetuneConfig, tokenizer: Any, visual_inputs: VisualInputs | None) -> PromptFormat:
     """Return how a question becomes tokens."""
     return PromptFormat(
         tokenizer,
         *packaged_templates(),
         config.answers,
         config.max_length,
-        visual_tokens=visual_tokens(config, sight),
+        visual_tokens=visual_tokens(config, visual_inputs),
     )
 
 
 def encode_samples(
-    config: FinetuneConfig, prompt_format: PromptFormat, samples: Sequence[Sample], sight: Sight | None
+    config: FinetuneConfig,
+    prompt_format: PromptFormat,
+    samples: Sequence[Sample],
+    visual_inputs: VisualInputs | None,
 ) -> list[Encoded]:
     """Return what is learnt, in tokens, as often as the weights of tasks say."""
-    encoded = prompt_format.encode_all(samples, sight.images if sight else None)
+    encoded = prompt_format.encode_all(samples, visual_inputs.images if visual_inputs else None)
     return mixed(encoded, config.task_weights, config.seed)
 
 

@@ -14,7 +14,7 @@ _NOT_SHAPES = {"gate_init"}
 _LORA_SHAPES = {"rank", "alpha", "target_modules"}
 
 
-def with_shapes_of_beginning(config: Config) -> Config:
+def with_shapes_of_init_from(config: Config) -> Config:
     """Return a config that says the shapes of the adapter it begins with, as it is without `init_from`.
 
     Raises ModelError when that is no adapter that sees, or when a preset or an override asks for another shape; also
@@ -46,7 +46,7 @@ def with_shapes_of_beginning(config: Config) -> Config:
     return config.model_copy(update={"bridge": config.bridge.model_copy(update=shapes)})
 
 
-def vision_identity_of_beginning(config: TrainingConfig) -> str:
+def vision_fingerprint_of_init_from(config: TrainingConfig) -> str:
     """Return the identity of the vision encoder that `init_from` was made with, "" without one.
 
     Raises ModelError when that is no adapter that sees.

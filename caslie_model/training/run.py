@@ -40,7 +40,7 @@ from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.loss_curve import write_loss_curve
 from caslie_model.training.preflight import check_compiler, check_trackers, explained_memory_errors
 from caslie_model.training.run_folder import CHECKPOINTS, last_checkpoint, prepare_folder, write_run_files
-from caslie_model.vision.visual_inputs import Sight
+from caslie_model.vision.visual_inputs import VisualInputs
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import fingerprint
 
@@ -94,7 +94,7 @@ def _prepare_models(config: TrainingConfig) -> None:
 def train(
     config: TrainingConfig,
     base: BaseModel,
-    sight: Sight | None,
+    visual_inputs: VisualInputs | None,
     encoded: Sequence[Encoded],
     templates: tuple[str, str],
     device: str,
@@ -104,13 +104,14 @@ def train(
 ) -> TrainingResult:
     """Train on samples in tokens and write the adapter folder `config.out`; begun before, it goes on.
 
-    sight: what a fusion model sees, None for text. templates: the user's and the plain one, kept with the adapter.
+    visual_inputs: what a fusion model sees, None for text. templates: the user's and the plain one, kept with the
+    adapter.
     Raises RunError when samples, prompts or base model are not those that the run was begun with.
     """
     from transformers import set_seed
 
     plan = plan_run(config, encoded)
-    model_identity = [sight.identity] if sight else []
+    model_identity = [visual_inputs.identity] if visual_inputs else []
     identity = fingerprint(
         [
             base.identity,
@@ -132,14 +133,14 @@ def train(
     if config.packing:
         check_packing(base.model)
     set_seed(config.seed)
-    model = trainable_model(base, config, sight)
+    model = trainable_model(base, config, visual_inputs)
     first_decides(lambda: write_run_files(config, templates, identity))
     say(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
         f"{len(plan.batches)} steps, {plan.tokens:,} tokens (ended by {plan.ended_by}) "
         f"on {device}, {precision}" + (f", {process_count()} processes" if process_count() > 1 else "")
     )
-    features = sight.features if sight else None
+    features = visual_inputs.features if visual_inputs else None
     trainer = build_trainer(config, model, encoded, plan, features, device, precision, early_stop)
     checkpoint = first_decides(lambda: last_checkpoint(config.out / CHECKPOINTS))
     if checkpoint is not None:

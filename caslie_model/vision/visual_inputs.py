@@ -11,7 +11,7 @@ from caslie_model.config.training import VisionSettings
 from caslie_model.data.images import Features, SampleImage, read_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ModelError
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ _STATISTICS_BATCH = 256  # images whose features are in memory at once
 
 
 @dataclass(frozen=True)
-class Sight:
+class VisualInputs:
     """What a fusion model sees: images by sample id, and their features from the cache."""
 
     images: dict[str, tuple[SampleImage, ...]]
@@ -60,14 +60,14 @@ class Sight:
         return self.shape[1]
 
 
-def look_at(
+def load_visual_inputs(
     data: str,
     samples: Sequence[Sample],
     vision: VisionSettings,
     device: str,
     precision: str,
     identity: str = "",
-) -> Sight:
+) -> VisualInputs:
     """Read which images the samples show, and compute those features that the cache does not have.
 
     The features of all samples of a task and split are computed, not only of those drawn: the next run draws others.
@@ -103,7 +103,7 @@ def shuffled(
     hash. So each image is shown as often as before.
     """
     places: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
-    for sample in sorted(samples, key=lambda each: (draw(seed, "shuffled pictures", each.id), each.id)):
+    for sample in sorted(samples, key=lambda each: (hash_draw(seed, "shuffled pictures", each.id), each.id)):
         for number, image in enumerate(images[sample.id]):
             kind = image.role.partition(" ")[0]
             places[sample.task, sample.split, kind].append((sample.id, number))
@@ -116,7 +116,7 @@ def shuffled(
     return {name: tuple(shown) for name, shown in moved.items()}
 
 
-def look_at_images(
+def load_visual_inputs_of(
     data: str,
     tasks: Sequence[str],
     split: str,
@@ -125,8 +125,8 @@ def look_at_images(
     device: str,
     precision: str,
     identity: str = "",
-) -> Sight:
-    """Return the sight of images of a split that were read already, by whatever they are told by.
+) -> VisualInputs:
+    """Return the visual_inputs of images of a split that were read already, by whatever they are told by.
 
     identity: as for `look_at`.
     """
@@ -154,7 +154,7 @@ def _computed(
     places: Sequence[tuple[str, str]],
     images: dict[str, tuple[SampleImage, ...]],
     encoder: VisionEncoder,
-) -> Sight:
+) -> VisualInputs:
     from caslie_model.vision.feature_cache import open_feature_cache
     from caslie_model.vision.feature_computation import compute_features
 
@@ -167,4 +167,4 @@ def _computed(
     if cache.shape is None:
         cache.describe(encoder)
     assert cache.shape is not None
-    return Sight(images, cache, encoder.name, encoder.identity, cache.shape)
+    return VisualInputs(images, cache, encoder.name, encoder.identity, cache.shape)

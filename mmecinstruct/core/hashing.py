@@ -2,8 +2,8 @@
 
 Every choice of a build (which split, which instruction, which candidate) is drawn from a hash of
 (seed, purpose, stable ids), never from a running generator: adding a row changes no other row, and the
-number of workers changes nothing. The same draw can be written in Python (`draw`) and in DuckDB SQL
-(`draw_sql`); a test holds the two together.
+number of workers changes nothing. The same draw can be written in Python (`hash_draw`) and in DuckDB SQL
+(`hash_draw_sql`); a test holds the two together.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ Item = TypeVar("Item")
 _SEPARATOR = "\x1f"
 
 
-def draw(seed: int, purpose: str, *ids: str) -> int:
+def hash_draw(seed: int, purpose: str, *ids: str) -> int:
     """Return an unsigned 64-bit integer that depends on nothing but the arguments."""
     text = _SEPARATOR.join((str(seed), purpose, *ids))
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "little")
 
 
-def draw_fraction(seed: int, purpose: str, *ids: str) -> float:
+def hash_fraction(seed: int, purpose: str, *ids: str) -> float:
     """Return a draw from [0, 1)."""
-    return (draw(seed, purpose, *ids) >> 11) / 2**53
+    return (hash_draw(seed, purpose, *ids) >> 11) / 2**53
 
 
-def draw_choice(items: Sequence[Item], seed: int, purpose: str, *ids: str) -> Item:
+def hash_choice(items: Sequence[Item], seed: int, purpose: str, *ids: str) -> Item:
     """Return one of `items`, each with the same probability."""
-    return items[draw(seed, purpose, *ids) % len(items)]
+    return items[hash_draw(seed, purpose, *ids) % len(items)]
 
 
-def draw_order(items: Sequence[Item], seed: int, purpose: str, *ids: str) -> list[Item]:
+def hash_order(items: Sequence[Item], seed: int, purpose: str, *ids: str) -> list[Item]:
     """Return `items` in a drawn order; position, not content, feeds the draw, so repeats are kept."""
-    keyed = sorted(range(len(items)), key=lambda i: (draw(seed, purpose, *ids, str(i)), i))
+    keyed = sorted(range(len(items)), key=lambda i: (hash_draw(seed, purpose, *ids, str(i)), i))
     return [items[i] for i in keyed]
 
 
-def draw_sql(seed: int, purpose: str, *columns: str) -> str:
+def hash_draw_sql(seed: int, purpose: str, *columns: str) -> str:
     """Return the DuckDB expression (UBIGINT) of the same draw over VARCHAR columns."""
     quoted = purpose.replace("'", "''")
     return f"md5_number_upper(concat_ws(chr(31), '{seed}', '{quoted}', {', '.join(columns)}))"

@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from mmecinstruct.core.hashing import draw_order
+from mmecinstruct.core.hashing import hash_order
 
 BITS = 64
 LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of its own
@@ -68,7 +68,7 @@ def cheapest_plan(left: _Hashes, right: _Hashes | None, radius: int) -> Plan:
         if (choices > _MOST_CHOICES and blocks > radius + 1) or choices * sorting >= best_cost:
             break
         for attempt in range(_PERMUTATIONS):
-            order = tuple(draw_order(range(BITS), 0, "hash_index", str(attempt)))
+            order = tuple(hash_order(range(BITS), 0, "hash_index", str(attempt)))
             plan = Plan(radius, order, block_ends(blocks))
             compared = sum(_comparison_cost(sample, other, plan, choice, scale) for choice in plan.choices())
             cost = choices * sorting + compared + _times_met(near, plan) * scale * _MATCH_COST

@@ -31,9 +31,9 @@ from mmecinstruct.pipeline.inputs import (
     curate_tables,
     distinguish_products,
     draw_shop,
-    drawn_inputs,
     parse_sources,
     sample_parsed,
+    synthetic_inputs,
     useless_inputs,
 )
 from mmecinstruct.pipeline.outputs import build_samples, write_shards
@@ -95,7 +95,7 @@ def build(
         run = Run(allowed.recipe, store, pool, report, retry_failed, processes)
         roots = draw_shop(run) if recipe.sample is not None else [data.resolve()]
         parsed = parse_sources(run, roots[0])
-        drawn = drawn_inputs(run.recipe, roots[0])
+        drawn = synthetic_inputs(run.recipe, roots[0])
         useless = useless_inputs(run.recipe, roots[0], parsed)
         tables, products = curate_tables(run, sample_parsed(run, parsed))
         forget_taken_down(run, parsed, tables)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.errors import DatasetError, SourceError
-from mmecinstruct.core.hashing import draw, fingerprint
+from mmecinstruct.core.hashing import fingerprint, hash_draw
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import LocalExecutor
@@ -217,7 +217,7 @@ def _draw_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:
     rows = images.select(["image_url", "reason", "detail", "image_id"]).to_pylist()
     totals = Counter(row["reason"] or _KEPT for row in rows)
     # Drawn by hash: the first in alphabetical order would come from one folder.
-    rows.sort(key=lambda row: draw(0, "contact sheet", row["image_url"]))
+    rows.sort(key=lambda row: hash_draw(0, "contact sheet", row["image_url"]))
     chosen: dict[str, list[dict[str, Any]]] = {
         name: [] for name in sorted(totals, key=lambda name: (name == _KEPT, -totals[name], name))
     }

@@ -25,7 +25,7 @@ from mmecinstruct.schemas.rejections import count_reasons
 from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.sources.settings import Source
-from mmecinstruct.sources.synthetic_files import DrawnFiles
+from mmecinstruct.sources.synthetic_files import SyntheticFiles
 from mmecinstruct.text.pii_kinds import PersonalDataKind
 from mmecinstruct.text.profanity import WORD_LIST
 
@@ -104,12 +104,12 @@ def parse_sources(run: Run, root: Path) -> list[StageOutput]:
     )
 
 
-def drawn_inputs(recipe: Recipe, root: Path) -> list[str]:
+def synthetic_inputs(recipe: Recipe, root: Path) -> list[str]:
     """Return the raw files of the recipe that a miniature drew: nothing in them is their publishers'."""
     from mmecinstruct.sources import source_files
 
     origins = (file.origin for source in recipe.sources for file in source_files(source, root))
-    return DrawnFiles(root).among(dict.fromkeys(origins))
+    return SyntheticFiles(root).among(dict.fromkeys(origins))
 
 
 def useless_inputs(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.engine.stage import Counts
 from mmecinstruct.pipeline.work import Paths, write_rejections
@@ -182,7 +182,7 @@ def release_work(payload: ReleasePayload, folder: Path) -> Counts:
     selected = read_tables(payload.selected, SELECTED)
     users = sorted(
         {user for user in selected["user_id"].to_pylist() if user is not None},
-        key=lambda user: (draw(payload.seed, "release:user", user), user),
+        key=lambda user: (hash_draw(payload.seed, "release:user", user), user),
     )
     write_table(
         pa.table({"user_id": users, "number": range(len(users))}, schema=USERS), folder / "users.parquet"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmecinstruct.core.hashing import draw_sql
+from mmecinstruct.core.hashing import hash_draw_sql
 from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES
 from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.schemas.samples import TEST, TEST_OOD, TRAIN, VALIDATION
@@ -25,7 +25,7 @@ _QUERIES_AT_ONCE = 50_000
 
 def split_sql(settings: SplitSettings, seed: int, purpose: str, column: str) -> str:
     """Return the DuckDB expression of `split_by_hash` over a VARCHAR column."""
-    fraction = f"(({draw_sql(seed, purpose, column)} >> 11)::DOUBLE / {2**53})"
+    fraction = f"(({hash_draw_sql(seed, purpose, column)} >> 11)::DOUBLE / {2**53})"
     return (
         f"CASE WHEN {fraction} < {settings.train!r} THEN '{TRAIN}' "
         f"WHEN {fraction} < {settings.train + settings.validation!r} THEN '{VALIDATION}' ELSE '{TEST}' END"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from mmecinstruct.core.hashing import draw_sql
+from mmecinstruct.core.hashing import hash_draw_sql
 from mmecinstruct.recipe import SamplingSettings, Sizes, TaskSettings
 from mmecinstruct.schemas.samples import SPLITS
 
@@ -50,7 +50,7 @@ def draw_records(
         "('{}', '{}', {})".format(split, label.replace("'", "''"), count)
         for (split, label), count in sorted(wanted.items())
     )
-    point = draw_sql(seed, f"sampling:{task}", "one", "coalesce(two, '')")
+    point = hash_draw_sql(seed, f"sampling:{task}", "one", "coalesce(two, '')")
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE candidate AS

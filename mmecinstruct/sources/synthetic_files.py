@@ -17,7 +17,7 @@ MARK = "miniature.json"  # the record's name in the folder
 DRAWING_VERSION = 1  # raised whenever the same seed and scale draw other bytes than before
 
 
-class DrawnFiles:
+class SyntheticFiles:
     """The files that stand in a folder's record: of each its bytes on disk and of text, None while it is drawn."""
 
     def __init__(self, folder: Path) -> None:

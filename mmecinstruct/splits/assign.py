@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mmecinstruct.core.hashing import draw, draw_fraction
+from mmecinstruct.core.hashing import hash_draw, hash_fraction
 from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.schemas.rejections import Rejection
@@ -39,7 +39,7 @@ class Assignment:
 
 def split_by_hash(settings: SplitSettings, seed: int, purpose: str, key: str) -> str:
     """Return train, validation or test for a key, by the recipe's shares."""
-    fraction = draw_fraction(seed, purpose, key)
+    fraction = hash_fraction(seed, purpose, key)
     if fraction < settings.train:
         return TRAIN
     return VALIDATION if fraction < settings.train + settings.validation else TEST
@@ -79,7 +79,7 @@ def assign_products(
     wanted = {TRAIN: settings.train, VALIDATION: settings.validation, TEST: settings.test}
     got: Counter[str] = Counter()
     for community in sorted(
-        members, key=lambda name: (-len(members[name]), draw(seed, "split:community", name))
+        members, key=lambda name: (-len(members[name]), hash_draw(seed, "split:community", name))
     ):
         split = max(wanted, key=lambda name: (wanted[name] * len(rest) - got[name], name == TRAIN))
         got[split] += len(members[community])

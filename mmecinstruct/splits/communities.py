@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 # No community may hold more than this share of all clusters, or one would swallow a small shop.
 MAX_COMMUNITY_SHARE = 0.1
@@ -30,7 +30,7 @@ def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], se
     label = {node: node for node in nodes}
     size = Counter(label.values())
     limit = max(2, int(MAX_COMMUNITY_SHARE * len(nodes)))
-    rank = {node: draw(seed, "split:propagation", node) for node in nodes}
+    rank = {node: hash_draw(seed, "split:propagation", node) for node in nodes}
     order = sorted(nodes, key=lambda node: (rank[node], node))
     for _ in range(MAX_PROPAGATION_ROUNDS):
         changed = False

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.recipe import Sizes, TaskSettings
 from mmecinstruct.schemas.samples import SPLITS
 
@@ -37,7 +37,7 @@ def select_samples(
     for split in SPLITS:
         wanted = getattr(sizes, split)
         places = [place for place, name in enumerate(splits) if name == split]
-        places.sort(key=lambda place: (draw(seed, "select", task, ids[place]), ids[place]))
+        places.sort(key=lambda place: (hash_draw(seed, "select", task, ids[place]), ids[place]))
         quotas, note = _quotas([labels[place] for place in places], wanted, settings.label_balance)
         chosen = []
         taken: Counter[str] = Counter()

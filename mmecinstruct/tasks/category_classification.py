@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmecinstruct.core.hashing import draw, draw_sql
+from mmecinstruct.core.hashing import hash_draw, hash_draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
@@ -125,7 +125,7 @@ def _read_categories(connection: duckdb.DuckDBPyConnection, seed: int) -> _Categ
     table = connection.sql(
         f"""
         SELECT category_key, category_text, parent_key, top_key, path_key,
-               {draw_sql(seed, "cc:category", "category_key")} AS point
+               {hash_draw_sql(seed, "cc:category", "category_key")} AS point
         FROM fine_category ORDER BY category_key
         """
     ).to_arrow_table()
@@ -159,7 +159,7 @@ def _choose_options(connection: duckdb.DuckDBPyConnection, settings: TaskSetting
         for product in batch.to_pylist():
             product_id, own = product["product_id"], index[product["category_key"]]
             offered = [own, *_wrong_options(categories, own, product, settings.options, seed)]
-            offered.sort(key=lambda one: draw(seed, "cc:order", product_id, categories.keys[one]))
+            offered.sort(key=lambda one: hash_draw(seed, "cc:order", product_id, categories.keys[one]))
             options.append([categories.texts[one] for one in offered])
             answers.append(offered.index(own) + 1)
     return pa.table(

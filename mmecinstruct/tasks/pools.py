@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 WHOLE_POOL = 128
 BUCKETS_SEEN = 8
@@ -68,7 +68,7 @@ def drawn_members(pool: Pool, seed: int, purpose: str, asker: str) -> Iterator[i
         return
     # An affine map drawn by the asker orders the members' hashes: pairwise independent, one hash per asker
     # instead of one per asker and member. Equal values, at most one in 2^31 pairs, stay in the pool's order.
-    mixed = draw(seed, purpose, asker)
+    mixed = hash_draw(seed, purpose, asker)
     factor, shift = np.uint64(mixed % (_PRIME - 1) + 1), np.uint64((mixed >> 32) % _PRIME)
 
     def ordered(places: NDArray[np.int64]) -> list[int]:
@@ -80,7 +80,7 @@ def drawn_members(pool: Pool, seed: int, purpose: str, asker: str) -> Iterator[i
     if buckets == 1:
         yield from ordered(np.arange(len(pool.members)))
         return
-    first = draw(seed, f"{purpose}:bucket", asker)
+    first = hash_draw(seed, f"{purpose}:bucket", asker)
     # An odd stride visits different buckets, since their number is a power of two.
     stride = first >> 32 | 1
     seen = sorted((first + turn * stride) % buckets for turn in range(BUCKETS_SEEN))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmecinstruct.core.hashing import draw_sql
+from mmecinstruct.core.hashing import hash_draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.expressions import comparable_title, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
@@ -42,7 +42,7 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
                    list_sort(list(DISTINCT relation)) AS found
             FROM directed GROUP BY low, high
         ), ordered AS (
-            SELECT *, {draw_sql(seed, "prp:order", "low", "high")} % 2 = 0 AS kept,
+            SELECT *, {hash_draw_sql(seed, "prp:order", "low", "high")} % 2 = 0 AS kept,
                    CASE WHEN kept THEN low ELSE high END AS first_id,
                    CASE WHEN kept THEN high ELSE low END AS second_id
             FROM pairs

@@ -16,7 +16,7 @@ import pyarrow as pa
 from jinja2 import Template
 
 from mmecinstruct.core.errors import RenderError
-from mmecinstruct.core.hashing import draw_choice
+from mmecinstruct.core.hashing import hash_choice
 from mmecinstruct.core.templating import compiled, rendered, template_hash
 from mmecinstruct.recipe import InstructionSettings
 from mmecinstruct.schemas.samples import TEST, TEST_OOD
@@ -120,7 +120,7 @@ def _render(
     sample: dict[str, Any], wording: _Wording, instructions: InstructionSettings, seed: int
 ) -> dict[str, Any]:
     seen = [wording.instructions[n] for n in range(VARIANTS + 1) if n != instructions.held_out]
-    text, text_id = draw_choice(seen, seed, "instruction", sample["id"])
+    text, text_id = hash_choice(seen, seed, "instruction", sample["id"])
     unseen, unseen_id = (
         wording.instructions[instructions.held_out] if sample["split"] in (TEST, TEST_OOD) else (None, None)
     )

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mmecinstruct.core.hashing import draw_sql
+from mmecinstruct.core.hashing import hash_draw_sql
 from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
@@ -231,7 +231,7 @@ def _read_items(connection: duckdb.DuckDBPyConnection, seed: int) -> _Items:
     table = connection.sql(
         f"""
         SELECT cluster_code, title_code, text_code, top_code, fine_code,
-               {draw_sql(seed, "sr:item", "product_id")} AS point
+               {hash_draw_sql(seed, "sr:item", "product_id")} AS point
         FROM sr_items ORDER BY position
         """
     ).to_arrow_table()
@@ -314,7 +314,7 @@ def _create_options(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
         WITH lettered AS (
             SELECT c.id, c.is_target, i.product_id, i.item_text, i.image_urls, row_number() OVER (
                        PARTITION BY c.id
-                       ORDER BY {draw_sql(seed, "sr:order", "c.id", "i.product_id")}, i.product_id) AS place
+                       ORDER BY {hash_draw_sql(seed, "sr:order", "c.id", "i.product_id")}, i.product_id) AS place
             FROM sr_chosen c JOIN sr_items i USING (position)
         )
         SELECT id, list(item_text ORDER BY place) AS option_texts,

@@ -31,13 +31,13 @@ def write_miniature(
     name that no miniature wrote: a publisher's own is never replaced.
     """
     from mmecinstruct.core.errors import SourceError
-    from mmecinstruct.sources.synthetic_files import DrawnFiles
+    from mmecinstruct.sources.synthetic_files import SyntheticFiles
     from mmecinstruct.synthetic.raw_files.files import file_names, write_files
     from mmecinstruct.synthetic.raw_files.volumes import volumes_at
 
     volumes = volumes_at(scale)
     names = file_names(volumes)
-    drawn = DrawnFiles(folder)
+    drawn = SyntheticFiles(folder)
     if foreign := drawn.foreign(names):
         raise SourceError(
             f"{folder / foreign[0]}: no miniature wrote this file, so it is not replaced; give another folder, or "

@@ -12,7 +12,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 
 Numbers = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -30,7 +30,7 @@ def mixed(numbers: Words) -> Words:
 
 @cache
 def _key(seed: int, purpose: str) -> np.uint64:
-    return np.uint64(draw(seed, "miniature", purpose))
+    return np.uint64(hash_draw(seed, "miniature", purpose))
 
 
 class Draws:

@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop import dirt
 from mmecinstruct.synthetic.shop.opinions import DAY, Review, reviewer_name
 from mmecinstruct.synthetic.shop.products import Product, description, features
@@ -71,7 +71,7 @@ def write_metadata(
 
 def _metadata_row(shop: Shop, product: Product, kind: str) -> dict[str, Any]:
     """Return a row of the 2021 schema: every key is there, emptiness is '' or []."""
-    chance = draw(shop.seed, "shop metadata", product.asin)
+    chance = hash_draw(shop.seed, "shop metadata", product.asin)
     pair = PAIRS[product.pair]
     category = [product.top, pair.middle, FINE_CATEGORIES[product.fine].name]
     title, brand, price = product.title, product.brand, f"${product.price:.2f}"
@@ -125,7 +125,7 @@ def _metadata_row(shop: Shop, product: Product, kind: str) -> dict[str, Any]:
 def _linked(shop: Shop, links: Mapping[int, Sequence[int]], product: Product, what: str) -> list[str]:
     """Return the linked products' numbers, some of them outside of the shop as in the real files."""
     asins = [shop.products[number].asin for number in links.get(product.number, ())]
-    chance = draw(shop.seed, "shop outside", what, product.asin)
+    chance = hash_draw(shop.seed, "shop outside", what, product.asin)
     if chance % 3 == 0:
         asins.append("B0X" + scatter(chance // 3 % 36**6, 7, 36))
     return asins

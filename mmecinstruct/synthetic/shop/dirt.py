@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mmecinstruct.core.hashing import draw_choice, draw_order
+from mmecinstruct.core.hashing import hash_choice, hash_order
 from mmecinstruct.synthetic.shop.opinions import Question, Review
 from mmecinstruct.synthetic.shop.products import Product, asin_of, image_id_of
 from mmecinstruct.synthetic.shop.wording import FOREIGN_REVIEWS
@@ -141,7 +141,7 @@ def _choose(
     kinds: dict[str, tuple[int, int]], records: int, products: int, seed: int, what: str
 ) -> dict[int, str]:
     wanted = [kind for kind, (least, per) in kinds.items() for _ in range(least + products // per)]
-    order = draw_order(range(records), seed, "shop dirt", what)
+    order = hash_order(range(records), seed, "shop dirt", what)
     return dict(zip(order, wanted, strict=False))
 
 
@@ -151,7 +151,7 @@ def _near_duplicate(product: Product, place: int, products: int, images: int, se
         product.title.upper(),
         product.title.replace(",", " -"),
         product.title + "!",
-        product.title + ", " + draw_choice(("New", "Original", "Genuine"), seed, "shop double", product.asin),
+        product.title + ", " + hash_choice(("New", "Original", "Genuine"), seed, "shop double", product.asin),
     )[place % 4]
     return replace(
         product,

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop.products import Product, description, features
 from mmecinstruct.synthetic.shop.queries import Query
 from mmecinstruct.synthetic.shop.shop import PlantedDirt, Shop, image_url
@@ -51,7 +51,7 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in EXAMPLES.names}
 
     def add(query: Query, asins: list[str], labels: list[str], locale: str) -> None:
-        held_out = draw(shop.seed, "shop esci split", str(query.query_id)) % 5 == 0
+        held_out = hash_draw(shop.seed, "shop esci split", str(query.query_id)) % 5 == 0
         columns["product_id"] += asins
         columns["esci_label"] += labels
         for name, value in (
@@ -85,7 +85,7 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
     with (folder / "sqid" / "product_image_urls.csv").open("w", encoding="ascii", newline="") as file:
         file.write("product_id,image_url\n")
         for product in products if shop.images else ():
-            chance = draw(shop.seed, "shop sqid", product.asin)
+            chance = hash_draw(shop.seed, "shop sqid", product.asin)
             # Real files lack one in twenty; here fewer, or too many judgements would have no image.
             if shop.plan.products and chance % 100 == 0:
                 file.write(f"{product.asin},\n")
@@ -98,7 +98,7 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
 
 
 def _esci_row(shop: Shop, product: Product, locale: str) -> dict[str, Any]:
-    chance = draw(shop.seed, "shop metadata", product.asin)
+    chance = hash_draw(shop.seed, "shop metadata", product.asin)
     text = f"<p>{html.escape(description(product, chance), quote=False)}</p>" if chance % 4 else None
     return {
         "product_id": product.asin,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop.image_spec import SPECS, ImageSpec
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.shop import Shop
@@ -125,6 +125,6 @@ def _spec(seed: int, product: Product, image_id: str, varied_by: str, state: int
         pattern=product.pattern,
         shape=product.shape,
         state=state,
-        variation=draw(seed, "shop picture", varied_by) >> 1,
+        variation=hash_draw(seed, "shop picture", varied_by) >> 1,
         flaw=flaw,
     )

@@ -9,7 +9,7 @@ import math
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from mmecinstruct.core.hashing import draw, draw_choice, draw_fraction
+from mmecinstruct.core.hashing import hash_choice, hash_draw, hash_fraction
 from mmecinstruct.synthetic.shop.image_canvas import Canvas, Colour
 from mmecinstruct.synthetic.shop.image_products import DRAW
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
@@ -24,7 +24,7 @@ def draw_scene(spec: ImageSpec, side: int) -> Image.Image:
     """Return the image of a specification, RGB, `side` by `side`."""
 
     def vary(what: str, low: float, high: float) -> float:
-        return low + (high - low) * draw_fraction(spec.variation, what)
+        return low + (high - low) * hash_fraction(spec.variation, what)
 
     reviewed = spec.state > 0
     spread = 1.6 if reviewed else 1.0
@@ -36,7 +36,7 @@ def draw_scene(spec: ImageSpec, side: int) -> Image.Image:
         tilt=vary("tilt", -6, 6) * spread,
         scale=vary("scale", 0.7, 0.84),
         shift=(vary("x", -0.045, 0.045) * spread, vary("y", -0.04, 0.04) * spread),
-        mirrored=draw(spec.variation, "mirror") % 2 == 1,
+        mirrored=hash_draw(spec.variation, "mirror") % 2 == 1,
     )
     DRAW[spec.fine_category](canvas)
     product, mask = canvas.finish()
@@ -68,9 +68,9 @@ def draw_placeholder(side: int) -> Image.Image:
 
 def _light_ground(side: int, variation: int) -> Image.Image:
     """Return an almost white ground with a slight tint, a little darker towards one edge."""
-    tint = [250 - draw(variation, "tint", str(channel)) % 16 for channel in range(3)]
+    tint = [250 - hash_draw(variation, "tint", str(channel)) % 16 for channel in range(3)]
     ramp = Image.linear_gradient("L").resize((side, side))
-    if draw(variation, "ramp") % 2:
+    if hash_draw(variation, "ramp") % 2:
         ramp = ramp.transpose(Image.Transpose.ROTATE_180)
     channels = [ramp.point([round(level - 14 * value / 255) for value in range(256)]) for level in tint]
     return Image.merge("RGB", channels)
@@ -78,14 +78,14 @@ def _light_ground(side: int, variation: int) -> Image.Image:
 
 def _table(side: int, variation: int) -> Image.Image:
     """Return a wall with a table top before it."""
-    image = Image.new("RGB", (side, side), draw_choice(_WALLS, variation, "wall"))
+    image = Image.new("RGB", (side, side), hash_choice(_WALLS, variation, "wall"))
     pen = ImageDraw.Draw(image)
-    edge = round(side * (0.52 + 0.12 * draw_fraction(variation, "edge")))
-    red, green, blue = draw_choice(_TABLES, variation, "table")
+    edge = round(side * (0.52 + 0.12 * hash_fraction(variation, "edge")))
+    red, green, blue = hash_choice(_TABLES, variation, "table")
     pen.rectangle((0, edge, side, side), fill=(red, green, blue))
     for number in range(7):
         y = edge + round(
-            (side - edge) * (number + 0.5 + draw_fraction(variation, "grain", str(number))) / 7.5
+            (side - edge) * (number + 0.5 + hash_fraction(variation, "grain", str(number))) / 7.5
         )
         pen.line(
             (0, y, side, y + side // 90), fill=(red - 14, green - 14, blue - 14), width=max(1, side // 180)
@@ -110,8 +110,8 @@ def _box(mask: Image.Image) -> tuple[int, int, int, int]:
 def _spot(box: tuple[int, int, int, int], variation: int, what: str, number: int) -> tuple[float, float]:
     """Return a drawn place in the middle part of a box."""
     left, top, right, bottom = box
-    x = 0.15 + 0.7 * draw_fraction(variation, what, "x", str(number))
-    y = 0.15 + 0.7 * draw_fraction(variation, what, "y", str(number))
+    x = 0.15 + 0.7 * hash_fraction(variation, what, "x", str(number))
+    y = 0.15 + 0.7 * hash_fraction(variation, what, "y", str(number))
     return left + (right - left) * x, top + (bottom - top) * y
 
 
@@ -119,11 +119,11 @@ def _scratch(product: Image.Image, mask: Image.Image, variation: int) -> None:
     """Draw a handful of fine light scratches with dark edges, side by side."""
     pen = ImageDraw.Draw(product)
     side = product.width
-    direction = math.radians(20 + 50 * draw_fraction(variation, "direction"))
+    direction = math.radians(20 + 50 * hash_fraction(variation, "direction"))
     for number in range(9):
         x, y = _spot(_box(mask), variation, "scratch", number)
-        length = side * (0.05 + 0.08 * draw_fraction(variation, "length", str(number)))
-        bend = direction + 0.3 * (draw_fraction(variation, "bend", str(number)) - 0.5)
+        length = side * (0.05 + 0.08 * hash_fraction(variation, "length", str(number)))
+        bend = direction + 0.3 * (hash_fraction(variation, "bend", str(number)) - 0.5)
         dx, dy = length * math.cos(bend), length * math.sin(bend)
         width = max(1, side // 150)
         pen.line((x - dx, y - dy + width, x + dx, y + dy + width), fill=(70, 66, 64), width=width)
@@ -137,13 +137,13 @@ def _stain(product: Image.Image, mask: Image.Image, variation: int) -> Image.Ima
     pen = ImageDraw.Draw(blotches)
     for number in range(6):
         x, y = _spot(_box(mask), variation, "stain", number)
-        radius = side * (0.045 + 0.06 * draw_fraction(variation, "radius", str(number)))
+        radius = side * (0.045 + 0.06 * hash_fraction(variation, "radius", str(number)))
         rim = []
         for step in range(16):
-            reach = radius * (0.7 + 0.6 * draw_fraction(variation, "rim", str(number), str(step)))
+            reach = radius * (0.7 + 0.6 * hash_fraction(variation, "rim", str(number), str(step)))
             rim.append((x + reach * math.cos(step * math.pi / 8), y + reach * math.sin(step * math.pi / 8)))
         pen.polygon(rim, fill=225)
-        drip = side * (0.06 + 0.1 * draw_fraction(variation, "drip", str(number)))
+        drip = side * (0.06 + 0.1 * hash_fraction(variation, "drip", str(number)))
         pen.line((x, y, x, y + radius + drip), fill=225, width=max(2, side // 50))
     stained = product.copy()
     # A dark rim, so that a stain shows on a product of its own colour too.
@@ -163,7 +163,7 @@ def _zigzag(
     points = [start]
     for step in range(1, 8):
         sway = (
-            swing * (2 * draw_fraction(variation, what, str(step)) - 1)
+            swing * (2 * hash_fraction(variation, what, str(step)) - 1)
             + (swing if step % 2 else -swing) * 0.5
         )
         share = step / 8
@@ -176,7 +176,7 @@ def _crack(product: Image.Image, mask: Image.Image, variation: int) -> Image.Ima
     side = product.width
     left, top, right, bottom = _box(mask)
     pen = ImageDraw.Draw(product)
-    lean = (right - left) * (0.3 + 0.4 * draw_fraction(variation, "lean"))
+    lean = (right - left) * (0.3 + 0.4 * hash_fraction(variation, "lean"))
     start, stop = (left + lean, float(top)), (right - lean, float(bottom))
     main = _zigzag(start, stop, variation, "crack", side * 0.04)
     branches = [
@@ -198,7 +198,7 @@ def _scatter_pieces(ground: Image.Image, product: Image.Image, mask: Image.Image
     side = ground.width
     left, top, right, bottom = _box(mask)
     centre = ((left + right) / 2, (top + bottom) / 2)
-    first = 360 * draw_fraction(variation, "break")
+    first = 360 * hash_fraction(variation, "break")
     pieces = 6
     reach = side * 1.5
     for number in range(pieces):
@@ -213,8 +213,8 @@ def _scatter_pieces(ground: Image.Image, product: Image.Image, mask: Image.Image
         if shard.getbbox() is None:
             continue
         angle = math.radians(first + span * (number + 0.5))
-        drift = side * (0.05 + 0.05 * draw_fraction(variation, "drift", str(number)))
-        turn = 50 * (draw_fraction(variation, "turn", str(number)) - 0.5)
+        drift = side * (0.05 + 0.05 * hash_fraction(variation, "drift", str(number)))
+        turn = 50 * (hash_fraction(variation, "turn", str(number)) - 0.5)
         move = (round(drift * math.cos(angle)), round(drift * math.sin(angle) + side * 0.02))
         middle = (centre[0] + side * 0.15 * math.cos(angle), centre[1] + side * 0.15 * math.sin(angle))
         turned = product.rotate(turn, Image.Resampling.BILINEAR, center=middle, translate=move)
@@ -224,8 +224,8 @@ def _scatter_pieces(ground: Image.Image, product: Image.Image, mask: Image.Image
     pen = ImageDraw.Draw(ground)
     paint = product.getpixel((round(centre[0]), round(centre[1])))
     for number in range(14):
-        angle = 2 * math.pi * draw_fraction(variation, "splinter", str(number))
-        away = side * (0.1 + 0.33 * draw_fraction(variation, "away", str(number)))
+        angle = 2 * math.pi * hash_fraction(variation, "splinter", str(number))
+        away = side * (0.1 + 0.33 * hash_fraction(variation, "away", str(number)))
         x, y = centre[0] + away * math.cos(angle), centre[1] + away * math.sin(angle)
         size = side * 0.018
         pen.polygon([(x, y - size), (x + size, y + size * 0.6), (x - size * 0.8, y + size)], fill=paint,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw, draw_order
+from mmecinstruct.core.hashing import hash_draw, hash_order
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.vocabulary import PAIR_NUMBER_BY_NOUN, PAIRS
 
@@ -45,9 +45,9 @@ def draw_links(products: list[Product], seed: int) -> Links:
     similar: dict[int, list[int]] = defaultdict(list)
     linked: set[tuple[int, int]] = set()
     for (fine, colour), group in by_colour.items():
-        ring = draw_order(group, seed, "shop similar", str(fine), colour)
+        ring = hash_order(group, seed, "shop similar", str(fine), colour)
         for one, two in _ring_pairs(ring):
-            chance = draw(seed, "shop link", one.asin, two.asin)
+            chance = hash_draw(seed, "shop link", one.asin, two.asin)
             first, second = (two, one) if chance % 2 else (one, two)
             other = _other_colour(first, by_shown[fine, second.shows_look], linked, chance // 2)
             if other is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop import wording
 from mmecinstruct.synthetic.shop.products import Product, image_id_of
 from mmecinstruct.synthetic.shop.purchases import User
@@ -65,7 +65,7 @@ def draw_reviews(users: list[User], products: list[Product], seed: int) -> list[
     keyed: list[tuple[int, int, int]] = []  # the draw, user, place in the user's purchases
     for user_number, user in enumerate(users):
         for place in range(len(user.bought)):
-            keyed.append((draw(seed, "shop review", user.user_id, str(place)), user_number, place))
+            keyed.append((hash_draw(seed, "shop review", user.user_id, str(place)), user_number, place))
     with_image = sorted(key for key in keyed if key[0] / 2**64 < WITH_IMAGES_SHARE)
     neutral_count = round(len(with_image) * NEUTRAL_SHARE)
     kinds: dict[tuple[int, int], tuple[int, bool]] = {}  # rating, neutral
@@ -128,7 +128,7 @@ def draw_questions(products: list[Product], seed: int) -> list[Question]:
     """Return one or two questions per product, three in five answered by a snippet."""
     topics = list(wording.TOPICS)
     asked = sorted(
-        (draw(seed, "shop question", product.asin, str(number)), product.number, number)
+        (hash_draw(seed, "shop question", product.asin, str(number)), product.number, number)
         for product in products
         for number in range(1 + product.number % 2)
     )
@@ -149,7 +149,7 @@ def draw_questions(products: list[Product], seed: int) -> list[Question]:
         sentences = [wording.TOPICS[other][1] for other in others]
         if answerable:
             sentences[rest // 101 % count] = (answer,)
-        mixed = draw(seed, "shop snippets", str(product), str(number))
+        mixed = hash_draw(seed, "shop snippets", str(product), str(number))
         snippets = []
         for choices in sentences:
             start, sentence, end = _pick(mixed, wording.SNIPPET_STARTS, choices, wording.SNIPPET_ENDS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw, draw_order
+from mmecinstruct.core.hashing import hash_draw, hash_order
 from mmecinstruct.synthetic.shop.vocabulary import (
     FINE_CATEGORIES,
     PAIRS,
@@ -110,7 +110,7 @@ def _flags(fine: int, counts: Sequence[int], seed: int) -> list[tuple[bool, bool
     kinds = [(False, index < round(SHOWN_SHARE * ambiguous)) for index in range(ambiguous)]
     exact = counts[fine] - ambiguous
     kinds += [(True, index < round(SHOWN_SHARE * exact)) for index in range(exact)]
-    return draw_order(kinds, seed, "shop flags", str(fine))
+    return hash_order(kinds, seed, "shop flags", str(fine))
 
 
 def _looks(products: int, members: int, seed: int, top: str) -> list[tuple[str, str]]:
@@ -119,14 +119,14 @@ def _looks(products: int, members: int, seed: int, top: str) -> list[tuple[str, 
     looks = [(colour, pattern) for colour in colours for pattern in patterns]
     found: list[tuple[str, str]] = []
     while len(found) < members:
-        found += draw_order(looks, seed, "shop looks", top, str(len(found)))
+        found += hash_order(looks, seed, "shop looks", top, str(len(found)))
     return found[:members]
 
 
 def _brands(products: int, members: int, seed: int, top: str) -> list[str]:
     """Return a brand for each product of a top-level category, each brand equally often."""
     number = max(4, products // PRODUCTS_PER_BRAND)
-    return draw_order([brand_name(index % number) for index in range(members)], seed, "shop brands", top)
+    return hash_order([brand_name(index % number) for index in range(members)], seed, "shop brands", top)
 
 
 def _product(
@@ -141,7 +141,7 @@ def _product(
 ) -> Product:
     category = FINE_CATEGORIES[fine]
     pair = PAIRS[category.pair]
-    rest = draw(seed, "shop product", str(number))
+    rest = hash_draw(seed, "shop product", str(number))
     rest, form = divmod(rest, len(_TITLE_FORMS))
     rest, shape_number = divmod(rest, len(SHAPES))
     rest, material = divmod(rest, len(pair.materials))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw, draw_order
+from mmecinstruct.core.hashing import hash_draw, hash_order
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.vocabulary import scatter
 
@@ -65,17 +65,17 @@ def _look_baskets(group: list[Product], seed: int) -> list[tuple[int, ...]]:
     last_products = min(int(LAST_SHARE * len(group)), len(group) - (MIN_PURCHASES - 1))
     if last_products < 1:
         return []
-    ordered = draw_order(group, seed, "shop taste", group[0].asin)
+    ordered = hash_order(group, seed, "shop taste", group[0].asin)
     last, pool = ordered[:last_products], ordered[last_products:]
     baskets = []
     place = 0
     for product in last:
         longest = min(len(pool), MAX_HISTORY)
         shortest = MIN_PURCHASES - 1
-        length = shortest + draw(seed, "shop history", product.asin) % (longest - shortest + 1)
+        length = shortest + hash_draw(seed, "shop history", product.asin) % (longest - shortest + 1)
         history = [pool[(place + step) % len(pool)].number for step in range(length)]
         place += length
-        baskets.append((*draw_order(history, seed, "shop history order", product.asin), product.number))
+        baskets.append((*hash_order(history, seed, "shop history order", product.asin), product.number))
     return baskets
 
 
@@ -89,9 +89,9 @@ def _brand_baskets(group: list[Product], times_bought: dict[int, int], seed: int
         key = (group[0].asin, str(len(baskets)))
         # As many that the neediest product, which is in each basket, and all others are done together.
         length = min(len(group), max(MIN_PURCHASES, -(-sum(wanted.values()) // max(wanted.values()))))
-        drawn = draw_order(list(wanted), seed, "shop basket order", *key)
+        drawn = hash_order(list(wanted), seed, "shop basket order", *key)
         basket = sorted(drawn, key=lambda number: -wanted[number])[:length]
         for number in basket:
             wanted[number] = max(0, wanted[number] - 1)
-        baskets.append(tuple(draw_order(basket, seed, "shop basket time", *key)))
+        baskets.append(tuple(hash_order(basket, seed, "shop basket time", *key)))
     return baskets

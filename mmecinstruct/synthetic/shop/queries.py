@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw, draw_choice, draw_order
+from mmecinstruct.core.hashing import hash_choice, hash_draw, hash_order
 from mmecinstruct.synthetic.shop.products import Product, look_words
 from mmecinstruct.synthetic.shop.vocabulary import (
     FINE_CATEGORIES,
@@ -105,7 +105,7 @@ def _shelve(products: list[Product], seed: int) -> _Shelves:
     by_pair: dict[int, list[Product]] = defaultdict(list)
     by_top: dict[str, list[Product]] = defaultdict(list)
     # Drawn order, else neighbours on a shelf would be alike.
-    for product in draw_order(products, seed, "shop shelves"):
+    for product in hash_order(products, seed, "shop shelves"):
         for colour in (None, product.colour):
             for pattern in (None, product.pattern):
                 by_look[product.fine, colour, pattern].append(product)
@@ -134,14 +134,14 @@ def _asked(
     if place == len(patterns):
         return None, None
     key = (str(fine), str(turn), str(place))
-    return draw_choice(colours, seed, "shop query colour", *key), draw_choice(
+    return hash_choice(colours, seed, "shop query colour", *key), hash_choice(
         patterns, seed, "shop query pattern", *key
     )
 
 
 def _query_text(fine: int, colour: str | None, pattern: str | None, number: int, seed: int) -> str:
     noun = FINE_CATEGORIES[fine].noun.lower()
-    wording = draw_choice(_WORDINGS, seed, "shop query", str(fine), str(number))
+    wording = hash_choice(_WORDINGS, seed, "shop query", str(fine), str(number))
     look = look_words(colour, pattern)
     if colour is None or pattern is not None:
         # "in red" and "mug red" are said of a bare colour only.
@@ -164,7 +164,7 @@ class _Draft:
         if wanted <= 0 or not shelf:
             return 0
         got = 0
-        start = draw(self._seed, "shop judge", self._key, str(len(self.judgements)))
+        start = hash_draw(self._seed, "shop judge", self._key, str(len(self.judgements)))
         for step in range(min(len(shelf), LONGEST_SEARCH)):
             product = shelf[(start + step) % len(shelf)]
             if product.number not in self._taken and keep(product):
@@ -258,5 +258,5 @@ def _take_decided(draft: _Draft, query: Query, shelves: _Shelves, wanted: int, s
     if category.top != GARDEN:
         # A pair with a product that only the OOD test has would be dropped.
         tops.remove(GARDEN)
-    unrelated = shelves.by_top[draw_choice(tops, seed, "shop unrelated", key)]
+    unrelated = shelves.by_top[hash_choice(tops, seed, "shop unrelated", key)]
     draft.take(unrelated, substitutes - others, "I", lambda product: True)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop import dirt
 from mmecinstruct.synthetic.shop.opinions import Question
 from mmecinstruct.synthetic.shop.products import Product
@@ -18,7 +18,7 @@ def write_questions(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
     files: dict[str, list[int]] = {"train-qar.jsonl": [], "val-qar.jsonl": []}
     for place, question in enumerate(shop.questions):
         asin = shop.products[question.product].asin
-        held_out = draw(shop.seed, "shop question split", asin) % 10 == 0
+        held_out = hash_draw(shop.seed, "shop question split", asin) % 10 == 0
         files["val-qar.jsonl" if held_out else "train-qar.jsonl"].append(place)
     for name, places in files.items():
         with (folder / "amazonqa" / name).open("w", encoding="ascii", newline="\n") as file:
@@ -43,7 +43,7 @@ def _question_row(shop: Shop, question: Question, kind: str) -> dict[str, Any]:
         snippets[0] += " " + dirt.LONE_SURROGATE
     elif kind in dirt.PERSONAL_DATA:
         snippets[0] += " " + dirt.PERSONAL_DATA[kind][0]
-    chance = draw(shop.seed, "shop answer", str(question.qid))
+    chance = hash_draw(shop.seed, "shop answer", str(question.qid))
     helpful = chance % 4
     return {
         "asin": product.asin,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw_fraction
+from mmecinstruct.core.hashing import hash_fraction
 from mmecinstruct.web.addresses import check_url
 from mmecinstruct.web.images.mailbox import Mailbox
 from mmecinstruct.web.images.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
@@ -189,7 +189,7 @@ def backoff(settings: FetchSettings, name: str, failures: int) -> float:
     The spread is drawn by a hash, so that many URLs that failed together do not come back together.
     """
     whole = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(failures - 1, 60))
-    return whole * (0.5 + draw_fraction(0, "fetch back-off", name, str(failures)))
+    return whole * (0.5 + hash_fraction(0, "fetch back-off", name, str(failures)))
 
 
 def _failure_outcome(

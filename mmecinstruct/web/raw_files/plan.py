@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from mmecinstruct.core.errors import PullError
 from mmecinstruct.sources.remote_file import RemoteFile
-from mmecinstruct.sources.synthetic_files import DrawnFiles
+from mmecinstruct.sources.synthetic_files import SyntheticFiles
 from mmecinstruct.web.raw_files.partial import Partial
 from mmecinstruct.web.raw_files.places import address_of, find_place
 from mmecinstruct.web.raw_files.record import LOCK, RECORD, Record
@@ -119,7 +119,7 @@ def check_origin(origin: str) -> None:
 
 def check_not_drawn(files: Sequence[RemoteFile], folder: Path) -> None:
     """Raise PullError where a miniature has drawn one of the files: it would be taken for its publisher's."""
-    drawn = DrawnFiles(folder).among(file.origin for file in files)
+    drawn = SyntheticFiles(folder).among(file.origin for file in files)
     if drawn:
         raise PullError(
             f"{folder / drawn[0]}: `mmec miniature` drew this file, like {len(drawn)} that this recipe needs: they "

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmecinstruct.core.console import printable
-from mmecinstruct.core.hashing import draw_fraction
+from mmecinstruct.core.hashing import hash_fraction
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.content import wrong_file
@@ -242,7 +242,7 @@ class _Run:
         whole = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(job.failures - 1, 60))
         # A server whose clock is slow asks to be left alone until a time that has passed: it did not name one.
         return failed.retry_after or whole * (
-            0.5 + draw_fraction(0, "pull back-off", job.file.origin, str(job.attempts))
+            0.5 + hash_fraction(0, "pull back-off", job.file.origin, str(job.attempts))
         )
 
     def _settled(self, job: Job, digest: str, size: int) -> None:

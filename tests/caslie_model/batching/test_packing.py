@@ -24,7 +24,7 @@ from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.training.finetune import finetune
 from caslie_model.training.hf_trainer import build_trainer
-from caslie_model.vision.visual_inputs import Sight, look_at
+from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs
 
 
 def config(data: Path, out: Path, *overrides: str) -> FinetuneConfig:
@@ -40,14 +40,14 @@ def config(data: Path, out: Path, *overrides: str) -> FinetuneConfig:
 
 
 @pytest.fixture(scope="module")
-def samples(shop: Path) -> tuple[list[Encoded], Sight]:
+def samples(shop: Path) -> tuple[list[Encoded], VisualInputs]:
     """Six samples of different lengths, with 2, 0, 1, 3, 2 and 0 images."""
     asked = config(shop, Path("o"), "fusion=xattn")
     assert asked.vision is not None
     found = read_samples(str(shop), "product_relation_prediction", "train")[:6]
-    sight = look_at(str(shop), found, asked.vision, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(shop), found, asked.vision, "cpu", "float32")
     prompts = PromptFormat(load_base_model("random:tiny").tokenizer, *packaged_templates(), "text", 4096)
-    return prompts.encode_all(found, sight.images), sight
+    return prompts.encode_all(found, visual_inputs.images), visual_inputs
 
 
 def test_rows_are_few_and_filled_evenly() -> None:
@@ -65,10 +65,10 @@ def test_a_sample_longer_than_a_row_stands_alone() -> None:
     assert pack_rows([40, 1500, 60], 1000) == [[1], [2, 0]]
 
 
-def test_a_packed_batch(samples: tuple[list[Encoded], Sight]) -> None:
-    encoded, sight = samples
+def test_a_packed_batch(samples: tuple[list[Encoded], VisualInputs]) -> None:
+    encoded, visual_inputs = samples
     longest = max(len(each.prompt) + len(each.target) for each in encoded)
-    batch = packed_batch(encoded, 0, 3 * longest, sight.features)
+    batch = packed_batch(encoded, 0, 3 * longest, visual_inputs.features)
     assert "attention_mask" not in batch
     assert len(batch["input_ids"]) == 2
     assert int(batch["image_counts"].sum()) == len(batch["image_features"]) == 8
@@ -85,7 +85,7 @@ def test_a_packed_batch(samples: tuple[list[Encoded], Sight]) -> None:
             keys = [image.key for image in each.images]
             place = slice(shown, shown + len(keys))
             if keys:
-                assert torch.equal(batch["image_features"][place], sight.features(keys))
+                assert torch.equal(batch["image_features"][place], visual_inputs.features(keys))
             assert batch["image_groups"][place].tolist() == [group] * len(keys)
             assert batch["image_items"][place].tolist() == [image.item for image in each.images]
             shown += len(keys)
@@ -97,12 +97,12 @@ def test_a_packed_batch(samples: tuple[list[Encoded], Sight]) -> None:
 
 
 def loss_and_gradients(
-    asked: FinetuneConfig, encoded: list[Encoded], sight: Sight
+    asked: FinetuneConfig, encoded: list[Encoded], visual_inputs: VisualInputs
 ) -> tuple[float, dict[str, torch.Tensor], torch.Tensor]:
     """Return what the Trainer computes for one batch of all samples, with the model in training."""
     base = load_base_model("random:tiny")
     torch.manual_seed(0)
-    seen = sight if asked.fusion == "xattn" else None
+    seen = visual_inputs if asked.fusion == "xattn" else None
     model = trainable_model(base, asked, seen)
     for name, weight in model.named_parameters():  # these begin as nothing, and keep others from being learnt
         if (
@@ -125,12 +125,16 @@ def loss_and_gradients(
 
 @pytest.mark.parametrize("pack_length", [64, 700, 4096])  # one sample, some samples, all samples in a row
 def test_packed_samples_give_the_loss_and_the_gradients_of_padded_ones(
-    kind: tuple[str, ...], pack_length: int, samples: tuple[list[Encoded], Sight], shop: Path, tmp_path: Path
+    kind: tuple[str, ...],
+    pack_length: int,
+    samples: tuple[list[Encoded], VisualInputs],
+    shop: Path,
+    tmp_path: Path,
 ) -> None:
-    encoded, sight = samples
+    encoded, visual_inputs = samples
     settings = (*kind, f"pack_length={pack_length}")
-    loss, gradients, items = loss_and_gradients(config(shop, tmp_path, *settings), encoded, sight)
-    packed = loss_and_gradients(config(shop, tmp_path, *settings, "packing=true"), encoded, sight)
+    loss, gradients, items = loss_and_gradients(config(shop, tmp_path, *settings), encoded, visual_inputs)
+    packed = loss_and_gradients(config(shop, tmp_path, *settings, "packing=true"), encoded, visual_inputs)
     assert packed[0] == pytest.approx(loss, rel=1e-5)
     assert packed[2] == items == sum(len(each.target) for each in encoded)
     assert sum(float(each.abs().sum()) > 0 for each in gradients.values()) > 0.9 * len(gradients)
@@ -140,14 +144,14 @@ def test_packed_samples_give_the_loss_and_the_gradients_of_padded_ones(
 
 
 def test_answers_depend_on_their_own_sample_alone(
-    samples: tuple[list[Encoded], Sight], shop: Path, tmp_path: Path
+    samples: tuple[list[Encoded], VisualInputs], shop: Path, tmp_path: Path
 ) -> None:
     """Other images and other words in a row's first sample leave the logits of its last as they were."""
-    encoded, sight = samples
+    encoded, visual_inputs = samples
     model = trainable_model(
-        load_base_model("random:tiny"), config(shop, tmp_path, "fusion=xattn"), sight
+        load_base_model("random:tiny"), config(shop, tmp_path, "fusion=xattn"), visual_inputs
     ).eval()
-    batch = packed_batch(encoded, 0, 4096, sight.features)
+    batch = packed_batch(encoded, 0, 4096, visual_inputs.features)
     groups = batch["token_groups"][0]
     changed = {name: value.clone() for name, value in batch.items()}
     changed["input_ids"][0][groups == 0] = 5
@@ -209,9 +213,9 @@ def test_visual_tokens_are_not_packed(fusion: str) -> None:
         finetune_config("tiny", ["packing=true"], data="d", out="o", fusion=fusion)
 
 
-def test_padded_batches_stay_as_they_were(samples: tuple[list[Encoded], Sight]) -> None:
-    encoded, sight = samples
-    batch = training_batch(encoded, 0, sight.features)
+def test_padded_batches_stay_as_they_were(samples: tuple[list[Encoded], VisualInputs]) -> None:
+    encoded, visual_inputs = samples
+    batch = training_batch(encoded, 0, visual_inputs.features)
     assert batch["image_counts"].tolist() == [2, 0, 1, 3, 2, 0]
     assert batch["token_items"].shape == batch["input_ids"].shape
     assert "image_groups" not in batch

@@ -20,7 +20,7 @@ from caslie_model.prompts.encoder import Encoded
 from caslie_model.training.align import align
 from caslie_model.training.estimate import Estimate, estimate, estimate_json, estimate_table, weights_are_here
 from caslie_model.training.finetune import encode_samples, finetune, select_samples, task_prompts
-from caslie_model.vision.visual_inputs import look_at
+from caslie_model.vision.visual_inputs import load_visual_inputs
 
 # random:tiny: width, inner width, width of keys and values, vocabulary, layers.
 D, FF, KV, V, LAYERS = 64, 128, 32, 257, 2
@@ -41,11 +41,11 @@ def one_batch(asked: FinetuneConfig) -> list[Encoded]:
     """Return the samples of a run of one step, in tokens."""
     base = load_base_model(asked.base_model)
     samples = select_samples(asked)
-    sight = None
+    visual_inputs = None
     if asked.fusion != "text":
         assert asked.vision is not None
-        sight = look_at(asked.data, samples, asked.vision, "cpu", "float32")
-    return encode_samples(asked, task_prompts(asked, base.tokenizer, sight), samples, sight)
+        visual_inputs = load_visual_inputs(asked.data, samples, asked.vision, "cpu", "float32")
+    return encode_samples(asked, task_prompts(asked, base.tokenizer, visual_inputs), samples, visual_inputs)
 
 
 def linear(rows: int, width_in: int, width_out: int, passes: int) -> int:

@@ -28,7 +28,7 @@ from caslie_model.inference.predict import TIE_TOLERANCE, answer_scores, predict
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.training.finetune import finetune
 from caslie_model.training.run_folder import CHECKPOINTS
-from caslie_model.vision.visual_inputs import look_at
+from caslie_model.vision.visual_inputs import load_visual_inputs
 from mmecinstruct.core.errors import DatasetError
 
 TASKS = ("category_classification", "product_relation_prediction", "sequential_recommendation")
@@ -110,10 +110,10 @@ def answering(folder: Path, data: Path) -> Answering:
     )
     assert loaded.vision is not None
     samples = [sample for task in TASKS for sample in read_samples(str(data), task, "test")]
-    sight = look_at(str(data), samples, loaded.vision, "cpu", "float32")
-    encoded = loaded.prompt_format.encode_all(samples, sight.images)
+    visual_inputs = load_visual_inputs(str(data), samples, loaded.vision, "cpu", "float32")
+    encoded = loaded.prompt_format.encode_all(samples, visual_inputs.images)
     # Lengths and numbers of images mixed: neighbours in a batch are nothing alike.
-    return Answering(loaded, sorted(encoded, key=lambda each: each.mark), sight.features)
+    return Answering(loaded, sorted(encoded, key=lambda each: each.mark), visual_inputs.features)
 
 
 def evaluated(folder: Path, data: Path, out: Path, **fields: Any) -> dict[str, Any]:

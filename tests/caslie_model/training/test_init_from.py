@@ -16,7 +16,7 @@ from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.training.finetune import finetune
-from caslie_model.training.init_from import with_shapes_of_beginning
+from caslie_model.training.init_from import with_shapes_of_init_from
 from caslie_model.vision.encoder import VisionEncoder
 
 SHORT = (
@@ -119,12 +119,12 @@ def test_a_default_that_is_asked_for_counts_as_asked(
 def test_what_is_saved_says_the_shapes_that_hold(train: Train, pictured: Path, tmp_path: Path) -> None:
     """Sizes that follow from the language model were not asked for; the gates' beginning is of each training."""
     left_open = ("bridge.resampler_width=0", "bridge.first_layer=null", f"init_from={train('xattn')}")
-    told = with_shapes_of_beginning(config(pictured, tmp_path / "o", "xattn", *left_open))
+    told = with_shapes_of_init_from(config(pictured, tmp_path / "o", "xattn", *left_open))
     there = json.loads((train("xattn") / "adapter_config.json").read_text())["config"]
     assert told.bridge.resampler_width == there["resampler_width"] > 0
     assert told.bridge.first_layer == there["first_layer"] is not None
     assert told.bridge.gate_init == 1
-    assert with_shapes_of_beginning(told) == told
+    assert with_shapes_of_init_from(told) == told
 
 
 def test_with_another_encoder_it_is_refused_before_any_feature_is_computed(

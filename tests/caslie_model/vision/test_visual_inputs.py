@@ -19,7 +19,7 @@ from caslie_model.errors import ModelError
 from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.training.finetune import finetune
 from caslie_model.vision import VisionEncoder, features, load_vision_encoder
-from caslie_model.vision.visual_inputs import look_at, look_at_images
+from caslie_model.vision.visual_inputs import load_visual_inputs, load_visual_inputs_of
 
 TASKS = ("category_classification", "sequential_recommendation")
 TINY = VisionSettings(encoder="random:tiny-vit", pool=2)
@@ -83,11 +83,11 @@ def test_images_are_those_of_the_samples_and_features_those_of_the_whole_splits(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
     few = samples_of(pictured)[:3] + samples_of(pictured, "test")[:1]
-    sight = look_at(str(pictured), few, TINY, "cpu", "float32")
-    assert sight.images.keys() == {sample.id for sample in few}
+    visual_inputs = load_visual_inputs(str(pictured), few, TINY, "cpu", "float32")
+    assert visual_inputs.images.keys() == {sample.id for sample in few}
     # The next run draws others.
-    again = look_at(str(pictured), samples_of(pictured)[:12], TINY, "cpu", "float32")
-    assert sum(encoded) > sum(len(shown) for shown in sight.images.values())
+    again = load_visual_inputs(str(pictured), samples_of(pictured)[:12], TINY, "cpu", "float32")
+    assert sum(encoded) > sum(len(shown) for shown in visual_inputs.images.values())
     assert again.cache.missing([p.key for shown in again.images.values() for p in shown]) == []
     assert len(encoded) == 2  # train and test of one task: nothing is computed for others
 
@@ -95,13 +95,13 @@ def test_images_are_those_of_the_samples_and_features_those_of_the_whole_splits(
 def test_features_are_those_of_the_encoder(pictured: Path, own_cache: Path) -> None:
     from caslie_model.data.images import decode_image
 
-    sight = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
     encoder = load_vision_encoder("random:tiny-vit", pool=2)
-    assert (sight.encoder, sight.identity) == ("random:tiny-vit", encoder.identity)
-    assert (sight.patches, sight.width) == (encoder.patches, encoder.width) == (4, 32)
+    assert (visual_inputs.encoder, visual_inputs.identity) == ("random:tiny-vit", encoder.identity)
+    assert (visual_inputs.patches, visual_inputs.width) == (encoder.patches, encoder.width) == (4, 32)
     for _, shown in list(iterate_images(str(pictured), "sequential_recommendation", "train"))[:3]:
         expected = encoder.encode([decode_image(each.content, "") for each in shown])
-        found = sight.features([each.image.key for each in shown])
+        found = visual_inputs.features([each.image.key for each in shown])
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)  # stored in 16 bits
 
 
@@ -110,9 +110,9 @@ def test_samples_without_images_have_none_and_the_shape_is_known(
 ) -> None:
     rows = [pictured_row(number, TASKS[0], "train", shows=False) for number in range(2)]
     data = write_rows(own_cache.parent / "blind", rows)
-    sight = look_at(str(data), samples_of(data), TINY, "cpu", "float32")
-    assert list(sight.images.values()) == [(), ()]
-    assert sight.features([]).shape == (0, 4, 32)
+    visual_inputs = load_visual_inputs(str(data), samples_of(data), TINY, "cpu", "float32")
+    assert list(visual_inputs.images.values()) == [(), ()]
+    assert visual_inputs.features([]).shape == (0, 4, 32)
 
 
 class TestTheEncoderOfThen:
@@ -123,33 +123,35 @@ class TestTheEncoderOfThen:
     ) -> None:
         trained_with = load_vision_encoder("random:tiny-vit", pool=1).identity
         with pytest.raises(ModelError, match=r"another vision encoder than 'random:tiny-vit' with pool=2"):
-            look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with)
+            load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with)
         assert encoded == []
 
     def test_its_precision_goes_before_the_language_models(self, pictured: Path, own_cache: Path) -> None:
         trained_with = load_vision_encoder("random:tiny-vit", "cpu", "bfloat16", pool=2).identity
-        asked = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
-        sight = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with)
-        assert sight.identity == trained_with != asked.identity
+        asked = load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
+        visual_inputs = load_visual_inputs(
+            str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with
+        )
+        assert visual_inputs.identity == trained_with != asked.identity
 
 
 def test_images_that_were_read_already_are_looked_at_as_they_are(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
-    seen = look_at(str(pictured), samples_of(pictured), TINY, "cpu", "float32").images
+    seen = load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32").images
     shown = {"a product": next(images for images in seen.values() if images)}
     encoded.clear()
-    sight = look_at_images(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
-    assert sight.images == shown
+    visual_inputs = load_visual_inputs_of(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
+    assert visual_inputs.images == shown
     assert encoded == []
 
 
 def test_statistics_are_of_all_patches_of_each_image_once(pictured: Path, own_cache: Path) -> None:
     samples = read_samples(str(pictured), "category_classification", "train")[:5]
-    sight = look_at(str(pictured), [*samples, *samples], TINY, "cpu", "float32")
-    keys = sorted({image.key for shown in sight.images.values() for image in shown})
-    patches = sight.features(keys).flatten(0, 1)
-    mean, deviation = sight.statistics()
+    visual_inputs = load_visual_inputs(str(pictured), [*samples, *samples], TINY, "cpu", "float32")
+    keys = sorted({image.key for shown in visual_inputs.images.values() for image in shown})
+    patches = visual_inputs.features(keys).flatten(0, 1)
+    mean, deviation = visual_inputs.statistics()
     torch.testing.assert_close(mean, patches.mean(dim=0), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(deviation, patches.std(dim=0, correction=0), atol=1e-5, rtol=1e-4)
 

@@ -10,47 +10,48 @@ import pytest
 from mmecinstruct.core.duckdb import connect
 from mmecinstruct.core.hashing import (
     canonical_json,
-    draw,
-    draw_choice,
-    draw_fraction,
-    draw_order,
-    draw_sql,
     fingerprint,
+    hash_choice,
+    hash_draw,
+    hash_draw_sql,
+    hash_fraction,
+    hash_order,
     sha256_file,
 )
 
 
 def test_a_draw_is_the_same_in_every_process() -> None:
-    assert draw(7, "split", "abc") == 4522518784076382168
+    assert hash_draw(7, "split", "abc") == 4522518784076382168
 
 
 @pytest.mark.parametrize("ids", [("abc",), ("é ü", "x"), ("", "a"), ("it's", "q")])
 def test_sql_draws_what_python_draws(ids: tuple[str, ...]) -> None:
     columns = [f"c{number}" for number in range(len(ids))]
-    sql = f"SELECT {draw_sql(7, 'it’s a purpose', *columns)} FROM (SELECT {', '.join(f'? AS {c}' for c in columns)})"
-    assert connect().execute(sql, list(ids)).fetchall() == [(draw(7, "it’s a purpose", *ids),)]
+    values = ", ".join(f"? AS {c}" for c in columns)
+    sql = f"SELECT {hash_draw_sql(7, 'it’s a purpose', *columns)} FROM (SELECT {values})"
+    assert connect().execute(sql, list(ids)).fetchall() == [(hash_draw(7, "it’s a purpose", *ids),)]
 
 
 def test_ids_do_not_run_into_each_other() -> None:
-    assert draw(1, "p", "ab", "c") != draw(1, "p", "a", "bc")
+    assert hash_draw(1, "p", "ab", "c") != hash_draw(1, "p", "a", "bc")
 
 
 def test_fractions_are_uniform() -> None:
-    fractions = [draw_fraction(3, "p", str(i)) for i in range(4000)]
+    fractions = [hash_fraction(3, "p", str(i)) for i in range(4000)]
     assert all(0 <= value < 1 for value in fractions)
     assert max(Counter(int(value * 10) for value in fractions).values()) < 480
 
 
 def test_an_order_is_a_permutation_that_keeps_repeats() -> None:
     items = ["a", "b", "b", "c"]
-    order = draw_order(items, 1, "p", "x")
+    order = hash_order(items, 1, "p", "x")
     assert sorted(order) == items
-    assert order == draw_order(items, 1, "p", "x")
-    assert any(draw_order(items, 1, "p", str(i)) != order for i in range(20))
+    assert order == hash_order(items, 1, "p", "x")
+    assert any(hash_order(items, 1, "p", str(i)) != order for i in range(20))
 
 
 def test_every_item_can_be_chosen() -> None:
-    assert {draw_choice("abc", 1, "p", str(i)) for i in range(50)} == set("abc")
+    assert {hash_choice("abc", 1, "p", str(i)) for i in range(50)} == set("abc")
 
 
 def test_canonical_json_ignores_the_order_of_keys() -> None:

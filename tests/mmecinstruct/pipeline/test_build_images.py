@@ -360,6 +360,6 @@ def test_the_command_keeps_the_takedown_list(tmp_path: Path) -> None:
     add = CliRunner().invoke(app, ["takedown", "add", "product", "shop:7", "--note", "asked for", *place])
     assert add.exit_code == 0
     assert CliRunner().invoke(app, ["takedown", "list", *place]).stdout == "product\tshop:7\tasked for\n"
-    wrong = CliRunner().invoke(app, ["takedown", "add", "image", "x", *place])
+    wrong = CliRunner().invoke(app, ["takedown", "add", "photo", "x", *place])
     assert wrong.exit_code != 0
     assert "there are product, url, image" in str(wrong.exception)

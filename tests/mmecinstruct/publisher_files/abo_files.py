@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from tests.mmecinstruct.publisher_files.goods import Good, goods
 from tests.mmecinstruct.publisher_files.packed import open_text
 
@@ -136,7 +136,7 @@ def _listing(item: Good, marketplace: str) -> dict[str, Any]:
     elif chance % 59 == 8:
         row["node"] = [{"node_id": 11601270031, "node_name": "/Categories"}]
     for name in ("brand", "bullet_point", "color", "item_weight", "model_year", "item_keywords"):
-        if draw(chance, "miniature gap", name) % 11 == 0:
+        if hash_draw(chance, "miniature gap", name) % 11 == 0:
             row.pop(name)
     return row
 
@@ -164,11 +164,11 @@ def _image_ids(item: Good) -> list[str]:
 
 def _is_lost(identity: str) -> bool:
     """Tell whether images.csv.gz does not have an image."""
-    return draw(0, "miniature lost picture", identity) % 37 == 0
+    return hash_draw(0, "miniature lost picture", identity) % 37 == 0
 
 
 def _path_of(identity: str, seed: int) -> str:
-    name = f"{draw(seed, 'miniature image path', identity):016x}"[:8]
+    name = f"{hash_draw(seed, 'miniature image path', identity):016x}"[:8]
     return f"{name[:2]}/{name}.jpg"
 
 
@@ -178,7 +178,7 @@ def _drawn(identity: str, side: int, seed: int) -> bytes:
 
     patches = Image.new("RGB", (5, 5))
     for place in range(25):
-        colour = draw(seed, "miniature patch", identity, str(place))
+        colour = hash_draw(seed, "miniature patch", identity, str(place))
         patches.putpixel((place % 5, place // 5), (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
     target = io.BytesIO()
     patches.resize((side, side), Image.Resampling.BICUBIC).save(target, "JPEG", quality=80)

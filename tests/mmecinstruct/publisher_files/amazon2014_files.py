@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from tests.mmecinstruct.publisher_files.goods import (
     Good,
     asin_of,
@@ -59,7 +59,7 @@ def _metadata_row(item: Good, count: int, seed: int) -> tuple[dict[str, Any], st
         row["related"] = {
             name: [_neighbour(item, count, seed, name, place) for place in range(1 + chance // 7 % 3)]
             for name in ("also_bought", "also_viewed", "bought_together", "buy_after_viewing")
-            if draw(seed, "miniature related 2014", item.asin, name) % 4
+            if hash_draw(seed, "miniature related 2014", item.asin, name) % 4
         }
     if chance % 5:
         row["salesRank"] = {item.top: 1 + chance % 900_000}
@@ -74,7 +74,7 @@ def _metadata_row(item: Good, count: int, seed: int) -> tuple[dict[str, Any], st
 
 
 def _neighbour(item: Good, count: int, seed: int, name: str, place: int) -> str:
-    luck = draw(seed, "miniature neighbour 2014", item.asin, name, str(place))
+    luck = hash_draw(seed, "miniature neighbour 2014", item.asin, name, str(place))
     # A third of what is linked lies outside of the file.
     return asin_of(item.domain, luck // 3 % count + (count if luck % 3 == 0 else 0))
 

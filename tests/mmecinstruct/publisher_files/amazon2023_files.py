@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop.vocabulary import scatter
 from tests.mmecinstruct.publisher_files.goods import (
     DOMAINS,
@@ -152,7 +152,7 @@ def _review_rows(
 
 
 def _review_row(item: Good, purchase: Purchase, seed: int) -> tuple[dict[str, Any], str]:
-    chance = draw(seed, "miniature review 2023", item.asin, str(purchase.user))
+    chance = hash_draw(seed, "miniature review 2023", item.asin, str(purchase.user))
     text, rating, reason = review_text(item, purchase), float(purchase.rating), ""
     user = "AE" + scatter(purchase.user, 26, 36)
     if chance % 61 == 0:

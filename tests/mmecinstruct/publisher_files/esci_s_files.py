@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop.vocabulary import scatter
 from tests.mmecinstruct.publisher_files.goods import DOMAINS, KINDS, plural
 from tests.mmecinstruct.publisher_files.packed import open_text
@@ -41,7 +41,7 @@ def write_pages(folder: Path, products: Iterable[tuple[str, str, str]], seed: in
     counts: Counter[str] = Counter()
     with open_text(folder / ESCI_S) as file:
         for asin, title, locale in products:
-            chance = draw(seed, "miniature page", locale, asin)
+            chance = hash_draw(seed, "miniature page", locale, asin)
             if chance % 12 == 0:
                 continue
             row, reason = _page(asin, title, locale, chance // 12)
@@ -101,6 +101,6 @@ def _page(asin: str, title: str, locale: str, chance: int) -> tuple[dict[str, An
         del row["asin"]
         reason = "missing_id"
     for name in ("stars", "ratings", "attrs", "info", "formats"):
-        if draw(chance, "miniature gap", name) % 13 == 0:
+        if hash_draw(chance, "miniature gap", name) % 13 == 0:
             row.pop(name)
     return row, reason

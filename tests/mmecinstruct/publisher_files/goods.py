@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop.vocabulary import brand_name, scatter, series_name
 
 DAY = 86_400  # seconds
@@ -149,7 +149,7 @@ def user_of(number: int) -> str:
 def good(domain: str, number: int, seed: int) -> Good:
     """Return the good of a domain with a number."""
     asin = asin_of(domain, number)
-    chance = draw(seed, "miniature good", asin)
+    chance = hash_draw(seed, "miniature good", asin)
     top, middles = DOMAINS[domain]
     rest, place = divmod(chance, len(middles))
     middle = list(middles)[place]
@@ -194,10 +194,10 @@ def purchases(domain: str, goods_count: int, users: int, seed: int) -> Iterator[
     """
     first = list(DOMAINS).index(domain) * 10**9
     for user in range(first, first + users):
-        chance = draw(seed, "miniature user", str(user))
+        chance = hash_draw(seed, "miniature user", str(user))
         taken: set[int] = set()
         for place in range(5 + chance % 8):
-            luck = draw(seed, "miniature purchase", str(user), str(place))
+            luck = hash_draw(seed, "miniature purchase", str(user), str(place))
             fraction = (luck >> 32) / 2**32
             number = int(goods_count * fraction * fraction)  # the first goods are the popular ones
             if number in taken:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.sampling.plan import AP, CC, MPC, PRP, PSI, SA, SR, SamplingPlan
 from mmecinstruct.sampling.quotas import quotas
@@ -92,7 +92,7 @@ def test_those_of_the_smallest_hashes_are_drawn_wherever_they_stand(raw: Any, sa
         question(raw, number, product)
     rows = [(f"q{number:03}", product) for number, product in enumerate(products)]
     train = [row for row in rows if expected_split(row[1]) == "train"]
-    smallest = sorted(train, key=lambda row: draw(SEED, f"sampling:{AP}", *row))[:6]
+    smallest = sorted(train, key=lambda row: hash_draw(SEED, f"sampling:{AP}", *row))[:6]
     for outcome in (sample(AP), sample(AP, reverse=True)):
         assert {row[1:] for row in outcome.drawn(AP) if row[0] == "train"} == set(smallest)
 

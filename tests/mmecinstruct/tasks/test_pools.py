@@ -5,13 +5,13 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from mmecinstruct.core.hashing import draw
+from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.tasks.pools import BUCKETS_SEEN, WHOLE_POOL, drawn_members, make_pool, make_pools
 
 
 def pool_of(size: int):
     members = np.arange(size)
-    return make_pool(members, np.array([draw(0, "point", str(one)) for one in members], dtype=np.uint64))
+    return make_pool(members, np.array([hash_draw(0, "point", str(one)) for one in members], dtype=np.uint64))
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, WHOLE_POOL, WHOLE_POOL + 1, 1000, 5000])
@@ -31,7 +31,7 @@ def test_the_order_is_the_askers_own(size: int) -> None:
 
 def test_the_rows_order_does_not_matter() -> None:
     members = np.arange(3000)
-    points = np.array([draw(0, "point", str(one)) for one in members], dtype=np.uint64)
+    points = np.array([hash_draw(0, "point", str(one)) for one in members], dtype=np.uint64)
     turned = make_pool(members[::-1], points[::-1])
     assert list(drawn_members(turned, 0, "test", "a")) == list(drawn_members(pool_of(3000), 0, "test", "a"))
 

@@ -89,7 +89,7 @@ def test_every_instruction_says_how_to_answer_and_speaks_of_images(task: str) ->
             assert {"yes", "no"} <= words(text), text
         else:
             assert "letter" in words(text), text
-        assert words(text) & {"image", "images", "pictured", "photo", "shown"}, text
+        assert words(text) & {"picture", "pictures", "image", "images", "pictured", "photo", "shown"}, text
 
 
 def test_no_instruction_is_used_twice() -> None:

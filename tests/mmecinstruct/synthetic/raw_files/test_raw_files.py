@@ -40,7 +40,7 @@ SMALL = Volumes(
     queries=(60, 10, 10),
     judgements=(1_200, 200, 200),
     judged_products=(1_000, 256, 256),
-    more_pictured=20,
+    more_with_images=20,
 )
 # Of SMALL with seed 3: its texts, and its tables as lists of rows.
 DIGEST = "0ecd5f1811261a246ace7b18f3650edcf22739ae8fdbf2e4997d5a6f3321a1f5"

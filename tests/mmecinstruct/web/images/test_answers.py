@@ -33,7 +33,7 @@ def test_received_bytes_are_stored_under_their_hash(fetch: Any, images: Any, ans
         "reason": "",
         "detail": "",
         "sha256": hashlib.sha256(b"image").hexdigest(),
-        "bytes": 7,
+        "bytes": 5,
         "content_type": "image/jpeg",
         "http_status": 200,
         "final_url": images.url("/a.jpg"),
