@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.settings import QUIET
 from mmecinstruct.dataset.manifest import MAX_TEXT_BYTES, RECIPE
 from mmecinstruct.recipe.audit import AuditSettings
 
@@ -25,7 +26,7 @@ def settings_of_folder(folder: Path) -> AuditSettings:
             raise DatasetError(f"{file}: larger than {MAX_TEXT_BYTES} bytes; name a recipe with --recipe")
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         part = content.get("audit") if isinstance(content, dict) else None
-        return AuditSettings.model_validate(part or {})
+        return AuditSettings.model_validate(part or {}, context=QUIET)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))

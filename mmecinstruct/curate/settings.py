@@ -1,4 +1,4 @@
-"""Settings of curation: what is cleaned, and what is kept."""
+"""Settings of curation: which texts are kept, and what is masked in them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
 
 class CurateSettings(Settings):
-    """Cleaning of texts."""
+    """Languages and personal data of reviews, questions and snippets."""
 
-    languages: tuple[LanguageCode, ...] = ("en",)  # of reviews and questions; none: any language
-    # A review or question is rejected when it is in another language with at least this probability. Short English
-    # reviews are taken for something else with up to 0.7.
-    min_language_score: float = Field(default=0.8, ge=0, le=1)
-    mask: tuple[PersonalDataKind, ...] = (
-        PERSONAL_DATA_KINDS  # personal data that becomes a token, e.g. [EMAIL]
+    languages: tuple[LanguageCode, ...] = Field(
+        default=("en",),
+        description="Languages (ISO 639 codes) of the reviews and questions that are kept. An empty list keeps all.",
+    )
+    min_language_score: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="A review or question is rejected when it is in another language with at least this probability. "
+        "Short English reviews reach up to 0.7.",
+    )
+    mask: tuple[PersonalDataKind, ...] = Field(
+        default=PERSONAL_DATA_KINDS,
+        description="Kinds of personal data that are replaced by a token such as `[EMAIL]`. An empty list masks none.",
     )
 
     @field_validator("mask")

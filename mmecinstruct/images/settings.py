@@ -1,4 +1,4 @@
-"""Settings of the image stages: where local images lie, and what an image must be."""
+"""Settings of the image stages: where local images are, how they are normalised, and which are rejected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mmecinstruct.core.globs import is_glob
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Bytes, Levels, Pixels, Settings, unit
 
 
 def _is_below_root(value: str) -> str:
@@ -24,10 +24,14 @@ Folder = Annotated[str, AfterValidator(_is_below_root)]
 
 
 class Mirror(Settings):
-    """A folder that stands for a web address: `<url><path>` is read from `<folder>/<path>`."""
+    """A local copy of a web address: `<url><path>` is read from `<folder>/<path>`."""
 
-    url: str
-    folder: Annotated[Folder, AfterValidator(is_glob)]  # relative to the data root
+    url: str = Field(
+        description="Web address whose files are in `folder`, such as https://images.shop.example/."
+    )
+    folder: Annotated[Folder, AfterValidator(is_glob)] = Field(
+        description="Folder of the local files, relative to the data root. May be a glob."
+    )
 
     @field_validator("url")
     @classmethod
@@ -49,28 +53,74 @@ NAMING = frozenset({"placeholders", "max_products_per_image"})  # those of them 
 
 
 class ImageSettings(Settings):
-    """Where local images lie, how they are normalised, and what an image must be."""
+    """Where local images are, how they are normalised, and which are rejected."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"max_products_per_picture": "max_products_per_image"}
 
-    # embed: pixels stand in the shards. reference: URLs, roles and the hashes of the received bytes alone.
-    publish: Literal["embed", "reference"] = "embed"
-    # false: URLs are taken as they are. Nothing is asked for, measured or compared, and there are no hashes.
-    read: bool = True
-    mirrors: tuple[Mirror, ...] = ()
-    folders: tuple[Folder, ...] = (".",)  # below the data root: where local paths may point
-    # Caps that keep a hostile file from the memory, and the normal form.
-    max_bytes: int = Field(default=20_000_000, gt=0)
-    max_pixels: int = Field(default=50_000_000, gt=0)
-    longest_side: int = Field(default=512, ge=32, le=4096)
-    jpeg_quality: int = Field(default=88, ge=40, le=100)
-    # Thresholds over what was measured.
-    min_side: int = Field(default=32, ge=1)
-    max_aspect: float = Field(default=5.0, ge=1)
-    min_deviation: float = Field(default=4.0, ge=0)  # below: blank
-    allow_animated: bool = False  # true: the first frame is taken
-    placeholders: tuple[str, ...] = ()  # known images that show no product: URL, image_id or pixel_id
-    max_products_per_image: int = Field(default=5, ge=1)  # above: a placeholder
+    publish: Literal["embed", "reference"] = Field(
+        default="embed",
+        description="`embed` writes pixels into the shards. `reference` writes URLs, roles and hashes only: choose it "
+        "when you may not redistribute the images.",
+    )
+    read: bool = Field(
+        default=True,
+        description="Read images. `false` publishes URLs only: nothing is downloaded, measured or compared, and there "
+        "are no hashes. Needs `publish: reference`.",
+    )
+    mirrors: tuple[Mirror, ...] = Field(
+        default=(), description="Local copies of web addresses. The first one that covers a URL is used."
+    )
+    folders: tuple[Folder, ...] = Field(
+        default=(".",),
+        description="Folders below the data root that local paths may point into. Paths outside them are rejected.",
+    )
+    max_bytes: Bytes = Field(
+        default=20_000_000, gt=0, description="Files of more bytes are rejected before they are read."
+    )
+    max_pixels: Pixels = Field(
+        default=50_000_000,
+        gt=0,
+        description="Images whose header claims more pixels are rejected before they are decoded. Limits memory.",
+    )
+    longest_side: Pixels = Field(
+        default=512,
+        ge=32,
+        le=4096,
+        description="Larger images are scaled down to this many pixels on their longest side.",
+    )
+    jpeg_quality: int = Field(
+        default=88,
+        ge=40,
+        le=100,
+        description="JPEG quality of the normalised images. Lower it for smaller shards.",
+    )
+    min_side: Pixels = Field(
+        default=32, ge=1, description="Images with a side of fewer pixels are rejected as `too_small`."
+    )
+    max_aspect: float = Field(
+        default=5.0,
+        ge=1,
+        description="Images whose long side exceeds their short side by a larger factor are rejected as "
+        "`extreme_aspect`.",
+    )
+    min_deviation: Levels = Field(
+        default=4.0,
+        ge=0,
+        description="Images whose standard deviation, in grey levels, is lower are rejected as `blank`.",
+    )
+    allow_animated: bool = Field(
+        default=False, description="Use the first frame of animated images instead of rejecting them."
+    )
+    placeholders: tuple[str, ...] = Field(
+        default=(),
+        description="Images that show no product and are rejected as `placeholder`: URLs, `image_id`s or "
+        "`pixel_id`s. Known ones of Amazon and SQID are built in.",
+    )
+    max_products_per_image: Annotated[int, unit("products")] = Field(
+        default=5,
+        ge=1,
+        description="An image that more unrelated products share is rejected as `placeholder`.",
+    )
 
     @model_validator(mode="after")
     def _embeds_what_is_read(self) -> ImageSettings:

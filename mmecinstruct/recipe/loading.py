@@ -1,21 +1,21 @@
 """Find, override and validate recipes.
 
-A recipe is a YAML file (`pipelines/*.yaml` are built in). Overrides in dotted form (`sizes.train=100`) are
-applied before validation, so a wrong name or a wrong type is an error that names the field.
+A recipe is a YAML file (`pipelines/*.yaml` are built in). Dotted overrides (`sizes.train=100`) are applied before
+validation, so a wrong name or type is an error that names the field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.package_data import pipelines_folder
+from mmecinstruct.core.settings import Settings, nested_settings, wrong_fields
 from mmecinstruct.recipe.model import ImageCheckSettings, Recipe
 
 
@@ -25,9 +25,13 @@ def built_in_recipes() -> dict[str, Path]:
 
 
 def find_recipe(name_or_path: str) -> Path:
-    """Return the file of a built-in recipe's name or of a path.
+    """Return the file of a recipe.
 
-    Raises RecipeError when there is neither.
+    Args:
+        name_or_path: The name of a built-in recipe, or the path of a YAML file.
+
+    Raises:
+        RecipeError: There is neither.
     """
     built_in = built_in_recipes()
     if name_or_path in built_in:
@@ -41,9 +45,17 @@ def find_recipe(name_or_path: str) -> Path:
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and validate a recipe, with dotted overrides such as `sizes.train=100`.
+    """Read and validate a recipe.
 
-    Raises RecipeError with every wrong field and its remedy.
+    Args:
+        name_or_path: The name of a built-in recipe, or the path of a YAML file.
+        overrides: Fields to set, in dotted form: `sizes.train=100`. The values are read as YAML.
+
+    Returns:
+        The recipe, with the defaults of the fields that it does not give.
+
+    Raises:
+        RecipeError: There is no such recipe, or a field is wrong. The message names every wrong field.
     """
     path = find_recipe(name_or_path)
     try:
@@ -53,56 +65,49 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields to values")
     for override in overrides:
-        apply_override(content, override)
+        apply_override(content, override, Recipe)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         changed = " with what --set changes" if overrides else ""
-        told = [f"{path}{changed}: not a valid recipe:", *_problems(error, Recipe)]
-        raise RecipeError("\n".join(told)) from error
+        lines = [f"{path}{changed}: not a valid recipe:", *wrong_fields(error, Recipe)]
+        raise RecipeError("\n".join(lines)) from error
 
 
 def load_image_check_settings(recipe: str | None, overrides: Sequence[str] = ()) -> ImageCheckSettings:
-    """Return what a recipe says of images, or the defaults, with dotted overrides such as `images.min_side=100`.
+    """Return the settings of an image check.
 
-    Raises RecipeError with every wrong field.
+    Args:
+        recipe: The recipe whose parts `images` and `fetch` are taken; None for the defaults.
+        overrides: Fields to set, in dotted form: `images.min_side=100`.
+
+    Raises:
+        RecipeError: There is no such recipe, or a field is wrong. The message names every wrong field.
     """
     content: dict[str, Any] = {}
     if recipe is not None:
         loaded = load_recipe(recipe)
         content = {"images": loaded.images.model_dump(), "fetch": loaded.fetch.model_dump()}
     for override in overrides:
-        apply_override(content, override)
+        apply_override(content, override, ImageCheckSettings)
     try:
         return ImageCheckSettings.model_validate(content)
     except ValidationError as error:
-        told = ["not valid settings of images:", *_problems(error, ImageCheckSettings)]
-        raise RecipeError("\n".join(told)) from error
+        lines = ["not valid settings of images:", *wrong_fields(error, ImageCheckSettings)]
+        raise RecipeError("\n".join(lines)) from error
 
 
-def _problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return a line for each wrong field; for a name that is none, what may have been meant."""
-    lines = []
-    for problem in error.errors():
-        told = problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            close = get_close_matches(str(problem["loc"][-1]), _field_names(model), n=1)
-            told = "there is no such field" + (f"; is '{close[0]}' meant?" if close else "")
-        lines.append(f"  {'.'.join(map(str, problem['loc'])) or '(recipe)'}: {told}")
-    return lines
+def apply_override(content: dict[str, Any], override: str, kind: type[Settings] | None = None) -> None:
+    """Set one field of a configuration's content in place.
 
+    Args:
+        content: The content of a YAML file.
+        override: `a.b.0.c=VALUE`, the value read as YAML.
+        kind: The settings class of the content. With it a field that the content has under its old name is found by
+            the new name, and the reverse.
 
-def _field_names(model: type[BaseModel]) -> list[str]:
-    """Return the names of the fields of a model and of the models within it."""
-    schema = model.model_json_schema()
-    parts = [schema, *schema.get("$defs", {}).values()]
-    return list(dict.fromkeys(name for part in parts for name in part.get("properties", ())))
-
-
-def apply_override(content: dict[str, Any], override: str) -> None:
-    """Set one dotted field of a recipe's content in place: `a.b.0.c=VALUE`, the value read as YAML.
-
-    Raises RecipeError where the path leads through something that is no mapping or list.
+    Raises:
+        RecipeError: The override is not of this form, or its path leads through something that is no mapping or list.
     """
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -117,14 +122,30 @@ def apply_override(content: dict[str, Any], override: str) -> None:
         if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
             place = place[int(name)]
         elif isinstance(place, dict):
-            if place.get(name) is None:
-                place[name] = {}
-            place = place[name]
+            field = _name_in(kind, place, name)
+            if place.get(field) is None:
+                place[field] = {}
+            place, kind = place[field], _kind_of_field(kind, name)
         else:
             raise RecipeError(f"--set {override}: there is no field '{name}' to set '{last}' in")
     if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
         place[int(last)] = value
     elif isinstance(place, dict):
-        place[last] = value
+        place[_name_in(kind, place, last)] = value
     else:
         raise RecipeError(f"--set {override}: there is no field '{last}'")
+
+
+def _name_in(kind: type[Settings] | None, place: dict[str, Any], name: str) -> str:
+    return name if kind is None else kind.name_in(place, name)
+
+
+def _kind_of_field(kind: type[Settings] | None, name: str) -> type[Settings] | None:
+    """Return the settings class of a field; `kind` itself for a name that is no field but a key of a mapping."""
+    if kind is None:
+        return None
+    field = kind.model_fields.get(kind.renamed_fields.get(name, name))
+    if field is None:
+        return kind
+    kinds = nested_settings(field.annotation)
+    return kinds[0] if len(kinds) == 1 else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Pixels, Settings, unit
 from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.images.settings import ImageSettings
@@ -22,14 +22,21 @@ from mmecinstruct.web.raw_files.settings import PullSettings
 
 
 class SampleShopSettings(Settings):
-    """The built-in shop, drawn from the recipe's seed and written in the publishers' raw formats."""
+    """The synthetic sample shop: made from the recipe's seed and written in the publishers' raw formats."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images", "picture_side": "image_side"}
 
-    products: int = Field(default=900, ge=60, le=10_000_000)
-    images: bool = True
-    image_side: int = Field(default=224, ge=64, le=1024)
-    dirt: bool = True
+    products: int = Field(default=900, ge=60, le=10_000_000, description="Number of products.")
+    images: bool = Field(
+        default=True, description="Render product images. `false` makes a text-only shop in less time."
+    )
+    image_side: Pixels = Field(
+        default=224, ge=64, le=1024, description="Side of the square images in pixels."
+    )
+    dirt: bool = Field(
+        default=True,
+        description="Plant the defects of real files: broken titles, dead links, duplicates and others.",
+    )
 
 
 class InstructionSettings(Settings):
@@ -41,44 +48,96 @@ class InstructionSettings(Settings):
 class PublishSettings(Settings):
     """How the dataset folder is written."""
 
-    pretty_name: str = "E-commerce multimodal instructions"
-    license: str = "other"
-    language: tuple[str, ...] = ("en",)
-    shard_rows: int = Field(default=1000, ge=1)
-    row_group_rows: int = Field(default=100, ge=1)
+    pretty_name: str = Field(
+        default="E-commerce multimodal instructions", description="Title of the dataset card."
+    )
+    license: str = Field(
+        default="other",
+        description="Licence of the dataset as the Hub names it, such as `cc-by-4.0`. `licences: open` needs it for "
+        "your own tables.",
+    )
+    language: tuple[str, ...] = Field(
+        default=("en",), description="Languages that the dataset card states (ISO 639 codes)."
+    )
+    shard_rows: Annotated[int, unit("rows")] = Field(
+        default=1000, ge=1, description="Rows per Parquet shard. Raise it for fewer, larger files."
+    )
+    row_group_rows: Annotated[int, unit("rows")] = Field(
+        default=100,
+        ge=1,
+        description="Rows per row group of a shard. Lower it when single rows with large images are read at random.",
+    )
 
 
 class ImageCheckSettings(Settings):
-    """The parts of a recipe that speak of images: what `mmec images` needs."""
+    """The parts of a recipe that `mmec images` reads."""
 
-    images: ImageSettings = ImageSettings()
-    fetch: FetchSettings = FetchSettings()
+    images: ImageSettings = Field(
+        default=ImageSettings(), description="Where images are, and which are rejected."
+    )
+    fetch: FetchSettings = Field(default=FetchSettings(), description="Download of images. Off by default.")
 
 
 class Recipe(Settings):
-    """One dataset: sources, sizes, seeds, thresholds."""
+    """One dataset: its sources, seed, sizes, splits and thresholds."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    description: str = ""
-    seed: int = 0
-    sample: SampleShopSettings | None = None  # draw the built-in shop; its folder is then the data root
-    sources: tuple[Source, ...]
-    # open: build only from sources that anyone may pass on for any purpose; the others are left out and named.
-    licences: Literal["any", "open"] = "any"
-    pull: PullSettings = PullSettings()
-    fetch: FetchSettings = FetchSettings()
-    images: ImageSettings = ImageSettings()
-    curate: CurateSettings = CurateSettings()
-    duplicates: DuplicateSettings = DuplicateSettings()
-    split: SplitSettings = SplitSettings()
-    sizes: Sizes = Sizes()
-    sampling: SamplingSettings | None = None  # draw records from large files; null: every record is looked at
-    scale: float = Field(default=1.0, gt=0, le=1000)  # multiplies all sizes, those of single tasks too
-    tasks: dict[str, TaskSettings] = Field(default_factory=dict)
-    instructions: InstructionSettings = InstructionSettings()
-    publish: PublishSettings = PublishSettings()
-    audit: AuditSettings = AuditSettings()
-    resources: ResourceSettings = ResourceSettings()
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="Name of the recipe: lower-case letters, digits and hyphens.",
+    )
+    description: str = Field(default="", description="One sentence on the dataset, for its card.")
+    seed: int = Field(
+        default=0, description="Seed of all hash draws. Another seed gives other splits and samples."
+    )
+    sample: SampleShopSettings | None = Field(
+        default=None, description="Make the synthetic sample shop and use its folder as the data root."
+    )
+    sources: tuple[Source, ...] = Field(description="Raw files to read, in any order.")
+    licences: Literal["any", "open"] = Field(
+        default="any",
+        description="`open` builds only from sources that anyone may redistribute for any purpose; the others are "
+        "left out and named.",
+    )
+    pull: PullSettings = Field(default=PullSettings(), description="Download of raw files by `mmec pull`.")
+    fetch: FetchSettings = Field(default=FetchSettings(), description="Download of images. Off by default.")
+    images: ImageSettings = Field(
+        default=ImageSettings(), description="Where images are, and which are rejected."
+    )
+    curate: CurateSettings = Field(
+        default=CurateSettings(), description="Languages and personal data of texts."
+    )
+    duplicates: DuplicateSettings = Field(
+        default=DuplicateSettings(), description="Near-duplicates that stay in one split, and merging."
+    )
+    split: SplitSettings = Field(default=SplitSettings(), description="Assignment of products to splits.")
+    sizes: Sizes = Field(
+        default=Sizes(), description="Samples per split of each task. `tasks` may override them."
+    )
+    sampling: SamplingSettings | None = Field(
+        default=None,
+        description="Sample records from large files before they are processed. `null` processes every record.",
+    )
+    scale: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="Factor of all sizes, those of single tasks included. Try a recipe with 0.01.",
+    )
+    tasks: dict[str, TaskSettings] = Field(
+        default_factory=dict, description="Settings of single tasks, by the task's name."
+    )
+    instructions: InstructionSettings = Field(
+        default=InstructionSettings(), description="Instruction variants of training and test."
+    )
+    publish: PublishSettings = Field(
+        default=PublishSettings(), description="Card and files of the dataset folder."
+    )
+    audit: AuditSettings = Field(
+        default=AuditSettings(), description="What the audit compares and tolerates."
+    )
+    resources: ResourceSettings = Field(
+        default=ResourceSettings(), description="Memory and disk of the build. Not part of the dataset."
+    )
 
     @field_validator("tasks")
     @classmethod
@@ -90,28 +149,28 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _sampling_knows_the_split(self) -> Recipe:
-        """Refuse what would make sampling guess wrong: it draws by the split that a hash gives each product."""
+        """Reject communities with sampling, which predicts the split of a product from its hash."""
         if self.sampling is not None and self.split.scheme != "clusters":
             raise ValueError(
-                "sampling goes with split.scheme clusters: which community a product falls into is not known "
-                "before all products were read; remove sampling, or set split.scheme"
+                "sampling needs split.scheme clusters: communities are known only after all products were read; "
+                "remove sampling, or set split.scheme to clusters"
             )
         return self
 
     @model_validator(mode="after")
     def _sampling_knows_the_labels(self) -> Recipe:
-        """Refuse what would draw nothing: the name of a category that only stands in paths is not known yet."""
+        """Reject a balance over categories that sampling does not know: those that are only given by paths."""
         settings = self.tasks.get(CC, TaskSettings())
         if self.sampling is not None and settings.label_balance and not settings.labelled_only:
             raise ValueError(
-                f"tasks.{CC}.label_balance: sampling knows the categories that somebody labelled, not those of paths; "
+                f"tasks.{CC}.label_balance: sampling knows only labelled categories, not those of paths; "
                 f"set tasks.{CC}.labelled_only to true, or remove the balance or sampling"
             )
         return self
 
     @model_validator(mode="after")
     def _tasks_use_their_settings(self) -> Recipe:
-        """Refuse what would have no effect: a setting of another task, a balance of labels that do not exist."""
+        """Reject settings without effect: those of another task, and shares of labels that do not exist."""
         for task, settings in self.tasks.items():
             for name, field in TaskSettings.model_fields.items():
                 user = TASK_OF_SETTING.get(name)
@@ -129,26 +188,23 @@ class Recipe(Settings):
     def _fetches_what_is_read(self) -> Recipe:
         if self.fetch.enabled and not self.images.read:
             raise ValueError(
-                "fetch.enabled: with images.read: false nothing is asked for; set fetch.enabled to false, or "
+                "fetch.enabled: with images.read: false nothing is downloaded; set fetch.enabled to false, or "
                 "images.read to true"
             )
         return self
 
     def task(self, name: str) -> TaskSettings:
-        """Return the settings of a task, the defaults where the recipe says nothing.
-
-        A shop that is drawn without images has none to require.
-        """
+        """Return the settings of a task, or the defaults. A synthetic shop without images requires none."""
         settings = self.tasks.get(name, TaskSettings())
         if self.sample is not None and not self.sample.images:
             return settings.model_copy(update={"require_images": "none"})
         return settings
 
     def task_sizes(self, name: str) -> Sizes:
-        """Return the sizes of a task, scaled; tasks without an OOD test want none."""
+        """Return the scaled sizes of a task; `test_ood` is 0 for a task without an OOD test."""
         sizes = (self.task(name).sizes or self.sizes).scaled(self.scale)
         return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
 
     def published(self) -> dict[str, object]:
-        """Return as JSON can hold it what decides what is built: all but the resources."""
+        """Return the settings that decide the output, as JSON can hold them: all but the resources."""
         return self.model_dump(mode="json", exclude={"resources"})

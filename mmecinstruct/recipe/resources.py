@@ -1,12 +1,13 @@
-"""Settings of resources: how much memory and disk a build may use. They change no byte of what is built."""
+"""Settings of resources: how much memory and disk a build may use. They do not change its output."""
 
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Settings, unit
 
 _UNITS = {
     "": 1,
@@ -16,9 +17,9 @@ _UNITS = {
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B|)", re.IGNORECASE)
 MIN_MEMORY = 512_000_000
 
-# What a process with the libraries loaded and a batch of rows at hand takes before any query.
+# Memory of a process with its libraries and a batch of rows, before any query.
 PROCESS_BYTES = 300_000_000
-# DuckDB counts what its buffers hold; what it and Arrow need around them is not counted.
+# DuckDB's limit covers its buffers only, not what it and Arrow need beside them.
 QUERY_SHARE = 0.7
 MIN_QUERY_BYTES = 200_000_000
 
@@ -33,13 +34,18 @@ def parse_amount(text: str) -> int:
 
 
 class ResourceSettings(Settings):
-    """Memory of the whole build, all its processes together, and the disk for what its queries cannot hold.
+    """Memory and disk of a build. They do not change its output."""
 
-    spill: of the workspace's disk, for a query; None is four fifths of what is free.
-    """
-
-    memory: str = Field(default="4GB")
-    spill: str | None = None
+    memory: Annotated[str, unit("bytes")] = Field(
+        default="4GB",
+        description="Memory of all processes of the build together, in bytes or as in 4GB, 512MiB. Raise it for larger "
+        "files or more workers.",
+    )
+    spill: Annotated[str | None, unit("bytes")] = Field(
+        default=None,
+        description="Bytes of the workspace's disk that a query may use when memory does not suffice, as in 200GB. "
+        "Default: four fifths of the free space.",
+    )
 
     @field_validator("memory", mode="before")
     @classmethod
@@ -64,15 +70,15 @@ class ResourceSettings(Settings):
 
     @property
     def most_workers(self) -> int:
-        """How many worker processes there is memory for, beside the process that waits for them and its query."""
+        """The number of worker processes that fit into memory beside the main process and its query."""
         return max(1, (self.memory_bytes - MIN_QUERY_BYTES) // PROCESS_BYTES - 1)
 
     @property
     def spill_bytes(self) -> int | None:
-        """The bytes of disk that a query may fill, None where the recipe leaves it."""
+        """The bytes of disk that a query may use; None for the default."""
         return None if self.spill is None else parse_amount(self.spill)
 
     def query_bytes(self, processes: int) -> int:
-        """Return the bytes that a query may use beside so many processes of the build, working or idle."""
+        """Return the bytes of memory that a query may use beside this many processes of the build, working or idle."""
         left = self.memory_bytes - processes * PROCESS_BYTES
         return max(int(left * QUERY_SHARE), MIN_QUERY_BYTES)

@@ -1,4 +1,4 @@
-"""Settings of sampling: how much of large raw files later stages look at."""
+"""Settings of sampling: how many records of large raw files later stages process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from mmecinstruct.core.settings import Settings
 
 
 class SamplingSettings(Settings):
-    """Draw from whole tables the records that samples are made from, and leave the others alone.
+    """Sample the records that tasks are built from out of whole tables.
 
-    Later stages then work on a multiple of the recipe's sizes, whatever the size of the files.
+    Later stages then process a multiple of the recipe's sizes, whatever the size of the files.
     """
 
-    # Records drawn for each sample wanted. Some are lost on the way: unreadable images, texts in another language,
-    # products whose near-duplicate belongs to another split.
-    oversample: float = Field(default=3.0, ge=1, le=1000)
+    oversample: float = Field(
+        default=3.0,
+        ge=1,
+        le=1000,
+        description="Records sampled per wanted sample. Some are lost later: unreadable images, texts in another "
+        "language, near-duplicates in another split. Raise it when a task stays below its sizes.",
+    )

@@ -1,4 +1,4 @@
-"""Sources of a recipe: which raw files to read, and how a shop's own tables are mapped."""
+"""Sources of a recipe: which raw files to read, and which columns of a shop's own tables."""
 
 from __future__ import annotations
 
@@ -9,178 +9,237 @@ from pydantic import AfterValidator, Field, field_validator
 from mmecinstruct.core.globs import is_glob
 from mmecinstruct.core.settings import Settings
 
-Glob = Annotated[str, AfterValidator(is_glob)]
-Separator = Annotated[str, Field(min_length=1)]
+Glob = Annotated[
+    str,
+    AfterValidator(is_glob),
+    Field(
+        description="File to read, relative to the data root. A glob such as `meta_*.json.gz` reads several."
+    ),
+]
+Separator = Annotated[
+    str,
+    Field(min_length=1, description="Text between the values of a cell that holds several, in CSV files."),
+]
+Optional = Annotated[bool, Field(description="Build without this table where the file is missing.")]
 
 
 class AmazonMetadata(Settings):
     """Amazon 2018 product metadata (`meta_<Category>.json.gz`): products and relations."""
 
-    kind: Literal["amazon18_metadata"]
+    kind: Literal["amazon18_metadata"] = Field(description="Format of the source.")
     path: Glob
 
 
 class AmazonReviews(Settings):
     """Amazon 2018 reviews: 5-core (`<Category>_5.json.gz`) or all (`<Category>.json.gz`)."""
 
-    kind: Literal["amazon18_reviews"]
+    kind: Literal["amazon18_reviews"] = Field(description="Format of the source.")
     path: Glob
 
 
 class AmazonRatings(Settings):
     """Amazon 2018 or 2014 ratings without words (`<Category>.csv`)."""
 
-    kind: Literal["amazon18_ratings"]
+    kind: Literal["amazon18_ratings"] = Field(description="Format of the source.")
     path: Glob
 
 
 class Amazon2023Metadata(Settings):
     """Amazon 2023 product metadata (`meta_<Category>.jsonl.gz`, or Parquet): products."""
 
-    kind: Literal["amazon23_metadata"]
+    kind: Literal["amazon23_metadata"] = Field(description="Format of the source.")
     path: Glob
 
 
 class Amazon2023Reviews(Settings):
     """Amazon 2023 reviews (`<Category>.jsonl.gz`, or Parquet)."""
 
-    kind: Literal["amazon23_reviews"]
+    kind: Literal["amazon23_reviews"] = Field(description="Format of the source.")
     path: Glob
 
 
 class EsciSource(Settings):
-    """ESCI shopping queries: examples and products, two Parquet files, or one that joins them, named twice."""
+    """ESCI shopping queries: examples and products as two Parquet files, or as one joined file, named twice."""
 
-    kind: Literal["esci"]
-    examples: Glob
-    products: Glob
-    sources: Glob | None = None  # what kind of query each is (CSV); no task reads it
-    locale: str = "us"
+    kind: Literal["esci"] = Field(description="Format of the source.")
+    examples: Glob = Field(description="Parquet file of the judged query-product pairs.")
+    products: Glob = Field(description="Parquet file of the products.")
+    sources: Glob | None = Field(
+        default=None, description="CSV file with the kind of each query. No task reads it."
+    )
+    locale: str = Field(
+        default="us", description="Locale to read: `us`, `es` or `jp`. Other rows are rejected."
+    )
 
 
 class EsciPages(Settings):
     """ESCI-S: images and categories of ESCI products (JSON lines)."""
 
-    kind: Literal["esci_s"]
+    kind: Literal["esci_s"] = Field(description="Format of the source.")
     path: Glob
-    locale: str = "us"
+    locale: str = Field(default="us", description="Locale to read. Other rows are rejected.")
 
 
 class SqidSource(Settings):
     """SQID image URLs of ESCI products (CSV)."""
 
-    kind: Literal["sqid"]
+    kind: Literal["sqid"] = Field(description="Format of the source.")
     path: Glob
 
 
 class AmazonQaSource(Settings):
     """AmazonQA questions with review snippets (JSON lines)."""
 
-    kind: Literal["amazonqa"]
+    kind: Literal["amazonqa"] = Field(description="Format of the source.")
     path: Glob
 
 
 class MaveSource(Settings):
     """MAVE labels, used for their fine-grained category (JSON lines)."""
 
-    kind: Literal["mave"]
+    kind: Literal["mave"] = Field(description="Format of the source.")
     path: Glob
 
 
 class AboSource(Settings):
     """Amazon Berkeley Objects: listings (JSON lines) and the table of their images (CSV)."""
 
-    kind: Literal["abo"]
-    listings: Glob
-    images: Glob
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")] = "en"  # or with a country, `en_US`
+    kind: Literal["abo"] = Field(description="Format of the source.")
+    listings: Glob = Field(description="JSON lines files of the listings. May be a glob.")
+    images: Glob = Field(description="CSV file that gives the path of each image.")
+    language: str = Field(
+        default="en",
+        pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$",
+        description="Language of titles and texts, such as `en`, or with a country, such as `en_US`.",
+    )
 
 
 class ProductMapping(Settings):
-    """Which column of a shop's product table holds what. Only `id` and `title` are required."""
+    """Columns of a shop's product table. Only `id` and `title` are required."""
 
     path: Glob
-    id: str
-    title: str
-    brand: str | None = None
-    category: str | None = None  # a path, cut at category_separator, or one name
-    category_separator: Separator = ">"
-    # A path is cut before the first of these: shops file promotions next to real categories.
-    category_stop: tuple[str, ...] = ()
-    description: str | None = None
-    price: str | None = None
-    currency: str | None = None  # a column; see also `currency_code`
-    currency_code: str | None = None  # the same for all products
-    color: str | None = None
-    features: str | None = None
-    images: str | None = None  # paths or URLs
-    list_separator: Separator = "|"  # for list columns of CSV files
+    id: str = Field(description="Column of the product ids.")
+    title: str = Field(description="Column of the titles.")
+    brand: str | None = Field(default=None, description="Column of the brands.")
+    category: str | None = Field(
+        default=None, description="Column of the categories: a path with `category_separator`, or one name."
+    )
+    category_separator: Separator = Field(
+        default=">", description="Text between the parts of a category path."
+    )
+    category_stop: tuple[str, ...] = Field(
+        default=(),
+        description="Parts of a category path, such as `Promotions`, before which the path is cut.",
+    )
+    description: str | None = Field(default=None, description="Column of the descriptions.")
+    price: str | None = Field(default=None, description="Column of the prices.")
+    currency: str | None = Field(
+        default=None,
+        description="Column of the currency codes. For one currency, give `currency_code` instead.",
+    )
+    currency_code: str | None = Field(default=None, description="Currency of all prices, such as `USD`.")
+    color: str | None = Field(default=None, description="Column of the colours.")
+    features: str | None = Field(default=None, description="Column of the feature texts; may hold several.")
+    images: str | None = Field(
+        default=None, description="Column of the images, as paths or URLs; may hold several."
+    )
+    list_separator: Separator = "|"
 
 
 class RelationMapping(Settings):
-    """Which column of a shop's table of linked products holds what."""
+    """Columns of a shop's table of linked products."""
 
     path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    product: str
-    linked_product: str
-    relation: str
-    # The shop's word for a link: also_bought | also_viewed | similar
-    names: dict[str, Literal["also_bought", "also_viewed", "similar"]]
+    optional: Optional = False
+    product: str = Field(description="Column of the product ids.")
+    linked_product: str = Field(description="Column of the ids of the linked products.")
+    relation: str = Field(description="Column of the kinds of link.")
+    names: dict[str, Literal["also_bought", "also_viewed", "similar"]] = Field(
+        description="The kind of link for each value of the column `relation`. Other values are rejected."
+    )
 
 
 class ReviewMapping(Settings):
-    """Which column of a shop's review table holds what."""
+    """Columns of a shop's review table."""
 
     path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    product: str
-    rating: str
-    text: str
-    title: str | None = None
-    id: str | None = None
-    user: str | None = None
-    timestamp: str | None = None  # UTC seconds or ISO 8601
-    images: str | None = None
+    optional: Optional = False
+    product: str = Field(description="Column of the product ids.")
+    rating: str = Field(description="Column of the ratings, 1 to 5.")
+    text: str = Field(description="Column of the review texts.")
+    title: str | None = Field(default=None, description="Column of the review titles.")
+    id: str | None = Field(
+        default=None, description="Column of the review ids. Default: file and row number."
+    )
+    user: str | None = Field(
+        default=None, description="Column of the user ids. Sequential recommendation needs them."
+    )
+    timestamp: str | None = Field(
+        default=None,
+        description="Column of the times, as UTC seconds or ISO 8601. Sequential recommendation needs them.",
+    )
+    images: str | None = Field(
+        default=None, description="Column of the images, as paths or URLs; may hold several."
+    )
     list_separator: Separator = "|"
 
 
 class QuestionMapping(Settings):
-    """Which column of a shop's question table holds what."""
+    """Columns of a shop's question table."""
 
     path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    product: str
-    question: str
-    document: str  # review snippets
-    answerable: str  # true/false, yes/no, 1/0
-    id: str | None = None
+    optional: Optional = False
+    product: str = Field(description="Column of the product ids.")
+    question: str = Field(description="Column of the questions.")
+    document: str = Field(description="Column of the review snippets to answer from; may hold several.")
+    answerable: str = Field(
+        description="Column that says whether the snippets answer the question: true/false, yes/no or 1/0."
+    )
+    id: str | None = Field(
+        default=None, description="Column of the question ids. Default: file and row number."
+    )
     list_separator: Separator = "|"
 
 
 class JudgementMapping(Settings):
-    """Which column of a shop's query-product relevance table holds what."""
+    """Columns of a shop's table of relevance judgements."""
 
     path: Glob
-    optional: bool = False  # a table that is not there is then no error
-    query: str
-    product: str
-    label: str
-    query_id: str | None = None
-    # The shop's grades; without them E, S, C, I, their words, and ESCI's gains of 100, 10, 1 and 0
-    names: dict[str, Literal["E", "S", "C", "I"]] = Field(default_factory=dict)
+    optional: Optional = False
+    query: str = Field(description="Column of the query texts.")
+    product: str = Field(description="Column of the product ids.")
+    label: str = Field(description="Column of the labels, or of grades that `names` translates.")
+    query_id: str | None = Field(
+        default=None, description="Column of the query ids. Default: ids from the query texts."
+    )
+    names: dict[str, Literal["E", "S", "C", "I"]] = Field(
+        default_factory=dict,
+        description="The label (exact, substitute, complement, irrelevant) of each grade. Default: E, S, C and I, "
+        "their words, and ESCI's gains of 100, 10, 1 and 0.",
+    )
 
 
 class CatalogSource(Settings):
-    """A user's own tables: CSV, JSON lines or Parquet, by file ending."""
+    """Your own tables: CSV, JSON lines or Parquet, recognised by the file name."""
 
-    kind: Literal["catalog"]
-    prefix: str = "shop"  # of the ids
-    products: ProductMapping
-    relations: RelationMapping | None = None
-    reviews: ReviewMapping | None = None
-    questions: QuestionMapping | None = None
-    judgements: JudgementMapping | None = None
+    kind: Literal["catalog"] = Field(description="Format of the source.")
+    prefix: str = Field(default="shop", description="Prefix of all ids, such as `shop:SKU-1`.")
+    products: ProductMapping = Field(description="The product table.")
+    relations: RelationMapping | None = Field(
+        default=None, description="The table of linked products. Product relation prediction needs it."
+    )
+    reviews: ReviewMapping | None = Field(
+        default=None,
+        description="The review table. Sentiment analysis and sequential recommendation need it.",
+    )
+    questions: QuestionMapping | None = Field(
+        default=None, description="The question table. Answerability prediction needs it."
+    )
+    judgements: JudgementMapping | None = Field(
+        default=None,
+        description="The table of relevance judgements. Product substitute identification and multiclass product "
+        "classification need it.",
+    )
 
     @field_validator("prefix")
     @classmethod

@@ -1,56 +1,108 @@
-"""Settings of the fetch stage: who asks, how often, how long, and what is never asked for."""
+"""Settings of the fetch stage: user agent, rates, timeouts, and what is never requested."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Bytes, Seconds, Settings, unit
 from mmecinstruct.version import __version__
 
 
 class FetchSettings(Settings):
-    """Requests for images over HTTP. Seconds and bytes, unless a comment says otherwise.
-
-    None of these settings changes what an image is, only whether and how it is asked for.
-    """
+    """Requests for images over HTTP. None of these settings changes the content of an image."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"pictures_per_product": "images_per_product"}
 
-    enabled: bool = False
-    # Filled in with the version and the contact. The part before the first "/" is the name that robots.txt and
-    # X-Robots-Tag are searched for.
-    user_agent: str = "mmecinstruct/{version} (+{contact})"
-    contact: str = ""  # a page or an e-mail address, where a shop's owner can complain
-    images_per_product: int = Field(default=1, ge=1, le=100)
+    enabled: bool = Field(
+        default=False,
+        description="Download images that no mirror covers. Needs `contact`.",
+    )
+    user_agent: str = Field(
+        default="mmecinstruct/{version} (+{contact})",
+        description="User-Agent header; `{version}` and `{contact}` are filled in. The name before the first `/` is "
+        "matched in robots.txt and X-Robots-Tag.",
+    )
+    contact: str = Field(
+        default="",
+        description="A page or an e-mail address where a server's owner can reach you. Sent in the User-Agent.",
+    )
+    images_per_product: Annotated[int, unit("images")] = Field(
+        default=1, ge=1, le=100, description="Readable images per product, after which no more are requested."
+    )
 
-    threads: int = Field(default=16, ge=1, le=256)
-    connections_per_host: int = Field(default=4, ge=1, le=256)
-    requests_per_second: float = Field(default=10.0, gt=0, le=100_000)  # per host
+    threads: int = Field(default=16, ge=1, le=256, description="Concurrent requests over all hosts.")
+    connections_per_host: int = Field(default=4, ge=1, le=256, description="Concurrent requests per host.")
+    requests_per_second: Annotated[float, unit("requests per second")] = Field(
+        default=10.0, gt=0, le=100_000, description="Most requests per second and host."
+    )
 
-    connect_timeout: float = Field(default=10.0, gt=0, le=300)
-    read_timeout: float = Field(default=20.0, gt=0, le=300)  # between two arrivals of bytes
-    total_timeout: float = Field(default=60.0, gt=0, le=3600)  # of one request: against a slow drip
-    max_bytes: int = Field(default=20_000_000, gt=0)
-    max_redirects: int = Field(default=5, ge=0, le=20)
+    connect_timeout: Seconds = Field(
+        default=10.0, gt=0, le=300, description="Seconds to wait for a connection."
+    )
+    read_timeout: Seconds = Field(
+        default=20.0, gt=0, le=300, description="Seconds to wait for the next bytes of a response."
+    )
+    total_timeout: Seconds = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that one request may take in all. Ends responses that arrive very slowly.",
+    )
+    max_bytes: Bytes = Field(default=20_000_000, gt=0, description="Largest accepted response in bytes.")
+    max_redirects: int = Field(default=5, ge=0, le=20, description="Redirects followed per request.")
 
-    retries: int = Field(default=3, ge=0, le=20)  # after the first try, of a transient failure
-    backoff_base: float = Field(default=1.0, gt=0, le=60)  # doubled with each failure
-    backoff_cap: float = Field(default=60.0, gt=0, le=3600)
-    max_retry_after: float = Field(default=120.0, ge=0, le=86_400)  # a host that asks for more is left alone
-    host_failures: int = Field(default=20, ge=1)  # in a row, after which a host is left alone
+    retries: int = Field(
+        default=3, ge=0, le=20, description="Further tries after a transient failure of a request."
+    )
+    backoff_base: Seconds = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds to wait after the first failure. Doubled with each further one.",
+    )
+    backoff_cap: Seconds = Field(
+        default=60.0, gt=0, le=3600, description="Longest wait between two tries, in seconds."
+    )
+    max_retry_after: Seconds = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="A host that asks (`Retry-After`) for a wait of more seconds is skipped: `retry_later`.",
+    )
+    host_failures: int = Field(
+        default=20,
+        ge=1,
+        description="Consecutive failures after which a host is skipped: `host_failing`.",
+    )
 
-    honour_robots: bool = True
-    honour_robots_tag: bool = True  # the header X-Robots-Tag
-    max_crawl_delay: float = Field(default=30.0, ge=0)  # a host that asks for more is left alone
-    robots_max_age: float = Field(default=86_400.0, ge=0)
-    # Networks that may be asked although they are not public, e.g. 192.168.7.0/24: for a shop in one's own network.
-    # A list and no switch: URLs come from untrusted tables, and other private addresses stay closed to them.
-    private_networks: tuple[str, ...] = ()
+    honour_robots: bool = Field(
+        default=True,
+        description="Obey robots.txt. Set to false only for servers whose owner allows it.",
+    )
+    honour_robots_tag: bool = Field(
+        default=True,
+        description="Discard images whose X-Robots-Tag header forbids their use or indexing.",
+    )
+    max_crawl_delay: Seconds = Field(
+        default=30.0,
+        ge=0,
+        description="A host whose robots.txt asks for more seconds between requests is skipped.",
+    )
+    robots_max_age: Seconds = Field(
+        default=86_400.0,
+        ge=0,
+        description="Seconds after which robots.txt is requested again.",
+    )
+    private_networks: tuple[str, ...] = Field(
+        default=(),
+        description="Private networks that may be requested, such as 192.168.7.0/24 for a shop in your own network. "
+        "All other private addresses stay refused, since URLs come from untrusted tables.",
+    )
 
     @field_validator("user_agent", "contact")
     @classmethod

@@ -1,35 +1,65 @@
-"""Settings of `mmec pull`: how raw files are fetched. Who asks, and which networks may be asked, `fetch` says."""
+"""Settings of `mmec pull`: how raw files are downloaded. `fetch` has the user agent and the private networks."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Bytes, Seconds, Settings, unit
 
 
 class PullSettings(Settings):
-    """Requests for publishers' raw files. Seconds and bytes, unless a comment says otherwise.
+    """Requests for publishers' raw files. None of these settings changes the content of a file."""
 
-    None of these settings changes what a file is, only whether and how it is had.
-    """
+    connections: int = Field(default=3, ge=1, le=16, description="Files downloaded at the same time.")
+    connect_timeout: Seconds = Field(
+        default=15.0, gt=0, le=300, description="Seconds to wait for a connection."
+    )
+    read_timeout: Seconds = Field(
+        default=60.0, gt=0, le=600, description="Seconds to wait for the next bytes of a response."
+    )
+    stall_timeout: Seconds = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="A connection slower than `stall_speed` for this many seconds is replaced by a new one.",
+    )
+    stall_speed: Annotated[int, unit("bytes per second")] = Field(
+        default=1000,
+        ge=0,
+        description="Slowest accepted speed in bytes per second. 0 accepts any.",
+    )
 
-    connections: int = Field(default=3, ge=1, le=16)  # files at once
-    connect_timeout: float = Field(default=15.0, gt=0, le=300)
-    read_timeout: float = Field(default=60.0, gt=0, le=600)  # between two arrivals of bytes
-    # A connection that brought fewer than stall_speed bytes per second for so long is given up for a new one.
-    stall_timeout: float = Field(default=60.0, gt=0, le=3600)
-    stall_speed: int = Field(default=1000, ge=0)
+    retries: int = Field(
+        default=6,
+        ge=0,
+        le=100,
+        description="Consecutive failures of a file, without another megabyte of it, after which it fails.",
+    )
+    backoff_base: Seconds = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds to wait after the first failure. Doubled with each further one.",
+    )
+    backoff_cap: Seconds = Field(
+        default=60.0, gt=0, le=3600, description="Longest wait between two tries, in seconds."
+    )
+    max_retry_after: Seconds = Field(
+        default=600.0,
+        ge=0,
+        le=86_400,
+        description="A server that asks (`Retry-After`) for a wait of more seconds is skipped in this run.",
+    )
+    max_redirects: int = Field(default=5, ge=0, le=20, description="Redirects followed per request.")
 
-    # Failures in a row of one file that brought it no megabyte further.
-    retries: int = Field(default=6, ge=0, le=100)
-    backoff_base: float = Field(default=1.0, gt=0, le=60)  # doubled with each failure
-    backoff_cap: float = Field(default=60.0, gt=0, le=3600)
-    max_retry_after: float = Field(
-        default=600.0, ge=0, le=86_400
-    )  # who asks for more is left for another day
-    max_redirects: int = Field(default=5, ge=0, le=20)
-
-    max_bytes: int = Field(default=100_000_000_000, gt=0)  # of one file
-    space_margin: int = Field(default=1_000_000_000, ge=0)  # what stays free on the disk
-    # Compare files with the SHA-256 that their publisher states. Not for a mirror that serves other files.
-    checksums: bool = True
+    max_bytes: Bytes = Field(default=100_000_000_000, gt=0, description="Largest accepted file in bytes.")
+    space_margin: Bytes = Field(
+        default=1_000_000_000, ge=0, description="Bytes that stay free on the disk. A download stops before."
+    )
+    checksums: bool = Field(
+        default=True,
+        description="Compare files with the SHA-256 that their publisher states. Set to false for a mirror that "
+        "serves other files, such as a miniature.",
+    )

@@ -56,8 +56,8 @@ def test_an_override_creates_the_mappings_on_its_way() -> None:
         ("tasks.sentiment_analysis.label_balance={a: 1}", "no label a; there are A, B, C, D, E"),
         ("tasks.sentiment_analysis.candidates=5", "only sequential_recommendation uses it"),
         ("images.max_aspect=.inf", "images.max_aspect"),
-        ("scal=0.01", "scal: there is no such field; is 'scale' meant?"),
-        ("images.raed=true", "images.raed: there is no such field; is 'read' meant?"),
+        ("scal=0.01", "scal: there is no such field; did you mean 'scale'?"),
+        ("images.raed=true", "images.raed: there is no such field; did you mean 'read'?"),
         ("zzz=1", "with what --set changes: not a valid recipe:\n  zzz: there is no such field"),
     ],
 )
