@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel
-
+from mmecinstruct.core.settings import Settings
 from mmecinstruct.schemas.samples import SHORT_NAMES, TASKS
 
 Fusion = Literal["text", "xattn", "concat", "concat-full"]
-
-
 Answers = Literal["letter", "text"]
-
-
 Precision = Literal["auto", "float32", "bfloat16"]
-
-
 Device = Literal["auto", "cpu", "cuda"]
-
-
 Quantise = Literal["none", "8bit", "4bit"]
-
-
-Config = TypeVar("Config", bound=BaseModel)
+Config = TypeVar("Config", bound=Settings)
 
 
 def full_task_names(value: Any) -> Any:
-    """Return tasks by their full names: `sa` is `sentiment_analysis`, "all" is all. Raises ValueError."""
+    """Return the full names of tasks: `sa` is `sentiment_analysis`, "all" is all.
+
+    Raises:
+        ValueError: The value is no list of tasks, or names one that does not exist.
+    """
     if value in ("all", ["all"], ("all",)):
         return TASKS
     if not isinstance(value, list | tuple):

@@ -4,42 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from caslie_model.config.common import Answers, Device, Precision, Quantise, full_task_names
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.schemas.samples import SPLITS, TASKS
 
 
 class EvaluateConfig(Settings):
-    """One evaluation."""
+    """One evaluation of a model on a dataset."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images"}
 
-    model: str  # an adapter folder, or user/name of one on the Hub; with base_only also a preset's name or a base model
-    data: str
-    out: Path
-    splits: tuple[str, ...] = ("test", "test_ood")
-    tasks: tuple[str, ...] = TASKS
-    base_only: bool = False
-    limit: int | None = Field(default=None, ge=1)  # samples per task and split, in hash order of their ids
-    subset: Literal["all", "visual-critical", "text"] = "all"
-    instruction: Literal["seen", "unseen"] = "seen"
-    scoring: Literal["generate", "likelihood"] = "generate"
-    # What a model that sees is shown: own | shuffled (of other samples of the task and split) | none. The two last are
-    # controls: a model that answers as well without its images does not look at them.
-    images: Literal["own", "shuffled", "none"] = "own"
-    length_normalised: bool = False  # likelihood per token instead of the answer's probability
-    answers: Answers | None = None  # null: as the model was trained, or text
-    max_length: int | None = Field(default=None, ge=64)  # null: as the model was trained
-    batch_size: int = Field(default=8, ge=1)
-    bootstrap_resamples: int = Field(default=1000, ge=100)
-    seed: int = Field(default=0, ge=0)
-    precision: Precision = "auto"
-    device: Device = "auto"
-    quantise: Quantise | None = None  # null: as the model was trained, or none
+    model: str = Field(
+        description="Adapter: a folder, or `user/name` on the Hub. With `base_only` also a preset or a base model."
+    )
+    data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
+    out: Path = Field(description="Folder to write predictions and metrics to.")
+    splits: tuple[str, ...] = Field(default=("test", "test_ood"), description="Splits to evaluate.")
+    tasks: tuple[str, ...] = Field(
+        default=TASKS, description="Tasks to evaluate, by full or short name (`sa`), or `all`."
+    )
+    base_only: bool = Field(default=False, description="Evaluate the base model without the adapter.")
+    limit: Annotated[int | None, unit("samples")] = Field(
+        default=None,
+        ge=1,
+        description="Samples per task and split at most, in hash order of their ids. `null`: all.",
+    )
+    subset: Literal["all", "visual-critical", "text"] = Field(
+        default="all",
+        description="Evaluate all samples, those that need their image (`visual-critical`), or the others (`text`).",
+    )
+    instruction: Literal["seen", "unseen"] = Field(
+        default="seen", description="Use the instruction of training or the held-out variant (`unseen`)."
+    )
+    scoring: Literal["generate", "likelihood"] = Field(
+        default="generate",
+        description="`generate` and parse an answer, or take the allowed answer of the highest `likelihood`.",
+    )
+    images: Literal["own", "shuffled", "none"] = Field(
+        default="own",
+        description="Images shown to an image-text model: its `own`, `shuffled` ones of other samples of the task and "
+        "split, or `none`. A model that scores as well with the last two does not use images.",
+    )
+    length_normalised: bool = Field(
+        default=False,
+        description="Compare likelihoods per token instead of the probability of the whole answer.",
+    )
+    answers: Answers | None = Field(
+        default=None,
+        description="Ask for the words of an option (`text`) or its letter. `null`: as in training, or `text`.",
+    )
+    max_length: Annotated[int | None, unit("tokens")] = Field(
+        default=None, ge=64, description="Tokens of prompt and answer. `null`: as in training."
+    )
+    batch_size: Annotated[int, unit("samples")] = Field(
+        default=8, ge=1, description="Samples per forward pass. Changes no answer; lower it to save memory."
+    )
+    bootstrap_resamples: int = Field(
+        default=1000, ge=100, description="Bootstrap resamples of the confidence intervals."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap and of shuffled images.")
+    precision: Precision = Field(
+        default="auto",
+        description="Number format of the computation. `auto`: float32 on a CPU, bfloat16 on a GPU.",
+    )
+    device: Device = Field(
+        default="auto", description="Device to evaluate on. `auto`: a GPU where there is one."
+    )
+    quantise: Quantise | None = Field(
+        default=None,
+        description="Load the base model in 4 or 8 bits through bitsandbytes. `null`: as in training, or `none`.",
+    )
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 

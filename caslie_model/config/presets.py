@@ -13,8 +13,10 @@ from caslie_model.config.common import Config
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, _without_removed
 from caslie_model.errors import ConfigError
+from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.package_data import pipelines_folder
+from mmecinstruct.core.settings import QUIET, wrong_fields
 from mmecinstruct.recipe import apply_override
 
 _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.model_fields)
@@ -26,7 +28,14 @@ def built_in_presets() -> dict[str, Path]:
 
 
 def find_preset(name_or_path: str) -> Path:
-    """Return the file of a preset's name or of a path. Raises ConfigError when there is neither."""
+    """Return the file of a preset.
+
+    Args:
+        name_or_path: The name of a built-in preset, or the path of a YAML file.
+
+    Raises:
+        ConfigError: There is neither.
+    """
     presets = built_in_presets()
     if name_or_path in presets:
         return presets[name_or_path]
@@ -37,7 +46,14 @@ def find_preset(name_or_path: str) -> Path:
 
 
 def read_preset(name_or_path: str) -> dict[str, Any]:
-    """Return the content of a preset. Raises ConfigError when it is not a YAML mapping."""
+    """Return the content of a preset.
+
+    Args:
+        name_or_path: The name of a built-in preset, or the path of a YAML file.
+
+    Raises:
+        ConfigError: There is no such preset, or it is not a YAML mapping.
+    """
     path = find_preset(name_or_path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -49,17 +65,29 @@ def read_preset(name_or_path: str) -> dict[str, Any]:
 
 
 def finetune_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> FinetuneConfig:
-    """Return a preset's config with `fields` (data, out, …) and dotted overrides (`lr=1e-4`) set.
+    """Return the config of a fine-tuning.
 
-    Raises ConfigError with every wrong field.
+    Args:
+        preset: The name of a built-in preset, or the path of a YAML file.
+        overrides: Fields to set, in dotted form: `lora.rank=8`. The values are read as YAML.
+        **fields: Fields that the preset does not give: `data`, `out`, ….
+
+    Raises:
+        ConfigError: There is no such preset, or a field is wrong. The message names every wrong field.
     """
     return _validate(FinetuneConfig, {**read_preset(preset), **fields}, overrides)
 
 
 def align_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> AlignConfig:
-    """Return a preset's config for an alignment, with `fields` and dotted overrides set.
+    """Return the config of an alignment. The preset's settings of tasks are ignored.
 
-    What a preset says of tasks does not matter here. Raises ConfigError with every wrong field.
+    Args:
+        preset: The name of a built-in preset, or the path of a YAML file.
+        overrides: Fields to set, in dotted form: `lora.rank=8`. The values are read as YAML.
+        **fields: Fields that the preset does not give: `data`, `out`, `catalogue`, ….
+
+    Raises:
+        ConfigError: There is no such preset, or a field is wrong. The message names every wrong field.
     """
     preset_fields = {key: value for key, value in read_preset(preset).items() if key not in _OF_TASKS}
     preset_fields |= {"max_length": 256}
@@ -67,22 +95,32 @@ def align_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> A
 
 
 def evaluate_config(overrides: Sequence[str] = (), **fields: Any) -> EvaluateConfig:
-    """Return an evaluation's config from fields and dotted overrides. Raises ConfigError."""
+    """Return the config of an evaluation.
+
+    Args:
+        overrides: Fields to set, in dotted form: `lora.rank=8`. The values are read as YAML.
+        **fields: Fields of `EvaluateConfig`.
+
+    Raises:
+        ConfigError: A field is wrong. The message names every wrong field.
+    """
     return _validate(EvaluateConfig, dict(fields), overrides)
 
 
-def _validate(kind: type[Config], content: dict[str, Any], overrides: Sequence[str]) -> Config:
+def _validate(
+    kind: type[Config], content: dict[str, Any], overrides: Sequence[str], *, quiet: bool = False
+) -> Config:
+    """Return a validated config. quiet: read old names without a message, as the user cannot change the file."""
     try:
         for override in overrides:
-            apply_override(content, override)
+            apply_override(content, override, kind)
         if issubclass(kind, TrainingConfig):
             content = _without_removed(content)
-        return kind.model_validate(content)
+        return kind.model_validate(content, context=QUIET if quiet or not is_first_process() else None)
     except RecipeError as error:
         raise ConfigError(str(error)) from error
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or '(config)'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(["not a valid config:", *lines])) from error
+        raise ConfigError("\n".join(["not a valid config:", *wrong_fields(error, kind)])) from error
 
 
 def config_yaml(config: BaseModel) -> str:
@@ -91,16 +129,31 @@ def config_yaml(config: BaseModel) -> str:
 
 
 def load_config(kind: type[Config], path: Path) -> Config:
-    """Read a saved config. Raises ConfigError when it is missing or not valid."""
+    """Read a saved config, also of an earlier version.
+
+    Args:
+        kind: The class of the config.
+        path: The `config.yaml` of a run.
+
+    Raises:
+        ConfigError: The file is missing or not valid.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not readable: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a config")
-    return _validate(kind, content, ())
+    return _validate(kind, content, (), quiet=True)
 
 
 def load_finetune_config(path: Path) -> FinetuneConfig:
-    """Read the saved config of a fine-tuning run. Raises ConfigError when it is missing or not valid."""
+    """Read the saved config of a fine-tuning.
+
+    Args:
+        path: The `config.yaml` of the run.
+
+    Raises:
+        ConfigError: The file is missing or not valid.
+    """
     return load_config(FinetuneConfig, path)

@@ -1,8 +1,7 @@
-"""What to train and what to measure, as frozen, typed values that forbid unknown fields.
+"""Settings of trainings, as frozen, typed values that forbid unknown fields.
 
-A preset is a YAML file (`pipelines/training/*.yaml` are built in); dotted overrides (`lora.rank=8`) are
-applied before validation, so a wrong name or type is an error that names the field. The resolved config is
-saved beside everything that is made with it.
+A preset is a YAML file (`pipelines/training/*.yaml` are built in). Dotted overrides (`lora.rank=8`) are applied before
+validation, so a wrong name or type is an error that names the field. Each run saves its complete config.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.common import Answers, Device, Fusion, Precision, Quantise, full_task_names
 from caslie_model.runtime.processes import is_first_process
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.schemas.samples import TASKS
 
-# Trackers that the Trainer can report to, with the package of each; its module has the name of the tracker.
+# Trackers that the Trainer can report to, each with its package. The module has the tracker's name.
 TRACKERS = {
     "tensorboard": "tensorboard",
     "trackio": "trackio",
@@ -33,94 +32,212 @@ TRACKERS = {
 
 
 class LoraSettings(Settings):
-    """Size and place of the low-rank adapters."""
+    """Low-rank adapters of the language model."""
 
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    # "all-linear" is every linear layer but the output head; else names of modules.
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    rank: int = Field(default=16, ge=1, description="Rank of the adapters. Raise it for more capacity.")
+    alpha: int = Field(
+        default=32, ge=1, description="Scale of the adapters: their output times alpha / rank."
+    )
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout before the adapters, 0 to 1.")
+    target_modules: Literal["all-linear"] | tuple[str, ...] = Field(
+        default="all-linear",
+        description="Layers with an adapter: `all-linear` is every linear layer but the output head, else give module "
+        "names.",
+    )
 
 
 class VisionSettings(Settings):
-    """The frozen encoder of the images."""
+    """The frozen vision encoder."""
 
-    # user/name on the Hub, a folder, package:efficientnet_lite0, or random:tiny-vit
-    encoder: str
-    pool: int = Field(default=7, ge=0)  # the grid of patches is averaged to pool x pool; 0: all patches
-    layer: int | None = (
-        None  # of the encoder; null: its output. An earlier one sees more of colours and textures
+    encoder: str = Field(
+        description="Vision encoder: `user/name` on the Hub, a folder, `package:efficientnet_lite0` or "
+        "`random:tiny-vit`."
+    )
+    pool: int = Field(
+        default=7,
+        ge=0,
+        description="Side of the grid that patch features are averaged to: 7 gives 49 per image. 0 keeps every patch.",
+    )
+    layer: int | None = Field(
+        default=None,
+        description="Layer of the encoder whose output is used; `null` is the last. Earlier layers keep more of colour "
+        "and texture.",
     )
 
 
-class BridgeSettings(Settings):
-    """What joins images to the language model; sizes of 0 follow from the language model's width."""
+class ConnectorSettings(Settings):
+    """What connects images to the language model: resampler, cross-attention adapters or projector."""
 
-    latents: int = Field(default=8, ge=1)  # per image
-    resampler_width: int = Field(default=0, ge=0)
-    resampler_blocks: int = Field(default=2, ge=1)
-    adapter_width: int = Field(default=0, ge=0)
-    first_layer: int | None = Field(
-        default=None, ge=0
-    )  # that an adapter stands before; default: a third of the depth
-    every: int = Field(default=4, ge=1)  # layers from one adapter to the next
-    # An adapter's output is scaled by tanh of its gate. Whether shut (0) or open, training begins as the base model.
-    gate_init: float = 1.0
-    guide: bool = True  # the instruction and the item's title guide what is read from an image
-    mean_feature: bool = True  # add the mean of an image's features to its latents
-    feature_norm: Literal["layer", "standard", "none"] = "layer"
+    renamed_fields: ClassVar[Mapping[str, str]] = {
+        "first_layer": "first_adapter_layer",
+        "every": "adapter_every",
+    }
+
+    latents: int = Field(default=8, ge=1, description="Latents that the resampler makes of an image.")
+    resampler_width: int = Field(
+        default=0,
+        ge=0,
+        description="Width of the resampler. 0: half the language model's width, at most 512.",
+    )
+    resampler_blocks: int = Field(default=2, ge=1, description="Number of blocks of the resampler.")
+    adapter_width: int = Field(
+        default=0,
+        ge=0,
+        description="Width of the cross-attention adapters. 0: half the language model's width, at most 512.",
+    )
+    first_adapter_layer: int | None = Field(
+        default=None,
+        ge=0,
+        description="First layer of the language model with an adapter before it. `null`: a third of the depth.",
+    )
+    adapter_every: Annotated[int, unit("layers")] = Field(
+        default=4, ge=1, description="Layers from one adapter to the next. Lower it for more adapters."
+    )
+    gate_init: float = Field(
+        default=1.0,
+        description="Initial gate of an adapter, whose output is scaled by its tanh. Training starts as the base model "
+        "with an open gate and with a closed one (0).",
+    )
+    guide: bool = Field(
+        default=True, description="Let the instruction and the item's title guide the resampler."
+    )
+    mean_feature: bool = Field(
+        default=True, description="Add the projected mean of an image's features to each of its latents."
+    )
+    feature_norm: Literal["layer", "standard", "none"] = Field(
+        default="layer",
+        description="Normalisation of image features: per patch (`layer`), by the statistics of the training images "
+        "(`standard`), or none.",
+    )
 
 
 class EarlyStopSettings(Settings):
-    """When a training ends before its plan does: the validation split's figure no longer improves."""
+    """End a training when its figure on the validation split no longer improves."""
 
-    # loss: per answer token. score: each task's own metric (F1, recall@1, …) of the likeliest answers, their mean
-    metric: Literal["loss", "score"] = "loss"
-    every: int = Field(default=50, ge=1)  # steps from one validation to the next; the last step has one too
-    patience: int = Field(default=3, ge=1)  # validations without improvement that end the training
-    samples: int = Field(default=200, ge=1)  # at most, of all tasks alike, drawn by hash
+    metric: Literal["loss", "score"] = Field(
+        default="loss",
+        description="`loss` per answer token, or `score`: the mean of the tasks' own metrics (F1, recall@1, …) of the "
+        "most likely answers.",
+    )
+    every: Annotated[int, unit("steps")] = Field(
+        default=50, ge=1, description="Steps from one validation to the next. The last step has one too."
+    )
+    patience: int = Field(
+        default=3, ge=1, description="Validations without improvement after which training ends."
+    )
+    samples: Annotated[int, unit("samples")] = Field(
+        default=200,
+        ge=1,
+        description="Validation samples at most, equally many of each task, chosen by hash.",
+    )
 
 
 class TrainingConfig(Settings):
-    """What every training says, whatever it trains on."""
+    """Settings of every training."""
 
-    data: str
-    out: Path
-    fusion: Fusion
-    # package:NAME (a Python package that carries one GGUF file), a folder, user/name, or random:tiny
-    base_model: str
-    quantise: Quantise = "none"  # bits in which the frozen base model's linear layers are kept (bitsandbytes)
-    max_length: int = Field(default=1024, ge=64)  # tokens of prompt and answer
-    with_lora: bool = False  # beside what fuses; text has nothing else to train and always has it
-    lora: LoraSettings = LoraSettings()
-    vision: VisionSettings | None = None
-    bridge: BridgeSettings = BridgeSettings()
-    # An adapter folder, or user/name of one on the Hub, to begin with: an alignment of the same base model and encoder,
-    # for example.
-    init_from: Path | None = None
-    lr: float = Field(default=5e-4, gt=0)  # of LoRA
-    lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
-    lr_gates: float = Field(default=5e-3, gt=0)  # shut gates (gate_init 0) want more, such as 2e-2
-    warmup: float = Field(default=0.05, ge=0, lt=1)  # share of the steps
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    batch_size: int = Field(default=8, ge=1)  # samples in one forward pass
-    gradient_accumulation: int = Field(default=1, ge=1)  # forward passes per step
-    # Training ends with whichever is spent first. Tokens are those of prompts and answers, not padding.
-    epochs: float = Field(default=1.0, gt=0)
-    max_train_tokens: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
-    log_every: int = Field(default=5, ge=1)
-    checkpoint_every: int = Field(default=50, ge=1)
-    precision: Precision = "auto"  # float32 on a CPU, bfloat16 on a GPU
-    device: Device = "auto"
-    gradient_checkpointing: bool = (
-        False  # compute activations twice instead of keeping them: slower, less memory
+    renamed_fields: ClassVar[Mapping[str, str]] = {"bridge": "connector", "lr_bridge": "lr_connector"}
+
+    data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
+    out: Path = Field(description="Folder to write the adapter to.")
+    fusion: Fusion = Field(
+        description="How images reach the language model: not at all (`text`), by cross-attention (`xattn`), or as "
+        "tokens (`concat`: latents, `concat-full`: every patch)."
     )
-    packing: bool = False  # samples share rows of tokens instead of being padded; not with concat
-    pack_length: int | None = Field(default=None, ge=64)  # tokens of such a row; null: max_length
-    compile: bool = False  # by torch.compile: pays in long runs on a GPU
-    report_to: tuple[str, ...] = ()  # trackers of experiments, such as tensorboard or wandb
+    base_model: str = Field(
+        description="Language model: `package:NAME` (a Python package with one GGUF file), a folder, `user/name` on "
+        "the Hub, or `random:tiny`."
+    )
+    quantise: Quantise = Field(
+        default="none",
+        description="Load the frozen base model in 4 or 8 bits through bitsandbytes. Saves memory.",
+    )
+    max_length: Annotated[int, unit("tokens")] = Field(
+        default=1024,
+        ge=64,
+        description="Tokens of prompt and answer. Longer prompts lose history and ends of texts.",
+    )
+    with_lora: bool = Field(
+        default=False,
+        description="Train LoRA beside the connector. With `fusion: text` it is always trained.",
+    )
+    lora: LoraSettings = Field(default=LoraSettings(), description="Low-rank adapters of the language model.")
+    vision: VisionSettings | None = Field(
+        default=None, description="Vision encoder. Needed by every fusion other than `text`."
+    )
+    connector: ConnectorSettings = Field(
+        default=ConnectorSettings(), description="What connects images to the language model."
+    )
+    init_from: Path | None = Field(
+        default=None,
+        description="Adapter to start from: a folder, or `user/name` on the Hub, of the same base model and vision "
+        "encoder, such as an alignment.",
+    )
+    lr: float = Field(default=5e-4, gt=0, description="Learning rate of LoRA.")
+    lr_connector: float = Field(
+        default=1e-3, gt=0, description="Learning rate of resampler, adapters and projector."
+    )
+    lr_gates: float = Field(
+        default=5e-3,
+        gt=0,
+        description="Learning rate of the gates. Closed gates (`connector.gate_init: 0`) need more, such as 2e-2.",
+    )
+    warmup: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of the steps in which the learning rates rise from 0."
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="Weight decay of AdamW.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Norm that gradients are clipped to.")
+    batch_size: Annotated[int, unit("samples")] = Field(
+        default=8, ge=1, description="Samples per forward pass, of all processes together."
+    )
+    gradient_accumulation: int = Field(
+        default=1,
+        ge=1,
+        description="Forward passes per step. Raise it for larger steps in the same memory.",
+    )
+    epochs: float = Field(
+        default=1.0,
+        gt=0,
+        description="Passes over the training samples. Training ends here or at `max_train_tokens`, whichever comes "
+        "first.",
+    )
+    max_train_tokens: Annotated[int | None, unit("tokens")] = Field(
+        default=None,
+        ge=1,
+        description="Tokens of prompts and answers, without padding, after which training ends. `null`: no limit.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of initial weights, order and sampling.")
+    log_every: Annotated[int, unit("steps")] = Field(
+        default=5, ge=1, description="Steps from one logged loss to the next."
+    )
+    checkpoint_every: Annotated[int, unit("steps")] = Field(
+        default=50,
+        ge=1,
+        description="Steps from one checkpoint to the next. `--resume` continues from the last one.",
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="Number format of the computation. `auto`: float32 on a CPU, bfloat16 on a GPU.",
+    )
+    device: Device = Field(
+        default="auto", description="Device to train on. `auto`: a GPU where there is one."
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="Recompute activations instead of keeping them: less memory, slower."
+    )
+    packing: bool = Field(
+        default=False,
+        description="Put several samples into one row of tokens instead of padding them. For `text` and `xattn`; "
+        "faster where lengths differ.",
+    )
+    pack_length: Annotated[int | None, unit("tokens")] = Field(
+        default=None, ge=64, description="Tokens per packed row. `null`: `max_length`."
+    )
+    compile: bool = Field(
+        default=False, description="Compile the model with torch.compile. Pays off in long runs on a GPU."
+    )
+    report_to: tuple[str, ...] = Field(
+        default=(), description="Experiment trackers to log to, such as tensorboard or wandb."
+    )
 
     @field_validator("report_to", mode="before")
     @classmethod
@@ -144,9 +261,9 @@ class TrainingConfig(Settings):
     @model_validator(mode="after")
     def _images_need_an_encoder(self) -> Self:
         if self.fusion != "text" and self.vision is None:
-            raise ValueError(f"fusion={self.fusion} needs an encoder of images: give vision.encoder")
+            raise ValueError(f"fusion={self.fusion} needs a vision encoder: give vision.encoder")
         if self.fusion == "text" and self.init_from is not None:
-            raise ValueError("init_from begins with an adapter that sees: give another fusion than text")
+            raise ValueError("init_from needs an image-text adapter: give another fusion than text")
         if self.init_from is not None and self.init_from.resolve() == self.out.resolve():
             raise ValueError("init_from is the same folder as out: give another --out")
         return self
@@ -173,19 +290,38 @@ class TrainingConfig(Settings):
 
 
 class FinetuneConfig(TrainingConfig):
-    """One fine-tuning run. data: a dataset folder, or user/name on the Hub."""
+    """One fine-tuning run."""
 
-    fusion: Fusion = "text"
-    answers: Answers = "text"
-    tasks: tuple[str, ...] = TASKS
-    split: str = "train"
-    # At most so many samples of each task, drawn by hash; task_limits says otherwise for single tasks.
-    samples_per_task: int | None = Field(default=None, ge=1)
-    task_limits: dict[str, int] = Field(default_factory=dict)
-    # How often the samples of a task are in an epoch: {cc: 2, sa: 0.5} repeats CC and leaves half of SA out.
-    task_weights: dict[str, float] = Field(default_factory=dict)
-    # null: never. With it, what is saved are the weights of the best validation.
-    early_stop: EarlyStopSettings | None = None
+    fusion: Fusion = Field(
+        default="text",
+        description="How images reach the language model: not at all (`text`), by cross-attention (`xattn`), or as "
+        "tokens (`concat`: latents, `concat-full`: every patch).",
+    )
+    answers: Answers = Field(
+        default="text",
+        description="Train on the words of an option (`text`) or on its letter (`letter`). Letters need a larger "
+        "model.",
+    )
+    tasks: tuple[str, ...] = Field(
+        default=TASKS, description="Tasks to train on, by full or short name (`sa`), or `all`."
+    )
+    split: str = Field(default="train", description="Split to train on: `train` or `validation`.")
+    samples_per_task: Annotated[int | None, unit("samples")] = Field(
+        default=None, ge=1, description="Samples of each task at most, chosen by hash. `null`: all."
+    )
+    task_limits: Annotated[dict[str, int], unit("samples")] = Field(
+        default_factory=dict,
+        description="Samples at most of single tasks, instead of `samples_per_task`: `{sr: 100}`.",
+    )
+    task_weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="How often the samples of a task occur in an epoch: `{cc: 2, sa: 0.5}` repeats CC and leaves out "
+        "half of SA.",
+    )
+    early_stop: EarlyStopSettings | None = Field(
+        default=None,
+        description="Stop when validation no longer improves, and save the best weights. `null`: never.",
+    )
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
@@ -220,42 +356,62 @@ class FinetuneConfig(TrainingConfig):
     @model_validator(mode="after")
     def _validation_is_not_trained_on(self) -> Self:
         if self.early_stop is not None and self.split == "validation":
-            raise ValueError("early_stop looks at the validation split: train on another one")
+            raise ValueError("early_stop uses the validation split: train on another one")
         return self
 
 
 class AlignConfig(TrainingConfig):
-    """One alignment: adapters learn to say in words what a catalogue tells of the images of a dataset.
+    """One alignment: the connector learns to describe a dataset's images by the attributes of a catalogue.
 
-    data: a dataset folder, or user/name on the Hub; only images of its train split are learnt from.
+    Only images of the train split are used.
     """
 
-    renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images", "scored_pictures": "scored_images"}
+    renamed_fields: ClassVar[Mapping[str, str]] = {
+        **TrainingConfig.renamed_fields,
+        "pictures": "images",
+        "scored_pictures": "scored_images",
+    }
 
-    fusion: Fusion = "xattn"
-    catalogue: Path  # CSV, TSV, JSON lines or Parquet: a product in each row
-    id_column: str = "id"  # the product's id, as in the dataset, with or without the source's prefix
-    attributes: tuple[str, ...] = Field(min_length=1)  # columns whose words are learnt
-    tasks: tuple[str, ...] = TASKS  # of which the images are taken
-    held_out: float = Field(default=0.1, ge=0, lt=1)  # share of the products that are kept for scoring
-    images: int | None = Field(default=None, ge=1)  # at most so many to learn from, drawn by hash
-    scored_images: int = Field(default=200, ge=0)  # held-out ones to score at the end
+    fusion: Fusion = Field(
+        default="xattn",
+        description="How images reach the language model: `xattn`, `concat` or `concat-full`.",
+    )
+    catalogue: Path = Field(description="Table with one product per row: CSV, TSV, JSON lines or Parquet.")
+    id_column: str = Field(
+        default="id",
+        description="Column of the product ids, as in the dataset, with or without the source's prefix.",
+    )
+    attributes: tuple[str, ...] = Field(
+        min_length=1, description="Columns whose values the model learns to name."
+    )
+    tasks: tuple[str, ...] = Field(
+        default=TASKS, description="Tasks whose images are used, by full or short name, or `all`."
+    )
+    held_out: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the products that are kept for scoring."
+    )
+    images: Annotated[int | None, unit("images")] = Field(
+        default=None, ge=1, description="Images to train on at most, chosen by hash. `null`: all."
+    )
+    scored_images: Annotated[int, unit("images")] = Field(
+        default=200, ge=0, description="Held-out images that are scored at the end, at most."
+    )
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
     @model_validator(mode="after")
-    def _something_sees(self) -> Self:
+    def _images_are_used(self) -> Self:
         if self.fusion == "text":
-            raise ValueError("an alignment is of adapters that see: give fusion xattn, concat or concat-full")
+            raise ValueError("an alignment trains on images: give fusion xattn, concat or concat-full")
         return self
 
 
-# Saved configs of earlier versions hold them.
+# Settings in saved configs of earlier versions.
 _REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 
 
 def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config without the settings of earlier versions that changed no result. Say so where one was on."""
+    """Return a config without removed settings, which changed no result. Print a line where one was on."""
     if content.get("reuse_lower_layers") and is_first_process():
         print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
     return {key: value for key, value in content.items() if key not in _REMOVED}

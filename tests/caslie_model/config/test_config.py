@@ -37,13 +37,13 @@ def test_overrides_are_dotted_and_typed() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("learning_rate=1", "learning_rate: Extra inputs"),
+        ("learning_rate=1", "learning_rate: there is no such field"),
         ("lora.rank=none", "lora.rank"),
         ("tasks=[xy]", "no such task: xy"),
         ("split=test", "never on a test split"),
         ("fusion=caption", "fusion 'caption' is not there; choose from: text, xattn, concat, concat-full"),
         ("fusion=xattn init_from=o", "init_from is the same folder as out"),
-        ("fusion=xattn vision=null", "fusion=xattn needs an encoder of images: give vision.encoder"),
+        ("fusion=xattn vision=null", "fusion=xattn needs a vision encoder: give vision.encoder"),
         ("answers=number", "answers"),
         ("lr", "FIELD=VALUE"),
     ],
