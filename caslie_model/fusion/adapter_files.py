@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from caslie_model.errors import ModelError
+from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.language_model import describe_base
 from caslie_model.hub.download import adapter_folder
 from mmecinstruct.core.files import write_atomically
@@ -69,4 +70,6 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
         )
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("base"), dict):
         raise ModelError(f"{path}: damaged: it has no config or no base")
+    renamed = CaslieConfig.attribute_map
+    content["config"] = {renamed.get(name, name): value for name, value in content["config"].items()}
     return content

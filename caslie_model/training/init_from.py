@@ -24,7 +24,7 @@ def with_shapes_of_init_from(config: Config) -> Config:
         return config
     made_with = _made_with(config)
     asked: dict[str, Any] = {"fusion": config.fusion}
-    asked |= config.bridge.model_dump(include=config.bridge.model_fields_set - _NOT_SHAPES)
+    asked |= config.connector.model_dump(include=config.connector.model_fields_set - _NOT_SHAPES)
     there = dict(made_with)
     if config.with_lora and made_with.get("lora"):
         lora = config.lora.model_dump(mode="json", include=config.lora.model_fields_set & _LORA_SHAPES)
@@ -40,10 +40,10 @@ def with_shapes_of_init_from(config: Config) -> Config:
         raise ModelError(f"init_from {config.init_from}: {told}; give the settings it was made with")
     shapes = {
         name: made_with[name]
-        for name in type(config.bridge).model_fields
+        for name in type(config.connector).model_fields
         if name in made_with and name not in _NOT_SHAPES
     }
-    return config.model_copy(update={"bridge": config.bridge.model_copy(update=shapes)})
+    return config.model_copy(update={"connector": config.connector.model_copy(update=shapes)})
 
 
 def vision_fingerprint_of_init_from(config: TrainingConfig) -> str:

@@ -27,7 +27,7 @@ def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
         (4096, 32, 512, 8, (11, 15, 19, 23, 27, 31)),
     ],
 )
-def test_the_bridge_follows_the_language_model(
+def test_the_connector_follows_the_language_model(
     hidden: int, layers: int, width: int, heads: int, adapters: tuple[int, ...]
 ) -> None:
     made = config(hidden, layers)
@@ -52,13 +52,13 @@ def test_a_config_reads_back_as_itself() -> None:
         ({"fusion": "text"}, "fusion 'text' is not there; choose from: xattn, concat, concat-full"),
         ({"feature_norm": "batch"}, "feature_norm 'batch' is not one of layer, standard, none"),
         ({"latents": 0}, "latents=0 is not a whole number of 1 or more"),
-        ({"every": 2.5}, r"every=2.5 is not a whole number"),
+        ({"adapter_every": 2.5}, r"adapter_every=2.5 is not a whole number"),
         (
             {"adapter_width": 100, "adapter_heads": 8},
             "adapter_width=100 does not divide into adapter_heads=8",
         ),
-        ({"first_layer": 6}, "first_layer=6: the language model has layers 0 to 5"),
-        ({"first_layer": -1}, "first_layer=-1"),
+        ({"first_adapter_layer": 6}, "first_adapter_layer=6: the language model has layers 0 to 5"),
+        ({"first_adapter_layer": -1}, "first_adapter_layer=-1"),
         ({"lora": {"r": 4}}, "give alpha, dropout, rank, target_modules"),
         ({"gate_init": "open"}, "gate_init='open' is not a number"),
         ({"state_scales": [1.0, 2.0]}, "give a number above 0 for each of the layers"),
@@ -78,7 +78,7 @@ def test_a_misspelt_choice_is_named() -> None:
     assert CaslieConfig.for_base(text, **made.choices()).to_dict() == made.to_dict()
 
 
-def test_a_bridge_is_built_on_shapes_alone_when_its_scale_is_given() -> None:
+def test_a_connector_is_built_on_shapes_alone_when_its_scale_is_given() -> None:
     text = config(fusion="concat").get_text_config()
     with torch.device("meta"):
         base = AutoModelForCausalLM.from_config(text)
