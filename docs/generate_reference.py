@@ -26,6 +26,7 @@ from caslie_model.cli import app as caslie_model_app
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
 from mmecinstruct.cli.app import app as mmec_app
+from mmecinstruct.core.settings import nested_settings
 from mmecinstruct.recipe import Recipe
 
 PACKAGES = ("mmecinstruct", "caslie_model")
@@ -240,15 +241,6 @@ def default_text(field: FieldInfo) -> str:
     if isinstance(value, BaseModel):
         return "its fields' defaults"
     return code(json.dumps(value, default=str, ensure_ascii=False))
-
-
-def nested_settings(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the settings classes within a type annotation."""
-    annotation = strip(annotation)
-    if is_settings(annotation):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from nested_settings(argument)
 
 
 def strip(annotation: Any) -> Any:

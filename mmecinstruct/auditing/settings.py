@@ -1,4 +1,4 @@
-"""Which settings an audit uses where nobody names a recipe: those of the folder's own recipe, else the defaults."""
+"""Settings of an audit without --recipe: those of the folder's own recipe, else the defaults."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from mmecinstruct.recipe.audit import AuditSettings
 
 
 def settings_of_folder(folder: Path) -> AuditSettings:
-    """Return the settings of the folder's recipe.yaml; the defaults where it has none or it says nothing of audits.
+    """Return the audit settings of a dataset folder's recipe.yaml, or the defaults where there are none.
 
-    Only the part `audit` is read, so a recipe of another version does. Raises DatasetError where it is not valid.
+    Only the part `audit` is read, so recipes of other versions are accepted.
+
+    Args:
+        folder: A dataset folder.
+
+    Raises:
+        DatasetError: The recipe is not readable, or its part `audit` is not valid.
     """
     file = folder / RECIPE
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Recipes: what to build. The settings of each part of the pipeline stand in a module of their own."""
+"""Recipes: which dataset to build. Each part of the pipeline has its own module of settings."""
 
 from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.duplicates.settings import DuplicateSettings

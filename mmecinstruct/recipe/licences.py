@@ -1,7 +1,7 @@
-"""Which sources a recipe may use, and whose records a dataset's samples hold.
+"""Licences: which sources a recipe may use, and which publishers a dataset's samples come from.
 
-Open is what anyone may pass on for any purpose: what is stated to be for no commercial purpose is not, nor is what
-states nothing. A person's own catalogue is open where the recipe's `publish.license` names a licence.
+A source is open if anyone may redistribute it for any purpose. Sources for non-commercial use and sources without a
+stated licence are not open. Your own catalogue is open if the recipe's `publish.license` names a licence.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mmecinstruct.sources.publishers.facts import (
 )
 from mmecinstruct.sources.settings import Source
 
-# What `publish.license` says where nobody has said anything.
+# Values of `publish.license` that name no licence.
 _NO_LICENCE = frozenset({"", "other", "unknown"})
 
 _PRODUCTS, _IMAGES = "products", "images"
-# Kind of source -> prefix of the ids of the products that it speaks of, and what it gives.
+# Kind of source -> prefix of its product ids, and the records that it gives.
 _GIVES: dict[str, tuple[str, frozenset[str]]] = {
     "amazon18_metadata": ("amazon18", frozenset({_PRODUCTS, "relations"})),
     "amazon18_reviews": ("amazon18", frozenset({"reviews"})),
@@ -41,7 +41,7 @@ _GIVES: dict[str, tuple[str, frozenset[str]]] = {
     "esci_s": ("esci", frozenset({_IMAGES})),
     "abo": ("abo", frozenset({_PRODUCTS})),
 }
-# What a task's samples are made from, beside products and images.
+# Records that a task needs beside products and images.
 _USES: dict[str, str] = {
     "answerability_prediction": "questions",
     "category_classification": "labels",
@@ -56,7 +56,13 @@ ORIGIN_SEPARATOR = "+"
 
 @dataclass(frozen=True)
 class LicenceChoice:
-    """What a recipe's licences leave of it. recipe: with the sources that are used. left_out: the others, in words."""
+    """A recipe after its licences were applied.
+
+    Attributes:
+        recipe: The recipe with the sources that are used.
+        left_out: The other sources, each with the reason.
+        warnings: What may not be redistributed, one sentence per kind.
+    """
 
     recipe: Recipe
     left_out: tuple[str, ...] = ()
@@ -64,10 +70,17 @@ class LicenceChoice:
 
 
 def apply_licences(recipe: Recipe) -> LicenceChoice:
-    """Leave out the sources that `recipe.licences` does not allow, and say what may not be passed on.
+    """Leave out the sources that `recipe.licences` does not allow.
 
-    Raises RecipeError where nothing to build from is left, and, with `licences: open`, where images would be embedded
-    that nothing says may be passed on.
+    Args:
+        recipe: The recipe as given.
+
+    Returns:
+        The recipe with the sources that are used, the sources left out, and warnings.
+
+    Raises:
+        RecipeError: No source of products is left; or, with `licences: open`, images would be embedded that nobody
+            states to be redistributable.
     """
     if recipe.licences != "open":
         return LicenceChoice(recipe, warnings=tuple(_warnings(recipe)))
@@ -76,7 +89,7 @@ def apply_licences(recipe: Recipe) -> LicenceChoice:
         closed = [one for one in _publishers(recipe, source) if _terms(recipe, one, one.licence.texts) != YES]
         if closed or not _publishers(recipe, source):
             why = "; ".join(f"{one.name}: {_why_closed(one)}" for one in closed)
-            left_out.append(f"{source.kind} ({why or 'nobody knows its terms'})")
+            left_out.append(f"{source.kind} ({why or 'its terms are unknown'})")
         else:
             kept.append(source)
     left_out = list(dict.fromkeys(left_out))
@@ -84,22 +97,28 @@ def apply_licences(recipe: Recipe) -> LicenceChoice:
         what = "no source is left" if not kept else "no source of products is left"
         raise RecipeError(
             f"licences: open: {what}. Left out: {', '.join(left_out) or 'none'}. Add a source that `mmec sources` "
-            "shows as one that may be passed on, or build with licences: any and keep the folder to yourself"
+            "shows as redistributable, or build with licences: any and keep the folder to yourself"
         )
     chosen = recipe.model_copy(update={"sources": tuple(kept)})
     closed_images = _closed_images(chosen)
     if closed_images:
         raise RecipeError(
-            f"images.publish: embed, with licences: open: nothing says that the images of "
-            f"{', '.join(closed_images)} may be passed on; set images.publish to reference, or remove the source"
+            f"images.publish: embed, with licences: open: no terms allow redistributing the images of "
+            f"{', '.join(closed_images)}; set images.publish to reference, or remove the source"
         )
     return LicenceChoice(chosen, tuple(left_out))
 
 
 def left_out_kinds(wanted: Recipe, chosen: Recipe, task: str) -> list[str]:
-    """Return the kinds of sources that licences left out and that give what a task is made from, in their order.
+    """Return the kinds of the sources that licences left out and that a task needs.
 
-    wanted: the recipe as it was given. chosen: with the sources that are used.
+    Args:
+        wanted: The recipe as given.
+        chosen: The recipe with the sources that are used.
+        task: The full name of a task.
+
+    Returns:
+        Kinds of sources in the order of the recipe, each once.
     """
     uses = {_PRODUCTS, _USES.get(task, "")}
     return list(
@@ -112,12 +131,18 @@ def left_out_kinds(wanted: Recipe, chosen: Recipe, task: str) -> list[str]:
 
 
 def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Return one entry per publisher whose records the samples hold, in the order of `publishers`.
+    """Return the publishers that the samples of a dataset come from.
 
-    recipe: with the sources that were used. tasks: task -> split -> statistics, of which `origins` counts samples by
-    the prefixes of their products' ids. A sample counts for every publisher of the recipe that can have given its
-    products, its images or what its task is made of: where two can, for both. Ids of a prefix that no source of the
-    recipe gives are an entry of their own, whose terms nobody knows.
+    A sample counts for every publisher of the recipe that can have given its products, its images or the records that
+    its task needs; if two can, for both. A prefix of ids that no source of the recipe gives becomes an entry of its
+    own with unknown terms.
+
+    Args:
+        recipe: The recipe with the sources that were used.
+        tasks: Task -> split -> statistics, whose `origins` count samples by the prefixes of their products' ids.
+
+    Returns:
+        One entry per publisher, in the order of `publishers`, then one per unknown prefix.
     """
     samples: dict[str, int] = {}
     unknown: dict[str, int] = {}
@@ -158,12 +183,12 @@ def credits(recipe: Recipe, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def cannot_pass_on(terms: Redistribution | str) -> bool:
-    """Return whether something may not be passed on by anyone for any purpose, as far as anybody says."""
+    """Return whether the stated terms do not allow redistribution by anyone for any purpose."""
     return terms not in (YES, YOURS, NOTHING)
 
 
 def _givers(recipe: Recipe, task: str, prefixes: Iterable[str]) -> tuple[set[str], set[str]]:
-    """Return (the publishers who can have given a task's samples with products of these prefixes, known prefixes)."""
+    """Return the publishers that can have given a task's samples of these prefixes, and the known prefixes."""
     wanted = {_PRODUCTS, _IMAGES, _USES.get(task, "")}
     givers: set[str] = set()
     known: set[str] = set()
@@ -193,7 +218,7 @@ def _publishers(recipe: Recipe, source: Source) -> Sequence[Publisher]:
 
 
 def _terms(recipe: Recipe, publisher: Publisher, terms: Redistribution) -> Redistribution:
-    """Return a publisher's terms, those of a person's own catalogue by what the recipe states."""
+    """Return a publisher's terms; for your own catalogue, those that the recipe states."""
     stated = recipe.publish.license.strip().lower() not in _NO_LICENCE
     return YES if terms == YOURS and stated else terms
 
@@ -209,19 +234,19 @@ def _warnings(recipe: Recipe) -> Iterable[str]:
     closed = [one.name for one in used if cannot_pass_on(one.licence.texts)]
     if closed:
         yield (
-            f"the publishers of {', '.join(closed)} do not say that anyone may pass their records on; the card says "
-            "more, and: mmec sources NAME"
+            f"the publishers of {', '.join(closed)} do not state that anyone may redistribute their records; see the "
+            "card, and: mmec sources NAME"
         )
     images = _closed_images(recipe)
     if images:
         yield (
-            f"nothing says that the images of {', '.join(images)} may be passed on, and they are embedded; before "
-            "you publish the folder: --set images.publish=reference"
+            f"embedded images of {', '.join(images)}: no terms allow redistributing them; before you publish the "
+            "folder: --set images.publish=reference"
         )
 
 
 def _closed_images(recipe: Recipe) -> list[str]:
-    """Return the publishers whose images would be embedded although nothing says that they may be passed on."""
+    """Return the publishers whose images would be embedded although no terms allow redistributing them."""
     if recipe.images.publish != "embed":
         return []
     used = dict.fromkeys(one for source in recipe.sources for one in _publishers(recipe, source))

@@ -60,7 +60,8 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     path = find_recipe(name_or_path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, no such date
+    # ValueError: not UTF-8, or an impossible date.
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields to values")

@@ -1,4 +1,4 @@
-"""The recipe: what to build, as a frozen, typed value that forbids unknown fields."""
+"""The recipe: which dataset to build, as a frozen, typed value that forbids unknown fields."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Recipe(Settings):
     sample: SampleShopSettings | None = Field(
         default=None, description="Make the synthetic sample shop and use its folder as the data root."
     )
-    sources: tuple[Source, ...] = Field(description="Raw files to read, in any order.")
+    sources: tuple[Source, ...] = Field(description="Raw files to read.")
     licences: Literal["any", "open"] = Field(
         default="any",
         description="`open` builds only from sources that anyone may redistribute for any purpose; the others are "

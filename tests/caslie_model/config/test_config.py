@@ -1,3 +1,5 @@
+"""Presets, overrides and saved configs."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -53,7 +55,7 @@ def test_wrong_settings_name_the_field(override: str, message: str) -> None:
         finetune_config("tiny", override.split(), data="d", out="o")
 
 
-def test_a_removed_setting_is_ignored_and_told_where_it_was_on(
+def test_a_removed_setting_is_ignored_with_a_line_if_it_was_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = finetune_config("tiny", data="d", out="o")

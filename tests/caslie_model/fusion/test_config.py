@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from caslie_model.errors import ModelError
 from caslie_model.fusion import CaslieConfig, CaslieForCausalLM
+from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, read_adapter_config, save_adapter
 
 
 def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
@@ -76,6 +79,21 @@ def test_a_misspelt_choice_is_named() -> None:
         CaslieConfig.for_base(text, latent=4)
     made = CaslieConfig.for_base(text, latents=4)
     assert CaslieConfig.for_base(text, **made.choices()).to_dict() == made.to_dict()
+
+
+def test_names_of_earlier_versions_are_read(make: SimpleNamespace, tmp_path: Path) -> None:
+    made = config(first_adapter_layer=1, adapter_every=2)
+    fields = made.to_dict()
+    assert "first_layer" not in fields
+    fields |= {"first_layer": fields.pop("first_adapter_layer"), "every": fields.pop("adapter_every")}
+    assert AutoConfig.for_model(**fields).to_dict() == made.to_dict()
+    model = make.model("xattn", first_layer=1, every=2)
+    assert (model.config.first_adapter_layer, model.config.adapter_every) == (1, 2)
+    save_adapter(model, tmp_path)
+    file = tmp_path / ADAPTER_CONFIG
+    text = file.read_text()
+    file.write_text(text.replace("first_adapter_layer", "first_layer").replace("adapter_every", "every"))
+    assert read_adapter_config(tmp_path) == json.loads(text)
 
 
 def test_a_connector_is_built_on_shapes_alone_when_its_scale_is_given() -> None:

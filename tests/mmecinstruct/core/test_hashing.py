@@ -1,4 +1,4 @@
-"""Draws depend on their arguments alone, in Python and in SQL alike."""
+"""Hash draws depend only on their arguments, in Python and in SQL alike."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mmecinstruct.core.hashing import (
 )
 
 
-def test_a_draw_is_the_same_in_every_process() -> None:
+def test_a_hash_draw_is_the_same_in_every_process() -> None:
     assert hash_draw(7, "split", "abc") == 4522518784076382168
 
 
 @pytest.mark.parametrize("ids", [("abc",), ("é ü", "x"), ("", "a"), ("it's", "q")])
-def test_sql_draws_what_python_draws(ids: tuple[str, ...]) -> None:
+def test_sql_and_python_give_the_same_hash_draw(ids: tuple[str, ...]) -> None:
     columns = [f"c{number}" for number in range(len(ids))]
     values = ", ".join(f"? AS {c}" for c in columns)
     sql = f"SELECT {hash_draw_sql(7, 'it’s a purpose', *columns)} FROM (SELECT {values})"

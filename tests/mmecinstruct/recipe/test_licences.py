@@ -1,4 +1,4 @@
-"""Licences: what a recipe may be built from, whose records its samples hold, and what is said of them."""
+"""Licences: the sources a recipe may use, the publishers of its samples, and what the card states of both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def kinds(chosen: Recipe) -> list[str]:
     return [one.kind for one in chosen.sources]
 
 
-def test_open_leaves_out_what_states_no_licence_and_what_is_for_no_commercial_purpose() -> None:
+def test_open_leaves_out_unlicensed_and_non_commercial_sources() -> None:
     chosen = apply_licences(recipe(*EVERYTHING, licences="open", images={"publish": "reference"}))
     assert kinds(chosen.recipe) == ["esci", "sqid"]
     assert chosen.left_out == (
@@ -45,7 +45,7 @@ def test_open_leaves_out_what_states_no_licence_and_what_is_for_no_commercial_pu
     assert chosen.warnings == ()
 
 
-def test_any_takes_all_and_warns_of_what_may_not_be_passed_on() -> None:
+def test_any_keeps_all_sources_and_warns() -> None:
     wanted = recipe(*EVERYTHING)
     chosen = apply_licences(wanted)
     assert chosen.recipe == wanted
@@ -56,20 +56,20 @@ def test_any_takes_all_and_warns_of_what_may_not_be_passed_on() -> None:
     assert len(apply_licences(recipe(*EVERYTHING, images={"publish": "reference"})).warnings) == 1
 
 
-def test_images_that_nobody_may_pass_on_are_not_embedded_under_open() -> None:
-    with pytest.raises(RecipeError, match=r"images of sqid .*set images.publish to reference"):
+def test_open_refuses_to_embed_images_without_terms() -> None:
+    with pytest.raises(RecipeError, match=r"images of sqid; set images.publish to reference"):
         apply_licences(recipe(ESCI, SQID, licences="open"))
     assert kinds(apply_licences(recipe(ESCI, licences="open")).recipe) == ["esci"]
 
 
-def test_nothing_left_is_an_error_that_names_what_was_left_out() -> None:
+def test_an_error_names_the_sources_left_out_where_none_is_left() -> None:
     with pytest.raises(RecipeError, match=r"no source is left. Left out: amazon18_metadata \(amazon2018"):
         apply_licences(recipe(AMAZON, REVIEWS, licences="open"))
     with pytest.raises(RecipeError, match="no source of products is left"):
         apply_licences(recipe(AMAZON, SQID, licences="open"))
 
 
-def test_a_catalogue_is_open_where_the_recipe_states_a_licence() -> None:
+def test_your_own_catalogue_is_open_with_a_stated_licence() -> None:
     with pytest.raises(RecipeError, match=r"publish\.license names no licence"):
         apply_licences(recipe(OWN, licences="open"))
     stated = recipe(OWN, licences="open", publish={"license": "cc-by-4.0"})
@@ -77,7 +77,7 @@ def test_a_catalogue_is_open_where_the_recipe_states_a_licence() -> None:
     assert apply_licences(recipe(OWN)).warnings == ()
 
 
-def test_the_built_in_shop_is_open_whatever_formats_it_is_written_in() -> None:
+def test_the_sample_shop_is_open_in_every_format() -> None:
     sample = load_recipe("sample", ["licences=open"])
     assert apply_licences(sample).recipe == sample
 
@@ -90,7 +90,7 @@ def counted(wanted: Recipe, **origins: dict[str, int]) -> dict[str, int]:
     return {one["name"]: one["samples"] for one in credits(wanted, tasks(**origins))}
 
 
-def test_a_sample_counts_for_every_publisher_that_it_can_come_from() -> None:
+def test_a_sample_counts_for_every_possible_publisher() -> None:
     assert counted(
         recipe(*EVERYTHING),
         answerability_prediction={"amazon18": 5},
@@ -100,7 +100,7 @@ def test_a_sample_counts_for_every_publisher_that_it_can_come_from() -> None:
     ) == {"amazon2018": 23, "amazonqa": 5, "esci": 13, "sqid": 13, "mave": 7}
 
 
-def test_both_sets_of_metadata_are_credited_for_ids_that_they_share() -> None:
+def test_both_metadata_sets_are_credited_for_shared_ids() -> None:
     older = {**AMAZON, "path": "amazon2014/meta_Electronics.json.gz"}
     assert counted(recipe(AMAZON, older), product_relation_prediction={"amazon18": 2}) == {
         "amazon2018": 2,
@@ -122,7 +122,7 @@ def test_a_sample_of_several_sources_counts_for_each() -> None:
     assert found == {"amazon2018": 3, "catalogue": 7}
 
 
-def test_ids_of_no_source_are_nobodys_and_said_to_be() -> None:
+def test_ids_of_no_source_have_unknown_terms() -> None:
     (entry,) = credits(recipe(MAVE), tasks(category_classification={"moon": 2}))
     assert (entry["name"], entry["licence"], entry["texts"], entry["samples"]) == (
         *("moon", "not known", "not stated", 2),
@@ -164,7 +164,7 @@ def test_the_card_states_terms_warns_and_cites(small: Any, own_folder: Path) -> 
     assert "reddy2022shopping" not in citation
 
 
-def test_the_card_of_referenced_images_warns_of_texts_alone(small: Any, own_folder: Path) -> None:
+def test_the_card_of_referenced_images_warns_only_of_texts(small: Any, own_folder: Path) -> None:
     text = page(small, own_folder, recipe(AMAZON, images={"publish": "reference", "read": False}))
     assert "**Not everyone may pass this on.**" in text
     assert "Images are embedded" not in text

@@ -1,4 +1,4 @@
-"""Recipes are typed, forbid what they do not know, and say which field is wrong."""
+"""Recipes are typed, forbid unknown fields, and name the field that is wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_overrides_reach_nested_fields_and_list_items() -> None:
     assert not recipe.sample.images
 
 
-def test_an_override_creates_the_mappings_on_its_way() -> None:
+def test_an_override_creates_missing_mappings() -> None:
     recipe = load_recipe("sample", ["tasks.sentiment_analysis.sizes.test=3"])
     assert recipe.task_sizes("sentiment_analysis").test == 3
 
@@ -84,7 +84,7 @@ def test_scale_multiplies_all_sizes_and_leaves_none_empty() -> None:
     assert shop.task_sizes("category_classification").test_ood == 0
 
 
-def test_the_paper_recipe_wants_its_75_000_samples() -> None:
+def test_the_paper_recipe_has_75_000_samples() -> None:
     recipe = load_recipe("paper")
     sizes = [recipe.task_sizes(task) for task in TASKS]
     assert sum(size.train for size in sizes) == 56_000
@@ -111,7 +111,7 @@ def test_memory_is_an_amount(text: str, amount: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["much", "4 elephants", "-1GB", "100MB", "GB"])
-def test_memory_that_is_none_or_too_little_is_refused(text: str) -> None:
+def test_invalid_or_too_little_memory_is_rejected(text: str) -> None:
     with pytest.raises(RecipeError, match=r"resources\.memory"):
         load_recipe("sample", [f"resources.memory={text}"])
 
@@ -123,7 +123,7 @@ def test_the_disk_for_queries_is_an_amount() -> None:
         load_recipe("sample", ["resources.spill=lots"])
 
 
-def test_a_query_has_what_the_processes_leave() -> None:
+def test_a_query_gets_the_memory_that_processes_leave() -> None:
     resources = load_recipe("paper").resources
     assert resources.memory_bytes == 4 * 10**9
     assert 2 * 10**9 < resources.query_bytes(3) < resources.memory_bytes - 3 * PROCESS_BYTES
@@ -131,14 +131,14 @@ def test_a_query_has_what_the_processes_leave() -> None:
 
 
 @pytest.mark.parametrize(("memory", "workers"), [("512MB", 1), ("1GB", 1), ("1.4GB", 3), ("4GB", 11)])
-def test_there_are_no_more_workers_than_memory_suffices_for(memory: str, workers: int) -> None:
+def test_memory_limits_the_number_of_workers(memory: str, workers: int) -> None:
     resources = load_recipe("paper", [f"resources.memory={memory}"]).resources
     assert resources.most_workers == workers
     left = resources.memory_bytes - (1 + workers) * PROCESS_BYTES
     assert left >= MIN_QUERY_BYTES or workers == 1
 
 
-def test_resources_are_no_part_of_what_is_published() -> None:
+def test_resources_are_not_published() -> None:
     assert load_recipe("paper", ["resources.memory=9GB"]).published() == load_recipe("paper").published()
 
 
@@ -147,7 +147,7 @@ def test_yes_and_no_need_no_quotes() -> None:
     assert recipe.task("answerability_prediction").label_balance == {"yes": 0.3, "no": 0.7}
 
 
-def test_an_empty_separator_is_refused() -> None:
+def test_an_empty_separator_is_rejected() -> None:
     with pytest.raises(RecipeError, match="category_separator"):
         load_recipe("catalog", ["sources.0.products.category_separator=''"])
 
@@ -157,7 +157,7 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
         find_recipe("smaple")
 
 
-def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_yaml_mapping_is_rejected(tmp_path: Path) -> None:
     for content in ("[1, 2]", "a: [", "\x00"):
         path = tmp_path / "r.yaml"
         path.write_text(content)
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path: Path) -> None:
             load_recipe(str(path))
 
 
-def test_tasks_without_ood_want_none() -> None:
+def test_tasks_without_an_ood_test_have_no_ood_samples() -> None:
     recipe = load_recipe("sample")
     assert recipe.task_sizes("product_substitute_identification").test_ood == 0
     assert recipe.task_sizes("category_classification").test_ood == 60
@@ -182,6 +182,6 @@ def test_a_resolved_recipe_reads_back_as_the_same_recipe() -> None:
     assert Recipe.model_validate(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
 
 
-def test_an_override_through_a_list_of_scalars_is_refused() -> None:
+def test_an_override_through_a_list_of_scalars_is_rejected() -> None:
     with pytest.raises(RecipeError, match="there is no field"):
         apply_override({"a": [1]}, "a.5=2")
