@@ -83,7 +83,7 @@ def build(out: Path, products: int) -> Path:
     settings += ["--set", f"sample.products={products}"]
     folders = ("--out", str(out / "dataset"), "--workspace", str(out / "workspace"))
     run(["mmecinstruct", "build", *folders, *settings], out / "build.log")
-    (table,) = (out / "workspace").glob("stages/shop/*/tables/latents/products.parquet")
+    (table,) = (out / "workspace").glob("stages/synthetic_shop/*/tables/latents/products.parquet")
     return table
 
 

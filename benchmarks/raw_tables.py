@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -39,10 +39,9 @@ from process_memory import Seen, watched
 from mmecinstruct.core.duckdb import connect
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.engine.executors.local import LocalExecutor, cores
-from mmecinstruct.engine.stage import Shard
-from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
-from mmecinstruct.sources import RawFile
+from mmecinstruct.engine.stage import Files, WorkItem
 from mmecinstruct.sources.settings import AmazonMetadata, AmazonReviews, Source
+from mmecinstruct.stages.parse import Parse, file_stamp
 
 SEED = 11
 K, LONGEST = 5, 50
@@ -81,28 +80,33 @@ def draw_files(folder: Path, products: int, reviews: int, workers: int) -> Resul
     }
 
 
-def parse(what: str, source: Path, folder: Path, workers: int, cut: Callable[..., list[Shard]]) -> None:
-    """Parse the raw file into Parquet tables in folders below `folder`, a process per part as in a build.
-
-    cut: the build's own function that cuts files.
-    """
+def parse(what: str, source: Path, folder: Path, workers: int) -> None:
+    """Parse the raw file into Parquet tables in folders below `folder`, a process per part as in a build."""
     kind: Source = (
         AmazonMetadata(kind="amazon18_metadata", path=source.name)
         if what == "relations"
         else AmazonReviews(kind="amazon18_reviews", path=source.name)
     )
     role = "metadata" if what == "relations" else "reviews"
-    shards = cut(kind, [RawFile(role, source, source.name)], [file_stamp(source)], cores())
-    shards.sort(key=lambda shard: -shard.weight)
+    stage = Parse(
+        number=0,
+        source=kind,
+        roles=(role,),
+        origins=(source.name,),
+        files=Files((source,)),
+        stamps=(file_stamp(source),),
+        most_packed_parts=cores(),
+    )
+    items = sorted(stage.items(), key=lambda item: -item.weight)
     with LocalExecutor(workers) as executor:
-        for _ in executor.run(partial(parse_shard, folder), shards):
+        for _ in executor.run(partial(parse_item, stage, folder), items):
             pass
 
 
-def parse_shard(folder: Path, shard: Shard) -> None:
+def parse_item(stage: Parse, folder: Path, item: WorkItem) -> None:
     """Parse one part into a folder of its own."""
-    (folder / shard.key).mkdir()
-    parse_raw_file(shard.payload, folder / shard.key)
+    (folder / item.key).mkdir()
+    stage.work(item, folder / item.key)
 
 
 def cpu_seconds() -> float:
@@ -119,14 +123,13 @@ def most_memory(seen: Seen) -> int:
 
 def work(what: str, source: Path, output: Path, memory: str, workers: int) -> None:
     """Run ours in this process; print the same JSON as the baseline and write the same lines."""
-    from mmecinstruct.pipeline.inputs import _parse_shards  # a process that parses need not import it
     from mmecinstruct.tasks.k_core import create_k_core
     from mmecinstruct.tasks.related_pairs import create_related_pairs
 
     begin, cpu = time.perf_counter(), cpu_seconds()
     with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 1) as seen:
         folder = Path(name)
-        parse(what, source, folder, workers, _parse_shards)
+        parse(what, source, folder, workers)
         parsed = time.perf_counter() - begin
         connection = connect(memory, workers)
         spill = str((folder / "spill").absolute()).replace("'", "''")

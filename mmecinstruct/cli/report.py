@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmecinstruct.core.console import say
 
 if TYPE_CHECKING:
-    from mmecinstruct.engine.run import BuildReport
+    from mmecinstruct.pipeline.report import BuildReport
 
 
 def left_out_line(sources: Iterable[str]) -> str:
@@ -31,8 +31,8 @@ def print_report(report: BuildReport) -> None:
         say(f"Rejected rows, each with its reason in {report.out / 'rejections' / 'rejections.parquet'}:")
         for stage, count in rejected.items():
             say(f"  {stage}: {count}")
-    not_drawn = {row["stage"]: row["not_drawn"] for row in report.stages if row.get("not_drawn")}
-    for stage, count in not_drawn.items():
+    not_sampled = {row["stage"]: row["not_sampled"] for row in report.stages if row.get("not_sampled")}
+    for stage, count in not_sampled.items():
         say(f"Rows that no sample needs, left alone: {count} ({stage})")
     if report.fetched:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in report.fetched.items())
@@ -44,7 +44,7 @@ def print_report(report: BuildReport) -> None:
     if report.taken_down:
         counts = ", ".join(f"{count} in {stage}" for stage, count in report.taken_down.items())
         say(f"Kept out by the takedown list: {counts}")
-    for line in report.cut_short:
+    for line in report.truncated:
         say(f"warning: {line}, and run the build again.")
     if report.audit is not None and report.audit.exceeded:
         say(

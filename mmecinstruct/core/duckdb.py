@@ -116,11 +116,11 @@ def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterato
                 f"a query needs {budget.memory / 1e6:,.0f} MB of memory and more than the {most / 1e6:,.0f} MB of disk "
                 f"that it may spill to {folder.parent}; free some disk and allow it more there "
                 "(--set resources.spill=200GB), or give the recipe more memory (--set resources.memory=8GB), and run "
-                "again: finished shards are kept"
+                "again: finished work items are kept"
             ) from error
         raise WorkspaceError(
             f"DuckDB lacks memory or disk: {error}; free some disk, or give the recipe more memory "
-            "(--set resources.memory=8GB), and run again: finished shards are kept"
+            "(--set resources.memory=8GB), and run again: finished work items are kept"
         ) from error
     except RuntimeError as error:
         if "interrupted" in str(error).lower():

@@ -160,10 +160,10 @@ def write_statistics(
     `left_out_sources`, those that the recipe's licences did not allow.
 
     sizes: per task and split what was wanted, available and chosen, and a note where data did not suffice.
-    missing: per task that could not be built what it lacks. stages: rows in, kept, rejected and not drawn per stage.
+    missing: per task that could not be built what it lacks. stages: rows in, kept, rejected and not sampled per stage.
     audit: the summary of the splits' audit (`AuditReport.summary`). measured: what single stages counted, by their
     names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes,
-    `sampling` rows that there were and that were not drawn; and `miniature` the raw files that one drew.
+    `sampling` rows that there were and that were not sampled; and `miniature` the raw files that one drew.
     """
     counted = collect_statistics(folder)
     chosen = apply_licences(recipe)

@@ -17,7 +17,7 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS
 
-STAGE = "duplicates"
+STAGE = "deduplicate"
 REVIEW_COLUMNS = ("product_id", "image_urls")
 
 # same_product_id: the record that stands for the product; the record's own id where it does itself.

@@ -1,64 +1,76 @@
-"""What a stage consists of: its work items, its work, its output."""
+"""A stage: fields from which its fingerprint is computed, work items, work, output.
+
+A stage is one class in one file of `mmecinstruct/stages/`, a frozen dataclass with keyword fields:
+
+    @dataclass(frozen=True, kw_only=True)
+    class CountWords(Stage):
+        name = "count_words"
+        version = 1
+        reviews: Files
+        least: int
+        budget: Budget = field(metadata=RUNTIME)
+
+        def work(self, item: WorkItem, folder: Path) -> Counts: ...
+
+The work sees nothing but these fields, and all of them that are not marked RUNTIME enter the fingerprint. So a
+setting cannot be left out of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
+
+from mmecinstruct.core.hashing import fingerprint
+from mmecinstruct.core.settings import Settings
 
 REJECTIONS_FILE = "rejections.parquet"
+# Marks a field that changes no byte of the output: a budget, a local path, a time stamp.
+RUNTIME = MappingProxyType({"runtime": True})
+SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a shard did. Every record that came in was kept, rejected or, where a recipe samples, not drawn."""
+    """What a work item did with its records: each was kept, rejected or, where a recipe samples, not sampled."""
 
     records: int
     kept: int
     rejected: int
     extra: Mapping[str, Any] | None = None
-    not_drawn: int = 0
+    not_sampled: int = 0
 
     def __post_init__(self) -> None:
-        if self.records != self.kept + self.rejected + self.not_drawn:
+        if self.records != self.kept + self.rejected + self.not_sampled:
             raise AssertionError(
                 f"rows in ({self.records}) are not rows kept ({self.kept}) + rows rejected ({self.rejected})"
-                f" + rows not drawn ({self.not_drawn})"
+                f" + rows not sampled ({self.not_sampled})"
             )
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One piece of a stage's work: a key (its folder's name, sorts in order) and the function's payload.
+class WorkItem:
+    """One piece of a stage's work.
 
-    weight: how long it takes beside others; the longest are begun first, so that workers end together.
+    Attributes:
+        key: name of its folder; outputs are read in the order of keys.
+        payload: what tells this item from the others of the stage.
+        weight: how long it takes compared with others. The longest start first, so that workers end together.
     """
 
     key: str
-    payload: Any
+    payload: Any = None
     weight: int = 0
 
 
 @dataclass(frozen=True)
-class StageWork:
-    """A stage to run: its fingerprint covers name, version, settings and the fingerprints of the inputs.
-
-    function(payload, folder) writes its files into the folder and returns its counts; it must be a module-level
-    function. `shards` may be a function, called only when there is work to do.
-    """
-
-    name: str
-    version: int
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    shards: Sequence[Shard] | Callable[[], Sequence[Shard]]
-    function: Callable[[Any, Path], Counts]
-
-
-@dataclass(frozen=True)
 class StageOutput:
-    """A finished stage."""
+    """A finished stage. `name` is the stage's label, `extra` what its work items counted, by their keys."""
 
     name: str
     fingerprint: str
@@ -66,11 +78,112 @@ class StageOutput:
     records: int
     kept: int
     rejected: int
-    not_drawn: int
-    extra: dict[str, dict[str, Any]]  # per shard key
+    not_sampled: int
+    extra: dict[str, dict[str, Any]]
     cached: bool
 
     def files(self, name: str) -> list[Path]:
-        """Return the files of that name, one per shard that wrote it, in shard order."""
+        """Return the files of that name, one per work item that wrote it, in the order of the items."""
         paths = (self.folder / key / name for key in sorted(self.extra))
         return [path for path in paths if path.is_file()]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files that a stage reads, with what identifies their content: other paths, same stage.
+
+    Attributes:
+        paths: the files, in the order in which they are read.
+        fingerprints: of each stage that wrote some of them, or of each file, its fingerprint.
+    """
+
+    paths: tuple[Path, ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, outputs: StageOutput | Iterable[StageOutput], name: str) -> Files:
+        """Return the files of that name that finished stages wrote."""
+        several = [outputs] if isinstance(outputs, StageOutput) else list(outputs)
+        return cls(
+            tuple(path for output in several for path in output.files(name)),
+            {output.name: output.fingerprint for output in several},
+        )
+
+
+def is_runtime(one: dataclasses.Field[Any]) -> bool:
+    """Tell whether a field stays out of the fingerprint."""
+    return one.metadata == RUNTIME
+
+
+def only(settings: SettingsType, names: Collection[str]) -> SettingsType:
+    """Return a copy that holds the named settings alone; all others have their defaults.
+
+    A stage that reads a part of a settings object is given such a copy, so that no other setting reaches its
+    fingerprint or its work.
+    """
+    return type(settings)(**{name: getattr(settings, name) for name in names})
+
+
+class Stage:
+    """The base of all stages.
+
+    Attributes:
+        name: in progress, statistics and the workspace. A class that runs several times extends it by `label`.
+        version: raised when changed code gives another result.
+        libraries: those whose output the stage keeps. Another version of one runs the stage again.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    libraries: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        """The stage's name, with what tells it from other runs of the same class."""
+        return self.name
+
+    def items(self) -> Sequence[WorkItem]:
+        """Return the work items. Called in the main process, and only when there is work to do."""
+        return [WorkItem("all")]
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        """Write the item's files into an empty folder and return its counts. Runs in a worker process."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides the output."""
+        return fingerprint(self.fingerprint_content())
+
+    def fingerprint_content(self) -> dict[str, Any]:
+        """Return what the fingerprint covers, as JSON can hold it."""
+        return {
+            "stage": self.label,
+            "version": self.version,
+            "libraries": {library: library_version(library) for library in self.libraries},
+            "fields": _json(self),
+        }
+
+
+def _json(value: Any) -> Any:
+    """Return a field's value as JSON can hold it, files as their fingerprints.
+
+    Raises AssertionError for a value of another kind, such as a path.
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Files():
+            return dict(value.fingerprints)
+        case Settings():
+            return value.model_dump(mode="json")
+        case Mapping():
+            return {str(key): _json(one) for key, one in value.items()}
+        case tuple() | list():
+            return [_json(one) for one in value]
+        case set() | frozenset():
+            return sorted(_json(one) for one in value)
+    if not dataclasses.is_dataclass(value):
+        raise AssertionError(f"no fingerprint of a {type(value).__name__}: hand it over as Files or RUNTIME")
+    return {
+        one.name: _json(getattr(value, one.name)) for one in dataclasses.fields(value) if not is_runtime(one)
+    }

@@ -1,9 +1,9 @@
 """The workspace: finished and half-finished stages, each in a folder named after its fingerprint.
 
-A stage's work is cut into shards. A shard writes its files into a temporary folder, which is flushed to disk
-and renamed; when all shards stand, a manifest with row counts and file hashes makes the stage finished. A run
-that was killed therefore continues with the shards that are missing, and nothing half-written is ever read. Each
-attempt at a shard has a folder of its own: on a cluster a shard is tried again while a lost node may still be at it.
+A stage's work is cut into work items. An item's files are written into a temporary folder, which is flushed to disk
+and renamed. When all items are there, a manifest with row counts and file hashes makes the stage finished. A run that
+was killed therefore continues with the missing items, and nothing half-written is ever read. Each attempt at an item
+has a folder of its own: a cluster tries an item again while a lost node may still work on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,10 @@ from typing import Any
 from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.file_hashes import remembered_hashes
 from mmecinstruct.core.files import sync_folder, sync_tree, write_atomically
-from mmecinstruct.core.hashing import fingerprint, sha256_file
+from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import Executor
-from mmecinstruct.engine.stage import Counts, StageOutput, StageWork
+from mmecinstruct.engine.stage import Stage, StageOutput, WorkItem
 
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
@@ -37,34 +37,39 @@ _REMOVED = ".removed"  # ending of what is about to be deleted
 
 
 @dataclass(frozen=True)
-class _ShardWork:
-    function: Callable[[Any, Path], Counts]
-    payload: Any
+class _ItemWork:
+    """What a worker is given: a work item of a stage, and the folder that its files go to."""
+
+    stage: Stage
+    item: WorkItem
     target: str
-    stage: str
     workspace: str
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A stage whose missing shards are known, or that is finished. work: each with its weight."""
+    """A stage whose missing work items are known, or that is finished."""
 
-    name: str
-    mark: str
+    stage: Stage
+    fingerprint: str
     folder: Path
-    identity: Mapping[str, Any]
     finished: StageOutput | None
     keys: tuple[str, ...] = ()
-    work: tuple[tuple[_ShardWork, int], ...] = ()
+    work: tuple[_ItemWork, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The stage's label."""
+        return self.stage.label
 
     @property
     def partial(self) -> Path:
-        """Where its shards are put together."""
-        return self.folder.with_name(self.mark + ".partial")
+        """Where its work items are put together."""
+        return self.folder.with_name(self.fingerprint + ".partial")
 
     @property
     def total(self) -> int:
-        """The number of its shards."""
+        """The number of its work items."""
         return len(self.keys)
 
 
@@ -105,27 +110,29 @@ class Workspace:
             yield
 
     def run_stages(
-        self, stages: Sequence[StageWork], executor: Executor, report: Report | None = None
+        self, stages: Sequence[Stage], executor: Executor, report: Report | None = None
     ) -> list[StageOutput]:
         """Return finished stages that do not need each other, running what is missing of them side by side.
 
         Raises WorkspaceError when the disk is full, a worker was killed or a finished stage's files are damaged.
         """
         prepared = []
-        for planned in stages:
-            with _named(planned.name, self.folder):
-                prepared.append(_prepare(self.folder, planned))
+        for one in stages:
+            with _named(one.label, self.folder):
+                prepared.append(_prepare(self.folder, one))
         missing = [stage for stage in prepared if stage.finished is None]
-        of_target = {work.target: stage for stage in missing for work, _ in stage.work}
+        of_target = {work.target: stage for stage in missing for work in stage.work}
         done = {stage.name: stage.total - len(stage.work) for stage in missing}
         if report:
             for stage in missing:
                 report(stage.name, done[stage.name], stage.total)
-        # Of equally heavy shards the first comes first: sorting is stable.
-        heaviest = sorted((one for stage in missing for one in stage.work), key=lambda one: -one[1])
-        # A shard's own errors name its stage; what else goes wrong here are workers that cannot be started.
+        # Of equally heavy items the first comes first: sorting is stable.
+        heaviest = sorted(
+            (work for stage in missing for work in stage.work), key=lambda work: -work.item.weight
+        )
+        # An item's own errors name its stage; what else goes wrong here are workers that cannot be started.
         with _named(", ".join(stage.name for stage in missing), self.folder):
-            for target in executor.run(_run_shard, [work for work, _ in heaviest]):
+            for target in executor.run(_run_item, heaviest):
                 stage = of_target[target]
                 done[stage.name] += 1
                 if report:
@@ -175,57 +182,48 @@ def _named(stage: str, workspace: Path) -> Iterator[None]:
         where = f" ({error.filename})" if error.filename else ""
         raise WorkspaceError(
             f"stage {stage}: {error.strerror or error}{where}; free space on the disk of the workspace {workspace}, or "
-            "mend it, and run again: finished shards are kept"
+            "mend it, and run again: finished work items are kept"
         ) from error
 
 
-def _prepare(workspace: Path, stage: StageWork) -> _Prepared:
+def _prepare(workspace: Path, stage: Stage) -> _Prepared:
     """Read a finished stage, or make the folder of an unfinished one and see what is missing."""
-    identity = {
-        "stage": stage.name,
-        "version": stage.version,
-        "settings": stage.settings,
-        "inputs": stage.inputs,
-    }
-    mark = fingerprint(identity)
-    folder = workspace / "stages" / stage.name / mark
-    finished = _read_finished(stage.name, mark, folder)
+    fingerprint = stage.fingerprint()
+    folder = workspace / "stages" / stage.label / fingerprint
+    finished = _read_finished(stage.label, fingerprint, folder)
     if finished is not None:
         os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
-        return _Prepared(stage.name, mark, folder, identity, finished)
-    partial = folder.with_name(mark + ".partial")
+        return _Prepared(stage, fingerprint, folder, finished)
+    partial = folder.with_name(fingerprint + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    shards = list(stage.shards() if callable(stage.shards) else stage.shards)
-    keys = tuple(shard.key for shard in shards)
-    _remove_leftovers(partial, set(keys))  # of a killed run: half-written shards, a manifest
+    items = list(stage.items())
+    keys = tuple(item.key for item in items)
+    _remove_leftovers(partial, set(keys))  # of a killed run: half-written items, a manifest
     work = tuple(
-        (
-            _ShardWork(stage.function, shard.payload, str(partial / shard.key), stage.name, str(workspace)),
-            shard.weight,
-        )
-        for shard in shards
-        if not (partial / shard.key / COUNTS).is_file()
+        _ItemWork(stage, item, str(partial / item.key), str(workspace))
+        for item in items
+        if not (partial / item.key / COUNTS).is_file()
     )
-    return _Prepared(stage.name, mark, folder, identity, None, keys, work)
+    return _Prepared(stage, fingerprint, folder, None, keys, work)
 
 
-def _run_shard(work: _ShardWork) -> str:
-    """Run one shard and return its target. The worker hashes what it wrote: the files are still in memory."""
-    with _named(work.stage, Path(work.workspace)):
-        return _write_shard(work)
+def _run_item(work: _ItemWork) -> str:
+    """Run one work item and return its target. The worker hashes what it wrote: the files are still in memory."""
+    with _named(work.stage.label, Path(work.workspace)):
+        return _write_item(work)
 
 
-def _write_shard(work: _ShardWork) -> str:
+def _write_item(work: _ItemWork) -> str:
     target = Path(work.target)
     # Another attempt may run on another host, under the same process id.
     temporary = target.with_name(f".tmp-{target.name}-{secrets.token_hex(8)}")
     temporary.mkdir()
-    counts = work.function(work.payload, temporary)
+    counts = work.stage.work(work.item, temporary)
     content = {
         "records": counts.records,
         "kept": counts.kept,
         "rejected": counts.rejected,
-        "not_drawn": counts.not_drawn,
+        "not_sampled": counts.not_sampled,
         "extra": dict(counts.extra or {}),
         "files": _hashed_files(temporary),
     }
@@ -234,7 +232,7 @@ def _write_shard(work: _ShardWork) -> str:
     try:
         temporary.rename(target)
     except OSError:
-        # A worker of a killed build or a lost node, not yet gone, may have finished the same shard: its bytes are
+        # A worker of a killed build or a lost node, not yet gone, may have finished the same item: its bytes are
         # the same.
         if not (target / COUNTS).is_file():
             raise
@@ -243,7 +241,7 @@ def _write_shard(work: _ShardWork) -> str:
 
 
 def _hashed_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the size and hash of each file of a shard, by its path in the shard's folder."""
+    """Return the size and hash of each file of a work item, by its path in the item's folder."""
     return {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
         for file in sorted(folder.rglob("*"))
@@ -256,7 +254,7 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
-    """Remove what is no shard of the stage, although a worker that nobody waits for may still write there."""
+    """Remove what is no work item of the stage, although a worker that nobody waits for may still write there."""
     for leftover in [path for path in partial.iterdir() if path.name not in keys]:
         if not leftover.is_dir():
             leftover.unlink(missing_ok=True)
@@ -282,7 +280,7 @@ def _wait_for(file: Path) -> None:
 
 
 def _finish(stage: _Prepared) -> StageOutput:
-    name, mark, partial, folder, keys = stage.name, stage.mark, stage.partial, stage.folder, stage.keys
+    partial, folder, keys = stage.partial, stage.folder, stage.keys
     counts = {}
     for key in keys:
         _wait_for(partial / key / COUNTS)
@@ -294,11 +292,11 @@ def _finish(stage: _Prepared) -> StageOutput:
         for path, entry in (counts[key].get("files") or _hashed_files(partial / key)).items()
     }
     manifest = {
-        "identity": stage.identity,
+        "fingerprint_of": stage.stage.fingerprint_content(),
         "records": sum(entry["records"] for entry in counts.values()),
         "kept": sum(entry["kept"] for entry in counts.values()),
         "rejected": sum(entry["rejected"] for entry in counts.values()),
-        "not_drawn": sum(entry.get("not_drawn", 0) for entry in counts.values()),
+        "not_sampled": sum(entry.get("not_sampled", 0) for entry in counts.values()),
         "extra": {key: entry["extra"] for key, entry in counts.items()},
         "files": dict(sorted(files.items())),
     }
@@ -307,12 +305,12 @@ def _finish(stage: _Prepared) -> StageOutput:
         _remove(folder)
     partial.rename(folder)
     sync_folder(folder.parent)
-    output = _read_finished(name, mark, folder)
+    output = _read_finished(stage.name, stage.fingerprint, folder)
     assert output is not None
     return StageOutput(**{**output.__dict__, "cached": False})
 
 
-def _read_finished(name: str, mark: str, folder: Path) -> StageOutput | None:
+def _read_finished(name: str, fingerprint: str, folder: Path) -> StageOutput | None:
     """Return a finished stage, or None.
 
     Raises WorkspaceError where one of its files is missing or has another size.
@@ -328,8 +326,8 @@ def _read_finished(name: str, mark: str, folder: Path) -> StageOutput | None:
             file = folder / path
             if not file.is_file() or file.stat().st_size != entry["bytes"]:
                 raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
-        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest.get("not_drawn", 0))
+        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest["not_sampled"])
         extra = manifest["extra"]
     except (KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(f"{folder / MANIFEST} is no manifest of a stage; delete {folder}") from error
-    return StageOutput(name, mark, folder, *totals, extra, cached=True)
+    return StageOutput(name, fingerprint, folder, *totals, extra, cached=True)

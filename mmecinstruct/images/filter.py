@@ -16,7 +16,7 @@ from mmecinstruct.schemas.tables import IMAGES
 if TYPE_CHECKING:
     import duckdb
 
-STAGE = "verdicts"
+STAGE = "filter"
 _VERDICTS = pa.schema([*IMAGES, pa.field("measured_status", pa.string())])
 
 

@@ -2,7 +2,7 @@
 
 Nothing is judged here but what cannot be measured: bytes that are no image, that claim more pixels than is safe, or
 that end too early. Whether an image is too small, blank or animated is the recipe's to say, afterwards and without
-decoding again (`verdicts`).
+decoding again (`filter`).
 
 The normalised image is RGB without metadata, upright, transparency over white, its longest side at most the
 recipe's. An embedded colour profile is dropped, not applied: that is what `datasets` and most loaders do.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +14,10 @@ import pyarrow.compute as pc
 from mmecinstruct.auditing import AuditReport, audit_folder
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import sync_folder, sync_tree, write_atomically
+from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.core.parquet import read_parts
 from mmecinstruct.core.progress import Report
+from mmecinstruct.core.templating import template_hash
 from mmecinstruct.dataset import (
     read_manifest,
     write_manifest,
@@ -25,10 +26,15 @@ from mmecinstruct.dataset import (
     write_statistics,
 )
 from mmecinstruct.dataset.manifest import AUDIT, CARD, MANIFEST
-from mmecinstruct.publish.card import write_card
+from mmecinstruct.engine.stage import StageOutput
+from mmecinstruct.pipeline.report import BuildReport
+from mmecinstruct.publish.card import CARD_TEMPLATE, write_card
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.splits.assign import SR
+from mmecinstruct.version import __version__
+
+FOLDER_VERSION = 7  # raised when changed code gives another folder from the same stages
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -69,67 +75,76 @@ def check_target(out: Path) -> None:
             )
 
 
+def folder_fingerprint(recipe: Recipe, stages: Sequence[StageOutput], report: BuildReport) -> str:
+    """Return a hash of everything that decides the dataset folder."""
+    return fingerprint(
+        {
+            "version": FOLDER_VERSION,
+            "project": __version__,
+            "card": template_hash(CARD_TEMPLATE),
+            "recipe": recipe.published(),
+            "stages": [output.fingerprint for output in stages],
+            "missing": {task: list(why) for task, why in report.missing.items()},
+            "miniature": dict(report.measured.get("miniature", {})),
+        }
+    )
+
+
 def assemble_folder(
     out: Path,
     recipe: Recipe,
     fingerprint: str,
     shards: Path,
     rejections: Sequence[Path],
-    sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    missing: Mapping[str, Sequence[str]],
-    stages: Sequence[Mapping[str, Any]],
-    measured: Mapping[str, Mapping[str, Any]],
+    report: BuildReport,
+    *,
     workers: int = 1,
-    report: Report | None = None,
+    progress: Report | None = None,
 ) -> AuditReport:
     """Write the dataset folder from the finished shards and reports.
 
-    shards: folder of the shard stage, whose files lie in <key>/<task>/<split>-….parquet. rejections: the files
-    of all stages, in the order of the pipeline. An older dataset folder at `out` is replaced only when the new
-    one is whole. What the splits share is audited on the finished files; a folder that shares more than the recipe
-    tolerates is written all the same, its card says so, and the returned report has it in `exceeded`.
+    An older dataset folder is replaced only when the new one is whole. What the splits share is audited on the finished
+    files. A folder that shares more than the recipe tolerates is written all the same; its card says so.
 
-    Raises DatasetError when `out` holds something else or cannot be written.
+    Args:
+        out: the dataset folder.
+        recipe: published with it.
+        fingerprint: of `folder_fingerprint`.
+        shards: folder of stage `shards`, whose files lie in <work item>/<task>/<split>-….parquet.
+        rejections: the files of all stages, in the order of the pipeline.
+        report: what the stages did.
+        workers: processes of the audit.
+        progress: called with the step of the audit.
+
+    Returns:
+        What the splits share; `exceeded` has what the recipe does not tolerate.
+
+    Raises:
+        DatasetError: `out` holds something else or cannot be written.
     """
     check_target(out)
     try:
-        return _assemble(
-            out, recipe, fingerprint, shards, rejections, sizes, missing, stages, measured, workers, report
-        )
+        with _replacing(out) as partial:
+            for source in sorted(shards.glob("*/*/*.parquet")):
+                target = partial / source.parent.name / source.name
+                target.parent.mkdir(exist_ok=True)
+                # A copy, not a link: whoever edits the dataset must not edit the workspace.
+                shutil.copyfile(source, target)
+            write_rejections(partial, (publishable(part) for path in rejections for part in read_parts(path)))
+            write_recipe(partial, recipe)
+            audit = audit_folder(partial, recipe.audit, workers=workers, report=progress)
+            write_atomically(partial / AUDIT, audit.to_json().encode())
+            statistics = write_statistics(
+                partial, recipe, report.sizes, report.missing, report.stages, audit.summary(), report.measured
+            )
+            write_card(partial, recipe, statistics, fingerprint)
+            write_manifest(partial, recipe, fingerprint)
+            sync_tree(partial)
     except OSError as error:
         raise DatasetError(
             f"--out {out}: cannot be written: {error.strerror or error}; mend it or name another folder, and run "
             "again: finished stages are kept"
         ) from error
-
-
-def _assemble(
-    out: Path,
-    recipe: Recipe,
-    fingerprint: str,
-    shards: Path,
-    rejections: Sequence[Path],
-    sizes: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    missing: Mapping[str, Sequence[str]],
-    stages: Sequence[Mapping[str, Any]],
-    measured: Mapping[str, Mapping[str, Any]],
-    workers: int,
-    report: Report | None,
-) -> AuditReport:
-    with _replacing(out) as partial:
-        for source in sorted(shards.glob("*/*/*.parquet")):
-            target = partial / source.relative_to(shards).relative_to(source.relative_to(shards).parts[0])
-            target.parent.mkdir(exist_ok=True)
-            # A copy, not a link: whoever edits the dataset must not edit the workspace.
-            shutil.copyfile(source, target)
-        write_rejections(partial, (publishable(part) for path in rejections for part in read_parts(path)))
-        write_recipe(partial, recipe)
-        audit = audit_folder(partial, recipe.audit, workers=workers, report=report)
-        write_atomically(partial / AUDIT, audit.to_json().encode())
-        statistics = write_statistics(partial, recipe, sizes, missing, stages, audit.summary(), measured)
-        write_card(partial, recipe, statistics, fingerprint)
-        write_manifest(partial, recipe, fingerprint)
-        sync_tree(partial)
     return audit
 
 

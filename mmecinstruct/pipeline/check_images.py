@@ -23,17 +23,22 @@ from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run
-from mmecinstruct.engine.stage import REJECTIONS_FILE
+from mmecinstruct.engine.stage import REJECTIONS_FILE, Files
 from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
 from mmecinstruct.images.contact_sheet import PER_GROUP, SheetImage, contact_sheet
 from mmecinstruct.images.urls import full_size_url
-from mmecinstruct.pipeline.images import judge_images, locate_images, measure_images
-from mmecinstruct.recipe import ImageCheckSettings, Recipe
+from mmecinstruct.pipeline.steps import query_budget
+from mmecinstruct.recipe import ImageCheckSettings
+from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
 from mmecinstruct.sources.readers.batches import Refusal
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
+from mmecinstruct.stages.filter import filter_images
+from mmecinstruct.stages.images import measure_images
+from mmecinstruct.stages.locate_images import ImagePlaces, locate_images
+from mmecinstruct.web.images import load_takedowns
 
 STAGE = "images"
 LIST_SEPARATOR = "|"
@@ -65,7 +70,7 @@ def check_images(
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> ImagesReport:
-    """Locate, measure and judge the images of a folder or a table; write what was found into `out`.
+    """Locate, measure and filter the images of a folder or a table; write what was found into `out`.
 
     source: a folder, all files below it; or a CSV, TSV, JSON lines or Parquet file whose `column` holds URLs or paths
     relative to `data` (default: the file's folder), several in one cell separated by `|`; Amazon's size codes are cut.
@@ -88,16 +93,16 @@ def check_images(
         raise SourceError(f"{source}: there is no such folder or table")
     store = Workspace(workspace.absolute())
     with store.lock(), LocalExecutor(workers) as executor:
-        # They are read here also where the recipe's own build takes URLs as they are.
-        images_read = settings.images.model_copy(update={"read": True})
-        recipe = Recipe(name="images", sources=(), images=images_read, fetch=settings.fetch)
-        run = Run(recipe, store, executor, report, retry_failed)
-        products, mark = _write_products(named, store)
-        located = locate_images(run, [[url] for url in sorted({url for _, url in named})], [root.resolve()])
-        measured = measure_images(run, located)
-        judged = judge_images(run, measured, (products,), mark)
-        images = read_tables(judged.files("images.parquet"), IMAGES)
-        rejected = [path for stage in (measured, judged) for path in stage.files(REJECTIONS_FILE)]
+        run = Run(store, executor, report)
+        takedowns = load_takedowns(store.folder)
+        places = ImagePlaces(settings.images, settings.fetch, [root.resolve()], takedowns, retry_failed)
+        groups = [[url] for url in sorted({url for _, url in named})]
+        located = locate_images(run, groups, places)
+        measured = run.run(measure_images(store, located.images, settings.images))
+        products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
+        filtered = run.run(filter_images(measured, products, settings.images, budget))
+        images = read_tables(filtered.files("images.parquet"), IMAGES)
+        rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]
         all_rejections = pa.concat_tables([rejections_table(rejections), read_tables(rejected, REJECTIONS)])
         pixels = measured.files("pixels.parquet")
         _write(out, images, all_rejections, pixels)
@@ -166,8 +171,8 @@ def _read_table(
     return named, rejections
 
 
-def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> tuple[Path, str]:
-    """Write whose images they are as products, each a cluster of its own; return the file and its fingerprint."""
+def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> Files:
+    """Write whose images they are as products, each a cluster of its own; return the file."""
     images: dict[str, set[str]] = {}
     for product, url in named:
         if product:
@@ -176,11 +181,11 @@ def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> tuple
         {"product_id": product, "cluster_id": product, "image_urls": sorted(urls)}
         for product, urls in sorted(images.items())
     ]
-    mark = fingerprint(rows)
-    path = store.folder / SNAPSHOTS / f"products-{mark}.parquet"
+    digest = fingerprint(rows)
+    path = store.folder / SNAPSHOTS / f"products-{digest}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_table(pa.Table.from_pylist(rows, schema=CURATED_PRODUCTS), path)
-    return path, mark
+    return Files((path,), {"named": digest})
 
 
 def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[Path]) -> None:
@@ -193,7 +198,7 @@ def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[P
     written = pa.array([], pa.string())
     for number, path in enumerate(pixels):
         table = pq.read_table(path, schema=PIXELS)
-        # The same image may have been measured in two shards, under two URLs.
+        # The same image may have been measured in two work items, under two URLs.
         wanted = pc.and_(
             pc.is_in(table["image_id"], value_set=kept),
             pc.invert(pc.is_in(table["image_id"], value_set=written)),

@@ -43,7 +43,7 @@ class LocalExecutor:
         if self._pool is not None:
             assert self._pipe is not None
             if kind is not None:
-                self._pipe[1].close()  # nobody waits for the shards that are under way
+                self._pipe[1].close()  # nobody waits for the work items that are under way
             # No worker outlives this, so that the next build may have the workspace.
             self._pool.shutdown(wait=True, cancel_futures=True)
             for end in self._pipe:
@@ -86,7 +86,7 @@ class LocalExecutor:
         except BrokenProcessPool as error:
             raise WorkspaceError(
                 "a worker process was killed (out of memory?); run the same command again, if need be with "
-                "fewer --workers: finished shards are kept"
+                "fewer --workers: finished work items are kept"
             ) from error
         finally:
             for future in in_flight:

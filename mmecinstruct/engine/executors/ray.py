@@ -90,8 +90,8 @@ class RayExecutor:
     def run(self, function: Callable[[Payload], Result], payloads: Sequence[Payload]) -> Iterator[Result]:
         """Yield `function(payload)` of every payload, in the order in which they finish.
 
-        A single payload runs in this process: there is nothing to do beside it, and stages of one shard (DuckDB over
-        whole tables) want this machine's memory limit, not a share of a node.
+        A single payload runs in this process: there is nothing to do beside it, and stages of one work item (DuckDB
+        over whole tables) want this machine's memory limit, not a share of a node.
 
         Raises whatever the function raises; WorkspaceError when workers were lost again and again; ExecutorError where
         the cluster cannot be reached, has a node that does not fit, or lost all of its nodes.
@@ -119,13 +119,15 @@ class RayExecutor:
                 elif time.monotonic() - last_alive > PATIENCE_SECONDS:
                     raise ExecutorError(
                         "no node of the cluster can run a task any more; start one and run the same command again: "
-                        "finished shards are kept"
+                        "finished work items are kept"
                     )
                 for reference in finished:
                     yield self._result(reference)
         finally:
             for reference in in_flight:
-                ray.cancel(reference, force=True)  # nobody waits for it; its half-written shard is never used
+                ray.cancel(
+                    reference, force=True
+                )  # nobody waits for it; its half-written work item is never used
 
     def _limit(self) -> int:
         if self.workers is not None:
@@ -145,7 +147,7 @@ class RayExecutor:
         except RayError as error:
             raise WorkspaceError(
                 f"a task was lost {RETRIES + 1} times with its worker process or node (out of memory?); run the same "
-                f"command again, if need be with fewer --workers: finished shards are kept ({_first_line(error)})"
+                f"command again, if need be with fewer --workers: finished work items are kept ({_first_line(error)})"
             ) from error
 
     def _connect(self) -> None:

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.engine.executors import LocalExecutor
-from mmecinstruct.engine.stage import Counts, Shard, StageOutput, StageWork
+from mmecinstruct.engine.stage import RUNTIME, Counts, Stage, StageOutput, WorkItem
 from mmecinstruct.engine.workspace import Workspace
 
 
@@ -47,23 +48,53 @@ def fill_the_disk(payload: tuple[int, str], folder: Path) -> Counts:
     raise OSError(28, "No space left on device", "x.parquet")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Stage):
+    """Call a function with (number, log) for each number. weights: of the work items."""
+
+    name = "stage"
+    version = 1
+
+    suffix: str = ""
+    setting: int = 1
+    first: int = 0
+    weights: tuple[int, ...] = (0,) * 5
+    log: Path = field(metadata=RUNTIME)
+    function: Callable[[tuple[int, str], Path], Counts] = field(default=write_number, metadata=RUNTIME)
+
+    @property
+    def label(self) -> str:
+        return self.name + self.suffix
+
+    def items(self) -> Sequence[WorkItem]:
+        return [
+            WorkItem(f"{place:03d}", self.first + place, weight) for place, weight in enumerate(self.weights)
+        ]
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        return self.function((item.payload, str(self.log)), folder)
+
+
+class ChangedNumbers(Numbers):
+    version = 2
+
+
 def run(
     folder: Path,
     log: Path,
     function=write_number,
     *,
-    settings: int = 1,
-    version: int = 1,
+    kind: type[Numbers] = Numbers,
+    setting: int = 1,
     workers: int = 1,
 ) -> StageOutput:
-    shards = [Shard(f"{number:03d}", (number, str(log))) for number in range(5)]
     with LocalExecutor(workers) as executor:
-        work = StageWork("stage", version, {"setting": settings}, {"input": "abc"}, shards, function)
-        return Workspace(folder).run_stages([work], executor)[0]
+        stage = kind(setting=setting, log=log, function=function)
+        return Workspace(folder).run_stages([stage], executor)[0]
 
 
 def finish_in_the_rival_first(payload: tuple[int, str], folder: Path) -> Counts:
-    """Write the shard, and let another worker have written and renamed it in the meantime."""
+    """Write the item, and let another worker have written and renamed it in the meantime."""
     counts = write_number(payload, folder)
     rival = folder.with_name(f"{payload[0]:03d}")
     rival.mkdir()
@@ -94,11 +125,11 @@ def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
 
 
 def test_a_changed_setting_or_version_runs_again_beside_the_old_output(tmp_path: Path) -> None:
-    marks = {
-        run(tmp_path / "w", tmp_path / "log", settings=settings, version=version).fingerprint
-        for settings, version in ((1, 1), (2, 1), (1, 2))
+    fingerprints = {
+        run(tmp_path / "w", tmp_path / "log", setting=setting, kind=kind).fingerprint
+        for setting, kind in ((1, Numbers), (2, Numbers), (1, ChangedNumbers))
     }
-    assert len(marks) == 3
+    assert len(fingerprints) == 3
 
 
 def test_after_a_failure_only_what_is_missing_runs(tmp_path: Path) -> None:
@@ -138,14 +169,14 @@ def test_a_run_killed_between_its_manifest_and_its_last_rename_is_finished(tmp_p
     assert len(second.files("number.txt")) == 5
 
 
-def test_a_shard_that_a_dying_worker_finished_too_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_item_that_a_dying_worker_finished_too_is_kept(tmp_path: Path) -> None:
     output = run(tmp_path / "w", tmp_path / "log", finish_in_the_rival_first)
     assert [path.read_text() for path in output.files("number.txt")] == ["0", "1", "2", "3", "4"]
     assert not list(output.folder.glob(".tmp-*"))
 
 
 def leave_a_lost_attempt(payload: tuple[int, str], folder: Path) -> Counts:
-    """Write the shard, beside what another attempt at it left half-written."""
+    """Write the item, beside what another attempt at it left half-written."""
     Path(payload[1]).with_name(f"attempt-{folder.name}").touch()
     lost = folder.with_name(f"{folder.name[:9]}other")
     lost.mkdir()
@@ -160,7 +191,7 @@ def test_what_a_lost_attempt_left_is_no_part_of_the_stage(tmp_path: Path) -> Non
     assert [path.name for path in output.folder.parent.iterdir()] == [output.folder.name]
 
 
-def test_each_attempt_at_a_shard_has_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_each_attempt_at_an_item_has_its_own_folder(tmp_path: Path) -> None:
     for workspace in ("one", "two"):  # in one process, so the process id tells nothing
         run(tmp_path / workspace, tmp_path / "log", leave_a_lost_attempt)
     assert len(list(tmp_path.glob("attempt-*"))) == 10
@@ -169,8 +200,8 @@ def test_each_attempt_at_a_shard_has_a_folder_of_its_own(tmp_path: Path) -> None
 out_of_sight = threading.Event()
 
 
-def hide_a_shard_for_a_while(payload: tuple[int, str], folder: Path) -> Counts:
-    """Write the shard; what another host writes may be seen here only a little later."""
+def hide_an_item_for_a_while(payload: tuple[int, str], folder: Path) -> Counts:
+    """Write the item; what another host writes may be seen here only a little later."""
     if payload[0] == 4:
         target, aside = folder.with_name("004"), folder.parent.with_name("aside")
 
@@ -187,18 +218,17 @@ def hide_a_shard_for_a_while(payload: tuple[int, str], folder: Path) -> Counts:
 
 
 class PatientExecutor(LocalExecutor):
-    """Ends its run only when the last shard is out of sight."""
+    """Ends its run only when the last item is out of sight."""
 
     def run(self, function, payloads):
         yield from super().run(function, payloads)
         assert out_of_sight.wait(30)
 
 
-def test_a_shard_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
-    shards = [Shard(f"{number:03d}", (number, str(tmp_path / "log"))) for number in range(5)]
+def test_an_item_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
+    stage = Numbers(log=tmp_path / "log", function=hide_an_item_for_a_while)
     with PatientExecutor() as executor:
-        work = StageWork("stage", 1, {}, {}, shards, hide_a_shard_for_a_while)
-        (output,) = Workspace(tmp_path / "w").run_stages([work], executor)
+        (output,) = Workspace(tmp_path / "w").run_stages([stage], executor)
     assert [path.read_text() for path in output.files("number.txt")] == ["0", "1", "2", "3", "4"]
 
 
@@ -211,15 +241,15 @@ def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
 def test_of_stages_side_by_side_the_one_that_fails_is_named(tmp_path: Path, workers: int) -> None:
     workspace = tmp_path / "w"
     stages = [planned("1", tmp_path / "log", [5, 5]), planned("2", tmp_path / "log", [5])]
-    stages.insert(1, replace(planned("3", tmp_path / "log", [1]), name="full", function=fill_the_disk))
+    stages.insert(1, replace(planned("3", tmp_path / "log", [1]), suffix="-full", function=fill_the_disk))
     with (
         LocalExecutor(workers) as executor,
         pytest.raises(WorkspaceError) as error,
     ):
         Workspace(workspace).run_stages(stages, executor)
     assert str(error.value) == (
-        f"stage full: No space left on device (x.parquet); free space on the disk of the workspace {workspace}, or "
-        "mend it, and run again: finished shards are kept"
+        f"stage stage-full: No space left on device (x.parquet); free space on the disk of the workspace {workspace}, "
+        "or mend it, and run again: finished work items are kept"
     )
 
 
@@ -355,12 +385,12 @@ def test_hashes_of_many_files_come_in_their_order(tmp_path: Path) -> None:
     assert Workspace(tmp_path / "w").file_fingerprints(files[::-1], threads=4) == hashes[::-1]
 
 
-def planned(name: str, log: Path, weights: list[int]) -> StageWork:
-    shards = [Shard(f"{n:03d}", (10 * int(name) + n, str(log)), weight) for n, weight in enumerate(weights)]
-    return StageWork(name, 1, {}, {}, shards, write_number)
+def planned(number: str, log: Path, weights: list[int]) -> Numbers:
+    """A stage whose numbers start with its own."""
+    return Numbers(suffix=f"-{number}", first=10 * int(number), weights=tuple(weights), log=log)
 
 
-def test_stages_run_side_by_side_the_heaviest_shards_first(tmp_path: Path) -> None:
+def test_stages_run_side_by_side_the_heaviest_items_first(tmp_path: Path) -> None:
     log = tmp_path / "log"
     stages = [planned("1", log, [5, 50, 5]), planned("2", log, [70, 1]), planned("3", log, [])]
     reported: list[tuple[str, int, int]] = []
@@ -369,13 +399,13 @@ def test_stages_run_side_by_side_the_heaviest_shards_first(tmp_path: Path) -> No
             stages, executor, lambda *progress: reported.append(progress)
         )
         assert log.read_text().split() == ["20", "11", "10", "12", "21"]
-        assert [output.name for output in outputs] == ["1", "2", "3"]
+        assert [output.name for output in outputs] == ["stage-1", "stage-2", "stage-3"]
         assert [output.extra for output in outputs] == [
             {f"{n:03d}": {"number": 10 + n} for n in range(3)},
             {f"{n:03d}": {"number": 20 + n} for n in range(2)},
             {},
         ]
-        assert reported[-1] == ("2", 2, 2)
+        assert reported[-1] == ("stage-2", 2, 2)
         again = Workspace(tmp_path / "w").run_stages([*stages, planned("4", log, [1])], executor)
     assert [output.cached for output in again] == [True, True, True, False]
     assert log.read_text().split()[5:] == ["40"]
@@ -395,15 +425,15 @@ def test_a_finished_stage_knows_the_size_and_hash_of_its_files(tmp_path: Path) -
     assert len(paths) == 5
 
 
-@pytest.mark.parametrize("not_drawn", [0, 2])
-def test_rows_in_are_rows_kept_rejected_and_not_drawn(not_drawn: int) -> None:
-    assert Counts(3 + not_drawn, 2, 1, None, not_drawn).not_drawn == not_drawn
-    with pytest.raises(AssertionError, match=r"rows not drawn \(\d\)"):
-        Counts(4 + not_drawn, 2, 1, None, not_drawn)
+@pytest.mark.parametrize("not_sampled", [0, 2])
+def test_rows_in_are_rows_kept_rejected_and_not_sampled(not_sampled: int) -> None:
+    assert Counts(3 + not_sampled, 2, 1, None, not_sampled).not_sampled == not_sampled
+    with pytest.raises(AssertionError, match=r"rows not sampled \(\d\)"):
+        Counts(4 + not_sampled, 2, 1, None, not_sampled)
 
 
 def test_clean_removes_only_what_was_not_used(tmp_path: Path) -> None:
-    old, new = (run(tmp_path / "w", tmp_path / "log", settings=number) for number in (1, 2))
+    old, new = (run(tmp_path / "w", tmp_path / "log", setting=number) for number in (1, 2))
     past = time.time() - 10 * 86_400
     os.utime(old.folder / "manifest.json", (past, past))
     snapshot = tmp_path / "w" / "snapshots" / "abc.parquet"
@@ -411,7 +441,7 @@ def test_clean_removes_only_what_was_not_used(tmp_path: Path) -> None:
     snapshot.touch()
     os.utime(snapshot, (past, past))
     # A clean that was killed had begun with this one.
-    cut = run(tmp_path / "w", tmp_path / "log", settings=3).folder
+    cut = run(tmp_path / "w", tmp_path / "log", setting=3).folder
     cut.rename(cut.with_name(cut.name + ".removed"))
     removed, freed = Workspace(tmp_path / "w").clean(keep_days=5)
     assert (removed, freed > 0) == (2, True)

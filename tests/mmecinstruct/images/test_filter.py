@@ -9,19 +9,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.core.duckdb import connect
+from mmecinstruct.core.duckdb import DEFAULT_BUDGET, connect
+from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.parquet import write_table
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run
-from mmecinstruct.engine.stage import StageOutput
+from mmecinstruct.engine.stage import Files, StageOutput
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.images.filter import judge_images
 from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.settings import JUDGING, LOCATING, MEASURING, PUBLISHING, ImageSettings
-from mmecinstruct.pipeline import images as image_stages
-from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
+from mmecinstruct.stages.filter import filter_images
+from mmecinstruct.stages.images import measure_images
 
 Row = dict[str, Any]
 VIDEO_BACKDROP = (
@@ -91,7 +92,7 @@ def test_each_threshold_has_its_reason(values: Row, settings: dict[str, Any], re
     assert [(r.reason, r.origin, r.record_id) for r in rejections] == (
         [(reason, "u", "image-u")] if reason else []
     )
-    assert all(r.stage == "verdicts" and r.detail for r in rejections)
+    assert all(r.stage == "filter" and r.detail for r in rejections)
 
 
 def test_a_image_has_the_first_reason_that_holds() -> None:
@@ -141,13 +142,14 @@ def test_a_changed_threshold_decodes_no_image_again(images, tmp_path: Path) -> N
     write_table(CURATED_PRODUCTS.empty_table(), products)
 
     def run_stages(**settings: Any) -> tuple[StageOutput, StageOutput]:
-        recipe = Recipe(name="images", sources=(), images=ImageSettings(**settings))
+        chosen = ImageSettings(**settings)
         store = Workspace(tmp_path / "ws")
         with store.lock(), LocalExecutor() as executor:
-            run = Run(recipe, store, executor, None)
-            located = [LocatedImage(f"{n}.jpg", str(tmp_path / f"{n}.jpg")) for n in range(2)]
-            measured = image_stages.measure_images(run, located)
-            return measured, image_stages.judge_images(run, measured, (products,), "none")
+            run = Run(store, executor)
+            paths = [tmp_path / f"{n}.jpg" for n in range(2)]
+            located = [LocatedImage(path.name, str(path), sha256=sha256_file(path)) for path in paths]
+            measured = run.run(measure_images(store, located, chosen))
+            return measured, run.run(filter_images(measured, Files((products,)), chosen, DEFAULT_BUDGET))
 
     first, judged = run_stages()
     assert (first.cached, judged.kept) == (False, 2)

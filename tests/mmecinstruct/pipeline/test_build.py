@@ -1,4 +1,4 @@
-"""The whole road, on a small shop of the user's own: tables in, a valid dataset folder out."""
+"""The whole pipeline, on a small shop of the user's own: tables in, a valid dataset folder out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,18 +30,22 @@ from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.dataset.validate import validate_folder
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.executors.local import cores
-from mmecinstruct.engine.run import Run
-from mmecinstruct.pipeline import assemble, release
+from mmecinstruct.engine.stage import Files, WorkItem
+from mmecinstruct.pipeline import assemble
+from mmecinstruct.pipeline import build as building
 from mmecinstruct.pipeline.assemble import assemble_folder, publishable
 from mmecinstruct.pipeline.build import BuildReport, build
-from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
+from mmecinstruct.pipeline.steps import query_budget
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.recipe.resources import MIN_QUERY_BYTES
+from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
 from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.schemas.tables import REJECTIONS
 from mmecinstruct.sources.readers.batches import BATCH_RECORDS
 from mmecinstruct.sources.settings import AmazonMetadata, AmazonReviews, CatalogSource, MaveSource
+from mmecinstruct.stages import render
+from mmecinstruct.stages.parse import Parse, RawPart, file_stamp
+from mmecinstruct.stages.shards import splits_of
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -276,7 +281,7 @@ def test_workers_and_workspaces_change_no_byte(
 def test_how_rendering_is_cut_changes_no_byte(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(release, "RENDER_ROWS", 7)
+    monkeypatch.setattr(render, "ITEM_ROWS", 7)
     tasks = ("category_classification", "answerability_prediction")
     finished: dict[str, int] = {}
     build_shop(
@@ -296,14 +301,14 @@ def test_rows_are_read_from_the_groups_they_lie_in(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"n": range(25)}), path, row_group_size=7)
     for start, stop in ((0, 25), (0, 7), (6, 8), (7, 14), (20, 25), (3, 3)):
-        assert release.read_rows(path, start, stop)["n"].to_pylist() == list(range(start, stop))
+        assert render.read_rows(path, start, stop)["n"].to_pylist() == list(range(start, stop))
 
 
 def test_a_part_of_a_split_names_the_files_it_lies_in(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.parquet" for number in range(3)]
     for path, splits in zip(paths, (["train"] * 5, ["train"] * 2 + ["test"] * 3, ["test"] * 4), strict=True):
         pq.write_table(pa.table({"split": splits}), path)
-    found = release.splits_of(paths)
+    found = splits_of(paths)
     assert {split: rows.total for split, rows in found.items()} == {"train": 7, "test": 7}
     assert found["train"].part(0, 5) == ((paths[0],), 0, 5)
     assert found["train"].part(4, 6) == ((paths[0], paths[1]), 4, 6)
@@ -350,7 +355,9 @@ def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # no file grows beyond this
     try:
         with pytest.raises(DatasetError, match=rf"--out {out}: cannot be written: File too large"):
-            assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
+            assemble_folder(
+                out, load_recipe("catalog"), "fingerprint", tmp_path / "shards", [], BuildReport(out)
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(out.parent.iterdir()) == []
@@ -366,7 +373,7 @@ def test_a_kill_between_the_renames_loses_no_dataset(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(assemble, "write_recipe", fill_the_disk)
     with pytest.raises(DatasetError, match="cannot be written"):
-        assemble_folder(out, load_recipe("catalog"), "mark", tmp_path / "shards", [], {}, {}, [], {})
+        assemble_folder(out, load_recipe("catalog"), "fingerprint", tmp_path / "shards", [], BuildReport(out))
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
     assert (out / "README.md").read_text() == "the older dataset"
 
@@ -413,13 +420,13 @@ def test_of_a_table_of_which_nothing_is_drawn_it_is_said_that_it_has_rows(shop: 
         "sampling={oversample: 1}",
         "tasks.answerability_prediction.sizes={train: 0, validation: 0, test: 0, test_ood: 0}",
     ]
-    with pytest.raises(RecipeError, match="none of 90 questions was drawn"):
+    with pytest.raises(RecipeError, match="none of 90 questions was sampled"):
         build_shop(shop, tmp_path, *overrides, "sizes.train=2", tasks=["answerability_prediction"])
 
 
 def test_where_nothing_at_all_is_drawn_the_files_are_not_said_to_be_empty(shop: Path, tmp_path: Path) -> None:
     overrides = ["sampling={oversample: 1}", "sizes={train: 0, validation: 0, test: 0, test_ood: 0}"]
-    with pytest.raises(RecipeError, match="nothing to build from: none of 90 products was drawn"):
+    with pytest.raises(RecipeError, match="nothing to build from: none of 90 products was sampled"):
         build_shop(shop, tmp_path, *overrides)
 
 
@@ -439,14 +446,12 @@ def test_tasks_of_a_cluster_are_no_processes_of_this_machine(
         asked.append(workers)
         return LocalExecutor(1)
 
-    budget = Run.budget
-
-    def told(run: Run) -> Budget:
-        budgets.append(budget(run))
+    def told(resources: ResourceSettings, workers: int) -> Budget:
+        budgets.append(query_budget(resources, workers))
         return budgets[-1]
 
-    monkeypatch.setattr("mmecinstruct.pipeline.build.RayExecutor", cluster)
-    monkeypatch.setattr(Run, "budget", told)
+    monkeypatch.setattr(building, "RayExecutor", cluster)
+    monkeypatch.setattr(building, "query_budget", told)
     report = build_shop(shop, tmp_path, workers=64, executor="ray", tasks=["answerability_prediction"])
     assert asked == [64]
     assert not [warning for warning in report.warnings if "processes" in warning]
@@ -550,9 +555,22 @@ def test_hostile_image_paths_are_rejected_and_the_rest_is_built(shop: Path, tmp_
 def test_a_raw_file_that_changes_while_it_is_read_is_an_error(shop: Path, tmp_path: Path) -> None:
     source = load_recipe("catalog").sources[0]
     path = shop / "products.csv"
-    stamp = (path.stat().st_size, path.stat().st_mtime_ns - 1)
+    stage = parse_one(source, "products", path)
+    stage = replace(stage, stamps=((path.stat().st_size, path.stat().st_mtime_ns - 1),))
     with pytest.raises(SourceError, match=r"products\.csv changed while it was read; run the build again"):
-        parse_raw_file(ParsePayload(source, "products", path, "products.csv", stamp), tmp_path)
+        stage.work(WorkItem("00000", RawPart(0)), tmp_path)
+
+
+def parse_one(source: CatalogSource, role: str, path: Path) -> Parse:
+    """The stage over one raw file."""
+    return Parse(
+        number=0,
+        source=source,
+        roles=(role,),
+        origins=(path.name,),
+        files=Files((path,)),
+        stamps=(file_stamp(path),),
+    )
 
 
 def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
@@ -567,7 +585,7 @@ def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
         report = build_shop(
             cut, tmp_path, "sources.0.reviews.path=reviews.csv.gz", tasks=["category_classification"]
         )
-        (line,) = report.cut_short
+        (line,) = report.truncated
         place, _, said = line.partition(": ")
         assert re.fullmatch(r"reviews\.csv\.gz:[0-9]+", place)
         assert "cut short" in said
@@ -610,8 +628,7 @@ def test_rejections_of_several_batches_are_all_kept(tmp_path: Path) -> None:
     mapping = {"path": "reviews.csv", "product": "product", "rating": "rating", "text": "text"}
     products = {"path": "products.csv", "id": "id", "title": "title"}
     source = CatalogSource.model_validate({"kind": "catalog", "products": products, "reviews": mapping})
-    payload = ParsePayload(source, "reviews", path, "reviews.csv", file_stamp(path))
-    counts = parse_raw_file(payload, tmp_path)
+    counts = parse_one(source, "reviews", path).work(WorkItem("00000", RawPart(0)), tmp_path)
     rows = pq.read_table(tmp_path / "rejections.parquet")
     assert counts.rejected == rows.num_rows == 2 * BATCH_RECORDS + 1
     assert rows["origin"].to_pylist()[-1] == f"reviews.csv:{2 * BATCH_RECORDS + 2}"
@@ -631,7 +648,7 @@ def test_a_sample_build_killed_three_times_gives_the_same_files(tmp_path: Path) 
     two = [*command, "--workers", "2", "--out", str(tmp_path / "b"), "--workspace", str(tmp_path / "wb")]
     subprocess.run(one, check=True, capture_output=True)
     # One line on stderr per finished stage: each run is killed in the middle of the stage that follows.
-    for finished in ("shop:", "curate_questions:", "render-answerability_prediction:"):
+    for finished in ("synthetic_shop:", "curate_questions:", "render-answerability_prediction:"):
         process = subprocess.Popen(two, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         assert any(line.startswith(finished) for line in process.stderr), "the build ended before the stage"

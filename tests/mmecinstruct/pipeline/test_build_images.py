@@ -232,7 +232,7 @@ def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: 
     rejected = {
         (row["stage"], row["reason"], row["record_id"])
         for row in pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
-        if row["stage"] == "duplicates"
+        if row["stage"] == "deduplicate"
     }
     assert {reason for _, reason, _ in rejected} == {"duplicate_product", "self_relation", "duplicate_row"}
     assert ("duplicates", "self_relation", "shop:0 shop:1 similar") in rejected
@@ -247,7 +247,7 @@ def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: 
         "judgements": (4, 3, 1),
         "questions": (6, 6, 0),
     }
-    assert stages["duplicates"] == (PRODUCTS, PRODUCTS - 1, 1)
+    assert stages["deduplicate"] == (PRODUCTS, PRODUCTS - 1, 1)
     for name in ("reviews", "relations", "judgements", "questions"):
         (file,) = (tmp_path / "ws" / "stages" / f"merge-{name}").rglob(f"{name}.parquet")
         assert "shop:1" not in str(pq.read_table(file).to_pylist()).replace("'", " ").split()
@@ -267,9 +267,9 @@ def test_a_image_in_the_reviews_of_two_products_keeps_them_together(local_shop: 
     assert report.audit is not None
     assert [finding for finding in report.audit.exceeded if finding.kind.startswith("image")] == []
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
-    assert statistics["duplicates"]["cluster_sizes"] == {"1": PRODUCTS - 15, "3": 1, "12": 1}
+    assert statistics["deduplicate"]["cluster_sizes"] == {"1": PRODUCTS - 15, "3": 1, "12": 1}
     assert (
-        statistics["duplicates"]["merged"] == 1
+        statistics["deduplicate"]["merged"] == 1
     )  # 0 and 1: a reviewer's photograph makes no two products one
 
 
@@ -281,7 +281,7 @@ def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp
     )
     build_shop(local_shop, tmp_path)
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
-    found = statistics["duplicates"]
+    found = statistics["deduplicate"]
     # 0, 1 and 2 have one image, 0 and 1 nearly one title.
     assert found["cluster_sizes"] == {"1": PRODUCTS - 3, "3": 1}
     assert (found["pairs"]["identical_bytes"], found["duplicate_products"], found["merged"]) == (2, 1, 0)
@@ -297,7 +297,7 @@ def test_a_changed_threshold_decodes_nothing_again(local_shop: Path, tmp_path: P
     build_shop(
         local_shop, tmp_path, "images.min_side=100", report=lambda stage, done, total: told.append(stage)
     )
-    assert "verdicts" in told
+    assert "filter" in told
     assert not {"images", "parse-00-catalog", "curate_products"} & set(told)
 
 

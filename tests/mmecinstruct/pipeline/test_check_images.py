@@ -154,13 +154,13 @@ def test_web_addresses_are_fetched_where_the_settings_say_so(
 def test_nothing_is_decoded_twice_and_workers_change_nothing(folder: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     check_images(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: told.append(step))
-    assert {stage for stage, _, _ in told} == {"images", "verdicts"}
+    assert {stage for stage, _, _ in told} == {"images", "filter"}
     told.clear()
     stricter = ImageCheckSettings(images=ImageSettings(min_deviation=30))
     check_images(
         folder, tmp_path / "a", stricter, workspace=tmp_path / "wa", report=lambda *step: told.append(step)
     )
-    assert {stage for stage, _, _ in told} == {"verdicts"}
+    assert {stage for stage, _, _ in told} == {"filter"}
     check_images(folder, tmp_path / "b", stricter, workspace=tmp_path / "wb", workers=2)
     for name in ("images.parquet", "rejections.parquet", "pixels/00000.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -51,7 +51,7 @@ def built(
     report = build(recipe, out, workspace=folder / "work", data=raw, workers=1, **chosen)
     assert validate_folder(out) == []
     for stage in report.stages:
-        assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_drawn", 0), stage
+        assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_sampled", 0), stage
     return report, out
 
 

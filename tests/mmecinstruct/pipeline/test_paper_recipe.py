@@ -219,7 +219,7 @@ def test_domains_are_the_papers(dataset: Path) -> None:
 
 def test_no_stage_loses_a_record_in_silence(dataset: Path) -> None:
     for stage in json.loads((dataset / "statistics.json").read_text())["stages"]:
-        assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_drawn", 0), stage
+        assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_sampled", 0), stage
 
 
 def test_open_licences_leave_what_anyone_may_pass_on(pulled: Pulled) -> None:

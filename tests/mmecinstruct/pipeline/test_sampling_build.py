@@ -66,24 +66,24 @@ def test_all_tasks_reach_their_sizes_from_a_part_of_the_rows(sampled: Built) -> 
             # Draws were made for this task alone, and not much more than was asked for.
             assert entry["available"] <= 2 * entry["wanted"] + 2
     assert validate_folder(sampled.folder) == []
-    rows, not_drawn = (sampled.statistics["sampling"][name] for name in ("rows", "not_drawn"))
+    rows, not_sampled = (sampled.statistics["sampling"][name] for name in ("rows", "not_sampled"))
     for table in ("reviews", "relations", "judgements", "questions"):
-        assert not_drawn[table] > rows[table] / 2
+        assert not_sampled[table] > rows[table] / 2
 
 
 @pytest.mark.slow
-def test_every_row_is_kept_rejected_or_not_drawn(sampled: Built) -> None:
+def test_every_row_is_kept_rejected_or_not_sampled(sampled: Built) -> None:
     stages = {stage["stage"]: stage for stage in sampled.statistics["stages"]}
     for stage in stages.values():
-        assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_drawn", 0)
-    not_drawn = sampled.statistics["sampling"]["not_drawn"]
-    assert stages["sampling"]["not_drawn"] == sum(not_drawn.values())
-    assert {stage for stage in stages if "not_drawn" in stages[stage]} == {"sampling"}
+        assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_sampled", 0)
+    not_sampled = sampled.statistics["sampling"]["not_sampled"]
+    assert stages["sample"]["not_sampled"] == sum(not_sampled.values())
+    assert {stage for stage in stages if "not_sampled" in stages[stage]} == {"sample"}
     assert stages["curate_relations"]["records"] == (
-        sampled.statistics["sampling"]["rows"]["relations"] - not_drawn["relations"]
+        sampled.statistics["sampling"]["rows"]["relations"] - not_sampled["relations"]
     )
-    # What was not drawn was not judged: nothing lists it as rejected.
-    assert "sampling" not in sampled.statistics["rejections"]
+    # What was not sampled is not listed as rejected.
+    assert "sample" not in sampled.statistics["rejections"]
     card = (sampled.folder / "README.md").read_text()
     assert f"| relations | {sampled.statistics['sampling']['rows']['relations']} |" in card
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from mmecinstruct.curate.settings import CurateSettings
-from mmecinstruct.pipeline import inputs
-from mmecinstruct.pipeline.work import hygiene_work
+from mmecinstruct.engine.stage import Files
 from mmecinstruct.schemas.tables import CURATED_QUESTIONS, CURATED_REVIEWS, QUESTIONS, REVIEWS
+from mmecinstruct.stages import hygiene
 from mmecinstruct.text.hygiene import clean_questions, clean_reviews
 from mmecinstruct.text.pii_kinds import PERSONAL_DATA_KINDS
 from mmecinstruct.text.profanity import count_profanity, profanity_words
@@ -126,15 +126,21 @@ def test_a_large_file_is_cut_at_row_groups_and_gives_the_same_rows(
         *({"review_id": f"{n:04d}", "title": f"user{n}@b.com", "text": "damn " * (n % 3)} for n in range(500))
     )
     pq.write_table(rows, tmp_path / "reviews.parquet", row_group_size=60)
-    monkeypatch.setattr(inputs, "HYGIENE_SHARD_ROWS", 100)
-    shards = inputs._hygiene_shards({"reviews": (tmp_path / "reviews.parquet",)}, PERSONAL_DATA_KINDS)
-    assert len(shards) == 5
-    assert [shard.key for shard in shards] == sorted(shard.key for shard in shards)
+    monkeypatch.setattr(hygiene, "ITEM_ROWS", 100)
+    stage = hygiene.Hygiene(
+        reviews=Files((tmp_path / "reviews.parquet",)),
+        questions=Files(),
+        mask=PERSONAL_DATA_KINDS,
+        word_list=Files(),
+    )
+    items = stage.items()
+    assert len(items) == 5
+    assert [item.key for item in items] == sorted(item.key for item in items)
     tables, masked, profane = [], 0, 0
-    for shard in shards:
-        folder = tmp_path / shard.key
+    for item in items:
+        folder = tmp_path / item.key
         folder.mkdir()
-        counts = hygiene_work(shard.payload, folder)
+        counts = stage.work(item, folder)
         assert counts.extra is not None
         masked += counts.extra["masked"]["email"]
         profane += counts.extra["profane"]

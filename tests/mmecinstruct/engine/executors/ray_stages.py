@@ -6,20 +6,22 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmecinstruct.core.errors import MmecError, SourceError
 from mmecinstruct.engine.executors import RayExecutor
-from mmecinstruct.engine.stage import Counts, Shard, StageWork
+from mmecinstruct.engine.stage import RUNTIME, Counts, Stage, WorkItem
 from mmecinstruct.engine.workspace import Workspace
-from mmecinstruct.pipeline import images, release
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
+from mmecinstruct.stages import images, render
 
 LOST = "node b"
 SMALL_SHOP = ("sample.products=60",)
 TASKS = ("category_classification", "answerability_prediction")
-IMAGES, RENDERED = 8, 10  # per task of work, so that a small shop has many
+IMAGES, RENDERED = 8, 10  # per work item, so that a small shop has many
 
 
 def write_number(payload: tuple[int, str], folder: Path) -> Counts:
@@ -59,15 +61,31 @@ def die_on_two(payload: tuple[int, str], folder: Path) -> Counts:
     return Counts(1, 1, 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Stage):
+    """Call a function with (number, log) for six numbers."""
+
+    name = "stage"
+    version = 1
+
+    log: str = field(metadata=RUNTIME)
+    function: Callable[[tuple[int, str], Path], Counts] = field(metadata=RUNTIME)
+
+    def items(self) -> Sequence[WorkItem]:
+        return [WorkItem(f"{number:03d}", number) for number in range(6)]
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        return self.function((item.payload, self.log), folder)
+
+
 def run_stage(name: str, workspace: Path, log: Path, address: str) -> None:
-    """Run a stage of six shards over the cluster; print how it ended."""
+    """Run a stage of six work items over the cluster; print how it ended."""
     log.mkdir(exist_ok=True)
-    shards = [Shard(f"{number:03d}", (number, str(log))) for number in range(6)]
     store = Workspace(workspace)
     with store.lock(), RayExecutor(None, address, workspace=workspace, libraries=["pillow"]) as executor:
         try:
-            work = StageWork("stage", 1, {}, {}, shards, globals()[name])
-            (output,) = store.run_stages([work], executor)
+            stage = Numbers(log=str(log), function=globals()[name])
+            (output,) = store.run_stages([stage], executor)
             end = {"numbers": [path.read_text() for path in output.files("number.txt")]}
         except (MmecError, LookupError) as error:
             end = {"error": type(error).__name__, "said": str(error)}
@@ -75,8 +93,8 @@ def run_stage(name: str, workspace: Path, log: Path, address: str) -> None:
 
 
 def build_small_shop(out: Path, workspace: Path, executor: str, address: str | None = None) -> None:
-    """Build a small shop in many small shards; print each step."""
-    images.IMAGES_PER_SHARD, release.RENDER_ROWS = IMAGES, RENDERED
+    """Build a small shop in many small work items; print each step."""
+    images.IMAGES_PER_ITEM, render.ITEM_ROWS = IMAGES, RENDERED
 
     def report(stage: str, done: int, total: int) -> None:
         print(stage, done, total, flush=True)

@@ -360,13 +360,13 @@ def test_a_cluster_for_the_build_alone_ends_with_ctrl_c_and_the_next_one_goes_on
     assert build.wait() == 130, "".join(said)
     assert said[-1] == "interrupted; run the same command again: it continues where it stopped\n"
     assert ray_nodes.processes_of(build.pid) == []
-    finished = {path: path.stat().st_mtime_ns for path in workspace.glob("stages/shop/*/tables/*")}
+    finished = {path: path.stat().st_mtime_ns for path in workspace.glob("stages/synthetic_shop/*/tables/*")}
     again = namespace.run(*over_ray)
     assert again.returncode == 0, again.stderr
     assert again.stdout == f"{out}\n"
     assert finished
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    # The other was cut into smaller shards of work, which only the row groups of its rejections tell.
+    # The other was cut into smaller work items, which only the row groups of its rejections tell.
     folders = [hashes(folder) for folder in (out, small_shop)]
     for folder in folders:
         del folder["manifest.json"], folder["rejections/rejections.parquet"]

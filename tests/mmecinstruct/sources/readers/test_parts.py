@@ -16,8 +16,7 @@ from pydantic import TypeAdapter
 from mmecinstruct.core.duckdb import connect, write_query
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.core.parquet import TableWriters, read_tables
-from mmecinstruct.pipeline import inputs
-from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
+from mmecinstruct.engine.stage import Files
 from mmecinstruct.schemas.tables import RAW_TABLES, REJECTIONS
 from mmecinstruct.sources import RawFile, source_files
 from mmecinstruct.sources.readers.batches import FilePart, Refusal
@@ -31,6 +30,7 @@ from mmecinstruct.sources.settings import (
     Source,
     SqidSource,
 )
+from mmecinstruct.stages.parse import PACKED_WEIGHT, Parse, file_stamp
 
 QUESTIONS = AmazonQaSource(kind="amazonqa", path="q.jsonl")
 
@@ -154,13 +154,29 @@ def test_an_archive_that_breaks_off_in_its_first_line_or_is_damaged_is_an_error(
         joined(path, [FilePart(0, 1000), FilePart(1000, None)])
 
 
+def stage_over(
+    source: Source, files: list[RawFile], size: int | None = None, most_parts: int | None = None
+) -> Parse:
+    """The stage over raw files. size: of each, instead of what they have."""
+    return Parse(
+        number=0,
+        source=source,
+        roles=tuple(file.role for file in files),
+        origins=tuple(file.origin for file in files),
+        files=Files(tuple(file.path for file in files)),
+        stamps=tuple((size, 0) if size else file_stamp(file.path) for file in files),
+        most_packed_parts=most_parts,
+    )
+
+
 def parsed(source: Source, file: RawFile, folder: Path) -> tuple[dict[str, pa.Table], pa.Table, int]:
-    shards = inputs._parse_shards(source, [file], [file_stamp(file.path)])
+    stage = stage_over(source, [file])
+    items = stage.items()
     records = 0
-    for shard in shards:
-        (folder / shard.key).mkdir(parents=True)
-        records += parse_raw_file(shard.payload, folder / shard.key).records
-    assert sorted(shard.key for shard in shards) == [shard.key for shard in shards]
+    for item in items:
+        (folder / item.key).mkdir(parents=True)
+        records += stage.work(item, folder / item.key).records
+    assert sorted(item.key for item in items) == [item.key for item in items]
     tables = {
         name: read_tables(sorted(folder.glob(f"*/{name}.parquet")), schema)
         for name, schema in RAW_TABLES.items()
@@ -340,8 +356,8 @@ def test_an_archive_is_cut_into_no_more_parts_than_are_read_at_once(
     cut_into(monkeypatch, 10, 4)
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(gzip.compress(b"{}\n" * 5_000))
-    shards = inputs._parse_shards(QUESTIONS, [RawFile("questions", path, "x")], [(8_000, 0)], cores)
-    assert len(shards) == parts
+    stage = stage_over(QUESTIONS, [RawFile("questions", path, "x")], 8_000, cores)
+    assert len(stage.items()) == parts
 
 
 def test_parts_of_an_archive_weigh_what_they_take_together_with_what_lies_before(
@@ -350,10 +366,10 @@ def test_parts_of_an_archive_weigh_what_they_take_together_with_what_lies_before
     cut_into(monkeypatch, 10, 4)
     path = tmp_path / "x.jsonl.gz"
     path.write_bytes(gzip.compress(b"{}\n" * 5_000))
-    shards = inputs._parse_shards(QUESTIONS, [RawFile("questions", path, "x")], [(8_000, 0)])  # as if so long
-    whole = 8_000 * inputs.PACKED_WEIGHT
-    assert [shard.weight for shard in shards] == [round(whole * packed_weight(4))] * 4
-    assert whole / 4 < shards[0].weight < whole / 3
+    items = stage_over(QUESTIONS, [RawFile("questions", path, "x")], 8_000).items()
+    whole = 8_000 * PACKED_WEIGHT
+    assert [item.weight for item in items] == [round(whole * packed_weight(4))] * 4
+    assert whole / 4 < items[0].weight < whole / 3
     assert packed_weight(1) == 1
 
 
@@ -361,9 +377,8 @@ def test_the_largest_file_weighs_most(tmp_path: Path) -> None:
     small, large = write(tmp_path / "a.jsonl", ["{}"]), write(tmp_path / "b.jsonl", ["{}"] * 9)
     packed = RawFile("questions", tmp_path / "c.jsonl.gz", "c.jsonl.gz")
     packed.path.write_bytes(b"x" * 20)
-    stamps = [file_stamp(file.path) for file in (small, large, packed)]
-    weights = [shard.weight for shard in inputs._parse_shards(QUESTIONS, [small, large, packed], stamps)]
-    assert weights == [3, 27, 20 * inputs.PACKED_WEIGHT]
+    weights = [item.weight for item in stage_over(QUESTIONS, [small, large, packed]).items()]
+    assert weights == [3, 27, 20 * PACKED_WEIGHT]
 
 
 def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildReport]
 
 @pytest.fixture(scope="module")
 def planted(sample: tuple[Path, BuildReport]) -> Planted:
-    (path,) = (sample[0] / "ws" / "stages" / "shop").glob("*/tables/planted_dirt.json")
+    (path,) = (sample[0] / "ws" / "stages" / "synthetic_shop").glob("*/tables/planted_dirt.json")
     return json.loads(path.read_text())
 
 

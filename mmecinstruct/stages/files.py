@@ -1,4 +1,4 @@
-"""Names of files that several stages' work reads, and how a shard's rejections are written."""
+"""Files that several stages share: the curated tables, merged ids, rejections."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.core.parquet import write_table
-from mmecinstruct.engine.stage import REJECTIONS_FILE
+from mmecinstruct.engine.stage import REJECTIONS_FILE, Files
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
 
-Paths = tuple[Path, ...]
+MERGED_FILE = "merged.parquet"
 MERGED = pa.schema([("merged", pa.string()), ("kept", pa.string())])  # product ids
 
 
@@ -20,14 +20,14 @@ MERGED = pa.schema([("merged", pa.string()), ("kept", pa.string())])  # product 
 class CuratedTables:
     """Files of the curated tables."""
 
-    products: Paths
-    reviews: Paths
-    relations: Paths
-    judgements: Paths
-    questions: Paths
+    products: Files
+    reviews: Files
+    relations: Files
+    judgements: Files
+    questions: Files
 
 
 def write_rejections(rejections: Sequence[Rejection], folder: Path) -> None:
-    """Write a shard's rejections, if there are any."""
+    """Write a work item's rejections, if there are any."""
     if rejections:
         write_table(rejections_table(rejections), folder / REJECTIONS_FILE)

@@ -1,0 +1,207 @@
+"""The steps of a build that consist of several stages. Each runs them and returns what later steps read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from mmecinstruct.core.duckdb import Budget
+from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import Files, StageOutput
+from mmecinstruct.pipeline.report import count_rejections
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.recipe.resources import ResourceSettings
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.stages.assign import Assign
+from mmecinstruct.stages.build_samples import build_samples
+from mmecinstruct.stages.curate_products import curate_products
+from mmecinstruct.stages.curate_records import curate_records
+from mmecinstruct.stages.deduplicate import MERGED_TABLES, Deduplicate, MergeRecords
+from mmecinstruct.stages.files import MERGED_FILE, CuratedTables
+from mmecinstruct.stages.filter import filter_images
+from mmecinstruct.stages.hygiene import hygiene
+from mmecinstruct.stages.images import measure_images
+from mmecinstruct.stages.index import Index
+from mmecinstruct.stages.locate_images import ImagePlaces, image_groups, locate_images
+from mmecinstruct.stages.oracle import Oracle
+from mmecinstruct.stages.references import reference_images
+from mmecinstruct.stages.render import RENDERED_FILE, render
+from mmecinstruct.stages.select import SELECTED_FILE, select
+from mmecinstruct.stages.shards import shards
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that samples may show.
+
+    Attributes:
+        table: the stage whose images.parquet says which are kept.
+        pixels: none where no image is read.
+        fetched: URLs that this build asked for, by what became of them.
+    """
+
+    table: StageOutput
+    pixels: Files
+    fetched: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The selected samples of each task, their sizes by split, and why other tasks have none."""
+
+    selected: Mapping[str, StageOutput]
+    sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    missing: Mapping[str, list[str]]
+
+
+def query_budget(resources: ResourceSettings, workers: int) -> Budget:
+    """Return what the query of a stage may use. It has all cores: there is never another at the same time."""
+    processes = 1 if workers == 1 else 1 + workers
+    return Budget(resources.query_bytes(processes), workers, resources.spill_bytes)
+
+
+def curate_tables(
+    run: Run,
+    recipe: Recipe,
+    parsed: Sequence[StageOutput],
+    sample: StageOutput | None,
+    taken_down: frozenset[str],
+    budget: Budget,
+) -> CuratedTables:
+    """Curate products first, then what refers to them: of the tables of `sample`, where the recipe samples.
+
+    Raises RecipeError where there is no product.
+    """
+    raw = [sample] if sample else parsed
+    if not Files.of(raw, "products.parquet").paths:
+        raise RecipeError(f"there is nothing to build from: {_why_lacking('products', sample)}")
+    curated = run.run(curate_products(raw, recipe.duplicates.title_similarity, taken_down, budget))
+    products = Files.of(curated, "products.parquet")
+    cleaned = run.run(hygiene(raw, recipe.curate.mask))
+    tables = {
+        stage.table: Files.of(run.run(stage), f"{stage.table}.parquet")
+        for stage in curate_records(raw, cleaned, products, recipe.curate, budget)
+    }
+    return CuratedTables(products=products, **tables)
+
+
+def read_images(
+    run: Run, recipe: Recipe, tables: CuratedTables, places: ImagePlaces, budget: Budget
+) -> Images:
+    """Locate, measure and filter every image that a curated product or review names."""
+    settings = recipe.images
+    if not settings.read:
+        stage = reference_images(tables, settings, frozenset(places.takedowns.urls), budget)
+        return Images(run.run(stage), Files(), {})
+    located = locate_images(run, image_groups(tables), places)
+    measured = run.run(measure_images(run.workspace, located.images, settings))
+    kept = run.run(filter_images(measured, tables.products, settings, budget))
+    counts = located.fetched.counts if located.fetched else {}
+    return Images(kept, Files.of(measured, "pixels.parquet"), counts)
+
+
+def deduplicate_tables(
+    run: Run, recipe: Recipe, tables: CuratedTables, images: StageOutput
+) -> tuple[CuratedTables, Files]:
+    """Cluster products by what they share, images included; where the recipe merges, in all tables.
+
+    Returns the tables with the final clusters, and which products were merged into which.
+    """
+    settings = recipe.duplicates
+    found = run.run(
+        Deduplicate(
+            products=tables.products,
+            images=Files.of(images, "images.parquet"),
+            reviews=tables.reviews,
+            settings=settings,
+        )
+    )
+    merged = Files.of(found, MERGED_FILE)
+    distinct = replace(tables, products=Files.of(found, "products.parquet"))
+    if not settings.merge:
+        return distinct, merged
+    repointed = {
+        table: Files.of(
+            run.run(MergeRecords(table=table, records=getattr(tables, table), merged=merged)),
+            f"{table}.parquet",
+        )
+        for table in MERGED_TABLES
+    }
+    return replace(distinct, **repointed), merged
+
+
+def select_samples(
+    run: Run,
+    recipe: Recipe,
+    tasks: Sequence[str],
+    tables: CuratedTables,
+    images: StageOutput,
+    sample: StageOutput | None,
+    merged: Files,
+    budget: Budget,
+) -> Samples:
+    """Assign products to splits; build, split and select each task's samples."""
+    from mmecinstruct.tasks import missing_tables
+
+    assigned = run.run(
+        Assign(products=tables.products, relations=tables.relations, split=recipe.split, seed=recipe.seed)
+    )
+    counts = {
+        name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name).paths)
+        for name in ("products", *MERGED_TABLES)
+    }
+    selected, sizes, missing = {}, {}, {}
+    for task in tasks:
+        if lacking := missing_tables(task, counts):
+            missing[task] = [_why_lacking(name, sample) for name in lacking]
+            continue
+        samples = run.run(build_samples(recipe, task, tables, sample, merged, budget))
+        chosen = run.run(select(recipe, task, samples, assigned, images))
+        found = chosen.extra["all"]["sizes"]
+        of_task = {split: found[split] for split in SPLITS if split in found}
+        if any(entry["chosen"] for entry in of_task.values()):
+            selected[task], sizes[task] = chosen, of_task
+        else:
+            missing[task] = [_why_nothing(samples, chosen, of_task)]
+    return Samples(selected, sizes, missing)
+
+
+def write_shards(
+    run: Run, recipe: Recipe, selected: Mapping[str, StageOutput], pixels: Files, shop: Files | None
+) -> StageOutput:
+    """Render the selected samples and write the Parquet shards. shop: the built-in shop, whose oracle then decides."""
+    every = Files.of(selected.values(), SELECTED_FILE)
+    index = run.run(Index(selected=every, pixels=pixels, seed=recipe.seed))
+    rendered = {}
+    for task, output in selected.items():
+        rendered[task] = run.run(render(recipe, task, output, index))
+        if shop is not None:
+            rows = Files.of(rendered[task], RENDERED_FILE)
+            rendered[task] = run.run(Oracle(task=task, rendered=rows, shop=shop))
+    return run.run(shards(recipe, rendered, index, pixels))
+
+
+def _why_lacking(table: str, sample: StageOutput | None) -> str:
+    """Say in a few words why a table has no rows: it may be that none of them was sampled."""
+    rows = sample.extra["all"]["rows"][table] if sample else 0
+    if not rows:
+        return f"no {table}"
+    return (
+        f"none of {rows} {table} was sampled: none has what a sample needs, or the recipe's sizes want none"
+    )
+
+
+def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in a few words why a task with all its tables has no sample."""
+    available = sum(entry["available"] for entry in sizes.values())
+    if available:
+        notes = [f"{split}: {entry['note']}" for split, entry in sizes.items() if entry["note"]]
+        why = ", ".join(notes) or "the recipe's sizes want none in the splits that have any"
+        return f"none of {available} samples was chosen: {why}"
+    reasons = count_rejections([samples, chosen]).most_common(4)
+    listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return f"all {samples.records} records rejected: {listed}" if listed else "no record fits the task"

@@ -1,0 +1,119 @@
+"""What a build says of its inputs: files of no use or not there, too many processes, unknown categories."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.core.parquet import read_parts
+from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
+from mmecinstruct.recipe import Recipe
+from mmecinstruct.schemas.rejections import count_reasons
+from mmecinstruct.sources.publishers import absent_files
+from mmecinstruct.sources.synthetic_files import SyntheticFiles
+from mmecinstruct.stages.files import CuratedTables
+
+LISTED_CATEGORIES = 40
+
+
+def synthetic_inputs(recipe: Recipe, root: Path) -> list[str]:
+    """Return the raw files of the recipe that a miniature wrote: nothing in them is their publishers'."""
+    from mmecinstruct.sources import source_files
+
+    origins = (file.origin for source in recipe.sources for file in source_files(source, root))
+    return SyntheticFiles(root).among(dict.fromkeys(origins))
+
+
+def warn_of_synthetic(names: Sequence[str], root: Path) -> list[str]:
+    """Return a warning where raw files are a miniature's."""
+    if not names:
+        return []
+    return [
+        f"{root}: `mmec miniature` wrote {len(names)} of the raw files, such as {names[0]}: nothing in them is real, "
+        "so the dataset is for trying things out; the card says so"
+    ]
+
+
+def warn_of_useless(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -> list[str]:
+    """Return a warning for each file of which nothing can be used: a page or a pointer in its place, or no byte."""
+    from mmecinstruct.sources import source_files
+
+    warnings = []
+    for source, output in zip(recipe.sources, parsed, strict=True):
+        for place, file in enumerate(source_files(source, root)):
+            if (source.kind, file.role) == ("abo", "images"):  # which becomes no table of its own
+                continue
+            folders = [output.folder / key for key in output.extra if key.startswith(f"{place:05d}")]
+            tables = [path for folder in folders for path in folder.glob("*.parquet")]
+            if any(path.name != REJECTIONS_FILE and pq.read_metadata(path).num_rows for path in tables):
+                continue
+            counts: Counter[str] = Counter()
+            for path in tables:
+                for part in read_parts(path, ["reason"]):
+                    counts.update(count_reasons(part))
+            why = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+            told = f"none of its records can be used ({why})" if why else "it has no record"
+            warnings.append(f"{file.origin}: {told}; see that it is its publisher's file, and whole")
+    return warnings
+
+
+def warn_of_absent(recipe: Recipe, folder: Path) -> list[str]:
+    """Name the published files that are not there, of sets of which others are: a glob takes those that it finds."""
+    return [
+        f"{source.kind}: not in {folder}, so that the dataset lacks what they hold: {', '.join(absent)}; mmec pull "
+        "fetches them or says how to get them; then build again"
+        for source in recipe.sources
+        if recipe.sample is None and (absent := absent_files(source, folder))
+    ]
+
+
+def warn_of_processes(recipe: Recipe, processes: int) -> list[str]:
+    """Return a warning where more processes were asked for than the recipe's memory suffices for."""
+    most = recipe.resources.most_workers
+    if processes <= most:
+        return []
+    return [
+        f"{processes} worker processes may take more than resources.memory ({recipe.resources.memory}), which suffices "
+        f"for {most}; give fewer --workers, or more memory (--set resources.memory=8GB)"
+    ]
+
+
+def check_ood_categories(
+    wanted: Sequence[str], tables: CuratedTables, sample: StageOutput | None, left_out: Sequence[str] = ()
+) -> list[str]:
+    """Refuse an out-of-domain category that no product is in: its test would silently be empty.
+
+    Args:
+        wanted: the recipe's out-of-domain categories.
+        tables: the curated tables.
+        sample: the output of `sample`, where the recipe samples. Then all products count, sampled or not: a recipe may
+            want none of the category.
+        left_out: sources that the recipe's licences do not allow. They may be what holds the category, so where there
+            are any, its absence is no error.
+
+    Returns:
+        A warning where a category may have been left out.
+
+    Raises:
+        RecipeError: names an unknown category and those that there are.
+    """
+    there: set[str] = set()
+    for path in tables.products.paths if wanted else ():
+        there.update(pq.read_table(path, columns=["category"])["category"].unique().to_pylist())
+    known = there | (set(sample.extra["all"]["ood_products"]) if sample else set())
+    unknown = sorted(set(wanted) - known)
+    if not unknown:
+        return []
+    listed = ", ".join(f"'{name}'" for name in sorted(filter(None, there))[:LISTED_CATEGORIES])
+    categories = f"top-level categories that there are: {listed or 'none'}"
+    if not left_out:
+        raise RecipeError(f"split.ood_categories: no product is in '{unknown[0]}'; {categories}")
+    named = ", ".join(f"'{name}'" for name in unknown)
+    return [
+        f"split.ood_categories: no product is in {named}, so there is no out-of-domain test of it: licences: open "
+        f"left out {', '.join(left_out)}; {categories}"
+    ]

@@ -1,0 +1,89 @@
+"""Decode each located image once, normalise it, measure it and hash it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.core.hashing import fingerprint
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.engine.stage import Counts, Files, Stage, WorkItem, only
+from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
+from mmecinstruct.images.locate import LocatedImage
+from mmecinstruct.images.settings import MEASURING, ImageSettings
+from mmecinstruct.stages.files import write_rejections
+
+IMAGES_PER_ITEM = 256
+LOCATED = pa.schema([(name, pa.string()) for name in ("url", "path", "reason", "detail", "sha256")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureImages(Stage):
+    """Write images.parquet (one row per URL) and pixels.parquet (one row per distinct image).
+
+    Attributes:
+        located: the file of `located_files`.
+        settings: MEASURING alone.
+    """
+
+    name = "images"
+    version = 4
+    libraries = ("numpy", "pillow", "simplejpeg")
+
+    located: Files
+    settings: ImageSettings
+
+    def items(self) -> Sequence[WorkItem]:
+        """Cut the located images; a payload is the range of an item.
+
+        Raises SourceError where a fetched image is no longer there.
+        """
+        located = pq.read_table(self.located.paths[0])
+        gone = [path for path in located["path"].to_pylist() if path is not None and not Path(path).is_file()]
+        if gone:
+            raise SourceError(
+                f"{len(gone)} fetched images are no longer in the workspace ({gone[0]}, …); run again with "
+                "--retry-failed to fetch them anew"
+            )
+        total = located.num_rows
+        return [
+            WorkItem(f"{start // IMAGES_PER_ITEM:06d}", (start, min(start + IMAGES_PER_ITEM, total)))
+            for start in range(0, total, IMAGES_PER_ITEM)
+        ]
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        """Measure a range of the located images."""
+        from mmecinstruct.images.measure_all import measure_images
+
+        start, stop = item.payload
+        rows = pq.read_table(self.located.paths[0]).slice(start, stop - start).to_pylist()
+        images, pixels, rejections = measure_images([LocatedImage(**row) for row in rows], self.settings)
+        write_table(images, folder / "images.parquet")
+        pq.write_table(pixels, folder / "pixels.parquet", compression="none", row_group_size=100)
+        write_rejections(rejections, folder)
+        return Counts(images.num_rows, images.num_rows - len(rejections), len(rejections))
+
+
+def measure_images(
+    workspace: Workspace, located: Sequence[LocatedImage], settings: ImageSettings
+) -> MeasureImages:
+    """Return the stage over located images, whose bytes have their hashes."""
+    return MeasureImages(located=located_files(workspace, located), settings=only(settings, MEASURING))
+
+
+def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> Files:
+    """Write located images as a table of the workspace: what this build sees of the images outside it.
+
+    Its fingerprint is the same wherever the images lie, and another one when an image changes.
+    """
+    table = pa.Table.from_pylist([asdict(image) for image in located], schema=LOCATED)
+    digest = fingerprint(table.drop_columns(["path"]).to_pylist())
+    path = workspace.folder / SNAPSHOTS / f"{digest}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(table, path)
+    return Files((path,), {"located": digest})

@@ -1,0 +1,197 @@
+"""Find the images that curated tables name: on disk, or on the web. No stage: what is found depends on the world."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from mmecinstruct.engine.executors.local import cores
+from mmecinstruct.engine.run import Run
+from mmecinstruct.images.locate import NO_LOCAL_COPY, ImageLocator, LocatedImage
+from mmecinstruct.images.settings import REFUSING, ImageSettings
+from mmecinstruct.images.urls import full_size_url
+from mmecinstruct.stages.files import CuratedTables
+from mmecinstruct.web.images import (
+    FETCHED,
+    FETCHED_FOLDER,
+    FetchReport,
+    ImageStore,
+    Takedowns,
+    candidate_urls,
+    fetch_groups,
+    frozen_snapshot,
+)
+from mmecinstruct.web.images.settings import FetchSettings
+
+TAKEN_DOWN = "taken_down"
+Found = dict[str, LocatedImage]  # by URL
+
+
+@dataclass(frozen=True)
+class ImagePlaces:
+    """Where images may come from.
+
+    Attributes:
+        settings: local folders and mirrors, and the caps of images to fetch.
+        fetch: whether and how the web is asked.
+        roots: folders that together are the data root.
+        takedowns: what no build may hold.
+        retry_failed: ask again for what failed for a reason that passes.
+    """
+
+    settings: ImageSettings
+    fetch: FetchSettings
+    roots: Sequence[Path]
+    takedowns: Takedowns
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class LocatedImages:
+    """The located images in order of URL. fetched: of the run that asked the web, if one was needed."""
+
+    images: list[LocatedImage]
+    fetched: FetchReport | None = None
+
+
+def image_groups(tables: CuratedTables) -> list[list[str]]:
+    """Return the image URLs of each product and review that has any."""
+    groups: list[list[str]] = []
+    for path in (*tables.products.paths, *tables.reviews.paths):
+        column = pq.read_table(path, columns=["image_urls"])["image_urls"]
+        groups.extend(urls for urls in column.to_pylist() if urls)
+    return groups
+
+
+def locate_images(run: Run, groups: Sequence[Sequence[str]], places: ImagePlaces) -> LocatedImages:
+    """Return a file with the hash of its bytes, or a reason, for each URL.
+
+    Where the recipe fetches, a URL that was not asked for, since an earlier one of its group arrived, is left out.
+
+    Args:
+        run: its workspace has the store of fetched images.
+        groups: the URLs of each product or review.
+        places: where images may come from.
+    """
+    locator, takedowns = ImageLocator(places.settings, places.roots), places.takedowns
+    found = {url: locator.locate(url) for url in sorted({url for urls in groups for url in urls})}
+    report = None
+    if places.fetch.enabled:
+        missing = _without_local_copy(groups, found)
+        arrived, report = fetch_images(run, missing, places)
+        for url in {url for urls in missing for url in urls}:
+            if takedowns.is_url(url):
+                continue  # not asked for, but counted
+            found.pop(url)
+            if url in arrived:
+                found[url] = arrived[url]
+    for url in found:
+        if takedowns.is_url(url):
+            found[url] = LocatedImage(url, None, TAKEN_DOWN, "the URL is on the takedown list")
+    return LocatedImages(_hashed(run, [found[url] for url in sorted(found)], takedowns), report)
+
+
+def _without_local_copy(groups: Sequence[Sequence[str]], found: Found) -> list[tuple[str, ...]]:
+    """Return the web addresses of each group that has no image on disk, each such group once, in order."""
+    wanted = []
+    for urls in groups:
+        if not any(found[url].path for url in urls):
+            wanted.append(tuple(url for url in urls if found[url].reason == NO_LOCAL_COPY))
+    return sorted({urls for urls in wanted if urls})
+
+
+def fetch_images(
+    run: Run, groups: Sequence[Sequence[str]], places: ImagePlaces
+) -> tuple[Found, FetchReport | None]:
+    """Fetch each group's images; return a file or a reason for each URL that was asked for.
+
+    What the first build saw stays what later ones see, until a build with `retry_failed`.
+    """
+    takedowns, folder = places.takedowns, run.workspace.folder / FETCHED_FOLDER
+    shown = [candidate_urls(urls) for urls in groups]
+    candidates = [[url for url in urls if not takedowns.is_url(url)] for urls in shown]
+    unwanted = {url for urls in groups for url in urls} - {url for urls in shown for url in urls}
+    detail = "known to show no product, or a still of a video; not asked for"
+    found = {url: LocatedImage(url, None, "placeholder", detail) for url in unwanted}
+    if not any(candidates):
+        return found, None
+    snapshot, report = frozen_snapshot(
+        candidates,
+        places.fetch,
+        folder,
+        lambda: _ask_the_web(run, candidates, folder, places),
+        identity={
+            "refused": places.settings.part(REFUSING),
+            "taken_down": [sorted(takedowns.images), sorted(takedowns.urls)],
+        },
+        retry_failed=places.retry_failed,
+    )
+    rows = {row["url"]: row for row in snapshot.to_pylist()}
+    asked = {url for urls in groups for url in urls} - unwanted
+    return found | _arrived(asked, rows, ImageStore(folder)), report
+
+
+def _ask_the_web(
+    run: Run, candidates: Sequence[Sequence[str]], folder: Path, places: ImagePlaces
+) -> FetchReport:
+    """Fetch the first good image of each list of URLs into the store.
+
+    Only where there is another image to ask for is one decoded as soon as it arrives, to know whether the other is
+    needed. The stage that measures decodes it again, since it also runs without the web, in processes, and for images
+    on disk.
+    """
+    from mmecinstruct.images.measure import measure_image
+
+    decoders = threading.BoundedSemaphore(cores())  # not one per thread: a large image takes its memory
+
+    def refusal(content: bytes) -> str | None:
+        with decoders:
+            return measure_image(content, places.settings).reason or None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
+        return fetch_groups(
+            candidates,
+            places.fetch,
+            folder,
+            accept=refusal if any(len(urls) > 1 for urls in candidates) else None,
+            takedowns=places.takedowns,
+            retry_failed=places.retry_failed,
+            progress=run.step_progress("fetch"),
+        )
+
+
+def _arrived(asked: Collection[str], rows: Mapping[str, Mapping[str, str]], store: ImageStore) -> Found:
+    """Return a file or a reason for each URL. rows: the snapshot by URL."""
+    found = {}
+    for url in asked:
+        # An image came at full size, or else, where that is no good, at the size that was named.
+        tried = [rows[name] for name in dict.fromkeys((full_size_url(url), url)) if name in rows]
+        arrivals = [row for row in tried if row["status"] == FETCHED]
+        if arrivals:
+            row = next((row for row in arrivals if not row["refused"]), arrivals[0])
+            found[url] = LocatedImage(url, str(store.path(row["sha256"])), sha256=row["sha256"])
+        elif tried:
+            found[url] = LocatedImage(url, None, tried[-1]["reason"], tried[-1]["detail"])
+    return found
+
+
+def _hashed(run: Run, located: Sequence[LocatedImage], takedowns: Takedowns) -> list[LocatedImage]:
+    """Return images with the hash of their bytes, or a reason where it is on the takedown list."""
+    local = [image for image in located if image.path is not None and image.sha256 is None]
+    digests = run.file_fingerprints([Path(str(image.path)) for image in local])
+    hashes = dict(zip((image.url for image in local), digests, strict=True))
+    found = []
+    for image in located:
+        if image.path is not None:
+            image = replace(image, sha256=image.sha256 or hashes[image.url])
+            if takedowns.is_image(image.sha256):
+                detail = "the image is on the takedown list"
+                image = LocatedImage(image.url, None, TAKEN_DOWN, detail, image.sha256)
+        found.append(image)
+    return found

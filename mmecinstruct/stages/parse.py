@@ -1,0 +1,165 @@
+"""Parse the raw files of a source into tables."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.core.parquet import TableWriters
+from mmecinstruct.engine.executors.local import LocalExecutor, cores
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import REJECTIONS_FILE, RUNTIME, Counts, Files, Stage, WorkItem
+from mmecinstruct.schemas.rejections import rejections_table
+from mmecinstruct.sources.readers.batches import FilePart
+from mmecinstruct.sources.settings import Source
+
+if TYPE_CHECKING:
+    from mmecinstruct.sources import RawFile
+
+PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
+
+
+class RawPart(NamedTuple):
+    """A raw file, by its place in the stage's lists, and the part of it to parse; None is the whole file."""
+
+    place: int
+    part: FilePart | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parse(Stage):
+    """Write `<table>.parquet` for each table that a raw file, or a part of one, has rows of.
+
+    Attributes:
+        number: of the source in the recipe.
+        source: the recipe's source.
+        roles: what each file is to the source.
+        origins: path of each file below the data root; rejections name it.
+        files: the raw files.
+        stamps: of each file, `file_stamp` from before its hash was taken.
+        most_packed_parts: into how many parts an archive may be cut.
+    """
+
+    name = "parse"
+    version = 5
+    libraries = ("msgspec", "selectolax")
+
+    number: int
+    source: Source
+    roles: tuple[str, ...]
+    origins: tuple[str, ...]
+    files: Files
+    stamps: tuple[tuple[int, int], ...] = field(metadata=RUNTIME)
+    most_packed_parts: int | None = field(default=None, metadata=RUNTIME)
+
+    @property
+    def label(self) -> str:
+        """The stage's name with the source's number and kind."""
+        return f"{self.name}-{self.number:02d}-{self.source.kind}"
+
+    def raw_file(self, place: int, part: FilePart | None = None) -> RawFile:
+        """Return the raw file at a place of the lists, or a part of it."""
+        from mmecinstruct.sources import RawFile
+
+        return RawFile(self.roles[place], self.files.paths[place], self.origins[place], part)
+
+    def items(self) -> Sequence[WorkItem]:
+        """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked.
+
+        Keys of parts name their ranges: should another machine or version cut otherwise, nothing of a killed build is
+        taken for what it is not.
+        """
+        from mmecinstruct.sources.formats import file_format
+        from mmecinstruct.sources.readers.parts import file_parts, packed_weight
+
+        items = []
+        for place, (path, stamp) in enumerate(zip(self.files.paths, self.stamps, strict=True)):
+            packed_file = file_format(path).outer in ("gzip", "zstd", "parquet")
+            weight = stamp[0] * (PACKED_WEIGHT if packed_file else 1)
+            parts = file_parts(self.source, self.raw_file(place), most_packed_parts=self.most_packed_parts)
+            for part in parts:
+                packed = part.lines_before is None
+                share = round(weight * packed_weight(len(parts))) if packed else weight // len(parts)
+                key = f"{place:05d}-{part.start:015d}-{'end' if part.stop is None else part.stop}"
+                items.append(WorkItem(key, RawPart(place, part), share))
+            if not parts:
+                items.append(WorkItem(f"{place:05d}", RawPart(place), weight))
+        return items
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        """Parse a file or a part of one. Where the archive is truncated, the counts say so (`truncated`).
+
+        Raises SourceError where the file changed since its hash was taken.
+        """
+        from mmecinstruct.sources import parse_file
+        from mmecinstruct.sources.readers.batches import TRUNCATED
+
+        records = kept = rejected = 0
+        truncated: list[str] = []
+        file = self.raw_file(*item.payload)
+        collecting = gc.isenabled()
+        # Millions of rows and no cycle among them: looking for one takes a seventh of the time. Between batches there
+        # is nothing to look through but what some lines leave: Python's own reader of literals a kilobyte each.
+        gc.disable()
+        try:
+            with TableWriters(folder) as writers:
+                for batch in parse_file(self.source, file):
+                    records += batch.records
+                    kept += batch.kept
+                    rejected += len(batch.rejections)
+                    truncated += [
+                        f"{r.origin}: {r.detail}" for r in batch.rejections if r.reason == TRUNCATED
+                    ]
+                    for name, table in sorted(batch.tables.items()):
+                        writers.append(table, f"{name}.parquet")
+                    writers.append(rejections_table(batch.rejections), REJECTIONS_FILE)
+                    gc.collect(0)
+        finally:
+            if collecting:
+                gc.enable()
+        if file_stamp(file.path) != self.stamps[item.payload.place]:
+            raise SourceError(f"{file.path} changed while it was read; run the build again")
+        return Counts(records, kept, rejected, {"truncated": truncated} if truncated else None)
+
+
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return what changes with a file's content: size and time of modification.
+
+    Raises SourceError where the file cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns
+
+
+def parse_stages(run: Run, sources: Sequence[Source], root: Path) -> list[Parse]:
+    """Return the stage of each source, whose files lie below `root`."""
+    from mmecinstruct.sources import source_files
+
+    # What reads the parts of an archive at the same time are the cores of this machine, or a cluster's. The workers of
+    # this run do not count: a build that goes on with fewer of them keeps what it has.
+    at_once = cores() if isinstance(run.executor, LocalExecutor) else None
+    found = [source_files(source, root) for source in sources]
+    stamps = [tuple(file_stamp(file.path) for file in files) for files in found]
+    hashes = iter(run.file_fingerprints([file.path for files in found for file in files]))
+    return [
+        Parse(
+            number=number,
+            source=source,
+            roles=tuple(file.role for file in files),
+            origins=tuple(file.origin for file in files),
+            files=Files(
+                tuple(file.path for file in files),
+                {f"{file.role}:{file.origin}": next(hashes) for file in files},
+            ),
+            stamps=times,
+            most_packed_parts=at_once,
+        )
+        for number, (source, files, times) in enumerate(zip(sources, found, stamps, strict=True))
+    ]

@@ -1,0 +1,81 @@
+"""The built-in shop: its raw files, then its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.stage import Counts, Files, Stage, WorkItem
+from mmecinstruct.recipe import SampleShopSettings
+
+TABLES = "tables"
+IMAGES_PER_ITEM = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticShop(Stage):
+    """Write the shop's raw files, in the publishers' formats, without images."""
+
+    name = "synthetic_shop"
+    version = 3
+
+    settings: SampleShopSettings
+    seed: int
+
+    def items(self) -> Sequence[WorkItem]:
+        """Return one item, whose folder is the shop's data root."""
+        return [WorkItem(TABLES)]
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        """Write the raw files and the ground truth."""
+        from mmecinstruct.synthetic.shop import draw_sample_shop
+
+        draw_sample_shop(self.settings, self.seed, folder)
+        return Counts(self.settings.products, self.settings.products, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticShopImages(Stage):
+    """Render the shop's images. shop: its data root."""
+
+    name = "synthetic_shop_images"
+    version = 1
+    libraries = ("pillow",)
+
+    shop: Files
+    side: int
+
+    def items(self) -> Sequence[WorkItem]:
+        """Cut the shop's list of images; a payload is the range of an item."""
+        from mmecinstruct.synthetic.shop import images_to_draw
+
+        total = len(images_to_draw(self.shop.paths[0]))
+        return [
+            WorkItem(f"images-{start // IMAGES_PER_ITEM:06d}", (start, min(start + IMAGES_PER_ITEM, total)))
+            for start in range(0, total, IMAGES_PER_ITEM)
+        ]
+
+    def work(self, item: WorkItem, folder: Path) -> Counts:
+        """Write the images of a range."""
+        from mmecinstruct.synthetic.shop import draw_images, images_to_draw
+
+        start, stop = item.payload
+        specifications = images_to_draw(self.shop.paths[0])[start:stop]
+        draw_images(specifications, folder, self.side)
+        return Counts(len(specifications), len(specifications), 0)
+
+
+def synthetic_shop(run: Run, settings: SampleShopSettings, seed: int) -> tuple[Files, list[Path]]:
+    """Run both stages.
+
+    Returns:
+        The shop's data root as what later stages read, and all folders that together are the build's data root.
+    """
+    output = run.run(SyntheticShop(settings=settings, seed=seed))
+    shop = Files((output.folder / TABLES,), {output.name: output.fingerprint})
+    if not settings.images:
+        return shop, [*shop.paths]
+    images = run.run(SyntheticShopImages(shop=shop, side=settings.image_side))
+    return shop, [*shop.paths, *sorted(path for path in images.folder.iterdir() if path.is_dir())]
