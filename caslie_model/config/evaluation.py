@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 
 from caslie_model.config.common import Answers, Device, Precision, Quantise, full_task_names
 from mmecinstruct.core.settings import Settings
-from mmecinstruct.schemas.samples import SPLITS, TASKS
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.tasks import task_names
 
 
 class EvaluateConfig(Settings):
@@ -22,7 +23,7 @@ class EvaluateConfig(Settings):
     data: str
     out: Path
     splits: tuple[str, ...] = ("test", "test_ood")
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = Field(default_factory=task_names)
     base_only: bool = False
     limit: int | None = Field(default=None, ge=1)  # samples per task and split, in hash order of their ids
     subset: Literal["all", "visual-critical", "text"] = "all"

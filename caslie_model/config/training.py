@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from caslie_model.config.common import Answers, Device, Fusion, Precision, Quantise, full_task_names
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.settings import Settings
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import task_names
 
 # Trackers that the Trainer can report to, with the package of each; its module has the name of the tracker.
 TRACKERS = {
@@ -177,7 +177,7 @@ class FinetuneConfig(TrainingConfig):
 
     fusion: Fusion = "text"
     answers: Answers = "text"
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = Field(default_factory=task_names)
     split: str = "train"
     # At most so many samples of each task, drawn by hash; task_limits says otherwise for single tasks.
     samples_per_task: int | None = Field(default=None, ge=1)
@@ -236,7 +236,7 @@ class AlignConfig(TrainingConfig):
     catalogue: Path  # CSV, TSV, JSON lines or Parquet: a product in each row
     id_column: str = "id"  # the product's id, as in the dataset, with or without the source's prefix
     attributes: tuple[str, ...] = Field(min_length=1)  # columns whose words are learnt
-    tasks: tuple[str, ...] = TASKS  # of which the images are taken
+    tasks: tuple[str, ...] = Field(default_factory=task_names)  # of which the images are taken
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of the products that are kept for scoring
     images: int | None = Field(default=None, ge=1)  # at most so many to learn from, drawn by hash
     scored_images: int = Field(default=200, ge=0)  # held-out ones to score at the end

@@ -76,7 +76,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         f"{_WORK}/sampling.py:sample_tables_work",
         f"{_INPUTS}:sample_parsed",
         "sampling/*.py",
-        "tasks/sentiment_analysis.py",
+        "tasks/*.py",
         "splits/assign.py:query_key,split_by_hash",
         "duplicates/titles.py:normalised_text",
         "duplicates/clusters.py:IDENTIFIER_FAMILIES",
@@ -146,7 +146,6 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "task": (
         f"{_WORK}/tasks.py:build_task_work",
         "tasks/*.py",
-        "tasks/k_core.py",
         "sampling/views.py",
         "core/hashing.py",
         "schemas/samples.py",

@@ -28,7 +28,7 @@ from mmecinstruct.dataset.manifest import AUDIT, CARD, MANIFEST
 from mmecinstruct.publish.card import write_card
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sources import amazon2018, amazon2023
-from mmecinstruct.splits.assign import SR
+from mmecinstruct.tasks import TASKS
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -172,10 +172,10 @@ def publishable(rejections: pa.Table) -> pa.Table:
 def published_record_id(stage: str, record_id: str) -> str:
     """Return a rejected record's id with a hash in the place of a user's.
 
-    Users stand in the ids of Amazon's reviews (`amazon18:<product>:<user>:<time>`), and a record of sequential
-    recommendation is a user.
+    Users stand in the ids of Amazon's reviews (`amazon18:<product>:<user>:<time>`), and a record of a task that
+    splits by user is a user.
     """
-    if stage == SR:
+    if stage in TASKS and TASKS[stage].splits_by_user:
         return _hash(record_id)
     # A colon within the product, the user or the time makes more parts: all of them but the first two and the last are
     # taken together, among which the user is in any case.

@@ -41,8 +41,8 @@ from mmecinstruct.publish.card import CARD_TEMPLATE
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import apply_licences, left_out_kinds
 from mmecinstruct.schemas.rejections import count_reasons
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.sources.publishers import absent_files
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
 __all__ = ["BuildReport", "build"]
@@ -54,7 +54,7 @@ def build(
     *,
     workspace: Path,
     data: Path = Path("."),
-    tasks: Sequence[str] = TASKS,
+    tasks: Sequence[str] = tuple(TASKS),
     workers: int | None = 1,
     executor: str = "local",
     ray_address: str | None = None,

@@ -22,10 +22,10 @@ from mmecinstruct.pipeline.work import CuratedTables
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sampling.plan import SamplingPlan
 from mmecinstruct.schemas.rejections import count_reasons
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.sources.settings import Source
 from mmecinstruct.sources.synthetic_files import SyntheticFiles
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.text.pii_kinds import PersonalDataKind
 from mmecinstruct.text.profanity import WORD_LIST
 

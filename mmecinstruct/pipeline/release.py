@@ -18,7 +18,7 @@ from mmecinstruct.recipe import InstructionSettings, PublishSettings, Sizes, Spl
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, SPLITS, TEST_OOD, UNRENDERED, published_schema
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, RELATIONS
-from mmecinstruct.splits.assign import SR, Assignment, assign_products, assign_samples
+from mmecinstruct.splits.assign import Assignment, assign_products, assign_samples
 from mmecinstruct.splits.select import select_samples
 
 ASSIGNED = pa.schema([("product_id", pa.string()), ("cluster_id", pa.string()), ("split", pa.string())])
@@ -101,9 +101,7 @@ def select_work(payload: SelectPayload, folder: Path) -> Counts:
         zip(assigned["product_id"].to_pylist(), assigned["cluster_id"].to_pylist(), strict=True)
     )
     split_of = dict(zip(assigned["cluster_id"].to_pylist(), assigned["split"].to_pylist(), strict=True))
-    ood = frozenset(payload.split.ood_categories)
-    ood_users = frozenset(row["user_id"] for row in rows if payload.task == SR and row["category"] in ood)
-    assignment = Assignment(cluster_of, split_of, ood, ood_users)
+    assignment = Assignment(cluster_of, split_of, frozenset(payload.split.ood_categories))
     splits, rejections = assign_samples(rows, payload.task, assignment, payload.split, payload.seed)
 
     images = read_tables(payload.images, IMAGES)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.package_data import pipelines_folder
 from mmecinstruct.recipe.model import ImageCheckSettings, Recipe
+from mmecinstruct.tasks import TASKS
 
 
 def built_in_recipes() -> dict[str, Path]:
@@ -93,9 +94,9 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:
-    """Return the names of the fields of a model and of the models within it."""
-    schema = model.model_json_schema()
-    parts = [schema, *schema.get("$defs", {}).values()]
+    """Return the names of the fields of a model, of the models within it and of the tasks' settings."""
+    schemas = [one.model_json_schema() for one in (model, *(task.settings for task in TASKS.values()))]
+    parts = [part for schema in schemas for part in (schema, *schema.get("$defs", {}).values())]
     return list(dict.fromkeys(name for part in parts for name in part.get("properties", ())))
 
 

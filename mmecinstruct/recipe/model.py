@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from mmecinstruct.core.settings import Settings
 from mmecinstruct.curate.settings import CurateSettings
@@ -14,9 +14,9 @@ from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.recipe.sampling import SamplingSettings
-from mmecinstruct.recipe.tasks import CC, LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.schemas.samples import OOD_TASKS, TASKS
+from mmecinstruct.recipe.tasks import SplitSettings, read_task_settings
 from mmecinstruct.sources.settings import Source
+from mmecinstruct.tasks import TASKS, InstructionSettings, Sizes, TaskSettings
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.settings import PullSettings
 
@@ -30,12 +30,6 @@ class SampleShopSettings(Settings):
     images: bool = True
     image_side: int = Field(default=224, ge=64, le=1024)
     dirt: bool = True
-
-
-class InstructionSettings(Settings):
-    """Which instruction variant (1 to 5) is kept for `instruction_unseen`."""
-
-    held_out: int = Field(default=5, ge=1, le=5)
 
 
 class PublishSettings(Settings):
@@ -71,22 +65,21 @@ class Recipe(Settings):
     curate: CurateSettings = CurateSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     split: SplitSettings = SplitSettings()
-    sizes: Sizes = Sizes()
+    sizes: Sizes = Field(default=Sizes(), description="Sizes of every task that has none of its own.")
     sampling: SamplingSettings | None = None  # draw records from large files; null: every record is looked at
     scale: float = Field(default=1.0, gt=0, le=1000)  # multiplies all sizes, those of single tasks too
-    tasks: dict[str, TaskSettings] = Field(default_factory=dict)
+    tasks: dict[str, SerializeAsAny[TaskSettings]] = Field(
+        default_factory=dict, description="Settings of single tasks, by their full names."
+    )
     instructions: InstructionSettings = InstructionSettings()
     publish: PublishSettings = PublishSettings()
     audit: AuditSettings = AuditSettings()
     resources: ResourceSettings = ResourceSettings()
 
-    @field_validator("tasks")
+    @field_validator("tasks", mode="before")
     @classmethod
-    def _tasks_exist(cls, value: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
-        unknown = sorted(set(value) - set(TASKS))
-        if unknown:
-            raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
-        return value
+    def _read_tasks(cls, value: Any) -> Any:
+        return read_task_settings(value)
 
     @model_validator(mode="after")
     def _sampling_knows_the_split(self) -> Recipe:
@@ -99,30 +92,12 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _sampling_knows_the_labels(self) -> Recipe:
-        """Refuse what would draw nothing: the name of a category that only stands in paths is not known yet."""
-        settings = self.tasks.get(CC, TaskSettings())
-        if self.sampling is not None and settings.label_balance and not settings.labelled_only:
-            raise ValueError(
-                f"tasks.{CC}.label_balance: sampling knows the categories that somebody labelled, not those of paths; "
-                f"set tasks.{CC}.labelled_only to true, or remove the balance or sampling"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _tasks_use_their_settings(self) -> Recipe:
-        """Refuse what would have no effect: a setting of another task, a balance of labels that do not exist."""
-        for task, settings in self.tasks.items():
-            for name, field in TaskSettings.model_fields.items():
-                user = TASK_OF_SETTING.get(name)
-                if user is not None and user != task and getattr(settings, name) != field.default:
-                    raise ValueError(f"tasks.{task}.{name}: only {user} uses it; remove it")
-            labels = LABELS.get(task)
-            unknown = sorted(set(settings.label_balance or ()) - set(labels)) if labels else []
-            if labels and unknown:
-                raise ValueError(
-                    f"tasks.{task}.label_balance: no label {', '.join(unknown)}; there are {', '.join(labels)}"
-                )
+    def _sampling_honours_the_tasks(self) -> Recipe:
+        """Refuse settings of a task by which sampling would find nothing."""
+        for name, settings in self.tasks.items():
+            why = settings.why_not_sampled() if self.sampling is not None else None
+            if why is not None:
+                raise ValueError(f"tasks.{name}.{why}")
         return self
 
     @model_validator(mode="after")
@@ -137,17 +112,27 @@ class Recipe(Settings):
     def task(self, name: str) -> TaskSettings:
         """Return the settings of a task, the defaults where the recipe says nothing.
 
-        A shop that is drawn without images has none to require.
+        A synthetic shop without images has none to require.
+
+        Args:
+            name: the task's full name.
+
+        Returns:
+            An object of the task's own settings class.
         """
-        settings = self.tasks.get(name, TaskSettings())
+        settings: TaskSettings = self.tasks.get(name) or TASKS[name].settings()
         if self.sample is not None and not self.sample.images:
             return settings.model_copy(update={"require_images": "none"})
         return settings
 
     def task_sizes(self, name: str) -> Sizes:
-        """Return the sizes of a task, scaled; tasks without an OOD test want none."""
+        """Return the sizes of a task, in samples: scaled, and without an out-of-domain test 0 of it.
+
+        Args:
+            name: the task's full name.
+        """
         sizes = (self.task(name).sizes or self.sizes).scaled(self.scale)
-        return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
+        return sizes if TASKS[name].has_ood else sizes.model_copy(update={"test_ood": 0})
 
     def published(self) -> dict[str, object]:
         """Return as JSON can hold it what decides what is built: all but the resources."""

@@ -37,10 +37,10 @@ from mmecinstruct.pipeline.work import ParsePayload, file_stamp, parse_raw_file
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.schemas.tables import REJECTIONS
 from mmecinstruct.sources.readers.batches import BATCH_RECORDS
 from mmecinstruct.sources.settings import AmazonMetadata, AmazonReviews, CatalogSource, MaveSource
+from mmecinstruct.tasks import TASKS
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -11,7 +11,7 @@ import yaml
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, PROCESS_BYTES
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
 
 
 @pytest.mark.parametrize("name", sorted(built_in_recipes()))
