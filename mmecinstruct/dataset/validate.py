@@ -73,11 +73,14 @@ def format_problems(problems: Sequence[Problem]) -> str:
 def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
     """Return everything that is wrong with a dataset folder; an empty list means that it is sound.
 
-    Checked are hashes, the card's configs, the schema, each sample (`dataset_folder.rows`), every image
-    (with `decode`, the way `datasets` decodes it; none where the recipe references images), that no id stands
-    twice, and that no group stands in two splits: product clusters over all tasks but sequential recommendation,
-    its users, the queries of the query tasks, and the categories of test_ood against train. Never raises for what
-    the folder holds.
+    Checked are hashes, the card's configs, the schema, each sample (`dataset.rows`), every image, that no id stands
+    twice, that no group stands in two splits which its tasks do not share (`Task.not_shared`), and that train lacks
+    the categories of test_ood. Never raises for what the folder holds.
+
+    Args:
+        folder: the dataset folder.
+        decode: decode every image, the way `datasets` does; none where the recipe references images.
+        progress: called with a file, the rows checked and the rows of all files.
     """
     log = _Log()
     shards = find_shards(folder) if folder.is_dir() else []

@@ -1,7 +1,7 @@
 """Category classification (CC): which fine-grained category does the product belong to?
 
-Unit record: a product. Input: its `title`. Options: `settings.options` categories in an order drawn by
-hash: the answer, half of all options siblings of it (first of the same parent, then of the same top
+Unit record: a product. Input: its `title`. Options: `settings.options` categories in the order of
+hash draws: the answer, half of all options siblings of it (first of the same parent, then of the same top
 level) as far as there are, the others from elsewhere; what one of the two groups lacks comes from the
 other. Fewer categories than options make fewer options, at least two. What a category is and when its
 text is a whole path: `categories`. An option that would be right too is never taken: a category that
@@ -33,7 +33,7 @@ from mmecinstruct.core.hashing import hash_draw, hash_draw_sql
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, has_images, letter, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
-from mmecinstruct.tasks.pools import Pool, drawn_members, make_pool, make_pools
+from mmecinstruct.tasks.pools import Pool, hash_ordered_members, make_pool, make_pools
 from mmecinstruct.tasks.settings import TaskSettings
 from mmecinstruct.tasks.task import Candidates, InputField, PredictedSplits, Row, Sampling, Task
 
@@ -215,17 +215,17 @@ def _wrong_options(
             return categories.keys[other] not in names
         return not path.startswith(other_path) and not (path and other_path.startswith(path))
 
-    def drawn(pool: Pool, purpose: str) -> Iterator[int]:
-        return filter(is_wrong, drawn_members(pool, seed, purpose, product_id))
+    def wrong_members(pool: Pool, purpose: str) -> Iterator[int]:
+        return filter(is_wrong, hash_ordered_members(pool, seed, purpose, product_id))
 
-    same_top = drawn(categories.by_top[top], "cc:top")
+    same_top = wrong_members(categories.by_top[top], "cc:top")
     near = chain(
-        drawn(categories.by_parent[parent], "cc:parent"),
+        wrong_members(categories.by_parent[parent], "cc:parent"),
         (other for other in same_top if categories.parents[other] != parent),
     )
     far = (
         other
-        for other in drawn(categories.outside(top), "cc:elsewhere")
+        for other in wrong_members(categories.outside(top), "cc:elsewhere")
         if categories.tops[other] != top and categories.parents[other] != parent
     )
     wanted = options - 1

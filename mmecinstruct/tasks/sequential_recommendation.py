@@ -41,7 +41,7 @@ from mmecinstruct.tasks.categories import create_category_tables, drop_category_
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
 from mmecinstruct.tasks.k_core import create_k_core, drop_k_core, with_ids
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
-from mmecinstruct.tasks.pools import Pool, drawn_members, make_pools
+from mmecinstruct.tasks.pools import Pool, hash_ordered_members, make_pools
 from mmecinstruct.tasks.settings import TaskSettings
 from mmecinstruct.tasks.task import Candidates, PredictedSplits, Row, Sampling, Task
 
@@ -327,7 +327,7 @@ def _negatives(
     texts = {items.texts[one] for one in asker["bought"]}
     chosen: list[int] = []
     for pool, purpose in pools:
-        for other in drawn_members(pool, seed, purpose, asker["id"]):
+        for other in hash_ordered_members(pool, seed, purpose, asker["id"]):
             if len(chosen) == wanted:
                 return chosen
             # What the first pool gave and the second one offers again stops at its title.
