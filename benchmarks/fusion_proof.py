@@ -28,7 +28,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmecinstruct.schemas.samples import TASKS, published_schema
+from mmecinstruct.schemas.samples import published_schema
+from mmecinstruct.tasks import TASKS
 
 LOOKS = ("shape", "pattern", "colour", "fine_category")
 LONG_NAMES = {"cc": "category_classification", "psi": "product_substitute_identification"}

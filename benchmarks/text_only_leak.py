@@ -38,12 +38,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from caslie_model.evaluation.metrics import wilson_interval
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
 
 TOLERANCE = 0.05
 ENOUGH = 400
 TEST_SPLITS = ("test", "test_ood")
-CANDIDATE_TASKS = ("category_classification", "sequential_recommendation")
 COLUMNS = ["id", "input", "options", "output", "visual_critical", "text_only_accuracy"]
 
 Row = dict[str, Any]
@@ -102,7 +101,7 @@ def classifier() -> Any:
 
 def fit_and_predict(task: str, train: list[Row], test: list[Row]) -> list[str]:
     """Return the predicted letter, yes or no of each test row."""
-    if task not in CANDIDATE_TASKS:
+    if TASKS[task].labels is not None:
         model = classifier().fit([fixed_features(row) for row in train], [row["output"] for row in train])
         return list(model.predict([fixed_features(row) for row in test]))
 

@@ -27,7 +27,8 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
 from mmecinstruct.cli.app import app as mmec_app
 from mmecinstruct.core.settings import nested_settings
-from mmecinstruct.recipe import Recipe
+from mmecinstruct.recipe import Recipe, TaskSettings
+from mmecinstruct.tasks import TASKS
 
 PACKAGES = ("mmecinstruct", "caslie_model")
 REFERENCE = Path(__file__).parent / "reference"
@@ -121,7 +122,10 @@ def recipe_page() -> str:
     """Return the page of every field of a recipe."""
     intro = "# Recipe fields\n\nA recipe is a YAML file. `--set a.b=VALUE` overrides any field. "
     intro += "Unknown fields are errors.\n"
-    return GENERATED + intro + settings_sections({"Top level": Recipe})
+    own = {
+        f"tasks.{name}": task.settings for name, task in TASKS.items() if task.settings is not TaskSettings
+    }
+    return GENERATED + intro + settings_sections({"Top level": Recipe, **own})
 
 
 def presets_page() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 from mmecinstruct.core.settings import Settings
-from mmecinstruct.schemas.samples import SHORT_NAMES, TASKS
+from mmecinstruct.tasks import TASKS, task_names
 
 Fusion = Literal["text", "xattn", "concat", "concat-full"]
 Answers = Literal["letter", "text"]
@@ -22,13 +22,13 @@ def full_task_names(value: Any) -> Any:
         ValueError: The value is no list of tasks, or names one that does not exist.
     """
     if value in ("all", ["all"], ("all",)):
-        return TASKS
+        return task_names()
     if not isinstance(value, list | tuple):
         raise ValueError("give a list of tasks, e.g. [sa, cc]")
-    long_names = {short: task for task, short in SHORT_NAMES.items()}
+    long_names = {task.short_name: name for name, task in TASKS.items()}
     tasks = [long_names.get(name, name) for name in value]
     unknown = sorted({str(task) for task in tasks} - set(TASKS))
     if unknown or not tasks:
-        known = ", ".join(f"{short} ({task})" for task, short in SHORT_NAMES.items())
+        known = ", ".join(f"{task.short_name} ({task.name})" for task in TASKS.values())
         raise ValueError(f"no such task: {', '.join(unknown) or '(none given)'}; there are {known}")
     return tuple(task for task in TASKS if task in tasks)

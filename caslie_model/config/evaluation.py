@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 
 from caslie_model.config.common import Answers, Device, Precision, Quantise, full_task_names
 from mmecinstruct.core.settings import Settings, unit
-from mmecinstruct.schemas.samples import SPLITS, TASKS
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.tasks import task_names
 
 
 class EvaluateConfig(Settings):
@@ -25,7 +26,7 @@ class EvaluateConfig(Settings):
     out: Path = Field(description="Folder to write predictions and metrics to.")
     splits: tuple[str, ...] = Field(default=("test", "test_ood"), description="Splits to evaluate.")
     tasks: tuple[str, ...] = Field(
-        default=TASKS, description="Tasks to evaluate, by full or short name (`sa`), or `all`."
+        default_factory=task_names, description="Tasks to evaluate, by full or short name (`sa`), or `all`."
     )
     base_only: bool = Field(default=False, description="Evaluate the base model without the adapter.")
     limit: Annotated[int | None, unit("samples")] = Field(

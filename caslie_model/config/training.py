@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from caslie_model.config.common import Answers, Device, Fusion, Precision, Quantise, full_task_names
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.settings import Settings, unit
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import task_names
 
 # Trackers that the Trainer can report to, each with its package. The module has the tracker's name.
 TRACKERS = {
@@ -303,7 +303,7 @@ class FinetuneConfig(TrainingConfig):
         "model.",
     )
     tasks: tuple[str, ...] = Field(
-        default=TASKS, description="Tasks to train on, by full or short name (`sa`), or `all`."
+        default_factory=task_names, description="Tasks to train on, by full or short name (`sa`), or `all`."
     )
     split: str = Field(default="train", description="Split to train on: `train` or `validation`.")
     samples_per_task: Annotated[int | None, unit("samples")] = Field(
@@ -385,7 +385,8 @@ class AlignConfig(TrainingConfig):
         min_length=1, description="Columns whose values the model learns to name."
     )
     tasks: tuple[str, ...] = Field(
-        default=TASKS, description="Tasks whose images are used, by full or short name, or `all`."
+        default_factory=task_names,
+        description="Tasks whose images are used, by full or short name, or `all`.",
     )
     held_out: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the products that are kept for scoring."

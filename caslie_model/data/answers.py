@@ -12,8 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from mmecinstruct.core.errors import DatasetError
-
-YES_NO = ("yes", "no")
+from mmecinstruct.tasks.task import YES_NO
 
 _OPTION = re.compile(r"^([A-Z]): ?(.*)$", re.DOTALL)
 _LEAD = re.compile(

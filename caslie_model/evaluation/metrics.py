@@ -18,18 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from caslie_model.data.answers import YES_NO
+from mmecinstruct.tasks import TASKS
+from mmecinstruct.tasks.task import YES_NO
 
-# DESIGN: the metric that each task is judged by.
-PRIMARY_METRICS: dict[str, str] = {
-    "answerability_prediction": "F1",
-    "category_classification": "recall@1",
-    "product_relation_prediction": "macro F1",
-    "product_substitute_identification": "F1",
-    "multiclass_product_classification": "accuracy",
-    "sentiment_analysis": "macro F1",
-    "sequential_recommendation": "recall@1",
-}
 _Z95 = 1.959963984540054
 
 Counts = npt.NDArray[np.int64]
@@ -135,7 +126,7 @@ def score_part(
     """
     if not gold:
         raise ValueError("no samples to score")
-    metric = PRIMARY_METRICS[task]
+    metric = TASKS[task].metric
     counts = confusion(gold, answers, labels)
     precision, recall, f1, occurs = class_scores(counts)
     right = sum(answer == label for answer, label in zip(answers, gold, strict=True))

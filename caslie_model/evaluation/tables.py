@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmecinstruct.schemas.samples import SHORT_NAMES
+from mmecinstruct.tasks import TASKS
 
 COLUMNS = (
     "task",
@@ -35,7 +35,7 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Return the table's cells, in the order of COLUMNS."""
     return [
         (
-            SHORT_NAMES[result["task"]],
+            TASKS[result["task"]].short_name,
             result["split"],
             _PART_NAMES[result["part"]],
             str(result["samples"]),

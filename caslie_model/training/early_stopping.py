@@ -16,9 +16,10 @@ from typing import Any
 from caslie_model.config.training import EarlyStopSettings
 from caslie_model.data.images import Features
 from caslie_model.errors import RunError
-from caslie_model.evaluation.metrics import PRIMARY_METRICS, confusion, primary
+from caslie_model.evaluation.metrics import confusion, primary
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from mmecinstruct.core.files import write_atomically
+from mmecinstruct.tasks import TASKS
 
 Log = Sequence[Mapping[str, Any]]  # the Trainer's
 
@@ -194,5 +195,5 @@ def _score(loaded: Any, batches: Sequence[Sequence[Encoded]], features: Features
     for task, rows in sorted(answered.items()):
         labels = sorted({label for each, _ in rows for label in each.sample.labels})
         counts = confusion([each.sample.output for each, _ in rows], [label for _, label in rows], labels)
-        scores.append(float(primary(PRIMARY_METRICS[task], counts, labels)))
+        scores.append(float(primary(TASKS[task].metric, counts, labels)))
     return sum(scores) / len(scores)

@@ -24,7 +24,7 @@ from caslie_model.training.run import TrainingResult, finished_before, train
 from caslie_model.training.run_folder import CHECKPOINTS
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import task_names
 
 VALIDATION = "validation"
 
@@ -109,7 +109,7 @@ def select_samples(config: FinetuneConfig) -> list[Sample]:
         if not samples:
             missing.append(task)
         result.extend(first_by_hash(samples, limit, config.seed, "training samples"))
-    if missing and (config.tasks != TASKS or not result):
+    if missing and (config.tasks != task_names() or not result):
         raise DatasetError(
             f"{config.data} has no {config.split} samples of {', '.join(missing)}; choose others with --tasks"
         )

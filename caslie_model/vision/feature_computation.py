@@ -17,7 +17,8 @@ from caslie_model.errors import ModelError
 from caslie_model.runtime.progress import Progress
 from caslie_model.vision.feature_cache import SHARD_IMAGES, FeatureCache, open_feature_cache
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.schemas.samples import SPLITS, TASKS
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.tasks import TASKS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,7 +88,7 @@ def compute_features(
 def features(
     data: str,
     encoder: str,
-    tasks: Sequence[str] = TASKS,
+    tasks: Sequence[str] = tuple(TASKS),
     splits: Sequence[str] = SPLITS,
     *,
     batch_size: int = 32,

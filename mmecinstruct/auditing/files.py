@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.dataset.shards import REJECTIONS_PATH
-from mmecinstruct.schemas.samples import SPLITS, TASKS
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.tasks import TASKS
 
 MAX_ROW_GROUP_BYTES = 4 * 2**30  # uncompressed: one row group at most is in memory
 
@@ -31,20 +32,20 @@ class SampleFile:
 
 
 def find_sample_files(folder: Path) -> list[SampleFile]:
-    """Return the files of samples, by task (the seven first), split and name. Every folder is taken for a task.
+    """Return the files of samples, by task (this program's first), split and name. Every folder is taken for a task.
 
     Raises DatasetError when there is no folder or no such file.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: there is no such folder")
     found = []
+    ranks = {task: rank for rank, task in enumerate(TASKS)}
     for file in folder.glob("*/*.parquet"):
         match = _NAME.fullmatch(file.name)
         task = file.parent.name
         if match is None or task.startswith("."):
             continue
-        rank = TASKS.index(task) if task in TASKS else len(TASKS)
-        found.append(((rank, task, SPLITS.index(match[1]), file.name), task, match[1]))
+        found.append(((ranks.get(task, len(ranks)), task, SPLITS.index(match[1]), file.name), task, match[1]))
     if not found:
         raise DatasetError(
             f"{folder}: no file <task>/<split>-*.parquet; splits are {', '.join(SPLITS)}: is this a dataset folder?"

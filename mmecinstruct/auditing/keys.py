@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.auditing.files import SampleFile, open_shard
 from mmecinstruct.auditing.texts import MAX_TEXT, QUERY, TITLE, content_texts, is_long_enough, text_key
-from mmecinstruct.dataset.rows import SEQUENTIAL
 from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe.audit import AuditSettings
+from mmecinstruct.tasks import TASKS
 
 SAMPLE_SHIFT = 32  # a sample's number is its file's, shifted, plus its row
 SAMPLES = pa.schema([("sample", pa.int64()), ("file", pa.int32()), ("id", pa.string())])
@@ -155,7 +155,8 @@ def _text_keys(
     row: Mapping[str, Any], task: str, settings: AuditSettings
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (kind, place, TEXTS row) of the texts of a row's content; of a query, key and words are the same."""
-    content = content_texts(_text(row.get("input")), _texts(row.get("options")), task == SEQUENTIAL)
+    options_are_titles = task in TASKS and TASKS[task].row.options_are_products
+    content = content_texts(_text(row.get("input")), _texts(row.get("options")), options_are_titles)
     seen = set()
     for place, unit, text in content:
         words = normalised_text(text[:MAX_TEXT])

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmecinstruct.auditing.report import ACROSS, BY_DESIGN, KINDS, WITHIN, Example, Finding
-from mmecinstruct.dataset.rows import SEQUENTIAL
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, TRAIN
+from mmecinstruct.tasks import TASKS
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,11 +35,18 @@ _JOINS: dict[str, tuple[str, str | None]] = {
     "text_near": ("text", "text_near"),
     "category": ("category", None),
 }
-# Sequential recommendation is disjoint by user and by nothing else; every other task by everything but the user.
-_BY_DESIGN = f"""CASE WHEN kind = 'user' THEN task <> '{SEQUENTIAL}' OR other_task <> '{SEQUENTIAL}'
-    WHEN kind IN ('query', 'query_id', 'category') THEN false
-    ELSE task = '{SEQUENTIAL}' OR other_task = '{SEQUENTIAL}' END"""
 _RANK = "list_position([" + ", ".join(f"'{split}'" for split in SPLITS) + "], {})"
+
+
+def _by_design() -> str:
+    """Return the condition that two samples may share a key: tasks that split by user all but users, others users.
+
+    Tasks of other programs are taken for tasks that split by product.
+    """
+    by_user = ", ".join(f"'{name}'" for name, task in TASKS.items() if task.splits_by_user)
+    return f"""CASE WHEN kind = 'user' THEN task NOT IN ({by_user}) OR other_task NOT IN ({by_user})
+        WHEN kind IN ('query', 'query_id', 'category') THEN false
+        ELSE task IN ({by_user}) OR other_task IN ({by_user}) END"""
 
 
 def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
@@ -91,7 +98,7 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         )
     connection.execute(
         f"""
-        CREATE VIEW judged AS SELECT *, CASE WHEN {_BY_DESIGN} THEN '{BY_DESIGN}'
+        CREATE VIEW judged AS SELECT *, CASE WHEN {_by_design()} THEN '{BY_DESIGN}'
             WHEN task = other_task THEN '{WITHIN}' ELSE '{ACROSS}' END AS scope
         FROM shared
         """

@@ -12,17 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mmecinstruct.tasks import TASKS
+
 TITLE, QUERY, QUESTION, REVIEW, OTHER = "title", "query", "question", "review", "text"
-_UNITS = {
-    "title": TITLE,
-    "product title": TITLE,
-    "product 1": TITLE,
-    "product 2": TITLE,
-    "query": QUERY,
-    "question": QUESTION,
-    "review": REVIEW,
-    "document": REVIEW,
-}
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")  # "3rd: " before an item of a history
 _LETTER = re.compile(r"[A-Z]: ")
 # A script without blanks gives one long word: beyond so many characters, every four count as a word.
@@ -47,8 +39,9 @@ def _input_texts(text: str) -> Iterator[tuple[str, str, str]]:
     except (ValueError, RecursionError):
         value = text
     if isinstance(value, dict):
+        units = _units()
         for name, entry in value.items():
-            unit = _UNITS.get(name, OTHER)
+            unit = units.get(name, OTHER)
             for part in entry if isinstance(entry, list) else [entry]:
                 if isinstance(part, str):
                     yield name, unit, part
@@ -58,6 +51,11 @@ def _input_texts(text: str) -> Iterator[tuple[str, str, str]]:
                 yield f"history {number}", TITLE, _ORDINAL.sub("", part, count=1)
     elif isinstance(value, str):
         yield "input", OTHER, value
+
+
+def _units() -> dict[str, str]:
+    """Return the unit of each input field of any task; fields of the same name are of the same unit."""
+    return {name: field.unit for task in TASKS.values() for name, field in (task.row.fields or {}).items()}
 
 
 def is_long_enough(normalised: str, words: int) -> bool:

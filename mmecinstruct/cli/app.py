@@ -53,15 +53,15 @@ def parse_task_list(text: str) -> list[str]:
     Raises RecipeError for a name that does not exist.
     """
     from mmecinstruct.core.errors import RecipeError
-    from mmecinstruct.schemas.samples import SHORT_NAMES, TASKS
+    from mmecinstruct.tasks import TASKS
 
     if text.strip() == "all":
         return list(TASKS)
-    full_names = {short: task for task, short in SHORT_NAMES.items()} | {task: task for task in TASKS}
+    full_names = {task.short_name: name for name, task in TASKS.items()} | {name: name for name in TASKS}
     wanted = []
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in full_names:
-            known = ", ".join(f"{task} ({short})" for task, short in SHORT_NAMES.items())
+            known = ", ".join(f"{task.name} ({task.short_name})" for task in TASKS.values())
             raise RecipeError(f"--tasks: no task '{name}'; there are all, {known}")
         if full_names[name] not in wanted:
             wanted.append(full_names[name])

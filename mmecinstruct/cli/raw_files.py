@@ -139,10 +139,15 @@ def sources(
 
     from mmecinstruct.sources.publishers import find_publisher, publishers
     from mmecinstruct.sources.publishers.show import details, publisher_record, table
+    from mmecinstruct.tasks import TASKS
 
+    short_names = {task: TASKS[task].short_name for task in TASKS}
     if as_json:
-        shown = [publisher_record(one) for one in publishers()]
-        content = shown if name is None else publisher_record(find_publisher(name))
+        shown = [publisher_record(one, TASKS) for one in publishers()]
+        content = shown if name is None else publisher_record(find_publisher(name), TASKS)
         print(json.dumps(content, indent=1, ensure_ascii=False))
     else:
-        print(table(publishers()) if name is None else details(find_publisher(name)))
+        found = (
+            table(publishers(), short_names) if name is None else details(find_publisher(name), short_names)
+        )
+        print(found)

@@ -68,7 +68,8 @@ class Settings(BaseModel):
 def nested_settings(annotation: Any) -> list[type[Settings]]:
     """Return the settings classes within a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
+        # A field of a base class may hold any of its kinds, such as the settings of one task.
+        return [annotation, *(kind for sub in annotation.__subclasses__() for kind in nested_settings(sub))]
     return [kind for part in get_args(annotation) for kind in nested_settings(part)]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmecinstruct.dataset.shards import parse_shard_path
-from mmecinstruct.schemas.samples import SPLITS, TASKS
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.tasks import TASKS
 
 ALL = "all"  # the config of every task together
 

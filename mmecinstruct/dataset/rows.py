@@ -1,13 +1,6 @@
 """What must hold within one published sample.
 
-    task                                input                   options    output    images, in order
-    answerability_prediction            question, document?     none       yes | no  product
-    category_classification             title                   2 or more  letter    product
-    product_relation_prediction         product 1, product 2    A to C     letter    product 1, product 2
-    product_substitute_identification   query, product title    none       yes | no  product
-    multiclass_product_classification   query, product title    A to D     letter    product
-    sentiment_analysis                  review                  A to E     letter    review or product
-    sequential_recommendation           list of "1st: …"        2 or more  letter    history n, option X
+What a row of a task looks like (input, options, answers, images) stands in the task's `labels` and `row`.
 
 An image may be missing: its role is then absent. In a folder that references its images each is a null, and where
 they were not read their ids are nulls as well.
@@ -23,26 +16,11 @@ from typing import Any
 from mmecinstruct.core.templating import ordinal
 from mmecinstruct.dataset.published_images import PublishedImages
 from mmecinstruct.schemas.samples import TEST, TEST_OOD, TRAIN, VALIDATION
+from mmecinstruct.tasks import TASKS
+from mmecinstruct.tasks.task import YES_NO, AnyTask
 
 Found = tuple[str, str]  # machine-readable reason, detail for a person
 
-YES_NO_TASKS = ("answerability_prediction", "product_substitute_identification")
-SEQUENTIAL = "sequential_recommendation"
-
-# Keys of the input object, required and optional.
-_INPUT_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "answerability_prediction": (("question",), ("document",)),
-    "category_classification": (("title",), ()),
-    "product_relation_prediction": (("product 1", "product 2"), ()),
-    "product_substitute_identification": (("query", "product title"), ()),
-    "multiclass_product_classification": (("query", "product title"), ()),
-    "sentiment_analysis": (("review",), ()),
-}
-_OPTION_COUNTS = {
-    "product_relation_prediction": 3,
-    "multiclass_product_classification": 4,
-    "sentiment_analysis": 5,
-}
 _NULLABLE = {
     *("category", "instruction_unseen", "instruction_unseen_id", "images"),
     *("visual_critical", "text_only_accuracy"),
@@ -54,13 +32,17 @@ _EMBEDDED = PublishedImages()
 
 
 def row_problems(
-    row: Mapping[str, Any], task: str, split: str, images: PublishedImages = _EMBEDDED
+    row: Mapping[str, Any], task_name: str, split: str, images: PublishedImages = _EMBEDDED
 ) -> Iterator[Found]:
     """Yield what is wrong with a sample of a shard of this task and split; images are not decoded.
 
-    row: the published columns as Python values, `images` as dictionaries of bytes and path. images: how the folder
-    publishes them.
+    Args:
+        row: the published columns as Python values, `images` as dictionaries of bytes and path.
+        task_name: the full name of the shard's task.
+        split: the shard's split.
+        images: how the folder publishes images.
     """
+    task = TASKS[task_name]
     may_hold_nulls = {"images"} if images.read else {"images", "image_ids"}
     gaps = [name for name, value in row.items() if value is None and name not in _NULLABLE]
     gaps += [name for name in _LISTS if name not in may_hold_nulls and row[name] and None in row[name]]
@@ -72,8 +54,8 @@ def row_problems(
     empty = [name for name in ("id", "source", "instruction", "instruction_id") if not row[name].strip()]
     if empty:
         yield "value_missing", f"empty {', '.join(empty)}"
-    if row["task"] != task:
-        yield "task_differs", f"task is {row['task']!r}, the file's {task!r}"
+    if row["task"] != task.name:
+        yield "task_differs", f"task is {row['task']!r}, the file's {task.name!r}"
     if row["split"] != split:
         yield "split_differs", f"split is {row['split']!r}, the file's {split!r}"
     setting = "OOD" if split == TEST_OOD else "IND"
@@ -86,14 +68,13 @@ def row_problems(
     wrong_input, items = _check_input(row["input"], task)
     wrong_options, letters = _check_options(row["options"], task)
     yield from (*wrong_input, *wrong_options)
-    # One fault is reported once: what depends on a broken input or broken options is not judged by them.
-    answers = ["yes", "no"] if task in YES_NO_TASKS else letters
+    # One fault is reported once: what depends on a broken input or broken options is not checked by them.
+    answers = YES_NO if task.is_yes_no else letters
     if row["output"] not in answers and not wrong_options:
         yield "answer_not_an_option", f"output {row['output']!r} is none of {', '.join(answers)}"
-    if task == SEQUENTIAL and (wrong_input or wrong_options):
-        yield from _image_problems(row, None, images)
-    else:
-        yield from _image_problems(row, _legal_roles(task, items, letters), images)
+    roles = _legal_roles(task, items, letters)
+    numbered = not {"history", "option"}.isdisjoint(task.row.roles)
+    yield from _image_problems(row, None if numbered and (wrong_input or wrong_options) else roles, images)
     yield from _group_problems(row, task)
 
 
@@ -107,13 +88,14 @@ def _instruction_problems(row: Mapping[str, Any], split: str) -> Iterator[Found]
         yield "instruction_unseen", f"a {split} row lacks the held-out instruction"
 
 
-def _check_input(text: str, task: str) -> tuple[list[Found], int]:
-    """Return what is wrong with the input, and the number of items where it is a sequence."""
+def _check_input(text: str, task: AnyTask) -> tuple[list[Found], int]:
+    """Return what is wrong with the input, and the number of products where it is a list of these."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         return [("input_not_json", str(error))], 0
-    if task == SEQUENTIAL:
+    fields = task.row.fields
+    if fields is None:
         if not isinstance(value, list) or not value:
             return [("input_shape", "not a list of items")], 0
         for number, item in enumerate(value, start=1):
@@ -123,24 +105,23 @@ def _check_input(text: str, task: str) -> tuple[list[Found], int]:
         return [], len(value)
     if not isinstance(value, dict):
         return [("input_shape", "not an object")], 0
-    required, optional = _INPUT_KEYS[task]
-    if not set(required) <= set(value) <= {*required, *optional}:
-        expected = f"expected {list(required)}, optional {list(optional)}"
+    required = [name for name, field in fields.items() if field.required]
+    if not set(required) <= set(value) <= set(fields):
+        expected = f"expected {required}, optional {[name for name in fields if name not in required]}"
         return [("input_shape", f"keys {sorted(value)}; {expected}")], 0
     for key, entry in value.items():
-        # A document is a list of snippets; elsewhere it is often one text.
-        texts = entry if key == "document" and isinstance(entry, list) and entry else [entry]
-        if any(not isinstance(text, str) or (key in required and not text.strip()) for text in texts):
+        texts = entry if fields[key].many and isinstance(entry, list) and entry else [entry]
+        if any(not isinstance(text, str) or (fields[key].required and not text.strip()) for text in texts):
             return [("input_shape", f"no text in {key}")], 0
     return [], 0
 
 
-def _check_options(options: list[str], task: str) -> tuple[list[Found], list[str]]:
+def _check_options(options: list[str], task: AnyTask) -> tuple[list[Found], list[str]]:
     """Return what is wrong with the options, and the letters of the sound ones."""
-    if task in YES_NO_TASKS:
+    if task.is_yes_no:
         return [("options", "a yes/no task has no options")] if options else [], []
     found: list[Found] = []
-    count = _OPTION_COUNTS.get(task)
+    count = len(task.labels or ())
     if not 2 <= len(options) <= 26 or (count and len(options) != count):
         found.append(("options", f"{len(options)} options; expected {count or '2 to 26'}"))
     letters: list[str] = []
@@ -150,23 +131,20 @@ def _check_options(options: list[str], task: str) -> tuple[list[Found], list[str
         if not option.startswith(f"{letter}: ") or not text:
             return [*found, ("options", f"{option[:60]!r} is not '{letter}: …'")], letters
         # Candidates of a recommendation may have the same title: their images tell them apart.
-        if text in texts and task != SEQUENTIAL:
+        if text in texts and not task.row.options_are_products:
             found.append(("options", f"{text[:60]!r} stands twice"))
         texts.add(text)
         letters.append(letter)
     return found, letters
 
 
-def _legal_roles(task: str, items: int, letters: list[str]) -> list[str]:
+def _legal_roles(task: AnyTask, items: int, letters: list[str]) -> list[str]:
     """Return the roles that a sample of the task can have, in order."""
-    if task == "product_relation_prediction":
-        return ["product 1", "product 2"]
-    if task == "sentiment_analysis":
-        return ["review", "product"]
-    if task == SEQUENTIAL:
-        history = [f"history {number}" for number in range(1, items + 1)]
-        return history + [f"option {letter}" for letter in letters]
-    return ["product"]
+    several = {
+        "history": [f"history {number}" for number in range(1, items + 1)],
+        "option": [f"option {letter}" for letter in letters],
+    }
+    return [role for name in task.row.roles for role in several.get(name, [name])]
 
 
 def _image_problems(
@@ -193,19 +171,16 @@ def _image_problems(
         yield "image_url_missing", "an image is referenced, and its URL is empty"
 
 
-def _group_problems(row: Mapping[str, Any], task: str) -> Iterator[Found]:
+def _group_problems(row: Mapping[str, Any], task: AnyTask) -> Iterator[Found]:
     groups = row["group_ids"]
     missing = []
     if not row["product_ids"]:
         missing.append("product_ids")
     if not groups["products"]:
         missing.append("group_ids.products")
-    if task == SEQUENTIAL and groups["user"] is None:
+    if "user" in task.not_shared and groups["user"] is None:
         missing.append("group_ids.user")
-    if (
-        task in ("product_substitute_identification", "multiclass_product_classification")
-        and not groups["query"]
-    ):
+    if "query" in task.not_shared and not groups["query"]:
         missing.append("group_ids.query")
     if missing:
         yield "group_missing", f"{', '.join(missing)}: nothing proves that splits share no record"

@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import sync_folder
-from mmecinstruct.schemas.samples import SPLITS, TASKS, published_schema
+from mmecinstruct.schemas.samples import SPLITS, published_schema
 from mmecinstruct.schemas.tables import REJECTIONS
+from mmecinstruct.tasks import TASKS
 
 REJECTIONS_PATH = "rejections/rejections.parquet"  # in no config: `load_dataset` never reads it
 
@@ -32,9 +33,7 @@ ROW_GROUP_BYTES = 64 * 2**20
 _WORTH_A_DICTIONARY = 1.25
 _IMAGE_LEAF = "images.list.element.bytes"
 
-_SHARD_PATH = re.compile(
-    rf"({'|'.join(TASKS)})/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.parquet", flags=re.ASCII
-)
+_SHARD_PATH = re.compile(rf"(\w+)/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.parquet", flags=re.ASCII)
 
 
 def shard_plan(rows: int, shard_rows: int) -> list[tuple[int, int]]:
@@ -50,7 +49,7 @@ def shard_path(task: str, split: str, index: int, count: int) -> str:
 def parse_shard_path(path: str) -> tuple[str, str, int, int] | None:
     """Return (task, split, index, count) of a shard's path below the dataset folder, None for other files."""
     match = _SHARD_PATH.fullmatch(path)
-    if match is None:
+    if match is None or match[1] not in TASKS:
         return None
     task, split, index, count = match.groups()
     return task, split, int(index), int(count)
@@ -59,12 +58,13 @@ def parse_shard_path(path: str) -> tuple[str, str, int, int] | None:
 def find_shards(folder: Path) -> list[str]:
     """Return the paths below `folder` of the shards that lie there: by task, split, then number."""
     found = []
+    ranks = {task: rank for rank, task in enumerate(TASKS)}
     for file in folder.glob("*/*.parquet"):
         path = file.relative_to(folder).as_posix()
         parsed = parse_shard_path(path)
         if parsed is not None:
             task, split, index, count = parsed
-            found.append((TASKS.index(task), SPLITS.index(split), count, index, path))
+            found.append((ranks[task], SPLITS.index(split), count, index, path))
     return [entry[-1] for entry in sorted(found)]
 
 

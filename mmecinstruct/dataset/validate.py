@@ -35,16 +35,16 @@ from mmecinstruct.dataset.manifest import (
     read_manifest,
 )
 from mmecinstruct.dataset.published_images import PublishedImages, published_images
-from mmecinstruct.dataset.rows import SEQUENTIAL, row_problems
+from mmecinstruct.dataset.rows import row_problems
 from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
+from mmecinstruct.tasks import TASKS
 
 MAX_IMAGE_PIXELS = 50_000_000  # an image that claims more is refused before it is decoded
 MAX_ROW_GROUP_BYTES = 2**30  # uncompressed; the Hub's viewer gives up earlier
 SHOWN_PER_REASON = 20  # of one reason in one file; the rest is counted
 
 _BATCH_ROWS = 16
-_QUERY_TASKS = ("product_substitute_identification", "multiclass_product_classification")
 
 Progress = Callable[[str, int, int], None]  # file, rows checked, rows in all files
 
@@ -73,11 +73,14 @@ def format_problems(problems: Sequence[Problem]) -> str:
 def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
     """Return everything that is wrong with a dataset folder; an empty list means that it is sound.
 
-    Checked are hashes, the card's configs, the schema, each sample (`dataset_folder.rows`), every image
-    (with `decode`, the way `datasets` decodes it; none where the recipe references images), that no id stands
-    twice, and that no group stands in two splits: product clusters over all tasks but sequential recommendation,
-    its users, the queries of the query tasks, and the categories of test_ood against train. Never raises for what
-    the folder holds.
+    Checked are hashes, the card's configs, the schema, each sample (`dataset.rows`), every image, that no id stands
+    twice, that no group stands in two splits which its tasks do not share (`Task.not_shared`), and that train lacks
+    the categories of test_ood. Never raises for what the folder holds.
+
+    Args:
+        folder: the dataset folder.
+        decode: decode every image, the way `datasets` does; none where the recipe references images.
+        progress: called with a file, the rows checked and the rows of all files.
     """
     log = _Log()
     shards = find_shards(folder) if folder.is_dir() else []
@@ -356,13 +359,13 @@ def _check_row(
 def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
     """Yield what this row must not share with a row of another split."""
     groups = row["group_ids"]
-    if task == SEQUENTIAL:
-        if groups["user"] is not None:
-            yield "user", str(groups["user"])
-        return
-    for cluster in groups["clusters"] or groups["products"] or ():
-        yield "product cluster", cluster
-    if task in _QUERY_TASKS and groups["query"]:
+    not_shared = TASKS[task].not_shared
+    if "user" in not_shared and groups["user"] is not None:
+        yield "user", str(groups["user"])
+    if "product" in not_shared:
+        for cluster in groups["clusters"] or groups["products"] or ():
+            yield "product cluster", cluster
+    if "query" in not_shared and groups["query"]:
         yield "query", groups["query"]
 
 

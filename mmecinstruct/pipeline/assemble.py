@@ -31,7 +31,7 @@ from mmecinstruct.pipeline.report import BuildReport
 from mmecinstruct.publish.card import CARD_TEMPLATE, write_card
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sources import amazon2018, amazon2023
-from mmecinstruct.splits.assign import SR
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
 FOLDER_VERSION = 7  # raised when changed code gives another folder from the same stages
@@ -187,10 +187,10 @@ def publishable(rejections: pa.Table) -> pa.Table:
 def published_record_id(stage: str, record_id: str) -> str:
     """Return a rejected record's id with a hash in the place of a user's.
 
-    Users stand in the ids of Amazon's reviews (`amazon18:<product>:<user>:<time>`), and a record of sequential
-    recommendation is a user.
+    Users stand in the ids of Amazon's reviews (`amazon18:<product>:<user>:<time>`), and a record of a task that
+    splits by user is a user.
     """
-    if stage == SR:
+    if stage in TASKS and TASKS[stage].splits_by_user:
         return _hash(record_id)
     # A colon within the product, the user or the time makes more parts: all of them but the first two and the last are
     # taken together, among which the user is in any case.

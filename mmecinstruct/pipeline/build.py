@@ -39,13 +39,13 @@ from mmecinstruct.pipeline.warn import (
 )
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out_kinds
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.stages import kept_libraries
 from mmecinstruct.stages.locate_images import ImagePlaces
 from mmecinstruct.stages.parse import parse_stages
 from mmecinstruct.stages.sample import sample
 from mmecinstruct.stages.synthetic_shop import synthetic_shop
 from mmecinstruct.stages.takedowns import forget_taken_down, not_honoured
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.web.images import load_takedowns
 
 __all__ = ["BuildReport", "build"]
@@ -57,7 +57,7 @@ def build(
     *,
     workspace: Path,
     data: Path = Path("."),
-    tasks: Sequence[str] = TASKS,
+    tasks: Sequence[str] = tuple(TASKS),
     workers: int | None = 1,
     executor: str = "local",
     ray_address: str | None = None,

@@ -16,23 +16,14 @@ from mmecinstruct.core.markdown import markdown_text
 from mmecinstruct.core.templating import compiled, rendered
 from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.manifest import CARD
-from mmecinstruct.dataset.rows import SEQUENTIAL
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import cannot_pass_on
-from mmecinstruct.schemas.samples import SHORT_NAMES, SPLITS, TASKS, TEST_OOD
+from mmecinstruct.schemas.samples import SPLITS, TEST_OOD
 from mmecinstruct.sources.publishers import publishers
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
 CARD_TEMPLATE = "card.md.j2"
-_ANSWERS = {
-    "answerability_prediction": "yes or no",
-    "category_classification": "letter of one category",
-    "product_relation_prediction": "A also bought, B also viewed, C similar",
-    "product_substitute_identification": "yes or no",
-    "multiclass_product_classification": "A exact, B substitute, C complement, D irrelevant",
-    "sentiment_analysis": "A very positive to E very negative",
-    "sequential_recommendation": "letter of one product",
-}
 _PAIR_KINDS = {
     "same_item": "the same item number",
     "exact_title": "the same title",
@@ -95,8 +86,6 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
                 split for split in SPLITS if any(split in statistics["tasks"][task] for task in tasks)
             ],
             "tasks": summaries,
-            "has_sequences": SEQUENTIAL in tasks,
-            "has_reviews": "sentiment_analysis" in tasks,
             "sources": _sum_counters(statistics, "sources"),
             "masked": _sum_counters(statistics, "masked"),
             "swearing": [task for task in summaries if task["profanity"]],
@@ -128,8 +117,9 @@ def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[st
 
     return {
         "name": task,
-        "short": SHORT_NAMES[task],
-        "answer": _ANSWERS[task],
+        "short": TASKS[task].short_name,
+        "answer": TASKS[task].answer,
+        "split_note": TASKS[task].split_note,
         "sizes": {name: split["rows"] for name, split in splits.items()},
         "rows": rows,
         "images_per_row": sum(split["images"] for split in splits.values()) / rows,

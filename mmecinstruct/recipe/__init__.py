@@ -13,14 +13,14 @@ from mmecinstruct.recipe.loading import (
 )
 from mmecinstruct.recipe.model import (
     ImageCheckSettings,
-    InstructionSettings,
     PublishSettings,
     Recipe,
     SampleShopSettings,
 )
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.recipe.sampling import SamplingSettings
-from mmecinstruct.recipe.tasks import Sizes, SplitSettings, TaskSettings
+from mmecinstruct.recipe.tasks import SplitSettings
+from mmecinstruct.tasks import InstructionSettings, Sizes, TaskSettings
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.settings import PullSettings
 

@@ -22,6 +22,7 @@ from mmecinstruct.sources.publishers.facts import (
     Redistribution,
 )
 from mmecinstruct.sources.settings import Source
+from mmecinstruct.tasks import TASKS
 
 # Values of `publish.license` that name no licence.
 _NO_LICENCE = frozenset({"", "other", "unknown"})
@@ -35,21 +36,11 @@ _GIVES: dict[str, tuple[str, frozenset[str]]] = {
     "amazon23_metadata": ("amazon23", frozenset({_PRODUCTS})),
     "amazon23_reviews": ("amazon23", frozenset({"reviews"})),
     "amazonqa": ("amazon18", frozenset({"questions"})),
-    "mave": ("amazon18", frozenset({"labels"})),
+    "mave": ("amazon18", frozenset({"category_labels"})),
     "esci": ("esci", frozenset({_PRODUCTS, "judgements"})),
     "sqid": ("esci", frozenset({_IMAGES})),
     "esci_s": ("esci", frozenset({_IMAGES})),
     "abo": ("abo", frozenset({_PRODUCTS})),
-}
-# Records that a task needs beside products and images.
-_USES: dict[str, str] = {
-    "answerability_prediction": "questions",
-    "category_classification": "labels",
-    "product_relation_prediction": "relations",
-    "product_substitute_identification": "judgements",
-    "multiclass_product_classification": "judgements",
-    "sentiment_analysis": "reviews",
-    "sequential_recommendation": "reviews",
 }
 ORIGIN_SEPARATOR = "+"
 
@@ -120,7 +111,7 @@ def left_out_kinds(wanted: Recipe, chosen: Recipe, task: str) -> list[str]:
     Returns:
         Kinds of sources in the order of the recipe, each once.
     """
-    uses = {_PRODUCTS, _USES.get(task, "")}
+    uses = {_PRODUCTS, *_read_by(task)}
     return list(
         dict.fromkeys(
             source.kind
@@ -189,7 +180,7 @@ def cannot_pass_on(terms: Redistribution | str) -> bool:
 
 def _givers(recipe: Recipe, task: str, prefixes: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return the publishers that can have given a task's samples of these prefixes, and the known prefixes."""
-    wanted = {_PRODUCTS, _IMAGES, _USES.get(task, "")}
+    wanted = {_PRODUCTS, _IMAGES, *_read_by(task)}
     givers: set[str] = set()
     known: set[str] = set()
     for source in recipe.sources:
@@ -203,9 +194,15 @@ def _givers(recipe: Recipe, task: str, prefixes: Iterable[str]) -> tuple[set[str
     return givers, known
 
 
+def _read_by(task: str) -> tuple[str, ...]:
+    """Return the tables that a task's samples are made from; of a task of another program nothing is known."""
+    return (*TASKS[task].requires, *TASKS[task].also_reads) if task in TASKS else ()
+
+
 def _given(source: Source) -> tuple[str, frozenset[str]]:
     if source.kind in find_publisher(CATALOGUE).kinds:
-        return str(getattr(source, "prefix", "")), frozenset({_PRODUCTS, *_USES.values()})
+        read = {table for task in TASKS for table in _read_by(task)}
+        return str(getattr(source, "prefix", "")), frozenset(read)
     return _GIVES.get(source.kind, ("", frozenset()))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from mmecinstruct.core.settings import Pixels, Settings, unit
 from mmecinstruct.curate.settings import CurateSettings
@@ -14,9 +14,9 @@ from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.recipe.sampling import SamplingSettings
-from mmecinstruct.recipe.tasks import CC, LABELS, TASK_OF_SETTING, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.schemas.samples import OOD_TASKS, TASKS
+from mmecinstruct.recipe.tasks import SplitSettings, read_task_settings
 from mmecinstruct.sources.settings import Source
+from mmecinstruct.tasks import TASKS, InstructionSettings, Sizes, TaskSettings
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.settings import PullSettings
 
@@ -37,12 +37,6 @@ class SampleShopSettings(Settings):
         default=True,
         description="Plant the defects of real files: broken titles, dead links, duplicates and others.",
     )
-
-
-class InstructionSettings(Settings):
-    """Which instruction variant (1 to 5) is kept for `instruction_unseen`."""
-
-    held_out: int = Field(default=5, ge=1, le=5)
 
 
 class PublishSettings(Settings):
@@ -123,7 +117,7 @@ class Recipe(Settings):
         le=1000,
         description="Factor of all sizes, those of single tasks included. Try a recipe with 0.01.",
     )
-    tasks: dict[str, TaskSettings] = Field(
+    tasks: dict[str, SerializeAsAny[TaskSettings]] = Field(
         default_factory=dict, description="Settings of single tasks, by the task's name."
     )
     instructions: InstructionSettings = Field(
@@ -139,13 +133,10 @@ class Recipe(Settings):
         default=ResourceSettings(), description="Memory and disk of the build. Not part of the dataset."
     )
 
-    @field_validator("tasks")
+    @field_validator("tasks", mode="before")
     @classmethod
-    def _tasks_exist(cls, value: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
-        unknown = sorted(set(value) - set(TASKS))
-        if unknown:
-            raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
-        return value
+    def _read_tasks(cls, value: Any) -> Any:
+        return read_task_settings(value)
 
     @model_validator(mode="after")
     def _sampling_knows_the_split(self) -> Recipe:
@@ -158,30 +149,12 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _sampling_knows_the_labels(self) -> Recipe:
-        """Reject a balance over categories that sampling does not know: those that are only given by paths."""
-        settings = self.tasks.get(CC, TaskSettings())
-        if self.sampling is not None and settings.label_balance and not settings.labelled_only:
-            raise ValueError(
-                f"tasks.{CC}.label_balance: sampling knows only labelled categories, not those of paths; "
-                f"set tasks.{CC}.labelled_only to true, or remove the balance or sampling"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _tasks_use_their_settings(self) -> Recipe:
-        """Reject settings without effect: those of another task, and shares of labels that do not exist."""
-        for task, settings in self.tasks.items():
-            for name, field in TaskSettings.model_fields.items():
-                user = TASK_OF_SETTING.get(name)
-                if user is not None and user != task and getattr(settings, name) != field.default:
-                    raise ValueError(f"tasks.{task}.{name}: only {user} uses it; remove it")
-            labels = LABELS.get(task)
-            unknown = sorted(set(settings.label_balance or ()) - set(labels)) if labels else []
-            if labels and unknown:
-                raise ValueError(
-                    f"tasks.{task}.label_balance: no label {', '.join(unknown)}; there are {', '.join(labels)}"
-                )
+    def _sampling_honours_the_tasks(self) -> Recipe:
+        """Reject settings of a task by which sampling would find nothing."""
+        for name, settings in self.tasks.items():
+            why = settings.why_not_sampled() if self.sampling is not None else None
+            if why is not None:
+                raise ValueError(f"tasks.{name}.{why}")
         return self
 
     @model_validator(mode="after")
@@ -194,8 +167,15 @@ class Recipe(Settings):
         return self
 
     def task(self, name: str) -> TaskSettings:
-        """Return the settings of a task, or the defaults. A synthetic shop without images requires none."""
-        settings = self.tasks.get(name, TaskSettings())
+        """Return the settings of a task, or its defaults. A synthetic shop without images requires none.
+
+        Args:
+            name: The full name of the task.
+
+        Returns:
+            An object of the task's own settings class.
+        """
+        settings: TaskSettings = self.tasks.get(name) or TASKS[name].settings()
         if self.sample is not None and not self.sample.images:
             return settings.model_copy(update={"require_images": "none"})
         return settings
@@ -203,7 +183,7 @@ class Recipe(Settings):
     def task_sizes(self, name: str) -> Sizes:
         """Return the scaled sizes of a task; `test_ood` is 0 for a task without an OOD test."""
         sizes = (self.task(name).sizes or self.sizes).scaled(self.scale)
-        return sizes if name in OOD_TASKS else sizes.model_copy(update={"test_ood": 0})
+        return sizes if TASKS[name].has_ood else sizes.model_copy(update={"test_ood": 0})
 
     def published(self) -> dict[str, object]:
         """Return the settings that decide the output, as JSON can hold them: all but the resources."""

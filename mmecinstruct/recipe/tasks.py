@@ -1,39 +1,34 @@
-"""Settings of the tasks, their sizes and splits."""
+"""Settings of the splits, and how a recipe's `tasks` are read: each into its task's own settings class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, model_validator
+from pydantic.config import JsonDict
 
 from mmecinstruct.core.settings import Settings
+from mmecinstruct.tasks import TASKS, TaskSettings
 
-
-class Sizes(Settings):
-    """The most samples per split of a task. Fewer are reported, never filled up by repetition."""
-
-    train: int = Field(default=8000, ge=0)
-    validation: int = Field(default=1000, ge=0)
-    test: int = Field(default=1000, ge=0)
-    test_ood: int = Field(default=1000, ge=0)
-
-    def scaled(self, factor: float) -> Sizes:
-        """Return the sizes times a factor, rounded to whole samples, at least one where any is wanted."""
-        return Sizes(
-            **{name: max(round(size * factor), min(size, 1)) for name, size in self.model_dump().items()}
-        )
+_SHARE: JsonDict = {"unit": "share of products, 0 to 1"}
 
 
 class SplitSettings(Settings):
     """How products, users and queries are assigned to splits."""
 
-    # clusters: near-duplicates together. communities: also related products together (small shops).
-    scheme: Literal["clusters", "communities"] = "clusters"
-    train: float = Field(default=0.8, gt=0, lt=1)
-    validation: float = Field(default=0.1, ge=0, lt=1)
-    test: float = Field(default=0.1, ge=0, lt=1)
-    ood_categories: tuple[str, ...] = ()  # top-level categories, kept for test_ood
+    scheme: Literal["clusters", "communities"] = Field(
+        default="clusters",
+        description="What stays together: near-duplicates, or with `communities` also related products (small shops).",
+    )
+    train: float = Field(default=0.8, gt=0, lt=1, description="Share of train.", json_schema_extra=_SHARE)
+    validation: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of validation.", json_schema_extra=_SHARE
+    )
+    test: float = Field(default=0.1, ge=0, lt=1, description="Share of test.", json_schema_extra=_SHARE)
+    ood_categories: tuple[str, ...] = Field(
+        default=(), description="Top-level categories that are kept for test_ood."
+    )
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> SplitSettings:
@@ -42,66 +37,58 @@ class SplitSettings(Settings):
         return self
 
 
-class TaskSettings(Settings):
-    """Settings of one task; what it does not use must keep its default, or the recipe is refused."""
+def read_task_settings(content: Any) -> Any:
+    """Read a recipe's `tasks`, each entry into the settings class of its task.
 
-    renamed_fields: ClassVar[Mapping[str, str]] = {
-        "product_picture": "product_image",
-        "require_pictures": "require_images",
-    }
+    A setting of another task at its default is left out: the resolved recipes of earlier versions name them all.
 
-    sizes: Sizes | None = None  # else the recipe's
-    # Wanted share per label, e.g. {yes: 0.5, no: 0.5}; a label not named gets none. null keeps what the data has.
-    label_balance: dict[str, float] | None = None
-    options: int = Field(default=10, ge=2, le=26)  # cc
-    labelled_only: bool = (
-        False  # cc: only products whose fine category somebody labelled, not those with a path alone
+    Args:
+        content: settings by task, as YAML gives them or as objects; anything else is returned as it is.
+
+    Returns:
+        The settings by task, in the order given.
+
+    Raises:
+        ValueError: for an unknown task, a setting that another task uses, or a label balance of unknown labels.
+        ValidationError: for any other wrong setting, with its path.
+    """
+    if not isinstance(content, Mapping):
+        return content
+    unknown = sorted(str(name) for name in content if name not in TASKS)
+    if unknown:
+        raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    classes: dict[str, Any] = {name: (TASKS[name].settings, ...) for name in content}
+    read = create_model("Tasks", __base__=Settings, **classes).model_validate(
+        {name: _own_settings(name, values) for name, values in content.items()}
     )
-    candidates: int = Field(default=20, ge=2, le=26)  # sr
-    max_history: int = Field(default=10, ge=1)  # sr
-    min_history: int = Field(default=3, ge=1)  # sr
-    negatives: Literal["random", "category"] = "random"  # sr
-    k_core: int = Field(default=5, ge=1)  # sr
-    min_words: int = Field(default=1, ge=0)  # sa: words of a review
-    product_image: bool = False  # sa: take the product's where the review has none
-    # Which of the wanted images a sample must have.
-    require_images: Literal["all", "any", "none"] = "all"
-
-    @field_validator("label_balance", mode="before")
-    @classmethod
-    def _yes_and_no_are_words(cls, value: Any) -> Any:
-        """Undo YAML, which reads an unquoted yes or no as true or false."""
-        if not isinstance(value, dict):
-            return value
-        words = {True: "yes", False: "no"}
-        return {words[key] if isinstance(key, bool) else key: share for key, share in value.items()}
-
-    @field_validator("label_balance")
-    @classmethod
-    def _balance_sums_to_one(cls, value: dict[str, float] | None) -> dict[str, float] | None:
-        if value is not None and (abs(sum(value.values()) - 1) > 1e-6 or min(value.values()) < 0):
-            raise ValueError("shares are not negative and sum to 1")
-        return value
+    settings: dict[str, TaskSettings] = {name: getattr(read, name) for name in content}
+    for name, one in settings.items():
+        labels = TASKS[name].labels
+        strange = sorted(set(one.label_balance or ()) - set(labels)) if labels else []
+        if labels and strange:
+            raise ValueError(
+                f"tasks.{name}.label_balance: no label {', '.join(strange)}; there are {', '.join(labels)}"
+            )
+    return settings
 
 
-CC = "category_classification"
-SR = "sequential_recommendation"
-TASK_OF_SETTING = {
-    "options": CC,
-    "labelled_only": CC,
-    "candidates": SR,
-    "max_history": SR,
-    "min_history": SR,
-    "negatives": SR,
-    "k_core": SR,
-    "min_words": "sentiment_analysis",
-    "product_image": "sentiment_analysis",
-}
-# What label_balance may name. Elsewhere the data decides: cc's labels are categories, sr's letters of candidates.
-LABELS = {
-    "answerability_prediction": ("yes", "no"),
-    "product_relation_prediction": ("A", "B", "C"),
-    "product_substitute_identification": ("yes", "no"),
-    "multiclass_product_classification": ("A", "B", "C", "D"),
-    "sentiment_analysis": ("A", "B", "C", "D", "E"),
-}
+def _own_settings(task: str, values: Any) -> Any:
+    """Return a task's settings without those of other tasks; raise ValueError where one of these would change."""
+    if not isinstance(values, Mapping):
+        return values
+    own = {}
+    for name, value in values.items():
+        users = [one for one in TASKS if _field(TASKS[one].settings, name)]
+        if task in users or not users:
+            own[name] = value
+            continue
+        settings = TASKS[users[0]].settings
+        if value != settings.model_fields[_field(settings, name)].default:
+            raise ValueError(f"tasks.{task}.{name}: only {', '.join(users)} uses it; remove it")
+    return own
+
+
+def _field(settings: type[TaskSettings], name: str) -> str:
+    """Return today's name of a field of the class, empty where it has none."""
+    today = settings.renamed_fields.get(name, name)
+    return today if today in settings.model_fields else ""

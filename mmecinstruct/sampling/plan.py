@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
+from mmecinstruct.tasks.task import Record
 
-AP, CC, PRP, PSI, MPC, SA, SR = TASKS
-
-# What was drawn for which task: one and two name the record (candidates.py says how).
+# What was sampled for which task: one and two name the record (`Sampling.one` and `Sampling.two` say what they are).
 DRAWN = pa.schema([(name, pa.string()) for name in ("task", "split", "one", "two")])
 # The drawn users' part of the k-core of all interactions.
 CORE = pa.schema([("user_id", pa.string()), ("product_id", pa.string())])
@@ -29,3 +28,18 @@ class SamplingPlan:
     tasks: Mapping[str, tuple[TaskSettings, Sizes]]
     seed: int
     taken_down: frozenset[str] = frozenset()
+
+
+def tasks_sampled_by(*, one: Record | None = None, two: Record | None = None) -> str:
+    """Return an SQL list of the tasks of whose records the first id, or the second one, names such a thing.
+
+    Args:
+        one: what the first id names; None for anything.
+        two: what the second one names; None for anything.
+    """
+    names = (
+        f"'{name}'"
+        for name, task in TASKS.items()
+        if one in (None, task.sampling.one) and two in (None, task.sampling.two)
+    )
+    return f"({', '.join(names)})"

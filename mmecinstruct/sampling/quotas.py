@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def quotas(
-    sampling: SamplingSettings, sizes: Sizes, settings: TaskSettings, has_labels: bool = True
+    sampling: SamplingSettings, sizes: Sizes, settings: TaskSettings, knows_labels: bool = True
 ) -> dict[tuple[str, str], int]:
     """Return how many records of each (split, label) are drawn; the label is empty where all count alike."""
-    balance = settings.label_balance if has_labels else None
+    balance = settings.label_balance if knows_labels else None
     return {
         (split, label): ceil(round(getattr(sizes, split) * sampling.oversample * share, 6))
         for split in SPLITS

@@ -17,30 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmecinstruct.core.duckdb import write_query
-from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.sampling import candidates
-from mmecinstruct.sampling.plan import (
-    AP,
-    CC,
-    CORE,
-    CORE_FILE,
-    DRAWN,
-    DRAWN_FILE,
-    MPC,
-    PRP,
-    PSI,
-    SA,
-    SR,
-    SamplingPlan,
-)
+from mmecinstruct.sampling.plan import CORE, CORE_FILE, DRAWN, DRAWN_FILE, SamplingPlan, tasks_sampled_by
 from mmecinstruct.sampling.predicted_splits import (
     create_expected_products,
     create_expected_queries,
+    split_sql,
     text_list,
 )
 from mmecinstruct.sampling.quotas import create_drawn, draw_records, quotas
 from mmecinstruct.schemas.tables import RAW_TABLES
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.k_core import with_ids
+from mmecinstruct.tasks.task import PredictedSplits
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,14 +54,17 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     create_drawn(connection)
     available = {}
     core: dict[str, int] = {}
+    splits = PredictedSplits(
+        is_ood=f"list_contains({text_list(plan.split.ood_categories)}, category)",
+        of_user=split_sql(plan.split, plan.seed, "split:user", "user_id"),
+    )
     for task, (settings, sizes) in plan.tasks.items():
-        if task == SR:
-            select, rounds = candidates.sequences(connection, settings, plan.split, plan.seed)
-            core = {"rounds": rounds, "interactions": _count(connection, "sampling_core")}
-        else:
-            select = _candidates(connection, task, settings)
-        wanted = quotas(plan.sampling, sizes, settings, has_labels=task != SR)
-        available[task] = draw_records(connection, task, select, wanted, plan.seed)
+        sampling = TASKS[task].sampling
+        found = sampling.candidates(connection, settings, splits)
+        if found.core_rounds is not None:
+            core = {"rounds": found.core_rounds, "interactions": _count(connection, "sampling_core")}
+        wanted = quotas(plan.sampling, sizes, settings, sampling.knows_labels)
+        available[task] = draw_records(connection, task, found.select, wanted, plan.seed)
         connection.execute("DROP TABLE IF EXISTS sampling_placed")
     _create_kept(connection, plan.taken_down)
     rows = {name: _count(connection, name) for name in RAW_TABLES}
@@ -87,7 +78,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         for name, narrowed in _narrowed().items()
     }
     write_query(connection, "SELECT * FROM drawn ORDER BY task, split, one, two", DRAWN, folder / DRAWN_FILE)
-    if SR in plan.tasks:
+    if core:
         write_query(
             connection,
             f"SELECT user_id, product_id FROM ({with_ids('sampling_core')}) SEMI JOIN kept_user USING (user_id) "
@@ -102,25 +93,6 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     )
 
 
-def _candidates(connection: duckdb.DuckDBPyConnection, task: str, settings: TaskSettings) -> str:
-    if task == AP:
-        return candidates.questions(settings)
-    if task == CC:
-        return candidates.categories(settings)
-    if task == PRP:
-        return candidates.pairs(connection, settings)
-    if task == PSI:
-        return candidates.judgements(connection, settings, "CASE judged WHEN 'S' THEN 'yes' ELSE 'no' END")
-    if task == MPC:
-        return candidates.judgements(
-            connection,
-            settings,
-            "CASE judged WHEN 'E' THEN 'A' WHEN 'S' THEN 'B' WHEN 'C' THEN 'C' ELSE 'D' END",
-        )
-    assert task == SA
-    return candidates.reviews(settings)
-
-
 def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[str]) -> None:
     """Create `kept_user` and `kept_product` from `drawn`.
 
@@ -128,14 +100,15 @@ def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[s
     too, for curation to refuse and report it.
     """
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE kept_user AS SELECT DISTINCT one AS user_id FROM drawn WHERE task = '{SR}'"
+        "CREATE OR REPLACE TEMP TABLE kept_user AS "
+        f"SELECT DISTINCT one AS user_id FROM drawn WHERE task IN {tasks_sampled_by(one='user')}"
     )
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE kept_product AS
         WITH named AS (
-            SELECT one AS product_id FROM drawn WHERE task IN ('{CC}', '{PRP}')
-            UNION SELECT two FROM drawn WHERE task IN ('{AP}', '{PRP}', '{PSI}', '{MPC}', '{SA}')
+            SELECT one AS product_id FROM drawn WHERE task IN {tasks_sampled_by(one="product")}
+            UNION SELECT two FROM drawn WHERE task IN {tasks_sampled_by(two="product")}
             UNION SELECT product_id FROM reviews SEMI JOIN kept_user USING (user_id)
         ), items AS (
             SELECT DISTINCT item FROM expected_product SEMI JOIN named USING (product_id)
@@ -149,18 +122,20 @@ def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[s
 def _narrowed() -> dict[str, str]:
     """Return of each raw table the clause that leaves the rows that stay."""
     of_product = "SEMI JOIN kept_product USING (product_id)"
+    of_query = tasks_sampled_by(one="query")
     return {
         "products": of_product,
         "reviews": f"""WHERE user_id IN (SELECT user_id FROM kept_user)
-            OR review_id IN (SELECT one FROM drawn WHERE task = '{SA}')""",
-        "relations": f"""SEMI JOIN drawn ON drawn.task = '{PRP}' AND one = least(product_a, product_b)
+            OR review_id IN (SELECT one FROM drawn WHERE task IN {tasks_sampled_by(one="review")})""",
+        "relations": f"""SEMI JOIN drawn ON drawn.task IN {tasks_sampled_by(one="product", two="product")}
+            AND one = least(product_a, product_b)
             AND two = greatest(product_a, product_b)""",
-        "judgements": f"""SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id
+        "judgements": f"""SEMI JOIN drawn ON drawn.task IN {of_query} AND one = query_id
             AND two = product_id""",
-        "questions": f"SEMI JOIN drawn ON drawn.task = '{AP}' AND one = question_id",
+        "questions": f"SEMI JOIN drawn ON drawn.task IN {tasks_sampled_by(one='question')} AND one = question_id",
         "category_labels": of_product,
         "product_images": of_product,
-        "query_kinds": f"SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id",
+        "query_kinds": f"SEMI JOIN drawn ON drawn.task IN {of_query} AND one = query_id",
     }
 
 

@@ -15,22 +15,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = "1.0"
 
-TASKS: tuple[str, ...] = (
-    "answerability_prediction",
-    "category_classification",
-    "product_relation_prediction",
-    "product_substitute_identification",
-    "multiclass_product_classification",
-    "sentiment_analysis",
-    "sequential_recommendation",
-)
-SHORT_NAMES: dict[str, str] = {task: "".join(word[0] for word in task.split("_")) for task in TASKS}
-OOD_TASKS: tuple[str, ...] = tuple(
-    task
-    for task in TASKS
-    if task not in ("product_substitute_identification", "multiclass_product_classification")
-)
-
 TRAIN, VALIDATION, TEST, TEST_OOD = "train", "validation", "test", "test_ood"
 SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST, TEST_OOD)
 

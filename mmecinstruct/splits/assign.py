@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,21 +20,20 @@ from mmecinstruct.core.hashing import hash_draw, hash_fraction
 from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.schemas.rejections import Rejection
-from mmecinstruct.schemas.samples import OOD_TASKS, SPLITS, TEST, TEST_OOD, TRAIN, VALIDATION
+from mmecinstruct.schemas.samples import SPLITS, TEST, TEST_OOD, TRAIN, VALIDATION
 from mmecinstruct.splits.communities import label_propagation
+from mmecinstruct.tasks import TASKS
 
 STAGE = "split"
-SR = "sequential_recommendation"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which split each product belongs to, and which users are kept for test_ood."""
+    """Which split each product belongs to, and which categories are kept for test_ood."""
 
     cluster_of: Mapping[str, str]  # product_id -> cluster_id
     split_of: Mapping[str, str]  # cluster_id -> split
     ood_categories: frozenset[str] = frozenset()
-    ood_users: frozenset[str] = frozenset()
 
 
 def split_by_hash(settings: SplitSettings, seed: int, purpose: str, key: str) -> str:
@@ -94,30 +93,52 @@ def assign_samples(
     settings: SplitSettings,
     seed: int,
 ) -> tuple[list[str | None], list[Rejection]]:
-    """Return (the split of each sample or None, one rejection for each None).
+    """Assign the samples of one task to splits.
 
-    samples: rows with id, category, product_ids, user_id, query_id, fields (samples.UNRENDERED).
+    Args:
+        samples: all of the task: rows with id, category, product_ids, user_id, query_id, fields (UNRENDERED).
+        task: its full name.
+        assignment: the products' splits.
+        settings: shares of the splits.
+        seed: of the hashes.
+
+    Returns:
+        The split of each sample or None, and a rejection for each None.
     """
     splits: list[str | None] = []
     rejections = []
+    by_user = TASKS[task].splits_by_user
+    ood_users = {
+        sample["user_id"] for sample in samples if by_user and sample["category"] in assignment.ood_categories
+    }
     for sample in samples:
-        split, reason, detail = _sample_split(sample, task, assignment, settings, seed)
+        if by_user:
+            split, reason, detail = _split_of_user(sample, assignment, ood_users, settings, seed)
+        else:
+            split, reason, detail = _split_of_products(sample, task, assignment, settings, seed)
         splits.append(split)
         if split is None:
             rejections.append(Rejection(STAGE, reason, detail, task, str(sample["id"])))
     return splits, rejections
 
 
-def _sample_split(
+def _split_of_user(
+    sample: Mapping[str, object],
+    assignment: Assignment,
+    ood_users: Collection[object],
+    settings: SplitSettings,
+    seed: int,
+) -> tuple[str | None, str, str]:
+    if sample["category"] in assignment.ood_categories:
+        return TEST_OOD, "", ""
+    if sample["user_id"] in ood_users:
+        return None, "ood_user", "the user also has an out-of-domain sequence"
+    return split_by_hash(settings, seed, "split:user", str(sample["user_id"])), "", ""
+
+
+def _split_of_products(
     sample: Mapping[str, object], task: str, assignment: Assignment, settings: SplitSettings, seed: int
 ) -> tuple[str | None, str, str]:
-    if task == SR:
-        user = str(sample["user_id"])
-        if sample["category"] in assignment.ood_categories:
-            return TEST_OOD, "", ""
-        if user in assignment.ood_users:
-            return None, "ood_user", "the user also has an out-of-domain sequence"
-        return split_by_hash(settings, seed, "split:user", user), "", ""
     products: list[str] = sample["product_ids"]  # type: ignore[assignment]
     found = {assignment.split_of[assignment.cluster_of[product]] for product in products}
     if sample["query_id"] is not None:
@@ -128,7 +149,7 @@ def _sample_split(
     if len(found) > 1:
         return None, "crosses_splits", " and ".join(name for name in SPLITS if name in found)
     (split,) = found
-    if split == TEST_OOD and task not in OOD_TASKS:
+    if split == TEST_OOD and not TASKS[task].has_ood:
         return None, "ood_product", "the task has no out-of-domain test"
     return split, "", ""
 

@@ -10,8 +10,8 @@ from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sampling.plan import SamplingPlan
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.schemas.tables import RAW_TABLES
+from mmecinstruct.tasks import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from mmecinstruct.recipe import Recipe, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, UNRENDERED
 from mmecinstruct.schemas.tables import IMAGES
-from mmecinstruct.splits.assign import SR, Assignment, assign_samples
+from mmecinstruct.splits.assign import Assignment, assign_samples
 from mmecinstruct.splits.select import select_samples
 from mmecinstruct.stages.assign import ASSIGNED, ASSIGNED_FILE
 from mmecinstruct.stages.build_samples import SELECTING
@@ -94,16 +94,13 @@ class Select(Stage):
         return Counts(len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report})
 
     def _assignment(self, rows: list[dict[str, Any]]) -> Assignment:
-        """Return the splits of products, and the users that are kept for test_ood."""
+        """Return the clusters of products and the splits of clusters."""
         assigned = read_tables(self.assignment.paths, ASSIGNED)
         products, clusters, splits = (assigned[name].to_pylist() for name in ASSIGNED.names)
-        ood = frozenset(self.split.ood_categories)
-        ood_users = frozenset(row["user_id"] for row in rows if self.task == SR and row["category"] in ood)
         return Assignment(
             dict(zip(products, clusters, strict=True)),
             dict(zip(clusters, splits, strict=True)),
-            ood,
-            ood_users,
+            frozenset(self.split.ood_categories),
         )
 
     def _without_images(self, rows: list[dict[str, Any]], splits: list[str | None]) -> list[Rejection]:

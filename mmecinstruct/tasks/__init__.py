@@ -1,12 +1,13 @@
-"""The seven tasks: each a module with its rules in the docstring and `build`, which turns tables into
-samples."""
+"""The seven tasks, in order. Each is a module with its rules in the docstring and all facts about it in `TASK`.
+
+A new task is a module here, a line in `TASKS` below, its templates and its test.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks import (
     answerability_prediction,
     category_classification,
@@ -17,32 +18,42 @@ from mmecinstruct.tasks import (
     sequential_recommendation,
 )
 from mmecinstruct.tasks.output import TaskOutput
+from mmecinstruct.tasks.settings import InstructionSettings, Sizes, TaskSettings
+from mmecinstruct.tasks.task import AnyTask, Task
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["BUILDERS", "REQUIRES", "TaskOutput", "build_task", "missing_tables"]
+__all__ = [
+    "TASKS",
+    "InstructionSettings",
+    "Sizes",
+    "Task",
+    "TaskOutput",
+    "TaskSettings",
+    "build_task",
+    "missing_tables",
+    "task_names",
+]
 
-BUILDERS: dict[str, Callable[[duckdb.DuckDBPyConnection, TaskSettings, int], TaskOutput]] = {
-    answerability_prediction.TASK: answerability_prediction.build,
-    category_classification.TASK: category_classification.build,
-    product_relation_prediction.TASK: product_relation_prediction.build,
-    product_substitute_identification.TASK: product_substitute_identification.build,
-    multiclass_product_classification.TASK: multiclass_product_classification.build,
-    sentiment_analysis.TASK: sentiment_analysis.build,
-    sequential_recommendation.TASK: sequential_recommendation.build,
+# Every list of tasks is read from here when it is needed, so that a test can add a task.
+TASKS: dict[str, AnyTask] = {
+    task.name: task
+    for task in (
+        answerability_prediction.TASK,
+        category_classification.TASK,
+        product_relation_prediction.TASK,
+        product_substitute_identification.TASK,
+        multiclass_product_classification.TASK,
+        sentiment_analysis.TASK,
+        sequential_recommendation.TASK,
+    )
 }
 
-# The tables that a task is made from; it cannot be built where one of them is empty.
-REQUIRES: dict[str, tuple[str, ...]] = {
-    answerability_prediction.TASK: answerability_prediction.REQUIRES,
-    category_classification.TASK: category_classification.REQUIRES,
-    product_relation_prediction.TASK: product_relation_prediction.REQUIRES,
-    product_substitute_identification.TASK: product_substitute_identification.REQUIRES,
-    multiclass_product_classification.TASK: multiclass_product_classification.REQUIRES,
-    sentiment_analysis.TASK: sentiment_analysis.REQUIRES,
-    sequential_recommendation.TASK: sequential_recommendation.REQUIRES,
-}
+
+def task_names() -> tuple[str, ...]:
+    """Return the full names of all tasks, in order."""
+    return tuple(TASKS)
 
 
 def build_task(
@@ -55,20 +66,27 @@ def build_task(
 ) -> TaskOutput:
     """Build a task's samples from the views products, reviews, relations, judgements and questions.
 
-    The views hold curated rows (schemas in `tables`, products with CURATED_PRODUCTS); a view may be
-    empty. The same rows in any order give the same output. Leaves no table behind on the connection.
+    The same rows in any order give the same output. Leaves no table behind on the connection.
 
-    sampled: the tables are a part of larger ones, and two more views say which: `drawn` (one: the products that CC asks
-    about; one and two: the users and categories that SR is made of) and `core` (user_id, product_id: the users whose
-    reviews are all there, and their part of the k-core of all).
+    Args:
+        name: the task's full name.
+        connection: with views of curated rows (`CURATED_TABLES`); a view may be empty.
+        settings: of the task's own class.
+        seed: of hash draws.
+        sampled: the tables are part of larger ones, and two more views say which part: `drawn` and `core`
+            (see `Task.build`).
+
+    Returns:
+        The samples, and a rejection for every other record.
     """
-    if sampled and name == category_classification.TASK:
-        return category_classification.build(connection, settings, seed, drawn="drawn")
-    if sampled and name == sequential_recommendation.TASK:
-        return sequential_recommendation.build(connection, settings, seed, drawn="drawn", core="core")
-    return BUILDERS[name](connection, settings, seed)
+    return TASKS[name].build(connection, settings, seed, sampled)
 
 
 def missing_tables(task: str, counts: Mapping[str, int]) -> list[str]:
-    """Return the tables that the task needs and that have no rows. counts: rows per table."""
-    return [table for table in REQUIRES[task] if not counts.get(table)]
+    """Return the tables that a task needs and that have no rows.
+
+    Args:
+        task: its full name.
+        counts: rows of each table; a table that is not named has none.
+    """
+    return [table for table in TASKS[task].requires if not counts.get(table)]

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks.expressions import product_image, sample_id
+from mmecinstruct.tasks.expressions import first_row, has_images, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
+from mmecinstruct.tasks.settings import TaskSettings
+from mmecinstruct.tasks.task import YES_NO, Candidates, InputField, PredictedSplits, Row, Sampling, Task
 
 if TYPE_CHECKING:
     import duckdb
 
-TASK = "answerability_prediction"
-REQUIRES = ("products", "questions")
+NAME = "answerability_prediction"
 
 
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all AP samples. Nothing is drawn, so `seed` has no influence."""
+def build(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, sampled: bool
+) -> TaskOutput:
+    """Build all AP samples. Neither `seed` nor `sampled` has an influence."""
     create_records(
         connection,
         """
@@ -50,10 +52,10 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
     )
     return collect(
         connection,
-        TASK,
+        NAME,
         "questions",
         f"""
-        SELECT {sample_id(TASK, "record_id")} AS id, category, source,
+        SELECT {sample_id(NAME, "record_id")} AS id, category, source,
                json_object('document', document, 'question', question)::VARCHAR AS fields,
                []::VARCHAR[] AS options,
                CASE WHEN answerable THEN 'yes' ELSE 'no' END AS output, output AS label,
@@ -63,3 +65,37 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         FROM task_records WHERE reason IS NULL
         """,
     )
+
+
+def candidates(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, splits: PredictedSplits
+) -> Candidates:
+    """Return the questions with texts and a label."""
+    return Candidates(f"""
+        WITH asked AS (
+            SELECT question_id, product_id, answerable, file_index, row_index,
+                   trim(coalesce(question, '')) <> ''
+                   AND len(list_filter(document, lambda snippet: trim(snippet) <> '')) > 0 AS has_texts
+            FROM questions
+        ), first AS (
+            SELECT * FROM asked {first_row("question_id")}
+        )
+        SELECT question_id AS one, product_id AS two, split, CASE WHEN answerable THEN 'yes' ELSE 'no' END AS label
+        FROM first JOIN expected_product USING (product_id)
+        WHERE has_texts AND answerable IS NOT NULL AND {has_images(settings, "has_image")}
+    """)
+
+
+TASK = Task(
+    name=NAME,
+    short_name="ap",
+    answer="yes or no",
+    labels=YES_NO,
+    metric="F1",
+    requires=("products", "questions"),
+    build=build,
+    sampling=Sampling("question", "product", candidates),
+    row=Row(
+        {"question": InputField("question"), "document": InputField("review", required=False, many=True)}
+    ),
+)

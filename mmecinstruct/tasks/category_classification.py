@@ -1,7 +1,7 @@
 """Category classification (CC): which fine-grained category does the product belong to?
 
-Unit record: a product. Input: its `title`. Options: `settings.options` categories in an order drawn by
-hash: the answer, half of all options siblings of it (first of the same parent, then of the same top
+Unit record: a product. Input: its `title`. Options: `settings.options` categories in the order of
+hash draws: the answer, half of all options siblings of it (first of the same parent, then of the same top
 level) as far as there are, the others from elsewhere; what one of the two groups lacks comes from the
 other. Fewer categories than options make fewer options, at least two. What a category is and when its
 text is a whole path: `categories`. An option that would be right too is never taken: a category that
@@ -27,33 +27,59 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
 from mmecinstruct.core.hashing import hash_draw, hash_draw_sql
-from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
-from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
+from mmecinstruct.tasks.expressions import comparable_title, has_images, letter, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
-from mmecinstruct.tasks.pools import Pool, drawn_members, make_pool, make_pools
+from mmecinstruct.tasks.pools import Pool, hash_ordered_members, make_pool, make_pools
+from mmecinstruct.tasks.settings import TaskSettings
+from mmecinstruct.tasks.task import Candidates, InputField, PredictedSplits, Row, Sampling, Task
 
 if TYPE_CHECKING:
     import duckdb
 
-TASK = "category_classification"
-REQUIRES = ("products",)
+NAME = "category_classification"
+
+
+class CategoryClassificationSettings(TaskSettings):
+    """Settings of category classification."""
+
+    options: int = Field(
+        default=10,
+        ge=2,
+        le=26,
+        description="Number of options: categories to choose from, the answer among them.",
+        json_schema_extra={"unit": "options"},
+    )
+    labelled_only: bool = Field(
+        default=False,
+        description="Take only products whose fine category somebody labelled, not those with a path alone.",
+    )
+
+    def why_not_sampled(self) -> str | None:
+        """Return the setting that sampling cannot honour: the name of a path's category is not known to it."""
+        if not self.label_balance or self.labelled_only:
+            return None
+        return (
+            "label_balance: sampling knows the categories that somebody labelled, not those of paths; set "
+            "labelled_only of the task to true, or remove the balance or sampling"
+        )
 
 
 def build(
-    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, drawn: str | None = None
+    connection: duckdb.DuckDBPyConnection, settings: CategoryClassificationSettings, seed: int, sampled: bool
 ) -> TaskOutput:
-    """Build all CC samples; of the products in the view `drawn` (column one) alone, where it is given."""
-    asked = "products" if drawn is None else f"products SEMI JOIN {drawn} ON {drawn}.one = product_id"
+    """Build all CC samples; where `sampled`, of the products in the view `drawn` (column one) alone."""
+    asked = "products SEMI JOIN drawn ON drawn.one = product_id" if sampled else "products"
     unlabelled = "trim(coalesce(asked.fine_category, '')) = ''" if settings.labelled_only else "false"
     create_category_tables(connection)
     connection.register("cc_options", _choose_options(connection, settings, seed))
     create_records(
         connection,
         f"""
-        SELECT p.product_id AS record_id, {sample_id(TASK, "p.product_id")} AS id,
+        SELECT p.product_id AS record_id, {sample_id(NAME, "p.product_id")} AS id,
                p.title, p.category, p.source, p.image_urls, chosen.options, chosen.answer,
                CASE WHEN p.occurrence > 1 THEN 'duplicate_in_cluster'
                     WHEN p.lack IS NOT NULL THEN p.lack
@@ -83,7 +109,7 @@ def build(
     drop_category_tables(connection)
     return collect(
         connection,
-        TASK,
+        NAME,
         "products",
         f"""
         SELECT id, category, source, json_object('title', title)::VARCHAR AS fields, options,
@@ -144,7 +170,9 @@ def _read_categories(connection: duckdb.DuckDBPyConnection, seed: int) -> _Categ
     )
 
 
-def _choose_options(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> pa.Table:
+def _choose_options(
+    connection: duckdb.DuckDBPyConnection, settings: CategoryClassificationSettings, seed: int
+) -> pa.Table:
     """Return product_id, options (texts in order) and answer (its position, from 1) of categorised
     products."""
     categories = _read_categories(connection, seed)
@@ -187,17 +215,17 @@ def _wrong_options(
             return categories.keys[other] not in names
         return not path.startswith(other_path) and not (path and other_path.startswith(path))
 
-    def drawn(pool: Pool, purpose: str) -> Iterator[int]:
-        return filter(is_wrong, drawn_members(pool, seed, purpose, product_id))
+    def wrong_members(pool: Pool, purpose: str) -> Iterator[int]:
+        return filter(is_wrong, hash_ordered_members(pool, seed, purpose, product_id))
 
-    same_top = drawn(categories.by_top[top], "cc:top")
+    same_top = wrong_members(categories.by_top[top], "cc:top")
     near = chain(
-        drawn(categories.by_parent[parent], "cc:parent"),
+        wrong_members(categories.by_parent[parent], "cc:parent"),
         (other for other in same_top if categories.parents[other] != parent),
     )
     far = (
         other
-        for other in drawn(categories.outside(top), "cc:elsewhere")
+        for other in wrong_members(categories.outside(top), "cc:elsewhere")
         if categories.tops[other] != top and categories.parents[other] != parent
     )
     wanted = options - 1
@@ -205,3 +233,33 @@ def _wrong_options(
     chosen += islice(far, wanted - len(chosen))
     chosen += islice(near, wanted - len(chosen))
     return chosen
+
+
+def candidates(
+    connection: duckdb.DuckDBPyConnection, settings: CategoryClassificationSettings, splits: PredictedSplits
+) -> Candidates:
+    """Return the products with a category, of the same item in several sources the one that `build` will take.
+
+    Without a labelled category the product's path may serve, where the settings allow.
+    """
+    known = "label IS NOT NULL" if settings.labelled_only else "(label IS NOT NULL OR has_path)"
+    return Candidates(f"""
+        SELECT product_id AS one, NULL::VARCHAR AS two, split, label
+        FROM expected_product WHERE {known} AND category <> '' AND {has_images(settings, "has_image")}
+        QUALIFY row_number() OVER (PARTITION BY item ORDER BY product_id) = 1
+    """)
+
+
+TASK = Task(
+    name=NAME,
+    short_name="cc",
+    answer="letter of one category",
+    labels=None,
+    metric="recall@1",
+    requires=("products",),
+    also_reads=("category_labels",),
+    settings=CategoryClassificationSettings,
+    build=build,
+    sampling=Sampling("product", None, candidates),
+    row=Row({"title": InputField("title")}),
+)

@@ -1,6 +1,8 @@
-"""SQL expressions that several task builders share."""
+"""SQL that several tasks share."""
 
 from __future__ import annotations
+
+from mmecinstruct.tasks.settings import TaskSettings
 
 
 def sample_id(task: str, *columns: str) -> str:
@@ -29,3 +31,16 @@ def product_image(role: str, product_id: str, image_urls: str) -> str:
     return (
         f"{{'role': {role}, 'product_id': {product_id}, 'image_urls': coalesce({image_urls}, []::VARCHAR[])}}"
     )
+
+
+def has_images(settings: TaskSettings, condition: str) -> str:
+    """Return `condition` where the task needs images, else the condition that is always met."""
+    return "true" if settings.require_images == "none" else f"({condition})"
+
+
+def first_row(record_id: str) -> str:
+    """Return the clause that keeps the first row of each repeated id, as curation does.
+
+    What is asked of a row's texts is computed in a query below this clause, or its window would hold the texts.
+    """
+    return f"QUALIFY row_number() OVER (PARTITION BY {record_id} ORDER BY file_index, row_index) = 1"

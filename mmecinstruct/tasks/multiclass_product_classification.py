@@ -7,21 +7,13 @@ Image: the product's. The query is a group of the split, beside the product.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from mmecinstruct.tasks.judged_pairs import judged_pair_task
 
-from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks import judged_pairs
-from mmecinstruct.tasks.output import TaskOutput
-
-if TYPE_CHECKING:
-    import duckdb
-
-TASK = "multiclass_product_classification"
-REQUIRES = judged_pairs.REQUIRES
-
-
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all MPC samples. Nothing is drawn, so `seed` has no influence."""
-    return judged_pairs.build_from_judgements(
-        connection, TASK, "CASE judged WHEN 'E' THEN 'A' WHEN 'S' THEN 'B' WHEN 'C' THEN 'C' ELSE 'D' END"
-    )
+TASK = judged_pair_task(
+    "multiclass_product_classification",
+    "mpc",
+    answer="A exact, B substitute, C complement, D irrelevant",
+    labels=("A", "B", "C", "D"),
+    metric="accuracy",
+    output="CASE judged WHEN 'E' THEN 'A' WHEN 'S' THEN 'B' WHEN 'C' THEN 'C' ELSE 'D' END",
+)

@@ -1,4 +1,4 @@
-"""Draw members from a pool, in an order that is each asker's own and stays when the pool grows.
+"""Order the members of a pool by hash draws: each asker has an order of its own, which stays when the pool grows.
 
 Ranking a whole pool for every asker would cost their product. So the members lie on a line by a hash; the
 line of a large pool is cut into buckets, their number a power of two, and an asker first looks into eight
@@ -29,9 +29,12 @@ _PRIME = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """members: int64 [N], each once, ordered by points. points: uint64 [N], a draw of each member.
+    """What options of a sample are chosen from.
 
-    edges: int64 [buckets + 1], where each bucket begins; one bucket for a small pool.
+    Attributes:
+        members: int64 [N], each once, ordered by points.
+        points: uint64 [N], a hash draw of each member.
+        edges: int64 [buckets + 1], where each bucket begins; one bucket for a small pool.
     """
 
     members: NDArray[np.int64]
@@ -40,7 +43,12 @@ class Pool:
 
 
 def make_pool(members: NDArray[np.int64], points: NDArray[np.uint64]) -> Pool:
-    """Return a pool of members with their draws, in any order."""
+    """Return a pool.
+
+    Args:
+        members: int64 [N], in any order.
+        points: uint64 [N], a hash draw of each member.
+    """
     order = np.lexsort((members, points))
     members, points = members[order], points[order]
     bits = 0 if len(members) <= WHOLE_POOL else (len(members) // BUCKETS_SEEN).bit_length() - 1
@@ -50,7 +58,13 @@ def make_pool(members: NDArray[np.int64], points: NDArray[np.uint64]) -> Pool:
 
 
 def make_pools(keys: NDArray[Any], members: NDArray[np.int64], points: NDArray[np.uint64]) -> dict[Any, Pool]:
-    """Return one pool for each different key: keys, members and points are aligned, in any order."""
+    """Return one pool for each different key.
+
+    Args:
+        keys: [N], of each member.
+        members: int64 [N], in any order.
+        points: uint64 [N], a hash draw of each member.
+    """
     if len(keys) == 0:
         return {}
     order = np.argsort(keys, kind="stable")
@@ -62,11 +76,18 @@ def make_pools(keys: NDArray[Any], members: NDArray[np.int64], points: NDArray[n
     }
 
 
-def drawn_members(pool: Pool, seed: int, purpose: str, asker: str) -> Iterator[int]:
-    """Yield every member of the pool once, in the asker's order."""
+def hash_ordered_members(pool: Pool, seed: int, purpose: str, asker: str) -> Iterator[int]:
+    """Yield every member of the pool once, in the asker's order.
+
+    Args:
+        pool: of the members.
+        seed: of the hash draws.
+        purpose: of the hash draws; another one gives another order.
+        asker: whose order it is, e.g. a sample's id.
+    """
     if len(pool.members) == 0:
         return
-    # An affine map drawn by the asker orders the members' hashes: pairwise independent, one hash per asker
+    # An affine map chosen by the asker's hash orders the members' hashes: pairwise independent, one hash per asker
     # instead of one per asker and member. Equal values, at most one in 2^31 pairs, stay in the pool's order.
     mixed = hash_draw(seed, purpose, asker)
     factor, shift = np.uint64(mixed % (_PRIME - 1) + 1), np.uint64((mixed >> 32) % _PRIME)

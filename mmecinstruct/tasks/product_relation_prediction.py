@@ -1,10 +1,9 @@
 """Product relation prediction (PRP): how are two products related?
 
 Unit record: an unordered pair of products; a relation that is there several times or in both directions
-counts once. Input: the titles as `product 1` and `product 2`; which comes first is drawn by hash of the
-pair. Answer: A also bought, B also viewed, C similar; the options' texts stand in `templates/options`.
-Images: both products'.
-Category and source: the first product's.
+counts once. Input: the titles as `product 1` and `product 2`; a hash draw over the pair decides which comes
+first. Answer: A also bought, B also viewed, C similar; the options' texts stand in `templates/options`.
+Images: both products'. Category and source: the first product's.
 
 Rejected: same_product (a product related to itself), unknown_product (at least one is not in the
 products), several_relations (no single answer would be right), unknown_relation (a name that is none of
@@ -17,19 +16,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmecinstruct.core.hashing import hash_draw_sql
-from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks.expressions import comparable_title, product_image, sample_id
+from mmecinstruct.tasks.expressions import comparable_title, has_images, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
+from mmecinstruct.tasks.related_pairs import create_related_pairs
+from mmecinstruct.tasks.settings import TaskSettings
+from mmecinstruct.tasks.task import Candidates, InputField, PredictedSplits, Row, Sampling, Task
 
 if TYPE_CHECKING:
     import duckdb
 
-TASK = "product_relation_prediction"
-REQUIRES = ("products", "relations")
+NAME = "product_relation_prediction"
 
 
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all PRP samples."""
+def build(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, sampled: bool
+) -> TaskOutput:
+    """Build all PRP samples; `sampled` has no influence."""
     create_records(
         connection,
         f"""
@@ -72,10 +74,10 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
     )
     return collect(
         connection,
-        TASK,
+        NAME,
         "relations",
         f"""
-        SELECT {sample_id(TASK, "low", "high")} AS id, category, source,
+        SELECT {sample_id(NAME, "low", "high")} AS id, category, source,
                json_object('product 1', first_title, 'product 2', second_title)::VARCHAR AS fields,
                []::VARCHAR[] AS options,
                CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS output,
@@ -87,3 +89,51 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         FROM task_records WHERE reason IS NULL
         """,
     )
+
+
+def candidates(
+    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, splits: PredictedSplits
+) -> Candidates:
+    """Return the pairs of products of one split that have one relation. Leaves the table `sampling_placed`."""
+    # Where both need an image, those without are left out before there are pairs.
+    each = "has_image" if settings.require_images == "all" else "true"
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW pairable_product AS "
+        f"SELECT product_id FROM expected_product WHERE {each}"
+    )
+    create_related_pairs(connection, "relations", "pairable_product", "sampling_pair")
+    # A table of its own before splits are compared: as a condition of the join, equal splits could be what a plan
+    # begins with, and that is half of all pairs of products.
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE sampling_placed AS
+        SELECT product_a, product_b, relation, a.split AS split_a, b.split AS split_b,
+               a.item AS item_a, b.item AS item_b, a.has_image OR b.has_image AS has_image
+        FROM sampling_pair
+        JOIN expected_product a ON a.product_id = product_a
+        JOIN expected_product b ON b.product_id = product_b
+        WHERE relation IS NOT NULL
+        """
+    )
+    connection.execute("DROP TABLE sampling_pair")
+    return Candidates(f"""
+        SELECT product_a AS one, product_b AS two, split_a AS split,
+               CASE relation WHEN 'also_bought' THEN 'A' WHEN 'also_viewed' THEN 'B' ELSE 'C' END AS label
+        FROM sampling_placed
+        WHERE split_a = split_b AND item_a <> item_b AND {has_images(settings, "has_image")}
+    """)
+
+
+TASK = Task(
+    name=NAME,
+    short_name="prp",
+    answer="A also bought, B also viewed, C similar",
+    labels=("A", "B", "C"),
+    metric="macro F1",
+    requires=("products", "relations"),
+    build=build,
+    sampling=Sampling("product", "product", candidates),
+    row=Row(
+        {"product 1": InputField("title"), "product 2": InputField("title")}, roles=("product 1", "product 2")
+    ),
+)

@@ -7,21 +7,14 @@ split, beside the product.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from mmecinstruct.tasks.judged_pairs import judged_pair_task
+from mmecinstruct.tasks.task import YES_NO
 
-from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks import judged_pairs
-from mmecinstruct.tasks.output import TaskOutput
-
-if TYPE_CHECKING:
-    import duckdb
-
-TASK = "product_substitute_identification"
-REQUIRES = judged_pairs.REQUIRES
-
-
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all PSI samples. Nothing is drawn, so `seed` has no influence."""
-    return judged_pairs.build_from_judgements(
-        connection, TASK, "CASE WHEN judged = 'S' THEN 'yes' ELSE 'no' END"
-    )
+TASK = judged_pair_task(
+    "product_substitute_identification",
+    "psi",
+    answer="yes or no",
+    labels=YES_NO,
+    metric="F1",
+    output="CASE judged WHEN 'S' THEN 'yes' ELSE 'no' END",
+)

@@ -2,7 +2,7 @@
 
 Per task there are instructions 0 (base) to 5 (variants). One variant is held out: it stands only in
 `instruction_unseen` of test rows, so that a model can be asked in words that no training row has. The
-others are drawn by hash of the sample's id. Instructions have no variables, so each is rendered once.
+others are chosen by hash draws over the samples' ids. Instructions have no variables, so each is rendered once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,11 @@ from jinja2 import Template
 from mmecinstruct.core.errors import RenderError
 from mmecinstruct.core.hashing import hash_choice
 from mmecinstruct.core.templating import compiled, rendered, template_hash
-from mmecinstruct.recipe import InstructionSettings
 from mmecinstruct.schemas.samples import TEST, TEST_OOD
+from mmecinstruct.tasks import TASKS, InstructionSettings
+from mmecinstruct.tasks.task import YES_NO
 
 VARIANTS = 5
-# Tasks whose options are the same for every sample; those of CC and SR are candidates.
-LABEL_SET_TASKS = (
-    "product_relation_prediction",
-    "multiclass_product_classification",
-    "sentiment_analysis",
-)
-YES_NO_TASKS = ("answerability_prediction", "product_substitute_identification")
 
 RENDERED = pa.schema(
     [
@@ -68,7 +62,7 @@ def template_hashes(tasks: Iterable[str]) -> dict[str, str]:
     for task in tasks:
         names += [instruction_name(task, number) for number in range(VARIANTS + 1)]
         names.append(input_name(task))
-        if task in LABEL_SET_TASKS:
+        if TASKS[task].has_label_set:
             names.append(options_name(task))
     return {name: template_hash(name) for name in sorted(names)}
 
@@ -91,7 +85,7 @@ def _wording(task: str) -> _Wording:
             raise RenderError(f"templates/{name}: the instruction is empty")
         instructions.append((text, f"{task}/{number}@{template_hash(name)[:8]}"))
     label_set: list[str] = []
-    if task in LABEL_SET_TASKS:
+    if TASKS[task].has_label_set:
         lines = rendered(compiled(options_name(task)), {}).splitlines()
         label_set = [line.strip() for line in lines if line.strip()]
     return _Wording(instructions, compiled(input_name(task)), label_set)
@@ -140,9 +134,8 @@ def _render(
 
 
 def _check_output(sample: dict[str, Any], options: list[str]) -> None:
-    allowed = (
-        ["yes", "no"] if sample["task"] in YES_NO_TASKS else [option.partition(":")[0] for option in options]
-    )
+    is_yes_no = TASKS[sample["task"]].is_yes_no
+    allowed = YES_NO if is_yes_no else [option.partition(":")[0] for option in options]
     if sample["output"] not in allowed:
         raise RenderError(
             f"{sample['task']} {sample['id']}: output '{sample['output']}' is none of {', '.join(allowed)}"

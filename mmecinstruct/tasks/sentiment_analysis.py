@@ -14,19 +14,41 @@ no_text, too_few_words (fewer than `settings.min_words`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
-from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.tasks.expressions import product_image, sample_id
+from pydantic import Field
+
+from mmecinstruct.tasks.expressions import first_row, has_images, product_image, sample_id
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
+from mmecinstruct.tasks.settings import TaskSettings
+from mmecinstruct.tasks.task import Candidates, InputField, PredictedSplits, Row, Sampling, Task
 
 if TYPE_CHECKING:
     import duckdb
 
-TASK = "sentiment_analysis"
-REQUIRES = ("products", "reviews")
+NAME = "sentiment_analysis"
 
 _ONLY_STARS = r"^(one|two|three|four|five|[1-5])[ -]*stars?\W*$"
+
+
+class SentimentAnalysisSettings(TaskSettings):
+    """Settings of sentiment analysis."""
+
+    renamed_fields: ClassVar[Mapping[str, str]] = {
+        **TaskSettings.renamed_fields,
+        "product_picture": "product_image",
+    }
+
+    min_words: int = Field(
+        default=1,
+        ge=0,
+        description="Fewest words of a review, title and text together.",
+        json_schema_extra={"unit": "words"},
+    )
+    product_image: bool = Field(
+        default=False, description="Take the product's image where the review has none."
+    )
 
 
 def review_texts(reviews: str) -> str:
@@ -53,8 +75,10 @@ def review_texts(reviews: str) -> str:
         )"""
 
 
-def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> TaskOutput:
-    """Build all SA samples. Nothing is drawn, so `seed` has no influence."""
+def build(
+    connection: duckdb.DuckDBPyConnection, settings: SentimentAnalysisSettings, seed: int, sampled: bool
+) -> TaskOutput:
+    """Build all SA samples. Neither `seed` nor `sampled` has an influence."""
     take_product_image = "true" if settings.product_image else "false"
     create_records(
         connection,
@@ -78,10 +102,10 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
     )
     return collect(
         connection,
-        TASK,
+        NAME,
         "reviews",
         f"""
-        SELECT {sample_id(TASK, "record_id")} AS id, category, source,
+        SELECT {sample_id(NAME, "record_id")} AS id, category, source,
                json_object('review', review)::VARCHAR AS fields,
                []::VARCHAR[] AS options, chr(70 - rating::INTEGER) AS output, output AS label,
                [CASE WHEN {take_product_image} AND coalesce(len(review_urls), 0) = 0
@@ -92,3 +116,44 @@ def build(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: i
         FROM task_records WHERE reason IS NULL
         """,
     )
+
+
+def candidates(
+    connection: duckdb.DuckDBPyConnection, settings: SentimentAnalysisSettings, splits: PredictedSplits
+) -> Candidates:
+    """Return the reviews with a rating and enough words.
+
+    Of a repeated id's rows only those with an image are looked at. Where curation keeps one without, the sampled record
+    is lost: such ids are few, and to number all reviews would cost more than a few records.
+    """
+    own = "coalesce(len(image_urls), 0) > 0"
+    if settings.product_image:
+        own = f"{own} OR product_id IN (SELECT product_id FROM expected_product WHERE has_image)"
+    return Candidates(f"""
+        WITH {review_texts(f"(SELECT * FROM reviews WHERE {has_images(settings, own)})")}, worded AS (
+            SELECT review_id, product_id, rating, file_index, row_index,
+                   review <> '' AND words >= {settings.min_words} AS has_words
+            FROM review_texts
+        ), usable AS (
+            SELECT * FROM worded {first_row("review_id")}
+        )
+        SELECT review_id AS one, product_id AS two, split, chr(70 - rating::INTEGER) AS label
+        FROM usable JOIN expected_product USING (product_id)
+        WHERE rating BETWEEN 1 AND 5 AND has_words
+    """)
+
+
+TASK = Task(
+    name=NAME,
+    short_name="sa",
+    answer="A very positive to E very negative",
+    labels=("A", "B", "C", "D", "E"),
+    metric="macro F1",
+    requires=("products", "reviews"),
+    split_note="goes by the reviewed product, so a user may have written reviews of several splits; "
+    "no text names users.",
+    settings=SentimentAnalysisSettings,
+    build=build,
+    sampling=Sampling("review", "product", candidates),
+    row=Row({"review": InputField("review")}, roles=("review", "product")),
+)

@@ -7,7 +7,7 @@ remove.
 Unit record: a user and a top-level category, with all of the user's reviews in it. What remains of them,
 ordered by (timestamp, product_id), is one sequence. Target: its last product. History: the most recent
 `settings.max_history` before it, oldest first.
-Options: `settings.candidates` products in an order drawn by hash: the target and negatives of the same
+Options: `settings.candidates` products in the order of hash draws: the target and negatives of the same
 top-level category; with `negatives = category` first of the target's fine category. A negative is never a
 product that the user bought at any time in any category, a near-duplicate of such a product or one with
 its title, nor one whose title (or text) equals another candidate's.
@@ -16,7 +16,7 @@ never the category, which would give away answers of another task.
 Images: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
 reviews of history and target. Source: the target's.
 
-A new product or review changes others' samples only where it is drawn among their candidates, or alters
+A new product or review changes others' samples only where it becomes one of their candidates, or alters
 what the k-core keeps.
 
 Rejected: no_user, unknown_product (the user's reviews of products that are not there), no_category (of
@@ -28,25 +28,29 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
+from pydantic.config import JsonDict
 
 from mmecinstruct.core.hashing import hash_draw_sql
-from mmecinstruct.recipe import TaskSettings
+from mmecinstruct.schemas.samples import TEST_OOD
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
 from mmecinstruct.tasks.k_core import create_k_core, drop_k_core, with_ids
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
-from mmecinstruct.tasks.pools import Pool, drawn_members, make_pools
+from mmecinstruct.tasks.pools import Pool, hash_ordered_members, make_pools
+from mmecinstruct.tasks.settings import TaskSettings
+from mmecinstruct.tasks.task import Candidates, PredictedSplits, Row, Sampling, Task
 
 if TYPE_CHECKING:
     import duckdb
 
-TASK = "sequential_recommendation"
-REQUIRES = ("products", "reviews")
+NAME = "sequential_recommendation"
 
+_PRODUCTS: JsonDict = {"unit": "products"}
 _TABLES = (
     "sr_items",
     "sr_first",
@@ -57,22 +61,53 @@ _TABLES = (
 )
 
 
+class SequentialRecommendationSettings(TaskSettings):
+    """Settings of sequential recommendation."""
+
+    candidates: int = Field(
+        default=20,
+        ge=2,
+        le=26,
+        description="Products to choose from, the answer among them.",
+        json_schema_extra=_PRODUCTS,
+    )
+    max_history: int = Field(
+        default=10,
+        ge=1,
+        description="Most products of the history; the latest are kept.",
+        json_schema_extra=_PRODUCTS,
+    )
+    min_history: int = Field(
+        default=3, ge=1, description="Fewest products before the target.", json_schema_extra=_PRODUCTS
+    )
+    negatives: Literal["random", "category"] = Field(
+        default="random",
+        description="Where wrong candidates come from: the target's top-level category, or first its fine category.",
+    )
+    k_core: int = Field(
+        default=5,
+        ge=1,
+        description="Fewest interactions of a user and of a product.",
+        json_schema_extra={"unit": "interactions"},
+    )
+
+
 def build(
     connection: duckdb.DuckDBPyConnection,
-    settings: TaskSettings,
+    settings: SequentialRecommendationSettings,
     seed: int,
-    drawn: str | None = None,
-    core: str | None = None,
+    sampled: bool,
 ) -> TaskOutput:
-    """Build all SR samples; of the users and categories in the view `drawn` (columns one and two) alone, where given.
+    """Build all SR samples.
 
-    core: a view (user_id, product_id) with the k-core of more reviews than there are; else it is that of the reviews.
+    Where `sampled`, of the users and categories in the view `drawn` (one, two) alone, and with the k-core in the view
+    `core` (user_id, product_id), which is that of more reviews than there are.
     """
     create_category_tables(connection)
     _create_items(connection)
     _create_interactions(connection)
-    _filter_core(connection, settings.k_core, core)
-    _create_sequences(connection, settings, drawn)
+    _filter_core(connection, settings.k_core, sampled)
+    _create_sequences(connection, settings, sampled)
     connection.register("sr_chosen", _choose_candidates(connection, settings, seed))
     _create_options(connection, seed)
     connection.unregister("sr_chosen")
@@ -89,7 +124,7 @@ def build(
     )
     output = collect(
         connection,
-        TASK,
+        NAME,
         "reviews",
         f"""
         WITH history AS (
@@ -157,10 +192,10 @@ def _create_interactions(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, core: str | None) -> None:
-    if core is None:
+def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, sampled: bool) -> None:
+    if not sampled:
         create_k_core(connection, "(SELECT *, bought AS timestamp FROM sr_first)", "sr_within", k)
-    within = core or f"({with_ids('sr_within')})"
+    within = "core" if sampled else f"({with_ids('sr_within')})"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE sr_core AS "
         f"SELECT sr_first.* FROM sr_first SEMI JOIN {within} USING (user_id, product_id)"
@@ -169,12 +204,12 @@ def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, core: str | None
 
 
 def _create_sequences(
-    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, drawn: str | None
+    connection: duckdb.DuckDBPyConnection, settings: SequentialRecommendationSettings, sampled: bool
 ) -> None:
     """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be
     built)."""
-    # A user's other categories were not drawn: they would favour users of many.
-    asked = "" if drawn is None else f"SEMI JOIN {drawn} ON one = user_id AND two = category"
+    # A user's other categories were not sampled: they would favour users of many.
+    asked = "SEMI JOIN drawn ON one = user_id AND two = category" if sampled else ""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE sr_records AS
@@ -186,7 +221,7 @@ def _create_sequences(
             SELECT user_id, category, count(*) AS items, count(bought) AS dated FROM sr_core GROUP BY ALL
         )
         SELECT trim(concat_ws(' ', user_id, category)) AS record_id,
-               {sample_id(TASK, "user_id", "category")} AS id, user_id, category,
+               {sample_id(NAME, "user_id", "category")} AS id, user_id, category,
                CASE WHEN user_id = '' THEN 'no_user'
                     WHEN NOT known THEN 'unknown_product'
                     WHEN category = '' THEN 'no_category'
@@ -245,7 +280,9 @@ def _read_items(connection: duckdb.DuckDBPyConnection, seed: int) -> _Items:
     )
 
 
-def _choose_candidates(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int) -> pa.Table:
+def _choose_candidates(
+    connection: duckdb.DuckDBPyConnection, settings: SequentialRecommendationSettings, seed: int
+) -> pa.Table:
     """Return id, position, is_target of each sample's candidates, also where they are too few."""
     items = _read_items(connection, seed)
     askers = connection.sql(
@@ -290,7 +327,7 @@ def _negatives(
     texts = {items.texts[one] for one in asker["bought"]}
     chosen: list[int] = []
     for pool, purpose in pools:
-        for other in drawn_members(pool, seed, purpose, asker["id"]):
+        for other in hash_ordered_members(pool, seed, purpose, asker["id"]):
             if len(chosen) == wanted:
                 return chosen
             # What the first pool gave and the second one offers again stops at its title.
@@ -325,3 +362,61 @@ def _create_options(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
         FROM lettered GROUP BY id
         """
     )
+
+
+def candidates(
+    connection: duckdb.DuckDBPyConnection, settings: SequentialRecommendationSettings, splits: PredictedSplits
+) -> Candidates:
+    """Return the users and top-level categories with enough items of the k-core.
+
+    Leaves the tables of `sampling_core`, the core of all interactions with known products.
+    """
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP VIEW sampling_interaction AS
+        SELECT user_id, product_id, timestamp FROM reviews
+        SEMI JOIN expected_product USING (product_id) WHERE user_id <> ''
+        """
+    )
+    rounds = create_k_core(connection, "sampling_interaction", "sampling_core", settings.k_core)
+    shown = settings.max_history + 1  # with the target
+    images = {"all": f"with_image = least(items, {shown})", "any": "with_image > 0", "none": "true"}
+    # Where all need an image, those that are shown do; else no order need be found here.
+    place = "row_number() OVER (PARTITION BY user_code, category ORDER BY timestamp DESC, product_code DESC)"
+    back = place if settings.require_images == "all" else "1"
+    select = f"""
+        WITH placed AS (
+            SELECT user_code, category, timestamp, has_image, {back} AS back
+            FROM sampling_core JOIN sampling_core_product USING (product_code)
+            JOIN expected_product USING (product_id)
+        ), held AS (
+            SELECT user_code, category, count(*) AS items, count(timestamp) AS dated,
+                   count(*) FILTER (has_image AND back <= {shown}) AS with_image,
+                   {splits.is_ood} AS outside
+            FROM placed GROUP BY user_code, category
+        ), usable AS (
+            SELECT *, bool_or(outside) OVER (PARTITION BY user_code) AS goes_outside FROM held
+            WHERE category <> '' AND dated = items AND items > {settings.min_history}
+                  AND {images[settings.require_images]}
+        )
+        SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
+               CASE WHEN outside THEN '{TEST_OOD}' ELSE {splits.of_user} END AS split
+        FROM usable JOIN sampling_core_user USING (user_code) WHERE outside OR NOT goes_outside
+    """
+    return Candidates(select, core_rounds=rounds)
+
+
+TASK = Task(
+    name=NAME,
+    short_name="sr",
+    answer="letter of one product",
+    labels=None,
+    metric="recall@1",
+    requires=("products", "reviews"),
+    not_shared=("user",),
+    split_note="goes by user instead: a user's sequence stands in one split, its products in any.",
+    settings=SequentialRecommendationSettings,
+    build=build,
+    sampling=Sampling("user", None, candidates, knows_labels=False),
+    row=Row(None, roles=("history", "option"), options_are_products=True),
+)

@@ -32,9 +32,12 @@ from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.publish.card import write_card
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
-from mmecinstruct.schemas.samples import OOD_TASKS, SCHEMA_VERSION, SPLITS, TASKS, published_schema
+from mmecinstruct.schemas.samples import SCHEMA_VERSION, SPLITS, published_schema
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS
+from mmecinstruct.tasks import TASKS
 from tests.servers import image_server
+
+OOD_TASKS = [name for name, task in TASKS.items() if task.has_ood]
 
 ROWS = {"train": 4, "validation": 2, "test": 2, "test_ood": 2}
 SHARD_ROWS = 3
@@ -106,7 +109,7 @@ class SmallDataset:
         used = pictured if task != "sequential_recommendation" else products
         test, asks_query = split.startswith("test"), "query" in value
         return {
-            "id": f"{task[:3]}{TASKS.index(task)}-{split}-{number}",
+            "id": f"{task[:3]}{list(TASKS).index(task)}-{split}-{number}",
             "task": task,
             "split": split,
             "setting": "OOD" if split == "test_ood" else "IND",
@@ -128,7 +131,7 @@ class SmallDataset:
                 "products": used,
                 "clusters": used,
                 "user": SPLITS.index(split) * 100 + number
-                if task in ("sentiment_analysis", TASKS[-1])
+                if task in ("sentiment_analysis", "sequential_recommendation")
                 else None,
                 "query": f"query-{split}-{number}" if asks_query else None,
             },
@@ -163,7 +166,7 @@ class SmallDataset:
     def seal(self, folder: Path) -> None:
         """Write the texts over the shards that lie in the folder."""
         sizes = {
-            TASKS[0]: {
+            next(iter(TASKS)): {
                 "train": {"wanted": 9, "available": 4, "chosen": 4, "note": "only 4 of 9 | can be built"},
                 "test": {"wanted": 2, "available": 2, "chosen": 2, "note": ""},
             }

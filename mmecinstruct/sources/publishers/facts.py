@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.sources.remote_file import HubFile
 
 # Whether something may be passed on to others: for any purpose; for no commercial one; nobody says so; the person who
@@ -104,8 +103,8 @@ class PublisherFile:
 class Publisher:
     """Who publishes raw files, under which terms, and what they are good for.
 
-    name: short, as `mmec sources` takes it. kinds: of the recipe's sources that read its files. tasks: full names.
-    notes: what to know before using it, a sentence each.
+    name: short, as `mmec sources` takes it. kinds: of the recipe's sources that read its files. tasks: full names, or
+    all. notes: what to know before using it, a sentence each.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -115,20 +114,17 @@ class Publisher:
     homepage: str
     licence: Licence
     kinds: tuple[str, ...]
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...] | Literal["all"]
     files: tuple[PublisherFile, ...] = ()
     citations: tuple[Citation, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def read_publishers(paths: Iterable[Path]) -> tuple[Publisher, ...]:
-    """Return the publishers that YAML files state, one a file; `tasks: all` stands for every task.
+    """Return the publishers that YAML files state, one a file.
 
     Raises pydantic's ValidationError for a file that states them otherwise than `Publisher` does.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     contents = [yaml.load(path.read_bytes(), loader) for path in paths]
-    for content in contents:
-        if content["tasks"] == "all":
-            content["tasks"] = TASKS
     return TypeAdapter(tuple[Publisher, ...]).validate_python(contents)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
-from mmecinstruct.schemas.samples import SHORT_NAMES, TASKS
 from mmecinstruct.sources.publishers.facts import Publisher, PublisherFile
 
 _WIDTH = 100
 
 
-def table(publishers: Iterable[Publisher]) -> str:
-    """Return a line per publisher: name, tasks, kinds of the recipe, how files are had, licence, what may be shared."""
+def table(publishers: Iterable[Publisher], short_names: Mapping[str, str]) -> str:
+    """Return a line per publisher: name, tasks, kinds of the recipe, how files are had, licence, what may be shared.
+
+    Args:
+        publishers: in the order of the lines.
+        short_names: of all tasks, by full name.
+    """
     header = ("name", "tasks", "recipe kinds", "files", "licence", "texts", "images")
     rows = [
         (
             one.name,
-            "all" if set(one.tasks) == set(TASKS) else " ".join(SHORT_NAMES[task] for task in one.tasks),
+            "all" if one.tasks == "all" else " ".join(short_names[task] for task in one.tasks),
             " ".join(one.kinds) or "-",
             ", ".join(dict.fromkeys(_way(file) for file in one.files)) or "-",
             one.licence.spdx or one.licence.words.partition(":")[0],
@@ -36,13 +40,19 @@ def table(publishers: Iterable[Publisher]) -> str:
     return "\n".join([*_aligned([header, *rows]), "", fill(note, _WIDTH)])
 
 
-def details(publisher: Publisher) -> str:
-    """Return all that is known of a publisher: terms, tasks, files with where they are had, how to cite it."""
-    return "\n".join(_details(publisher))
+def details(publisher: Publisher, short_names: Mapping[str, str]) -> str:
+    """Return all that is known of a publisher: terms, tasks, files with where they are had, how to cite it.
+
+    Args:
+        publisher: the one to show.
+        short_names: of all tasks, by full name.
+    """
+    return "\n".join(_details(publisher, short_names))
 
 
-def _details(publisher: Publisher) -> Iterator[str]:
+def _details(publisher: Publisher, short_names: Mapping[str, str]) -> Iterator[str]:
     licence = publisher.licence
+    tasks = short_names if publisher.tasks == "all" else publisher.tasks
     yield f"{publisher.title} ({publisher.name})"
     yield publisher.homepage
     yield ""
@@ -52,7 +62,7 @@ def _details(publisher: Publisher) -> Iterator[str]:
             ("texts may be passed on", licence.texts),
             ("images may be passed on", licence.images),
             ("recipe kinds", " ".join(publisher.kinds) or "-"),
-            ("tasks", " ".join(SHORT_NAMES[task] for task in publisher.tasks)),
+            ("tasks", " ".join(short_names[task] for task in tasks)),
         ]
     )
     if publisher.notes:
@@ -94,10 +104,16 @@ def _way(file: PublisherFile) -> str:
     return "web" if file.url is not None else "Hub"
 
 
-def publisher_record(publisher: Publisher) -> dict[str, Any]:
-    """Return a publisher as JSON can hold it; citations also as BibTeX."""
+def publisher_record(publisher: Publisher, tasks: Iterable[str]) -> dict[str, Any]:
+    """Return a publisher as JSON can hold it; citations also as BibTeX.
+
+    Args:
+        publisher: the one to show.
+        tasks: full names of all tasks.
+    """
     return {
         **asdict(publisher),
+        "tasks": list(tasks) if publisher.tasks == "all" else publisher.tasks,
         "citations": [
             {"key": one.key, "entry": one.entry, **dict(one.fields), "bibtex": one.bibtex()}
             for one in publisher.citations

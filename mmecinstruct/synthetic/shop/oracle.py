@@ -143,7 +143,7 @@ def judge(samples: pa.Table, folder: Path) -> pa.Table:
         ["id", "task", "input", "options", "output", "product_ids", "record_ids", "image_roles",
          "image_product_ids"]
     ).to_pylist()  # fmt: skip
-    verdicts = [_VERDICT_OF_TASK[row["task"]](row, latents) for row in rows]
+    verdicts = [_VERDICT_OF_TASK.get(row["task"], _no_verdict)(row, latents) for row in rows]
     outputs: dict[str, Counter[str]] = defaultdict(Counter)
     for row, verdict in zip(rows, verdicts, strict=True):
         if isinstance(verdict, Open):
@@ -173,6 +173,11 @@ def _shows_all(sample: Sample, product_ids: list[str]) -> bool:
 
 
 # --- tasks -------------------------------------------------------------------------------------------
+
+
+def _no_verdict(sample: Sample, latents: _Latents) -> Verdict:
+    """Of a task that the shop was not made for nothing is known."""
+    return Unknown()
 
 
 def _answerability_verdict(sample: Sample, latents: _Latents) -> Verdict:

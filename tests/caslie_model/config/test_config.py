@@ -15,7 +15,7 @@ from caslie_model.config.presets import (
     load_finetune_config,
 )
 from caslie_model.errors import ConfigError
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
 
 
 @pytest.mark.parametrize("preset", ["caslie-l", "caslie-m", "caslie-s", "smollm2-135m", "tiny"])
@@ -81,6 +81,6 @@ def test_a_preset_may_be_a_file(tmp_path: Path) -> None:
 def test_evaluation_settings_are_checked() -> None:
     config = evaluate_config(model="m", data="d", out="o", splits=("test_ood", "test"), tasks="all")
     assert config.splits == ("test", "test_ood")
-    assert config.tasks == TASKS
+    assert config.tasks == tuple(TASKS)
     with pytest.raises(ConfigError, match="no such split: dev"):
         evaluate_config(model="m", data="d", out="o", splits=("dev",))

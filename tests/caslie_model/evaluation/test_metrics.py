@@ -5,7 +5,6 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from caslie_model.evaluation.metrics import (
-    PRIMARY_METRICS,
     bootstrap_interval,
     confusion,
     majority_label,
@@ -13,14 +12,17 @@ from caslie_model.evaluation.metrics import (
     score_part,
     wilson_interval,
 )
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS, Task
 
 RANDOM = np.random.default_rng(7)
 LETTERS = ("A", "B", "C", "D", "E")
 
 
-def test_every_task_has_its_metric() -> None:
-    assert set(PRIMARY_METRICS) == set(TASKS)
+@pytest.mark.parametrize("task", TASKS.values())
+def test_the_metric_of_every_task_can_be_computed(task: Task) -> None:
+    labels = task.labels or LETTERS
+    part = score_part(task.name, labels, labels, labels, labels[0], 20, 0)
+    assert (part["metric"], part["primary"]) == (task.metric, 1)
 
 
 @pytest.mark.parametrize("labels", [("yes", "no"), LETTERS])

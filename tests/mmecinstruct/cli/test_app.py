@@ -12,7 +12,7 @@ import pytest
 
 from mmecinstruct.cli.app import parse_task_list
 from mmecinstruct.core.errors import RecipeError
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
 

@@ -6,7 +6,10 @@ import datasets
 import pytest
 from PIL import Image
 
-from mmecinstruct.schemas.samples import OOD_TASKS, SPLITS, TASKS, published_features
+from mmecinstruct.schemas.samples import SPLITS, published_features
+from mmecinstruct.tasks import TASKS
+
+OOD_TASKS = [name for name, task in TASKS.items() if task.has_ood]
 
 CONFIGS = [*TASKS, "all"]
 

@@ -21,7 +21,8 @@ from mmecinstruct.dataset.shards import (
     write_shard,
 )
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
-from mmecinstruct.schemas.samples import TASKS, published_schema
+from mmecinstruct.schemas.samples import published_schema
+from mmecinstruct.tasks import TASKS
 
 SR = "sequential_recommendation"
 
@@ -58,7 +59,7 @@ def test_other_files_are_no_shards(path):
 
 def test_shards_are_found_in_the_order_of_tasks_and_splits(sound_folder):
     found = [parse_shard_path(path) for path in find_shards(sound_folder)]
-    assert [entry[0] for entry in found] == sorted((e[0] for e in found), key=TASKS.index)
+    assert [entry[0] for entry in found] == sorted((e[0] for e in found), key=list(TASKS).index)
     assert [entry[1:] for entry in found if entry[0] == SR] == [
         *(("train", 0, 2), ("train", 1, 2), ("validation", 0, 1), ("test", 0, 1), ("test_ood", 0, 1))
     ]

@@ -39,13 +39,13 @@ from mmecinstruct.pipeline.steps import query_budget
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
-from mmecinstruct.schemas.samples import TASKS
 from mmecinstruct.schemas.tables import REJECTIONS
 from mmecinstruct.sources.readers.batches import BATCH_RECORDS
 from mmecinstruct.sources.settings import AmazonMetadata, AmazonReviews, CatalogSource, MaveSource
 from mmecinstruct.stages import render
 from mmecinstruct.stages.parse import Parse, RawPart, file_stamp
 from mmecinstruct.stages.shards import splits_of
+from mmecinstruct.tasks import TASKS
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -20,9 +20,12 @@ import pytest
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.dataset.shards import find_shards
 from mmecinstruct.dataset.validate import validate_folder
-from mmecinstruct.schemas.samples import OOD_TASKS, SPLITS, TASKS
+from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.synthetic.raw_files import write_miniature
+from mmecinstruct.tasks import TASKS
 from tests.servers import raw_file_server
+
+OOD_TASKS = [name for name, task in TASKS.items() if task.has_ood]
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.dataset.validate import validate_folder
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
 
 SHOP = ["sample.images=false", "sample.products=1500"]
 SAMPLING = ["sampling.oversample=1.6", "scale=0.25"]

@@ -13,7 +13,9 @@ from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.statistics import collect_statistics
 from mmecinstruct.publish.card import write_card
 from mmecinstruct.recipe import AuditSettings
-from mmecinstruct.schemas.samples import OOD_TASKS, TASKS
+from mmecinstruct.tasks import TASKS
+
+OOD_TASKS = [name for name, task in TASKS.items() if task.has_ood]
 
 CATEGORIES, REVIEWS = "category_classification", "sentiment_analysis"
 
@@ -87,7 +89,7 @@ def test_hostile_text_breaks_neither_yaml_nor_tables(small, tmp_path):
         **collect_statistics(tmp_path),
         "schema_version": "1.0",
         "sizes": {},
-        "missing_tasks": {TASKS[0]: [evil]},
+        "missing_tasks": {next(iter(TASKS)): [evil]},
         "rejections": {evil: {evil: 1}},
     }
     write_card(tmp_path, recipe, statistics, "f" * 32)

@@ -20,9 +20,10 @@ import mmecinstruct
 from mmecinstruct.core.errors import DatasetError, HubError
 from mmecinstruct.dataset import read_manifest
 from mmecinstruct.publish.push import push_folder
-from mmecinstruct.schemas.samples import OOD_TASKS, TASKS
+from mmecinstruct.tasks import TASKS
 from tests.servers import hub_server
 
+OOD_TASKS = [name for name, task in TASKS.items() if task.has_ood]
 TOKEN = "hf_right_token"
 
 # Answers one JSON line on stdin with one on stdout.

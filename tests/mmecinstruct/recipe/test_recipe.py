@@ -11,7 +11,8 @@ import yaml
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, PROCESS_BYTES
-from mmecinstruct.schemas.samples import TASKS
+from mmecinstruct.tasks import TASKS
+from mmecinstruct.tasks.sentiment_analysis import SentimentAnalysisSettings
 
 
 @pytest.mark.parametrize("name", sorted(built_in_recipes()))
@@ -145,6 +146,38 @@ def test_resources_are_not_published() -> None:
 def test_yes_and_no_need_no_quotes() -> None:
     recipe = load_recipe("sample", ["tasks.answerability_prediction.label_balance={yes: 0.3, no: 0.7}"])
     assert recipe.task("answerability_prediction").label_balance == {"yes": 0.3, "no": 0.7}
+
+
+def test_settings_of_another_task_at_their_defaults_are_left_out() -> None:
+    """The resolved recipes of earlier versions name every setting in every task."""
+    recipe = load_recipe(
+        "sample", ["tasks.sentiment_analysis={options: 10, product_picture: true, min_words: 2}"]
+    )
+    settings = recipe.task("sentiment_analysis")
+    assert isinstance(settings, SentimentAnalysisSettings)
+    assert (settings.product_image, settings.min_words) == (True, 2)
+    other = load_recipe(
+        "sample", ["tasks.category_classification={product_picture: false, require_pictures: any}"]
+    )
+    assert other.task("category_classification").require_images == "any"
+    with pytest.raises(RecipeError, match=r"product_picture: only sentiment_analysis uses it"):
+        load_recipe("sample", ["tasks.category_classification={product_picture: true}"])
+
+
+def test_a_mistyped_setting_of_a_task_is_recognised() -> None:
+    with pytest.raises(
+        RecipeError, match=r"tasks\.sentiment_analysis\.min_wrods: .*did you mean 'min_words'"
+    ):
+        load_recipe("sample", ["tasks.sentiment_analysis.min_wrods=5"])
+
+
+def test_sampling_cannot_balance_the_categories_of_paths() -> None:
+    balance = "tasks.category_classification.label_balance={Mugs: 1}"
+    with pytest.raises(RecipeError, match=r"tasks\.category_classification\.label_balance: sampling knows"):
+        load_recipe("sample", [balance, "sampling={oversample: 2}"])
+    load_recipe(
+        "sample", [balance, "sampling={oversample: 2}", "tasks.category_classification.labelled_only=true"]
+    )
 
 
 def test_an_empty_separator_is_rejected() -> None:

@@ -11,11 +11,14 @@ import pytest
 
 from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.sampling.plan import AP, CC, MPC, PRP, PSI, SA, SR, SamplingPlan
+from mmecinstruct.sampling.plan import SamplingPlan
 from mmecinstruct.sampling.quotas import quotas
 from mmecinstruct.sampling.sample_tables import Sampled, sample_tables
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.splits.assign import split_by_hash
+from mmecinstruct.tasks import TASKS
+
+AP, CC, PRP, PSI, MPC, SA, SR = TASKS
 
 SPLIT = SplitSettings(train=0.5, validation=0.2, test=0.3, ood_categories=("Garden",))
 FEW = Sizes(train=4, validation=2, test=2, test_ood=2)
@@ -42,7 +45,7 @@ def sample(raw: Any, tmp_path: Path) -> Any:
         *tasks: str, sizes: Sizes = FEW, oversample: float = 1.5, reverse: bool = False, **settings: Any
     ) -> Outcome:
         taken_down = frozenset(settings.pop("taken_down", ()))
-        asked = {task: (TaskSettings(**settings), sizes) for task in tasks}
+        asked = {task: (TASKS[task].settings(**settings), sizes) for task in tasks}
         plan = SamplingPlan(SamplingSettings(oversample=oversample), SPLIT, asked, SEED, taken_down)
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()

@@ -8,9 +8,12 @@ import pyarrow as pa
 import pytest
 
 from mmecinstruct.core.duckdb import connect
-from mmecinstruct.sampling.plan import AP, CC, CORE, DRAWN, MPC, PRP, PSI, SA, SR
+from mmecinstruct.sampling.plan import CORE, DRAWN
 from mmecinstruct.sampling.views import show_drawn
 from mmecinstruct.schemas.tables import JUDGEMENTS, QUESTIONS, RELATIONS, REVIEWS
+from mmecinstruct.tasks import TASKS
+
+AP, CC, PRP, PSI, MPC, SA, SR = TASKS
 
 SCHEMAS = {"questions": QUESTIONS, "relations": RELATIONS, "judgements": JUDGEMENTS, "reviews": REVIEWS}
 ROWS: dict[str, list[dict[str, Any]]] = {

@@ -59,12 +59,12 @@ ASSIGNMENT = Assignment(
     cluster_of={name: name for name in ("train", "train2", "test", "ood")},
     split_of={"train": "train", "train2": "train", "test": "test", "ood": "test_ood"},
     ood_categories=frozenset({"Garden"}),
-    ood_users=frozenset({"gardener"}),
 )
 
 
 def outcome(one: dict, task: str) -> str:
-    splits, rejections = assign_samples([one], task, ASSIGNMENT, SETTINGS, 1)
+    other = sample("ood", user="gardener", category="Garden")
+    splits, rejections = assign_samples([one, other], task, ASSIGNMENT, SETTINGS, 1)
     return splits[0] or rejections[0].reason
 
 

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 
 from mmecinstruct.core.duckdb import connect
-from mmecinstruct.recipe import TaskSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, JUDGEMENTS, QUESTIONS, RELATIONS
-from mmecinstruct.tasks import TaskOutput, build_task
+from mmecinstruct.tasks import TASKS, TaskOutput, build_task
 
 SCHEMAS = {
     "products": CURATED_PRODUCTS,
@@ -95,7 +94,7 @@ class SmallShop:
             rows = self.rows[name][::-1] if reverse else self.rows[name]
             connection.register(name, pa.Table.from_pylist(rows, schema=schema))
         sampled = drawn is not None or core is not None
-        output = build_task(task, connection, TaskSettings(**settings), seed, sampled=sampled)
+        output = build_task(task, connection, TASKS[task].settings(**settings), seed, sampled=sampled)
         ids = output.samples["id"].to_pylist()
         assert ids == sorted(set(ids))
         assert all(len(one) == 24 and set(one) <= set("0123456789abcdef") for one in ids)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmecinstruct.core.hashing import hash_draw
-from mmecinstruct.tasks.pools import BUCKETS_SEEN, WHOLE_POOL, drawn_members, make_pool, make_pools
+from mmecinstruct.tasks.pools import BUCKETS_SEEN, WHOLE_POOL, hash_ordered_members, make_pool, make_pools
 
 
 def pool_of(size: int):
@@ -16,24 +16,26 @@ def pool_of(size: int):
 
 @pytest.mark.parametrize("size", [0, 1, 2, WHOLE_POOL, WHOLE_POOL + 1, 1000, 5000])
 def test_every_member_comes_once(size: int) -> None:
-    assert sorted(drawn_members(pool_of(size), 0, "test", "asker")) == list(range(size))
+    assert sorted(hash_ordered_members(pool_of(size), 0, "test", "asker")) == list(range(size))
 
 
 @pytest.mark.parametrize("size", [100, 5000])
 def test_the_order_is_the_askers_own(size: int) -> None:
     pool = pool_of(size)
-    orders = {tuple(drawn_members(pool, 0, "test", str(asker))) for asker in range(50)}
-    orders.add(tuple(drawn_members(pool, 1, "test", "0")))
-    orders.add(tuple(drawn_members(pool, 0, "other", "0")))
+    orders = {tuple(hash_ordered_members(pool, 0, "test", str(asker))) for asker in range(50)}
+    orders.add(tuple(hash_ordered_members(pool, 1, "test", "0")))
+    orders.add(tuple(hash_ordered_members(pool, 0, "other", "0")))
     assert len(orders) == 52
-    assert tuple(drawn_members(pool, 0, "test", "0")) in orders
+    assert tuple(hash_ordered_members(pool, 0, "test", "0")) in orders
 
 
 def test_the_rows_order_does_not_matter() -> None:
     members = np.arange(3000)
     points = np.array([hash_draw(0, "point", str(one)) for one in members], dtype=np.uint64)
     turned = make_pool(members[::-1], points[::-1])
-    assert list(drawn_members(turned, 0, "test", "a")) == list(drawn_members(pool_of(3000), 0, "test", "a"))
+    assert list(hash_ordered_members(turned, 0, "test", "a")) == list(
+        hash_ordered_members(pool_of(3000), 0, "test", "a")
+    )
 
 
 @pytest.mark.parametrize("size", [60, 2000])
@@ -42,7 +44,7 @@ def test_members_are_drawn_equally_often(size: int) -> None:
     pool, askers, wanted = pool_of(size), 6000, 19
     counts = np.zeros(size)
     for asker in range(askers):
-        for member in islice(drawn_members(pool, 0, "test", str(asker)), wanted):
+        for member in islice(hash_ordered_members(pool, 0, "test", str(asker)), wanted):
             counts[member] += 1
     expected = askers * wanted / size
     assert counts.sum() == askers * wanted
@@ -56,7 +58,9 @@ def test_a_new_member_changes_few_draws_of_a_large_pool() -> None:
 
     def drawn(count: int) -> list[tuple[int, ...]]:
         pool = pool_of(count)
-        return [tuple(islice(drawn_members(pool, 0, "test", str(asker)), 20)) for asker in range(askers)]
+        return [
+            tuple(islice(hash_ordered_members(pool, 0, "test", str(asker)), 20)) for asker in range(askers)
+        ]
 
     changed = sum(before != after for before, after in zip(drawn(size), drawn(size + 1), strict=True))
     # An asker looks into 8 of 512 buckets.
@@ -64,8 +68,8 @@ def test_a_new_member_changes_few_draws_of_a_large_pool() -> None:
 
 
 def test_without_the_new_member_the_order_of_a_small_pool_is_the_old_one() -> None:
-    before = list(drawn_members(pool_of(100), 0, "test", "a"))
-    after = [one for one in drawn_members(pool_of(101), 0, "test", "a") if one != 100]
+    before = list(hash_ordered_members(pool_of(100), 0, "test", "a"))
+    after = [one for one in hash_ordered_members(pool_of(101), 0, "test", "a") if one != 100]
     assert after == before
 
 

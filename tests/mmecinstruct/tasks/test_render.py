@@ -12,8 +12,8 @@ import pytest
 
 from mmecinstruct.core.errors import RenderError
 from mmecinstruct.core.package_data import templates_folder
-from mmecinstruct.recipe import InstructionSettings
-from mmecinstruct.schemas.samples import TASKS, UNRENDERED
+from mmecinstruct.schemas.samples import UNRENDERED
+from mmecinstruct.tasks import TASKS, InstructionSettings
 from mmecinstruct.tasks.render import RENDERED, render_samples, template_hashes
 
 SCHEMA = UNRENDERED.append(pa.field("split", pa.string())).append(pa.field("setting", pa.string()))
@@ -136,7 +136,7 @@ def test_the_instruction_depends_on_id_and_seed_alone() -> None:
 
 
 def test_rows_of_several_tasks_keep_their_order() -> None:
-    rows = [sample(TASKS[number % 7], number) for number in range(21)]
+    rows = [sample(list(TASKS)[number % 7], number) for number in range(21)]
     assert [row["id"] for row in render(rows)] == [row["id"] for row in rows]
     assert render([]) == []
 

@@ -7,13 +7,23 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mmecinstruct.schemas.samples import TASKS, UNRENDERED
+from mmecinstruct.schemas.samples import UNRENDERED
 from mmecinstruct.schemas.tables import REJECTIONS
-from mmecinstruct.tasks import BUILDERS, REQUIRES, TaskOutput, missing_tables
+from mmecinstruct.tasks import TASKS, TaskOutput, missing_tables
 
 
-def test_every_task_has_a_builder() -> None:
-    assert set(BUILDERS) == set(REQUIRES) == set(TASKS)
+def test_short_names_are_initials_and_differ() -> None:
+    assert [task.short_name for task in TASKS.values()] == ["ap", "cc", "prp", "psi", "mpc", "sa", "sr"]
+
+
+def test_fields_of_the_same_name_have_the_same_unit() -> None:
+    found = [(name, field.unit) for task in TASKS.values() for name, field in (task.row.fields or {}).items()]
+    assert len(dict(found)) == len(set(found))
+
+
+def test_every_setting_of_a_task_is_described() -> None:
+    fields = [field for task in TASKS.values() for field in task.settings.model_fields.values()]
+    assert all(field.description for field in fields)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -44,7 +54,8 @@ def test_ids_of_records_are_data_not_sql(shop: Any, samples: Any, task: str) -> 
         shop.judgement(one, one, "E")
         shop.question(one, one)
     shop.relation(ids[0], ids[1], "similar")
-    built = samples(shop.build(task, k_core=1, min_history=2, candidates=2))
+    settings = {"k_core": 1, "min_history": 2, "candidates": 2} if task == "sequential_recommendation" else {}
+    built = samples(shop.build(task, **settings))
     if task == "sequential_recommendation":
         assert built == []  # all five are bought, so there is no negative
     else:
@@ -57,7 +68,7 @@ def test_missing_tables_are_named() -> None:
     assert missing_tables("sentiment_analysis", counts) == ["reviews"]
     assert missing_tables("category_classification", counts) == []
     assert missing_tables("answerability_prediction", {}) == ["products", "questions"]
-    assert set().union(*REQUIRES.values()) == {
+    assert {table for task in TASKS.values() for table in task.requires} == {
         "products",
         "reviews",
         "relations",

@@ -11,8 +11,8 @@ from jinja2 import meta
 from mmecinstruct.core.errors import RenderError
 from mmecinstruct.core.package_data import templates_folder
 from mmecinstruct.core.templating import compiled, environment, ordinal, rendered, template_hash
-from mmecinstruct.schemas.samples import TASKS
-from mmecinstruct.tasks.render import LABEL_SET_TASKS, VARIANTS, input_name, instruction_name, options_name
+from mmecinstruct.tasks import TASKS
+from mmecinstruct.tasks.render import VARIANTS, input_name, instruction_name, options_name
 
 VARIABLES = {
     "answerability_prediction": {"question", "document"},
@@ -23,6 +23,7 @@ VARIABLES = {
     "sentiment_analysis": {"review"},
     "sequential_recommendation": {"items"},
 }
+LABEL_SET_TASKS = [name for name, task in TASKS.items() if task.has_label_set]
 NUMBERS = range(VARIANTS + 1)
 
 
