@@ -191,7 +191,7 @@ def test_a_recipe_may_merge_what_is_the_same_product(local_shop: Path, tmp_path:
     kept = published(tmp_path, "product_ids")
     rejected = rejections(tmp_path)
     [merged] = [key for key in ("shop:0", "shop:1") if key not in kept]
-    assert rejected[merged] == ("duplicates", "duplicate_product")
+    assert rejected[merged] == ("deduplicate", "duplicate_product")
     assert "shop:2" in kept  # another title: another product under the same image
 
 
@@ -235,8 +235,8 @@ def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: 
         if row["stage"] == "deduplicate"
     }
     assert {reason for _, reason, _ in rejected} == {"duplicate_product", "self_relation", "duplicate_row"}
-    assert ("duplicates", "self_relation", "shop:0 shop:1 similar") in rejected
-    assert ("duplicates", "duplicate_row", "shop:1 shop:5 also_bought") in rejected
+    assert ("deduplicate", "self_relation", "shop:0 shop:1 similar") in rejected
+    assert ("deduplicate", "duplicate_row", "shop:1 shop:5 also_bought") in rejected
     assert len(rejected) == 4
     stages = {row["stage"]: (row["records"], row["kept"], row["rejected"]) for row in report.stages}
     assert {
@@ -267,10 +267,9 @@ def test_a_image_in_the_reviews_of_two_products_keeps_them_together(local_shop: 
     assert report.audit is not None
     assert [finding for finding in report.audit.exceeded if finding.kind.startswith("image")] == []
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
-    assert statistics["deduplicate"]["cluster_sizes"] == {"1": PRODUCTS - 15, "3": 1, "12": 1}
-    assert (
-        statistics["deduplicate"]["merged"] == 1
-    )  # 0 and 1: a reviewer's photograph makes no two products one
+    assert statistics["duplicates"]["cluster_sizes"] == {"1": PRODUCTS - 15, "3": 1, "12": 1}
+    # 0 and 1: a reviewer's photograph makes no two products one
+    assert statistics["duplicates"]["merged"] == 1
 
 
 def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp_path: Path) -> None:
@@ -281,7 +280,7 @@ def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp
     )
     build_shop(local_shop, tmp_path)
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
-    found = statistics["deduplicate"]
+    found = statistics["duplicates"]
     # 0, 1 and 2 have one image, 0 and 1 nearly one title.
     assert found["cluster_sizes"] == {"1": PRODUCTS - 3, "3": 1}
     assert (found["pairs"]["identical_bytes"], found["duplicate_products"], found["merged"]) == (2, 1, 0)

@@ -113,7 +113,7 @@ def test_urls_are_taken_as_they_are_and_nobody_is_asked(web_shop: Path, tmp_path
 
 def test_products_of_one_url_stay_together(web_shop: Path, tmp_path: Path) -> None:
     build_shop(web_shop, tmp_path, REFERENCE, UNREAD)
-    (folder,) = (tmp_path / "ws").glob("**/duplicates*/*/all")
+    (folder,) = (tmp_path / "ws").glob("**/deduplicate/*/all")
     products = {row["product_id"]: row for row in pq.read_table(folder / "products.parquet").to_pylist()}
     assert products["shop:0"]["cluster_id"] == products["shop:1"]["cluster_id"]
     assert len({row["cluster_id"] for row in products.values()}) == PRODUCTS - 1
