@@ -59,10 +59,12 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
         )
     summary = _summary(adapter)  # before anything is loaded: the card at the end is made of it
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
-    expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
+    expected = _logits(
+        load_trained(load_base_model(config.base_model), config, adapter, merges_lora=False), tokens
+    )
     base = load_base_model(config.base_model)
     refuse_quantised(base.model)
-    model = load_trained(base, config, adapter, "float32")  # in which it is merged
+    model = load_trained(base, config, adapter)
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)
         known = known_names(config, summary.get("folders"))

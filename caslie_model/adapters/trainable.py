@@ -37,8 +37,8 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
         model = load_adapter(
             base.model,
             config.init_from,
-            base_identity=base.identity,
-            vision_identity=visual_inputs.identity,
+            base_fingerprint=base.fingerprint,
+            vision_fingerprint=visual_inputs.fingerprint,
             trainable=True,
         )
         model.config.base_quantise = base.quantise
@@ -57,10 +57,10 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
         fusion=config.fusion,
         # Names, not places: whoever reads the adapter elsewhere could take a relative path for a repository of the Hub.
         base_model=public_name(config.base_model),
-        base_identity=base.identity,
+        base_fingerprint=base.fingerprint,
         base_quantise=base.quantise,
         vision_encoder=public_name(visual_inputs.encoder),
-        vision_identity=visual_inputs.identity,
+        vision_fingerprint=visual_inputs.fingerprint,
         vision_width=visual_inputs.width,
         vision_patches=visual_inputs.patches,
         lora=lora,
@@ -119,13 +119,13 @@ def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) ->
     model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
 
 
-def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precision: str) -> Any:
+def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, merges_lora: bool = True) -> Any:
     """Return the base model with the adapter of a folder, to answer with. Raises ModelError when it does not fit."""
     if config.fusion != "text":
         from caslie_model.fusion.load_adapter import load_adapter
 
-        model = load_adapter(base.model, folder, base_identity=base.identity)
-        if _can_merge(base, precision):
+        model = load_adapter(base.model, folder, base_fingerprint=base.fingerprint)
+        if merges_lora and _can_merge(base):
             model.merge_lora()
         return model.eval()
     from peft import PeftModel
@@ -134,13 +134,13 @@ def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precisio
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
-    merged = model.merge_and_unload() if _can_merge(base, precision) else model
+    merged = model.merge_and_unload() if merges_lora and _can_merge(base) else model
     return merged.eval()
 
 
-def _can_merge(base: BaseModel, precision: str) -> bool:
+def _can_merge(base: BaseModel) -> bool:
     """Merged weights answer faster; in bfloat16, or quantised, merging would round the adapter away."""
-    return precision == "float32" and not is_quantised(base.model)
+    return base.device.precision == "float32" and not is_quantised(base.model)
 
 
 def _with_lora(model: Any, config: TrainingConfig) -> Any:

@@ -23,6 +23,7 @@ from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import not_loaded
 from caslie_model.hub.names import is_hub_name
+from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from mmecinstruct.core.hashing import fingerprint, sha256_file
 
@@ -37,7 +38,8 @@ class BaseModel:
     name: str  # as it was asked for
     model: Any  # transformers.PreTrainedModel
     tokenizer: Any  # transformers.PreTrainedTokenizerBase
-    identity: str  # changes when the files of the weights or the tokenizer do, not with `quantise`
+    fingerprint: str  # changes when the files of the weights or the tokenizer do, not with `quantise`
+    device: Device
     quantise: str = "none"  # none, 8bit or 4bit: how the weights were loaded
 
 
@@ -90,9 +92,7 @@ def find_gguf(package: str) -> Path:
     return files[0]
 
 
-def load_base_model(
-    name: str, precision: str = "float32", device: str = "cpu", quantise: str = "none"
-) -> BaseModel:
+def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> BaseModel:
     """Load a base model and its tokenizer onto a device.
 
     precision: float32 or bfloat16. device: `meta` reads no weights; the model then has shapes alone, and no identity.
@@ -105,12 +105,12 @@ def load_base_model(
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    loading = quantised_loading(quantise, precision, device)
+    loading = quantised_loading(quantise, device)
     place = locate(name)
-    settings = {"dtype": getattr(torch, precision), "attn_implementation": "sdpa", "trust_remote_code": False}
+    settings = {"dtype": device.dtype, "attn_implementation": "sdpa", "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        if device == "meta":
+        if device.is_meta:
             shapes = AutoConfig.from_pretrained(place, trust_remote_code=False)
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(shapes, **settings)
@@ -139,12 +139,12 @@ def load_base_model(
     if not loading and not is_quantised(
         model
     ):  # quantised by us it is there; by others it is not to be moved
-        model.to(device)
-    identity = "" if device == "meta" else _identity(name, place, model)
-    return BaseModel(name, model, tokenizer, identity, quantise)
+        model.to(device.name)
+    of_files = "" if device.is_meta else _fingerprint(name, place, model)
+    return BaseModel(name, model, tokenizer, of_files, device, quantise)
 
 
-def _identity(name: str, place: str, model: Any) -> str:
+def _fingerprint(name: str, place: str, model: Any) -> str:
     folder = Path(place)
     if folder.is_dir():
         files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("tokenizer*"))

@@ -16,6 +16,7 @@ from typing import Any
 from packaging.version import Version
 
 from caslie_model.errors import ConfigError, ModelError
+from caslie_model.runtime.device import Device
 
 # The first version that computes on a CPU too; transformers asks for no older one either.
 OLDEST = Version("0.46.1")
@@ -42,7 +43,7 @@ def check_quantisation(quantise: str) -> None:
         raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {OLDEST}; {_REMEDY}")
 
 
-def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, Any]:
+def quantised_loading(quantise: str, device: Device) -> dict[str, Any]:
     """Return the arguments of `from_pretrained` that quantise a model while it is loaded; none for quantise=none.
 
     precision: float32 or bfloat16, in which the quantised layers compute. 4 bits are NormalFloat ones with quantised
@@ -55,7 +56,7 @@ def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, A
     import torch
     from transformers import BitsAndBytesConfig
 
-    kind = torch.device(device).type
+    kind = torch.device(device.name).type
     try:
         import bitsandbytes
     except (ImportError, OSError, RuntimeError) as error:
@@ -72,12 +73,12 @@ def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, A
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=getattr(torch, precision),
+            bnb_4bit_compute_dtype=device.dtype,
         )
     else:
         settings = BitsAndBytesConfig(load_in_8bit=True)
     # Each process of several has set the GPU that is its own; "cuda" alone would be the first one's to `device_map`.
-    place = torch.cuda.current_device() if device == "cuda" else device
+    place = torch.cuda.current_device() if device.name == "cuda" else device.name
     return {"quantization_config": settings, "device_map": {"": place}}
 
 

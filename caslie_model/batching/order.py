@@ -20,7 +20,7 @@ BATCHES_PER_GROUP = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchOrder:
     """Batches of sample indices, one per step, and the tokens in them (prompts and answers, no padding)."""
 
     batches: tuple[tuple[int, ...], ...]
@@ -28,9 +28,9 @@ class Plan:
     ended_by: str  # epochs | max_train_tokens
 
 
-def plan_run(config: TrainingConfig, encoded: Sequence[Encoded]) -> Plan:
-    """Return the plan of a training of these samples. Raises ConfigError as `plan_batches` does."""
-    return plan_batches(
+def order_batches(config: TrainingConfig, encoded: Sequence[Encoded]) -> BatchOrder:
+    """Return the plan of a training of these samples. Raises ConfigError as `batch_order` does."""
+    return batch_order(
         [each.sample.id for each in encoded],
         [len(each.prompt) + len(each.target) for each in encoded],
         config.batch_size * config.gradient_accumulation,
@@ -40,14 +40,14 @@ def plan_run(config: TrainingConfig, encoded: Sequence[Encoded]) -> Plan:
     )
 
 
-def plan_batches(
+def batch_order(
     ids: Sequence[str],
     lengths: Sequence[int],
     batch_size: int,
     epochs: float,
     max_train_tokens: int | None,
     seed: int,
-) -> Plan:
+) -> BatchOrder:
     """Return the plan of a run.
 
     ids: of the samples; one that comes several times is drawn each time for itself. batch_size: samples per step. A
@@ -80,10 +80,10 @@ def plan_batches(
                     raise ConfigError(
                         f"max_train_tokens={max_train_tokens} does not cover one step of {cost} tokens"
                     )
-                return Plan(tuple(batches), tokens, "max_train_tokens")
+                return BatchOrder(tuple(batches), tokens, "max_train_tokens")
             batches.append(batch)
             tokens += cost
-    return Plan(tuple(batches), tokens, "epochs")
+    return BatchOrder(tuple(batches), tokens, "epochs")
 
 
 def _names(ids: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from caslie_model.data.images import Features
 from caslie_model.errors import ModelError
 from caslie_model.prompts.encoder import Encoded
 
-SEES_NOTHING = -1  # in token_items and token_groups
+NO_IMAGES = -1  # in token_items and token_groups
 
 
 def pack_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -57,8 +57,8 @@ def packed_batch(
     ids = torch.full((len(rows), width), padding)
     positions = torch.zeros((len(rows), width), dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED)
-    items = torch.full((len(rows), width), SEES_NOTHING)
-    groups = torch.full((len(rows), width), SEES_NOTHING)
+    items = torch.full((len(rows), width), NO_IMAGES)
+    groups = torch.full((len(rows), width), NO_IMAGES)
     for place, row in enumerate(rows):
         start = 0
         for group, each in enumerate(examples[index] for index in row):

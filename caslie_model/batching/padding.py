@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.data.images import Features
 from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.device import Device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +43,7 @@ def training_batch(
 
 
 def prompt_batch(
-    examples: Sequence[Encoded], padding: int, device: str, features: Features | None = None
+    examples: Sequence[Encoded], padding: int, device: Device, features: Features | None = None
 ) -> dict[str, Any]:
     """Return the prompts of a batch, to be answered."""
     batch = _padded([each.prompt for each in examples], padding)
@@ -50,7 +51,7 @@ def prompt_batch(
         batch |= text_image_inputs(
             examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples)
         )
-    return {name: value.to(device) for name, value in batch.items()}
+    return device.move(batch)
 
 
 def text_image_inputs(

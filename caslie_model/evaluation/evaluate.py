@@ -59,19 +59,17 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         raise ConfigError(f"images={config.images}: {config.model} sees no images anyway")
     visual_inputs = None
     if loaded.vision is not None:
-        trained_with = loaded.model.config.vision_identity
-        visual_inputs = load_visual_inputs(
-            config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with
-        )
+        trained_with = loaded.model.config.vision_fingerprint
+        visual_inputs = load_visual_inputs(config.data, samples, loaded.vision, loaded.device, trained_with)
     encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, visual_inputs))
     features = visual_inputs.features if visual_inputs else None
-    identity = {
-        **loaded.identity,
+    provenance = {
+        **loaded.provenance,
         "scoring": config.scoring,
         "length_normalised": config.length_normalised,
         **({"images": config.images} if config.images != "own" else {}),
     }
-    with open_predictions(config.out, identity, overwrite) as file:
+    with open_predictions(config.out, provenance, overwrite) as file:
         _check_prompts(encoded, file.records, config.out)
         # Longest first: running out of memory happens at once, not at the end.
         missing = sorted(
@@ -80,8 +78,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         )
         _say(
             f"{len(encoded)} samples, {len(encoded) - len(missing)} answered already, "
-            f"{sum(each.shortened for each in encoded)} shortened to fit; on {loaded.device}, "
-            f"{loaded.precision}"
+            f"{sum(each.shortened for each in encoded)} shortened to fit; on {loaded.device}"
         )
         with Progress("predicting", len(missing), "samples") as progress:
             for start in range(0, len(missing), config.batch_size):
@@ -96,7 +93,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
             "data": config.data,
             # What it is to others, to whom a path says nothing, or somebody else's dataset.
             "public_data": public_name(config.data),
-            "identity": identity,
+            "provenance": provenance,
             "samples_shortened": sum(each.shortened for each in encoded),
             "results": score(samples, answers, baselines, config.bootstrap_resamples, config.seed),
         }
@@ -226,7 +223,7 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
             "id": each.sample.id,
             "task": each.sample.task,
             "split": each.sample.split,
-            "prompt": each.mark,
+            "prompt": each.fingerprint,
             "prediction": prediction.label,
         }
         if prediction.text is not None:
@@ -240,7 +237,7 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
 def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folder: Path) -> None:
     for each in encoded:
         record = records.get(each.sample.id)
-        if record is not None and record.get("prompt") != each.mark:
+        if record is not None and record.get("prompt") != each.fingerprint:
             raise RunError(
                 f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
                 "another --out, or --overwrite"

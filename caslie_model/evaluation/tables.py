@@ -93,12 +93,12 @@ def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:
     """Return the table as Markdown, with what its columns mean."""
-    identity = metrics["identity"]
+    provenance = metrics["provenance"]
     lines = [
         f"# {_title(metrics)}",
         "",
-        f"Answers as {identity['answers']}, {identity['instruction']} instructions, scoring by "
-        f"{'likelihood' if identity['scoring'] == 'likelihood' else 'greedy generation'}; "
+        f"Answers as {provenance['answers']}, {provenance['instruction']} instructions, scoring by "
+        f"{'likelihood' if provenance['scoring'] == 'likelihood' else 'greedy generation'}; "
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
         "| " + " | ".join(COLUMNS) + " |",

@@ -34,7 +34,21 @@ _COUNTS = (
     "max_items",
     "roles",
 )
+# Names in config.json and adapter_config.json that earlier versions wrote.
+_OLD_NAMES = {"base_identity": "base_fingerprint", "vision_identity": "vision_fingerprint"}
 _LORA_FIELDS = frozenset({"rank", "alpha", "dropout", "target_modules"})
+
+
+def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a saved config under the names that they have today.
+
+    Args:
+        fields: Values by name, as a file of this version or of an earlier one has them.
+
+    Returns:
+        The same values.
+    """
+    return {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
 
 
 class CaslieConfig(PreTrainedConfig):
@@ -52,12 +66,12 @@ class CaslieConfig(PreTrainedConfig):
     fusion: str = "xattn"  # xattn | concat | concat-full
     text_config: dict[str, Any] | PreTrainedConfig | None = None
     base_model: str = ""  # name of the language model
-    base_identity: str = ""  # changes when its weights do
+    base_fingerprint: str = ""  # changes when its weights do
     base_quantise: str = (
         "none"  # how they were loaded when this was trained: none, 8bit or 4bit; any will do later
     )
     vision_encoder: str = ""
-    vision_identity: str = ""
+    vision_fingerprint: str = ""
     vision_width: int = 768  # dv
     vision_patches: int = 49  # P
     feature_norm: str = "layer"  # layer | standard (statistics of the training images) | none
@@ -104,6 +118,19 @@ class CaslieConfig(PreTrainedConfig):
         if self.first_layer is None:
             self.first_layer = round(self.depth / 3)
         self._check()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Return the config of a saved model; names of earlier versions are read too.
+
+        Args:
+            config_dict: The content of config.json.
+            **kwargs: As transformers takes them.
+
+        Returns:
+            The config, as transformers' own `from_dict` returns it.
+        """
+        return super().from_dict(with_current_names(config_dict), **kwargs)
 
     @classmethod
     def for_base(cls, text_config: PreTrainedConfig, **choices: Any) -> CaslieConfig:

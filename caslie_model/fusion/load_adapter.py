@@ -21,15 +21,15 @@ def load_adapter(
     base_model: Any,
     folder: str | Path,
     *,
-    base_identity: str = "",
-    vision_identity: str = "",
+    base_fingerprint: str = "",
+    vision_fingerprint: str = "",
     trainable: bool = False,
 ) -> CaslieForCausalLM:
     """Return the fusion model of an adapter folder on its base model, which becomes part of it.
 
     folder: a path, or user/name on the Hub.
 
-    base_identity, vision_identity: of what is there now; where they are given and the adapter was made with
+    base_fingerprint, vision_fingerprint: of what is there now; where they are given and the adapter was made with
     others, that is an error. trainable: to train on, float32 beside a 16-bit base model; else everything is
     frozen and has the base model's type. Raises ModelError when folder and base model do not go together.
     """
@@ -45,12 +45,12 @@ def load_adapter(
     except (TypeError, ValueError, ModelError) as error:
         raise ModelError(f"{folder}: its {ADAPTER_CONFIG} is not valid: {error}") from error
     for what, made_with, name, now in (
-        ("base model", config.base_identity, config.base_model, base_identity),
-        ("vision encoder", config.vision_identity, config.vision_encoder, vision_identity),
+        ("base model", config.base_fingerprint, config.base_model, base_fingerprint),
+        ("vision encoder", config.vision_fingerprint, config.vision_encoder, vision_fingerprint),
     ):
         if now and made_with and now != made_with:
             raise ModelError(
-                f"{folder} was made with another {what}: {name or 'unnamed'} of identity {made_with[:16]}, not "
+                f"{folder} was made with another {what}: {name or 'unnamed'} of fingerprint {made_with[:16]}, not "
                 f"{now[:16]}; use the same weights and settings, or train an adapter for these"
             )
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caslie_model.errors import ModelError
 
-SEES_NOTHING = -1  # in token_items
+NO_IMAGES = -1  # in token_items
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Media:
         seen = self.present[:, None, :].expand(-1, length, -1)
         if token_items is not None:
             tokens, items = token_items[:, :, None], self.items[:, None, :]
-            seen = seen & (tokens != SEES_NOTHING) & ((tokens == 0) | (items == 0) | (tokens == items))
+            seen = seen & (tokens != NO_IMAGES) & ((tokens == 0) | (items == 0) | (tokens == items))
         if token_groups is not None and self.groups is not None:
             seen = seen & (token_groups[:, :, None] == self.groups[:, None, :])
         return seen

@@ -67,7 +67,7 @@ def predict_batch(
     for sample, scores in zip(batch, all_scores, strict=True):
         room = 1 if length_normalised else sample.answer_room
         best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, float("-inf"))
-        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.precision] * room
+        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.device.precision] * room
         if alone:
             scores = answer_scores(loaded, [sample], length_normalised, features)[0]
         # The first of equal scores, in the order of the options.
@@ -127,18 +127,20 @@ def _continue(
     """Return the log-likelihood of each row's tokens after its prompt; prompts: what the model gave for these."""
     import torch
 
-    chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device)
-    totals = first[chosen, torch.tensor([tokens[0] for _, _, tokens in rows], device=loaded.device)].double()
+    chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device.name)
+    totals = first[
+        chosen, torch.tensor([tokens[0] for _, _, tokens in rows], device=loaded.device.name)
+    ].double()
     fed = max(len(tokens) for _, _, tokens in rows) - 1  # the last token is predicted, not fed
     if fed:
         end = loaded.tokenizer.eos_token_id
-        ids = torch.full((len(rows), fed), end, device=loaded.device)
-        mask = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device)
-        targets = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device)
+        ids = torch.full((len(rows), fed), end, device=loaded.device.name)
+        mask = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device.name)
+        targets = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device.name)
         for row, (_, _, tokens) in enumerate(rows):
             count = len(tokens) - 1
-            ids[row, :count] = torch.tensor(tokens[:-1], device=loaded.device)
-            targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device)
+            ids[row, :count] = torch.tensor(tokens[:-1], device=loaded.device.name)
+            targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device.name)
             mask[row, :count] = 1
         # A copy whose tensors are replaced, never changed: the prompts' cache serves the next rows too.
         cache = prompts.past_key_values
@@ -146,7 +148,7 @@ def _continue(
         own.layers = [copy.copy(layer) for layer in cache.layers]
         own.batch_select_indices(chosen)
         before = inputs["attention_mask"][chosen]
-        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device)
+        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device.name)
         media = getattr(prompts, "media", None)
         output = loaded.model(
             input_ids=ids,
@@ -197,4 +199,4 @@ def _generated_prediction(
 
 
 def _is_near(loaded: LoadedModel, lead: float) -> bool:
-    return lead < TIE_TOLERANCE[loaded.precision]
+    return lead < TIE_TOLERANCE[loaded.device.precision]

@@ -68,10 +68,10 @@ class Encoded:
         return max(len(tokens) for tokens in self.answers.values())
 
     @property
-    def mark(self) -> str:
-        """Identity of the question as the model sees it."""
-        seen = [[image.key, image.role, list(image.guide)] for image in self.images]
-        return fingerprint([self.prompt, sorted(self.answers.items()), *([seen] if seen else [])])[:16]
+    def fingerprint(self) -> str:
+        """Fingerprint of the question as the model gets it: prompt, answers and images."""
+        images = [[image.key, image.role, list(image.guide)] for image in self.images]
+        return fingerprint([self.prompt, sorted(self.answers.items()), *([images] if images else [])])[:16]
 
 
 class _Prompt(NamedTuple):

@@ -33,7 +33,8 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
         )
     try:
         metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-        weights = metrics["identity"]["adapter_sha256"]
+        # Evaluations of earlier versions call it identity.
+        weights = (metrics.get("provenance") or metrics["identity"])["adapter_sha256"]
         whole = [result for result in metrics["results"] if result["part"] == "all"]
         asked = load_config(EvaluateConfig, evaluation / CONFIG)
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:

@@ -12,14 +12,14 @@ from typing import Any
 from caslie_model.errors import ConfigError
 
 
-def wants_sharding() -> bool:
+def wants_fsdp() -> bool:
     """Return whether this process was started to train with FSDP."""
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def check_sharding(quantise: str, compiled: bool, stops_early: bool = False) -> None:
+def check_fsdp(quantise: str, compiled: bool, stops_early: bool = False) -> None:
     """Raise ConfigError where FSDP is wanted beside what it has not been made to work with."""
-    if not wants_sharding():
+    if not wants_fsdp():
         return
     for wrong, setting in (
         (quantise != "none", f"quantise={quantise}"),

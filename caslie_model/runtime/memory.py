@@ -6,10 +6,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from caslie_model.runtime.device import Device
 
-def begin_peak(device: str) -> None:
+
+def begin_peak(device: Device) -> None:
     """Let `peak_bytes` count from now on. (On a CPU without Linux it counts from the start of the process.)"""
-    if device != "cpu":
+    if not device.is_cpu:
         import torch
 
         torch.cuda.reset_peak_memory_stats()
@@ -18,9 +20,9 @@ def begin_peak(device: str) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_bytes(device: str) -> int:
+def peak_bytes(device: Device) -> int:
     """Return the most memory at once: resident memory of the process, or on a GPU what torch had allocated."""
-    if device != "cpu":
+    if not device.is_cpu:
         import torch
 
         return int(torch.cuda.max_memory_allocated())

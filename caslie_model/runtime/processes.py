@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
 from caslie_model.errors import ConfigError
-from caslie_model.runtime.fsdp import wants_sharding
+from caslie_model.runtime.fsdp import wants_fsdp
 from mmecinstruct.core.errors import MmecError
 
 Result = TypeVar("Result")
@@ -64,7 +64,7 @@ def join_processes(device: str) -> None:
     from accelerate import PartialState
 
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if wants_sharding() and not on_gpu:  # accelerate would quietly train without
+    if wants_fsdp() and not on_gpu:  # accelerate would quietly train without
         raise ConfigError(
             "FSDP divides models among GPUs, not on a CPU: start with torchrun, or give device=cuda"
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_shard(folder: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Path:
+def write_tensor_file(folder: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Path:
     """Write tensors beside their place, then rename them to a name that nobody else draws. Return the file.
 
     Raises OSError when the folder cannot be written.

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from caslie_model.config.training import TRACKERS, TrainingConfig
 from caslie_model.errors import ConfigError, RunError
+from caslie_model.runtime.device import Device
 
 # How torch words it when a CPU has no memory left; on a GPU the error has a type of its own.
 _CPU_WORDS = ("can't allocate memory", "not enough memory", "bad_alloc")
@@ -26,18 +27,18 @@ def check_trackers(names: Sequence[str]) -> None:
         )
 
 
-def check_compiler(device: str) -> None:
+def check_compiler(device: Device) -> None:
     """Compile a function of one line. Raises ConfigError when this machine cannot: what torch needs is not there."""
     import torch
 
     try:
-        torch.compile(lambda numbers: numbers.sin() + 1, dynamic=False)(torch.ones(8, device=device))
+        torch.compile(lambda numbers: numbers.sin() + 1, dynamic=False)(torch.ones(8, device=device.name))
     except (RuntimeError, ImportError, OSError) as error:
-        needed = "a C++ compiler (g++ or clang++)" if device == "cpu" else "triton and a C compiler"
+        needed = "a C++ compiler (g++ or clang++)" if device.is_cpu else "triton and a C compiler"
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"compile: torch.compile does not work here ({reason}); on a {device} it needs {needed}: install that, "
-            "or give compile=false"
+            f"compile: torch.compile does not work here ({reason}); on a {device.name} it needs {needed}: install "
+            "that, or give compile=false"
         ) from error
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from caslie_model.vision.preprocessing import PADDING, fit
 from caslie_model.vision.tower import Network, Tower
@@ -41,11 +42,9 @@ class VisionEncoder:
     `identity` changes with whatever changes the features; `settings` is what it is made of.
     """
 
-    def __init__(
-        self, name: str, tower: Tower, device: str, precision: str, pool: int, layer: int | None
-    ) -> None:
+    def __init__(self, name: str, tower: Tower, device: Device, pool: int, layer: int | None) -> None:
         self.name = name
-        self.device, self.precision, self.pool = device, precision, pool
+        self.device, self.pool = device, pool
         self.settings: dict[str, Any] = {
             "version": VERSION,
             "weights": tower.weights,
@@ -55,9 +54,9 @@ class VisionEncoder:
             "padding": PADDING,
             "pool": pool,
             "layer": layer,
-            "precision": precision,
+            "precision": device.precision,
         }
-        self.identity = fingerprint(self.settings)
+        self.fingerprint = fingerprint(self.settings)
         self._tower = tower
 
     @property
@@ -84,18 +83,17 @@ class VisionEncoder:
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"vision encoder '{self.name}': {len(images)} images at once do not fit into the memory of "
-                f"{self.device}; give a smaller batch size"
+                f"{self.device.name}; give a smaller batch size"
             ) from error
 
     def _encode(self, images: list[Image]) -> Tensor:
         import torch
 
         fitted = [fit(image, self._tower.size, self._tower.resample) for image in images]
-        kind = getattr(torch, self.precision)
         # Not inference mode: such tensors could not be the input of a layer that is trained.
         with torch.no_grad():
             inputs = {
-                key: value.to(self.device, kind if value.is_floating_point() else None)
+                key: value.to(self.device.name, self.device.dtype if value.is_floating_point() else None)
                 for key, value in self._tower.to_inputs(fitted).items()
             }
             grid = self._network(inputs).float()
@@ -105,11 +103,11 @@ class VisionEncoder:
                 pooled = (min(self.pool, rows), min(self.pool, columns))
                 grid = torch.nn.functional.adaptive_avg_pool2d(grid, pooled)
             features = grid.flatten(2).transpose(1, 2).contiguous()
-            return features if self.device == "meta" else features.cpu()
+            return features if self.device.is_meta else features.cpu()
 
     @cached_property
     def _network(self) -> Network:
-        return self._tower.load(self.device, self.precision)
+        return self._tower.load(self.device)
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
@@ -126,11 +124,7 @@ class VisionEncoder:
 
 
 def load_vision_encoder(
-    name: str,
-    device: str = "cpu",
-    precision: str = "float32",
-    pool: int = POOL,
-    layer: int | None = None,
+    name: str, device: Device = CPU, pool: int = POOL, layer: int | None = None
 ) -> VisionEncoder:
     """Return the encoder of that name; its weights are loaded on first use, its identity is known at once.
 
@@ -142,7 +136,7 @@ def load_vision_encoder(
     """
     if pool < 0:
         raise ModelError(f"pool={pool}: give the side of the pooled grid, or 0 to keep every patch")
-    return VisionEncoder(name, _tower(name, layer), device, precision, pool, layer)
+    return VisionEncoder(name, _tower(name, layer), device, pool, layer)
 
 
 def _tower(name: str, layer: int | None) -> Tower:
@@ -177,10 +171,8 @@ def _efficientnet_tower(layer: int | None) -> Tower:
         pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
         return {"pixels": (pixels.permute(0, 3, 1, 2).float() - 127) / 128}
 
-    def load(device: str, precision: str) -> Network:
-        import torch
-
-        network = load_efficientnet_lite0(file, layer).to(device, getattr(torch, precision))
+    def load(device: Device) -> Network:
+        network = load_efficientnet_lite0(file, layer).to(device.name, device.dtype)
         return lambda inputs: network(inputs["pixels"])
 
     return Tower(

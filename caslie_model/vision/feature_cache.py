@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 from caslie_model.errors import ModelError
 from caslie_model.runtime.model_cache import cache_folder
 from caslie_model.runtime.processes import is_first_process
-from caslie_model.runtime.tensor_files import checksum, index_hash, write_shard
+from caslie_model.runtime.tensor_files import checksum, index_hash, write_tensor_file
 from mmecinstruct.core.files import write_atomically
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from caslie_model.vision.encoder import VisionEncoder
 
-SHARD_IMAGES = 256
+IMAGES_PER_FILE = 256
 DESCRIPTION = "encoder.json"
 _LOCK = ".lock"
 _FORMAT = "1"
@@ -46,7 +46,7 @@ class FeatureCache:
     def __init__(self, folder: Path) -> None:
         """Open a cache folder, which need not be there yet. Raises ModelError when a shard is damaged."""
         self.folder = folder
-        self._shards: list[_Shard] = []
+        self._files: list[_TensorFile] = []
         self._names: set[str] = set()
         self._rows: dict[bytes, tuple[int, int]] = {}
         self._described: tuple[int, int] | None = None
@@ -64,7 +64,7 @@ class FeatureCache:
     @property
     def shape(self) -> tuple[int, int] | None:
         """Patches of an image and width of a patch (P, dv), None as long as nothing was computed."""
-        return self._shards[0].shape if self._shards else self._described
+        return self._files[0].shape if self._files else self._described
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Return the keys without features, each once, in their order."""
@@ -84,7 +84,7 @@ class FeatureCache:
                 raise ModelError(
                     f"{self.folder} has no features of image {key}; compute them first: `caslie_model features`"
                 )
-            result[position] = self._shards[place[0]].row(place[1])
+            result[position] = self._files[place[0]].row(place[1])
         return result
 
     def append(self, keys: Sequence[str], features: Tensor) -> None:
@@ -114,7 +114,7 @@ class FeatureCache:
         }
         header = {"format": _FORMAT, "encoder": self.folder.name, "index": index_hash(tensors, _INDEX)}
         try:
-            path = write_shard(self.folder, tensors, header)
+            path = write_tensor_file(self.folder, tensors, header)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         self._take_in(path)
@@ -123,7 +123,7 @@ class FeatureCache:
         """Write beside the shards what the encoder is, and the shape of its features. Loads the encoder."""
         content = {
             "name": encoder.name,
-            "identity": encoder.identity,
+            "fingerprint": encoder.fingerprint,
             "settings": encoder.settings,
             "patches": encoder.patches,
             "width": encoder.width,
@@ -170,16 +170,16 @@ class FeatureCache:
             yield
 
     def _take_in(self, path: Path) -> None:
-        shard = _Shard(path, self.folder.name)
-        if self.shape is not None and shard.shape != self.shape:
-            raise _damaged(path, f"its features are {shard.shape}, those of the cache {self.shape}")
+        file = _TensorFile(path, self.folder.name)
+        if self.shape is not None and file.shape != self.shape:
+            raise _damaged(path, f"its features are {file.shape}, those of the cache {self.shape}")
         self._names.add(path.name)
-        self._shards.append(shard)
-        for row, key in enumerate(shard.keys):
-            self._rows.setdefault(key, (len(self._shards) - 1, row))
+        self._files.append(file)
+        for row, key in enumerate(file.keys):
+            self._rows.setdefault(key, (len(self._files) - 1, row))
 
 
-class _Shard:
+class _TensorFile:
     """One file, mapped into memory: nothing is read but what is asked for."""
 
     def __init__(self, path: Path, encoder: str) -> None:
@@ -221,7 +221,7 @@ def open_feature_cache(encoder: VisionEncoder, root: Path | None = None) -> Feat
 
     Raises ModelError when a shard is damaged.
     """
-    return FeatureCache((root or cache_folder()) / "features" / encoder.identity)
+    return FeatureCache((root or cache_folder()) / "features" / encoder.fingerprint)
 
 
 def _lock(stream: IO[bytes], folder: Path) -> bool:

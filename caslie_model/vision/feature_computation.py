@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from caslie_model.data.images import EmbeddedImage, count_samples, decode_image, iterate_images
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.progress import Progress
-from caslie_model.vision.feature_cache import SHARD_IMAGES, FeatureCache, open_feature_cache
+from caslie_model.vision.feature_cache import IMAGES_PER_FILE, FeatureCache, open_feature_cache
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.schemas.samples import SPLITS, TASKS
 
@@ -53,7 +54,7 @@ def compute_features(
     """
     if batch_size < 1:
         raise ModelError(f"batch_size={batch_size}: give 1 or more")
-    if cache.folder.name != encoder.identity:
+    if cache.folder.name != encoder.fingerprint:
         raise ModelError(f"{cache.folder} is the cache of another encoder than '{encoder.name}'")
     places = [(task, split) for task in tasks for split in splits]
     sizes = [count_samples(data, task, split) for task, split in places]
@@ -101,12 +102,11 @@ def features(
     Raises DatasetError when the dataset has none of these tasks and splits, else as `load_vision_encoder` and
     `compute_features` do.
     """
-    from caslie_model.runtime.device import choose_device
     from caslie_model.vision.encoder import load_vision_encoder
 
     if not any(count_samples(data, task, split) for task in tasks for split in splits):
         raise DatasetError(f"{data} has no samples of {', '.join(tasks)} in {', '.join(splits)}")
-    loaded = load_vision_encoder(encoder, *choose_device(device, precision), pool, layer)
+    loaded = load_vision_encoder(encoder, choose_device(device, precision), pool, layer)
     cache = open_feature_cache(loaded)
     return cache, compute_features(data, tasks, splits, loaded, cache, batch_size)
 
@@ -119,8 +119,8 @@ class _Computation:
         self._encoder, self._cache, self._batch_size = encoder, cache, batch_size
         self._keys: list[str] = []
         self._images: list[Image] = []
-        self._shard_keys: list[str] = []
-        self._shard: list[Tensor] = []
+        self._encoded_keys: list[str] = []
+        self._encoded: list[Tensor] = []
 
     def __enter__(self) -> _Computation:
         return self
@@ -146,20 +146,20 @@ class _Computation:
     def _encode(self) -> None:
         if not self._keys:
             return
-        self._shard.append(self._encoder.encode(self._images).half())
-        self._shard_keys += self._keys
+        self._encoded.append(self._encoder.encode(self._images).half())
+        self._encoded_keys += self._keys
         self.done += len(self._keys)
         self._keys, self._images = [], []
-        if len(self._shard_keys) >= SHARD_IMAGES:
+        if len(self._encoded_keys) >= IMAGES_PER_FILE:
             self._write()
 
     def _write(self) -> None:
         import torch
 
-        if not self._shard_keys:
+        if not self._encoded_keys:
             return
-        keys, shard = self._shard_keys, self._shard
-        self._shard_keys, self._shard = [], []
+        keys, encoded = self._encoded_keys, self._encoded
+        self._encoded_keys, self._encoded = [], []
         if self._cache.shape is None:
             self._cache.describe(self._encoder)
-        self._cache.append(keys, torch.cat(shard))
+        self._cache.append(keys, torch.cat(encoded))

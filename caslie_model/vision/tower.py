@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from caslie_model.runtime.device import Device
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -22,6 +24,4 @@ class Tower:
     size: tuple[int, int]  # width and height that images are brought to
     resample: int  # Pillow's filter for that
     to_inputs: Callable[[list[Image]], dict[str, Tensor]]  # images of that size to what the network takes
-    load: Callable[
-        [str, str], Network
-    ]  # device, precision to the network: inputs to a grid [n, dv, rows, columns]
+    load: Callable[[Device], Network]  # gives the network: inputs to a grid [n, dv, rows, columns]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import not_loaded
+from caslie_model.runtime.device import Device
 from caslie_model.vision.tower import Tower
 from mmecinstruct.core.hashing import fingerprint, sha256_file
 
@@ -56,8 +57,8 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
         given = processor(images, return_tensors="pt", do_resize=False, do_center_crop=False, do_pad=False)
         return dict(given)
 
-    def load(device: str, precision: str) -> Any:
-        model = _load(name, place, vision, source, device, precision)
+    def load(device: Device) -> Any:
+        model = _load(name, place, vision, source, device)
 
         def grid(inputs: dict[str, Tensor]) -> Tensor:
             if layer is None:
@@ -161,19 +162,19 @@ def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
     raise ModelError(f"vision encoder '{name}': its image processor names no size")
 
 
-def _load(name: str, place: str, config: Any, source: dict[str, Any], device: str, precision: str) -> Any:
+def _load(name: str, place: str, config: Any, source: dict[str, Any], device: Device) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel
 
-    if device == "meta":
+    if device.is_meta:
         with torch.device("meta"):
-            return AutoModel.from_config(config, dtype=getattr(torch, precision)).eval()
+            return AutoModel.from_config(config, dtype=device.dtype).eval()
     try:
         model, found = AutoModel.from_pretrained(
             place,
             config=config,
-            dtype=getattr(torch, precision),
+            dtype=device.dtype,
             attn_implementation="sdpa" if _has_sdpa(config) else "eager",
             use_safetensors=True,  # never a pickle
             output_loading_info=True,
@@ -188,7 +189,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: st
             f"vision encoder '{name}': the checkpoint lacks weights of its vision model ({len(missing)}, such as "
             f"{', '.join(missing[:2])}); name the vision model's own checkpoint"
         )
-    return model.requires_grad_(False).eval().to(device)
+    return model.requires_grad_(False).eval().to(device.name)
 
 
 def _has_sdpa(config: Any) -> bool:

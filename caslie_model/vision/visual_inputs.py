@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caslie_model.config.training import VisionSettings
 from caslie_model.data.images import Features, SampleImage, read_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import Device
 from mmecinstruct.core.hashing import hash_draw
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class VisualInputs:
     images: dict[str, tuple[SampleImage, ...]]
     cache: FeatureCache
     encoder: str  # its name
-    identity: str
+    fingerprint: str
     shape: tuple[int, int]  # P, patches of an image, and dv, numbers of a patch
 
     @property
@@ -64,9 +65,8 @@ def load_visual_inputs(
     data: str,
     samples: Sequence[Sample],
     vision: VisionSettings,
-    device: str,
-    precision: str,
-    identity: str = "",
+    device: Device,
+    fingerprint: str = "",
 ) -> VisualInputs:
     """Read which images the samples show, and compute those features that the cache does not have.
 
@@ -75,7 +75,7 @@ def load_visual_inputs(
     ModelError when the settings name another encoder, before anything is computed, else DatasetError and ModelError as
     `caslie_model features` does.
     """
-    encoder = _encoder_of(vision, device, precision, identity)
+    encoder = _encoder_of(vision, device, fingerprint)
     images = images_of(data, samples)
     return _computed(data, places_of(samples), images, encoder)
 
@@ -118,33 +118,33 @@ def shuffled(
 
 def load_visual_inputs_of(
     data: str,
-    tasks: Sequence[str],
-    split: str,
+    places: Sequence[tuple[str, str]],
     images: dict[str, tuple[SampleImage, ...]],
     vision: VisionSettings,
-    device: str,
-    precision: str,
-    identity: str = "",
+    device: Device,
+    fingerprint: str = "",
 ) -> VisualInputs:
     """Return the visual_inputs of images of a split that were read already, by whatever they are told by.
 
     identity: as for `look_at`.
     """
-    encoder = _encoder_of(vision, device, precision, identity)
-    return _computed(data, [(task, split) for task in tasks], images, encoder)
+    encoder = _encoder_of(vision, device, fingerprint)
+    return _computed(data, places, images, encoder)
 
 
-def _encoder_of(vision: VisionSettings, device: str, precision: str, identity: str = "") -> VisionEncoder:
+def _encoder_of(vision: VisionSettings, device: Device, fingerprint: str) -> VisionEncoder:
     from caslie_model.vision.encoder import load_vision_encoder
 
     # Trained on a GPU in bfloat16, evaluated on a CPU in float32: the features stay those of the training.
-    for kind in dict.fromkeys((precision, "float32", "bfloat16")):
-        encoder = load_vision_encoder(vision.encoder, device, kind, vision.pool, vision.layer)
-        if identity in ("", encoder.identity):
+    for kind in dict.fromkeys((device.precision, "float32", "bfloat16")):
+        encoder = load_vision_encoder(
+            vision.encoder, replace(device, precision=kind), vision.pool, vision.layer
+        )
+        if fingerprint in ("", encoder.fingerprint):
             return encoder
     raise ModelError(
         f"the adapter was trained with another vision encoder than '{vision.encoder}' with pool={vision.pool}, "
-        f"layer={vision.layer}: its identity was {identity[:16]}; give back the weights and settings of then, or "
+        f"layer={vision.layer}: its fingerprint was {fingerprint[:16]}; use the same weights and settings, or "
         "train an adapter for these"
     )
 
@@ -167,4 +167,4 @@ def _computed(
     if cache.shape is None:
         cache.describe(encoder)
     assert cache.shape is not None
-    return VisualInputs(images, cache, encoder.name, encoder.identity, cache.shape)
+    return VisualInputs(images, cache, encoder.name, encoder.fingerprint, cache.shape)

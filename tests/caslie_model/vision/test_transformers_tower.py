@@ -254,7 +254,7 @@ def test_a_checkpoint_from_the_hub_is_told_by_its_commit(
     script = """
 from caslie_model.vision import load_vision_encoder
 encoder = load_vision_encoder("shop/encoder")
-print(encoder.settings["weights"], encoder.identity, encoder.patches, encoder.width)
+print(encoder.settings["weights"], encoder.fingerprint, encoder.patches, encoder.width)
 """
     said = []
     for commit in commits:
