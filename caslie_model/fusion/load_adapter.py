@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -11,10 +11,8 @@ from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter_config
 from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.language_model import SHAPE_FIELDS
+from caslie_model.fusion.model import CaslieForCausalLM
 from caslie_model.hub.download import adapter_folder
-
-if TYPE_CHECKING:
-    from caslie_model.fusion.model import CaslieForCausalLM
 
 
 def load_adapter(
@@ -35,8 +33,6 @@ def load_adapter(
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from caslie_model.fusion.model import CaslieForCausalLM
 
     content = read_adapter_config(folder)
     _check_same_base(content, base_model, folder)

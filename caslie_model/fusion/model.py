@@ -33,6 +33,7 @@ from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
 from caslie_model.fusion.trained_weights import TrainedWeights
+from caslie_model.hub.push_to_hub import push
 
 
 @dataclass
@@ -135,8 +136,16 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         max_shard_size, tags. Returns the commit's URL, or the repository's when nothing changed. Raises HubError
         with the remedy; ModelError when the base model is left out of what is saved, or is quantised.
         """
-        from caslie_model.publishing.push_model import push
-
+        if not adapter_only and self._keys_to_ignore_on_save:
+            raise ModelError(
+                "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
+                "leave_base_out_of_checkpoints(False) before"
+            )
+        if not adapter_only and is_quantised(self.language_model):
+            raise ModelError(
+                "its base model is quantised, and a whole model of quantised weights is not read back: push the "
+                "adapter (adapter_only=True), or load the base model with quantise=none"
+            )
         return push(self, repo_id, adapter_only, **options)
 
     # -- modules and weights -------------------------------------------------------------------------------

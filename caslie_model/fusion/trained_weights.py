@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,9 +90,11 @@ class TrainedWeights:
     def save_adapter(self, folder: str | Path, tensors: dict[str, Tensor] | None = None) -> None:
         """Write the adapter folder (`caslie_model.fusion.adapter_files`), which `load_adapter` reads.
 
-        tensors: those of `trained_state_dict` where it cannot be called here.
+        Args:
+            folder: Where to write; created if need be.
+            tensors: Those of `trained_state_dict`, where it cannot be called here.
         """
-        save_adapter(cast(Any, self), folder, tensors)
+        save_adapter(self.config, self.trained_state_dict() if tensors is None else tensors, folder)
 
     def set_own_dtype(self, dtype: torch.dtype) -> None:
         """Give resampler, adapters and projector a type; norms stay float32 inside whatever it is."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from caslie_model.errors import ModelError
+from caslie_model.hub.model_files import CARD
 from mmecinstruct.publish.hub_upload import Content, has_same, remote_files
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData, RepoCard
 
-CARD = "README.md"
 _LICENSE = ("license", "license_name", "license_link")
 _FIGURES = "model-index"
 

@@ -7,18 +7,16 @@ machine are names; the folder itself stays as it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.errors import ConfigError, ModelError
-from caslie_model.hub.download import FILES
-from caslie_model.hub.public_names import hub_id, known_names, public_config, public_json, public_name
-from caslie_model.publishing.hub_card import CARD, kept_fields, read_card
+from caslie_model.hub.model_files import ADAPTER_FILES, CARD, chosen_files, is_weights
+from caslie_model.hub.public_names import hub_id, known_names, public_config, public_name
+from caslie_model.publishing.hub_card import kept_fields, read_card
 from caslie_model.publishing.model_index import model_index
 from mmecinstruct.publish.hub_upload import (
     Content,
@@ -32,21 +30,6 @@ from mmecinstruct.publish.hub_upload import (
 from mmecinstruct.version import __version__
 
 _NO_LICENSE = "the card names no license; give one with --license, e.g. --license apache-2.0"
-_OF_ADAPTERS = (*FILES, "loss_curve.png")
-_OF_MODELS = (
-    "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "vocab.*",
-    "merges.txt",
-    "added_tokens.json",
-    "chat_template*",
-    "prompts/*.j2",
-    CARD,
-)
 
 
 @dataclass(frozen=True)
@@ -113,17 +96,6 @@ def push_model(
     return ModelPush(result, tuple(notes))
 
 
-def is_weights(path: str) -> bool:
-    """Return whether a path in a repository is what `from_pretrained` would take weights from.
-
-    It prefers model.safetensors to an index of shards, and adapter_config.json to a whole model: what an earlier push
-    left of these would be served instead of what was pushed.
-    """
-    return "/" not in path and (
-        path == FILES[0] or path.endswith((".safetensors", ".safetensors.index.json"))
-    )
-
-
 def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
     """Return what of a folder is published, by its path in the repository, and notes for the publisher.
 
@@ -153,7 +125,7 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
     except (ValueError, AttributeError) as error:
         raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
     known = known_names(config, folders)
-    files = chosen_files(folder, _OF_ADAPTERS, known)
+    files = chosen_files(folder, ADAPTER_FILES, known)
     files[CONFIG] = config_yaml(public_config(config, folders)).encode()
     needed = {"base model": config.base_model}
     if config.vision is not None and config.fusion != "text":
@@ -174,31 +146,3 @@ def _any_config(folder: Path) -> TrainingConfig:
             return load_config(AlignConfig, folder / CONFIG)
         except ConfigError:
             raise error from None
-
-
-def chosen_files(
-    folder: Path,
-    patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0]),
-    known: Mapping[str, str] | None = None,
-) -> dict[str, Content]:
-    """Return a folder's files of these names; JSON without this machine's paths, where it has any.
-
-    known: what names of models and datasets are to others (`published.known_names`).
-    """
-    files: dict[str, Content] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or not any(
-            name.count("/") == pattern.count("/") and fnmatch(name, pattern) for pattern in patterns
-        ):
-            continue
-        files[name] = path
-        if name.endswith(".json") and not name.startswith("tokenizer."):
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ModelError(f"{path}: damaged: {error}") from error
-            public = public_json(content, known=known or {})
-            if public != content:
-                files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
-    return files
