@@ -75,7 +75,7 @@ def config_of(job: dict[str, Any], folder: Path, way: Way) -> FinetuneConfig:
         **{name: optimiser[name] for name in ("seed", "weight_decay", "max_grad_norm")},
         "lr": optimiser["learning_rate"],
         # One rate for all kinds of weights: a Trainer as it comes has no other.
-        "lr_bridge": optimiser["learning_rate"],
+        "lr_connector": optimiser["learning_rate"],
         "lr_gates": optimiser["learning_rate"],
         "warmup": 0,
         "batch_size": len(job["orders"]["planned"][0][0]),

@@ -64,9 +64,9 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
         vision_width=visual_inputs.width,
         vision_patches=visual_inputs.patches,
         lora=lora,
-        **config.bridge.model_dump(),
+        **config.connector.model_dump(),
     )
-    if config.bridge.feature_norm == "standard" and base.model.device.type != "meta":
+    if config.connector.feature_norm == "standard" and base.model.device.type != "meta":
         model.set_feature_statistics(*visual_inputs.statistics())
     model.leave_base_out_of_checkpoints()
     return model
@@ -90,11 +90,11 @@ def visual_tokens(config: TrainingConfig, visual_inputs: VisualInputs | None) ->
     if config.fusion == "concat-full":
         return visual_inputs.patches
     if config.init_from is None:
-        return config.bridge.latents
+        return config.connector.latents
     from caslie_model.fusion.adapter_files import read_adapter_config
 
     # Its shapes hold, whatever the settings leave open.
-    latents: int = read_adapter_config(config.init_from)["config"].get("latents", config.bridge.latents)
+    latents: int = read_adapter_config(config.init_from)["config"].get("latents", config.connector.latents)
     return latents
 
 

@@ -53,17 +53,22 @@ class VisionSettings(Settings):
     )
 
 
-class BridgeSettings(Settings):
-    """What joins images to the language model; sizes of 0 follow from the language model's width."""
+class ConnectorSettings(Settings):
+    """What connects images to the language model; sizes of 0 follow from the language model's width."""
+
+    renamed_fields: ClassVar[Mapping[str, str]] = {
+        "first_layer": "first_adapter_layer",
+        "every": "adapter_every",
+    }
 
     latents: int = Field(default=8, ge=1)  # per image
     resampler_width: int = Field(default=0, ge=0)
     resampler_blocks: int = Field(default=2, ge=1)
     adapter_width: int = Field(default=0, ge=0)
-    first_layer: int | None = Field(
+    first_adapter_layer: int | None = Field(
         default=None, ge=0
     )  # that an adapter stands before; default: a third of the depth
-    every: int = Field(default=4, ge=1)  # layers from one adapter to the next
+    adapter_every: int = Field(default=4, ge=1)  # layers from one adapter to the next
     # An adapter's output is scaled by tanh of its gate. Whether shut (0) or open, training begins as the base model.
     gate_init: float = 1.0
     guide: bool = True  # the instruction and the item's title guide what is read from an image
@@ -84,6 +89,8 @@ class EarlyStopSettings(Settings):
 class TrainingConfig(Settings):
     """What every training says, whatever it trains on."""
 
+    renamed_fields: ClassVar[Mapping[str, str]] = {"bridge": "connector", "lr_bridge": "lr_connector"}
+
     data: str
     out: Path
     fusion: Fusion
@@ -94,12 +101,12 @@ class TrainingConfig(Settings):
     with_lora: bool = False  # beside what fuses; text has nothing else to train and always has it
     lora: LoraSettings = LoraSettings()
     vision: VisionSettings | None = None
-    bridge: BridgeSettings = BridgeSettings()
+    connector: ConnectorSettings = ConnectorSettings()
     # An adapter folder, or user/name of one on the Hub, to begin with: an alignment of the same base model and encoder,
     # for example.
     init_from: Path | None = None
     lr: float = Field(default=5e-4, gt=0)  # of LoRA
-    lr_bridge: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
+    lr_connector: float = Field(default=1e-3, gt=0)  # of resampler, adapters and projector
     lr_gates: float = Field(default=5e-3, gt=0)  # shut gates (gate_init 0) want more, such as 2e-2
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of the steps
     weight_decay: float = Field(default=0.0, ge=0)
@@ -230,7 +237,11 @@ class AlignConfig(TrainingConfig):
     data: a dataset folder, or user/name on the Hub; only images of its train split are learnt from.
     """
 
-    renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images", "scored_pictures": "scored_images"}
+    renamed_fields: ClassVar[Mapping[str, str]] = {
+        **TrainingConfig.renamed_fields,
+        "pictures": "images",
+        "scored_pictures": "scored_images",
+    }
 
     fusion: Fusion = "xattn"
     catalogue: Path  # CSV, TSV, JSON lines or Parquet: a product in each row

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from caslie_model.errors import ModelError
-from caslie_model.fusion.config import CaslieConfig, with_current_names
+from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.language_model import describe_base
 from caslie_model.hub.download import adapter_folder
 from mmecinstruct.core.files import write_atomically
@@ -77,4 +77,5 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
         )
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("base"), dict):
         raise ModelError(f"{path}: damaged: it has no config or no base")
-    return {**content, "config": with_current_names(content["config"])}
+    names = CaslieConfig.attribute_map
+    return {**content, "config": {names.get(name, name): value for name, value in content["config"].items()}}

@@ -1,7 +1,7 @@
-"""What a fusion model is made of: a frozen language model, the features of a frozen vision encoder, and their bridge.
+"""Parts of a fusion model: a frozen language model, the features of a frozen vision encoder, and their connector.
 
 Widths and heads left at 0 are derived from the language model (`CaslieConfig.__post_init__`), so a saved config holds
-numbers. Small language models get narrow bridges: half their width, at most 512.
+numbers. Small language models get narrow connectors: half their width, at most 512.
 """
 
 from __future__ import annotations
@@ -30,25 +30,11 @@ _COUNTS = (
     "resampler_blocks",
     "adapter_width",
     "adapter_heads",
-    "every",
+    "adapter_every",
     "max_items",
     "roles",
 )
-# Names in config.json and adapter_config.json that earlier versions wrote.
-_OLD_NAMES = {"base_identity": "base_fingerprint", "vision_identity": "vision_fingerprint"}
 _LORA_FIELDS = frozenset({"rank", "alpha", "dropout", "target_modules"})
-
-
-def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a saved config under the names that they have today.
-
-    Args:
-        fields: Values by name, as a file of this version or of an earlier one has them.
-
-    Returns:
-        The same values.
-    """
-    return {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
 
 
 class CaslieConfig(PreTrainedConfig):
@@ -60,6 +46,13 @@ class CaslieConfig(PreTrainedConfig):
     model_type: ClassVar[str] = "caslie"
     sub_configs_defaults: ClassVar[dict[str, Any]] = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")
+    }
+    # Names in configs of earlier versions.
+    attribute_map: ClassVar[dict[str, str]] = {
+        "base_identity": "base_fingerprint",
+        "vision_identity": "vision_fingerprint",
+        "first_layer": "first_adapter_layer",
+        "every": "adapter_every",
     }
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "media"]
 
@@ -84,8 +77,8 @@ class CaslieConfig(PreTrainedConfig):
     guide_gate_init: float = 0.0
     adapter_width: int = 0
     adapter_heads: int = 0
-    first_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
-    every: int = 4
+    first_adapter_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
+    adapter_every: int = 4
     # tanh of it scales an adapter's output. Training begins as the base model, exactly: with an open gate the output's
     # weights begin at 0; with a shut one (0) they are drawn.
     gate_init: float = 1.0
@@ -115,29 +108,17 @@ class CaslieConfig(PreTrainedConfig):
             if not getattr(self, f"{part}_heads"):
                 wanted = getattr(self, f"{part}_width")
                 setattr(self, f"{part}_heads", 8 if wanted >= 256 else max(1, wanted // 32))
-        if self.first_layer is None:
-            self.first_layer = round(self.depth / 3)
+        if self.first_adapter_layer is None:
+            self.first_adapter_layer = round(self.depth / 3)
         self._check()
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Return the config of a saved model; names of earlier versions are read too.
-
-        Args:
-            config_dict: The content of config.json.
-            **kwargs: As transformers takes them.
-
-        Returns:
-            The config, as transformers' own `from_dict` returns it.
-        """
-        return super().from_dict(with_current_names(config_dict), **kwargs)
-
-    @classmethod
     def for_base(cls, text_config: PreTrainedConfig, **choices: Any) -> CaslieConfig:
-        """Return the config of a bridge to a language model. Raises ModelError also when a choice is misspelt.
+        """Return the config of a connector to a language model. Raises ModelError also when a choice is misspelt.
 
         (The constructor takes any name, as transformers' configs do.)
         """
+        choices = {cls.attribute_map.get(name, name): value for name, value in choices.items()}
         unknown = sorted(set(choices) - set(cls._choice_names()))
         if unknown:
             raise ModelError(f"no such setting of a fusion model: {', '.join(unknown)}")
@@ -167,8 +148,8 @@ class CaslieConfig(PreTrainedConfig):
         """The layers that have a cross-attention adapter in front of them; none for concat."""
         if self.fusion != "xattn":
             return ()
-        assert self.first_layer is not None
-        return tuple(range(self.first_layer, self.depth, self.every))
+        assert self.first_adapter_layer is not None
+        return tuple(range(self.first_adapter_layer, self.depth, self.adapter_every))
 
     @property
     def has_resampler(self) -> bool:
@@ -197,9 +178,9 @@ class CaslieConfig(PreTrainedConfig):
             width, heads = getattr(self, f"{part}_width"), getattr(self, f"{part}_heads")
             if width % heads:
                 raise ModelError(f"{part}_width={width} does not divide into {part}_heads={heads}")
-        if not isinstance(self.first_layer, int) or not 0 <= self.first_layer < self.depth:
+        if not isinstance(self.first_adapter_layer, int) or not 0 <= self.first_adapter_layer < self.depth:
             raise ModelError(
-                f"first_layer={self.first_layer}: the language model has layers 0 to {self.depth - 1}"
+                f"first_adapter_layer={self.first_adapter_layer}: the language model has layers 0 to {self.depth - 1}"
             )
         if self.state_scales is not None:
             self.state_scales = tuple(self.state_scales)  # JSON has lists alone

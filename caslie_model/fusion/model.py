@@ -46,7 +46,7 @@ class CaslieOutput(CausalLMOutputWithPast):
 class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     """A frozen language model with a resampler and cross-attention (xattn) or visual tokens (concat).
 
-    language_model: the loaded model to bridge to; without one it is built from `config.text_config`, for
+    language_model: the loaded model to connect to; without one it is built from `config.text_config`, for
     `from_pretrained` to fill. Its weights are frozen; those of `config.lora` are not.
     """
 

@@ -274,7 +274,7 @@ class PromptFormat:
             else:
                 needed, high = len(prompt.tokens), middle - 1
         if best is None:
-            fewer = " (fewer with bridge.latents, for concat-full with vision.pool)"
+            fewer = " (fewer with connector.latents, for concat-full with vision.pool)"
             images = f", its images {visual}{fewer}" if visual else ""
             raise DatasetError(
                 f"sample {sample.id} ({sample.task}): its instruction and options alone take about {needed} "

@@ -66,7 +66,7 @@ def build_trainer(config: TrainingConfig, model: Any, inputs: TrainingInputs) ->
             if fuses and getattr(self, "optimizer", None) is None:
                 rates = {"gates": config.lr_gates, "lora": config.lr}
                 groups = [
-                    {"params": weights, "lr": rates.get(name, config.lr_bridge), "name": name}
+                    {"params": weights, "lr": rates.get(name, config.lr_connector), "name": name}
                     for name, weights in model.parameter_groups().items()
                     if weights
                 ]

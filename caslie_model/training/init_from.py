@@ -31,7 +31,7 @@ def with_shapes_of_init_from(config: Config) -> Config:
         return config
     adapter = _adapter_config(config)
     asked: dict[str, Any] = {"fusion": config.fusion}
-    asked |= config.bridge.model_dump(include=config.bridge.model_fields_set - _NOT_SHAPES)
+    asked |= config.connector.model_dump(include=config.connector.model_fields_set - _NOT_SHAPES)
     there = dict(adapter)
     if config.with_lora and adapter.get("lora"):
         lora = config.lora.model_dump(mode="json", include=config.lora.model_fields_set & _LORA_SHAPES)
@@ -47,10 +47,10 @@ def with_shapes_of_init_from(config: Config) -> Config:
         raise ModelError(f"init_from {config.init_from}: {differences}; give the settings it was made with")
     shapes = {
         name: adapter[name]
-        for name in type(config.bridge).model_fields
+        for name in type(config.connector).model_fields
         if name in adapter and name not in _NOT_SHAPES
     }
-    return config.model_copy(update={"bridge": config.bridge.model_copy(update=shapes)})
+    return config.model_copy(update={"connector": config.connector.model_copy(update=shapes)})
 
 
 def vision_fingerprint_of_init_from(config: TrainingConfig) -> str:

@@ -65,7 +65,7 @@ def test_a_model_that_sees_is_read_after_importing_the_package(pictured: Path, t
             "fusion=xattn",
             "with_lora=true",
             "tasks=[cc]",
-            "bridge.gate_init=0.5",
+            "connector.gate_init=0.5",
         )
     ).folder
     merge(adapter, tmp_path / "whole")

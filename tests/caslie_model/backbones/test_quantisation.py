@@ -170,7 +170,7 @@ def test_a_model_that_sees_is_trained_on_it(pictured: Path, tmp_path: Path, quan
     settings = (
         "fusion=xattn",
         f"with_lora={lora}",
-        "bridge.gate_init=0.5",
+        "connector.gate_init=0.5",
         f"quantise={quantise}",
         "epochs=4",
     )
@@ -203,7 +203,7 @@ def test_nothing_is_differentiated_below_the_first_adapter(quantise: str) -> Non
         fusion="xattn",
         vision_width=12,
         vision_patches=5,
-        first_layer=1,
+        first_adapter_layer=1,
         guide=False,
     )
     for adapter in model.adapters.values():
@@ -262,7 +262,7 @@ def test_adapters_move_between_a_quantised_base_model_and_the_whole_one(
     pictured: Path, tmp_path: Path
 ) -> None:
     """An alignment in 4 bits is what a fine-tuning on the whole weights begins with, and the other way round."""
-    settings = ("fusion=xattn", "bridge.gate_init=0.5")
+    settings = ("fusion=xattn", "connector.gate_init=0.5")
     first = config(pictured, tmp_path / "first", *settings, "quantise=4bit", task="cc")
     finetune(first)
     second = config(pictured, tmp_path / "second", *settings, f"init_from={first.out}", task="cc")
@@ -314,7 +314,13 @@ def test_a_whole_model_that_sees_is_quantised_but_for_what_sees(tmp_path: Path, 
     from caslie_model.fusion import CaslieForCausalLM
 
     base = load_base_model("random:tiny").model
-    choices = {"vision_width": 12, "vision_patches": 5, "first_layer": 1, "gate_init": 0.5, "guide": False}
+    choices = {
+        "vision_width": 12,
+        "vision_patches": 5,
+        "first_adapter_layer": 1,
+        "gate_init": 0.5,
+        "guide": False,
+    }
     model = CaslieForCausalLM.from_base(base, fusion="xattn", **choices).eval()
     model.save_pretrained(tmp_path)
     asked = BitsAndBytesConfig(**{f"load_in_{quantise}": True})
@@ -345,7 +351,7 @@ def test_a_whole_model_on_a_quantised_base_is_not_pushed(quantise: str) -> None:
     """Its weights would lie on the Hub, and nobody could read them: no config says how they are packed."""
     from caslie_model.fusion import CaslieForCausalLM
 
-    choices = {"vision_width": 12, "vision_patches": 5, "first_layer": 1, "guide": False}
+    choices = {"vision_width": 12, "vision_patches": 5, "first_adapter_layer": 1, "guide": False}
     base = load_base_model("random:tiny", quantise=quantise).model
     model = CaslieForCausalLM.from_base(base, fusion="xattn", **choices)
     with pytest.raises(ModelError, match=r"its base model is quantised.*adapter_only=True.*quantise=none"):

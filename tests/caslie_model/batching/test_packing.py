@@ -36,7 +36,7 @@ def config(data: Path, out: Path, *overrides: str) -> FinetuneConfig:
         "log_every=1",
         "device=cpu",
         "lora.dropout=0",
-        "bridge.gate_init=0.5",  # open from the start, so that images count in the first step
+        "connector.gate_init=0.5",  # open from the start, so that images count in the first step
     )
     return finetune_config("tiny", [*settings, *overrides], data=str(data), out=out)
 

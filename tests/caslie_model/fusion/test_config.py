@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from caslie_model.errors import ModelError
 from caslie_model.fusion import CaslieConfig, CaslieForCausalLM
+from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, read_adapter_config
 
 
 def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
@@ -27,7 +30,7 @@ def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
         (4096, 32, 512, 8, (11, 15, 19, 23, 27, 31)),
     ],
 )
-def test_the_bridge_follows_the_language_model(
+def test_the_connector_follows_the_language_model(
     hidden: int, layers: int, width: int, heads: int, adapters: tuple[int, ...]
 ) -> None:
     made = config(hidden, layers)
@@ -52,13 +55,13 @@ def test_a_config_reads_back_as_itself() -> None:
         ({"fusion": "text"}, "fusion 'text' is not there; choose from: xattn, concat, concat-full"),
         ({"feature_norm": "batch"}, "feature_norm 'batch' is not one of layer, standard, none"),
         ({"latents": 0}, "latents=0 is not a whole number of 1 or more"),
-        ({"every": 2.5}, r"every=2.5 is not a whole number"),
+        ({"adapter_every": 2.5}, r"adapter_every=2.5 is not a whole number"),
         (
             {"adapter_width": 100, "adapter_heads": 8},
             "adapter_width=100 does not divide into adapter_heads=8",
         ),
-        ({"first_layer": 6}, "first_layer=6: the language model has layers 0 to 5"),
-        ({"first_layer": -1}, "first_layer=-1"),
+        ({"first_adapter_layer": 6}, "first_adapter_layer=6: the language model has layers 0 to 5"),
+        ({"first_adapter_layer": -1}, "first_adapter_layer=-1"),
         ({"lora": {"r": 4}}, "give alpha, dropout, rank, target_modules"),
         ({"gate_init": "open"}, "gate_init='open' is not a number"),
         ({"state_scales": [1.0, 2.0]}, "give a number above 0 for each of the layers"),
@@ -78,7 +81,24 @@ def test_a_misspelt_choice_is_named() -> None:
     assert CaslieConfig.for_base(text, **made.choices()).to_dict() == made.to_dict()
 
 
-def test_a_bridge_is_built_on_shapes_alone_when_its_scale_is_given() -> None:
+def test_names_of_earlier_versions_are_read(make: SimpleNamespace, tmp_path: Path) -> None:
+    made = config(first_adapter_layer=1, adapter_every=2, base_fingerprint="abc")
+    fields = made.to_dict()
+    assert not {"first_layer", "base_identity"} & fields.keys()
+    fields |= {"first_layer": fields.pop("first_adapter_layer"), "every": fields.pop("adapter_every")}
+    fields |= {"base_identity": fields.pop("base_fingerprint")}
+    assert AutoConfig.for_model(**fields).to_dict() == made.to_dict()
+    model = make.model("xattn", first_layer=1, adapter_every=2)
+    assert (model.config.first_adapter_layer, model.config.adapter_every) == (1, 2)
+    model.save_adapter(tmp_path)
+    file = tmp_path / ADAPTER_CONFIG
+    text = file.read_text()
+    old = text.replace("first_adapter_layer", "first_layer").replace("adapter_every", "every")
+    file.write_text(old.replace("_fingerprint", "_identity"))
+    assert read_adapter_config(tmp_path) == json.loads(text)
+
+
+def test_a_connector_is_built_on_shapes_alone_when_its_scale_is_given() -> None:
     text = config(fusion="concat").get_text_config()
     with torch.device("meta"):
         base = AutoModelForCausalLM.from_config(text)

@@ -57,7 +57,7 @@ def test_a_batch_without_any_image_is_the_base_models(make: SimpleNamespace, fus
 
 
 def test_text_before_the_first_image_is_unchanged(make: SimpleNamespace) -> None:
-    model = make.model("xattn", every=1, first_layer=0)
+    model = make.model("xattn", adapter_every=1, first_adapter_layer=0)
     batch = make.batch(model, [make.question(1)])
     batch["token_items"][:, :5] = -1  # sees nothing
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_text_before_the_first_image_is_unchanged(make: SimpleNamespace) -> None
 
 
 def test_the_text_of_an_item_sees_its_own_image_alone(make: SimpleNamespace) -> None:
-    model = make.model("xattn", every=1)
+    model = make.model("xattn", adapter_every=1)
     question = make.question(1, images=3, length=13)
     images = list(question.images)
     images[2] = (torch.randn(5, 12, generator=torch.Generator().manual_seed(8)), 3)
@@ -85,7 +85,7 @@ def test_the_text_of_an_item_sees_its_own_image_alone(make: SimpleNamespace) -> 
 
 
 def test_an_image_of_no_item_is_seen_by_all_text(make: SimpleNamespace) -> None:
-    model = make.model("xattn", every=1)
+    model = make.model("xattn", adapter_every=1)
     question = make.question(1, images=3, length=13)
     shared = [(features, 0) for features, _ in question.images]
     changed = [*shared[:2], (torch.randn(5, 12, generator=torch.Generator().manual_seed(8)), 0)]

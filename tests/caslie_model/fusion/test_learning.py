@@ -176,7 +176,7 @@ def test_lora_begins_as_the_model_without_it(make: SimpleNamespace, asked: list[
 def test_below_the_first_adapter_nothing_is_kept_for_a_gradient(
     make: SimpleNamespace, asked: list[Any]
 ) -> None:
-    model = make.model("xattn", first_layer=2, every=1).train()
+    model = make.model("xattn", first_adapter_layer=2, adapter_every=1).train()
     kept = []
     for layer in model.get_decoder().layers:
         layer.register_forward_hook(lambda _, __, output: kept.append(output.requires_grad))
@@ -192,7 +192,7 @@ def test_below_the_first_adapter_nothing_is_kept_for_a_gradient(
 def test_a_later_first_adapter_keeps_less(make: SimpleNamespace, asked: list[Any]) -> None:
     kept = []
     for first in (0, 1, 2, 3):
-        model = make.model("xattn", first_layer=first, every=9).train()
+        model = make.model("xattn", first_adapter_layer=first, adapter_every=9).train()
         count = [0]
 
         def pack(tensor: Tensor, count: list[int] = count) -> Tensor:
@@ -313,7 +313,7 @@ def test_no_token_of_the_answer_reaches_the_media(make: SimpleNamespace, asked: 
 
 
 @pytest.mark.parametrize("fusion", ["xattn", "concat", "concat-full"])
-def test_a_16_bit_language_model_trains_its_float32_bridge(
+def test_a_16_bit_language_model_trains_its_float32_connector(
     make: SimpleNamespace, asked: list[Any], fusion: str
 ) -> None:
     base = make.language_model().to(torch.bfloat16)

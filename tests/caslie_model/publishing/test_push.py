@@ -212,7 +212,7 @@ def text(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seeing(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = ("tasks=[cc]", "fusion=xattn", "bridge.gate_init=0.5", "with_lora=true")
+    settings = ("tasks=[cc]", "fusion=xattn", "connector.gate_init=0.5", "with_lora=true")
     return finetune(config(pictured, tmp_path_factory.mktemp("seeing") / "adapter", *settings)).folder
 
 
@@ -287,7 +287,7 @@ def test_a_training_begins_with_an_adapter_on_the_hub(
 ) -> None:
     client.push(seeing, repo)
     settings = ["tasks=[cc]", "samples_per_task=4", "fusion=xattn", "device=cpu", "with_lora=true"]
-    settings += ["bridge.gate_init=0.5", f"init_from={repo}"]
+    settings += ["connector.gate_init=0.5", f"init_from={repo}"]
     client.call("finetune", settings=settings, data=str(pictured), out=str(tmp_path / "next"))
     card = (tmp_path / "next" / "README.md").read_text()
     assert f"init_from: {repo}" in card

@@ -179,7 +179,8 @@ half = os.environ.get("PRECISION") == "bf16"
 base = load_base_model("random:tiny", Device("cpu", "bfloat16" if half else "float32")).model
 lora = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"}
 model = CaslieForCausalLM.from_base(
-    base, fusion=kind, vision_width=12, vision_patches=5, first_layer=0, every=1, gate_init=0.5, lora=lora
+    base, fusion=kind, vision_width=12, vision_patches=5, first_adapter_layer=0, adapter_every=1, gate_init=0.5,
+    lora=lora,
 ).train()
 if count > 1:
     from accelerate import FullyShardedDataParallelPlugin

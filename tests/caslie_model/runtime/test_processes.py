@@ -23,8 +23,8 @@ from caslie_model.training.finetune import finetune
 REPOSITORY = Path(__file__).parents[2]
 KINDS = {
     "text": ("fusion=text",),
-    "xattn with LoRA": ("fusion=xattn", "with_lora=true", "bridge.gate_init=0.5"),
-    "packed xattn": ("fusion=xattn", "packing=true", "bridge.gate_init=0.5"),
+    "xattn with LoRA": ("fusion=xattn", "with_lora=true", "connector.gate_init=0.5"),
+    "packed xattn": ("fusion=xattn", "packing=true", "connector.gate_init=0.5"),
 }
 SETTINGS = (
     "tasks=[prp]",
@@ -169,7 +169,7 @@ def test_two_killed_processes_go_on_bit_for_bit(shop: Path, tmp_path: Path) -> N
 def test_two_processes_stop_where_one_does(contrary: Path, tmp_path: Path) -> None:
     settings = (
         *("tasks=[cc]", "answers=letter", "batch_size=4", "epochs=8", "log_every=1", "device=cpu"),
-        *("fusion=xattn", "lr_bridge=0.02", "bridge.gate_init=1"),
+        *("fusion=xattn", "lr_connector=0.02", "connector.gate_init=1"),
         *("early_stop.every=1", "early_stop.patience=2"),
     )
     one = finetune(finetune_config("tiny", settings, data=str(contrary), out=tmp_path / "one")).folder

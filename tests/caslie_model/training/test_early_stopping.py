@@ -36,8 +36,8 @@ SHORT = (
     "checkpoint_every=4",
     "device=cpu",
     "lr=0.02",
-    "lr_bridge=0.02",
-    "bridge.gate_init=1",
+    "lr_connector=0.02",
+    "connector.gate_init=1",
     "early_stop.every=1",
     "early_stop.patience=2",
 )
@@ -328,7 +328,7 @@ def test_a_dataset_without_a_validation_split_is_told_before_anything_is_written
 
 
 def test_the_validation_split_is_not_trained_on() -> None:
-    with pytest.raises(ConfigError, match="early_stop looks at the validation split: train on another one"):
+    with pytest.raises(ConfigError, match="early_stop uses the validation split: train on another one"):
         finetune_config("tiny", ["early_stop.every=5", "split=validation"], data="d", out="o")
 
 

@@ -87,7 +87,7 @@ def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_pat
         tmp_path / "out",
         "samples_per_task=4",
         "batch_size=4",
-        "bridge.first_layer=1",
+        "connector.first_adapter_layer=1",
         fusion="xattn",
     )
     found = estimate(asked)
@@ -137,7 +137,7 @@ def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_pat
     [
         ("text", ("gradient_checkpointing=true",)),
         ("xattn", ("packing=true", "with_lora=true")),
-        ("concat", ("bridge.feature_norm=standard",)),
+        ("concat", ("connector.feature_norm=standard",)),
         ("concat-full", ("gradient_accumulation=2", "batch_size=2")),
     ],
 )
@@ -335,7 +335,7 @@ def test_estimate_of_an_alignment_equals_the_run(pictured: Path, tmp_path: Path)
 
 
 def test_estimate_takes_the_shapes_of_init_from(pictured: Path, tmp_path: Path) -> None:
-    first = finetune(config(pictured, tmp_path / "first", "bridge.latents=4", fusion="xattn"))
+    first = finetune(config(pictured, tmp_path / "first", "connector.latents=4", fusion="xattn"))
     asked = config(pictured, tmp_path / "out", f"init_from={first.folder}", fusion="xattn")
     found = estimate(asked)
     agrees(asked, found, finetune(asked).summary)

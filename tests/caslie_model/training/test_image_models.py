@@ -40,7 +40,7 @@ SHORT = (
     "log_every=1",
     "device=cpu",
     # Open gates: after three steps from shut ones, images would hardly be seen.
-    "bridge.gate_init=1",
+    "connector.gate_init=1",
 )
 ROUTES = [
     ("xattn", False),
@@ -180,7 +180,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     pictured: Path, tmp_path: Path, train_until_killed: Callable[[FinetuneConfig], None]
 ) -> None:
     """With LoRA, whose dropout draws random numbers: these go on where they were, too."""
-    settings = ("samples_per_task=8", "checkpoint_every=2", "bridge.gate_init=0")
+    settings = ("samples_per_task=8", "checkpoint_every=2", "connector.gate_init=0")
     whole = finetune(config(pictured, tmp_path / "whole", "xattn", *settings, lora=True))
     begun = config(pictured, tmp_path / "killed", "xattn", *settings, lora=True)
     train_until_killed(begun)
@@ -325,7 +325,7 @@ def test_visual_tokens_that_do_not_fit_are_told_with_the_sample_and_the_remedy(
         DatasetError, match=r"sample sequential_\S+ .*its images \d+ \(fewer .*raise max_length"
     ):
         finetune(
-            config(pictured, tmp_path / "o", "concat", "tasks=[sr]", "bridge.latents=60", "max_length=450")
+            config(pictured, tmp_path / "o", "concat", "tasks=[sr]", "connector.latents=60", "max_length=450")
         )
 
 
@@ -341,9 +341,9 @@ TO_LEARN = (
     "tasks=[cc]",
     "batch_size=16",
     "epochs=5",
-    "lr_bridge=3e-3",
+    "lr_connector=3e-3",
     "lr_gates=0.05",
-    "bridge.gate_init=0",
+    "connector.gate_init=0",
     "max_train_tokens=10_000_000",
     "device=cpu",
 )

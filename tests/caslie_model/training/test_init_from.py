@@ -25,7 +25,7 @@ SHORT = (
     "batch_size=4",
     "log_every=1",
     "device=cpu",
-    "bridge.gate_init=1",
+    "connector.gate_init=1",
 )
 Train = Callable[..., Path]
 
@@ -55,7 +55,7 @@ def test_a_training_goes_on_with_those_weights(
     train: Train, pictured: Path, tmp_path: Path, fusion: str
 ) -> None:
     first = train(fusion)
-    still = ("lr_bridge=1e-12", "lr_gates=1e-12", f"init_from={first}")
+    still = ("lr_connector=1e-12", "lr_gates=1e-12", f"init_from={first}")
     second = finetune(config(pictured, tmp_path / "o", fusion, *still)).folder
     before, after = (load_file(p / "adapter_model.safetensors") for p in (first, second))
     assert before.keys() == after.keys()
@@ -70,7 +70,7 @@ def test_lora_can_be_added(train: Train, pictured: Path, tmp_path: Path) -> None
 
 
 def test_its_shapes_hold_where_none_are_asked_for(pictured: Path, tmp_path: Path) -> None:
-    first = finetune(config(pictured, tmp_path / "a", "concat", "bridge.latents=3")).folder
+    first = finetune(config(pictured, tmp_path / "a", "concat", "connector.latents=3")).folder
     second = finetune(config(pictured, tmp_path / "b", "concat", f"init_from={first}")).folder
     asked = evaluate_config(
         model=str(second),
@@ -86,10 +86,14 @@ def test_its_shapes_hold_where_none_are_asked_for(pictured: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("fusion", "setting", "message"),
     [
-        ("xattn", "bridge.latents=4", "latents is 8, not 4; give the settings it was made with"),
-        ("xattn", "bridge.guide=false", "guide is True, not False"),
+        ("xattn", "connector.latents=4", "latents is 8, not 4; give the settings it was made with"),
+        ("xattn", "connector.guide=false", "guide is True, not False"),
         ("concat", "lr=0.1", "fusion is xattn, not concat"),
-        ("xattn", "bridge={every: 4, latents: 8, resampler_blocks: 3}", "resampler_blocks is 2, not 3"),
+        (
+            "xattn",
+            "connector={adapter_every: 4, latents: 8, resampler_blocks: 3}",
+            "resampler_blocks is 2, not 3",
+        ),
     ],
 )
 def test_of_other_shapes_it_is_refused(
@@ -103,8 +107,8 @@ def test_of_other_shapes_it_is_refused(
 @pytest.mark.parametrize(
     ("made_with", "default", "message"),
     [
-        ("bridge.latents=3", "bridge.latents=8", "latents is 3, not 8"),
-        ("bridge.guide=false", "bridge.guide=true", "guide is False, not True"),
+        ("connector.latents=3", "connector.latents=8", "latents is 3, not 8"),
+        ("connector.guide=false", "connector.guide=true", "guide is False, not True"),
     ],
 )
 def test_a_default_that_is_asked_for_counts_as_asked(
@@ -118,12 +122,16 @@ def test_a_default_that_is_asked_for_counts_as_asked(
 
 def test_what_is_saved_says_the_shapes_that_hold(train: Train, pictured: Path, tmp_path: Path) -> None:
     """Sizes that follow from the language model were not asked for; the gates' beginning is of each training."""
-    left_open = ("bridge.resampler_width=0", "bridge.first_layer=null", f"init_from={train('xattn')}")
+    left_open = (
+        "connector.resampler_width=0",
+        "connector.first_adapter_layer=null",
+        f"init_from={train('xattn')}",
+    )
     told = with_shapes_of_init_from(config(pictured, tmp_path / "o", "xattn", *left_open))
     there = json.loads((train("xattn") / "adapter_config.json").read_text())["config"]
-    assert told.bridge.resampler_width == there["resampler_width"] > 0
-    assert told.bridge.first_layer == there["first_layer"] is not None
-    assert told.bridge.gate_init == 1
+    assert told.connector.resampler_width == there["resampler_width"] > 0
+    assert told.connector.first_adapter_layer == there["first_adapter_layer"] is not None
+    assert told.connector.gate_init == 1
     assert with_shapes_of_init_from(told) == told
 
 

@@ -158,7 +158,7 @@ def test_statistics_are_of_all_patches_of_each_image_once(pictured: Path, own_ca
 
 
 def test_a_training_measures_features_where_asked_for(pictured: Path, tmp_path: Path) -> None:
-    settings = ("tasks=[cc]", "samples_per_task=4", "bridge.feature_norm=standard", "device=cpu")
+    settings = ("tasks=[cc]", "samples_per_task=4", "connector.feature_norm=standard", "device=cpu")
     run = finetune(finetune_config("tiny", settings, data=str(pictured), out=tmp_path, fusion="xattn"))
     weights = load_file(run.folder / "adapter_model.safetensors")
     assert bool((weights["resampler.feature_norm.mean"] != 0).all())
