@@ -1,8 +1,8 @@
-"""Frozen base models in 8 or 4 bits, by bitsandbytes: a large model's weights on a GPU that could not hold them whole.
+"""Frozen base models in 8 or 4 bits, by bitsandbytes: large models on a GPU that could not hold all their weights.
 
-Quantised are the linear layers but the output head; embeddings and norms stay as they are, and so does everything
-that is trained. A model is quantised while it is loaded, from the same files: an adapter belongs to these files, and
-how many bits they were loaded in is recorded beside it.
+The linear layers except the output head are quantised. Embeddings, norms and everything that is trained stay as they
+are. A model is quantised while it is loaded from its usual files: an adapter belongs to these files, and the number of
+bits is recorded beside it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ _REMEDY = '`pip install "mmecinstruct[quantised]"`, or give quantise=none'
 
 
 def check_quantisation(quantise: str) -> None:
-    """Raise ConfigError when a base model is to be quantised and what that needs is not installed.
+    """Check that a base model can be quantised here, without loading a library.
 
-    quantise: none, 8bit or 4bit. Loads no library, so that a long run is not begun in vain.
+    Args:
+        quantise: none, 8bit or 4bit.
+
+    Raises:
+        ConfigError: If bitsandbytes is missing or too old.
     """
     if quantise == "none":
         return
@@ -44,11 +48,20 @@ def check_quantisation(quantise: str) -> None:
 
 
 def quantised_loading(quantise: str, device: Device) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained` that quantise a model while it is loaded; none for quantise=none.
+    """Return the arguments of `from_pretrained` that quantise a model while it is loaded.
 
-    precision: float32 or bfloat16, in which the quantised layers compute. 4 bits are NormalFloat ones with quantised
-    constants (Dettmers et al., QLoRA, 2023), 8 bits are LLM.int8(), which computes in float16 whatever the precision.
-    Raises ConfigError when bitsandbytes is missing, or does not work on this machine or device.
+    4 bits are NormalFloat ones with quantised constants (Dettmers et al., QLoRA, 2023). 8 bits are LLM.int8(), which
+    computes in float16 whatever the precision.
+
+    Args:
+        quantise: none, 8bit or 4bit.
+        device: Where to load it; quantised layers compute in its precision.
+
+    Returns:
+        The arguments, none for quantise=none.
+
+    Raises:
+        ConfigError: If bitsandbytes is missing, or does not work on this machine or device.
     """
     check_quantisation(quantise)
     if quantise == "none":
@@ -83,9 +96,14 @@ def quantised_loading(quantise: str, device: Device) -> dict[str, Any]:
 
 
 def sparing(settings: Any, modules: Sequence[str]) -> Any:
-    """Return bitsandbytes' settings that leave modules of these names as they are, beside the output head.
+    """Return bitsandbytes' settings that also leave modules of the given names as they are.
 
-    Settings that name modules themselves, or are of another library, stay what they are.
+    Args:
+        settings: A quantization_config. One that names modules itself, or is of another library, is returned as it is.
+        modules: Names of modules, beside the output head.
+
+    Returns:
+        The settings.
     """
     if getattr(settings, "llm_int8_skip_modules", ()) is not None:
         return settings
@@ -95,12 +113,19 @@ def sparing(settings: Any, modules: Sequence[str]) -> Any:
 
 
 def is_quantised(model: Any) -> bool:
-    """Return whether a language model's weights were quantised, by us or by whoever made the checkpoint."""
+    """Return whether a language model's weights are quantised, by us or in its checkpoint."""
     return bool(getattr(model, "is_quantized", False))
 
 
-def refuse_quantised(model: Any) -> None:
-    """Raise ModelError when low-rank adapters are to be added to quantised weights: rounding would take them away."""
+def check_not_quantised(model: Any) -> None:
+    """Check that low-rank adapters can be added to a model's weights.
+
+    Args:
+        model: The language model.
+
+    Raises:
+        ModelError: If its weights are quantised: rounding would remove the adapters.
+    """
     if is_quantised(model):
         raise ModelError(
             "LoRA is not added to quantised weights, which would round it away; leave it beside them, or load the base "

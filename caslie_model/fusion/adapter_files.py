@@ -3,7 +3,7 @@
 adapter_config.json         shapes and choices, and which base model and vision encoder it was made with
 adapter_model.safetensors   every trained tensor and nothing else
 
-The names of the files are peft's convention; the type is our own ("caslie"), as peft's list of types is closed.
+The file names are peft's convention. The type "caslie" is our own, as peft's list of types is closed.
 """
 
 from __future__ import annotations

@@ -25,11 +25,19 @@ def load_adapter(
 ) -> CaslieForCausalLM:
     """Return the fusion model of an adapter folder on its base model, which becomes part of it.
 
-    folder: a path, or user/name on the Hub.
+    Args:
+        base_model: A loaded language model.
+        folder: A path, or user/name on the Hub.
+        base_fingerprint: Of the base model; "" is not compared.
+        vision_fingerprint: Of the vision encoder; "" is not compared.
+        trainable: Train it further: float32, also beside a 16-bit base model. Else everything is frozen and has the
+            base model's type.
 
-    base_fingerprint, vision_fingerprint: of what is there now; where they are given and the adapter was made with
-    others, that is an error. trainable: to train on, float32 beside a 16-bit base model; else everything is
-    frozen and has the base model's type. Raises ModelError when folder and base model do not go together.
+    Returns:
+        The fusion model.
+
+    Raises:
+        ModelError: If folder, base model and fingerprints do not fit together.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

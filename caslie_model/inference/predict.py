@@ -1,10 +1,9 @@
-"""Answering questions in batches, such that the batch size changes no answer.
+"""Answer questions in batches, so that the batch size changes no answer.
 
-Prompts are padded on the left, masked, and positions counted from the first real token. What remains is
-rounding: matrices of another shape are multiplied in another order, and logits differ in their last digits
-(measured for SmolLM2-135M in float32: below 1e-4). A decision between two candidates closer than a tolerance
-well above that noise is therefore not taken from the batch: the sample is answered again alone, without
-padding, which is what batch size 1 does anyway.
+Prompts are padded on the left and masked, and positions are counted from the first real token. Rounding remains:
+matrices of another shape are multiplied in another order, and logits differ in their last digits (measured for
+SmolLM2-135M in float32: below 1e-4). A decision between two candidates that are closer than a tolerance well above that
+noise is not taken from the batch: the sample is answered again alone, without padding, as with batch size 1.
 """
 
 from __future__ import annotations
@@ -30,12 +29,19 @@ SCORING_TOKENS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer. label: None when unparsable. text: what was generated. scores: log-likelihood per label."""
+    """One answer.
+
+    Attributes:
+        label: None when unparsable.
+        text: What was generated; None for likelihood.
+        scores: Log-likelihood by label; None for generation.
+        alone: Whether it was decided outside the batch, as two candidates were too close.
+    """
 
     label: str | None
     text: str | None
     scores: dict[str, float] | None
-    alone: bool  # decided outside the batch, as two candidates were too close
+    alone: bool
 
 
 def predict_batch(
@@ -45,9 +51,17 @@ def predict_batch(
     length_normalised: bool = False,
     features: Features | None = None,
 ) -> list[Prediction]:
-    """Answer a batch of samples by greedy generation or by the likelihood of each allowed answer.
+    """Answer a batch of samples by greedy generation, or by the likelihood of each allowed answer.
 
-    features: of images, for a model that sees.
+    Args:
+        loaded: The model.
+        batch: Samples in tokens.
+        scoring: generate or likelihood.
+        length_normalised: Likelihood per token instead of the answer's probability.
+        features: Features of images by key, for a fusion model.
+
+    Returns:
+        One prediction a sample.
     """
     if scoring == "generate":
         generated = _generate(loaded, batch, features)
@@ -82,9 +96,18 @@ def answer_scores(
     length_normalised: bool = False,
     features: Features | None = None,
 ) -> list[dict[str, float]]:
-    """Return the log-likelihood of each allowed answer, its end included, per sample.
+    """Return the log-likelihood of each allowed answer, its end included.
 
     Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers.
+
+    Args:
+        loaded: The model.
+        batch: Samples in tokens.
+        length_normalised: Divide by the answer's tokens.
+        features: Features of images by key, for a fusion model.
+
+    Returns:
+        Log-likelihood by label for each sample.
     """
     import torch
 

@@ -39,7 +39,7 @@ def open_predictions(
         RunError: If another process writes there, or the predictions are of another provenance or damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Unbuffered: what a full disk refused would be tried again, and fail again, on closing.
+    # Unbuffered: what a full disk rejects would be written, and fail, again on closing.
     with (folder / PREDICTIONS).open("a+b", buffering=0) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """Publish an adapter folder, or a merged model, on the Hugging Face Hub, with its card.
 
-Files are chosen by name: no checkpoint, no log, nothing that happens to lie there. In what is uploaded, paths of this
-machine are names; the folder itself stays as it is.
+Files are chosen by name: no checkpoint and no log is uploaded. Paths of this machine are replaced by names in what is
+uploaded; the folder itself stays as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ _NO_LICENSE = "the card names no license; give one with --license, e.g. --licens
 
 @dataclass(frozen=True)
 class ModelPush:
-    """What was or would be uploaded, and what its publisher should know."""
+    """What was or would be uploaded.
+
+    Attributes:
+        result: Files, repository and commit.
+        notes: Messages for the publisher.
+    """
 
     result: PushResult
     notes: tuple[str, ...]
@@ -52,16 +57,28 @@ def push_model(
     license: str | None = None,
     evaluation: Path | None = None,
 ) -> ModelPush:
-    """Upload an adapter folder or a merged model folder to the model repository `repo` (user/name).
+    """Upload an adapter folder or a merged model folder to a model repository.
 
-    The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
-    revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
-    evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
-    does not bring are removed (`is_weights`). Where no license is given, that of the card on the Hub stays. With
-    `dry_run` no connection is made.
+    Weights that an earlier push left and this one does not bring are removed (`is_weights`). Where no license is given,
+    that of the card on the Hub stays.
 
-    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model or
-    not of the whole (`model_index`); HubError for a wrong name and for whatever the Hub refuses.
+    Args:
+        folder: An adapter folder or a merged model.
+        repo: The model repository, as user/name, created if need be.
+        private: Create it as a private one.
+        dry_run: List what would be uploaded, without a connection.
+        token: Default: HF_TOKEN or that of `hf auth login`.
+        revision: A branch, created if need be; default: main.
+        message: Commit message.
+        license: An identifier of the Hub (apache-2.0), for the card.
+        evaluation: A folder of `evaluate` whose figures go into the card.
+
+    Returns:
+        What was uploaded, and notes for the publisher.
+
+    Raises:
+        ModelError: If the folder is not finished or not whole, or the evaluation does not fit (`model_index`).
+        HubError: If the name is wrong, or the Hub rejects the upload.
     """
     check_repo_name(repo)
     files, notes = model_files(folder)
@@ -97,9 +114,16 @@ def push_model(
 
 
 def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
-    """Return what of a folder is published, by its path in the repository, and notes for the publisher.
+    """Return the files of a folder that are published, and notes for the publisher.
 
-    Raises ModelError when it is no finished adapter folder and no whole model folder.
+    Args:
+        folder: An adapter folder or a merged model.
+
+    Returns:
+        Path or content by path in the repository, and the notes.
+
+    Raises:
+        ModelError: If it is no finished adapter folder and no whole model folder.
     """
     if (folder / CONFIG).is_file():
         return _adapter_files(folder)

@@ -1,4 +1,4 @@
-"""Memory that a process takes."""
+"""Peak memory of a process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from caslie_model.runtime.device import Device
 
 
 def begin_peak(device: Device) -> None:
-    """Let `peak_bytes` count from now on. (On a CPU without Linux it counts from the start of the process.)"""
+    """Start to measure peak memory. On a CPU without Linux it counts from the start of the process.
+
+    Args:
+        device: Where the work runs.
+    """
     if not device.is_cpu:
         import torch
 
@@ -21,12 +25,19 @@ def begin_peak(device: Device) -> None:
 
 
 def peak_bytes(device: Device) -> int:
-    """Return the most memory at once: resident memory of the process, or on a GPU what torch had allocated."""
+    """Return the peak memory in bytes since `begin_peak`.
+
+    Args:
+        device: Where the work runs.
+
+    Returns:
+        Resident memory of the process on a CPU, memory that torch allocated on a GPU.
+    """
     if not device.is_cpu:
         import torch
 
         return int(torch.cuda.max_memory_allocated())
-    # Not getrusage where there is a choice: its figure begins with that of the parent process.
+    # Not getrusage where there is a choice: its figure starts from that of the parent process.
     found = _status("VmHWM")
     if found is not None:
         return found

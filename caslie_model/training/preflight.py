@@ -1,7 +1,4 @@
-"""What a training may find missing on a machine: a tracker, a compiler, memory. Each is told with its remedy.
-
-And how much memory a process had at most.
-"""
+"""Checks before a training: trackers, compiler and memory. Every error has a remedy."""
 
 from __future__ import annotations
 
@@ -18,7 +15,14 @@ _CPU_WORDS = ("can't allocate memory", "not enough memory", "bad_alloc")
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise ConfigError when a tracker is not installed, with the line that installs it."""
+    """Check that trackers are installed.
+
+    Args:
+        names: Names of trackers.
+
+    Raises:
+        ConfigError: If one is missing; the message has the command that installs it.
+    """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         packages = " ".join(TRACKERS[name] for name in missing)
@@ -28,7 +32,14 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def check_compiler(device: Device) -> None:
-    """Compile a function of one line. Raises ConfigError when this machine cannot: what torch needs is not there."""
+    """Compile a function of one line.
+
+    Args:
+        device: Where the training runs.
+
+    Raises:
+        ConfigError: If torch.compile does not work here.
+    """
     import torch
 
     try:
@@ -44,7 +55,17 @@ def check_compiler(device: Device) -> None:
 
 @contextmanager
 def explained_memory_errors(config: TrainingConfig) -> Iterator[None]:
-    """Turn what is raised when memory runs out into a RunError that says what to change."""
+    """Turn errors of exhausted memory into one that says what to change.
+
+    Args:
+        config: The settings of the run.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RunError: If memory runs out.
+    """
     import torch
 
     try:

@@ -107,7 +107,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         RunError: If samples, prompts or base model are not those that the run was started with, or memory runs out.
         ConfigError: If the samples are too few for the processes, or torch.compile does not work here.
         ModelError: If the base model cannot carry what is trained, or cannot be packed.
-        DatasetError: If a fusion model would see no image at all.
+        DatasetError: If no sample has an image for a fusion model.
     """
     from transformers import set_seed
 

@@ -39,7 +39,12 @@ _TINY_SIDE = 56
 class VisionEncoder:
     """A frozen vision model. Its weights are loaded when they are first needed.
 
-    `identity` changes with whatever changes the features; `settings` is what it is made of.
+    Attributes:
+        name: As it was asked for.
+        device: Where it computes, and its precision.
+        pool: Side of the grid that patches are averaged to, 0 for all patches.
+        settings: Everything that changes the features.
+        fingerprint: Of the settings.
     """
 
     def __init__(self, name: str, tower: Tower, device: Device, pool: int, layer: int | None) -> None:
@@ -61,18 +66,25 @@ class VisionEncoder:
 
     @property
     def width(self) -> int:
-        """Features of a patch (dv). Loads the encoder."""
+        """dv, numbers of a patch. Loads the encoder."""
         return self._shape[1]
 
     @property
     def patches(self) -> int:
-        """Patches of an image (P), after pooling. Loads the encoder."""
+        """P, patches of an image after pooling. Loads the encoder."""
         return self._shape[0]
 
     def encode(self, images: list[Image]) -> Tensor:
-        """Return the features [n, P, dv] of RGB images of any size, float32 on the CPU.
+        """Return the features of images, row by row from the top left.
 
-        P runs row by row from the top left. Raises ModelError when the device's memory does not suffice.
+        Args:
+            images: n RGB images of any size.
+
+        Returns:
+            [n, P, dv], float32 on the CPU.
+
+        Raises:
+            ModelError: If the device's memory does not suffice.
         """
         import torch
 
@@ -99,7 +111,7 @@ class VisionEncoder:
             grid = self._network(inputs).float()
             rows, columns = grid.shape[-2:]
             if self.pool and (rows, columns) != (self.pool, self.pool):
-                # A coarser grid than asked for stays as it is: repeated patches would tell nothing more.
+                # A coarser grid than asked for stays as it is: repeated patches would add nothing.
                 pooled = (min(self.pool, rows), min(self.pool, columns))
                 grid = torch.nn.functional.adaptive_avg_pool2d(grid, pooled)
             features = grid.flatten(2).transpose(1, 2).contiguous()
@@ -126,13 +138,22 @@ class VisionEncoder:
 def load_vision_encoder(
     name: str, device: Device = CPU, pool: int = POOL, layer: int | None = None
 ) -> VisionEncoder:
-    """Return the encoder of that name; its weights are loaded on first use, its identity is known at once.
+    """Return an encoder. Its weights are loaded on first use, its fingerprint is known at once.
 
-    device: `meta` reads no weights; the encoder then has a shape, and no features. precision: float32 or bfloat16.
-    pool: side of the grid that patches are averaged to, 0 keeps every patch. layer:
-    None for the model's output, else an earlier layer, which has more of an image's look and less of its kind: an
-    index into the hidden states (-2 is the last but one), for EfficientNet into its 16 blocks. Raises ModelError when
-    the encoder cannot be found, is no vision model or brings no image processor.
+    Args:
+        name: user/name, a folder, package:efficientnet_lite0 or random:tiny-vit.
+        device: Where it computes, and in which precision. `META` reads no weights: the encoder has a shape and no
+            features.
+        pool: Side of the grid that patches are averaged to, 0 keeps every patch.
+        layer: None: the model's output. Else an earlier layer, which has more of colours and textures and less of the
+            kind of thing: an index into the hidden states (-2 is the last but one), for EfficientNet into its 16
+            blocks.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ModelError: If it cannot be found, is no vision model or has no image processor.
     """
     if pool < 0:
         raise ModelError(f"pool={pool}: give the side of the pooled grid, or 0 to keep every patch")

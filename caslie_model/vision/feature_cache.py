@@ -1,14 +1,14 @@
 """Features of images on disk: computed once, shared by runs, read through memory maps.
 
-A cache is a folder of one encoder's identity, so a changed encoder never reads stale features. It holds shards of a
-few hundred images each, safetensors files with three tensors and the encoder's identity in their header:
+A cache is a folder named by its encoder's fingerprint, so a changed encoder never reads stale features. It has tensor
+files of a few hundred images each, safetensors with three tensors and the fingerprint in their header:
 
 features    [n, P, dv] float16
 keys        [n, 32] uint8: SHA-256 of the embedded image
 checksums   [n] int64: CRC-32 of each image's features, compared when a row is first read
 
-Shards are written beside their place and renamed, under names that nobody else draws; the index from key to row is
-read from them. So a process that is killed loses the shard it was filling, and several lose nothing to each other.
+Files are written beside their place and renamed to random names; the index from key to row is read from them. So a
+process that is killed loses the file it was filling, and several processes do not disturb each other.
 """
 
 from __future__ import annotations
@@ -41,10 +41,21 @@ _INDEX = ("keys", "checksums")
 
 
 class FeatureCache:
-    """The features of one encoder. It can be handed to another process, which then opens the folder anew."""
+    """The features of one encoder. When it is pickled for another process, that process opens the folder again.
+
+    Attributes:
+        folder: The cache folder.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Open a cache folder, which need not be there yet. Raises ModelError when a shard is damaged."""
+        """Open a cache folder.
+
+        Args:
+            folder: It need not exist yet.
+
+        Raises:
+            ModelError: If a tensor file is damaged.
+        """
         self.folder = folder
         self._files: list[_TensorFile] = []
         self._names: set[str] = set()
@@ -63,7 +74,7 @@ class FeatureCache:
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Patches of an image and width of a patch (P, dv), None as long as nothing was computed."""
+        """P, patches of an image, and dv, numbers of a patch; None as long as nothing was computed."""
         return self._files[0].shape if self._files else self._described
 
     def missing(self, keys: Iterable[str]) -> list[str]:
@@ -71,9 +82,17 @@ class FeatureCache:
         return [key for key in dict.fromkeys(keys) if key not in self]
 
     def features(self, keys: Sequence[str], dtype: torch.dtype | None = None) -> Tensor:
-        """Return the features [n, P, dv] of images, in the order of the keys; dtype: float32 unless told.
+        """Return the features of images, in the order of the keys.
 
-        Raises ModelError when an image has none, or when its shard is damaged.
+        Args:
+            keys: SHA-256 of n images.
+            dtype: Type of the result; default: float32.
+
+        Returns:
+            [n, P, dv].
+
+        Raises:
+            ModelError: If an image has none, or its file is damaged.
         """
         import torch
 
@@ -88,10 +107,15 @@ class FeatureCache:
         return result
 
     def append(self, keys: Sequence[str], features: Tensor) -> None:
-        """Write the features [n, P, dv] of images as one shard, whole or not at all.
+        """Write the features of images as one tensor file, completely or not at all.
 
-        Raises ModelError when they have another shape than the others, when they are not finite in float16, or when
-        the folder cannot be written.
+        Args:
+            keys: SHA-256 of n images.
+            features: [n, P, dv].
+
+        Raises:
+            ModelError: If they have another shape than the others, are not finite in float16, or the folder cannot be
+                written.
         """
         import torch
 
@@ -120,7 +144,14 @@ class FeatureCache:
         self._take_in(path)
 
     def describe(self, encoder: VisionEncoder) -> None:
-        """Write beside the shards what the encoder is, and the shape of its features. Loads the encoder."""
+        """Write the encoder's settings, and the shape of its features, beside the tensor files. Loads the encoder.
+
+        Args:
+            encoder: The encoder of this cache.
+
+        Raises:
+            ModelError: If the folder cannot be written.
+        """
         content = {
             "name": encoder.name,
             "fingerprint": encoder.fingerprint,
@@ -136,7 +167,11 @@ class FeatureCache:
         self._described = (encoder.patches, encoder.width)
 
     def refresh(self) -> None:
-        """Take in what other processes have written meanwhile. Raises ModelError when a shard is damaged."""
+        """Read the tensor files that other processes have written meanwhile.
+
+        Raises:
+            ModelError: If one is damaged.
+        """
         description = self.folder / DESCRIPTION
         if self._described is None and description.is_file():
             try:
@@ -152,10 +187,15 @@ class FeatureCache:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the one process that computes features for this cache; wait for another that does.
+        """Hold the lock of the process that computes features for this cache; wait for another that has it.
 
-        What others wrote meanwhile is taken in, and what killed ones left half-written is removed. The lock ends with
-        the process that holds it, however it ends.
+        Files of others are read, and half-written ones of killed processes are removed. The lock ends with its process.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            ModelError: If the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -217,9 +257,17 @@ class _TensorFile:
 
 
 def open_feature_cache(encoder: VisionEncoder, root: Path | None = None) -> FeatureCache:
-    """Return the cache of an encoder; root: the folder of all model caches, `cache_folder()` unless told.
+    """Return the cache of an encoder.
 
-    Raises ModelError when a shard is damaged.
+    Args:
+        encoder: The encoder.
+        root: The folder of all model caches; default: `cache_folder()`.
+
+    Returns:
+        The cache, empty if nothing was computed.
+
+    Raises:
+        ModelError: If a tensor file is damaged.
     """
     return FeatureCache((root or cache_folder()) / "features" / encoder.fingerprint)
 

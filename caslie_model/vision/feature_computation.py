@@ -1,7 +1,7 @@
 """Compute the features of a dataset's images, each once, whatever samples and splits show it.
 
-Every run reads and hashes the embedded images. What the cache has is not decoded again; when nothing is missing,
-the encoder's weights are not even loaded.
+Every run reads and hashes the embedded images. Those in the cache are not decoded again; when nothing is missing, the
+encoder's weights are not loaded.
 """
 
 from __future__ import annotations
@@ -29,12 +29,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FeatureCounts:
-    """What a computation found and did."""
+    """Counts of a computation.
+
+    Attributes:
+        samples: Samples that were read.
+        images: Images of these samples, repeated ones included.
+        distinct: Different images.
+        computed: Images whose features the cache lacked.
+        seconds: Of the whole run.
+    """
 
     samples: int
-    images: int  # as often as samples show them
+    images: int
     distinct: int
-    computed: int  # the rest was there
+    computed: int
     seconds: float
 
 
@@ -48,9 +56,22 @@ def compute_features(
 ) -> FeatureCounts:
     """Fill a cache with the features of all images of a dataset's tasks and splits, with progress on stderr.
 
-    data: a dataset folder, or user/name on the Hub; tasks and splits that it lacks are passed over. batch_size:
-    images in one pass through the encoder. What was computed is kept when the run is interrupted. Raises
-    DatasetError when there is no such dataset or an image cannot be read, ModelError when encoder or cache fail.
+    What was computed is kept when the run is interrupted.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        tasks: Full names; those that the dataset lacks are skipped.
+        splits: Names; those that the dataset lacks are skipped.
+        encoder: The vision encoder.
+        cache: Its cache.
+        batch_size: Images in one pass through the encoder.
+
+    Returns:
+        What was found and computed.
+
+    Raises:
+        DatasetError: If there is no such dataset, or an image cannot be read.
+        ModelError: If encoder or cache fail.
     """
     if batch_size < 1:
         raise ModelError(f"batch_size={batch_size}: give 1 or more")
@@ -59,7 +80,7 @@ def compute_features(
     places = [(task, split) for task in tasks for split in splits]
     sizes = [count_samples(data, task, split) for task, split in places]
     start = time.monotonic()
-    seen: set[str] = set()
+    distinct: set[str] = set()
     samples = images = 0
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("features", sum(sizes), "samples"))
@@ -67,12 +88,12 @@ def compute_features(
         for task, split in places:
             for sample, shown in iterate_images(data, task, split):
                 for each in shown:
-                    if each.image.key not in seen and each.image.key not in cache:
+                    if each.image.key not in distinct and each.image.key not in cache:
                         if computation is None:
                             stack.enter_context(cache.writing())
                             computation = stack.enter_context(_Computation(encoder, cache, batch_size))
                         computation.add(each, f"{data}: sample {sample}: image '{each.image.role}'")
-                    seen.add(each.image.key)
+                    distinct.add(each.image.key)
                 samples += 1
                 images += len(shown)
                 progress.update(samples, f"{computation.done} computed" if computation else "")
@@ -81,7 +102,7 @@ def compute_features(
         if cache.shape is None:
             cache.describe(encoder)
     return FeatureCounts(
-        samples, images, len(seen), computation.done if computation else 0, time.monotonic() - start
+        samples, images, len(distinct), computation.done if computation else 0, time.monotonic() - start
     )
 
 
@@ -97,10 +118,25 @@ def features(
     device: str = "auto",
     precision: str = "auto",
 ) -> tuple[FeatureCache, FeatureCounts]:
-    """Compute the features of a dataset with the encoder of that name, into the cache shared by all runs.
+    """Compute the features of a dataset with an encoder, into the cache shared by all runs.
 
-    Raises DatasetError when the dataset has none of these tasks and splits, else as `load_vision_encoder` and
-    `compute_features` do.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        encoder: As `load_vision_encoder` takes it.
+        tasks: Full names of tasks.
+        splits: Names of splits.
+        batch_size: Images in one pass through the encoder.
+        pool: Side of the grid that patches are averaged to, 0 for all patches.
+        layer: An earlier layer of the encoder; None: its output.
+        device: auto, cpu or cuda.
+        precision: auto, float32 or bfloat16.
+
+    Returns:
+        The cache, and what was found and computed.
+
+    Raises:
+        DatasetError: If the dataset has none of these tasks and splits, or an image cannot be read.
+        ModelError: If encoder or cache fail.
     """
     from caslie_model.vision.encoder import load_vision_encoder
 

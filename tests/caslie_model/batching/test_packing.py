@@ -205,7 +205,7 @@ def test_models_with_attention_can_be_packed(family: str) -> None:
 def test_a_model_that_carries_a_state_along_is_refused() -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(MambaConfig(**SMALL, state_size=4)).eval()
-    with pytest.raises(ModelError, match="in a MambaForCausalLM the samples of a row see each other"):
+    with pytest.raises(ModelError, match="in a MambaForCausalLM the samples of a row depend on each other"):
         check_packing(model)
 
 

@@ -33,7 +33,7 @@ from caslie_model.training.finetune import finetune
 from mmecinstruct.core.errors import HubError
 from tests.servers import hub_server
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 TOKEN = "hf_right_token"
 ADAPTER = {
     "README.md",

@@ -25,7 +25,7 @@ from mmecinstruct.core.package_data import pipelines_folder
 
 CONFIG = pipelines_folder() / "accelerate" / "fsdp.yaml"
 FAMILIES = ("llama", "mistral", "qwen3", "phi3", "gemma2", "gemma3", "gpt2")
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def environment_of_launch(*options: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from caslie_model.errors import ConfigError, RunError
 from caslie_model.training.finetune import finetune
 from caslie_model.training.preflight import check_trackers, explained_memory_errors
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def config(dataset: Path, out: Path, *overrides: str) -> FinetuneConfig:

@@ -150,7 +150,7 @@ def test_an_earlier_layer_can_be_asked_for(
     image = draw(3, (SIDE, SIDE))
     expected = patches_by_hand(checkpoints(name), TOWERS[name][2], image, layer)
     torch.testing.assert_close(encoder.encode([image]), expected, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ModelError, match="has no layer 3: it tells 3"):
+    with pytest.raises(ModelError, match="has no layer 3: it has 3"):
         load_vision_encoder(str(checkpoints(name)), layer=3).width  # noqa: B018
 
 
