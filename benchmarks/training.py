@@ -53,7 +53,7 @@ import pyarrow.parquet as pq
 from training_page import markdown
 
 from caslie_model.backbones.language_model import locate
-from caslie_model.batching.order import plan_batches
+from caslie_model.batching.order import batch_order
 from caslie_model.config.presets import finetune_config
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
@@ -148,8 +148,8 @@ def write_job(folder: Path, preset: str, batch_size: int, epochs: int) -> Result
 def planned_batches(rows: Sequence[Encoded], batch_size: int) -> list[list[int]]:
     """Return the batches of an epoch as our finetune plans them."""
     lengths = [len(row.prompt) + len(row.target) for row in rows]
-    plan = plan_batches([row.sample.id for row in rows], lengths, batch_size, 1, None, SEED)
-    return [list(batch) for batch in plan.batches]
+    order = batch_order([row.sample.id for row in rows], lengths, batch_size, 1, None, SEED)
+    return [list(batch) for batch in order.batches]
 
 
 def drawn_batches(count: int, batch_size: int, epoch: int) -> list[list[int]]:

@@ -12,23 +12,26 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from training_turns import Batches, Line, order_of, train_in_turns
 
 from caslie_model.adapters.trainable import trainable_model
 from caslie_model.backbones.language_model import load_base_model
-from caslie_model.batching.order import Plan
+from caslie_model.batching.order import BatchOrder
 from caslie_model.batching.padding import IGNORED, training_batch
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.data.images import Features, decode_image, iterate_images, read_images
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
+from caslie_model.runtime.device import CPU
 from caslie_model.training.finetune import select_samples
 from caslie_model.training.hf_trainer import build_trainer
+from caslie_model.training.inputs import TrainingInputs
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.feature_cache import open_feature_cache
 from caslie_model.vision.feature_computation import compute_features
@@ -120,7 +123,7 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Visua
     """Return what is seen, from a cache of the benchmark's own, and what filling it took."""
     assert config.vision is not None
     vision = config.vision
-    encoder = load_vision_encoder(vision.encoder, "cpu", "float32", vision.pool, vision.layer)
+    encoder = load_vision_encoder(vision.encoder, CPU, vision.pool, vision.layer)
     cache = open_feature_cache(encoder, folder)
     begin = time.process_time()
     counts = compute_features(config.data, config.tasks, [SPLIT], encoder, cache)
@@ -131,14 +134,16 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Visua
     if counts.computed == counts.distinct:
         told["seconds_of_features"] = time.process_time() - begin
     shown = {one: images[one] for one in ids}
-    return VisualInputs(shown, cache, encoder.name, encoder.identity, (encoder.patches, encoder.width)), told
+    return VisualInputs(
+        shown, cache, encoder.name, encoder.fingerprint, (encoder.patches, encoder.width)
+    ), told
 
 
 def recomputing(config: FinetuneConfig, rounded: bool) -> Features:
     """Return features that are decoded and encoded anew whenever asked for; rounded: as the cache keeps them."""
     assert config.vision is not None
     vision = config.vision
-    encoder = load_vision_encoder(vision.encoder, "cpu", "float32", vision.pool, vision.layer)
+    encoder = load_vision_encoder(vision.encoder, CPU, vision.pool, vision.layer)
     contents = {
         each.image.key: each.content
         for task in config.tasks
@@ -182,9 +187,14 @@ def plain_trainer(model: Any, rows: Sequence[Encoded], job: dict[str, Any], feat
     return Trainer(model=model, args=arguments, train_dataset=data, data_collator=collate)
 
 
+def prompts_of(config: FinetuneConfig, tokenizer: Any) -> PromptFormat:
+    """Return how samples become tokens."""
+    return PromptFormat(tokenizer, *packaged_templates(), config.answers, config.max_length)
+
+
 def encoded_rows(config: FinetuneConfig, tokenizer: Any, visual_inputs: VisualInputs | None) -> list[Encoded]:
     """Return the samples in tokens, in the order that the indices of a job mean."""
-    prompts = PromptFormat(tokenizer, *packaged_templates(), config.answers, config.max_length)
+    prompts = prompts_of(config, tokenizer)
     return prompts.encode_all(select_samples(config), visual_inputs.images if visual_inputs else None)
 
 
@@ -204,7 +214,7 @@ def main() -> None:
         if way.encoder in SIGLIP:
             write_siglip(place.parent / way.encoder, SIGLIP[way.encoder])
         visual_inputs, about = sight_of(config, place.parent, {each.id for each in select_samples(config)})
-    base = load_base_model(config.base_model, "float32", "cpu")
+    base = load_base_model(config.base_model, CPU)
     rows = encoded_rows(config, base.tokenizer, visual_inputs)
     features = visual_inputs.features if visual_inputs else None
     if way.recompute:
@@ -216,8 +226,11 @@ def main() -> None:
         assert features is not None
         trainer = plain_trainer(model, rows, job, features)
     else:
-        plan = Plan(tuple(map(tuple, batches)), 0, "epochs")
-        trainer = build_trainer(config, model, rows, plan, features, "cpu", "float32")
+        order = BatchOrder(tuple(map(tuple, batches)), 0, "epochs")
+        if visual_inputs is not None:
+            visual_inputs = replace(visual_inputs, cache=SimpleNamespace(features=features))
+        inputs = TrainingInputs(base, prompts_of(config, base.tokenizer), rows, order, visual_inputs)
+        trainer = build_trainer(config, model, inputs)
     train_in_turns(line, trainer, job["orders"]["planned"], **about)
 
 

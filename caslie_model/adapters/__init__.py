@@ -1,1 +1,1 @@
-"""Adapters: which parameters are trained, loading, merging, the model card."""
+"""Adapters: trained parts of a model, loading, merging and the model card."""

@@ -23,55 +23,85 @@ from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub.download import adapter_folder
 from caslie_model.prompts.encoder import PromptFormat
 from caslie_model.prompts.templates import PROMPTS_FOLDER, packaged_templates, read_templates
-from caslie_model.runtime.device import choose_device
+from caslie_model.runtime.device import Device, choose_device
 from mmecinstruct.core.hashing import sha256_file
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to answer, with the prompt format that it knows and what identifies it."""
+    """A model ready to answer.
+
+    Attributes:
+        model: The base model, with its adapter where there is one, in evaluation mode.
+        tokenizer: The base model's.
+        prompt_format: How samples become tokens for this model.
+        device: Where the model is, and its precision.
+        provenance: What its answers depend on: base model, adapter, templates and settings, by name.
+        vision: The vision encoder of a fusion model, None for text.
+    """
 
     model: Any
     tokenizer: Any
     prompt_format: PromptFormat
-    device: str
-    precision: str
-    identity: dict[str, Any] = field(default_factory=dict)
-    vision: VisionSettings | None = None  # of a model that sees
+    device: Device
+    provenance: dict[str, Any] = field(default_factory=dict)
+    vision: VisionSettings | None = None
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a model was trained to answer, where an evaluation does not say otherwise."""
+
+    templates: tuple[str, str]
+    answers: str
+    max_length: int
 
 
 def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     """Load the adapter folder `config.model`, or with base_only the base model that it names.
 
-    Raises ModelError or ConfigError when there is no such thing.
+    Args:
+        config: The settings of the evaluation.
+
+    Returns:
+        The model with its prompt format.
+
+    Raises:
+        ModelError: If there is no such model, or it is not finished or an alignment.
+        ConfigError: If its saved config or the preset is not valid.
     """
-    device, precision = choose_device(config.device, config.precision)
+    device = choose_device(config.device, config.precision)
     folder = Path(config.model) if config.base_only else adapter_folder(config.model)
-    if (folder / CONFIG).is_file():
-        trained = _read_config(folder)
-        templates = read_templates(folder / PROMPTS_FOLDER)
-        base = load_base_model(trained.base_model, precision, device, config.quantise or trained.quantise)
-        settings: tuple[str, int] = (trained.answers, trained.max_length)
-        if config.base_only:
-            return _assemble(base, base.model, templates, settings, config, device, precision, None)
-        if not (folder / WEIGHTS).is_file():
-            raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
-        model = load_trained(base, trained, folder, precision)
-        adapter = sha256_file(folder / WEIGHTS)
-        loaded = _assemble(base, model, templates, settings, config, device, precision, adapter)
-        if trained.fusion == "text":
-            return loaded
-        tokens = 0 if trained.fusion == "xattn" else model.config.tokens_per_image
-        prompt_format = replace(loaded.prompt_format, visual_tokens=tokens)
-        identity = {**loaded.identity, "fusion": trained.fusion, "vision": model.config.vision_identity}
-        return replace(loaded, prompt_format=prompt_format, identity=identity, vision=trained.vision)
-    if not config.base_only:
-        raise ModelError(
-            f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
-        )
-    name, quantise, settings = _bare_settings(config.model)
-    base = load_base_model(name, precision, device, config.quantise or quantise)
-    return _assemble(base, base.model, packaged_templates(), settings, config, device, precision, None)
+    if not (folder / CONFIG).is_file():
+        if not config.base_only:
+            raise ModelError(
+                f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
+            )
+        name, quantise, form = _bare_settings(config.model)
+        base = load_base_model(name, device, config.quantise or quantise)
+        return _assemble(base, base.model, form, config, None)
+    trained = _read_config(folder)
+    form = _Form(read_templates(folder / PROMPTS_FOLDER), trained.answers, trained.max_length)
+    base = load_base_model(trained.base_model, device, config.quantise or trained.quantise)
+    if config.base_only:
+        return _assemble(base, base.model, form, config, None)
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
+    model = load_trained(base, trained, folder)
+    loaded = _assemble(base, model, form, config, sha256_file(folder / WEIGHTS))
+    if trained.fusion == "text":
+        return loaded
+    tokens = 0 if trained.fusion == "xattn" else model.config.tokens_per_image
+    return replace(
+        loaded,
+        prompt_format=replace(loaded.prompt_format, visual_tokens=tokens),
+        provenance={
+            **loaded.provenance,
+            "fusion": trained.fusion,
+            "vision": model.config.vision_fingerprint,
+        },
+        vision=trained.vision,
+    )
 
 
 def _read_config(folder: Path) -> FinetuneConfig:
@@ -88,8 +118,8 @@ def _read_config(folder: Path) -> FinetuneConfig:
         ) from None
 
 
-def _bare_settings(name: str) -> tuple[str, str, tuple[str, int]]:
-    """Return base model, its quantisation, and answer form and length of a preset, or of a base model the defaults."""
+def _bare_settings(name: str) -> tuple[str, str, _Form]:
+    """Return base model, its quantisation and form: those of a preset, or of a base model the defaults."""
     defaults = {key: entry.default for key, entry in FinetuneConfig.model_fields.items()}
     is_preset = name in built_in_presets() or name.endswith((".yaml", ".yml"))
     if is_preset:
@@ -102,31 +132,26 @@ def _bare_settings(name: str) -> tuple[str, str, tuple[str, int]]:
             f"no model '{name}': give an adapter folder, or with --base-only also a preset "
             f"({', '.join(built_in_presets())}), a model folder or user/name on the Hub"
         )
-    return name, str(defaults["quantise"]), (str(defaults["answers"]), int(defaults["max_length"]))
+    form = _Form(packaged_templates(), str(defaults["answers"]), int(defaults["max_length"]))
+    return name, str(defaults["quantise"]), form
 
 
 def _assemble(
-    base: BaseModel,
-    model: Any,
-    templates: tuple[str, str],
-    settings: tuple[str, int],
-    config: EvaluateConfig,
-    device: str,
-    precision: str,
-    adapter: str | None,
+    base: BaseModel, model: Any, form: _Form, config: EvaluateConfig, adapter: str | None
 ) -> LoadedModel:
-    answers, max_length = config.answers or settings[0], config.max_length or settings[1]
-    prompt_format = PromptFormat(base.tokenizer, *templates, answers, max_length, config.instruction)
-    identity = {
+    """Return a model with its prompt format and provenance. adapter: SHA-256 of the adapter's weights."""
+    answers, max_length = config.answers or form.answers, config.max_length or form.max_length
+    prompt_format = PromptFormat(base.tokenizer, *form.templates, answers, max_length, config.instruction)
+    provenance = {
         "base_model": base.name,
-        "base_identity": base.identity,
+        "base_fingerprint": base.fingerprint,
         "adapter_sha256": adapter,
-        "user_template": templates[0],
-        "plain_template": templates[1],
+        "user_template": form.templates[0],
+        "plain_template": form.templates[1],
         "answers": answers,
         "max_length": max_length,
         "instruction": config.instruction,
-        "precision": precision,
+        "precision": base.device.precision,
         **({"quantise": base.quantise} if base.quantise != "none" else {}),
     }
-    return LoadedModel(model, base.tokenizer, prompt_format, device, precision, identity)
+    return LoadedModel(model, base.tokenizer, prompt_format, base.device, provenance)

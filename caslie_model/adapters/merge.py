@@ -1,7 +1,7 @@
-"""One model folder of a base model and its adapter, as `from_pretrained` reads it.
+"""Merge an adapter and its base model into one model folder that `from_pretrained` reads.
 
-LoRA is added to the base model's weights. Adapters that see stay parts of their own, since nothing in the base model
-could take them in: their folder is read after `import caslie_model.fusion`.
+LoRA is added to the base model's weights. Fusion adapters stay parts of their own, since no weight of the base model
+could take them in: such a folder is read after `import caslie_model.fusion`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from caslie_model.adapters.model_card import write_model_card
 from caslie_model.adapters.trainable import load_trained
 from caslie_model.backbones.language_model import load_base_model
-from caslie_model.backbones.quantisation import refuse_quantised
+from caslie_model.backbones.quantisation import check_not_quantised
 from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
 from caslie_model.config.presets import load_finetune_config
 from caslie_model.errors import ModelError, RunError
@@ -30,18 +30,32 @@ _PROBE = "Which category does the product belong to? Reply with the words of one
 
 @dataclass(frozen=True)
 class MergeResult:
-    """Where the model lies, and how far its logits are from those of base model and adapter (in their spread)."""
+    """What a merge wrote.
+
+    Attributes:
+        folder: The model folder.
+        deviation: Largest difference of its logits from those of base model and adapter, in their standard deviation.
+    """
 
     folder: Path
     deviation: float
 
 
 def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
-    """Write base model and adapter as one model folder, in float32, and compare what is read back with both.
+    """Write base model and adapter as one model folder in float32, and compare the logits of what is read back.
 
-    full_base: also merge an adapter that was trained on a quantised base model, with the whole weights. Raises
-    ModelError when `adapter` is no finished adapter folder, was trained on a quantised base model without full_base, or
-    when the merged model answers otherwise; RunError when `out` is not empty.
+    Args:
+        adapter: A finished adapter folder.
+        out: The model folder to write, new or empty.
+        full_base: Also merge an adapter that was trained on a quantised base model, with the unquantised weights.
+
+    Returns:
+        The folder and the deviation of its logits.
+
+    Raises:
+        ModelError: If `adapter` is not finished, was trained on a quantised base model without full_base, or the merged
+            model's logits differ.
+        RunError: If `out` is not empty or cannot be written.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -59,10 +73,12 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
         )
     summary = _summary(adapter)  # before anything is loaded: the card at the end is made of it
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
-    expected = _logits(load_trained(load_base_model(config.base_model), config, adapter, "bfloat16"), tokens)
+    expected = _logits(
+        load_trained(load_base_model(config.base_model), config, adapter, merges_lora=False), tokens
+    )
     base = load_base_model(config.base_model)
-    refuse_quantised(base.model)
-    model = load_trained(base, config, adapter, "float32")  # in which it is merged
+    check_not_quantised(base.model)
+    model = load_trained(base, config, adapter)
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)
         known = known_names(config, summary.get("folders"))

@@ -17,20 +17,27 @@ from mmecinstruct.version import __version__
 def write_model_card(
     config: TrainingConfig, summary: Mapping[str, Any], path: Path, merged: bool = False
 ) -> None:
-    """Write README.md from the template `model_card.md.j2`, of an adapter folder or of one merged with its base."""
+    """Write the card of an adapter folder, or of one merged with its base model.
+
+    Args:
+        config: The settings of the training.
+        summary: The content of its training.json.
+        path: The card to write.
+        merged: Whether it is of a merged model.
+    """
     from huggingface_hub import ModelCardData
 
     # A card is made to be published: it names folders, but not where they lie on this machine.
     folders = summary.get("folders")
     shown, known = public_config(config, folders), known_names(config, folders)
-    sees = config.fusion != "text"
+    is_fusion = config.fusion != "text"
     base, data = hub_id(config.base_model, known), hub_id(config.data, known)
     head = ModelCardData(
-        library_name="transformers" if merged else "caslie_model" if sees else "peft",
+        library_name="transformers" if merged else "caslie_model" if is_fusion else "peft",
         base_model=base,
         base_model_relation=base and ("finetune" if merged else "adapter"),
         datasets=data and [data],
-        pipeline_tag="image-text-to-text" if sees else "text-generation",
+        pipeline_tag="image-text-to-text" if is_fusion else "text-generation",
         tags=[*CARD_TAGS, *(["lora"] if config.trains_lora else [])],
     )
     variables = {

@@ -1,4 +1,4 @@
-"""What is trained on a base model: LoRA, or the parts that see, or both; and writing and reading it."""
+"""The trained parts of a model: LoRA, a fusion connector, or both; create, save and load them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,28 @@ from mmecinstruct.core.errors import DatasetError
 
 
 def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: VisualInputs | None) -> Any:
-    """Return the base model with what the config trains; all else is frozen.
+    """Return the base model with the parts that the config trains; all else is frozen.
 
-    visual_inputs: what a fusion model sees, None for text. LoRA that `init_from` brings is trained where the config
-    trains LoRA, else it stays as it is. Raises ModelError when the base model cannot carry it, or when `init_from`
-    does not fit, DatasetError when there is no image at all.
+    LoRA of the adapter that `init_from` names is trained where the config trains LoRA, else it is frozen.
+
+    Args:
+        base: The base model.
+        config: The settings of the training.
+        visual_inputs: Images and features for a fusion model, None for text.
+
+    Returns:
+        A peft model for text, else a `CaslieForCausalLM`.
+
+    Raises:
+        ModelError: If the base model cannot carry the parts, or `init_from` does not fit.
+        DatasetError: If there is no image at all.
     """
     if visual_inputs is None:
         return _with_lora(base.model, config)
     if not any(visual_inputs.images.values()):
         raise DatasetError(
-            f"none of the {len(visual_inputs.images)} samples has an image: fusion={config.fusion} has nothing to see; "
-            "choose other tasks or another dataset, or give fusion=text"
+            f"none of the {len(visual_inputs.images)} samples has an image: fusion={config.fusion} has nothing "
+            "to learn from; choose other tasks or another dataset, or give fusion=text"
         )
     lora = config.lora.model_dump(mode="json") if config.trains_lora else None
     if config.init_from is not None:
@@ -37,8 +47,8 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
         model = load_adapter(
             base.model,
             config.init_from,
-            base_identity=base.identity,
-            vision_identity=visual_inputs.identity,
+            base_fingerprint=base.fingerprint,
+            vision_fingerprint=visual_inputs.fingerprint,
             trainable=True,
         )
         model.config.base_quantise = base.quantise
@@ -57,10 +67,10 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
         fusion=config.fusion,
         # Names, not places: whoever reads the adapter elsewhere could take a relative path for a repository of the Hub.
         base_model=public_name(config.base_model),
-        base_identity=base.identity,
+        base_fingerprint=base.fingerprint,
         base_quantise=base.quantise,
         vision_encoder=public_name(visual_inputs.encoder),
-        vision_identity=visual_inputs.identity,
+        vision_fingerprint=visual_inputs.fingerprint,
         vision_width=visual_inputs.width,
         vision_patches=visual_inputs.patches,
         lora=lora,
@@ -73,7 +83,14 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
 
 
 def trained_groups(model: Any) -> dict[str, list[Any]]:
-    """Return the trained parameters of what `trainable_model` gives, by what they are part of."""
+    """Return the trained parameters by part.
+
+    Args:
+        model: As `trainable_model` returns it.
+
+    Returns:
+        Parameters by name of the part.
+    """
     groups = getattr(model, "parameter_groups", None)
     if groups is not None:
         return {name: found for name, found in groups().items() if found}
@@ -81,9 +98,17 @@ def trained_groups(model: Any) -> dict[str, list[Any]]:
 
 
 def visual_tokens(config: TrainingConfig, visual_inputs: VisualInputs | None) -> int:
-    """Return how many places in the text an image takes.
+    """Return the number of visual tokens of an image in the prompt.
 
-    Raises ModelError when `init_from` is no adapter that sees.
+    Args:
+        config: The settings of the training.
+        visual_inputs: Images and features, None for text.
+
+    Returns:
+        The number, 0 for text and xattn.
+
+    Raises:
+        ModelError: If `init_from` is no fusion adapter.
     """
     if visual_inputs is None or config.fusion == "xattn":
         return 0
@@ -99,7 +124,15 @@ def visual_tokens(config: TrainingConfig, visual_inputs: VisualInputs | None) ->
 
 
 def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
-    """Return every trained tensor by its name. Divided by FSDP they come whole, and all processes must call."""
+    """Return every trained tensor by its name. With FSDP they are gathered, and all processes must call.
+
+    Args:
+        model: As `trainable_model` returns it.
+        config: The settings of the training.
+
+    Returns:
+        Tensors by name.
+    """
     if config.fusion != "text":
         tensors: dict[str, Any] = model.trained_state_dict()
         return tensors
@@ -107,9 +140,12 @@ def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
 
 
 def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) -> None:
-    """Write adapter_config.json and adapter_model.safetensors: every trained tensor and nothing else.
+    """Write adapter_config.json and adapter_model.safetensors, with every trained tensor and nothing else.
 
-    tensors: those of `trained_tensors`.
+    Args:
+        model: As `trainable_model` returns it.
+        config: The settings of the training, with the folder `out`.
+        tensors: As `trained_tensors` returns them.
     """
     if config.fusion != "text":
         model.save_adapter(config.out, tensors)
@@ -119,13 +155,26 @@ def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) ->
     model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
 
 
-def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precision: str) -> Any:
-    """Return the base model with the adapter of a folder, to answer with. Raises ModelError when it does not fit."""
+def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, merges_lora: bool = True) -> Any:
+    """Return the base model with the adapter of a folder, in evaluation mode.
+
+    Args:
+        base: The base model, which becomes part of the result.
+        config: The settings of the adapter's training.
+        folder: The adapter folder.
+        merges_lora: Add LoRA to the weights, for speed, where that is exact enough: float32, not quantised.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: If the adapter does not fit.
+    """
     if config.fusion != "text":
         from caslie_model.fusion.load_adapter import load_adapter
 
-        model = load_adapter(base.model, folder, base_identity=base.identity)
-        if _can_merge(base, precision):
+        model = load_adapter(base.model, folder, base_fingerprint=base.fingerprint)
+        if merges_lora and _can_merge(base):
             model.merge_lora()
         return model.eval()
     from peft import PeftModel
@@ -134,13 +183,13 @@ def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, precisio
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
-    merged = model.merge_and_unload() if _can_merge(base, precision) else model
+    merged = model.merge_and_unload() if merges_lora and _can_merge(base) else model
     return merged.eval()
 
 
-def _can_merge(base: BaseModel, precision: str) -> bool:
+def _can_merge(base: BaseModel) -> bool:
     """Merged weights answer faster; in bfloat16, or quantised, merging would round the adapter away."""
-    return precision == "float32" and not is_quantised(base.model)
+    return base.device.precision == "float32" and not is_quantised(base.model)
 
 
 def _with_lora(model: Any, config: TrainingConfig) -> Any:
@@ -155,7 +204,7 @@ def _with_lora(model: Any, config: TrainingConfig) -> Any:
             lora_alpha=config.lora.alpha,
             lora_dropout=config.lora.dropout,
             target_modules=targets if isinstance(targets, str) else list(targets),
-            # A place that exists: peft looks there, else on the network, when it saves.
+            # A path that exists: peft looks there, else on the network, when it saves.
             base_model_name_or_path=locate(config.base_model),
         ),
     )

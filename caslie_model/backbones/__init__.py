@@ -1,1 +1,1 @@
-"""Frozen language models and their quantisation."""
+"""Frozen language models, and their quantisation."""

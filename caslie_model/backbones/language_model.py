@@ -23,6 +23,7 @@ from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import not_loaded
 from caslie_model.hub.names import is_hub_name
+from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from mmecinstruct.core.hashing import fingerprint, sha256_file
 
@@ -32,17 +33,34 @@ _PACKAGE_NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A causal language model in evaluation mode, and its tokenizer."""
+    """A causal language model in evaluation mode, with its tokenizer.
 
-    name: str  # as it was asked for
-    model: Any  # transformers.PreTrainedModel
-    tokenizer: Any  # transformers.PreTrainedTokenizerBase
-    identity: str  # changes when the files of the weights or the tokenizer do, not with `quantise`
-    quantise: str = "none"  # none, 8bit or 4bit: how the weights were loaded
+    Attributes:
+        name: As it was asked for.
+        model: The `transformers.PreTrainedModel`.
+        tokenizer: The `transformers.PreTrainedTokenizerBase`.
+        fingerprint: Changes when the files of weights or tokenizer do, not with `quantise`; "" on the meta device.
+        device: Where the model is, and its precision.
+        quantise: none, 8bit or 4bit: how the weights were loaded.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    fingerprint: str
+    device: Device
+    quantise: str = "none"
 
 
 def is_base_model_name(name: str) -> bool:
-    """Return whether a name has the form of a base model (it may still not exist)."""
+    """Return whether a name has the form of a base model.
+
+    Args:
+        name: Any text.
+
+    Returns:
+        Whether it could be loaded; the model may still not exist.
+    """
     return (
         name.startswith(("package:", "random:"))
         or (Path(name) / "config.json").is_file()
@@ -53,7 +71,14 @@ def is_base_model_name(name: str) -> bool:
 def locate(name: str) -> str:
     """Return what `from_pretrained` takes: a folder, converted first if need be, or a Hub id.
 
-    Raises ModelError when the name leads nowhere.
+    Args:
+        name: As `load_base_model` takes it.
+
+    Returns:
+        A path or a Hub id.
+
+    Raises:
+        ModelError: If there is no such model.
     """
     if name == "random:tiny":
         return str(written_once(f"random-tiny-{_TINY_VERSION}", _write_tiny))
@@ -74,7 +99,14 @@ def locate(name: str) -> str:
 def find_gguf(package: str) -> Path:
     """Return the one GGUF file of an installed package, without importing the package.
 
-    Raises ModelError when the package is not installed or holds no such file, or several.
+    Args:
+        package: Name of the package.
+
+    Returns:
+        The file.
+
+    Raises:
+        ModelError: If the package is not installed, or has no such file or several.
     """
     if not _PACKAGE_NAME.match(package):
         raise ModelError(f"package:{package}: not the name of a Python package")
@@ -90,27 +122,32 @@ def find_gguf(package: str) -> Path:
     return files[0]
 
 
-def load_base_model(
-    name: str, precision: str = "float32", device: str = "cpu", quantise: str = "none"
-) -> BaseModel:
-    """Load a base model and its tokenizer onto a device.
+def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> BaseModel:
+    """Load a base model and its tokenizer.
 
-    precision: float32 or bfloat16. device: `meta` reads no weights; the model then has shapes alone, and no identity.
-    quantise: none, 8bit or 4bit (`caslie_model.backbones.quantisation`), of any kind of base model: what comes as GGUF
-    was converted to whole weights before.
+    Args:
+        name: user/name, a folder, package:NAME or random:tiny.
+        device: Where to load it, and in which precision. `META` reads no weights: the model has shapes and no
+            fingerprint.
+        quantise: none, 8bit or 4bit (`caslie_model.backbones.quantisation`), for any kind of base model.
 
-    Raises ModelError when it cannot be found or read, ConfigError when quantising needs what is not there.
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        ModelError: If it cannot be found or read.
+        ConfigError: If quantising is not possible here.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    loading = quantised_loading(quantise, precision, device)
+    loading = quantised_loading(quantise, device)
     place = locate(name)
-    settings = {"dtype": getattr(torch, precision), "attn_implementation": "sdpa", "trust_remote_code": False}
+    settings = {"dtype": device.dtype, "attn_implementation": "sdpa", "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        if device == "meta":
+        if device.is_meta:
             shapes = AutoConfig.from_pretrained(place, trust_remote_code=False)
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(shapes, **settings)
@@ -132,19 +169,17 @@ def load_base_model(
         pad_token_id=padding,
     )
     model.eval()
-    if Path(
-        place
-    ).is_dir():  # cards and configs made of the model tell others its name, not where it lies here
+    # Cards and configs of the model give its name, not a path of this machine.
+    if Path(place).is_dir():
         model.config._name_or_path = Path(name).name if Path(name).exists() else name
-    if not loading and not is_quantised(
-        model
-    ):  # quantised by us it is there; by others it is not to be moved
-        model.to(device)
-    identity = "" if device == "meta" else _identity(name, place, model)
-    return BaseModel(name, model, tokenizer, identity, quantise)
+    # A quantised model is on its device already, or is not to be moved.
+    if not loading and not is_quantised(model):
+        model.to(device.name)
+    of_files = "" if device.is_meta else _fingerprint(name, place, model)
+    return BaseModel(name, model, tokenizer, of_files, device, quantise)
 
 
-def _identity(name: str, place: str, model: Any) -> str:
+def _fingerprint(name: str, place: str, model: Any) -> str:
     folder = Path(place)
     if folder.is_dir():
         files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("tokenizer*"))

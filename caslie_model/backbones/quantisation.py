@@ -1,8 +1,8 @@
-"""Frozen base models in 8 or 4 bits, by bitsandbytes: a large model's weights on a GPU that could not hold them whole.
+"""Frozen base models in 8 or 4 bits, by bitsandbytes: large models on a GPU that could not hold all their weights.
 
-Quantised are the linear layers but the output head; embeddings and norms stay as they are, and so does everything
-that is trained. A model is quantised while it is loaded, from the same files: an adapter belongs to these files, and
-how many bits they were loaded in is recorded beside it.
+The linear layers except the output head are quantised. Embeddings, norms and everything that is trained stay as they
+are. A model is quantised while it is loaded from its usual files: an adapter belongs to these files, and the number of
+bits is recorded beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from packaging.version import Version
 
 from caslie_model.errors import ConfigError, ModelError
+from caslie_model.runtime.device import Device
 
 # The first version that computes on a CPU too; transformers asks for no older one either.
 OLDEST = Version("0.46.1")
@@ -23,9 +24,13 @@ _REMEDY = '`pip install "mmecinstruct[quantised]"`, or give quantise=none'
 
 
 def check_quantisation(quantise: str) -> None:
-    """Raise ConfigError when a base model is to be quantised and what that needs is not installed.
+    """Check that a base model can be quantised here, without loading a library.
 
-    quantise: none, 8bit or 4bit. Loads no library, so that a long run is not begun in vain.
+    Args:
+        quantise: none, 8bit or 4bit.
+
+    Raises:
+        ConfigError: If bitsandbytes is missing or too old.
     """
     if quantise == "none":
         return
@@ -42,12 +47,21 @@ def check_quantisation(quantise: str) -> None:
         raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {OLDEST}; {_REMEDY}")
 
 
-def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained` that quantise a model while it is loaded; none for quantise=none.
+def quantised_loading(quantise: str, device: Device) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` that quantise a model while it is loaded.
 
-    precision: float32 or bfloat16, in which the quantised layers compute. 4 bits are NormalFloat ones with quantised
-    constants (Dettmers et al., QLoRA, 2023), 8 bits are LLM.int8(), which computes in float16 whatever the precision.
-    Raises ConfigError when bitsandbytes is missing, or does not work on this machine or device.
+    4 bits are NormalFloat ones with quantised constants (Dettmers et al., QLoRA, 2023). 8 bits are LLM.int8(), which
+    computes in float16 whatever the precision.
+
+    Args:
+        quantise: none, 8bit or 4bit.
+        device: Where to load it; quantised layers compute in its precision.
+
+    Returns:
+        The arguments, none for quantise=none.
+
+    Raises:
+        ConfigError: If bitsandbytes is missing, or does not work on this machine or device.
     """
     check_quantisation(quantise)
     if quantise == "none":
@@ -55,7 +69,7 @@ def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, A
     import torch
     from transformers import BitsAndBytesConfig
 
-    kind = torch.device(device).type
+    kind = torch.device(device.name).type
     try:
         import bitsandbytes
     except (ImportError, OSError, RuntimeError) as error:
@@ -72,19 +86,24 @@ def quantised_loading(quantise: str, precision: str, device: str) -> dict[str, A
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=getattr(torch, precision),
+            bnb_4bit_compute_dtype=device.dtype,
         )
     else:
         settings = BitsAndBytesConfig(load_in_8bit=True)
     # Each process of several has set the GPU that is its own; "cuda" alone would be the first one's to `device_map`.
-    place = torch.cuda.current_device() if device == "cuda" else device
+    place = torch.cuda.current_device() if device.name == "cuda" else device.name
     return {"quantization_config": settings, "device_map": {"": place}}
 
 
 def sparing(settings: Any, modules: Sequence[str]) -> Any:
-    """Return bitsandbytes' settings that leave modules of these names as they are, beside the output head.
+    """Return bitsandbytes' settings that also leave modules of the given names as they are.
 
-    Settings that name modules themselves, or are of another library, stay what they are.
+    Args:
+        settings: A quantization_config. One that names modules itself, or is of another library, is returned as it is.
+        modules: Names of modules, beside the output head.
+
+    Returns:
+        The settings.
     """
     if getattr(settings, "llm_int8_skip_modules", ()) is not None:
         return settings
@@ -94,12 +113,19 @@ def sparing(settings: Any, modules: Sequence[str]) -> Any:
 
 
 def is_quantised(model: Any) -> bool:
-    """Return whether a language model's weights were quantised, by us or by whoever made the checkpoint."""
+    """Return whether a language model's weights are quantised, by us or in its checkpoint."""
     return bool(getattr(model, "is_quantized", False))
 
 
-def refuse_quantised(model: Any) -> None:
-    """Raise ModelError when low-rank adapters are to be added to quantised weights: rounding would take them away."""
+def check_not_quantised(model: Any) -> None:
+    """Check that low-rank adapters can be added to a model's weights.
+
+    Args:
+        model: The language model.
+
+    Raises:
+        ModelError: If its weights are quantised: rounding would remove the adapters.
+    """
     if is_quantised(model):
         raise ModelError(
             "LoRA is not added to quantised weights, which would round it away; leave it beside them, or load the base "

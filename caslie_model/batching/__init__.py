@@ -1,1 +1,1 @@
-"""Batches: their order, padding, packing and what the loss needs of them."""
+"""Batches: their order, task weights, padding, packing and the inputs of the loss."""

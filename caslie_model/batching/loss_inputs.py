@@ -1,4 +1,4 @@
-"""What a forward pass needs to compute the loss on answer tokens alone."""
+"""Inputs of a forward pass that keep loss and logits to the answer tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 def head_can_be_partial(model: Any, fuses: bool) -> bool:
-    """Return whether a model computes logits for some positions alone. fuses: it is no language model with LoRA."""
+    """Return whether a model can compute logits for some positions only.
+
+    Args:
+        model: The model that is trained.
+        fuses: Whether it is a fusion model, not a language model with LoRA.
+
+    Returns:
+        Whether its forward pass takes logits_to_keep.
+    """
     inner = model if fuses else model.get_base_model()
     return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
@@ -25,7 +33,17 @@ def head_can_be_partial(model: Any, fuses: bool) -> bool:
 def micro_batch(
     config: TrainingConfig, examples: Sequence[Encoded], padding: int, features: Features | None
 ) -> dict[str, Any]:
-    """Return what goes through the model at once."""
+    """Return the batch of one forward pass, packed where the config says so.
+
+    Args:
+        config: Packing and its length.
+        examples: The samples in tokens.
+        padding: Token that fills rows.
+        features: Features of images by key, None for text.
+
+    Returns:
+        Tensors by input name, as `packed_batch` or `training_batch` returns them.
+    """
     if config.packing:
         return packed_batch(examples, padding, config.pack_length or config.max_length, features)
     return training_batch(examples, padding, features)
@@ -34,7 +52,17 @@ def micro_batch(
 def loss_inputs(
     config: TrainingConfig, inputs: dict[str, Any], fuses: bool, head_at_end: bool
 ) -> dict[str, Any]:
-    """Return a batch with what keeps the output head to the labelled positions, where the model can."""
+    """Return a batch with inputs that keep the output head to the labelled positions, where the model can.
+
+    Args:
+        config: Whether batches are packed.
+        inputs: The batch, as `micro_batch` returns it.
+        fuses: Whether the model is a fusion model.
+        head_at_end: Whether it can compute logits for some positions only (`head_can_be_partial`).
+
+    Returns:
+        The inputs of the forward pass.
+    """
     import torch
 
     from caslie_model.fusion.loss import head_positions
@@ -62,7 +90,11 @@ def _labelled_positions(labels: Any) -> dict[str, Any]:
 
 
 def enable_checkpointing(model: Any) -> None:
-    """Let a model's layers be computed again in the backward pass, as the Trainer does when it begins."""
+    """Turn on gradient checkpointing as the Trainer does at its start.
+
+    Args:
+        model: The model, changed in place.
+    """
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     else:

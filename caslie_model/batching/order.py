@@ -1,7 +1,7 @@
 """The order of training: which sample stands in which batch, fixed before the first step.
 
-Draws decide the order, lengths group it, a token budget ends it. As the whole plan is known, the number of
-steps and the learning rate's schedule are, and a resumed run simply goes on at the next batch.
+Hash draws decide the order, lengths group it, a token budget ends it. The number of steps and the learning rate's
+schedule are known before training, and a resumed run continues at the next batch.
 """
 
 from __future__ import annotations
@@ -15,22 +15,39 @@ from caslie_model.errors import ConfigError
 from caslie_model.prompts.encoder import Encoded
 from mmecinstruct.core.hashing import hash_draw
 
-# Samples of about this many batches are sorted by length together: little padding, still a drawn order.
+# Samples of about this many batches are sorted by length together: little padding, still a random order.
 BATCHES_PER_GROUP = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Batches of sample indices, one per step, and the tokens in them (prompts and answers, no padding)."""
+class BatchOrder:
+    """The batches of a training, one per step.
+
+    Attributes:
+        batches: Indices of samples.
+        tokens: Of prompts and answers in all batches, without padding.
+        ended_by: epochs or max_train_tokens.
+    """
 
     batches: tuple[tuple[int, ...], ...]
     tokens: int
-    ended_by: str  # epochs | max_train_tokens
+    ended_by: str
 
 
-def plan_run(config: TrainingConfig, encoded: Sequence[Encoded]) -> Plan:
-    """Return the plan of a training of these samples. Raises ConfigError as `plan_batches` does."""
-    return plan_batches(
+def order_batches(config: TrainingConfig, encoded: Sequence[Encoded]) -> BatchOrder:
+    """Return the batch order of a training.
+
+    Args:
+        config: Batch size, epochs, token budget and seed.
+        encoded: The training samples in tokens.
+
+    Returns:
+        The order.
+
+    Raises:
+        ConfigError: As `batch_order` does.
+    """
+    return batch_order(
         [each.sample.id for each in encoded],
         [len(each.prompt) + len(each.target) for each in encoded],
         config.batch_size * config.gradient_accumulation,
@@ -40,19 +57,29 @@ def plan_run(config: TrainingConfig, encoded: Sequence[Encoded]) -> Plan:
     )
 
 
-def plan_batches(
+def batch_order(
     ids: Sequence[str],
     lengths: Sequence[int],
     batch_size: int,
     epochs: float,
     max_train_tokens: int | None,
     seed: int,
-) -> Plan:
-    """Return the plan of a run.
+) -> BatchOrder:
+    """Return batches of samples. A last incomplete batch is left out, unless it is the only one.
 
-    ids: of the samples; one that comes several times is drawn each time for itself. batch_size: samples per step. A
-    last incomplete batch is left out, unless it is the only one. Raises ConfigError when there are no samples or the
-    budget does not cover one step.
+    Args:
+        ids: Of the samples. One that occurs several times gets a hash draw for each occurrence.
+        lengths: Tokens of each sample.
+        batch_size: Samples per step.
+        epochs: Passes over the samples.
+        max_train_tokens: Ends the training early; None: no limit.
+        seed: Of the hash draws.
+
+    Returns:
+        The order.
+
+    Raises:
+        ConfigError: If there are no samples, or the token budget does not cover one step.
     """
     if not ids:
         raise ConfigError("there are no samples to train on; see tasks, split and the limits")
@@ -60,16 +87,16 @@ def plan_batches(
     wanted = max(1, round(epochs * len(ids)))
     batches: list[tuple[int, ...]] = []
     tokens, epoch, waiting = 0, 0, list[int]()
-    drawn = 0
+    taken = 0
     group_size = batch_size * BATCHES_PER_GROUP
-    while drawn < wanted or waiting:
-        while drawn < wanted and len(waiting) < group_size:
+    while taken < wanted or waiting:
+        while taken < wanted and len(waiting) < group_size:
             order = sorted(
                 range(len(ids)), key=lambda i: (hash_draw(seed, f"epoch {epoch}", names[i]), names[i])
             )
-            order = order[: wanted - drawn]
+            order = order[: wanted - taken]
             waiting.extend(order)
-            drawn, epoch = drawn + len(order), epoch + 1
+            taken, epoch = taken + len(order), epoch + 1
         group, waiting = waiting[:group_size], waiting[group_size:]
         for batch in _group_by_length(group, lengths, batch_size, seed, len(batches)):
             if len(batch) < batch_size and batches:
@@ -80,10 +107,10 @@ def plan_batches(
                     raise ConfigError(
                         f"max_train_tokens={max_train_tokens} does not cover one step of {cost} tokens"
                     )
-                return Plan(tuple(batches), tokens, "max_train_tokens")
+                return BatchOrder(tuple(batches), tokens, "max_train_tokens")
             batches.append(batch)
             tokens += cost
-    return Plan(tuple(batches), tokens, "epochs")
+    return BatchOrder(tuple(batches), tokens, "epochs")
 
 
 def _names(ids: Sequence[str]) -> list[str]:
@@ -99,9 +126,9 @@ def _names(ids: Sequence[str]) -> list[str]:
 def _group_by_length(
     group: Sequence[int], lengths: Sequence[int], batch_size: int, seed: int, position: int
 ) -> list[tuple[int, ...]]:
-    """Return a group's batches of similar length, in a drawn order; an incomplete one comes last.
+    """Return a group's batches of similar length, in an order by hash; an incomplete one comes last.
 
-    The incomplete batch holds what was drawn last, so no length is favoured.
+    The incomplete batch holds what came last, so no length is favoured.
     """
     whole = len(group) // batch_size * batch_size
     ordered = sorted(group[:whole], key=lambda i: lengths[i])

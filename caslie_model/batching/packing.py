@@ -1,8 +1,7 @@
-"""Several samples in one row of tokens: no padding between them, and none sees another.
+"""Several samples in one row of tokens: no padding between them, and no attention across them.
 
-Where no attention mask is given, transformers reads the borders of samples from positions that begin again, and
-lets each token attend to its own sample alone; images are told apart by groups. So the loss of a step is that of
-its samples in padded rows of their own.
+Without an attention mask, transformers finds the borders of samples where positions start again, and lets each token
+attend to its own sample only; images are separated by groups. The loss of a step is that of its samples in padded rows.
 """
 
 from __future__ import annotations
@@ -15,13 +14,18 @@ from caslie_model.data.images import Features
 from caslie_model.errors import ModelError
 from caslie_model.prompts.encoder import Encoded
 
-SEES_NOTHING = -1  # in token_items and token_groups
+NO_IMAGES = -1  # in token_items and token_groups
 
 
 def pack_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Return which samples stand in which row, as few rows of at most `budget` tokens as are easily found.
+    """Distribute samples over few rows, filled evenly, as all rows are padded to the longest.
 
-    They are filled evenly, as all rows are padded to the longest. A sample longer than the budget is a row.
+    Args:
+        lengths: Tokens of each sample.
+        budget: Tokens of a row. A longer sample is a row of its own.
+
+    Returns:
+        Indices of samples by row.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     first_fit: list[list[int]] = []
@@ -45,10 +49,17 @@ def pack_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
 def packed_batch(
     examples: Sequence[Encoded], padding: int, budget: int, features: Features | None = None
 ) -> dict[str, Any]:
-    """Return a batch to train on, of R rows: input_ids, position_ids and labels [R, T], and what is seen beside them.
+    """Return a batch of R packed rows to train on. What is left of a row counts as one more sample, without labels.
 
-    features: where images are shown; then also token_items, token_groups [R, T] and the inputs of images, with
-    image_groups [M]. What is left of a row counts as one more sample, without labels.
+    Args:
+        examples: The samples in tokens.
+        padding: Token that fills rows.
+        budget: Tokens of a row.
+        features: Features of images by key, None for text.
+
+    Returns:
+        input_ids, position_ids and labels [R, T]; with features also token_items and token_groups [R, T], the inputs of
+        `image_inputs` and image_groups [M].
     """
     import torch
 
@@ -57,8 +68,8 @@ def packed_batch(
     ids = torch.full((len(rows), width), padding)
     positions = torch.zeros((len(rows), width), dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED)
-    items = torch.full((len(rows), width), SEES_NOTHING)
-    groups = torch.full((len(rows), width), SEES_NOTHING)
+    items = torch.full((len(rows), width), NO_IMAGES)
+    groups = torch.full((len(rows), width), NO_IMAGES)
     for place, row in enumerate(rows):
         start = 0
         for group, each in enumerate(examples[index] for index in row):
@@ -86,9 +97,13 @@ def packed_batch(
 
 
 def check_packing(language_model: Any) -> None:
-    """Raise ModelError when samples in one row see each other in a model, a recurrent one for example.
+    """Check on a few tokens that the start of a packed row does not change the rest.
 
-    Tried on a few tokens: what stands first in a row must not change what follows from the rest.
+    Args:
+        language_model: The base model.
+
+    Raises:
+        ModelError: If it does, as in a recurrent model.
     """
     import torch
 
@@ -103,5 +118,6 @@ def check_packing(language_model: Any) -> None:
         )
     if not torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max())):
         raise ModelError(
-            f"packing: in a {type(language_model).__name__} the samples of a row see each other; give packing=false"
+            f"packing: in a {type(language_model).__name__} the samples of a row depend on each other; "
+            "give packing=false"
         )

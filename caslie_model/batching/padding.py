@@ -1,6 +1,6 @@
-"""Encoded samples as tensors: padded on the left, with the images that they show.
+"""Encoded samples as tensors, padded on the left, with their images.
 
-Images are ragged: those of all samples stand one after the other, and `image_counts` says how many belong to each.
+Images are ragged: those of all samples follow one another, and `image_counts` has the number of each sample.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.data.images import Features
 from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.device import Device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +22,19 @@ IGNORED = -100
 def training_batch(
     examples: Sequence[Encoded], padding: int, features: Features | None = None
 ) -> dict[str, Any]:
-    """Return a batch to train on: prompts with answers, and labels [B, K]; `features`: where images are shown.
+    """Return a batch to train on, prompts with answers.
 
-    K is one more than the longest answer: labels stand for the last K positions, the first of which is no
-    answer, as the loss compares each position with the next label.
+    K is one more than the tokens of the longest answer: labels are for the last K positions, the first of which has
+    none, as the loss compares each position with the next label.
+
+    Args:
+        examples: B samples in tokens.
+        padding: Token that fills rows.
+        features: Features of images by key, None for text.
+
+    Returns:
+        input_ids, attention_mask and position_ids [B, T], labels [B, K]; with features also the inputs of
+        `text_image_inputs`.
     """
     import torch
 
@@ -42,24 +52,41 @@ def training_batch(
 
 
 def prompt_batch(
-    examples: Sequence[Encoded], padding: int, device: str, features: Features | None = None
+    examples: Sequence[Encoded], padding: int, device: Device, features: Features | None = None
 ) -> dict[str, Any]:
-    """Return the prompts of a batch, to be answered."""
+    """Return the prompts of a batch, to be answered.
+
+    Args:
+        examples: B samples in tokens.
+        padding: Token that fills rows.
+        device: Where the tensors are put.
+        features: Features of images by key, None for text.
+
+    Returns:
+        input_ids, attention_mask and position_ids [B, T]; with features also the inputs of `text_image_inputs`.
+    """
     batch = _padded([each.prompt for each in examples], padding)
     if features is not None:
         batch |= text_image_inputs(
             examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples)
         )
-    return {name: value.to(device) for name, value in batch.items()}
+    return device.move(batch)
 
 
 def text_image_inputs(
     examples: Sequence[Encoded], width: int, padding: int, features: Features, after: Sequence[int]
 ) -> dict[str, Any]:
-    """Return what a fusion model sees beside the tokens.
+    """Return the inputs of a fusion model beside the tokens.
 
-    width: tokens T of a padded row; after: tokens that follow each prompt, which see all images. As `image_inputs`
-    has it, with token_items [B, T], and token_slots [B, T] where images stand among the tokens.
+    Args:
+        examples: B samples in tokens.
+        width: Tokens T of a padded row.
+        padding: Token that fills guides.
+        features: Features of images by key.
+        after: Tokens that follow each prompt, which attend to all images.
+
+    Returns:
+        The inputs of `image_inputs`, token_items [B, T], and token_slots [B, T] where images stand among the tokens.
     """
     inputs = image_inputs(examples, padding, features)
     inputs["token_items"] = _aligned([each.token_items for each in examples], after, width, 0)
@@ -69,8 +96,15 @@ def text_image_inputs(
 
 
 def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) -> dict[str, Any]:
-    """Return the images of samples: image_features [M, P, dv], image_items, image_roles [M], guide_ids, guide_mask
-    [M, G], image_counts [B].
+    """Return the images of samples, M in all.
+
+    Args:
+        examples: B samples in tokens.
+        padding: Token that fills guides.
+        features: Features of images by key.
+
+    Returns:
+        image_features [M, P, dv], image_items and image_roles [M], guide_ids and guide_mask [M, G], image_counts [B].
     """
     import torch
 

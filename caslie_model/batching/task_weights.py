@@ -1,4 +1,4 @@
-"""How much each task counts in a training: its samples are repeated or thinned out, each by a draw of its own."""
+"""Weight of each task in a training: its samples are repeated, or thinned out by hash draws."""
 
 from __future__ import annotations
 
@@ -12,8 +12,19 @@ from mmecinstruct.core.hashing import hash_fraction
 def mixed(encoded: Sequence[Encoded], weights: Mapping[str, float], seed: int) -> list[Encoded]:
     """Return samples as often as the weight of their task says, in their order.
 
-    At 2 each comes twice; at 2.5 half of them, drawn by hash of their ids, come a third time; at 0.5 half of them
-    are left out. Tasks without a weight stay as they are. Raises ConfigError when nothing of a task is left.
+    With weight 2 each comes twice; with 2.5 half of them come a third time, decided by hash of their ids; with 0.5 half
+    of them are left out. Tasks without a weight stay as they are.
+
+    Args:
+        encoded: The samples in tokens.
+        weights: By task.
+        seed: Of the hash draws.
+
+    Returns:
+        The samples.
+
+    Raises:
+        ConfigError: If no sample of a task is left.
     """
     result: list[Encoded] = []
     for each in encoded:
@@ -22,8 +33,8 @@ def mixed(encoded: Sequence[Encoded], weights: Mapping[str, float], seed: int) -
         result.extend([each] * (int(whole) + more))
     lost = {each.sample.task for each in encoded} - {each.sample.task for each in result}
     if lost:
-        told = ", ".join(f"{task}: {weights[task]}" for task in sorted(lost))
+        weights_text = ", ".join(f"{task}: {weights[task]}" for task in sorted(lost))
         raise ConfigError(
-            f"task_weights {{{told}}} leave no sample; give more, or leave the task out of `tasks`"
+            f"task_weights {{{weights_text}}} leave no sample; give more, or leave the task out of `tasks`"
         )
     return result

@@ -1,1 +1,1 @@
-"""Samples of a dataset: texts, images, answers."""
+"""Samples, images and answers of a published dataset."""

@@ -24,9 +24,17 @@ _YES_NO = re.compile(r"^(yes|no)(?:$|\s*[.,:;!\n])", re.IGNORECASE)
 
 
 def split_options(options: Sequence[str], sample_id: str) -> dict[str, str]:
-    """Return the options' texts by letter; empty for yes/no samples.
+    """Return the texts of options by letter.
 
-    Raises DatasetError when an option is not written "A: …" or a letter occurs twice.
+    Args:
+        options: The options as the dataset has them, "A: …"; none for yes/no.
+        sample_id: For the error.
+
+    Returns:
+        Texts by letter; empty for yes/no.
+
+    Raises:
+        DatasetError: If an option is not written "A: …" or a letter occurs twice.
     """
     texts: dict[str, str] = {}
     for option in options:
@@ -41,24 +49,48 @@ def split_options(options: Sequence[str], sample_id: str) -> dict[str, str]:
 
 
 def allowed_labels(options: dict[str, str]) -> tuple[str, ...]:
-    """Return the labels that a sample allows, in the order of its options."""
+    """Return the labels that a sample allows, in the order of its options.
+
+    Args:
+        options: Texts by letter; empty for yes/no.
+
+    Returns:
+        Letters, or yes and no.
+    """
     return tuple(options) or YES_NO
 
 
 def written_answer(label: str, options: dict[str, str], answers: str) -> str:
-    """Return a label as the model is to write it; an option without words is written as its letter."""
+    """Return a label as the model writes it.
+
+    Args:
+        label: yes, no or a letter.
+        options: Texts by letter; empty for yes/no.
+        answers: letter or text.
+
+    Returns:
+        The label, or with text the option's words; the letter where an option has no words.
+    """
     if answers == "text" and options:
         return options[label] or label
     return label
 
 
 def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None:
-    """Return the label that a model's words stand for, or None.
+    """Return the label that a model's text means.
 
-    Only the first line that says something counts. Accepted are, for yes/no: the word, alone or before a
-    mark. For options: the letter, alone or before a mark ("B", "(B)", "B: …", "B. …"), and an option's words,
-    compared without case, outer marks and spacing. Letter and words that contradict each other are no answer.
-    With answers=text words go before letters, so that an option called "A" is found by its words.
+    Only the first line with text counts. Accepted are, for yes/no: the word, alone or before punctuation. For options:
+    the letter, alone or before punctuation ("B", "(B)", "B: …", "B. …"), and an option's words, compared without case,
+    outer punctuation and spacing. Letter and words that contradict each other are no answer. With answers=text words go
+    before letters, so that an option called "A" is found by its words.
+
+    Args:
+        text: What the model wrote.
+        options: Texts by letter; empty for yes/no.
+        answers: letter or text, as the model was asked to answer.
+
+    Returns:
+        The label, None for a text that is not clearly one allowed answer.
     """
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if not options:
@@ -78,15 +110,15 @@ def _parse_letter(line: str, options: dict[str, str]) -> str | None:
     if match is None or match[1].upper() not in options:
         return None
     letter, rest = match[1].upper(), match[2] or match[3] or ""
-    said = _parse_words(rest, options)
-    if said is not None:
-        return letter if _plain(options[said]) == _plain(options[letter]) else None
+    by_words = _parse_words(rest, options)
+    if by_words is not None:
+        return letter if _plain(options[by_words]) == _plain(options[letter]) else None
     second = _plain(rest).upper()
     return None if second in options and second != letter else letter  # "A: B" is no answer
 
 
 def _parse_words(line: str, options: dict[str, str]) -> str | None:
-    """Options of the same words cannot be told apart; the first of them is meant."""
+    """Return the letter of the option with these words, the first of several."""
     words = _plain(line)
     if not words:
         return None

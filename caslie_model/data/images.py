@@ -1,7 +1,7 @@
-"""Images of a published dataset: read with their hashes, decoded only when asked, and with distrust.
+"""Images of a published dataset: read with their hashes, decoded on demand and with limits on size.
 
-An image is told by the SHA-256 of its embedded bytes, whatever sample or split shows it. One record batch is in
-memory at a time, from the Parquet shards of a folder as from a dataset on the Hub.
+The SHA-256 of an image's embedded bytes identifies it across samples and splits. One record batch is in memory at a
+time, for a folder's Parquet shards as for a dataset on the Hub.
 """
 
 from __future__ import annotations
@@ -37,15 +37,25 @@ _READ_FORMATS = ("JPEG", "PNG", "WEBP")
 
 @dataclass(frozen=True, slots=True)
 class SampleImage:
-    """An image's place in a sample (product, history 3, option B, …), and the hash that tells its content."""
+    """An image of a sample.
+
+    Attributes:
+        role: What it belongs to in the sample: product, history 3, option B, …
+        key: SHA-256 of the embedded bytes, hexadecimal.
+    """
 
     role: str
-    key: str  # SHA-256 of the embedded bytes, hexadecimal
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedImage:
-    """An image with its bytes as they stand in the dataset, not decoded."""
+    """An image with its bytes as the dataset has them, not decoded.
+
+    Attributes:
+        image: Role and key.
+        content: The bytes of the file.
+    """
 
     image: SampleImage
     content: bytes
@@ -54,10 +64,19 @@ class EmbeddedImage:
 def read_images(
     data: str, task: str, split: str, ids: Collection[str] | None = None
 ) -> dict[str, tuple[SampleImage, ...]]:
-    """Return the images of samples by sample id, in stored order; none for a sample without images.
+    """Return the images of samples.
 
-    data: a dataset folder, or user/name on the Hub. ids: of these samples only. Raises DatasetError when there is no
-    such dataset, when a wanted sample is not in the split, or when a row is damaged, with its id.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+        split: Name of a split.
+        ids: Read these samples only; None: all.
+
+    Returns:
+        Images by sample id, in stored order; empty for a sample without images.
+
+    Raises:
+        DatasetError: If there is no such dataset, a wanted sample is not in the split, or a row is damaged.
     """
     result = {
         sample: tuple(each.image for each in images)
@@ -75,9 +94,19 @@ def read_images(
 def iterate_images(
     data: str, task: str, split: str, ids: Collection[str] | None = None
 ) -> Iterator[tuple[str, tuple[EmbeddedImage, ...]]]:
-    """Yield each sample's id and its images with their bytes, in stored order; ids: of these samples only.
+    """Yield each sample's id and its images with their bytes, in stored order.
 
-    Raises DatasetError as `read_images` does.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+        split: Name of a split.
+        ids: Read these samples only; None: all.
+
+    Yields:
+        The sample's id and its images.
+
+    Raises:
+        DatasetError: If there is no such dataset, or a row is damaged.
     """
     wanted = None if ids is None else frozenset(ids)
     for batch in _batches(data, task, split, wanted):
@@ -89,7 +118,19 @@ def iterate_images(
 
 
 def count_samples(data: str, task: str, split: str) -> int:
-    """Return how many samples a split of a task has; 0 when the dataset lacks it. Raises DatasetError."""
+    """Return how many samples a split of a task has.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+        split: Name of a split.
+
+    Returns:
+        The number; 0 when the dataset lacks the split.
+
+    Raises:
+        DatasetError: If there is no such dataset, or a file is damaged.
+    """
     if split not in available_splits(data, task):
         return 0
     if Path(data).is_dir():
@@ -98,10 +139,17 @@ def count_samples(data: str, task: str, split: str) -> int:
 
 
 def decode_image(content: bytes, place: str) -> Image.Image:
-    """Return an image in RGB, transparency over white.
+    """Decode an image.
 
-    place: what the error names. Raises DatasetError for bytes that are no JPEG, PNG or WebP image, that end too
-    early, or that claim more than MAX_PIXELS.
+    Args:
+        content: The bytes of a JPEG, PNG or WebP file.
+        place: What the error names.
+
+    Returns:
+        The image in RGB, transparency over white.
+
+    Raises:
+        DatasetError: If the bytes are no such image, end too early, or claim more than MAX_PIXELS.
     """
     from PIL import Image
 
@@ -109,31 +157,31 @@ def decode_image(content: bytes, place: str) -> Image.Image:
     from mmecinstruct.images.measure import DECODER_ERRORS
     from mmecinstruct.images.signatures import MAX_SCANS, jpeg_scans, name_the_unread, signature_of, webp_size
 
-    def refused(detail: str) -> DatasetError:
+    def unreadable(detail: str) -> DatasetError:
         return DatasetError(f"{place} cannot be read: {detail}; `mmec validate` finds all of them")
 
     if len(content) > MAX_IMAGE_BYTES:
-        raise refused(f"{len(content):,} bytes, at most {MAX_IMAGE_BYTES:,}")
+        raise unreadable(f"{len(content):,} bytes, at most {MAX_IMAGE_BYTES:,}")
     signature = signature_of(content)
     if signature not in _READ_FORMATS:
         detail = name_the_unread(content)[1] if signature is None else f"a {signature} image"
-        raise refused(f"{detail}; expected {', '.join(_READ_FORMATS)}")
+        raise unreadable(f"{detail}; expected {', '.join(_READ_FORMATS)}")
     # Pillow allocates a WebP's canvas before its size can be asked.
     size = webp_size(content) if signature == "WEBP" else None
     if size is not None and size[0] * size[1] > MAX_PIXELS:
-        raise refused(f"{size[0]}x{size[1]}, at most {MAX_PIXELS:,} pixels")
+        raise unreadable(f"{size[0]}x{size[1]}, at most {MAX_PIXELS:,} pixels")
     if signature == "JPEG" and jpeg_scans(content) > MAX_SCANS:
-        raise refused(f"more than {MAX_SCANS} scans")
+        raise unreadable(f"more than {MAX_SCANS} scans")
     try:
         with Image.open(io.BytesIO(content), formats=[signature]) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise refused(f"{image.width}x{image.height}, at most {MAX_PIXELS:,} pixels")
+                raise unreadable(f"{image.width}x{image.height}, at most {MAX_PIXELS:,} pixels")
             image.load()
             return rgb_over_white(resizable(image))
     except Image.DecompressionBombError:
-        raise refused(f"it claims more than {MAX_PIXELS:,} pixels") from None
+        raise unreadable(f"it claims more than {MAX_PIXELS:,} pixels") from None
     except DECODER_ERRORS as error:
-        raise refused(str(error) or type(error).__name__) from error
+        raise unreadable(str(error) or type(error).__name__) from error
 
 
 def _embedded(place: str, roles: Any, images: Any) -> tuple[EmbeddedImage, ...]:

@@ -1,7 +1,7 @@
 """Samples of a published dataset, read without their images.
 
-A folder is read by selecting columns of its Parquet shards, so the `text` route never loads an image; a
-dataset on the Hub goes through `datasets.load_dataset`.
+A folder is read by selecting columns of its Parquet shards, so that training on text never loads an image. A dataset on
+the Hub is read by `datasets.load_dataset`.
 """
 
 from __future__ import annotations
@@ -37,17 +37,38 @@ _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
 @dataclass(frozen=True, slots=True)
 class InputField:
-    """One entry of a sample's input: a text, or a list of texts (snippets, a history). Names may be empty."""
+    """One field of a sample's input: a text, or a list of texts (snippets, a history).
+
+    Attributes:
+        name: Its name; empty for a list without a name.
+        texts: One text, or the entries of the list.
+        is_list: Whether it is a list.
+        items: The number of each text's item where images are shown, 0 for none; empty without images.
+    """
 
     name: str
     texts: tuple[str, ...]
     is_list: bool
-    items: tuple[int, ...] = ()  # aligned with texts where images are shown: which item each is, 0 for none
+    items: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question: what is asked, what may be answered, what is right."""
+    """One question: what is asked, which answers are allowed, which one is right.
+
+    Attributes:
+        id: Unique over all tasks.
+        task: Full name of the task.
+        split: Name of the split.
+        category: Of the product.
+        instruction: As in training.
+        instruction_unseen: A wording that training does not have; test rows only.
+        fields: The input.
+        options: Texts by letter; empty for yes/no.
+        output: The label of the right answer.
+        visual_critical: Whether the image is needed; None if unknown.
+        text_only_accuracy: Accuracy of the best possible guesser without images; None if unknown.
+    """
 
     id: str
     task: str
@@ -56,7 +77,7 @@ class Sample:
     instruction: str
     instruction_unseen: str | None
     fields: tuple[InputField, ...]
-    options: dict[str, str]  # texts by letter; empty for yes/no
+    options: dict[str, str]
     output: str
     visual_critical: bool | None
     text_only_accuracy: float | None
@@ -68,9 +89,17 @@ class Sample:
 
 
 def available_splits(data: str, task: str) -> tuple[str, ...]:
-    """Return the splits that a dataset has of a task; none when it lacks the task.
+    """Return the splits that a dataset has of a task.
 
-    Raises DatasetError when there is no such dataset.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+
+    Returns:
+        Names of splits; none when the dataset lacks the task.
+
+    Raises:
+        DatasetError: If there is no such dataset.
     """
     folder = _local_folder(data)
     if folder is not None:
@@ -80,37 +109,74 @@ def available_splits(data: str, task: str) -> tuple[str, ...]:
 
 
 def read_samples(data: str, task: str, split: str) -> list[Sample]:
-    """Return a task's samples of one split, in stored order; none when the dataset lacks them.
+    """Return a task's samples of one split, in stored order.
 
-    Raises DatasetError when there is no such dataset or a row is damaged, with its id.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+        split: Name of a split.
+
+    Returns:
+        The samples; none when the dataset lacks the split.
+
+    Raises:
+        DatasetError: If there is no such dataset, or a row is damaged.
     """
     if split not in available_splits(data, task):
         return []
     samples = [_parse_row(row) for row in _read_rows(data, task, split, COLUMNS)]
-    seen: set[str] = set()
+    ids: set[str] = set()
     for sample in samples:
-        if sample.id in seen:
+        if sample.id in ids:
             raise DatasetError(f"{data}: {task}/{split} holds sample {sample.id} twice; build it again")
-        seen.add(sample.id)
+        ids.add(sample.id)
     return samples
 
 
 def read_outputs(data: str, task: str, split: str) -> list[str]:
-    """Return the answers alone, in stored order; none when the dataset lacks the split."""
+    """Return the labels of the right answers only, in stored order.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+        split: Name of a split.
+
+    Returns:
+        One label a sample; none when the dataset lacks the split.
+    """
     if split not in available_splits(data, task):
         return []
     return [row["output"] for row in _read_rows(data, task, split, ("output",))]
 
 
 def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return these columns of a task's samples, in stored order; none when the dataset lacks the split."""
+    """Return some columns of a task's samples, in stored order.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        task: Full name of a task.
+        split: Name of a split.
+        columns: Names of columns.
+
+    Returns:
+        Values by column for each sample; none when the dataset lacks the split.
+    """
     return _read_rows(data, task, split, columns) if split in available_splits(data, task) else []
 
 
 def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpose: str) -> list[Sample]:
-    """Return at most `count` samples, those with the smallest draws, in the order of their draws.
+    """Return the samples with the smallest hash draws, in the order of their draws.
 
-    So a larger count adds samples and takes none away, and the dataset's order does not matter.
+    A larger count adds samples and removes none, and the dataset's order does not matter.
+
+    Args:
+        samples: The samples to choose from.
+        count: At most so many; None: all.
+        seed: Of the draws.
+        purpose: Keeps draws for different purposes independent.
+
+    Returns:
+        The samples.
     """
     ordered = sorted(samples, key=lambda sample: (hash_draw(seed, purpose, sample.id), sample.id))
     return ordered if count is None else ordered[:count]

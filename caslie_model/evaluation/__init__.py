@@ -1,1 +1,1 @@
-"""Evaluation: metrics, tables, the run over test splits."""
+"""Evaluation: metrics, tables and the run over test splits."""

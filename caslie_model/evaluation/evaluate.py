@@ -6,7 +6,6 @@ Files in the output folder: `predictions.jsonl` with its header, `metrics.json`,
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,13 @@ from caslie_model.config.presets import config_yaml
 from caslie_model.data.images import Features, SampleImage
 from caslie_model.data.samples import Sample, first_by_hash, read_outputs, read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
-from caslie_model.evaluation.metrics import majority_label, score_part
+from caslie_model.evaluation.metrics import DEFAULT_BOOTSTRAP, Bootstrap, majority_label, score_part
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
 from caslie_model.inference.predict import Prediction, predict_batch
 from caslie_model.inference.prediction_log import open_predictions
 from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.console import say
 from caslie_model.runtime.progress import Progress
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs, shuffled
 from mmecinstruct.core.errors import DatasetError
@@ -39,49 +39,58 @@ PARTS: dict[str, bool | None] = {"all": None, "visual_critical": True, "not_visu
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Where the files lie, and the content of metrics.json."""
+    """What an evaluation wrote.
+
+    Attributes:
+        folder: Where the files are.
+        metrics: The content of metrics.json.
+    """
 
     folder: Path
     metrics: dict[str, Any]
 
 
 def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResult:
-    """Predict and score as the config says; predictions that are there already are kept.
+    """Predict and score as the config says; earlier predictions of the same run are kept.
 
-    overwrite: forget earlier predictions. Raises MmecError with the remedy when data, model or folder do not
-    allow it.
+    Args:
+        config: The settings of the evaluation.
+        overwrite: Delete earlier predictions.
+
+    Returns:
+        The output folder and the content of metrics.json.
+
+    Raises:
+        MmecError: If data, model or folder do not allow it; the message has the remedy.
     """
     if config.out.is_file():
         raise RunError(f"--out {config.out} is a file")
     samples = select_samples(config)
     loaded = load_for_evaluation(config)
     if config.images != "own" and loaded.vision is None:
-        raise ConfigError(f"images={config.images}: {config.model} sees no images anyway")
+        raise ConfigError(f"images={config.images}: {config.model} is a text model, which takes no images")
     visual_inputs = None
     if loaded.vision is not None:
-        trained_with = loaded.model.config.vision_identity
-        visual_inputs = load_visual_inputs(
-            config.data, samples, loaded.vision, loaded.device, loaded.precision, trained_with
-        )
-    encoded = loaded.prompt_format.encode_all(samples, _shown(config, samples, visual_inputs))
+        trained_with = loaded.model.config.vision_fingerprint
+        visual_inputs = load_visual_inputs(config.data, samples, loaded.vision, loaded.device, trained_with)
+    encoded = loaded.prompt_format.encode_all(samples, _images_by_sample(config, samples, visual_inputs))
     features = visual_inputs.features if visual_inputs else None
-    identity = {
-        **loaded.identity,
+    provenance = {
+        **loaded.provenance,
         "scoring": config.scoring,
         "length_normalised": config.length_normalised,
         **({"images": config.images} if config.images != "own" else {}),
     }
-    with open_predictions(config.out, identity, overwrite) as file:
+    with open_predictions(config.out, provenance, overwrite) as file:
         _check_prompts(encoded, file.records, config.out)
         # Longest first: running out of memory happens at once, not at the end.
         missing = sorted(
             (each for each in encoded if each.sample.id not in file.records),
             key=lambda each: (-len(each.prompt), each.sample.id),
         )
-        _say(
+        say(
             f"{len(encoded)} samples, {len(encoded) - len(missing)} answered already, "
-            f"{sum(each.shortened for each in encoded)} shortened to fit; on {loaded.device}, "
-            f"{loaded.precision}"
+            f"{sum(each.shortened for each in encoded)} shortened to fit; on {loaded.device}"
         )
         with Progress("predicting", len(missing), "samples") as progress:
             for start in range(0, len(missing), config.batch_size):
@@ -94,11 +103,11 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
             "model": config.model,
             "base_only": config.base_only,
             "data": config.data,
-            # What it is to others, to whom a path says nothing, or somebody else's dataset.
+            # A path means nothing to others.
             "public_data": public_name(config.data),
-            "identity": identity,
+            "provenance": provenance,
             "samples_shortened": sum(each.shortened for each in encoded),
-            "results": score(samples, answers, baselines, config.bootstrap_resamples, config.seed),
+            "results": score(samples, answers, baselines, Bootstrap(config.bootstrap_resamples, config.seed)),
         }
         for name, text in (
             (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"),
@@ -112,7 +121,14 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
 def select_samples(config: EvaluateConfig) -> list[Sample]:
     """Return the samples to evaluate, by task, split and hash order of their ids.
 
-    Raises DatasetError when the dataset has none, or one id stands in two places.
+    Args:
+        config: Dataset, tasks, splits, subset, limit and seed.
+
+    Returns:
+        The samples.
+
+    Raises:
+        DatasetError: If the dataset has none, or one id occurs twice.
     """
     wanted = {"all": None, "visual-critical": True, "text": False}[config.subset]
     result: list[Sample] = []
@@ -129,18 +145,26 @@ def select_samples(config: EvaluateConfig) -> list[Sample]:
             f"{config.data} has no samples of these tasks in {', '.join(config.splits)} "
             f"(subset {config.subset})"
         )
-    seen: set[str] = set()
+    ids: set[str] = set()
     for sample in result:
-        if sample.id in seen:
+        if sample.id in ids:
             raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
-        seen.add(sample.id)
+        ids.add(sample.id)
     return result
 
 
 def majority_labels(
     config: EvaluateConfig, samples: Sequence[Sample]
 ) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return (label, the split it was counted in) of each (task, split): train, else what is evaluated."""
+    """Return the majority baseline of each task and split.
+
+    Args:
+        config: The dataset.
+        samples: The evaluated samples.
+
+    Returns:
+        By (task, split): the most frequent label, and the split it was counted in: train, else what is evaluated.
+    """
     result = {}
     for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
         trained = read_outputs(config.data, task, "train")
@@ -153,12 +177,18 @@ def score(
     samples: Sequence[Sample],
     answers: Mapping[str, str | None],
     baselines: Mapping[tuple[str, str], tuple[str, str]],
-    resamples: int = 1000,
-    seed: int = 0,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> list[dict[str, Any]]:
     """Return the figures of every part of every task and split.
 
-    answers: label by sample id, None when unparsable; a sample without an entry is missing. Both are wrong.
+    Args:
+        samples: The evaluated samples.
+        answers: Label by sample id, None when unparsable; a sample without an entry is missing. Both are wrong.
+        baselines: As `majority_labels` returns them.
+        bootstrap: Number of resamples and seed, from which each part's own follows.
+
+    Returns:
+        Figures by name for each part.
     """
     results = []
     for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
@@ -177,8 +207,7 @@ def score(
                 given,
                 labels if labels == ("yes", "no") else tuple(sorted(labels)),
                 majority,
-                resamples,
-                hash_draw(seed, "bootstrap", task, split, part),
+                Bootstrap(bootstrap.resamples, hash_draw(bootstrap.seed, "bootstrap", task, split, part)),
             )
             results.append(
                 {
@@ -195,10 +224,10 @@ def score(
     return results
 
 
-def _shown(
+def _images_by_sample(
     config: EvaluateConfig, samples: Sequence[Sample], visual_inputs: VisualInputs | None
 ) -> dict[str, tuple[SampleImage, ...]]:
-    """Return the images that each sample is shown with."""
+    """Return the images that go with each sample: its own, shuffled ones or none."""
     if visual_inputs is None or config.images == "none":
         return {}
     if config.images == "shuffled":
@@ -226,7 +255,7 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
             "id": each.sample.id,
             "task": each.sample.task,
             "split": each.sample.split,
-            "prompt": each.mark,
+            "prompt": each.fingerprint,
             "prediction": prediction.label,
         }
         if prediction.text is not None:
@@ -240,12 +269,8 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
 def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folder: Path) -> None:
     for each in encoded:
         record = records.get(each.sample.id)
-        if record is not None and record.get("prompt") != each.mark:
+        if record is not None and record.get("prompt") != each.fingerprint:
             raise RunError(
                 f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
                 "another --out, or --overwrite"
             )
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

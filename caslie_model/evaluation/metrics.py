@@ -1,11 +1,11 @@
 """Metrics from confusion counts. An unparsable or missing answer is always wrong.
 
-All figures of a part come from one matrix [L, L + 1]: gold label by answered label, the last column counting
-what is no answer. Resampling the samples with replacement is drawing that matrix from a multinomial
-distribution, so the bootstrap needs no loop. A test compares every figure with scikit-learn.
+All figures of a part come from one matrix [L, L + 1]: gold label by answered label, the last column counting what is no
+answer. Resampling with replacement is sampling that matrix from a multinomial distribution, so the bootstrap needs no
+loop. A test compares every figure with scikit-learn.
 
-For yes/no tasks an unparsable answer is counted as the opposite of the right one: otherwise a model that says
-"yes" where it is sure and babbles elsewhere would reach an F1 of 1.
+For yes/no tasks an unparsable answer is counted as the opposite of the right one: otherwise a model that says "yes"
+where it is sure and something unparsable elsewhere would reach an F1 of 1.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,18 @@ Floats = npt.NDArray[np.float64]
 
 
 def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> Counts:
-    """Return counts [L, L + 1] of gold label by answer, the last column for no answer.
+    """Count answers by gold label.
 
-    Raises ValueError when a gold label is not among the labels.
+    Args:
+        gold: Right labels.
+        answers: Answered labels, None for no answer.
+        labels: The L labels, in the order of rows and columns.
+
+    Returns:
+        Counts [L, L + 1], the last column for no answer.
+
+    Raises:
+        ValueError: If a gold label is not among the labels.
     """
     if len(gold) != len(answers):
         raise ValueError(f"{len(gold)} gold labels, {len(answers)} answers")
@@ -48,30 +58,61 @@ def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequen
 
 
 def class_scores(counts: Counts) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
-    """Return precision, recall and F1 per label [..., L], and which labels occur (as gold or as answer).
+    """Return precision, recall and F1 of each label. What has no denominator is 0.
 
-    counts: [..., L, L + 1]. What has no denominator is 0.
+    Args:
+        counts: [..., L, L + 1].
+
+    Returns:
+        Precision, recall and F1 [..., L], and which labels occur, as gold or as answer [..., L].
     """
     answered = counts[..., :-1]
     right = np.diagonal(answered, axis1=-2, axis2=-1).astype(np.float64)
-    said, there = answered.sum(axis=-2), counts.sum(axis=-1)
-    precision, recall = _ratio(right, said), _ratio(right, there)
-    return precision, recall, _ratio(2 * right, said + there), (said + there) > 0
+    answered_as, there = answered.sum(axis=-2), counts.sum(axis=-1)
+    precision, recall = _ratio(right, answered_as), _ratio(right, there)
+    return precision, recall, _ratio(2 * right, answered_as + there), (answered_as + there) > 0
 
 
 def accuracy(counts: Counts) -> Floats:
-    """Return the share of right answers [...] of counts [..., L, L + 1]."""
+    """Return the share of right answers.
+
+    Args:
+        counts: [..., L, L + 1].
+
+    Returns:
+        Shares [...].
+    """
     right = np.diagonal(counts[..., :-1], axis1=-2, axis2=-1).sum(axis=-1)
     return _ratio(right.astype(np.float64), counts.sum(axis=(-2, -1)))
 
 
 def macro(scores: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
-    """Return the mean [...] of scores [..., L] over the labels that occur."""
+    """Return the mean over the labels that occur.
+
+    Args:
+        scores: [..., L].
+        occurs: [..., L].
+
+    Returns:
+        Means [...].
+    """
     return _ratio((scores * occurs).sum(axis=-1), occurs.sum(axis=-1))
 
 
 def primary(metric: str, counts: Counts, labels: Sequence[str]) -> Floats:
-    """Return a primary metric [...] of counts [..., L, L + 1]."""
+    """Return a primary metric.
+
+    Args:
+        metric: accuracy, recall@1, F1 or macro F1.
+        counts: [..., L, L + 1].
+        labels: The L labels.
+
+    Returns:
+        Values [...].
+
+    Raises:
+        ValueError: If there is no such metric.
+    """
     if metric in ("accuracy", "recall@1"):
         return accuracy(counts)
     _, _, f1, occurs = class_scores(counts)
@@ -83,7 +124,15 @@ def primary(metric: str, counts: Counts, labels: Sequence[str]) -> Floats:
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a share. Source: Wilson (1927), JASA 22, 209-212."""
+    """Return the 95 % Wilson interval of a share. Source: Wilson (1927), JASA 22, 209-212.
+
+    Args:
+        right: Successes.
+        total: Trials.
+
+    Returns:
+        Lower and upper bound.
+    """
     if total == 0:
         return 0.0, 1.0
     share, z2 = right / total, _Z95**2
@@ -92,16 +141,37 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How often samples are resampled for an interval, and from which seed."""
+
+    resamples: int = 1000
+    seed: int = 0
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
+
+
 def bootstrap_interval(
-    metric: str, counts: Counts, labels: Sequence[str], resamples: int, seed: int
+    metric: str, counts: Counts, labels: Sequence[str], bootstrap: Bootstrap
 ) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a primary metric over resampled samples."""
+    """Return the 95 % percentile interval of a primary metric over resampled samples.
+
+    Args:
+        metric: accuracy, recall@1, F1 or macro F1.
+        counts: [L, L + 1].
+        labels: The L labels.
+        bootstrap: Number of resamples, and their seed.
+
+    Returns:
+        Lower and upper bound.
+    """
     total = int(counts.sum())
     if total == 0:
         return 0.0, 1.0
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(total, counts.reshape(-1) / total, size=resamples)
-    values = primary(metric, drawn.reshape(resamples, *counts.shape), labels)
+    generator = np.random.default_rng(bootstrap.seed)
+    sampled = generator.multinomial(total, counts.reshape(-1) / total, size=bootstrap.resamples)
+    values = primary(metric, sampled.reshape(bootstrap.resamples, *counts.shape), labels)
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
@@ -117,12 +187,23 @@ def score_part(
     answers: Sequence[str | None],
     labels: Sequence[str],
     majority: str,
-    resamples: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    """Return every figure of one part of one task's split. labels: all that the part's samples allow.
+    """Return every figure of one part of one task's split.
 
-    Raises ValueError when the part is empty.
+    Args:
+        task: Full name of the task.
+        gold: Right labels.
+        answers: Answered labels, None for no answer.
+        labels: All labels that the part's samples allow.
+        majority: The label of the majority baseline.
+        bootstrap: Number of resamples, and their seed.
+
+    Returns:
+        Figures by name.
+
+    Raises:
+        ValueError: If the part is empty.
     """
     if not gold:
         raise ValueError("no samples to score")
@@ -136,7 +217,7 @@ def score_part(
         "samples": len(gold),
         "metric": metric,
         "primary": float(primary(metric, counts, labels)),
-        "primary_interval": list(bootstrap_interval(metric, counts, labels, resamples, seed)),
+        "primary_interval": list(bootstrap_interval(metric, counts, labels, bootstrap)),
         "accuracy": right / len(gold),
         "accuracy_interval": list(wilson_interval(right, len(gold))),
         "macro_precision": float(macro(precision, occurs)),

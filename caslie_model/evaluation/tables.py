@@ -32,7 +32,14 @@ _PART_NAMES = {"all": "all", "visual_critical": "needs image", "not_visual_criti
 
 
 def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Return the table's cells, in the order of COLUMNS."""
+    """Return the table's cells, in the order of COLUMNS.
+
+    Args:
+        results: `results` of metrics.json.
+
+    Returns:
+        Cells of each row.
+    """
     return [
         (
             TASKS[result["task"]].short_name,
@@ -57,7 +64,11 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print the table to stdout: all columns where they fit, and into a file or a pipe, else the main ones."""
+    """Print the table to stdout: the main columns on a narrow terminal, else all.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
     import shutil
     import sys
 
@@ -66,7 +77,15 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
 
 
 def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
-    """Return the table as text; a narrow one leaves out accuracy and the macro averages."""
+    """Return the table as text.
+
+    Args:
+        metrics: The content of metrics.json.
+        narrow: Leave out accuracy and the macro averages.
+
+    Returns:
+        Lines of text.
+    """
     from io import StringIO
 
     from rich.box import SIMPLE_HEAD
@@ -92,13 +111,20 @@ def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
 
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:
-    """Return the table as Markdown, with what its columns mean."""
-    identity = metrics["identity"]
+    """Return the table as Markdown, with an explanation of its columns.
+
+    Args:
+        metrics: The content of metrics.json.
+
+    Returns:
+        Lines of Markdown.
+    """
+    provenance = metrics["provenance"]
     lines = [
         f"# {_title(metrics)}",
         "",
-        f"Answers as {identity['answers']}, {identity['instruction']} instructions, scoring by "
-        f"{'likelihood' if identity['scoring'] == 'likelihood' else 'greedy generation'}; "
+        f"Answers as {provenance['answers']}, {provenance['instruction']} instructions, scoring by "
+        f"{'likelihood' if provenance['scoring'] == 'likelihood' else 'greedy generation'}; "
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
         "| " + " | ".join(COLUMNS) + " |",

@@ -1,16 +1,17 @@
-"""What was trained, as a small folder beside a base model that others have.
+"""The trained part of a fusion model as a small folder, to be loaded onto its base model.
 
 adapter_config.json         shapes and choices, and which base model and vision encoder it was made with
 adapter_model.safetensors   every trained tensor and nothing else
 
-The names of the files are peft's convention; the type is our own ("caslie"), as peft's list of types is closed.
+The file names are peft's convention. The type "caslie" is our own, as peft's list of types is closed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -20,42 +21,48 @@ from caslie_model.fusion.language_model import describe_base
 from caslie_model.hub.download import adapter_folder
 from mmecinstruct.core.files import write_atomically
 
-if TYPE_CHECKING:
-    from caslie_model.fusion.model import CaslieForCausalLM
-
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TYPE = "caslie"
 _FORMAT = 2
 
 
-def save_adapter(
-    model: CaslieForCausalLM, folder: str | Path, tensors: dict[str, torch.Tensor] | None = None
-) -> None:
-    """Write the adapter folder of a model; what else lies in the folder stays. The weights come last.
+def save_adapter(config: CaslieConfig, tensors: Mapping[str, torch.Tensor], folder: str | Path) -> None:
+    """Write an adapter folder; other files in the folder stay. The weights come last.
 
-    tensors: what was trained, if it was gathered before; else it is taken from the model.
+    Args:
+        config: The fusion model's.
+        tensors: Every trained tensor by its name in the model (`trained_state_dict`).
+        folder: Where to write; created if need be.
     """
     from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    fields = model.config.choices()
     content = {
         "type": _TYPE,
         "format": _FORMAT,
-        "base_model_name_or_path": model.config.base_model,
-        "base": describe_base(model.config),
-        "config": fields,
+        "base_model_name_or_path": config.base_model,
+        "base": describe_base(config),
+        "config": config.choices(),
     }
     write_atomically(folder / ADAPTER_CONFIG, (json.dumps(content, indent=1) + "\n").encode())
-    trained = model.trained_state_dict() if tensors is None else tensors
-    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.items()}
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(folder / ADAPTER_WEIGHTS, save(saved, metadata={"format": "pt"}))
 
 
 def read_adapter_config(folder: str | Path) -> dict[str, Any]:
-    """Return the content of adapter_config.json. Raises ModelError when it is missing, damaged or not of ours."""
+    """Return the content of adapter_config.json, with the names that settings have today.
+
+    Args:
+        folder: A path, or user/name on the Hub.
+
+    Returns:
+        The content; `config` has the fields of `CaslieConfig` beside the language model's.
+
+    Raises:
+        ModelError: If the file is missing, damaged or not of a fusion model.
+    """
     path = adapter_folder(folder) / ADAPTER_CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -70,6 +77,5 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
         )
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("base"), dict):
         raise ModelError(f"{path}: damaged: it has no config or no base")
-    renamed = CaslieConfig.attribute_map
-    content["config"] = {renamed.get(name, name): value for name, value in content["config"].items()}
-    return content
+    names = CaslieConfig.attribute_map
+    return {**content, "config": {names.get(name, name): value for name, value in content["config"].items()}}

@@ -1,4 +1,4 @@
-"""The parts that resampler and adapters share: a norm in float32 and attention of one set on another."""
+"""Parts that resampler and adapters share: a norm in float32, and attention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class Float32LayerNorm(nn.LayerNorm):
-    """Layer normalisation computed in float32 whatever comes in; the result has the weights' type."""
+    """Layer normalisation computed in float32 for inputs of any type; the result has the weights' type."""
 
     def forward(self, states: Tensor) -> Tensor:
         result = functional.layer_norm(
@@ -30,10 +30,19 @@ def join_heads(states: Tensor) -> Tensor:
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Return attention [B, heads, T, d] of queries [B, heads, T, d] on keys and values [B, heads, S, d].
+    """Return scaled dot-product attention.
 
-    mask: boolean [B, 1, T, S], true where a query sees a key. A query that sees nothing must be masked out of
-    the result by the caller: here it sees everything, as a softmax over nothing is not a number on some devices.
+    A query without any visible key attends to all keys here, as a softmax over nothing is not a number on some devices:
+    the caller must mask its result.
+
+    Args:
+        queries: [B, heads, T, d].
+        keys: [B, heads, S, d].
+        values: [B, heads, S, d].
+        mask: Boolean [B, 1, T, S], true where a query attends to a key; None: everywhere.
+
+    Returns:
+        [B, heads, T, d].
     """
     if mask is not None:
         mask = mask | ~mask.any(dim=-1, keepdim=True)
@@ -42,7 +51,12 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
 
 
 class Attention(nn.Module):
-    """Attention of normalised states [M, Q, width] on a context [M, S, width], with projections."""
+    """Attention of normalised states on a context, with projections.
+
+    Args:
+        width: Of states and context.
+        heads: Number of attention heads.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -52,7 +66,16 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
 
     def forward(self, states: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """mask: boolean [M, S], true where the context counts; a row without any gives 0."""
+        """Return the states' attention on the context.
+
+        Args:
+            states: [M, Q, width].
+            context: [M, S, width].
+            mask: Boolean [M, S], true where the context counts; a row without any gives 0.
+
+        Returns:
+            [M, Q, width].
+        """
         keys, values = self.key_value(context).chunk(2, dim=-1)
         found = attend(
             split_heads(self.query(states), self.heads),
@@ -65,5 +88,5 @@ class Attention(nn.Module):
 
 
 def scalar(value: Any) -> nn.Parameter:
-    """Return one trained number, as a vector of length 1: FSDP shards no tensor without dimensions."""
+    """Return one trained number as a vector of length 1: FSDP divides no tensor without dimensions."""
     return nn.Parameter(torch.full((1,), float(value)))

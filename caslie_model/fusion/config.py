@@ -48,18 +48,23 @@ class CaslieConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")
     }
     # Names in configs of earlier versions.
-    attribute_map: ClassVar[dict[str, str]] = {"first_layer": "first_adapter_layer", "every": "adapter_every"}
+    attribute_map: ClassVar[dict[str, str]] = {
+        "base_identity": "base_fingerprint",
+        "vision_identity": "vision_fingerprint",
+        "first_layer": "first_adapter_layer",
+        "every": "adapter_every",
+    }
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "media"]
 
     fusion: str = "xattn"  # xattn | concat | concat-full
     text_config: dict[str, Any] | PreTrainedConfig | None = None
     base_model: str = ""  # name of the language model
-    base_identity: str = ""  # changes when its weights do
+    base_fingerprint: str = ""  # changes when its weights do
     base_quantise: str = (
         "none"  # how they were loaded when this was trained: none, 8bit or 4bit; any will do later
     )
     vision_encoder: str = ""
-    vision_identity: str = ""
+    vision_fingerprint: str = ""
     vision_width: int = 768  # dv
     vision_patches: int = 49  # P
     feature_norm: str = "layer"  # layer | standard (statistics of the training images) | none
@@ -75,7 +80,7 @@ class CaslieConfig(PreTrainedConfig):
     first_adapter_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
     adapter_every: int = 4
     # tanh of it scales an adapter's output. Training begins as the base model, exactly: with an open gate the output's
-    # weights begin at 0; with a shut one (0) they are drawn.
+    # weights begin at 0; with a shut one (0) they are random.
     gate_init: float = 1.0
     # Size of the text's states in front of each adapter, in which the adapter's output is measured; None: 1 each.
     # Without it a small model's adapters begin at a tenth of what they add to, and learn little else than to grow.
@@ -109,9 +114,19 @@ class CaslieConfig(PreTrainedConfig):
 
     @classmethod
     def for_base(cls, text_config: PreTrainedConfig, **choices: Any) -> CaslieConfig:
-        """Return the config of a connector to a language model. Raises ModelError also when a choice is misspelt.
+        """Return the config of a connector to a language model.
 
-        (The constructor takes any name, as transformers' configs do.)
+        The constructor takes any name, as transformers' configs do; this method rejects unknown ones.
+
+        Args:
+            text_config: The language model's.
+            **choices: Fields of this class.
+
+        Returns:
+            The config.
+
+        Raises:
+            ModelError: If a choice is misspelt or means nothing.
         """
         choices = {cls.attribute_map.get(name, name): value for name, value in choices.items()}
         unknown = sorted(set(choices) - set(cls._choice_names()))
@@ -140,7 +155,7 @@ class CaslieConfig(PreTrainedConfig):
 
     @property
     def adapter_layers(self) -> tuple[int, ...]:
-        """The layers that have a cross-attention adapter in front of them; none for concat."""
+        """Indices of the layers with a cross-attention adapter in front of them; none for concat."""
         if self.fusion != "xattn":
             return ()
         assert self.first_adapter_layer is not None
@@ -153,7 +168,7 @@ class CaslieConfig(PreTrainedConfig):
 
     @property
     def tokens_per_image(self) -> int:
-        """Latents per image, or with concat-full its patches: places that an image takes in the text of concat."""
+        """Latents of an image, or its patches with concat-full: its visual tokens in the text of concat."""
         return self.latents if self.has_resampler else self.vision_patches
 
     def _check(self) -> None:

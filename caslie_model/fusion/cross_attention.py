@@ -1,4 +1,4 @@
-"""The plug-in adapter: text looks at the latents of the images that it may see, through a gate."""
+"""The gated cross-attention adapter in front of a decoder layer: text attends to the latents of its images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from caslie_model.fusion.config import CaslieConfig
 
 
 class GatedCrossAttention(nn.Module):
-    """h += tanh(g) · s · W_o · attention(W_q norm(h), k, v, mask) · sees_an_image.
+    """h += tanh(g) · s · W_o · attention(W_q norm(h), k, v, mask), where a token has an image.
 
-    s is the size of h (`scale`): a gate says which part of the text's states the image's are.
+    s is the size of h, so that a gate is the share of the images in the text's states. There is no feed-forward part:
+    in well-known models it has most of the parameters of such a block.
 
-    No feed-forward part: in the well-known models it is most of the parameters of such a block.
+    Args:
+        config: The fusion model's.
+        scale: s, the size of the text's states in front of this layer.
     """
 
     def __init__(self, config: CaslieConfig, scale: float = 1.0) -> None:
@@ -29,15 +32,27 @@ class GatedCrossAttention(nn.Module):
         self.gate = scalar(config.gate_init)
 
     def keys_values(self, latents: Tensor) -> Tensor:
-        """Return keys and values [M, 2, heads, K, d_head] of latents [M, K, width]."""
+        """Return keys and values of latents.
+
+        Args:
+            latents: [M, K, width].
+
+        Returns:
+            [M, 2, heads, K, d_head].
+        """
         pairs = self.key_value(latents).unflatten(-1, (2, -1))  # [M, K, 2, width]
         return split_heads(pairs.transpose(1, 2), self.heads)
 
     def forward(self, hidden: Tensor, keys_values: Tensor, visible: Tensor) -> Tensor:
-        """Return hidden states [B, T, d] with what their tokens see added.
+        """Add to each token's state what it takes from its images.
 
-        keys_values: [B, 2, heads, N·K, d_head]. visible: boolean [B, T, N]. A token that sees no image keeps
-        its state bit for bit.
+        Args:
+            hidden: Hidden states [B, T, d].
+            keys_values: [B, 2, heads, N·K, d_head].
+            visible: Boolean [B, T, N], which token attends to which image.
+
+        Returns:
+            Hidden states [B, T, d]. A token without images keeps its state bit for bit.
         """
         queries = split_heads(self.query(self.norm(hidden)), self.heads)
         keys, values = keys_values.unbind(dim=1)

@@ -1,4 +1,4 @@
-"""How `generate` carries what a prompt's text can see: computed before its first step, never again."""
+"""Generation with images: a prompt's media are computed before its first step and reused in the others."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ IMAGE_INPUTS = (
     "guide_ids",
     "guide_mask",
 )
-# What a token that is generated has in these inputs: it sees all images and is no image itself.
+# What a token that is generated has in these inputs: it attends to all images and is no image itself.
 TOKEN_INPUTS = {"token_items": 0, "token_slots": -1}
 
 
 class CaslieGenerationMixin(GenerationMixin):
-    """`generate` for a model with `encode_media`. (transformers looks for the end of this name.)"""
+    """`generate` for a model with `encode_media`. (transformers recognises the end of this name.)"""
 
     def _expand_inputs_for_generation(
         self,

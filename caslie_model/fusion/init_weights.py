@@ -1,4 +1,4 @@
-"""How a fusion model's own weights begin. (The language model's are its own affair.)"""
+"""Initial weights of a fusion model's own parts. The language model initialises its own."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from caslie_model.fusion.resampler import FeatureNorm, GuidedResampler, Resample
 
 
 def initialise(module: nn.Module, config: CaslieConfig) -> None:
-    """Set the weights that a module holds itself; what was loaded is left alone by transformers' functions."""
+    """Set the weights that a module holds itself; transformers' functions leave loaded ones as they are.
+
+    Args:
+        module: A part of the model, changed in place.
+        config: The fusion model's.
+    """
     if isinstance(module, nn.Linear):
         # Unit variance in, unit variance out, whatever the width.
         initialization.normal_(module.weight, std=module.in_features**-0.5)
         if module.bias is not None:
             initialization.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
-        initialization.normal_(module.weight, std=0.1)  # seen beside latents of unit variance
+        # Small beside latents of unit variance.
+        initialization.normal_(module.weight, std=0.1)
     elif isinstance(module, Float32LayerNorm):
         initialization.ones_(module.weight)
         initialization.zeros_(module.bias)
     elif isinstance(module, GuidedResampler):
         # Zeros would keep all latents of an image the same for ever.
         initialization.normal_(module.latents, std=0.02)
-        initialization.normal_(module.places, std=0.3)  # told apart beside features of unit variance
+        # Distinct beside features of unit variance.
+        initialization.normal_(module.places, std=0.3)
     elif isinstance(module, ResamplerBlock):
         if config.guide:
             initialization.constant_(module.guide_gate, config.guide_gate_init)

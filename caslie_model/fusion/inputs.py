@@ -1,4 +1,4 @@
-"""Checks of what a fusion model is given: a wrong shape is named here, not somewhere inside a kernel."""
+"""Checks of a fusion model's inputs, so that a wrong shape is named here and not inside a kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ def check_images(
     guide_ids: Tensor | None,
     guide_mask: Tensor | None,
 ) -> None:
-    """Raise ModelError when the inputs of M images do not fit together or not to the model."""
+    """Check that the inputs of M images fit together and to the model.
+
+    Args:
+        config: The fusion model's.
+        features: [M, P, dv].
+        items: [M].
+        roles: [M].
+        guide_ids: [M, G].
+        guide_mask: [M, G].
+
+    Raises:
+        ModelError: If a shape or a number does not fit, or the guide is missing.
+    """
     patches, width = config.vision_patches, config.vision_width
     if features.dim() != 3 or features.shape[1:] != (patches, width):
         raise ModelError(
@@ -46,16 +58,30 @@ def check_images(
 
 
 def check_tokens(shape: tuple[int, int], **inputs: Tensor | None) -> None:
-    """Raise ModelError when one of these inputs does not have the shape [B, T] of the tokens."""
+    """Check that inputs have the shape of the tokens.
+
+    Args:
+        shape: (B, T).
+        **inputs: By name; None is skipped.
+
+    Raises:
+        ModelError: If one has another shape.
+    """
     for name, values in inputs.items():
         if values is not None and values.shape != shape:
             raise ModelError(f"{name} of shape {list(values.shape)} for tokens of shape {list(shape)}")
 
 
 def check_slots(config: CaslieConfig, token_slots: Tensor, counts: Tensor) -> None:
-    """Raise ModelError when a sample's slots are not its visual tokens, each once.
+    """Check that each sample's slots are its visual tokens, each once.
 
-    token_slots: [B, T], -1 for text. counts: [B] images of each sample.
+    Args:
+        config: The fusion model's.
+        token_slots: [B, T], -1 for text.
+        counts: Images of each sample [B].
+
+    Raises:
+        ModelError: If they are not.
     """
     expected = (counts * config.tokens_per_image).tolist()
     for row, wanted in zip(token_slots, expected, strict=True):

@@ -1,4 +1,4 @@
-"""What fusion needs to know of a language model: where its layers are, how large its embeddings are."""
+"""What fusion reads from a language model: its layers, and the size of its embeddings and states."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ SHAPE_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
 def decoder_layers(language_model: Any) -> nn.ModuleList:
-    """Return the decoder's layers. Raises ModelError when a model keeps none where they can be found."""
+    """Return the decoder's layers.
+
+    Args:
+        language_model: A causal language model.
+
+    Returns:
+        Its list of layers.
+
+    Raises:
+        ModelError: If the model has an encoder, or keeps no list of layers under a known name.
+    """
     name = type(language_model).__name__
     if language_model.config.is_encoder_decoder:
         raise ModelError(f"{name} has an encoder; fusion needs a decoder-only model")
@@ -45,8 +55,15 @@ def embedding_scale(language_model: Any) -> float:
 def state_scales(language_model: Any, layers: Sequence[int]) -> tuple[float, ...]:
     """Return the size of an entry of the states in front of layers (root of the mean square; median of tokens).
 
-    Measured on tokens from all over the vocabulary, without the first of each row: it is hundreds of times larger in
-    many models, and carries nothing of the text.
+    Measured on tokens from all over the vocabulary, without the first of each row: in many models it is hundreds of
+    times larger, and carries nothing of the text.
+
+    Args:
+        language_model: A loaded model.
+        layers: Indices of layers.
+
+    Returns:
+        One size a layer.
     """
     embeddings = language_model.get_input_embeddings()
     vocabulary = embeddings.weight.shape[0]
@@ -67,7 +84,15 @@ def describe_base(config: CaslieConfig) -> dict[str, Any]:
 
 
 def check_base(config: CaslieConfig, language_model: Any) -> None:
-    """Raise ModelError when a language model is not of the kind and shape that a config is for."""
+    """Check that a language model is of the kind and shape that a config is for.
+
+    Args:
+        config: The fusion model's.
+        language_model: The model to put it on.
+
+    Raises:
+        ModelError: If it is not.
+    """
     for name, wanted in describe_base(config).items():
         found = getattr(language_model.config, name)
         if found != wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -11,32 +11,36 @@ from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter_config
 from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.language_model import SHAPE_FIELDS
+from caslie_model.fusion.model import CaslieForCausalLM
 from caslie_model.hub.download import adapter_folder
-
-if TYPE_CHECKING:
-    from caslie_model.fusion.model import CaslieForCausalLM
 
 
 def load_adapter(
     base_model: Any,
     folder: str | Path,
     *,
-    base_identity: str = "",
-    vision_identity: str = "",
+    base_fingerprint: str = "",
+    vision_fingerprint: str = "",
     trainable: bool = False,
 ) -> CaslieForCausalLM:
     """Return the fusion model of an adapter folder on its base model, which becomes part of it.
 
-    folder: a path, or user/name on the Hub.
+    Args:
+        base_model: A loaded language model.
+        folder: A path, or user/name on the Hub.
+        base_fingerprint: Of the base model; "" is not compared.
+        vision_fingerprint: Of the vision encoder; "" is not compared.
+        trainable: Train it further: float32, also beside a 16-bit base model. Else everything is frozen and has the
+            base model's type.
 
-    base_identity, vision_identity: of what is there now; where they are given and the adapter was made with
-    others, that is an error. trainable: to train on, float32 beside a 16-bit base model; else everything is
-    frozen and has the base model's type. Raises ModelError when folder and base model do not go together.
+    Returns:
+        The fusion model.
+
+    Raises:
+        ModelError: If folder, base model and fingerprints do not fit together.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from caslie_model.fusion.model import CaslieForCausalLM
 
     content = read_adapter_config(folder)
     _check_same_base(content, base_model, folder)
@@ -45,12 +49,12 @@ def load_adapter(
     except (TypeError, ValueError, ModelError) as error:
         raise ModelError(f"{folder}: its {ADAPTER_CONFIG} is not valid: {error}") from error
     for what, made_with, name, now in (
-        ("base model", config.base_identity, config.base_model, base_identity),
-        ("vision encoder", config.vision_identity, config.vision_encoder, vision_identity),
+        ("base model", config.base_fingerprint, config.base_model, base_fingerprint),
+        ("vision encoder", config.vision_fingerprint, config.vision_encoder, vision_fingerprint),
     ):
         if now and made_with and now != made_with:
             raise ModelError(
-                f"{folder} was made with another {what}: {name or 'unnamed'} of identity {made_with[:16]}, not "
+                f"{folder} was made with another {what}: {name or 'unnamed'} of fingerprint {made_with[:16]}, not "
                 f"{now[:16]}; use the same weights and settings, or train an adapter for these"
             )
     try:

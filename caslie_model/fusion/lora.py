@@ -7,15 +7,19 @@ from typing import Any
 
 import torch
 
-from caslie_model.backbones.quantisation import refuse_quantised
+from caslie_model.backbones.quantisation import check_not_quantised
 from caslie_model.errors import ModelError
 
 
 def inject_lora(language_model: Any, settings: Mapping[str, Any]) -> None:
-    """Put low-rank adapters (rank, alpha, dropout, target_modules) into a model, in place.
+    """Put low-rank adapters into a model, in place. They are float32 whatever the model is.
 
-    target_modules mean what they mean to `get_peft_model`. The adapters are float32 whatever the model is.
-    Raises ModelError when no module has such a name.
+    Args:
+        language_model: The model.
+        settings: rank, alpha, dropout and target_modules, which mean what they mean to `get_peft_model`.
+
+    Raises:
+        ModelError: If no module has such a name.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -39,16 +43,20 @@ def inject_lora(language_model: Any, settings: Mapping[str, Any]) -> None:
 
 
 def is_lora(name: str) -> bool:
-    """Return whether a parameter of this name was put there by `inject_lora`."""
+    """Return whether a parameter of this name was added by `inject_lora`."""
     return ".lora_" in name
 
 
 def merge_lora(language_model: Any) -> None:
-    """Add low-rank adapters to the weights they stand beside and take them out, in place.
+    """Add low-rank adapters to the weights beside them and remove them, in place.
 
-    Raises ModelError when the weights are quantised.
+    Args:
+        language_model: The model.
+
+    Raises:
+        ModelError: If the weights are quantised.
     """
-    refuse_quantised(language_model)
+    check_not_quantised(language_model)
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, module in list(language_model.named_modules()):

@@ -1,4 +1,4 @@
-"""The loss on answers alone, with logits for few positions: answers are a few of a thousand tokens."""
+"""The loss on answers, with logits for few positions: answers are a few of a thousand tokens."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ IGNORED = -100  # labels that the loss leaves out
 def loss_positions(
     labels: Tensor | None, logits_to_keep: int | Tensor, length: int, training: bool
 ) -> tuple[int | Tensor, Tensor | None]:
-    """Return for which positions to compute logits, and the tokens that follow these, or None without labels.
+    """Return the positions to compute logits for, and the tokens that follow them.
 
-    labels: [B, T], or [B, L] for the last L of T=`length` positions. logits_to_keep: a number of last positions,
-    or their indices; 0: those with labels while training, else all that labels stand for. Raises ModelError
-    when labels stand for more positions than logits.
+    Args:
+        labels: [B, T], or [B, L] for the last L of T positions; None without a loss.
+        logits_to_keep: A number of last positions, or their indices; 0: those with labels while training, else all that
+            labels are for.
+        length: T.
+        training: Whether the model is in training mode.
+
+    Returns:
+        Number or indices of positions, and labels of the tokens that follow them; None without labels.
+
+    Raises:
+        ModelError: If labels are for more positions than logits.
     """
     if labels is None:
         return logits_to_keep, None
@@ -37,21 +46,36 @@ def loss_positions(
 
 
 def head_positions(keep: int | Tensor, length: int, device: torch.device | None = None) -> int | Tensor:
-    """Return what `loss_positions` said to keep in the form in which a language model computes its head fastest.
+    """Return positions in the form in which a language model computes its head fastest.
 
-    A number makes models slice their states, and the head of a slice is one product per sample, each with a copy of
-    the whole head in 16 bits: half of a small model's step. Indices gather the states into one matrix.
+    A number makes models slice their states, and the head of a slice is one product per sample, each with a copy of the
+    whole head in 16 bits: half of a small model's step. Indices gather the states into one matrix.
+
+    Args:
+        keep: As `loss_positions` returns it.
+        length: Positions T.
+        device: Of the indices.
+
+    Returns:
+        Indices, or the number where all positions are kept.
     """
     if isinstance(keep, Tensor) or not 0 < keep < length:
         return keep
     return torch.arange(length - keep, length, device=device)
 
 
-def refuse_labelled_prompts(labels: Tensor, attention_mask: Tensor | None, length: int) -> None:
-    """Raise ModelError when a sample's first token has a label: then the loss is on its prompt too.
+def check_prompts_unlabelled(labels: Tensor, attention_mask: Tensor | None, length: int) -> None:
+    """Check that the loss is not on the prompt: a guided resampler would leak labels there to every position.
 
-    A resampler that is guided by the prompt would tell these labels to every position. (That a guide holds no
-    token of the answer is for the caller to see to.)
+    (The caller makes sure that a guide has no token of the answer.)
+
+    Args:
+        labels: [B, L].
+        attention_mask: [B, T], None without padding.
+        length: T.
+
+    Raises:
+        ModelError: If a sample's first token has a label.
     """
     if labels.shape[1] < length:
         return  # labels for the last positions alone: an answer's

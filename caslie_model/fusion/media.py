@@ -1,6 +1,6 @@
-"""What the text of a batch can see: computed once per prompt, then kept while answers are written.
+"""The images of a batch as its text attends to them: computed once per prompt, then kept while answers are generated.
 
-Everything here has one row per sample, so beams and several answers per prompt only select rows.
+Everything has one row per sample, so beams and several answers per prompt only select rows.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from torch import Tensor
 
 from caslie_model.errors import ModelError
 
-SEES_NOTHING = -1  # in token_items
+NO_IMAGES = -1  # in token_items
 
 
 @dataclass(frozen=True)
 class Media:
     """The images of B samples, N in the largest, each as K latents.
 
-    items: [B, N] number of the item that an image belongs to, 0: to all. present: boolean [B, N], false where a
-    sample has fewer images. keys_values (xattn): per adapter [B, 2, heads, N·K, d_head]. tokens (concat):
-    visual tokens [B, N·K, d]. groups: [B, N] which of several samples packed into one row an image belongs to.
+    Attributes:
+        items: Number of the item that an image belongs to, 0: to all [B, N].
+        present: False where a sample has fewer images [B, N].
+        keys_values: With xattn, per adapter [B, 2, heads, N·K, d_head].
+        tokens: With concat, visual tokens [B, N·K, d].
+        groups: Which of several samples in a packed row an image belongs to [B, N].
     """
 
     items: Tensor
@@ -31,7 +34,14 @@ class Media:
     groups: Tensor | None = None
 
     def rows(self, indices: Tensor) -> Media:
-        """Return the media of these rows, in this order; a row may be taken several times."""
+        """Return the media of some rows.
+
+        Args:
+            indices: Rows, in the wanted order; one may occur several times.
+
+        Returns:
+            The media.
+        """
         indices = indices.to(self.items.device)
         return Media(
             self.items[indices],
@@ -48,28 +58,42 @@ class Media:
         return self.rows(torch.arange(len(self), device=self.items.device).repeat_interleave(times))
 
     def visible(self, length: int, token_items: Tensor | None, token_groups: Tensor | None) -> Tensor:
-        """Return which token sees which image, boolean [B, T, N].
+        """Return which token attends to which image.
 
-        token_items: [B, T] 0: all images of the sample; i: those of item i and those of no single item;
-        -1: none. Without it all text sees all images.
+        Args:
+            length: Tokens T.
+            token_items: [B, T]. 0: all images of the sample; i: those of item i and those of no single item; -1: none.
+                None: all images for all tokens.
+            token_groups: Sample of each token in packed rows [B, T].
+
+        Returns:
+            Boolean [B, T, N].
         """
-        seen = self.present[:, None, :].expand(-1, length, -1)
+        visible = self.present[:, None, :].expand(-1, length, -1)
         if token_items is not None:
             tokens, items = token_items[:, :, None], self.items[:, None, :]
-            seen = seen & (tokens != SEES_NOTHING) & ((tokens == 0) | (items == 0) | (tokens == items))
+            visible = visible & (tokens != NO_IMAGES) & ((tokens == 0) | (items == 0) | (tokens == items))
         if token_groups is not None and self.groups is not None:
-            seen = seen & (token_groups[:, :, None] == self.groups[:, None, :])
-        return seen
+            visible = visible & (token_groups[:, :, None] == self.groups[:, None, :])
+        return visible
 
     def __len__(self) -> int:
         return self.items.shape[0]
 
 
 def row_slots(image_counts: Tensor, images: int, at_least: int = 0) -> tuple[Tensor, Tensor]:
-    """Return where each sample's images stand among all, and which of these places are taken: both [B, N].
+    """Return the index of each sample's images among all, and which slots are taken.
 
-    A place without an image holds `images`, the index after the last. Raises ModelError when the counts do not
-    add up.
+    Args:
+        image_counts: Images of each sample [B].
+        images: M, all images.
+        at_least: Slots of a sample at least.
+
+    Returns:
+        Indices [B, N], where an empty slot holds M, and taken slots, boolean [B, N].
+
+    Raises:
+        ModelError: If the counts do not add up to M.
     """
     counts = image_counts.tolist()
     if any(count < 0 for count in counts) or sum(counts) != images:
@@ -86,7 +110,16 @@ def spread(values: Tensor, slots: Tensor) -> Tensor:
 
 
 def splice(embeddings: Tensor, tokens: Tensor, token_slots: Tensor) -> Tensor:
-    """Return embeddings [B, T, d] with the visual tokens [B, V, d] at their slots ([B, T], -1: text)."""
+    """Put visual tokens at their positions.
+
+    Args:
+        embeddings: Of the text [B, T, d].
+        tokens: Visual tokens [B, V, d].
+        token_slots: Index of the visual token at each position, -1 for text [B, T].
+
+    Returns:
+        Embeddings [B, T, d].
+    """
     index = token_slots.clamp(min=0)[:, :, None].expand(-1, -1, embeddings.shape[2])
     visual = tokens.to(embeddings.dtype).gather(1, index)
     return torch.where((token_slots >= 0)[:, :, None], visual, embeddings)

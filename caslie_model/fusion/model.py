@@ -1,7 +1,7 @@
-"""A causal language model that sees: frozen weights, plug-in visual adapters, transformers' own interface.
+"""A causal language model with images: frozen weights, a trained connector, transformers' own interface.
 
-The adapters are forward pre-hooks on the decoder's layers, so the language model's modules and the names of
-its weights stay as they were, and LoRA, quantisation and sharding find what they look for.
+The adapters are forward pre-hooks on the decoder's layers. The language model's modules and the names of its weights
+stay as they are, so LoRA, quantisation and FSDP work as on any model.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from caslie_model.fusion.init_weights import initialise
 from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
 from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale, state_scales
 from caslie_model.fusion.lora import inject_lora
-from caslie_model.fusion.loss import head_positions, loss_positions, refuse_labelled_prompts
+from caslie_model.fusion.loss import check_prompts_unlabelled, head_positions, loss_positions
 from caslie_model.fusion.media import Media, row_slots, splice, spread
 from caslie_model.fusion.projector import Projector
 from caslie_model.fusion.resampler import GuidedResampler
 from caslie_model.fusion.trained_weights import TrainedWeights
+from caslie_model.hub.push_to_hub import push
 
 
 @dataclass
 class CaslieOutput(CausalLMOutputWithPast):
-    """As of any causal language model; `media` goes into the next forward pass beside `past_key_values`."""
+    """The output of any causal language model, with `media` for the next forward pass beside `past_key_values`."""
 
     media: Media | None = None
 
@@ -45,8 +46,10 @@ class CaslieOutput(CausalLMOutputWithPast):
 class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     """A frozen language model with a resampler and cross-attention (xattn) or visual tokens (concat).
 
-    language_model: the loaded model to connect to; without one it is built from `config.text_config`, for
-    `from_pretrained` to fill. Its weights are frozen; those of `config.lora` are not.
+    Args:
+        config: Shapes and choices.
+        language_model: The loaded model to connect to. Without it, one is built from `config.text_config` for
+            `from_pretrained` to fill. Its weights are frozen; those of `config.lora` are not.
     """
 
     config_class = CaslieConfig
@@ -99,9 +102,18 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     def from_base(
         cls, language_model: Any, config: CaslieConfig | None = None, **choices: Any
     ) -> CaslieForCausalLM:
-        """Return a fusion model on a loaded language model, from a config or from choices of `CaslieConfig`.
+        """Return a fusion model on a loaded language model.
 
-        Raises ModelError when the model cannot carry adapters or a choice means nothing.
+        Args:
+            language_model: The model to connect to.
+            config: Shapes and choices; None: made from `choices`.
+            **choices: Fields of `CaslieConfig`.
+
+        Returns:
+            The model.
+
+        Raises:
+            ModelError: If the language model cannot carry adapters, or a choice means nothing.
         """
         if config is None:
             # It reads the weights, which shapes alone do not have.
@@ -116,9 +128,16 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As of any transformers model, from a folder that holds the base model's weights too.
+        """Load a folder with all weights, as with any transformers model.
 
-        quantization_config of bitsandbytes is for the language model; what sees stays as it is.
+        A quantization_config of bitsandbytes applies to the language model only.
+
+        Args:
+            *args: As transformers takes them.
+            **kwargs: As transformers takes them.
+
+        Returns:
+            The model, as transformers' own method returns it.
         """
         if kwargs.get("quantization_config") is not None:
             parts = ("resampler", "adapters", "projector")
@@ -131,12 +150,31 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     def push_to_hub(self, repo_id: str, *, adapter_only: bool = False, **options: Any) -> str:
         """Upload the whole model, which `from_pretrained` reads, or the adapter, which `load_adapter` reads.
 
-        With a card, unless the repository has one. options: commit_message, private, token, revision,
-        max_shard_size, tags. Returns the commit's URL, or the repository's when nothing changed. Raises HubError
-        with the remedy; ModelError when the base model is left out of what is saved, or is quantised.
-        """
-        from caslie_model.publishing.push_model import push
+        A card is added unless the repository has one.
 
+        Args:
+            repo_id: The model repository, as user/name.
+            adapter_only: Upload the adapter without its base model.
+            **options: commit_message, private, token, revision, max_shard_size and tags
+                (`caslie_model.hub.push_to_hub`).
+
+        Returns:
+            The URL of the commit, or of the repository when nothing changed.
+
+        Raises:
+            HubError: If the Hub rejects it; the message has the remedy.
+            ModelError: If the base model is left out of what is saved, or is quantised.
+        """
+        if not adapter_only and self._keys_to_ignore_on_save:
+            raise ModelError(
+                "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
+                "leave_base_out_of_checkpoints(False) before"
+            )
+        if not adapter_only and is_quantised(self.language_model):
+            raise ModelError(
+                "its base model is quantised, and a whole model of quantised weights is not read back: push the "
+                "adapter (adapter_only=True), or load the base model with quantise=none"
+            )
         return push(self, repo_id, adapter_only, **options)
 
     # -- modules and weights -------------------------------------------------------------------------------
@@ -191,12 +229,22 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         guide_mask: Tensor | None = None,
         image_groups: Tensor | None = None,
     ) -> Media:
-        """Return what the text of a batch can see, one row per sample.
+        """Compute the images of a batch as its text attends to them.
 
-        image_features: [M, P, dv], the images of all samples one after the other. image_counts: [B] how many
-        belong to each. image_items, image_roles: [M], 0 if not given. guide_ids, guide_mask: [M, G] tokens of
-        the prompt that say what to look for; never of the answer. image_groups: [M] of packed samples. Raises
-        ModelError when shapes or numbers do not fit.
+        Args:
+            image_features: The M images of all samples one after the other [M, P, dv].
+            image_counts: Images of each sample [B].
+            image_items: Item of each image [M]; default 0.
+            image_roles: Role of each image [M]; default 0.
+            guide_ids: Tokens of the prompt that guide the resampler, never of the answer [M, G].
+            guide_mask: Which of them are no padding [M, G].
+            image_groups: Of packed samples [M].
+
+        Returns:
+            The media, one row per sample.
+
+        Raises:
+            ModelError: If shapes or numbers do not fit.
         """
         check_images(self.config, image_features, image_items, image_roles, guide_ids, guide_mask)
         images = image_features.shape[0]
@@ -233,25 +281,25 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     def _before_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Let the text look at the images in front of a layer."""
+        """Add to the text's states what they take from the images, in front of a layer."""
         if self._now is None:
             return None
         media, visible = self._now
         adapter = self.adapters[str(self.config.adapter_layers[index])]
         if args:
-            hidden = self._look(adapter, args[0], media.keys_values[index], visible)
+            hidden = self._adapted(adapter, args[0], media.keys_values[index], visible)
             return (hidden, *args[1:]), kwargs
-        hidden = self._look(adapter, kwargs["hidden_states"], media.keys_values[index], visible)
+        hidden = self._adapted(adapter, kwargs["hidden_states"], media.keys_values[index], visible)
         return args, {**kwargs, "hidden_states": hidden}
 
     @staticmethod
-    def _look(adapter: nn.Module, hidden: Tensor, keys_values: Tensor, visible: Tensor) -> Tensor:
+    def _adapted(adapter: nn.Module, hidden: Tensor, keys_values: Tensor, visible: Tensor) -> Tensor:
         if hidden.dim() != 3:
             raise ModelError(f"a decoder layer takes states of shape {list(hidden.shape)}, not [B, T, d]")
         return adapter(hidden, keys_values, visible)
 
     @contextmanager
-    def _looking_at(self, media: Media | None, visible: Tensor | None) -> Iterator[None]:
+    def _with_media(self, media: Media | None, visible: Tensor | None) -> Iterator[None]:
         self._now = None if media is None or visible is None else (media, visible)
         try:
             yield
@@ -285,11 +333,37 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     ) -> CaslieOutput:
         """Return logits, and with labels the loss on what follows each position.
 
-        labels: [B, T], or [B, L] for the last L positions: then logits are computed for these alone. While
-        training, logits are computed for labelled positions alone. The images come as for `encode_media`, or
-        as `media` from an earlier pass. token_items: [B, T] as for `Media.visible`. token_slots (concat): [B, T]
-        the visual token that stands at a place, -1 for text. token_groups: [B, T] of packed samples.
-        Raises ModelError when inputs do not fit together.
+        While training, logits are computed for labelled positions only. The inputs of images are those of
+        `encode_media`, or `media` from an earlier pass; the others are those of any causal language model.
+
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, T].
+            position_ids: [B, T].
+            past_key_values: The cache of earlier positions.
+            inputs_embeds: [B, T, d], instead of input_ids.
+            labels: [B, T], or [B, L] for the last L positions: then logits are computed for these only.
+            use_cache: Return a cache.
+            logits_to_keep: Number of last positions, or their indices.
+            num_items_in_batch: Labelled tokens of a step, by which the loss is divided.
+            image_features: [M, P, dv].
+            image_counts: [B].
+            image_items: [M].
+            image_roles: [M].
+            image_groups: [M].
+            guide_ids: [M, G].
+            guide_mask: [M, G].
+            token_items: As for `Media.visible` [B, T].
+            token_groups: Of packed samples [B, T].
+            token_slots: With concat, index of the visual token at each position, -1 for text [B, T].
+            media: From an earlier pass.
+            **kwargs: For the language model.
+
+        Returns:
+            Logits [B, T or fewer, vocabulary], the loss, the cache and media.
+
+        Raises:
+            ModelError: If inputs do not fit together.
         """
         states = input_ids if input_ids is not None else inputs_embeds
         if states is None:
@@ -311,7 +385,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         if labels is not None and (labels.shape[0] != batch or labels.shape[1] > length):
             raise ModelError(f"labels of shape {list(labels.shape)} for tokens of shape {[batch, length]}")
         if self.training and labels is not None and media is not None and self._is_guided:
-            refuse_labelled_prompts(labels, attention_mask, length)
+            check_prompts_unlabelled(labels, attention_mask, length)
 
         visible = None
         if media is not None and media.present.shape[1]:
@@ -337,7 +411,7 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
         ):
             if value is not None:
                 kwargs[name] = value
-        with self._looking_at(media, visible):
+        with self._with_media(media, visible):
             output = self.language_model(**kwargs)
         logits = output.logits
         if not self._head_can_be_partial:

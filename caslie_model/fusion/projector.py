@@ -1,4 +1,4 @@
-"""The conventional ways, as baselines: visual tokens that stand in the text sequence."""
+"""The conventional fusions, as baselines: visual tokens in the text sequence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from caslie_model.fusion.resampler import FeatureNorm
 
 
 class Projector(nn.Module):
-    """Latents (concat) or patch features (concat-full: two layers) as visual tokens [M, ·, d].
+    """Latents (concat) or patch features (concat-full: two layers) as visual tokens.
 
-    They start about as large as the text's embeddings: larger ones stay as they are in the residual stream,
-    since a layer adds what is large beside text alone.
+    They start about as large as the text's embeddings: larger ones stay as they are in the residual stream, since what
+    a layer adds is only large beside text.
+
+    Args:
+        config: The fusion model's.
     """
 
     def __init__(self, config: CaslieConfig) -> None:
@@ -31,7 +34,14 @@ class Projector(nn.Module):
             )
 
     def forward(self, states: Tensor) -> Tensor:
-        """states: [M, K, width] latents, or [M, P, dv] features."""
+        """Return visual tokens [M, ·, d].
+
+        Args:
+            states: Latents [M, K, width], or features [M, P, dv].
+
+        Returns:
+            One token a latent or patch.
+        """
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 states = states.to(layer.weight.dtype)

@@ -1,6 +1,6 @@
-"""From the patch features of an image to a few latents, under the guidance of the text.
+"""The resampler: patch features of an image to a few latents, guided by the text.
 
-Images come ragged, all images of a batch one after the other: a sample with one image costs one image.
+Images are ragged, all images of a batch one after the other: a sample with one image costs one image.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from caslie_model.fusion.config import CaslieConfig
 
 
 class FeatureNorm(nn.Module):
-    """Brings features of any encoder to a common size.
+    """Scale the features of any encoder to a common size.
 
-    layer: each patch by itself. standard: each channel by its mean and scale over the training images
-    (`set_statistics`; before that nothing changes). none: as they are.
+    Args:
+        kind: layer: each patch by itself. standard: each channel by its mean and deviation over the training images
+            (`set_statistics`; before that nothing changes). none: no scaling.
+        width: dv, numbers of a patch.
     """
 
     def __init__(self, kind: str, width: int) -> None:
@@ -29,7 +31,12 @@ class FeatureNorm(nn.Module):
             self.register_buffer("scale", torch.ones(width))
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take mean and standard deviation [dv] of the training images' features. A constant channel becomes 0."""
+        """Set the statistics of the training images' features. A constant channel becomes 0.
+
+        Args:
+            mean: [dv].
+            deviation: Standard deviation [dv].
+        """
         with torch.no_grad():
             self.mean.copy_(mean)
             self.scale.copy_(torch.where(deviation > 0, 1 / deviation, torch.zeros_like(deviation)))
@@ -43,7 +50,13 @@ class FeatureNorm(nn.Module):
 
 
 class ResamplerBlock(nn.Module):
-    """One pass over guide and features: each adds to the latents."""
+    """One pass over guide and features, each of which adds to the latents.
+
+    Args:
+        width: Of the latents.
+        heads: Of both attentions.
+        guide_gate: Initial gate of the guide; None: no guide.
+    """
 
     def __init__(self, width: int, heads: int, guide_gate: float | None) -> None:
         super().__init__()
@@ -61,18 +74,21 @@ class ResamplerBlock(nn.Module):
         self, latents: Tensor, features: Tensor, guide: Tensor | None, guide_mask: Tensor | None
     ) -> Tensor:
         if guide is not None:
-            said = self.guide_attention(self.guide_norm(latents), guide, guide_mask)
-            latents = latents + torch.tanh(self.guide_gate) * said
+            guided = self.guide_attention(self.guide_norm(latents), guide, guide_mask)
+            latents = latents + torch.tanh(self.guide_gate) * guided
         own = self.latent_norm(latents)
         latents = latents + self.attention(own, torch.cat([self.feature_norm(features), own], dim=1))
         return latents + self.mlp(self.mlp_norm(latents))
 
 
 class GuidedResampler(nn.Module):
-    """K latents per image.
+    """Reduce an image to K latents.
 
-    A block: z += tanh(a)·attend(z, G); z += attend(z, [F; z]); z += mlp(z). At the end the item's number and
-    its role are added.
+    A block: z += tanh(a)·attend(z, G); z += attend(z, [F; z]); z += mlp(z). At the end the embeddings of the item's
+    number and of its role are added.
+
+    Args:
+        config: The fusion model's.
     """
 
     def __init__(self, config: CaslieConfig) -> None:
@@ -103,10 +119,17 @@ class GuidedResampler(nn.Module):
         guide: Tensor | None = None,
         guide_mask: Tensor | None = None,
     ) -> Tensor:
-        """Return latents [M, K, width].
+        """Return the latents of M images.
 
-        features: [M, P, dv]. items, roles: [M]. guide: embeddings [M, G, d] of the tokens that say what to look
-        for. guide_mask: [M, G], true for tokens, false for padding.
+        Args:
+            features: [M, P, dv].
+            items: [M].
+            roles: [M].
+            guide: Embeddings of the tokens that guide [M, G, d].
+            guide_mask: True for tokens, false for padding [M, G].
+
+        Returns:
+            [M, K, width].
         """
         dtype = self.feature_projection.weight.dtype
         features = self.feature_norm(features).to(dtype)

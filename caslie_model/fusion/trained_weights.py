@@ -1,9 +1,9 @@
-"""What is trained of a fusion model: finding it, grouping it, saving it, and leaving the rest alone."""
+"""The trained weights of a fusion model: find, group, freeze and save them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ LANGUAGE_MODEL = "language_model."  # begins the names of the base model's tenso
 
 
 class TrainedWeights:
-    """The part of `CaslieForCausalLM` that is about its weights."""
+    """The methods of `CaslieForCausalLM` that concern its weights."""
 
     # Of the model that this is a part of.
     config: Any
@@ -35,7 +35,7 @@ class TrainedWeights:
         return self.resampler is not None and self.config.guide
 
     def freeze_base(self) -> None:
-        """Train nothing of the language model but its LoRA."""
+        """Freeze the language model, except its LoRA."""
         for name, weight in self.language_model.named_parameters():
             weight.requires_grad_(is_lora(name))
 
@@ -43,7 +43,17 @@ class TrainedWeights:
         return [part for part in (self.resampler, self.adapters, self.projector) if part is not None]
 
     def add_lora(self, rank: int, alpha: int, dropout: float, target_modules: Any) -> None:
-        """Put trained low-rank adapters into the language model. Raises ModelError when they do not fit."""
+        """Put trained low-rank adapters into the language model.
+
+        Args:
+            rank: Of the adapters.
+            alpha: Their scale times rank.
+            dropout: Share of dropped inputs.
+            target_modules: all-linear, or names of modules.
+
+        Raises:
+            ModelError: If they do not fit, or there are some already.
+        """
         if self.config.lora is not None:
             raise ModelError("this model has LoRA already")
         settings = {"rank": rank, "alpha": alpha, "dropout": dropout}
@@ -52,7 +62,7 @@ class TrainedWeights:
         inject_lora(self.language_model, self.config.lora)
 
     def freeze_lora(self) -> None:
-        """Leave the low-rank adapters as they are, while what sees is trained: no gradient, and no dropout."""
+        """Freeze the low-rank adapters while the connector is trained: no gradient and no dropout."""
         for name, module in self.language_model.named_modules():
             if ".lora_dropout." in f".{name}." and isinstance(module, nn.Dropout):
                 module.p = 0.0
@@ -61,16 +71,25 @@ class TrainedWeights:
                 weight.requires_grad_(False)
 
     def merge_lora(self) -> None:
-        """Add LoRA to the language model's weights, so that answering costs nothing more.
+        """Add LoRA to the language model's weights, so that it costs nothing in inference.
 
-        Raises ModelError when these are quantised.
+        Raises:
+            ModelError: If these are quantised.
         """
         if self.config.lora is not None:
             merge_lora(self.language_model)
             self.config.lora = None
 
     def set_feature_statistics(self, mean: Tensor, deviation: Tensor) -> None:
-        """Give feature_norm=standard the mean and standard deviation [dv] of the training images' features."""
+        """Set the statistics of feature_norm=standard.
+
+        Args:
+            mean: Mean of the training images' features [dv].
+            deviation: Their standard deviation [dv].
+
+        Raises:
+            ModelError: If the model has another feature_norm or width.
+        """
         norms = [module for module in self.modules() if isinstance(module, FeatureNorm)]
         if self.config.feature_norm != "standard" or mean.shape != (self.config.vision_width,):
             raise ModelError(
@@ -83,32 +102,37 @@ class TrainedWeights:
     def trained_state_dict(self) -> dict[str, Tensor]:
         """Return every tensor that is not the base model's, by its name in the model.
 
-        Divided by FSDP they come whole, and all processes must call.
+        With FSDP they are gathered, and all processes must call.
         """
         return whole_tensors({name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)})
 
     def save_adapter(self, folder: str | Path, tensors: dict[str, Tensor] | None = None) -> None:
         """Write the adapter folder (`caslie_model.fusion.adapter_files`), which `load_adapter` reads.
 
-        tensors: those of `trained_state_dict` where it cannot be called here.
+        Args:
+            folder: Where to write; created if need be.
+            tensors: Those of `trained_state_dict`, where it cannot be called here.
         """
-        save_adapter(cast(Any, self), folder, tensors)
+        save_adapter(self.config, self.trained_state_dict() if tensors is None else tensors, folder)
 
     def set_own_dtype(self, dtype: torch.dtype) -> None:
-        """Give resampler, adapters and projector a type; norms stay float32 inside whatever it is."""
+        """Set the type of resampler, adapters and projector; norms still compute in float32."""
         for part in self._own_parts():
             part.to(dtype)
 
     def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
-        """Let `save_pretrained`, and so the Trainer's checkpoints, hold what is trained and nothing else.
+        """Let `save_pretrained`, and so the Trainer's checkpoints, save the trained part only.
 
-        Such a folder resumes a training; `from_pretrained` needs one that was saved whole.
+        Such a folder resumes a training; `from_pretrained` needs one with all weights.
+
+        Args:
+            leave: False: save all weights again.
         """
         names = [name for name in self.state_dict() if not _is_ours(name)]
         self._keys_to_ignore_on_save = set(names) if leave else set()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return every trained parameter under gates, resampler, adapters (with the projector) or lora."""
+        """Return the trained parameters under gates, resampler, adapters (with the projector) and lora."""
         groups: dict[str, list[nn.Parameter]] = {"gates": [], "resampler": [], "adapters": [], "lora": []}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
@@ -116,7 +140,7 @@ class TrainedWeights:
         return groups
 
     def gates(self) -> dict[int, float]:
-        """Return tanh(gate) of the adapter in front of each layer: 0 is shut. Empty for concat."""
+        """Return tanh(gate) of the adapter in front of each layer, 0 for a shut one. Empty for concat."""
         gates = {int(layer): whole(each.gate.detach()) for layer, each in self.adapters.items()}
         return {layer: float(torch.tanh(gate)) for layer, gate in gates.items()}
 

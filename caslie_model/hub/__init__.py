@@ -1,1 +1,1 @@
-"""Names on the Hugging Face Hub, downloads and their errors."""
+"""The Hugging Face Hub: names, downloads, uploads of models in memory, and errors."""

@@ -1,4 +1,4 @@
-"""Adapters that lie on the Hub: fetched once, and of what is there only what an adapter is made of."""
+"""Download adapters from the Hub: only the files of an adapter, once, into the Hub's cache."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ FILES = (
 
 
 def adapter_folder(name: str | Path) -> Path:
-    """Return the folder of an adapter: what is a path as it is, `user/name` on the Hub fetched into the Hub's cache.
+    """Return the folder of an adapter; `user/name` on the Hub is downloaded into the Hub's cache.
 
-    Raises ModelError when the Hub does not give it, or holds no adapter there.
+    Args:
+        name: A path, or user/name on the Hub.
+
+    Returns:
+        The folder. A path is returned as it is, whether it exists or not.
+
+    Raises:
+        ModelError: If the Hub does not give it, or has no adapter there.
     """
     path = Path(name)
     if path.exists() or not is_hub_name(str(name)):

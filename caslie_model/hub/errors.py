@@ -1,4 +1,4 @@
-"""Models that the Hub does not give, told with what to do: offline, a misspelt name looks like a missing one."""
+"""Explain why the Hub does not give a model. Offline, a misspelt name looks like a missing one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from caslie_model.errors import ModelError
 
 
 def not_loaded(what: str, name: str, error: Exception) -> ModelError:
-    """Return the error of a model that cannot be loaded; what: `base model` or `vision encoder`."""
+    """Return the error for a model that cannot be loaded, with the remedy.
+
+    Args:
+        what: base model or vision encoder.
+        name: The name that was asked for.
+        error: What transformers raised.
+
+    Returns:
+        The error to raise.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 

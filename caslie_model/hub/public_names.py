@@ -1,8 +1,8 @@
-"""What others are told of a training: names that they can use, and nothing of where things lie on this machine.
+"""Public names of models and datasets: names that others can use, without paths of this machine.
 
-Whether `models/base` was a folder or somebody's repository on the Hub can only be told where and when it was used: a
-training writes down which of its names were folders (`local_folders`, in training.json), and that decides. Without it
-the form of a name does, and whether it exists.
+Whether `models/base` was a folder or a repository on the Hub can only be known where and when it was used: a training
+records which of its names were folders (`local_folders`, in training.json). Without that record the form of the name
+decides, and whether it exists here.
 """
 
 from __future__ import annotations
@@ -27,24 +27,54 @@ _NOTHING: Mapping[str, str] = {}
 
 
 def is_path(name: str) -> bool:
-    """Return whether a name is a path of this machine by its form, or because it exists here."""
+    """Return whether a name is a path of this machine, by its form or because it exists here.
+
+    Args:
+        name: Name of a model or dataset.
+
+    Returns:
+        Whether it is a path.
+    """
     return _has_form_of_path(name) or (not name.startswith(_NO_PLACES) and Path(name).exists())
 
 
 def public_name(name: str, known: Mapping[str, str] = _NOTHING) -> str:
-    """Return the name of a model or dataset as it is, or of a path its last part. known: names that are decided."""
+    """Return the public name of a model or dataset: the name itself, or the last part of a path.
+
+    Args:
+        name: Name or path.
+        known: Public names that are already decided, by name.
+
+    Returns:
+        The public name.
+    """
     if name in known:
         return known[name]
     return _last_part(name) if is_path(name) else name
 
 
 def hub_id(name: str, known: Mapping[str, str] = _NOTHING) -> str | None:
-    """Return a name that the Hub can link to, None for any other."""
+    """Return a name if the Hub can link to it.
+
+    Args:
+        name: Name or path.
+        known: Public names that are already decided, by name.
+
+    Returns:
+        The name, None for one that is no repository on the Hub.
+    """
     return name if public_name(name, known) == name and is_hub_name(name) else None
 
 
 def local_folders(config: TrainingConfig) -> dict[str, str]:
-    """Return which of a training's names are paths here and now, by field, with the last part of each."""
+    """Return which of a training's names are paths here and now.
+
+    Args:
+        config: The settings of the training.
+
+    Returns:
+        The last part of each path, by field.
+    """
     return {
         field: _last_part(name)
         for field, name in _named(config).items()
@@ -53,7 +83,15 @@ def local_folders(config: TrainingConfig) -> dict[str, str]:
 
 
 def known_names(config: TrainingConfig, folders: Mapping[str, str] | None) -> dict[str, str]:
-    """Return what each of a training's names is to others. folders: of training.json, None where it has none."""
+    """Return the public name of each name in a training's config.
+
+    Args:
+        config: The settings of the training.
+        folders: `folders` of training.json; None where it has none.
+
+    Returns:
+        Public names by name.
+    """
     if folders is None:
         folders = local_folders(config)
     return {
@@ -63,7 +101,15 @@ def known_names(config: TrainingConfig, folders: Mapping[str, str] | None) -> di
 
 
 def public_config(config: AnyTraining, folders: Mapping[str, str] | None = None) -> AnyTraining:
-    """Return a config whose paths are names; it is valid as the original is. folders: as of `known_names`."""
+    """Return a config with public names instead of paths, as valid as the original.
+
+    Args:
+        config: The settings of a training.
+        folders: `folders` of training.json; None where it has none.
+
+    Returns:
+        The public config.
+    """
     known = known_names(config, folders)
     out = Path(config.out.resolve().name)
     named: dict[str, Any] = {
@@ -88,7 +134,16 @@ def public_config(config: AnyTraining, folders: Mapping[str, str] | None = None)
 
 
 def public_json(value: Any, key: str = "", known: Mapping[str, str] = _NOTHING) -> Any:
-    """Return the content of a JSON file whose paths of this machine are names."""
+    """Return the content of a JSON file with public names instead of paths.
+
+    Args:
+        value: The content, or a part of it.
+        key: The key that the part stands under.
+        known: Public names that are already decided, by name.
+
+    Returns:
+        The public content.
+    """
     if isinstance(value, dict):
         return {name: public_json(entry, name, known) for name, entry in value.items()}
     if isinstance(value, list):
@@ -123,7 +178,7 @@ def _has_form_of_path(name: str) -> bool:
 
 
 def _is_surely_a_path(value: str) -> bool:
-    """Any text can stand here, such as a template: what only looks like a path is not touched."""
+    """Return whether a text is certainly a path; it may be any text, such as a template."""
     if len(value.splitlines()) != 1:
         return False
     path = Path(value)

@@ -1,1 +1,1 @@
-"""Answers of a model: prediction and its log."""
+"""Answers of a model: prediction, and the log of predictions."""

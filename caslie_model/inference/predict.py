@@ -1,10 +1,9 @@
-"""Answering questions in batches, such that the batch size changes no answer.
+"""Answer questions in batches, so that the batch size changes no answer.
 
-Prompts are padded on the left, masked, and positions counted from the first real token. What remains is
-rounding: matrices of another shape are multiplied in another order, and logits differ in their last digits
-(measured for SmolLM2-135M in float32: below 1e-4). A decision between two candidates closer than a tolerance
-well above that noise is therefore not taken from the batch: the sample is answered again alone, without
-padding, which is what batch size 1 does anyway.
+Prompts are padded on the left and masked, and positions are counted from the first real token. Rounding remains:
+matrices of another shape are multiplied in another order, and logits differ in their last digits (measured for
+SmolLM2-135M in float32: below 1e-4). A decision between two candidates that are closer than a tolerance well above that
+noise is not taken from the batch: the sample is answered again alone, without padding, as with batch size 1.
 """
 
 from __future__ import annotations
@@ -30,12 +29,19 @@ SCORING_TOKENS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer. label: None when unparsable. text: what was generated. scores: log-likelihood per label."""
+    """One answer.
+
+    Attributes:
+        label: None when unparsable.
+        text: What was generated; None for likelihood.
+        scores: Log-likelihood by label; None for generation.
+        alone: Whether it was decided outside the batch, as two candidates were too close.
+    """
 
     label: str | None
     text: str | None
     scores: dict[str, float] | None
-    alone: bool  # decided outside the batch, as two candidates were too close
+    alone: bool
 
 
 def predict_batch(
@@ -45,9 +51,17 @@ def predict_batch(
     length_normalised: bool = False,
     features: Features | None = None,
 ) -> list[Prediction]:
-    """Answer a batch of samples by greedy generation or by the likelihood of each allowed answer.
+    """Answer a batch of samples by greedy generation, or by the likelihood of each allowed answer.
 
-    features: of images, for a model that sees.
+    Args:
+        loaded: The model.
+        batch: Samples in tokens.
+        scoring: generate or likelihood.
+        length_normalised: Likelihood per token instead of the answer's probability.
+        features: Features of images by key, for a fusion model.
+
+    Returns:
+        One prediction a sample.
     """
     if scoring == "generate":
         generated = _generate(loaded, batch, features)
@@ -67,7 +81,7 @@ def predict_batch(
     for sample, scores in zip(batch, all_scores, strict=True):
         room = 1 if length_normalised else sample.answer_room
         best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, float("-inf"))
-        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.precision] * room
+        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.device.precision] * room
         if alone:
             scores = answer_scores(loaded, [sample], length_normalised, features)[0]
         # The first of equal scores, in the order of the options.
@@ -82,9 +96,18 @@ def answer_scores(
     length_normalised: bool = False,
     features: Features | None = None,
 ) -> list[dict[str, float]]:
-    """Return the log-likelihood of each allowed answer, its end included, per sample.
+    """Return the log-likelihood of each allowed answer, its end included.
 
     Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers.
+
+    Args:
+        loaded: The model.
+        batch: Samples in tokens.
+        length_normalised: Divide by the answer's tokens.
+        features: Features of images by key, for a fusion model.
+
+    Returns:
+        Log-likelihood by label for each sample.
     """
     import torch
 
@@ -127,18 +150,20 @@ def _continue(
     """Return the log-likelihood of each row's tokens after its prompt; prompts: what the model gave for these."""
     import torch
 
-    chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device)
-    totals = first[chosen, torch.tensor([tokens[0] for _, _, tokens in rows], device=loaded.device)].double()
+    chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device.name)
+    totals = first[
+        chosen, torch.tensor([tokens[0] for _, _, tokens in rows], device=loaded.device.name)
+    ].double()
     fed = max(len(tokens) for _, _, tokens in rows) - 1  # the last token is predicted, not fed
     if fed:
         end = loaded.tokenizer.eos_token_id
-        ids = torch.full((len(rows), fed), end, device=loaded.device)
-        mask = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device)
-        targets = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device)
+        ids = torch.full((len(rows), fed), end, device=loaded.device.name)
+        mask = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device.name)
+        targets = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device.name)
         for row, (_, _, tokens) in enumerate(rows):
             count = len(tokens) - 1
-            ids[row, :count] = torch.tensor(tokens[:-1], device=loaded.device)
-            targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device)
+            ids[row, :count] = torch.tensor(tokens[:-1], device=loaded.device.name)
+            targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device.name)
             mask[row, :count] = 1
         # A copy whose tensors are replaced, never changed: the prompts' cache serves the next rows too.
         cache = prompts.past_key_values
@@ -146,7 +171,7 @@ def _continue(
         own.layers = [copy.copy(layer) for layer in cache.layers]
         own.batch_select_indices(chosen)
         before = inputs["attention_mask"][chosen]
-        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device)
+        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device.name)
         media = getattr(prompts, "media", None)
         output = loaded.model(
             input_ids=ids,
@@ -197,4 +222,4 @@ def _generated_prediction(
 
 
 def _is_near(loaded: LoadedModel, lead: float) -> bool:
-    return lead < TIE_TOLERANCE[loaded.precision]
+    return lead < TIE_TOLERANCE[loaded.device.precision]

@@ -1,7 +1,7 @@
-"""Predictions on disk: JSON lines by sample id, only ever appended to, and a header that says whose they are.
+"""Predictions on disk: JSON lines by sample id, only ever appended to, and a header with their provenance.
 
-A killed run leaves at most one torn last line, which is cut off when the file is opened again. A file made by
-another model or with other settings is refused, as is a line that answers another prompt than today's.
+A killed run leaves at most one torn last line, which is cut off when the file is opened again. A file of another model
+or of other settings is rejected.
 """
 
 from __future__ import annotations
@@ -22,13 +22,24 @@ HEADER = "predictions.header.json"
 
 
 @contextmanager
-def open_predictions(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Iterator[PredictionFile]:
-    """Open a folder's predictions to read what is there and append what is not.
+def open_predictions(
+    folder: Path, provenance: Mapping[str, Any], overwrite: bool
+) -> Iterator[PredictionFile]:
+    """Open a folder's predictions to read those that are there and append others.
 
-    Raises RunError when another process writes there, or when they were made with another identity.
+    Args:
+        folder: Where predictions and header are; created if need be.
+        provenance: What the answers depend on, by name (`LoadedModel.provenance`, and the settings of scoring).
+        overwrite: Delete earlier predictions.
+
+    Yields:
+        The open file.
+
+    Raises:
+        RunError: If another process writes there, or the predictions are of another provenance or damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Unbuffered: what a full disk refused would be tried again, and fail again, on closing.
+    # Unbuffered: what a full disk rejects would be written, and fail, again on closing.
     with (folder / PREDICTIONS).open("a+b", buffering=0) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,12 +48,17 @@ def open_predictions(folder: Path, identity: Mapping[str, Any], overwrite: bool)
         if overwrite:
             stream.truncate(0)
             (folder / HEADER).unlink(missing_ok=True)
-        _check_header(folder, identity, empty=stream.seek(0, 2) == 0)
+        _check_header(folder, provenance, empty=stream.seek(0, 2) == 0)
         yield PredictionFile(folder / PREDICTIONS, stream)
 
 
 class PredictionFile:
-    """An open predictions file: what it holds by sample id, and appending to it."""
+    """An open predictions file.
+
+    Attributes:
+        path: The file.
+        records: Predictions by sample id.
+    """
 
     def __init__(self, path: Path, stream: FileIO) -> None:
         self.path = path
@@ -52,7 +68,11 @@ class PredictionFile:
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Append one line per record and hand them to the operating system.
 
-        Raises RunError where it takes no more, as a full disk does.
+        Args:
+            records: Predictions, each with the `id` of its sample.
+
+        Raises:
+            RunError: If the disk takes no more.
         """
         new = {record["id"]: dict(record) for record in records}
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in new.values())
@@ -85,29 +105,33 @@ class PredictionFile:
         return records
 
 
-def _check_header(folder: Path, identity: Mapping[str, Any], empty: bool) -> None:
+# Names in headers that earlier versions wrote.
+_OLD_NAMES = {"base_identity": "base_fingerprint"}
+
+
+def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> None:
     path = folder / HEADER
-    mark = fingerprint(dict(identity))
     if not path.is_file():
         if not empty:
             raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another --out, or --overwrite")
+        header = {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(
-            json.dumps({"fingerprint": mark, "identity": identity}, indent=1, ensure_ascii=False) + "\n",
-            encoding="utf-8",
-        )
+        temporary.write_text(json.dumps(header, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         temporary.replace(path)
         return
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
-        theirs, found = header["identity"], header["fingerprint"]
-    except (ValueError, KeyError, TypeError):
+        saved = header["provenance"] if "provenance" in header else header["identity"]
+        there = {_OLD_NAMES.get(name, name): value for name, value in saved.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path} is damaged; give another --out, or --overwrite") from None
-    if found != mark:
-        keys = sorted(
-            key for key in {*theirs, *identity} if theirs.get(key, "none") != identity.get(key, "none")
-        )
+    other = sorted(
+        name
+        for name in {*there, *provenance}
+        if name not in there or name not in provenance or there[name] != provenance[name]
+    )
+    if other:
         raise RunError(
-            f"{folder} holds predictions of another model or other settings ({', '.join(keys)} differ); give "
+            f"{folder} holds predictions of another model or other settings ({', '.join(other)} differ); give "
             "another --out, or --overwrite"
         )

@@ -1,1 +1,1 @@
-"""Prompts: templates, tokens, truncation, spans of images."""
+"""Prompts: templates, tokens, truncation and the text spans of images."""

@@ -1,11 +1,11 @@
-"""Prompts: how a sample is shown to a language model, the same in training and in prediction.
+"""Prompts: how samples become tokens, the same in training and in prediction.
 
-The user's message is rendered from a template (sandboxed, strict). A tokenizer's own chat template wraps it;
-without one, a plain template does. Prompt and answer become tokens separately and are then joined, in
-training and in prediction alike, so the border between them cannot shift.
+The user's message is rendered from a template (sandboxed, strict). A tokenizer's own chat template wraps it; without
+one, a plain template does. Prompt and answer become tokens separately and are then joined, in training and in
+prediction alike, so the border between them cannot shift.
 
-A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first
-the oldest entries of a nameless list (a purchase history), then the ends of the longest texts. Images are never cut.
+A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first the oldest
+entries of a nameless list (a purchase history), then the ends of the longest texts. Images are never cut.
 """
 
 from __future__ import annotations
@@ -45,17 +45,25 @@ _CHAT_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One sample in tokens. `answers` holds each allowed label's tokens, with the end-of-sequence token."""
+    """One sample in tokens.
+
+    Attributes:
+        sample: The sample.
+        prompt: Tokens of the prompt.
+        answers: Tokens of each allowed label, with the end-of-sequence token.
+        shortened: Whether its input was shortened to fit.
+        images: Its images.
+        token_items: Item of each token of the prompt; empty without images.
+        token_slots: Index of the visual token at each token of the prompt, -1 for text; empty without visual tokens.
+    """
 
     sample: Sample
     prompt: tuple[int, ...]
     answers: dict[str, tuple[int, ...]]
     shortened: bool
     images: tuple[PlacedImage, ...] = ()
-    token_items: tuple[int, ...] = ()  # item of each token of the prompt; empty without images
-    token_slots: tuple[
-        int, ...
-    ] = ()  # place of each visual token of the prompt, -1 for text; empty without any
+    token_items: tuple[int, ...] = ()
+    token_slots: tuple[int, ...] = ()
 
     @property
     def target(self) -> tuple[int, ...]:
@@ -64,14 +72,14 @@ class Encoded:
 
     @property
     def answer_room(self) -> int:
-        """The most tokens that an allowed answer takes."""
+        """Number of tokens of the longest allowed answer."""
         return max(len(tokens) for tokens in self.answers.values())
 
     @property
-    def mark(self) -> str:
-        """Identity of the question as the model sees it."""
-        seen = [[image.key, image.role, list(image.guide)] for image in self.images]
-        return fingerprint([self.prompt, sorted(self.answers.items()), *([seen] if seen else [])])[:16]
+    def fingerprint(self) -> str:
+        """Fingerprint of the question as the model gets it: prompt, answers and images."""
+        images = [[image.key, image.role, list(image.guide)] for image in self.images]
+        return fingerprint([self.prompt, sorted(self.answers.items()), *([images] if images else [])])[:16]
 
 
 class _Prompt(NamedTuple):
@@ -82,27 +90,45 @@ class _Prompt(NamedTuple):
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """Everything that decides how samples become tokens."""
+    """Everything that decides how samples become tokens.
+
+    Attributes:
+        tokenizer: The base model's.
+        user_template: Jinja template of the user's message.
+        plain_template: Jinja template around it for a tokenizer without a chat template.
+        answers: letter or text.
+        max_length: Tokens of prompt and answer together.
+        instruction: seen or unseen, which of the sample's instructions is used.
+        visual_tokens: Visual tokens of an image in the prompt (concat), 0 for none.
+    """
 
     tokenizer: Any
     user_template: str
     plain_template: str
-    answers: str  # letter | text
-    max_length: int  # tokens of prompt and answer together
-    instruction: str = "seen"  # seen | unseen
-    visual_tokens: int = 0  # per image, spliced into the prompt
+    answers: str
+    max_length: int
+    instruction: str = "seen"
+    visual_tokens: int = 0
 
     def encode(self, sample: Sample, images: Sequence[SampleImage] = ()) -> Encoded:
-        """Return a sample in tokens, with the images that are shown with it.
+        """Return a sample in tokens.
 
-        Raises DatasetError when it does not fit into max_length even when shortened, when it lacks the instruction
-        that is asked for, or when more of its items have images than can be told apart.
+        Args:
+            sample: The sample.
+            images: Its images.
+
+        Returns:
+            The sample in tokens, shortened where it does not fit.
+
+        Raises:
+            DatasetError: If it does not fit into max_length even when shortened, lacks the instruction that is asked
+                for, or has images of more items than can be numbered.
         """
         numbers = number_items(images)
         if len(numbers) > MAX_ITEMS:
             raise DatasetError(
                 f"sample {sample.id} ({sample.task}): {len(numbers)} items with images, at most {MAX_ITEMS} can be "
-                "told apart; build the dataset with shorter histories or fewer options, or leave the task out"
+                "numbered; build the dataset with shorter histories or fewer options, or leave the task out"
             )
         fields = tuple(replace(field, items=_items_of(field, numbers)) for field in sample.fields)
         answers = {
@@ -128,9 +154,17 @@ class PromptFormat:
     def encode_all(
         self, samples: Sequence[Sample], images: Mapping[str, Sequence[SampleImage]] | None = None
     ) -> list[Encoded]:
-        """Return samples in tokens, in their order, with progress. Raises DatasetError as `encode` does.
+        """Return samples in tokens, in their order, with progress on stderr.
 
-        images: those of each sample, by its id.
+        Args:
+            samples: The samples.
+            images: Images by sample id, None for text.
+
+        Returns:
+            The samples in tokens.
+
+        Raises:
+            DatasetError: As `encode` does.
         """
         encoded = []
         with Progress("reading", len(samples), "samples") as progress:
@@ -140,7 +174,14 @@ class PromptFormat:
         return encoded
 
     def render(self, sample: Sample) -> str:
-        """Return the text that the model continues."""
+        """Return the text that the model continues, without images.
+
+        Args:
+            sample: The sample.
+
+        Returns:
+            The prompt's text.
+        """
         return unmarked(self._render_marked(sample, sample.fields, {})).text
 
     def _render_marked(self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]) -> str:

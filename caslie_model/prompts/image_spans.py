@@ -1,8 +1,9 @@
 """Which text of a prompt belongs to which image.
 
-The text of an item (an entry of a history, an option, one of two products) sees its own image; all other text sees
-all images of its sample. To know an item's tokens, its text is marked while the prompt is rendered. The marks are
-taken out before anything becomes tokens, so a prompt is the same with and without images.
+The text of an item (an entry of a history, an option, one of two products) attends to its own image; all other text
+attends to all images of its sample. To find an item's tokens, its text is put between marker characters while the
+prompt is rendered. The markers are removed before anything becomes tokens, so a prompt is the same with and without
+images.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ SINGLE, OTHER = 0, 3
 
 @dataclass(frozen=True, slots=True)
 class PlacedImage:
-    """An image of a sample. item: the number of the text that sees it alone, 0 where all text does."""
+    """An image of a sample, and the text that it belongs to.
+
+    Attributes:
+        key: SHA-256 of its bytes.
+        role: product, history 3, option B, …
+        item: Number of the only item whose text attends to it, 0 where all text does.
+        guide: Tokens that guide the resampler: the first ones of the instruction and of the item's text.
+    """
 
     key: str
     role: str
     item: int
-    guide: tuple[
-        int, ...
-    ]  # tokens that guide what is read from it: the instruction's and the item's first ones
+    guide: tuple[int, ...]
 
     @property
     def kind(self) -> int:
@@ -43,7 +49,7 @@ class PlacedImage:
 
 
 class Span(NamedTuple):
-    """Characters of a prompt that belong to an item."""
+    """Characters `start` to `end` of a prompt that belong to an item."""
 
     start: int
     end: int
@@ -51,7 +57,7 @@ class Span(NamedTuple):
 
 
 class Unmarked(NamedTuple):
-    """A prompt without its marks, the items' spans in it, and where its instruction starts."""
+    """A prompt without markers, the items' spans in it, and the character where its instruction starts."""
 
     text: str
     spans: list[Span]
@@ -59,18 +65,36 @@ class Unmarked(NamedTuple):
 
 
 def number_items(images: Sequence[SampleImage]) -> dict[str, int]:
-    """Return the number, from 1, of each role that belongs to one item among several: `history 3`, `option B`."""
+    """Number the items that have images, where a sample has several.
+
+    Args:
+        images: The images of a sample.
+
+    Returns:
+        A number from 1 by role, such as `history 3` or `option B`.
+    """
     roles = dict.fromkeys(image.role for image in images if _ITEM_ROLE.match(image.role))
     return {role: number for number, role in enumerate(roles, start=1)}
 
 
 def without_marks(text: str) -> str:
-    """Return a text without the characters that are used as marks."""
+    """Return a text without the characters that serve as markers."""
     return _ANY_MARK.sub("", text)
 
 
 def marked(text: str, item: int) -> str:
-    """Return an item's text between marks; text of no item as it is."""
+    """Return an item's text between markers.
+
+    Args:
+        text: The item's text.
+        item: Its number, 0 for text of no item, which is returned as it is.
+
+    Returns:
+        The marked text.
+
+    Raises:
+        ModelError: If the number is too large for the markers.
+    """
     if item == 0:
         return text
     if _FIRST_NUMBER + item > _LAST_NUMBER:
@@ -79,12 +103,19 @@ def marked(text: str, item: int) -> str:
 
 
 def marked_start(text: str) -> str:
-    """Return the instruction with a mark before it."""
+    """Return the instruction with a marker before it."""
     return _START + text
 
 
 def unmarked(text: str) -> Unmarked:
-    """Take the marks out of a rendered prompt."""
+    """Remove the markers from a rendered prompt.
+
+    Args:
+        text: The prompt with markers.
+
+    Returns:
+        Text, spans of items and start of the instruction.
+    """
     parts: list[str] = []
     spans: list[Span] = []
     length = start = opened = item = 0
@@ -110,10 +141,18 @@ def unmarked(text: str) -> Unmarked:
 def tokens_with_items(
     tokenizer: Any, prompt: Unmarked, add_special_tokens: bool
 ) -> tuple[list[int], list[int], int]:
-    """Return (tokens [T], item of each [T], place of the instruction's first token) of a prompt.
+    """Return tokens with the item that each belongs to: that of its last character.
 
-    A token belongs to the item that its last character is in. Raises ModelError for a tokenizer that cannot say which
-    characters a token stands for.
+    Args:
+        tokenizer: A fast tokenizer.
+        prompt: The prompt without markers, with spans.
+        add_special_tokens: Whether the tokenizer adds its own.
+
+    Returns:
+        Tokens [T], item of each [T], and the position of the instruction's first token.
+
+    Raises:
+        ModelError: If the tokenizer cannot say which characters a token covers.
     """
     if not tokenizer.is_fast:
         raise ModelError("images need a fast tokenizer, which knows the characters of its tokens")
@@ -140,10 +179,22 @@ def spliced(
     per_image: int,
     filler: int,
 ) -> tuple[list[int], list[int], list[int]]:
-    """Return (tokens, items, slots) with `per_image` places for each image, each [T + N * per_image].
+    """Return tokens, items and slots with positions for visual tokens.
 
-    An image stands before the text of its item, one of no item, or whose text was cut, before the instruction. slots:
-    image n's k-th place has n * per_image + k, text -1.
+    An image is put before the text of its item; one without an item, or whose item's text was cut, before the
+    instruction.
+
+    Args:
+        tokens: Tokens of the prompt [T].
+        items: Item of each token [T].
+        start: Position of the instruction.
+        images: The images of the sample, N of them.
+        per_image: Visual tokens of an image.
+        filler: Token at their positions.
+
+    Returns:
+        Tokens, items and slots, each [T + N * per_image]. The k-th visual token of image n has slot n * per_image + k,
+        text has -1.
     """
     before: dict[int, list[int]] = {}
     for number, image in enumerate(images):

@@ -1,4 +1,4 @@
-"""Prompt templates: packaged ones, those of an adapter folder."""
+"""Prompt templates: those of the package and those of an adapter folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ PROMPTS_FOLDER = "prompts"
 
 
 def packaged_templates() -> tuple[str, str]:
-    """Return the user and the plain template that come with the package."""
+    """Return the user's and the plain template that come with the package."""
     return read_templates(templates_folder() / PROMPTS_FOLDER)
 
 
 def read_templates(folder: Path) -> tuple[str, str]:
-    """Return the user and the plain template of a folder. Raises ModelError when one is missing."""
+    """Return the user's and the plain template of a folder.
+
+    Args:
+        folder: Holds user.j2 and plain.j2.
+
+    Returns:
+        Their sources.
+
+    Raises:
+        ModelError: If one is missing.
+    """
     try:
         user, plain = ((folder / name).read_text(encoding="utf-8") for name in ("user.j2", "plain.j2"))
     except (OSError, UnicodeDecodeError) as error:
@@ -26,6 +36,17 @@ def read_templates(folder: Path) -> tuple[str, str]:
 
 
 def compile_template(source: str) -> Any:
+    """Return a compiled template, sandboxed and strict.
+
+    Args:
+        source: Jinja source.
+
+    Returns:
+        The template.
+
+    Raises:
+        ModelError: If it is not valid.
+    """
     from jinja2 import TemplateError
 
     from mmecinstruct.core.templating import environment

@@ -1,4 +1,4 @@
-"""Shorten the texts of a prompt to fit."""
+"""Shorten the texts of a prompt so that it fits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ ELLIPSIS = " …"
 
 
 def without_first(field: InputField, count: int) -> InputField:
+    """Return a field without its first `count` texts."""
     return replace(field, texts=field.texts[count:], items=field.items[count:])
 
 
 def cut_texts(field: InputField, length: int) -> InputField:
+    """Return a field whose texts have at most `length` characters."""
     return replace(field, texts=tuple(_cut(text, length) for text in field.texts))
 
 

@@ -1,1 +1,1 @@
-"""Models on the Hugging Face Hub: cards and uploads."""
+"""Publish adapter folders and merged models on the Hub."""

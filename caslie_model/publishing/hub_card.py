@@ -1,4 +1,4 @@
-"""What stays of the card on the Hub when a new one replaces it: its license, and the figures of the same weights."""
+"""Fields of the card on the Hub that a new card keeps: its license, and the figures of the same weights."""
 
 from __future__ import annotations
 
@@ -10,28 +10,41 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from caslie_model.errors import ModelError
+from caslie_model.hub.model_files import CARD
 from mmecinstruct.publish.hub_upload import Content, has_same, remote_files
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData, RepoCard
 
-CARD = "README.md"
 _LICENSE = ("license", "license_name", "license_link")
 _FIGURES = "model-index"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Fields of the card that is there, to be kept, and what its publisher should know of them."""
+    """What is kept of the card on the Hub.
+
+    Attributes:
+        fields: Values by name.
+        notes: Messages for the publisher.
+    """
 
     fields: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 def read_card(content: Content, name: object) -> RepoCard:
-    """Return a card in its fields and its text. name: of the file, for errors.
+    """Return a card with its fields and its text.
 
-    Raises ModelError when it has no fields: the Hub would refuse it later.
+    Args:
+        content: The card, or its path.
+        name: Of the file, for errors.
+
+    Returns:
+        The card.
+
+    Raises:
+        ModelError: If it has no fields: the Hub would reject it later.
     """
     from huggingface_hub import RepoCard
 
@@ -44,17 +57,27 @@ def read_card(content: Content, name: object) -> RepoCard:
     except (TypeError, ValueError):
         card = None
     if not card or not card.data:
-        raise ModelError(f"{name}: a card begins with its fields as YAML between lines of ---")
+        raise ModelError(f"{name}: a card starts with its fields as YAML between lines of ---")
     return card
 
 
 def kept_fields(
     repo: str, files: Mapping[str, Content], metadata: CardData, token: str, revision: str | None
 ) -> Kept:
-    """Return what stays of the card on the Hub where the new one, of these fields, says nothing of it.
+    """Return the fields of the card on the Hub that the new card lacks and keeps.
 
-    The license stays; figures stay where the weights do. A repository without a card has nothing to keep, one that is
-    not there neither. Raises what huggingface_hub raises (for `hub_errors`).
+    The license is kept; figures are kept if the weights are the same. Raises what huggingface_hub raises (for
+    `hub_errors`).
+
+    Args:
+        repo: The model repository, as user/name.
+        files: What is uploaded, by path.
+        metadata: The new card's fields.
+        token: Of the Hub.
+        revision: The branch; None: main.
+
+    Returns:
+        Fields to keep, and notes; nothing where there is no repository or no card.
     """
     there, place = _there(repo, token, revision)
     if CARD not in there:

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as a card on the Hub has them: of this very model, whole, and asked as it is used."""
+"""Figures of an evaluation for the card on the Hub: of this model, of whole splits, and in its usual setting."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) -> list[EvalResult]:
     """Return the figures for the Hub's model-index, of an evaluation of the adapter in `folder`.
 
-    trained: the adapter's own config; None for a folder that is no adapter. Raises ModelError when the evaluation is of
-    another model, of a part of the samples, or of a model that was shown or asked something else than it would be.
+    Args:
+        folder: The adapter folder.
+        trained: The adapter's own config; None for a folder that is no adapter.
+        evaluation: A folder of `evaluate`.
+
+    Returns:
+        One entry for each metric, task and split.
+
+    Raises:
+        ModelError: If the evaluation is of another model, of a part of the samples, or of other images or instructions.
     """
     from huggingface_hub import EvalResult
 
@@ -33,7 +41,8 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
         )
     try:
         metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-        weights = metrics["identity"]["adapter_sha256"]
+        # Evaluations of earlier versions call it identity.
+        weights = (metrics.get("provenance") or metrics["identity"])["adapter_sha256"]
         whole = [result for result in metrics["results"] if result["part"] == "all"]
         asked = load_config(EvaluateConfig, evaluation / CONFIG)
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:

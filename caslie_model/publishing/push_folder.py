@@ -1,24 +1,22 @@
 """Publish an adapter folder, or a merged model, on the Hugging Face Hub, with its card.
 
-Files are chosen by name: no checkpoint, no log, nothing that happens to lie there. In what is uploaded, paths of this
-machine are names; the folder itself stays as it is.
+Files are chosen by name: no checkpoint and no log is uploaded. Paths of this machine are replaced by names in what is
+uploaded; the folder itself stays as it is.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.errors import ConfigError, ModelError
-from caslie_model.hub.download import FILES
-from caslie_model.hub.public_names import hub_id, known_names, public_config, public_json, public_name
-from caslie_model.publishing.hub_card import CARD, kept_fields, read_card
+from caslie_model.hub.model_files import ADAPTER_FILES, CARD, chosen_files, is_weights
+from caslie_model.hub.public_names import hub_id, known_names, public_config, public_name
+from caslie_model.publishing.hub_card import kept_fields, read_card
 from caslie_model.publishing.model_index import model_index
 from mmecinstruct.publish.hub_upload import (
     Content,
@@ -32,26 +30,16 @@ from mmecinstruct.publish.hub_upload import (
 from mmecinstruct.version import __version__
 
 _NO_LICENSE = "the card names no license; give one with --license, e.g. --license apache-2.0"
-_OF_ADAPTERS = (*FILES, "loss_curve.png")
-_OF_MODELS = (
-    "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "vocab.*",
-    "merges.txt",
-    "added_tokens.json",
-    "chat_template*",
-    "prompts/*.j2",
-    CARD,
-)
 
 
 @dataclass(frozen=True)
 class ModelPush:
-    """What was or would be uploaded, and what its publisher should know."""
+    """What was or would be uploaded.
+
+    Attributes:
+        result: Files, repository and commit.
+        notes: Messages for the publisher.
+    """
 
     result: PushResult
     notes: tuple[str, ...]
@@ -69,16 +57,28 @@ def push_model(
     license: str | None = None,
     evaluation: Path | None = None,
 ) -> ModelPush:
-    """Upload an adapter folder or a merged model folder to the model repository `repo` (user/name).
+    """Upload an adapter folder or a merged model folder to a model repository.
 
-    The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of `hf auth login`.
-    revision: a branch, created if need be; default main. license: an identifier of the Hub (apache-2.0), for the card.
-    evaluation: a folder of `evaluate`, whose figures go into the card. Weights that an earlier push left and this one
-    does not bring are removed (`is_weights`). Where no license is given, that of the card on the Hub stays. With
-    `dry_run` no connection is made.
+    Weights that an earlier push left and this one does not bring are removed (`is_weights`). Where no license is given,
+    that of the card on the Hub stays.
 
-    Raises ModelError when the folder is not finished or not whole, or the evaluation is of another model or
-    not of the whole (`model_index`); HubError for a wrong name and for whatever the Hub refuses.
+    Args:
+        folder: An adapter folder or a merged model.
+        repo: The model repository, as user/name, created if need be.
+        private: Create it as a private one.
+        dry_run: List what would be uploaded, without a connection.
+        token: Default: HF_TOKEN or that of `hf auth login`.
+        revision: A branch, created if need be; default: main.
+        message: Commit message.
+        license: An identifier of the Hub (apache-2.0), for the card.
+        evaluation: A folder of `evaluate` whose figures go into the card.
+
+    Returns:
+        What was uploaded, and notes for the publisher.
+
+    Raises:
+        ModelError: If the folder is not finished or not whole, or the evaluation does not fit (`model_index`).
+        HubError: If the name is wrong, or the Hub rejects the upload.
     """
     check_repo_name(repo)
     files, notes = model_files(folder)
@@ -113,21 +113,17 @@ def push_model(
     return ModelPush(result, tuple(notes))
 
 
-def is_weights(path: str) -> bool:
-    """Return whether a path in a repository is what `from_pretrained` would take weights from.
-
-    It prefers model.safetensors to an index of shards, and adapter_config.json to a whole model: what an earlier push
-    left of these would be served instead of what was pushed.
-    """
-    return "/" not in path and (
-        path == FILES[0] or path.endswith((".safetensors", ".safetensors.index.json"))
-    )
-
-
 def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
-    """Return what of a folder is published, by its path in the repository, and notes for the publisher.
+    """Return the files of a folder that are published, and notes for the publisher.
 
-    Raises ModelError when it is no finished adapter folder and no whole model folder.
+    Args:
+        folder: An adapter folder or a merged model.
+
+    Returns:
+        Path or content by path in the repository, and the notes.
+
+    Raises:
+        ModelError: If it is no finished adapter folder and no whole model folder.
     """
     if (folder / CONFIG).is_file():
         return _adapter_files(folder)
@@ -153,7 +149,7 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
     except (ValueError, AttributeError) as error:
         raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
     known = known_names(config, folders)
-    files = chosen_files(folder, _OF_ADAPTERS, known)
+    files = chosen_files(folder, ADAPTER_FILES, known)
     files[CONFIG] = config_yaml(public_config(config, folders)).encode()
     needed = {"base model": config.base_model}
     if config.vision is not None and config.fusion != "text":
@@ -174,31 +170,3 @@ def _any_config(folder: Path) -> TrainingConfig:
             return load_config(AlignConfig, folder / CONFIG)
         except ConfigError:
             raise error from None
-
-
-def chosen_files(
-    folder: Path,
-    patterns: tuple[str, ...] = (*_OF_MODELS, FILES[0]),
-    known: Mapping[str, str] | None = None,
-) -> dict[str, Content]:
-    """Return a folder's files of these names; JSON without this machine's paths, where it has any.
-
-    known: what names of models and datasets are to others (`published.known_names`).
-    """
-    files: dict[str, Content] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or not any(
-            name.count("/") == pattern.count("/") and fnmatch(name, pattern) for pattern in patterns
-        ):
-            continue
-        files[name] = path
-        if name.endswith(".json") and not name.startswith("tokenizer."):
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ModelError(f"{path}: damaged: {error}") from error
-            public = public_json(content, known=known or {})
-            if public != content:
-                files[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
-    return files

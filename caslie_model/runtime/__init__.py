@@ -1,1 +1,1 @@
-"""The machine: device, processes, memory, FSDP, caches, progress."""
+"""The machine that a run uses: device, processes, memory, FSDP, caches and progress."""

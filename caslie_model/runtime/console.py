@@ -1,4 +1,4 @@
-"""What a training tells a person, on stderr."""
+"""Messages of a run to the user, on stderr."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from caslie_model.runtime.processes import is_first_process
 
 
 def say(message: str) -> None:
-    """Tell the user what goes on, on stderr; of several processes the first alone does."""
+    """Print a message on stderr, from the first of several processes only.
+
+    Args:
+        message: One line.
+    """
     if is_first_process():
         print(message, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Weights that FSDP has divided among processes: whole again, to be written and to be told of.
+"""Weights that FSDP divides among processes: checks before training, and gathering them again.
 
 `accelerate launch --config_file pipelines/accelerate/fsdp.yaml` divides a model that one GPU cannot hold.
 """
@@ -12,14 +12,23 @@ from typing import Any
 from caslie_model.errors import ConfigError
 
 
-def wants_sharding() -> bool:
+def wants_fsdp() -> bool:
     """Return whether this process was started to train with FSDP."""
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def check_sharding(quantise: str, compiled: bool, stops_early: bool = False) -> None:
-    """Raise ConfigError where FSDP is wanted beside what it has not been made to work with."""
-    if not wants_sharding():
+def check_fsdp(quantise: str, compiled: bool, stops_early: bool = False) -> None:
+    """Check the settings that FSDP does not support. Without FSDP nothing is checked.
+
+    Args:
+        quantise: none, 8bit or 4bit.
+        compiled: Whether the model is compiled.
+        stops_early: Whether validation may end the training.
+
+    Raises:
+        ConfigError: If one of them is used with FSDP, or FSDP is of version 1.
+    """
+    if not wants_fsdp():
         return
     for wrong, setting in (
         (quantise != "none", f"quantise={quantise}"),
@@ -39,10 +48,24 @@ def check_sharding(quantise: str, compiled: bool, stops_early: bool = False) -> 
 
 
 def whole(tensor: Any) -> Any:
-    """Return a tensor that is not divided. Where it was, all processes must ask for it, in the same order."""
+    """Return a tensor gathered from all processes; one that is not divided is returned as it is.
+
+    Args:
+        tensor: A tensor. Where it is divided, all processes must call, in the same order.
+
+    Returns:
+        The whole tensor.
+    """
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def whole_tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Return tensors by name, each whole. All processes must ask for them."""
+    """Return tensors by name, each whole and detached. All processes must call.
+
+    Args:
+        tensors: Tensors by name, divided or not.
+
+    Returns:
+        The whole tensors by name.
+    """
     return {name: whole(tensor.detach()) for name, tensor in tensors.items()}

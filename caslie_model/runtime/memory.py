@@ -1,4 +1,4 @@
-"""Memory that a process takes."""
+"""Peak memory of a process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from caslie_model.runtime.device import Device
 
-def begin_peak(device: str) -> None:
-    """Let `peak_bytes` count from now on. (On a CPU without Linux it counts from the start of the process.)"""
-    if device != "cpu":
+
+def begin_peak(device: Device) -> None:
+    """Start to measure peak memory. On a CPU without Linux it counts from the start of the process.
+
+    Args:
+        device: Where the work runs.
+    """
+    if not device.is_cpu:
         import torch
 
         torch.cuda.reset_peak_memory_stats()
@@ -18,13 +24,20 @@ def begin_peak(device: str) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_bytes(device: str) -> int:
-    """Return the most memory at once: resident memory of the process, or on a GPU what torch had allocated."""
-    if device != "cpu":
+def peak_bytes(device: Device) -> int:
+    """Return the peak memory in bytes since `begin_peak`.
+
+    Args:
+        device: Where the work runs.
+
+    Returns:
+        Resident memory of the process on a CPU, memory that torch allocated on a GPU.
+    """
+    if not device.is_cpu:
         import torch
 
         return int(torch.cuda.max_memory_allocated())
-    # Not getrusage where there is a choice: its figure begins with that of the parent process.
+    # Not getrusage where there is a choice: its figure starts from that of the parent process.
     found = _status("VmHWM")
     if found is not None:
         return found

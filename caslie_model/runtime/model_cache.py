@@ -12,13 +12,24 @@ from caslie_model.errors import ModelError
 
 
 def cache_folder() -> Path:
-    """Return the folder of converted models."""
+    """Return the folder of converted models and features: CASLIE_MODEL_CACHE, else ~/.cache/caslie_model."""
     named = os.environ.get("CASLIE_MODEL_CACHE")
     return Path(named) if named else Path.home() / ".cache" / "caslie_model"
 
 
 def written_once(folder_name: str, write: Callable[[Path], None]) -> Path:
-    """Return a cached folder, written on first use: beside its place, then renamed, so never half there."""
+    """Return a cached folder, which is written on first use. It is written beside its place and renamed when complete.
+
+    Args:
+        folder_name: Name in the cache.
+        write: Writes the content into the folder that it is given.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: If the cache cannot be written.
+    """
     target = cache_folder() / folder_name
     if target.is_dir():
         return target

@@ -1,10 +1,10 @@
 """Training in several processes, as `torchrun` and `accelerate launch` start them: one writes, the others wait.
 
-Each process takes its part of every batch, so a step is of the same samples whatever the number of processes. The
-features of images are computed by one: their cache lets the others wait.
+Each process takes its part of every batch, so a step has the same samples whatever the number of processes. One
+process computes the features of images; the lock of their cache lets the others wait.
 
-`PartialState` of accelerate joins the group, waits and leaves. Number and count of processes come from the variables
-that both launchers set: they are asked before the group is joined, and by commands that never import torch.
+`PartialState` of accelerate joins and leaves the group. Number and count of processes come from the variables that both
+launchers set: they are needed before the group is joined, and by commands that never import torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
 from caslie_model.errors import ConfigError
-from caslie_model.runtime.fsdp import wants_sharding
+from caslie_model.runtime.fsdp import wants_fsdp
 from mmecinstruct.core.errors import MmecError
 
 Result = TypeVar("Result")
@@ -37,12 +37,22 @@ def process_number() -> int:
 
 
 def is_first_process() -> bool:
-    """Return whether this is the process that writes and talks; the only one is."""
+    """Return whether this is the process that writes and prints; a single process is."""
     return process_number() == 0
 
 
 def part_of_batch(batch_size: int) -> int:
-    """Return how many samples of a batch are of this process. Raises ConfigError when the batch has no equal parts."""
+    """Return how many samples of a batch this process takes.
+
+    Args:
+        batch_size: Samples of all processes together.
+
+    Returns:
+        Samples of one process.
+
+    Raises:
+        ConfigError: If the batch has no equal parts.
+    """
     count = process_count()
     if batch_size % count:
         raise ConfigError(
@@ -53,10 +63,13 @@ def part_of_batch(batch_size: int) -> int:
 
 
 def join_processes(device: str) -> None:
-    """Find the other processes, where there are any; on a GPU take the one of this process.
+    """Join the group of processes, where there are several; on a GPU select the one of this process.
 
-    device: auto, cpu or cuda. Raises ConfigError when there are more processes than GPUs, or FSDP is to divide a model
-    on a CPU.
+    Args:
+        device: auto, cpu or cuda.
+
+    Raises:
+        ConfigError: If there are more processes than GPUs, or FSDP is to divide a model on a CPU.
     """
     if process_count() == 1:
         return
@@ -64,7 +77,7 @@ def join_processes(device: str) -> None:
     from accelerate import PartialState
 
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if wants_sharding() and not on_gpu:  # accelerate would quietly train without
+    if wants_fsdp() and not on_gpu:  # accelerate would quietly train without
         raise ConfigError(
             "FSDP divides models among GPUs, not on a CPU: start with torchrun, or give device=cuda"
         )
@@ -81,11 +94,14 @@ def join_processes(device: str) -> None:
 
 
 def end_process(status: int) -> NoReturn:
-    """End this process with an exit status; beside others, without the interpreter's own end.
+    """End this process with an exit status; in a group, without the interpreter's own shutdown.
 
-    What DDP has held of the group outlives `destroy_process_group`, and gloo's threads with it. One that lets go of a
-    Python object just when the interpreter ends aborts the process ("terminate called without an active exception"),
-    and torchrun would call the finished run of all a failure.
+    What DDP holds of the group outlives `destroy_process_group`, and gloo's threads with it. A thread that releases a
+    Python object while the interpreter shuts down aborts the process ("terminate called without an active exception"),
+    and torchrun would report the finished run of all as a failure.
+
+    Args:
+        status: The exit status.
     """
     distributed = sys.modules.get("torch.distributed")  # not loaded, there is no group
     if distributed is None or not distributed.is_initialized():
@@ -97,7 +113,7 @@ def end_process(status: int) -> NoReturn:
 
 
 def wait_for_all() -> None:
-    """Return when all processes have come here."""
+    """Return when all processes have reached this call."""
     if process_count() > 1:
         from accelerate import PartialState
 
@@ -105,7 +121,17 @@ def wait_for_all() -> None:
 
 
 def first_decides(function: Callable[[], Result]) -> Result:
-    """Call a function in the first process alone; its result, or its MmecError, is that of every process."""
+    """Call a function in the first process only, and share its outcome.
+
+    Args:
+        function: Takes nothing; its result must be picklable where there are several processes.
+
+    Returns:
+        The function's result, in every process.
+
+    Raises:
+        MmecError: If the function raised it, in every process.
+    """
     if process_count() == 1:
         return function()
     from torch import distributed

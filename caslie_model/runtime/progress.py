@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""Progress on stderr: a bar on a terminal, a line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class Progress:
-    """Shows `done` of `total` while its context lasts; of several processes in the first alone."""
+    """Shows how much of a total is done, while its context lasts; of several processes in the first only.
+
+    Args:
+        title: What is done.
+        total: How many there are.
+        unit: What is counted.
+    """
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
@@ -41,7 +47,12 @@ class Progress:
         return self
 
     def update(self, done: int, note: str = "") -> None:
-        """Show that `done` are done."""
+        """Show the state.
+
+        Args:
+            done: How many are done.
+            note: Shown beside it.
+        """
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=note)
             return

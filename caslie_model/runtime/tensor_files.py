@@ -1,4 +1,4 @@
-"""Safetensors files of a cache on disk: written whole or not at all, with checksums of what is in them."""
+"""Safetensors files of a cache on disk: written completely or not at all, with checksums of their content."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_shard(folder: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Path:
-    """Write tensors beside their place, then rename them to a name that nobody else draws. Return the file.
+def write_tensor_file(folder: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Path:
+    """Write tensors to a temporary file, then rename it to a random name.
 
-    Raises OSError when the folder cannot be written.
+    Args:
+        folder: The cache folder; created if need be.
+        tensors: Tensors by name.
+        header: Metadata of the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: If the folder cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -42,14 +51,29 @@ def write_shard(folder: Path, tensors: dict[str, Tensor], header: dict[str, str]
 
 
 def checksum(row: Tensor) -> int:
-    """Return the CRC-32 of a tensor's bytes."""
+    """Return the CRC-32 of a tensor's bytes.
+
+    Args:
+        row: A tensor on the CPU, of any shape.
+
+    Returns:
+        The checksum, an unsigned 32-bit integer.
+    """
     import torch
 
     return zlib.crc32(row.contiguous().view(torch.uint8).numpy().data.cast("B"))
 
 
 def index_hash(tensors: Mapping[str, Tensor], names: Sequence[str]) -> str:
-    """Return the SHA-256 of the named tensors."""
+    """Return the SHA-256 of the named tensors.
+
+    Args:
+        tensors: Tensors by name, on the CPU.
+        names: Which of them, in the order of hashing.
+
+    Returns:
+        The hash, hexadecimal.
+    """
     digest = hashlib.sha256()
     for name in names:
         digest.update(tensors[name].numpy().tobytes())

@@ -1,1 +1,1 @@
-"""Training: fine-tuning, alignment, the run folder."""
+"""Training: fine-tuning, alignment, their estimate and the run folder."""

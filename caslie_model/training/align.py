@@ -1,9 +1,9 @@
-"""The alignment stage: adapters learn to put into words what an image shows, before any task.
+"""The alignment: adapters learn to name the attributes of products from their images, before any task.
 
-Each image of a dataset's train split is to be described by all attributes that a catalogue tells of its product, with
-a short prompt: "Describe the product in the image: colour; kind.", "red; mug". (Asked for one attribute at a time, a
-model of 135 M parameters learns several times more slowly: docs/fusion.md.) Products, not images, are held out for
-scoring: an attribute is right when the model writes its very words in its place.
+Each image of a dataset's train split is described by all attributes that a catalogue has of its product, with a short
+prompt: "Describe the product in the image: colour; kind.", "red; mug". (Asked for one attribute at a time, a model of
+135 M parameters learns several times more slowly.) Products, not images, are held out for scoring: an attribute is
+right when the model writes exactly its words at its position.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from caslie_model.adapters.model_card import write_model_card
+from caslie_model.adapters.loading import LoadedModel
 from caslie_model.adapters.trainable import load_trained, visual_tokens
 from caslie_model.backbones.language_model import load_base_model
+from caslie_model.batching.order import order_batches
 from caslie_model.config.files import TRAINING
 from caslie_model.config.training import AlignConfig
-from caslie_model.data.images import SampleImage, iterate_images
+from caslie_model.data.images import Features, SampleImage, iterate_images
 from caslie_model.data.samples import Sample, read_columns
 from caslie_model.errors import RunError
+from caslie_model.inference.predict import predict_batch
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.console import say
-from caslie_model.runtime.device import choose_device
+from caslie_model.runtime.device import Device, choose_device
 from caslie_model.runtime.processes import process_count
 from caslie_model.training.init_from import vision_fingerprint_of_init_from, with_shapes_of_init_from
+from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run import TrainingResult, finished_before, train
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs_of
 from mmecinstruct.core.errors import DatasetError, SourceError
@@ -44,7 +46,7 @@ _ROLE_OF_OTHERS = "review"  # a reviewer's photograph may show anything
 _PROMPT = "{{ instruction }}\n"
 _LONGEST_VALUE = 100  # characters; a description is no attribute
 _SCORING_BATCH = 16
-_MARK = ";"  # between the attributes of a description
+_SEPARATOR = ";"  # of the attributes of a description
 
 Question = tuple[Sample, tuple[SampleImage]]
 
@@ -52,9 +54,19 @@ Question = tuple[Sample, tuple[SampleImage]]
 def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
     """Train adapters to name attributes, write the adapter folder `config.out`, and score held-out products.
 
-    The folder is what `init_from` of a fine-tuning takes. training.json has `attributes`: of each how many were scored,
-    how many of these were named rightly, and how many the most frequent value alone would. resume, overwrite: as for
-    `finetune`. Raises MmecError with the remedy.
+    The folder is what `init_from` of a fine-tuning takes. The entry `attributes` of its training.json has for each
+    attribute how many held-out images were scored and described correctly, and the share of the most frequent value.
+
+    Args:
+        config: The settings of the run.
+        resume: Continue from the last checkpoint of an unfinished run with the same config; start where there is none.
+        overwrite: Delete what an earlier run left in the folder.
+
+    Returns:
+        The adapter folder and the content of its training.json.
+
+    Raises:
+        MmecError: If data, catalogue, model or folder do not allow the run; the message has the remedy.
     """
     if process_count() > 1:
         raise RunError("an alignment runs in one process; start it without torchrun or accelerate launch")
@@ -63,27 +75,31 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
     if finished is not None and "attributes" in finished.summary:
         return finished
     values = read_catalogue(config.catalogue, config.id_column, config.attributes)
-    shown = product_images(config)
-    learnt, held_out = alignment_samples(config, values, shown)
-    device, precision = choose_device(config.device, config.precision)
-    base = load_base_model(config.base_model, precision, device, config.quantise)
+    images = product_images(config)
+    learnt, held_out = alignment_samples(config, values, images)
+    device = choose_device(config.device, config.precision)
+    base = load_base_model(config.base_model, device, config.quantise)
     assert config.vision is not None
-    looked_with = vision_fingerprint_of_init_from(config)
     visual_inputs = load_visual_inputs_of(
-        config.data, config.tasks, SPLIT, shown, config.vision, device, precision, looked_with
+        config.data,
+        [(task, SPLIT) for task in config.tasks],
+        images,
+        config.vision,
+        device,
+        vision_fingerprint_of_init_from(config),
     )
     prompt_format = alignment_prompts(config, base.tokenizer, visual_inputs)
-    result = finished  # but stopped before its scores
+    result = finished  # stopped before its scores
     if result is None:
-        encoded = [prompt_format.encode(sample, images) for sample, images in learnt]
-        card = partial(write_model_card, config)
-        templates = (_PROMPT, prompt_format.plain_template)
-        result = train(config, base, visual_inputs, encoded, templates, device, precision, card)
+        encoded = [prompt_format.encode(sample, shown) for sample, shown in learnt]
+        order = order_batches(config, encoded)
+        result = train(config, TrainingInputs(base, prompt_format, encoded, order, visual_inputs))
     del base  # before another one is loaded to be scored
-    to_score = [prompt_format.encode(sample, images) for sample, images in held_out]
+    to_score = [prompt_format.encode(sample, shown) for sample, shown in held_out]
+    loaded = _load_aligned(config, device, prompt_format)
     summary = {
         **result.summary,
-        "attributes": _score(config, values, to_score, visual_inputs, prompt_format, device, precision),
+        "attributes": _score(loaded, config, values, to_score, visual_inputs.features),
     }
     write_atomically(
         config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
@@ -92,7 +108,16 @@ def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) ->
 
 
 def alignment_prompts(config: AlignConfig, tokenizer: Any, visual_inputs: VisualInputs) -> PromptFormat:
-    """Return how questions about images become tokens."""
+    """Return how questions about images become tokens.
+
+    Args:
+        config: The settings of the run.
+        tokenizer: The base model's.
+        visual_inputs: Images and features, whose shape decides the visual tokens of concat.
+
+    Returns:
+        The prompt format, whose user template is the instruction alone.
+    """
     return PromptFormat(
         tokenizer,
         _PROMPT,
@@ -104,42 +129,59 @@ def alignment_prompts(config: AlignConfig, tokenizer: Any, visual_inputs: Visual
 
 
 def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the attributes of each product, by its id; those that it lacks are absent.
+    """Read a catalogue. Rows that cannot be read and values over 100 characters are left out and counted on stderr.
 
-    Rows that cannot be read, and values longer than 100 characters, are left out and counted on stderr. Raises
-    SourceError when the file is not there, of no known kind, or has no row with one of the columns.
+    Args:
+        path: CSV, TSV, JSON lines or Parquet, a product in each row.
+        id_column: The column of the products' ids.
+        attributes: The columns to read.
+
+    Returns:
+        The attributes of each product by its id; those that a product lacks are absent.
+
+    Raises:
+        SourceError: If the file is missing, of no known kind, or has no row with one of the columns.
     """
     if not path.is_file():
         raise SourceError(f"--catalogue {path}: there is no such file")
     columns = {"--id-column": id_column, **{f"--attributes {name}": name for name in attributes}}
     products: dict[str, dict[str, str]] = {}
-    refused = too_long = 0
-    unseen = set(columns.values())
+    unreadable = too_long = 0
+    absent = set(columns.values())
     for _, row in read_rows(path, columns):
         if not isinstance(row, Refusal):
-            unseen -= row.keys()
+            absent -= row.keys()
         name = "" if isinstance(row, Refusal) else text_value(row.get(id_column))
         if isinstance(row, Refusal) or not name:
-            refused += 1
+            unreadable += 1
             continue
-        said = {
-            attribute: " ".join(text_value(row.get(attribute)).replace(_MARK, ",").split())
+        words = {
+            attribute: " ".join(text_value(row.get(attribute)).replace(_SEPARATOR, ",").split())
             for attribute in attributes
         }
-        too_long += sum(len(value) > _LONGEST_VALUE for value in said.values())
-        products[name] = {key: value for key, value in said.items() if 0 < len(value) <= _LONGEST_VALUE}
-    if unseen:  # of a table without rows
-        told = ", ".join(f"{column} ({option})" for option, column in columns.items() if column in unseen)
-        raise SourceError(f"{path}: no row has {told}")
-    if refused or too_long:
-        say(f"{path}: {refused} rows without an id or not readable, {too_long} values too long: left out")
+        too_long += sum(len(value) > _LONGEST_VALUE for value in words.values())
+        products[name] = {key: value for key, value in words.items() if 0 < len(value) <= _LONGEST_VALUE}
+    if absent:  # also of a table without rows
+        columns_by_option = ", ".join(
+            f"{column} ({option})" for option, column in columns.items() if column in absent
+        )
+        raise SourceError(f"{path}: no row has {columns_by_option}")
+    if unreadable or too_long:
+        say(f"{path}: {unreadable} rows without an id or not readable, {too_long} values too long: left out")
     return products
 
 
 def product_images(config: AlignConfig) -> dict[str, tuple[SampleImage, ...]]:
-    """Return the images that the train split's samples show of each product, by its id in the dataset.
+    """Return the images that the train split has of each product.
 
-    Raises DatasetError when there is no such dataset.
+    Args:
+        config: Dataset and tasks.
+
+    Returns:
+        Images by the product's id in the dataset, sorted by id.
+
+    Raises:
+        DatasetError: If there is no such dataset.
     """
     found: dict[str, dict[str, SampleImage]] = defaultdict(dict)
     for task in config.tasks:
@@ -157,21 +199,31 @@ def product_images(config: AlignConfig) -> dict[str, tuple[SampleImage, ...]]:
 def alignment_samples(
     config: AlignConfig,
     values: Mapping[str, Mapping[str, str]],
-    shown: Mapping[str, Sequence[SampleImage]],
+    images: Mapping[str, Sequence[SampleImage]],
 ) -> tuple[list[Question], list[Question]]:
-    """Return what is learnt and what is held out: a question about one image each, with the image.
+    """Return training and held-out questions, each about one image.
 
-    A product is a row of the catalogue: datasets of several sources show it under several ids, with one image. What
-    a held-out product shows is not learnt from, whatever else shows it. Raises DatasetError when no product of the
-    dataset is in the catalogue.
+    A product is a row of the catalogue: datasets of several sources have it under several ids, with one image. An
+    image of a held-out product is not trained on, even if another product has it too.
+
+    Args:
+        config: Attributes, the held-out share, limits and seed.
+        values: Attributes by catalogue id, as `read_catalogue` returns them.
+        images: Images by product id, as `product_images` returns them.
+
+    Returns:
+        The training questions and the held-out ones, each a sample with its image.
+
+    Raises:
+        DatasetError: If no product of the dataset is in the catalogue.
     """
     products: dict[str, dict[str, SampleImage]] = defaultdict(dict)
-    for product, images in shown.items():
+    for product, shown in images.items():
         name = _catalogue_id(product, values)
         if name is not None:
-            products[name] |= {image.key: image for image in images}
+            products[name] |= {image.key: image for image in shown}
     if not products:
-        example = next(iter(shown), None)
+        example = next(iter(images), None)
         raise DatasetError(
             f"no product with an image in {config.data} (such as {example}) is in {config.catalogue}; is "
             f"--id-column {config.id_column} the right one?"
@@ -182,18 +234,20 @@ def alignment_samples(
         values_there = {values[name][attribute] for name in products if attribute in values[name]}
         if len(values_there) < 2:
             say(
-                f"{attribute}: {len(values_there)} different values among the products with an image: nothing to tell"
+                f"{attribute}: {len(values_there)} different values among the products with an image: nothing to learn"
             )
-    drawn = sorted(products, key=lambda name: (hash_draw(config.seed, "alignment pictures", name), name))
-    kept = {name for name in drawn if hash_fraction(config.seed, "held-out products", name) < config.held_out}
+    ordered = sorted(products, key=lambda name: (hash_draw(config.seed, "alignment pictures", name), name))
+    kept = {
+        name for name in ordered if hash_fraction(config.seed, "held-out products", name) < config.held_out
+    }
     hidden = {key for name in kept for key in products[name]}
     learnt = [
         (name, image)
-        for name in drawn
+        for name in ordered
         for image in products[name].values()
         if name not in kept and image.key not in hidden
     ]
-    held_out = [(name, image) for name in drawn if name in kept for image in products[name].values()]
+    held_out = [(name, image) for name in ordered if name in kept for image in products[name].values()]
     return (
         [_question(name, image, values[name]) for name, image in learnt[: config.images]],
         [_question(name, image, values[name]) for name, image in held_out[: config.scored_images]],
@@ -201,13 +255,13 @@ def alignment_samples(
 
 
 def _catalogue_id(product: str, values: Mapping[str, Mapping[str, str]]) -> str | None:
-    """A dataset puts the source before an id, `luma:24-WG086`; a catalogue need not know of it."""
+    """Return a product's id in the catalogue, which may lack the dataset's prefix of the source (`luma:24-WG086`)."""
     return next((name for name in (product, product.partition(":")[2]) if values.get(name)), None)
 
 
-def _question(product: str, image: SampleImage, said: Mapping[str, str]) -> Question:
-    description = f"{_MARK} ".join(said.values())
-    names = f"{_MARK} ".join(attribute.replace("_", " ") for attribute in said)
+def _question(product: str, image: SampleImage, values: Mapping[str, str]) -> Question:
+    description = f"{_SEPARATOR} ".join(values.values())
+    names = f"{_SEPARATOR} ".join(attribute.replace("_", " ") for attribute in values)
     sample = Sample(
         id=f"{product}/{image.key[:16]}",
         task="description",
@@ -224,41 +278,47 @@ def _question(product: str, image: SampleImage, said: Mapping[str, str]) -> Ques
     return sample, (image,)
 
 
-def described_rightly(said: Mapping[str, str], text: str) -> dict[str, bool]:
-    """Return of each attribute whether a description has its very words in its place."""
-    parts = [part.strip() for part in text.split(_MARK)]
+def correct_attributes(values: Mapping[str, str], text: str) -> dict[str, bool]:
+    """Return for each attribute whether a description has exactly its words at its position.
+
+    Args:
+        values: The product's attributes, in the order of the description.
+        text: What the model wrote.
+
+    Returns:
+        Correctness by attribute.
+    """
+    parts = [part.strip() for part in text.split(_SEPARATOR)]
     return {
-        attribute: part == value for (attribute, value), part in zip_longest(said.items(), parts[: len(said)])
+        attribute: part == value
+        for (attribute, value), part in zip_longest(values.items(), parts[: len(values)])
     }
 
 
+def _load_aligned(config: AlignConfig, device: Device, prompt_format: PromptFormat) -> LoadedModel:
+    base = load_base_model(config.base_model, device, config.quantise)
+    return LoadedModel(load_trained(base, config, config.out), base.tokenizer, prompt_format, device)
+
+
 def _score(
+    loaded: LoadedModel,
     config: AlignConfig,
     values: Mapping[str, Mapping[str, str]],
     encoded: Sequence[Encoded],
-    visual_inputs: VisualInputs,
-    prompt_format: PromptFormat,
-    device: str,
-    precision: str,
+    features: Features,
 ) -> dict[str, dict[str, float]]:
-    """Return per attribute how many held-out images tell it, how many were described rightly, and the share.
+    """Return per attribute how many held-out images have it, how many were described correctly, and the share.
 
-    most_frequent: the share that the most frequent value of the scored ones is.
+    most_frequent: the share of the most frequent value among the scored ones.
     """
-    from caslie_model.adapters.loading import LoadedModel
-    from caslie_model.inference.predict import predict_batch
-
-    base = load_base_model(config.base_model, precision, device, config.quantise)
-    model = load_trained(base, config, config.out, precision)
-    loaded = LoadedModel(model, base.tokenizer, prompt_format, device, precision)
     right = Counter[str]()
     true: dict[str, Counter[str]] = defaultdict(Counter)
     for start in range(0, len(encoded), _SCORING_BATCH):
         batch = encoded[start : start + _SCORING_BATCH]
-        predictions = predict_batch(loaded, batch, "generate", features=visual_inputs.features)
+        predictions = predict_batch(loaded, batch, "generate", features=features)
         for each, prediction in zip(batch, predictions, strict=True):
             product = values[each.sample.id.rpartition("/")[0]]
-            for attribute, is_right in described_rightly(product, prediction.text or "").items():
+            for attribute, is_right in correct_attributes(product, prediction.text or "").items():
                 true[attribute][product[attribute]] += 1
                 right[attribute] += is_right
     scores = {}
@@ -274,7 +334,7 @@ def _score(
             "most_frequent": frequent,
         }
         say(
-            f"{attribute}: {right[attribute]} of {scored} held-out images described rightly ({accuracy:.3f}; the "
+            f"{attribute}: {right[attribute]} of {scored} held-out images described correctly ({accuracy:.3f}; the "
             f"most frequent value {frequent:.3f})"
         )
     return scores

@@ -1,8 +1,8 @@
-"""Ending a training when its validation figure no longer improves, and going back to its best weights.
+"""End a training when its validation figure no longer improves, and restore its best weights.
 
-All that decides stands in the Trainer's log, which its checkpoints hold: a resumed run stops where an uninterrupted one
-does. The weights of the best validation lie beside the checkpoints, named by their step; older ones are deleted only
-when a checkpoint is written that knows of the newer.
+Everything that decides is in the Trainer's log, which its checkpoints hold: a resumed run stops where an uninterrupted
+one does. The weights of the best validation lie beside the checkpoints, named by their step. Older ones are deleted
+once a checkpoint is written whose log has the newer one.
 """
 
 from __future__ import annotations
@@ -13,23 +13,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from caslie_model.adapters.loading import LoadedModel
 from caslie_model.config.training import EarlyStopSettings
 from caslie_model.data.images import Features
 from caslie_model.errors import RunError
 from caslie_model.evaluation.metrics import confusion, primary
+from caslie_model.inference.predict import answer_scores, predict_batch
 from caslie_model.prompts.encoder import Encoded, PromptFormat
+from caslie_model.runtime.device import Device
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.tasks import TASKS
 
-Log = Sequence[Mapping[str, Any]]  # the Trainer's
+Log = Sequence[Mapping[str, Any]]
+"""The Trainer's log: one mapping of figures by name per entry."""
 
-# The Trainer's own prefix: trackers show what begins so apart from what is seen in training.
+# The Trainer's own prefix, by which trackers tell validation from training.
 _LOGGED_AS = "eval_"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The best validation so far, and how many without improvement came after it."""
+class BestValidation:
+    """The best validation of a log.
+
+    Attributes:
+        step: The training step after which it was measured.
+        figure: Loss per answer token, or score.
+        waited: How many validations without improvement came after it.
+    """
 
     step: int
     figure: float
@@ -38,9 +48,16 @@ class Standing:
 
 @dataclass(frozen=True)
 class EarlyStop:
-    """What a training is measured by on its way, and where the weights of its best step lie.
+    """How a training is validated, and where the weights of its best step lie.
 
-    encoded: samples of the validation split. folder: of the checkpoints. features: of images, for a model that sees.
+    Attributes:
+        settings: Metric, interval and patience.
+        encoded: Samples of the validation split, in tokens.
+        prompt_format: How they became tokens, with the tokenizer.
+        folder: The folder of checkpoints, which also holds the best weights.
+        batch_size: Samples in one forward pass.
+        device: Where the model is measured.
+        features: Features of images by their keys, for a fusion model.
     """
 
     settings: EarlyStopSettings
@@ -48,8 +65,7 @@ class EarlyStop:
     prompt_format: PromptFormat
     folder: Path
     batch_size: int
-    device: str
-    precision: str
+    device: Device
     features: Features | None = None
 
     @property
@@ -58,17 +74,17 @@ class EarlyStop:
         return _LOGGED_AS + self.settings.metric
 
     def measure(self, model: Any) -> float:
-        """Return the figure of a model in training, which is left as it was: a loss per answer token, or a score.
+        """Measure a model in training, and leave it in the mode it was in.
 
-        Draws nothing at random, so a training that is measured learns the same.
+        No random number is used, so a training that is measured learns the same.
+
+        Args:
+            model: The model that is trained.
+
+        Returns:
+            The mean loss per answer token, or the score.
         """
-        import torch
-
-        from caslie_model.adapters.loading import LoadedModel
-
-        loaded = LoadedModel(
-            model, self.prompt_format.tokenizer, self.prompt_format, self.device, self.precision
-        )
+        loaded = LoadedModel(model, self.prompt_format.tokenizer, self.prompt_format, self.device)
         # Longest first, as in an evaluation: running out of memory happens at once.
         ordered = sorted(self.encoded, key=lambda each: (-len(each.prompt), each.sample.id))
         batches = [
@@ -78,7 +94,7 @@ class EarlyStop:
         model.eval()
         try:
             # Trained tensors are float32 beside a base model in bfloat16, as in the steps between.
-            with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            with self.device.autocast():
                 if self.settings.metric == "loss":
                     return _loss(loaded, batches, self.features)
                 return _score(loaded, batches, self.features)
@@ -89,26 +105,26 @@ class EarlyStop:
         """Return step and figure of each validation in a Trainer's log."""
         return [(int(entry["step"]), entry[self.logged_as]) for entry in log if self.logged_as in entry]
 
-    def standing(self, log: Log) -> Standing | None:
+    def best(self, log: Log) -> BestValidation | None:
         """Return the best validation of a log, the first of equal ones; None without any. NaN is the worst."""
-        best: Standing | None = None
+        best: BestValidation | None = None
         for step, figure in self.evaluations(log):
             if best is None or self._worth(figure) > self._worth(best.figure):
-                best = Standing(step, figure, 0)
+                best = BestValidation(step, figure, 0)
             else:
                 best = replace(best, waited=best.waited + 1)
         return best
 
     def is_over(self, log: Log) -> bool:
-        """Return whether the figure has not improved for as long as the settings allow."""
-        best = self.standing(log)
+        """Return whether the figure has not improved for as many validations as the settings allow."""
+        best = self.best(log)
         return best is not None and best.waited >= self.settings.patience
 
     def keep(self, model: Any, log: Log) -> None:
         """Write the trained weights of a model if the last validation of its log is the best."""
         from safetensors.torch import save
 
-        best = self.standing(log)
+        best = self.best(log)
         if best is None or best.waited:
             return
         tensors = {
@@ -120,18 +136,26 @@ class EarlyStop:
 
     def forget(self, log: Log) -> None:
         """Delete kept weights that are no longer the best, when a checkpoint with this log has been written."""
-        best = self.standing(log)
+        best = self.best(log)
         for path in self.folder.glob(self._file("*").name):
             if best is not None and path != self._file(best.step):
                 path.unlink(missing_ok=True)
 
     def restore(self, model: Any, log: Log) -> None:
-        """Give a model its weights of the best validation. Raises RunError when they are not there or damaged."""
+        """Give a model its weights of the best validation.
+
+        Args:
+            model: The model that was trained, changed in place.
+            log: The Trainer's log of the training.
+
+        Raises:
+            RunError: If the kept weights are missing or damaged.
+        """
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        best = self.standing(log)
+        best = self.best(log)
         if best is None:
             return
         file = self._file(best.step)
@@ -147,8 +171,16 @@ class EarlyStop:
             ) from error
 
     def summary(self, log: Log, stopped: bool) -> dict[str, Any]:
-        """Return what training.json says of it."""
-        best = self.standing(log)
+        """Return the entry `early_stop` of training.json.
+
+        Args:
+            log: The Trainer's log of the training.
+            stopped: Whether it ended before all batches were trained on.
+
+        Returns:
+            Metric, number of samples, the best step and figure, and every validation.
+        """
+        best = self.best(log)
         return {
             "metric": self.settings.metric,
             "samples": len(self.encoded),
@@ -169,10 +201,8 @@ class EarlyStop:
         return self.folder / f"best-{step}.safetensors"
 
 
-def _loss(loaded: Any, batches: Sequence[Sequence[Encoded]], features: Features | None) -> float:
+def _loss(loaded: LoadedModel, batches: Sequence[Sequence[Encoded]], features: Features | None) -> float:
     """Return the mean negative log-likelihood of the right answers' tokens, as the training's loss is."""
-    from caslie_model.inference.predict import answer_scores
-
     total, count = 0.0, 0
     for batch in batches:
         right = [replace(each, answers={each.sample.output: each.target}) for each in batch]
@@ -182,10 +212,8 @@ def _loss(loaded: Any, batches: Sequence[Sequence[Encoded]], features: Features 
     return total / count
 
 
-def _score(loaded: Any, batches: Sequence[Sequence[Encoded]], features: Features | None) -> float:
-    """Return the mean over tasks of the metric that each is judged by, of the likeliest answers."""
-    from caslie_model.inference.predict import predict_batch
-
+def _score(loaded: LoadedModel, batches: Sequence[Sequence[Encoded]], features: Features | None) -> float:
+    """Return the mean over tasks of each task's own metric, of the likeliest answers."""
     answered: dict[str, list[tuple[Encoded, str | None]]] = {}
     for batch in batches:
         predictions = predict_batch(loaded, batch, "likelihood", features=features)

@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +28,26 @@ from caslie_model.batching.loss_inputs import (
     loss_inputs,
     micro_batch,
 )
-from caslie_model.batching.order import Plan, plan_run
+from caslie_model.batching.order import BatchOrder, order_batches
 from caslie_model.batching.packing import pack_rows
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.data.images import Features, SampleImage
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.console import say
-from caslie_model.runtime.device import choose_device
+from caslie_model.runtime.device import META, Device, choose_device
 from caslie_model.runtime.memory import begin_peak, peak_bytes
 from caslie_model.runtime.processes import process_count
 from caslie_model.training.align import alignment_prompts, alignment_samples, product_images, read_catalogue
 from caslie_model.training.finetune import encode_samples, select_samples, select_validation, task_prompts
 from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.init_from import with_shapes_of_init_from
+from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.preflight import check_compiler, explained_memory_errors
+from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.visual_inputs import VisualInputs, images_of
 from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
-from mmecinstruct.web.raw_files.sizes import human, lasting
+from mmecinstruct.core.quantities import human, lasting
 
 # The second step is timed, and is the first beside which the optimiser has a state.
 _REAL_STEPS = 2
@@ -55,9 +57,30 @@ _FROM_WEIGHTS = ("memory", "time")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training takes; what is unknown is None, and `unknown` has the reason.
+    """What a training takes. A figure that is unknown is None, and `unknown` has the reason.
 
     FLOPs are those of matrix products, 2 for a multiply-add, forward and backward, with whole squares for attention.
+
+    Attributes:
+        base_model: Name of the base model.
+        fusion: text, xattn, concat or concat-full.
+        device: cpu or cuda.
+        precision: float32 or bfloat16.
+        parameters: All parameters, frozen ones included.
+        trained: Trained parameters by part.
+        unknown: Reason by row of the table.
+        samples: Training samples.
+        shortened: Samples that were shortened to max_length.
+        images: Images of the samples.
+        steps: Optimiser steps.
+        samples_per_step: Samples of the first step.
+        ended_by: epochs or max_train_tokens.
+        tokens: Of prompts and answers, without padding.
+        flops: Of the whole run.
+        flops_of_largest_batch: Of one forward and backward pass.
+        memory: Peak bytes: of torch's allocator on a GPU, of the whole process on a CPU.
+        seconds_per_step: Of the step with the largest batch.
+        seconds: Of the whole run.
     """
 
     base_model: str
@@ -65,19 +88,19 @@ class Estimate:
     device: str
     precision: str
     parameters: int
-    trained: dict[str, int]  # parameters by part
-    unknown: dict[str, str]  # row of the table -> reason
+    trained: dict[str, int]
+    unknown: dict[str, str]
     samples: int | None = None
-    shortened: int | None = None  # samples that were shortened to max_length
-    images: int | None = None  # shown by the samples
+    shortened: int | None = None
+    images: int | None = None
     steps: int | None = None
     samples_per_step: int | None = None
-    ended_by: str | None = None  # epochs | max_train_tokens
-    tokens: int | None = None  # of prompts and answers, without padding
+    ended_by: str | None = None
+    tokens: int | None = None
     flops: float | None = None
     flops_of_largest_batch: float | None = None
-    memory: int | None = None  # bytes at most: of torch's allocator on a GPU, of the whole process on a CPU
-    seconds_per_step: float | None = None  # of the step with the largest batch
+    memory: int | None = None
+    seconds_per_step: float | None = None
     seconds: float | None = None
 
     @property
@@ -106,16 +129,17 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
     config = with_shapes_of_init_from(config)
     unknown: dict[str, str] = {}
     try:
-        device, precision = choose_device(config.device, config.precision)
+        device = choose_device(config.device, config.precision)
     except ModelError as error:
-        device, precision = config.device, "bfloat16" if config.precision == "auto" else config.precision
+        device = Device(config.device, "bfloat16" if config.precision == "auto" else config.precision)
         unknown |= dict.fromkeys(_FROM_WEIGHTS, str(error))
     # Float32 throughout: nothing is cast, and FLOPs do not depend on it.
-    base = load_base_model(config.base_model, "float32", "meta")
+    base = load_base_model(config.base_model, META)
     shape = _feature_shape(config)
-    encoded: list[Encoded] = []
+    inputs: TrainingInputs | None = None
     try:
-        encoded, images = _read(config, base, shape)
+        inputs = _read(config, base, shape)
+        images = inputs.visual_inputs
     except (DatasetError, SourceError) as error:
         unknown |= dict.fromkeys(_FROM_DATA, str(error))
         images = shape and _RandomImages({"": (SampleImage("product", ""),)}, shape=shape)
@@ -124,54 +148,115 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
     known: dict[str, Any] = {
         "base_model": base.name,
         "fusion": config.fusion,
-        "device": device,
-        "precision": precision,
+        "device": device.name,
+        "precision": device.precision,
         "parameters": sum(each.numel() for each in model.parameters()),
         "trained": {name: sum(each.numel() for each in part) for name, part in trained_groups(model).items()},
-        "unknown": unknown,
     }
-    if not encoded:
-        return Estimate(**known)
-    plan = plan_run(config, encoded)
-    known |= {
-        "samples": len(encoded),
-        "shortened": sum(each.shortened for each in encoded),
-        "images": sum(len(each.images) for each in encoded),
-        "steps": len(plan.batches),
-        "samples_per_step": len(plan.batches[0]),
-        "ended_by": plan.ended_by,
-        "tokens": plan.tokens,
-    }
-    steps = [_forward_batches(config, encoded, batch) for batch in plan.batches]
-    batches = [each for step in steps for each in step]
-    sizes = {id(each): _size(config, each) for each in batches}
-    tokens = sum(size[0] for size in sizes.values())  # padding included
-    mean = [max(1.0, sum(size[part] for size in sizes.values()) / len(sizes)) for part in (0, 1)]
-
-    def distance(batch: list[Encoded]) -> float:
-        return sum(abs(value / middle - 1) for value, middle in zip(sizes[id(batch)], mean, strict=True))
-
-    typical, largest = min(batches, key=distance), max(batches, key=lambda each: sizes[id(each)])
-    if config.gradient_checkpointing:
-        enable_checkpointing(model)
-    try:
-        most = _flops(config, model.train(), largest, images)
-        usual = most if typical is largest else _flops(config, model, typical, images)
-        known |= {"flops": usual * tokens / sizes[id(typical)][0], "flops_of_largest_batch": most}
-    except (RuntimeError, NotImplementedError) as error:
-        unknown["FLOPs"] = f"the model does not run on shapes alone: {str(error).strip().splitlines()[0]}"
+    if inputs is None:
+        return Estimate(**known, unknown=unknown)
+    known |= _counts(inputs)
+    batches = _Batches.of(config, inputs)
+    flops, reason = _run_flops(config, model, inputs, batches)
+    known |= flops
+    unknown |= reason
     if "memory" not in unknown and not weights_are_here(config.base_model):
         unknown |= dict.fromkeys(_FROM_WEIGHTS, f"the weights of {config.base_model} are not on this machine")
     if "memory" not in unknown:
-        number = next(number for number, step in enumerate(steps) if largest in step)
+        step = inputs.order.batches[batches.largest_step]
         try:
-            memory, seconds = _measure(config, encoded, plan.batches[number], images, device, precision)
+            memory, seconds = _measure(
+                config, replace(inputs, order=BatchOrder((step,) * _REAL_STEPS, 0, "epochs")), device
+            )
         except MmecError as error:
             unknown |= dict.fromkeys(_FROM_WEIGHTS, str(error))
         else:
-            share = sum(sizes[id(each)][0] for each in steps[number]) / tokens
+            share = batches.tokens_of_step(batches.largest_step) / batches.tokens
             known |= {"memory": memory, "seconds_per_step": seconds, "seconds": seconds / share}
-    return Estimate(**known)
+    return Estimate(**known, unknown=unknown)
+
+
+def _counts(inputs: TrainingInputs) -> dict[str, Any]:
+    """Return what is known from samples and their order alone."""
+    encoded, order = inputs.encoded, inputs.order
+    return {
+        "samples": len(encoded),
+        "shortened": sum(each.shortened for each in encoded),
+        "images": sum(len(each.images) for each in encoded),
+        "steps": len(order.batches),
+        "samples_per_step": len(order.batches[0]),
+        "ended_by": order.ended_by,
+        "tokens": order.tokens,
+    }
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """What goes through the model at once, by step, with tokens (padding included) and images of each."""
+
+    steps: list[list[list[Encoded]]]
+    sizes: dict[int, tuple[int, int]]  # by the id of a batch
+
+    @classmethod
+    def of(cls, config: TrainingConfig, inputs: TrainingInputs) -> _Batches:
+        steps = [_forward_batches(config, inputs.encoded, batch) for batch in inputs.order.batches]
+        return cls(steps, {id(each): _size(config, each) for step in steps for each in step})
+
+    @property
+    def tokens(self) -> int:
+        return sum(size[0] for size in self.sizes.values())
+
+    def tokens_of(self, batch: list[Encoded]) -> int:
+        return self.sizes[id(batch)][0]
+
+    def tokens_of_step(self, number: int) -> int:
+        return sum(self.tokens_of(each) for each in self.steps[number])
+
+    @property
+    def largest(self) -> list[Encoded]:
+        return max(self._all, key=lambda each: self.sizes[id(each)])
+
+    @property
+    def largest_step(self) -> int:
+        largest = self.largest
+        return next(number for number, step in enumerate(self.steps) if largest in step)
+
+    @property
+    def typical(self) -> list[Encoded]:
+        """The batch that is nearest to the mean size."""
+        mean = [
+            max(1.0, sum(size[part] for size in self.sizes.values()) / len(self.sizes)) for part in (0, 1)
+        ]
+
+        def distance(batch: list[Encoded]) -> float:
+            return sum(
+                abs(value / middle - 1) for value, middle in zip(self.sizes[id(batch)], mean, strict=True)
+            )
+
+        return min(self._all, key=distance)
+
+    @property
+    def _all(self) -> list[list[Encoded]]:
+        return [each for step in self.steps for each in step]
+
+
+def _run_flops(
+    config: TrainingConfig, model: Any, inputs: TrainingInputs, batches: _Batches
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the FLOPs of the run and of its largest batch; or nothing, and why they are unknown."""
+    if config.gradient_checkpointing:
+        enable_checkpointing(model)
+    typical, largest = batches.typical, batches.largest
+    try:
+        most = _flops(config, model.train(), largest, inputs.visual_inputs)
+        usual = most if typical is largest else _flops(config, model, typical, inputs.visual_inputs)
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        return {}, {"FLOPs": f"the model does not run on shapes alone: {reason}"}
+    return {
+        "flops": usual * batches.tokens / batches.tokens_of(typical),
+        "flops_of_largest_batch": most,
+    }, {}
 
 
 @dataclass(frozen=True)
@@ -180,7 +265,7 @@ class _RandomImages(VisualInputs):
 
     cache: Any = None
     encoder: str = ""
-    identity: str = ""
+    fingerprint: str = ""
     shape: tuple[int, int] = (0, 0)
 
     @property
@@ -192,32 +277,33 @@ class _RandomImages(VisualInputs):
 
 
 def _feature_shape(config: TrainingConfig) -> tuple[int, int] | None:
-    """Return patches of an image and numbers of a patch, from the vision encoder's configuration; None for text."""
+    """Return (P, dv), patches of an image and numbers of a patch, from the encoder's configuration; None for text."""
     if config.vision is None or config.fusion == "text":
         return None
-    from caslie_model.vision.encoder import load_vision_encoder
-
-    vision = config.vision
-    encoder = load_vision_encoder(vision.encoder, "meta", "float32", vision.pool, vision.layer)
+    encoder = load_vision_encoder(config.vision.encoder, META, config.vision.pool, config.vision.layer)
     return encoder.patches, encoder.width
 
 
 def _read(
     config: FinetuneConfig | AlignConfig, base: BaseModel, shape: tuple[int, int] | None
-) -> tuple[list[Encoded], VisualInputs | None]:
-    """Return what is trained on in tokens, and its images, as the run reads them."""
+) -> TrainingInputs:
+    """Return the samples in tokens and their images as the run reads them. base: on the meta device."""
+    images: VisualInputs | None
     if isinstance(config, AlignConfig):
         values = read_catalogue(config.catalogue, config.id_column, config.attributes)
-        shown = product_images(config)
-        learnt, _ = alignment_samples(config, values, shown)
+        found = product_images(config)
+        learnt, _ = alignment_samples(config, values, found)
         assert shape is not None
-        images = _RandomImages(shown, shape=shape)
+        images = _RandomImages(found, shape=shape)
         prompt_format = alignment_prompts(config, base.tokenizer, images)
-        return [prompt_format.encode(sample, shown_images) for sample, shown_images in learnt], images
-    samples = select_samples(config)
-    select_validation(config, samples)
-    seen = shape and _RandomImages(images_of(config.data, samples), shape=shape)
-    return encode_samples(config, task_prompts(config, base.tokenizer, seen), samples, seen), seen
+        encoded = [prompt_format.encode(sample, shown) for sample, shown in learnt]
+    else:
+        samples = select_samples(config)
+        select_validation(config, samples)
+        images = _RandomImages(images_of(config.data, samples), shape=shape) if shape else None
+        prompt_format = task_prompts(config, base.tokenizer, images)
+        encoded = encode_samples(config, prompt_format, samples, images)
+    return TrainingInputs(base, prompt_format, encoded, order_batches(config, encoded), images)
 
 
 def _forward_batches(
@@ -239,7 +325,7 @@ def _size(config: TrainingConfig, batch: Sequence[Encoded]) -> tuple[int, int]:
 
 
 class _OnMeta(TorchDispatchMode):
-    """Compute with shapes alone wherever a meta tensor takes part; token ids, masks and places keep their values."""
+    """Compute with shapes alone wherever a meta tensor takes part; token ids, masks and positions keep their values."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -266,10 +352,17 @@ def _flops(
 
 
 def weights_are_here(name: str) -> bool:
-    """Return whether a base model's weights lie on this machine, so that nothing is downloaded for an estimate."""
-    place = Path(locate(name))
-    if place.is_dir():
-        return any(place.glob("*.safetensors"))
+    """Return whether a base model's weights are on this machine, so that nothing is downloaded for an estimate.
+
+    Args:
+        name: As `load_base_model` takes it.
+
+    Returns:
+        Whether a folder has them, or the Hub's cache.
+    """
+    folder = Path(locate(name))
+    if folder.is_dir():
+        return any(folder.glob("*.safetensors"))
     from huggingface_hub import try_to_load_from_cache
 
     index = try_to_load_from_cache(name, "model.safetensors.index.json")
@@ -279,15 +372,8 @@ def weights_are_here(name: str) -> bool:
     return all(isinstance(try_to_load_from_cache(name, file), str) for file in files)
 
 
-def _measure(
-    config: TrainingConfig,
-    encoded: Sequence[Encoded],
-    batch: tuple[int, ...],
-    images: VisualInputs | None,
-    device: str,
-    precision: str,
-) -> tuple[int, float]:
-    """Take real steps of one batch with the run's own trainer; return bytes at most, and seconds of the last step."""
+def _measure(config: TrainingConfig, inputs: TrainingInputs, device: Device) -> tuple[int, float]:
+    """Take the steps of `inputs` with the run's own trainer; return peak bytes, and seconds of the last step."""
     from transformers import TrainerCallback
 
     times: list[float] = []
@@ -297,20 +383,18 @@ def _measure(
             times.append(time.perf_counter())
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            if device != "cpu":
+            if not device.is_cpu:
                 torch.cuda.synchronize()
             times[-1] = time.perf_counter() - times[-1]
 
     if config.compile:
         check_compiler(device)
     say(f"{_REAL_STEPS} real steps of the largest batch, to measure memory and time")
-    base = load_base_model(config.base_model, precision, device, config.quantise)
-    model = trainable_model(base, config, images)
+    base = load_base_model(config.base_model, device, config.quantise)
+    model = trainable_model(base, config, inputs.visual_inputs)
     with tempfile.TemporaryDirectory() as folder:
         scratch = config.model_copy(update={"out": Path(folder), "report_to": ()})
-        plan = Plan((batch,) * _REAL_STEPS, 0, "epochs")
-        features = images.features if images else None
-        trainer = build_trainer(scratch, model, encoded, plan, features, device, precision)
+        trainer = build_trainer(scratch, model, replace(inputs, base=base))
         trainer.add_callback(Clock)
         begin_peak(device)
         with explained_memory_errors(config):
@@ -319,7 +403,7 @@ def _measure(
 
 
 def estimate_json(found: Estimate) -> str:
-    """Return an estimate as JSON."""
+    """Return an estimate as JSON, with the sum of the trained parameters."""
     content = {**asdict(found), "trained_parameters": found.trained_parameters}
     return json.dumps(content, indent=1, ensure_ascii=False)
 

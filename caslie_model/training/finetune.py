@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from caslie_model.adapters.model_card import write_model_card
 from caslie_model.adapters.trainable import visual_tokens
 from caslie_model.backbones.language_model import load_base_model
+from caslie_model.batching.order import order_batches
 from caslie_model.batching.task_weights import mixed
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.data.samples import Sample, first_by_hash, read_samples
@@ -20,6 +19,7 @@ from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from caslie_model.training.early_stopping import EarlyStop
 from caslie_model.training.init_from import vision_fingerprint_of_init_from, with_shapes_of_init_from
+from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run import TrainingResult, finished_before, train
 from caslie_model.training.run_folder import CHECKPOINTS
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs
@@ -32,24 +32,36 @@ VALIDATION = "validation"
 def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
     """Fine-tune as the config says and write the adapter folder `config.out`.
 
-    resume: go on from the last checkpoint of an unfinished run with the same config (or begin, if there is
-    none). overwrite: delete what an earlier run left in the folder. Raises MmecError with the remedy when
-    data, model or folder do not allow it.
+    Args:
+        config: The settings of the run.
+        resume: Continue from the last checkpoint of an unfinished run with the same config; start where there is none.
+        overwrite: Delete what an earlier run left in the folder.
+
+    Returns:
+        The adapter folder and the content of its training.json.
+
+    Raises:
+        MmecError: If data, model or folder do not allow the run; the message has the remedy.
     """
     config = with_shapes_of_init_from(config)
     finished = finished_before(config, resume, overwrite)
     if finished is not None:
         return finished
-    samples = select_samples(config)  # first: a missing dataset is told before torch is loaded
+    # First: a missing dataset is reported before torch is loaded.
+    samples = select_samples(config)
     validation = select_validation(config, samples)
-    device, precision = choose_device(config.device, config.precision)
+    device = choose_device(config.device, config.precision)
     # On a GPU mixed precision: trained tensors stay float32.
-    base = load_base_model(config.base_model, precision, device, config.quantise)
+    base = load_base_model(config.base_model, device, config.quantise)
     visual_inputs = None
     if config.vision is not None and config.fusion != "text":
-        looked_with = vision_fingerprint_of_init_from(config)
-        shown = [*samples, *validation]
-        visual_inputs = load_visual_inputs(config.data, shown, config.vision, device, precision, looked_with)
+        visual_inputs = load_visual_inputs(
+            config.data,
+            [*samples, *validation],
+            config.vision,
+            device,
+            vision_fingerprint_of_init_from(config),
+        )
     prompt_format = task_prompts(config, base.tokenizer, visual_inputs)
     encoded = encode_samples(config, prompt_format, samples, visual_inputs)
     early_stop = None
@@ -61,22 +73,28 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
             config.out / CHECKPOINTS,
             config.batch_size,
             device,
-            precision,
             visual_inputs.features if visual_inputs else None,
         )
     if visual_inputs is not None and validation:
-        # Whether there is anything to see is a question to what is trained on.
+        # `trainable_model` checks that what is trained on has images at all.
         visual_inputs = replace(
             visual_inputs, images={sample.id: visual_inputs.images[sample.id] for sample in samples}
         )
-    card = partial(write_model_card, config)
-    return train(
-        config, base, visual_inputs, encoded, packaged_templates(), device, precision, card, early_stop
-    )
+    order = order_batches(config, encoded)
+    return train(config, TrainingInputs(base, prompt_format, encoded, order, visual_inputs, early_stop))
 
 
 def task_prompts(config: FinetuneConfig, tokenizer: Any, visual_inputs: VisualInputs | None) -> PromptFormat:
-    """Return how a question becomes tokens."""
+    """Return how the tasks' samples become tokens.
+
+    Args:
+        config: The settings of the run.
+        tokenizer: The base model's.
+        visual_inputs: Images and features, None for text.
+
+    Returns:
+        The prompt format with the packaged templates.
+    """
     return PromptFormat(
         tokenizer,
         *packaged_templates(),
@@ -92,15 +110,36 @@ def encode_samples(
     samples: Sequence[Sample],
     visual_inputs: VisualInputs | None,
 ) -> list[Encoded]:
-    """Return what is learnt, in tokens, as often as the weights of tasks say."""
+    """Return the training samples in tokens, as often as the weights of their tasks say.
+
+    Args:
+        config: The settings of the run.
+        prompt_format: How samples become tokens.
+        samples: The samples, as `select_samples` returns them.
+        visual_inputs: Their images, None for text.
+
+    Returns:
+        The samples in tokens, in their order.
+
+    Raises:
+        DatasetError: If a sample does not fit into `max_length`.
+        ConfigError: If a task's weight leaves none of its samples.
+    """
     encoded = prompt_format.encode_all(samples, visual_inputs.images if visual_inputs else None)
     return mixed(encoded, config.task_weights, config.seed)
 
 
 def select_samples(config: FinetuneConfig) -> list[Sample]:
-    """Return the training samples, ordered by task and draw.
+    """Return the training samples, ordered by task and hash draw.
 
-    Raises DatasetError when the dataset has none of a wanted task.
+    Args:
+        config: Dataset, split, tasks, limits and seed.
+
+    Returns:
+        The samples.
+
+    Raises:
+        DatasetError: If the dataset has none of a wanted task.
     """
     result, missing = [], []
     for task in config.tasks:
@@ -119,10 +158,18 @@ def select_samples(config: FinetuneConfig) -> list[Sample]:
 
 
 def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples that decide on an early stop, none without one: of each task that is trained equally many.
+    """Return the samples that decide on an early stop: equally many of each trained task, where it has enough.
 
-    Where a task has fewer, others have more. Raises DatasetError when there are none, ConfigError when the tasks are
-    more than the samples that the settings allow.
+    Args:
+        config: Dataset, tasks, `early_stop` and seed.
+        samples: The training samples.
+
+    Returns:
+        Samples of the validation split; none without `early_stop`.
+
+    Raises:
+        DatasetError: If the validation split has none of these tasks.
+        ConfigError: If there are more tasks than `early_stop.samples`.
     """
     if config.early_stop is None:
         return []
@@ -140,8 +187,8 @@ def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list
             f"early_stop: {config.data} has no validation samples of {', '.join(tasks)}; build it with a validation "
             "split, or leave early_stop out"
         )
-    for task, drawn in found.items():
-        if not drawn:
+    for task, sampled in found.items():
+        if not sampled:
             say(f"no validation samples of {task}: they do not decide when to stop")
     ranked = [(rank, place) for place, task in enumerate(tasks) for rank in range(len(found[task]))]
     chosen = [found[tasks[place]][rank] for rank, place in sorted(ranked)[:limit]]

@@ -1,7 +1,7 @@
-"""The Hugging Face Trainer as a training needs it: batches in the plan's order, the output head where answers stand.
+"""The Hugging Face Trainer as a training needs it: batches in their fixed order, logits where the answers are.
 
-The loss is on the answer alone. Batches are padded on the left, so the answers stand at the end and the
-output head is computed for the last positions only (about a third faster for a small model).
+The loss is on the answer alone. Batches are padded on the left, so the answers are at the end and the output head is
+computed for the last positions only (about a third faster for a small model).
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.batching.loss_inputs import head_can_be_partial, loss_inputs, micro_batch
-from caslie_model.batching.order import Plan
 from caslie_model.config.training import TrainingConfig
-from caslie_model.data.images import Features
 from caslie_model.errors import ConfigError
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.processes import (
@@ -25,34 +23,36 @@ from caslie_model.runtime.processes import (
 )
 from caslie_model.runtime.progress import Progress
 from caslie_model.training.early_stopping import EarlyStop
+from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run_folder import CHECKPOINTS
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from transformers import Trainer, TrainerCallback, TrainingArguments
 
 TENSORBOARD = "tensorboard"
 _SEEDS_APART = 1_000_003
 
 
-def build_trainer(
-    config: TrainingConfig,
-    model: Any,
-    encoded: Sequence[Encoded],
-    plan: Plan,
-    features: Features | None,
-    device: str,
-    precision: str,
-    early_stop: EarlyStop | None = None,
-) -> Trainer:
-    """Return a Trainer that goes through the plan, and through nothing else.
+def build_trainer(config: TrainingConfig, model: Any, inputs: TrainingInputs) -> Trainer:
+    """Return a Trainer that goes through the order of batches, and through nothing else.
 
-    Raises ConfigError for an early stop where no process has the whole model.
+    Args:
+        config: The settings of the run.
+        model: The base model with its trained parts (`trainable_model`).
+        inputs: The samples and their order, features and early stop.
+
+    Returns:
+        The Trainer, not started.
+
+    Raises:
+        ConfigError: If an early stop is asked for where no process has the whole model.
     """
     import torch
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import Trainer
     from transformers.trainer_callback import PrinterCallback
 
     padding = model.generation_config.pad_token_id
+    features, early_stop = inputs.features, inputs.early_stop
     fuses = features is not None
     head_at_end = head_can_be_partial(model, fuses)
 
@@ -74,7 +74,7 @@ def build_trainer(
             return super().create_optimizer(*args, **kwargs)
 
         def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-            """Also say how far each adapter's gate is open: one that stays shut fails silently."""
+            """Also log how far each adapter's gate is open: one that stays shut fails silently."""
             if fuses and "loss" in logs:
                 logs = {**logs, **{f"gate_{layer}": round(gate, 5) for layer, gate in model.gates().items()}}
             super().log(logs, *args, **kwargs)
@@ -101,9 +101,35 @@ def build_trainer(
             super()._save_rng_state(output_dir)
             wait_for_all()
 
-    class ProgressCallback(TrainerCallback):
-        """Shows steps and loss on stderr; the Trainer's own bar writes its logs to stdout."""
+    trainer = AnswerTrainer(
+        model=model,
+        args=_arguments(config, inputs),
+        train_dataset=[inputs.encoded[index] for batch in inputs.order.batches for index in batch],
+        # The Trainer wants one where it validates, and reads none.
+        eval_dataset=list(early_stop.encoded) if early_stop else None,
+        data_collator=collate,
+        callbacks=[_progress(early_stop)] if is_first_process() else [],
+    )
+    if early_stop is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise ConfigError(
+            "early_stop needs the whole model in the first process, which FSDP and DeepSpeed divide: leave it out"
+        )
+    trainer.remove_callback(PrinterCallback)
+    for callback in trainer.callback_handler.callbacks:
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            # Not among the checkpoints: these are deleted.
+            callback.logging_dir = str(config.out / TENSORBOARD)
+    if not is_first_process():
+        # The Trainer gave all processes one seed: they would drop out the same positions of different samples.
+        torch.manual_seed(config.seed + _SEEDS_APART * process_number())
+    return trainer
 
+
+def _progress(early_stop: EarlyStop | None) -> TrainerCallback:
+    """Return the callback that shows steps and loss on stderr; the Trainer's own bar writes its logs to stdout."""
+    from transformers import TrainerCallback
+
+    class ProgressCallback(TrainerCallback):
         progress: Progress | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -113,10 +139,10 @@ def build_trainer(
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             assert self.progress is not None
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-            said = [f"loss {losses[-1]:.3f}"] if losses else []
+            notes = [f"loss {losses[-1]:.3f}"] if losses else []
             if early_stop is not None and (measured := early_stop.evaluations(state.log_history)):
-                said.append(f"validation {early_stop.settings.metric} {measured[-1][1]:.3f}")
-            self.progress.update(state.global_step, ", ".join(said))
+                notes.append(f"validation {early_stop.settings.metric} {measured[-1][1]:.3f}")
+            self.progress.update(state.global_step, ", ".join(notes))
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if early_stop is not None:
@@ -126,60 +152,46 @@ def build_trainer(
             assert self.progress is not None
             self.progress.__exit__(None, None, None)
 
+    return ProgressCallback()
+
+
+def _arguments(config: TrainingConfig, inputs: TrainingInputs) -> TrainingArguments:
+    from transformers import TrainingArguments
+
+    steps, device, early_stop = len(inputs.order.batches), inputs.device, inputs.early_stop
     arguments = TrainingArguments(
         output_dir=str(config.out / CHECKPOINTS),
-        max_steps=len(plan.batches),
+        max_steps=steps,
         per_device_train_batch_size=part_of_batch(config.batch_size),
         gradient_accumulation_steps=config.gradient_accumulation,
-        train_sampling_strategy="sequential",  # the plan is the order
+        # The samples are handed over in their order.
+        train_sampling_strategy="sequential",
         learning_rate=config.lr,
         lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(config.warmup * len(plan.batches))) if config.warmup else 0,
+        warmup_steps=max(1, round(config.warmup * steps)) if config.warmup else 0,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         logging_steps=config.log_every,
-        logging_nan_inf_filter=False,  # a diverged run must show
+        # A diverged run must show.
+        logging_nan_inf_filter=False,
         save_steps=config.checkpoint_every,
         save_total_limit=2,
         seed=config.seed,
-        bf16=precision == "bfloat16",
-        use_cpu=device == "cpu",
+        bf16=device.precision == "bfloat16",
+        use_cpu=device.is_cpu,
         disable_tqdm=True,
         report_to=list(config.report_to),
         run_name=config.out.name,
         torch_compile=config.compile,
         remove_unused_columns=False,
-        dataloader_pin_memory=device != "cpu",
+        dataloader_pin_memory=not device.is_cpu,
         eval_strategy="steps" if early_stop else "no",
         eval_steps=early_stop.settings.every if early_stop else None,
         **_checkpointing(config),
     )
-    if device != "cpu":
+    if not device.is_cpu:
         arguments._n_gpu = 1  # else several GPUs in one process are joined by DataParallel
-    trainer = AnswerTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=[encoded[index] for batch in plan.batches for index in batch],
-        eval_dataset=list(early_stop.encoded)
-        if early_stop
-        else None,  # the Trainer wants one, and reads none
-        data_collator=collate,
-        callbacks=[ProgressCallback()] if is_first_process() else [],
-    )
-    if early_stop is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        raise ConfigError(
-            "early_stop needs the whole model in the first process, which FSDP and DeepSpeed divide: leave it out"
-        )
-    trainer.remove_callback(PrinterCallback)
-    for callback in trainer.callback_handler.callbacks:
-        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
-            callback.logging_dir = str(
-                config.out / TENSORBOARD
-            )  # not among the checkpoints: these are deleted
-    if not is_first_process():
-        # The Trainer gave all processes one seed: they would drop out the same places of different samples.
-        torch.manual_seed(config.seed + _SEEDS_APART * process_number())
-    return trainer
+    return arguments
 
 
 def _checkpointing(config: TrainingConfig) -> dict[str, Any]:

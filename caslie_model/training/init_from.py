@@ -1,4 +1,4 @@
-"""What a training begins with where `init_from` names an adapter: its shapes hold, and its encoder's features."""
+"""Resolve `init_from`: take shapes and vision encoder from the adapter that training starts from."""
 
 from __future__ import annotations
 
@@ -9,52 +9,66 @@ from caslie_model.errors import ModelError
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
-# Of a training, not of a shape: a later one may begin with other values.
+# A setting of the training, not a shape: a later one may start with another value.
 _NOT_SHAPES = {"gate_init"}
 _LORA_SHAPES = {"rank", "alpha", "target_modules"}
 
 
 def with_shapes_of_init_from(config: Config) -> Config:
-    """Return a config that says the shapes of the adapter it begins with, as it is without `init_from`.
+    """Return a config with the shapes of the adapter that `init_from` names; without `init_from` the config itself.
 
-    Raises ModelError when that is no adapter that sees, or when a preset or an override asks for another shape; also
-    where what they ask for is the default.
+    Args:
+        config: The settings of the run.
+
+    Returns:
+        The config whose connector has the adapter's shapes.
+
+    Raises:
+        ModelError: If `init_from` is no fusion adapter, or if a preset or an override asks for another shape, even
+            where that is the default.
     """
     if config.init_from is None:
         return config
-    made_with = _made_with(config)
+    adapter = _adapter_config(config)
     asked: dict[str, Any] = {"fusion": config.fusion}
     asked |= config.connector.model_dump(include=config.connector.model_fields_set - _NOT_SHAPES)
-    there = dict(made_with)
-    if config.with_lora and made_with.get("lora"):
+    there = dict(adapter)
+    if config.with_lora and adapter.get("lora"):
         lora = config.lora.model_dump(mode="json", include=config.lora.model_fields_set & _LORA_SHAPES)
         asked |= {f"lora.{name}": value for name, value in lora.items()}
-        there |= {f"lora.{name}": value for name, value in made_with["lora"].items()}
+        there |= {f"lora.{name}": value for name, value in adapter["lora"].items()}
     other = sorted(
         name
         for name, value in asked.items()
         if name in there and there[name] != value and not _is_left_open(name, value)
     )
     if other:
-        told = ", ".join(f"{name} is {there[name]}, not {asked[name]}" for name in other)
-        raise ModelError(f"init_from {config.init_from}: {told}; give the settings it was made with")
+        differences = ", ".join(f"{name} is {there[name]}, not {asked[name]}" for name in other)
+        raise ModelError(f"init_from {config.init_from}: {differences}; give the settings it was made with")
     shapes = {
-        name: made_with[name]
+        name: adapter[name]
         for name in type(config.connector).model_fields
-        if name in made_with and name not in _NOT_SHAPES
+        if name in adapter and name not in _NOT_SHAPES
     }
     return config.model_copy(update={"connector": config.connector.model_copy(update=shapes)})
 
 
 def vision_fingerprint_of_init_from(config: TrainingConfig) -> str:
-    """Return the identity of the vision encoder that `init_from` was made with, "" without one.
+    """Return the fingerprint of the vision encoder that the adapter of `init_from` was trained with.
 
-    Raises ModelError when that is no adapter that sees.
+    Args:
+        config: The settings of the run.
+
+    Returns:
+        The fingerprint, "" without `init_from`.
+
+    Raises:
+        ModelError: If `init_from` is no fusion adapter.
     """
-    return "" if config.init_from is None else str(_made_with(config).get("vision_identity") or "")
+    return "" if config.init_from is None else str(_adapter_config(config).get("vision_fingerprint") or "")
 
 
-def _made_with(config: TrainingConfig) -> dict[str, Any]:
+def _adapter_config(config: TrainingConfig) -> dict[str, Any]:
     from caslie_model.fusion.adapter_files import read_adapter_config
 
     assert config.init_from is not None

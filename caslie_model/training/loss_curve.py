@@ -1,4 +1,4 @@
-"""What a training run leaves for people: the loss curve and the model card."""
+"""The loss curve of a training as an image."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 def write_loss_curve(
     log: Sequence[Mapping[str, Any]], path: Path, early_stop: Mapping[str, Any] | None = None
 ) -> None:
-    """Draw loss and learning rate over steps as a PNG; below them, where there are any, how far each gate is open.
+    """Plot loss and learning rate over steps as a PNG, and below how far each gate is open, where there are gates.
 
-    early_stop: what training.json says of it; its figures are drawn too, a loss beside that of the training.
+    Args:
+        log: Entries of the Trainer's log that have a loss.
+        path: The file to write.
+        early_stop: `early_stop` of training.json; its figures are plotted too.
     """
     import matplotlib
 

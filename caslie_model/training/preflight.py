@@ -1,7 +1,4 @@
-"""What a training may find missing on a machine: a tracker, a compiler, memory. Each is told with its remedy.
-
-And how much memory a process had at most.
-"""
+"""Checks before a training: trackers, compiler and memory. Every error has a remedy."""
 
 from __future__ import annotations
 
@@ -11,13 +8,21 @@ from contextlib import contextmanager
 
 from caslie_model.config.training import TRACKERS, TrainingConfig
 from caslie_model.errors import ConfigError, RunError
+from caslie_model.runtime.device import Device
 
 # How torch words it when a CPU has no memory left; on a GPU the error has a type of its own.
 _CPU_WORDS = ("can't allocate memory", "not enough memory", "bad_alloc")
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise ConfigError when a tracker is not installed, with the line that installs it."""
+    """Check that trackers are installed.
+
+    Args:
+        names: Names of trackers.
+
+    Raises:
+        ConfigError: If one is missing; the message has the command that installs it.
+    """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         packages = " ".join(TRACKERS[name] for name in missing)
@@ -26,24 +31,41 @@ def check_trackers(names: Sequence[str]) -> None:
         )
 
 
-def check_compiler(device: str) -> None:
-    """Compile a function of one line. Raises ConfigError when this machine cannot: what torch needs is not there."""
+def check_compiler(device: Device) -> None:
+    """Compile a function of one line.
+
+    Args:
+        device: Where the training runs.
+
+    Raises:
+        ConfigError: If torch.compile does not work here.
+    """
     import torch
 
     try:
-        torch.compile(lambda numbers: numbers.sin() + 1, dynamic=False)(torch.ones(8, device=device))
+        torch.compile(lambda numbers: numbers.sin() + 1, dynamic=False)(torch.ones(8, device=device.name))
     except (RuntimeError, ImportError, OSError) as error:
-        needed = "a C++ compiler (g++ or clang++)" if device == "cpu" else "triton and a C compiler"
+        needed = "a C++ compiler (g++ or clang++)" if device.is_cpu else "triton and a C compiler"
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"compile: torch.compile does not work here ({reason}); on a {device} it needs {needed}: install that, "
-            "or give compile=false"
+            f"compile: torch.compile does not work here ({reason}); on a {device.name} it needs {needed}: install "
+            "that, or give compile=false"
         ) from error
 
 
 @contextmanager
 def explained_memory_errors(config: TrainingConfig) -> Iterator[None]:
-    """Turn what is raised when memory runs out into a RunError that says what to change."""
+    """Turn errors of exhausted memory into one that says what to change.
+
+    Args:
+        config: The settings of the run.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RunError: If memory runs out.
+    """
     import torch
 
     try:

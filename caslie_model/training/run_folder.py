@@ -1,4 +1,4 @@
-"""The output folder of a training: what is in it before, while and after, so that a run can be resumed or refused."""
+"""The output folder of a training before, while and after it runs, so that a run can be resumed or rejected."""
 
 from __future__ import annotations
 
@@ -16,10 +16,26 @@ from caslie_model.runtime.console import say
 from mmecinstruct.core.files import write_atomically
 
 CHECKPOINTS = "checkpoints"
+FINGERPRINT = "fingerprint.txt"
+# Its name in runs that an earlier version started.
+_OLD_FINGERPRINT = "identity.txt"
 
 
 def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Clear or keep what lies in the output folder; return the summary of a run that is already finished."""
+    """Clear the output folder, or keep what is in it.
+
+    Args:
+        config: The settings of the run, with the folder `out`.
+        resume: Continue an unfinished run with the same config.
+        overwrite: Delete what an earlier run left.
+
+    Returns:
+        The content of training.json of a run that is already finished, else None.
+
+    Raises:
+        RunError: If the folder holds something else, a run that is neither resumed nor overwritten, or one of another
+            config.
+    """
     out = config.out
     if out.is_file():
         raise RunError(f"--out {out} is a file")
@@ -53,28 +69,44 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
     return summary
 
 
-def write_run_files(config: TrainingConfig, templates: tuple[str, str], identity: str) -> None:
-    """Write what a resumed run is compared with. Raises RunError when data or prompts changed meanwhile."""
+def write_run_files(config: TrainingConfig, templates: tuple[str, str], fingerprint: str) -> None:
+    """Write the files that a resumed run is compared with.
+
+    Args:
+        config: The settings of the run.
+        templates: The user's and the plain prompt template.
+        fingerprint: Of the run's inputs (`TrainingInputs.fingerprint`).
+
+    Raises:
+        RunError: If samples, prompts or base model changed since the run was started.
+    """
     config.out.mkdir(parents=True, exist_ok=True)
     checkpoints = config.out / CHECKPOINTS
-    mark = checkpoints / "identity.txt"
-    if mark.is_file() and mark.read_text(encoding="utf-8") != identity:
-        raise RunError(
-            f"--resume: the samples, the prompts or the base model changed since {config.out} was begun; "
-            "start again with --overwrite"
-        )
+    for name in (FINGERPRINT, _OLD_FINGERPRINT):
+        file = checkpoints / name
+        if file.is_file() and file.read_text(encoding="utf-8") != fingerprint:
+            raise RunError(
+                f"--resume: the samples, the prompts or the base model changed since {config.out} was begun; "
+                "start again with --overwrite"
+            )
     (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)
     for name, source in zip(("user.j2", "plain.j2"), templates, strict=True):
         write_atomically(config.out / PROMPTS_FOLDER / name, source.encode())
     checkpoints.mkdir(exist_ok=True)
-    write_atomically(mark, identity.encode())
+    write_atomically(checkpoints / FINGERPRINT, fingerprint.encode())
     write_atomically(config.out / CONFIG, config_yaml(config).encode())
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint; what a kill left half-written is deleted.
+    """Return the newest whole checkpoint, and delete newer ones that a kill left half-written.
 
-    Trainer writes trainer_state.json last.
+    The Trainer writes trainer_state.json last, so a checkpoint without it is not whole.
+
+    Args:
+        folder: The folder of checkpoints.
+
+    Returns:
+        The checkpoint's folder, None where there is none.
     """
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for path in reversed(found):

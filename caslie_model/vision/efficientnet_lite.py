@@ -35,7 +35,10 @@ _NORM_EPSILON = 1e-3
 class EfficientNetLite0(nn.Module):
     """The convolutional part: normalised pixels [n, 3, H, W] to features [n, 1280, H/32, W/32].
 
-    layer: a block (0 to 15, or from the end) to stop after, None for all. Modules are named as in the weights file.
+    Modules are named as in the weights file.
+
+    Args:
+        layer: A block (0 to 15, or from the end) to stop after; None: all.
     """
 
     def __init__(self, layer: int | None = None) -> None:
@@ -102,7 +105,8 @@ class _SameConvolution(nn.Conv2d):
 def weights_file() -> Path:
     """Return the weights file of the installed package, without importing it.
 
-    Raises ModelError with the command that installs it.
+    Raises:
+        ModelError: If it is not installed; the message has the command that installs it.
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -119,7 +123,15 @@ def weights_file() -> Path:
 def load_efficientnet_lite0(file: Path, layer: int | None = None) -> EfficientNetLite0:
     """Return the network with the weights of a file, in evaluation mode.
 
-    Raises ModelError when they do not fit, or when there is no such layer.
+    Args:
+        file: As `weights_file` returns it.
+        layer: A block to stop after; None: all.
+
+    Returns:
+        The network.
+
+    Raises:
+        ModelError: If the weights do not fit, or there is no such layer.
     """
     try:
         network = EfficientNetLite0(layer)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from caslie_model.vision.preprocessing import PADDING, fit
 from caslie_model.vision.tower import Network, Tower
@@ -38,14 +39,17 @@ _TINY_SIDE = 56
 class VisionEncoder:
     """A frozen vision model. Its weights are loaded when they are first needed.
 
-    `identity` changes with whatever changes the features; `settings` is what it is made of.
+    Attributes:
+        name: As it was asked for.
+        device: Where it computes, and its precision.
+        pool: Side of the grid that patches are averaged to, 0 for all patches.
+        settings: Everything that changes the features.
+        fingerprint: Of the settings.
     """
 
-    def __init__(
-        self, name: str, tower: Tower, device: str, precision: str, pool: int, layer: int | None
-    ) -> None:
+    def __init__(self, name: str, tower: Tower, device: Device, pool: int, layer: int | None) -> None:
         self.name = name
-        self.device, self.precision, self.pool = device, precision, pool
+        self.device, self.pool = device, pool
         self.settings: dict[str, Any] = {
             "version": VERSION,
             "weights": tower.weights,
@@ -55,25 +59,32 @@ class VisionEncoder:
             "padding": PADDING,
             "pool": pool,
             "layer": layer,
-            "precision": precision,
+            "precision": device.precision,
         }
-        self.identity = fingerprint(self.settings)
+        self.fingerprint = fingerprint(self.settings)
         self._tower = tower
 
     @property
     def width(self) -> int:
-        """Features of a patch (dv). Loads the encoder."""
+        """dv, numbers of a patch. Loads the encoder."""
         return self._shape[1]
 
     @property
     def patches(self) -> int:
-        """Patches of an image (P), after pooling. Loads the encoder."""
+        """P, patches of an image after pooling. Loads the encoder."""
         return self._shape[0]
 
     def encode(self, images: list[Image]) -> Tensor:
-        """Return the features [n, P, dv] of RGB images of any size, float32 on the CPU.
+        """Return the features of images, row by row from the top left.
 
-        P runs row by row from the top left. Raises ModelError when the device's memory does not suffice.
+        Args:
+            images: n RGB images of any size.
+
+        Returns:
+            [n, P, dv], float32 on the CPU.
+
+        Raises:
+            ModelError: If the device's memory does not suffice.
         """
         import torch
 
@@ -84,32 +95,31 @@ class VisionEncoder:
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"vision encoder '{self.name}': {len(images)} images at once do not fit into the memory of "
-                f"{self.device}; give a smaller batch size"
+                f"{self.device.name}; give a smaller batch size"
             ) from error
 
     def _encode(self, images: list[Image]) -> Tensor:
         import torch
 
         fitted = [fit(image, self._tower.size, self._tower.resample) for image in images]
-        kind = getattr(torch, self.precision)
         # Not inference mode: such tensors could not be the input of a layer that is trained.
         with torch.no_grad():
             inputs = {
-                key: value.to(self.device, kind if value.is_floating_point() else None)
+                key: value.to(self.device.name, self.device.dtype if value.is_floating_point() else None)
                 for key, value in self._tower.to_inputs(fitted).items()
             }
             grid = self._network(inputs).float()
             rows, columns = grid.shape[-2:]
             if self.pool and (rows, columns) != (self.pool, self.pool):
-                # A coarser grid than asked for stays as it is: repeated patches would tell nothing more.
+                # A coarser grid than asked for stays as it is: repeated patches would add nothing.
                 pooled = (min(self.pool, rows), min(self.pool, columns))
                 grid = torch.nn.functional.adaptive_avg_pool2d(grid, pooled)
             features = grid.flatten(2).transpose(1, 2).contiguous()
-            return features if self.device == "meta" else features.cpu()
+            return features if self.device.is_meta else features.cpu()
 
     @cached_property
     def _network(self) -> Network:
-        return self._tower.load(self.device, self.precision)
+        return self._tower.load(self.device)
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
@@ -126,23 +136,28 @@ class VisionEncoder:
 
 
 def load_vision_encoder(
-    name: str,
-    device: str = "cpu",
-    precision: str = "float32",
-    pool: int = POOL,
-    layer: int | None = None,
+    name: str, device: Device = CPU, pool: int = POOL, layer: int | None = None
 ) -> VisionEncoder:
-    """Return the encoder of that name; its weights are loaded on first use, its identity is known at once.
+    """Return an encoder. Its weights are loaded on first use, its fingerprint is known at once.
 
-    device: `meta` reads no weights; the encoder then has a shape, and no features. precision: float32 or bfloat16.
-    pool: side of the grid that patches are averaged to, 0 keeps every patch. layer:
-    None for the model's output, else an earlier layer, which has more of an image's look and less of its kind: an
-    index into the hidden states (-2 is the last but one), for EfficientNet into its 16 blocks. Raises ModelError when
-    the encoder cannot be found, is no vision model or brings no image processor.
+    Args:
+        name: user/name, a folder, package:efficientnet_lite0 or random:tiny-vit.
+        device: Where it computes, and in which precision. `META` reads no weights: the encoder has a shape and no
+            features.
+        pool: Side of the grid that patches are averaged to, 0 keeps every patch.
+        layer: None: the model's output. Else an earlier layer, which has more of colours and textures and less of the
+            kind of thing: an index into the hidden states (-2 is the last but one), for EfficientNet into its 16
+            blocks.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ModelError: If it cannot be found, is no vision model or has no image processor.
     """
     if pool < 0:
         raise ModelError(f"pool={pool}: give the side of the pooled grid, or 0 to keep every patch")
-    return VisionEncoder(name, _tower(name, layer), device, precision, pool, layer)
+    return VisionEncoder(name, _tower(name, layer), device, pool, layer)
 
 
 def _tower(name: str, layer: int | None) -> Tower:
@@ -177,10 +192,8 @@ def _efficientnet_tower(layer: int | None) -> Tower:
         pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
         return {"pixels": (pixels.permute(0, 3, 1, 2).float() - 127) / 128}
 
-    def load(device: str, precision: str) -> Network:
-        import torch
-
-        network = load_efficientnet_lite0(file, layer).to(device, getattr(torch, precision))
+    def load(device: Device) -> Network:
+        network = load_efficientnet_lite0(file, layer).to(device.name, device.dtype)
         return lambda inputs: network(inputs["pixels"])
 
     return Tower(

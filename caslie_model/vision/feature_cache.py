@@ -1,14 +1,14 @@
 """Features of images on disk: computed once, shared by runs, read through memory maps.
 
-A cache is a folder of one encoder's identity, so a changed encoder never reads stale features. It holds shards of a
-few hundred images each, safetensors files with three tensors and the encoder's identity in their header:
+A cache is a folder named by its encoder's fingerprint, so a changed encoder never reads stale features. It has tensor
+files of a few hundred images each, safetensors with three tensors and the fingerprint in their header:
 
 features    [n, P, dv] float16
 keys        [n, 32] uint8: SHA-256 of the embedded image
 checksums   [n] int64: CRC-32 of each image's features, compared when a row is first read
 
-Shards are written beside their place and renamed, under names that nobody else draws; the index from key to row is
-read from them. So a process that is killed loses the shard it was filling, and several lose nothing to each other.
+Files are written beside their place and renamed to random names; the index from key to row is read from them. So a
+process that is killed loses the file it was filling, and several processes do not disturb each other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 from caslie_model.errors import ModelError
 from caslie_model.runtime.model_cache import cache_folder
 from caslie_model.runtime.processes import is_first_process
-from caslie_model.runtime.tensor_files import checksum, index_hash, write_shard
+from caslie_model.runtime.tensor_files import checksum, index_hash, write_tensor_file
 from mmecinstruct.core.files import write_atomically
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from caslie_model.vision.encoder import VisionEncoder
 
-SHARD_IMAGES = 256
+IMAGES_PER_FILE = 256
 DESCRIPTION = "encoder.json"
 _LOCK = ".lock"
 _FORMAT = "1"
@@ -41,12 +41,23 @@ _INDEX = ("keys", "checksums")
 
 
 class FeatureCache:
-    """The features of one encoder. It can be handed to another process, which then opens the folder anew."""
+    """The features of one encoder. When it is pickled for another process, that process opens the folder again.
+
+    Attributes:
+        folder: The cache folder.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Open a cache folder, which need not be there yet. Raises ModelError when a shard is damaged."""
+        """Open a cache folder.
+
+        Args:
+            folder: It need not exist yet.
+
+        Raises:
+            ModelError: If a tensor file is damaged.
+        """
         self.folder = folder
-        self._shards: list[_Shard] = []
+        self._files: list[_TensorFile] = []
         self._names: set[str] = set()
         self._rows: dict[bytes, tuple[int, int]] = {}
         self._described: tuple[int, int] | None = None
@@ -63,17 +74,25 @@ class FeatureCache:
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Patches of an image and width of a patch (P, dv), None as long as nothing was computed."""
-        return self._shards[0].shape if self._shards else self._described
+        """P, patches of an image, and dv, numbers of a patch; None as long as nothing was computed."""
+        return self._files[0].shape if self._files else self._described
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Return the keys without features, each once, in their order."""
         return [key for key in dict.fromkeys(keys) if key not in self]
 
     def features(self, keys: Sequence[str], dtype: torch.dtype | None = None) -> Tensor:
-        """Return the features [n, P, dv] of images, in the order of the keys; dtype: float32 unless told.
+        """Return the features of images, in the order of the keys.
 
-        Raises ModelError when an image has none, or when its shard is damaged.
+        Args:
+            keys: SHA-256 of n images.
+            dtype: Type of the result; default: float32.
+
+        Returns:
+            [n, P, dv].
+
+        Raises:
+            ModelError: If an image has none, or its file is damaged.
         """
         import torch
 
@@ -84,14 +103,19 @@ class FeatureCache:
                 raise ModelError(
                     f"{self.folder} has no features of image {key}; compute them first: `caslie_model features`"
                 )
-            result[position] = self._shards[place[0]].row(place[1])
+            result[position] = self._files[place[0]].row(place[1])
         return result
 
     def append(self, keys: Sequence[str], features: Tensor) -> None:
-        """Write the features [n, P, dv] of images as one shard, whole or not at all.
+        """Write the features of images as one tensor file, completely or not at all.
 
-        Raises ModelError when they have another shape than the others, when they are not finite in float16, or when
-        the folder cannot be written.
+        Args:
+            keys: SHA-256 of n images.
+            features: [n, P, dv].
+
+        Raises:
+            ModelError: If they have another shape than the others, are not finite in float16, or the folder cannot be
+                written.
         """
         import torch
 
@@ -114,16 +138,23 @@ class FeatureCache:
         }
         header = {"format": _FORMAT, "encoder": self.folder.name, "index": index_hash(tensors, _INDEX)}
         try:
-            path = write_shard(self.folder, tensors, header)
+            path = write_tensor_file(self.folder, tensors, header)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         self._take_in(path)
 
     def describe(self, encoder: VisionEncoder) -> None:
-        """Write beside the shards what the encoder is, and the shape of its features. Loads the encoder."""
+        """Write the encoder's settings, and the shape of its features, beside the tensor files. Loads the encoder.
+
+        Args:
+            encoder: The encoder of this cache.
+
+        Raises:
+            ModelError: If the folder cannot be written.
+        """
         content = {
             "name": encoder.name,
-            "identity": encoder.identity,
+            "fingerprint": encoder.fingerprint,
             "settings": encoder.settings,
             "patches": encoder.patches,
             "width": encoder.width,
@@ -136,7 +167,11 @@ class FeatureCache:
         self._described = (encoder.patches, encoder.width)
 
     def refresh(self) -> None:
-        """Take in what other processes have written meanwhile. Raises ModelError when a shard is damaged."""
+        """Read the tensor files that other processes have written meanwhile.
+
+        Raises:
+            ModelError: If one is damaged.
+        """
         description = self.folder / DESCRIPTION
         if self._described is None and description.is_file():
             try:
@@ -152,10 +187,15 @@ class FeatureCache:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the one process that computes features for this cache; wait for another that does.
+        """Hold the lock of the process that computes features for this cache; wait for another that has it.
 
-        What others wrote meanwhile is taken in, and what killed ones left half-written is removed. The lock ends with
-        the process that holds it, however it ends.
+        Files of others are read, and half-written ones of killed processes are removed. The lock ends with its process.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            ModelError: If the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -170,16 +210,16 @@ class FeatureCache:
             yield
 
     def _take_in(self, path: Path) -> None:
-        shard = _Shard(path, self.folder.name)
-        if self.shape is not None and shard.shape != self.shape:
-            raise _damaged(path, f"its features are {shard.shape}, those of the cache {self.shape}")
+        file = _TensorFile(path, self.folder.name)
+        if self.shape is not None and file.shape != self.shape:
+            raise _damaged(path, f"its features are {file.shape}, those of the cache {self.shape}")
         self._names.add(path.name)
-        self._shards.append(shard)
-        for row, key in enumerate(shard.keys):
-            self._rows.setdefault(key, (len(self._shards) - 1, row))
+        self._files.append(file)
+        for row, key in enumerate(file.keys):
+            self._rows.setdefault(key, (len(self._files) - 1, row))
 
 
-class _Shard:
+class _TensorFile:
     """One file, mapped into memory: nothing is read but what is asked for."""
 
     def __init__(self, path: Path, encoder: str) -> None:
@@ -217,11 +257,19 @@ class _Shard:
 
 
 def open_feature_cache(encoder: VisionEncoder, root: Path | None = None) -> FeatureCache:
-    """Return the cache of an encoder; root: the folder of all model caches, `cache_folder()` unless told.
+    """Return the cache of an encoder.
 
-    Raises ModelError when a shard is damaged.
+    Args:
+        encoder: The encoder.
+        root: The folder of all model caches; default: `cache_folder()`.
+
+    Returns:
+        The cache, empty if nothing was computed.
+
+    Raises:
+        ModelError: If a tensor file is damaged.
     """
-    return FeatureCache((root or cache_folder()) / "features" / encoder.identity)
+    return FeatureCache((root or cache_folder()) / "features" / encoder.fingerprint)
 
 
 def _lock(stream: IO[bytes], folder: Path) -> bool:

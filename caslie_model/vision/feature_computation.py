@@ -1,7 +1,7 @@
 """Compute the features of a dataset's images, each once, whatever samples and splits show it.
 
-Every run reads and hashes the embedded images. What the cache has is not decoded again; when nothing is missing,
-the encoder's weights are not even loaded.
+Every run reads and hashes the embedded images. Those in the cache are not decoded again; when nothing is missing, the
+encoder's weights are not loaded.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from caslie_model.data.images import EmbeddedImage, count_samples, decode_image, iterate_images
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.progress import Progress
-from caslie_model.vision.feature_cache import SHARD_IMAGES, FeatureCache, open_feature_cache
+from caslie_model.vision.feature_cache import IMAGES_PER_FILE, FeatureCache, open_feature_cache
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import TASKS
@@ -29,12 +30,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FeatureCounts:
-    """What a computation found and did."""
+    """Counts of a computation.
+
+    Attributes:
+        samples: Samples that were read.
+        images: Images of these samples, repeated ones included.
+        distinct: Different images.
+        computed: Images whose features the cache lacked.
+        seconds: Of the whole run.
+    """
 
     samples: int
-    images: int  # as often as samples show them
+    images: int
     distinct: int
-    computed: int  # the rest was there
+    computed: int
     seconds: float
 
 
@@ -48,18 +57,31 @@ def compute_features(
 ) -> FeatureCounts:
     """Fill a cache with the features of all images of a dataset's tasks and splits, with progress on stderr.
 
-    data: a dataset folder, or user/name on the Hub; tasks and splits that it lacks are passed over. batch_size:
-    images in one pass through the encoder. What was computed is kept when the run is interrupted. Raises
-    DatasetError when there is no such dataset or an image cannot be read, ModelError when encoder or cache fail.
+    What was computed is kept when the run is interrupted.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        tasks: Full names; those that the dataset lacks are skipped.
+        splits: Names; those that the dataset lacks are skipped.
+        encoder: The vision encoder.
+        cache: Its cache.
+        batch_size: Images in one pass through the encoder.
+
+    Returns:
+        What was found and computed.
+
+    Raises:
+        DatasetError: If there is no such dataset, or an image cannot be read.
+        ModelError: If encoder or cache fail.
     """
     if batch_size < 1:
         raise ModelError(f"batch_size={batch_size}: give 1 or more")
-    if cache.folder.name != encoder.identity:
+    if cache.folder.name != encoder.fingerprint:
         raise ModelError(f"{cache.folder} is the cache of another encoder than '{encoder.name}'")
     places = [(task, split) for task in tasks for split in splits]
     sizes = [count_samples(data, task, split) for task, split in places]
     start = time.monotonic()
-    seen: set[str] = set()
+    distinct: set[str] = set()
     samples = images = 0
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("features", sum(sizes), "samples"))
@@ -67,12 +89,12 @@ def compute_features(
         for task, split in places:
             for sample, shown in iterate_images(data, task, split):
                 for each in shown:
-                    if each.image.key not in seen and each.image.key not in cache:
+                    if each.image.key not in distinct and each.image.key not in cache:
                         if computation is None:
                             stack.enter_context(cache.writing())
                             computation = stack.enter_context(_Computation(encoder, cache, batch_size))
                         computation.add(each, f"{data}: sample {sample}: image '{each.image.role}'")
-                    seen.add(each.image.key)
+                    distinct.add(each.image.key)
                 samples += 1
                 images += len(shown)
                 progress.update(samples, f"{computation.done} computed" if computation else "")
@@ -81,7 +103,7 @@ def compute_features(
         if cache.shape is None:
             cache.describe(encoder)
     return FeatureCounts(
-        samples, images, len(seen), computation.done if computation else 0, time.monotonic() - start
+        samples, images, len(distinct), computation.done if computation else 0, time.monotonic() - start
     )
 
 
@@ -97,17 +119,31 @@ def features(
     device: str = "auto",
     precision: str = "auto",
 ) -> tuple[FeatureCache, FeatureCounts]:
-    """Compute the features of a dataset with the encoder of that name, into the cache shared by all runs.
+    """Compute the features of a dataset with an encoder, into the cache shared by all runs.
 
-    Raises DatasetError when the dataset has none of these tasks and splits, else as `load_vision_encoder` and
-    `compute_features` do.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        encoder: As `load_vision_encoder` takes it.
+        tasks: Full names of tasks.
+        splits: Names of splits.
+        batch_size: Images in one pass through the encoder.
+        pool: Side of the grid that patches are averaged to, 0 for all patches.
+        layer: An earlier layer of the encoder; None: its output.
+        device: auto, cpu or cuda.
+        precision: auto, float32 or bfloat16.
+
+    Returns:
+        The cache, and what was found and computed.
+
+    Raises:
+        DatasetError: If the dataset has none of these tasks and splits, or an image cannot be read.
+        ModelError: If encoder or cache fail.
     """
-    from caslie_model.runtime.device import choose_device
     from caslie_model.vision.encoder import load_vision_encoder
 
     if not any(count_samples(data, task, split) for task in tasks for split in splits):
         raise DatasetError(f"{data} has no samples of {', '.join(tasks)} in {', '.join(splits)}")
-    loaded = load_vision_encoder(encoder, *choose_device(device, precision), pool, layer)
+    loaded = load_vision_encoder(encoder, choose_device(device, precision), pool, layer)
     cache = open_feature_cache(loaded)
     return cache, compute_features(data, tasks, splits, loaded, cache, batch_size)
 
@@ -120,8 +156,8 @@ class _Computation:
         self._encoder, self._cache, self._batch_size = encoder, cache, batch_size
         self._keys: list[str] = []
         self._images: list[Image] = []
-        self._shard_keys: list[str] = []
-        self._shard: list[Tensor] = []
+        self._encoded_keys: list[str] = []
+        self._encoded: list[Tensor] = []
 
     def __enter__(self) -> _Computation:
         return self
@@ -147,20 +183,20 @@ class _Computation:
     def _encode(self) -> None:
         if not self._keys:
             return
-        self._shard.append(self._encoder.encode(self._images).half())
-        self._shard_keys += self._keys
+        self._encoded.append(self._encoder.encode(self._images).half())
+        self._encoded_keys += self._keys
         self.done += len(self._keys)
         self._keys, self._images = [], []
-        if len(self._shard_keys) >= SHARD_IMAGES:
+        if len(self._encoded_keys) >= IMAGES_PER_FILE:
             self._write()
 
     def _write(self) -> None:
         import torch
 
-        if not self._shard_keys:
+        if not self._encoded_keys:
             return
-        keys, shard = self._shard_keys, self._shard
-        self._shard_keys, self._shard = [], []
+        keys, encoded = self._encoded_keys, self._encoded
+        self._encoded_keys, self._encoded = [], []
         if self._cache.shape is None:
             self._cache.describe(self._encoder)
-        self._cache.append(keys, torch.cat(shard))
+        self._cache.append(keys, torch.cat(encoded))

@@ -1,4 +1,4 @@
-"""Bring an image to the size that an encoder takes, without cutting anything off."""
+"""Scale an image to an encoder's input size, without cropping."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ PADDING = "white"
 
 
 def fit(image: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:
-    """Return an RGB image scaled until it just fits into `size` (width, height), in the middle of white.
+    """Return an image scaled until it just fits into a size, centred on white.
 
-    resample: one of Pillow's filters.
+    Args:
+        image: Any image.
+        size: Width and height in pixels.
+        resample: One of Pillow's filters.
+
+    Returns:
+        An RGB image of that size.
     """
     image = image if image.mode == "RGB" else image.convert("RGB")
     if image.size == size:

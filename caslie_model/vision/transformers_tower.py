@@ -1,7 +1,7 @@
-"""Vision encoders of transformers: CLIP, SigLIP, SigLIP 2, DINOv2, ViT and whatever takes pixels and gives a grid.
+"""Vision encoders of transformers: CLIP, SigLIP, SigLIP 2, DINOv2, ViT and others that give a grid of patches.
 
-The checkpoint's configuration decides which class is loaded; of a model of images and text its vision model alone.
-Code that comes with a checkpoint is never run, and weights are read from safetensors only.
+The checkpoint's configuration decides which class is loaded; of a model of images and text only its vision model. Code
+that comes with a checkpoint is never run, and weights are read from safetensors only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import not_loaded
+from caslie_model.runtime.device import Device
 from caslie_model.vision.tower import Tower
 from mmecinstruct.core.hashing import fingerprint, sha256_file
 
@@ -26,11 +27,18 @@ _NOT_NEEDED = re.compile(r"(^|\.)(pooler|head|mask_token)(\.|$)")
 
 
 def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower:
-    """Return the tower of a checkpoint: a folder, or user/name on the Hub (then at the commit found there now).
+    """Return the tower of a checkpoint; of one on the Hub at the commit that is there now.
 
-    name: as the encoder is called in errors. layer: index into the hidden states, the embeddings being 0; None for
-    the model's last hidden state. Raises ModelError when there is no such checkpoint, when it is no vision
-    model, or when it brings no image processor.
+    Args:
+        name: Name of the encoder in errors.
+        place: A folder, or user/name on the Hub.
+        layer: Index into the hidden states, the embeddings being 0; None: the model's last hidden state.
+
+    Returns:
+        The tower.
+
+    Raises:
+        ModelError: If there is no such checkpoint, it is no vision model, or it has no image processor.
     """
     from transformers import AutoConfig, AutoImageProcessor
 
@@ -56,15 +64,15 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
         given = processor(images, return_tensors="pt", do_resize=False, do_center_crop=False, do_pad=False)
         return dict(given)
 
-    def load(device: str, precision: str) -> Any:
-        model = _load(name, place, vision, source, device, precision)
+    def load(device: Device) -> Any:
+        model = _load(name, place, vision, source, device)
 
         def grid(inputs: dict[str, Tensor]) -> Tensor:
             if layer is None:
                 return to_grid(model(**inputs).last_hidden_state, size, vision, name)
             states = model(**inputs, output_hidden_states=True).hidden_states or ()
             if not -len(states) <= layer < len(states):
-                raise ModelError(f"vision encoder '{name}' has no layer {layer}: it tells {len(states)}")
+                raise ModelError(f"vision encoder '{name}' has no layer {layer}: it has {len(states)}")
             return to_grid(states[layer], size, vision, name)
 
         return grid
@@ -80,10 +88,19 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
 
 
 def to_grid(hidden: Tensor, size: tuple[int, int], config: Any, name: str) -> Tensor:
-    """Return a vision model's hidden state as a grid [n, dv, rows, columns], without its class tokens.
+    """Return a vision model's hidden state as a grid, without its class tokens.
 
-    hidden: [n, tokens, dv], or a grid already. size: width and height of the input in pixels. Raises ModelError when
-    the tokens form no grid.
+    Args:
+        hidden: [n, tokens, dv], or a grid already.
+        size: Width and height of the input in pixels.
+        config: The vision model's.
+        name: Name of the encoder in errors.
+
+    Returns:
+        [n, dv, rows, columns].
+
+    Raises:
+        ModelError: If the tokens form no grid.
     """
     if hidden.dim() == 4:
         return hidden
@@ -123,7 +140,7 @@ def _revision(name: str, place: str) -> str | None:
         raise not_loaded("vision encoder", name, error) from error
     if commit is None:
         raise ModelError(
-            f"vision encoder '{name}': the Hub tells no revision; download it and name the folder"
+            f"vision encoder '{name}': the Hub gives no revision; download it and name the folder"
         )
     return str(commit)
 
@@ -161,19 +178,19 @@ def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
     raise ModelError(f"vision encoder '{name}': its image processor names no size")
 
 
-def _load(name: str, place: str, config: Any, source: dict[str, Any], device: str, precision: str) -> Any:
+def _load(name: str, place: str, config: Any, source: dict[str, Any], device: Device) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel
 
-    if device == "meta":
+    if device.is_meta:
         with torch.device("meta"):
-            return AutoModel.from_config(config, dtype=getattr(torch, precision)).eval()
+            return AutoModel.from_config(config, dtype=device.dtype).eval()
     try:
         model, found = AutoModel.from_pretrained(
             place,
             config=config,
-            dtype=getattr(torch, precision),
+            dtype=device.dtype,
             attn_implementation="sdpa" if _has_sdpa(config) else "eager",
             use_safetensors=True,  # never a pickle
             output_loading_info=True,
@@ -188,7 +205,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: st
             f"vision encoder '{name}': the checkpoint lacks weights of its vision model ({len(missing)}, such as "
             f"{', '.join(missing[:2])}); name the vision model's own checkpoint"
         )
-    return model.requires_grad_(False).eval().to(device)
+    return model.requires_grad_(False).eval().to(device.name)
 
 
 def _has_sdpa(config: Any) -> bool:

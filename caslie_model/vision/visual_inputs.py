@@ -1,16 +1,17 @@
-"""The images of the samples of a run, and the features of these, computed on first use."""
+"""Visual inputs of a run: the images of its samples and their features, computed on first use."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caslie_model.config.training import VisionSettings
 from caslie_model.data.images import Features, SampleImage, read_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import Device
 from mmecinstruct.core.hashing import hash_draw
 
 if TYPE_CHECKING:
@@ -24,21 +25,29 @@ _STATISTICS_BATCH = 256  # images whose features are in memory at once
 
 @dataclass(frozen=True)
 class VisualInputs:
-    """What a fusion model sees: images by sample id, and their features from the cache."""
+    """Images and features for a fusion model.
+
+    Attributes:
+        images: By sample id.
+        cache: The features.
+        encoder: Name of the vision encoder.
+        fingerprint: Of the vision encoder.
+        shape: P, patches of an image, and dv, numbers of a patch.
+    """
 
     images: dict[str, tuple[SampleImage, ...]]
     cache: FeatureCache
-    encoder: str  # its name
-    identity: str
-    shape: tuple[int, int]  # P, patches of an image, and dv, numbers of a patch
+    encoder: str
+    fingerprint: str
+    shape: tuple[int, int]
 
     @property
     def features(self) -> Features:
-        """Return the features [n, P, dv] of images by their keys."""
+        """The features [n, P, dv] of n images by their keys."""
         return self.cache.features
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation [dv] of the features of all patches of the images, each counted once."""
+        """Return mean and standard deviation [dv] over all patches of all images, each image counted once."""
         import torch
 
         keys = sorted({image.key for shown in self.images.values() for image in shown})
@@ -64,29 +73,50 @@ def load_visual_inputs(
     data: str,
     samples: Sequence[Sample],
     vision: VisionSettings,
-    device: str,
-    precision: str,
-    identity: str = "",
+    device: Device,
+    fingerprint: str = "",
 ) -> VisualInputs:
-    """Read which images the samples show, and compute those features that the cache does not have.
+    """Read the images of samples, and compute the features that the cache lacks.
 
-    The features of all samples of a task and split are computed, not only of those drawn: the next run draws others.
-    identity: of the encoder that an adapter was trained with, whose precision then goes before the asked one. Raises
-    ModelError when the settings name another encoder, before anything is computed, else DatasetError and ModelError as
-    `caslie_model features` does.
+    The features of all samples of a task and split are computed, not only of those given: the next run samples others.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        samples: The samples of the run.
+        vision: The vision encoder.
+        device: Where features are computed.
+        fingerprint: Of the encoder that an adapter was trained with; its precision is then used. "": any.
+
+    Returns:
+        Images and features.
+
+    Raises:
+        ModelError: If the settings name another encoder than the adapter's, or encoder or cache fail.
+        DatasetError: If the images cannot be read.
     """
-    encoder = _encoder_of(vision, device, precision, identity)
+    encoder = _encoder_of(vision, device, fingerprint)
     images = images_of(data, samples)
     return _computed(data, places_of(samples), images, encoder)
 
 
 def places_of(samples: Sequence[Sample]) -> list[tuple[str, str]]:
-    """Return the tasks and splits of samples."""
+    """Return the tasks and splits of samples, each pair once."""
     return list(dict.fromkeys((sample.task, sample.split) for sample in samples))
 
 
 def images_of(data: str, samples: Sequence[Sample]) -> dict[str, tuple[SampleImage, ...]]:
-    """Return the images of samples, by sample id. Raises DatasetError as `read_images` does."""
+    """Return the images of samples.
+
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        samples: The samples.
+
+    Returns:
+        Images by sample id.
+
+    Raises:
+        DatasetError: As `read_images` does.
+    """
     images: dict[str, tuple[SampleImage, ...]] = {}
     for task, split in places_of(samples):
         wanted = [sample.id for sample in samples if (sample.task, sample.split) == (task, split)]
@@ -97,10 +127,18 @@ def images_of(data: str, samples: Sequence[Sample]) -> dict[str, tuple[SampleIma
 def shuffled(
     images: dict[str, tuple[SampleImage, ...]], samples: Sequence[Sample], seed: int
 ) -> dict[str, tuple[SampleImage, ...]]:
-    """Return each sample with images of others of its task and split, in the same roles.
+    """Return each sample with images of other samples of its task and split, in the same roles.
 
-    Within a kind of role (product, history, option, review) the images move on by one sample, in an order drawn by
-    hash. So each image is shown as often as before.
+    Within a kind of role (product, history, option, review) the images move on by one sample, in an order by hash. So
+    each image is shown as often as before.
+
+    Args:
+        images: By sample id.
+        samples: The samples.
+        seed: Of the order.
+
+    Returns:
+        Images by sample id.
     """
     places: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
     for sample in sorted(samples, key=lambda each: (hash_draw(seed, "shuffled pictures", each.id), each.id)):
@@ -118,33 +156,46 @@ def shuffled(
 
 def load_visual_inputs_of(
     data: str,
-    tasks: Sequence[str],
-    split: str,
+    places: Sequence[tuple[str, str]],
     images: dict[str, tuple[SampleImage, ...]],
     vision: VisionSettings,
-    device: str,
-    precision: str,
-    identity: str = "",
+    device: Device,
+    fingerprint: str = "",
 ) -> VisualInputs:
-    """Return the visual_inputs of images of a split that were read already, by whatever they are told by.
+    """Compute the features of images that were read before.
 
-    identity: as for `look_at`.
+    Args:
+        data: A dataset folder, or user/name on the Hub.
+        places: Pairs of task and split that have the images.
+        images: By any key.
+        vision: The vision encoder.
+        device: Where features are computed.
+        fingerprint: As for `load_visual_inputs`.
+
+    Returns:
+        Images and features.
+
+    Raises:
+        ModelError: As `load_visual_inputs` does.
+        DatasetError: As `load_visual_inputs` does.
     """
-    encoder = _encoder_of(vision, device, precision, identity)
-    return _computed(data, [(task, split) for task in tasks], images, encoder)
+    encoder = _encoder_of(vision, device, fingerprint)
+    return _computed(data, places, images, encoder)
 
 
-def _encoder_of(vision: VisionSettings, device: str, precision: str, identity: str = "") -> VisionEncoder:
+def _encoder_of(vision: VisionSettings, device: Device, fingerprint: str) -> VisionEncoder:
     from caslie_model.vision.encoder import load_vision_encoder
 
     # Trained on a GPU in bfloat16, evaluated on a CPU in float32: the features stay those of the training.
-    for kind in dict.fromkeys((precision, "float32", "bfloat16")):
-        encoder = load_vision_encoder(vision.encoder, device, kind, vision.pool, vision.layer)
-        if identity in ("", encoder.identity):
+    for kind in dict.fromkeys((device.precision, "float32", "bfloat16")):
+        encoder = load_vision_encoder(
+            vision.encoder, replace(device, precision=kind), vision.pool, vision.layer
+        )
+        if fingerprint in ("", encoder.fingerprint):
             return encoder
     raise ModelError(
         f"the adapter was trained with another vision encoder than '{vision.encoder}' with pool={vision.pool}, "
-        f"layer={vision.layer}: its identity was {identity[:16]}; give back the weights and settings of then, or "
+        f"layer={vision.layer}: its fingerprint was {fingerprint[:16]}; use the same weights and settings, or "
         "train an adapter for these"
     )
 
@@ -167,4 +218,4 @@ def _computed(
     if cache.shape is None:
         cache.describe(encoder)
     assert cache.shape is not None
-    return VisualInputs(images, cache, encoder.name, encoder.identity, cache.shape)
+    return VisualInputs(images, cache, encoder.name, encoder.fingerprint, cache.shape)

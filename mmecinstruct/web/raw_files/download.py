@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.core.quantities import human
 from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.raw_files.content import HEAD_BYTES, wrong_beginning, wrong_file
 from mmecinstruct.web.raw_files.partial import Partial, Version
 from mmecinstruct.web.raw_files.places import Place, find_place
 from mmecinstruct.web.raw_files.settings import PullSettings
-from mmecinstruct.web.raw_files.sizes import human
 from mmecinstruct.web.raw_files.transport import Answer, Failed, Transport, permanent, shown, transient
 
 # Of a file whose server names no version, so many bytes are asked for again and compared with what is there.

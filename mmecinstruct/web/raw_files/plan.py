@@ -12,13 +12,13 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from mmecinstruct.core.errors import PullError
+from mmecinstruct.core.quantities import human
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.sources.synthetic_files import SyntheticFiles
 from mmecinstruct.web.raw_files.partial import Partial
 from mmecinstruct.web.raw_files.places import address_of, find_place
 from mmecinstruct.web.raw_files.record import LOCK, RECORD, Record
 from mmecinstruct.web.raw_files.settings import PullSettings
-from mmecinstruct.web.raw_files.sizes import human
 from mmecinstruct.web.raw_files.transport import Failed, Transport, shown
 
 # present: as an earlier pull left it; found: put there by somebody else, to be checked.

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from mmecinstruct.core.console import say
+from mmecinstruct.core.quantities import human, lasting
 from mmecinstruct.web.raw_files.plan import PullPlan
 from mmecinstruct.web.raw_files.report import PulledFile
-from mmecinstruct.web.raw_files.sizes import human, lasting
 
 if TYPE_CHECKING:
     from rich.progress import Progress

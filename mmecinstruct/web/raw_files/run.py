@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmecinstruct.core.console import printable
 from mmecinstruct.core.hashing import hash_fraction
+from mmecinstruct.core.quantities import human, lasting
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.content import wrong_file
@@ -34,7 +35,6 @@ from mmecinstruct.web.raw_files.queue import JobQueue
 from mmecinstruct.web.raw_files.record import Record, found_hash, locked
 from mmecinstruct.web.raw_files.report import PulledFile, PullReport, Status
 from mmecinstruct.web.raw_files.settings import PullSettings
-from mmecinstruct.web.raw_files.sizes import human, lasting
 from mmecinstruct.web.raw_files.transport import Failed, Transport, permanent
 
 PROGRESS_BYTES = 1_000_000  # so much further, and a file's failures are counted anew

@@ -9,7 +9,7 @@ import torch
 
 from caslie_model.backbones.language_model import find_gguf, load_base_model, locate
 from caslie_model.errors import ModelError
-from caslie_model.runtime.device import choose_device
+from caslie_model.runtime.device import Device, choose_device
 
 
 def test_the_tiny_model_is_the_same_wherever_it_is_made(
@@ -18,7 +18,7 @@ def test_the_tiny_model_is_the_same_wherever_it_is_made(
     first = load_base_model("random:tiny")
     monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "other"))
     second = load_base_model("random:tiny")
-    assert first.identity == second.identity
+    assert first.fingerprint == second.fingerprint
     assert all(
         torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True)
     )
@@ -38,7 +38,7 @@ def test_making_the_tiny_model_does_not_disturb_the_callers_draws(
 
 def test_a_local_folder_works_the_same() -> None:
     folder = locate("random:tiny")
-    assert load_base_model(folder).identity == load_base_model("random:tiny").identity
+    assert load_base_model(folder).fingerprint == load_base_model("random:tiny").fingerprint
 
 
 def test_any_text_becomes_tokens_and_back() -> None:
@@ -82,9 +82,9 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
 
 
 def test_devices() -> None:
-    assert choose_device("cpu", "auto") == ("cpu", "float32")
+    assert choose_device("cpu", "auto") == Device("cpu", "float32")
     if not torch.cuda.is_available():
-        assert choose_device("auto", "auto") == ("cpu", "float32")
+        assert choose_device("auto", "auto") == Device("cpu", "float32")
         with pytest.raises(ModelError, match="finds no GPU"):
             choose_device("cuda", "auto")
 

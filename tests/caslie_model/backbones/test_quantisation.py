@@ -20,6 +20,7 @@ from caslie_model.config.presets import evaluate_config, finetune_config, load_f
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.evaluation.evaluate import evaluate
+from caslie_model.runtime.device import Device
 from caslie_model.training.finetune import finetune
 
 with_bitsandbytes = pytest.mark.skipif(
@@ -117,10 +118,10 @@ def test_linear_layers_are_quantised_and_the_logits_stay_near(
     quantise: str, most: float, precision: str
 ) -> None:
     full = load_base_model("random:tiny")
-    base = load_base_model("random:tiny", precision, quantise=quantise)
+    base = load_base_model("random:tiny", Device("cpu", precision), quantise)
     assert is_quantised(base.model)
     assert not is_quantised(full.model)
-    assert (base.quantise, base.identity) == (quantise, full.identity)
+    assert (base.quantise, base.fingerprint) == (quantise, full.fingerprint)
     layer = base.model.model.layers[0]
     wanted = {"8bit": "Linear8bitLt", "4bit": "Linear4bit"}[quantise]
     assert {type(each).__name__ for each in (layer.self_attn.q_proj, layer.mlp.up_proj)} == {wanted}
@@ -151,11 +152,11 @@ def test_text_is_trained_on_it_and_evaluated_as_it_was_trained(
     }
     asking = {"model": str(asked.out), "data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
     result = evaluate(evaluate_config(("device=cpu", "limit=4"), out=tmp_path / "as trained", **asking))
-    assert result.metrics["identity"]["quantise"] == quantise
+    assert result.metrics["provenance"]["quantise"] == quantise
     whole = evaluate(
         evaluate_config(("device=cpu", "limit=4", "quantise=none"), out=tmp_path / "whole", **asking)
     )
-    assert "quantise" not in whole.metrics["identity"]
+    assert "quantise" not in whole.metrics["provenance"]
     loaded = load_for_evaluation(evaluate_config(("device=cpu",), out=tmp_path / "e", **asking))
     # Not merged: the adapters stand beside quantised weights.
     assert any("lora_A" in name for name, _ in loaded.model.named_modules())
@@ -183,7 +184,7 @@ def test_a_model_that_sees_is_trained_on_it(pictured: Path, tmp_path: Path, quan
     assert all(name.startswith(("resampler.", "adapters.")) or ".lora_" in name for name in names)
     asking = {"model": str(asked.out), "data": str(pictured), "tasks": ("cc",), "splits": ("test",)}
     result = evaluate(evaluate_config(("device=cpu",), out=tmp_path / "evaluation", **asking))
-    assert result.metrics["identity"]["quantise"] == quantise
+    assert result.metrics["provenance"]["quantise"] == quantise
     loaded = load_for_evaluation(evaluate_config(("device=cpu",), out=tmp_path / "e", **asking))
     if lora == "true":
         with pytest.raises(ModelError, match="LoRA is not added to quantised weights"):

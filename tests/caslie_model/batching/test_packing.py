@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from caslie_model.adapters.trainable import trainable_model
 from caslie_model.backbones.language_model import load_base_model
-from caslie_model.batching.order import Plan
+from caslie_model.batching.order import BatchOrder
 from caslie_model.batching.packing import check_packing, pack_rows, packed_batch
 from caslie_model.batching.padding import IGNORED, training_batch
 from caslie_model.config.presets import finetune_config
@@ -22,8 +22,10 @@ from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
+from caslie_model.runtime.device import CPU
 from caslie_model.training.finetune import finetune
 from caslie_model.training.hf_trainer import build_trainer
+from caslie_model.training.inputs import TrainingInputs
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs
 
 
@@ -45,7 +47,7 @@ def samples(shop: Path) -> tuple[list[Encoded], VisualInputs]:
     asked = config(shop, Path("o"), "fusion=xattn")
     assert asked.vision is not None
     found = read_samples(str(shop), "product_relation_prediction", "train")[:6]
-    visual_inputs = load_visual_inputs(str(shop), found, asked.vision, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(shop), found, asked.vision, CPU)
     prompts = PromptFormat(load_base_model("random:tiny").tokenizer, *packaged_templates(), "text", 4096)
     return prompts.encode_all(found, visual_inputs.images), visual_inputs
 
@@ -111,9 +113,9 @@ def loss_and_gradients(
             or re.fullmatch(r"adapters\.\d+\.output\.weight", name)
         ):
             torch.nn.init.normal_(weight, std=0.1)
-    plan = Plan((tuple(range(len(encoded))),), 0, "epochs")
-    features = seen.features if seen else None
-    trainer = build_trainer(asked, model, encoded, plan, features, "cpu", "float32")
+    order = BatchOrder((tuple(range(len(encoded))),), 0, "epochs")
+    prompts = PromptFormat(base.tokenizer, *packaged_templates(), "text", 4096)
+    trainer = build_trainer(asked, model, TrainingInputs(base, prompts, encoded, order, seen))
     batch = next(iter(trainer.get_train_dataloader()))
     items = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
     model.train()
@@ -203,7 +205,7 @@ def test_models_with_attention_can_be_packed(family: str) -> None:
 def test_a_model_that_carries_a_state_along_is_refused() -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(MambaConfig(**SMALL, state_size=4)).eval()
-    with pytest.raises(ModelError, match="in a MambaForCausalLM the samples of a row see each other"):
+    with pytest.raises(ModelError, match="in a MambaForCausalLM the samples of a row depend on each other"):
         check_packing(model)
 
 

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from caslie_model.evaluation.metrics import (
+    Bootstrap,
     bootstrap_interval,
     confusion,
     majority_label,
@@ -30,7 +31,7 @@ def test_figures_are_those_of_scikit_learn(labels: tuple[str, ...]) -> None:
     gold = [str(label) for label in RANDOM.choice(labels, 200)]
     answers = [g if RANDOM.random() < 0.6 else str(RANDOM.choice(labels)) for g in gold]
     task = "answerability_prediction" if len(labels) == 2 else "sentiment_analysis"
-    part = score_part(task, gold, answers, labels, labels[0], 200, 0)
+    part = score_part(task, gold, answers, labels, labels[0], Bootstrap(200))
     precision, recall, f1, _ = precision_recall_fscore_support(gold, answers, average="macro")
     assert part["accuracy"] == pytest.approx(accuracy_score(gold, answers))
     assert (part["macro_precision"], part["macro_recall"]) == pytest.approx((precision, recall))
@@ -43,20 +44,20 @@ def test_figures_are_those_of_scikit_learn(labels: tuple[str, ...]) -> None:
 def test_unparsable_answers_stay_in_the_denominator() -> None:
     gold = ["A"] * 100
     answers: list[str | None] = ["A"] * 46 + ["B"] * 4 + [None] * 50
-    part = score_part("category_classification", gold, answers, LETTERS, "A", 200, 0)
+    part = score_part("category_classification", gold, answers, LETTERS, "A", Bootstrap(200))
     assert part["primary"] == part["accuracy"] == 0.46
 
 
 def test_unparsable_answers_cost_recall_of_their_class() -> None:
     gold = ["A", "A", "B", "B"]
-    part = score_part("sentiment_analysis", gold, ["A", "A", None, None], LETTERS, "A", 200, 0)
+    part = score_part("sentiment_analysis", gold, ["A", "A", None, None], LETTERS, "A", Bootstrap(200))
     assert part["primary"] == pytest.approx(0.5)
 
 
 def test_babble_on_every_no_does_not_make_a_perfect_f1() -> None:
     gold = ["yes"] * 5 + ["no"] * 5
     answers = ["yes"] * 5 + [None] * 5
-    part = score_part("answerability_prediction", gold, answers, ("yes", "no"), "yes", 200, 0)
+    part = score_part("answerability_prediction", gold, answers, ("yes", "no"), "yes", Bootstrap(200))
     assert part["accuracy"] == 0.5
     assert part["primary"] == pytest.approx(2 / 3)  # as if each had been answered yes
 
@@ -83,7 +84,7 @@ def test_the_bootstrap_agrees_with_resampling_the_samples() -> None:
     gold = [str(label) for label in RANDOM.choice(LETTERS, 150)]
     answers = [g if RANDOM.random() < 0.5 else str(RANDOM.choice(LETTERS)) for g in gold]
     counts = confusion(gold, answers, LETTERS)
-    low, high = bootstrap_interval("macro F1", counts, LETTERS, 4000, 3)
+    low, high = bootstrap_interval("macro F1", counts, LETTERS, Bootstrap(4000, 3))
     generator = np.random.default_rng(1)
     values = []
     for _ in range(800):
@@ -91,7 +92,7 @@ def test_the_bootstrap_agrees_with_resampling_the_samples() -> None:
         drawn = confusion([gold[i] for i in rows], [answers[i] for i in rows], LETTERS)
         values.append(float(primary("macro F1", drawn, LETTERS)))
     assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=0.015)
-    assert (low, high) == bootstrap_interval("macro F1", counts, LETTERS, 4000, 3)
+    assert (low, high) == bootstrap_interval("macro F1", counts, LETTERS, Bootstrap(4000, 3))
 
 
 def test_the_majority_label_is_the_first_of_several() -> None:
@@ -101,6 +102,6 @@ def test_the_majority_label_is_the_first_of_several() -> None:
 
 def test_the_best_constant_is_found_where_the_majority_is_worthless() -> None:
     gold = ["yes"] * 4 + ["no"] * 6
-    part = score_part("product_substitute_identification", gold, gold, ("yes", "no"), "no", 200, 0)
+    part = score_part("product_substitute_identification", gold, gold, ("yes", "no"), "no", Bootstrap(200))
     assert part["majority_primary"] == 0
     assert part["best_constant_primary"] == pytest.approx(2 * 0.4 / 1.4)

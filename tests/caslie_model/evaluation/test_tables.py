@@ -30,12 +30,12 @@ def metrics() -> dict[str, Any]:
         "missing": 4,
         "text_only_accuracy": None,
     }
-    identity = {"answers": "text", "instruction": "seen", "scoring": "generate"}
+    provenance = {"answers": "text", "instruction": "seen", "scoring": "generate"}
     return {
         "model": "m",
         "data": "d",
         "base_only": False,
-        "identity": identity,
+        "provenance": provenance,
         "samples_shortened": 0,
         "results": [part, {**part, "task": "category_classification"}],
     }

@@ -91,7 +91,7 @@ def make_model(
         "vision_width": WIDTH,
         "vision_patches": PATCHES,
         "latents": 3,
-        "every": 2,
+        "adapter_every": 2,
         "gate_init": 1.0,
         "guide_gate_init": 1.0,
     }

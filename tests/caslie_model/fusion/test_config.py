@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from caslie_model.errors import ModelError
 from caslie_model.fusion import CaslieConfig, CaslieForCausalLM
-from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, read_adapter_config, save_adapter
+from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, read_adapter_config
 
 
 def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
@@ -82,17 +82,19 @@ def test_a_misspelt_choice_is_named() -> None:
 
 
 def test_names_of_earlier_versions_are_read(make: SimpleNamespace, tmp_path: Path) -> None:
-    made = config(first_adapter_layer=1, adapter_every=2)
+    made = config(first_adapter_layer=1, adapter_every=2, base_fingerprint="abc")
     fields = made.to_dict()
-    assert "first_layer" not in fields
+    assert not {"first_layer", "base_identity"} & fields.keys()
     fields |= {"first_layer": fields.pop("first_adapter_layer"), "every": fields.pop("adapter_every")}
+    fields |= {"base_identity": fields.pop("base_fingerprint")}
     assert AutoConfig.for_model(**fields).to_dict() == made.to_dict()
-    model = make.model("xattn", first_layer=1, every=2)
+    model = make.model("xattn", first_layer=1, adapter_every=2)
     assert (model.config.first_adapter_layer, model.config.adapter_every) == (1, 2)
-    save_adapter(model, tmp_path)
+    model.save_adapter(tmp_path)
     file = tmp_path / ADAPTER_CONFIG
     text = file.read_text()
-    file.write_text(text.replace("first_adapter_layer", "first_layer").replace("adapter_every", "every"))
+    old = text.replace("first_adapter_layer", "first_layer").replace("adapter_every", "every")
+    file.write_text(old.replace("_fingerprint", "_identity"))
     assert read_adapter_config(tmp_path) == json.loads(text)
 
 

@@ -134,9 +134,9 @@ def test_a_checkpoint_without_the_base_model_is_small_and_resumes(
 def test_an_adapter_on_another_base_model_is_refused(make: SimpleNamespace, tmp_path: Path) -> None:
     made_with = {
         "base_model": "user/lm",
-        "base_identity": "abc",
+        "base_fingerprint": "abc",
         "vision_encoder": "vit",
-        "vision_identity": "def",
+        "vision_fingerprint": "def",
     }
     trained(make, "xattn", **made_with).save_adapter(tmp_path)
     with pytest.raises(ModelError, match=r"with model_type=llama, but this one has mistral; give user/lm"):
@@ -145,12 +145,12 @@ def test_an_adapter_on_another_base_model_is_refused(make: SimpleNamespace, tmp_
     larger.config.hidden_size = 48
     with pytest.raises(ModelError, match="with hidden_size=32, but this one has 48"):
         load_adapter(larger, tmp_path)
-    same = {"base_identity": "abc", "vision_identity": "def"}
+    same = {"base_fingerprint": "abc", "vision_fingerprint": "def"}
     load_adapter(make.language_model(), tmp_path, **same)
-    with pytest.raises(ModelError, match="made with another base model: user/lm of identity abc, not xyz"):
-        load_adapter(make.language_model(), tmp_path, **{**same, "base_identity": "xyz"})
-    with pytest.raises(ModelError, match="made with another vision encoder: vit of identity def, not xyz"):
-        load_adapter(make.language_model(), tmp_path, **{**same, "vision_identity": "xyz"})
+    with pytest.raises(ModelError, match="made with another base model: user/lm of fingerprint abc, not xyz"):
+        load_adapter(make.language_model(), tmp_path, **{**same, "base_fingerprint": "xyz"})
+    with pytest.raises(ModelError, match="made with another vision encoder: vit of fingerprint def, not xyz"):
+        load_adapter(make.language_model(), tmp_path, **{**same, "vision_fingerprint": "xyz"})
 
 
 def test_a_damaged_or_foreign_adapter_folder_is_named(make: SimpleNamespace, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def encode(loaded: LoadedModel, dataset: Path) -> list[Encoded]:
     samples = [s for task in TASKS for s in read_samples(str(dataset), task, "test")]
     samples += [s for task in TASKS for s in read_samples(str(dataset), task, "train")[:8]]
     encoded = [loaded.prompt_format.encode(sample) for sample in samples]
-    return sorted(encoded, key=lambda each: each.mark)
+    return sorted(encoded, key=lambda each: each.fingerprint)
 
 
 @pytest.fixture(scope="module")

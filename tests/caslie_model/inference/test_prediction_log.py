@@ -10,18 +10,18 @@ import pytest
 from caslie_model.errors import RunError
 from caslie_model.inference.prediction_log import HEADER, PREDICTIONS, open_predictions
 
-IDENTITY = {"model": "m", "answers": "text"}
+PROVENANCE = {"model": "m", "answers": "text"}
 
 
 def write(folder: Path, *ids: str) -> None:
-    with open_predictions(folder, IDENTITY, overwrite=False) as file:
+    with open_predictions(folder, PROVENANCE, overwrite=False) as file:
         file.append([{"id": name, "prediction": "A"} for name in ids])
 
 
 def test_predictions_are_kept_and_appended_to(tmp_path: Path) -> None:
     write(tmp_path, "one", "two")
     write(tmp_path, "three")
-    with open_predictions(tmp_path, IDENTITY, overwrite=False) as file:
+    with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
         assert list(file.records) == ["one", "two", "three"]
 
 
@@ -61,10 +61,10 @@ def test_predictions_of_another_model_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "one")
     with (
         pytest.raises(RunError, match=r"\(answers differ\).*--overwrite"),
-        open_predictions(tmp_path, {**IDENTITY, "answers": "letter"}, overwrite=False),
+        open_predictions(tmp_path, {**PROVENANCE, "answers": "letter"}, overwrite=False),
     ):
         pass
-    with open_predictions(tmp_path, {**IDENTITY, "answers": "letter"}, overwrite=True) as file:
+    with open_predictions(tmp_path, {**PROVENANCE, "answers": "letter"}, overwrite=True) as file:
         assert file.records == {}
 
 
@@ -77,7 +77,7 @@ def test_predictions_without_a_header_are_refused(tmp_path: Path) -> None:
 
 def test_two_evaluations_do_not_write_into_one_folder(tmp_path: Path) -> None:
     with (
-        open_predictions(tmp_path, IDENTITY, overwrite=False),
+        open_predictions(tmp_path, PROVENANCE, overwrite=False),
         pytest.raises(RunError, match="another evaluation"),
     ):
         write(tmp_path, "one")

@@ -33,7 +33,7 @@ from caslie_model.training.finetune import finetune
 from mmecinstruct.core.errors import HubError
 from tests.servers import hub_server
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 TOKEN = "hf_right_token"
 ADAPTER = {
     "README.md",
@@ -276,7 +276,7 @@ def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
     there = client.call("evaluate", model=repo, out=str(tmp_path / "there"), **asked)
     assert there["model"] == repo
     assert there["results"] == json.loads(json.dumps(here["results"]))
-    assert there["identity"] == here["identity"]
+    assert there["provenance"] == here["provenance"]
     fetched = {request.path.rpartition("/main/")[2] for request in hub.sent("GET", "/resolve/")}
     assert not any("png" in path for path in fetched)  # only what an adapter is made of
 

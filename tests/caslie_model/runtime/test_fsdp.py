@@ -18,14 +18,14 @@ import torch
 from caslie_model.config.presets import finetune_config
 from caslie_model.errors import ConfigError
 from caslie_model.fusion.language_model import decoder_layers
-from caslie_model.runtime.fsdp import check_sharding, whole
+from caslie_model.runtime.fsdp import check_fsdp, whole
 from caslie_model.runtime.processes import join_processes
 from caslie_model.training.finetune import finetune
 from mmecinstruct.core.package_data import pipelines_folder
 
 CONFIG = pipelines_folder() / "accelerate" / "fsdp.yaml"
 FAMILIES = ("llama", "mistral", "qwen3", "phi3", "gemma2", "gemma3", "gpt2")
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def environment_of_launch(*options: str) -> dict[str, str]:
@@ -135,12 +135,12 @@ def test_what_does_not_go_with_it_is_refused_before_anything_is_read(
 
 
 def test_quantised_weights_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_sharding("4bit", False)
+    check_fsdp("4bit", False)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
-    check_sharding("none", False)
+    check_fsdp("none", False)
     with pytest.raises(ConfigError, match="quantise=4bit does not go with FSDP"):
-        check_sharding("4bit", False)
+        check_fsdp("4bit", False)
 
 
 def test_a_cpu_is_told_that_it_divides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,10 +172,11 @@ count = int(os.environ.get("WORLD_SIZE", "1"))
 rank = int(os.environ.get("RANK", "0"))
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.fusion import CaslieForCausalLM
+from caslie_model.runtime.device import Device
 
 torch.manual_seed(0)
 half = os.environ.get("PRECISION") == "bf16"
-base = load_base_model("random:tiny", "bfloat16" if half else "float32").model
+base = load_base_model("random:tiny", Device("cpu", "bfloat16" if half else "float32")).model
 lora = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"}
 model = CaslieForCausalLM.from_base(
     base, fusion=kind, vision_width=12, vision_patches=5, first_adapter_layer=0, adapter_every=1, gate_init=0.5,

@@ -20,7 +20,7 @@ from caslie_model.runtime.processes import end_process, first_decides, part_of_b
 from caslie_model.runtime.progress import Progress
 from caslie_model.training.finetune import finetune
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 KINDS = {
     "text": ("fusion=text",),
     "xattn with LoRA": ("fusion=xattn", "with_lora=true", "connector.gate_init=0.5"),

@@ -20,7 +20,7 @@ from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.training.align import (
     align,
     alignment_samples,
-    described_rightly,
+    correct_attributes,
     product_images,
     read_catalogue,
 )
@@ -240,7 +240,7 @@ class TestTheQuestions:
     ],
 )
 def test_an_attribute_is_right_when_its_words_stand_in_its_place(text: str, colour: bool, kind: bool) -> None:
-    assert described_rightly({"colour": "red", "kind": "mug"}, text) == {"colour": colour, "kind": kind}
+    assert correct_attributes({"colour": "red", "kind": "mug"}, text) == {"colour": colour, "kind": kind}
 
 
 class TestTheFolder:

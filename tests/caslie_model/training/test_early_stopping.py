@@ -19,7 +19,8 @@ from caslie_model.config.training import EarlyStopSettings, FinetuneConfig
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.evaluation.evaluate import evaluate
-from caslie_model.training.early_stopping import EarlyStop, Standing
+from caslie_model.runtime.device import CPU
+from caslie_model.training.early_stopping import BestValidation, EarlyStop
 from caslie_model.training.finetune import finetune, select_samples, select_validation
 from caslie_model.training.loss_curve import write_loss_curve
 from caslie_model.training.run import TrainingResult
@@ -73,7 +74,7 @@ def early_stop_of(folder: Path, data: Path, task: str = CC) -> tuple[EarlyStop, 
     loaded = load_for_evaluation(evaluate_config(model=str(folder), data=str(data), out="o", device="cpu"))
     encoded = loaded.prompt_format.encode_all(read_samples(str(data), task, "validation"))
     settings = EarlyStopSettings()
-    return EarlyStop(settings, encoded, loaded.prompt_format, folder, 4, "cpu", "float32"), loaded.model
+    return EarlyStop(settings, encoded, loaded.prompt_format, folder, 4, CPU), loaded.model
 
 
 def weights_of(result: TrainingResult) -> dict[str, torch.Tensor]:
@@ -273,29 +274,29 @@ def test_trackers_are_told(contrary: Path, tmp_path: Path) -> None:
     assert seen == [(e["step"], pytest.approx(e["loss"], rel=1e-5)) for e in told["evaluations"]]
 
 
-def standing(metric: str, *figures: float) -> Standing | None:
+def standing(metric: str, *figures: float) -> BestValidation | None:
     log: list[dict[str, Any]] = [{"loss": 1.0, "step": 1}]
     log += [{f"eval_{metric}": figure, "step": 10 * n} for n, figure in enumerate(figures, start=1)]
     settings = EarlyStopSettings(metric=metric, patience=2)
-    measure = EarlyStop(settings, (), None, Path(), 1, "cpu", "float32")
-    best = measure.standing(log)
+    measure = EarlyStop(settings, (), None, Path(), 1, CPU)
+    best = measure.best(log)
     assert measure.is_over(log) == (best is not None and best.waited >= 2)
     return best
 
 
 def test_a_lower_loss_and_a_higher_score_are_better() -> None:
     assert standing("loss") is None
-    assert standing("loss", 3.0, 2.0, 2.5) == Standing(20, 2.0, 1)
-    assert standing("score", 0.3, 0.2, 0.5) == Standing(30, 0.5, 0)
+    assert standing("loss", 3.0, 2.0, 2.5) == BestValidation(20, 2.0, 1)
+    assert standing("score", 0.3, 0.2, 0.5) == BestValidation(30, 0.5, 0)
 
 
 def test_the_first_of_equal_figures_is_the_best() -> None:
-    assert standing("score", 0.5, 0.5, 0.5) == Standing(10, 0.5, 2)
+    assert standing("score", 0.5, 0.5, 0.5) == BestValidation(10, 0.5, 2)
 
 
 def test_a_diverged_run_is_no_improvement() -> None:
-    assert standing("loss", 2.0, math.nan, math.inf) == Standing(10, 2.0, 2)
-    assert standing("loss", math.nan, 2.0) == Standing(20, 2.0, 0)
+    assert standing("loss", 2.0, math.nan, math.inf) == BestValidation(10, 2.0, 2)
+    assert standing("loss", math.nan, 2.0) == BestValidation(20, 2.0, 0)
 
 
 def test_samples_are_of_each_task_alike_as_far_as_there_are(

@@ -17,6 +17,7 @@ from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingCo
 from caslie_model.data.images import MAX_ITEMS
 from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.device import CPU
 from caslie_model.training.align import align
 from caslie_model.training.estimate import Estimate, estimate, estimate_json, estimate_table, weights_are_here
 from caslie_model.training.finetune import encode_samples, finetune, select_samples, task_prompts
@@ -44,7 +45,7 @@ def one_batch(asked: FinetuneConfig) -> list[Encoded]:
     visual_inputs = None
     if asked.fusion != "text":
         assert asked.vision is not None
-        visual_inputs = load_visual_inputs(asked.data, samples, asked.vision, "cpu", "float32")
+        visual_inputs = load_visual_inputs(asked.data, samples, asked.vision, CPU)
     return encode_samples(asked, task_prompts(asked, base.tokenizer, visual_inputs), samples, visual_inputs)
 
 

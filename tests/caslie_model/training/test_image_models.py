@@ -26,6 +26,7 @@ from caslie_model.errors import ModelError, RunError
 from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.inference.predict import TIE_TOLERANCE, answer_scores, predict_batch
 from caslie_model.prompts.encoder import Encoded
+from caslie_model.runtime.device import CPU
 from caslie_model.training.finetune import finetune
 from caslie_model.training.run_folder import CHECKPOINTS
 from caslie_model.vision.visual_inputs import load_visual_inputs
@@ -110,10 +111,10 @@ def answering(folder: Path, data: Path) -> Answering:
     )
     assert loaded.vision is not None
     samples = [sample for task in TASKS for sample in read_samples(str(data), task, "test")]
-    visual_inputs = load_visual_inputs(str(data), samples, loaded.vision, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(data), samples, loaded.vision, CPU)
     encoded = loaded.prompt_format.encode_all(samples, visual_inputs.images)
     # Lengths and numbers of images mixed: neighbours in a batch are nothing alike.
-    return Answering(loaded, sorted(encoded, key=lambda each: each.mark), visual_inputs.features)
+    return Answering(loaded, sorted(encoded, key=lambda each: each.fingerprint), visual_inputs.features)
 
 
 def evaluated(folder: Path, data: Path, out: Path, **fields: Any) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def test_an_adapter_on_a_fresh_base_gives_the_trained_model(
 ) -> None:
     route = train(fusion, lora)
     there = answering(route.folder, pictured)
-    batch = prompt_batch(there.encoded[:6], 0, "cpu", there.features)
+    batch = prompt_batch(there.encoded[:6], 0, CPU, there.features)
     blind = {**batch, "image_features": torch.zeros_like(batch["image_features"])}
     with torch.inference_mode():
         expected = route.model.eval()(**batch).logits
@@ -243,8 +244,8 @@ def test_predictions_go_on_where_they_were(train: Train, pictured: Path, tmp_pat
     (broken / "predictions.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:20])
     metrics = evaluated(folder, pictured, broken, scoring="likelihood", batch_size=2)
     assert (broken / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
-    assert metrics["identity"]["fusion"] == "xattn"
-    assert metrics["identity"]["vision"]
+    assert metrics["provenance"]["fusion"] == "xattn"
+    assert metrics["provenance"]["vision"]
 
 
 def test_a_changed_image_is_another_question(
@@ -331,7 +332,7 @@ def test_visual_tokens_that_do_not_fit_are_told_with_the_sample_and_the_remedy(
 def test_a_folder_trained_in_16_bits_is_evaluated_in_32(pictured: Path, tmp_path: Path) -> None:
     folder = finetune(config(pictured, tmp_path / "o", "xattn", "precision=bfloat16", "tasks=[cc]")).folder
     metrics = evaluated(folder, pictured, tmp_path / "e", limit=2)
-    assert metrics["identity"]["precision"] == "float32"
+    assert metrics["provenance"]["precision"] == "float32"
 
 
 # Images of one colour each, of which no text tells: three options, chance is a third.

@@ -15,7 +15,7 @@ from caslie_model.errors import ConfigError, RunError
 from caslie_model.training.finetune import finetune
 from caslie_model.training.preflight import check_trackers, explained_memory_errors
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def config(dataset: Path, out: Path, *overrides: str) -> FinetuneConfig:
@@ -146,10 +146,11 @@ def test_a_real_lack_of_memory_is_told(
 @pytest.mark.slow
 def test_without_a_compiler_compile_is_refused(tmp_path: Path) -> None:
     script = (
+        "from caslie_model.runtime.device import CPU\n"
         "from caslie_model.training.preflight import check_compiler\n"
         "from caslie_model.errors import ConfigError\n"
         "try:\n"
-        "    check_compiler('cpu')\n"
+        "    check_compiler(CPU)\n"
         "except ConfigError as error:\n"
         "    print(error)\n"
     )

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ConfigError
+from caslie_model.runtime.device import CPU
 from caslie_model.training.finetune import finetune
 from caslie_model.training.preflight import check_compiler
 from caslie_model.training.run import TrainingResult
@@ -67,7 +68,7 @@ def test_checkpointing_computes_layers_twice(
 def test_a_compiled_model_learns_the_same(settings: tuple[str, ...], shop: Path, tmp_path: Path) -> None:
     """Two steps of different lengths: compiling takes minutes on a slow machine."""
     try:
-        check_compiler("cpu")
+        check_compiler(CPU)
     except ConfigError as error:
         pytest.skip(str(error))
     settings = (*settings, "samples_per_task=8")

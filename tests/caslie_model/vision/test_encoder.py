@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from caslie_model.errors import ModelError
+from caslie_model.runtime.device import Device
 from caslie_model.runtime.model_cache import cache_folder
 from caslie_model.vision import VisionEncoder, load_vision_encoder
 
@@ -32,7 +33,7 @@ def test_images_of_any_size_become_patches(tiny: VisionEncoder, draw: Draw) -> N
 
 def test_features_depend_on_the_image_alone(tiny: VisionEncoder, draw: Draw) -> None:
     again = load_vision_encoder("random:tiny-vit")
-    assert again.identity == tiny.identity
+    assert again.fingerprint == tiny.fingerprint
     both = again.encode([draw(7), draw(3)])
     torch.testing.assert_close(both[1], tiny.encode([draw(3)])[0], atol=1e-5, rtol=1e-5)
     assert (both[0] - both[1]).abs().max() > 0.1
@@ -59,43 +60,43 @@ def test_features_can_be_the_input_of_what_is_trained(tiny: VisionEncoder, draw:
     assert layer.weight.grad is not None
 
 
-def test_the_identity_is_known_before_the_weights_are_loaded(own_copy: Path) -> None:
+def test_the_fingerprint_is_known_before_the_weights_are_loaded(own_copy: Path) -> None:
     weights = (own_copy / "model.safetensors").read_bytes()
     encoder = load_vision_encoder(str(own_copy))
     (own_copy / "model.safetensors").write_bytes(b"")
-    assert len(encoder.identity) == 32
+    assert len(encoder.fingerprint) == 32
     with pytest.raises(ModelError, match="cannot be loaded"):
         encoder.width  # noqa: B018
     (own_copy / "model.safetensors").write_bytes(weights)
     assert encoder.width == 32
 
 
-def test_whatever_changes_the_features_changes_the_identity(tiny: VisionEncoder, own_copy: Path) -> None:
-    identities = [
-        tiny.identity,
-        load_vision_encoder("random:tiny-vit", pool=0).identity,
-        load_vision_encoder("random:tiny-vit", precision="bfloat16").identity,
-        load_vision_encoder("random:tiny-vit", layer=1).identity,
+def test_whatever_changes_the_features_changes_the_fingerprint(tiny: VisionEncoder, own_copy: Path) -> None:
+    fingerprints = [
+        tiny.fingerprint,
+        load_vision_encoder("random:tiny-vit", pool=0).fingerprint,
+        load_vision_encoder("random:tiny-vit", Device("cpu", "bfloat16")).fingerprint,
+        load_vision_encoder("random:tiny-vit", layer=1).fingerprint,
     ]
     processor = json.loads((own_copy / "preprocessor_config.json").read_text())
     for change in ({"image_mean": [0.4, 0.5, 0.5]}, {"size": {"height": 48, "width": 48}}, {"resample": 3}):
         (own_copy / "preprocessor_config.json").write_text(json.dumps({**processor, **change}))
-        identities.append(load_vision_encoder(str(own_copy)).identity)
+        fingerprints.append(load_vision_encoder(str(own_copy)).fingerprint)
     (own_copy / "preprocessor_config.json").write_text(json.dumps(processor))
     weights = bytearray((own_copy / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (own_copy / "model.safetensors").write_bytes(weights)
-    identities.append(load_vision_encoder(str(own_copy)).identity)
-    assert len(set(identities)) == len(identities)
+    fingerprints.append(load_vision_encoder(str(own_copy)).fingerprint)
+    assert len(set(fingerprints)) == len(fingerprints)
 
 
 def test_the_same_checkpoint_elsewhere_is_the_same_encoder(tiny: VisionEncoder, own_copy: Path) -> None:
-    assert load_vision_encoder(str(own_copy)).identity == tiny.identity
+    assert load_vision_encoder(str(own_copy)).fingerprint == tiny.fingerprint
 
 
 def test_bfloat16_gives_nearly_the_same(tiny: VisionEncoder, draw: Draw) -> None:
     expected = tiny.encode([draw(0)])
-    given = load_vision_encoder("random:tiny-vit", precision="bfloat16").encode([draw(0)])
+    given = load_vision_encoder("random:tiny-vit", Device("cpu", "bfloat16")).encode([draw(0)])
     assert given.dtype == torch.float32
     assert 0 < (given - expected).norm() / expected.norm() < 0.05
 

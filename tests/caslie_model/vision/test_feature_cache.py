@@ -30,7 +30,7 @@ def features_of(*numbers: int) -> torch.Tensor:
 @pytest.fixture
 def cache(tmp_path: Path) -> FeatureCache:
     """Two shards: images 0, 1 and 2, and images 3 and 4."""
-    cache = FeatureCache(tmp_path / "features" / "identity")
+    cache = FeatureCache(tmp_path / "features" / "encoder")
     cache.append(keys_of(0, 1, 2), features_of(0, 1, 2))
     cache.append(keys_of(3, 4), features_of(3, 4))
     return cache
@@ -151,7 +151,7 @@ def test_values_that_float16_does_not_hold_are_refused(cache: FeatureCache, valu
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    cache = FeatureCache(tmp_path / "file" / "identity")
+    cache = FeatureCache(tmp_path / "file" / "encoder")
     with pytest.raises(ModelError, match="set CASLIE_MODEL_CACHE"):
         cache.append(keys_of(1), features_of(1))
     with pytest.raises(ModelError, match="set CASLIE_MODEL_CACHE"), cache.writing():
@@ -162,7 +162,7 @@ def test_encoders_have_caches_of_their_own(tiny: VisionEncoder, tmp_path: Path) 
     pooled = load_vision_encoder("random:tiny-vit", pool=2)
     first, second = (open_feature_cache(encoder, tmp_path) for encoder in (tiny, pooled))
     first.append(keys_of(1), features_of(1))
-    assert first.folder == tmp_path / "features" / tiny.identity
+    assert first.folder == tmp_path / "features" / tiny.fingerprint
     second.refresh()
     assert second.missing(keys_of(1)) == keys_of(1)
 

@@ -109,7 +109,7 @@ def test_what_was_computed_before_a_damaged_image_is_kept(
 def test_shards_hold_a_few_hundred_images(
     data: str, tiny: VisionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_computation, "SHARD_IMAGES", 3)
+    monkeypatch.setattr(feature_computation, "IMAGES_PER_FILE", 3)
     cache = open_feature_cache(tiny, tmp_path)
     compute(data, tiny, cache, batch_size=2)
     assert len(list(cache.folder.glob("*.safetensors"))) == 2  # 4 and 3: whole batches
@@ -148,7 +148,7 @@ def test_the_whole_way_by_name(data: str, tmp_path: Path, monkeypatch: pytest.Mo
 SCRIPT = """
 import sys
 from caslie_model.vision import feature_computation
-feature_computation.SHARD_IMAGES = 4
+feature_computation.IMAGES_PER_FILE = 4
 _, counts = feature_computation.features(sys.argv[1], "random:tiny-vit", device="cpu", batch_size=2)
 print(counts.computed)
 """
@@ -242,7 +242,7 @@ def test_two_processes_at_once_lose_nothing_and_compute_nothing_twice(
 def test_a_waiting_process_goes_on_when_the_other_is_done(
     data: str, tiny: VisionEncoder, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "cache" / "features" / tiny.identity
+    folder = tmp_path / "cache" / "features" / tiny.fingerprint
     folder.mkdir(parents=True)
     with (folder / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

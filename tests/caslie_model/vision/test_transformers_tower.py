@@ -150,7 +150,7 @@ def test_an_earlier_layer_can_be_asked_for(
     image = draw(3, (SIDE, SIDE))
     expected = patches_by_hand(checkpoints(name), TOWERS[name][2], image, layer)
     torch.testing.assert_close(encoder.encode([image]), expected, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ModelError, match="has no layer 3: it tells 3"):
+    with pytest.raises(ModelError, match="has no layer 3: it has 3"):
         load_vision_encoder(str(checkpoints(name)), layer=3).width  # noqa: B018
 
 
@@ -254,7 +254,7 @@ def test_a_checkpoint_from_the_hub_is_told_by_its_commit(
     script = """
 from caslie_model.vision import load_vision_encoder
 encoder = load_vision_encoder("shop/encoder")
-print(encoder.settings["weights"], encoder.identity, encoder.patches, encoder.width)
+print(encoder.settings["weights"], encoder.fingerprint, encoder.patches, encoder.width)
 """
     said = []
     for commit in commits:

@@ -17,6 +17,7 @@ from caslie_model.data.images import iterate_images
 from caslie_model.data.samples import Sample, read_samples
 from caslie_model.errors import ModelError
 from caslie_model.evaluation.evaluate import evaluate
+from caslie_model.runtime.device import CPU, Device
 from caslie_model.training.finetune import finetune
 from caslie_model.vision import VisionEncoder, features, load_vision_encoder
 from caslie_model.vision.visual_inputs import load_visual_inputs, load_visual_inputs_of
@@ -83,10 +84,10 @@ def test_images_are_those_of_the_samples_and_features_those_of_the_whole_splits(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
     few = samples_of(pictured)[:3] + samples_of(pictured, "test")[:1]
-    visual_inputs = load_visual_inputs(str(pictured), few, TINY, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(pictured), few, TINY, CPU)
     assert visual_inputs.images.keys() == {sample.id for sample in few}
     # The next run draws others.
-    again = load_visual_inputs(str(pictured), samples_of(pictured)[:12], TINY, "cpu", "float32")
+    again = load_visual_inputs(str(pictured), samples_of(pictured)[:12], TINY, CPU)
     assert sum(encoded) > sum(len(shown) for shown in visual_inputs.images.values())
     assert again.cache.missing([p.key for shown in again.images.values() for p in shown]) == []
     assert len(encoded) == 2  # train and test of one task: nothing is computed for others
@@ -95,9 +96,9 @@ def test_images_are_those_of_the_samples_and_features_those_of_the_whole_splits(
 def test_features_are_those_of_the_encoder(pictured: Path, own_cache: Path) -> None:
     from caslie_model.data.images import decode_image
 
-    visual_inputs = load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU)
     encoder = load_vision_encoder("random:tiny-vit", pool=2)
-    assert (visual_inputs.encoder, visual_inputs.identity) == ("random:tiny-vit", encoder.identity)
+    assert (visual_inputs.encoder, visual_inputs.fingerprint) == ("random:tiny-vit", encoder.fingerprint)
     assert (visual_inputs.patches, visual_inputs.width) == (encoder.patches, encoder.width) == (4, 32)
     for _, shown in list(iterate_images(str(pictured), "sequential_recommendation", "train"))[:3]:
         expected = encoder.encode([decode_image(each.content, "") for each in shown])
@@ -110,7 +111,7 @@ def test_samples_without_images_have_none_and_the_shape_is_known(
 ) -> None:
     rows = [pictured_row(number, TASKS[0], "train", shows=False) for number in range(2)]
     data = write_rows(own_cache.parent / "blind", rows)
-    visual_inputs = load_visual_inputs(str(data), samples_of(data), TINY, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(data), samples_of(data), TINY, CPU)
     assert list(visual_inputs.images.values()) == [(), ()]
     assert visual_inputs.features([]).shape == (0, 4, 32)
 
@@ -121,34 +122,34 @@ class TestTheEncoderOfThen:
     def test_another_one_is_refused_before_anything_is_computed(
         self, pictured: Path, own_cache: Path, encoded: list[int]
     ) -> None:
-        trained_with = load_vision_encoder("random:tiny-vit", pool=1).identity
+        trained_with = load_vision_encoder("random:tiny-vit", pool=1).fingerprint
         with pytest.raises(ModelError, match=r"another vision encoder than 'random:tiny-vit' with pool=2"):
-            load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with)
+            load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU, trained_with)
         assert encoded == []
 
     def test_its_precision_goes_before_the_language_models(self, pictured: Path, own_cache: Path) -> None:
-        trained_with = load_vision_encoder("random:tiny-vit", "cpu", "bfloat16", pool=2).identity
-        asked = load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32")
-        visual_inputs = load_visual_inputs(
-            str(pictured), samples_of(pictured), TINY, "cpu", "float32", trained_with
-        )
-        assert visual_inputs.identity == trained_with != asked.identity
+        trained_with = load_vision_encoder("random:tiny-vit", Device("cpu", "bfloat16"), pool=2).fingerprint
+        asked = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU)
+        visual_inputs = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU, trained_with)
+        assert visual_inputs.fingerprint == trained_with != asked.fingerprint
 
 
 def test_images_that_were_read_already_are_looked_at_as_they_are(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
-    seen = load_visual_inputs(str(pictured), samples_of(pictured), TINY, "cpu", "float32").images
+    seen = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU).images
     shown = {"a product": next(images for images in seen.values() if images)}
     encoded.clear()
-    visual_inputs = load_visual_inputs_of(str(pictured), TASKS, "train", shown, TINY, "cpu", "float32")
+    visual_inputs = load_visual_inputs_of(
+        str(pictured), [(task, "train") for task in TASKS], shown, TINY, CPU
+    )
     assert visual_inputs.images == shown
     assert encoded == []
 
 
 def test_statistics_are_of_all_patches_of_each_image_once(pictured: Path, own_cache: Path) -> None:
     samples = read_samples(str(pictured), "category_classification", "train")[:5]
-    visual_inputs = load_visual_inputs(str(pictured), [*samples, *samples], TINY, "cpu", "float32")
+    visual_inputs = load_visual_inputs(str(pictured), [*samples, *samples], TINY, CPU)
     keys = sorted({image.key for shown in visual_inputs.images.values() for image in shown})
     patches = visual_inputs.features(keys).flatten(0, 1)
     mean, deviation = visual_inputs.statistics()

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from mmecinstruct.core.errors import PullError
+from mmecinstruct.core.quantities import human, lasting
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files import choose
-from mmecinstruct.web.raw_files.sizes import human, lasting
 from tests.servers import file_server
 
 URL = "/a/meta_Mugs.json.gz"

@@ -1,6 +1,6 @@
-"""`CaslieForCausalLM.push_to_hub`: a model in memory goes to the Hub, whole or as an adapter, with a card.
+"""Upload a fusion model in memory, whole or as an adapter, with a card: `CaslieForCausalLM.push_to_hub`.
 
-A folder of a training has more to tell; `caslie_model push` publishes it with all of that.
+The folder of a training has more to publish, such as its settings and figures: `caslie_model push` uploads that.
 """
 
 from __future__ import annotations
@@ -12,12 +12,8 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from caslie_model.backbones.quantisation import is_quantised
-from caslie_model.errors import ModelError
-from caslie_model.fusion.adapter_files import save_adapter
+from caslie_model.hub.model_files import CARD, chosen_files, is_weights
 from caslie_model.hub.public_names import CARD_TAGS, hub_id, public_name
-from caslie_model.publishing.hub_card import CARD
-from caslie_model.publishing.push_folder import chosen_files, is_weights
 from mmecinstruct.core.templating import compiled, rendered
 from mmecinstruct.publish.hub_upload import check_repo_name, hub_errors, hub_token, upload
 from mmecinstruct.version import __version__
@@ -35,23 +31,32 @@ def push(
     max_shard_size: int | str = "50GB",
     tags: Sequence[str] = (),
 ) -> str:
-    """Upload as `CaslieForCausalLM.push_to_hub` says, and return where it is."""
+    """Upload a fusion model in memory, with a card unless the repository has one.
+
+    Args:
+        model: A `CaslieForCausalLM`.
+        repo_id: The model repository, as user/name.
+        adapter_only: Upload the adapter without its base model.
+        commit_message: Title of the commit.
+        private: Create the repository as a private one.
+        token: Default: HF_TOKEN or that of `hf auth login`.
+        revision: Branch to push to, created if need be; default: main.
+        max_shard_size: Largest file of weights of a whole model.
+        tags: For the card, beside the project's own.
+
+    Returns:
+        The URL of the commit, or of the repository when nothing changed.
+
+    Raises:
+        HubError: If the name is wrong or the Hub rejects the upload; the message has the remedy.
+        ModelError: If a file that was saved cannot be read.
+    """
     check_repo_name(repo_id)
-    if not adapter_only and model._keys_to_ignore_on_save:
-        raise ModelError(
-            "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
-            "leave_base_out_of_checkpoints(False) before"
-        )
-    if not adapter_only and is_quantised(model.language_model):
-        raise ModelError(
-            "its base model is quantised, and a whole model of quantised weights is not read back: push the adapter "
-            "(adapter_only=True), or load the base model with quantise=none"
-        )
     secret = hub_token(token)
     with TemporaryDirectory() as folder:
-        # Outside `hub_errors`: a full disk, or weights that cannot be saved, are no failure of the upload.
+        # Outside `hub_errors`: a full disk, or weights that cannot be saved, is no failure of the upload.
         if adapter_only:
-            save_adapter(model, folder)
+            model.save_adapter(folder)
         else:
             model.save_pretrained(folder, max_shard_size=max_shard_size)
         files = chosen_files(Path(folder))
