@@ -75,12 +75,12 @@ class VerdictsPayload:
 
 def judge_images_work(payload: VerdictsPayload, folder: Path) -> Counts:
     """Write images.parquet with what the recipe does not want rejected."""
-    from mmecinstruct.images.filter import judge_images
+    from mmecinstruct.images.filter import filter_images
 
     with working_connection(folder, payload.budget) as connection:
         connection.register("images", read_tables(payload.images, IMAGES))
         create_view(connection, "products", payload.products, CURATED_PRODUCTS)
-        table, rejections = judge_images(connection, payload.settings)
+        table, rejections = filter_images(connection, payload.settings)
     write_table(table, folder / "images.parquet")
     write_rejections(rejections, folder)
     return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
