@@ -63,9 +63,9 @@ def find_duplicates(
 ) -> Duplicates:
     """Cluster products that share an item number, a title or an image, and merge records of the same product.
 
-    The given cluster_id is replaced by the smallest kept product_id of the new cluster. Records of the same product have
-    one representative: the most complete one (most columns with a value, then most readable images), then the one of
-    the smallest id. With `settings.merge` the others are rejected as `duplicate_product`.
+    The given cluster_id is replaced by the smallest kept product_id of the new cluster. Records of the same product
+    have one representative: the most complete one (most columns with a value, then most readable images), then the one
+    of the smallest id. With `settings.merge` the others are rejected as `duplicate_product`.
 
     Args:
         products: CURATED_PRODUCTS, each id once.

@@ -25,8 +25,8 @@ _MOST_CHOICES = 300
 _SAMPLE = 4096
 # Comparisons below which planning costs more than it saves.
 _SMALL = 10_000_000
-# Measured costs in ns: permuting and sorting a hash for one choice of blocks, one comparison in a small bucket, one in a
-# large bucket or between all hashes, and a pair each time it is found.
+# Measured costs in ns: permuting and sorting a hash for one choice of blocks, one comparison in a small bucket, one in
+# a large bucket or between all hashes, and a pair each time it is found.
 _SORT_COST, _COMPARISON_COST, _TILE_COST, _MATCH_COST = 150.0, 6.0, 1.5, 50.0
 
 _Hashes = NDArray[np.uint64]
