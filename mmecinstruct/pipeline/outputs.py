@@ -13,7 +13,7 @@ from mmecinstruct.engine.run import BuildReport, Run
 from mmecinstruct.engine.stage import REJECTIONS_FILE, Shard, StageOutput
 from mmecinstruct.pipeline import release, work
 from mmecinstruct.pipeline.work import CuratedTables
-from mmecinstruct.sampling.plan import CORE_FILE, DRAWN_FILE
+from mmecinstruct.sampling.plan import CORE_FILE, SAMPLED_FILE
 from mmecinstruct.schemas.samples import SPLITS
 
 
@@ -50,7 +50,7 @@ def build_samples(
     }
     sampled = [output for output in run.outputs if output.name == "sampling"]
     drawn, core = (
-        tuple(path for output in sampled for path in output.files(name)) for name in (DRAWN_FILE, CORE_FILE)
+        tuple(path for output in sampled for path in output.files(name)) for name in (SAMPLED_FILE, CORE_FILE)
     )
     merged = tuple(
         path

@@ -1,12 +1,12 @@
-"""Thin the raw tables to the records that samples may be made from, over whole files, by hash.
+"""Reduce the raw tables to the records that samples may be made from, over whole files, by hash.
 
-For each task and split as many records are drawn as the recipe wants samples, times `sampling.oversample`, among those
-that have what the task asks for and whose parts will most likely fall into that split. Rows that no drawn record needs
-are not drawn: they are counted, not rejected. What the later stages decide (near-duplicates, languages, readable
-images, the final splits) they decide on what was drawn.
+For each task and split the recipe's number of samples times `sampling.oversample` records are sampled. They come from
+the records that the task can use and whose predicted split is that split. Rows that no sampled record needs are counted
+as not sampled; they are not rejected. The later stages (near-duplicates, languages, readable images, final splits) work
+on the sampled rows.
 
-A drawn user's reviews are all kept, so that nothing the user owns is offered as something new. The k-core is that of
-all interactions, not of the thinned ones: its part for the drawn users is handed on.
+All reviews of a sampled user are kept, so that no item the user owns becomes a candidate for a new one. The k-core is
+that of all interactions, not of the reduced ones; its part of the sampled users is written to core.parquet.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mmecinstruct.sampling.plan import (
     CC,
     CORE,
     CORE_FILE,
-    DRAWN,
-    DRAWN_FILE,
     MPC,
     PRP,
     PSI,
     SA,
+    SAMPLED,
+    SAMPLED_FILE,
     SR,
     SamplingPlan,
 )
@@ -38,7 +38,7 @@ from mmecinstruct.sampling.predicted_splits import (
     create_expected_queries,
     text_list,
 )
-from mmecinstruct.sampling.quotas import create_drawn, draw_records, quotas
+from mmecinstruct.sampling.quotas import create_sampled, quotas, sample_records
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.tasks.k_core import with_ids
 
@@ -48,7 +48,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampled:
-    """rows, kept: of each raw table. statistics: what there was to draw from, for people."""
+    """Counts of sampling.
+
+    Attributes:
+        rows: Rows of each raw table.
+        kept: Kept rows of each raw table.
+        statistics: Candidates and sampled records per task and split, for a person.
+    """
 
     rows: dict[str, int]
     kept: dict[str, int]
@@ -56,14 +62,18 @@ class Sampled:
 
 
 def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, folder: Path) -> Sampled:
-    """Draw, and write `<table>.parquet` of each raw table that keeps rows, drawn.parquet and core.parquet.
+    """Sample records and write `<table>.parquet` of each raw table with kept rows, drawn.parquet and core.parquet.
 
-    Views: the raw tables, each with file_index and row_index, in whose order the rows are written.
+    Args:
+        connection: A connection with a view of each raw table with file_index and row_index, in whose order the rows
+            are written.
+        plan: The sampling plan.
+        folder: The folder of the files.
     """
     create_expected_products(connection, plan.split, plan.seed, plan.taken_down)
     create_expected_queries(connection, plan.split, plan.seed)
     outside = _outside(connection, plan.split.ood_categories)
-    create_drawn(connection)
+    create_sampled(connection)
     available = {}
     core: dict[str, int] = {}
     for task, (settings, sizes) in plan.tasks.items():
@@ -73,7 +83,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         else:
             select = _candidates(connection, task, settings)
         wanted = quotas(plan.sampling, sizes, settings, has_labels=task != SR)
-        available[task] = draw_records(connection, task, select, wanted, plan.seed)
+        available[task] = sample_records(connection, task, select, wanted, plan.seed)
         connection.execute("DROP TABLE IF EXISTS sampling_placed")
     _create_kept(connection, plan.taken_down)
     rows = {name: _count(connection, name) for name in RAW_TABLES}
@@ -86,7 +96,9 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         )
         for name, narrowed in _narrowed().items()
     }
-    write_query(connection, "SELECT * FROM drawn ORDER BY task, split, one, two", DRAWN, folder / DRAWN_FILE)
+    write_query(
+        connection, "SELECT * FROM sampled ORDER BY task, split, one, two", SAMPLED, folder / SAMPLED_FILE
+    )
     if SR in plan.tasks:
         write_query(
             connection,
@@ -98,7 +110,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     return Sampled(
         rows,
         kept,
-        {"available": available, "drawn": _drawn(connection), "core": core, "ood_products": outside},
+        {"available": available, "drawn": _count_sampled(connection), "core": core, "ood_products": outside},
     )
 
 
@@ -122,20 +134,20 @@ def _candidates(connection: duckdb.DuckDBPyConnection, task: str, settings: Task
 
 
 def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[str]) -> None:
-    """Create `kept_user` and `kept_product` from `drawn`.
+    """Create `kept_user` and `kept_product` from `sampled`.
 
-    With a product come its records in other sources, which name its cluster and its category. What is taken down stays
-    too, for curation to refuse and report it.
+    A product's records in other sources are kept with it, since they decide its cluster and category. Products that are
+    taken down are kept too, so that curation rejects and reports them.
     """
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE kept_user AS SELECT DISTINCT one AS user_id FROM drawn WHERE task = '{SR}'"
+        f"CREATE OR REPLACE TEMP TABLE kept_user AS SELECT DISTINCT one AS user_id FROM sampled WHERE task = '{SR}'"
     )
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE kept_product AS
         WITH named AS (
-            SELECT one AS product_id FROM drawn WHERE task IN ('{CC}', '{PRP}')
-            UNION SELECT two FROM drawn WHERE task IN ('{AP}', '{PRP}', '{PSI}', '{MPC}', '{SA}')
+            SELECT one AS product_id FROM sampled WHERE task IN ('{CC}', '{PRP}')
+            UNION SELECT two FROM sampled WHERE task IN ('{AP}', '{PRP}', '{PSI}', '{MPC}', '{SA}')
             UNION SELECT product_id FROM reviews SEMI JOIN kept_user USING (user_id)
         ), items AS (
             SELECT DISTINCT item FROM expected_product SEMI JOIN named USING (product_id)
@@ -147,25 +159,25 @@ def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[s
 
 
 def _narrowed() -> dict[str, str]:
-    """Return of each raw table the clause that leaves the rows that stay."""
+    """Return the clause that selects the kept rows of each raw table."""
     of_product = "SEMI JOIN kept_product USING (product_id)"
     return {
         "products": of_product,
         "reviews": f"""WHERE user_id IN (SELECT user_id FROM kept_user)
-            OR review_id IN (SELECT one FROM drawn WHERE task = '{SA}')""",
-        "relations": f"""SEMI JOIN drawn ON drawn.task = '{PRP}' AND one = least(product_a, product_b)
+            OR review_id IN (SELECT one FROM sampled WHERE task = '{SA}')""",
+        "relations": f"""SEMI JOIN sampled ON sampled.task = '{PRP}' AND one = least(product_a, product_b)
             AND two = greatest(product_a, product_b)""",
-        "judgements": f"""SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id
+        "judgements": f"""SEMI JOIN sampled ON sampled.task IN ('{PSI}', '{MPC}') AND one = query_id
             AND two = product_id""",
-        "questions": f"SEMI JOIN drawn ON drawn.task = '{AP}' AND one = question_id",
+        "questions": f"SEMI JOIN sampled ON sampled.task = '{AP}' AND one = question_id",
         "category_labels": of_product,
         "product_images": of_product,
-        "query_kinds": f"SEMI JOIN drawn ON drawn.task IN ('{PSI}', '{MPC}') AND one = query_id",
+        "query_kinds": f"SEMI JOIN sampled ON sampled.task IN ('{PSI}', '{MPC}') AND one = query_id",
     }
 
 
 def _outside(connection: duckdb.DuckDBPyConnection, categories: Collection[str]) -> dict[str, int]:
-    """Return the number of products of each out-of-domain category; none of them need be drawn."""
+    """Return the number of products of each out-of-domain category, sampled or not."""
     return dict(
         connection.execute(
             "SELECT category, count(*) FROM expected_product "
@@ -179,10 +191,10 @@ def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(count)
 
 
-def _drawn(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+def _count_sampled(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for task, split, count in connection.execute(
-        "SELECT task, split, count(*) FROM drawn GROUP BY ALL ORDER BY ALL"
+        "SELECT task, split, count(*) FROM sampled GROUP BY ALL ORDER BY ALL"
     ).fetchall():
         counts.setdefault(task, {})[split] = count
     return counts

@@ -1,4 +1,7 @@
-"""What task builders are shown of the thinned tables: each its own draws, or one task's draws would bias another's."""
+"""Views of the sampled tables for the task builders.
+
+Each builder reads the records sampled for its own task; those of other tasks would bias its samples.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from mmecinstruct.sampling.plan import AP, CC, MPC, PRP, PSI, SA, SR
 if TYPE_CHECKING:
     import duckdb
 
-# The table whose rows a task counts, and the clause that leaves those that belong to its draws. CC's other products are
-# needed for its options, and SR's users own what they bought in other categories, so their builders look into `drawn`
-# themselves.
+# The table that is restricted for each task, and the clause that selects the records sampled for it. CC needs the other
+# products for its options, and SR needs what its users bought in other categories, so their builders read `drawn`.
 _NARROWED = {
     AP: ("questions", "SEMI JOIN drawn ON one = question_id"),
     PRP: (
@@ -25,11 +27,15 @@ _NARROWED = {
 }
 
 
-def show_drawn(connection: duckdb.DuckDBPyConnection, task: str) -> None:
-    """Narrow the view of a task's records to those drawn for it; create the views `drawn` and `core`.
+def create_sampled_views(connection: duckdb.DuckDBPyConnection, task: str) -> None:
+    """Restrict the view of a task's records to those sampled for it, and create the views `drawn` and `core`.
 
-    Views that must be there: the curated tables; all_drawn (plan.DRAWN), whole_core (plan.CORE) and merged (ids of
-    products that were merged, and the ids that stayed: what was drawn under one name counts under the other).
+    A record that was sampled under the id of a merged product counts under the kept id.
+
+    Args:
+        connection: A connection with views of the curated tables, all_drawn (plan.SAMPLED), whole_core (plan.CORE) and
+            merged (columns merged and kept: ids of merged products and of their representatives).
+        task: The task's name.
     """
     renamed_one = f"task IN ('{CC}', '{PRP}')"
     renamed_two = f"task IN ('{PRP}', '{PSI}', '{MPC}')"

@@ -10,13 +10,13 @@ from mmecinstruct.core.parquet import write_table
 from mmecinstruct.engine.stage import REJECTIONS_FILE, Counts
 from mmecinstruct.pipeline.work.files import MERGED, CuratedTables, Paths
 from mmecinstruct.recipe import TaskSettings
-from mmecinstruct.sampling.plan import CORE, DRAWN
+from mmecinstruct.sampling.plan import CORE, SAMPLED
 from mmecinstruct.schemas.tables import CURATED_TABLES
 
 
 @dataclass(frozen=True)
 class BuildTaskPayload:
-    """Build one task's samples. drawn, core, merged: where the recipe samples, see `show_drawn`."""
+    """Build one task's samples. drawn, core, merged: where the recipe samples, see `create_sampled_views`."""
 
     task: str
     tables: CuratedTables
@@ -30,17 +30,17 @@ class BuildTaskPayload:
 
 def build_task_work(payload: BuildTaskPayload, folder: Path) -> Counts:
     """Write samples.parquet (samples.UNRENDERED)."""
-    from mmecinstruct.sampling.views import show_drawn
+    from mmecinstruct.sampling.views import create_sampled_views
     from mmecinstruct.tasks import build_task
 
     with working_connection(folder, payload.budget) as connection:
         for name, schema in CURATED_TABLES.items():
             create_view(connection, name, getattr(payload.tables, name), schema)
         if payload.drawn:
-            create_view(connection, "all_drawn", payload.drawn, DRAWN)
+            create_view(connection, "all_drawn", payload.drawn, SAMPLED)
             create_view(connection, "whole_core", payload.core, CORE)
             create_view(connection, "merged", payload.merged, MERGED)
-            show_drawn(connection, payload.task)
+            create_sampled_views(connection, payload.task)
         output = build_task(
             payload.task, connection, payload.settings, payload.seed, sampled=bool(payload.drawn)
         )
