@@ -281,14 +281,14 @@ class JudgePayload:
 
 def judge_work(payload: JudgePayload, folder: Path) -> Counts:
     """Write rendered.parquet with visual_critical and text_only_accuracy set."""
-    from mmecinstruct.synthetic.shop import judge_samples
+    from mmecinstruct.synthetic.shop import ask_oracle
 
     table = read_tables(payload.rendered, rendered_schema())
-    verdicts = judge_samples(table, payload.shop)
-    if verdicts["id"].to_pylist() != table["id"].to_pylist():
+    answers = ask_oracle(table, payload.shop)
+    if answers["id"].to_pylist() != table["id"].to_pylist():
         raise AssertionError("judging changed the order of samples")
     for name in ("visual_critical", "text_only_accuracy"):
-        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), verdicts[name])
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), answers[name])
     write_table(table, folder / "rendered.parquet")
     return Counts(table.num_rows, table.num_rows, 0)
 
