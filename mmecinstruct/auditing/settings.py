@@ -1,4 +1,4 @@
-"""Which settings an audit uses where nobody names a recipe: those of the folder's own recipe, else the defaults."""
+"""Settings of an audit without a recipe: those of the folder's own recipe, else the defaults."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from mmecinstruct.recipe.audit import AuditSettings
 
 
 def settings_of_folder(folder: Path) -> AuditSettings:
-    """Return the settings of the folder's recipe.yaml; the defaults where it has none or it says nothing of audits.
+    """Return the audit's settings of the folder's recipe.yaml, the defaults where it has none.
 
-    Only the part `audit` is read, so a recipe of another version does. Raises DatasetError where it is not valid.
+    Only the part `audit` is read, so recipes of other versions work.
+
+    Args:
+        folder: The dataset folder.
+
+    Raises:
+        DatasetError: The recipe is not valid.
     """
     file = folder / RECIPE
     if not file.is_file():

@@ -291,7 +291,7 @@ def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products:
 
 
 def test_a_folder_that_holds_no_shop_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not a drawn sample shop"):
+    with pytest.raises(SourceError, match="not a sample shop"):
         ask_oracle(SCHEMA.empty_table(), tmp_path)
 
 
