@@ -12,5 +12,5 @@ def is_glob(value: str) -> str:
         ValueError: `**` is joined with other characters.
     """
     if any("**" in part and part != "**" for part in PurePosixPath(value).parts):
-        raise ValueError("'**' stands alone between slashes")
+        raise ValueError("'**' must be alone between slashes")
     return value

@@ -36,7 +36,7 @@ MAX_TEXT_BYTES = 50_000_000
 def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not path or path.startswith("/") or "\\" in path or ".." in parts or str(PurePosixPath(path)) != path:
-        raise ValueError("a path lies below the folder, as in a/b.parquet")
+        raise ValueError("a path is relative to the folder, as in a/b.parquet")
     return path
 
 

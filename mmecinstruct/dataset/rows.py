@@ -109,7 +109,7 @@ def _instruction_problems(row: Mapping[str, Any], split: str) -> Iterator[Found]
     if (unseen is None) != (unseen_id is None):
         yield "instruction_unseen", "instruction_unseen and instruction_unseen_id go together"
     elif unseen is not None and split in (TRAIN, VALIDATION):
-        yield "instruction_unseen", f"the held-out instruction stands in a {split} row"
+        yield "instruction_unseen", f"a {split} row has a held-out instruction"
     elif unseen is None and split in (TEST, TEST_OOD):
         yield "instruction_unseen", f"a {split} row lacks the held-out instruction"
 

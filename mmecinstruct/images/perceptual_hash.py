@@ -1,4 +1,4 @@
-"""The project's perceptual hash (pHash): 64 bits, each of which tells whether one low frequency of an image is strong.
+"""The project's perceptual hash (pHash): 64 bits, one for the strength of each low frequency of an image.
 
 The definition of the bits (`PHASH_VERSION`; another definition gets another version, and hashes of two versions are
 never compared):

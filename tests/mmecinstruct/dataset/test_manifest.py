@@ -51,7 +51,7 @@ def test_a_manifest_path_outside_the_folder_is_an_error(own_folder, path):
     content = json.loads((own_folder / MANIFEST).read_text())
     content["files"][0]["path"] = path
     (own_folder / MANIFEST).write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"files\.0\.path: .*a path lies below the folder"):
+    with pytest.raises(DatasetError, match=r"files\.0\.path: .*a path is relative to the folder"):
         read_manifest(own_folder)
 
 

@@ -82,6 +82,7 @@ class Client:
         )
 
     def call(self, **call: Any) -> Any:
+        """Send one call to the process; return its answer."""
         assert self.process.stdin
         assert self.process.stdout
         print(json.dumps(call), file=self.process.stdin, flush=True)
@@ -93,15 +94,18 @@ class Client:
         return json.loads(line)
 
     def push(self, folder: Path, repo: str, environment_token: str = TOKEN, **changes: Any) -> Any:
+        """Push a folder."""
         arguments = {"private": False, "dry_run": False, "decode": False, **changes}
         return self.call(
             call="push", folder=str(folder), repo=repo, environment_token=environment_token, **arguments
         )
 
     def load(self, repo: str, *tasks: str) -> Any:
+        """Load tasks of a repository, whole and streamed."""
         return self.call(call="load", repo=repo, tasks=tasks, environment_token=TOKEN)
 
     def close(self) -> None:
+        """End the process."""
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait(timeout=30)

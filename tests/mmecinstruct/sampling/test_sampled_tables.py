@@ -29,10 +29,12 @@ class Outcome:
         self.folder, self.sampled = folder, sampled
 
     def rows(self, name: str) -> list[dict[str, Any]]:
+        """Return the rows of a file, none where it was not written."""
         path = self.folder / f"{name}.parquet"
         return pq.read_table(path).to_pylist() if path.exists() else []
 
     def sampled_records(self, task: str) -> set[tuple[str, str, str | None]]:
+        """Return (split, one, two) of the records sampled for a task."""
         return {(row["split"], row["one"], row["two"]) for row in self.rows("drawn") if row["task"] == task}
 
 
