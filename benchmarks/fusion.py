@@ -1,4 +1,4 @@
-"""What does seeing cost? Cross-attention beside text alone and beside images as tokens, in time, memory and FLOPs.
+"""Measure the cost of images: cross-attention against text alone and images as tokens, in time, memory and FLOPs.
 
     taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/fusion.py [--results benchmarks/results]
 
@@ -14,14 +14,14 @@ Prefill is a pass over the prompt, resampler included, up to the first answer to
 with the cache; a training step is forward, loss on an answer of 8 tokens, backward and AdamW, with LoRA (rank 16, all
 linear layers) on the language model in every one, and with the language model frozen where something else is trained.
 
-Every way is a process of its own with one thread; the processes take turns, so that what else the machine does hits
-all alike. Cells are kept as they come, and a run that was stopped goes on where it was (--results). Processor seconds
-are compared, wall-clock seconds are recorded beside them. Peak memory is VmHWM, reset before each cell.
+Every way is a process of its own with one thread. The processes take turns, so that other work of the machine affects
+all alike. Cells are saved one by one, and a stopped run resumes (--results). Processor seconds are compared, wall-clock
+seconds are recorded as well. Peak memory is VmHWM, reset before each cell.
 
 FLOPs are counted by torch's counter on the meta device, where attention falls apart into products that the counter
 knows (on a CPU it counts none for attention), and compared with a formula of this implementation. Both count whole
-squares for attention. The kernel leaves the upper half of a causal square out and computes the scores a second time on
-the way back; the formula of the work done, which ratios are compared with, says so too. Real passes check it.
+squares for attention. The kernel skips the upper half of a causal square and recomputes the scores in the backward
+pass; so does the formula of the work, with which ratios are compared. Real passes check it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from fusion_cases import (
     ANSWERING,
     CASES,
     DECODED,
-    LOOKS,
     PHASES,
+    REPETITIONS,
     ROUNDS,
     SHAPES,
     SMALL,
@@ -71,7 +71,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, list[float]]:
 
 
 def peak_memory(reset: bool = False) -> float:
-    """Return the most memory of this process in MB since the last reset. Linux."""
+    """Return the peak memory of this process in MB since the last reset. Linux only."""
     if reset:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -80,7 +80,7 @@ def peak_memory(reset: bool = False) -> float:
 
 
 def work(name: str, pipe: Any) -> None:
-    """Build a way's model, then measure what the pipe asks for until it is closed."""
+    """Build a way's model, then measure the requested cells until the pipe is closed."""
     torch.set_num_threads(1)
     way = WAYS[name]
     model = build(SMALL, way)
@@ -94,7 +94,9 @@ def work(name: str, pipe: Any) -> None:
         except EOFError:
             return
         if phase == "seeing":
-            pipe.send({"looks": [measure_seeing(model, way, images, tokens) for _ in range(LOOKS)]})
+            pipe.send(
+                {"looks": [measure_image_parts(model, way, images, tokens) for _ in range(REPETITIONS)]}
+            )
             continue
         if phase == "answer":
             pipe.send(measure_answer(model, way, images, tokens))
@@ -111,7 +113,7 @@ def work(name: str, pipe: Any) -> None:
 
 
 def measure_answer(model: Any, way: Way, images: int, tokens: int) -> Result:
-    """Return what prefill and each of DECODED further tokens take."""
+    """Measure prefill and each of DECODED further tokens."""
     inputs = inputs_for(model, way, images, tokens)
     peak_memory(reset=True)
     output, spent = timed(lambda: prefill(model, inputs))
@@ -130,7 +132,7 @@ def measure_answer(model: Any, way: Way, images: int, tokens: int) -> Result:
 
 
 def measure_step(model: Any, optimizer: Any, way: Way, images: int, tokens: int) -> Result:
-    """Return what a training step takes."""
+    """Measure a training step."""
     inputs = inputs_for(model, way, images, tokens)
     peak_memory(reset=True)
 
@@ -143,8 +145,8 @@ def measure_step(model: Any, optimizer: Any, way: Way, images: int, tokens: int)
     return {"training": spent, "memory": peak_memory()}
 
 
-def measure_seeing(model: Any, way: Way, images: int, tokens: int) -> Result:
-    """Return what seeing adds to a pass: encoding the images, and the adapters' work for `tokens` tokens."""
+def measure_image_parts(model: Any, way: Way, images: int, tokens: int) -> Result:
+    """Measure what images add to a pass: encoding them, and the adapters' work for `tokens` tokens."""
     inputs = inputs_for(model, way, images, tokens)
     given = {name: value for name, value in inputs.items() if name.startswith(("image_", "guide_"))}
     with torch.inference_mode():
@@ -152,12 +154,12 @@ def measure_seeing(model: Any, way: Way, images: int, tokens: int) -> Result:
         hidden = torch.randn(1, tokens, model.config.hidden_size)
         visible = media.visible(tokens, inputs["token_items"], None)
 
-        def look() -> None:
+        def run_adapters() -> None:
             for adapter, keys_values in zip(model.adapters.values(), media.keys_values, strict=True):
                 adapter(hidden, keys_values, visible)
 
-        _, looking = timed(look)
-    return {"encoding": encoding, "looking": looking}
+        _, adapting = timed(run_adapters)
+    return {"encoding": encoding, "looking": adapting}
 
 
 class Worker:
@@ -177,6 +179,7 @@ class Worker:
         return self.pipe.recv()
 
     def close(self) -> None:
+        """End the process."""
         self.pipe.close()
         self.process.join()
 
@@ -185,12 +188,10 @@ class Worker:
 
 
 def measure(result: Result, effort: int, minutes: float, keep: Callable[[], None]) -> None:
-    """Time every cell that the result lacks, the ways taking turns, and keep each; stop when time is up."""
+    """Measure and save every missing cell, the ways taking turns; stop when time is up."""
     cells = result.setdefault("cells", [])
     done = {tuple(cell[key] for key in ("phase", "images", "turn", "way")) for cell in cells}
-    given_up = result.setdefault(
-        "given_up", []
-    )  # [phase, images, way] whose process was ended for want of memory
+    given_up = result.setdefault("given_up", [])  # [phase, images, way] whose process ran out of memory
     end = time.monotonic() + minutes * 60
     workers: dict[str, Worker] = {}
 
@@ -216,13 +217,13 @@ def measure(result: Result, effort: int, minutes: float, keep: Callable[[], None
                     if turn < rounds_of(name, phase, images, effort):
                         add(phase, images, tokens, turn, name)
             for name in [each for each in workers if each.startswith("concat-full")]:
-                workers.pop(name).close()  # it keeps gigabytes of what it has needed
+                workers.pop(name).close()  # it would keep gigabytes of memory
     for worker in workers.values():
         worker.close()
 
 
 def check_kernels() -> list[Result]:
-    """Return what was counted in small passes on the CPU, beside the formula of the work."""
+    """Count FLOPs of small passes on the CPU, and compute the formula of the work."""
     checks: list[Result] = []
     for name, way in WAYS.items():
         model = build(SMALL, way)

@@ -13,7 +13,8 @@ from caslie_model.fusion import CaslieForCausalLM
 from caslie_model.fusion.lora import inject_lora
 
 VISION_WIDTH, GUIDE, ANSWER, DECODED, LORA_RANK = 768, 48, 8, 5, 16
-LOOKS = 15  # repetitions of what takes milliseconds
+# Repetitions of measurements that take milliseconds.
+REPETITIONS = 15
 XATTN_AIM, RATIO_AIM = 1.15, 0.20
 LORA = {"rank": LORA_RANK, "alpha": 32, "dropout": 0.05, "target_modules": "all-linear"}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ SMALL = "SmolLM2-135M"
 
 @dataclass(frozen=True)
 class Way:
-    """A way of fusing and the patches of an image that it is given."""
+    """A fusion and the number of patches of its images."""
 
     fusion: str
     patches: int = 49
@@ -59,7 +60,7 @@ PHASES = (*ANSWERING, "training, frozen", "training, LoRA")
 
 Result = dict[str, Any]
 
-# Of every case; the longer, the fewer, so that all fits into minutes.
+# Repetitions of every case; fewer of longer ones, so that all fit into minutes.
 ROUNDS = {
     "answer": {1: 3, 2: 2, 10: 1, 30: 3},
     "training, frozen": {1: 0, 2: 0, 10: 0, 30: 2},

@@ -1,4 +1,4 @@
-"""The page of `fusion.py`: its figures beside the aims, and what was not timed."""
+"""The page of `fusion.py`: figures, aims, and cells that were not measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fusion_cases import (
     ANSWERING,
     CASES,
     GUIDE,
-    LOOKS,
     PHASES,
     RATIO_AIM,
+    REPETITIONS,
     ROUNDS,
     SHAPES,
     SMALL,
@@ -89,7 +89,7 @@ def table(corner: str, columns: Iterable[str], rows: dict[str, list[str]]) -> It
 
 
 def aims(figures: Figures) -> Iterator[str]:
-    """Yield what was aimed at and what came out."""
+    """Yield each aim and its result."""
     for phase in PHASES:
         if phase == "training, frozen":
             continue  # of text alone, nothing would be trained
@@ -123,8 +123,8 @@ def aims(figures: Figures) -> Iterator[str]:
                 )
 
 
-def seeing(result: Result) -> Iterator[str]:
-    """Yield the table of what one more image costs."""
+def image_parts(result: Result) -> Iterator[str]:
+    """Yield the table of the cost of one more image."""
     parts = {"encoding": "encoding", "adapters": "looking"}
     rows: dict[str, list[str]] = {f"{row}, ms": [] for row in parts}
     rows |= {f"one more image, {row}, ms": [] for row in parts}
@@ -135,7 +135,7 @@ def seeing(result: Result) -> Iterator[str]:
             continue
         columns.append(str(cell["images"]))
         for row, key in parts.items():
-            every = [look[key][0] * 1000 for look in cell["looks"]]
+            every = [repetition[key][0] * 1000 for repetition in cell["looks"]]
             rows[f"{row}, ms"].append(spread(every, 1))
             more = (min(every) - before[key]) / (cell["images"] - before["images"]) if key in before else None
             rows[f"one more image, {row}, ms"].append("" if more is None else f"{more:.2f}")
@@ -144,20 +144,22 @@ def seeing(result: Result) -> Iterator[str]:
     yield from table("images", columns, rows)
 
 
-def seen_alone(figures: Figures) -> Iterator[str]:
-    """Yield what seeing adds to text by its parts, which the noise of a whole pass does not hide."""
-    looks = {cell["images"]: cell["looks"] for cell in figures.result["cells"] if cell["phase"] == "seeing"}
+def image_overhead(figures: Figures) -> Iterator[str]:
+    """Yield the cost of images by its parts, which are not hidden by the noise of a whole pass."""
+    parts_of = {
+        cell["images"]: cell["looks"] for cell in figures.result["cells"] if cell["phase"] == "seeing"
+    }
     text = figures.seconds("text", 30, "prefill")
-    if not text or 30 not in looks:
+    if not text or 30 not in parts_of:
         return
     middle = statistics.median(text.values())
-    added = [look["encoding"][0] + look["looking"][0] for look in looks[30]]
+    added = [each["encoding"][0] + each["looking"][0] for each in parts_of[30]]
     yield (
         f"* The same by its parts: encoding 30 images and all adapters take {spread(added, 0, 1000)} ms beside "
         f"{middle:.2f} s of text, {1 + statistics.median(added) / middle:.3f} times text."
     )
-    counts = sorted(looks)
-    least = {n: min(look["encoding"][0] for look in looks[n]) * 1000 for n in counts}
+    counts = sorted(parts_of)
+    least = {n: min(each["encoding"][0] for each in parts_of[n]) * 1000 for n in counts}
     each = [(least[b] - least[a]) / (b - a) for a, b in pairwise(counts)]
     flat = [
         formula(SMALL, WAYS["xattn"], n + 1, 1100, "prefill", True)
@@ -217,7 +219,7 @@ def markdown(result: Result) -> Iterator[str]:
     yield "## Against the aims"
     yield ""
     yield from aims(figures)
-    yield from seen_alone(figures)
+    yield from image_overhead(figures)
     yield ""
     rates = [
         figures.flops("text", 30, phase, "work")
@@ -251,8 +253,8 @@ def markdown(result: Result) -> Iterator[str]:
     yield "Of the whole process, with 540 MB of weights and the libraries; answering is prefill and decode."
     rows = {}
     for name in WAYS:
-        for phase, told in (("prefill", "answering"), ("training, LoRA", "training")):
-            rows[f"{name}, {told}"] = [
+        for phase, title in (("prefill", "answering"), ("training, LoRA", "training")):
+            rows[f"{name}, {title}"] = [
                 spread((cell["memory"] for cell in figures.cells(name, images, phase).values()), 0)
                 for images, _ in CASES
             ]
@@ -260,11 +262,11 @@ def markdown(result: Result) -> Iterator[str]:
     yield "## One more image"
     yield ""
     yield (
-        f"What xattn adds to a pass of 1,100 tokens, {LOOKS} times each: encoding the images (resampler, keys and "
-        "values), and the adapters. Below: what one more image added since the column before, from the quickest "
+        f"What xattn adds to a pass of 1,100 tokens, {REPETITIONS} times each: encoding the images (resampler, keys "
+        "and values), and the adapters. Below: what one more image added since the column before, from the quickest "
         "repetitions."
     )
-    yield from seeing(result)
+    yield from image_parts(result)
     yield "By the formula, GFLOPs that one more image adds to a prefill of 1,100 tokens, from N to N + 1:"
     steps = (0, 1, 9, 29)
     rows = {}
@@ -294,7 +296,7 @@ def markdown(result: Result) -> Iterator[str]:
                     else ""
                     for n, _ in CASES
                 ]
-            told = phase if base == "text" else f"{phase} (in brackets: over xattn)"
+            title = phase if base == "text" else f"{phase} (in brackets: over xattn)"
             yield ""
-            yield f"### {shape}, {told}"
+            yield f"### {shape}, {title}"
             yield from table("", columns, rows)

@@ -1,15 +1,15 @@
-"""Does it look? One matrix on the sample shop: ways of fusing, with and without LoRA, beside text and a ceiling.
+"""Do models use their images? A matrix on the sample shop: fusions with and without LoRA, text alone, and a ceiling.
 
     python benchmarks/fusion_proof.py OUT [--tasks cc,psi] [--seeds 0,1] [--only cc-xattn-0 …] [--samples 400]
 
-Every run sees the same samples in the same number of steps. Those that see begin with an alignment of their own fusion
-and seed, on images of the train split. Each is scored on the test samples whose answer only the image tells: with
-their own images, with those of other samples, and with none; and on the rest with their own. `told` reads, instead of
-seeing, what the image shows (kind, colour, pattern, shape in words): what a model of this size can make of an image
-at most.
+Every run trains on the same samples in the same number of steps. Image models start from an alignment of their own
+fusion and seed, on images of the train split. Each model is scored on the test samples whose answer needs the image:
+with their own images, with those of other samples, and with none. It is scored on the other samples with their own
+images. `told` is the ceiling: a text model that reads a description of the image (kind, colour, pattern, shape in
+words).
 
-The matrix may be stopped at any time; started again, it goes on. Two may work on one matrix, on different runs. The
-table is written as far as it is known.
+The matrix may be stopped at any time and resumes when started again. Two processes may work on one matrix, on different
+runs. The table is written after each run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.schemas.samples import published_schema
 from mmecinstruct.tasks import TASKS
 
-LOOKS = ("shape", "pattern", "colour", "fine_category")
+ATTRIBUTES = ("shape", "pattern", "colour", "fine_category")
 LONG_NAMES = {"cc": "category_classification", "psi": "product_substitute_identification"}
 BUILD = (
     ("sizes", "{train: 4000, validation: 100, test: 1500, test_ood: 200}"),
@@ -47,12 +47,12 @@ class Way:
     name: str
     fusion: str
     lora: bool
-    told: bool = False
+    described: bool = False
 
 
 WAYS = (
     Way("text", "text", True),
-    Way("told", "text", True, told=True),
+    Way("told", "text", True, described=True),
     Way("xattn", "xattn", False),
     Way("xattn-lora", "xattn", True),
     Way("concat", "concat", False),
@@ -61,7 +61,7 @@ WAYS = (
 
 
 def run(command: list[str], log: Path) -> None:
-    """Run a command of ours; what it says goes to a file, of which the end is shown when it fails."""
+    """Run a command with its output in a log file; the end of the log is shown when it fails."""
     with log.open("a") as stream:
         done = subprocess.run(
             [sys.executable, "-m", *command], stdout=stream, stderr=subprocess.STDOUT, check=False
@@ -72,14 +72,14 @@ def run(command: list[str], log: Path) -> None:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Do something while nobody else who asks for this lock does."""
+    """Hold an exclusive lock on a file."""
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
 def build(out: Path, products: int) -> Path:
-    """Build the sample's dataset once; return its table of looks."""
+    """Build the sample's dataset once; return the table of its products' attributes."""
     settings = [word for name, value in BUILD for word in ("--set", f"{name}={value}")]
     settings += ["--set", f"sample.products={products}"]
     folders = ("--out", str(out / "dataset"), "--workspace", str(out / "workspace"))
@@ -88,37 +88,37 @@ def build(out: Path, products: int) -> Path:
     return table
 
 
-def tell(dataset: Path, looks: Path, out: Path, tasks: list[str]) -> None:
-    """Write the dataset again, without images: each input says in words what its product's image shows."""
-    rows = pq.read_table(looks, columns=["asin", *LOOKS]).to_pylist()
-    words = {row["asin"]: " ".join(str(row[name]) for name in LOOKS) for row in rows}
+def describe_images(dataset: Path, catalogue: Path, out: Path, tasks: list[str]) -> None:
+    """Write a copy of the dataset without images, in which each input describes its product's image in words."""
+    rows = pq.read_table(catalogue, columns=["asin", *ATTRIBUTES]).to_pylist()
+    words = {row["asin"]: " ".join(str(row[name]) for name in ATTRIBUTES) for row in rows}
     for task in tasks:
         for source in sorted((dataset / LONG_NAMES[task]).glob("*.parquet")):
             target = out / LONG_NAMES[task] / source.name
             if target.is_file():
                 continue
-            told = []
+            described = []
             for row in pq.read_table(source).to_pylist():
                 owner = next(iter(row["image_product_ids"] or []), "").partition(":")[2]
                 if owner in words:
                     content = json.loads(row["input"])
                     content["the image shows"] = words[owner]
                     row["input"] = json.dumps(content, ensure_ascii=False)
-                told.append({**row, "images": [], "image_roles": []})
+                described.append({**row, "images": [], "image_roles": []})
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_suffix(".partial")
-            pq.write_table(pa.Table.from_pylist(told, schema=published_schema()), partial)
+            pq.write_table(pa.Table.from_pylist(described, schema=published_schema()), partial)
             partial.rename(target)
 
 
-def align(out: Path, looks: Path, fusion: str, seed: int, options: argparse.Namespace) -> Path:
+def align(out: Path, catalogue: Path, fusion: str, seed: int, options: argparse.Namespace) -> Path:
     """Align the adapters of a fusion once; return the adapter folder."""
     folder = out / f"aligned-{fusion}-{seed}"
     with alone(out / f"{folder.name}.lock"):
         run(
             [
                 *("caslie_model", "align", "--data", str(out / "dataset"), "--out", str(folder), "--resume"),
-                *("--catalogue", str(looks), "--id-column", "asin", "--attributes", ",".join(LOOKS)),
+                *("--catalogue", str(catalogue), "--id-column", "asin", "--attributes", ",".join(ATTRIBUTES)),
                 *("--preset", options.preset, "--fusion", fusion, "--set", f"seed={seed}"),
                 *("--set", f"images={options.aligned_images}", "--set", f"tasks=[{options.tasks}]"),
                 *("--set", f"epochs={options.align_epochs:g}", "--set", "max_train_tokens=null"),
@@ -129,10 +129,10 @@ def align(out: Path, looks: Path, fusion: str, seed: int, options: argparse.Name
     return folder
 
 
-def one(out: Path, looks: Path, task: str, way: Way, seed: int, options: argparse.Namespace) -> None:
+def one(out: Path, catalogue: Path, task: str, way: Way, seed: int, options: argparse.Namespace) -> None:
     """Train one model of the matrix and score it."""
     name = f"{task}-{way.name}-{seed}"
-    data = out / ("told" if way.told else "dataset")
+    data = out / ("told" if way.described else "dataset")
     log = out / f"{name}.log"
     command = [
         *("caslie_model", "finetune", "--data", str(data), "--out", str(out / name), "--resume"),
@@ -141,12 +141,12 @@ def one(out: Path, looks: Path, task: str, way: Way, seed: int, options: argpars
         *("--set", f"epochs={options.epochs}", "--set", f"precision={options.precision}"),
     ]
     if way.fusion != "text":
-        command += ["--set", f"init_from={align(out, looks, way.fusion, seed, options)}"]
+        command += ["--set", f"init_from={align(out, catalogue, way.fusion, seed, options)}"]
         if way.lora:
             command.append("--lora")
     run(command, log)
     for images in ("own",) if way.fusion == "text" else ("own", "shuffled", "none"):
-        # Without their own images, the samples that need none tell nothing.
+        # Samples that need no image are scored with their own images only.
         for subset in ("visual-critical", "text") if images == "own" else ("visual-critical",):
             run(
                 [
@@ -161,7 +161,7 @@ def one(out: Path, looks: Path, task: str, way: Way, seed: int, options: argpars
 
 
 def table(out: Path) -> Iterator[str]:
-    """Return what is known as a table in Markdown."""
+    """Yield the table of finished runs in Markdown."""
     yield "| task | model | seed | images | needs image | 95 % | told by text alone | text suffices | 95 % |"
     yield "|---|---|---:|---|---:|---|---:|---:|---|"
     for folder in sorted(out.glob("*-visual-critical/metrics.json")):
@@ -169,7 +169,15 @@ def table(out: Path) -> Iterator[str]:
         task, *way, seed, images = name.split("-")
         critical = scores(folder)
         rest = scores(out / f"{name}-text" / "metrics.json")
-        cells = [task, "-".join(way), seed, images, *told(critical), bound(critical), *told(rest)]
+        cells = [
+            task,
+            "-".join(way),
+            seed,
+            images,
+            *accuracy_cells(critical),
+            bound(critical),
+            *accuracy_cells(rest),
+        ]
         yield f"| {' | '.join(cells)} |"
 
 
@@ -181,8 +189,8 @@ def scores(file: Path) -> dict[str, Any]:
     return next((dict(result) for result in results if result["part"] == "all"), {})
 
 
-def told(result: dict[str, Any]) -> tuple[str, str]:
-    """Return accuracy and its interval as text."""
+def accuracy_cells(result: dict[str, Any]) -> tuple[str, str]:
+    """Return accuracy and its interval as cells of the table."""
     if not result:
         return "", ""
     low, high = result["accuracy_interval"]
@@ -190,13 +198,13 @@ def told(result: dict[str, Any]) -> tuple[str, str]:
 
 
 def bound(result: dict[str, Any]) -> str:
-    """Return what the best guesser by text alone would score."""
+    """Return the best accuracy from text alone as a cell of the table."""
     known = result.get("text_only_accuracy")
     return "" if known is None else f"{known:.3f}"
 
 
 def main() -> int:
-    """Run what is missing of the matrix and print the table."""
+    """Run the missing models of the matrix and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--tasks", default="cc,psi")
@@ -217,14 +225,14 @@ def main() -> int:
         parser.error(f"--tasks: {', '.join(unknown)} is not one of {', '.join(LONG_NAMES)}")
     options.out.mkdir(parents=True, exist_ok=True)
     with alone(options.out / "data.lock"):
-        looks = build(options.out, options.products)
-        tell(options.out / "dataset", looks, options.out / "told", tasks)
+        catalogue = build(options.out, options.products)
+        describe_images(options.out / "dataset", catalogue, options.out / "told", tasks)
     for seed in map(int, options.seeds.split(",")):
         for task in tasks:
             for way in WAYS:
                 if not options.only or f"{task}-{way.name}-{seed}" in options.only:
                     print(f"{task}-{way.name}-{seed}", file=sys.stderr, flush=True)
-                    one(options.out, looks, task, way, seed, options)
+                    one(options.out, catalogue, task, way, seed, options)
                     (options.out / "table.md").write_text("\n".join(table(options.out)) + "\n")
     print("\n".join(table(options.out)))
     return 0

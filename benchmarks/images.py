@@ -1,17 +1,17 @@
-"""Images from a server to normalised shards: ours against img2dataset, in turns, on the same machine.
+"""Fetch and normalise images into Parquet: ours against img2dataset, in turns, on the same machine.
 
 A server in a process of its own answers each request after 30 ms from the loopback. Both sides fetch the same
 images, decode them, bring the longest side to 512 pixels, encode them as JPEG of quality 88 and write them with
-their SHA-256 into Parquet shards. Ours is what `mmec images` does with a table of URLs: it also asks for robots.txt,
-keeps the received bytes and a row per URL in the ledger, measures structure and deviation, takes two more hashes
-(pixels, perceptual), and judges.
+their SHA-256 into Parquet files. Ours is `mmec images` with a table of URLs: it also fetches robots.txt, keeps the
+received bytes and a row per URL in the ledger, measures structure and deviation, computes two more hashes (pixels,
+perceptual), and filters the images.
 
     python -m venv PEER && PEER/bin/pip install img2dataset
     python benchmarks/images.py --peer PEER/bin/python --json benchmarks/results/images.json
 
-Starting a process (the peer starts two more, each of which imports its libraries) is not what is compared: every run
-is done over 512 images too, and the difference of the two is what counts. Wall clock and CPU, the latter with all
-child processes, without the server's, by wait4(2).
+The start of processes (the peer starts two more, each of which imports its libraries) is excluded: every run is
+repeated over 512 images, and the difference of the two is compared. Wall clock and CPU are recorded, the latter with
+all child processes but the server, by wait4(2).
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ LATENCY = 0.03  # seconds
 WIDTHS = {"small": 500, "large": 1500}
 AIMS = {"small": 1.5, "large": 2.0}  # times the peer's images per second
 CPU_AIM = 0.6  # of the peer's CPU per image
-DRAWN = 48  # different images per size; a comment makes every served file's bytes its own
-TEXTURE = 2.5  # grey levels: about 0.1 bytes per pixel, as shops' photographs have
+# Different images per size; a comment makes the bytes of every served file unique.
+RENDERED = 48
+# Grey levels: about 0.1 bytes per pixel, like shops' photographs.
+TEXTURE = 2.5
 LONGEST_SIDE = 512
 QUALITY = 88
 SHARD = 1000
@@ -59,13 +61,13 @@ if __name__ == "__main__":
 # The server.
 
 
-def draw_images(width: int) -> list[bytes]:
-    """Draw images with a product's proportion of smooth areas, edges and texture."""
+def render_images(width: int) -> list[bytes]:
+    """Render images with a product's proportion of smooth areas, edges and texture."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFilter
 
     images = []
-    for number in range(DRAWN):
+    for number in range(RENDERED):
         generator = np.random.default_rng(number)
         height = int(width * (0.75, 1.0, 1.25)[number % 3])
         image = Image.new("RGB", (width, height), "white")
@@ -90,7 +92,7 @@ def draw_images(width: int) -> list[bytes]:
 
 async def serve() -> None:
     """Answer /<size>/<number>.jpg; say the port, then count requests for /count."""
-    drawn = {size: draw_images(width) for size, width in WIDTHS.items()}
+    rendered = {size: render_images(width) for size, width in WIDTHS.items()}
     counted = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,12 +102,12 @@ async def serve() -> None:
                 head = await reader.readuntil(b"\r\n\r\n")
                 path = head.split(b" ", 2)[1].decode()
                 size, _, name = path[1:].partition("/")
-                if size in drawn:
+                if size in rendered:
                     counted += 1
                     await asyncio.sleep(LATENCY)
                     number = int(name.removesuffix(".jpg"))
                     comment = b"%d" % number
-                    image = drawn[size][number % DRAWN]
+                    image = rendered[size][number % RENDERED]
                     body = b"".join(
                         (
                             image[:2],
@@ -156,7 +158,7 @@ def server_process() -> Iterator[int]:
 
 
 def run_ours(task: dict[str, Any]) -> None:
-    """Do what `mmec images` does: fetch a table of URLs, then measure and judge in processes."""
+    """Do what `mmec images` does: fetch a table of URLs, then measure and filter in processes."""
     from mmecinstruct.images.settings import ImageSettings
     from mmecinstruct.pipeline.check_images import check_images
     from mmecinstruct.recipe import ImageCheckSettings
@@ -290,7 +292,7 @@ def spread(values: list[float]) -> dict[str, float]:
 def as_markdown(record: dict[str, Any]) -> str:
     """Return the record as a page."""
 
-    def told(figure: dict[str, float], digits: int) -> str:
+    def cell_of(figure: dict[str, float], digits: int) -> str:
         return (
             f"{figure['median']:.{digits}f} ({figure['lowest']:.{digits}f} to {figure['highest']:.{digits}f})"
         )
@@ -310,21 +312,21 @@ def as_markdown(record: dict[str, Any]) -> str:
         ours, peer = result["ours"], result["img2dataset"]
         cells = [
             str(WIDTHS[size]),
-            told(ours["images_per_second"], 0),
-            told(peer["images_per_second"], 0),
-            told(result["speed_ratio"], 2),
-            told(ours["cpu_ms_per_image"], 2),
-            told(peer["cpu_ms_per_image"], 2),
-            told(result["cpu_ratio"], 2),
+            cell_of(ours["images_per_second"], 0),
+            cell_of(peer["images_per_second"], 0),
+            cell_of(result["speed_ratio"], 2),
+            cell_of(ours["cpu_ms_per_image"], 2),
+            cell_of(peer["cpu_ms_per_image"], 2),
+            cell_of(result["cpu_ratio"], 2),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    verdict = ", ".join(
+    outcome = ", ".join(
         f"{size} {'met' if met(size, result) else 'missed'}" for size, result in record["results"].items()
     )
     lines += [
         "",
         f"Aim: {AIMS['small']} times (small) and {AIMS['large']} times (large) the images per second at {CPU_AIM} of "
-        f"the CPU per image or less: {verdict}.",
+        f"the CPU per image or less: {outcome}.",
         "",
         f"Ours: {record['threads']} threads that fetch, then {record['processes']} processes that measure, as in a "
         f"build. img2dataset {record['peer_version']}: "
@@ -336,7 +338,7 @@ def as_markdown(record: dict[str, Any]) -> str:
 
 
 def met(size: str, result: dict[str, Any]) -> bool:
-    """Tell whether both aims are met by the medians."""
+    """Return whether the medians meet both aims."""
     return result["speed_ratio"]["median"] >= AIMS[size] and result["cpu_ratio"]["median"] <= CPU_AIM
 
 

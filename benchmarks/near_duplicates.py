@@ -1,18 +1,18 @@
-"""Near-duplicates at size: a million hashes against faiss, brute force, a BK-tree; 300,000 titles against datasketch.
+r"""Near-duplicates at scale: a million hashes against faiss, brute force, a BK-tree; 300,000 titles against datasketch.
 
     python -m venv /tmp/venv-faiss && /tmp/venv-faiss/bin/pip install faiss-cpu pybktree
     python -m venv /tmp/venv-datasketch && /tmp/venv-datasketch/bin/pip install datasketch
-    python benchmarks/near_duplicates.py --faiss-python /tmp/venv-faiss/bin/python \\
+    python benchmarks/near_duplicates.py --faiss-python /tmp/venv-faiss/bin/python \
         --datasketch-python /tmp/venv-datasketch/bin/python [--results benchmarks/results]
 
-Every contestant is a process of its own with one thread, on the same files; the runs alternate. Ours and the peers
-are timed from loaded input to found pairs. Wall-clock and CPU seconds are recorded; where other work shares the
-machine, the CPU seconds are the ones to compare. Peers that would take too long are asked about the first hashes only
-and their time after building the index is scaled by the number of hashes; the result says so.
+Every contestant is a process of its own with one thread, on the same files; the runs alternate. Ours and the peers are
+timed from loaded input to found pairs. Wall-clock and CPU seconds are recorded; compare CPU seconds where other work
+shares the machine. Peers that would take too long query the first hashes only, and their time after building the index
+is scaled by the number of hashes; the result records this.
 
 Hashes are uniform, or skewed as product images on white are: a few categories, in each of which some bits vary
-much and most little. With either, a hundredth are planted near-duplicates with 0 to `radius` bits flipped; recall is
-of those. Where fewer hashes are asked for, every pair is checked against brute force.
+much and most little. In both, a hundredth are planted near-duplicates with 0 to `radius` bits flipped, of which recall
+is measured. With fewer hashes every pair is checked against brute force.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def make_hashes(count: int, skewed: bool, radius: int) -> tuple[NDArray[np.uint6
 
 def matching_share(hashes: NDArray[np.uint64], radius: int) -> float:
     """Return the share of random pairs within the radius."""
-    drawn = np.random.default_rng(SEED + 1).integers(0, len(hashes), (2_000_000, 2))
-    drawn = drawn[drawn[:, 0] != drawn[:, 1]]
-    return float((np.bitwise_count(hashes[drawn[:, 0]] ^ hashes[drawn[:, 1]]) <= radius).mean())
+    sampled = np.random.default_rng(SEED + 1).integers(0, len(hashes), (2_000_000, 2))
+    sampled = sampled[sampled[:, 0] != sampled[:, 1]]
+    return float((np.bitwise_count(hashes[sampled[:, 0]] ^ hashes[sampled[:, 1]]) <= radius).mean())
 
 
 def make_titles(count: int) -> list[str]:
@@ -233,19 +233,19 @@ def compare_hashes(args: argparse.Namespace, folder: Path, count: int, skewed: b
     for name, (_, queries) in peers.items():
         asked = min(queries, count)
         scale = 1.0 if asked == count else count / asked
-        told = summary(runs[name]) | {"version": runs[name][0]["version"], "queries": asked, "scale": scale}
+        entry = summary(runs[name]) | {"version": runs[name][0]["version"], "queries": asked, "scale": scale}
         ratios = [
             (peer["setup"] + scale * (peer["seconds"] - peer["setup"])) / own["seconds"]
             for peer, own in zip(runs[name], runs["ours"], strict=True)
         ]
-        told["times_ours"] = round(statistics.median(ratios), 2)
-        told["times_ours_range"] = [round(min(ratios), 2), round(max(ratios), 2)]
+        entry["times_ours"] = round(statistics.median(ratios), 2)
+        entry["times_ours_range"] = [round(min(ratios), 2), round(max(ratios), 2)]
         if small:
             theirs = np.load(folder / f"{name}.npy")
             mine = found[found.min(axis=1) < asked]
             shared, we_lack, they_lack = same_pairs(theirs, mine, count)
-            told |= {"pairs_in_both": shared, "only_theirs": we_lack, "only_ours": they_lack}
-        result[name] = told
+            entry |= {"pairs_in_both": shared, "only_theirs": we_lack, "only_ours": they_lack}
+        result[name] = entry
     return result
 
 

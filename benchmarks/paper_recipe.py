@@ -1,14 +1,14 @@
-"""What the whole of `--recipe paper` takes, from generated files of the publishers' formats.
+"""Measure time, memory and disk of a whole build of `--recipe paper` from synthetic files.
 
     python benchmarks/paper_recipe.py FOLDER [--scale 0.2] [--workers 2] [--results benchmarks/results]
 
-Draws the miniature below FOLDER (as `mmec miniature`; kept, and used again when it is there), builds the recipe at its
-full sample counts in a process of its own, and records time, memory and disk of each stage. Memory is the sum over all
-processes of the build, each page that several share counted once (proportional set size), looked at twice a second. A
-stage lasts from the end of the one before to the writing of its manifest; stages that run side by side (parsing,
-above all) share one line.
+Generates the miniature below FOLDER (as `mmec miniature`; an existing one is used again), builds the recipe at its full
+sample counts in a process of its own, and records time, memory and disk of each stage. Memory is the sum over all
+processes of the build, with shared pages counted once (proportional set size), sampled twice a second. A stage lasts
+from the end of the previous one to the writing of its manifest; stages that run in parallel (mostly parsing) share one
+line.
 
-Linux only. A scale of 1 stands for the real volume; the default is a fifth of it.
+Linux only. A scale of 1 is the real volume; the default is a fifth of it.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def stages(workspace: Path, seen: Seen, begin: float, end: float) -> Iterator[Re
     for group in groups:
         stop = group[-1].stat().st_mtime
         names = [path.parent.parent.name for path in group]
-        told = [json.loads(path.read_text(encoding="utf-8")) for path in group]
+        manifests = [json.loads(path.read_text(encoding="utf-8")) for path in group]
         yield {
             "name": names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}",
             "seconds": stop - start,
             "memory": max((amount for when, amount in seen if start <= when <= stop), default=0),
             "disk": sum(size_of(path.parent) for path in group),
-            "records": sum(each["records"] for each in told),
+            "records": sum(each["records"] for each in manifests),
         }
         start = stop
     left = max((amount for when, amount in seen if start <= when), default=0)
@@ -142,7 +142,7 @@ def markdown(result: Result) -> Iterator[str]:
 
 
 def main() -> None:
-    """Draw the files, build, and write paper_recipe.json and paper_recipe.md."""
+    """Generate the files, build, and write paper_recipe.json and paper_recipe.md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -152,12 +152,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    raw, told = args.folder / "raw", args.folder / "raw.json"
-    known = json.loads(told.read_text()) if told.is_file() else {}
+    raw, raw_record = args.folder / "raw", args.folder / "raw.json"
+    known = json.loads(raw_record.read_text()) if raw_record.is_file() else {}
     if known.get("scale") != args.scale:
         text = sum(write_miniature(raw, args.scale, workers=args.workers).values())
         known = {"scale": args.scale, "text": text}
-        told.write_text(json.dumps(known))
+        raw_record.write_text(json.dumps(known))
     result: Result = {
         **known,
         "raw": size_of(raw),

@@ -1,12 +1,12 @@
-"""How many bits of our perceptual hash differ from imagehash's, and how much structure real images have.
+"""Count the bits of our perceptual hash that differ from imagehash's, and measure the structure of real images.
 
-Ours is taken from the normalised image (longest side 512, a JPEG maybe decoded at reduced size), imagehash's from the
-image of full size. Each image goes through `measure_image`, as in a build; for imagehash it is decoded in full,
-turned upright and put over white by the same rules.
+Ours is computed from the normalised image (longest side 512, a JPEG may be decoded at reduced size), imagehash's from
+the image of full size. Each image is measured by `measure_image`, as in a build. For imagehash it is decoded in full,
+made upright and put over white by the same rules.
 
     python benchmarks/phash_deviation.py [FOLDER ...] [--drawn 400]
 
-FOLDER: images are looked for in all of it. --drawn: so many images of the built-in shop, drawn at 700 pixels.
+FOLDER: all images below it are used. --drawn: number of images of the built-in shop, rendered at 700 pixels.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from mmecinstruct.synthetic.shop.image import draw_image
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PATTERNS
 
-DRAWN_SIDE = 700
+RENDERED_SIDE = 700
 
 
 def images_below(folder: Path) -> Iterator[bytes]:
-    """Yield the files below a folder that begin like an image."""
+    """Yield the files below a folder that have the signature of an image."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and signature_of(content := path.read_bytes()):
             yield content
 
 
-def drawn_images(count: int) -> Iterator[bytes]:
+def rendered_images(count: int) -> Iterator[bytes]:
     """Yield images of the built-in shop: every category in turn, colours and patterns mixed."""
     for number in range(count):
         spec = ImageSpec(
@@ -52,7 +52,7 @@ def drawn_images(count: int) -> Iterator[bytes]:
             number % 4,
             number,
         )
-        yield draw_image(spec, DRAWN_SIDE)
+        yield draw_image(spec, RENDERED_SIDE)
 
 
 def row_of(name: str, contents: Iterator[bytes]) -> str:
@@ -78,6 +78,7 @@ def row_of(name: str, contents: Iterator[bytes]) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -90,7 +91,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for folder in options.folders:
         print(row_of(folder.name, images_below(folder)))
-    print(row_of("drawn", drawn_images(options.drawn)))
+    print(row_of("drawn", rendered_images(options.drawn)))
 
 
 if __name__ == "__main__":

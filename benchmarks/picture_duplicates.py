@@ -1,10 +1,10 @@
-"""Which duplicates does the near-image search find? Planted edits of real images, and imagededup's test images.
+"""Measure the recall of the near-image search: planted edits of real images, and imagededup's test images.
 
-    MMEC_REAL_DATA=FOLDER python benchmarks/image_duplicates.py [--images 120] [--results benchmarks/results]
+    MMEC_REAL_DATA=FOLDER python benchmarks/picture_duplicates.py [--images 120] [--results benchmarks/results]
 
-Real images (luma_shop, dotnet_eshop, vendure_mock) are edited as shops and scrapers edit them and measured by the
-project's own measure. Recall of an edit is the share of images that are near their original. Pairs of different
-originals that are near are counted and listed, for a look at them. Both at the recipe's defaults and beside them.
+Real images (luma_shop, dotnet_eshop, vendure_mock) are edited as shops and scrapers edit them and measured as in a
+build. Recall of an edit is the share of images that are near their original. Near pairs of different originals are
+counted and listed. Both are measured at the recipe's defaults and at other thresholds.
 """
 
 from __future__ import annotations
@@ -215,8 +215,8 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     yield "| edit | " + " | ".join(names) + " |"
     yield "|---|" + "---:|" * len(names)
     for edit, recalls in result["recall"].items():
-        told = edit if EDITS[edit][2] else f"{edit} (not a duplicate)"
-        yield f"| {told} | " + " | ".join(f"{recalls[name]:.3f}" for name in names) + " |"
+        label = edit if EDITS[edit][2] else f"{edit} (not a duplicate)"
+        yield f"| {label} | " + " | ".join(f"{recalls[name]:.3f}" for name in names) + " |"
     between = result["originals"]["between"]
     yield "| pairs of different originals | " + " | ".join(str(len(between[name])) for name in names) + " |"
     yield ""
@@ -226,23 +226,23 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
         yield f"* {a}, {b}: {bits} bits, colour {colour}"
     if not between["chosen"]:
         yield "* none"
-    told = result["imagededup"]
+    found_pairs = result["imagededup"]
     yield ""
     yield "## imagededup's test images"
     yield ""
-    yield f"{told['images']} readable images; unreadable: {', '.join(told['unreadable']) or 'none'}."
+    yield f"{found_pairs['images']} readable images; unreadable: {', '.join(found_pairs['unreadable']) or 'none'}."
     yield ""
     yield "| how the two differ | pairs | found |"
     yield "|---|---:|---:|"
     kinds: dict[str, list[bool]] = {}
-    for a, b, _, _, found in told["pairs"]:
+    for a, b, _, _, found in found_pairs["pairs"]:
         kinds.setdefault(kind_of_pair(a, b), []).append(found)
     for kind, found in sorted(kinds.items()):
         yield f"| {kind} | {len(found)} | {sum(found)} |"
     yield ""
-    yield f"Pairs of different scenes that are found: {len(told['wrong'])}."
+    yield f"Pairs of different scenes that are found: {len(found_pairs['wrong'])}."
     yield ""
-    for a, b in told["wrong"]:
+    for a, b in found_pairs["wrong"]:
         yield f"* {a}, {b}"
 
 

@@ -1,4 +1,4 @@
-"""The memory of a process and of all that it started, looked at again and again."""
+"""Sample the memory of a process and all its descendants."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-Seen = list[tuple[float, int]]  # (time since 1970, bytes of all processes together)
+# (seconds since 1970, bytes of all processes together)
+Seen = list[tuple[float, int]]
 
 
 def processes_below(pid: int) -> Iterator[int]:
-    """Yield a process and all that it started, as far as they are there."""
+    """Yield the ids of a process and of its running descendants."""
     yield pid
     try:
         threads = os.listdir(f"/proc/{pid}/task")
@@ -29,7 +30,7 @@ def processes_below(pid: int) -> Iterator[int]:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Return the memory of a process, shared pages in parts; 0 where it is gone."""
+    """Return the memory of a process in bytes, shared pages in proportion; 0 where it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -39,7 +40,12 @@ def proportional_bytes(pid: int) -> int:
 
 @contextmanager
 def watched(pid: int, every: float) -> Iterator[Seen]:
-    """Give a list that grows every so many seconds; what happens between is not seen."""
+    """Yield a list of samples that grows while the context is open; peaks between samples are missed.
+
+    Args:
+        pid: The process.
+        every: Seconds between samples.
+    """
     seen: Seen = []
     over = threading.Event()
 

@@ -1,18 +1,18 @@
-"""Relations and 5-core sequences from raw files of Amazon's form, against dictionaries and sets.
+"""Build relations and 5-core sequences from raw files in Amazon's format, against dictionaries and sets.
 
     python benchmarks/raw_tables.py [--products 400000] [--reviews 3000000] [--repeats 3] [--times 10]
         [--memory 2GB] [--workers N] [--folder FOLDER] [--results benchmarks/results]
 
-One category's metadata and reviews are drawn by `mmecinstruct.synthetic.raw_files`. Relations are the unordered pairs
-of the file's products with what relates them, pairs of several relations told apart. Sequences are, of each user of
-the 5-core (several reviews of a product by a user are one interaction; to the fixed point), the 50 most recent items
-by time and id. Ours: the project's parser, a process per part of the raw file, into Parquet; then the SQL of
+`mmecinstruct.synthetic.raw_files` generates one category's metadata and reviews. Relations are the unordered pairs of
+the file's products with their relation; pairs of several relations are marked. Sequences are the 50 most recent items,
+by time and id, of each user of the 5-core (several reviews of a product by a user are one interaction; to the fixed
+point). Ours: the project's parser, a process per part of the raw file, into Parquet; then the SQL of
 `mmecinstruct.sampling` in DuckDB within a memory limit. The other: `raw_tables_baseline.py`.
 
-Each run is a process of its own, from the raw file to the finished table; the turns alternate. Wall-clock and CPU
-seconds and the most memory are recorded, of ours that of all its processes together, looked at once a second. The
-results of both, sorted, must be the same bytes. `--times` asks ours alone about files so many times as large, within
-the same limit. How far it is stands on stderr.
+Each run is a process of its own, from the raw file to the finished table; the runs alternate. Wall-clock and CPU
+seconds and peak memory are recorded; ours is that of all its processes together, sampled once a second. The sorted
+results of both must have the same bytes. `--times` runs ours alone on files so many times as large, within the same
+limit. Progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ METADATA, REVIEWS = "amazon2018/meta_Electronics.json.gz", "amazon2018/Electroni
 FILES = {"relations": METADATA, "sequences": REVIEWS}
 COUNTS = {"relations": ("pairs", "several"), "sequences": ("users", "items")}
 
-# Bytes of disk for each byte of a drawn file: what is parsed of it and what queries spill, one file at a time.
+# Bytes of disk for each byte of a synthetic file: its parsed rows and what queries spill, one file at a time.
 DISK_PER_BYTE = 5
 
 Result = dict[str, Any]
@@ -58,16 +58,16 @@ _BEGUN = time.perf_counter()
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, after the seconds since this process began to do anything."""
+    """Write a line to stderr, with the seconds since the start of this process."""
     print(f"{time.perf_counter() - _BEGUN:8.1f} s  {text}", file=sys.stderr, flush=True)
 
 
-def draw_files(folder: Path, products: int, reviews: int, workers: int) -> Result:
-    """Draw one category's files; return their sizes."""
+def generate_files(folder: Path, products: int, reviews: int, workers: int) -> Result:
+    """Generate one category's files; return their sizes."""
     from mmecinstruct.synthetic.raw_files.files import write_files  # a process that parses need not import it
     from mmecinstruct.synthetic.raw_files.volumes import Volumes
 
-    say(f"drawing {products:,} products and {reviews:,} reviews")
+    say(f"generating {products:,} products and {reviews:,} reviews")
     volumes = Volumes(products=(products, 0, 0, 0), reviews=(reviews, 0, 0, 0))
     begin = time.perf_counter()
     sizes = write_files(folder, volumes, SEED, workers=workers)
@@ -134,7 +134,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
         connection = connect(memory, workers)
         spill = str((folder / "spill").absolute()).replace("'", "''")
         connection.execute(f"SET temp_directory = '{spill}'")
-        told: Result = {"parse_seconds": parsed}
+        figures: Result = {"parse_seconds": parsed}
         if what == "relations":
             connection.execute(
                 f"""
@@ -152,7 +152,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
             connection.execute(
                 f"CREATE VIEW reviews AS SELECT * FROM read_parquet('{folder}/*/reviews.parquet')"
             )
-            told["rounds"] = create_k_core(connection, "reviews", "core", K)
+            figures["rounds"] = create_k_core(connection, "reviews", "core", K)
             # The codes of products are in the order of their ids, which take their places last.
             connection.execute(
                 f"""
@@ -175,8 +175,8 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
             """
         counts = connection.execute(sql).fetchone()
         assert counts is not None
-        told |= dict(zip(COUNTS[what], counts, strict=True))
-        told |= {
+        figures |= dict(zip(COUNTS[what], counts, strict=True))
+        figures |= {
             "seconds": time.perf_counter() - begin,
             "cpu": cpu_seconds() - cpu,
             "memory_mb": most_memory(seen),
@@ -186,7 +186,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
             while rows := found.fetchmany(50_000):
                 stream.writelines(f"{line}\n" for (line,) in rows)
         connection.close()
-    json.dump(told, sys.stdout)
+    json.dump(figures, sys.stdout)
 
 
 def run(command: Sequence[str | Path]) -> Result:
@@ -198,19 +198,20 @@ def run(command: Sequence[str | Path]) -> Result:
 def ours(what: str, raw: Path, output: Path, args: argparse.Namespace) -> Result:
     """Run `work` in a process of its own."""
     command = [sys.executable, __file__, "--work", what, raw / FILES[what], output]
-    told = run([*command, "--memory", args.memory, "--workers", str(args.workers)])
+    figures = run([*command, "--memory", args.memory, "--workers", str(args.workers)])
     say(
-        f"{what}: ours {told['seconds']:.1f} s, of these {told['parse_seconds']:.1f} parsing, {told['memory_mb']:,} MB"
+        f"{what}: ours {figures['seconds']:.1f} s, of these {figures['parse_seconds']:.1f} parsing, "
+        f"{figures['memory_mb']:,} MB"
     )
-    return told
+    return figures
 
 
 def baseline(what: str, raw: Path, output: Path) -> Result:
     """Run the baseline in a process of its own."""
     options = ["--k", str(K), "--longest", str(LONGEST)] if what == "sequences" else []
-    told = run([sys.executable, BASELINE, what, raw / FILES[what], output, *options])
-    say(f"{what}: the baseline {told['seconds']:.1f} s, {told['memory_mb']:,} MB")
-    return told
+    figures = run([sys.executable, BASELINE, what, raw / FILES[what], output, *options])
+    say(f"{what}: the baseline {figures['seconds']:.1f} s, {figures['memory_mb']:,} MB")
+    return figures
 
 
 def require_equal(what: str, mine: tuple[Result, Path], theirs: tuple[Result, Path]) -> str:
@@ -349,7 +350,7 @@ def _files(files: Result) -> Iterator[str]:
             f"`{name}` {size:,} MB of text in {files['gzip_mb'][name]:,} MB"
             for name, size in files["text_mb"].items()
         )
-        + f"; drawn in {files['drawn_in_seconds']} s."
+        + f"; generated in {files['drawn_in_seconds']} s."
     )
 
 
@@ -380,7 +381,7 @@ def main() -> None:
     parser.add_argument(
         "--folder",
         type=Path,
-        help="for the drawn files and results; else a temporary one; queries spill there",
+        help="for the synthetic files and results; else a temporary one; queries spill there",
     )
     parser.add_argument("--results", type=Path)
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
@@ -400,14 +401,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         raw = folder / "raw"
-        result["files"] = draw_files(raw, args.products, args.reviews, args.workers)
+        result["files"] = generate_files(raw, args.products, args.reviews, args.workers)
         if args.times:
             require_disk(folder, raw, args.times)
         for what in FILES:
             result[what] = compare(what, raw, folder, args)
         if args.times:
             shutil.rmtree(raw)
-            files = draw_files(raw, args.products * args.times, args.reviews * args.times, args.workers)
+            files = generate_files(raw, args.products * args.times, args.reviews * args.times, args.workers)
             result["large"] = {"times": args.times, "files": files} | {
                 what: enlarged(what, raw, folder, result[what], args) for what in FILES
             }

@@ -1,17 +1,16 @@
-"""Does the sample leak? A TF-IDF classifier over the whole training text against `text_only_accuracy`.
+r"""Test the sample for leaks: a TF-IDF classifier over the whole training text against `text_only_accuracy`.
 
-A sample whose answer stands only in its image says what the best text-only guesser can score on it. If a
-classifier that is given all training text scores more than that on the visual-critical samples of both test
-splits, the generator leaks.
+A visual-critical sample has the best accuracy that text alone allows. If a classifier trained on all training text
+scores more than that on the visual-critical samples of both test splits, the generator leaks.
 
-For the tasks with fixed answers the classifier sees the words of each input field, and the pairs of words of
-two fields; for the tasks with candidates it scores each candidate by the candidate's words, their pairs with
-the input's words, and how many words they share. Logistic regression over TF-IDF, so every textual regularity
-that is linear in these is found.
+For the tasks with fixed answers the classifier has the words of each input field, and the pairs of words of two fields;
+for the tasks with candidates it scores each candidate by the candidate's words, their pairs with the input's words, and
+how many words they share. Logistic regression over TF-IDF, so every textual regularity that is linear in these is
+found.
 
-    mmec build --out FOLDER --set sample.products=6500 \\
-        --set "sizes={train: 4000, validation: 100, test: 1500, test_ood: 200}" \\
-        --set tasks.product_relation_prediction.sizes=null \\
+    mmec build --out FOLDER --set sample.products=6500 \
+        --set "sizes={train: 4000, validation: 100, test: 1500, test_ood: 200}" \
+        --set tasks.product_relation_prediction.sizes=null \
         --set "tasks.sequential_recommendation.sizes={train: 2000, validation: 50, test: 1500, test_ood: 400}"
     python benchmarks/text_only_leak.py FOLDER [--json RESULT]
 
@@ -162,22 +161,22 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     results = {task: found for task in TASKS if (found := measure(arguments.folder, task))}
-    print("task  part  samples  accuracy [95 % interval]  mean text_only_accuracy  verdict")
+    print("task  part  samples  accuracy [95 % interval]  mean text_only_accuracy  outcome")
     leaks = False
     for task, result in results.items():
         for part in ("visual_critical", "text"):
             entry = result.get(part)
             if entry is None:
                 continue
-            verdict = ""
+            outcome = ""
             if part == "visual_critical":
                 enough = entry["samples"] >= ENOUGH
-                verdict = "no leak" if entry["no_leak"] else "LEAK" if enough else "too few samples to tell"
+                outcome = "no leak" if entry["no_leak"] else "LEAK" if enough else "too few samples"
                 leaks |= enough and not entry["no_leak"]
             low, high = entry["interval"]
             print(
                 f"{task}  {part}  {entry['samples']}  {entry['accuracy']:.3f} [{low:.3f}, {high:.3f}]  "
-                f"{entry['mean_text_only_accuracy']:.3f}  {verdict}"
+                f"{entry['mean_text_only_accuracy']:.3f}  {outcome}"
             )
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

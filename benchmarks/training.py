@@ -1,25 +1,25 @@
-"""How fast is a fine-tuning? Ours beside TRL's SFTTrainer, and beside features that are computed in every step.
+r"""Measure the speed of fine-tuning: ours against TRL's SFTTrainer, and against features computed in every step.
 
     python -m venv /tmp/venv-trl && /tmp/venv-trl/bin/pip install torch==… transformers==… peft==… trl  (ours' versions)
-    taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/training.py --trl-python /tmp/venv-trl/bin/python \\
+    taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/training.py --trl-python /tmp/venv-trl/bin/python \
         [--data FOLDER] [--few] [--results benchmarks/results]
 
 SmolLM2-135M in float32 on samples of all seven tasks, the same number of each; LoRA (rank 16, all linear layers, no
 dropout) on text, and cross-attention without LoRA on images. Without --data a dataset of the sample shop is built.
 
-Every contestant is a process of its own with one thread, which trains when it is its turn: a turn is an epoch of the
-same samples. Its first step comes before all turns and is not counted. The turns go round until the time is up, twice
-at least and in reverse order every second time; each is compared with the turn of ours in the same round.
+Every contestant is a process of its own with one thread, which trains in its turns: a turn is an epoch of the same
+samples. Its first step comes before all turns and is not counted. Rounds of turns are repeated until the time is up, at
+least twice and in reverse order every second time; each turn is compared with ours of the same round.
 
     text                    our finetune
     text, packed            packing=true: the samples of a batch share rows
-    xattn and LoRA          our finetune with images (EfficientNet-Lite0); the peers see none
-    trl                     SFTTrainer with its defaults, the loss on completions, in batches drawn at random
+    xattn and LoRA          our finetune with images (EfficientNet-Lite0); the peers have none
+    trl                     SFTTrainer with its defaults, the loss on completions, in shuffled batches
     trl, same batches       the same in our batches, which are sorted by length as its own group_by_length would
     trl, no checkpointing   and without gradient checkpointing, which is its default
     trl, padding-free       and with the batch in one row
 
-Processor seconds are compared, since other work may share the machine; what the wall clock said stands beside them.
+Processor seconds are compared, since other work may share the machine; wall-clock seconds are recorded as well.
 Losses are compared step by step where batches are the same. SFTTrainer's defaults of bfloat16 and of its schedule are
 replaced by ours: float32, and the same rates. Liger's kernels (Triton) and flash attention do not run on a CPU.
 
@@ -127,7 +127,7 @@ def write_job(folder: Path, preset: str, batch_size: int, epochs: int) -> Result
         "rows": [{"prompt": row.prompt, "target": row.target} for row in rows],
         "orders": {
             "planned": [planned] * epochs,
-            "random": [drawn_batches(len(rows), batch_size, number) for number in range(epochs)],
+            "random": [shuffled_batches(len(rows), batch_size, number) for number in range(epochs)],
         },
         "settings": {
             "lora": {"rank": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear"},
@@ -146,20 +146,20 @@ def write_job(folder: Path, preset: str, batch_size: int, epochs: int) -> Result
 
 
 def planned_batches(rows: Sequence[Encoded], batch_size: int) -> list[list[int]]:
-    """Return the batches of an epoch as our finetune plans them."""
+    """Return the batches of an epoch in the order of our finetune."""
     lengths = [len(row.prompt) + len(row.target) for row in rows]
     order = batch_order([row.sample.id for row in rows], lengths, batch_size, 1, None, SEED)
     return [list(batch) for batch in order.batches]
 
 
-def drawn_batches(count: int, batch_size: int, epoch: int) -> list[list[int]]:
-    """Return the batches of an epoch in a drawn order, as a Trainer that is told nothing else goes through."""
+def shuffled_batches(count: int, batch_size: int, epoch: int) -> list[list[int]]:
+    """Return the batches of an epoch in random order, as a Trainer makes them by default."""
     order = random.Random(f"{SEED} {epoch}").sample(range(count), count)
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
 class Contestant:
-    """A process that trains when it is told to."""
+    """A process that trains in its turns."""
 
     def __init__(self, name: str, python: Path, folder: Path) -> None:
         script = HERE / ("training_peers.py" if name in PEERS else "training_ways.py")
@@ -174,26 +174,26 @@ class Contestant:
             stderr=self._log,
             text=True,
         )
-        self.about = self._told()
+        self.about = self._read_message()
 
     def take_turn(self) -> None:
         """Train an epoch."""
-        self._say("go")
-        self.turns.append(self._told())
+        self._send("go")
+        self.turns.append(self._read_message())
 
     def leave(self) -> None:
         """End the process."""
         if self._process.poll() is None:
-            self._say("stop")
+            self._send("stop")
         self._process.wait(timeout=120)
         self._log.close()
 
-    def _say(self, word: str) -> None:
+    def _send(self, word: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
 
-    def _told(self) -> Result:
+    def _read_message(self) -> Result:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -202,7 +202,7 @@ class Contestant:
 
 
 def race(names: Sequence[str], args: argparse.Namespace, folder: Path, minutes: float) -> Result:
-    """Let contestants take turns until the minutes are up, two rounds at least; return what each told."""
+    """Let contestants take turns until the minutes are up, two rounds at least; return their reports."""
     begin = time.monotonic()
     contestants: list[Contestant] = []
     longest = 0.0

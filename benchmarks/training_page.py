@@ -65,8 +65,8 @@ def table(result: Result, race: Result) -> Iterator[str]:
     """Yield the table of a race."""
     yield "| | samples/s | tokens/s | time over ours | by the wall clock | memory MB | losses differ by at most |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
-    for name, told in race.items():
-        seconds = [turn["cpu"] for turn in told["turns"]]
+    for name, report in race.items():
+        seconds = [turn["cpu"] for turn in report["turns"]]
         other = against(name)
         cells = [
             name,
@@ -77,13 +77,13 @@ def table(result: Result, race: Result) -> Iterator[str]:
             cells += ["", ""]
         else:
             cells += [spread(ratios(race, name, other)), spread(ratios(race, name, other, "seconds"))]
-        cells.append(f"{max(turn['memory'] for turn in told['turns']):.0f}")
+        cells.append(f"{max(turn['memory'] for turn in report['turns']):.0f}")
         cells.append(f"{apart(race, name, other):.1e}" if name in SAME_BATCHES and other in race else "")
         yield f"| {' | '.join(cells)} |"
 
 
 def aims(race: Result) -> Iterator[str]:
-    """Yield what was aimed at and what came out."""
+    """Yield each aim and its result."""
     for ours, other, aim in AIMS:
         if ours in race and other in race:
             found = ratios(race, other, ours)
@@ -92,17 +92,17 @@ def aims(race: Result) -> Iterator[str]:
 
 
 def computing(race: Result) -> Iterator[str]:
-    """Yield what filling the cache took, and after how many epochs it is paid for."""
-    for name, told in race.items():
+    """Yield the time of filling the cache, and its gain over epochs."""
+    for name, report in race.items():
         other = name.replace("cached", "recomputed")
-        if other == name or other not in race or "seconds_of_features" not in told:
+        if other == name or other not in race or "seconds_of_features" not in report:
             continue
-        once = told["seconds_of_features"]
-        cached = statistics.median(turn["cpu"] for turn in told["turns"])
+        once = report["seconds_of_features"]
+        cached = statistics.median(turn["cpu"] for turn in report["turns"])
         again = statistics.median(turn["cpu"] for turn in race[other]["turns"])
         first, three = (epochs * again / (once + epochs * cached) for epochs in (1, 3))
         yield (
-            f"* {name}: {told['distinct']} images, shown {told['images']} times, were encoded in {once:.1f} s, "
+            f"* {name}: {report['distinct']} images, shown {report['images']} times, were encoded in {once:.1f} s, "
             f"once for all runs. With that, a first run of one epoch would be {first:.2f} times as fast as one that "
             f"recomputes, a first run of three epochs {three:.2f} times."
         )
@@ -148,8 +148,8 @@ def markdown(result: Result) -> Iterator[str]:
     yield ""
     yield "## Versions"
     yield ""
-    told = {name: about["versions"] for race in races for name, about in race.items()}
+    report = {name: about["versions"] for race in races for name, about in race.items()}
     for where, is_peer in (("ours", False), ("peers", True)):
-        installed = [each for name, each in told.items() if name.startswith("trl") == is_peer]
+        installed = [each for name, each in report.items() if name.startswith("trl") == is_peer]
         if installed:
             yield f"* {where}: " + ", ".join(f"{name} {version}" for name, version in installed[0].items())

@@ -1,4 +1,4 @@
-"""One contestant's side of `training.py`: it trains when it is its turn, and tells what the turn took.
+"""The contestant's side of `training.py`: it trains in its turns and reports what each took.
 
 Shared by ours and the peers, each in a process and a virtual environment of its own. Imports nothing of the project.
 """
@@ -30,14 +30,15 @@ def order_of(job: dict[str, Any], name: str) -> Batches:
 
 
 class Line:
-    """The line to the coordinator: JSON on what was standard output, words on standard input."""
+    """The connection to the coordinator: it sends JSON on the original standard output and reads words from stdin."""
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)  # whatever a library prints goes to standard error
+        # Output of libraries goes to standard error.
+        os.dup2(2, 1)
 
-    def tell(self, **message: Any) -> None:
-        """Send what happened."""
+    def send(self, **message: Any) -> None:
+        """Send a message."""
         self._out.write(json.dumps(message) + "\n")
         self._out.flush()
 
@@ -47,13 +48,13 @@ class Line:
 
 
 def peak_memory() -> float:
-    """Return the most memory of this process so far in MB. Linux."""
+    """Return the peak memory of this process in MB. Linux only."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is installed here of VERSIONS."""
+    """Return the versions of the installed packages of VERSIONS."""
     found = {}
     for name in VERSIONS:
         try:
@@ -64,10 +65,15 @@ def versions() -> dict[str, str]:
 
 
 def train_in_turns(line: Line, trainer: Any, turns: Sequence[Batches], **about: Any) -> None:
-    """Run a Trainer whose data stand in the order of `order_of`; after the first step it waits for each turn.
+    """Run a Trainer with the batches of `order_of`; after the first step it waits for each turn.
 
-    about: what to tell once, beside versions and the number of trained weights. After each turn seconds, processor
-    seconds, the loss of each step and the peak of memory are told.
+    After each turn seconds, processor seconds, the loss of each step and peak memory are sent.
+
+    Args:
+        line: The connection to the coordinator.
+        trainer: A transformers Trainer.
+        turns: The batches of each turn.
+        **about: Sent once, with versions and the number of trained weights.
     """
     from transformers import TrainerCallback
 
@@ -91,11 +97,11 @@ def train_in_turns(line: Line, trainer: Any, turns: Sequence[Batches], **about: 
             took = time.perf_counter() - self.begin[0], time.process_time() - self.begin[1]
             if self.turn < 0:
                 weights = sum(each.numel() for each in trainer.model.parameters() if each.requires_grad)
-                line.tell(versions=versions(), trained_weights=weights, losses=losses[:], **about)
+                line.send(versions=versions(), trained_weights=weights, losses=losses[:], **about)
             else:
-                line.tell(seconds=took[0], cpu=took[1], losses=losses[:], memory=peak_memory())
+                line.send(seconds=took[0], cpu=took[1], losses=losses[:], memory=peak_memory())
             losses.clear()
-            ctypes.CDLL(None).malloc_trim(0)  # while the others train, their memory is needed
+            ctypes.CDLL(None).malloc_trim(0)  # the others need the memory
             self.turn += 1
             if self.turn == len(turns) or not line.may_go_on():
                 control.should_training_stop = True

@@ -1,4 +1,4 @@
-"""Our own contestants in `training.py`: the finetune of the project, and what it is without a part of it.
+"""Our own contestants in `training.py`: the project's finetune, and variants without a part of it.
 
     python training_ways.py JOB WAY
 
@@ -119,8 +119,8 @@ def write_siglip(folder: Path, side: int) -> None:
     SiglipImageProcessorPil(size={"height": side, "width": side}).save_pretrained(folder)
 
 
-def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[VisualInputs, dict[str, Any]]:
-    """Return what is seen, from a cache of the benchmark's own, and what filling it took."""
+def inputs_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[VisualInputs, dict[str, Any]]:
+    """Return the vision inputs, with a feature cache of the benchmark's own, and the time of filling it."""
     assert config.vision is not None
     vision = config.vision
     encoder = load_vision_encoder(vision.encoder, CPU, vision.pool, vision.layer)
@@ -130,13 +130,13 @@ def sight_of(config: FinetuneConfig, folder: Path, ids: set[str]) -> tuple[Visua
     images = {}
     for task in config.tasks:
         images |= read_images(config.data, task, SPLIT)
-    told = {"images": counts.images, "distinct": counts.distinct}
+    about_images = {"images": counts.images, "distinct": counts.distinct}
     if counts.computed == counts.distinct:
-        told["seconds_of_features"] = time.process_time() - begin
+        about_images["seconds_of_features"] = time.process_time() - begin
     shown = {one: images[one] for one in ids}
     return VisualInputs(
         shown, cache, encoder.name, encoder.fingerprint, (encoder.patches, encoder.width)
-    ), told
+    ), about_images
 
 
 def recomputing(config: FinetuneConfig, rounded: bool) -> Features:
@@ -213,7 +213,7 @@ def main() -> None:
     if way.encoder:
         if way.encoder in SIGLIP:
             write_siglip(place.parent / way.encoder, SIGLIP[way.encoder])
-        visual_inputs, about = sight_of(config, place.parent, {each.id for each in select_samples(config)})
+        visual_inputs, about = inputs_of(config, place.parent, {each.id for each in select_samples(config)})
     base = load_base_model(config.base_model, CPU)
     rows = encoded_rows(config, base.tokenizer, visual_inputs)
     features = visual_inputs.features if visual_inputs else None

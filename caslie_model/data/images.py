@@ -155,7 +155,13 @@ def decode_image(content: bytes, place: str) -> Image.Image:
 
     from mmecinstruct.images.color_modes import resizable, rgb_over_white
     from mmecinstruct.images.measure import DECODER_ERRORS
-    from mmecinstruct.images.signatures import MAX_SCANS, jpeg_scans, name_the_unread, signature_of, webp_size
+    from mmecinstruct.images.signatures import (
+        MAX_SCANS,
+        jpeg_scans,
+        signature_of,
+        unsupported_format,
+        webp_size,
+    )
 
     def unreadable(detail: str) -> DatasetError:
         return DatasetError(f"{place} cannot be read: {detail}; `mmec validate` finds all of them")
@@ -164,7 +170,7 @@ def decode_image(content: bytes, place: str) -> Image.Image:
         raise unreadable(f"{len(content):,} bytes, at most {MAX_IMAGE_BYTES:,}")
     signature = signature_of(content)
     if signature not in _READ_FORMATS:
-        detail = name_the_unread(content)[1] if signature is None else f"a {signature} image"
+        detail = unsupported_format(content)[1] if signature is None else f"a {signature} image"
         raise unreadable(f"{detail}; expected {', '.join(_READ_FORMATS)}")
     # Pillow allocates a WebP's canvas before its size can be asked.
     size = webp_size(content) if signature == "WEBP" else None

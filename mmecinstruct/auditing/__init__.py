@@ -1,9 +1,9 @@
-"""The audit: do the splits of a finished dataset folder share anything? It reads the files and trusts no id of them.
+"""Audit a finished dataset folder: find content that its splits share.
 
-    files → samples, keys, texts, image hashes → pairs that are alike → findings → report
+    files → samples, keys, texts, image hashes → near pairs → findings → report
 
-A worker reads one file at a time and keeps keys; images are decoded once each and only small hashes are kept. What
-meets what is SQL over those keys.
+The audit compares contents and does not rely on ids alone. A worker reads one file at a time and writes its keys. Each
+image is decoded once, and only small hashes are kept. SQL over the keys finds the overlaps.
 """
 
 from mmecinstruct.auditing.report import AuditReport, Check, Example, Finding

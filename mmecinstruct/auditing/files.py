@@ -1,4 +1,4 @@
-"""The files of a dataset folder, ours or anyone's: `<task>/<split>-….parquet`, or `<task>/<split>.parquet`."""
+"""Find the files of any dataset folder: `<task>/<split>-….parquet` or `<task>/<split>.parquet`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,34 @@ from mmecinstruct.dataset.shards import REJECTIONS_PATH
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import TASKS
 
-MAX_ROW_GROUP_BYTES = 4 * 2**30  # uncompressed: one row group at most is in memory
+# Uncompressed; at most one row group is in memory.
+MAX_ROW_GROUP_BYTES = 4 * 2**30
 
 _NAME = re.compile(rf"({'|'.join(SPLITS)})(?:-[^/]*)?\.parquet")
 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """One file of samples. number: its place in the order of the folder, which makes the ids of its samples."""
+    """One file of samples.
+
+    Attributes:
+        number: Position of the file in the folder, from which the numbers of its samples are derived.
+        path: Below the folder.
+        task: Name of the task.
+        split: Name of the split.
+    """
 
     number: int
-    path: str  # below the folder
+    path: str
     task: str
     split: str
 
 
 def find_sample_files(folder: Path) -> list[SampleFile]:
-    """Return the files of samples, by task (this program's first), split and name. Every folder is taken for a task.
+    """Return the files of samples, by task (known tasks first), split and name. Every subfolder is a task.
 
-    Raises DatasetError when there is no folder or no such file.
+    Raises:
+        DatasetError: The folder does not exist or has no file of samples.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: there is no such folder")
@@ -57,9 +66,13 @@ def find_sample_files(folder: Path) -> list[SampleFile]:
 
 
 def find_unread_files(folder: Path, files: Sequence[SampleFile]) -> tuple[str, ...]:
-    """Return the Parquet files that are taken for no samples, as paths below the folder, sorted.
+    """Return the Parquet files that the audit does not read, as sorted paths below the folder.
 
-    A split of another name (`dev`, `valid`) would else look clean because nobody looked.
+    Without this list a split of another name (`dev`, `valid`) would pass unread.
+
+    Args:
+        folder: The dataset folder.
+        files: The files that the audit reads.
     """
     read = {file.path for file in files} | {REJECTIONS_PATH}
     found = (file.relative_to(folder) for file in folder.rglob("*.parquet"))
@@ -69,7 +82,15 @@ def find_unread_files(folder: Path, files: Sequence[SampleFile]) -> tuple[str, .
 
 @contextmanager
 def open_shard(folder: Path, path: str) -> Iterator[pq.ParquetFile]:
-    """Open a file of samples. Raises DatasetError, also for what goes wrong while it is read."""
+    """Open a file of samples.
+
+    Args:
+        folder: The dataset folder.
+        path: Below the folder.
+
+    Raises:
+        DatasetError: The file cannot be opened, or reading it in the context fails.
+    """
     try:
         with pq.ParquetFile(folder / path) as file:
             for group in range(file.num_row_groups):

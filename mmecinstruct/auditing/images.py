@@ -1,4 +1,4 @@
-"""What a worker measures of embedded images: each distinct one is decoded once, and only small hashes are kept."""
+"""Measure embedded images in a worker: each distinct one is decoded once, and only small hashes are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from mmecinstruct.images.measure import DECODER_ERRORS, pixel_id, thumbnail_of
 from mmecinstruct.images.perceptual_hash import grey_of, hashes_and_structures
 from mmecinstruct.images.signatures import FORMATS, MAX_SCANS, jpeg_scans, tiff_tile_pixels
 
-MAX_PIXELS = 50_000_000  # an image that claims more is not decoded
+# An image that claims more is not decoded.
+MAX_PIXELS = 50_000_000
 
 IMAGES = pa.schema(
     [
@@ -36,18 +37,26 @@ IMAGES = pa.schema(
 
 @dataclass(frozen=True)
 class ImagesPayload:
-    """Measure those images of one file that no earlier file holds."""
+    """The images of one file that are in no earlier file.
+
+    Attributes:
+        folder: The dataset folder.
+        file: The file of samples.
+        keys: Parquet file with the column key of the images.
+        target: Folder of the result.
+    """
 
     folder: Path
     file: SampleFile
-    keys: Path  # Parquet: column key
+    keys: Path
     target: Path
 
 
 def measure_images(payload: ImagesPayload) -> int:
     """Write images-<number>.parquet (IMAGES) and return the number of images that cannot be decoded.
 
-    Raises DatasetError where the file cannot be read.
+    Raises:
+        DatasetError: The file cannot be read.
     """
     left = set(pq.read_table(payload.keys)["key"].to_pylist())
     rows = []
@@ -67,10 +76,11 @@ def measure_images(payload: ImagesPayload) -> int:
 
 
 def _measured(data: bytes) -> dict[str, object]:
-    """Return the columns of IMAGES but the key; nothing for an image that cannot be decoded."""
+    """Return the columns of IMAGES without the key; empty for an image that cannot be decoded."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
+            # Pillow warns of large images; the cap here rejects them.
+            warnings.simplefilter("ignore")
             with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 if _claims_too_much(opened, data):
                     return {}
@@ -88,7 +98,7 @@ def _measured(data: bytes) -> dict[str, object]:
 
 
 def _claims_too_much(opened: PIL.Image.Image, data: bytes) -> bool:
-    """Return whether decoding would cost more than an image is worth; only the header was read."""
+    """Return whether the header claims more pixels or scans than are decoded."""
     pixels = opened.width * opened.height
     if opened.format == "TIFF":
         pixels = max(pixels, tiff_tile_pixels(opened.tag_v2))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Pairs of images and of texts that are alike, between what a later split holds and what the earlier ones hold."""
+"""Find near images and near texts between a later split and the earlier ones."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.duplicates.titles import near_texts_between
 from mmecinstruct.recipe import AuditSettings
 
-# left: a key of an earlier split; right: one of the later. detail: what a person is told of the likeness.
+# left: a key of an earlier split; right: a key of the later one. detail: the distance, for a person.
 LINKS = pa.schema(
     [("kind", pa.string()), ("left", pa.string()), ("right", pa.string()), ("detail", pa.string())]
 )
 
 
 def near_images(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:
-    """Return LINKS of images with other pixels that look alike.
+    """Return LINKS of near images with different pixels.
 
-    earlier, later: columns pixel_id, phash, thumbnail of the images with enough structure, each image once.
+    Args:
+        earlier: Columns pixel_id, phash, thumbnail of the earlier splits' images with enough structure, each once.
+        later: The same of the later split.
+        settings: Thresholds of near images.
     """
-    alike = DuplicateSettings(
+    thresholds = DuplicateSettings(
         image_radius=settings.image_radius, max_colour_difference=settings.max_colour_difference
     )
     left, right = _to_match(earlier), _to_match(later)
     rows = []
-    for i, j, bits, colours in near_images_between(left, right, alike):
+    for i, j, bits, colours in near_images_between(left, right, thresholds):
         a, b = left.image_ids[i], right.image_ids[j]
         if a != b:
             detail = f"{bits} of 64 bits, colours {colours:.1f} of 255 levels apart"
@@ -46,9 +49,12 @@ def _to_match(images: pa.Table) -> Images:
 
 
 def near_texts(earlier: pa.Table, later: pa.Table, settings: AuditSettings) -> pa.Table:
-    """Return LINKS of texts of one unit that have nearly the same words, but not the same in the same order.
+    """Return LINKS of texts of one unit with nearly the same words; identical texts are left out.
 
-    earlier, later: columns key, unit, words (normalised), each text once.
+    Args:
+        earlier: Columns key, unit, words (normalised) of the earlier splits' texts, each once.
+        later: The same of the later split.
+        settings: Threshold of near texts.
     """
     rows = []
     for unit in pc.unique(later["unit"]).to_pylist():

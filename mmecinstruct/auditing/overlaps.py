@@ -1,8 +1,7 @@
-"""What a later split shares with an earlier one: SQL over samples and keys.
+"""Find what a later split shares with an earlier one, by SQL over samples and keys.
 
-A sample of the later split is affected when one of its keys is held by a row of the earlier split. `held` has each
-key once per task and split, with one sample that holds it as the witness, so that a key which thousands of rows share
-costs no more than one.
+A sample of the later split is affected when a row of the earlier split has one of its keys. `held` has each key once
+per task and split, with one sample as the witness, so that a key of thousands of rows costs no more than one.
 """
 
 from __future__ import annotations
@@ -50,10 +49,11 @@ def _by_design() -> str:
 
 
 def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `shared`: (kind, sample, other task and split), with a witness and what is shared.
+    """Create the table `shared`: (kind, sample, other task and split), with a witness and the shared keys.
 
-    The connection has samples (sample, id, file, task, split), uses (kind, key, sample, place) and links (kind, left,
-    right, detail).
+    Args:
+        connection: A connection with the tables samples (sample, id, file, task, split), uses (kind, key, sample,
+            place) and links (kind, left, right, detail).
     """
     connection.execute(
         """
@@ -75,7 +75,7 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
                 'JOIN held h ON h.kind = u.kind AND h.key = l."left"'
             )
             detail = "l.detail"
-        # An out-of-domain category may stand in validation and test of course, and in other tasks.
+        # An out-of-domain category may occur in validation and test, and in other tasks.
         rule = (
             f"AND h.task = s.task AND h.split = '{TRAIN}' AND s.split = '{TEST_OOD}'"
             if kind == "category"
@@ -98,7 +98,7 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
         )
     connection.execute(
         f"""
-        CREATE VIEW judged AS SELECT *, CASE WHEN {_by_design()} THEN '{BY_DESIGN}'
+        CREATE VIEW scoped AS SELECT *, CASE WHEN {_by_design()} THEN '{BY_DESIGN}'
             WHEN task = other_task THEN '{WITHIN}' ELSE '{ACROSS}' END AS scope
         FROM shared
         """
@@ -106,9 +106,16 @@ def find_overlaps(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def total_overlaps(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str, str, str], int]:
-    """Return (kind, scope, earlier, later) -> samples of the later split, over all tasks, each once."""
+    """Return the number of affected samples of the later split, over all tasks, each counted once.
+
+    Args:
+        connection: A connection with the tables of `find_overlaps`.
+
+    Returns:
+        Samples by (kind, scope, earlier split, later split).
+    """
     found = connection.execute(
-        "SELECT kind, scope, other_split, split, count(DISTINCT sample) FROM judged GROUP BY ALL"
+        "SELECT kind, scope, other_split, split, count(DISTINCT sample) FROM scoped GROUP BY ALL"
     ).fetchall()
     return {tuple(row[:4]): row[4] for row in sorted(found, key=_order)}
 
@@ -116,9 +123,15 @@ def total_overlaps(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str
 def collect_findings(
     connection: duckdb.DuckDBPyConnection, rows: Mapping[str, Mapping[str, int]], settings: AuditSettings
 ) -> tuple[Finding, ...]:
-    """Return what the table `shared` says, per kind, pair of splits, task and scope, with examples."""
+    """Return the findings of the table `shared`, per kind, pair of splits, task and scope, with examples.
+
+    Args:
+        connection: A connection with the tables of `find_overlaps`.
+        rows: Samples by task and split.
+        settings: Tolerances, and the number of examples.
+    """
     found = connection.execute(
-        "SELECT kind, scope, other_split, split, task, count(DISTINCT sample) FROM judged GROUP BY ALL"
+        "SELECT kind, scope, other_split, split, task, count(DISTINCT sample) FROM scoped GROUP BY ALL"
     ).fetchall()
     findings = []
     for kind, scope, earlier, later, task, samples in sorted(found, key=_order):
@@ -152,14 +165,14 @@ def _order(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _examples(
-    connection: duckdb.DuckDBPyConnection, place: tuple[str, ...], limit: int
+    connection: duckdb.DuckDBPyConnection, group: tuple[str, ...], limit: int
 ) -> tuple[Example, ...]:
     if not limit:
         return ()
     found = connection.execute(
         """
         WITH chosen AS (
-            SELECT * FROM judged
+            SELECT * FROM scoped
             WHERE kind = ? AND scope = ? AND other_split = ? AND split = ? AND task = ?
             QUALIFY row_number() OVER (PARTITION BY sample ORDER BY other_task) = 1
             ORDER BY sample LIMIT ?
@@ -172,7 +185,7 @@ def _examples(
         LEFT JOIN texts t ON t.key = c.key LEFT JOIN texts o ON o.key = c.other_key
         ORDER BY c.sample
         """,
-        [*place, limit],
+        [*group, limit],
     ).fetchall()
     return tuple(
         Example(
@@ -189,7 +202,7 @@ def _examples(
 
 
 def _shared(kind: str, key: str, other_key: str, detail: str, text: str, other_text: str) -> str:
-    """Return what two samples share, in one line for a person."""
+    """Describe in one line what two samples share."""
     if kind in ("title_identical", "text_identical"):
         return text
     if kind in ("title_near", "text_near"):

@@ -1,4 +1,4 @@
-"""The result of an audit: what was checked, what splits share, and examples of it."""
+"""The result of an audit: the checks, the overlaps of splits, and examples."""
 
 from __future__ import annotations
 
@@ -37,21 +37,38 @@ WITHIN, ACROSS, BY_DESIGN = "within a task", "across tasks", "by design"
 
 @dataclass(frozen=True)
 class Check:
-    """Whether a kind of overlap was looked for. values: distinct ids, images or texts that were compared."""
+    """The status of one kind of overlap.
+
+    Attributes:
+        kind: The kind, a key of KINDS.
+        status: checked, partly checked, no values (in any row) or not checked.
+        values: Distinct ids, images or texts that were compared.
+        note: What was not checked and why.
+    """
 
     kind: str
-    status: str  # checked | partly checked | no values (in any row) | not checked
+    status: str
     values: int
-    note: str = ""  # why not, or what is left out
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One sample of the later split and one of the earlier split, and what they share."""
+    """One sample of the later split and one of the earlier split, and what they share.
+
+    Attributes:
+        task: Task of the later sample.
+        sample: Its id, or its file and row where it has none.
+        place: Field of the input, or role and product of the image; empty for other kinds.
+        other_task: Task of the earlier sample.
+        other_sample: Its id, or its file and row where it has none.
+        other_place: As `place`, of the earlier sample.
+        shared: The shared value, for a person.
+    """
 
     task: str
-    sample: str  # id, or file and row where there is none
-    place: str  # field of the input, or role and product of the image; "" for the rest
+    sample: str
+    place: str
     other_task: str
     other_sample: str
     other_place: str
@@ -60,37 +77,60 @@ class Example:
 
 @dataclass(frozen=True)
 class Finding:
-    """Samples of one task's later split that share something with the earlier split."""
+    """Samples of one task's later split that share something with the earlier split.
+
+    Attributes:
+        kind: The kind of overlap, a key of KINDS.
+        earlier: The earlier split.
+        later: The later split.
+        task: The task of the samples.
+        scope: within a task, across tasks or by design.
+        samples: Number of affected samples of the later split.
+        of: Number of samples of the task's later split.
+        tolerance: The largest tolerated share, 0 to 1.
+        examples: Examples of affected samples.
+    """
 
     kind: str
     earlier: str
     later: str
     task: str
-    scope: str  # within a task | across tasks | by design
+    scope: str
     samples: int
-    of: int  # rows of the task's later split
+    of: int
     tolerance: float
     examples: tuple[Example, ...] = ()
 
     @property
     def share(self) -> float:
+        """The affected share of the task's later split, 0 to 1."""
         return self.samples / self.of
 
     @property
     def exceeds(self) -> bool:
+        """Whether the share is above the tolerance."""
         return self.share > self.tolerance
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found. totals: (kind, scope, earlier, later) -> samples of all tasks, each once."""
+    """The result of an audit.
 
-    rows: dict[str, dict[str, int]]  # task -> split -> samples
+    Attributes:
+        rows: Samples by task and split.
+        checks: The status of each kind of overlap.
+        findings: The overlaps per kind, pair of splits, task and scope.
+        totals: Affected samples of all tasks, each once, by (kind, scope, earlier split, later split).
+        settings: The settings of the audit.
+        unread: Parquet files of the folder that are not samples of a known split.
+    """
+
+    rows: dict[str, dict[str, int]]
     checks: tuple[Check, ...]
     findings: tuple[Finding, ...]
     totals: dict[tuple[str, str, str, str], int]
     settings: dict[str, Any] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()  # Parquet files of the folder that are no samples of a known split
+    unread: tuple[str, ...] = ()
 
     @property
     def exceeded(self) -> list[Finding]:
@@ -99,19 +139,19 @@ class AuditReport:
 
     @property
     def unchecked(self) -> list[Check]:
-        """The kinds of overlap that nothing proves absent, at least in part of the folder."""
+        """The kinds of overlap that were not checked, at least in part of the folder."""
         return [check for check in self.checks if check.status in (NOT_CHECKED, PARTLY_CHECKED)]
 
     @property
     def proves_nothing(self) -> bool:
-        """Whether the files have no column of any kind that could be compared."""
+        """Whether no kind was checked, because the files lack all columns that are compared."""
         return all(check.status == NOT_CHECKED for check in self.checks)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The pairs of splits that the folder has, earlier first."""
-        there = [split for split in SPLITS if any(split in splits for splits in self.rows.values())]
-        return [(a, b) for place, a in enumerate(there) for b in there[place + 1 :]]
+        present = [split for split in SPLITS if any(split in splits for splits in self.rows.values())]
+        return [(a, b) for position, a in enumerate(present) for b in present[position + 1 :]]
 
     def split_rows(self, split: str) -> int:
         """Return the number of samples of a split, over all tasks."""
@@ -149,7 +189,7 @@ class AuditReport:
         return json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n"
 
     def summary(self) -> dict[str, Any]:
-        """Return what the card and the statistics say: counts without examples."""
+        """Return the counts without examples, for the card and the statistics."""
         return {
             "pairs": [list(pair) for pair in self.pairs],
             "lines": [
@@ -190,7 +230,7 @@ class AuditReport:
 
 
 def summary_lines(report: AuditReport) -> list[tuple[str, str]]:
-    """Return the (kind, scope) lines of a summary: both strict scopes of every kind checked, and what is by design."""
+    """Return the (kind, scope) lines of a summary: both strict scopes of every checked kind, and overlaps by design."""
     lines: list[tuple[str, str]] = []
     by_design = {kind for kind, scope, _, _ in report.totals if scope == BY_DESIGN}
     for check in report.checks:

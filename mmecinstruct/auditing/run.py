@@ -1,4 +1,4 @@
-"""Run an audit: read the files in workers, look for what is alike, count what meets."""
+"""Run an audit: read the files in workers, link near images and texts, count the overlaps."""
 
 from __future__ import annotations
 
@@ -62,13 +62,22 @@ def audit_folder(
     workers: int = 1,
     report: Report | None = None,
 ) -> AuditReport:
-    """Compare every pair of splits of a dataset folder and return what they share.
+    """Compare every pair of splits of a dataset folder.
 
-    The folder needs no more than files `<task>/<split>-*.parquet`; for columns that are missing the report says what
-    was not checked. settings: by default those of the folder's own recipe. Memory grows with distinct keys, texts and
-    image hashes of a pair of splits, not with pixels. Whatever the number of workers, the report is the same.
+    The folder needs only files `<task>/<split>-*.parquet`; the report lists what was not checked for lack of columns.
+    Memory grows with distinct keys, texts and image hashes of a pair of splits, not with pixels.
 
-    Raises DatasetError where there is no such folder, a file is damaged, or its recipe is not valid.
+    Args:
+        folder: The dataset folder.
+        settings: Thresholds and tolerances; by default those of the folder's recipe.
+        workers: Number of processes. It does not change the report.
+        report: Called with (step, finished files, all files).
+
+    Returns:
+        What the splits share.
+
+    Raises:
+        DatasetError: The folder does not exist, a file is damaged, or its recipe is not valid.
     """
     from mmecinstruct.auditing.settings import settings_of_folder
 
@@ -85,7 +94,7 @@ def audit_folder(
         with working_connection(work / "sql") as connection:
             _load(connection, work, files)
             damaged = _measure_images(connection, folder, files, work, executor, report)
-            _link_alike(connection, settings, report)
+            _link_near(connection, settings, report)
             find_overlaps(connection)
             rows: dict[str, dict[str, int]] = {}
             for entry in sorted(read, key=lambda entry: entry.file.number):
@@ -109,8 +118,8 @@ def _counted(results: Iterator[Result], name: str, total: int, report: Report | 
 
 
 def _load(connection: duckdb.DuckDBPyConnection, work: Path, files: Sequence[SampleFile]) -> None:
-    """Create samples, uses and texts from what the workers wrote."""
-    places = pa.table(
+    """Create samples, uses and texts from the files of the workers."""
+    table = pa.table(
         {
             "file": pa.array([file.number for file in files], pa.int32()),
             "path": [file.path for file in files],
@@ -118,7 +127,7 @@ def _load(connection: duckdb.DuckDBPyConnection, work: Path, files: Sequence[Sam
             "split": [file.split for file in files],
         }
     )
-    connection.register("files", places)
+    connection.register("files", table)
     connection.execute(
         f"""
         CREATE TABLE samples AS
@@ -174,18 +183,16 @@ def _measure_images(
     return damaged
 
 
-def _link_alike(
-    connection: duckdb.DuckDBPyConnection, settings: AuditSettings, report: Report | None
-) -> None:
-    """Fill `links`: images of equal pixels in other bytes, and what is near, of later splits to earlier ones."""
+def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, report: Report | None) -> None:
+    """Fill `links`: images of equal pixels in other bytes, and near images and texts of later and earlier splits."""
     from mmecinstruct.auditing.near import near_images, near_texts
 
     connection.execute(
         "INSERT INTO links SELECT 'image_pixels', a.key, b.key, '' FROM images a JOIN images b "
         "ON a.pixel_id = b.pixel_id AND a.key <> b.key"
     )
-    for place, later in enumerate(SPLITS[1:], start=1):
-        earlier = SPLITS[:place]
+    for position, later in enumerate(SPLITS[1:], start=1):
+        earlier = SPLITS[:position]
         found = near_images(
             _images_of(connection, earlier, settings), _images_of(connection, [later], settings), settings
         )
@@ -195,7 +202,7 @@ def _link_alike(
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
         if report:
-            report("audit: likeness", place, len(SPLITS) - 1)
+            report("audit: near pairs", position, len(SPLITS) - 1)
 
 
 def _images_of(
@@ -248,12 +255,13 @@ def _checks(
             gaps.append(f"{damaged} images cannot be decoded")
         count = values.get(key_kind, 0)
         if kind == keys.CATEGORY and not {TRAIN, TEST_OOD} <= {entry.file.split for entry in read}:
-            count = 0  # the rule is about these two splits
+            # The rule compares these two splits.
+            count = 0
         if gaps:
             status = PARTLY_CHECKED if count else NOT_CHECKED
         else:
             status = CHECKED if count else NO_VALUES
         if kind == "image_near" and flat:
-            gaps.append(f"{flat} images have too little structure to be likened")
+            gaps.append(f"{flat} images have too little structure to be compared")
         checks.append(Check(kind, status, count, "; ".join(gaps)))
     return tuple(checks)

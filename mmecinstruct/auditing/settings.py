@@ -1,4 +1,4 @@
-"""Settings of an audit without --recipe: those of the folder's own recipe, else the defaults."""
+"""Settings of an audit without a recipe: those of the folder's own recipe, else the defaults."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mmecinstruct.recipe.audit import AuditSettings
 
 
 def settings_of_folder(folder: Path) -> AuditSettings:
-    """Return the audit settings of a dataset folder's recipe.yaml, or the defaults where there are none.
+    """Return the audit's settings of the folder's recipe.yaml, the defaults where it has none.
 
-    Only the part `audit` is read, so recipes of other versions are accepted.
+    Only the part `audit` is read, so recipes of other versions work.
 
     Args:
-        folder: A dataset folder.
+        folder: The dataset folder.
 
     Raises:
-        DatasetError: The recipe is not readable, or its part `audit` is not valid.
+        DatasetError: The recipe is not valid.
     """
     file = folder / RECIPE
     if not file.is_file():

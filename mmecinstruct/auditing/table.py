@@ -1,6 +1,6 @@
-"""The report for a person, as Markdown that a terminal shows as well.
+"""Render the report as Markdown that is readable in a terminal.
 
-Ids, texts and names of tasks come from the files: everything is escaped.
+Ids, texts and names of tasks come from untrusted files, so all of them are escaped.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.text.normalise import normalise_text
 
 _EXCERPT = 160
-_LISTED = 10  # files that were not read
+# Unread files that are listed.
+_LISTED = 10
 _HARMLESS = re.compile(r"(?<=\w)\\([-_])(?=\w)")
 
 
 def report_markdown(report: AuditReport) -> str:
-    """Return the report: what was not checked, a line per kind and scope, the findings per task, examples."""
+    """Return the report as Markdown: the checks, a line per kind and scope, the findings per task, examples."""
     parts = (
         _checks(report),
         _unread(report),
@@ -38,7 +39,7 @@ def _unread(report: AuditReport) -> Iterator[str]:
         listed = [_shown(path) for path in report.unread[:_LISTED]] + ["…"] * (len(report.unread) > _LISTED)
         yield ""
         yield (
-            f"**Not read**, as samples lie in `<task>/<split>-*.parquet` with a split of {', '.join(SPLITS)}: "
+            f"**Not read**, as samples are in `<task>/<split>-*.parquet` with a split of {', '.join(SPLITS)}: "
             f"{', '.join(listed)}."
         )
 
@@ -100,7 +101,7 @@ def _findings(report: AuditReport) -> Iterator[str]:
 
 
 def _examples(report: AuditReport) -> Iterator[str]:
-    # What is by design needs no proof; what is above its tolerance comes first.
+    # Overlaps by design need no examples; findings above their tolerance come first.
     shown = [
         finding
         for finding in report.findings
@@ -120,8 +121,8 @@ def _examples(report: AuditReport) -> Iterator[str]:
 
 
 def _named(sample: str, task: str, place: str) -> str:
-    told = ", ".join(filter(None, (task, _shown(place))))
-    return _shown(sample) + (f" ({told})" if told else "")
+    origin = ", ".join(filter(None, (task, _shown(place))))
+    return _shown(sample) + (f" ({origin})" if origin else "")
 
 
 def _count(samples: int, of: int) -> str:
@@ -129,16 +130,16 @@ def _count(samples: int, of: int) -> str:
 
 
 def _shown(text: str) -> str:
-    # Within a line a hyphen and an underscore mean nothing; escaped they would be in the way of copying an id.
+    # Within a word hyphens and underscores have no meaning in Markdown. Unescaped, an id can be copied.
     return _HARMLESS.sub(r"\1", markdown_text(normalise_text(text), _EXCERPT))
 
 
 def _table(
     header: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]], sides: str
 ) -> Iterator[str]:
-    """Yield a Markdown table whose columns line up; sides: l or r per column."""
+    """Yield a Markdown table with aligned columns; sides: l or r per column."""
     lines = [header, *rows]
-    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(header))]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
         fitted = (

@@ -1,4 +1,4 @@
-"""The texts of a sample that must not cross splits: its content, without the instruction.
+"""Extract the texts of a sample that must not cross splits: its content, without the instruction.
 
 A text is compared with texts of the same unit only: titles with titles, queries with queries, questions with
 questions, reviews and review snippets with each other.
@@ -15,17 +15,25 @@ from typing import Any
 from mmecinstruct.tasks import TASKS
 
 TITLE, QUERY, QUESTION, REVIEW, OTHER = "title", "query", "question", "review", "text"
-_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")  # "3rd: " before an item of a history
+# "3rd: " before an item of a history.
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")
 _LETTER = re.compile(r"[A-Z]: ")
-# A script without blanks gives one long word: beyond so many characters, every four count as a word.
+# A script without blanks gives one long word: in words above this length every four characters count as a word.
 _LONG_WORD = 20
-MAX_TEXT = 20_000  # characters of one text that are compared
+# Characters of one text that are compared.
+MAX_TEXT = 20_000
 
 
 def content_texts(text: str, options: Sequence[str], options_are_titles: bool) -> list[tuple[str, str, str]]:
-    """Return (place, unit, text) of a sample's input, and of its options where they are products.
+    """Return the texts of a sample's input, and of its options where they are products.
 
-    text: the input, JSON of an object of fields or of a list of titles; anything else is one text of unit `text`.
+    Args:
+        text: The input: JSON of an object of fields or of a list of titles. Any other text has the unit `text`.
+        options: The options.
+        options_are_titles: The options are titles of products.
+
+    Returns:
+        (field, unit, text) of each text.
     """
     found = list(_input_texts(text))
     if options_are_titles:
@@ -65,5 +73,5 @@ def is_long_enough(normalised: str, words: int) -> bool:
 
 
 def text_key(unit: str, normalised: str) -> str:
-    """Return the key under which equal texts of a unit meet."""
+    """Return the key of a text: equal for equal texts of one unit."""
     return hashlib.blake2b(f"{unit}\x1f{normalised}".encode(), digest_size=16).hexdigest()

@@ -1,1 +1,1 @@
-"""What both packages stand on: errors, settings, hashing, files, Parquet, DuckDB, templates, the console."""
+"""The base of both packages: errors, settings, hashing, files, Parquet, DuckDB, templates, the console."""

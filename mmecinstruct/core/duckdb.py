@@ -1,4 +1,4 @@
-"""DuckDB connections with a memory limit, views over Parquet files, queries written as Parquet."""
+"""Open DuckDB connections with a memory limit, create views over Parquet files, write queries as Parquet."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     import duckdb
 
 
-SPILL_SHARE = 0.8  # of the disk's free space that queries may fill where nothing else is said
+# Share of the disk's free space that queries may fill by default.
+SPILL_SHARE = 0.8
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the queries of one shard may use: bytes of memory, threads, bytes of disk for what memory cannot hold.
+    """The resources of the queries of one work item. They change no byte of the results.
 
-    spill: None is SPILL_SHARE of what is free when the shard begins. Nothing here changes a byte of the results.
+    Attributes:
+        memory: Bytes of memory.
+        threads: Number of threads.
+        spill: Bytes of disk for what memory cannot hold; None is SPILL_SHARE of the free space at the start.
     """
 
     memory: int = 2_000_000_000
@@ -44,9 +48,19 @@ def write_query(
     path: Path,
     group: int = ROW_GROUP_ROWS,
 ) -> int:
-    """Write a SELECT's rows as Parquet, a row group at a time, columns matched by name; return their number.
+    """Write the rows of a SELECT as Parquet, a row group at a time.
 
-    The same rows give the same bytes, however the query hands them over. No row, no file.
+    The same rows give the same bytes, whatever the batches of the query. Without rows no file is written.
+
+    Args:
+        connection: The connection that runs the query.
+        sql: The SELECT; its columns are matched with the schema by name.
+        schema: The schema of the file.
+        path: The file.
+        group: Rows per row group.
+
+    Returns:
+        The number of rows.
     """
     reader = connection.sql(sql).to_arrow_reader(group)
     waiting: list[pa.Table] = []
@@ -73,9 +87,13 @@ def write_query(
 
 
 def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB connection that asks nothing of the network and keeps row order.
+    """Return an in-memory DuckDB connection that keeps row order and never uses the network.
 
-    It spills nothing to disk until somebody sets its temp_directory: DuckDB's own is `.tmp` in the working folder.
+    It spills nothing to disk unless the caller sets temp_directory: DuckDB's default is `.tmp` in the working folder.
+
+    Args:
+        memory_limit: DuckDB's memory_limit, as in `2GB`.
+        threads: Number of threads.
     """
     import duckdb
 
@@ -88,16 +106,22 @@ def connect(memory_limit: str = "2GB", threads: int = 1) -> duckdb.DuckDBPyConne
             "autoload_known_extensions": False,
         }
     )
-    connection.execute("SET enable_progress_bar = false")  # it would write between the lines of ours
+    # DuckDB's bar would mix with the lines of the progress display.
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
 @contextmanager
 def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection for the work of one shard; what does not fit in memory spills beside its folder.
+    """Open a connection for one work item; queries that exceed memory spill beside its folder.
 
-    Raises WorkspaceError when memory or disk do not suffice, or more would spill than the budget allows;
-    KeyboardInterrupt for the error that DuckDB makes of it.
+    Args:
+        folder: The folder of the work item's output.
+        budget: The resources of its queries.
+
+    Raises:
+        WorkspaceError: Memory or disk do not suffice, or the queries would spill more than the budget allows.
+        KeyboardInterrupt: The user interrupted a query; DuckDB reports that as an error of its own.
     """
     import duckdb
 
@@ -114,12 +138,12 @@ def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterato
         if "max_temp_directory_size" in str(error):
             raise WorkspaceError(
                 f"a query needs {budget.memory / 1e6:,.0f} MB of memory and more than the {most / 1e6:,.0f} MB of disk "
-                f"that it may spill to {folder.parent}; free some disk and allow it more there "
+                f"that it may spill to {folder.parent}; free disk space and allow it more there "
                 "(--set resources.spill=200GB), or give the recipe more memory (--set resources.memory=8GB), and run "
                 "again: finished work items are kept"
             ) from error
         raise WorkspaceError(
-            f"DuckDB lacks memory or disk: {error}; free some disk, or give the recipe more memory "
+            f"DuckDB lacks memory or disk: {error}; free disk space, or give the recipe more memory "
             "(--set resources.memory=8GB), and run again: finished work items are kept"
         ) from error
     except RuntimeError as error:
@@ -133,9 +157,13 @@ def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterato
 def create_view(
     connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], schema: pa.Schema
 ) -> None:
-    """Create a view over Parquet files, in order; columns `file_index` and `row_index` tell the row's place.
+    """Create a view over Parquet files, in order, with the columns `file_index` and `row_index` of each row.
 
-    Without files the view is empty and has the schema's columns all the same.
+    Args:
+        connection: The connection that gets the view.
+        name: The name of the view.
+        paths: The files. Without files the view is empty and has the schema's columns.
+        schema: The schema of the files.
     """
     if not paths:
         empty = schema.append(pa.field("file_index", pa.int64())).append(pa.field("row_index", pa.int64()))
@@ -145,7 +173,7 @@ def create_view(
     connection.execute(
         f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename, file_row_number), "
         f"list_position([{files}], filename) AS file_index, file_row_number AS row_index "
-        # Else a folder of the workspace's path such as `category=old` would be taken for a column.
+        # Else a folder such as `category=old` in the workspace's path would become a column.
         f"FROM read_parquet([{files}], filename = true, file_row_number = true, hive_partitioning = false)"
     )
 
@@ -153,7 +181,8 @@ def create_view(
 def query(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) -> pa.Table:
     """Run a SELECT and return its rows in the given schema, columns matched by name.
 
-    Raises pyarrow.ArrowInvalid where a value does not fit.
+    Raises:
+        pyarrow.ArrowInvalid: A value does not fit the schema.
     """
     table = connection.sql(sql).to_arrow_table()
     return table.select(schema.names).cast(schema)

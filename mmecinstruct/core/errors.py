@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Each message names the record at fault and the remedy."""
+"""Errors that a user can act on. Each message names the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class RecipeError(MmecError):
 
 
 class SourceError(MmecError):
-    """A raw file is missing or is not what its source says it is."""
+    """A raw file is missing or does not have the format of its source."""
 
 
 class PullError(MmecError):
-    """A publisher's files cannot be fetched, or the raw folder cannot take them."""
+    """A publisher's files cannot be downloaded, or the raw folder cannot store them."""
 
 
 class WorkspaceError(MmecError):
@@ -24,7 +24,7 @@ class WorkspaceError(MmecError):
 
 
 class ExecutorError(MmecError):
-    """The cluster is missing, cannot be reached, or has a node that does not fit."""
+    """The cluster is missing, cannot be reached, or has an incompatible node."""
 
 
 class DatasetError(MmecError):
@@ -32,8 +32,8 @@ class DatasetError(MmecError):
 
 
 class HubError(MmecError):
-    """The Hub refused or could not be reached."""
+    """The Hub rejected a request or could not be reached."""
 
 
 class RenderError(MmecError):
-    """A template is missing, is not valid, or does not make what it must."""
+    """A template is missing, is not valid, or renders an invalid text."""

@@ -1,4 +1,4 @@
-"""Hashes of files outside the workspace, remembered by path, size and times of change: large ones are read once."""
+"""Hash files outside the workspace, with a cache by path, size and times of change: each is read once."""
 
 from __future__ import annotations
 
@@ -15,36 +15,42 @@ from mmecinstruct.core.hashing import sha256_file
 
 _Key = tuple[bytes, int, int, int]
 
-# A file written this very moment could change again within the clock's resolution.
+# A file written just now could change again within the clock's resolution, so its hash is not cached.
 _SETTLED_NS = 2_000_000_000
 
 
 def remembered_hashes(memory: Path, paths: Sequence[Path], threads: int = 1) -> list[str]:
-    """Return the SHA-256 of each file; those that are not remembered are read, several at once.
+    """Return the SHA-256 of each file; only files that are not in the cache are read.
 
-    memory: the SQLite file of known hashes, begun anew where it is damaged: it only saves time.
+    Args:
+        memory: The SQLite file of the cache. A damaged one is replaced, since it only saves time.
+        paths: The files.
+        threads: Files that are read at once.
 
-    Raises OSError where a file cannot be read, WorkspaceError where the memory cannot be written.
+    Raises:
+        OSError: A file cannot be read.
+        WorkspaceError: The cache cannot be written.
     """
     with _open_memory(memory) as database, ThreadPoolExecutor(max(1, threads)) as pool:
         keys = [_key(path) for path in paths]
         known = [_look_up(database, key) for key in keys]
-        unknown = [place for place, digest in enumerate(known) if digest is None]
-        # Hashing frees the interpreter, so threads read and hash beside each other.
-        digests = pool.map(lambda place: sha256_file(paths[place]), unknown)
-        for place, digest in zip(unknown, digests, strict=True):
-            known[place] = digest
-            if time.time_ns() - max(keys[place][2:]) > _SETTLED_NS:
+        unknown = [position for position, digest in enumerate(known) if digest is None]
+        # Hashing releases the interpreter lock, so threads read and hash in parallel.
+        digests = pool.map(lambda position: sha256_file(paths[position]), unknown)
+        for position, digest in zip(unknown, digests, strict=True):
+            known[position] = digest
+            if time.time_ns() - max(keys[position][2:]) > _SETTLED_NS:
                 database.execute(
-                    "INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*keys[place], digest)
+                    "INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*keys[position], digest)
                 )
-                database.commit()  # a kill during the next large file does not cost this one
+                # Each hash is kept if the next large file is interrupted.
+                database.commit()
         return [str(digest) for digest in known]
 
 
 def _key(path: Path) -> _Key:
     status = path.stat()
-    # The time of change tells a file that was put in place with another's time of modification.
+    # ctime reveals a file that was replaced by one with the same mtime.
     return os.fsencode(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

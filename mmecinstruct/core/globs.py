@@ -1,4 +1,4 @@
-"""Tell a glob from a path."""
+"""Validate glob patterns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from pathlib import PurePosixPath
 
 
 def is_glob(value: str) -> str:
-    """Return a pattern that `Path.glob` takes. Raises ValueError for another."""
+    """Return the pattern if `Path.glob` accepts it.
+
+    Raises:
+        ValueError: `**` is joined with other characters.
+    """
     if any("**" in part and part != "**" for part in PurePosixPath(value).parts):
-        raise ValueError("'**' stands alone between slashes")
+        raise ValueError("'**' must be alone between slashes")
     return value

@@ -1,6 +1,6 @@
-"""Find the files that are not code: templates and recipes.
+"""Find the package's data files: templates and recipes.
 
-They stand at the top level of a checkout; a wheel carries them inside the package.
+They are at the top level of a checkout and inside the package of a wheel.
 """
 
 from __future__ import annotations

@@ -1,24 +1,20 @@
-"""Read and write intermediate Parquet tables, and show them to DuckDB."""
+"""Read and write intermediate Parquet tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-if TYPE_CHECKING:
-    pass
-
-
-# A row group of a table that may be large: readers hold one at a time, or a column of it.
+# Rows per row group of a table that may be large: readers hold one at a time, or a column of it.
 ROW_GROUP_ROWS = 25_000
-PARSED_GROUP_ROWS = 100_000  # most tables are narrow
-PARSED_GROUP_BYTES = 16_000_000  # and some have long texts
-# Columns of parsed tables whose values stand in many rows. Of the others a dictionary is work for nothing.
+# Rows or bytes at which a row group of a parsed table is written: most tables are narrow, some have long texts.
+PARSED_GROUP_ROWS = 100_000
+PARSED_GROUP_BYTES = 16_000_000
+# Columns of parsed tables with repeated values. A dictionary of the other columns would save nothing.
 REPEATING = [
     *(
         "source",
@@ -36,25 +32,29 @@ REPEATING = [
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table; the same table gives the same bytes."""
+    """Write a table as Parquet; the same table gives the same bytes."""
     pq.write_table(table, path, compression="zstd", compression_level=3)
 
 
 def read_tables(paths: Iterable[Path], schema: pa.Schema) -> pa.Table:
-    """Return the files' rows one after the other; no file gives an empty table of the schema."""
+    """Return the rows of all files in order, an empty table of the schema where there is no file."""
     tables = [pq.read_table(path, schema=schema) for path in paths]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def read_parts(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield a file's rows in order, at most ROW_GROUP_ROWS at a time."""
+    """Yield a file's rows in order, at most ROW_GROUP_ROWS at a time; `columns` None reads all columns."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, columns=columns):
             yield pa.Table.from_batches([batch])
 
 
 class TableWriters:
-    """Parquet files of a folder that grow together, a row group at a time: memory holds what no group has yet."""
+    """Writers of several Parquet files of a folder; memory holds at most one incomplete row group of each.
+
+    Args:
+        folder: The folder of the files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ class TableWriters:
             writer.close()
 
     def append(self, table: pa.Table, name: str) -> None:
-        """Add rows to the file of that name; a file that gets none is not there."""
+        """Append rows to the file of that name; a file without rows is not written."""
         if not table.num_rows:
             return
         waiting = self._waiting.setdefault(name, [])

@@ -1,7 +1,7 @@
-"""The one place that loads templates: sandboxed Jinja2, in which a missing variable is an error.
+"""Load and render templates: sandboxed Jinja2 in which a missing variable is an error.
 
-Templates make plain text and JSON, never HTML, so nothing is escaped. `tojson` gives JSON as it is
-published (no HTML escapes, characters beyond ASCII as they are); `ordinal` gives 1st, 2nd, 3rd, ….
+Templates render plain text and JSON, never HTML, so nothing is escaped. `tojson` gives JSON as it is published (no HTML
+escapes, characters beyond ASCII unchanged); `ordinal` gives 1st, 2nd, 3rd, ….
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mmecinstruct.core.package_data import templates_folder
 
 @cache
 def environment() -> SandboxedEnvironment:
-    """Return the environment over the templates folder. Names are paths below it, with `/`."""
+    """Return the Jinja2 environment of the templates folder. Names are paths below it, with `/`."""
     made = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(templates_folder(), encoding="utf-8"),
         autoescape=False,
@@ -36,9 +36,10 @@ def environment() -> SandboxedEnvironment:
 
 
 def compiled(name: str) -> Template:
-    """Return a template, compiled once.
+    """Return a compiled template; it is compiled once.
 
-    Raises RenderError where it is missing or is not valid Jinja2.
+    Raises:
+        RenderError: The template is missing or is not valid Jinja2.
     """
     try:
         return environment().get_template(name)
@@ -47,9 +48,10 @@ def compiled(name: str) -> Template:
 
 
 def rendered(template: Template, variables: Mapping[str, Any]) -> str:
-    """Return a template's text without white space at its ends.
+    """Return the rendered text of a template without white space at its ends.
 
-    Raises RenderError where it names a variable that is not given, or does what the sandbox forbids.
+    Raises:
+        RenderError: A variable is missing, or the sandbox forbids an operation.
     """
     try:
         return template.render(variables).strip()
@@ -60,7 +62,8 @@ def rendered(template: Template, variables: Mapping[str, Any]) -> str:
 def template_hash(name: str) -> str:
     """Return the SHA-256 of a template's file.
 
-    Raises RenderError where it is missing.
+    Raises:
+        RenderError: The template is missing.
     """
     path = templates_folder() / name
     if not path.is_file():
@@ -69,12 +72,13 @@ def template_hash(name: str) -> str:
 
 
 def ordinal(number: int) -> str:
-    """Return 1st, 2nd, 3rd, 4th, … 11th, 12th, 13th, … 21st."""
+    """Return the English ordinal of a number: 1st, 2nd, 3rd, 4th, … 11th, 12th, 13th, … 21st."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 
 
 def _to_json(value: Any) -> str:
     if isinstance(value, Undefined):
-        str(value)  # raises the error that names the variable
+        # Raises the error that names the variable.
+        str(value)
     return json.dumps(value, ensure_ascii=False)

@@ -1,9 +1,9 @@
-"""The dataset folder: Parquet shards with embedded images, and the texts beside them.
+"""The dataset folder: Parquet shards with embedded images, and the files beside them.
 
     README.md                                card; its YAML lists configs and splits
     <task>/<split>-00000-of-00002.parquet    samples
     recipe.yaml                              the resolved recipe
-    audit.json                               what the splits share, with examples
+    audit.json                               overlaps between splits, with examples
     statistics.json                          counts, shortages, rejections per reason
     rejections/rejections.parquet            every rejected row, with its reason
     manifest.json                            hashes of all of these but the card

@@ -13,7 +13,11 @@ ALL = "all"  # the config of every task together
 
 
 def card_configs(shards: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the YAML `configs` of these shards: one per task and one for all, each with its splits."""
+    """Return the YAML `configs` of a dataset card: one per task and one for all, each with its splits.
+
+    Args:
+        shards: Paths of shards below the dataset folder; other paths are ignored.
+    """
     splits: dict[str, set[str]] = {}
     for path in shards:
         parsed = parse_shard_path(path)
@@ -33,5 +37,5 @@ def card_configs(shards: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _glob(task: str, split: str) -> str:
-    # The hyphen matters: `test*` would take test_ood too.
+    # The hyphen is needed: `test*` would match test_ood too.
     return f"{task}/{split}-*.parquet"

@@ -1,4 +1,4 @@
-"""The manifest: which files make up a dataset folder, with rows, sizes and hashes.
+"""The manifest: the files of a dataset folder with their rows, sizes and hashes.
 
 It holds no time, host or absolute path: the same build gives the same bytes. The card is not in it, so that a
 person may edit the card.
@@ -25,21 +25,30 @@ from mmecinstruct.version import __version__
 CARD = "README.md"
 RECIPE = "recipe.yaml"
 STATISTICS = "statistics.json"
-AUDIT = "audit.json"  # a folder of an earlier version has none
+# A folder of an earlier version has none.
+AUDIT = "audit.json"
 MANIFEST = "manifest.json"
 
-MAX_TEXT_BYTES = 50_000_000  # of a manifest or card that is read: more is no text of ours
+# A larger manifest, card or recipe is not read.
+MAX_TEXT_BYTES = 50_000_000
 
 
 def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not path or path.startswith("/") or "\\" in path or ".." in parts or str(PurePosixPath(path)) != path:
-        raise ValueError("a path lies below the folder, as in a/b.parquet")
+        raise ValueError("a path is relative to the folder, as in a/b.parquet")
     return path
 
 
 class FileEntry(BaseModel):
-    """One file: rows is null where it is no table."""
+    """One file of the folder.
+
+    Attributes:
+        path: Below the folder, with `/`.
+        rows: Rows of a table; null for other files.
+        bytes: Size in bytes.
+        sha256: SHA-256 of the content.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,28 +59,45 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Identity of a dataset folder."""
+    """The content of a dataset folder.
 
-    # Later versions may add fields; what is known here keeps its meaning within a schema version.
+    Attributes:
+        schema_version: Version of the samples' schema.
+        project_version: Version of the package that built the folder.
+        recipe: Name of the recipe.
+        fingerprint: Fingerprint of everything that decided the content.
+        files: All files but the card and the manifest.
+    """
+
+    # Later versions may add fields; these keep their meaning within a schema version.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     schema_version: str = Field(pattern=r"^\d+\.\d+$")
     project_version: str
-    recipe: str  # its name
-    fingerprint: str  # of everything that decided the content
+    recipe: str
+    fingerprint: str
     files: tuple[FileEntry, ...]
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Write the resolved recipe; `load_recipe` reads it back as the same value."""
+    """Write the resolved recipe as recipe.yaml; `load_recipe` reads it back as an equal value."""
     text = yaml.safe_dump(recipe.published(), sort_keys=False, allow_unicode=True, width=100)
     write_atomically(folder / RECIPE, text.encode())
 
 
 def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
-    """Write manifest.json over the shards, rejections, recipe, audit and statistics that lie in `folder`.
+    """Write manifest.json of the shards, rejections, recipe, audit and statistics in a folder; call it last.
 
-    Call it last. Raises DatasetError when one of them is missing.
+    Args:
+        folder: The dataset folder.
+        recipe: The resolved recipe.
+        fingerprint: Fingerprint of everything that decided the content.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DatasetError: One of the files is missing.
     """
     entries = []
     audit = [AUDIT] if (folder / AUDIT).is_file() else []
@@ -96,7 +122,8 @@ def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a dataset folder.
 
-    Raises DatasetError when it is missing or is none; FileNotFoundError never leaves this function.
+    Raises:
+        DatasetError: The manifest is missing or not valid.
     """
     file = folder / MANIFEST
     try:

@@ -1,4 +1,4 @@
-"""How a dataset folder publishes its images, as its own recipe says."""
+"""Read from a dataset folder's recipe how its images are published."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from mmecinstruct.dataset.manifest import MAX_TEXT_BYTES, RECIPE
 
 @dataclass(frozen=True, slots=True)
 class PublishedImages:
-    """embedded: pixels stand in the shards; else URLs alone. read: each image has the hash of its bytes for an id."""
+    """How images are published.
+
+    Attributes:
+        embedded: Pixels are in the shards; else only URLs.
+        read: Images were read, so each has the hash of its bytes as id.
+    """
 
     embedded: bool = True
     read: bool = True
 
 
 def published_images(folder: Path) -> PublishedImages:
-    """Return what the folder's recipe.yaml says; embedded and read where it says nothing or cannot be read.
+    """Return how the folder's recipe.yaml publishes images; embedded and read where it is missing or not readable.
 
-    Only the fields `images.publish` and `images.read` are looked at, so a recipe of another version does.
+    Only the fields `images.publish` and `images.read` are read, so recipes of other versions work.
     """
     file = folder / RECIPE
     try:

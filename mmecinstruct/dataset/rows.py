@@ -1,9 +1,9 @@
-"""What must hold within one published sample.
+"""Check the rules of one published sample.
 
 What a row of a task looks like (input, options, answers, images) stands in the task's `labels` and `row`.
 
-An image may be missing: its role is then absent. In a folder that references its images each is a null, and where
-they were not read their ids are nulls as well.
+A missing image has no role. In a folder that references its images each image is null, and where they were not read
+their ids are null as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from mmecinstruct.schemas.samples import TEST, TEST_OOD, TRAIN, VALIDATION
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.task import YES_NO, AnyTask
 
-Found = tuple[str, str]  # machine-readable reason, detail for a person
+# Machine-readable reason, detail for a person.
+Found = tuple[str, str]
 
 _NULLABLE = {
     *("category", "instruction_unseen", "instruction_unseen_id", "images"),
@@ -34,13 +35,16 @@ _EMBEDDED = PublishedImages()
 def row_problems(
     row: Mapping[str, Any], task_name: str, split: str, images: PublishedImages = _EMBEDDED
 ) -> Iterator[Found]:
-    """Yield what is wrong with a sample of a shard of this task and split; images are not decoded.
+    """Yield the problems of one sample; images are not decoded.
 
     Args:
-        row: the published columns as Python values, `images` as dictionaries of bytes and path.
-        task_name: the full name of the shard's task.
-        split: the shard's split.
-        images: how the folder publishes images.
+        row: The published columns as Python values, `images` as dictionaries of bytes and path.
+        task_name: The full name of the task of the shard.
+        split: The split of the shard.
+        images: How the folder publishes images.
+
+    Yields:
+        (machine-readable reason, detail for a person).
     """
     task = TASKS[task_name]
     may_hold_nulls = {"images"} if images.read else {"images", "image_ids"}
@@ -63,12 +67,12 @@ def row_problems(
         yield "setting_differs", f"setting is {row['setting']!r}; {split} is {setting}"
     accuracy = row["text_only_accuracy"]
     if accuracy is not None and not 0 <= accuracy <= 1:
-        yield "text_only_accuracy", f"{accuracy} is no share"
+        yield "text_only_accuracy", f"{accuracy} is not from 0 to 1"
     yield from _instruction_problems(row, split)
     wrong_input, items = _check_input(row["input"], task)
     wrong_options, letters = _check_options(row["options"], task)
     yield from (*wrong_input, *wrong_options)
-    # One fault is reported once: what depends on a broken input or broken options is not checked by them.
+    # Each fault is reported once: fields that depend on a broken input or broken options are not checked.
     answers = YES_NO if task.is_yes_no else letters
     if row["output"] not in answers and not wrong_options:
         yield "answer_not_an_option", f"output {row['output']!r} is none of {', '.join(answers)}"
@@ -83,13 +87,13 @@ def _instruction_problems(row: Mapping[str, Any], split: str) -> Iterator[Found]
     if (unseen is None) != (unseen_id is None):
         yield "instruction_unseen", "instruction_unseen and instruction_unseen_id go together"
     elif unseen is not None and split in (TRAIN, VALIDATION):
-        yield "instruction_unseen", f"the held-out instruction stands in a {split} row"
+        yield "instruction_unseen", f"a {split} row has a held-out instruction"
     elif unseen is None and split in (TEST, TEST_OOD):
         yield "instruction_unseen", f"a {split} row lacks the held-out instruction"
 
 
 def _check_input(text: str, task: AnyTask) -> tuple[list[Found], int]:
-    """Return what is wrong with the input, and the number of products where it is a list of these."""
+    """Return the problems of the input, and the number of items of a sequence."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -117,7 +121,7 @@ def _check_input(text: str, task: AnyTask) -> tuple[list[Found], int]:
 
 
 def _check_options(options: list[str], task: AnyTask) -> tuple[list[Found], list[str]]:
-    """Return what is wrong with the options, and the letters of the sound ones."""
+    """Return the problems of the options, and the letters of the valid ones."""
     if task.is_yes_no:
         return [("options", "a yes/no task has no options")] if options else [], []
     found: list[Found] = []
@@ -130,16 +134,16 @@ def _check_options(options: list[str], task: AnyTask) -> tuple[list[Found], list
         text = option[3:].strip()
         if not option.startswith(f"{letter}: ") or not text:
             return [*found, ("options", f"{option[:60]!r} is not '{letter}: …'")], letters
-        # Candidates of a recommendation may have the same title: their images tell them apart.
+        # Candidates of a recommendation may have equal titles; their images differ.
         if text in texts and not task.row.options_are_products:
-            found.append(("options", f"{text[:60]!r} stands twice"))
+            found.append(("options", f"{text[:60]!r} occurs twice"))
         texts.add(text)
         letters.append(letter)
     return found, letters
 
 
 def _legal_roles(task: AnyTask, items: int, letters: list[str]) -> list[str]:
-    """Return the roles that a sample of the task can have, in order."""
+    """Return the roles that a sample of the task may have, in order."""
     several = {
         "history": [f"history {number}" for number in range(1, items + 1)],
         "option": [f"option {letter}" for letter in letters],
@@ -150,7 +154,7 @@ def _legal_roles(task: AnyTask, items: int, letters: list[str]) -> list[str]:
 def _image_problems(
     row: Mapping[str, Any], legal: list[str] | None, images: PublishedImages
 ) -> Iterator[Found]:
-    """Check the image columns; legal: the roles there can be, in order, None where that is not known."""
+    """Check the image columns; legal: the possible roles in order, None where they are not known."""
     roles = row["image_roles"]
     lengths = {
         name: len(row[name])
@@ -162,13 +166,16 @@ def _image_problems(
     if legal is not None:
         unknown = [role for role in roles if role not in legal]
         if unknown:
-            yield "image_roles", f"{unknown[0]!r} is no role here; there are {', '.join(legal[:12])}"
+            yield (
+                "image_roles",
+                f"{unknown[0]!r} is not a role of this task; roles are {', '.join(legal[:12])}",
+            )
         elif [role for role in legal if role in roles] != roles:
-            yield "image_roles", f"{', '.join(roles)}: a role stands twice or out of order"
+            yield "image_roles", f"{', '.join(roles)}: a role occurs twice or out of order"
     if images.read and not all(row["image_ids"]):
         yield "image_id_missing", "an image id is empty"
     if not images.embedded and not all(row["image_urls"]):
-        yield "image_url_missing", "an image is referenced, and its URL is empty"
+        yield "image_url_missing", "the URL of a referenced image is empty"
 
 
 def _group_problems(row: Mapping[str, Any], task: AnyTask) -> Iterator[Found]:

@@ -1,11 +1,11 @@
-"""Parquet shards: where a shard lies, which rows it holds, and how it is written.
+"""Parquet shards: their paths, their rows, and how they are written.
 
     <task>/<split>-00000-of-00002.parquet
     rejections/rejections.parquet
 
-Shards are cut by row count, so the number of workers changes nothing. Images are embedded as JPEG, which is
-not compressed again, or referenced: then each is a null, and its URL stands beside it. Row groups are small enough for
-the Hub's viewer and for a reader's memory.
+Shards are cut by row count, so the number of workers changes nothing. Images are embedded as JPEG, which is not
+compressed again, or referenced: then each image is null and has a URL. Row groups are small enough for the Hub's viewer
+and for a reader's memory.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from mmecinstruct.schemas.samples import SPLITS, published_schema
 from mmecinstruct.schemas.tables import REJECTIONS
 from mmecinstruct.tasks import TASKS
 
-REJECTIONS_PATH = "rejections/rejections.parquet"  # in no config: `load_dataset` never reads it
+# In no config, so `load_dataset` never reads it.
+REJECTIONS_PATH = "rejections/rejections.parquet"
 
-# The Hub's viewer refuses large row groups; a group is closed early when its images reach this size.
+# The Hub's viewer rejects large row groups, so a group is closed when its images reach this size.
 ROW_GROUP_BYTES = 64 * 2**20
-# From so many uses per image (candidates of a recommendation) a row group stores each once: a dictionary.
+# From so many uses per image (candidates of a recommendation) a dictionary stores each image of a row group once.
 _WORTH_A_DICTIONARY = 1.25
 _IMAGE_LEAF = "images.list.element.bytes"
 
@@ -37,7 +38,7 @@ _SHARD_PATH = re.compile(rf"(\w+)/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.p
 
 
 def shard_plan(rows: int, shard_rows: int) -> list[tuple[int, int]]:
-    """Return the shards of `rows` rows as half-open ranges (start, stop); the last one may be smaller."""
+    """Return the shards of a table as half-open ranges (start, stop) of rows; the last one may be smaller."""
     return [(start, min(start + shard_rows, rows)) for start in range(0, rows, shard_rows)]
 
 
@@ -47,7 +48,7 @@ def shard_path(task: str, split: str, index: int, count: int) -> str:
 
 
 def parse_shard_path(path: str) -> tuple[str, str, int, int] | None:
-    """Return (task, split, index, count) of a shard's path below the dataset folder, None for other files."""
+    """Return (task, split, index, count) of a shard's path below the dataset folder, None for another path."""
     match = _SHARD_PATH.fullmatch(path)
     if match is None or match[1] not in TASKS:
         return None
@@ -56,7 +57,7 @@ def parse_shard_path(path: str) -> tuple[str, str, int, int] | None:
 
 
 def find_shards(folder: Path) -> list[str]:
-    """Return the paths below `folder` of the shards that lie there: by task, split, then number."""
+    """Return the paths of all shards below a dataset folder, by task, split, then number."""
     found = []
     ranks = {task: rank for rank, task in enumerate(TASKS)}
     for file in folder.glob("*/*.parquet"):
@@ -69,18 +70,22 @@ def find_shards(folder: Path) -> list[str]:
 
 
 def write_shard(rows: pa.Table, pixels: Mapping[str, bytes] | None, path: Path, row_group_rows: int) -> None:
-    """Write one shard: the same rows and pixels give the same bytes.
+    """Write one shard atomically. The same rows and pixels give the same bytes.
 
-    rows: every published column but `images`, in any order. pixels: JPEG by image id, of every id in
-    `image_ids`; None: images are referenced, and `images` has a null for each role. The file appears whole or not at
-    all.
+    Args:
+        rows: Every published column but `images`, in any order.
+        pixels: JPEG by image id, for every id in `image_ids`. None references images: `images` has a null for each
+            role.
+        path: The file.
+        row_group_rows: The largest number of rows of a row group.
 
-    Raises DatasetError for a missing or unknown column, and for an image without pixels.
+    Raises:
+        DatasetError: A column is missing or unknown, or an image has no pixels.
     """
     schema = published_schema()
     wanted = [name for name in schema.names if name != "images"]
     if sorted(rows.column_names) != sorted(wanted):
-        wrong = sorted(set(rows.column_names) ^ set(wanted)) or ["a column stands twice"]
+        wrong = sorted(set(rows.column_names) ^ set(wanted)) or ["a column occurs twice"]
         raise DatasetError(f"{path.name}: missing or unknown columns: {', '.join(wrong)}")
     rows = rows.select(wanted).cast(pa.schema([schema.field(name) for name in wanted]))
 
@@ -103,7 +108,15 @@ def write_shard(rows: pa.Table, pixels: Mapping[str, bytes] | None, path: Path, 
 
 
 def write_rejections(folder: Path, parts: Iterable[pa.Table]) -> int:
-    """Write the rejected rows of all stages (`tables.REJECTIONS`) in the order given; return their number."""
+    """Write the rejected rows of all stages.
+
+    Args:
+        folder: The dataset folder.
+        parts: Tables of `tables.REJECTIONS`, written in order.
+
+    Returns:
+        The number of rows.
+    """
     path = folder / REJECTIONS_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -122,7 +135,7 @@ def write_rejections(folder: Path, parts: Iterable[pa.Table]) -> int:
 def _row_groups(
     rows: pa.Table, pixels: Mapping[str, bytes] | None, row_group_rows: int, name: str
 ) -> Iterator[tuple[pa.Table, list[list[dict[str, Any] | None]]]]:
-    """Yield slices of the rows with their images as {"bytes", "path"} or as nulls, cut by rows and by bytes."""
+    """Yield slices of the rows with their images as {"bytes", "path"} or null, cut by rows and by bytes."""
     if pixels is None:
         for start in range(0, rows.num_rows, row_group_rows):
             part = rows.slice(start, row_group_rows)
@@ -148,7 +161,7 @@ def _row_groups(
 
 
 def _repeats_images(rows: pa.Table, row_group_rows: int) -> bool:
-    """Say whether row groups hold the same images so often that a dictionary makes the file smaller."""
+    """Return whether row groups repeat images so often that a dictionary makes the file smaller."""
     embedded = distinct = 0
     for start in range(0, rows.num_rows, row_group_rows):
         ids = rows.column("image_ids").slice(start, row_group_rows).combine_chunks().flatten()
@@ -168,8 +181,7 @@ def _open_writer(path: Path, schema: pa.Schema, image_dictionary: bool) -> pq.Pa
         dictionary_pagesize_limit=2 * ROW_GROUP_BYTES if image_dictionary else 2**20,
         write_statistics=texts,
         write_page_index=True,
-        # Page borders follow the content: an inserted row leaves most pages as they were, for storage that
-        # keeps equal pieces once.
+        # Page borders follow the content, so an inserted row changes few pages. Deduplicating storage keeps the others.
         use_content_defined_chunking=True,
     )
 
@@ -184,7 +196,7 @@ def _leaves(name: str, kind: pa.DataType) -> list[str]:
 
 
 def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk and rename it."""
+    """Call `write` with a temporary file beside `path`, flush it to disk and rename it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)

@@ -1,4 +1,4 @@
-"""Statistics of a dataset folder, counted from the finished shards, and what the build could not give."""
+"""Statistics of a dataset folder, counted from the finished shards, with shortages and rejections."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Tally:
         # "history 3" and "option B" are counted as history and option.
         self.roles.update(role.split(" ")[0] for role in row["image_roles"])
         self.images += len(row["image_ids"])
-        # An image that nobody read has no id; its URL tells it.
+        # An image that was not read has no id and is identified by its URL.
         self.image_ids.update(
             image_id or url for image_id, url in zip(row["image_ids"], row["image_urls"], strict=True)
         )
@@ -105,11 +105,14 @@ class _Tally:
 def collect_statistics(folder: Path) -> dict[str, Any]:
     """Count the finished shards of a folder, without reading pixels.
 
-    `masked` counts the tokens that stand for personal data in the inputs, `profanity_share` the inputs that swear.
+    Args:
+        folder: The dataset folder.
 
-    Returns {"rows", "products", "images", "distinct_images", "tasks": {task: {split: counts}}}; shares
-    and means are null if nothing is known. `origins` counts samples by the prefixes of their products' ids. An empty
-    category stands for a sample without one.
+    Returns:
+        {"rows", "products", "images", "distinct_images", "tasks": {task: {split: counts}}}. Shares and means are null
+        if nothing is known. `origins` counts samples by the prefixes of their products' ids, `masked` the tokens of
+        masked personal data in the inputs, and `profanity_share` is the share of inputs with swear words. The empty
+        category counts samples without one.
     """
     tallies: dict[tuple[str, str], _Tally] = {}
     for path in find_shards(folder):
@@ -154,16 +157,24 @@ def write_statistics(
     audit: Mapping[str, Any] | None = None,
     measured: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Count the shards and rejections in `folder`, write statistics.json and return its content.
+    """Count the shards and rejections of a folder and write statistics.json.
 
-    Beside the counts it has `publishers`, whose records the samples hold and under which terms, and
-    `left_out_sources`, those that the recipe's licences did not allow.
+    Beside the counts it lists `publishers`, the publishers of the samples' records with their terms, and
+    `left_out_sources`, the sources that the recipe's licences exclude.
 
-    sizes: per task and split what was wanted, available and chosen, and a note where data did not suffice.
-    missing: per task that could not be built what it lacks. stages: rows in, kept, rejected and not sampled per stage.
-    audit: the summary of the splits' audit (`AuditReport.summary`). measured: what single stages counted, by their
-    names: `hygiene` tokens and swear words of all reviews and questions, `duplicates` pairs, clusters and their sizes,
-    `sampling` rows that there were and that were not sampled; and `miniature` the raw files that one drew.
+    Args:
+        folder: The dataset folder.
+        recipe: The resolved recipe.
+        sizes: Per task and split: wanted, available and chosen samples, and a note where data did not suffice.
+        missing: What each task that could not be built lacks.
+        stages: Rows in, kept, rejected and not sampled of each stage.
+        audit: The summary of the audit (`AuditReport.summary`).
+        measured: Counts of single stages by name: `hygiene` (tokens and swear words of all reviews and questions),
+            `duplicates` (pairs, clusters and their sizes), `sampling` (rows, and rows that were not sampled), and
+            `miniature` (number of synthetic raw files).
+
+    Returns:
+        The content of statistics.json.
     """
     counted = collect_statistics(folder)
     chosen = apply_licences(recipe)

@@ -1,7 +1,7 @@
-"""Check a dataset folder: is it what it says it is, can every consumer read it, do splits share nothing?
+"""Validate a dataset folder: its manifest, its readability for consumers, its samples, and the separation of splits.
 
-Shards are read in small batches, one row group at a time; what is kept over all of them are ids and groups. A
-damaged or hostile folder gives problems, never a traceback.
+Shards are read in small batches, one row group at a time; only ids and groups stay in memory. A damaged or hostile
+folder gives problems, never a traceback.
 """
 
 from __future__ import annotations
@@ -40,29 +40,41 @@ from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shar
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 from mmecinstruct.tasks import TASKS
 
-MAX_IMAGE_PIXELS = 50_000_000  # an image that claims more is refused before it is decoded
-MAX_ROW_GROUP_BYTES = 2**30  # uncompressed; the Hub's viewer gives up earlier
-SHOWN_PER_REASON = 20  # of one reason in one file; the rest is counted
+# An image that claims more is not decoded.
+MAX_IMAGE_PIXELS = 50_000_000
+# Uncompressed; the limit of the Hub's viewer is lower.
+MAX_ROW_GROUP_BYTES = 2**30
+# Problems of one reason in one file; further ones are counted.
+SHOWN_PER_REASON = 20
 
 _BATCH_ROWS = 16
 
-Progress = Callable[[str, int, int], None]  # file, rows checked, rows in all files
+# File, rows checked, rows of all files.
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. row counts from 0 within the file; None and "" where it is about no row."""
+    """One problem of a dataset folder.
+
+    Attributes:
+        file: Path below the folder.
+        row: Number of the row within the file, from 0; None where the problem concerns no row.
+        sample_id: Id of the sample; empty where the problem concerns no sample.
+        reason: Machine-readable, snake_case.
+        detail: For a person.
+    """
 
     file: str
     row: int | None
     sample_id: str
-    reason: str  # machine-readable, snake_case
+    reason: str
     detail: str
 
     def __str__(self) -> str:
-        place = self.file if self.row is None else f"{self.file} row {self.row}"
+        position = self.file if self.row is None else f"{self.file} row {self.row}"
         sample = f" (sample {self.sample_id})" if self.sample_id else ""
-        return f"{place}{sample}: {self.reason}: {self.detail}"
+        return f"{position}{sample}: {self.reason}: {self.detail}"
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
@@ -71,21 +83,21 @@ def format_problems(problems: Sequence[Problem]) -> str:
 
 
 def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
-    """Return everything that is wrong with a dataset folder; an empty list means that it is sound.
+    """Return all problems of a dataset folder; an empty list means that it is valid.
 
-    Checked are hashes, the card's configs, the schema, each sample (`dataset.rows`), every image, that no id stands
-    twice, that no group stands in two splits which its tasks do not share (`Task.not_shared`), and that train lacks
-    the categories of test_ood. Never raises for what the folder holds.
+    It checks hashes, the card's configs, the schema, each sample (`dataset.rows`), every embedded image, that ids are
+    unique, that no group is in two splits which its tasks do not share (`Task.not_shared`), and that train lacks the
+    categories of test_ood. No content of the folder raises an exception.
 
     Args:
-        folder: the dataset folder.
-        decode: decode every image, the way `datasets` does; none where the recipe references images.
-        progress: called with a file, the rows checked and the rows of all files.
+        folder: The dataset folder.
+        decode: Decode every embedded image, as `datasets` does.
+        progress: Called with (file, rows checked, rows of all files).
     """
     log = _Log()
     shards = find_shards(folder) if folder.is_dir() else []
     if not shards and not (folder / MANIFEST).is_file():
-        log.add(str(folder), "not_a_dataset_folder", "there is neither a manifest nor a shard")
+        log.add(str(folder), "not_a_dataset_folder", "it has neither a manifest nor a shard")
         return log.problems()
     manifest = _check_manifest(folder, shards, log)
     _check_card(folder, shards, log)
@@ -103,7 +115,7 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
 
 @dataclass
 class _Log:
-    """Problems in the order found; of many alike in one file only the first are kept."""
+    """Problems in the order found; of one reason in one file only the first are kept."""
 
     found: list[Problem] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -124,10 +136,10 @@ class _Log:
 
 @dataclass
 class _Seen:
-    """What is remembered over all shards."""
+    """Ids, groups and images of all shards that were read."""
 
-    schema_version: str | None = None  # the manifest's
-    published: PublishedImages = field(default_factory=PublishedImages)  # as the recipe says
+    schema_version: str | None = None  # of the manifest
+    published: PublishedImages = field(default_factory=PublishedImages)  # of the recipe
     ids: dict[str, str] = field(default_factory=dict)  # sample id -> file
     groups: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # group -> split, file
     crossing: set[tuple[str, str]] = field(default_factory=set)  # groups that were reported
@@ -135,7 +147,7 @@ class _Seen:
     ood_categories: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
     instructions: set[tuple[str, str]] = field(default_factory=set)  # task, instruction_id
     held_out: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
-    images: set[bytes] = field(default_factory=set)  # digests of images that decoded well
+    images: set[bytes] = field(default_factory=set)  # digests of images that were decoded
 
 
 # --- the folder ----------------------------------------------------------------------------------------
@@ -151,7 +163,7 @@ def _check_manifest(folder: Path, shards: Sequence[str], log: _Log) -> Manifest 
             log.add(path, "file_unexpected", "not named <task>/<split>-00000-of-00001.parquet")
     _check_numbering(shards, log)
     if not (folder / MANIFEST).is_file():
-        log.add(MANIFEST, "manifest_missing", "nothing says which files belong to the folder")
+        log.add(MANIFEST, "manifest_missing", "without it the files of the folder are not known")
         return None
     try:
         manifest = read_manifest(folder)
@@ -163,7 +175,7 @@ def _check_manifest(folder: Path, shards: Sequence[str], log: _Log) -> Manifest 
     listed = {entry.path for entry in manifest.files}
     for path in shards:
         if path not in listed:
-            log.add(path, "file_unlisted", "the manifest does not list it; it may be left from another build")
+            log.add(path, "file_unlisted", "the manifest does not list it; it may be from another build")
     for entry in manifest.files:
         file = folder / entry.path
         if not file.is_file():
@@ -174,12 +186,12 @@ def _check_manifest(folder: Path, shards: Sequence[str], log: _Log) -> Manifest 
         if size != entry.bytes:
             log.add(entry.path, "file_changed", f"{size} bytes; the manifest says {entry.bytes}")
         elif sha256_file(file) != entry.sha256:
-            log.add(entry.path, "file_changed", "its SHA-256 is not the manifest's")
+            log.add(entry.path, "file_changed", "its SHA-256 differs from the manifest's")
     return manifest
 
 
 def _check_numbering(shards: Sequence[str], log: _Log) -> None:
-    """Every shard that the names speak of must be there."""
+    """Check that the shards of each task and split are numbered completely."""
     numbers: dict[tuple[str, str], dict[int, set[int]]] = {}
     for path in shards:
         task, split, index, count = parse_shard_path(path) or ("", "", 0, 0)
@@ -195,8 +207,9 @@ def _check_numbering(shards: Sequence[str], log: _Log) -> None:
 
 
 def _check_card(folder: Path, shards: Sequence[str], log: _Log) -> None:
-    """The card's YAML, as the Hub and `load_dataset` read it, must give each config and split exactly its shards."""
-    from huggingface_hub import metadata_load  # 0.3 s
+    """Check that the card's YAML assigns exactly its shards to each config and split."""
+    # Imported here: it takes 0.3 s.
+    from huggingface_hub import metadata_load
 
     file = folder / CARD
     try:
@@ -231,14 +244,14 @@ def _data_files(configs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any
 
 
 def _matched(paths: str | Sequence[str], shards: Sequence[str]) -> set[str]:
-    """Return the shards that glob patterns take; `*` does not cross a folder."""
+    """Return the shards that match glob patterns; `*` does not match `/`."""
     patterns = [paths] if isinstance(paths, str) else list(paths)
     regexes = [re.compile(re.escape(pattern).replace(r"\*", "[^/]*")) for pattern in patterns]
     return {path for path in shards if any(regex.fullmatch(path) for regex in regexes)}
 
 
 def _known_version(version: str) -> bool:
-    """A higher second number only adds columns that may be ignored."""
+    """Return whether the version has the known major number; minor versions only add columns."""
     return version.partition(".")[0] == SCHEMA_VERSION.partition(".")[0]
 
 
@@ -272,15 +285,15 @@ def _check_shard(
 
 
 def _check_schema(file: pq.ParquetFile, path: str, version: str, log: _Log) -> bool:
-    """Check columns, types, the `huggingface` metadata and the size of row groups; say if rows can be read.
+    """Check columns, types, the `huggingface` metadata and the size of row groups; return whether rows can be read.
 
-    A file of a later schema version with the same first number may have more columns.
+    A file of a later minor version may have more columns.
     """
     expected, found = _schema(), file.schema_arrow
     wrong = [
         f"{field.name} is {found.field(field.name).type}, not {field.type}"
         if found.names.count(field.name) == 1
-        else f"{field.name} is missing or stands twice"
+        else f"{field.name} is missing or occurs twice"
         for field in expected
         if found.names.count(field.name) != 1 or found.field(field.name).type != field.type
     ]
@@ -334,21 +347,21 @@ def _check_row(
     elif seen.schema_version is not None and version != seen.schema_version:
         add("schema_version", f"{version!r}; the manifest says {seen.schema_version}")
     if row["id"] in seen.ids:
-        add("id_repeated", f"the same id stands in {seen.ids[row['id']]}")
+        add("id_repeated", f"the same id is in {seen.ids[row['id']]}")
     seen.ids.setdefault(row["id"], path)
     for group in _groups(row, task):
         other_split, other = seen.groups.setdefault(group, (split, path))
         if other_split != split and group not in seen.crossing:
             seen.crossing.add(group)
             add("group_in_two_splits", f"{group[0]} {group[1]} is also in {other}")
-    place = (path, number, sample_id)
+    position = (path, number, sample_id)
     if split == TRAIN:
         seen.train_categories.add((task, row["category"] or ""))
     elif split == TEST_OOD:
-        seen.ood_categories.setdefault((task, row["category"] or ""), place)
+        seen.ood_categories.setdefault((task, row["category"] or ""), position)
     seen.instructions.add((task, row["instruction_id"]))
     if row["instruction_unseen_id"] is not None:
-        seen.held_out.setdefault((task, row["instruction_unseen_id"]), place)
+        seen.held_out.setdefault((task, row["instruction_unseen_id"]), position)
     for index, image in enumerate(row["images"]):
         problem = _image_problem(image, decode, seen)
         if problem:
@@ -357,7 +370,7 @@ def _check_row(
 
 
 def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
-    """Yield what this row must not share with a row of another split."""
+    """Yield the groups that this row must not share with a row of another split."""
     groups = row["group_ids"]
     not_shared = TASKS[task].not_shared
     if "user" in not_shared and groups["user"] is not None:
@@ -373,7 +386,7 @@ def _image_problem(image: Mapping[str, Any] | None, decode: bool, seen: _Seen) -
     if image is None or not image["bytes"]:
         return ("image_not_embedded", "it has no bytes") if seen.published.embedded else None
     if not seen.published.embedded:
-        return "image_embedded", "it has bytes, and the recipe says that images are referenced"
+        return "image_embedded", "it has bytes, but the recipe references images"
     if not decode:
         return None
     digest = hashlib.blake2b(image["bytes"], digest_size=16).digest()
@@ -384,13 +397,14 @@ def _image_problem(image: Mapping[str, Any] | None, decode: bool, seen: _Seen) -
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own cap warns; ours refuses
+            # Pillow warns of large images; the cap here rejects them.
+            warnings.simplefilter("ignore")
             with PIL.Image.open(io.BytesIO(image["bytes"])) as opened:
                 if opened.width * opened.height > MAX_IMAGE_PIXELS:
                     return "image_too_large", f"{opened.width} x {opened.height} pixels"
-            # The way that consumers decode it, orientation tag and all.
+            # As consumers decode it, with the orientation tag.
             Image().decode_example({"bytes": image["bytes"], "path": None})
-    except Exception as error:  # noqa: BLE001 - decoders raise anything; each time the image is damaged
+    except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged image
         return "image_damaged", f"{type(error).__name__}: {error}"
     seen.images.add(digest)
     return None

@@ -1,1 +1,1 @@
-"""Duplicates: images, texts and products that are the same thing twice."""
+"""Find duplicate images, titles and products, and cluster the products."""

@@ -1,4 +1,4 @@
-"""Clusters of products that must stay on one side of a split, kept from running away."""
+"""Cluster products that must stay in one split, with a bound on the size of a cluster."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from dataclasses import dataclass
 
 Edge = tuple[str, str]
 
-# Prefixes whose ids are Amazon's item numbers: the same number is the same item.
+# Sources whose ids are Amazon's item numbers: the same number is the same item.
 IDENTIFIER_FAMILIES = {"abo": "asin", "amazon18": "asin", "amazon23": "asin", "esci": "asin"}
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """cluster_of: node -> smallest node of its cluster. split: components above the limit. dropped: edges let go."""
+    """Clusters of nodes.
+
+    Attributes:
+        cluster_of: The smallest node of each node's cluster.
+        split: Number of connected components above the size limit.
+        dropped: Number of edges between different clusters of a split component.
+    """
 
     cluster_of: Mapping[str, str]
     split: int
     dropped: int
 
     def sizes(self) -> dict[int, int]:
-        """Return how many clusters there are of each size, by size."""
+        """Return the number of clusters of each size, by size."""
         return size_histogram(self.cluster_of)
 
 
@@ -40,7 +46,7 @@ class _Union:
         return node
 
     def join(self, a: str, b: str, limit: int | None = None) -> bool:
-        """Join two sets, unless they would be larger than the limit; return whether they are one now."""
+        """Join two sets unless they would exceed the limit; return whether they are one set now."""
         low, high = sorted((self.root(a), self.root(b)))
         if low == high:
             return True
@@ -62,11 +68,18 @@ def connected_components(nodes: Iterable[str], edges: Iterable[Edge]) -> dict[st
 def bounded_clusters(
     nodes: Sequence[str], edges: Sequence[tuple[str, str, float]], max_size: int
 ) -> Clusters:
-    """Return the connected components, those above `max_size` split by letting their weakest edges go.
+    """Return the connected components; those above `max_size` are split by dropping their weakest edges.
 
-    edges: (node, node, strength). A component that is too large is put together again from its strongest edge on (ties
-    in order of the nodes), and an edge that would make a cluster larger than allowed is passed over. The result depends
-    on the edges alone, not on their order.
+    A component that is too large is built again from its strongest edge on (ties in order of the nodes). An edge that
+    would make a cluster larger than allowed is skipped. The result depends on the edges alone, not on their order.
+
+    Args:
+        nodes: The names of all nodes.
+        edges: (node, node, strength).
+        max_size: The largest number of nodes of a cluster.
+
+    Returns:
+        The clusters, and how much was split.
     """
     component = connected_components(nodes, ((a, b) for a, b, _ in edges))
     sizes = Counter(component.values())
@@ -83,12 +96,12 @@ def bounded_clusters(
 
 
 def size_histogram(cluster_of: Mapping[str, str]) -> dict[int, int]:
-    """Return how many clusters there are of each size, by size."""
+    """Return the number of clusters of each size, by size."""
     return dict(sorted(Counter(Counter(cluster_of.values()).values()).items()))
 
 
 def members(cluster_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return each cluster's members, sorted."""
+    """Return the sorted members of each cluster."""
     found: dict[str, list[str]] = defaultdict(list)
     for node in sorted(cluster_of):
         found[cluster_of[node]].append(node)
@@ -98,7 +111,12 @@ def members(cluster_of: Mapping[str, str]) -> dict[str, list[str]]:
 def same_item_edges(product_ids: Iterable[str], families: Mapping[str, str]) -> list[Edge]:
     """Return edges between ids that name one item in two sources, e.g. `amazon18:B01` and `esci:B01`.
 
-    families: source prefix -> identifier family; prefixes of one family share their identifiers.
+    Args:
+        product_ids: Ids with the prefix of their source.
+        families: The identifier family of each prefix. Prefixes of one family share their identifiers.
+
+    Returns:
+        (first id, other id) for each item with several ids.
     """
     first: dict[tuple[str, str], str] = {}
     edges = []

@@ -20,19 +20,36 @@ from mmecinstruct.schemas.tables import CURATED_PRODUCTS
 STAGE = "deduplicate"
 REVIEW_COLUMNS = ("product_id", "image_urls")
 
-# same_product_id: the record that stands for the product; the record's own id where it does itself.
+# same_product_id: the representative of the product; the record's own id where it is the representative.
 DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
 
-# What of products is compared. Descriptions, which are most of a catalogue, stay in their table.
+# The columns that are compared. Descriptions, most of a catalogue's bytes, are not loaded.
 COMPARED = ("product_id", "title", "brand", "color", "image_urls")
 
-# Which columns make a record complete: the more of them say something, the more complete it is.
-_TELLING = ("title", "brand", "category_path", "description", "features", "price", "color", "fine_category")
+# A record is the more complete, the more of these columns have a value.
+_COMPLETENESS_COLUMNS = (
+    "title",
+    "brand",
+    "category_path",
+    "description",
+    "features",
+    "price",
+    "color",
+    "fine_category",
+)
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """products: DISTINCT_PRODUCTS in order of id. pairs: PRODUCT_PAIRS. merged: rejected id -> the id that stays."""
+    """The result of `find_duplicates`.
+
+    Attributes:
+        products: DISTINCT_PRODUCTS in order of id.
+        pairs: PRODUCT_PAIRS.
+        rejections: One for each merged product.
+        merged: The kept id of each rejected id.
+        statistics: Counts of pairs, clusters and merged products.
+    """
 
     products: pa.Table
     pairs: pa.Table
@@ -44,17 +61,25 @@ class Duplicates:
 def find_duplicates(
     products: pa.Table, images: pa.Table, settings: DuplicateSettings, reviews: pa.Table | None = None
 ) -> Duplicates:
-    """Cluster products that share an item number, a title or an image; merge what is the same product.
+    """Cluster products that share an item number, a title or an image, and merge records of the same product.
 
-    products: CURATED_PRODUCTS, each id once. images: IMAGES, placeholders already rejected. reviews: product_id and
-    image_urls, as an image in the reviews of two products must not be in two splits. The cluster_id that comes
-    in is replaced by the smallest kept product_id of the new cluster. Products that are the same have one
-    representative: the most complete record (most columns that say something, then most readable images), and of
-    equally complete ones that of the smallest id. With `settings.merge` the others are rejected: `duplicate_product`.
+    The given cluster_id is replaced by the smallest kept product_id of the new cluster. Records of the same product
+    have one representative: the most complete one (most columns with a value, then most readable images), then the one
+    of the smallest id. With `settings.merge` the others are rejected as `duplicate_product`.
+
+    Args:
+        products: CURATED_PRODUCTS, each id once.
+        images: IMAGES, placeholders already rejected.
+        settings: Thresholds, and whether to merge.
+        reviews: Columns product_id and image_urls. An image in the reviews of two products links them, since it must
+            not be in two splits.
+
+    Returns:
+        The clustered products, the pairs with their evidence, and the rejections.
     """
     rows = products.select(COMPARED).to_pylist()
     ids = [row["product_id"] for row in rows]
-    images = _told_apart(images)
+    images = _with_ids(images)
     pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
     edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
     clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
@@ -104,8 +129,8 @@ def find_duplicates(
     )
 
 
-def _told_apart(images: pa.Table) -> pa.Table:
-    """Return the images with their URL for an id where nobody read them: the same URL is the same image."""
+def _with_ids(images: pa.Table) -> pa.Table:
+    """Give images that were not read their URL as id: the same URL is the same image."""
     if not pc.any(pc.and_(pc.equal(images["status"], "ok"), pc.is_null(images["image_id"]))).as_py():
         return images
     ids, urls = images["image_id"].to_pylist(), images["image_url"].to_pylist()
@@ -127,8 +152,8 @@ def _review_urls(reviews: pa.Table | None) -> dict[str, list[str]]:
 def _in_order(products: pa.Table) -> pa.Table:
     """Return the products in the order of their ids.
 
-    As curation writes them they are, and stay as they are: Arrow takes rows of a column's pieces only where these fit
-    together into 2 GB of text.
+    Curation writes them in this order, and a sorted table is returned unchanged: `take` fails on a column whose pieces
+    do not fit together into 2 GB of text.
     """
     order = pc.sort_indices(products["product_id"])
     in_order = bool((np.diff(order.to_numpy().astype(np.int64)) == 1).all())
@@ -136,29 +161,32 @@ def _in_order(products: pa.Table) -> pa.Table:
 
 
 def _completeness(products: pa.Table) -> dict[str, int]:
-    """Return of each product how many columns of its record say something."""
+    """Return the number of columns with a value of each product's record."""
     counts = np.zeros(products.num_rows, np.int8)
-    for name in _TELLING:
+    for name in _COMPLETENESS_COLUMNS:
         column = products[name]
-        says = column.is_valid()
+        has_value = column.is_valid()
         if pa.types.is_list(column.type):
-            says = pc.and_kleene(says, pc.greater(pc.list_value_length(column), 0))
+            has_value = pc.and_kleene(has_value, pc.greater(pc.list_value_length(column), 0))
         elif pa.types.is_string(column.type):
-            says = pc.and_kleene(says, pc.not_equal(column, ""))
-        counts += says.to_numpy()
+            has_value = pc.and_kleene(has_value, pc.not_equal(column, ""))
+        counts += has_value.to_numpy()
     return dict(zip(products["product_id"].to_pylist(), counts.tolist(), strict=True))
 
 
 def _representatives(
-    rows: Sequence[Mapping[str, Any]], told: Mapping[str, int], same: Mapping[str, str], images: pa.Table
+    rows: Sequence[Mapping[str, Any]],
+    completeness: Mapping[str, int],
+    same: Mapping[str, str],
+    images: pa.Table,
 ) -> dict[str, str]:
-    """Return each product's representative. told: how complete each record is."""
+    """Return each product's representative. completeness: of each record, see `_completeness`."""
     statuses = zip(images["image_url"].to_pylist(), images["status"].to_pylist(), strict=True)
     readable = {url for url, status in statuses if status == "ok"}
 
     def order(row: Mapping[str, Any]) -> tuple[int, int, str]:
         shown = len({*(row["image_urls"] or ())} & readable)
-        return -told[row["product_id"]], -shown, row["product_id"]
+        return -completeness[row["product_id"]], -shown, row["product_id"]
 
     by_id = {row["product_id"]: row for row in rows}
     found = {}

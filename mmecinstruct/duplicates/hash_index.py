@@ -1,14 +1,14 @@
-"""All pairs of 64-bit hashes within a Hamming radius, exactly.
+"""Find all pairs of 64-bit hashes within a Hamming radius, exactly.
 
 The 64 bits are cut into blocks. Two hashes that differ in at most r bits differ in at most r blocks, so of b
 blocks they agree on b - r at least (pigeonhole; the tables of Manku, Jain and Sarma, WWW 2007). For every choice of
 b - r blocks the hashes are sorted with those blocks first, and only hashes with equal blocks are compared: no pair
-is missed, whatever the data. A pair that agrees on more blocks is met several times and kept once, under the first
-choice it agrees on, so nothing need be remembered.
+is missed, whatever the data. A pair that agrees on more blocks is found several times and kept once, under the first
+choice it agrees on, so no found pair has to be stored.
 
-Hashes of images are skewed: on a white ground many bits hardly vary, and blocks of such bits part nothing. So
-the bits are permuted first, and the number of blocks and one of a few fixed permutations are chosen by counting, in
-a sample of the hashes, how many comparisons each would cost. This changes the time and never the result.
+Hashes of images are skewed: on a white ground many bits hardly vary, and blocks of such bits separate little. So
+the bits are permuted first. The number of blocks and one of a few fixed permutations are chosen by counting, in a
+sample of the hashes, how many comparisons each would cost (`hash_plan`). This changes the time and never the result.
 """
 
 from __future__ import annotations
@@ -20,25 +20,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmecinstruct.duplicates import runs
-from mmecinstruct.duplicates.hash_plan import BITS, LARGE_BUCKET, Plan, cheapest_plan
+from mmecinstruct.duplicates.hash_plan import BITS, LARGE_BUCKET, BlockPlan, cheapest_plan
 from mmecinstruct.duplicates.runs import Positions, ranges, run_starts
 
-MAX_RADIUS = 16  # beyond a quarter of the bits unrelated hashes match
+# Beyond a quarter of the bits unrelated hashes match.
+MAX_RADIUS = 16
 
-_TILE_SIDE = 4096  # columns of a tile; rows follow from runs.CHUNK
+# Columns of a tile; rows follow from runs.CHUNK.
+_TILE_SIDE = 4096
 
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 Distances = NDArray[np.uint8]
-_Found = tuple[Positions, Positions, Distances]  # left, right, bits between
+# Left, right, distance in bits.
+_Found = tuple[Positions, Positions, Distances]
 
 
 def pairs_within(hashes: Hashes, radius: int) -> tuple[Pairs, Distances]:
     """Return all pairs of hashes that differ in at most `radius` bits, and their distances.
 
-    hashes: [n] uint64. Returns pairs [m, 2] int64 of positions i < j, sorted, each once, and distances [m] uint8. The
-    result takes 17 bytes a pair: where very many match (a million equal hashes), use `iterate_pairs_within`.
-    Raises ValueError for a radius that is not from 0 to 16 or hashes of another type or shape.
+    The result takes 17 bytes a pair. Use `iterate_pairs_within` where very many match (a million equal hashes).
+
+    Args:
+        hashes: [n] uint64.
+        radius: Bits, from 0 to MAX_RADIUS.
+
+    Returns:
+        Pairs [m, 2] int64 of positions i < j, sorted, each once, and distances [m] uint8 in bits.
+
+    Raises:
+        ValueError: The radius is out of range, or the hashes have another type or shape.
     """
     return _collected(iterate_pairs_within(hashes, radius))
 
@@ -46,14 +57,22 @@ def pairs_within(hashes: Hashes, radius: int) -> tuple[Pairs, Distances]:
 def matches_between(left: Hashes, right: Hashes, radius: int) -> tuple[Pairs, Distances]:
     """Return all pairs of one hash of `left` and one of `right` that differ in at most `radius` bits.
 
-    left: [n] uint64. right: [m] uint64. Returns pairs [k, 2] int64 (position in left, position in right), sorted, each
-    once, and distances [k] uint8. Raises ValueError as `pairs_within` does.
+    Args:
+        left: [n] uint64.
+        right: [m] uint64.
+        radius: Bits, from 0 to MAX_RADIUS.
+
+    Returns:
+        Pairs [k, 2] int64 (position in left, position in right), sorted, each once, and distances [k] uint8 in bits.
+
+    Raises:
+        ValueError: The radius is out of range, or the hashes have another type or shape.
     """
     return _collected(iterate_matches_between(left, right, radius))
 
 
 def iterate_pairs_within(hashes: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
-    """Yield the result of `pairs_within` in bounded pieces, each pair once, in an order the hashes decide."""
+    """Yield the result of `pairs_within` in bounded pieces, each pair once, in an order set by the hashes."""
     _check(hashes, radius)
     members = _Members.of(hashes)
     yield from members.pairs_of_equal()
@@ -64,7 +83,7 @@ def iterate_pairs_within(hashes: Hashes, radius: int) -> Iterator[tuple[Pairs, D
 
 
 def iterate_matches_between(left: Hashes, right: Hashes, radius: int) -> Iterator[tuple[Pairs, Distances]]:
-    """Yield the result of `matches_between` in bounded pieces, each pair once, in an order the hashes decide."""
+    """Yield the result of `matches_between` in bounded pieces, each pair once, in an order set by the hashes."""
     _check(left, radius)
     _check(right, radius)
     left_members, right_members = _Members.of(left), _Members.of(right)
@@ -74,9 +93,11 @@ def iterate_matches_between(left: Hashes, right: Hashes, radius: int) -> Iterato
 
 def _check(hashes: Hashes, radius: int) -> None:
     if not 0 <= radius <= MAX_RADIUS:
-        raise ValueError(f"a radius of {radius} bits: give one from 0 to {MAX_RADIUS}")
+        raise ValueError(f"a radius of {radius} bits is not from 0 to {MAX_RADIUS}")
     if hashes.dtype != np.uint64 or hashes.ndim != 1:
-        raise ValueError(f"hashes of type {hashes.dtype} and shape {hashes.shape}: give a list of uint64")
+        raise ValueError(
+            f"hashes have type {hashes.dtype} and shape {hashes.shape}; expected uint64 and one dimension"
+        )
 
 
 def _collected(pieces: Iterator[tuple[Pairs, Distances]]) -> tuple[Pairs, Distances]:
@@ -89,7 +110,7 @@ def _collected(pieces: Iterator[tuple[Pairs, Distances]]) -> tuple[Pairs, Distan
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """Distinct hashes, sorted, and which positions hold each: `positions[starts[v]:starts[v] + counts[v]]`."""
+    """Distinct hashes, sorted, and the positions of each: `positions[starts[v]:starts[v] + counts[v]]`."""
 
     values: Hashes
     positions: Positions
@@ -123,7 +144,7 @@ def _expanded(
         pairs[:, 1] = right.positions[right.starts[b[single]]]
         yield pairs, distances[single]
     a, b, distances = a[~single], b[~single], distances[~single]
-    # First every position of the left hash, each with the right hash; then every position of that.
+    # First all positions of the left hash, then for each of them all positions of the right hash.
     for rows, slots in ranges(left.starts[a], left.counts[a]):
         for inner, other_slots in ranges(right.starts[b[rows]], right.counts[b[rows]]):
             pairs = np.stack([left.positions[slots[inner]], right.positions[other_slots]], axis=1)
@@ -145,14 +166,12 @@ def _value_pairs(left: Hashes, right: Hashes | None, radius: int) -> Iterator[_F
         found = _within_buckets(sorted_left.values, sorted_right.values, right is None, key_bits, radius)
         for a, b, distances in _gathered(found):
             differences = sorted_left.values[a] ^ sorted_right.values[b]
-            first = _first_met(differences, masks, plan.blocks - radius)
+            first = _first_found(differences, masks, plan.blocks - radius)
             yield sorted_left.positions(a[first]), sorted_right.positions(b[first]), distances[first]
 
 
-def _gathered(
-    pieces: Iterator[_Found],
-) -> Iterator[_Found]:
-    """Yield the same in pieces of about CHUNK: most tiles have a few matches, too few to be worth a call."""
+def _gathered(pieces: Iterator[_Found]) -> Iterator[_Found]:
+    """Join pieces to about CHUNK pairs: most tiles have too few matches to process each alone."""
     waiting: list[_Found] = []
     size = 0
     for piece in pieces:
@@ -168,46 +187,46 @@ def _gathered(
 
 
 class _Arranged:
-    """Distinct sorted hashes with their bits in another order, sorted by that, and the way back.
+    """Distinct sorted hashes with their bits in another order, sorted again, and the way back to their positions.
 
-    Sorting the numbers alone is twice as fast as sorting their positions with them. Where matches are few, theirs are
-    looked up; where they are many, all are looked up once.
+    Sorting the numbers alone is twice as fast as sorting their positions with them. Few matches are looked up one by
+    one; for many, all positions are computed once.
     """
 
     def __init__(self, hashes: Hashes, order: tuple[int, ...]) -> None:
         self._hashes, self._back = hashes, _tables(_inverse(order))
-        self._asked = 0
+        self._requested = 0
         self._positions: Positions | None = None
         self.values = np.sort(_arranged(hashes, _tables(order)))
 
-    def positions(self, places: Positions) -> Positions:
-        """Return the positions among the hashes of what stands at these places."""
-        self._asked += len(places)
-        if self._positions is None and self._asked > len(self._hashes) // 4:
+    def positions(self, rows: Positions) -> Positions:
+        """Return the positions in the original hashes of these rows of `values`."""
+        self._requested += len(rows)
+        if self._positions is None and self._requested > len(self._hashes) // 4:
             self._positions = np.searchsorted(self._hashes, _arranged(self.values, self._back))
         if self._positions is not None:
-            return self._positions[places]
-        return np.searchsorted(self._hashes, _arranged(self.values[places], self._back))
+            return self._positions[rows]
+        return np.searchsorted(self._hashes, _arranged(self.values[rows], self._back))
 
 
-def _arrangement(plan: Plan, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int, list[np.uint64]]:
-    """Return the order of bits with the chosen blocks first, how many bits those are, and each block's mask in it."""
+def _arrangement(plan: BlockPlan, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int, list[np.uint64]]:
+    """Return the order of bits with the chosen blocks first, their number of bits, and each block's mask in it."""
     rest = [block for block in range(plan.blocks) if block not in choice]
     order: list[int] = []
     masks = [np.uint64(0)] * plan.blocks
     for block in (*choice, *rest):
         bits = plan.block_bits(block)
-        for place in range(len(order), len(order) + len(bits)):
-            masks[block] |= np.uint64(1 << (BITS - 1 - place))
+        for position in range(len(order), len(order) + len(bits)):
+            masks[block] |= np.uint64(1 << (BITS - 1 - position))
         order.extend(bits)
     return tuple(order), sum(len(plan.block_bits(block)) for block in choice), masks
 
 
-def _first_met(differences: Hashes, masks: list[np.uint64], chosen: int) -> NDArray[np.bool_]:
+def _first_found(differences: Hashes, masks: list[np.uint64], chosen: int) -> NDArray[np.bool_]:
     """Return for which XORed pairs the chosen blocks are the first ones that agree.
 
-    The chosen blocks agree anyway; so none before the last of them may agree that is not among them, which is to say
-    that the number of agreeing blocks reaches `chosen` at the last chosen block.
+    The chosen blocks always agree. They are the first if no other block before the last of them agrees, that is, if
+    the number of agreeing blocks up to the last chosen one is `chosen`.
     """
     if chosen == 0 or len(differences) == 0:
         return np.ones(len(differences), np.bool_)
@@ -220,10 +239,10 @@ def _first_met(differences: Hashes, masks: list[np.uint64], chosen: int) -> NDAr
 
 
 def _tables(order: tuple[int, ...]) -> NDArray[np.uint64]:
-    """Return [8, 256]: what each value of each byte becomes where the bit order[0] becomes the most significant."""
+    """Return [8, 256]: the bits that each value of each byte sets where bit order[0] becomes the most significant."""
     target = [0] * BITS
-    for place, bit in enumerate(order):
-        target[bit] = BITS - 1 - place
+    for position, bit in enumerate(order):
+        target[bit] = BITS - 1 - position
     numbers = np.arange(256, dtype=np.uint64)
     tables = np.zeros((8, 256), np.uint64)
     for bit in range(BITS):
@@ -242,8 +261,8 @@ def _arranged(values: Hashes, tables: NDArray[np.uint64]) -> Hashes:
 def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
     """Return the order that undoes `order`."""
     inverse = [0] * BITS
-    for place, bit in enumerate(order):
-        inverse[BITS - 1 - bit] = BITS - 1 - place
+    for position, bit in enumerate(order):
+        inverse[BITS - 1 - bit] = BITS - 1 - position
     return tuple(inverse)
 
 
@@ -276,7 +295,7 @@ def _within_buckets(left: Hashes, right: Hashes, same: bool, key_bits: int, radi
 def _buckets(
     left: Hashes, right: Hashes, same: bool, key_bits: int
 ) -> tuple[Positions, Positions, Positions, Positions]:
-    """Return begin and end, on the left and on the right, of the buckets in which there is something to compare."""
+    """Return start and end, left and right, of the buckets that hold something to compare."""
     if key_bits == 0:
         zero = np.zeros(1, np.int64)
         return zero, zero + len(left), zero, zero + len(right)
@@ -316,7 +335,8 @@ def _tiles(
             rows_hit = hits // distances.shape[1]
             a, b = rows_hit + top, hits - rows_hit * distances.shape[1] + start
             found = distances.ravel()[hits]
-            if same and start < top + step:  # the tile holds part of the diagonal
+            # The tile holds part of the diagonal.
+            if same and start < top + step:
                 above = a < b
                 a, b, found = a[above], b[above], found[above]
             yield a, b, found

@@ -1,7 +1,7 @@
-"""How to cut 64-bit hashes into blocks so that searching them costs least (see `hash_index`).
+"""Choose the block plan of 64-bit hashes with the lowest search cost (see `hash_index`).
 
-A plan changes the time a search takes and never its result. Its cost is counted in a sample of the hashes: how many
-have equal blocks and so are compared, and how often a pair within the radius is met.
+A block plan changes the time of a search and never its result. Its cost is estimated in a sample of the hashes: how
+many have equal blocks and so are compared, and how often a pair within the radius is found.
 """
 
 from __future__ import annotations
@@ -16,22 +16,31 @@ from numpy.typing import NDArray
 from mmecinstruct.core.hashing import hash_order
 
 BITS = 64
-LARGE_BUCKET = 1 << 12  # comparisons above which a bucket is worth tiles of its own
+# Comparisons above which a bucket gets tiles of its own.
+LARGE_BUCKET = 1 << 12
 
 _PERMUTATIONS = 4
-_MOST_CHOICES = 300  # of blocks, each of which sorts all hashes once
+# Choices of blocks, each of which sorts all hashes once.
+_MOST_CHOICES = 300
 _SAMPLE = 4096
-_SMALL = 10_000_000  # comparisons below which planning costs more than it saves
-# Cost in ns, measured: of arranging and sorting a hash for one choice of blocks, of one comparison in a small bucket,
-# in a large one or where all are compared with all, and of a pair each time it is met.
+# Comparisons below which planning costs more than it saves.
+_SMALL = 10_000_000
+# Measured costs in ns: permuting and sorting a hash for one choice of blocks, one comparison in a small bucket, one in
+# a large bucket or between all hashes, and a pair each time it is found.
 _SORT_COST, _COMPARISON_COST, _TILE_COST, _MATCH_COST = 150.0, 6.0, 1.5, 50.0
 
 _Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A way to search: `order` lists the 64 bits, most significant first; `ends` are the blocks' ends in it."""
+class BlockPlan:
+    """A division of the bits of a hash into blocks.
+
+    Attributes:
+        radius: Largest distance of a pair, in bits.
+        order: The 64 bits, most significant first.
+        ends: The end of each block in `order`.
+    """
 
     radius: int
     order: tuple[int, ...]
@@ -39,10 +48,11 @@ class Plan:
 
     @property
     def blocks(self) -> int:
+        """The number of blocks."""
         return len(self.ends)
 
     def choices(self) -> list[tuple[int, ...]]:
-        """Return the choices of blocks that are compared, in the order in which a pair is first met."""
+        """Return the choices of blocks that are compared, in the order in which they are searched."""
         return list(combinations(range(self.blocks), self.blocks - self.radius))
 
     def block_bits(self, block: int) -> tuple[int, ...]:
@@ -50,11 +60,17 @@ class Plan:
         return self.order[self.ends[block - 1] if block else 0 : self.ends[block]]
 
 
-def cheapest_plan(left: _Hashes, right: _Hashes | None, radius: int) -> Plan:
-    """Return the plan of least estimated cost for distinct hashes; `right` of None: pairs within `left`."""
+def cheapest_plan(left: _Hashes, right: _Hashes | None, radius: int) -> BlockPlan:
+    """Return the block plan of the lowest estimated cost.
+
+    Args:
+        left: Distinct hashes [n].
+        right: Distinct hashes [m]; None searches pairs within `left`.
+        radius: Bits, from 0 to 16.
+    """
     n, m = len(left), len(left if right is None else right)
     pairs = n * (n - 1) / 2 if right is None else float(n * m)
-    everything = Plan(radius, tuple(range(BITS)), block_ends(radius))
+    everything = BlockPlan(radius, tuple(range(BITS)), block_ends(radius))
     if pairs <= _SMALL:
         return everything
     sample = _sampled(left)
@@ -69,16 +85,16 @@ def cheapest_plan(left: _Hashes, right: _Hashes | None, radius: int) -> Plan:
             break
         for attempt in range(_PERMUTATIONS):
             order = tuple(hash_order(range(BITS), 0, "hash_index", str(attempt)))
-            plan = Plan(radius, order, block_ends(blocks))
+            plan = BlockPlan(radius, order, block_ends(blocks))
             compared = sum(_comparison_cost(sample, other, plan, choice, scale) for choice in plan.choices())
-            cost = choices * sorting + compared + _times_met(near, plan) * scale * _MATCH_COST
+            cost = choices * sorting + compared + _times_found(near, plan) * scale * _MATCH_COST
             if cost < best_cost:
                 best, best_cost = plan, cost
     return best
 
 
 def block_ends(blocks: int) -> tuple[int, ...]:
-    """Return the ends of so many blocks of 64 bits, as equal as can be."""
+    """Return the ends of blocks of 64 bits that are as equal as possible."""
     return tuple(BITS * (block + 1) // blocks for block in range(blocks))
 
 
@@ -99,12 +115,12 @@ def _near_in_sample(left: _Hashes, right: _Hashes | None, radius: int) -> _Hashe
     return np.concatenate(found)
 
 
-def _mask(plan: Plan, blocks: tuple[int, ...]) -> np.uint64:
+def _mask(plan: BlockPlan, blocks: tuple[int, ...]) -> np.uint64:
     return np.uint64(sum(1 << bit for block in blocks for bit in plan.block_bits(block)))
 
 
-def _times_met(near: _Hashes, plan: Plan) -> int:
-    """Return how often the pairs are met: once for every choice among the blocks on which they agree."""
+def _times_found(near: _Hashes, plan: BlockPlan) -> int:
+    """Return how often the pairs are found: once for every choice among the blocks on which they agree."""
     agreeing = np.zeros(len(near), np.int64)
     for block in range(plan.blocks):
         agreeing += (near & _mask(plan, (block,))) == 0
@@ -113,9 +129,9 @@ def _times_met(near: _Hashes, plan: Plan) -> int:
 
 
 def _comparison_cost(
-    left: _Hashes, right: _Hashes | None, plan: Plan, choice: tuple[int, ...], scale: float
+    left: _Hashes, right: _Hashes | None, plan: BlockPlan, choice: tuple[int, ...], scale: float
 ) -> float:
-    """Return what the comparisons of one choice cost, from the sample's pairs with equal keys."""
+    """Return the cost in ns of the comparisons of one choice, from the sample's pairs with equal keys."""
     mask = _mask(plan, choice)
     keys, counts = np.unique(left & mask, return_counts=True)
     if right is None:
@@ -125,6 +141,6 @@ def _comparison_cost(
         _, a, b = np.intersect1d(keys, other_keys, assume_unique=True, return_indices=True)
         equal = counts[a] * other_counts[b]
     compared = equal * scale
-    # One pair in the sample may stand for many small buckets as well as for a large one.
+    # A single pair in the sample may represent many small buckets instead of a large one.
     large = (equal > 1) & (compared > LARGE_BUCKET)
     return float(compared[large].sum() * _TILE_COST + compared[~large].sum() * _COMPARISON_COST)

@@ -1,9 +1,9 @@
-"""Images that are the same: in bytes, in pixels, or nearly.
+"""Find images with identical bytes or pixels, and images that are near.
 
-Near are two images whose perceptual hashes differ in few bits and whose thumbnails differ little in colour in every
-one of their 64 cells. The hash alone would take a red and a blue mug of one drawing for the same image, as it sees
-grey; and on a white ground a part of all unrelated pairs has nearly the same hash. Images with too little structure
-have hashes made of noise and are near to none.
+Two images are near if their perceptual hashes differ in few bits and the colours of each of the 64 cells of their
+thumbnails differ little. The hash alone is not enough: it ignores colour, so a red and a blue mug of one drawing have
+nearly the same hash, and on a white ground so has a part of all unrelated pairs. Hashes of images with too little
+structure are noise, so such images are near to no other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from mmecinstruct.duplicates.hash_index import iterate_matches_between, iterate_
 from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.images.perceptual_hash import parse_hash
 
-CELLS = 64  # of a thumbnail: 8x8, each three bytes
+# Cells of a thumbnail: 8x8, three bytes each.
+CELLS = 64
 
 IDENTICAL_PIXELS, NEAR = "identical_pixels", "near"
 
@@ -37,7 +38,13 @@ IMAGE_PAIRS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Distinct images to be matched. image_ids: [n]. hashes: [n] uint64. thumbnails: [n, 64, 3] uint8."""
+    """Distinct images to be matched.
+
+    Attributes:
+        image_ids: [n].
+        hashes: [n] uint64.
+        thumbnails: [n, 64, 3] uint8.
+    """
 
     image_ids: list[str]
     hashes: NDArray[np.uint64]
@@ -48,23 +55,40 @@ class Images:
 
 
 def colour_difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return how much pairs of thumbnails [n, 64, 3] differ: [n], 0 to 255.
+    """Return the colour difference of pairs of thumbnails.
 
     It is the mean difference of the three channels in the cell where it is greatest: a mean over all cells would miss
-    a small thing of another colour on a white ground.
+    a small object of another colour on a white ground.
+
+    Args:
+        left: Thumbnails [n, 64, 3] uint8.
+        right: Thumbnails [n, 64, 3] uint8.
+
+    Returns:
+        Differences [n], 0 to 255.
     """
     return np.abs(left.astype(np.int16) - right.astype(np.int16)).mean(axis=2).max(axis=1)
 
 
 def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table, dict[str, int]]:
-    """Return (IMAGE_PAIRS in order of their ids, counts).
+    """Find the pairs of images with identical pixels and of near images.
 
-    images: IMAGES; rows of status ok count, each image_id once (identical bytes have one id). Of images with
-    identical pixels each is paired with the one of the smallest id, and only that one is compared with others. Counts:
-    images, unhashed, too_little_structure, identical_pixels, near. Raises ValueError for hashes of two versions.
+    Of images with identical pixels each is paired with the one of the smallest id, and only that one is compared with
+    others.
+
+    Args:
+        images: IMAGES. Rows of status ok are used, each image_id once (identical bytes have one id).
+        settings: Thresholds of near images.
+
+    Returns:
+        IMAGE_PAIRS in order of their ids, and the counts images, unhashed, too_little_structure, identical_pixels and
+        near.
+
+    Raises:
+        ValueError: The hashes are of several versions.
     """
     ok = images.filter(pc.equal(images["status"], "ok"))
-    # What was only referred to and never read is like nothing but itself, and there may be a million of it.
+    # Images that were not read equal only themselves, and there may be a million of them.
     read = _distinct(ok.filter(pc.or_(ok["pixel_id"].is_valid(), ok["phash"].is_valid())))
     different = pc.count_distinct(ok["image_id"]).as_py()
     first: dict[str, str] = {}
@@ -91,35 +115,39 @@ def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table
 
 
 def near_images(images: Images, settings: DuplicateSettings) -> list[dict[str, Any]]:
-    """Return rows of IMAGE_PAIRS for the near pairs of distinct images."""
+    """Return rows of IMAGE_PAIRS for the near pairs among distinct images."""
     rows = []
     for pairs, distances in iterate_pairs_within(images.hashes, settings.image_radius):
         colours = colour_difference(images.thumbnails[pairs[:, 0]], images.thumbnails[pairs[:, 1]])
-        for place in np.flatnonzero(colours <= settings.max_colour_difference).tolist():
-            a, b = sorted(images.image_ids[one] for one in pairs[place].tolist())
-            rows.append(_pair(a, b, NEAR, int(distances[place]), float(colours[place])))
+        for position in np.flatnonzero(colours <= settings.max_colour_difference).tolist():
+            a, b = sorted(images.image_ids[one] for one in pairs[position].tolist())
+            rows.append(_pair(a, b, NEAR, int(distances[position]), float(colours[position])))
     return rows
 
 
 def near_images_between(
     left: Images, right: Images, settings: DuplicateSettings
 ) -> list[tuple[int, int, int, float]]:
-    """Return the near pairs of a left and a right image, sorted: (position, position, bits, colour difference)."""
+    """Return the near pairs of a left and a right image.
+
+    Returns:
+        (position in left, position in right, distance in bits, colour difference from 0 to 255), sorted.
+    """
     found = []
     for pairs, distances in iterate_matches_between(left.hashes, right.hashes, settings.image_radius):
         colours = colour_difference(left.thumbnails[pairs[:, 0]], right.thumbnails[pairs[:, 1]])
-        for place in np.flatnonzero(colours <= settings.max_colour_difference).tolist():
-            a, b = pairs[place].tolist()
-            found.append((a, b, int(distances[place]), float(colours[place])))
+        for position in np.flatnonzero(colours <= settings.max_colour_difference).tolist():
+            a, b = pairs[position].tolist()
+            found.append((a, b, int(distances[position]), float(colours[position])))
     return sorted(found)
 
 
 def _distinct(images: pa.Table) -> pa.Table:
     """Return the first row of every image, in order of image_id. Raises ValueError for hashes of two versions."""
-    places: dict[str, int] = {}
-    for place, image_id in enumerate(images["image_id"].to_pylist()):
-        places.setdefault(image_id, place)
-    distinct = images.take(pa.array([places[image_id] for image_id in sorted(places)], pa.int64()))
+    positions: dict[str, int] = {}
+    for position, image_id in enumerate(images["image_id"].to_pylist()):
+        positions.setdefault(image_id, position)
+    distinct = images.take(pa.array([positions[image_id] for image_id in sorted(positions)], pa.int64()))
     versions = pc.unique(distinct["phash_version"].filter(distinct["phash"].is_valid())).to_pylist()
     if len(versions) > 1:
         raise ValueError(

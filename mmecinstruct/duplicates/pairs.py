@@ -31,7 +31,7 @@ PRODUCT_PAIRS = pa.schema(
     ]
 )
 
-# Products of one image against products of a near one: all with all up to so many pairs, else the first with all.
+# Products of two near images: up to so many pairs all are paired with all, else the first of each with all others.
 ALL_WITH_ALL = 64
 
 Product = Mapping[str, Any]
@@ -39,10 +39,13 @@ Product = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Evidence:
-    """What is known of images: which a product has, and which are the same or near.
+    """Images of products, and which images are the same or near.
 
-    images_of: a product's own images, which say what it is. products_of: the products that show an image, also in
-    a review, as it must not cross splits.
+    Attributes:
+        images_of: A product's own images, which identify it.
+        products_of: The products of an image, also those with the image in a review, as it must not cross splits.
+        pairs: Rows of IMAGE_PAIRS by (image_a, image_b).
+        counts: Counts of `image_pairs`.
     """
 
     images_of: dict[str, list[str]]
@@ -51,7 +54,7 @@ class Evidence:
     counts: dict[str, int] = field(default_factory=dict)
 
     def agree(self, a: str, b: str) -> bool:
-        """Return whether an image of one product is that of the other, or near it."""
+        """Return whether the products have an image in common, or two near images."""
         theirs = self.images_of.get(b, ())
         return any(
             one == other or (min(one, other), max(one, other)) in self.pairs
@@ -66,11 +69,19 @@ def find_pairs(
     settings: DuplicateSettings,
     review_urls: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Return (rows of PRODUCT_PAIRS in order of ids and kind, counts per kind and of what was left out).
+    """Find pairs of products that share an item number, a title or an image.
 
-    products: rows with product_id, title, brand, color, image_urls. images: IMAGES. Pairs are edges: of many products
-    with one title or one image each is paired with the first. review_urls: product_id -> images of its reviews;
-    they link products, but say nothing of whether two are the same.
+    Pairs are edges: of many products with one title or one image each is paired with the first.
+
+    Args:
+        products: Rows with product_id, title, brand, color, image_urls.
+        images: IMAGES.
+        settings: Thresholds of titles and images.
+        review_urls: The image URLs of each product's reviews. They link products, but are no evidence that two are the
+            same product.
+
+    Returns:
+        Rows of PRODUCT_PAIRS in order of ids and kind, and counts per kind and of what was left out.
     """
     by_id = {row["product_id"]: row for row in products}
     evidence = _evidence(products, images, settings, review_urls or {})
@@ -83,7 +94,7 @@ def find_pairs(
             found[key] = row
     rows = [found[key] for key in sorted(found)]
     for row in rows:
-        _judge(row, by_id, evidence, settings)
+        _set_same_product(row, by_id, evidence, settings)
     kinds = dict.fromkeys(same_product.RANK, 0)
     for row in rows:
         kinds[row["kind"]] += 1
@@ -93,7 +104,7 @@ def find_pairs(
 
 
 def strength(row: Mapping[str, Any]) -> float:
-    """Return how much a pair says: its kind first, then how alike titles or images are."""
+    """Return the strength of a pair: the rank of its kind, then the similarity of titles or images."""
     fraction = 0.0
     if row["similarity"] is not None:
         fraction = row["similarity"]
@@ -102,9 +113,10 @@ def strength(row: Mapping[str, Any]) -> float:
     return same_product.RANK[row["kind"]] + fraction / 2
 
 
-def _judge(
+def _set_same_product(
     row: dict[str, Any], by_id: Mapping[str, Product], evidence: Evidence, settings: DuplicateSettings
 ) -> None:
+    """Set `similarity` and `same_product` of a row of PRODUCT_PAIRS."""
     a, b = row["product_a"], row["product_b"]
     if row["kind"] == same_product.SAME_ITEM:
         row["same_product"] = True
@@ -148,7 +160,7 @@ def _evidence(
 ) -> Evidence:
     images = images.filter(pc.equal(images["status"], "ok"))
     names = zip(images["image_url"].to_pylist(), images["image_id"].to_pylist(), strict=True)
-    # Of an image that nobody read the URL is the id: one text for both, of a million.
+    # Images that were not read have their URL as id: one string serves as both, for a million images.
     image_of = {url: url if url == image_id else image_id for url, image_id in names}
     images_of: dict[str, list[str]] = {}
     products_of: dict[str, list[str]] = defaultdict(list)

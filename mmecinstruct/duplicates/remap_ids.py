@@ -1,4 +1,4 @@
-"""After a merge: point what refers to products to the ones that stayed."""
+"""After a merge, replace the ids of merged products by those of the kept ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from mmecinstruct.duplicates.find import STAGE
 from mmecinstruct.schemas.rejections import Rejection
 
-# Which columns of a table name products, and which make two rows the same record.
+# The columns of a table that hold product ids, and its key columns.
 _PRODUCTS = {
     "reviews": ("product_id",),
     "relations": ("product_a", "product_b"),
@@ -25,11 +25,18 @@ _KEYS = {
 
 
 def repoint(name: str, table: pa.Table, merged: Mapping[str, str]) -> tuple[pa.Table, list[Rejection]]:
-    """Return (rows of a table with merged products replaced, in their order, rejections).
+    """Replace the ids of merged products in a table.
 
-    name: reviews, relations, judgements or questions. merged: rejected product_id -> the one that stays. Rejected are a
-    relation of a product to itself (`self_relation`) and a record that is now the same as an earlier one
-    (`duplicate_row`), where a merge brought it about; what was so before is not judged here.
+    Two kinds of rows are rejected if the merge caused them: a relation of a product to itself (`self_relation`) and a
+    record with the key of another one (`duplicate_row`). Rows that were so before are kept.
+
+    Args:
+        name: reviews, relations, judgements or questions.
+        table: The rows of that table.
+        merged: The kept product_id of each rejected one.
+
+    Returns:
+        The rows in their order, and the rejections.
     """
     keys, columns = _KEYS[name], _PRODUCTS[name]
     before = list(zip(*(table[key].to_pylist() for key in keys), strict=True))
@@ -37,7 +44,7 @@ def repoint(name: str, table: pa.Table, merged: Mapping[str, str]) -> tuple[pa.T
     now = {column: [merged.get(one, one) for one in values] for column, values in named.items()}
     after = list(zip(*(now.get(key) or table[key].to_pylist() for key in keys), strict=True))
     changed = [any(now[column][row] != named[column][row] for column in columns) for row in range(len(table))]
-    # Rows that name no merged product come first: of two records that become one, the one that was so stays.
+    # Rows without merged products take precedence: of two records that become one, the unchanged one stays.
     seen = {key for key, touched in zip(after, changed, strict=True) if not touched}
     kept, rejections = [], []
     for row, (key, touched) in enumerate(zip(after, changed, strict=True)):
@@ -51,6 +58,6 @@ def repoint(name: str, table: pa.Table, merged: Mapping[str, str]) -> tuple[pa.T
             continue
         rejections.append(Rejection(STAGE, reason, detail, "", " ".join(map(str, before[row]))))
     for column in columns:
-        place = table.schema.get_field_index(column)
-        table = table.set_column(place, table.schema.field(column), pa.array(now[column], pa.string()))
+        position = table.schema.get_field_index(column)
+        table = table.set_column(position, table.schema.field(column), pa.array(now[column], pa.string()))
     return table.take(pa.array(kept, pa.int64())), rejections

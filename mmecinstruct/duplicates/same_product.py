@@ -1,8 +1,8 @@
-"""Whether two product records are the same product, from titles, images and attributes together.
+"""Decide from titles, images and attributes whether two records are the same product.
 
-An image says more than a title and a title more than an image: under the same or a near image a lower similarity of
-titles suffices; equal titles under clearly different images are variants. What both records state and state
-differently (brand, colour, a number in the title such as a size or a capacity) makes them two products in any case.
+With the same or a near image a lower similarity of titles suffices. Equal titles with clearly different images are
+variants. A contradiction (brand, colour, or a number in the title such as a size or a capacity) always makes two
+products.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SAME_ITEM = "same_item"
 IDENTICAL_BYTES, IDENTICAL_PIXELS, NEAR_IMAGE = "identical_bytes", "identical_pixels", "near_image"
 EXACT_TITLE, NEAR_TITLE = "exact_title", "near_title"
 
-# How much a kind of pair says, for letting the weakest go: the whole number ranks kinds, the fraction pairs of a kind.
+# Rank of each kind of pair: weaker kinds are dropped first.
 RANK = {
     SAME_ITEM: 6,
     EXACT_TITLE: 5,
@@ -35,23 +35,29 @@ def is_same_product(
     both_have_images: bool,
     min_similarity: float,
 ) -> bool:
-    """Return whether two records with similar titles or images name one product.
+    """Return whether two records with similar titles or images are the same product.
 
-    one, other: rows with title, brand and color. title_similarity: Jaccard of the titles' words. images_agree: a
-    image of one is that of the other, or near. min_similarity: of titles, where images agree.
+    Args:
+        one: A row with title, brand and color.
+        other: A row with title, brand and color.
+        title_similarity: Jaccard similarity of the titles' words, 0 to 1.
+        images_agree: The records have an image in common, or two near images.
+        both_have_images: Each record has an image.
+        min_similarity: Least similarity of titles where images agree.
     """
     if contradictions(one, other):
         return False
     if images_agree:
         return title_similarity >= min_similarity
     if both_have_images:
-        return False  # variants: they look different
+        # Variants with different images.
+        return False
     brand = normalised_text(one["brand"] or "")
     return brand != "" and brand == normalised_text(other["brand"] or "") and _equal_titles(one, other)
 
 
 def contradictions(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return which of brand, color and numbers in the title both records state, and differently."""
+    """Return which of brand, color and the numbers in the title contradict each other."""
     found = []
     for name in ("brand", "color"):
         values = normalised_text(one[name] or ""), normalised_text(other[name] or "")
@@ -64,7 +70,11 @@ def contradictions(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str
 
 def _numbers(title: str | None) -> set[str]:
     """Return the words of a title that hold a digit: sizes, capacities, model numbers."""
-    return {word for word in normalised_text(title or "").split() if any(sign.isdigit() for sign in word)}
+    return {
+        word
+        for word in normalised_text(title or "").split()
+        if any(character.isdigit() for character in word)
+    }
 
 
 def _equal_titles(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -1,10 +1,10 @@
-"""Near-duplicate titles and texts: MinHash finds candidates, the Jaccard similarity of word sets decides.
+"""Find near-duplicate titles and texts: MinHash finds candidates, the Jaccard similarity of word sets decides.
 
-A text is the set of its words (compatibility form, case-folded, no punctuation): titles list properties in any
-order, and a set of words bears that. Signatures of MinHash values (rensa, one seed) are cut into bands; texts that
-agree on a band are candidates (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3).
-There are as many bands as a pair exactly at the wanted similarity needs to be met with probability MISS_NONE; more
-similar ones are met more surely. Every candidate is verified on the words, so no pair below the similarity comes out.
+A text is compared as the set of its words (compatibility form, case-folded, no punctuation), since titles list
+properties in any order. Signatures of MinHash values (rensa, one seed) are cut into bands; texts that agree on a band
+are candidates (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3). The number of
+bands is such that a pair exactly at the required similarity is found with probability RECALL; more similar pairs are
+found with a higher one. Every candidate is verified on the words, so no pair below the similarity is returned.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from rensa import RMinHash
 
 from mmecinstruct.duplicates.runs import Positions, pairs_in_runs, ranges, run_starts
 
-SEED = 20_170_337  # of the MinHash permutations
-MISS_NONE = 0.999  # probability of meeting a pair that is only just similar enough
-ROWS = 4  # MinHash values to a band: with more, fewer candidates but more values to compute
+# Of the MinHash permutations.
+SEED = 20_170_337
+# Probability of finding a pair that is exactly at the required similarity.
+RECALL = 0.999
+# MinHash values per band: more of them give fewer candidates but more values to compute.
+ROWS = 4
 
 _SIGNATURES_AT_ONCE = 1 << 14
 _WORD = re.compile(r"\w+")
@@ -46,10 +49,19 @@ def title_words(title: str) -> list[str]:
 def near_texts(texts: Sequence[str], similarity: float) -> tuple[Positions, Similarities]:
     """Return pairs of texts whose word sets have a Jaccard similarity of at least `similarity`.
 
-    Returns pairs [m, 2] int64 of positions i < j, sorted, and their similarities [m]. Of texts with equal words each is
-    paired with the first of them, and only the first with others: the pairs are edges whose connected components are
-    the clusters, and a title that ten thousand products bear makes no fifty million pairs. A text without a word is in
-    no pair. Raises ValueError for a similarity that is not above 0.5 and at most 1.
+    Of texts with equal words each is paired with the first of them, and only the first with others. So the pairs are
+    edges whose connected components are the clusters, and a title of ten thousand products does not make fifty million
+    pairs. A text without words is in no pair.
+
+    Args:
+        texts: The texts.
+        similarity: Least Jaccard similarity, above 0.5 and at most 1.
+
+    Returns:
+        Pairs [m, 2] int64 of positions i < j, sorted, and their similarities [m].
+
+    Raises:
+        ValueError: The similarity is out of range.
     """
     sets = _WordSets.of(texts, similarity)
     kept, equal = sets.without_repeats()
@@ -65,8 +77,16 @@ def near_texts_between(
 ) -> tuple[Positions, Similarities]:
     """Return all pairs of a left and a right text whose word sets have at least the Jaccard similarity.
 
-    Returns pairs [m, 2] int64 (position in left, position in right), sorted, and their similarities [m]. Give each
-    text once where many are the same: every pair comes out. Raises ValueError as `near_texts` does.
+    Args:
+        left: Texts, each best given once, since every pair is returned.
+        right: Texts, each best given once.
+        similarity: Least Jaccard similarity, above 0.5 and at most 1.
+
+    Returns:
+        Pairs [m, 2] int64 (position in left, position in right), sorted, and their similarities [m].
+
+    Raises:
+        ValueError: The similarity is out of range.
     """
     vocabulary: dict[str, int] = {}
     sets = _WordSets.of(left, similarity, vocabulary)
@@ -78,7 +98,7 @@ def near_texts_between(
 
 
 def word_similarity(one: str, other: str) -> float:
-    """Return the Jaccard similarity of two texts' word sets; 0 where both have no word."""
+    """Return the Jaccard similarity of two texts' word sets, 0 to 1; 0 where both have no word."""
     a, b = set(title_words(one)), set(title_words(other))
     return len(a & b) / len(a | b) if a or b else 0.0
 
@@ -90,9 +110,9 @@ def _sorted(pairs: Positions, similarities: Similarities) -> tuple[Positions, Si
 
 @dataclass(frozen=True, slots=True)
 class _WordSets:
-    """Sets of words, one after the other: set s is words[starts[s]:starts[s] + sizes[s]], ascending.
+    """Concatenated sets of word numbers: set s is words[starts[s]:starts[s] + sizes[s]], ascending.
 
-    rows: the text each set was made from. sketches: a bit for each word's hash, all in one 64-bit number.
+    rows: the position of each set's text. sketches: one 64-bit number per set, with a bit for each word's hash.
     """
 
     words: Positions
@@ -100,15 +120,16 @@ class _WordSets:
     sizes: Positions
     rows: Positions
     sketches: NDArray[np.uint64]
-    hashes: NDArray[np.uint64]  # of the words, by number
+    # Of the words, by number.
+    hashes: NDArray[np.uint64]
 
     @classmethod
     def of(
         cls, texts: Sequence[str], similarity: float, vocabulary: dict[str, int] | None = None
     ) -> _WordSets:
-        """Return the word sets of the texts that have a word; `vocabulary` numbers words and grows."""
+        """Return the word sets of the texts that have words; new words are added to `vocabulary`."""
         if not 0.5 < similarity <= 1:
-            raise ValueError(f"a similarity of {similarity}: give one above 0.5 and at most 1")
+            raise ValueError(f"a similarity of {similarity} is not above 0.5 and at most 1")
         numbers = {} if vocabulary is None else vocabulary
         words, sizes = array("q"), array("q")
         for text in texts:
@@ -120,7 +141,7 @@ class _WordSets:
         counts = np.array(sizes, np.int64)
         rows = np.flatnonzero(counts)
         counts = counts[rows]
-        # Of the word itself, not of its number, so that other texts change nothing.
+        # Hashes of the words, not of their numbers, so that other texts change nothing.
         hashes = np.frombuffer(
             b"".join(
                 hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -149,7 +170,7 @@ class _WordSets:
         return self.subset(np.array(kept, np.int64)), np.array(pairs, np.int64).reshape(-1, 2)
 
     def subset(self, kept: Positions) -> _WordSets:
-        """Return some of the sets; the words stay where they are."""
+        """Return some of the sets; they share the array of words."""
         return _WordSets(
             self.words, self.starts[kept], self.sizes[kept], self.rows[kept], self.sketches[kept], self.hashes
         )
@@ -158,11 +179,11 @@ class _WordSets:
         """Yield MinHash signatures [some sets, values], set by set."""
         for begin in range(0, len(self.rows), _SIGNATURES_AT_ONCE):
             sizes = self.sizes[begin : begin + _SIGNATURES_AT_ONCE]
-            places = np.concatenate(
-                [place for _, place in ranges(self.starts[begin : begin + len(sizes)], sizes)]
+            positions = np.concatenate(
+                [position for _, position in ranges(self.starts[begin : begin + len(sizes)], sizes)]
             )
             matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-                self.hashes[self.words[places]],
+                self.hashes[self.words[positions]],
                 np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64),
                 values,
                 SEED,
@@ -171,13 +192,13 @@ class _WordSets:
 
 
 def bands_for(similarity: float) -> int:
-    """Return how many bands of ROWS values meet a pair of this similarity with probability MISS_NONE."""
+    """Return the number of bands of ROWS values that find a pair of this similarity with probability RECALL."""
     agree = similarity**ROWS
-    return 1 if agree >= MISS_NONE else ceil(log(1 - MISS_NONE) / log(1 - agree))
+    return 1 if agree >= RECALL else ceil(log(1 - RECALL) / log(1 - agree))
 
 
 def _band_keys(sets: _WordSets, bands: int) -> NDArray[np.uint64]:
-    """Return [bands, sets]: one number for the values of a band. Numbers may coincide; words are compared later."""
+    """Return [bands, sets]: one number for the values of a band. Collisions are harmless: words are compared later."""
     keys = np.empty((bands, len(sets.rows)), np.uint64)
     begin = 0
     for signatures in sets.signatures(bands * ROWS):
@@ -194,7 +215,7 @@ def _band_keys(sets: _WordSets, bands: int) -> NDArray[np.uint64]:
 def _candidates(
     left: _WordSets, right: _WordSets | None, similarity: float
 ) -> Iterator[tuple[Positions, Positions]]:
-    """Yield pairs of sets that agree on a band and may be similar enough, each once; `right` of None: within left."""
+    """Yield pairs of sets that agree on a band and may be similar enough, each once; `right` None: within `left`."""
     if len(left.rows) == 0 or (right is not None and len(right.rows) == 0):
         return
     others = left if right is None else right
@@ -204,7 +225,8 @@ def _candidates(
         for a, b in _agreeing(keys[band], None if right is None else other_keys[band]):
             possible = _may_be_similar(left, others, a, b, similarity)
             a, b = a[possible], b[possible]
-            for earlier in range(band):  # a pair that agrees on an earlier band came there
+            # A pair that agrees on an earlier band was yielded there.
+            for earlier in range(band):
                 if len(a) == 0:
                     break
                 new = keys[earlier, a] != other_keys[earlier, b]
@@ -235,7 +257,7 @@ def _agreeing(
 def _may_be_similar(
     left: _WordSets, right: _WordSets, a: Positions, b: Positions, similarity: float
 ) -> NDArray[np.bool_]:
-    """Return which pairs could reach the similarity, by what is cheap to see; none that does is lost.
+    """Return which pairs can reach the similarity, by a cheap test that loses none.
 
     Sets of x and y words with Jaccard similarity of at least t differ in at most (x + y)(1 - t)/(1 + t) words, and
     every bit in which their sketches differ comes from a word that only one of them has.
@@ -252,8 +274,8 @@ def _verified(
     members = _memberships(right, vocabulary)
     for a, b in candidates:
         common = np.zeros(len(a), np.int64)
-        for pair, place in ranges(left.starts[a], left.sizes[a]):
-            wanted = b[pair] * vocabulary + left.words[place]
+        for pair, position in ranges(left.starts[a], left.sizes[a]):
+            wanted = b[pair] * vocabulary + left.words[position]
             at = np.minimum(np.searchsorted(members, wanted), len(members) - 1)
             common += np.bincount(pair[members[at] == wanted], minlength=len(a))
         values = common / (left.sizes[a] + right.sizes[b] - common)
@@ -264,5 +286,5 @@ def _verified(
 
 def _memberships(sets: _WordSets, vocabulary: int) -> Positions:
     """Return set * vocabulary + word for every word of every set, ascending."""
-    pieces = [row * vocabulary + sets.words[place] for row, place in ranges(sets.starts, sets.sizes)]
+    pieces = [row * vocabulary + sets.words[position] for row, position in ranges(sets.starts, sets.sizes)]
     return np.concatenate([np.empty(0, np.int64), *pieces])

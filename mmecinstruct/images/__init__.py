@@ -1,1 +1,1 @@
-"""Images: find, validate, normalise, hash."""
+"""Images: locate, measure, normalise, filter and hash them."""

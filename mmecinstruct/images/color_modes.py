@@ -1,4 +1,7 @@
-"""Pillow's modes to RGB: first to one that can be resized without harm, after resizing to RGB over white."""
+"""Convert Pillow's modes to RGB.
+
+An image is first converted to a mode that can be resized without artefacts. After resizing it becomes RGB over white.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-_KEPT = ("L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")  # resized as they are, and only then converted
+# Modes that are resized as they are and converted afterwards.
+_KEPT = ("L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 def resizable(image: Image.Image) -> Image.Image:
-    """Return a loaded image in a mode of 8 bits a channel that can be resized: L, RGB, RGBa, CMYK, YCbCr, LAB or HSV.
+    """Convert a loaded image to a mode of 8 bits a channel that can be resized.
 
-    Transparency is multiplied into the colours (RGBa), so that what is invisible does not bleed into its neighbours.
-    Deep grey keeps its upper 8 bits: 16-bit images span 0 to 65535; of 32-bit ones, whole or fractional, the range is
-    the smallest of 0 to 1 (fractional only), 255, 65535 and 2**32 - 1 that holds their maximum.
+    Transparency is multiplied into the colours (RGBa), so that invisible pixels do not bleed into their neighbours.
+    Deep grey keeps its upper 8 bits. 16-bit images span 0 to 65535. The range of 32-bit images, integer or float, is
+    the smallest of 0 to 1 (float only), 255, 65535 and 2**32 - 1 that holds their maximum.
+
+    Args:
+        image: An image of any mode, its pixels loaded.
+
+    Returns:
+        The image in one of the modes L, RGB, RGBa, CMYK, YCbCr, LAB and HSV.
     """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -40,7 +50,14 @@ def _deep_to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def rgb_over_white(image: Image.Image) -> Image.Image:
-    """Return an image of one of the modes that `resizable` gives in RGB, what shows through it white."""
+    """Convert an image to RGB and put it over a white background.
+
+    Args:
+        image: An image in one of the modes that `resizable` returns.
+
+    Returns:
+        The image in mode RGB. Transparent pixels are white.
+    """
     if image.mode == "RGBa":
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

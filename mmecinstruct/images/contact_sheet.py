@@ -1,6 +1,6 @@
-"""A contact sheet: one image that shows what each reason rejected, to be looked at by a person.
+"""Render a contact sheet: one image that shows a person what each reason rejected.
 
-A reason that rejects hundreds of good images is a threshold set wrong, and no count tells so.
+Counts alone do not reveal a wrong threshold that rejects hundreds of good images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ PER_GROUP = 12
 _TILE = 180
 _CARD_HEIGHT = 100
 _GAP = 14
-_CAPTION = 34  # two lines
+# Height of two lines of text.
+_CAPTION = 34
 _HEADING = 40
 _MAX_GROUPS = 100
 _INK, _FAINT, _PAPER, _CARD, _EDGE = "#1f2328", "#6b7280", "#ffffff", "#f1f2f4", "#dddddd"
@@ -29,7 +30,13 @@ _INK, _FAINT, _PAPER, _CARD, _EDGE = "#1f2328", "#6b7280", "#ffffff", "#f1f2f4",
 
 @dataclass(frozen=True, slots=True)
 class SheetImage:
-    """One image of a sheet. jpeg: None shows a card with the detail instead."""
+    """One image of a sheet.
+
+    Attributes:
+        caption: The first line below the image.
+        detail: The second line below the image.
+        jpeg: The encoded image. None renders a card with the detail instead.
+    """
 
     caption: str
     detail: str
@@ -39,15 +46,19 @@ class SheetImage:
 def contact_sheet(
     groups: Mapping[str, Sequence[SheetImage]], path: Path, totals: Mapping[str, int] | None = None
 ) -> None:
-    """Draw each group under its name, at most PER_GROUP images of it, and write a JPEG or PNG by the path's ending.
+    """Render each group under its name, at most PER_GROUP images of it, and write the sheet.
 
-    totals: how many there are of each group, where more than were given.
+    Args:
+        groups: Images by the name of their group.
+        path: The file to write. Its suffix chooses JPEG (`.jpg`, `.jpeg`) or PNG (`.png`).
+        totals: The size of each group, for groups of which only a part is given.
 
-    Raises DatasetError for another ending.
+    Raises:
+        DatasetError: The path has another suffix.
     """
     kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
     if path.suffix.lower() not in kinds:
-        raise DatasetError(f"{path}: a contact sheet is an image; let its name end with .jpg or .png")
+        raise DatasetError(f"{path}: a contact sheet is an image; give it a name that ends with .jpg or .png")
     shown = {name: list(images)[:PER_GROUP] for name, images in list(groups.items())[:_MAX_GROUPS]}
     heights = [_HEADING + -(-len(images) // COLUMNS) * _row_height(images) for images in shown.values()]
     width = COLUMNS * (_TILE + _GAP) + _GAP
@@ -66,14 +77,14 @@ def contact_sheet(
             fill=_FAINT,
             font=_font(14),
         )
-        for place, image in enumerate(images):
-            left = _GAP + place % COLUMNS * (_TILE + _GAP)
-            _draw_image(
+        for position, image in enumerate(images):
+            left = _GAP + position % COLUMNS * (_TILE + _GAP)
+            _render_image(
                 sheet,
                 draw,
                 image,
                 left,
-                top + _HEADING + place // COLUMNS * _row_height(images),
+                top + _HEADING + position // COLUMNS * _row_height(images),
                 _tile(images),
             )
         top += height
@@ -85,7 +96,7 @@ def contact_sheet(
 
 
 def _tile(images: Sequence[SheetImage]) -> int:
-    """Return the height of a group's tiles: where there are cards only, less will do."""
+    """Return the height of a group's tiles in pixels: cards without images are lower."""
     return _TILE if any(image.jpeg is not None for image in images) else _CARD_HEIGHT
 
 
@@ -93,7 +104,7 @@ def _row_height(images: Sequence[SheetImage]) -> int:
     return _tile(images) + _CAPTION + _GAP
 
 
-def _draw_image(
+def _render_image(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, image: SheetImage, left: int, top: int, height: int
 ) -> None:
     draw.rectangle((left, top, left + _TILE - 1, top + height - 1), fill=_CARD, outline=_EDGE)
@@ -103,21 +114,21 @@ def _draw_image(
     else:
         with Image.open(io.BytesIO(image.jpeg)) as decoded:
             shown = _fitted(decoded.convert("RGB"))
-        place = (left + (_TILE - shown.width) // 2, top + (_TILE - shown.height) // 2)
-        sheet.paste(shown, place)
-        # A white image on white paper is seen by its edge.
-        box = (place[0] - 1, place[1] - 1, place[0] + shown.width, place[1] + shown.height)
+        corner = (left + (_TILE - shown.width) // 2, top + (_TILE - shown.height) // 2)
+        sheet.paste(shown, corner)
+        # An edge makes a white image visible on white paper.
+        box = (corner[0] - 1, corner[1] - 1, corner[0] + shown.width, corner[1] + shown.height)
         draw.rectangle(box, outline="#9aa0a6")
-    # Of a path the end tells files apart, of a detail the beginning says what it is about.
+    # The end of a path distinguishes files. The start of a detail names its subject.
     text = _shortened(draw, _printable(image.caption), "end")
     draw.text((left, top + height + 3), text, fill=_INK, font=_font(12))
     if image.jpeg is not None:
-        text = _shortened(draw, _printable(image.detail), "beginning")
+        text = _shortened(draw, _printable(image.detail), "start")
         draw.text((left, top + height + 18), text, fill=_FAINT, font=_font(12))
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """Return an image as large as a tile allows; a tiny one enlarged, its pixels to be seen, at most eightfold."""
+    """Resize an image to a tile. A small image is enlarged by a whole factor of at most 8, its pixels visible."""
     room = _TILE - 4
     scale = min(room / image.width, room / image.height)
     if scale > 1:
@@ -127,18 +138,18 @@ def _fitted(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _shortened(draw: ImageDraw.ImageDraw, text: str, keep: Literal["beginning", "end"]) -> str:
-    """Return as much of a text as fits under a tile."""
+def _shortened(draw: ImageDraw.ImageDraw, text: str, keep: Literal["start", "end"]) -> str:
+    """Shorten a text to the width of a tile; keep its start or its end."""
     shown = text
     for length in range(len(text), 0, -1):
         if draw.textlength(shown, font=_font(12)) <= _TILE:
             break
-        shown = text[: length - 1] + "…" if keep == "beginning" else "…" + text[len(text) - length + 1 :]
+        shown = text[: length - 1] + "…" if keep == "start" else "…" + text[len(text) - length + 1 :]
     return shown
 
 
 def _printable(text: str) -> str:
-    """Return a text that is safe to draw: names come from untrusted tables."""
+    """Return a text that is safe to render: names come from untrusted tables."""
     return "".join(character if character.isprintable() else "·" for character in text[:300])
 
 

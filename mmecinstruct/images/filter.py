@@ -1,4 +1,7 @@
-"""Judge measured images by the recipe's thresholds. Nothing is decoded: a changed threshold takes seconds."""
+"""Filter measured images by the recipe's thresholds.
+
+No image is decoded, so a build with a changed threshold takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +20,31 @@ if TYPE_CHECKING:
     import duckdb
 
 STAGE = "filter"
-_VERDICTS = pa.schema([*IMAGES, pa.field("measured_status", pa.string())])
+_FILTERED = pa.schema([*IMAGES, pa.field("measured_status", pa.string())])
 
 
-def judge_images(
+def filter_images(
     connection: duckdb.DuckDBPyConnection, settings: ImageSettings
 ) -> tuple[pa.Table, list[Rejection]]:
-    """Return the images with what the recipe does not want rejected, and these rejections, in order of URL.
+    """Reject the measured images that the recipe excludes.
 
-    Views: images (tables.IMAGES), products with cluster_id and image_urls. An image has one reason, the first of:
-    placeholder (a known one), animated, too_small, extreme_aspect, blank, placeholder (the same pixels under more than
-    max_products_per_image clusters of products; variants of one product share a cluster and may share an image).
-    Of the settings it reads those in `recipe.images.JUDGING`.
+    An image has one reason, the first that holds of: placeholder (a known one), animated, too_small, extreme_aspect,
+    blank, placeholder (the same pixels under more than max_products_per_image clusters of products). Variants of one
+    product share a cluster, so they may share an image.
+
+    Args:
+        connection: A connection with the views images (tables.IMAGES) and products (cluster_id, image_urls).
+        settings: The thresholds. Settings that locating and measuring read are not read here.
+
+    Returns:
+        The images in order of URL, with status, reason and detail updated, and one rejection per newly rejected image.
     """
     connection.register("known_placeholders", _known_placeholders(connection, settings))
     shared = f"products > {settings.max_products_per_image}"
     # The further images of a phone's MPO file are previews and depth, no animation.
     animated = "FALSE" if settings.allow_animated else "frames > 1 AND format <> 'MPO'"
     each_side, most = settings.min_side, settings.max_aspect
-    judged = query(
+    filtered = query(
         connection,
         f"""
         WITH uses AS (
@@ -44,7 +53,7 @@ def judge_images(
             WHERE status = 'ok'
         ), counted AS (
             SELECT pixel_id, count(*) AS products FROM uses GROUP BY pixel_id
-        ), judged AS (
+        ), filtered AS (
             SELECT images.*, CASE
                 WHEN status <> 'ok' THEN {{'reason': reason, 'detail': detail}}
                 WHEN image_url IN (FROM known_placeholders) OR image_id IN (FROM known_placeholders)
@@ -59,28 +68,28 @@ def judge_images(
                     'detail': format('deviation {{:.2f}}, at least {settings.min_deviation}', pixel_deviation)}}
                 WHEN {shared} THEN {{'reason': 'placeholder', 'detail': 'the same image under ' || products
                     || ' products, at most {settings.max_products_per_image}'}}
-                ELSE {{'reason': '', 'detail': ''}} END AS verdict
+                ELSE {{'reason': '', 'detail': ''}} END AS outcome
             FROM images LEFT JOIN counted ON images.pixel_id = counted.pixel_id
         )
-        SELECT * EXCLUDE (verdict) REPLACE (
-            CASE WHEN verdict.reason = '' THEN 'ok' ELSE 'rejected' END AS status,
-            verdict.reason AS reason, verdict.detail AS detail
+        SELECT * EXCLUDE (outcome) REPLACE (
+            CASE WHEN outcome.reason = '' THEN 'ok' ELSE 'rejected' END AS status,
+            outcome.reason AS reason, outcome.detail AS detail
         ), status AS measured_status
-        FROM judged ORDER BY image_url
+        FROM filtered ORDER BY image_url
         """,
-        _VERDICTS,
+        _FILTERED,
     )
     rejections = [
         Rejection(STAGE, row["reason"], row["detail"], row["image_url"], row["image_id"])
-        for row in judged.select(["reason", "detail", "image_url", "image_id", "status", "measured_status"])
-        .filter(pc.not_equal(judged["status"], judged["measured_status"]))
+        for row in filtered.select(["reason", "detail", "image_url", "image_id", "status", "measured_status"])
+        .filter(pc.not_equal(filtered["status"], filtered["measured_status"]))
         .to_pylist()
     ]
-    return judged.select(IMAGES.names), rejections
+    return filtered.select(IMAGES.names), rejections
 
 
 def _known_placeholders(connection: duckdb.DuckDBPyConnection, settings: ImageSettings) -> pa.Table:
-    """Return the recipe's list together with the URLs that are known to every recipe."""
+    """Return the recipe's placeholders and the URLs that are placeholders for every recipe."""
     urls = connection.sql("SELECT image_url FROM images WHERE status = 'ok'").to_arrow_table()["image_url"]
     known = [*settings.placeholders, *(url for url in urls.to_pylist() if is_placeholder(url))]
     return pa.table({"value": pa.array(known, pa.string())})

@@ -1,8 +1,8 @@
-"""Find the local file that an image's URL or path stands for.
+"""Find the local file of an image's URL or path.
 
-Two kinds have one: a path below a folder that the recipe names, and a web address below a `mirror`, a folder
-that stands for the start of an address. Paths come from untrusted tables, so nothing outside those folders is
-ever opened, through `..` or a link either.
+Two kinds have a local file: a path below a folder that the recipe names, and a web address below a `mirror`, which maps
+the start of an address to a folder. Paths come from untrusted tables, so nothing outside those folders is opened,
+neither through `..` nor through a link.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ from urllib.parse import unquote, urlsplit
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.images.settings import ImageSettings
 
-# The reason of a web address that no mirror holds: a recipe that fetches asks for it.
+# The reason of a web address that no mirror holds. A recipe that fetches downloads such addresses.
 NO_LOCAL_COPY = "no_local_copy"
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedImage:
-    """A URL with its local file and that file's SHA-256, or with the reason why it has none."""
+    """A URL with its local file, or with the reason why it has none.
+
+    Attributes:
+        url: The URL or path as the table has it.
+        path: The local file; None where there is none.
+        reason: Machine-readable reason of a missing file, else empty.
+        detail: The reason for a person.
+        sha256: SHA-256 of the file, where it was computed.
+    """
 
     url: str
     path: str | None
@@ -32,7 +40,15 @@ class LocatedImage:
 
 
 class ImageLocator:
-    """Locate images below the data roots, by the recipe's mirrors and folders."""
+    """Locate images below the data roots, by the recipe's mirrors and folders.
+
+    Args:
+        settings: The recipe's mirrors and folders.
+        roots: The data roots, in the order in which they are searched.
+
+    Raises:
+        RecipeError: A mirror's folder is below none of the roots.
+    """
 
     def __init__(self, settings: ImageSettings, roots: Sequence[Path]) -> None:
         self._mirrors: list[tuple[str, list[Path]]] = []
@@ -46,12 +62,12 @@ class ImageLocator:
         self._folders = [(root / folder).resolve() for root in roots for folder in settings.folders]
 
     def locate(self, url: str) -> LocatedImage:
-        """Return the local file of a URL or path; never raises for a bad one."""
+        """Return the local file of a URL or path. A bad URL gives a reason and raises nothing."""
         if not _is_text(url):
             shown = url.encode("utf-8", "backslashreplace").decode()
             return LocatedImage(shown, None, "bad_path", "its name is not UTF-8; rename the file")
         if url.startswith("data:"):
-            return LocatedImage(url[:100], None, "data_url", "data URLs are refused")
+            return LocatedImage(url[:100], None, "data_url", "data URLs are not accepted")
         if "://" not in url[:12]:
             return _first_file(url, url, self._folders)
         try:
@@ -73,7 +89,7 @@ class ImageLocator:
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a name can stand in a table: names on a disk, and JSON, may hold what is no text."""
+    """Return whether a name is valid Unicode; file names and JSON strings may hold lone surrogates."""
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
@@ -90,18 +106,21 @@ def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedImag
             path = (folder / relative).resolve()
             if not path.is_relative_to(folder):
                 outside = True
-            elif not _is_text(str(path)):  # where a link leads
-                return LocatedImage(url, None, "bad_path", "it leads to a name that is not UTF-8")
+            # The target of a link.
+            elif not _is_text(str(path)):
+                return LocatedImage(url, None, "bad_path", "it links to a name that is not UTF-8")
             elif path.is_file():
                 if not os.access(path, os.R_OK):
                     return LocatedImage(url, None, "unreadable_file", "no permission to read it")
                 return LocatedImage(url, str(path))
-        except OSError as error:  # a name too long, a folder that may not be searched
+        # A name that is too long, or a folder without permission.
+        except OSError as error:
             return LocatedImage(url, None, "bad_path", error.strerror or type(error).__name__)
         except RuntimeError:
             return LocatedImage(url, None, "bad_path", "a loop of symbolic links")
-        except ValueError as error:  # NUL byte
+        # A NUL byte.
+        except ValueError as error:
             return LocatedImage(url, None, "bad_path", str(error))
     if outside:
-        return LocatedImage(url, None, "outside_folders", "the path leads out of the recipe's folders")
+        return LocatedImage(url, None, "outside_folders", "the path is outside the recipe's folders")
     return LocatedImage(url, None, "dead_path", "there is no such file")

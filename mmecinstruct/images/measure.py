@@ -1,8 +1,7 @@
 """Measure and normalise one image: header first, pixels only when the header is acceptable.
 
-Nothing is judged here but what cannot be measured: bytes that are no image, that claim more pixels than is safe, or
-that end too early. Whether an image is too small, blank or animated is the recipe's to say, afterwards and without
-decoding again (`filter`).
+Only content that cannot be measured is rejected here: bytes that are no image, that claim more pixels than is safe, or
+that are truncated. `filter` applies the recipe's thresholds (too small, blank, animated) afterwards without decoding.
 
 The normalised image is RGB without metadata, upright, transparency over white, its longest side at most the
 recipe's. An embedded colour profile is dropped, not applied: that is what `datasets` and most loaders do.
@@ -30,9 +29,9 @@ from mmecinstruct.images.signatures import (
     MAX_SCANS,
     count_frames,
     jpeg_scans,
-    name_the_unread,
     signature_of,
     tiff_tile_pixels,
+    unsupported_format,
     webp_size,
 )
 
@@ -40,7 +39,7 @@ THUMBNAIL_SIDE = 8
 _MEASURED_SIDE = 64
 _SHORTEST_REDUCED = 64
 _ORIENTATION = 0x0112  # the EXIF tag
-# What turns an image with that orientation upright; 1 is upright.
+# The transposition that makes an image of each orientation upright; 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,7 +50,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What decoders are known to raise over damaged bytes: Pillow names no list.
+# Exceptions that decoders are known to raise for damaged bytes; Pillow documents no list.
 DECODER_ERRORS = (
     *(OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, AttributeError, ArithmeticError),
     *(RuntimeError, MemoryError, struct.error, zlib.error),
@@ -60,55 +59,79 @@ DECODER_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class MeasuredImage:
-    """Outcome of one image; `jpeg` and what follows it are None where it has a reason not to be read."""
+    """The measurements of one image; `jpeg` and the fields after it are None for a rejected image.
 
-    image_id: str  # SHA-256 of the received bytes
+    Attributes:
+        image_id: SHA-256 of the received bytes.
+        reason: Machine-readable reason of a rejection, else empty.
+        detail: The reason for a person.
+        width: Pixels as received, before EXIF rotation.
+        height: Pixels as received, before EXIF rotation.
+        format: The format by content, one of `signatures.FORMATS`.
+        mode: Pillow's mode of the received image.
+        frames: Number of frames, counted to `signatures.FRAMES_COUNTED`.
+        jpeg: The normalised image.
+        pixel_id: SHA-256 of the normalised image's size and pixels.
+        phash: Perceptual hash, 16 hexadecimal digits.
+        structure: How much there is to hash, in grey levels; see `perceptual_hash`.
+        pixel_deviation: Standard deviation of the grey image, 0 to 127.5.
+        thumbnail: 8x8 RGB, row by row, 192 bytes.
+    """
+
+    image_id: str
     reason: str = ""
     detail: str = ""
-    width: int | None = None  # as received, before EXIF rotation
+    width: int | None = None
     height: int | None = None
     format: str | None = None
     mode: str | None = None
     frames: int | None = None
-    jpeg: bytes | None = None  # the normalised image
-    pixel_id: str | None = None  # SHA-256 of the normalised image's size and pixels
+    jpeg: bytes | None = None
+    pixel_id: str | None = None
     phash: str | None = None
     structure: float | None = None
     pixel_deviation: float | None = None
-    thumbnail: bytes | None = None  # 8x8 RGB, row by row
+    thumbnail: bytes | None = None
 
 
 def measure_image(content: bytes, settings: ImageSettings) -> MeasuredImage:
-    """Decode, normalise and measure the received bytes of one image. Never raises for a bad image.
+    """Decode, normalise and measure the received bytes of one image.
 
-    Of the settings it reads max_bytes, max_pixels, longest_side and jpeg_quality. Reasons: empty_file, too_many_bytes,
-    svg, not_a_image, broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
+    A bad image gives a reason and raises nothing. Reasons: empty_file, too_many_bytes, svg, not_an_image,
+    broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
+
+    Args:
+        content: The received bytes.
+        settings: max_bytes, max_pixels, longest_side and jpeg_quality are read.
+
+    Returns:
+        The measurements, or the reason of the rejection with as much of the header as was read.
     """
     image_id = hashlib.sha256(content).hexdigest()
 
-    def refused(reason: str, detail: str, **header: Any) -> MeasuredImage:
+    def rejected(reason: str, detail: str, **header: Any) -> MeasuredImage:
         return MeasuredImage(image_id, reason, detail, **header)
 
     if not content:
-        return refused("empty_file", "0 bytes")
+        return rejected("empty_file", "0 bytes")
     if len(content) > settings.max_bytes:
-        return refused("too_many_bytes", f"{len(content)} bytes, at most {settings.max_bytes}")
+        return rejected("too_many_bytes", f"{len(content)} bytes, at most {settings.max_bytes}")
     signature = signature_of(content)
     if signature is None:
-        return refused(*name_the_unread(content))
+        return rejected(*unsupported_format(content))
     claimed = webp_size(content) if signature == "WEBP" else None
     if claimed is not None and claimed[0] * claimed[1] > settings.max_pixels:
-        return refused("too_many_pixels", _pixels(*claimed, settings), format=signature)
+        return rejected("too_many_pixels", _pixels(*claimed, settings), format=signature)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
-        return refused("broken_header", f"{signature}, but its header cannot be read", format=signature)
+        return rejected("broken_header", f"{signature}, but its header cannot be read", format=signature)
     except Image.DecompressionBombError:
-        return refused("too_many_pixels", _too_many(settings), format=signature)
+        return rejected("too_many_pixels", _too_many(settings), format=signature)
     except DECODER_ERRORS as error:
-        # A WebP file is read to its end before Pillow says what it is.
+        # Pillow reads a WebP file to its end before it reports the format.
         reason = "broken_header" if claimed is None else "truncated_or_corrupt"
-        return refused(reason, _told(error), format=signature)
+        return rejected(reason, _message(error), format=signature)
     with image:
         header: dict[str, Any] = {
             "width": image.width,
@@ -117,20 +140,20 @@ def measure_image(content: bytes, settings: ImageSettings) -> MeasuredImage:
             "mode": image.mode,
         }
         if image.width * image.height > settings.max_pixels:
-            return refused("too_many_pixels", _pixels(image.width, image.height, settings), **header)
+            return rejected("too_many_pixels", _pixels(image.width, image.height, settings), **header)
         tile = tiff_tile_pixels(image.tag_v2) if image.format == "TIFF" else 0  # type: ignore[attr-defined]
         if tile > settings.max_pixels:
             detail = f"a tile of {tile} pixels, at most {settings.max_pixels}"
-            return refused("too_many_pixels", detail, **header)
+            return rejected("too_many_pixels", detail, **header)
         if signature == "JPEG" and (scans := jpeg_scans(content)) > MAX_SCANS:
-            return refused("too_many_scans", f"{scans} scans, at most {MAX_SCANS}", **header)
+            return rejected("too_many_scans", f"{scans} scans, at most {MAX_SCANS}", **header)
         try:
             header["frames"] = count_frames(content, image)
             normalised, pixels = _normalise(content, image, settings.longest_side)
         except Image.DecompressionBombError:
-            return refused("too_many_pixels", _too_many(settings), **header)
+            return rejected("too_many_pixels", _too_many(settings), **header)
         except DECODER_ERRORS as error:
-            return refused("truncated_or_corrupt", _told(error), **header)
+            return rejected("truncated_or_corrupt", _message(error), **header)
     return MeasuredImage(image_id, **header, **_measurements(normalised, pixels, settings.jpeg_quality))
 
 
@@ -142,14 +165,14 @@ def _too_many(settings: ImageSettings) -> str:
     return f"its header claims more than Pillow opens, at most {settings.max_pixels} pixels"
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
 def _normalise(
     content: bytes, image: Image.Image, longest_side: int
 ) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Decode an image, at reduced size where it is a JPEG; return its normal form and the pixels of that."""
+    """Decode an image, a JPEG at reduced size; return its normal form and the pixels of that."""
     decoded = pixels = None
     full_size = image.size
     is_jpeg = image.format in ("JPEG", "MPO")
@@ -160,12 +183,13 @@ def _normalise(
         if pixels is not None:
             decoded = Image.fromarray(pixels)
         else:
-            # Pillow knows no three eighths and then takes four.
+            # Pillow cannot decode at three eighths; it then takes four.
             image.draft(image.mode, (max(1, image.width * eighths // 8), max(1, image.height * eighths // 8)))
     if decoded is None:
         image.load()
         decoded = resizable(image)
-    orientation = _orientation(image)  # after loading: Pillow turns a TIFF itself and then forgets how it lay
+    # After loading: Pillow rotates a TIFF itself and then drops its orientation.
+    orientation = _orientation(image)
     size = _fitted(*(full_size if is_jpeg else decoded.size), longest_side)
     if decoded.size != size:
         decoded = decoded.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
@@ -174,15 +198,15 @@ def _normalise(
     if orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[orientation])
         pixels = None
-    # Pixels that came from the decoder as they now are need not be copied out of Pillow again.
+    # Pixels that were not changed after decoding need not be copied out of Pillow.
     return rgb, np.asarray(rgb) if pixels is None or pixels.ndim != 3 else pixels
 
 
 def _eighths(size: tuple[int, int], longest_side: int) -> int:
     """Return at how many eighths of its size a JPEG is decoded: never below the wanted size.
 
-    From five eighths on, the decoder takes longer than for the whole. A side that comes out uneven loses a little of
-    its edge, which on a very short side would be much of it.
+    From five eighths on, decoding takes longer than at full size. A side that is not divisible loses a little of its
+    edge, which would be much of a very short side.
     """
     long, short = max(size), min(size)
     return next(
@@ -192,9 +216,9 @@ def _eighths(size: tuple[int, int], longest_side: int) -> int:
 
 
 def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, eighths: int) -> NDArray[np.uint8] | None:
-    """Return the pixels of a plain JPEG at so many eighths of its size; None where Pillow has to say what is wrong.
+    """Return the pixels of a plain JPEG at so many eighths of its size; None where Pillow must decode it.
 
-    simplejpeg is told to be strict. What it objects to may still be whole for Pillow, and so for `datasets`.
+    simplejpeg is strict. A file that it rejects may still be valid for Pillow, and so for `datasets`.
     """
     width, height = -(-size[0] * eighths // 8), -(-size[1] * eighths // 8)
     try:
@@ -209,7 +233,7 @@ def _decode_jpeg(content: bytes, size: tuple[int, int], mode: str, eighths: int)
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; damaged metadata, which is removed anyway, does not spoil the image."""
+    """Return the EXIF orientation, 1 for damaged metadata: it is removed anyway and must not reject the image."""
     try:
         value = image.getexif().get(_ORIENTATION)
     except DECODER_ERRORS:
@@ -241,13 +265,20 @@ def _measurements(image: Image.Image, pixels: NDArray[np.uint8], quality: int) -
 
 
 def thumbnail_of(image: Image.Image | Reduced) -> bytes:
-    """Return the mean colours of the 8x8 cells of an RGB image, row by row, three bytes each."""
+    """Return the mean colours of the 8x8 cells of an RGB image, row by row, three bytes each: 192 bytes."""
     small = image if isinstance(image, Reduced) else reduced(image)
     return small.shrunk((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
 
 
 def pixel_id(pixels: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of RGB pixels [height, width, 3]: of both sides, 4 bytes each, then the pixels row by row."""
+    """Hash the size and the pixels of an RGB image.
+
+    Args:
+        pixels: RGB pixels [height, width, 3].
+
+    Returns:
+        The SHA-256 of width and height, 4 bytes each (big-endian), then the pixels row by row.
+    """
     digest = hashlib.sha256(struct.pack(">II", pixels.shape[1], pixels.shape[0]))
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The stage that measures images, over one shard of URLs."""
+"""Measure the images of one work item: a list of located URLs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,23 @@ _MEASURED = (
 def measure_images(
     located: Sequence[LocatedImage], settings: ImageSettings
 ) -> tuple[pa.Table, pa.Table, list[Rejection]]:
-    """Return (images, pixels, rejections) of a shard: one image row per URL, one rejection per unreadable one.
+    """Measure the images of one work item.
 
-    The same bytes under several URLs have one row of pixels.
+    Args:
+        located: URLs with their local files, or with the reason why they have none.
+        settings: The caps and the normal form of images.
 
-    Raises SourceError where a file is no longer the one that was located.
+    Returns:
+        (images, pixels, rejections): a row of tables.IMAGES per URL, a row of tables.PIXELS per distinct content, and
+        a rejection per URL that has no readable image.
+
+    Raises:
+        SourceError: A file is no longer the one that was located.
     """
     rows, pixels, rejections = [], {}, []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
+        # Pillow warns of bombs and metadata; the caps of the settings decide here.
+        warnings.simplefilter("ignore")
         for image in located:
             row = dict.fromkeys(IMAGES.names)
             row["image_url"], row["status"] = image.url, "ok"
@@ -61,7 +69,7 @@ def measure_images(
 
 
 def _measure_one(image: LocatedImage, path: Path, settings: ImageSettings) -> MeasuredImage:
-    # The stage's fingerprint holds the hash: other bytes must not become the output under it.
+    # The stage's fingerprint holds the hash, so other bytes must not become its output.
     try:
         size = path.stat().st_size
         if size > settings.max_bytes:
@@ -69,9 +77,7 @@ def _measure_one(image: LocatedImage, path: Path, settings: ImageSettings) -> Me
             return MeasuredImage(image.sha256 or "", "too_many_bytes", detail)
         outcome = measure_image(path.read_bytes(), settings)
     except OSError as error:
-        raise SourceError(
-            f"{path}: cannot be read any more: {error.strerror}; run the build again"
-        ) from error
+        raise SourceError(f"{path}: can no longer be read: {error.strerror}; run the build again") from error
     if outcome.image_id != image.sha256:
         raise SourceError(
             f"{path} changed while the build read it; run the build again, for a fetched image with --retry-failed"

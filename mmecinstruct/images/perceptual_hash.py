@@ -1,7 +1,7 @@
-"""The project's perceptual hash (pHash): 64 bits that say which of an image's coarse features are strong.
+"""The project's perceptual hash (pHash): 64 bits, one for the strength of each low frequency of an image.
 
-How the bits are defined (`PHASH_VERSION`; another definition gets another version, and hashes of two versions are never
-compared):
+The definition of the bits (`PHASH_VERSION`; another definition gets another version, and hashes of two versions are
+never compared):
 
 1. The normalised RGB image is shrunk by averaging whole blocks to 128 to 255 pixels per side (a shorter side stays),
    made grey (Pillow's `L`: ITU-R 601 luma) and shrunk to 32x32 by Lanczos.
@@ -9,12 +9,12 @@ compared):
 3. Of the 8x8 lowest frequencies, the constant one included, bit = coefficient > median of the 64.
 4. Row by row (vertical frequency 0 first, within it horizontal frequency 0 first), the first bit the highest.
 
-All sums are whole numbers below 2**53, so float64 adds them exactly in any order: a hash depends neither on the
+All sums are integers below 2**53, so float64 adds them exactly in any order: a hash depends neither on the
 processor nor on how many images are hashed at once. The steps are those of imagehash's `phash`, which shrinks the
-image of full size by Lanczos at once; `benchmarks/phash_deviation.py` measures how many bits differ.
+image from full size by Lanczos in one step; `benchmarks/phash_deviation.py` measures how many bits differ.
 
-Grey hashes see no colour: the same drawing in red and in blue has nearly the same hash. What decides about
-near-duplicates needs a look at the colours too (`thumbnail` in the table of images).
+The hash ignores colour: the same drawing in red and in blue has nearly the same hash. Near-duplicate detection must
+compare colours as well (`thumbnail` in the table of images).
 """
 
 from __future__ import annotations
@@ -30,35 +30,42 @@ GREY_SIDE = 32
 _REDUCED_SIDE = 4 * GREY_SIDE
 _FREQUENCIES = 8
 _BITS = _FREQUENCIES * _FREQUENCIES
-_BATCH = 4096  # images whose numbers are in memory at once: 32 MB
+# Images whose grey values are in memory at once: 32 MB.
+_BATCH = 4096
 
 
 def _cosines() -> NDArray[np.float64]:
     frequency = np.arange(_FREQUENCIES)[:, None]
-    place = 2 * np.arange(GREY_SIDE)[None, :] + 1
-    return np.rint(np.cos(np.pi * frequency * place / (2 * GREY_SIDE)) * 16384)
+    position = 2 * np.arange(GREY_SIDE)[None, :] + 1
+    return np.rint(np.cos(np.pi * frequency * position / (2 * GREY_SIDE)) * 16384)
 
 
-_COSINES = _cosines()  # [8, 32], whole numbers
+# [8, 32], integers.
+_COSINES = _cosines()
 # Length of each of the 64 basis images: white noise of standard deviation s moves a coefficient by s * length.
 _LENGTHS = np.sqrt(np.outer((_COSINES**2).sum(axis=1), (_COSINES**2).sum(axis=1))).reshape(-1)
 
 
 class Reduced(NamedTuple):
-    """An image by averages of its blocks, and its extent in them: the last blocks of a row may be cut."""
+    """An image reduced to the averages of its blocks.
+
+    Attributes:
+        image: One pixel per block.
+        extent: Width and height in blocks; fractional where the last blocks are cut.
+    """
 
     image: Image.Image
-    extent: tuple[float, float]  # width, height in blocks
+    extent: tuple[float, float]
 
     def shrunk(self, size: tuple[int, int], filter_: Image.Resampling) -> Image.Image:
-        """Return it in so many pixels (width, height)."""
+        """Return the image resized to (width, height) pixels."""
         return self.image.resize(size, filter_, box=(0.0, 0.0, *self.extent))
 
 
 def reduced(image: Image.Image) -> Reduced:
-    """Return an image at 128 to 255 blocks per side; a shorter side stays as it is.
+    """Reduce an image to 128 to 255 blocks per side; a shorter side stays as it is.
 
-    What is measured is measured on this.
+    All measurements are taken from the reduced image.
     """
     across, down = max(1, image.width // _REDUCED_SIDE), max(1, image.height // _REDUCED_SIDE)
     small = image if across == down == 1 else image.reduce((across, down))
@@ -66,7 +73,7 @@ def reduced(image: Image.Image) -> Reduced:
 
 
 def grey_of(image: Image.Image | Reduced) -> NDArray[np.uint8]:
-    """Return the grey image [32, 32] that is hashed, of an image in RGB or L."""
+    """Return the grey image [32, 32] that is hashed. The image has mode RGB or L."""
     small = image if isinstance(image, Reduced) else reduced(image)
     grey = small.image if small.image.mode == "L" else small.image.convert("L")
     return np.asarray(small._replace(image=grey).shrunk((GREY_SIDE, GREY_SIDE), Image.Resampling.LANCZOS))
@@ -78,22 +85,28 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> int:
 
 
 def perceptual_hashes(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the hashes [N] of grey images [N, 32, 32]; the same as one by one, only faster."""
+    """Return the hashes [N] of grey images [N, 32, 32], equal to those of `perceptual_hash`."""
     return hashes_and_structures(grey)[0]
 
 
 def structure_of(grey: NDArray[np.uint8]) -> float:
-    """Return how much there is to hash in a grey image [32, 32]; see `hashes_and_structures`."""
+    """Return the structure of a grey image [32, 32], in grey levels; see `hashes_and_structures`."""
     return float(hashes_and_structures(grey[None])[1][0])
 
 
 def hashes_and_structures(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    """Return (hashes [N], structures [N]) of grey images [N, 32, 32].
+    """Hash grey images and measure how much structure each has.
 
-    Structure is how much there is to hash, in grey levels: the median over the 64 bits of how far the coefficient lies
-    from the threshold, in units of what white noise of one grey level in the 32x32 image moves it by. Where it is
-    not well above the noise of recompression (about one level), half of the bits are noise. A blank image has 0; so,
-    or nearly, have gradients and stripes, which consist of a few coefficients only.
+    Structure is the median over the 64 bits of the coefficient's distance from the threshold, in units of the shift
+    that white noise of one grey level in the 32x32 image causes. Where it is not well above the noise of recompression
+    (about one level), half of the bits are noise. It is 0 for a blank image and nearly 0 for gradients and stripes,
+    which consist of a few coefficients only.
+
+    Args:
+        grey: Grey images [N, 32, 32].
+
+    Returns:
+        Hashes [N] and structures [N], the latter in grey levels.
     """
     hashes = np.empty(len(grey), dtype=np.uint64)
     structures = np.empty(len(grey), dtype=np.float32)
@@ -107,7 +120,7 @@ def hashes_and_structures(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], 
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median [N, 1] of rows [N, 64]; numpy's own spends most of its time on arguments."""
+    """Return the median [N, 1] of rows [N, 64]; faster than numpy's own on such short rows."""
     middle = np.sort(values, axis=1)[:, _BITS // 2 - 1 : _BITS // 2 + 1]
     return (middle[:, :1] + middle[:, 1:]) / 2
 
@@ -118,7 +131,11 @@ def format_hash(value: int) -> str:
 
 
 def parse_hash(text: str) -> int:
-    """Return the number of a stored hash. Raises ValueError for anything but 16 hexadecimal digits."""
+    """Return a stored hash as an unsigned 64-bit number.
+
+    Raises:
+        ValueError: The text is not 16 hexadecimal digits.
+    """
     if len(text) != 16:
         raise ValueError(f"a perceptual hash has 16 hexadecimal digits, not {text!r}")
     return int(text, 16)

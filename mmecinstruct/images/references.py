@@ -1,7 +1,7 @@
-"""Images that nobody reads: their URLs are taken as they are, and nothing is asked for.
+"""Images published by URL only: nothing is downloaded.
 
-What can be told from a URL alone is: that it is a web address, that it is known to show no product, that more products
-name it than share one image.
+The URL alone decides: it must be a web address, must not be a known placeholder, and must not be shared by more
+products than the recipe allows.
 """
 
 from __future__ import annotations
@@ -23,18 +23,24 @@ if TYPE_CHECKING:
 STAGE = "references"
 MAX_URL_CHARACTERS = 4096
 _BATCH_ROWS = 50_000
-_JUDGED = pa.schema([IMAGES.field(name) for name in ("image_url", "status", "reason", "detail")])
+_FILTERED = pa.schema([IMAGES.field(name) for name in ("image_url", "status", "reason", "detail")])
 
 
 def reference_images(
     connection: duckdb.DuckDBPyConnection, settings: ImageSettings, taken_down: Collection[str] = ()
 ) -> tuple[pa.Table, list[Rejection]]:
-    """Return (IMAGES in order of URL, with no id and no measurement, rejections).
+    """Filter the image URLs of products and reviews.
 
-    Views: products with cluster_id and image_urls, reviews with image_urls. taken_down: full-size URLs that no build
-    may hold. Of the settings it reads `placeholders` and `max_products_per_image`. Reasons: taken_down, data_url,
-    no_web_address (a path, or no address at all), unknown_scheme, credentials_in_url, placeholder (also a still of a
-    video, and a URL of more than max_products_per_image clusters of products).
+    Reasons: taken_down, data_url, no_web_address (a path, or no address at all), unknown_scheme, credentials_in_url,
+    placeholder (also a still of a video, and a URL of more than max_products_per_image clusters of products).
+
+    Args:
+        connection: A connection with the views products (cluster_id, image_urls) and reviews (image_urls).
+        settings: `placeholders` and `max_products_per_image` are read.
+        taken_down: Full-size URLs that no build may hold.
+
+    Returns:
+        The rows of tables.IMAGES in order of URL, without ids and measurements, and one rejection per rejected URL.
     """
     reader = connection.sql(
         """
@@ -47,7 +53,7 @@ def reference_images(
         """
     ).to_arrow_reader(_BATCH_ROWS)
     unwanted, known = frozenset(taken_down), frozenset(settings.placeholders)
-    tables, rejections = [_JUDGED.empty_table()], []
+    tables, rejections = [_FILTERED.empty_table()], []
     for batch in reader:
         rows = []
         for url, clusters in zip(batch["image_url"].to_pylist(), batch["clusters"].to_pylist(), strict=True):
@@ -55,25 +61,25 @@ def reference_images(
             if unwanted and full_size_url(url) in unwanted:
                 found = "taken_down", "the URL is on the takedown list"
             else:
-                found = refusal_of_url(url, known) or _refusal_of_sharing(clusters, settings)
+                found = url_rejection(url, known) or _sharing_rejection(clusters, settings)
             reason, detail = found or ("", "")
             rows.append((url, "rejected" if found else "ok", reason, detail))
             if found:
                 rejections.append(Rejection(STAGE, reason, detail, url[:MAX_URL_CHARACTERS], ""))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(_JUDGED)
-        tables.append(pa.table(dict(zip(_JUDGED.names, columns, strict=True)), schema=_JUDGED))
-    judged = pa.concat_tables(tables)
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(_FILTERED)
+        tables.append(pa.table(dict(zip(_FILTERED.names, columns, strict=True)), schema=_FILTERED))
+    filtered = pa.concat_tables(tables)
     columns = [
-        judged[field.name] if field.name in _JUDGED.names else pa.nulls(judged.num_rows, field.type)
+        filtered[field.name] if field.name in _FILTERED.names else pa.nulls(filtered.num_rows, field.type)
         for field in IMAGES
     ]
     return pa.Table.from_arrays(columns, schema=IMAGES), rejections
 
 
-def refusal_of_url(url: str, placeholders: Collection[str] = ()) -> tuple[str, str] | None:
-    """Return (reason, detail) why a URL cannot stand for an image, None where it can."""
+def url_rejection(url: str, placeholders: Collection[str] = ()) -> tuple[str, str] | None:
+    """Return (reason, detail) of a URL that cannot be published as an image, None for a valid one."""
     if url.startswith("data:"):
-        return "data_url", "data URLs are refused"
+        return "data_url", "data URLs are not accepted"
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -81,12 +87,16 @@ def refusal_of_url(url: str, placeholders: Collection[str] = ()) -> tuple[str, s
         return "no_web_address", f"not a web address: {error}"
     if parts.scheme.lower() not in ("http", "https"):
         if "://" in url[:12]:
-            return "unknown_scheme", f"{parts.scheme} addresses are nothing that others could follow"
-        return "no_web_address", "a path: where images are not read, only a web address can stand for one"
-    if not host or len(url) > MAX_URL_CHARACTERS or any(sign.isspace() or sign < " " for sign in url):
-        return "no_web_address", "it has no host, blanks inside or too many characters"
+            return "unknown_scheme", f"others cannot open {parts.scheme} addresses"
+        return "no_web_address", "a path: where images are not read, only a web address names one"
+    if (
+        not host
+        or len(url) > MAX_URL_CHARACTERS
+        or any(character.isspace() or character < " " for character in url)
+    ):
+        return "no_web_address", "it has no host, contains white space or has too many characters"
     if "@" in parts.netloc:
-        return "credentials_in_url", "a user name or password in a URL is not to be published"
+        return "credentials_in_url", "a user name or password in a URL must not be published"
     if url in placeholders or is_placeholder(full_size_url(url)):
         return "placeholder", "a known image that shows no product"
     if is_video_still(url):
@@ -94,7 +104,7 @@ def refusal_of_url(url: str, placeholders: Collection[str] = ()) -> tuple[str, s
     return None
 
 
-def _refusal_of_sharing(clusters: int, settings: ImageSettings) -> tuple[str, str] | None:
+def _sharing_rejection(clusters: int, settings: ImageSettings) -> tuple[str, str] | None:
     most = settings.max_products_per_image
     if clusters > most:
         return "placeholder", f"the same URL under {clusters} products, at most {most}"

@@ -1,6 +1,6 @@
-"""What the first bytes of an image tell before any decoder is asked: format, size, number of frames.
+"""Read format, size and number of frames from an image's bytes without a decoder.
 
-Decoders are asked late and for little, since some allocate what a header of 30 bytes claims.
+Some decoders allocate the size that a header of 30 bytes claims, so they run last and on checked headers only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 import struct
 from typing import Any
 
-# What each format that is read begins with; a WebP file has its length between the two words.
+# The signature of each supported format; a WebP file has its length between the two words.
 _SIGNATURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("JPEG", re.compile(rb"\xff\xd8\xff")),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
@@ -20,8 +20,8 @@ _SIGNATURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )
 FORMATS = tuple(name for name, _ in _SIGNATURES)
 
-# Images and pages that are known and not read: said by name, since a person then knows what to do.
-_UNREAD: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+# Known but unsupported formats. The message names them, so that a person knows what to do.
+_UNSUPPORTED: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("an AVIF image", re.compile(rb".{4}ftypavi[fs]", re.DOTALL)),
     ("a HEIF image", re.compile(rb".{4}ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
     ("a JPEG 2000 image", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
@@ -34,36 +34,38 @@ _UNREAD: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("a zip archive", re.compile(rb"PK\x03\x04")),
     ("a JSON text", re.compile(rb"[\[{]\s*[\"\[{]")),
 )
-_LOOKED_AT = 4096
+_MARKUP_BYTES = 4096
 _MARKUP = re.compile(rb"<(svg|html|!doctype\s+html|head|body)[\s>:]", re.IGNORECASE)
 
-FRAMES_COUNTED = 1000  # counting ends here
-MAX_SCANS = 500  # of a JPEG: each makes the decoder go over the whole image again; real ones have about 10
+# Frames are counted to this number.
+FRAMES_COUNTED = 1000
+# Scans of a JPEG. The decoder passes over the whole image for each; real files have about 10.
+MAX_SCANS = 500
 
 
 def signature_of(content: bytes) -> str | None:
-    """Return the format whose signature the content begins with, None where it is no format that is read."""
+    """Return the supported format whose signature the content starts with, None where there is none."""
     return next((name for name, signature in _SIGNATURES if signature.match(content)), None)
 
 
-def name_the_unread(content: bytes) -> tuple[str, str]:
-    """Return (reason, detail) for content that has the signature of no format that is read."""
-    begin = content[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n\0")
+def unsupported_format(content: bytes) -> tuple[str, str]:
+    """Return (reason, detail) for content without the signature of a supported format."""
+    begin = content[:_MARKUP_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n\0")
     markup = _MARKUP.search(begin) if begin.startswith(b"<") else None
     if markup is not None and markup[1].lower() == b"svg":
-        return "svg", "an SVG drawing; drawings are refused, give an image made of pixels"
+        return "svg", "an SVG drawing; only images made of pixels are supported"
     if markup is not None:
-        return "not_a_image", f"an HTML page, which begins with {begin[:40]!r}"
-    for name, signature in _UNREAD:
+        return "not_an_image", f"an HTML page that starts with {begin[:40]!r}"
+    for name, signature in _UNSUPPORTED:
         if signature.match(content):
-            return "not_a_image", f"{name}; read are {', '.join(FORMATS)}"
-    return "not_a_image", f"begins with {content[:12]!r}"
+            return "not_an_image", f"{name}; supported formats are {', '.join(FORMATS)}"
+    return "not_an_image", f"starts with {content[:12]!r}"
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:
-    """Return (width, height) that a WebP file claims, None where its first chunk tells none.
+    """Return the (width, height) in pixels that a WebP file claims, None where its first chunk holds none.
 
-    Pillow has the decoder allocate the canvas before anybody can look at its size.
+    Pillow makes the decoder allocate the canvas before its size can be checked.
     """
     chunk, data = content[12:16], content[20:30]
     if chunk == b"VP8X" and len(data) == 10:
@@ -81,21 +83,34 @@ def webp_size(content: bytes) -> tuple[int, int] | None:
 
 
 def jpeg_scans(content: bytes) -> int:
-    """Return an upper bound of a JPEG's scans: within a scan's data FF is always followed by 0."""
+    """Return an upper bound of the number of a JPEG's scans.
+
+    Within a scan's data FF is always followed by 0, so only markers and metadata are counted.
+    """
     return content.count(b"\xff\xda")
 
 
 def tiff_tile_pixels(tags: Any) -> int:
-    """Return the pixels of one tile of a TIFF (Pillow's `tag_v2`), 0 where it has none; the decoder allocates it."""
+    """Return the number of pixels of one tile of a TIFF, which the decoder allocates; 0 where it has no tiles.
+
+    Args:
+        tags: Pillow's `tag_v2` of the opened image.
+    """
     width, height = tags.get(322), tags.get(323)
     return width * height if isinstance(width, int) and isinstance(height, int) else 0
 
 
 def count_frames(content: bytes, image: Any) -> int:
-    """Return an image's number of frames, counted to FRAMES_COUNTED, without decoding one.
+    """Count the frames of an image, at most FRAMES_COUNTED, without decoding one.
 
-    image: the image as Pillow opened it. For GIF and TIFF, Pillow would walk through all of a file made of a million
-    frames.
+    GIF and TIFF are counted here, since Pillow would walk through all of a file made of a million frames.
+
+    Args:
+        content: The bytes of the file.
+        image: The image as Pillow opened it.
+
+    Returns:
+        The number of frames, from 1 to FRAMES_COUNTED.
     """
     if image.format == "GIF":
         return _gif_frames(content)
@@ -105,17 +120,19 @@ def count_frames(content: bytes, image: Any) -> int:
 
 
 def _gif_frames(content: bytes) -> int:
-    """Count the image descriptors of a GIF until its end, or until it makes no sense any more."""
+    """Count the image descriptors of a GIF to its end or to the first invalid block."""
     frames = 0
     try:
-        place = 13 + _colour_table(content[10])
+        offset = 13 + _colour_table(content[10])
         while frames < FRAMES_COUNTED:
-            block = content[place]
-            if block == 0x2C:  # an image: descriptor, colour table, code size, data
+            block = content[offset]
+            # An image: descriptor, colour table, code size, data.
+            if block == 0x2C:
                 frames += 1
-                place = _after_sub_blocks(content, place + 11 + _colour_table(content[place + 9]))
-            elif block == 0x21:  # an extension
-                place = _after_sub_blocks(content, place + 2)
+                offset = _after_sub_blocks(content, offset + 11 + _colour_table(content[offset + 9]))
+            # An extension.
+            elif block == 0x21:
+                offset = _after_sub_blocks(content, offset + 2)
             else:
                 break
     except IndexError:
@@ -127,25 +144,25 @@ def _colour_table(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _after_sub_blocks(content: bytes, place: int) -> int:
-    while length := content[place]:
-        place += length + 1
-    return place + 1
+def _after_sub_blocks(content: bytes, offset: int) -> int:
+    while length := content[offset]:
+        offset += length + 1
+    return offset + 1
 
 
 def _tiff_frames(content: bytes) -> int:
-    """Follow the chain of a TIFF's directories, each a list of entries that ends with the next one's place."""
+    """Follow the chain of a TIFF's directories, each a list of entries that ends with the next one's offset."""
     order = "<" if content[:2] == b"II" else ">"
     big = content[2:4] in (b"+\0", b"\0+")
     count, entry, pointer = ("Q", 20, "Q") if big else ("H", 12, "I")
     seen: set[int] = set()
     try:
-        (place,) = struct.unpack_from(order + pointer, content, 8 if big else 4)
-        while place and place not in seen and len(seen) < FRAMES_COUNTED:
-            (entries,) = struct.unpack_from(order + count, content, place)
-            after = place + struct.calcsize(order + count) + entries * entry
-            seen.add(place)
-            (place,) = struct.unpack_from(order + pointer, content, after)
+        (offset,) = struct.unpack_from(order + pointer, content, 8 if big else 4)
+        while offset and offset not in seen and len(seen) < FRAMES_COUNTED:
+            (entries,) = struct.unpack_from(order + count, content, offset)
+            after = offset + struct.calcsize(order + count) + entries * entry
+            seen.add(offset)
+            (offset,) = struct.unpack_from(order + pointer, content, after)
     except (struct.error, OverflowError):
         pass
     return max(1, len(seen))

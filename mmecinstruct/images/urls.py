@@ -1,4 +1,4 @@
-"""Image URLs of Amazon-style metadata: every candidate at full size, best first.
+"""Read image URLs from Amazon-style metadata: every candidate at full size, best first.
 
 Amazon's image server scales by a code in the file name: `…/I/51q4dzMwpFL._SX38_SY50_CR,0,0,38,50_.jpg` is a
 thumbnail of `…/I/51q4dzMwpFL.jpg`.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 
-# An id has no point; what begins with `._` after it, up to the extension, are codes.
+# An id has no point; the part from `._` to the extension is made of codes.
 _SIZE_CODE = re.compile(r"^([^?#]*/I/[^/.?#]+)\._[^/?#]*(\.[A-Za-z]{3,4})$")
 
-# Known images that say "no image": of Amazon's image server by id, the older icons, and the backdrop
-# that SQID names for videos.
+# Known "no image" placeholders: Amazon's by id, the older icons, and the backdrop that SQID gives for videos.
 _PLACEHOLDER = re.compile(
     r"/(?:01RmK(?:\+|%2B)J4pJL\.|01QFb8SNuTL\.|01PkLIhTX3L\.|01MKUOLsA5L\.|no-img-|Default_Background_Art_LTR\.)"
 )
 
-# A URL at full size as most are, and several with blanks between; what thumbnails of such have more. Not of those that
-# may be placeholders, nor the codes of stills, which have a hyphen.
+# The usual form of a full-size URL, several of them separated by blanks, and the code that their thumbnails add.
+# URLs that may be placeholders and the codes of stills, which have a hyphen, do not match.
 _USUAL_URL = r"https?://(?!01)[^/?# ]+/images/I/(?!01)[^/.?# ]+\.[A-Za-z]{3,4}"
 _USUAL = re.compile(f"{_USUAL_URL}(?: {_USUAL_URL})*")
 _UNUSUAL = ("-overlay", "/no-img-", "/Default_")
@@ -29,26 +28,26 @@ _VIDEO_STILLS = ("play-button-overlay", "play-icon-overlay")
 
 
 def full_size_url(url: str) -> str:
-    """Return the URL without its size codes; URLs of other servers unchanged."""
+    """Return the URL without its size codes. URLs of other servers are returned unchanged."""
     match = _SIZE_CODE.match(url) if "._" in url else None
     return match[1] + match[2] if match else url
 
 
 def is_placeholder(url: str) -> bool:
-    """Tell whether a URL is known to show no product."""
-    # One of the three is in each and is found faster.
+    """Return whether a URL is known to show no product."""
+    # Every placeholder holds one of these three texts, which are found faster.
     return ("/01" in url or "/no-img-" in url or "/Default_" in url) and _PLACEHOLDER.search(url) is not None
 
 
 def is_video_still(url: str) -> bool:
-    """Tell whether a thumbnail's URL says that it is a still of a video."""
-    return "-overlay" in url and any(mark in url for mark in _VIDEO_STILLS)
+    """Return whether a thumbnail's URL is that of a still of a video."""
+    return "-overlay" in url and any(code in url for code in _VIDEO_STILLS)
 
 
 def web_address(text: object) -> str:
-    """Return a URL that an image can be asked for at, stripped; empty where it is none.
+    """Return a value as a stripped http or https URL; empty where it is none.
 
-    One without a scheme (`//host/…`) gets https. Embedded images (`data:`), paths and words are none.
+    A URL without a scheme (`//host/…`) gets https. Embedded images (`data:`), paths and words are no URLs.
     """
     if not isinstance(text, str):
         return ""
@@ -59,11 +58,14 @@ def web_address(text: object) -> str:
 
 
 def image_urls(*candidates: object) -> list[str]:
-    """Return the full-size URLs of candidate fields in their order, each once.
+    """Return the full-size URLs of candidate fields, without placeholders and stills of videos.
 
-    candidates: values of image fields, best field first: a URL, a list of URLs, a list of objects with one URL for
-    each size (metadata: `hi_res`, `large`, `thumb`; reviews: `large_image_url` …), or an object of such lists.
-    Placeholders and stills of videos are left out.
+    Args:
+        *candidates: Values of image fields, best field first: a URL, a list of URLs, a list of objects with one URL for
+            each size (metadata: `hi_res`, `large`, `thumb`; reviews: `large_image_url` …), or an object of such lists.
+
+    Returns:
+        The URLs in the order of the fields, each once.
     """
     if len(candidates) > 1 and not any(candidates[2:]) and (usual := _usual_urls(*candidates[:2])):
         return usual
@@ -77,14 +79,14 @@ def image_urls(*candidates: object) -> list[str]:
                 stills.add(full_size)
             elif full_size and full_size not in urls and not is_placeholder(full_size):
                 urls[full_size] = None
-    # The full-size URL of a still has no mark: only its thumbnail, maybe in another field, tells.
+    # The full-size URL of a still has no code: only its thumbnail, maybe in another field, identifies it.
     return [url for url in urls if url not in stills] if stills else list(urls)
 
 
 def _usual_urls(full: object, thumbnails: object) -> list[str]:
-    """Return the URLs of two lists of usual ones, the second of which has the first's, each with a size code.
+    """Return the first of two lists of usual URLs if the second has the same URLs with size codes, else an empty list.
 
-    Empty where they are no such lists. Found in half the time that it takes to clean them.
+    This takes half the time of cleaning them one by one.
     """
     if not isinstance(full, list) or not isinstance(thumbnails, list) or len(full) != len(thumbnails):
         return []
@@ -94,9 +96,10 @@ def _usual_urls(full: object, thumbnails: object) -> list[str]:
             _USUAL_CODE.sub("", " ".join(thumbnails)) == joined
             and joined.count(" ") == len(full) - 1
             and _USUAL.fullmatch(joined) is not None
-            and not any(mark in joined for mark in _UNUSUAL)
+            and not any(text in joined for text in _UNUSUAL)
         )
-    except TypeError:  # not all are texts
+    # Not all are texts.
+    except TypeError:
         return []
     return list(dict.fromkeys(full)) if usual else []
 
@@ -110,7 +113,7 @@ def _items(candidate: object) -> list[object]:
 
 
 def _rows_of_lists(images: dict[str, object]) -> list[object]:
-    """Return one object per position of an object of parallel lists; the object itself where it has no list."""
+    """Return one object per position of an object of parallel lists, or the object itself where it has no list."""
     columns = {name: column for name, column in images.items() if isinstance(column, list)}
     if not columns:
         return [images]

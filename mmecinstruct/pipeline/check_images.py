@@ -35,7 +35,7 @@ from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECT
 from mmecinstruct.sources.readers.batches import Refusal
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
-from mmecinstruct.stages.filter import filter_images
+from mmecinstruct.stages.filter import filter_stage
 from mmecinstruct.stages.images import measure_images
 from mmecinstruct.stages.locate_images import ImagePlaces, locate_images
 from mmecinstruct.web.images import load_takedowns
@@ -100,7 +100,7 @@ def check_images(
         located = locate_images(run, groups, places)
         measured = run.run(measure_images(store, located.images, settings.images))
         products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
-        filtered = run.run(filter_images(measured, products, settings.images, budget))
+        filtered = run.run(filter_stage(measured, products, settings.images, budget))
         images = read_tables(filtered.files("images.parquet"), IMAGES)
         rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]
         all_rejections = pa.concat_tables([rejections_table(rejections), read_tables(rejected, REJECTIONS)])

@@ -22,7 +22,7 @@ from mmecinstruct.stages.curate_products import curate_products
 from mmecinstruct.stages.curate_records import curate_records
 from mmecinstruct.stages.deduplicate import MERGED_TABLES, Deduplicate, MergeRecords
 from mmecinstruct.stages.files import MERGED_FILE, CuratedTables
-from mmecinstruct.stages.filter import filter_images
+from mmecinstruct.stages.filter import filter_stage
 from mmecinstruct.stages.hygiene import hygiene
 from mmecinstruct.stages.images import measure_images
 from mmecinstruct.stages.index import Index
@@ -99,7 +99,7 @@ def read_images(
         return Images(run.run(stage), Files(), {})
     located = locate_images(run, image_groups(tables), places)
     measured = run.run(measure_images(run.workspace, located.images, settings))
-    kept = run.run(filter_images(measured, tables.products, settings, budget))
+    kept = run.run(filter_stage(measured, tables.products, settings, budget))
     counts = located.fetched.counts if located.fetched else {}
     return Images(kept, Files.of(measured, "pixels.parquet"), counts)
 

@@ -1,1 +1,1 @@
-"""A finished dataset folder on the Hugging Face Hub: its card, the upload."""
+"""Publish a dataset folder on the Hugging Face Hub: write its card and upload it."""

@@ -1,7 +1,7 @@
-"""The card (README.md): YAML that tells `load_dataset` and the Hub what there is, and a page for people.
+"""Write the card (README.md): YAML for `load_dataset` and the Hub, and a page for people.
 
-Names of categories, the recipe's description and notes are untrusted text: YAML is written by huggingface_hub,
-and `markdown_text` keeps the rest from forming tables, links or HTML.
+Names of categories, the recipe's description and notes are untrusted text: huggingface_hub writes the YAML, and
+`markdown_text` escapes tables, links and HTML in the page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _PAIR_KINDS = {
     "identical_pixels": "an image of the same pixels",
     "near_image": "an image that looks nearly the same",
 }
-_CLUSTER_SIZES = (1, 2, 3, 6, 11, 51)  # where the columns of the card's table begin
+# The smallest cluster size of each column of the card's table.
+_CLUSTER_SIZES = (1, 2, 3, 6, 11, 51)
 _SIZE_CATEGORIES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -40,11 +41,17 @@ _SIZE_CATEGORIES = (
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )
-_LISTED = 30  # categories or reasons that a page lists
+# Categories or reasons that a page lists at most.
+_LISTED = 30
 
 
 def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of the card's YAML."""
+    """Return the content of the card's YAML.
+
+    Args:
+        recipe: The resolved recipe.
+        statistics: The content of statistics.json.
+    """
     rows = statistics["rows"]
     shards = [
         f"{task}/{split}-00000-of-00001.parquet"
@@ -63,8 +70,16 @@ def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, An
 
 
 def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fingerprint: str) -> None:
-    """Write README.md from the statistics that `write_statistics` returned."""
-    from huggingface_hub import DatasetCardData  # 0.3 s
+    """Write README.md.
+
+    Args:
+        folder: The dataset folder.
+        recipe: The resolved recipe.
+        statistics: The statistics that `write_statistics` returned.
+        fingerprint: Fingerprint of everything that decided the content.
+    """
+    # Imported here: it takes 0.3 s.
+    from huggingface_hub import DatasetCardData
 
     metadata = card_metadata(recipe, statistics)
     tasks = [task for task in TASKS if task in statistics["tasks"]]
@@ -131,7 +146,7 @@ def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[st
 
 
 def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the card says of publishers: their terms, what may not be passed on, how to cite them."""
+    """Return the card's variables of publishers: their terms, what must not be passed on, how to cite them."""
     found = statistics.get("publishers", [])
     names = {one["name"] for one in found}
     embedded = recipe.images.publish == "embed" and statistics["images"] > 0
@@ -149,7 +164,7 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the card says of the audit's summary: lines that are not all 0, and what is clean."""
+    """Return the card's variables of the audit: lines that are not all 0, and the kinds without overlap."""
     summary = statistics.get("audit")
     if summary is None:
         return None
@@ -193,11 +208,11 @@ def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _duplicates(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the card says of duplicates: the counts, and how many clusters there are of which sizes."""
+    """Return the card's variables of duplicates: the counts, and the number of clusters by size."""
     counts = statistics.get("duplicates")
     if counts is None:
         return None
-    # JSON has no keys but texts.
+    # Keys of JSON are texts.
     sizes = {int(size): number for size, number in counts["cluster_sizes"].items()}
     columns = []
     for first, following in zip(_CLUSTER_SIZES, (*_CLUSTER_SIZES[1:], None), strict=True):

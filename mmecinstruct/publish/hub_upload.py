@@ -1,6 +1,6 @@
-"""Uploading files to a repository of the Hugging Face Hub: one commit, what is there already not sent again.
+"""Upload files to a repository of the Hugging Face Hub in one commit.
 
-The token is in no message.
+Unchanged files are not sent again. The token is in no message.
 """
 
 from __future__ import annotations
@@ -21,15 +21,24 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", flags=re.ASCII)
-Content = Path | bytes  # of a file to upload
+# The content of a file to upload.
+Content = Path | bytes
 
 
 @dataclass(frozen=True)
 class PushResult:
-    """What a push did, or would do (`dry_run`).
+    """The changes that a push made, or would make (`dry_run`).
 
-    files: every file of the folder with its size in bytes. uploaded, unchanged, deleted: paths in the
-    repository. commit is empty when nothing changed.
+    Attributes:
+        repo: Name of the repository.
+        private: The repository is private.
+        dry_run: Nothing was sent.
+        files: Every file of the folder with its size in bytes.
+        uploaded: Paths of changed files.
+        unchanged: Paths of files that the repository had already.
+        deleted: Paths of removed files.
+        commit: Id of the commit; empty when nothing changed.
+        url: URL of the repository.
     """
 
     repo: str
@@ -44,12 +53,12 @@ class PushResult:
 
     @property
     def commit_url(self) -> str:
-        """Where the commit is shown; empty when nothing changed."""
+        """The URL of the commit; empty when nothing changed."""
         return f"{self.url}/commit/{self.commit}" if self.commit else ""
 
     def __str__(self) -> str:
         if self.dry_run:
-            # A new repository that is not asked to be private has the visibility that its owner has set.
+            # Without `private` a new repository has the visibility that its owner has set as default.
             where = f"private {self.repo}" if self.private else self.repo
             lines = [f"{size:>12,}  {path}" for path, size in self.files]
             total = sum(size for _, size in self.files)
@@ -65,15 +74,23 @@ class PushResult:
 
 
 def check_repo_name(repo: str) -> None:
-    """Raise HubError when this is no name of a repository."""
+    """Check the name of a repository.
+
+    Raises:
+        HubError: The name is not valid.
+    """
     if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo or repo.endswith((".git", "-", ".")):
         raise HubError(
-            f"'{repo}' names no repository: write user/name, each of at most 96 letters, digits, '-', '_' and '.'"
+            f"'{repo}' is not a repository name: write user/name, each of at most 96 letters, digits, '-', '_' and '.'"
         )
 
 
 def hub_token(given: str | None) -> str:
-    """Return the token to use. One that cannot be sent is refused here: the client's error would show it."""
+    """Return the given token, or the one of HF_TOKEN or `hf auth login`.
+
+    Raises:
+        HubError: There is no token, or it cannot be sent; the client's own error would show it.
+    """
     from huggingface_hub import get_token
 
     token = (given or get_token() or "").strip()
@@ -97,13 +114,28 @@ def upload(
     is_stale: Callable[[str], bool] = lambda path: False,
     keep: Collection[str] = (),
 ) -> PushResult:
-    """Make a repository (user/name) hold files, in one commit or, where it does already, in none.
+    """Upload files to a repository in one commit, or in none where it has them already.
 
-    repo_type: dataset or model. private: create it as a private one; else it is what its owner has set as the default.
-    revision: a branch, created if need be; default main. hashes: SHA-256 of files where it is known. is_stale: whether
-    a path that is there, and not among the files, is to be removed. keep: files that are not replaced where the
-    repository has them. Raises HubError when the repository is public but private was asked for; what the client
-    raises is for `hub_errors`.
+    Exceptions of the client are converted by `hub_errors`.
+
+    Args:
+        files: Content by path in the repository.
+        repo: user/name.
+        repo_type: dataset or model.
+        private: Create a private repository; else its owner's default applies.
+        token: A token with write access.
+        message: The commit's message.
+        revision: A branch, created if necessary; None is main.
+        description: The commit's description.
+        hashes: SHA-256 by path, where it is known.
+        is_stale: Whether a remote path that is not in `files` is removed.
+        keep: Paths that are not replaced where the repository has them.
+
+    Returns:
+        The changes.
+
+    Raises:
+        HubError: The repository is public, but `private` was requested.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -162,7 +194,7 @@ def sizes(files: Mapping[str, Content]) -> tuple[tuple[str, int], ...]:
 
 
 def remote_files(repo: str, repo_type: str, token: str, revision: str | None = None) -> dict[str, RepoFile]:
-    """Return what a repository holds, by path. Raises what huggingface_hub raises (for `hub_errors`)."""
+    """Return the files of a repository by path; exceptions of the client are converted by `hub_errors`."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
@@ -171,7 +203,13 @@ def remote_files(repo: str, repo_type: str, token: str, revision: str | None = N
 
 
 def has_same(content: Content, remote: RepoFile | None, sha256: str | None = None) -> bool:
-    """Say whether the Hub has the content: by SHA-256 of large files, by git's own hash of others."""
+    """Return whether the remote file has the content, by SHA-256 of large files and by git's hash of others.
+
+    Args:
+        content: The local file.
+        remote: The remote file; None where there is none.
+        sha256: SHA-256 of the content, where it is known.
+    """
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     if remote is None or remote.size != size:
         return False
@@ -186,7 +224,15 @@ def has_same(content: Content, remote: RepoFile | None, sha256: str | None = Non
 
 @contextmanager
 def hub_errors(repo: str, token: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into a HubError that says what to do and never holds the token."""
+    """Convert exceptions of huggingface_hub.
+
+    Args:
+        repo: Name of the repository.
+        token: The token, which is removed from messages.
+
+    Raises:
+        HubError: The client failed; the message names the remedy.
+    """
     import httpx2
 
     try:
@@ -201,7 +247,7 @@ def _explain(repo: str, error: BaseException) -> str:
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    # An upload thread's error hides the answer of the Hub in its cause.
+    # The error of an upload thread has the Hub's response as its cause.
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (HfHubHTTPError, httpx2.TransportError)):
         cause = cause.__cause__
@@ -212,31 +258,31 @@ def _explain(repo: str, error: BaseException) -> str:
         return f"{repo}: HF_HUB_OFFLINE is set; unset it to upload"
     if cause is not None:
         return (
-            f"{repo}: {endpoint} cannot be reached ({_brief(cause)}); what was uploaded is kept, run it again"
+            f"{repo}: {endpoint} cannot be reached ({_brief(cause)}); uploaded files are kept, run it again"
         )
     return f"{repo}: the upload failed ({_brief(error)})"
 
 
 def _explain_answer(repo: str, error: Any) -> str:
     status = error.response.status_code
-    said = f" ({error.server_message})" if error.server_message else ""
+    reply = f" ({error.server_message})" if error.server_message else ""
     if status == 401:
-        return f"{repo}: the Hub does not accept the token{said}; run `hf auth login` or set HF_TOKEN"
+        return f"{repo}: the Hub does not accept the token{reply}; run `hf auth login` or set HF_TOKEN"
     if status == 403:
         return (
-            f"{repo}: the token may not write there{said}; it needs write access to {repo.partition('/')[0]}"
+            f"{repo}: the token may not write there{reply}; it needs write access to {repo.partition('/')[0]}"
         )
     if status == 404:
         return (
-            f"{repo}: the Hub does not find it{said}; check user, name and revision, and the token's access"
+            f"{repo}: the Hub does not find it{reply}; check user, name and revision, and the token's access"
         )
     if status == 412:
-        return f"{repo}: somebody changed it during the upload{said}; run it again"
+        return f"{repo}: somebody changed it during the upload{reply}; run it again"
     if status == 429:
-        return f"{repo}: too many requests{said}; wait some minutes and run it again"
+        return f"{repo}: too many requests{reply}; wait some minutes and run it again"
     if status == 400:
-        return f"{repo}: the Hub refuses the content{said}; check the license and the language that its card names"
-    return f"{repo}: the Hub answered {status}{said}; run it again later"
+        return f"{repo}: the Hub rejects the content{reply}; check the license and the language in its card"
+    return f"{repo}: the Hub answered {status}{reply}; run it again later"
 
 
 def _brief(error: BaseException) -> str:

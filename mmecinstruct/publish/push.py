@@ -1,7 +1,7 @@
-"""Publish a dataset folder on the Hugging Face Hub as it is.
+"""Publish a dataset folder on the Hugging Face Hub unchanged.
 
-One commit holds the whole change: new and changed files, and the removal of shards that an earlier release
-left. What the Hub has already is not sent again. The token is in no message.
+One commit holds the whole change: new and changed files, and the removal of shards of an earlier release. Unchanged
+files are not sent again. The token is in no message.
 """
 
 from __future__ import annotations
@@ -27,14 +27,25 @@ def push_folder(
     message: str | None = None,
     decode: bool = True,
 ) -> PushResult:
-    """Validate a dataset folder and upload it to the dataset repository `repo` (user/name).
+    """Validate a dataset folder and upload it to a dataset repository.
 
-    The repository is created if need be, private if asked. token: default is HF_TOKEN or the one of
-    `hf auth login`. revision: a branch, created if need be; default main. decode: validate every image too.
-    With `dry_run` no connection is made.
+    Args:
+        folder: The dataset folder.
+        repo: user/name; the repository is created if necessary.
+        private: Create a private repository.
+        dry_run: Only list the files; no connection is made.
+        token: A token with write access; default is HF_TOKEN or the one of `hf auth login`.
+        revision: A branch, created if necessary; default is main.
+        message: The commit's message; the default names recipe and fingerprint.
+        decode: Decode every image during validation.
 
-    Raises DatasetError for a damaged folder; HubError when the repository's name is wrong, when it is public
-    but private was asked for, and for whatever the Hub refuses.
+    Returns:
+        The changes.
+
+    Raises:
+        DatasetError: The folder is damaged.
+        HubError: The name is not valid, the repository is public but `private` was requested, or the Hub rejected a
+            request.
     """
     check_repo_name(repo)
     problems = validate_folder(folder, decode=decode)
@@ -58,6 +69,6 @@ def push_folder(
             revision,
             f"Built with mmecinstruct {manifest.project_version}",
             {entry.path: entry.sha256 for entry in manifest.files},
-            # A shard of an earlier release would match the card's patterns and come back with the new ones.
+            # A shard of an earlier release would match the card's patterns and be loaded with the new ones.
             lambda path: parse_shard_path(path) is not None,
         )

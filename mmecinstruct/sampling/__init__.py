@@ -1,1 +1,4 @@
-"""Choose over whole tables which records samples may be made from, so that what follows is bounded by the recipe."""
+"""Sample the raw tables: choose the records that samples may be made from.
+
+The recipe's sizes then bound the work of all later stages.
+"""

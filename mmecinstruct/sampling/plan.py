@@ -1,4 +1,4 @@
-"""What sampling is asked for, and the files in which it says what it drew."""
+"""The sampling plan, and the files that list the sampled records."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSett
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.task import Record
 
-# What was sampled for which task: one and two name the record (`Sampling.one` and `Sampling.two` say what they are).
-DRAWN = pa.schema([(name, pa.string()) for name in ("task", "split", "one", "two")])
-# The drawn users' part of the k-core of all interactions.
+# The sampled records of each task: one and two name the record (`Sampling.one` and `Sampling.two` say what they are).
+SAMPLED = pa.schema([(name, pa.string()) for name in ("task", "split", "one", "two")])
+# The part of the k-core of all interactions that belongs to sampled users.
 CORE = pa.schema([("user_id", pa.string()), ("product_id", pa.string())])
 
-DRAWN_FILE, CORE_FILE = "drawn.parquet", "core.parquet"
+SAMPLED_FILE, CORE_FILE = "drawn.parquet", "core.parquet"
 
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """The parts of a recipe that decide what is drawn. tasks: settings and scaled sizes of every task."""
+    """The parts of a recipe that decide which records are sampled.
+
+    Attributes:
+        sampling: Settings of sampling.
+        split: Settings of the splits.
+        tasks: Settings and scaled sizes of every task.
+        seed: The recipe's seed.
+        taken_down: Ids of products that no sample may use.
+    """
 
     sampling: SamplingSettings
     split: SplitSettings

@@ -1,7 +1,7 @@
-"""Which split a record's parts will most likely fall into, before near-duplicates are known.
+"""Predict the splits of products and queries before near-duplicates are known.
 
-A product that stays alone in its cluster is assigned by the hash of its own id; one that several publishers list (the
-same item number) by the smallest of its ids. Most products are such. A query goes by its words, a user by itself.
+A product alone in its cluster is assigned by the hash of its id, and an item of several publishers (the same item
+number) by the smallest of its ids. This holds for most products. A query is assigned by its words.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ _QUERIES_AT_ONCE = 50_000
 
 
 def split_sql(settings: SplitSettings, seed: int, purpose: str, column: str) -> str:
-    """Return the DuckDB expression of `split_by_hash` over a VARCHAR column."""
+    """Return the DuckDB expression of `split_by_hash` over a VARCHAR column.
+
+    Args:
+        settings: The shares of the splits.
+        seed: The recipe's seed.
+        purpose: The purpose of the hash draw.
+        column: A VARCHAR expression, the key.
+    """
     fraction = f"(({hash_draw_sql(seed, purpose, column)} >> 11)::DOUBLE / {2**53})"
     return (
         f"CASE WHEN {fraction} < {settings.train!r} THEN '{TRAIN}' "
@@ -47,8 +54,15 @@ def create_expected_products(
     """Create the table `expected_product`: each known product once, without those that are taken down.
 
     Columns: product_id, item (the smallest id of the same item), category (top level, as curation will have it),
-    label (the fine category that somebody gave it, else null), has_path, has_image, split. Views: products,
-    category_labels, product_images, each with file_index and row_index; of several rows of an id the first counts.
+    label (the fine category of a label table, else null), has_path, has_image, split. Of several rows of an id the
+    first is used.
+
+    Args:
+        connection: A connection with the views products, category_labels and product_images, each with file_index and
+            row_index.
+        settings: The shares of the splits and the out-of-domain categories.
+        seed: The recipe's seed.
+        taken_down: Ids of products to leave out.
     """
     families = " ".join(
         f"WHEN '{prefix}' THEN '{family}'" for prefix, family in sorted(IDENTIFIER_FAMILIES.items())
@@ -56,7 +70,7 @@ def create_expected_products(
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_product AS
-        WITH told AS (
+        WITH stated AS (
         SELECT product_id, coalesce(category, '') AS category, coalesce(category_path[1], '') AS path_top,
                coalesce(len(image_urls), 0) > 0 AS has_image,
                coalesce(CASE split_part(product_id, ':', 1) {families} END
@@ -65,7 +79,7 @@ def create_expected_products(
         FROM products
         WHERE NOT list_contains({text_list(taken_down)}, product_id)
         )
-        SELECT * EXCLUDE (file_index, row_index) FROM told
+        SELECT * EXCLUDE (file_index, row_index) FROM stated
         QUALIFY row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) = 1
         """
     )
@@ -104,9 +118,14 @@ def create_expected_products(
 def create_expected_queries(
     connection: duckdb.DuckDBPyConnection, settings: SplitSettings, seed: int
 ) -> None:
-    """Create the table `expected_query` (query_id, split) of the queries with words. View: judgements.
+    """Create the table `expected_query` (query_id, split) of the queries with words.
 
-    Words are compared in Python, as the split does it; some ten thousand queries are held at a time.
+    Queries are normalised in Python, as for the final split; at most _QUERIES_AT_ONCE are in memory.
+
+    Args:
+        connection: A connection with the view judgements.
+        settings: The shares of the splits.
+        seed: The recipe's seed.
     """
     connection.execute("CREATE OR REPLACE TEMP TABLE expected_query (query_id VARCHAR, split VARCHAR)")
     connection.execute(

@@ -1,4 +1,4 @@
-"""Draw a bounded number of records per split, and per label where the recipe balances labels, by hash."""
+"""Sample a bounded number of records per split, and per label where the recipe balances labels, by hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 def quotas(
     sampling: SamplingSettings, sizes: Sizes, settings: TaskSettings, knows_labels: bool = True
 ) -> dict[tuple[str, str], int]:
-    """Return how many records of each (split, label) are drawn; the label is empty where all count alike."""
+    """Return how many records of each (split, label) are sampled.
+
+    Args:
+        sampling: Settings with the oversampling factor.
+        sizes: The wanted samples of each split.
+        settings: The task's settings with the label balance.
+        knows_labels: False for a task whose candidates have no label.
+
+    Returns:
+        Records by (split, label). The label is empty where labels are not balanced.
+    """
     balance = settings.label_balance if knows_labels else None
     return {
         (split, label): ceil(round(getattr(sizes, split) * sampling.oversample * share, 6))
@@ -26,24 +36,34 @@ def quotas(
     }
 
 
-def create_drawn(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the empty table `drawn` (task, split, one, two)."""
+def create_sampled(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the empty table `sampled` (task, split, one, two)."""
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE drawn (task VARCHAR, split VARCHAR, one VARCHAR, two VARCHAR)"
+        "CREATE OR REPLACE TEMP TABLE sampled (task VARCHAR, split VARCHAR, one VARCHAR, two VARCHAR)"
     )
 
 
-def draw_records(
+def sample_records(
     connection: duckdb.DuckDBPyConnection,
     task: str,
     candidates: str,
     wanted: dict[tuple[str, str], int],
     seed: int,
 ) -> dict[str, int]:
-    """Add a task's draws to `drawn`; return the number of candidates per split.
+    """Add a task's sampled records to the table `sampled`.
 
-    candidates: a SELECT of one, two, split, label. wanted: how many per (split, label), see `quotas`. Whether a record
-    is drawn depends on its own hash and on how many others of its split and label have a smaller one.
+    Whether a record is sampled depends on its own hash and on how many others of its split and label have a smaller
+    one.
+
+    Args:
+        connection: A connection with the table `sampled`.
+        task: The task's name.
+        candidates: A SELECT of one, two, split, label.
+        wanted: Records per (split, label), see `quotas`.
+        seed: The recipe's seed.
+
+    Returns:
+        The number of candidates per split.
     """
     labelled = any(label for _, label in wanted)
     rows = ", ".join(
@@ -58,23 +78,23 @@ def draw_records(
         FROM ({candidates})
         """
     )
-    there = dict(connection.execute("SELECT split, count(*) FROM candidate GROUP BY split").fetchall())
+    available = dict(connection.execute("SELECT split, count(*) FROM candidate GROUP BY split").fetchall())
     if wanted:
         connection.execute(
             f"""
-            INSERT INTO drawn
+            INSERT INTO sampled
             WITH quota (split, label, wanted) AS (VALUES {rows}), strata AS (
-                SELECT split, label, count(*) AS there FROM candidate GROUP BY split, label
+                SELECT split, label, count(*) AS available FROM candidate GROUP BY split, label
             ), near AS (
-                -- Not all need be sorted: the smallest so many of evenly spread hashes lie below this share of their
-                -- range, eight standard deviations of room included; should they ever not, a few fewer are drawn.
-                SELECT c.*, wanted, there
+                -- Not all candidates are sorted: the wanted smallest of uniform hashes lie below this share of their
+                -- range, with a margin of eight standard deviations. Beyond that margin fewer records are sampled.
+                SELECT c.*, wanted, available
                 FROM candidate c JOIN quota USING (split, label) JOIN strata USING (split, label)
-                WHERE c.point / 18446744073709551616.0 < (wanted + 8 * sqrt(wanted) + 64) / there
+                WHERE c.point / 18446744073709551616.0 < (wanted + 8 * sqrt(wanted) + 64) / available
             )
             SELECT '{task}', split, one, two FROM near
             QUALIFY row_number() OVER (PARTITION BY split, label ORDER BY point, one, two) <= wanted
             """
         )
     connection.execute("DROP TABLE candidate")
-    return {split: there.get(split, 0) for split in SPLITS}
+    return {split: available.get(split, 0) for split in SPLITS}

@@ -1,12 +1,12 @@
-"""Thin the raw tables to the records that samples may be made from, over whole files, by hash.
+"""Reduce the raw tables to the records that samples may be made from, over whole files, by hash.
 
-For each task and split as many records are drawn as the recipe wants samples, times `sampling.oversample`, among those
-that have what the task asks for and whose parts will most likely fall into that split. Rows that no drawn record needs
-are not drawn: they are counted, not rejected. What the later stages decide (near-duplicates, languages, readable
-images, the final splits) they decide on what was drawn.
+For each task and split the recipe's number of samples times `sampling.oversample` records are sampled. They come from
+the records that the task can use and whose predicted split is that split. Rows that no sampled record needs are counted
+as not sampled; they are not rejected. The later stages (near-duplicates, languages, readable images, final splits) work
+on the sampled rows.
 
-A drawn user's reviews are all kept, so that nothing the user owns is offered as something new. The k-core is that of
-all interactions, not of the thinned ones: its part for the drawn users is handed on.
+All reviews of a sampled user are kept, so that no item the user owns becomes a candidate for a new one. The k-core is
+that of all interactions, not of the reduced ones; its part of the sampled users is written to core.parquet.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmecinstruct.core.duckdb import write_query
-from mmecinstruct.sampling.plan import CORE, CORE_FILE, DRAWN, DRAWN_FILE, SamplingPlan, tasks_sampled_by
+from mmecinstruct.sampling.plan import CORE, CORE_FILE, SAMPLED, SAMPLED_FILE, SamplingPlan, tasks_sampled_by
 from mmecinstruct.sampling.predicted_splits import (
     create_expected_products,
     create_expected_queries,
     split_sql,
     text_list,
 )
-from mmecinstruct.sampling.quotas import create_drawn, draw_records, quotas
+from mmecinstruct.sampling.quotas import create_sampled, quotas, sample_records
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.k_core import with_ids
@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampled:
-    """rows, kept: of each raw table. statistics: what there was to draw from, for people."""
+    """Counts of sampling.
+
+    Attributes:
+        rows: Rows of each raw table.
+        kept: Kept rows of each raw table.
+        statistics: Candidates and sampled records per task and split, for a person.
+    """
 
     rows: dict[str, int]
     kept: dict[str, int]
@@ -44,14 +50,18 @@ class Sampled:
 
 
 def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, folder: Path) -> Sampled:
-    """Draw, and write `<table>.parquet` of each raw table that keeps rows, drawn.parquet and core.parquet.
+    """Sample records and write `<table>.parquet` of each raw table with kept rows, drawn.parquet and core.parquet.
 
-    Views: the raw tables, each with file_index and row_index, in whose order the rows are written.
+    Args:
+        connection: A connection with a view of each raw table with file_index and row_index, in whose order the rows
+            are written.
+        plan: The sampling plan.
+        folder: The folder of the files.
     """
     create_expected_products(connection, plan.split, plan.seed, plan.taken_down)
     create_expected_queries(connection, plan.split, plan.seed)
     outside = _outside(connection, plan.split.ood_categories)
-    create_drawn(connection)
+    create_sampled(connection)
     available = {}
     core: dict[str, int] = {}
     splits = PredictedSplits(
@@ -64,7 +74,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         if found.core_rounds is not None:
             core = {"rounds": found.core_rounds, "interactions": _count(connection, "sampling_core")}
         wanted = quotas(plan.sampling, sizes, settings, sampling.knows_labels)
-        available[task] = draw_records(connection, task, found.select, wanted, plan.seed)
+        available[task] = sample_records(connection, task, found.select, wanted, plan.seed)
         connection.execute("DROP TABLE IF EXISTS sampling_placed")
     _create_kept(connection, plan.taken_down)
     rows = {name: _count(connection, name) for name in RAW_TABLES}
@@ -77,7 +87,9 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         )
         for name, narrowed in _narrowed().items()
     }
-    write_query(connection, "SELECT * FROM drawn ORDER BY task, split, one, two", DRAWN, folder / DRAWN_FILE)
+    write_query(
+        connection, "SELECT * FROM sampled ORDER BY task, split, one, two", SAMPLED, folder / SAMPLED_FILE
+    )
     if core:
         write_query(
             connection,
@@ -89,26 +101,26 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     return Sampled(
         rows,
         kept,
-        {"available": available, "drawn": _drawn(connection), "core": core, "ood_products": outside},
+        {"available": available, "drawn": _count_sampled(connection), "core": core, "ood_products": outside},
     )
 
 
 def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[str]) -> None:
-    """Create `kept_user` and `kept_product` from `drawn`.
+    """Create `kept_user` and `kept_product` from `sampled`.
 
-    With a product come its records in other sources, which name its cluster and its category. What is taken down stays
-    too, for curation to refuse and report it.
+    A product's records in other sources are kept with it, since they decide its cluster and category. Products that are
+    taken down are kept too, so that curation rejects and reports them.
     """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE kept_user AS "
-        f"SELECT DISTINCT one AS user_id FROM drawn WHERE task IN {tasks_sampled_by(one='user')}"
+        f"SELECT DISTINCT one AS user_id FROM sampled WHERE task IN {tasks_sampled_by(one='user')}"
     )
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE kept_product AS
         WITH named AS (
-            SELECT one AS product_id FROM drawn WHERE task IN {tasks_sampled_by(one="product")}
-            UNION SELECT two FROM drawn WHERE task IN {tasks_sampled_by(two="product")}
+            SELECT one AS product_id FROM sampled WHERE task IN {tasks_sampled_by(one="product")}
+            UNION SELECT two FROM sampled WHERE task IN {tasks_sampled_by(two="product")}
             UNION SELECT product_id FROM reviews SEMI JOIN kept_user USING (user_id)
         ), items AS (
             SELECT DISTINCT item FROM expected_product SEMI JOIN named USING (product_id)
@@ -120,27 +132,27 @@ def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[s
 
 
 def _narrowed() -> dict[str, str]:
-    """Return of each raw table the clause that leaves the rows that stay."""
+    """Return the clause that selects the kept rows of each raw table."""
     of_product = "SEMI JOIN kept_product USING (product_id)"
     of_query = tasks_sampled_by(one="query")
     return {
         "products": of_product,
         "reviews": f"""WHERE user_id IN (SELECT user_id FROM kept_user)
-            OR review_id IN (SELECT one FROM drawn WHERE task IN {tasks_sampled_by(one="review")})""",
-        "relations": f"""SEMI JOIN drawn ON drawn.task IN {tasks_sampled_by(one="product", two="product")}
+            OR review_id IN (SELECT one FROM sampled WHERE task IN {tasks_sampled_by(one="review")})""",
+        "relations": f"""SEMI JOIN sampled ON sampled.task IN {tasks_sampled_by(one="product", two="product")}
             AND one = least(product_a, product_b)
             AND two = greatest(product_a, product_b)""",
-        "judgements": f"""SEMI JOIN drawn ON drawn.task IN {of_query} AND one = query_id
+        "judgements": f"""SEMI JOIN sampled ON sampled.task IN {of_query} AND one = query_id
             AND two = product_id""",
-        "questions": f"SEMI JOIN drawn ON drawn.task IN {tasks_sampled_by(one='question')} AND one = question_id",
+        "questions": f"SEMI JOIN sampled ON sampled.task IN {tasks_sampled_by(one='question')} AND one = question_id",
         "category_labels": of_product,
         "product_images": of_product,
-        "query_kinds": f"SEMI JOIN drawn ON drawn.task IN {of_query} AND one = query_id",
+        "query_kinds": f"SEMI JOIN sampled ON sampled.task IN {of_query} AND one = query_id",
     }
 
 
 def _outside(connection: duckdb.DuckDBPyConnection, categories: Collection[str]) -> dict[str, int]:
-    """Return the number of products of each out-of-domain category; none of them need be drawn."""
+    """Return the number of products of each out-of-domain category, sampled or not."""
     return dict(
         connection.execute(
             "SELECT category, count(*) FROM expected_product "
@@ -154,10 +166,10 @@ def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(count)
 
 
-def _drawn(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+def _count_sampled(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for task, split, count in connection.execute(
-        "SELECT task, split, count(*) FROM drawn GROUP BY ALL ORDER BY ALL"
+        "SELECT task, split, count(*) FROM sampled GROUP BY ALL ORDER BY ALL"
     ).fetchall():
         counts.setdefault(task, {})[split] = count
     return counts

@@ -1,4 +1,7 @@
-"""What task builders are shown of the thinned tables: each its own draws, or one task's draws would bias another's."""
+"""Views of the sampled tables for the task builders.
+
+Each builder reads the records sampled for its own task; those of other tasks would bias its samples.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 # The table whose rows a task counts, by what names its records, and the clause that leaves those that were sampled for
 # it. A task of products needs the others for its options, and users own what they bought in other categories: such
-# tasks look into `drawn` themselves.
+# tasks read `drawn` themselves.
 _NARROWED: dict[tuple[Record, Record | None], tuple[str, str]] = {
     ("question", "product"): ("questions", "SEMI JOIN drawn ON one = question_id"),
     ("product", "product"): (
@@ -25,11 +28,15 @@ _NARROWED: dict[tuple[Record, Record | None], tuple[str, str]] = {
 }
 
 
-def show_drawn(connection: duckdb.DuckDBPyConnection, task: str) -> None:
-    """Narrow the view of a task's records to those drawn for it; create the views `drawn` and `core`.
+def create_sampled_views(connection: duckdb.DuckDBPyConnection, task: str) -> None:
+    """Restrict the view of a task's records to those sampled for it, and create the views `drawn` and `core`.
 
-    Views that must be there: the curated tables; all_drawn (plan.DRAWN), whole_core (plan.CORE) and merged (ids of
-    products that were merged, and the ids that stayed: what was drawn under one name counts under the other).
+    A record that was sampled under the id of a merged product counts under the kept id.
+
+    Args:
+        connection: A connection with views of the curated tables, all_drawn (plan.SAMPLED), whole_core (plan.CORE) and
+            merged (columns merged and kept: ids of merged products and of their representatives).
+        task: The task's name.
     """
     one, two = TASKS[task].sampling.one, TASKS[task].sampling.two
     is_pair = one == two == "product"

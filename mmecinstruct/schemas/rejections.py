@@ -1,4 +1,4 @@
-"""Rejected rows: one shape for all stages. Nothing is dropped in silence."""
+"""Rejected rows, with one schema for all stages. Every dropped row is recorded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ DETAIL_LENGTH = 300
 class Rejection:
     """Why one record is not in the result.
 
-    stage: name of the stage. reason: machine-readable snake_case. detail: for a person. origin: `file:line`
-    or URL. record_id: id of the record where it is known, else empty.
+    Attributes:
+        stage: Name of the stage.
+        reason: Machine-readable, snake_case.
+        detail: For a person.
+        origin: `file:line` or URL.
+        record_id: Id of the record where it is known, else empty.
     """
 
     stage: str
@@ -29,7 +33,7 @@ class Rejection:
 
 
 def rejections_table(rejections: Iterable[Rejection]) -> pa.Table:
-    """Return rejections as Arrow data in the order given, details shortened."""
+    """Return rejections as a table (tables.REJECTIONS) in their order, details cut to DETAIL_LENGTH characters."""
     rows = []
     for rejection in rejections:
         row = asdict(rejection)

@@ -1,4 +1,4 @@
-"""Arrow schemas of the tables between raw files and samples: one schema each.
+"""Arrow schemas of the tables between raw files and samples.
 
 Ids are strings prefixed by their source (`amazon18:B00…`, `esci:…`, `shop:…`) and stable across runs.
 """
@@ -30,7 +30,7 @@ REVIEWS = pa.schema(
     [
         ("review_id", pa.string()),
         ("product_id", pa.string()),
-        ("user_id", pa.string()),  # never published; a release gives running numbers
+        ("user_id", pa.string()),  # never published; a release has running numbers
         ("rating", pa.int8()),  # 1 to 5
         ("title", pa.string()),
         ("text", pa.string()),
@@ -70,7 +70,7 @@ QUESTIONS = pa.schema(
     ]
 )
 
-# A category given by someone else than the product's publisher: the fine one (MAVE), or a whole path (ESCI-S).
+# A category from another publisher: the fine one (MAVE) or a whole path (ESCI-S).
 CATEGORY_LABELS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -79,10 +79,10 @@ CATEGORY_LABELS = pa.schema(
     ]
 )
 
-# What kind of query the publisher took a query for (ESCI: negations, parse_pattern, …).
+# The publisher's kind of a query (ESCI: negations, parse_pattern, …).
 QUERY_KINDS = pa.schema([("query_id", pa.string()), ("kind", pa.string())])
 
-# An image given by someone else than the product's publisher (SQID, ESCI-S).
+# An image from another publisher (SQID, ESCI-S).
 PRODUCT_IMAGES = pa.schema([("product_id", pa.string()), ("image_url", pa.string())])
 
 RAW_TABLES: dict[str, pa.Schema] = {
@@ -96,21 +96,21 @@ RAW_TABLES: dict[str, pa.Schema] = {
     "product_images": PRODUCT_IMAGES,
 }
 
-# Curated products carry what curation measured and decided.
+# Curated products have the results of curation.
 CURATED_PRODUCTS = PRODUCTS.append(pa.field("fine_category", pa.string())).append(
     pa.field("cluster_id", pa.string())  # smallest product_id of the near-duplicate cluster
 )
 
-# Curated reviews and questions: personal data masked in their texts, and what was measured in them.
+# Curated reviews and questions: their texts with personal data masked, and the measurements of these texts.
 _MEASURED = [
     pa.field("language", pa.string()),  # ISO 639-1; null: too short to tell
     pa.field("language_score", pa.float32()),  # probability, 0 to 1
     pa.field("profanity", pa.int16()),  # swear words
     pa.field("strong_profanity", pa.int16()),  # those among them that are strong
-    pa.field("masked", STRINGS),  # kind of personal data, once for each token that stands for it
+    pa.field("masked", STRINGS),  # kind of personal data of each masked token
 ]
-# A review in another language than the recipe's stays as what its user has: title, text and image_urls are null, and
-# language says why.
+# A review in another language than the recipe's is kept as its user's purchase: title, text and image_urls are null,
+# and language gives the reason.
 CURATED_REVIEWS = pa.schema([*REVIEWS, *_MEASURED])
 CURATED_QUESTIONS = pa.schema([*QUESTIONS, *_MEASURED])
 
@@ -144,7 +144,7 @@ IMAGES = pa.schema(
     ]
 )
 
-# Pixels apart, keyed by image_id: normalised RGB JPEG.
+# Pixels in a table of their own, keyed by image_id: normalised RGB JPEG.
 PIXELS = pa.schema([("image_id", pa.string()), ("jpeg", pa.binary())])
 
 REJECTIONS = pa.schema(

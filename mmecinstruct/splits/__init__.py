@@ -1,1 +1,1 @@
-"""Splits: which sample belongs to which, and which samples are selected."""
+"""Assign samples to splits and select those that are published."""

@@ -1,10 +1,10 @@
-"""Assign samples to splits so that no group crosses, and choose as many as the recipe wants.
+"""Assign samples to splits so that no group crosses splits.
 
-One assignment serves all tasks, since models train on all of them. Products are assigned by near-duplicate
-cluster (or by community of related clusters), users and queries by themselves, each by a hash; a query by its words,
-since publishers give the same words several ids. A cluster that
-holds a product of an out-of-domain (OOD) category is kept for test_ood. A sample takes the split of its products;
-for MPC and PSI the query's must be the same; SR goes by its user. What crosses is rejected and counted.
+One assignment serves all tasks, since models train on all of them. Each group is assigned by a hash: products by
+near-duplicate cluster (or by community of related clusters), users by their id, and queries by their words, since
+publishers give the same words several ids. A cluster with a product of an out-of-domain (OOD) category belongs to
+test_ood. A sample takes the split of its products; for MPC and PSI the query must have the same split; SR takes the
+split of its user. A sample whose groups are in different splits is rejected.
 """
 
 from __future__ import annotations
@@ -29,15 +29,28 @@ STAGE = "split"
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which split each product belongs to, and which categories are kept for test_ood."""
+    """The splits of products, and the categories of test_ood.
 
-    cluster_of: Mapping[str, str]  # product_id -> cluster_id
-    split_of: Mapping[str, str]  # cluster_id -> split
+    Attributes:
+        cluster_of: The cluster_id of each product_id.
+        split_of: The split of each cluster_id.
+        ood_categories: Out-of-domain categories.
+    """
+
+    cluster_of: Mapping[str, str]
+    split_of: Mapping[str, str]
     ood_categories: frozenset[str] = frozenset()
 
 
 def split_by_hash(settings: SplitSettings, seed: int, purpose: str, key: str) -> str:
-    """Return train, validation or test for a key, by the recipe's shares."""
+    """Return train, validation or test for a key, by the recipe's shares.
+
+    Args:
+        settings: The shares of the splits.
+        seed: The recipe's seed.
+        purpose: The purpose of the hash draw.
+        key: The key, such as the id of a cluster.
+    """
     fraction = hash_fraction(seed, purpose, key)
     if fraction < settings.train:
         return TRAIN
@@ -47,10 +60,16 @@ def split_by_hash(settings: SplitSettings, seed: int, purpose: str, key: str) ->
 def assign_products(
     products: pa.Table, relations: Iterable[tuple[str, str]], settings: SplitSettings, seed: int
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return (product_id -> cluster_id, cluster_id -> split).
+    """Assign clusters of products to splits.
 
-    products: columns product_id, cluster_id, category. relations: pairs of product ids, used by the scheme
-    `communities` only.
+    Args:
+        products: Columns product_id, cluster_id, category.
+        relations: Pairs of product ids; read by the scheme `communities` only.
+        settings: The scheme, the shares and the out-of-domain categories.
+        seed: The recipe's seed.
+
+    Returns:
+        The cluster_id of each product_id, and the split of each cluster_id.
     """
     cluster_of = dict(
         zip(products["product_id"].to_pylist(), products["cluster_id"].to_pylist(), strict=True)
@@ -74,7 +93,7 @@ def assign_products(
     members: dict[str, list[str]] = defaultdict(list)
     for cluster, community in communities.items():
         members[community].append(cluster)
-    # Few communities: a hash of each would miss the shares by far, so each goes to the split that lacks most.
+    # Hashing few communities would miss the shares by far, so each goes to the split that lacks most.
     wanted = {TRAIN: settings.train, VALIDATION: settings.validation, TEST: settings.test}
     got: Counter[str] = Counter()
     for community in sorted(
@@ -93,17 +112,19 @@ def assign_samples(
     settings: SplitSettings,
     seed: int,
 ) -> tuple[list[str | None], list[Rejection]]:
-    """Assign the samples of one task to splits.
+    """Assign samples to splits.
+
+    Reasons: ood_user, crosses_splits, ood_product.
 
     Args:
-        samples: all of the task: rows with id, category, product_ids, user_id, query_id, fields (UNRENDERED).
-        task: its full name.
-        assignment: the products' splits.
-        settings: shares of the splits.
-        seed: of the hashes.
+        samples: Rows with id, category, product_ids, user_id, query_id, fields (samples.UNRENDERED).
+        task: The full name of the task.
+        assignment: The splits of products, and the categories of test_ood.
+        settings: The shares of the splits.
+        seed: The recipe's seed.
 
     Returns:
-        The split of each sample or None, and a rejection for each None.
+        The split of each sample, None for a rejected one, and one rejection for each None.
     """
     splits: list[str | None] = []
     rejections = []
@@ -142,7 +163,7 @@ def _split_of_products(
     products: list[str] = sample["product_ids"]  # type: ignore[assignment]
     found = {assignment.split_of[assignment.cluster_of[product]] for product in products}
     if sample["query_id"] is not None:
-        # A query is in no domain of its own, so beside an OOD product only the product decides.
+        # Queries have no domain, so only the product decides beside an OOD product.
         query_split = split_by_hash(settings, seed, "split:query", query_words(sample))
         if found != {TEST_OOD}:
             found.add(query_split)
@@ -155,10 +176,10 @@ def _split_of_products(
 
 
 def query_words(sample: Mapping[str, object]) -> str:
-    """Return the normalised words of a sample's query; its id where it consists of signs alone."""
+    """Return the key of a sample's query, see `query_key`."""
     return query_key(str(sample["query_id"]), json.loads(str(sample["fields"]))["query"])
 
 
 def query_key(query_id: str, query: str) -> str:
-    """Return what decides a query's split: its normalised words, or its id where it consists of signs alone."""
+    """Return the key of a query's split: its normalised words, or its id where it has no words."""
     return normalised_text(query) or query_id

@@ -1,4 +1,4 @@
-"""Communities of related products, by label propagation."""
+"""Find communities of related products by label propagation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from collections.abc import Iterable, Sequence
 
 from mmecinstruct.core.hashing import hash_draw
 
-# No community may hold more than this share of all clusters, or one would swallow a small shop.
+# The largest share of all clusters in one community. Without it one community could hold a small shop.
 MAX_COMMUNITY_SHARE = 0.1
-
 
 MAX_PROPAGATION_ROUNDS = 50
 
 
 def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], seed: int) -> dict[str, str]:
-    """Return each node's community (named by one of its nodes): asynchronous label propagation.
+    """Find communities by asynchronous label propagation.
 
-    Deterministic: nodes are visited in a drawn but fixed order, the most frequent label of the neighbours wins,
-    ties go to the label that is drawn first. A label stops spreading at MAX_COMMUNITY_SHARE of all nodes.
-    Source: Raghavan, Albert and Kumara, Physical Review E 76 (2007) 036106.
+    The result is deterministic: nodes are visited in the order of a hash draw, the most frequent label of the
+    neighbours wins, and ties are resolved by the same draw. A label stops spreading at MAX_COMMUNITY_SHARE of all
+    nodes. Source: Raghavan, Albert and Kumara, Physical Review E 76 (2007) 036106.
+
+    Args:
+        nodes: All nodes.
+        edges: Pairs of nodes; others and loops are ignored.
+        seed: The recipe's seed.
+
+    Returns:
+        Each node's community, named by one of its nodes.
     """
     known = set(nodes)
     neighbours: dict[str, Counter[str]] = {node: Counter() for node in nodes}

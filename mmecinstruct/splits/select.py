@@ -13,7 +13,12 @@ from mmecinstruct.schemas.samples import SPLITS
 
 @dataclass
 class Selection:
-    """The chosen samples of one task (positions by split, in order) and what was wanted and there."""
+    """The chosen samples of one task.
+
+    Attributes:
+        chosen: Positions of the chosen samples by split, in order.
+        report: By split: wanted, available, chosen, and a note where the data did not suffice.
+    """
 
     chosen: dict[str, list[int]] = field(default_factory=dict)
     report: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -28,29 +33,40 @@ def select_samples(
     sizes: Sizes,
     seed: int,
 ) -> Selection:
-    """Choose up to the wanted number per split, by hash of the id, keeping the recipe's label balance.
+    """Choose up to the wanted number of samples per split, by hash of the id, with the recipe's label balance.
 
-    A balance is kept exactly: the label that is scarcest for its share limits the whole split. The report has
-    per split: wanted, available, chosen, and a note where the data did not suffice.
+    A balance is kept exactly: the label that is scarcest for its share limits the whole split.
+
+    Args:
+        ids: The id of each sample.
+        labels: The label of each sample.
+        splits: The split of each sample; None for a rejected one.
+        task: The task's name.
+        settings: The task's settings with the label balance.
+        sizes: The wanted samples of each split.
+        seed: The recipe's seed.
+
+    Returns:
+        The chosen positions, and a report per split.
     """
     selection = Selection()
     for split in SPLITS:
         wanted = getattr(sizes, split)
-        places = [place for place, name in enumerate(splits) if name == split]
-        places.sort(key=lambda place: (hash_draw(seed, "select", task, ids[place]), ids[place]))
-        quotas, note = _quotas([labels[place] for place in places], wanted, settings.label_balance)
+        positions = [position for position, name in enumerate(splits) if name == split]
+        positions.sort(key=lambda position: (hash_draw(seed, "select", task, ids[position]), ids[position]))
+        quotas, note = _quotas([labels[position] for position in positions], wanted, settings.label_balance)
         chosen = []
         taken: Counter[str] = Counter()
-        for place in places:
-            label = labels[place] if settings.label_balance else ""
+        for position in positions:
+            label = labels[position] if settings.label_balance else ""
             if taken[label] < quotas.get(label, 0):
                 taken[label] += 1
-                chosen.append(place)
+                chosen.append(position)
         selection.chosen[split] = chosen
-        if wanted or places:
+        if wanted or positions:
             selection.report[split] = {
                 "wanted": wanted,
-                "available": len(places),
+                "available": len(positions),
                 "chosen": len(chosen),
                 "note": note,
             }
@@ -68,7 +84,7 @@ def _quotas(
     for label, share in sorted(balance.items()):
         if share > 0 and available[label] / share < limit:
             limit, scarcest = available[label] / share, label
-    # Largest remainder, so that the shares of a reachable size add up to it.
+    # Largest remainder method: the quotas add up to a reachable size.
     total = int(limit + 1e-9)
     exact = {label: share * total for label, share in sorted(balance.items())}
     quotas = {label: int(value + 1e-9) for label, value in exact.items()}

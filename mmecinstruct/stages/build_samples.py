@@ -18,7 +18,7 @@ from mmecinstruct.engine.stage import (
     only,
 )
 from mmecinstruct.recipe import Recipe, TaskSettings
-from mmecinstruct.sampling.plan import CORE, CORE_FILE, DRAWN, DRAWN_FILE
+from mmecinstruct.sampling.plan import CORE, CORE_FILE, SAMPLED, SAMPLED_FILE
 from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
 
@@ -57,17 +57,17 @@ class BuildSamples(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Build all samples of the task."""
-        from mmecinstruct.sampling.views import show_drawn
+        from mmecinstruct.sampling.views import create_sampled_views
         from mmecinstruct.tasks import build_task
 
         with working_connection(folder, self.budget) as connection:
             for name, schema in CURATED_TABLES.items():
                 create_view(connection, name, getattr(self.tables, name).paths, schema)
             if self.sampled is not None:
-                create_view(connection, "all_drawn", self.sampled.drawn.paths, DRAWN)
+                create_view(connection, "all_drawn", self.sampled.drawn.paths, SAMPLED)
                 create_view(connection, "whole_core", self.sampled.core.paths, CORE)
                 create_view(connection, "merged", self.sampled.merged.paths, MERGED)
-                show_drawn(connection, self.task)
+                create_sampled_views(connection, self.task)
             output = build_task(
                 self.task, connection, self.settings, self.seed, sampled=self.sampled is not None
             )
@@ -91,7 +91,7 @@ def build_samples(
     building = set(type(settings).model_fields) - {"sizes", *SELECTING}
     sampled = None
     if sample is not None:
-        sampled = Sampled(Files.of(sample, DRAWN_FILE), Files.of(sample, CORE_FILE), merged)
+        sampled = Sampled(Files.of(sample, SAMPLED_FILE), Files.of(sample, CORE_FILE), merged)
     return BuildSamples(
         task=task,
         tables=tables,

@@ -28,18 +28,18 @@ class FilterImages(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Filter all images at once."""
-        from mmecinstruct.images.filter import judge_images
+        from mmecinstruct.images.filter import filter_images
 
         with working_connection(folder, self.budget) as connection:
             connection.register("images", read_tables(self.images.paths, IMAGES))
             create_view(connection, "products", self.products.paths, CURATED_PRODUCTS)
-            table, rejections = judge_images(connection, self.settings)
+            table, rejections = filter_images(connection, self.settings)
         write_table(table, folder / "images.parquet")
         write_rejections(rejections, folder)
         return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
 
 
-def filter_images(
+def filter_stage(
     measured: StageOutput, products: Files, settings: ImageSettings, budget: Budget
 ) -> FilterImages:
     """Return the stage over the output of `images`. products: files of CURATED_PRODUCTS."""

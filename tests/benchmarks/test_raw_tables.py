@@ -1,4 +1,4 @@
-"""The benchmark of relations and sequences: the baseline by hand-made rows, then ours beside it on drawn files."""
+"""The benchmark of relations and sequences: the baseline on hand-made rows, and ours on synthetic files."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def baseline() -> ModuleType:
+    """Return the baseline as a module."""
     spec = importlib.util.spec_from_file_location(
         "raw_tables_baseline", BENCHMARKS / "raw_tables_baseline.py"
     )
@@ -49,9 +50,7 @@ def product(
     }
 
 
-def test_the_baselines_pairs_are_unordered_and_know_their_relations(
-    baseline: ModuleType, tmp_path: Path
-) -> None:
+def test_the_baselines_pairs_are_unordered_and_have_relations(baseline: ModuleType, tmp_path: Path) -> None:
     a, b, c, d = (f"B00000000{letter}" for letter in "ABCD")
     rows = [
         product(a, bought=f"{b} {a} B0UNKNOWN1", similar=f"{a} {c}"),
@@ -70,7 +69,7 @@ def test_the_baselines_pairs_are_unordered_and_know_their_relations(
     }
 
 
-def test_the_baselines_sequences_are_of_the_core_and_most_recent(
+def test_the_baselines_sequences_are_the_most_recent_of_the_core(
     baseline: ModuleType, tmp_path: Path
 ) -> None:
     def review(user: str, item: str, day: int | None, rating: float = 5.0) -> dict[str, Any]:

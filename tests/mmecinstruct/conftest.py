@@ -25,7 +25,7 @@ from mmecinstruct.dataset import (
     write_shard,
     write_statistics,
 )
-from mmecinstruct.images.filter import judge_images
+from mmecinstruct.images.filter import filter_images
 from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.measure_all import measure_images
 from mmecinstruct.images.settings import ImageSettings
@@ -222,6 +222,6 @@ def judged_reason(tmp_path: Path) -> Callable[..., str]:
         with connect() as connection:
             connection.register("images", images)
             connection.register("products", CURATED_PRODUCTS.empty_table())
-            return str(judge_images(connection, settings)[0]["reason"][0].as_py())
+            return str(filter_images(connection, settings)[0]["reason"][0].as_py())
 
     return reason

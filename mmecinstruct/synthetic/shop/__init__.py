@@ -1,7 +1,7 @@
 """The built-in sample shop: drawn from a seed, written as raw files in the publishers' formats.
 
 `draw_sample_shop` writes the tables, `images_to_draw` lists its images and `draw_images` draws any part
-of them, `judge_samples` tells of finished samples whether their answer needs the image.
+of them. `ask_oracle` returns for finished samples whether their answer needs the image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmecinstruct.recipe import SampleShopSettings
     from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
-__all__ = ["draw_images", "draw_sample_shop", "images_to_draw", "judge_samples"]
+__all__ = ["ask_oracle", "draw_images", "draw_sample_shop", "images_to_draw"]
 
 
 def draw_sample_shop(
@@ -59,11 +59,11 @@ def draw_images(
             progress(drawn, len(specs))
 
 
-def judge_samples(samples: pa.Table, folder: Path) -> pa.Table:
+def ask_oracle(samples: pa.Table, folder: Path) -> pa.Table:
     """Return (id, visual_critical, text_only_accuracy) of finished samples of the shop in `folder`.
 
-    The rules stand in `judge`; the rows keep their order.
+    The rows keep their order; `oracle.ask` has the rules.
     """
-    from mmecinstruct.synthetic.shop.oracle import judge
+    from mmecinstruct.synthetic.shop.oracle import ask
 
-    return judge(samples, folder)
+    return ask(samples, folder)

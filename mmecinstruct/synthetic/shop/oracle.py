@@ -1,22 +1,22 @@
-"""Judge finished samples of the sample shop: is the image needed, and how well does text alone do at best?
+"""The oracle of the sample shop: does a sample need its image, and what is the best accuracy from text alone?
 
-The raw formats cannot say so. Here each sample's source records are looked up among the latent attributes,
-and the sample gets the class of all samples whose text tells the same of the answer:
+The raw formats do not hold the answer. The oracle finds each sample's source records in the ground truth of the shop
+and assigns the sample to the class of all samples whose text carries the same information about the answer:
 
-* category classification: a title with the exact noun tells the answer; the ambiguous noun fits as many
-  options as are of the pair.
-* substitute identification and multiclass product classification: which noun the title has (exact, the
-  pair's, the other category's, a companion's, unrelated), and whether it shows the look asked for.
-* relation prediction: companions are told by their nouns; within a category two shown looks tell, a hidden
-  one leaves "viewed" and "similar".
+* category classification: a title with the exact noun determines the answer; an ambiguous noun fits all options of its
+  pair.
+* substitute identification and multiclass product classification: the noun of the title (exact, the pair's, the other
+  category's, a companion's, unrelated), and whether it names the requested look.
+* relation prediction: nouns determine companions; within a category two named looks determine the answer, a hidden one
+  leaves "viewed" and "similar".
 * sentiment analysis: a neutral text leaves all ratings.
-* sequential recommendation: each candidate's posterior probability given the titles (`_sequence_verdict`).
-* answerability prediction: text tells.
+* sequential recommendation: each candidate's posterior probability given the titles (`_sequence_evidence`).
+* answerability prediction: the text determines the answer.
 
-Where the class determines the answer, `visual_critical` is false and `text_only_accuracy` is 1. Else the
-accuracy is the largest share of one answer within the class, over all given samples (of all splits, as a
-label balance shifts shares); the generator's own share where the class has fewer than `LEAST_SAMPLES`. Both
-are null where an image that decides is missing, and for records that the shop does not know.
+Where the class determines the answer, `visual_critical` is false and `text_only_accuracy` is 1. Else the accuracy is
+the largest share of one answer within the class, over all given samples (of all splits, as a label balance shifts
+shares). It is the generator's own share where the class has fewer than `LEAST_SAMPLES`. Both are null where a decisive
+image is missing, and for records that are not in the ground truth.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from mmecinstruct.synthetic.shop.image_spec import LATENTS
 from mmecinstruct.synthetic.shop.vocabulary import CATEGORY_BY_NAME, PAIR_NUMBER_BY_NOUN, PAIRS
 
 LEAST_SAMPLES = 30
-VERDICTS = pa.schema(
+ORACLE = pa.schema(
     [("id", pa.string()), ("visual_critical", pa.bool_()), ("text_only_accuracy", pa.float64())]
 )
 
@@ -46,8 +46,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The text determines the answer, or determines it with a known probability without needing an image."""
+class Determined:
+    """The text determines the answer, or no image improves the known accuracy of the best guess from text."""
 
     accuracy: float = 1.0
 
@@ -56,8 +56,10 @@ class Told:
 class Open:
     """The text leaves the answer open.
 
-    text_class: samples of one class have texts that say the same. accuracy: the generator's, of the best
-    text-only guess. pooled: whether the given samples of the class say it better.
+    Attributes:
+        text_class: Texts of one class carry the same information.
+        accuracy: The generator's accuracy of the best guess from text.
+        pooled: The accuracy is estimated from the given samples of the class where there are enough of them.
     """
 
     text_class: str
@@ -67,19 +69,19 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing can be said: an unknown record, or an image that decides is missing."""
+    """No answer: the record is not in the ground truth, or a decisive image is missing."""
 
 
-Verdict = Told | Open | Unknown
+Evidence = Determined | Open | Unknown
 
 
-class _Latents:
-    """The latent attributes of the shop's records, by id, each file read on first use."""
+class _GroundTruth:
+    """The ground truth of the shop's records, by id; each file is read on first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / LATENTS
         if not self._folder.is_dir():
-            raise SourceError(f"{self._folder}: no latent attributes; {folder} is not a drawn sample shop")
+            raise SourceError(f"{self._folder}: no ground truth; {folder} is not a sample shop")
 
     def _rows(self, name: str, columns: list[str]) -> list[Row]:
         rows: list[Row] = pq.read_table(self._folder / f"{name}.parquet", columns=columns).to_pylist()
@@ -132,40 +134,47 @@ class _Latents:
         return self.products.get(product_id.rpartition(":")[2])
 
 
-def judge(samples: pa.Table, folder: Path) -> pa.Table:
-    """Return (id, visual_critical, text_only_accuracy) of samples, in their order.
+def ask(samples: pa.Table, folder: Path) -> pa.Table:
+    """Return whether samples need their images, and the best accuracy from text alone.
 
-    samples: columns id, task, input, options, output, product_ids, record_ids, image_roles and
-    image_product_ids. folder: of the drawn shop. Raises SourceError where no shop was drawn there.
+    Args:
+        samples: Columns id, task, input, options, output, product_ids, record_ids, image_roles and image_product_ids.
+        folder: The folder of the sample shop.
+
+    Returns:
+        The columns id, visual_critical and text_only_accuracy (0 to 1), in the order of the samples.
+
+    Raises:
+        SourceError: The folder holds no sample shop.
     """
-    latents = _Latents(folder)
+    truth = _GroundTruth(folder)
     rows: list[Sample] = samples.select(
         ["id", "task", "input", "options", "output", "product_ids", "record_ids", "image_roles",
          "image_product_ids"]
     ).to_pylist()  # fmt: skip
-    verdicts = [_VERDICT_OF_TASK.get(row["task"], _no_verdict)(row, latents) for row in rows]
+    found_evidence = [_EVIDENCE_OF_TASK.get(row["task"], _no_evidence)(row, truth) for row in rows]
     outputs: dict[str, Counter[str]] = defaultdict(Counter)
-    for row, verdict in zip(rows, verdicts, strict=True):
-        if isinstance(verdict, Open):
-            outputs[verdict.text_class][row["output"]] += 1
+    for row, evidence in zip(rows, found_evidence, strict=True):
+        if isinstance(evidence, Open):
+            outputs[evidence.text_class][row["output"]] += 1
     found: dict[str, list[Any]] = {"id": [], "visual_critical": [], "text_only_accuracy": []}
-    for row, verdict in zip(rows, verdicts, strict=True):
-        critical, accuracy = _figures(verdict, outputs)
+    for row, evidence in zip(rows, found_evidence, strict=True):
+        critical, accuracy = _figures(evidence, outputs)
         found["id"].append(row["id"])
         found["visual_critical"].append(critical)
         found["text_only_accuracy"].append(accuracy)
-    return pa.table(found, schema=VERDICTS)
+    return pa.table(found, schema=ORACLE)
 
 
-def _figures(verdict: Verdict, outputs: dict[str, Counter[str]]) -> tuple[bool | None, float | None]:
-    if isinstance(verdict, Unknown):
+def _figures(evidence: Evidence, outputs: dict[str, Counter[str]]) -> tuple[bool | None, float | None]:
+    if isinstance(evidence, Unknown):
         return None, None
-    if isinstance(verdict, Told):
-        return False, verdict.accuracy
-    counts = outputs[verdict.text_class]
-    if verdict.pooled and counts.total() >= LEAST_SAMPLES:
+    if isinstance(evidence, Determined):
+        return False, evidence.accuracy
+    counts = outputs[evidence.text_class]
+    if evidence.pooled and counts.total() >= LEAST_SAMPLES:
         return True, max(counts.values()) / counts.total()
-    return True, verdict.accuracy
+    return True, evidence.accuracy
 
 
 def _shows_all(sample: Sample, product_ids: list[str]) -> bool:
@@ -175,47 +184,47 @@ def _shows_all(sample: Sample, product_ids: list[str]) -> bool:
 # --- tasks -------------------------------------------------------------------------------------------
 
 
-def _no_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    """Of a task that the shop was not made for nothing is known."""
+def _no_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    """Return that nothing is known of a task that the shop was not made for."""
     return Unknown()
 
 
-def _answerability_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    return Told() if latents.product(sample["product_ids"][0]) else Unknown()
+def _answerability_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    return Determined() if truth.product(sample["product_ids"][0]) else Unknown()
 
 
-def _category_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    product = latents.product(sample["product_ids"][0])
+def _category_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    product = truth.product(sample["product_ids"][0])
     if product is None:
         return Unknown()
     if product["names_category"]:
-        return Told()
+        return Determined()
     pair = CATEGORY_BY_NAME[product["fine_category"]].pair
     names = (option.partition(": ")[2] for option in sample["options"])
     fitting = sum(name in CATEGORY_BY_NAME and CATEGORY_BY_NAME[name].pair == pair for name in names)
     if fitting <= 1:
-        return Told()
+        return Determined()
     if not _shows_all(sample, sample["product_ids"]):
         return Unknown()
     return Open("ambiguous noun", 1 / fitting, pooled=False)
 
 
-def _judged_pair_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    product = latents.product(sample["product_ids"][0])
-    query = latents.queries.get(sample["record_ids"][0].rpartition(":")[2])
+def _query_pair_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    product = truth.product(sample["product_ids"][0])
+    query = truth.queries.get(sample["record_ids"][0].rpartition(":")[2])
     if product is None or query is None:
         return Unknown()
     noun, look = noun_class(query, product), look_class(query, product)
     if not (noun == "ambiguous" and look != "mismatch") and not (noun == "exact" and look == "hidden"):
-        return Told()
+        return Determined()
     if not _shows_all(sample, sample["product_ids"]):
         return Unknown()
-    # Every query has as many E as S of each such text, so all of them are one class.
+    # Every query has as many E as S with each such text, so all of them are one class.
     return Open("exact or substitute", 0.5)
 
 
 def noun_class(query: Row, product: Row) -> str:
-    """Return what a title's noun is to a query: exact, ambiguous, partner, companion or unrelated."""
+    """Compare a title's noun with a query: exact, ambiguous, partner, companion or unrelated."""
     asked, found = CATEGORY_BY_NAME[query["fine_category"]], CATEGORY_BY_NAME[product["fine_category"]]
     if found.pair == asked.pair:
         if not product["names_category"]:
@@ -225,7 +234,7 @@ def noun_class(query: Row, product: Row) -> str:
 
 
 def look_class(query: Row, product: Row) -> str:
-    """Return what a title tells of the look that a query asks for: not asked, hidden, match or mismatch."""
+    """Compare the look that a query asks for with the title's: not asked, hidden, match or mismatch."""
     if query["colour"] is None and query["pattern"] is None:
         return "not asked"
     if not product["shows_look"]:
@@ -234,40 +243,40 @@ def look_class(query: Row, product: Row) -> str:
     return "match" if matches else "mismatch"
 
 
-def _relation_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    first, second = (latents.product(product_id) for product_id in sample["product_ids"])
+def _relation_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    first, second = (truth.product(product_id) for product_id in sample["product_ids"])
     if first is None or second is None:
         return Unknown()
     pairs = {CATEGORY_BY_NAME[product["fine_category"]].pair for product in (first, second)}
     if len(pairs) > 1 or (first["shows_look"] and second["shows_look"]):
-        return Told()
+        return Determined()
     if not _shows_all(sample, sample["product_ids"]):
         return Unknown()
     return Open("a hidden look", 0.5)
 
 
-def _sentiment_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    neutral = latents.neutral_reviews.get(sample["record_ids"][0])
+def _sentiment_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    neutral = truth.neutral_reviews.get(sample["record_ids"][0])
     if neutral is None:
         return Unknown()
     if not neutral:
-        return Told()
+        return Determined()
     return Open("neutral text", 0.2) if "review" in sample["image_roles"] else Unknown()
 
 
-def _sequence_verdict(sample: Sample, latents: _Latents) -> Verdict:
-    """Judge a sequence by the best text-only guesser, who knows how the shop is made and reads every title.
+def _sequence_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
+    """Return the accuracy of the best guess from text, given the shop's generator and every title.
 
-    Titles name brands, so a brand-loyal user's target is one of the candidates of that brand. Of a look-loyal
-    user the guesser knows the taste if one title of the history shows it. Then a candidate whose title shows
-    another look is none; one that hides its look keeps weight 1; one that shows the right look gets
-    1/p, where p is the share of that look among the category's products that may be a negative (those
-    that the user never bought). Without a shown look in the history all candidates weigh the same.
+    Titles name brands, so a brand-loyal user's target is one of the candidates of that brand. The taste of a look-loyal
+    user is known if one title of the history names it. Then a candidate whose title names another look has weight 0,
+    one that hides its look has weight 1, and one that names the right look has weight 1/p. Here p is the share of that
+    look among the category's products that may be a negative (those that the user never bought). Without a named look
+    in the history all candidates have the same weight.
     """
-    user = latents.users.get(sample["record_ids"][0].rpartition(":")[0].rpartition(":")[2])
+    user = truth.users.get(sample["record_ids"][0].rpartition(":")[0].rpartition(":")[2])
     products = {}
     for product_id in sample["product_ids"]:
-        product = latents.product(product_id)
+        product = truth.product(product_id)
         if product is None:
             return Unknown()
         products[product["title"]] = product
@@ -277,14 +286,14 @@ def _sequence_verdict(sample: Sample, latents: _Latents) -> Verdict:
     candidates = [products[text] for text in texts]
     target = candidates[ord(sample["output"]) - ord("A")]
     if user["brand"] is not None:
-        return Told(1 / max(1, sum(candidate["brand"] == user["brand"] for candidate in candidates)))
+        return Determined(1 / max(1, sum(candidate["brand"] == user["brand"] for candidate in candidates)))
     taste = (user["colour"], user["pattern"])
     history = [text.partition(": ")[2] for text in json.loads(sample["input"])]
-    taste_told = any(text in products and products[text]["shows_look"] for text in history)
+    taste_is_named = any(text in products and products[text]["shows_look"] for text in history)
     weights = [1.0] * len(candidates)
-    if taste_told:
+    if taste_is_named:
         bought = set(user["bought"])
-        others = [p for p in latents.categories[target["fine_category"]] if p["asin"] not in bought]
+        others = [p for p in truth.categories[target["fine_category"]] if p["asin"] not in bought]
         alike = sum((p["colour"], p["pattern"]) == taste for p in others)
         right = len(others) / alike if alike else float("inf")
         weights = [
@@ -294,21 +303,21 @@ def _sequence_verdict(sample: Sample, latents: _Latents) -> Verdict:
     best = max(weights)
     accuracy = 1 / weights.count(best) if best == float("inf") else best / sum(weights)
     if accuracy >= 1:
-        return Told()
+        return Determined()
     roles = sample["image_roles"]
     if f"option {sample['output']}" not in roles:
         return Unknown()
-    if not taste_told and not any(role.startswith("history ") for role in roles):
+    if not taste_is_named and not any(role.startswith("history ") for role in roles):
         return Unknown()
     return Open("look-loyal", accuracy, pooled=False)
 
 
-_VERDICT_OF_TASK: dict[str, Callable[[Sample, _Latents], Verdict]] = {
-    "answerability_prediction": _answerability_verdict,
-    "category_classification": _category_verdict,
-    "product_relation_prediction": _relation_verdict,
-    "product_substitute_identification": _judged_pair_verdict,
-    "multiclass_product_classification": _judged_pair_verdict,
-    "sentiment_analysis": _sentiment_verdict,
-    "sequential_recommendation": _sequence_verdict,
+_EVIDENCE_OF_TASK: dict[str, Callable[[Sample, _GroundTruth], Evidence]] = {
+    "answerability_prediction": _answerability_evidence,
+    "category_classification": _category_evidence,
+    "product_relation_prediction": _relation_evidence,
+    "product_substitute_identification": _query_pair_evidence,
+    "multiclass_product_classification": _query_pair_evidence,
+    "sentiment_analysis": _sentiment_evidence,
+    "sequential_recommendation": _sequence_evidence,
 }

@@ -1,4 +1,4 @@
-"""A small clean folder in which every sample has content of its own, and a way to plant something shared in it."""
+"""A small folder whose samples share nothing, and ways to plant shared content."""
 
 from __future__ import annotations
 
@@ -32,30 +32,33 @@ _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
 def words(number: int, count: int) -> str:
-    """Return invented words that no other number has."""
-    draw = random.Random(number)
+    """Return invented words, different for every number."""
+    rng = random.Random(number)
     return " ".join(
-        "".join(draw.choice(_CONSONANTS) + draw.choice(_VOWELS) for _ in range(4)) for _ in range(count)
+        "".join(rng.choice(_CONSONANTS) + rng.choice(_VOWELS) for _ in range(4)) for _ in range(count)
     )
 
 
 def photograph(number: int, side: int = 96) -> Image.Image:
-    """Return an image of soft blobs of many colours, like no other number's."""
+    """Return an image of soft coloured shapes, different for every number."""
     coarse = np.random.default_rng(number).integers(0, 256, (7, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
 @functools.cache
 def photograph_bytes(number: int) -> bytes:
+    """Return `photograph` as JPEG."""
     return encoded(photograph(number), quality=90)
 
 
 @functools.cache
 def schema() -> pa.Schema:
+    """Return the published schema, computed once."""
     return published_schema()
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """Return the bytes of an image file."""
     target = io.BytesIO()
     image.save(target, kind, **options)
     return target.getvalue()
@@ -71,11 +74,11 @@ class Shop:
             for split in SPLITS:
                 if task == PSI and split == "test_ood":
                     continue
-                for place in range(ROWS):
+                for position in range(ROWS):
                     number += 1
-                    self.rows.setdefault((task, split), []).append(self._row(task, split, place, number))
+                    self.rows.setdefault((task, split), []).append(self._row(task, split, position, number))
 
-    def _row(self, task: str, split: str, place: int, number: int) -> Row:
+    def _row(self, task: str, split: str, position: int, number: int) -> Row:
         value: Any = {
             AP: {"question": f"{words(number, 9)}?", "document": [words(1000 + number, 12)]},
             CC: {"title": words(number, 4)},
@@ -86,7 +89,7 @@ class Shop:
         }[task]
         products = [f"shop:{number}", f"shop:{number}b"]
         return {
-            "id": f"{task[:3]}-{split}-{place}",
+            "id": f"{task[:3]}-{split}-{position}",
             "task": task,
             "split": split,
             "category": "Garden" if split == "test_ood" else "Kitchen",
@@ -109,14 +112,16 @@ class Shop:
             },
         }
 
-    def row(self, task: str, split: str, place: int = 0) -> Row:
-        return self.rows[task, split][place]
+    def row(self, task: str, split: str, position: int = 0) -> Row:
+        """Return a row to change."""
+        return self.rows[task, split][position]
 
     def keep(self, *splits: str) -> None:
-        """Leave the other splits out."""
+        """Remove all other splits."""
         self.rows = {key: rows for key, rows in self.rows.items() if key[1] in splits}
 
     def set_input(self, row: Row, **fields: Any) -> None:
+        """Change fields of a row's input."""
         row["input"] = json.dumps({**json.loads(row["input"]), **fields})
 
     def write(self, folder: Path, without: tuple[str, ...] = ()) -> Path:
@@ -131,4 +136,5 @@ class Shop:
 
 @pytest.fixture
 def shop() -> Shop:
+    """Return a shop whose samples share nothing."""
     return Shop()

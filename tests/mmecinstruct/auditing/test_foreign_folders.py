@@ -1,4 +1,4 @@
-"""Anyone's folder: what it lacks is said and never taken for clean; what is damaged is an error that names the file."""
+"""Foreign folders: missing columns are reported as unchecked, and damaged files are errors that name them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def statuses(report: AuditReport) -> dict[str, str]:
     return {check.kind: check.status for check in report.checks}
 
 
-def test_without_group_ids_what_they_hold_is_not_checked(shop: Shop, tmp_path: Path) -> None:
+def test_missing_group_ids_are_not_checked(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "test")["product_ids"] = shop.row(CC, "train")["product_ids"]
     report = audit_folder(shop.write(tmp_path, without=("group_ids",)))
     assert {kind for kind, status in statuses(report).items() if status == "not checked"} == {
@@ -38,7 +38,7 @@ def test_without_group_ids_what_they_hold_is_not_checked(shop: Shop, tmp_path: P
     assert [finding.kind for finding in report.findings] == ["product"]
 
 
-def test_without_images_and_products_and_ids_texts_are_still_compared(shop: Shop, tmp_path: Path) -> None:
+def test_texts_are_compared_without_other_columns(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "test")["input"] = shop.row(CC, "train")["input"]
     gone = (
         "images",
@@ -62,7 +62,7 @@ def test_without_images_and_products_and_ids_texts_are_still_compared(shop: Shop
     assert not any(line.startswith("| image_near ") and " across " in line for line in text.splitlines())
 
 
-def test_a_column_that_some_files_lack_is_checked_in_part(shop: Shop, tmp_path: Path) -> None:
+def test_a_column_of_some_files_is_partly_checked(shop: Shop, tmp_path: Path) -> None:
     folder = shop.write(tmp_path)
     file = folder / CC / "test-00000-of-00001.parquet"
     pq.write_table(pq.read_table(file).drop_columns(["product_ids", "group_ids"]), file)
@@ -71,7 +71,7 @@ def test_a_column_that_some_files_lack_is_checked_in_part(shop: Shop, tmp_path: 
     assert f"in 1 files, as {CC}/test" in checks["product"].note
 
 
-def test_columns_without_a_value_are_not_called_clean(shop: Shop, tmp_path: Path) -> None:
+def test_columns_without_values_are_not_reported_as_clean(shop: Shop, tmp_path: Path) -> None:
     for rows in shop.rows.values():
         for row in rows:
             row["group_ids"]["user"] = None
@@ -80,7 +80,7 @@ def test_columns_without_a_value_are_not_called_clean(shop: Shop, tmp_path: Path
     assert "| user " not in report_markdown(report).partition("Samples of the later split")[2]
 
 
-def test_images_that_are_damaged_or_not_embedded_are_said(shop: Shop, tmp_path: Path) -> None:
+def test_damaged_and_unembedded_images_are_reported(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "test")["images"] = [{"bytes": b"\xff\xd8\xff\xe0 no image", "path": None}]
     shop.row(CC, "test", 1)["images"] = [{"bytes": None, "path": "somewhere.jpg"}]
     checks = {check.kind: check for check in audit_folder(shop.write(tmp_path)).checks}
@@ -89,7 +89,7 @@ def test_images_that_are_damaged_or_not_embedded_are_said(shop: Shop, tmp_path: 
     assert checks["image_bytes"].note == "1 images are not embedded, so they were not compared"
 
 
-def test_other_tasks_other_names_of_files_and_plain_columns(tmp_path: Path) -> None:
+def test_foreign_tasks_files_and_columns_are_read(tmp_path: Path) -> None:
     """One image a row, one product a row, an input that is no JSON, a query table of another task."""
     rows = [
         {"input": "What a lovely thing this is, I bought it twice", "product_ids": 7, "id": "a"},
@@ -108,7 +108,7 @@ def test_other_tasks_other_names_of_files_and_plain_columns(tmp_path: Path) -> N
     assert report.unread == ("captions/notes.parquet",)
 
 
-def test_a_split_of_another_name_is_not_silently_clean(shop: Shop, tmp_path: Path) -> None:
+def test_files_of_unknown_splits_are_reported(shop: Shop, tmp_path: Path) -> None:
     shop.keep("train", "test")
     folder = shop.write(tmp_path)
     assert audit_folder(folder).unread == ()
@@ -118,20 +118,20 @@ def test_a_split_of_another_name_is_not_silently_clean(shop: Shop, tmp_path: Pat
     report = audit_folder(folder)
     assert report.unread == ("all.parquet", f"{CC}/dev-<b>.parquet")
     assert report.as_dict()["unread_files"] == list(report.unread)
-    told = report_markdown(report).partition("**Not read**")[2].splitlines()[0]
-    assert "all.parquet, category_classification/dev" in told
-    assert "&lt;b&gt;.parquet." in told
+    text = report_markdown(report).partition("**Not read**")[2].splitlines()[0]
+    assert "all.parquet, category_classification/dev" in text
+    assert "&lt;b&gt;.parquet." in text
     assert "2 Parquet file(s) not read" in run(folder).stderr
 
 
-def test_a_single_split_has_nothing_to_be_compared_with(shop: Shop, tmp_path: Path) -> None:
+def test_a_single_split_has_no_pairs(shop: Shop, tmp_path: Path) -> None:
     shop.keep("train")
     report = audit_folder(shop.write(tmp_path))
     assert (report.pairs, report.findings) == ([], ())
     assert "one split only" in report_markdown(report)
 
 
-def test_hostile_texts_stay_texts(shop: Shop, tmp_path: Path) -> None:
+def test_hostile_texts_are_escaped(shop: Shop, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script> | [x](http://evil.example) \u202e \x1b[2J `rm` " + "word " * 20
     for split in ("train", "test"):
         shop.set_input(shop.row(SA, split), review=evil)
@@ -147,7 +147,7 @@ def test_hostile_texts_stay_texts(shop: Shop, tmp_path: Path) -> None:
 # --- errors --------------------------------------------------------------------------------------------
 
 
-def test_no_folder_and_no_shard_are_errors(tmp_path: Path) -> None:
+def test_a_missing_folder_and_an_empty_one_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such folder"):
         audit_folder(tmp_path / "gone")
     with pytest.raises(DatasetError, match="no file <task>/<split>"):
@@ -194,7 +194,7 @@ def test_tolerances_come_from_the_folders_recipe(shop: Shop, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "text", ["audit: {tolerances: {product: 2}}", "audit: 7", "a: [", "audit: {colour: 1}"]
 )
-def test_a_recipe_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+def test_an_invalid_recipe_is_named_in_the_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(DatasetError, match=r"(?s)recipe\.yaml.*--recipe"):
         settings_of_folder(tmp_path)
@@ -205,7 +205,7 @@ def test_a_recipe_has_a_part_for_the_audit() -> None:
     assert Recipe.model_validate(content).audit.image_radius == 3
 
 
-def test_by_default_alike_is_what_a_build_keeps_together() -> None:
+def test_audit_and_build_have_the_same_default_thresholds() -> None:
     audit, build = AuditSettings(), DuplicateSettings()
     assert (audit.image_radius, audit.max_colour_difference, audit.min_structure, audit.text_similarity) == (
         build.image_radius,
@@ -222,7 +222,7 @@ def run(*arguments: str | Path) -> Any:
     return CliRunner().invoke(app, ["audit", "--workers", "1", *map(str, arguments)])
 
 
-def test_the_command_prints_a_table_and_exits_1_above_the_tolerance(shop: Shop, tmp_path: Path) -> None:
+def test_the_command_exits_1_above_the_tolerance(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "test")["product_ids"] = shop.row(CC, "train")["product_ids"]
     shop.keep("train", "test")
     folder, out = shop.write(tmp_path / "dataset"), tmp_path / "audit.json"
@@ -247,7 +247,7 @@ def test_the_command_prints_a_table_and_exits_1_above_the_tolerance(shop: Shop, 
     assert markdown.read_text() == done.stdout
 
 
-def test_the_command_exits_2_where_it_cannot_say(shop: Shop, tmp_path: Path) -> None:
+def test_the_command_exits_2_for_unreadable_folders(shop: Shop, tmp_path: Path) -> None:
     done = run(tmp_path / "gone")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
@@ -261,7 +261,7 @@ def test_the_command_exits_2_where_it_cannot_say(shop: Shop, tmp_path: Path) -> 
     assert run(folder, "--out", "audit.txt").exit_code == 2
 
 
-def test_a_folder_in_which_nothing_can_be_compared_is_not_called_clean(tmp_path: Path) -> None:
+def test_a_folder_without_comparable_columns_is_not_clean(tmp_path: Path) -> None:
     (tmp_path / "captions").mkdir()
     for split in ("train", "test"):
         pq.write_table(pa.table({"caption": ["A mug."]}), tmp_path / "captions" / f"{split}.parquet")

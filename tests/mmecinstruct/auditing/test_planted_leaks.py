@@ -1,4 +1,4 @@
-"""A clean folder is clean; each kind of leak that is planted in it is found, and nothing else is."""
+"""Each kind of planted leak is found, and nothing else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def set_image(row: dict[str, Any], content: bytes) -> None:
     row["images"] = [{"bytes": content, "path": None}]
 
 
-def test_a_clean_folder_is_clean(shop: Shop, tmp_path: Path) -> None:
+def test_a_clean_folder_has_no_findings(shop: Shop, tmp_path: Path) -> None:
     report = audit_folder(shop.write(tmp_path))
     assert report.findings == ()
     assert report.totals == {}
@@ -162,7 +162,7 @@ LEAKS: list[tuple[Callable[[Shop], None], str, str]] = [
 @pytest.mark.parametrize(
     ("plant", "kind", "task"), LEAKS, ids=lambda value: getattr(value, "__name__", value)
 )
-def test_a_planted_leak_is_found_and_nothing_else(
+def test_only_the_planted_leak_is_found(
     shop: Shop, tmp_path: Path, plant: Callable[[Shop], None], kind: str, task: str
 ) -> None:
     plant(shop)
@@ -177,7 +177,7 @@ def test_a_planted_leak_is_found_and_nothing_else(
     assert example.shared
 
 
-def test_of_referenced_images_the_urls_are_compared(shop: Shop, tmp_path: Path) -> None:
+def test_urls_of_referenced_images_are_compared(shop: Shop, tmp_path: Path) -> None:
     for rows in shop.rows.values():
         for row in rows:
             row["images"] = [None]
@@ -198,7 +198,7 @@ def test_an_ood_category_in_training_is_found(shop: Shop, tmp_path: Path) -> Non
     assert finding.examples[0].shared == "Garden"
 
 
-def test_no_category_at_all_is_a_category_too(shop: Shop, tmp_path: Path) -> None:
+def test_a_missing_category_is_compared(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "train")["category"] = shop.row(CC, "test_ood")["category"] = None
     report = audit_folder(shop.write(tmp_path))
     assert [(finding.kind, finding.samples) for finding in report.findings] == [("category", 1)]
@@ -225,14 +225,14 @@ def test_every_pair_of_splits_is_compared(shop: Shop, tmp_path: Path, earlier: s
     assert found(report) == {(kind, WITHIN, earlier, later, CC) for kind in ("title_identical", "image_near")}
 
 
-def test_what_stays_within_a_split_is_no_leak(shop: Shop, tmp_path: Path) -> None:
+def test_repeats_within_a_split_are_no_leak(shop: Shop, tmp_path: Path) -> None:
     for row in shop.rows[CC, "test"]:
         row["product_ids"] = ["shop:same"]
         shop.set_input(row, title="The same title as the others")
     assert audit_folder(shop.write(tmp_path)).findings == ()
 
 
-def test_other_tasks_are_compared_too(shop: Shop, tmp_path: Path) -> None:
+def test_tasks_are_compared_with_each_other(shop: Shop, tmp_path: Path) -> None:
     (snippet,) = json.loads(shop.row(AP, "train")["input"])["document"]
     shop.set_input(shop.row(SA, "test"), review=snippet)  # a review that training quotes in another task
     shop.row(PSI, "validation")["product_ids"] = shop.row(CC, "train", 2)["product_ids"]
@@ -246,7 +246,7 @@ def test_other_tasks_are_compared_too(shop: Shop, tmp_path: Path) -> None:
     assert (text.examples[0].place, text.examples[0].other_place) == ("review", "document")
 
 
-def test_a_sample_counts_once_however_much_it_shares(shop: Shop, tmp_path: Path) -> None:
+def test_a_sample_counts_once(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "test")["product_ids"] = [
         product for row in shop.rows[CC, "train"] for product in row["product_ids"]
     ]
@@ -255,7 +255,7 @@ def test_a_sample_counts_once_however_much_it_shares(shop: Shop, tmp_path: Path)
 
 
 def test_products_of_a_recommendation_are_shared_by_design(shop: Shop, tmp_path: Path) -> None:
-    """It is disjoint by user; what its users bought others buy too, and other tasks ask about."""
+    """The task is disjoint by user only: other users and other tasks have the same products."""
     shop.row(SR, "test")["product_ids"] = shop.row(CC, "train")["product_ids"]
     shop.row(SR, "test", 1)["group_ids"]["clusters"] = shop.row(SR, "train")["group_ids"]["clusters"]
     set_image(shop.row(CC, "test"), shop.row(SR, "train")["images"][0]["bytes"])
@@ -274,9 +274,7 @@ def test_products_of_a_recommendation_are_shared_by_design(shop: Shop, tmp_path:
     assert [finding.kind for finding in audit_folder(folder, strict).exceeded] == ["product"]
 
 
-def test_users_of_reviews_are_shared_by_design_but_not_those_of_recommendations(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_users_of_reviews_are_shared_by_design(shop: Shop, tmp_path: Path) -> None:
     shop.row(SA, "test")["group_ids"]["user"] = shop.row(SA, "train")["group_ids"]["user"]
     shop.row(SR, "test")["group_ids"]["user"] = shop.row(SA, "train", 1)["group_ids"]["user"]
     assert found(audit_folder(shop.write(tmp_path))) == {
@@ -296,19 +294,18 @@ def mug(colour: str) -> Image.Image:
     return image
 
 
-def test_colour_variants_of_one_drawing_are_no_near_images(shop: Shop, tmp_path: Path) -> None:
+def test_colour_variants_are_no_near_images(shop: Shop, tmp_path: Path) -> None:
     set_image(shop.row(CC, "train"), encoded(mug("#c02020"), quality=95))
     set_image(shop.row(CC, "test"), encoded(mug("#2040e0"), quality=95))
     shop.keep("train", "test")
     folder = shop.write(tmp_path)
     assert audit_folder(folder).findings == ()
-    grey = AuditSettings(max_colour_difference=255)  # without the look at the colours
+    # Without the comparison of colours.
+    grey = AuditSettings(max_colour_difference=255)
     assert {finding.kind for finding in audit_folder(folder, grey).findings} == {"image_near"}
 
 
-def test_images_without_structure_are_not_likened_but_their_bytes_are_compared(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_images_without_structure_are_compared_by_bytes(shop: Shop, tmp_path: Path) -> None:
     ramp = np.repeat(np.linspace(100, 110, 96, dtype=np.uint8)[None, :, None], 96, axis=0).repeat(3, axis=2)
     set_image(shop.row(CC, "train"), encoded(Image.fromarray(ramp), "PNG"))
     set_image(shop.row(CC, "test"), encoded(Image.fromarray(ramp + 1), "PNG"))
@@ -320,18 +317,18 @@ def test_images_without_structure_are_not_likened_but_their_bytes_are_compared(
 
 
 @pytest.mark.parametrize("text", ["Great!", "Works as it should, thank you"])
-def test_short_reviews_prove_nothing(shop: Shop, tmp_path: Path, text: str) -> None:
+def test_short_reviews_are_not_compared(shop: Shop, tmp_path: Path, text: str) -> None:
     for split in ("train", "test"):
         shop.set_input(shop.row(SA, split), review=text)
     shop.keep("train", "test")
     folder = shop.write(tmp_path)
     assert audit_folder(folder).findings == ()
-    told = audit_folder(folder, AuditSettings(min_text_words=1)).findings
-    assert [finding.kind for finding in told] == ["text_identical"]
+    findings = audit_folder(folder, AuditSettings(min_text_words=1)).findings
+    assert [finding.kind for finding in findings] == ["text_identical"]
 
 
-def test_texts_of_other_kinds_are_not_compared(shop: Shop, tmp_path: Path) -> None:
-    """A question that quotes a title whole is no second product."""
+def test_texts_of_different_units_are_not_compared(shop: Shop, tmp_path: Path) -> None:
+    """A question may quote a title."""
     title = "a title of more than eight words as some sellers write them"
     shop.set_input(shop.row(CC, "train"), title=title)
     shop.set_input(shop.row(AP, "test"), question=title)
@@ -341,7 +338,7 @@ def test_texts_of_other_kinds_are_not_compared(shop: Shop, tmp_path: Path) -> No
 # --- the same for any number of workers, and tolerances ------------------------------------------------
 
 
-def test_workers_change_nothing(shop: Shop, tmp_path: Path) -> None:
+def test_the_number_of_workers_changes_nothing(shop: Shop, tmp_path: Path) -> None:
     for plant, _, _ in LEAKS:
         plant(shop)
     folder = shop.write(tmp_path)
@@ -350,7 +347,7 @@ def test_workers_change_nothing(shop: Shop, tmp_path: Path) -> None:
     assert audit_folder(folder, workers=2).to_json() == alone.to_json()
 
 
-def test_a_tolerance_is_a_share_of_the_later_splits_samples(shop: Shop, tmp_path: Path) -> None:
+def test_a_tolerance_is_a_share_of_the_later_split(shop: Shop, tmp_path: Path) -> None:
     share_title(shop)
     shop.keep("train", "test")
     folder = shop.write(tmp_path)
@@ -359,7 +356,7 @@ def test_a_tolerance_is_a_share_of_the_later_splits_samples(shop: Shop, tmp_path
         assert bool(audit_folder(folder, settings).exceeded) is exceeds
 
 
-def test_the_number_of_examples_is_the_settings(shop: Shop, tmp_path: Path) -> None:
+def test_the_settings_limit_the_examples(shop: Shop, tmp_path: Path) -> None:
     for train, test in zip(shop.rows[CC, "train"], shop.rows[CC, "test"], strict=True):
         test["product_ids"] = train["product_ids"]
     shop.keep("train", "test")

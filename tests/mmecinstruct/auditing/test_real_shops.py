@@ -1,4 +1,4 @@
-"""The shops of the real data, built and audited, where MMEC_REAL_DATA names a folder of them."""
+"""Real shops, built and audited, where MMEC_REAL_DATA names a folder of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def audited(recipe: Recipe, data: Path, tmp_path: Path) -> AuditReport:
 
 
 def strict(report: AuditReport) -> Counter[str]:
-    """Return the samples that share something that no design allows, by kind."""
+    """Return the samples with overlaps that are not by design, by kind."""
     found: Counter[str] = Counter()
     for (kind, scope, *_), samples in report.totals.items():
         if scope != BY_DESIGN:
@@ -58,10 +58,10 @@ def catalog(**mapped: str) -> list[dict[str, Any]]:
     return [{"kind": "catalog", "products": products}]
 
 
-def test_a_shop_of_clothes(tmp_path: Path) -> None:
+def test_a_clothes_shop_has_no_overlaps(tmp_path: Path) -> None:
     assert ROOT is not None
     report = audited(load_recipe("luma-shop"), ROOT / "luma_shop", tmp_path)
-    # Two bags (24-WG086, 24-WG087) have one photograph under two names: the image keeps them together.
+    # Two bags (24-WG086, 24-WG087) have one photograph under two names, which puts them in one cluster.
     assert strict(report) == Counter()
     assert not report.exceeded
     assert {check.kind for check in report.checks if check.status == "no values"} == {
@@ -72,7 +72,7 @@ def test_a_shop_of_clothes(tmp_path: Path) -> None:
     }
 
 
-def test_a_shop_of_outdoor_things(tmp_path: Path) -> None:
+def test_an_outdoor_shop_has_no_overlaps(tmp_path: Path) -> None:
     assert ROOT is not None
     rows = json.loads((ROOT / "dotnet_eshop" / "catalog.json").read_text())
     data = tmp_path / "data"
@@ -93,7 +93,7 @@ def test_a_shop_of_outdoor_things(tmp_path: Path) -> None:
     assert sum(report.rows[CC].values()) == 98
 
 
-def test_a_shop_without_images(tmp_path: Path) -> None:
+def test_a_shop_without_images_has_no_overlaps(tmp_path: Path) -> None:
     assert ROOT is not None
     rows = yaml.load((ROOT / "aws_retail_demo" / "products.yaml").read_text(), Loader=yaml.CSafeLoader)
     products = [
@@ -110,7 +110,7 @@ def test_a_shop_without_images(tmp_path: Path) -> None:
     assert not any(check.values for check in report.checks if check.kind.startswith("image_"))
 
 
-def test_magazines(tmp_path: Path) -> None:
+def test_magazines_have_no_overlaps(tmp_path: Path) -> None:
     assert ROOT is not None
     sources = [
         {"kind": "amazon18_metadata", "path": "meta_*.json.gz"},

@@ -1,4 +1,4 @@
-"""Which texts of a sample are compared, and when they are long enough to prove anything."""
+"""Which texts of a sample are compared, and how long they must be."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from mmecinstruct.auditing.texts import content_texts, is_long_enough, text_key
         (7, []),
     ],
 )
-def test_units_of_an_input(value: object, expected: list[tuple[str, str, str]]) -> None:
+def test_fields_of_an_input_have_units(value: object, expected: list[tuple[str, str, str]]) -> None:
     assert content_texts(json.dumps(value), [], False) == expected
 
 
-def test_an_input_that_is_no_json_is_one_text() -> None:
+def test_an_input_without_json_is_one_text() -> None:
     assert content_texts("{half", [], False) == [("input", "text", "{half")]
     assert content_texts("[" * 100_000, [], False)[0][:2] == ("input", "text")
 
 
-def test_options_are_titles_only_where_they_are_products() -> None:
+def test_options_are_titles_where_they_are_products() -> None:
     assert content_texts('["1st: Mug"]', ["A: Pot", "B: B: Pan"], True)[1:] == [
         ("option A", "title", "Pot"),
         ("option B", "title", "B: Pan"),
@@ -69,9 +69,9 @@ def test_options_are_titles_only_where_they_are_products() -> None:
         ("extraordinarily uncomplicated", 3, False),
     ],
 )
-def test_length(text: str, words: int, expected: bool) -> None:
+def test_texts_need_enough_words(text: str, words: int, expected: bool) -> None:
     assert is_long_enough(text, words) is expected
 
 
-def test_equal_texts_of_other_units_have_other_keys() -> None:
+def test_keys_depend_on_the_unit() -> None:
     assert text_key("title", "red mug") != text_key("query", "red mug")

@@ -1,4 +1,4 @@
-"""Hash draws depend only on their arguments, in Python and in SQL alike."""
+"""Hash draws depend on their arguments alone, in Python and in SQL."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def test_a_hash_draw_is_the_same_in_every_process() -> None:
 
 
 @pytest.mark.parametrize("ids", [("abc",), ("é ü", "x"), ("", "a"), ("it's", "q")])
-def test_sql_and_python_give_the_same_hash_draw(ids: tuple[str, ...]) -> None:
+def test_sql_and_python_hash_draws_are_equal(ids: tuple[str, ...]) -> None:
     columns = [f"c{number}" for number in range(len(ids))]
     values = ", ".join(f"? AS {c}" for c in columns)
     sql = f"SELECT {hash_draw_sql(7, 'it’s a purpose', *columns)} FROM (SELECT {values})"
     assert connect().execute(sql, list(ids)).fetchall() == [(hash_draw(7, "it’s a purpose", *ids),)]
 
 
-def test_ids_do_not_run_into_each_other() -> None:
+def test_ids_are_separated() -> None:
     assert hash_draw(1, "p", "ab", "c") != hash_draw(1, "p", "a", "bc")
 
 

@@ -50,13 +50,13 @@ def test_every_split_streams(small, sound_folder, config):
         check_rows(list(streamed[split]), small, config, split)
 
 
-def test_one_split_by_name(small, sound_folder, tmp_path):
+def test_one_split_loads_by_name(small, sound_folder, tmp_path):
     rows = datasets.load_dataset(
         str(sound_folder), "sentiment_analysis", split="test_ood", cache_dir=str(tmp_path)
     )
     check_rows(list(rows), small, "sentiment_analysis", "test_ood")
 
 
-def test_everything_is_the_default(sound_folder, tmp_path):
+def test_the_default_config_has_all_tasks(sound_folder, tmp_path):
     loaded = datasets.load_dataset(str(sound_folder), split="test", cache_dir=str(tmp_path))
     assert set(loaded["task"]) == set(TASKS)

@@ -1,4 +1,4 @@
-"""The manifest says what belongs to a folder; the recipe beside it builds the folder again."""
+"""The manifest lists the files of a folder; its recipe is read back unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_file_but_the_card_is_listed_with_its_hash(sound_folder):
     assert listed["recipe.yaml"].rows is None
 
 
-def test_same_content_gives_the_same_folder(small, sound_folder, tmp_path):
+def test_the_same_content_gives_the_same_folder(small, sound_folder, tmp_path):
     """No time, host or path is in any file."""
     again = small.write(tmp_path / "elsewhere")
     files = sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
@@ -36,27 +36,27 @@ def test_same_content_gives_the_same_folder(small, sound_folder, tmp_path):
     assert len(files) == len(read_manifest(again).files) + 2
 
 
-def test_recipe_is_read_back_as_it_was(small, sound_folder):
+def test_the_recipe_is_read_back_unchanged(small, sound_folder):
     assert load_recipe(str(sound_folder / RECIPE)) == small.recipe
 
 
-def test_manifest_of_an_unfinished_folder_is_refused(small, own_folder):
+def test_an_unfinished_folder_gets_no_manifest(small, own_folder):
     (own_folder / "statistics.json").unlink()
     with pytest.raises(DatasetError, match=r"statistics\.json is missing"):
         write_manifest(own_folder, small.recipe, "f" * 32)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../b", "a//b", "", "a\\b"])
-def test_manifest_cannot_lead_out_of_its_folder(own_folder, path):
+def test_a_manifest_path_outside_the_folder_is_an_error(own_folder, path):
     content = json.loads((own_folder / MANIFEST).read_text())
     content["files"][0]["path"] = path
     (own_folder / MANIFEST).write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"files\.0\.path: .*a path lies below the folder"):
+    with pytest.raises(DatasetError, match=r"files\.0\.path: .*a path is relative to the folder"):
         read_manifest(own_folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{" * 100_000])
-def test_what_is_no_manifest_is_said_to_be_none(own_folder, content):
+def test_an_invalid_manifest_is_an_error(own_folder, content):
     (own_folder / MANIFEST).write_bytes(content)
     with pytest.raises(DatasetError, match="not a manifest"):
         read_manifest(own_folder)

@@ -1,4 +1,4 @@
-"""A shard holds its rows and their images, whole or not at all, and always in the same bytes."""
+"""Shards: paths, rows with images, atomic writes, and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SR = "sequential_recommendation"
     ("rows", "plan"),
     [(0, []), (1, [(0, 1)]), (3, [(0, 3)]), (4, [(0, 3), (3, 4)]), (7, [(0, 3), (3, 6), (6, 7)])],
 )
-def test_plan_covers_every_row_once(rows, plan):
+def test_the_shard_plan_covers_every_row_once(rows, plan):
     assert shard_plan(rows, 3) == plan
 
 
@@ -90,7 +90,7 @@ def test_bytes_depend_on_content_alone(small, tmp_path):
     assert sha256_file(tmp_path / "a.parquet") == sha256_file(tmp_path / "b.parquet")
 
 
-def test_row_group_is_closed_when_its_images_are_large(small, tmp_path, monkeypatch):
+def test_large_images_close_a_row_group(small, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
     table = small.table(small.rows(SR, "train"))
     write_shard(table, small.pixels, tmp_path / "a.parquet", row_group_rows=100)
@@ -98,7 +98,7 @@ def test_row_group_is_closed_when_its_images_are_large(small, tmp_path, monkeypa
     assert pq.read_table(tmp_path / "a.parquet")["id"].to_pylist() == table["id"].to_pylist()
 
 
-def test_image_of_many_rows_is_stored_once(small, tmp_path):
+def test_a_repeated_image_is_stored_once(small, tmp_path):
     row = small.rows(SR, "train")[0]
     rows = [{**row, "id": str(number)} for number in range(50)]
     pixels = {image_id: small.pixels[image_id].ljust(20_000, b"\0") for image_id in row["image_ids"]}
@@ -116,7 +116,7 @@ def test_missing_pixels_name_the_sample_and_leave_no_file(small, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_columns_are_refused(small, tmp_path):
+def test_wrong_columns_are_an_error(small, tmp_path):
     table = small.table(small.rows(SR, "train"))
     with pytest.raises(DatasetError, match="missing or unknown columns: output"):
         write_shard(table.drop_columns(["output"]), small.pixels, tmp_path / "a.parquet", 2)

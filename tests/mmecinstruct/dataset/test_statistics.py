@@ -40,7 +40,7 @@ def test_tokens_and_swear_words_of_the_inputs_are_counted(small, tmp_path):
     assert counted["masked"] == {"email": 2, "phone": 1}
     assert counted["profanity_share"] == 0.5
     card = (tmp_path / "README.md").read_text()
-    assert "masked with tokens; these samples hold 2 `[EMAIL]`, 1 `[PHONE]`." in card
+    assert "masked with tokens; these samples have 2 `[EMAIL]`, 1 `[PHONE]`." in card
     assert "sentiment_analysis has them in 50.0 % of its samples." in card
 
 
@@ -52,7 +52,7 @@ def test_folder_counts_shared_images_once(sound_folder):
     assert counted["distinct_images"] < sum(split["distinct_images"] for split in splits)
 
 
-def test_unknown_judgements_are_null_not_zero(small, tmp_path):
+def test_unknown_oracle_values_are_null_not_zero(small, tmp_path):
     rows = small.rows("sentiment_analysis", "train")
     for row in rows:
         row.update(visual_critical=None, text_only_accuracy=None, category=None)
@@ -71,7 +71,7 @@ def test_rejections_are_counted_per_stage_and_reason(sound_folder):
     assert count_rejections(sound_folder) == {"images": {"truncated": 1}, "parse": {"not_json": 2}}
 
 
-def test_file_holds_what_was_wanted_and_what_came_in(sound_folder):
+def test_the_file_has_sizes_and_stages(sound_folder):
     content = json.loads((sound_folder / "statistics.json").read_text())
     assert content["sizes"][next(iter(TASKS))]["train"]["wanted"] == 9
     assert content["stages"] == [{"stage": "parse", "records": 10, "kept": 8, "rejected": 2}]

@@ -1,4 +1,4 @@
-"""A sound folder has no problem; each kind of damage is found and named, and none is a traceback."""
+"""A valid folder has no problems; each kind of damage is found and named, and none is a traceback."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def encoded(mode, width, height, kind):
     return target.getvalue()
 
 
-def test_sound_folder_has_no_problem(sound_folder):
+def test_a_valid_folder_has_no_problem(sound_folder):
     assert validate_folder(sound_folder) == []
 
 
@@ -108,12 +108,12 @@ SAMPLE_DAMAGE = {
     "option without letter": (CC, update(options=["A: Mugs", "Pots"]), "options"),
     "options out of order": (CC, update(options=["A: Mugs", "C: Pots", "B: Rugs"]), "options"),
     "option is empty": (CC, update(options=["A: Mugs", "B:  "]), "options"),
-    "option stands twice": (CC, update(options=["A: Mugs", "B: Mugs"]), "options"),
+    "option occurs twice": (CC, update(options=["A: Mugs", "B: Mugs"]), "options"),
     "only one option": (CC, update(options=["A: Mugs"]), "options"),
     "a label too few": (SA, update(options=["A: a", "B: b", "C: c", "D: d"], output="D"), "options"),
     "role of another task": (CC, update(image_roles=["review"]), "image_roles"),
     "roles out of order": (PRP, update(image_roles=["product 2", "product 1"]), "image_roles"),
-    "role stands twice": (PRP, update(image_roles=["product 1", "product 1"]), "image_roles"),
+    "role occurs twice": (PRP, update(image_roles=["product 1", "product 1"]), "image_roles"),
     "role beyond the history": (
         *(SR, update(image_roles=["history 1", "history 4", "option A", "option C"]), "image_roles"),
     ),
@@ -131,8 +131,8 @@ SAMPLE_DAMAGE = {
     "no products": (CC, update(product_ids=[]), "group_missing"),
     "no user": (SR, update_groups(user=None), "group_missing"),
     "no query": (MPC, update_groups(query=None), "group_missing"),
-    "the id stands twice in a file": (CC, lambda rows: rows[1].update(id=rows[0]["id"]), "id_repeated"),
-    "the id stands in another task": (CC, update(id="pro2-train-0"), "id_repeated"),
+    "the id occurs twice in a file": (CC, lambda rows: rows[1].update(id=rows[0]["id"]), "id_repeated"),
+    "the id is in another task": (CC, update(id="pro2-train-0"), "id_repeated"),
     "a cluster of another split": (CC, update_groups(clusters=["shop:train-0"]), "group_in_two_splits"),
     "a cluster of another task's split": (
         *(PSI, update_groups(clusters=["shop:test_ood-1b"]), "group_in_two_splits"),
@@ -146,7 +146,7 @@ SAMPLE_DAMAGE = {
 
 
 @pytest.mark.parametrize("name", SAMPLE_DAMAGE)
-def test_damaged_sample(small, own_folder, name):
+def test_a_damaged_sample_is_found(small, own_folder, name):
     task, change, reason = SAMPLE_DAMAGE[name]
     small.edit_rows(own_folder, shard(task), change)
     assert reasons(validate_folder(own_folder)) == {reason}
@@ -159,14 +159,14 @@ def test_test_rows_carry_the_held_out_instruction(small, own_folder):
     assert reasons(validate_folder(own_folder)) == {"instruction_unseen"}
 
 
-def test_held_out_instruction_is_asked_nowhere(small, own_folder):
+def test_a_held_out_instruction_is_in_no_row(small, own_folder):
     small.edit_rows(own_folder, shard(CC), update(instruction_id=f"{CC}/5@12345678"))
     assert reasons(validate_folder(own_folder)) == {"instruction_not_held_out"}
 
 
 @pytest.mark.parametrize("category", ["Kitchen", None, ""])
-def test_category_of_test_ood_is_in_no_training_row(small, own_folder, category):
-    # A training row without category could be of any: then nothing is proved.
+def test_an_ood_category_in_training_is_found(small, own_folder, category):
+    # A training row without category could be of any category, so it counts as an overlap.
     small.edit_rows(own_folder, shard(SA, "test_ood"), update(category=category))
     train = f"{SA}/train-00001-of-00002.parquet"
     small.edit_rows(own_folder, train, update(category=category))
@@ -193,13 +193,13 @@ def test_a_group_is_reported_once(small, own_folder):
     assert len(validate_folder(own_folder)) == 1
 
 
-def test_samples_without_images_are_sound(small, own_folder):
+def test_samples_without_images_are_valid(small, own_folder):
     none = {name: [] for name in ("images", "image_roles", "image_urls", "image_ids", "image_product_ids")}
     small.edit_rows(own_folder, shard(SR), update(**none))
     assert validate_folder(own_folder) == []
 
 
-def test_images_are_decoded_only_when_asked(small, own_folder):
+def test_images_are_decoded_only_on_request(small, own_folder):
     small.edit_rows(own_folder, shard(CC), update_image(bytes=b"no image"))
     assert validate_folder(own_folder, decode=False) == []
 
@@ -220,7 +220,7 @@ def grown(old, rows):
 
 
 def rewrite(small, folder, path, change):
-    """Change a shard as a table and list it anew."""
+    """Change a shard as a table and write the manifest again."""
     table = change(pq.read_table(folder / path))
     pq.write_table(table, folder / path)
     write_manifest(folder, small.recipe, "f" * 32)
@@ -242,7 +242,7 @@ TABLE_DAMAGE = {
 
 
 @pytest.mark.parametrize("name", TABLE_DAMAGE)
-def test_damaged_table(small, own_folder, name):
+def test_a_damaged_table_is_found(small, own_folder, name):
     change, reason = TABLE_DAMAGE[name]
     rewrite(small, own_folder, shard(CC), change)
     assert reasons(validate_folder(own_folder)) == {reason}
@@ -269,18 +269,18 @@ def test_large_row_group_is_not_read(own_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 500 + b"PAR1", b"<html>" * 100])
-def test_shard_that_is_no_parquet(small, own_folder, content):
+def test_a_shard_that_is_no_parquet_is_found(small, own_folder, content):
     (own_folder / shard(CC)).write_bytes(content)
     assert reasons(validate_folder(own_folder)) == {"file_changed", "parquet_unreadable"}
 
 
-def test_flipped_bytes_anywhere_are_found(small, tmp_path):
-    """Whatever part of a file is hit, the result is a list of problems."""
+def test_flipped_bytes_are_found(small, tmp_path):
+    """A flipped byte in any part of a file gives a list of problems."""
     own_folder = small.write(tmp_path, {(CC, "validation"): small.rows(CC, "validation")})
     file = own_folder / shard(CC)
     sound = file.read_bytes()
-    for place in range(0, len(sound), max(1, len(sound) // 200)):
-        file.write_bytes(sound[:place] + bytes([sound[place] ^ 0xFF]) + sound[place + 1 :])
+    for position in range(0, len(sound), max(1, len(sound) // 200)):
+        file.write_bytes(sound[:position] + bytes([sound[position] ^ 0xFF]) + sound[position + 1 :])
         assert "file_changed" in reasons(validate_folder(own_folder))
 
 
@@ -361,7 +361,7 @@ FOLDER_DAMAGE = {
 
 
 @pytest.mark.parametrize("name", FOLDER_DAMAGE)
-def test_damaged_folder(own_folder, name):
+def test_a_damaged_folder_is_found(own_folder, name):
     change, expected = FOLDER_DAMAGE[name]
     change(own_folder)
     assert reasons(validate_folder(own_folder)) == expected
@@ -374,13 +374,13 @@ def test_file_of_the_same_size_is_compared_by_hash(own_folder):
     assert (problem.file, problem.reason) == ("recipe.yaml", "file_changed")
 
 
-def test_edited_page_below_the_yaml_is_no_damage(own_folder):
+def test_an_edited_page_of_the_card_is_valid(own_folder):
     text = (own_folder / "README.md").read_text()
     (own_folder / "README.md").write_text(text + "\nThanks to everybody.\n")
     assert validate_folder(own_folder) == []
 
 
-def test_other_files_beside_the_data_are_no_damage(own_folder):
+def test_other_files_beside_the_data_are_ignored(own_folder):
     (own_folder / "notes.txt").write_text("mine")
     (own_folder / ".cache").mkdir()
     shutil.copy(own_folder / shard(CC), own_folder / ".cache" / "x.parquet")
@@ -388,6 +388,6 @@ def test_other_files_beside_the_data_are_no_damage(own_folder):
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
-def test_what_is_no_dataset_folder(tmp_path, make):
+def test_another_folder_is_no_dataset_folder(tmp_path, make):
     make(tmp_path / "x")
     assert reasons(validate_folder(tmp_path / "x")) == {"not_a_dataset_folder"}

@@ -1,4 +1,4 @@
-"""Small tables of products and images; images are drawn and really measured."""
+"""Small tables of products and of rendered and measured images."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ class Maker:
     """Makes rows of the tables."""
 
     def drawing(self, seed: int, colour: str = "red", side: int = 240) -> Image.Image:
-        """A few shapes on white; the same seed draws the same shapes in another colour."""
-        draw = random.Random(seed)
+        """Render a few shapes on white; a seed gives the same shapes in every colour."""
+        rng = random.Random(seed)
         image = Image.new("RGB", (side, side), "white")
         pen = ImageDraw.Draw(image)
         for number in range(7):
-            x, y = (draw.randint(0, side - 60) for _ in range(2))
-            w, h = (draw.randint(25, 110) for _ in range(2))
-            shade = draw.randint(0, 90)
+            x, y = (rng.randint(0, side - 60) for _ in range(2))
+            w, h = (rng.randint(25, 110) for _ in range(2))
+            shade = rng.randint(0, 90)
             fill = COLOURS[colour] if number % 2 else (shade, shade, shade)
-            (pen.ellipse if draw.random() < 0.5 else pen.rectangle)((x, y, x + w, y + h), fill=fill)
+            (pen.ellipse if rng.random() < 0.5 else pen.rectangle)((x, y, x + w, y + h), fill=fill)
         return image
 
     def encoded(self, image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+        """Return the bytes of an image file."""
         stream = io.BytesIO()
         image.save(stream, kind, **options)
         return stream.getvalue()
 
     def images(self, contents: dict[str, bytes], **changes: dict[str, Any]) -> pa.Table:
-        """IMAGES of measured images by URL; `changes` override columns of a URL's row."""
+        """Return IMAGES of measured images by URL; `changes` override columns of a URL's row."""
         rows = []
         for url, content in contents.items():
             measured = measure_image(content, ImageSettings())
@@ -50,7 +51,7 @@ class Maker:
         return pa.Table.from_pylist(rows, schema=IMAGES)
 
     def products(self, *rows: dict[str, Any]) -> pa.Table:
-        """CURATED_PRODUCTS with empty columns where a row says nothing."""
+        """Return CURATED_PRODUCTS; columns that a row does not give are empty."""
         empty = dict.fromkeys(CURATED_PRODUCTS.names) | {
             "category_path": [],
             "features": [],
@@ -63,4 +64,5 @@ class Maker:
 
 @pytest.fixture
 def make() -> Maker:
+    """Return the maker of tables."""
     return Maker()

@@ -1,3 +1,5 @@
+"""Clusters of products and their size limit."""
+
 from __future__ import annotations
 
 import random
@@ -26,28 +28,28 @@ def test_components_within_the_limit_stay_whole() -> None:
     assert clusters.sizes() == {2: 1, 3: 1}
 
 
-def test_a_component_above_the_limit_lets_its_weakest_edges_go() -> None:
+def test_a_component_above_the_limit_loses_its_weakest_edges() -> None:
     edges = [("a", "b", 3.0), ("b", "c", 1.0), ("c", "d", 3.0), ("d", "a", 0.5), ("x", "y", 0.1)]
     clusters = bounded_clusters("abcdxy", edges, 2)
     assert clusters.cluster_of == {"a": "a", "b": "a", "c": "c", "d": "c", "x": "x", "y": "x"}
     assert (clusters.split, clusters.dropped) == (1, 2)
 
 
-def test_no_cluster_is_above_the_limit_whatever_the_order_of_the_edges() -> None:
-    draw = random.Random(3)
+def test_the_size_limit_holds_for_any_order_of_edges() -> None:
+    rng = random.Random(3)
     nodes = [f"n{number:03d}" for number in range(300)]
-    edges = [(*draw.sample(nodes, 2), round(draw.random(), 1)) for _ in range(900)]
+    edges = [(*rng.sample(nodes, 2), round(rng.random(), 1)) for _ in range(900)]
     clusters = bounded_clusters(nodes, edges, 20)
     assert max(clusters.sizes()) <= 20
     assert clusters.split == 1
     for _ in range(3):
-        turned = [(b, a, strength) if draw.random() < 0.5 else (a, b, strength) for a, b, strength in edges]
-        draw.shuffle(turned)
-        assert bounded_clusters(draw.sample(nodes, len(nodes)), turned, 20) == clusters
+        turned = [(b, a, strength) if rng.random() < 0.5 else (a, b, strength) for a, b, strength in edges]
+        rng.shuffle(turned)
+        assert bounded_clusters(rng.sample(nodes, len(nodes)), turned, 20) == clusters
     assert all(one <= node for node, one in clusters.cluster_of.items())
 
 
-def test_sizes_and_members_are_told() -> None:
+def test_sizes_and_members_are_returned() -> None:
     cluster_of = {"b": "a", "a": "a", "c": "c"}
     assert size_histogram(cluster_of) == {1: 1, 2: 1}
     assert members(cluster_of) == {"a": ["a", "b"], "c": ["c"]}

@@ -1,4 +1,4 @@
-"""Products, images and settings in; clusters, pairs with evidence and merged products out."""
+"""Find duplicates: clusters, pairs with their evidence, and merged products."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_clusters_hold_variants_together_and_nothing_else(shop) -> None:
         "esci:B1": "amazon18:B1",
         "shop:4": "shop:4",
     }
-    # The more complete record stands for the product.
+    # The more complete record is the representative.
     assert found["shop:1"]["same_product_id"] == "shop:2"
     assert found["shop:3"]["same_product_id"] == "shop:3"
     assert (result.rejections, result.merged) == ([], {})
@@ -94,18 +94,18 @@ def test_merging_keeps_the_representative_and_explains_the_others(shop) -> None:
         ("shop:1", "duplicate_product", "the same product as shop:2: near_image"),
         ("esci:B1", "duplicate_product", "the same product as amazon18:B1: same_item"),
     }
-    # A cluster is named by a product that is still there.
+    # A cluster is named by a kept product.
     assert {row["cluster_id"] for row in rows(result).values()} == {"shop:2", "amazon18:B1", "shop:4"}
 
 
 def test_the_order_of_the_rows_changes_nothing(shop) -> None:
     products, images = shop
     wanted = find_duplicates(products, images, DuplicateSettings(merge=True))
-    draw = random.Random(2)
+    rng = random.Random(2)
     for _ in range(3):
         turned = find_duplicates(
-            products.take(draw.sample(range(6), 6)),
-            images.take(draw.sample(range(5), 5)),
+            products.take(rng.sample(range(6), 6)),
+            images.take(rng.sample(range(5), 5)),
             DuplicateSettings(merge=True),
         )
         assert turned.products.equals(wanted.products)
@@ -117,7 +117,7 @@ def test_the_order_of_the_rows_changes_nothing(shop) -> None:
         )
 
 
-def test_a_boilerplate_title_cannot_swallow_the_shop(make) -> None:
+def test_a_boilerplate_title_makes_no_oversized_cluster(make) -> None:
     products = make.products(
         *({"product_id": f"shop:{number:03d}", "title": "Gift Card"} for number in range(50)),
         *({"product_id": f"esci:{number:03d}", "title": f"w{number} x{number}"} for number in range(50)),
@@ -129,7 +129,7 @@ def test_a_boilerplate_title_cannot_swallow_the_shop(make) -> None:
     assert result.statistics["duplicate_products"] == 0
 
 
-def test_one_image_under_products_with_other_titles_links_but_does_not_merge_them(make) -> None:
+def test_a_shared_image_links_but_does_not_merge(make) -> None:
     content = make.encoded(make.drawing(11))
     products = make.products(
         {"product_id": "shop:1", "title": "Teapot", "image_urls": ["x"]},
@@ -143,6 +143,6 @@ def test_one_image_under_products_with_other_titles_links_but_does_not_merge_the
     assert result.merged == {}
 
 
-def test_no_product_makes_no_cluster(make) -> None:
+def test_an_empty_table_has_no_clusters(make) -> None:
     result = find_duplicates(make.products(), make.images({}), DuplicateSettings())
     assert (result.products.num_rows, result.pairs.num_rows, result.statistics["clusters"]) == (0, 0, 0)

@@ -1,3 +1,5 @@
+"""Pairs of hashes within a radius, compared with brute force."""
+
 from __future__ import annotations
 
 import tracemalloc
@@ -16,7 +18,7 @@ from mmecinstruct.duplicates.hash_index import (
 RADII = range(13)
 
 
-def by_comparing_all(left, right, radius, same):
+def brute_force(left, right, radius, same):
     distances = np.bitwise_count(left[:, None] ^ right[None, :])
     if same:
         distances[np.tril_indices(len(left))] = 65
@@ -76,27 +78,27 @@ def plan(request, monkeypatch):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_pairs_are_those_that_comparing_all_finds(name: str) -> None:
+def test_pairs_equal_those_of_brute_force(name: str) -> None:
     hashes = DATA[name]()
     for radius in RADII:
         pairs, distances = pairs_within(hashes, radius)
-        assert (pairs.tolist(), distances.tolist()) == by_comparing_all(hashes, hashes, radius, same=True)
+        assert (pairs.tolist(), distances.tolist()) == brute_force(hashes, hashes, radius, same=True)
 
 
 @pytest.mark.parametrize("radius", [1, 2, 5, 6, 9, 12])
 @pytest.mark.parametrize("name", ["uniform with planted pairs", "skewed", "few bits", "runs of ones"])
-def test_blocks_find_the_same_whatever_is_chosen(name: str, radius: int, plan: None) -> None:
+def test_every_block_plan_finds_the_same_pairs(name: str, radius: int, plan: None) -> None:
     hashes = DATA[name]()[-300:]
     pairs, distances = pairs_within(hashes, radius)
-    assert (pairs.tolist(), distances.tolist()) == by_comparing_all(hashes, hashes, radius, same=True)
+    assert (pairs.tolist(), distances.tolist()) == brute_force(hashes, hashes, radius, same=True)
 
 
 @pytest.mark.parametrize("radius", [0, 1, 4, 8, 12])
-def test_matches_between_two_lists_are_those_that_comparing_all_finds(radius: int, plan: None) -> None:
+def test_matches_equal_those_of_brute_force(radius: int, plan: None) -> None:
     left = np.concatenate([uniform(150), skewed(150), few_bits(50)])
     right = np.concatenate([flipped(left[:200]), skewed(80, seed=3), left[:20], left[:20]])
     pairs, distances = matches_between(left, right, radius)
-    assert (pairs.tolist(), distances.tolist()) == by_comparing_all(left, right, radius, same=False)
+    assert (pairs.tolist(), distances.tolist()) == brute_force(left, right, radius, same=False)
 
 
 @pytest.mark.parametrize("blocks", [5, 6, 7, 9, 12])
@@ -105,14 +107,14 @@ def test_every_number_of_blocks_finds_each_pair_once(blocks: int, monkeypatch: p
 
     def these_blocks(left, right, radius):
         order = tuple(np.random.default_rng(blocks).permutation(64).tolist())
-        return hash_plan.Plan(radius, order, hash_plan.block_ends(blocks))
+        return hash_plan.BlockPlan(radius, order, hash_plan.block_ends(blocks))
 
     monkeypatch.setattr(hash_index, "cheapest_plan", these_blocks)
     pairs, distances = pairs_within(hashes, 4)
-    assert (pairs.tolist(), distances.tolist()) == by_comparing_all(hashes, hashes, 4, same=True)
+    assert (pairs.tolist(), distances.tolist()) == brute_force(hashes, hashes, 4, same=True)
 
 
-def test_many_hashes_are_searched_by_blocks_and_planted_pairs_are_found() -> None:
+def test_planted_pairs_are_found_among_many_hashes() -> None:
     base = uniform(20_000)
     hashes = np.concatenate([base, flipped(base[:2000], most=6)])
     assert hash_plan.cheapest_plan(np.unique(hashes), None, 6).blocks > 6
@@ -122,7 +124,7 @@ def test_many_hashes_are_searched_by_blocks_and_planted_pairs_are_found() -> Non
 
 
 @pytest.mark.parametrize("radius", RADII)
-def test_none_and_one_hash_make_no_pairs(radius: int) -> None:
+def test_fewer_than_two_hashes_make_no_pairs(radius: int) -> None:
     for hashes in (uniform(0), uniform(1)):
         pairs, distances = pairs_within(hashes, radius)
         assert (pairs.shape, pairs.dtype, distances.shape, distances.dtype) == (
@@ -150,12 +152,12 @@ def test_memory_is_bounded_where_very_many_pairs_match() -> None:
 
 
 @pytest.mark.parametrize("radius", [-1, 17])
-def test_a_radius_out_of_range_is_refused(radius: int) -> None:
+def test_a_radius_out_of_range_is_an_error(radius: int) -> None:
     with pytest.raises(ValueError, match="from 0 to 16"):
         pairs_within(uniform(2), radius)
 
 
-def test_hashes_of_another_type_are_refused() -> None:
+def test_hashes_of_another_type_are_an_error() -> None:
     with pytest.raises(ValueError, match="uint64"):
         pairs_within(np.array([1, 2]), 3)
     with pytest.raises(ValueError, match="uint64"):

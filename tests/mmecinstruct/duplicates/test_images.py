@@ -1,3 +1,5 @@
+"""Identical and near images."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,7 +24,7 @@ def kinds(pairs, images):
     return {frozenset((url[row["image_a"]], url[row["image_b"]])): row["kind"] for row in pairs.to_pylist()}
 
 
-def test_resized_and_recompressed_images_are_near_and_others_are_not(make) -> None:
+def test_resized_and_recompressed_images_are_near(make) -> None:
     original = make.drawing(1)
     images = make.images(
         {
@@ -35,7 +37,7 @@ def test_resized_and_recompressed_images_are_near_and_others_are_not(make) -> No
     pairs, counts = image_pairs(images, SETTINGS)
     same = ["original", "recompressed", "resized"]
     assert kinds(pairs, images) == {
-        frozenset((a, b)): "near" for place, a in enumerate(same) for b in same[place + 1 :]
+        frozenset((a, b)): "near" for position, a in enumerate(same) for b in same[position + 1 :]
     }
     assert counts == {
         "images": 4,
@@ -46,14 +48,14 @@ def test_resized_and_recompressed_images_are_near_and_others_are_not(make) -> No
     }
 
 
-def test_the_same_drawing_in_another_colour_is_not_near_though_its_hash_is(make) -> None:
+def test_a_colour_variant_of_a_drawing_is_not_near(make) -> None:
     images = make.images({one: make.encoded(make.drawing(3, one)) for one in ("red", "blue", "green")})
     blind = DuplicateSettings(max_colour_difference=255, image_radius=12)
     assert len(image_pairs(images, blind)[0]) == 3
     assert len(image_pairs(images, DuplicateSettings(image_radius=12))[0]) == 0
 
 
-def test_identical_pixels_in_other_bytes_are_found_as_such(make) -> None:
+def test_identical_pixels_in_other_bytes_are_found(make) -> None:
     drawing = make.drawing(4)
     images = make.images(
         {
@@ -68,7 +70,7 @@ def test_identical_pixels_in_other_bytes_are_found_as_such(make) -> None:
     assert len({*pairs["image_a"].to_pylist()}) == 1
 
 
-def test_images_with_too_little_structure_are_near_to_none_and_counted(make) -> None:
+def test_images_with_too_little_structure_are_not_near(make) -> None:
     grey, other = Image.new("RGB", (200, 200), (120, 120, 120)), Image.new("RGB", (200, 200), (122, 122, 122))
     images = make.images({"a": make.encoded(grey, "PNG"), "b": make.encoded(other, "PNG")})
     pairs, counts = image_pairs(images, SETTINGS)
@@ -91,7 +93,7 @@ def test_images_without_a_hash_are_counted(make) -> None:
     assert image_pairs(images, SETTINGS)[1]["unhashed"] == 1
 
 
-def test_hashes_of_two_versions_are_refused(make) -> None:
+def test_hashes_of_two_versions_are_an_error(make) -> None:
     images = make.images(
         {"a": make.encoded(make.drawing(7)), "b": make.encoded(make.drawing(8))}, b={"phash_version": "old/1"}
     )
@@ -99,12 +101,12 @@ def test_hashes_of_two_versions_are_refused(make) -> None:
         image_pairs(images, SETTINGS)
 
 
-def test_no_image_makes_no_pair(make) -> None:
+def test_an_empty_table_has_no_pairs(make) -> None:
     pairs, counts = image_pairs(make.images({}), SETTINGS)
     assert (pairs.num_rows, counts["images"]) == (0, 0)
 
 
-def test_the_colour_difference_is_that_of_the_most_different_cell() -> None:
+def test_the_most_different_cell_sets_the_colour_difference() -> None:
     left = np.full((2, 64, 3), 200, np.uint8)
     right = left.copy()
     right[0, 17] = (230, 200, 200)
@@ -120,7 +122,7 @@ def some_images(count, seed):
     return Images([f"{seed}-{number:03d}" for number in range(count)], hashes, thumbnails)
 
 
-def test_both_checks_decide_within_a_list_and_between_two() -> None:
+def test_hash_and_colour_decide_within_and_between_lists() -> None:
     settings = DuplicateSettings(image_radius=2, max_colour_difference=15)
     left, right = some_images(80, 1), some_images(60, 2)
 

@@ -1,3 +1,5 @@
+"""Tables after a merge of products."""
+
 from __future__ import annotations
 
 import pyarrow as pa
@@ -23,7 +25,7 @@ def test_reviews_and_questions_follow_their_product() -> None:
         assert rejections == []
 
 
-def test_a_relation_of_a_product_to_itself_and_a_repeated_one_are_rejected() -> None:
+def test_self_relations_and_repeats_are_rejected() -> None:
     before = table(
         "relations",
         {"product_a": "shop:old", "product_b": "shop:kept", "relation": "similar"},
@@ -45,7 +47,7 @@ def test_a_relation_of_a_product_to_itself_and_a_repeated_one_are_rejected() -> 
     assert before.num_rows == after.num_rows + len(rejections)
 
 
-def test_of_judgements_that_become_one_the_first_stays() -> None:
+def test_the_first_of_equal_judgements_stays() -> None:
     before = table(
         "judgements",
         {"query_id": "q", "product_id": "shop:old", "label": "E", "locale": "us"},
@@ -58,5 +60,5 @@ def test_of_judgements_that_become_one_the_first_stays() -> None:
 
 
 @pytest.mark.parametrize("name", ["reviews", "relations", "judgements", "questions"])
-def test_an_empty_table_and_no_merge_change_nothing(name) -> None:
+def test_an_empty_table_stays_unchanged(name) -> None:
     assert repoint(name, table(name), MERGED) == (table(name), [])

@@ -1,3 +1,5 @@
+"""Near-duplicate titles, compared with brute force."""
+
 from __future__ import annotations
 
 import os
@@ -26,14 +28,14 @@ def invented(count, longest=14, seed=0, vocabulary=400):
         if number % 3 == 2:
             words = list(generator.choice(made))
             for _ in range(generator.randint(0, 2)):
-                place = generator.randrange(len(words))
+                position = generator.randrange(len(words))
                 change = generator.choice(["more", "less", "other"])
                 if change == "more" or len(words) == 1:
-                    words.insert(place, f"w{generator.randrange(vocabulary)}")
+                    words.insert(position, f"w{generator.randrange(vocabulary)}")
                 elif change == "less":
-                    words.pop(place)
+                    words.pop(position)
                 else:
-                    words[place] = f"w{generator.randrange(vocabulary)}"
+                    words[position] = f"w{generator.randrange(vocabulary)}"
         else:
             size = generator.randint(1, longest)
             words = [f"w{int(vocabulary * generator.random() ** 3)}" for _ in range(size)]
@@ -58,7 +60,7 @@ def found(result):
     return dict(zip(map(tuple, pairs.tolist()), similarities.tolist(), strict=True))
 
 
-def test_a_text_is_its_words_in_compatibility_form_case_folded_without_punctuation() -> None:
+def test_texts_are_normalised_to_words() -> None:
     assert normalised_text("  Ｆｕｌｌ-width ½ STRASSE, straße!") == "full width 1 2 strasse strasse"
     assert title_words("Red, red MUG (350 ml)") == ["350", "ml", "mug", "red"]
     assert normalised_text("…!?") == ""
@@ -66,7 +68,7 @@ def test_a_text_is_its_words_in_compatibility_form_case_folded_without_punctuati
 
 
 @pytest.mark.parametrize("similarity", [0.55, 0.7, 0.85, 1.0])
-def test_between_two_lists_what_comparing_all_finds_is_found(similarity: float) -> None:
+def test_pairs_between_lists_equal_those_of_brute_force(similarity: float) -> None:
     left, right = invented(500), invented(500)[::2] + invented(150, seed=1)
     expected = all_similar(left, right, similarity)
     result = found(near_texts_between(left, right, similarity))
@@ -77,7 +79,7 @@ def test_between_two_lists_what_comparing_all_finds_is_found(similarity: float) 
 
 
 @pytest.mark.parametrize("similarity", [0.6, 0.85])
-def test_within_a_list_what_comparing_all_finds_is_found(similarity: float) -> None:
+def test_pairs_within_a_list_equal_those_of_brute_force(similarity: float) -> None:
     texts = list(dict.fromkeys(" ".join(title_words(title)) for title in invented(900)))
     expected = {pair: one for pair, one in all_similar(texts, texts, similarity).items() if pair[0] < pair[1]}
     result = found(near_texts(texts, similarity))
@@ -87,17 +89,17 @@ def test_within_a_list_what_comparing_all_finds_is_found(similarity: float) -> N
     assert all(result[pair] == pytest.approx(expected[pair]) for pair in result)
 
 
-def test_of_texts_with_equal_words_each_is_paired_with_the_first() -> None:
+def test_texts_with_equal_words_are_paired_with_the_first() -> None:
     texts = ["Mug, red", "red mug", "blue mug", "RED MUG!", "a b c d e f", "a b c d e f g", "f e d c b a"]
     result = found(near_texts(texts, 0.8))
     assert result == {(0, 1): 1.0, (0, 3): 1.0, (4, 6): 1.0, (4, 5): pytest.approx(6 / 7)}
 
 
-def test_a_title_of_very_many_products_makes_as_many_pairs_and_no_square() -> None:
+def test_a_very_frequent_title_makes_linearly_many_pairs() -> None:
     assert len(near_texts(["Gift card"] * 20_000, 0.85)[0]) == 19_999
 
 
-def test_texts_without_a_word_are_in_no_pair() -> None:
+def test_texts_without_words_are_in_no_pair() -> None:
     assert len(near_texts(["", "!", "?", "…"], 0.85)[0]) == 0
     assert len(near_texts([], 0.85)[0]) == 0
     assert found(near_texts_between(["", "mug"], ["mug", "-"], 0.85)) == {(1, 0): 1.0}
@@ -118,7 +120,7 @@ def test_texts_of_some_hundred_words_are_found() -> None:
     assert set(result) == {(i, i) for i in range(200)}
 
 
-def test_small_pieces_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunk_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = invented(400)
     whole = found(near_texts(texts, 0.7)), found(near_texts_between(texts, texts[::3], 0.7))
     monkeypatch.setattr(runs, "CHUNK", 50)
@@ -126,7 +128,7 @@ def test_small_pieces_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found(near_texts(texts, 0.7)), found(near_texts_between(texts, texts[::3], 0.7))) == whole
 
 
-def test_other_texts_do_not_change_whether_a_pair_is_found() -> None:
+def test_other_texts_do_not_change_the_pairs() -> None:
     texts = invented(600)
     alone = found(near_texts_between(texts[:300], texts[:300], 0.6))
     together = found(near_texts_between(texts[::-1] + texts[:300], texts[:300], 0.6))
@@ -155,18 +157,18 @@ def test_any_number_of_threads_gives_the_same_pairs() -> None:
 
 
 @pytest.mark.parametrize("similarity", [0.55, 0.7, 0.85, 0.95, 1.0])
-def test_there_are_bands_enough_for_a_pair_that_is_only_just_similar(similarity: float) -> None:
+def test_bands_suffice_for_a_pair_at_the_threshold(similarity: float) -> None:
     bands = bands_for(similarity)
-    assert 1 - (1 - similarity**titles.ROWS) ** bands >= titles.MISS_NONE
-    assert bands == 1 or 1 - (1 - similarity**titles.ROWS) ** (bands - 1) < titles.MISS_NONE
+    assert 1 - (1 - similarity**titles.ROWS) ** bands >= titles.RECALL
+    assert bands == 1 or 1 - (1 - similarity**titles.ROWS) ** (bands - 1) < titles.RECALL
 
 
 @pytest.mark.parametrize("similarity", [0.5, 0.0, 1.1, -1])
-def test_a_similarity_out_of_range_is_refused(similarity: float) -> None:
+def test_a_similarity_out_of_range_is_an_error(similarity: float) -> None:
     with pytest.raises(ValueError, match=r"above 0\.5"):
         near_texts(["mug"], similarity)
 
 
-def test_the_similarity_of_two_texts_is_that_of_their_word_sets() -> None:
+def test_similarity_compares_word_sets() -> None:
     assert word_similarity("a b c", "B, c d") == 0.5
     assert word_similarity("!", "?") == 0.0

@@ -1,4 +1,4 @@
-"""Images that tests draw, and how they are encoded."""
+"""Render and encode images for tests."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from PIL import Image
 
 
 class Images:
-    """Draws images with soft shapes, as photographs have them, and encodes them."""
+    """Render images with soft shapes, like photographs, and encode them."""
 
     def photo(self, width: int = 200, height: int = 160, mode: str = "RGB", number: int = 0) -> Image.Image:
         """Return an image that is determined by its number."""
         values = np.random.default_rng(number).integers(0, 255, (10, 12, 3), dtype=np.uint8)
-        drawn = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
-        return drawn.convert(mode)
+        rendered = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
+        return rendered.convert(mode)
 
     def encoded(self, image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+        """Return the bytes of an image file."""
         stream = io.BytesIO()
         image.save(stream, kind, **options)
         return stream.getvalue()
 
     def decoded(self, content: bytes | None) -> Image.Image:
+        """Return the image of a file, its pixels loaded."""
         assert content is not None
         image = Image.open(io.BytesIO(content))
         image.load()
@@ -44,4 +46,5 @@ class Images:
 
 @pytest.fixture(scope="session")
 def images() -> Images:
+    """Return the renderer."""
     return Images()

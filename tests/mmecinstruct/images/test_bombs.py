@@ -1,4 +1,4 @@
-"""Files that claim enormous images: refused, with no memory taken for them."""
+"""Files that claim enormous images are rejected without allocating memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 MEBIBYTE = 2**20
-ALLOWED = 64  # MiB over what the interpreter had before; the smallest of these images would take 400
+# MiB above the memory of the interpreter; the smallest of these images would take 400.
+ALLOWED = 64
 
 
 def gif_bomb(width: int, height: int, small_screen: bool) -> bytes:
-    """Return a GIF of that size: of its screen, or of a frame on a screen of one pixel."""
+    """Return a GIF that claims a size for its screen, or for a frame on a screen of one pixel."""
     size = struct.pack("<HH", width, height)
     screen = struct.pack("<HH", 1, 1) if small_screen else size
     palette = bytes(6)
@@ -37,12 +38,12 @@ def webp_bomb(chunk: bytes, width: int, height: int) -> bytes:
 
 
 def patched(kind: str, marker: bytes, offset: int, new: bytes, **options: object) -> bytes:
-    """Return a small sound image whose header claims another size."""
+    """Return a small valid image whose header claims another size."""
     stream = io.BytesIO()
     Image.new("RGB", (64, 48), "red").save(stream, kind, **options)
     content = bytearray(stream.getvalue())
-    place = content.index(marker) + offset
-    content[place : place + len(new)] = new
+    position = content.index(marker) + offset
+    content[position : position + len(new)] = new
     return bytes(content)
 
 
@@ -83,8 +84,8 @@ def bombs(png: bytes) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most memory had")
-def test_bombs_of_every_format_take_no_memory(images, tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports peak memory")
+def test_bombs_of_every_format_allocate_no_memory(images, tmp_path: Path) -> None:
     contents = bombs(images.png_bomb(40_000, 40_000))
     for number, content in enumerate(contents.values()):
         (tmp_path / str(number)).write_bytes(content)
@@ -98,7 +99,7 @@ def test_bombs_of_every_format_take_no_memory(images, tmp_path: Path) -> None:
         settings = ImageSettings()
         contents = [open(f"{sys.argv[1]}/{number}", "rb").read() for number in range(int(sys.argv[2]))]
 
-        def memory():  # the most this process had; getrusage would count what its parent had
+        def memory():  # peak of this process; getrusage would include its parent's
             status = open("/proc/self/status").read()
             return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
@@ -111,8 +112,8 @@ def test_bombs_of_every_format_take_no_memory(images, tmp_path: Path) -> None:
         """
     )
     command = [sys.executable, "-c", script, str(tmp_path), str(len(contents))]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    outcomes = dict(zip(contents, json.loads(told), strict=True))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    outcomes = dict(zip(contents, json.loads(output), strict=True))
     assert {name: reason for name, (reason, _) in outcomes.items()} == dict.fromkeys(
         contents, "too_many_pixels"
     )

@@ -1,4 +1,4 @@
-"""Every mode that an image file can have becomes the RGB that an eye sees."""
+"""Every mode of an image file is converted to the RGB that viewers show."""
 
 from __future__ import annotations
 
@@ -75,13 +75,14 @@ def test_a_grey_mode_keeps_its_greys(mode: str, top: float, kind: str, images) -
     source = images.photo(mode=mode) if mode in ("L", "LA") else deep(images, mode, top)
     result = normalised(images.encoded(source, kind), images)
     expected = normalised(images.encoded(images.photo(mode="L"), "PNG"), images)
-    if top == 2**31 - 1:  # of unsigned numbers half the range: dark, but in order
+    # Half the range of unsigned numbers: dark, but in order.
+    if top == 2**31 - 1:
         assert np.corrcoef(result.ravel(), expected.ravel())[0, 1] > 0.99
     else:
         assert np.abs(result - expected).mean() < 3
 
 
-def test_fractions_that_are_no_number_do_no_harm(images) -> None:
+def test_nan_and_infinity_are_bounded(images) -> None:
     values = np.asarray(images.photo(mode="L"), dtype=np.float32) / 255
     values[:40], values[40:60], values[60:70] = np.nan, np.inf, -5
     result = normalised(images.encoded(Image.fromarray(values), "TIFF"), images)
@@ -89,26 +90,26 @@ def test_fractions_that_are_no_number_do_no_harm(images) -> None:
     assert result[70:].max() > 100
 
 
-def test_black_and_white_stays_so(images) -> None:
+def test_black_and_white_stays_black_and_white(images) -> None:
     source = images.photo(100, 80, mode="L").point(lambda value: 255 * (value > 128)).convert("1")
     result = normalised(images.encoded(source, "PNG"), images)
     assert np.abs(result - np.asarray(source.convert("RGB"), dtype=float)).mean() < 6
 
 
 def half_transparent(mode: str) -> Image.Image:
-    """Return an image whose left half is red and whose right half is black and shows what is behind."""
-    drawn = Image.new("RGBA", (100, 100), (0, 0, 0, 0))
-    drawn.paste((255, 0, 0, 255), (0, 0, 50, 100))
+    """Return an image whose left half is red and whose right half is transparent black."""
+    rendered = Image.new("RGBA", (100, 100), (0, 0, 0, 0))
+    rendered.paste((255, 0, 0, 255), (0, 0, 50, 100))
     if mode == "P":
-        return drawn.quantize(8)
-    return drawn.convert(mode)
+        return rendered.quantize(8)
+    return rendered.convert(mode)
 
 
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [("RGBA", "PNG"), ("RGBA", "WEBP"), ("RGBA", "TIFF"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "GIF")],
 )
-def test_what_shows_through_is_white(mode: str, kind: str, images) -> None:
+def test_transparent_pixels_become_white(mode: str, kind: str, images) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     result = normalised(images.encoded(half_transparent(mode), kind, **options), images)
     assert result[10:90, 60:].min() > 240
@@ -117,14 +118,14 @@ def test_what_shows_through_is_white(mode: str, kind: str, images) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_colour_named_transparent_is_white(mode: str, images) -> None:
-    drawn = Image.new(mode, (100, 100), 0)
-    drawn.paste(200 if mode == "L" else (200, 10, 10), (0, 0, 50, 100))
+    rendered = Image.new(mode, (100, 100), 0)
+    rendered.paste(200 if mode == "L" else (200, 10, 10), (0, 0, 50, 100))
     transparent = 0 if mode == "L" else (0, 0, 0)
-    result = normalised(images.encoded(drawn, "PNG", transparency=transparent), images)
+    result = normalised(images.encoded(rendered, "PNG", transparency=transparent), images)
     assert result[10:90, 60:].min() > 240
 
 
-def test_the_colour_of_what_is_invisible_does_not_bleed(images) -> None:
+def test_invisible_colours_do_not_bleed(images) -> None:
     values = np.full((1000, 1000, 4), (0, 255, 0, 0), dtype=np.uint8)  # an invisible green
     values[250:750, 250:750] = (255, 0, 0, 255)
     result = normalised(images.encoded(Image.fromarray(values), "PNG"), images)

@@ -1,4 +1,4 @@
-"""The contact sheet: every group and image has its place, whatever names and images are."""
+"""The contact sheet shows every group and image, whatever their names and shapes are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pixels_like(path: Path, colour: tuple[int, int, int]) -> int:
     return int((np.abs(values - colour).max(axis=2) < 30).sum())
 
 
-def test_images_are_shown_and_what_has_none_is_told_by_a_card(images, tmp_path: Path) -> None:
+def test_a_card_replaces_a_missing_image(images, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     groups = {
         "blank": [SheetImage("a.jpg", "deviation 1", coloured(images, "red"))],
@@ -35,7 +35,7 @@ def test_images_are_shown_and_what_has_none_is_told_by_a_card(images, tmp_path: 
     assert pixels_like(without, (31, 35, 40)) > 200  # the ink of the words
 
 
-def test_a_group_shows_so_many_and_tells_how_many_there_are(images, tmp_path: Path) -> None:
+def test_a_group_shows_a_limited_part_and_its_total(images, tmp_path: Path) -> None:
     group = [SheetImage(f"{n}.jpg", "", coloured(images, "red")) for n in range(PER_GROUP + 5)]
     sizes = []
     for name, shown in (("few", group[:COLUMNS]), ("all", group[:PER_GROUP]), ("more", group)):
@@ -53,18 +53,18 @@ def test_any_shape_fits_its_tile(size: tuple[int, int], images, tmp_path: Path) 
     assert 1 <= pixels_like(path, (255, 0, 0)) <= 180 * 180
 
 
-def test_hostile_names_are_drawn_and_do_no_harm(images, tmp_path: Path) -> None:
+def test_hostile_names_are_rendered_safely(images, tmp_path: Path) -> None:
     names = ["\x1b[31m\0\u202e../../etc", "x" * 100_000, "商品の写真\n\n\n.jpg", "", "\ud83d"]
     group = [SheetImage(name, name, content) for name in names for content in (None, coloured(images, "red"))]
     contact_sheet({"kept": group, "<script>\n" * 50: []}, tmp_path / "sheet.jpg")
     assert Image.open(tmp_path / "sheet.jpg").format == "JPEG"
 
 
-def test_nothing_to_show_is_a_sheet_too(tmp_path: Path) -> None:
+def test_no_group_gives_an_empty_sheet(tmp_path: Path) -> None:
     contact_sheet({}, tmp_path / "sheet.jpg")
     assert Image.open(tmp_path / "sheet.jpg").width > 1000
 
 
-def test_a_sheet_is_a_image(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"let its name end with \.jpg or \.png"):
+def test_another_suffix_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a name that ends with \.jpg or \.png"):
         contact_sheet({}, tmp_path / "sheet.html")

@@ -1,4 +1,4 @@
-"""Thresholds over what was measured: each reason, their order, and that nothing is decoded again."""
+"""Thresholds over measurements: each reason, their order, and that nothing is decoded again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import Files, StageOutput
 from mmecinstruct.engine.workspace import Workspace
-from mmecinstruct.images.filter import judge_images
+from mmecinstruct.images.filter import filter_images
 from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.settings import JUDGING, LOCATING, MEASURING, PUBLISHING, ImageSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
-from mmecinstruct.stages.filter import filter_images
+from mmecinstruct.stages.filter import filter_stage
 from mmecinstruct.stages.images import measure_images
 
 Row = dict[str, Any]
@@ -51,7 +51,7 @@ def product(number: int, cluster: int, *urls: str) -> Row:
     return {"product_id": f"p{number}", "cluster_id": f"c{cluster}", "image_urls": list(urls)}
 
 
-def judge(
+def filtered(
     images: list[Row],
     products: Sequence[Row] = (),
     **settings: Any,
@@ -59,7 +59,7 @@ def judge(
     with connect() as connection:
         connection.register("images", pa.Table.from_pylist(images, schema=IMAGES))
         connection.register("products", pa.Table.from_pylist(list(products), schema=CURATED_PRODUCTS))
-        table, rejections = judge_images(connection, ImageSettings(**settings))
+        table, rejections = filter_images(connection, ImageSettings(**settings))
     assert table.schema == IMAGES
     rows = table.to_pylist()
     assert [row["image_url"] for row in rows] == sorted(row["image_url"] for row in images)
@@ -87,7 +87,7 @@ def judge(
     ],
 )
 def test_each_threshold_has_its_reason(values: Row, settings: dict[str, Any], reason: str) -> None:
-    reasons, rejections = judge([measured("u", **values)], **settings)
+    reasons, rejections = filtered([measured("u", **values)], **settings)
     assert reasons == {"u": reason}
     assert [(r.reason, r.origin, r.record_id) for r in rejections] == (
         [(reason, "u", "image-u")] if reason else []
@@ -95,38 +95,38 @@ def test_each_threshold_has_its_reason(values: Row, settings: dict[str, Any], re
     assert all(r.stage == "filter" and r.detail for r in rejections)
 
 
-def test_a_image_has_the_first_reason_that_holds() -> None:
+def test_an_image_has_the_first_reason_that_holds() -> None:
     flaws = {"frames": 3, "format": "GIF", "width": 4, "height": 2, "pixel_deviation": 0.0}
-    assert judge([measured("u", **flaws)])[0] == {"u": "animated"}
-    assert judge([measured("u", **flaws)], placeholders=["u"])[0] == {"u": "placeholder"}
-    assert judge([measured("u", **flaws)], allow_animated=True)[0] == {"u": "too_small"}
+    assert filtered([measured("u", **flaws)])[0] == {"u": "animated"}
+    assert filtered([measured("u", **flaws)], placeholders=["u"])[0] == {"u": "placeholder"}
+    assert filtered([measured("u", **flaws)], allow_animated=True)[0] == {"u": "too_small"}
 
 
-def test_the_backdrop_of_videos_is_a_placeholder_for_every_recipe() -> None:
-    assert judge([measured(VIDEO_BACKDROP)])[0] == {VIDEO_BACKDROP: "placeholder"}
+def test_the_video_backdrop_is_always_a_placeholder() -> None:
+    assert filtered([measured(VIDEO_BACKDROP)])[0] == {VIDEO_BACKDROP: "placeholder"}
 
 
-def test_what_could_not_be_measured_keeps_its_reason_and_is_not_rejected_twice() -> None:
+def test_an_unmeasured_image_is_not_rejected_twice() -> None:
     gone = {"image_url": "u", "status": "rejected", "reason": "dead_path", "detail": "no file"}
-    assert judge([gone], placeholders=["u"]) == ({"u": "dead_path"}, [])
+    assert filtered([gone], placeholders=["u"]) == ({"u": "dead_path"}, [])
 
 
-def test_a_image_of_many_unrelated_products_is_a_placeholder_but_variants_may_share_one() -> None:
+def test_an_image_shared_by_unrelated_products_is_a_placeholder() -> None:
     products = [product(n, n, "shared") for n in range(3)] + [product(n, 9, "variants") for n in range(3, 8)]
     images = [measured("shared"), measured("variants")]
-    reasons, rejections = judge(images, products, max_products_per_image=2)
+    reasons, rejections = filtered(images, products, max_products_per_image=2)
     assert reasons == {"shared": "placeholder", "variants": ""}
     assert [(r.record_id, r.detail) for r in rejections] == [
         ("image-shared", "the same image under 3 products, at most 2")
     ]
 
 
-def test_the_same_pixels_count_together_whatever_file_holds_them() -> None:
+def test_equal_pixels_in_several_files_count_together() -> None:
     images = [measured(f"u{n}", pixel_id="same") for n in range(3)]
     products = [product(n, n, f"u{n}") for n in range(3)]
-    reasons, _ = judge(images, products, max_products_per_image=2)
+    reasons, _ = filtered(images, products, max_products_per_image=2)
     assert set(reasons.values()) == {"placeholder"}
-    assert set(judge(images, products, max_products_per_image=3)[0].values()) == {""}
+    assert set(filtered(images, products, max_products_per_image=3)[0].values()) == {""}
 
 
 def test_every_setting_belongs_to_exactly_one_stage() -> None:
@@ -149,11 +149,11 @@ def test_a_changed_threshold_decodes_no_image_again(images, tmp_path: Path) -> N
             paths = [tmp_path / f"{n}.jpg" for n in range(2)]
             located = [LocatedImage(path.name, str(path), sha256=sha256_file(path)) for path in paths]
             measured = run.run(measure_images(store, located, chosen))
-            return measured, run.run(filter_images(measured, Files((products,)), chosen, DEFAULT_BUDGET))
+            return measured, run.run(filter_stage(measured, Files((products,)), chosen, DEFAULT_BUDGET))
 
-    first, judged = run_stages()
-    assert (first.cached, judged.kept) == (False, 2)
-    again, judged = run_stages(min_side=50)
-    assert (again.cached, judged.cached, judged.kept) == (True, False, 1)
+    first, kept = run_stages()
+    assert (first.cached, kept.kept) == (False, 2)
+    again, kept = run_stages(min_side=50)
+    assert (again.cached, kept.cached, kept.kept) == (True, False, 1)
     decoded, _ = run_stages(min_side=50, longest_side=64)
     assert not decoded.cached

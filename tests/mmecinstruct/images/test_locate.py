@@ -58,13 +58,13 @@ def test_nothing_outside_the_named_folders_is_opened(root: Path, url: str, reaso
     assert ImageLocator(settings, [root]).locate(url).reason == reason
 
 
-def test_what_is_told_of_a_bad_path_names_no_place_on_the_machine(root: Path) -> None:
+def test_details_of_bad_paths_name_no_local_folder(root: Path) -> None:
     locator = ImageLocator(ImageSettings(folders=("images",)), [root])
     for url in ("x" * 5000, "loop.jpg", "a\0b.jpg"):
         assert str(root) not in locator.locate(url).detail
 
 
-def test_a_mirror_may_be_the_whole_data_root_and_its_address_ends_with_a_slash(root: Path) -> None:
+def test_a_mirror_may_be_the_whole_data_root(root: Path) -> None:
     mirror = Mirror(url="https://shop.example", folder=".")
     located = ImageLocator(ImageSettings(mirrors=(mirror,)), [root]).locate(
         "https://shop.example/images/I/a%20b.jpg"
@@ -72,6 +72,6 @@ def test_a_mirror_may_be_the_whole_data_root_and_its_address_ends_with_a_slash(r
     assert located.path == str(root / "images" / "I" / "a b.jpg")
 
 
-def test_a_mirror_without_folder_is_an_error_of_the_recipe(tmp_path: Path) -> None:
+def test_a_mirror_without_folder_is_a_recipe_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no folder 'nowhere'"):
         ImageLocator(ImageSettings(mirrors=(Mirror(url="https://x.example/", folder="nowhere"),)), [tmp_path])

@@ -1,4 +1,4 @@
-"""Measuring one image: what is refused and why, and what the normal form is."""
+"""Measuring one image: its rejections and its normal form."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def distance(one: MeasuredImage, other: MeasuredImage) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_formats_are_told_by_content(kind: str, images) -> None:
+def test_formats_are_recognised_by_content(kind: str, images) -> None:
     outcome = measure_image(images.encoded(images.photo(), kind), SETTINGS)
     assert (outcome.reason, outcome.format, outcome.frames) == ("", kind, 1)
     assert (outcome.width, outcome.height) == (200, 160)
 
 
-def test_the_normal_form_is_a_jpeg_in_rgb_and_everything_is_measured(images) -> None:
+def test_the_normal_form_is_a_measured_rgb_jpeg(images) -> None:
     outcome = measure_image(images.encoded(images.photo(), "PNG"), SETTINGS)
     result = images.decoded(outcome.jpeg)
     assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (128, 102))
@@ -59,8 +59,8 @@ def test_a_small_image_is_not_enlarged(images) -> None:
     [
         (b"", "empty_file"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"),
-        (b"<!doctype html><html>404", "not_a_image"),
-        (np.random.default_rng(1).bytes(5000), "not_a_image"),
+        (b"<!doctype html><html>404", "not_an_image"),
+        (np.random.default_rng(1).bytes(5000), "not_an_image"),
         (b"\xff\xd8\xff\xe0 no more", "broken_header"),
         (b"\x89PNG\r\n\x1a\n", "broken_header"),
         (b"GIF89a", "broken_header"),
@@ -69,24 +69,24 @@ def test_a_small_image_is_not_enlarged(images) -> None:
         (b"RIFF\x10\0\0\0WEBPVP8 ", "broken_header"),
     ],
 )
-def test_what_is_no_image_ends_with_its_reason(content: bytes, reason: str) -> None:
+def test_content_that_is_no_image_gets_a_reason(content: bytes, reason: str) -> None:
     outcome = measure_image(content, SETTINGS)
     assert (outcome.reason, outcome.jpeg, bool(outcome.detail)) == (reason, None, True)
 
 
-def test_content_over_the_byte_cap_is_refused() -> None:
+def test_content_over_the_byte_cap_is_rejected() -> None:
     assert measure_image(b"x" * 11, ImageSettings(max_bytes=10)).reason == "too_many_bytes"
 
 
-def test_a_image_at_the_pixel_cap_is_read_and_one_pixel_more_is_not(images) -> None:
+def test_the_pixel_cap_is_inclusive(images) -> None:
     for kind in KINDS:
         content = images.encoded(images.photo(), kind)
         assert measure_image(content, ImageSettings(max_pixels=32_000)).reason == ""
-        refused = measure_image(content, ImageSettings(max_pixels=31_999))
-        assert (refused.reason, "200x160" in refused.detail) == ("too_many_pixels", True)
+        rejected = measure_image(content, ImageSettings(max_pixels=31_999))
+        assert (rejected.reason, "200x160" in rejected.detail) == ("too_many_pixels", True)
 
 
-def test_a_jpeg_of_many_scans_is_refused_unread(images) -> None:
+def test_a_jpeg_of_many_scans_is_rejected_undecoded(images) -> None:
     content = images.encoded(images.photo(), progressive=True)
     scans = content[content.index(b"\xff\xda") : -2]
     assert measure_image(content[:-2] + scans * 60 + content[-2:], SETTINGS).reason == "too_many_scans"
@@ -102,7 +102,7 @@ def test_an_animation_is_measured_by_its_first_frame(images) -> None:
         assert distance(outcome, measure_image(images.encoded(first, "PNG"), SETTINGS)) <= 4, kind
 
 
-def test_a_phones_jpeg_with_a_preview_is_measured_by_its_main_image(images) -> None:
+def test_an_mpo_file_is_measured_by_its_main_image(images) -> None:
     content = images.encoded(
         images.photo(), "MPO", save_all=True, append_images=[images.photo(50, 40, number=2)]
     )
@@ -113,7 +113,7 @@ def test_a_phones_jpeg_with_a_preview_is_measured_by_its_main_image(images) -> N
 
 # --- upright, without metadata -------------------------------------------------------------------------
 
-# How an image is stored so that a reader who applies the orientation sees it upright.
+# How an image is stored so that applying the orientation makes it upright.
 STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -139,7 +139,8 @@ def test_all_orientations_give_the_same_upright_image(kind: str, large: bool, im
         result = images.decoded(outcome.jpeg)
         assert result.size == expected.size, orientation
         difference = np.abs(np.asarray(result, dtype=float) - np.asarray(expected, dtype=float))
-        assert difference.mean() < 4, orientation  # another way up would be at 30 and more
+        # Another orientation gives 30 and more.
+        assert difference.mean() < 4, orientation
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -160,7 +161,7 @@ def test_no_metadata_is_published(kind: str, images) -> None:
     assert set(result.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
-def test_damaged_metadata_does_not_spoil_a_image(images) -> None:
+def test_damaged_metadata_does_not_reject_an_image(images) -> None:
     content = images.encoded(images.photo(), exif=b"Exif\0\0II*\0\xff\xff\xff\xff damaged")
     assert measure_image(content, SETTINGS).reason == ""
 
@@ -172,9 +173,10 @@ def test_damaged_metadata_does_not_spoil_a_image(images) -> None:
     "size", [(1500, 1125), (1501, 999), (1024, 1024), (2050, 700), (513, 512), (4100, 30)]
 )
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_reduced_decoding_gives_the_image_of_full_decoding(size: tuple[int, int], mode: str, images) -> None:
+def test_reduced_decoding_matches_full_decoding(size: tuple[int, int], mode: str, images) -> None:
     content = images.encoded(images.photo(*size, mode=mode), quality=92)
-    full = images.encoded(images.decoded(content), "TIFF")  # the same pixels where none can be left out
+    # The same pixels in a format that is always decoded in full.
+    full = images.encoded(images.decoded(content), "TIFF")
     reduced, whole = (measure_image(file, ImageSettings()) for file in (content, full))
     one, other = images.decoded(reduced.jpeg), images.decoded(whole.jpeg)
     assert one.size == other.size
@@ -183,17 +185,17 @@ def test_reduced_decoding_gives_the_image_of_full_decoding(size: tuple[int, int]
     assert distance(reduced, whole) <= 2
 
 
-def test_progressive_and_sequential_jpegs_of_the_same_image_have_the_same_pixels(images) -> None:
-    drawn = images.photo(900, 700)
+def test_progressive_and_sequential_jpegs_have_equal_pixels(images) -> None:
+    rendered = images.photo(900, 700)
     one, other = (
-        measure_image(images.encoded(drawn, progressive=progressive), SETTINGS)
+        measure_image(images.encoded(rendered, progressive=progressive), SETTINGS)
         for progressive in (False, True)
     )
     assert one.image_id != other.image_id
     assert (one.pixel_id, one.jpeg) == (other.pixel_id, other.jpeg)
 
 
-def test_the_same_pixels_have_one_pixel_id_whatever_file_holds_them(images) -> None:
+def test_equal_pixels_have_one_pixel_id_in_every_format(images) -> None:
     outcomes = [
         measure_image(images.encoded(images.photo(), kind, **options), SETTINGS)
         for kind, options in (("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True}))
@@ -202,7 +204,7 @@ def test_the_same_pixels_have_one_pixel_id_whatever_file_holds_them(images) -> N
     assert len({outcome.pixel_id for outcome in outcomes}) == 1
 
 
-def test_pixel_ids_tell_shapes_apart() -> None:
+def test_pixel_ids_depend_on_the_shape() -> None:
     flat = np.zeros((6, 4, 3), dtype=np.uint8)
     assert pixel_id(flat) != pixel_id(flat.reshape(4, 6, 3))
 
@@ -217,11 +219,11 @@ def test_measuring_again_gives_the_same_bytes(images) -> None:
 
 
 def readable_for_datasets(content: bytes) -> bool:
-    """Tell whether Pillow, and so `datasets`, decodes the bytes."""
+    """Return whether Pillow, and so `datasets`, decodes the bytes."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except Exception:  # noqa: BLE001 (whatever it is, it cannot be read)
+    except Exception:  # noqa: BLE001 (any exception means that it cannot be read)
         return False
     return True
 
@@ -244,30 +246,30 @@ SOUND: dict[str, tuple[str, str, dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_a_truncated_file_is_refused_exactly_where_datasets_fails(name: str, images) -> None:
+def test_truncated_files_are_rejected_where_datasets_fails(name: str, images) -> None:
     kind, mode, options = SOUND[name]
     content = images.encoded(images.photo(120, 90, mode), kind, **options)
     lengths = {*range(0, 24, 3), *(len(content) * part // 30 for part in range(30))}
     lengths |= set(range(len(content) - 16, len(content) + 1))
-    refused = 0
+    rejected = 0
     for length in sorted(lengths):
         outcome = measure_image(content[:length], SETTINGS)
         assert (outcome.jpeg is not None) == readable_for_datasets(content[:length]), length
-        refused += outcome.jpeg is None
-    assert refused > len(lengths) / 2
+        rejected += outcome.jpeg is None
+    assert rejected > len(lengths) / 2
     half = measure_image(content[: len(content) * 2 // 3], SETTINGS)
     assert half.reason == ("broken_header" if name == "LZW TIFF" else "truncated_or_corrupt")
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_a_damaged_file_is_refused_exactly_where_datasets_fails(name: str, images) -> None:
+def test_damaged_files_are_rejected_where_datasets_fails(name: str, images) -> None:
     kind, mode, options = SOUND[name]
     content = images.encoded(images.photo(40, 36, mode), kind, **options)
-    draw = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     for _ in range(60):
         damaged = bytearray(content)
-        for place in draw.integers(0, min(len(content), 300), 4):
-            damaged[place] = draw.integers(256)
+        for position in rng.integers(0, min(len(content), 300), 4):
+            damaged[position] = rng.integers(256)
         outcome = measure_image(bytes(damaged), SETTINGS)
         assert (outcome.jpeg is None) == bool(outcome.reason)
         assert (outcome.jpeg is not None) == readable_for_datasets(bytes(damaged)) or outcome.reason in (

@@ -1,4 +1,4 @@
-"""The stage over one shard: every URL is accounted for, and a file is the one that was located."""
+"""Measuring a work item: every URL has a row, and a changed file is an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def located(url: str, file: Path) -> LocatedImage:
     return LocatedImage(url, str(file), sha256=sha256_file(file))
 
 
-def test_a_shard_accounts_for_every_url(images, tmp_path: Path) -> None:
+def test_every_url_has_a_row(images, tmp_path: Path) -> None:
     sound, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"
     sound.write_bytes(images.encoded(images.photo()))
     broken.write_bytes(sound.read_bytes()[:2000])
@@ -59,5 +59,5 @@ def test_a_file_that_changed_since_it_was_located_is_an_error(images, tmp_path: 
     with pytest.raises(SourceError, match=r"a b\.jpg changed while the build read it; run the build again"):
         measure_images([image], SETTINGS)
     file.unlink()
-    with pytest.raises(SourceError, match=r"a b\.jpg: cannot be read any more"):
+    with pytest.raises(SourceError, match=r"a b\.jpg: can no longer be read"):
         measure_images([image], SETTINGS)

@@ -1,4 +1,4 @@
-"""The project's own pHash: defined to the bit, close to imagehash's, and honest about what it cannot hash."""
+"""The project's pHash: its definition, its distance from imagehash's, and its structure measure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def random_greys(count: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (count, 32, 32), dtype=np.uint8)
 
 
-def test_bits_are_defined_as_the_module_says() -> None:
+def test_bits_follow_the_documented_definition() -> None:
     for grey in random_greys(40):
         low = dct(dct(grey.astype(float), axis=0), axis=1)[:8, :8]
         bits = (low > np.median(low)).reshape(-1)
@@ -34,17 +34,17 @@ def test_bits_are_defined_as_the_module_says() -> None:
         assert perceptual_hash(grey) == expected
 
 
-def test_many_at_once_are_hashed_as_one_by_one() -> None:
+def test_a_batch_gives_the_hashes_of_single_images() -> None:
     greys = random_greys(5000)
     hashes = perceptual_hashes(greys)
     assert (hashes.dtype, hashes.shape) == (np.uint64, (5000,))
-    for place in (0, 1, 4095, 4096, 4999):
-        assert int(hashes[place]) == perceptual_hash(greys[place])
+    for position in (0, 1, 4095, 4096, 4999):
+        assert int(hashes[position]) == perceptual_hash(greys[position])
     assert perceptual_hashes(greys[:0]).shape == (0,)
 
 
 def test_known_images_keep_their_hashes() -> None:
-    # Others are another definition and need another PHASH_VERSION.
+    # Other hashes mean another definition and need another PHASH_VERSION.
     ramp = (np.add.outer(np.arange(32) * 3, (np.arange(32) ** 2) % 97)).astype(np.uint8)
     assert [format_hash(int(value)) for value in perceptual_hashes(np.stack([ramp, ramp.T, 255 - ramp]))] == [
         *("8100000000000000", "8000000000000080", "fe80008000800080")
@@ -81,13 +81,13 @@ def test_recompression_changes_few_bits(images) -> None:
         assert (hash_of(original) ^ hash_of(again)).bit_count() <= 2
 
 
-def test_grey_hashes_do_not_see_colour(images) -> None:
+def test_hashes_ignore_colour(images) -> None:
     red, green, blue = images.photo(300, 250).convert("L").convert("RGB").split()
     tinted = Image.merge("RGB", (red.point(lambda v: v * 0.8), green, blue.point(lambda v: v * 0.8)))
     assert (hash_of(tinted) ^ hash_of(Image.merge("RGB", (red, green, blue)))).bit_count() <= 2
 
 
-def drawn(kind: str) -> Image.Image:
+def rendered(kind: str) -> Image.Image:
     image = Image.new("RGB", (400, 300), "white")
     draw = ImageDraw.Draw(image)
     if kind == "vertical gradient":
@@ -95,8 +95,8 @@ def drawn(kind: str) -> Image.Image:
     if kind == "round gradient":
         return Image.radial_gradient("L").resize((400, 300)).convert("RGB")
     if kind == "stripes":
-        for place in range(0, 400, 50):
-            draw.rectangle((place, 0, place + 20, 300), fill="black")
+        for position in range(0, 400, 50):
+            draw.rectangle((position, 0, position + 20, 300), fill="black")
     if kind == "noise":
         values = np.random.default_rng(3).normal(250, 2, (300, 400, 3)).clip(0, 255).astype(np.uint8)
         return Image.fromarray(values)
@@ -107,23 +107,23 @@ def drawn(kind: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["blank", "vertical gradient", "round gradient", "stripes", "noise"])
-def test_there_is_nothing_to_hash_in_gradients_stripes_and_noise(kind: str) -> None:
-    assert structure_of(grey_of(drawn(kind))) < 3
+def test_gradients_stripes_and_noise_have_no_structure(kind: str) -> None:
+    assert structure_of(grey_of(rendered(kind))) < 3
 
 
-def test_there_is_much_to_hash_in_products(images) -> None:
-    assert structure_of(grey_of(drawn("product"))) > 20
+def test_products_have_structure(images) -> None:
+    assert structure_of(grey_of(rendered("product"))) > 20
     assert structure_of(grey_of(images.photo())) > 20
 
 
-def test_structure_tells_which_hashes_noise_would_change() -> None:
-    draw = np.random.default_rng(11)
-    pattern = draw.integers(0, 256, (16, 16)).repeat(2, axis=0).repeat(2, axis=1)
+def test_structure_predicts_which_hashes_noise_changes() -> None:
+    rng = np.random.default_rng(11)
+    pattern = rng.integers(0, 256, (16, 16)).repeat(2, axis=0).repeat(2, axis=1)
     strong = np.clip(128 + (pattern - 128) * 0.8, 0, 255)
     weak = np.clip(128 + (pattern - 128) * 0.01, 0, 255)
 
     def flipped(image: np.ndarray) -> float:
-        noisy = image + draw.normal(0, 2, (200, 32, 32))
+        noisy = image + rng.normal(0, 2, (200, 32, 32))
         hashes, _ = hashes_and_structures(np.clip(noisy, 0, 255).round().astype(np.uint8))
         clean = perceptual_hash(image.round().astype(np.uint8))
         return float(np.mean([(int(value) ^ clean).bit_count() for value in hashes]))

@@ -1,4 +1,4 @@
-"""Images that nobody reads: what can be told from their URLs, and what cannot."""
+"""Images published by URL only: which URLs are rejected and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from mmecinstruct.core.duckdb import connect
 from mmecinstruct.images import references
-from mmecinstruct.images.references import reference_images, refusal_of_url
+from mmecinstruct.images.references import reference_images, url_rejection
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS, IMAGES
 
@@ -20,15 +20,15 @@ def referenced(
     taken_down: tuple[str, ...] = (),
     **settings: Any,
 ) -> tuple[dict[str, str], list[Any]]:
-    """Return the reason of each URL, empty where it is taken, and the rejections. products: (cluster, URLs)."""
+    """Return the reason of each URL, empty where it is kept, and the rejections. products: (cluster, URLs)."""
     rows = [
         {"product_id": f"p{number}", "cluster_id": cluster, "image_urls": urls}
         for number, (cluster, urls) in enumerate(products)
     ]
     with connect() as connection:
         connection.register("products", pa.Table.from_pylist(rows, schema=CURATED_PRODUCTS))
-        said = [{"review_id": str(n), "image_urls": urls} for n, urls in enumerate(reviews or [])]
-        connection.register("reviews", pa.Table.from_pylist(said, schema=CURATED_REVIEWS))
+        rows_of_reviews = [{"review_id": str(n), "image_urls": urls} for n, urls in enumerate(reviews or [])]
+        connection.register("reviews", pa.Table.from_pylist(rows_of_reviews, schema=CURATED_REVIEWS))
         table, rejections = reference_images(connection, ImageSettings(**settings), taken_down)
     assert table.schema == IMAGES
     assert table["image_id"].null_count == table.num_rows
@@ -42,7 +42,7 @@ def referenced(
     return statuses, rejections
 
 
-def test_urls_of_products_and_reviews_are_taken_once_each() -> None:
+def test_urls_of_products_and_reviews_appear_once() -> None:
     reasons, rejections = referenced(
         [("a", ["https://x.example/1.jpg", "https://x.example/2.jpg"]), ("a", ["https://x.example/1.jpg"])],
         [["http://y.example/r.jpg"], []],
@@ -74,12 +74,12 @@ def test_urls_of_products_and_reviews_are_taken_once_each() -> None:
         ("https://m.media-amazon.com/images/I/11x,SX50_PKmb-play-button-overlay-thumb_.jpg", "placeholder"),
     ],
 )
-def test_what_a_url_alone_says(url: str, reason: str) -> None:
-    found = refusal_of_url(url)
+def test_a_url_alone_decides_its_reason(url: str, reason: str) -> None:
+    found = url_rejection(url)
     assert (found[0] if found else "") == reason
 
 
-def test_placeholders_are_known_by_the_recipe_and_by_how_many_products_share_them() -> None:
+def test_listed_and_shared_urls_are_placeholders() -> None:
     shared, known = "https://x.example/none.jpg", "https://x.example/logo.jpg"
     products = [(f"cluster {n}", [shared]) for n in range(4)]
     assert referenced(products, max_products_per_image=4)[0] == {shared: ""}
@@ -91,7 +91,7 @@ def test_placeholders_are_known_by_the_recipe_and_by_how_many_products_share_the
     assert referenced([("a", [known])], placeholders=(known,))[0] == {known: "placeholder"}
 
 
-def test_the_takedown_list_holds_for_every_size_of_a_url() -> None:
+def test_the_takedown_list_covers_every_size_of_a_url() -> None:
     reasons, (rejection,) = referenced(
         [("a", ["https://x.example/I/51q4._SX38_.jpg"])], taken_down=("https://x.example/I/51q4.jpg",)
     )
@@ -100,11 +100,11 @@ def test_the_takedown_list_holds_for_every_size_of_a_url() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_is_said_beside_the_result() -> None:
+def test_no_warning_is_raised() -> None:
     assert referenced([("a", ["https://x.example/1.jpg"])])[0] == {"https://x.example/1.jpg": ""}
 
 
-def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     products = [(f"c{n}", [f"https://x.example/{n}.jpg", f"{n}.jpg"]) for n in range(30)]
     whole = referenced(products)
     monkeypatch.setattr(references, "_BATCH_ROWS", 7)

@@ -52,7 +52,7 @@ def test_candidates_keep_the_order_of_fields_and_appear_once() -> None:
     assert urls == [f"{HOST}/{name}.jpg" for name in "abcd"]
 
 
-def test_the_short_way_for_usual_urls_ends_where_the_long_way_does() -> None:
+def test_the_shortcut_for_usual_urls_gives_the_same_result() -> None:
     noise, short = random.Random(4), 0
     hosts = [
         HOST,
@@ -92,7 +92,7 @@ def test_the_short_way_for_usual_urls_ends_where_the_long_way_does() -> None:
             noise.choice([full, thumbnails]).append(
                 noise.choice([None, 3, "", f"{HOST}/z.jpg", f"{HOST}/z.jpg x"])
             )
-        # A third field, though it has nothing new, is looked at the long way.
+        # A third field, even without new URLs, disables the shortcut.
         assert image_urls(full, thumbnails, [], None) == image_urls(full, thumbnails, full), (
             full,
             thumbnails,

@@ -287,7 +287,7 @@ def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp
     assert statistics["hygiene"] == {"records": 1, "masked": {"email": 1}, "profane": 1}
     card = (tmp_path / "out" / "README.md").read_text()
     assert f"{PRODUCTS} products form {PRODUCTS - 2} clusters; the largest holds 3." in card
-    assert "Of 1 reviews and questions 1 swear" in card
+    assert "Of 1 reviews and questions 1 have swear words" in card
 
 
 def test_a_changed_threshold_decodes_nothing_again(local_shop: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The card is read by programs (YAML) and people (Markdown); text from outside breaks neither."""
+"""The card's YAML and page are complete, and untrusted text breaks neither."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def metadata(folder):
     return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", (folder / "README.md").read_text(), re.DOTALL)[1])
 
 
-def test_yaml_names_what_the_hub_asks_for(sound_folder):
+def test_yaml_has_the_fields_of_the_hub(sound_folder):
     content = metadata(sound_folder)
     assert content["license"] == "cc0-1.0"
     assert content["language"] == ["en"]
@@ -39,7 +39,7 @@ def test_one_config_per_task_and_one_for_all(sound_folder):
     for task in TASKS:
         splits = {entry["split"]: entry["path"] for entry in configs[task]["data_files"]}
         assert ("test_ood" in splits) == (task in OOD_TASKS)
-        # `test*` would take test_ood as well.
+        # `test*` would match test_ood as well.
         assert splits["test"] == f"{task}/test-*.parquet"
     everything = {entry["split"]: entry["path"] for entry in configs["all"]["data_files"]}
     assert everything["test_ood"] == [f"{task}/test_ood-*.parquet" for task in OOD_TASKS]
@@ -61,7 +61,7 @@ def test_size_category(small, sound_folder, rows, category):
     assert card_metadata(small.recipe, statistics)["size_categories"] == [category]
 
 
-def test_page_tells_sizes_shortages_and_rejections(sound_folder):
+def test_page_lists_sizes_shortages_and_rejections(sound_folder):
     text = (sound_folder / "README.md").read_text()
     assert re.search(r"\| sequential_recommendation \| sr \| .* \| 4 \| 2 \| 2 \| 2 \|\n", text)
     assert re.search(r"\| multiclass_product_classification \| mpc \| .* \| 4 \| 2 \| 2 \| – \|\n", text)
@@ -123,32 +123,33 @@ def page_of_audit(small, folder, audit):
     return (folder / "README.md").read_text().partition("## Splits")[2].partition("## Images")[0]
 
 
-def test_page_tells_what_the_splits_share(small, own_folder):
+def test_page_lists_overlaps_of_splits(small, own_folder):
     report = audit_folder(own_folder)
-    assert report.exceeded  # the fixture's tasks ask about one "Mug" in all splits
+    # The fixture's tasks ask about one "Mug" in all splits.
+    assert report.exceeded
     page = page_of_audit(small, own_folder, report.summary())
     # Two samples of each of two tasks, of the 14 of a split.
     shown = "| a query of the same words | within a task | 4 (28.6 %) | 4 (28.6 %) | 0 | 4 (28.6 %) | 0 | 0 |"
     assert shown in page.splitlines()
     assert "**The splits share more than the recipe tolerates:** " in page
     assert "product\\_substitute\\_identification, train / test: 2 of 2 samples have a query" in page
-    assert "Found between no two splits, but for what is by design: " in page
+    assert "Found between no two splits, except by design: " in page
     assert "the same query id" in page.partition("Found between no two splits")[2].partition("\n")[0]
 
 
-def test_page_says_what_is_tolerated_and_what_was_not_checked(small, own_folder):
+def test_page_lists_tolerances_and_unchecked_kinds(small, own_folder):
     tolerant = AuditSettings.model_validate(
         {"tolerances": dict.fromkeys(AuditSettings().tolerances.model_dump(), 1.0)}
     )
     summary = audit_folder(own_folder, tolerant).summary()
     summary["checks"]["user"].update(status="not checked", note="no column <b>")
     page = page_of_audit(small, own_folder, summary)
-    assert "That is within what the recipe tolerates." in page
+    assert "This is within the tolerances of the recipe." in page
     assert "more than the recipe tolerates" not in page
     assert "Not checked: the same user (no column &lt;b&gt;)." in page
 
 
-def test_a_folder_without_an_audit_claims_none(sound_folder):
+def test_page_without_an_audit_mentions_none(sound_folder):
     assert "mmec audit" not in (sound_folder / "README.md").read_text()
 
 
@@ -175,7 +176,7 @@ DUPLICATES = {
 }
 
 
-def test_page_shows_clusters_and_what_made_them(small, own_folder):
+def test_page_lists_clusters_and_kinds_of_pairs(small, own_folder):
     statistics = {
         **collect_statistics(own_folder),
         "schema_version": "1.0",
@@ -193,13 +194,13 @@ def test_page_shows_clusters_and_what_made_them(small, own_folder):
     assert "| clusters | 15 | 3 | 2 | 0 | 0 | 1 |\n" in page
     assert "3 with the same item number, 4 with the same title, 5 with nearly the same title" in page
     assert "9 images with too little structure" in page
-    assert "2 groups of more than 200 products were split by letting their weakest pairs go (11)." in page
+    assert "2 groups of more than 200 products were split by dropping their weakest pairs (11)." in page
     assert "5 records name the same product as another one; they were merged into it." in page
-    assert "Of 40 reviews and questions 3 swear" in card
+    assert "Of 40 reviews and questions 3 have swear words" in card
     assert "(2 email, 1 social security)" in card
 
 
-def test_page_speaks_of_users_where_there_are_any(small, tmp_path):
+def test_page_mentions_users_only_with_reviews(small, tmp_path):
     small.write(tmp_path / "cc", {(CATEGORIES, "train"): small.rows(CATEGORIES, "train")})
     page = (tmp_path / "cc" / "README.md").read_text().partition("## Splits")[2].partition("## Images")[0]
     assert "users" not in page

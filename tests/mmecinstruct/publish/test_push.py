@@ -1,4 +1,4 @@
-"""A dataset folder goes to the Hub and comes back, over real HTTP.
+"""Push a dataset folder to a stand-in for the Hub and load it again, over real HTTP.
 
 The client runs in a process of its own: huggingface_hub reads its environment once, at import.
 """
@@ -83,6 +83,7 @@ class Client:
         )
 
     def call(self, **call: Any) -> Any:
+        """Send one call to the process; return its answer."""
         assert self.process.stdin
         assert self.process.stdout
         print(json.dumps(call), file=self.process.stdin, flush=True)
@@ -94,15 +95,18 @@ class Client:
         return json.loads(line)
 
     def push(self, folder: Path, repo: str, environment_token: str = TOKEN, **changes: Any) -> Any:
+        """Push a folder."""
         arguments = {"private": False, "dry_run": False, "decode": False, **changes}
         return self.call(
             call="push", folder=str(folder), repo=repo, environment_token=environment_token, **arguments
         )
 
     def load(self, repo: str, *tasks: str) -> Any:
+        """Load tasks of a repository, whole and streamed."""
         return self.call(call="load", repo=repo, tasks=tasks, environment_token=TOKEN)
 
     def close(self) -> None:
+        """End the process."""
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait(timeout=30)
@@ -111,7 +115,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A stand-in for the Hub with one user, `shopkeeper`, and a client of it."""
+    """Yield a stand-in for the Hub with one user, `shopkeeper`, and a client of it."""
     with hub_server.running_hub({TOKEN: "shopkeeper", "hf_read_only": None}) as server:
         client = Client(server.url, tmp_path_factory.mktemp("home"))
         yield server, client
@@ -120,18 +124,20 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def hub(running):
+    """Return the stand-in for the Hub, without repositories."""
     running[0].reset()
     return running[0]
 
 
 @pytest.fixture
 def client(running):
+    """Return the client."""
     return running[1]
 
 
 @pytest.fixture
 def repo(request):
-    """A name of its own for each test: clients remember what a repository held."""
+    """Return a name of its own for each test: clients cache the content of a repository."""
     return f"shopkeeper/mugs-{hashlib.md5(request.node.name.encode()).hexdigest()[:8]}"
 
 
@@ -139,7 +145,7 @@ def content_of(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_pushed_folder_is_on_the_hub_as_it_is(hub, client, repo, own_folder):
+def test_a_pushed_folder_is_on_the_hub_unchanged(hub, client, repo, own_folder):
     (own_folder / "notes.txt").write_text("not part of the dataset")
     done = client.push(own_folder, repo)
     expected = content_of(own_folder)
@@ -178,25 +184,26 @@ def test_second_push_sends_nothing(hub, client, repo, sound_folder):
     assert hub.sent("PUT", "") == hub.sent("POST", "/commit/") == []
 
 
-def test_next_release_sends_what_changed_and_removes_what_is_gone(
+def test_the_next_release_sends_changes_and_removes_old_shards(
     small, hub, client, repo, own_folder, tmp_path
 ):
     client.push(own_folder, repo)
     hub.requests.clear()
     task = "sentiment_analysis"
     rows = {key: small.rows(*key) for key in small.tasks_and_splits}
-    del rows[task, "train"][3:]  # one shard instead of two
+    # One shard instead of two.
+    del rows[task, "train"][3:]
     done = client.push(small.write(tmp_path / "next", rows), repo)
     assert hub.files(repo) == content_of(tmp_path / "next")
     assert sorted(done["deleted"]) == [f"{task}/train-0000{n}-of-00002.parquet" for n in (0, 1)]
     assert f"{task}/train-00000-of-00001.parquet" in done["uploaded"]
     assert f"{task}/test-00000-of-00001.parquet" in done["unchanged"]
-    # The rows of the new shard are those of the old first one: the Hub has its bytes.
+    # The new shard has the rows of the old first one, so the Hub has its bytes.
     assert len(hub.sent("PUT", "/storage/")) == 0
     assert len(client.load(repo, task)[f"{task}/train"]) == 3
 
 
-def test_files_of_others_stay(hub, client, repo, sound_folder):
+def test_foreign_files_stay(hub, client, repo, sound_folder):
     client.push(sound_folder, repo)
     repository = hub.repositories[repo]
     files = {**repository.commits[repository.branches["main"]]}
@@ -213,8 +220,8 @@ def test_private_repository(hub, client, repo, sound_folder):
     assert "all/test" in client.load(repo, "all")
 
 
-def test_what_is_private_by_default_stays_so(hub, client, repo, sound_folder):
-    """An organisation may have set that; only a repository that is there already can be public then."""
+def test_a_private_default_is_kept(hub, client, repo, sound_folder):
+    """An organisation may set this default; then only an existing repository can be public."""
     hub.private_by_default = True
     done = client.push(sound_folder, repo, private=False)
     assert done["private"]
@@ -247,7 +254,7 @@ def test_dry_run_lists_files_and_makes_no_request(hub, client, repo, sound_folde
     assert f"would go to private {repo}" in done["text"]
 
 
-# --- refusals ------------------------------------------------------------------------------------------
+# --- rejections ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -261,7 +268,7 @@ def test_dry_run_lists_files_and_makes_no_request(hub, client, repo, sound_folde
     ],
 )
 @pytest.mark.parametrize("as_argument", [True, False])
-def test_refused_token(hub, client, repo, sound_folder, token, message, as_argument):
+def test_a_rejected_token_is_an_error(hub, client, repo, sound_folder, token, message, as_argument):
     if as_argument:
         failed = client.push(sound_folder, repo, token=token, environment_token="")
     else:
@@ -272,7 +279,7 @@ def test_refused_token(hub, client, repo, sound_folder, token, message, as_argum
     assert hub.repositories == {}
 
 
-def test_namespace_of_somebody_else(hub, client, sound_folder):
+def test_another_namespace_is_an_error(hub, client, sound_folder):
     failed = client.push(sound_folder, "rival/mugs")
     assert "rival/mugs: the token may not write there" in failed["error"]
     assert "it needs write access to rival" in failed["error"]
@@ -286,7 +293,7 @@ def test_namespace_of_somebody_else(hub, client, sound_folder):
         (418, "the Hub answered 418 (refused by the test)"),
     ],
 )
-def test_refused_commit(hub, client, repo, sound_folder, status, message):
+def test_a_rejected_commit_can_be_repeated(hub, client, repo, sound_folder, status, message):
     hub.fail_commits_with = status
     assert message in client.push(sound_folder, repo)["error"]
     assert hub.files(repo) == {}
@@ -294,11 +301,11 @@ def test_refused_commit(hub, client, repo, sound_folder, status, message):
     hub.requests.clear()
     client.push(sound_folder, repo)
     assert hub.files(repo) == content_of(sound_folder)
-    # What was uploaded before the refusal is not sent again.
+    # Files uploaded before the rejection are not sent again.
     assert hub.sent("PUT", "/storage/") == []
 
 
-def test_license_that_the_hub_does_not_know(hub, client, repo, small, tmp_path):
+def test_an_unknown_license_is_an_error(hub, client, repo, small, tmp_path):
     import mmecinstruct.dataset as folders
     from mmecinstruct.publish.card import write_card
 
@@ -322,7 +329,7 @@ def test_license_that_the_hub_does_not_know(hub, client, repo, small, tmp_path):
         ("http://127.0.0.1:9", "1", "HF_HUB_OFFLINE is set"),
     ],
 )
-def test_no_connection(tmp_path, sound_folder, repo, endpoint, offline, message):
+def test_an_unreachable_hub_is_an_error(tmp_path, sound_folder, repo, endpoint, offline, message):
     client = Client(endpoint, tmp_path, HF_HUB_OFFLINE=offline)
     assert client.push(sound_folder, repo)["error"].startswith(f"HubError: {repo}: {message}")
     client.close()
@@ -332,12 +339,12 @@ def test_no_connection(tmp_path, sound_folder, repo, endpoint, offline, message)
     "repo",
     ["mugs", "a/b/c", "/mugs", "shop/", "shop/mu gs", "shop/../x", "shop/a--b", "shop/x.git", "shöp/x"],
 )
-def test_wrong_repository_names_are_refused_before_anything_else(tmp_path, repo):
+def test_invalid_repository_names_are_rejected_first(tmp_path, repo):
     with pytest.raises(HubError, match="write user/name"):
         push_folder(tmp_path / "there is none", repo, private=False, dry_run=True)
 
 
-def test_damaged_folder_is_refused(hub, client, repo, own_folder):
+def test_a_damaged_folder_is_not_uploaded(hub, client, repo, own_folder):
     shutil.rmtree(own_folder / "sentiment_analysis")
     failed = client.push(own_folder, repo)
     assert failed["error"].startswith("DatasetError")
@@ -345,7 +352,7 @@ def test_damaged_folder_is_refused(hub, client, repo, own_folder):
     assert hub.requests == []
 
 
-def test_damaged_image_is_refused(small, own_folder, repo):
+def test_a_damaged_image_is_not_uploaded(small, own_folder, repo):
     small.edit_rows(
         own_folder,
         "sentiment_analysis/test-00000-of-00001.parquet",

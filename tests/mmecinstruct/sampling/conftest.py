@@ -1,4 +1,4 @@
-"""Raw tables made of a few rows, in the order in which they were added."""
+"""Raw tables of a few rows, in the order in which they were added."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class RawShop:
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in RAW_TABLES}
 
     def product(self, product_id: str, category: str = "Home", **columns: Any) -> str:
+        """Add a product; return its id."""
         row = {
             "product_id": product_id,
             "source": "shop",
@@ -35,9 +36,11 @@ class RawShop:
         return product_id
 
     def add(self, table: str, **columns: Any) -> None:
+        """Add a row to a table."""
         self.rows[table].append(columns)
 
     def review(self, product_id: str, user_id: str | None, **columns: Any) -> str:
+        """Add a review; return its id."""
         review_id = f"{product_id}/{user_id}/{len(self.rows['reviews'])}"
         row = {
             "review_id": review_id,
@@ -54,7 +57,7 @@ class RawShop:
 
     @contextmanager
     def connected(self, reverse: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a connection that has the views of the raw tables; reverse: with the rows the other way round."""
+        """Yield a connection with views of the raw tables; reverse: with their rows in reverse order."""
         with connect() as connection:
             for name, schema in RAW_TABLES.items():
                 rows = self.rows[name][::-1] if reverse else self.rows[name]
@@ -67,4 +70,5 @@ class RawShop:
 
 @pytest.fixture
 def raw() -> RawShop:
+    """Return an empty shop."""
     return RawShop()

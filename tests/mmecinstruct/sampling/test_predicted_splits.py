@@ -1,4 +1,4 @@
-"""The split that is foretold is the split that is given."""
+"""Predicted splits equal the assigned ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def expected(raw: Any, *taken_down: str, reverse: bool = False) -> dict[str, dic
 
 
 @pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.55, 0.15, 0.3), (1 / 3, 1 / 3, 1 / 3)])
-def test_the_expression_is_the_function(shares: tuple[float, float, float]) -> None:
+def test_the_sql_expression_equals_the_function(shares: tuple[float, float, float]) -> None:
     settings = SplitSettings(train=shares[0], validation=shares[1], test=shares[2])
     keys = [f"amazon18:B{number:09}" for number in range(3000)] + ["", "Grüße", "a'b"]
     with connect() as connection:
@@ -36,7 +36,7 @@ def test_the_expression_is_the_function(shares: tuple[float, float, float]) -> N
     assert [split for (split,) in found] == [split_by_hash(settings, 11, "split:user", key) for key in keys]
 
 
-def test_products_that_stay_alone_are_foretold_as_they_are_assigned(raw: Any) -> None:
+def test_single_products_get_the_predicted_split(raw: Any) -> None:
     for number in range(60):
         raw.product(f"shop:{number}", ("Home", "Garden", "O'Neill's")[number % 3])
     found = expected(raw)
@@ -52,7 +52,7 @@ def test_products_that_stay_alone_are_foretold_as_they_are_assigned(raw: Any) ->
     assert set(split_of.values()) == {"train", "validation", "test", "test_ood"}
 
 
-def test_the_same_item_of_two_publishers_goes_by_its_smallest_id_and_borrows_its_category(raw: Any) -> None:
+def test_an_item_of_two_publishers_is_assigned_by_its_smallest_id(raw: Any) -> None:
     for number in range(30):
         raw.product(f"esci:B{number}", "")
         raw.product(f"amazon18:B{number}", "Garden" if number == 3 else "Home")
@@ -67,7 +67,7 @@ def test_the_same_item_of_two_publishers_goes_by_its_smallest_id_and_borrows_its
     assert found["esci:B4"]["split"] == split_by_hash(SETTINGS, 7, "split:product", "amazon18:B4")
 
 
-def test_the_first_row_of_an_id_counts_and_what_is_taken_down_does_not(raw: Any) -> None:
+def test_repeated_and_taken_down_products_are_left_out(raw: Any) -> None:
     raw.product("a", "Home", image_urls=[])
     raw.product("a", "Garden")
     raw.product("b", "Home")
@@ -76,7 +76,7 @@ def test_the_first_row_of_an_id_counts_and_what_is_taken_down_does_not(raw: Any)
     assert expected(raw, reverse=True)["a"]["split"] == "test_ood"
 
 
-def test_labels_and_images_of_others_count(raw: Any) -> None:
+def test_labels_and_images_of_other_sources_count(raw: Any) -> None:
     raw.product("a", image_urls=[], category_path=[])
     raw.add("product_images", product_id="a", image_url="x.jpg")
     for label in ("Pots", "Mugs", " "):
@@ -85,7 +85,7 @@ def test_labels_and_images_of_others_count(raw: Any) -> None:
     assert (row["has_image"], row["has_path"], row["label"]) == (True, False, "Mugs")
 
 
-def test_a_query_goes_by_its_words(raw: Any) -> None:
+def test_a_query_is_assigned_by_its_words(raw: Any) -> None:
     texts = ["red mug", "Red  MUG!", "…", "a 'quoted' one", *(f"query {number}" for number in range(40))]
     for number, text in enumerate(texts):
         raw.add("judgements", query_id=f"q{number}", query=text, product_id="a", label="E")

@@ -1,4 +1,4 @@
-"""What is drawn, what is kept with it, and that nothing else moves it."""
+"""Sampling: which records are chosen, what is kept with them, and what leaves them unchanged."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ class Outcome:
         self.folder, self.sampled = folder, sampled
 
     def rows(self, name: str) -> list[dict[str, Any]]:
+        """Return the rows of a file, none where it was not written."""
         path = self.folder / f"{name}.parquet"
         return pq.read_table(path).to_pylist() if path.exists() else []
 
-    def drawn(self, task: str) -> set[tuple[str, str, str | None]]:
+    def sampled_records(self, task: str) -> set[tuple[str, str, str | None]]:
+        """Return (split, one, two) of the records sampled for a task."""
         return {(row["split"], row["one"], row["two"]) for row in self.rows("drawn") if row["task"] == task}
 
 
@@ -78,18 +80,18 @@ def question(raw: Any, number: int, product: str, **columns: Any) -> None:
     raw.add("questions", question_id=f"q{number:03}", product_id=product, **(row | columns))
 
 
-def test_as_many_are_drawn_per_split_as_are_wanted_times_the_oversampling(raw: Any, sample: Any) -> None:
+def test_each_split_gets_its_size_times_the_oversampling(raw: Any, sample: Any) -> None:
     for number, product in enumerate(fill(raw)):
         question(raw, number, product)
-    drawn = sample(AP).drawn(AP)
+    chosen = sample(AP).sampled_records(AP)
     counts = {
-        split: sum(row[0] == split for row in drawn) for split in ("train", "validation", "test", "test_ood")
+        split: sum(row[0] == split for row in chosen) for split in ("train", "validation", "test", "test_ood")
     }
     assert counts == {"train": 6, "validation": 3, "test": 3, "test_ood": 3}
-    assert all(expected_split(product) == split for split, _, product in drawn)
+    assert all(expected_split(product) == split for split, _, product in chosen)
 
 
-def test_those_of_the_smallest_hashes_are_drawn_wherever_they_stand(raw: Any, sample: Any) -> None:
+def test_records_with_the_smallest_hashes_are_sampled(raw: Any, sample: Any) -> None:
     products = fill(raw)
     for number, product in enumerate(products):
         question(raw, number, product)
@@ -97,10 +99,10 @@ def test_those_of_the_smallest_hashes_are_drawn_wherever_they_stand(raw: Any, sa
     train = [row for row in rows if expected_split(row[1]) == "train"]
     smallest = sorted(train, key=lambda row: hash_draw(SEED, f"sampling:{AP}", *row))[:6]
     for outcome in (sample(AP), sample(AP, reverse=True)):
-        assert {row[1:] for row in outcome.drawn(AP) if row[0] == "train"} == set(smallest)
+        assert {row[1:] for row in outcome.sampled_records(AP) if row[0] == "train"} == set(smallest)
 
 
-def test_rows_that_no_task_can_use_move_no_draw(raw: Any, sample: Any) -> None:
+def test_unusable_rows_change_no_sample(raw: Any, sample: Any) -> None:
     for number, product in enumerate(fill(raw)):
         question(raw, number, product)
     before = sample(AP)
@@ -113,13 +115,13 @@ def test_rows_that_no_task_can_use_move_no_draw(raw: Any, sample: Any) -> None:
     question(raw, 906, "shop:001", answerable=None)
     raw.product("shop:950")
     after = sample(AP)
-    assert after.drawn(AP) == before.drawn(AP)
+    assert after.sampled_records(AP) == before.sampled_records(AP)
     assert after.rows("questions") == before.rows("questions")
     assert after.rows("products") == before.rows("products")
     assert sample(AP, require_images="none").sampled.statistics["available"][AP]["train"] > 0
 
 
-def test_labels_are_drawn_by_the_recipes_balance(raw: Any, sample: Any) -> None:
+def test_labels_are_sampled_by_the_recipes_balance(raw: Any, sample: Any) -> None:
     for number, product in enumerate(fill(raw)):
         question(raw, number, product)
     outcome = sample(AP, label_balance={"yes": 0.5, "no": 0.5})
@@ -136,9 +138,7 @@ def test_labels_are_drawn_by_the_recipes_balance(raw: Any, sample: Any) -> None:
     }
 
 
-def test_pairs_that_would_cross_are_not_drawn_and_neither_are_those_of_two_relations(
-    raw: Any, sample: Any
-) -> None:
+def test_pairs_across_splits_or_of_two_relations_are_not_sampled(raw: Any, sample: Any) -> None:
     products = fill(raw)
     for number, product in enumerate(products):
         for step in (1, 3, 7):
@@ -148,17 +148,17 @@ def test_pairs_that_would_cross_are_not_drawn_and_neither_are_those_of_two_relat
     raw.add("relations", product_a=two[1], product_b=two[0], relation="similar")
     raw.add("relations", product_a=products[0], product_b=products[0], relation="similar")
     outcome = sample(PRP, sizes=Sizes(train=500, validation=500, test=500, test_ood=500))
-    drawn = outcome.drawn(PRP)
-    assert drawn
-    assert all(expected_split(one) == expected_split(other) == split for split, one, other in drawn)
-    assert two not in {row[1:] for row in drawn}
+    chosen = outcome.sampled_records(PRP)
+    assert chosen
+    assert all(expected_split(one) == expected_split(other) == split for split, one, other in chosen)
+    assert two not in {row[1:] for row in chosen}
     kept = {(row["product_a"], row["product_b"]) for row in outcome.rows("relations")}
-    assert {tuple(sorted(pair)) for pair in kept} == {row[1:] for row in drawn}
+    assert {tuple(sorted(pair)) for pair in kept} == {row[1:] for row in chosen}
 
 
-@pytest.mark.parametrize(("require", "pictured"), [("all", 2), ("any", 1), ("none", 0)])
-def test_of_a_pair_as_many_have_a_image_as_the_recipe_requires(
-    raw: Any, sample: Any, require: str, pictured: int
+@pytest.mark.parametrize(("require", "with_image"), [("all", 2), ("any", 1), ("none", 0)])
+def test_pairs_have_the_images_that_the_recipe_requires(
+    raw: Any, sample: Any, require: str, with_image: int
 ) -> None:
     products = fill(raw, 60)
     for row in raw.rows["products"][::2]:
@@ -168,15 +168,15 @@ def test_of_a_pair_as_many_have_a_image_as_the_recipe_requires(
     for one, other in pairs:
         raw.add("relations", product_a=one, product_b=other, relation="similar")
     plenty = Sizes(train=2000, validation=2000, test=2000, test_ood=2000)
-    drawn = {row[1:] for row in sample(PRP, sizes=plenty, require_images=require).drawn(PRP)}
-    assert drawn == {
+    chosen = {row[1:] for row in sample(PRP, sizes=plenty, require_images=require).sampled_records(PRP)}
+    assert chosen == {
         pair
         for pair in pairs
-        if expected_split(pair[0]) == expected_split(pair[1]) and len({*pair} - bare) >= pictured
+        if expected_split(pair[0]) == expected_split(pair[1]) and len({*pair} - bare) >= with_image
     }
 
 
-def test_queries_and_their_products_are_of_one_split_and_none_is_out_of_domain(raw: Any, sample: Any) -> None:
+def test_queries_and_their_products_share_an_in_domain_split(raw: Any, sample: Any) -> None:
     products = fill(raw)
     for number in range(400):
         raw.add(
@@ -189,43 +189,45 @@ def test_queries_and_their_products_are_of_one_split_and_none_is_out_of_domain(r
     raw.add("judgements", query_id="q0", query="query 0", product_id=products[0], label="C")  # was judged E
     plenty = Sizes(train=500, validation=500, test=500, test_ood=0)
     outcome = sample(MPC, sizes=plenty)
-    drawn = outcome.drawn(MPC)
-    assert drawn
-    for split, query, product in drawn:
+    chosen = outcome.sampled_records(MPC)
+    assert chosen
+    for split, query, product in chosen:
         assert split == expected_split(product) != "test_ood"
         assert split == split_by_hash(SPLIT, SEED, "split:query", f"query {query[1:]}")
-    assert ("q0", products[0]) not in {row[1:] for row in drawn}
-    assert {row[1:] for row in sample(PSI, sizes=plenty).drawn(PSI)} == {row[1:] for row in drawn}
+    assert ("q0", products[0]) not in {row[1:] for row in chosen}
+    assert {row[1:] for row in sample(PSI, sizes=plenty).sampled_records(PSI)} == {row[1:] for row in chosen}
 
 
-def test_reviews_have_words_and_their_own_image_or_where_allowed_the_products(raw: Any, sample: Any) -> None:
+def test_reviews_have_words_and_an_image(raw: Any, sample: Any) -> None:
     products = fill(raw)
-    pictured = [raw.review(product, f"u{n}") for n, product in enumerate(products)]
+    with_image = [raw.review(product, f"u{n}") for n, product in enumerate(products)]
     bare = [raw.review(product, f"v{n}", image_urls=[]) for n, product in enumerate(products)]
     short = [raw.review(product, f"w{n}", text="Fine.") for n, product in enumerate(products)]
     plenty = Sizes(train=500, validation=500, test=500, test_ood=500)
-    assert {row[1] for row in sample(SA, sizes=plenty, min_words=3).drawn(SA)} == set(pictured)
-    both = sample(SA, sizes=plenty, min_words=3, product_image=True).drawn(SA)
-    assert {row[1] for row in both} == {*pictured, *bare}
-    assert {row[1] for row in sample(SA, sizes=plenty).drawn(SA)} == {*pictured, *short}
+    assert {row[1] for row in sample(SA, sizes=plenty, min_words=3).sampled_records(SA)} == set(with_image)
+    both = sample(SA, sizes=plenty, min_words=3, product_image=True).sampled_records(SA)
+    assert {row[1] for row in both} == {*with_image, *bare}
+    assert {row[1] for row in sample(SA, sizes=plenty).sampled_records(SA)} == {*with_image, *short}
 
 
-def test_categories_are_those_that_somebody_labelled_where_the_recipe_says_so(raw: Any, sample: Any) -> None:
+def test_labelled_only_samples_labelled_products(raw: Any, sample: Any) -> None:
     products = fill(raw)
     for product in products[::2]:
         raw.add("category_labels", product_id=product, fine_category="Mugs")
     raw.product("shop:500", category_path=[])
     plenty = Sizes(train=500, validation=500, test=500, test_ood=500)
-    assert {row[1] for row in sample(CC, sizes=plenty, labelled_only=True).drawn(CC)} == set(products[::2])
-    assert {row[1] for row in sample(CC, sizes=plenty).drawn(CC)} == set(products)
+    assert {row[1] for row in sample(CC, sizes=plenty, labelled_only=True).sampled_records(CC)} == set(
+        products[::2]
+    )
+    assert {row[1] for row in sample(CC, sizes=plenty).sampled_records(CC)} == set(products)
 
 
 def buy(raw: Any, user: str, products: list[str], start: int = 0) -> None:
-    for place, product in enumerate(products):
-        raw.review(product, user, timestamp=start + place, image_urls=[])
+    for position, product in enumerate(products):
+        raw.review(product, user, timestamp=start + position, image_urls=[])
 
 
-def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any, sample: Any) -> None:
+def test_all_reviews_of_sampled_users_are_kept(raw: Any, sample: Any) -> None:
     products = fill(raw, 40)
     home = [product for product in products if expected_split(product) != "test_ood"]
     for user in range(30):
@@ -235,26 +237,28 @@ def test_a_drawn_users_reviews_are_all_kept_and_the_core_is_that_of_all(raw: Any
     raw.review("shop:unheard-of", "u00")
     settings = {"k_core": 3, "min_history": 3, "require_images": "any"}
     everybody = sample(SR, sizes=Sizes(train=50, validation=50, test=50, test_ood=50), **settings)
-    users = {one for _, one, _ in everybody.drawn(SR)}
+    users = {one for _, one, _ in everybody.sampled_records(SR)}
     assert users == {f"u{user:02}" for user in range(30)}
     assert {row["user_id"] for row in everybody.rows("reviews")} == users
     few = sample(SR, sizes=Sizes(train=2, validation=1, test=1, test_ood=0), oversample=1, **settings)
-    drawn = {one for _, one, _ in few.drawn(SR)}
-    assert len(drawn) == 4
-    assert all(split == split_by_hash(SPLIT, SEED, "split:user", one) for split, one, _ in few.drawn(SR))
+    chosen = {one for _, one, _ in few.sampled_records(SR)}
+    assert len(chosen) == 4
+    assert all(
+        split == split_by_hash(SPLIT, SEED, "split:user", one) for split, one, _ in few.sampled_records(SR)
+    )
     whole = {(row["user_id"], row["product_id"]) for row in everybody.rows("core")}
     assert {(row["user_id"], row["product_id"]) for row in few.rows("core")} == {
-        pair for pair in whole if pair[0] in drawn
+        pair for pair in whole if pair[0] in chosen
     }
     assert ("u00", home[29]) not in whole
-    reviews = [row for row in raw.rows["reviews"] if row["user_id"] in drawn]
+    reviews = [row for row in raw.rows["reviews"] if row["user_id"] in chosen]
     assert [row["review_id"] for row in few.rows("reviews")] == [row["review_id"] for row in reviews]
     owned = {row["product_id"] for row in reviews} - {"shop:unheard-of"}
     assert {row["product_id"] for row in few.rows("products")} == owned
 
 
 @pytest.mark.parametrize(("require", "users"), [("all", "ab"), ("any", "abc"), ("none", "abcd")])
-def test_where_all_need_a_image_those_of_the_shown_items_do(
+def test_sequences_have_the_images_that_the_recipe_requires(
     raw: Any, sample: Any, require: str, users: str
 ) -> None:
     home = [product for product in fill(raw, 60) if expected_split(product) != "test_ood"]
@@ -268,10 +272,10 @@ def test_where_all_need_a_image_those_of_the_shown_items_do(
     buy(raw, "d", home[20:26])
     plenty = Sizes(train=9, validation=9, test=9, test_ood=9)
     settings = {"k_core": 1, "min_history": 3, "max_history": 4, "require_images": require}
-    assert {one for _, one, _ in sample(SR, sizes=plenty, **settings).drawn(SR)} == set(users)
+    assert {one for _, one, _ in sample(SR, sizes=plenty, **settings).sampled_records(SR)} == set(users)
 
 
-def test_products_out_of_domain_are_counted_though_none_is_drawn(raw: Any, sample: Any) -> None:
+def test_unsampled_out_of_domain_products_are_counted(raw: Any, sample: Any) -> None:
     for number, product in enumerate(fill(raw)):
         question(raw, number, product)
     outcome = sample(AP, sizes=Sizes(train=4, validation=0, test=0, test_ood=0))
@@ -279,16 +283,18 @@ def test_products_out_of_domain_are_counted_though_none_is_drawn(raw: Any, sampl
     assert outcome.sampled.statistics["ood_products"] == {"Garden": 30}
 
 
-def test_a_user_of_an_ood_sequence_is_drawn_for_it_alone(raw: Any, sample: Any) -> None:
+def test_a_user_of_an_ood_sequence_is_sampled_for_it_alone(raw: Any, sample: Any) -> None:
     products = fill(raw, 40)
     for user in range(20):
         buy(raw, f"u{user:02}", products[:16])  # both domains
-    drawn = sample(SR, k_core=2, require_images="none", sizes=Sizes(train=9, test_ood=50)).drawn(SR)
-    assert {split for split, _, _ in drawn} == {"test_ood"}
-    assert len(drawn) == 20
+    chosen = sample(SR, k_core=2, require_images="none", sizes=Sizes(train=9, test_ood=50)).sampled_records(
+        SR
+    )
+    assert {split for split, _, _ in chosen} == {"test_ood"}
+    assert len(chosen) == 20
 
 
-def test_with_a_product_come_its_records_of_other_publishers_and_its_repeats(raw: Any, sample: Any) -> None:
+def test_all_records_of_a_kept_item_are_kept(raw: Any, sample: Any) -> None:
     raw.product("amazon18:B1")
     raw.product("esci:B1", "")
     raw.product("amazon18:B1", title="Again")
@@ -305,11 +311,11 @@ def test_with_a_product_come_its_records_of_other_publishers_and_its_repeats(raw
     assert [row["image_url"] for row in outcome.rows("product_images")] == ["x.jpg"]
 
 
-def test_what_is_taken_down_is_not_drawn_but_stays_to_be_refused(raw: Any, sample: Any) -> None:
+def test_taken_down_products_are_kept_for_curation_to_reject(raw: Any, sample: Any) -> None:
     for number, product in enumerate(fill(raw, 8)):
         question(raw, number, product)
     plenty = Sizes(train=50, validation=50, test=50, test_ood=50)
     outcome = sample(AP, sizes=plenty, taken_down=["shop:002"])
-    assert "shop:002" not in {two for _, _, two in outcome.drawn(AP)}
+    assert "shop:002" not in {two for _, _, two in outcome.sampled_records(AP)}
     assert "shop:002" in {row["product_id"] for row in outcome.rows("products")}
     assert len(outcome.rows("questions")) == 7

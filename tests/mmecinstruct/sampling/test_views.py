@@ -1,4 +1,4 @@
-"""Each task builder is shown the rows that were drawn for it."""
+"""Each task builder reads the records that were sampled for it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from mmecinstruct.core.duckdb import connect
-from mmecinstruct.sampling.plan import CORE, DRAWN
-from mmecinstruct.sampling.views import show_drawn
+from mmecinstruct.sampling.plan import CORE, SAMPLED
+from mmecinstruct.sampling.views import create_sampled_views
 from mmecinstruct.schemas.tables import JUDGEMENTS, QUESTIONS, RELATIONS, REVIEWS
 from mmecinstruct.tasks import TASKS
 
@@ -29,7 +29,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"review_id": one, "user_id": user} for one, user in (("r1", "u1"), ("r2", "u1"), ("r3", "u2"))
     ],
 }
-DRAWS = [
+SAMPLED_RECORDS = [
     (AP, "q1", "p1"),
     (PRP, "p1", "p3"),
     (PSI, "s1", "p1"),
@@ -46,14 +46,14 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
         for name, schema in SCHEMAS.items():
             connection.register(f"{name}_rows", pa.Table.from_pylist(ROWS[name], schema=schema))
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {name}_rows")
-        drawn = [{"task": task, "one": one, "two": two} for task, one, two in DRAWS]
-        connection.register("all_drawn", pa.Table.from_pylist(drawn, schema=DRAWN))
+        chosen = [{"task": task, "one": one, "two": two} for task, one, two in SAMPLED_RECORDS]
+        connection.register("all_drawn", pa.Table.from_pylist(chosen, schema=SAMPLED))
         core = [{"user_id": "u2", "product_id": product} for product in ("p1", "p2")]
         connection.register("whole_core", pa.Table.from_pylist(core, schema=CORE))
         connection.register(
             "merged", pa.table(names, schema=pa.schema([("merged", pa.string()), ("kept", pa.string())]))
         )
-        show_drawn(connection, task)
+        create_sampled_views(connection, task)
         keys = {
             "questions": "question_id",
             "relations": "product_a, product_b",
@@ -80,20 +80,18 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
         (CC, "drawn", [("p1", None)]),
     ],
 )
-def test_a_task_sees_its_own_draws_and_all_other_tables(
-    task: str, table: str, rows: list[tuple[Any, ...]]
-) -> None:
+def test_a_task_reads_the_records_sampled_for_it(task: str, table: str, rows: list[tuple[Any, ...]]) -> None:
     found = shown(task)
     assert found[table] == rows
     for name in set(SCHEMAS) - {table}:
         assert len(found[name]) == len(ROWS[name])
 
 
-def test_what_was_merged_counts_under_its_new_name() -> None:
+def test_merged_products_count_under_the_kept_id() -> None:
     merged = {"p1": "p2"}
     assert shown(CC, merged)["drawn"] == [("p2", None)]
     assert shown(PRP, merged)["relations"] == [("p2", "p3")]
     assert shown(PSI, merged)["judgements"] == [("s1", "p2")]
     assert shown(SR, merged)["core"] == [("u2", "p2")]
-    # A question may bear the id of a product: it was not merged.
+    # A question may have the id of a product; questions are not merged.
     assert shown(AP, {"q1": "p1"})["questions"] == [("q1",)]

@@ -1,4 +1,4 @@
-"""Splits: no group crosses, what crosses is counted, sizes and balance are kept or the shortage is said."""
+"""Splits: no group crosses, crossing samples are rejected, sizes and balance are kept or the shortage is reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_cluster_with_an_ood_product_is_ood_as_a_whole() -> None:
     assert split_of["c"] != "test_ood"
 
 
-def test_adding_a_product_moves_no_other() -> None:
+def test_a_new_product_changes_no_other_split() -> None:
     rows = [(f"p{n}", f"p{n}", "Home") for n in range(50)]
     before = assign_products(products(*rows), [], SETTINGS, 1)[1]
     after = assign_products(products(("new", "new", "Home"), *rows), [], SETTINGS, 1)[1]
@@ -91,7 +91,7 @@ def test_a_sample_takes_the_split_of_its_groups(one: dict, task: str, expected: 
     assert outcome(one, task) == expected
 
 
-def test_a_query_of_the_same_words_stands_in_one_split_whatever_its_id() -> None:
+def test_queries_of_equal_words_share_a_split() -> None:
     settings = SplitSettings(train=0.5, validation=0.1, test=0.4)
     for query in ("Red mug", "blue mug, large", "20 % off"):
         variants = [query, query.upper(), f" {query} !"]
@@ -104,7 +104,7 @@ def test_a_query_of_the_same_words_stands_in_one_split_whatever_its_id() -> None
     assert query_words({**sample("train", query="???"), "query_id": "q7"}) == "q7"
 
 
-def test_a_sequence_goes_by_its_user_alone() -> None:
+def test_a_sequence_is_assigned_by_its_user_alone() -> None:
     one = sample("train", "test", "ood", user="someone")
     assert outcome(one, "sequential_recommendation") == split_by_hash(SETTINGS, 1, "split:user", "someone")
 
@@ -123,13 +123,13 @@ def test_label_propagation_finds_the_cliques_and_is_deterministic() -> None:
     assert len(set(found.values())) == 12
 
 
-def test_no_community_swallows_the_shop() -> None:
+def test_the_size_of_a_community_is_bounded() -> None:
     nodes = [str(n) for n in range(100)]
     found = label_propagation(nodes, [(x, y) for x in nodes for y in nodes if x < y], 1)
     assert max(Counter(found.values()).values()) <= 10
 
 
-def test_communities_keep_related_products_together_and_meet_the_shares() -> None:
+def test_communities_stay_together_and_meet_the_shares() -> None:
     rows = [(f"{group:02d}-{n}", f"{group:02d}-{n}", "Home") for group in range(20) for n in range(5)]
     pairs = [(a[0], b[0]) for a in rows for b in rows if a[0] < b[0] and a[0][:2] == b[0][:2]]
     settings = SETTINGS.model_copy(update={"scheme": "communities"})
@@ -148,7 +148,7 @@ def select(labels: str, wanted: int, balance: dict[str, float] | None) -> tuple[
     sizes = Sizes(train=wanted, validation=0, test=0, test_ood=0)
     selection = select_samples(ids, labels, ["train"] * len(ids), "psi", settings, sizes, 1)
     assert len(set(selection.chosen["train"])) == len(selection.chosen["train"])
-    return Counter(labels[place] for place in selection.chosen["train"]), selection.report["train"]
+    return Counter(labels[position] for position in selection.chosen["train"]), selection.report["train"]
 
 
 def test_no_more_than_wanted_are_chosen() -> None:
@@ -157,13 +157,13 @@ def test_no_more_than_wanted_are_chosen() -> None:
     assert (report["wanted"], report["available"], report["chosen"], report["note"]) == (30, 100, 30, "")
 
 
-def test_a_shortage_is_said_and_never_filled_by_repetition() -> None:
+def test_a_shortage_is_reported_and_not_filled() -> None:
     counts, report = select("yn", 30, None)
     assert counts.total() == 2
     assert report["note"] == "only 2 of 30 can be built"
 
 
-def test_a_balance_is_kept_and_the_scarce_label_limits() -> None:
+def test_the_scarcest_label_limits_a_balanced_split() -> None:
     counts, report = select("y" * 10 + "n" * 90, 50, {"y": 0.5, "n": 0.5})
     assert counts == {"y": 10, "n": 10}
     assert report["note"] == "label y has 10 samples, which limits 50 to 20"
@@ -175,7 +175,7 @@ def test_thirds_add_up_to_the_wanted_size() -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_a_larger_wish_keeps_the_smaller_choice() -> None:
+def test_a_larger_size_extends_the_smaller_choice() -> None:
     ids = [f"s{n}" for n in range(60)]
     chosen = [
         select_samples(

@@ -311,7 +311,7 @@ def test_a_dataset_of_drawn_files_says_so(tmp_path: Path) -> None:
     report = build(recipe, out, workspace=tmp_path / "work", data=raw, tasks=["category_classification"])
     [told] = [warning for warning in report.warnings if "mmec miniature" in warning]
     assert "wrote 16 of the raw files" in told
-    assert "**This is no real data.**" in (out / "README.md").read_text()
+    assert "**This is synthetic data.**" in (out / "README.md").read_text()
     assert json.loads((out / "statistics.json").read_text())["miniature"] == {"files": 16}
 
 

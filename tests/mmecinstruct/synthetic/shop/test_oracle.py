@@ -12,7 +12,7 @@ import pytest
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.recipe import SampleShopSettings
-from mmecinstruct.synthetic.shop import draw_sample_shop, judge_samples
+from mmecinstruct.synthetic.shop import ask_oracle, draw_sample_shop
 from mmecinstruct.synthetic.shop.vocabulary import CATEGORY_BY_NAME, PAIRS
 
 STRINGS = pa.list_(pa.string())
@@ -58,7 +58,7 @@ def sample(task: str, **fields: Any) -> Row:
 
 
 def verdicts(rows: list[Row], folder: Path) -> list[tuple[bool | None, float | None]]:
-    table = judge_samples(pa.Table.from_pylist(rows, schema=SCHEMA), folder)
+    table = ask_oracle(pa.Table.from_pylist(rows, schema=SCHEMA), folder)
     assert table["id"].to_pylist() == [row["id"] for row in rows]
     return list(
         zip(table["visual_critical"].to_pylist(), table["text_only_accuracy"].to_pylist(), strict=True)
@@ -291,8 +291,8 @@ def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products:
 
 
 def test_a_folder_that_holds_no_shop_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not a drawn sample shop"):
-        judge_samples(SCHEMA.empty_table(), tmp_path)
+    with pytest.raises(SourceError, match="not a sample shop"):
+        ask_oracle(SCHEMA.empty_table(), tmp_path)
 
 
 def test_no_sample_gives_no_verdict(folder: Path) -> None:
