@@ -197,7 +197,7 @@ def fetch_images(run: Run, groups: Sequence[Sequence[str]]) -> dict[str, Located
         recipe.fetch,
         folder,
         fetch,
-        identity={
+        depends_on={
             "refused": recipe.images.part(REFUSING),
             "taken_down": [sorted(run.takedowns.images), sorted(run.takedowns.urls)],
         },

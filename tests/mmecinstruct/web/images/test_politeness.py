@@ -34,7 +34,7 @@ def test_robots_is_asked_for_once_per_origin_and_kept_for_later_runs(
     assert images.asked("/robots.txt", "a.example") == 2
 
 
-def test_what_robots_disallows_is_not_asked_for(fetch: Any, images: Any, answer: Any) -> None:
+def test_disallowed_urls_are_not_requested(fetch: Any, images: Any, answer: Any) -> None:
     images.default = answer(body=b"x")
     images.routes["/robots.txt"] = robots(
         answer, "User-agent: *", "Disallow: /private/", "", "User-agent: otherbot", "Disallow: /"
@@ -128,7 +128,9 @@ def test_connections_per_host_are_limited_and_kept_open(fetch: Any, images: Any,
         assert len({request.connection for request in images.log if request.host == host}) <= 2
 
 
-def test_a_refusal_leaves_its_connection_open(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
+def test_a_failed_response_keeps_its_connection_open(
+    fetch: Any, images: Any, answer: Any, redirect: Any
+) -> None:
     images.routes["/moved"] = redirect("/there")
     images.routes["/there"] = answer(body=b"x")
     images.routes["/gone"] = answer(410, body=b"a page that says so" * 100)

@@ -126,7 +126,7 @@ def test_a_finished_one_is_data_on_stdout_and_talk_on_stderr(
 
 
 @pytest.mark.slow
-def test_what_is_missing_ends_with_exit_code_1_after_the_rest(
+def test_a_missing_file_gives_exit_code_1_after_the_others(
     mmec_pull: Any, server: Any, served: Any, labels: bytes
 ) -> None:
     server.routes[f"/mine/{LABELS}"] = served(labels)

@@ -94,7 +94,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_what_had_arrived_is_not_asked_for_again(
+def test_arrived_images_are_not_requested_again(
     puller: Any, server: Any, served: Any, large: bytes, start: Any, how: signal.Signals
 ) -> None:
     server.routes[URL] = served(large, pause=20, pause_after=3_000_000)
@@ -189,7 +189,7 @@ def test_the_log_tells_the_plan_and_each_file(
 
 class TestDiskThatTakesNoMore:
     @pytest.mark.slow
-    def test_a_full_one_stops_all_and_keeps_what_has_arrived(
+    def test_a_full_one_stops_all_and_keeps_arrived_bytes(
         self, puller: Any, server: Any, served: Any, large: bytes
     ) -> None:
         small_disk = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=3m none "$0" && exec "$@"']
