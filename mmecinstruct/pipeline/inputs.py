@@ -54,9 +54,9 @@ def draw_shop(run: Run) -> list[Path]:
         return [root]
 
     def shards() -> list[Shard]:
-        from mmecinstruct.synthetic.shop import images_to_draw
+        from mmecinstruct.synthetic.shop import image_specs
 
-        total = len(images_to_draw(root))
+        total = len(image_specs(root))
         return [
             Shard(
                 f"images-{start // IMAGES_PER_SHARD:06d}",

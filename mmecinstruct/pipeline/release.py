@@ -281,10 +281,10 @@ class JudgePayload:
 
 def judge_work(payload: JudgePayload, folder: Path) -> Counts:
     """Write rendered.parquet with visual_critical and text_only_accuracy set."""
-    from mmecinstruct.synthetic.shop import judge_samples
+    from mmecinstruct.synthetic.shop import apply_oracle
 
     table = read_tables(payload.rendered, rendered_schema())
-    verdicts = judge_samples(table, payload.shop)
+    verdicts = apply_oracle(table, payload.shop)
     if verdicts["id"].to_pylist() != table["id"].to_pylist():
         raise AssertionError("judging changed the order of samples")
     for name in ("visual_critical", "text_only_accuracy"):

@@ -19,9 +19,9 @@ class ShopTablesPayload:
 
 def draw_shop_tables(payload: ShopTablesPayload, folder: Path) -> Counts:
     """Write the built-in shop's raw files, without images."""
-    from mmecinstruct.synthetic.shop import draw_sample_shop
+    from mmecinstruct.synthetic.shop import write_sample_shop
 
-    draw_sample_shop(payload.settings, payload.seed, folder)
+    write_sample_shop(payload.settings, payload.seed, folder)
     return Counts(payload.settings.products, payload.settings.products, 0)
 
 
@@ -37,8 +37,8 @@ class ShopImagesPayload:
 
 def draw_shop_images(payload: ShopImagesPayload, folder: Path) -> Counts:
     """Write the images of a slice of the shop's list of images."""
-    from mmecinstruct.synthetic.shop import draw_images, images_to_draw
+    from mmecinstruct.synthetic.shop import image_specs, render_images
 
-    specifications = images_to_draw(payload.shop)[payload.start : payload.stop]
-    draw_images(specifications, folder, payload.side)
+    specifications = image_specs(payload.shop)[payload.start : payload.stop]
+    render_images(specifications, folder, payload.side)
     return Counts(len(specifications), len(specifications), 0)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.settings import ImageSettings
-from mmecinstruct.synthetic.shop import draw_images
-from mmecinstruct.synthetic.shop.image import draw_image
+from mmecinstruct.synthetic.shop import render_images
+from mmecinstruct.synthetic.shop.image import render_image
 from mmecinstruct.synthetic.shop.image_canvas import COLOURS as RGB
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PAIRS, PATTERNS
@@ -23,29 +23,29 @@ MUG = ImageSpec("71abc", "Mugs", "red", "plain", "regular", 0, 12345)
 
 
 def pixels(spec: ImageSpec, side: int = 128) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(draw_image(spec, side))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(render_image(spec, side))).convert("RGB")).astype(int)
 
 
 def share_of_colour(spec: ImageSpec, colour: str) -> float:
     """Share of pixels whose hue is near a colour's, whatever the light."""
-    image = Image.open(io.BytesIO(draw_image(spec, 128))).convert("RGB")
+    image = Image.open(io.BytesIO(render_image(spec, 128))).convert("RGB")
     seen = np.asarray(image).astype(float)
     wanted = np.array(RGB[colour], dtype=float)
     return float((np.abs(seen - wanted).sum(axis=2) < 110).mean())
 
 
 def test_a_image_depends_on_its_specification_alone() -> None:
-    assert draw_image(MUG, 224) == draw_image(MUG, 224)
-    assert draw_image(MUG, 224) == draw_image(replace(MUG, image_id="another"), 224)
-    assert draw_image(MUG, 224) != draw_image(replace(MUG, variation=54321), 224)
+    assert render_image(MUG, 224) == render_image(MUG, 224)
+    assert render_image(MUG, 224) == render_image(replace(MUG, image_id="another"), 224)
+    assert render_image(MUG, 224) != render_image(replace(MUG, variation=54321), 224)
 
 
-def test_drawing_in_parts_gives_the_same_files(tmp_path: Path) -> None:
+def test_rendering_in_parts_gives_the_same_files(tmp_path: Path) -> None:
     specs = [replace(MUG, image_id=f"71{number}", variation=number) for number in range(4)]
     told: list[tuple[int, int]] = []
-    draw_images(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
-    draw_images(specs[2:], tmp_path / "parts", 64)
-    draw_images(specs[:2], tmp_path / "parts", 64)
+    render_images(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
+    render_images(specs[2:], tmp_path / "parts", 64)
+    render_images(specs[:2], tmp_path / "parts", 64)
     for spec in specs:
         place = Path("images") / "I" / f"{spec.image_id}.jpg"
         assert (tmp_path / "whole" / place).read_bytes() == (tmp_path / "parts" / place).read_bytes()
@@ -60,7 +60,7 @@ def test_every_category_passes_validation_in_every_state(
         spec = replace(
             MUG, fine_category=category, state=state, shape="wide", colour="pink", pattern="dotted"
         )
-        content = draw_image(spec, 224)
+        content = render_image(spec, 224)
         assert len(content) < 15_000
         assert judged_reason(content) == ""
         image = measure_image(content, ImageSettings())
@@ -110,11 +110,11 @@ def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> No
 
 def test_a_repacked_image_is_the_same_image_in_other_bytes() -> None:
     repacked = replace(MUG, flaw="repacked")
-    assert draw_image(repacked, 128) != draw_image(MUG, 128)
+    assert render_image(repacked, 128) != render_image(MUG, 128)
     assert np.abs(pixels(repacked) - pixels(MUG)).mean() < 3
 
 
 def test_the_placeholder_is_the_same_for_every_product() -> None:
     one = replace(MUG, flaw="placeholder")
     other = replace(one, fine_category="Kites", colour="blue", variation=9)
-    assert draw_image(one, 224) == draw_image(other, 224)
+    assert render_image(one, 224) == render_image(other, 224)

@@ -12,7 +12,7 @@ import pytest
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.recipe import SampleShopSettings
-from mmecinstruct.synthetic.shop import draw_sample_shop, judge_samples
+from mmecinstruct.synthetic.shop import apply_oracle, write_sample_shop
 from mmecinstruct.synthetic.shop.vocabulary import CATEGORY_BY_NAME, PAIRS
 
 STRINGS = pa.list_(pa.string())
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    draw_sample_shop(SampleShopSettings(images=False, dirt=False), 5, folder)
+    write_sample_shop(SampleShopSettings(images=False, dirt=False), 5, folder)
     return folder
 
 
@@ -58,7 +58,7 @@ def sample(task: str, **fields: Any) -> Row:
 
 
 def verdicts(rows: list[Row], folder: Path) -> list[tuple[bool | None, float | None]]:
-    table = judge_samples(pa.Table.from_pylist(rows, schema=SCHEMA), folder)
+    table = apply_oracle(pa.Table.from_pylist(rows, schema=SCHEMA), folder)
     assert table["id"].to_pylist() == [row["id"] for row in rows]
     return list(
         zip(table["visual_critical"].to_pylist(), table["text_only_accuracy"].to_pylist(), strict=True)
@@ -101,7 +101,7 @@ def test_an_ambiguous_noun_leaves_as_many_options_as_fit(folder: Path, products:
     assert verdicts([both, alone], folder) == [(True, 0.5), (False, 1.0)]
 
 
-def test_nothing_is_said_without_the_deciding_image(folder: Path, products: list[Row]) -> None:
+def test_the_oracle_is_null_without_the_deciding_image(folder: Path, products: list[Row]) -> None:
     product = find(products, fine_category="Mugs", names_category=False)[0]
     row = sample(
         "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **pictured(product)
@@ -109,7 +109,7 @@ def test_nothing_is_said_without_the_deciding_image(folder: Path, products: list
     assert verdicts([row | {"image_product_ids": []}], folder) == [(None, None)]
 
 
-def test_nothing_is_said_of_records_that_the_shop_does_not_know(folder: Path) -> None:
+def test_the_oracle_is_null_for_unknown_records(folder: Path) -> None:
     stranger = {"product_ids": ["shop:1"], "image_product_ids": ["shop:1"], "record_ids": ["shop:9"]}
     tasks = ("answerability_prediction", "category_classification", "sentiment_analysis",
              "product_substitute_identification", "multiclass_product_classification")  # fmt: skip
@@ -248,9 +248,7 @@ def look_loyal_case(folder: Path, products: list[Row], told: bool) -> tuple[Row,
     raise AssertionError("no such user")
 
 
-def test_a_taste_that_the_history_tells_excludes_candidates_that_show_another_look(
-    folder: Path, products: list[Row]
-) -> None:
+def test_a_shown_taste_excludes_candidates_with_another_look(folder: Path, products: list[Row]) -> None:
     user, history, target, others = look_loyal_case(folder, products, told=True)
     taste = (user["colour"], user["pattern"])
     wrong = [row for row in others if row["shows_look"] and (row["colour"], row["pattern"]) != taste][:3]
@@ -272,7 +270,7 @@ def test_a_taste_that_no_title_tells_leaves_all_candidates_alike(folder: Path, p
     assert verdicts([complete, blind, faceless], folder) == [(True, 0.1), (None, None), (None, None)]
 
 
-def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products: list[Row]) -> None:
+def test_the_brand_determines_a_brand_loyal_users_target(folder: Path, products: list[Row]) -> None:
     by_asin = {row["asin"]: row for row in products}
     user = next(row for row in latents(folder, "users") if row["brand"] is not None)
     *history, target = (by_asin[asin] for asin in user["bought"])
@@ -292,8 +290,8 @@ def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products:
 
 def test_a_folder_that_holds_no_shop_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not a drawn sample shop"):
-        judge_samples(SCHEMA.empty_table(), tmp_path)
+        apply_oracle(SCHEMA.empty_table(), tmp_path)
 
 
-def test_no_sample_gives_no_verdict(folder: Path) -> None:
+def test_no_samples_give_an_empty_table(folder: Path) -> None:
     assert verdicts([], folder) == []
