@@ -230,7 +230,7 @@ def test_a_time_that_no_calendar_has_costs_that_row(tmp_path: Path) -> None:
     assert [(r.reason, r.origin) for r in batch.rejections] == [("bad_row", "examples.parquet:2")]
 
 
-def test_a_parquet_file_whose_columns_have_names_of_other_bytes_is_an_error_that_names_it(
+def test_a_parquet_column_name_that_is_not_utf8_is_an_error(
     tmp_path: Path,
 ) -> None:
     pq.write_table(

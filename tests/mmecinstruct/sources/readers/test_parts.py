@@ -20,7 +20,7 @@ from mmecinstruct.pipeline import inputs
 from mmecinstruct.pipeline.work import file_stamp, parse_raw_file
 from mmecinstruct.schemas.tables import RAW_TABLES, REJECTIONS
 from mmecinstruct.sources import RawFile, source_files
-from mmecinstruct.sources.readers.batches import FilePart, Refusal
+from mmecinstruct.sources.readers.batches import FilePart, RowError
 from mmecinstruct.sources.readers.parts import UNPACKING, file_parts, packed_weight
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_lines
 from mmecinstruct.sources.settings import (
@@ -123,7 +123,7 @@ def test_lines_and_cuts_lie_anywhere_in_the_blocks(
 
 
 @pytest.mark.parametrize(("suffix", "share"), [(".gz", 30), (".gz", 70), (".gz", 99), (".zst", 60)])
-def test_an_archive_cut_short_is_told_of_by_one_part(tmp_path: Path, suffix: str, share: int) -> None:
+def test_one_part_reports_a_truncated_archive(tmp_path: Path, suffix: str, share: int) -> None:
     noise = random.Random(1)
     content = b"".join(b"%0*x\n" % (noise.randrange(20, 90), noise.getrandbits(80)) for _ in range(4_000))
     packed = pa.Codec("zstd").compress(content, asbytes=True) if suffix == ".zst" else gzip.compress(content)
@@ -131,7 +131,7 @@ def test_an_archive_cut_short_is_told_of_by_one_part(tmp_path: Path, suffix: str
     path.write_bytes(packed[: len(packed) * share // 100])
     whole = list(read_lines(path))
     number, refusal = whole[-1]
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RowError)
     assert refusal.reason == "truncated_archive"
     broken = sum(len(line) + 1 for _, line in whole[:-1])
     for cut in (1, broken - 1, broken, broken + 1, broken + 10_000):
@@ -142,7 +142,7 @@ def test_an_archive_cut_short_is_told_of_by_one_part(tmp_path: Path, suffix: str
         assert told == [next(part for part in parts if part.stop is None or broken < part.stop)]
 
 
-def test_an_archive_that_breaks_off_in_its_first_line_or_is_damaged_is_an_error(tmp_path: Path) -> None:
+def test_a_damaged_archive_or_first_line_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl.gz"
     packed = gzip.compress(random.Random(1).randbytes(500_000).replace(b"\n", b"."))
     path.write_bytes(packed[:-9])
@@ -168,7 +168,7 @@ def parsed(source: Source, file: RawFile, folder: Path) -> tuple[dict[str, pa.Ta
     return tables, read_tables(sorted(folder.glob("*/rejections.parquet")), REJECTIONS), records
 
 
-def test_what_lines_leave_for_the_collector_goes_with_their_batch(tmp_path: Path) -> None:
+def test_garbage_of_lines_is_freed_with_their_batch(tmp_path: Path) -> None:
     """Parsing puts the collector off, and each Python literal with an escape leaves a cycle of functions."""
     lines = [
         repr({"qid": n, "asin": "B1", "questionText": "it\\'s", "is_answerable": 1}) for n in range(6_000)
@@ -246,7 +246,7 @@ def test_every_source_that_is_read_by_lines_is_read_in_parts(
     assert len(list((tmp_path / "pieces").iterdir())) == 4
 
 
-def test_what_cannot_be_cut_or_needs_its_other_lines_stays_whole(
+def test_files_that_cannot_be_read_by_parts_stay_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_into(monkeypatch, 10, 4)
@@ -344,7 +344,7 @@ def test_an_archive_is_cut_into_no_more_parts_than_are_read_at_once(
     assert len(shards) == parts
 
 
-def test_parts_of_an_archive_weigh_what_they_take_together_with_what_lies_before(
+def test_parts_of_an_archive_are_weighted_by_their_reading_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_into(monkeypatch, 10, 4)

@@ -14,7 +14,7 @@ import pytest
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources import RawFile, parse_file
 from mmecinstruct.sources.readers import streams
-from mmecinstruct.sources.readers.batches import Refusal
+from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.streams import read_lines
 from mmecinstruct.sources.readers.tabular import read_csv, read_rows
 from mmecinstruct.sources.settings import AmazonReviews, SqidSource
@@ -32,7 +32,7 @@ def pack(content: bytes, suffix: str) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
-def test_an_archive_cut_short_gives_the_lines_before_the_break(
+def test_a_truncated_archive_gives_the_lines_before_its_end(
     tmp_path: Path, suffix: str, share: float
 ) -> None:
     lines = numbered(40_000)
@@ -44,14 +44,14 @@ def test_an_archive_cut_short_gives_the_lines_before_the_break(
     # All but what one block of the compressed form holds; zstd's blocks hold up to 128 KiB.
     assert len(before) > len(lines) * share - 3_000
     assert number == len(before) + 1
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RowError)
     assert refusal.reason == "truncated_archive"
     offset = sum(len(line) + 1 for line in lines[: len(before)])
     assert f"line {number}, which begins at byte {offset};" in refusal.detail
 
 
 @pytest.mark.parametrize("content", [b"<html>Too many requests</html>", b"{}\n", b"\x1f-", b"\0\x1f\x8b"])
-def test_what_is_no_gzip_file_is_said_in_plain_words(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_gzip_has_a_plain_message(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.json.gz"
     path.write_bytes(content)
     with pytest.raises(
@@ -60,7 +60,7 @@ def test_what_is_no_gzip_file_is_said_in_plain_words(tmp_path: Path, content: by
         list(read_lines(path))
 
 
-def test_a_parquet_file_that_is_cut_short_is_to_be_got_again(tmp_path: Path) -> None:
+def test_a_truncated_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"id": list(range(1000))}), path)
     path.write_bytes(path.read_bytes()[:-10])
@@ -93,9 +93,7 @@ def damaged(packed: bytes, noise: random.Random) -> bytes:
 
 
 @pytest.mark.skipif(streams.inflating is zlib, reason="the faster decoder is not installed")
-def test_the_faster_decoder_reads_and_refuses_what_the_standard_one_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_faster_decoder_equals_the_standard_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, noise, read = tmp_path / "x.gz", random.Random(4), set()
     for number in range(150):
         lines = b"\n".join(numbered(noise.choice((1, 40, 4_000))))
@@ -121,7 +119,7 @@ def test_lines_are_put_together_over_blocks(tmp_path: Path, suffix: str) -> None
     content = b"\xef\xbb\xbf" + b"\n".join(lines)
     path.write_bytes(pack(content, suffix) if suffix else content)
     assert [line for _, line in read_lines(path)] == lines
-    long = [line.reason if isinstance(line, Refusal) else line for _, line in read_lines(path, 1_000_000)]
+    long = [line.reason if isinstance(line, RowError) else line for _, line in read_lines(path, 1_000_000)]
     assert long == [lines[0], b"", "line_too_long", b"c"]
 
 
@@ -139,7 +137,7 @@ def test_a_parsed_archive_has_one_rejection_for_the_break(tmp_path: Path) -> Non
     assert sum(batch.tables["reviews"].num_rows for batch in batches) == kept
 
 
-def test_a_csv_file_cut_short_keeps_its_whole_rows(tmp_path: Path) -> None:
+def test_a_truncated_csv_file_keeps_its_whole_rows(tmp_path: Path) -> None:
     noise = random.Random(2)
     rows = "".join(
         f'{noise.getrandbits(64):x},"https://x/{noise.getrandbits(64):x}\n.jpg"\n' for _ in range(9_000)
@@ -150,7 +148,7 @@ def test_a_csv_file_cut_short_keeps_its_whole_rows(tmp_path: Path) -> None:
     for share in range(40, 60):
         path.write_bytes(packed[: len(packed) * share // 100])
         *whole, (number, last) = read_csv(path, {})
-        assert isinstance(last, Refusal)
+        assert isinstance(last, RowError)
         assert last.reason == "truncated_archive"
         assert number == 2 + 2 * len(whole)  # each row has two lines: where its first is
         assert all(isinstance(row, dict) and row["image_url"].endswith(".jpg") for _, row in whole)
