@@ -114,7 +114,7 @@ def test_labels_and_images_of_other_publishers_are_joined(connection, tmp_path) 
 
 
 def test_a_category_path_prefers_own_then_label_then_same_item(connection, tmp_path) -> None:
-    """ESCI-S gives paths, MAVE names, for one product maybe both."""
+    """ESCI-S has paths and MAVE has names; a product may have both."""
     rows, _ = curated(
         connection,
         tmp_path,

@@ -94,7 +94,7 @@ cells = st.sampled_from(ODD_CELLS) | st.text(st.characters(), max_size=12)
 
 
 def source_of(fields: dict[str, Any], name: str) -> Source:
-    """Return a source with the file's name in the place of FILE."""
+    """Return a source with the file's name instead of FILE."""
 
     def named(value: Any) -> Any:
         if isinstance(value, dict):
@@ -106,7 +106,7 @@ def source_of(fields: dict[str, Any], name: str) -> Source:
 
 @st.composite
 def rows_like(draw: st.DrawFn, row: list[str]) -> list[str]:
-    """Draw the cells of a row, of which some are replaced, or are too few or too many."""
+    """Generate the cells of a row: some replaced, too few or too many."""
     made = [draw(cells) if draw(st.integers(0, 7)) == 0 else cell for cell in row]
     length = draw(st.sampled_from((None, None, None, None, None, 0, 1, len(row) - 1)))
     return (made + draw(st.lists(cells, max_size=1)) * (draw(st.integers(0, 9)) == 0))[:length]
@@ -146,7 +146,7 @@ def test_each_csv_row_is_kept_or_rejected_at_its_line(
 def test_each_line_of_ratings_is_kept_or_rejected(
     tmp_path: Path, read_soundly: Any, rows: list[list[str]]
 ) -> None:
-    """None holds a line break, so there is no header and no cell over two lines."""
+    """No cell holds a line break, so no row spans two lines; there is no header."""
     content = b"".join(as_csv([RATING, *rows], csv.QUOTE_MINIMAL, "\n"))
     (tmp_path / "f.csv").write_bytes(content)
     source = source_of({"kind": "amazon18_ratings", "path": FILE}, "f.csv")
@@ -197,7 +197,7 @@ WIDE += tuple(pa.duration(unit) for unit in ("s", "ms", "us", "ns"))
 
 @st.composite
 def columns(draw: st.DrawFn, text: str, length: int) -> pa.Array:
-    """Draw a column whose values are the text in some form, or anything of another type."""
+    """Generate a column with the texts in some form, or values of another type."""
     present = [text if draw(st.integers(0, 5)) else None for _ in range(length)]
     kind = draw(st.integers(0, 12))
     if kind < 4:

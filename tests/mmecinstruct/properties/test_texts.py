@@ -1,4 +1,4 @@
-"""Texts, values and URLs: what the small functions promise holds for whatever they are given."""
+"""Texts, values and URLs: the properties of the small functions hold for every input."""
 
 from __future__ import annotations
 

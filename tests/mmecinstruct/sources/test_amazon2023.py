@@ -1,4 +1,4 @@
-"""Amazon 2023 metadata and reviews, as raw JSON lines, as `datasets` hands them out, and as Parquet."""
+"""Amazon 2023 metadata and reviews, as raw JSON lines, as `datasets` exports them, and as Parquet."""
 
 from __future__ import annotations
 

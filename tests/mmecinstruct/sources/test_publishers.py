@@ -1,4 +1,4 @@
-"""Publishers: their terms, where the files of a recipe's sources are had, and how they are shown."""
+"""Publishers: their terms, the URLs of the files of a recipe's sources, and how they are shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BY_NAME = pytest.mark.parametrize("publisher", publishers(), ids=lambda one: one
 
 
 def source(kind: str, **fields: str) -> Any:
-    """A source of a recipe. Its class may not be there yet: all that is asked of it are its kind and its paths."""
+    """A source of a recipe, with only a kind and paths."""
     return SimpleNamespace(kind=kind, **fields)
 
 

@@ -1,4 +1,4 @@
-"""Personal data becomes a typed token; what only looks like it stays."""
+"""Personal data becomes a typed token; similar texts are kept."""
 
 from __future__ import annotations
 

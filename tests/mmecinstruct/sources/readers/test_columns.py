@@ -1,4 +1,4 @@
-"""A column cleaned at once is its values cleaned one by one."""
+"""Cleaning a column gives the same as cleaning its values one by one."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ ODD_VALUES = [
 
 
 def review_lines(count: int, share: float) -> list[str]:
-    """Return lines of reviews; in a share of them a field is odd, another share is no record."""
+    """Return lines of reviews; a share of them has an unusual field, another share is no record."""
     noise = random.Random(f"{count} {share}")
     lines = []
     for number in range(count):

@@ -130,16 +130,16 @@ def test_one_part_reports_a_truncated_archive(tmp_path: Path, suffix: str, share
     path = tmp_path / f"x.jsonl{suffix}"
     path.write_bytes(packed[: len(packed) * share // 100])
     whole = list(read_lines(path))
-    number, refusal = whole[-1]
-    assert isinstance(refusal, RowError)
-    assert refusal.reason == "truncated_archive"
+    number, row_error = whole[-1]
+    assert isinstance(row_error, RowError)
+    assert row_error.reason == "truncated_archive"
     broken = sum(len(line) + 1 for _, line in whole[:-1])
     for cut in (1, broken - 1, broken, broken + 1, broken + 10_000):
         parts = [FilePart(0, cut), FilePart(cut, cut + 5), FilePart(cut + 5, None)]
         read = [list(read_lines(path, part=part)) for part in parts]
         assert [line for lines in read for line in lines] == whole
-        told = [part for part, lines in zip(parts, read, strict=True) if (number, refusal) in lines]
-        assert told == [next(part for part in parts if part.stop is None or broken < part.stop)]
+        reporting = [part for part, lines in zip(parts, read, strict=True) if (number, row_error) in lines]
+        assert reporting == [next(part for part in parts if part.stop is None or broken < part.stop)]
 
 
 def test_a_damaged_archive_or_first_line_is_an_error(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def parsed(source: Source, file: RawFile, folder: Path) -> tuple[dict[str, pa.Ta
 
 
 def test_garbage_of_lines_is_freed_with_their_batch(tmp_path: Path) -> None:
-    """Parsing puts the collector off, and each Python literal with an escape leaves a cycle of functions."""
+    """Parsing delays garbage collection, and each Python literal with an escape leaves a reference cycle."""
     lines = [
         repr({"qid": n, "asin": "B1", "questionText": "it\\'s", "is_answerable": 1}) for n in range(6_000)
     ]
@@ -186,7 +186,7 @@ def test_garbage_of_lines_is_freed_with_their_batch(tmp_path: Path) -> None:
 
 
 def cut_into(monkeypatch: pytest.MonkeyPatch, part_bytes: int, packed: int) -> None:
-    """Let plain files be cut into parts of so many bytes, and packed ones into so many parts."""
+    """Cut plain files into parts of so many bytes, and compressed ones into so many parts."""
     defaults = (part_bytes, ((1, packed),), None)
     monkeypatch.setattr("mmecinstruct.sources.readers.parts.file_parts.__defaults__", defaults)
 

@@ -1,4 +1,4 @@
-"""Lines of raw files, compressed or not; archives that were cut short are read up to the break."""
+"""Lines of raw files, compressed or not; truncated archives are read up to their end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmecinstruct.sources.settings import AmazonReviews, SqidSource
 
 
 def numbered(count: int) -> list[bytes]:
-    """Return lines that do not compress to nothing."""
+    """Return lines that compress badly."""
     noise = random.Random(1)
     return [b'{"n": %d, "x": "%032x"}' % (number, noise.getrandbits(128)) for number in range(count)]
 
@@ -39,15 +39,15 @@ def test_a_truncated_archive_gives_the_lines_before_its_end(
     packed = pack(b"\n".join(lines) + b"\n", suffix)
     path = tmp_path / f"x.json{suffix}"
     path.write_bytes(packed[: int(len(packed) * share)])
-    *before, (number, refusal) = read_lines(path)
+    *before, (number, row_error) = read_lines(path)
     assert [line for _, line in before] == lines[: len(before)]
     # All but what one block of the compressed form holds; zstd's blocks hold up to 128 KiB.
     assert len(before) > len(lines) * share - 3_000
     assert number == len(before) + 1
-    assert isinstance(refusal, RowError)
-    assert refusal.reason == "truncated_archive"
+    assert isinstance(row_error, RowError)
+    assert row_error.reason == "truncated_archive"
     offset = sum(len(line) + 1 for line in lines[: len(before)])
-    assert f"line {number}, which begins at byte {offset};" in refusal.detail
+    assert f"line {number}, which begins at byte {offset};" in row_error.detail
 
 
 @pytest.mark.parametrize("content", [b"<html>Too many requests</html>", b"{}\n", b"\x1f-", b"\0\x1f\x8b"])
@@ -79,7 +79,7 @@ def test_members_of_a_gzip_file_and_the_zeros_that_pad_it_are_one_stream(tmp_pat
 
 
 def damaged(packed: bytes, noise: random.Random) -> bytes:
-    """Return an archive that is cut short, has flipped bits or has something behind it, or is as it was."""
+    """Return an archive that is truncated, has flipped bits or trailing bytes, or is intact."""
     content, kind = bytearray(packed), noise.randrange(5)
     if kind == 0:
         content = content[: noise.randrange(len(content))]

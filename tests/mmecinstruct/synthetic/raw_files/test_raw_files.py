@@ -1,4 +1,4 @@
-"""The miniature's machinery: fragments, draws, parts of a gzip stream, whole files and their names."""
+"""The generator of the miniature: fragments, hash draws, parts of a gzip stream, files and their names."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_a_scale_out_of_range_is_an_error(scale: float, tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_version_do_not_change(tmp_path: Path) -> None:
-    """A drawing that goes on, or is done already, trusts that the same version draws the same."""
+    """A resumed miniature relies on the same version writing the same bytes."""
     write_files(tmp_path, SMALL, 3)
     digest = hashlib.sha256()
     for name in sorted(file_names(SMALL)):
@@ -309,8 +309,8 @@ def test_a_dataset_of_synthetic_files_has_a_warning(tmp_path: Path) -> None:
     write_miniature(raw, 0.0002, 1)
     recipe = load_recipe("paper", ["scale=0.0005"])
     report = build(recipe, out, workspace=tmp_path / "work", data=raw, tasks=["category_classification"])
-    [told] = [warning for warning in report.warnings if "mmec miniature" in warning]
-    assert "drew 16 of the raw files" in told
+    [messages] = [warning for warning in report.warnings if "mmec miniature" in warning]
+    assert "drew 16 of the raw files" in messages
     assert "**This is no real data.**" in (out / "README.md").read_text()
     assert json.loads((out / "statistics.json").read_text())["miniature"] == {"files": 16}
 

@@ -1,4 +1,4 @@
-"""What became of the dirt that the sample shop plants: rejected with its reason, cleaned, or clustered."""
+"""The fate of the dirt that is planted in the sample shop: rejected with its reason, cleaned, or clustered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample shop's images: determined by their specification, and what they show can be measured."""
+"""The sample shop's images: determined by their specification, with measurable content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pixels(spec: ImageSpec, side: int = 128) -> np.ndarray:
 
 
 def share_of_colour(spec: ImageSpec, colour: str) -> float:
-    """Share of pixels whose hue is near a colour's, whatever the light."""
+    """Return the share of pixels whose hue is near a colour's, at any brightness."""
     image = Image.open(io.BytesIO(render_image(spec, 128))).convert("RGB")
     seen = np.asarray(image).astype(float)
     wanted = np.array(RGB[colour], dtype=float)
@@ -42,14 +42,14 @@ def test_a_image_depends_on_its_specification_alone() -> None:
 
 def test_rendering_in_parts_gives_the_same_files(tmp_path: Path) -> None:
     specs = [replace(MUG, image_id=f"71{number}", variation=number) for number in range(4)]
-    told: list[tuple[int, int]] = []
-    render_images(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
+    calls: list[tuple[int, int]] = []
+    render_images(specs, tmp_path / "whole", 64, lambda done, total: calls.append((done, total)))
     render_images(specs[2:], tmp_path / "parts", 64)
     render_images(specs[:2], tmp_path / "parts", 64)
     for spec in specs:
         place = Path("images") / "I" / f"{spec.image_id}.jpg"
         assert (tmp_path / "whole" / place).read_bytes() == (tmp_path / "parts" / place).read_bytes()
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("category", [category.name for category in FINE_CATEGORIES])
@@ -77,9 +77,9 @@ def test_a_product_has_its_colour_and_no_other(colour: str) -> None:
 def test_patterns_differ_in_how_much_white_they_show() -> None:
     def white_on_product(pattern: str) -> float:
         plain = pixels(replace(MUG, pattern="plain"))
-        drawn = pixels(replace(MUG, pattern=pattern))
+        rendered = pixels(replace(MUG, pattern=pattern))
         product = np.abs(plain - np.array(RGB["red"])).sum(axis=2) < 110
-        return float((drawn[product].min(axis=1) > 150).mean())
+        return float((rendered[product].min(axis=1) > 150).mean())
 
     shares = {pattern: white_on_product(pattern) for pattern in PATTERNS}
     assert shares["plain"] == 0
@@ -100,9 +100,9 @@ def test_the_two_categories_of_a_pair_look_different(pair: object) -> None:
 
 
 def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> None:
-    drawn = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
-    new = drawn[5]
-    damage = {state: float((np.abs(drawn[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}
+    rendered = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
+    new = rendered[5]
+    damage = {state: float((np.abs(rendered[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}
     assert all(share > 0.01 for share in damage.values()), damage
     assert damage[4] < damage[3] < damage[1]
     assert damage[4] < damage[2] < damage[1]

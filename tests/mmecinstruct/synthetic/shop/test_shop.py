@@ -1,4 +1,4 @@
-"""The sample shop's records: what the text hides, chance alone decides."""
+"""The sample shop's records: attributes that a text hides are independent of the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample shop's raw files: the publishers' formats, the planted dirt and what becomes of it."""
+"""The sample shop's raw files: the publishers' formats, the planted dirt and its fate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def planted(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def parsed(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[Rejection]]:
-    """All tables and rejections of the readers that real files take."""
+    """All tables and rejections of the parsers for real files."""
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
     rejections: list[Rejection] = []
     for source in load_recipe("sample").sources:
@@ -328,9 +328,9 @@ def test_flawed_images_are_rejected_with_the_listed_reason(
     placeholders = [content(record) for record in planted["placeholder_image"]["records"]]
     assert len(set(placeholders)) == 1
     assert len(placeholders) > ImageSettings().max_products_per_image
-    drawn = {spec.image_id for spec in specs}
+    rendered = {spec.image_id for spec in specs}
     for record in planted["dead_image"]["records"]:
-        assert Path(record["image_url"]).stem not in drawn
+        assert Path(record["image_url"]).stem not in rendered
 
 
 def test_every_named_image_but_the_dead_ones_is_rendered(

@@ -1,4 +1,4 @@
-"""Only public web addresses are asked, and the address that was checked is the one connected to."""
+"""Only public addresses get requests, and connections go to the checked address."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_one_private_address_among_public_ones_is_enough(fetch: Any) -> None:
 
 
 def test_a_redirect_to_a_private_address_fails(fetch: Any, images: Any, redirect: Any) -> None:
-    """The network of the server is allowed; where it redirects to is not."""
+    """The network of the server is allowed, the target of its redirect is not."""
     images.routes["/literal.jpg"] = redirect("http://169.254.169.254/latest/meta-data")
     images.routes["/name.jpg"] = redirect(images.url("/secret", "inside.example"))
 

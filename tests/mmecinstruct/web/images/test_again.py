@@ -1,4 +1,4 @@
-"""Nothing is fetched twice, whatever happens in between."""
+"""No image is fetched twice, also after interruptions and retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server may answer, and what becomes of it."""
+"""Responses of servers, and their outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of a product are tried in order until enough arrive and are good."""
+"""The images of a product are tried in order until enough are accepted."""
 
 from __future__ import annotations
 

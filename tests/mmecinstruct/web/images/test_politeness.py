@@ -1,4 +1,4 @@
-"""No host is asked for more, or faster, than it and the recipe allow; a host that waits holds up no other."""
+"""No host gets more or faster requests than it and the recipe allow; a waiting host blocks no other."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_failed_response_keeps_its_connection_open(
 
 
 def test_a_host_that_waits_delays_no_other(fetch: Any, images: Any, answer: Any) -> None:
-    """Even with a single thread and ten images of the host that waits."""
+    """Also with a single thread and ten images of the waiting host."""
     images.default = answer(body=b"x", delay=0.005)
     wait = answer(429, headers=(("Retry-After", "1"),))
     images.routes["busy.example", "/0"] = (wait, answer(body=b"x"))

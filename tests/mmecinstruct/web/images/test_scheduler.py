@@ -1,4 +1,4 @@
-"""The scheduler by a clock that the test moves: who may go when."""
+"""The scheduler with a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Clocked:
         return turn.job
 
     def urls(self) -> list[str]:
-        """Take whatever is ready; give each connection back at once."""
+        """Take all ready jobs and release each at once."""
         found = []
         while (turn := self.turn()) is not None:
             assert turn.job is not None

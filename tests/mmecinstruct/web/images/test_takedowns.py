@@ -1,4 +1,4 @@
-"""The takedown list: read strictly, added to safely, obeyed at once."""
+"""The takedown list: read strictly, extended safely, applied at once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_invalid_entry_is_an_error(tmp_path: Path, kind: str, value: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"a,b\n", r":1: the first line"),
@@ -62,9 +62,9 @@ def test_an_invalid_entry_is_an_error(tmp_path: Path, kind: str, value: str) -> 
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-def test_a_damaged_list_stops_with_its_line(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_damaged_list_stops_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "takedowns.csv").write_bytes(content)
-    with pytest.raises(WorkspaceError, match=told):
+    with pytest.raises(WorkspaceError, match=message):
         load_takedowns(tmp_path)
 
 

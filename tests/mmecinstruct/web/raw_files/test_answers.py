@@ -1,4 +1,4 @@
-"""What a server may answer: not now, not any more, not here, or something that is not the file."""
+"""Responses of servers: busy, gone, redirected, or something that is not the file."""
 
 from __future__ import annotations
 
@@ -450,8 +450,8 @@ class TestSecrets:
             if path.is_file() and path.suffix in (".json", ".state")
         ]
         assert len(kept) == 2  # the state of the first, and the record
-        told = repr(dataclasses.asdict(report)) + capsys.readouterr().err + repr(kept)
-        assert "abc123" not in told
+        output = repr(dataclasses.asdict(report)) + capsys.readouterr().err + repr(kept)
+        assert "abc123" not in output
 
     def test_the_user_agent_names_the_program_and_the_contact(
         self, puller: Any, server: Any, served: Any, mugs: bytes

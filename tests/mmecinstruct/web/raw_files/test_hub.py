@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub: asked for through huggingface_hub, continued and checked as all others."""
+"""Files of the Hugging Face Hub: located by huggingface_hub, resumed and checked like all others."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_bytes_with_another_hash_than_the_hubs_are_rejected(
     file_etag = file.etag
 
     class Wrong(type(file)):  # type: ignore[misc]
-        """Says the hash of the true content and sends another."""
+        """Announces the hash of the true content and sends other bytes."""
 
         etag = file_etag
         sha256 = file_etag

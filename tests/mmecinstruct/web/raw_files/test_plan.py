@@ -1,4 +1,4 @@
-"""Before anything is fetched: what is there, what is missing and how large, is there room, what a person has to do."""
+"""The pull plan: existing and missing files with their sizes, disk space, files that a person has to get."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Usage(NamedTuple):
     free: int
 
 
-class Told:
-    """Keeps what a pull tells."""
+class Recorder:
+    """A listener that records the calls of a pull."""
 
     def __init__(self) -> None:
         self.plans: list[Any] = []
@@ -85,23 +85,23 @@ def test_the_plan_is_shown_before_anything_is_fetched(
 ) -> None:
     server.routes[URL] = served(mugs, cut=100_000)
     puller.one(server.url(URL), retries=0)
-    told = Told()
+    recorder = Recorder()
     puller.path("b.gz").write_bytes(mugs)
     server.routes[URL] = served(mugs)
     hand = puller.file(None, "amazonqa/test-qar.jsonl", by_hand="Get it from the drive")
-    report = puller(puller.file(server.url(URL)), puller.file("http://x", "b.gz"), hand, listener=told)
-    text = str(told.plans[0])
-    assert [planned.state for planned in told.plans[0].files] == ["fetch", "found", "by_hand"]
+    report = puller(puller.file(server.url(URL)), puller.file("http://x", "b.gz"), hand, listener=recorder)
+    text = str(recorder.plans[0])
+    assert [planned.state for planned in recorder.plans[0].files] == ["fetch", "found", "by_hand"]
     assert "to fetch (100.0 kB of it there)" in text
     assert "3 files: 1 there, 1 to fetch (200.0 kB), 1 by hand" in text
     assert [file.status for file in report.files] == ["fetched", "found", "by_hand"]
-    json.dumps(told.plans[0].to_json())
+    json.dumps(recorder.plans[0].to_json())
 
 
 class TestRoom:
     @pytest.fixture
     def free(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """Say how much is free; the disk itself cannot be made small."""
+        """Set the free space that the code reads."""
 
         def set_free(size: int) -> None:
             monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, size))
@@ -316,7 +316,7 @@ class TestMirror:
     def test_files_of_a_former_mirror_are_shown_with_their_origin(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
-        """A miniature's files do not pass for the publisher's."""
+        """Synthetic files are not taken for the publisher's."""
         server.routes["/a.gz"] = served(mugs)
         file = puller.file("https://publisher.example/a.gz", "a.gz")
         puller(file, mirror=server.url(""))

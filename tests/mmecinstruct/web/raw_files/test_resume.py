@@ -1,4 +1,4 @@
-"""A download that breaks off continues where it stopped, unless the file has changed; only the whole is accepted."""
+"""An interrupted download is resumed unless the file has changed; only a complete file is accepted."""
 
 from __future__ import annotations
 

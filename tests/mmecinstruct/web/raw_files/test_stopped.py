@@ -1,4 +1,4 @@
-"""A pull that is stopped, by a key, a signal, another pull or a full disk, loses nothing that has arrived."""
+"""A pull that a key, a signal, another pull or a full disk stops keeps all bytes that have arrived."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_thread_that_a_stopped_pull_left_behind_touches_nothing(
     stop = threading.Event()
     stop.set()
     job = Job(file, puller.path(), Partial(puller.path()))
-    watch = Watch(stop, lambda *told: None, lambda *told: None)
+    watch = Watch(stop, lambda *arguments: None, lambda *arguments: None)
     with pytest.raises(Stopped):
         attempt(job, Transport(puller.settings(), OPEN), puller.settings(), watch)
     assert puller.path(f"{file.origin}.partial").read_bytes() == mugs[:100_000]
