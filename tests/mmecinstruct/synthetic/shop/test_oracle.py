@@ -229,7 +229,9 @@ def sequence(user: Row, history: list[Row], candidates: list[Row], answer: int, 
     )
 
 
-def look_loyal_case(folder: Path, products: list[Row], taste_shown: bool) -> tuple[Row, list[Row], Row, list[Row]]:
+def look_loyal_case(
+    folder: Path, products: list[Row], taste_shown: bool
+) -> tuple[Row, list[Row], Row, list[Row]]:
     """Return a user, a history that shows the taste or not, a hidden target and its category."""
     by_asin = {row["asin"]: row for row in products}
     for user in latents(folder, "users"):
