@@ -26,7 +26,7 @@ from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.perceptual_hash import PHASH_VERSION, parse_hash
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.images.signatures import signature_of
-from mmecinstruct.synthetic.shop.image import draw_image
+from mmecinstruct.synthetic.shop.image import render_image
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PATTERNS
 
@@ -52,7 +52,7 @@ def rendered_images(count: int) -> Iterator[bytes]:
             number % 4,
             number,
         )
-        yield draw_image(spec, RENDERED_SIDE)
+        yield render_image(spec, RENDERED_SIDE)
 
 
 def row_of(name: str, contents: Iterator[bytes]) -> str:

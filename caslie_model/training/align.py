@@ -37,7 +37,7 @@ from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs_o
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import hash_draw, hash_fraction
-from mmecinstruct.sources.readers.batches import Refusal
+from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
 
@@ -149,10 +149,10 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
     unreadable = too_long = 0
     absent = set(columns.values())
     for _, row in read_rows(path, columns):
-        if not isinstance(row, Refusal):
+        if not isinstance(row, RowError):
             absent -= row.keys()
-        name = "" if isinstance(row, Refusal) else text_value(row.get(id_column))
-        if isinstance(row, Refusal) or not name:
+        name = "" if isinstance(row, RowError) else text_value(row.get(id_column))
+        if isinstance(row, RowError) or not name:
             unreadable += 1
             continue
         words = {

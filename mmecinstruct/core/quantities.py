@@ -1,4 +1,4 @@
-"""Bytes and times for people."""
+"""Format bytes and times for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def human(size: int) -> str:
-    """Return a number of bytes as in `1.2 GB`, with units of thousands."""
+    """Return a number of bytes as `1.2 GB`, with decimal units."""
     value = float(size)
     for unit in _UNITS[:-1]:
         if value < 999.95:
@@ -16,7 +16,7 @@ def human(size: int) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """Return a time as in `45 s`, `12 min` or `3.5 h`."""
+    """Return a time in seconds as `45 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,1 +1,1 @@
-"""Curated tables: identity, duplicates, language."""
+"""Curate tables: unique ids, duplicates, language."""

@@ -22,13 +22,19 @@ STAGE = "curate_products"
 def curate_products(
     connection: duckdb.DuckDBPyConnection, similarity: float, taken_down: Collection[str] = ()
 ) -> tuple[pa.Table, list[Rejection]]:
-    """Return (curated products in order of id, rejections). The first row of an id stays.
+    """Curate products. The first row of an id is kept.
 
-    Views: products, category_labels, product_images (each with file_index and row_index). A product without a
-    category takes that of its label, else that of the same item in another source; images of `product_images` come
-    after its own.
-    similarity: of titles that put products into one cluster (by their texts alone: images are not read yet).
-    taken_down: ids of products that no build may hold.
+    A product without a category gets that of its label, else that of the same item in another source. Images of
+    `product_images` come after the product's own.
+
+    Args:
+        connection: A connection with the views products, category_labels and product_images, each with file_index and
+            row_index.
+        similarity: The similarity of titles, 0 to 1, from which products share a cluster. Images are not read yet.
+        taken_down: The ids of products that no build may hold.
+
+    Returns:
+        (Curated products in order of id, rejections).
     """
     columns = ", ".join(PRODUCTS.names)
     unwanted = sorted(taken_down)

@@ -1,4 +1,4 @@
-"""Curate what refers to products: reviews, relations, judgements, questions."""
+"""Curate the tables that refer to products: reviews, relations, relevance judgements, questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# The language that decides is another one than the recipe's, with at least the recipe's probability.
+# The text's language is none of the recipe's, with at least the recipe's probability.
 _OTHER_LANGUAGE = """len($languages) > 0 AND language IS NOT NULL AND NOT list_contains($languages, language)
                     AND language_score >= $min_score"""
 
@@ -24,13 +24,19 @@ _OTHER_LANGUAGE = """len($languages) > 0 AND language IS NOT NULL AND NOT list_c
 def curate_reviews(
     connection: duckdb.DuckDBPyConnection, settings: CurateSettings
 ) -> tuple[pa.Table, list[Rejection]]:
-    """Return (reviews in order of id, rejections).
+    """Curate reviews.
 
-    Rejected are a repeated id (the first stays) and a review of an unknown product. One that is in another language
-    than the recipe's with at least the recipe's probability stays without its title, text and images: whatever it
-    says, its user has the product. Views: reviews (tables.CURATED_REVIEWS), products.
+    Repeated ids (the first row is kept) and reviews of unknown products are rejected. A review in another language than
+    the recipe's keeps its row without title, text and images, because its user has the product.
+
+    Args:
+        connection: A connection with the views reviews (tables.CURATED_REVIEWS) and products.
+        settings: The languages, and the probability from which a language counts.
+
+    Returns:
+        (Reviews in order of id, rejections).
     """
-    return _judge(
+    return _split(
         connection,
         "reviews",
         "review_id",
@@ -51,12 +57,18 @@ def curate_reviews(
 def curate_questions(
     connection: duckdb.DuckDBPyConnection, settings: CurateSettings
 ) -> tuple[pa.Table, list[Rejection]]:
-    """Return (questions in order of id, rejections).
+    """Curate questions.
 
-    Rejected are a repeated id (the first stays) and a question in another language, as reviews are. View: questions
-    (tables.CURATED_QUESTIONS).
+    Repeated ids (the first row is kept) and questions in another language than the recipe's are rejected.
+
+    Args:
+        connection: A connection with the view questions (tables.CURATED_QUESTIONS).
+        settings: The languages, and the probability from which a language counts.
+
+    Returns:
+        (Questions in order of id, rejections).
     """
-    return _judge(
+    return _split(
         connection,
         "questions",
         "question_id",
@@ -66,7 +78,7 @@ def curate_questions(
     )
 
 
-def _judge(
+def _split(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     key: str,
@@ -77,11 +89,18 @@ def _judge(
 ) -> tuple[pa.Table, list[Rejection]]:
     """Return the rows of a view for which the SQL expression `reason` is null, and the rejections of the others.
 
-    withheld: columns that are null in kept rows of another language.
+    Args:
+        connection: A connection with the view.
+        name: The name of the view and of the table.
+        key: The column that has to be unique.
+        reason: The SQL expression of the rejection's reason.
+        details: The rejection's detail by reason, with a placeholder.
+        settings: The languages, and the probability from which a language counts.
+        withheld: Columns that are null in kept rows of another language.
     """
     connection.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE judged AS
+        CREATE OR REPLACE TEMP TABLE with_reasons AS
         WITH numbered AS (
             SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY file_index, row_index) AS occurrence
             FROM {name}
@@ -96,12 +115,12 @@ def _judge(
             f"""
             SELECT reason, CASE reason WHEN 'other_language' THEN format('{{}} ({{:.2f}})', language, language_score)
                 ELSE product_id END, {key}
-            FROM judged WHERE reason IS NOT NULL ORDER BY {key}, file_index, row_index
+            FROM with_reasons WHERE reason IS NOT NULL ORDER BY {key}, file_index, row_index
             """
         ).fetchall()
     ]
     kept = query(
-        connection, f"SELECT * FROM judged WHERE reason IS NULL ORDER BY {key}", CURATED_TABLES[name]
+        connection, f"SELECT * FROM with_reasons WHERE reason IS NULL ORDER BY {key}", CURATED_TABLES[name]
     )
     return kept, rejections
 
@@ -114,7 +133,7 @@ def _without(columns: Sequence[str]) -> str:
     return f"REPLACE ({emptied})" if emptied else ""
 
 
-# What makes two rows of a table the same record.
+# The columns that identify a record of a table.
 _KEYS = {
     "relations": ("product_a", "product_b", "relation"),
     "judgements": ("query_id", "product_id", "label"),
@@ -122,10 +141,16 @@ _KEYS = {
 
 
 def curate_records(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[pa.Table, list[Rejection]]:
-    """Return (rows of the relations or judgements in order of their key, rejections).
+    """Curate relations or relevance judgements. Of a repeated key the first row is kept.
 
-    A repeated key is rejected, the first row stays. Whether the products are known is judged by the tasks, each
-    by its own rule: a relation may be of use for one product alone.
+    Each task checks by its own rule whether the products are known: a relation may be useful with one known product.
+
+    Args:
+        connection: A connection with the view.
+        name: `relations` or `judgements`, the name of the view.
+
+    Returns:
+        (Rows in order of their key, rejections).
     """
     keys, schema = _KEYS[name], CURATED_TABLES[name]
     listed = ", ".join(keys)

@@ -32,7 +32,7 @@ from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
-from mmecinstruct.sources.readers.batches import Refusal
+from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.stages.filter import filter_stage
@@ -155,7 +155,7 @@ def _read_table(
     found = False
     for line, row in read_rows(path, wanted):
         origin = f"{path.name}:{line}"
-        if isinstance(row, Refusal):
+        if isinstance(row, RowError):
             rejections.append(Rejection(STAGE, row.reason, row.detail, origin))
             continue
         found = found or column in row

@@ -1,7 +1,7 @@
-"""Raw files, as their publishers ship them, into tables: one module per source.
+"""Parse raw files, as their publishers ship them, into tables: one module per source.
 
-`source_files` finds the files of a recipe's source, `parse_file` reads one of them. Nothing is dropped in
-silence: each record is kept or has one rejection with its file and line.
+`source_files` finds the files of a recipe's source, `parse_file` reads one of them. Every record is either kept or
+has one rejection with its file and line.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ __all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files"]
 def source_files(source: Source, root: Path) -> list[RawFile]:
     """Return the files of a source below the data root, globs expanded, sorted within each role.
 
-    Raises SourceError naming the recipe field where nothing matches or a path leads out of the root.
+    Raises:
+        SourceError: A path matches nothing or leads out of the root; the message names the recipe field.
     """
     return [
         RawFile(role, root / origin, origin)
@@ -81,14 +82,14 @@ def _patterns(source: Source) -> list[tuple[str, str, str, bool]]:
 
 
 def _matches(source: Source, field: str, pattern: str, root: Path, optional: bool) -> list[str]:
-    place = f"source '{source.kind}', field {field}: '{pattern}'"
+    named = f"source '{source.kind}', field {field}: '{pattern}'"
     if not stays_below(pattern):
-        raise SourceError(f"{place} must be a path below the data root ({root}), without '..'")
+        raise SourceError(f"{named} must be a path below the data root ({root}), without '..'")
     origins = matching_files(root, pattern)
     if not origins and not optional:
         pull = ", or run `mmec pull --recipe NAME`" if _can_be_pulled(source, field, pattern) else ""
         raise SourceError(
-            f"{place} matches no file below {root}; put the file there{pull}, correct the field in the recipe "
+            f"{named} matches no file below {root}; put the file there{pull}, correct the field in the recipe "
             "or give another data root with --data"
         )
     return origins
@@ -100,7 +101,7 @@ def _can_be_pulled(source: Source, field: str, pattern: str) -> bool:
 
     try:
         files = files_of_path(source.kind, field, pattern, publishers())
-    except SourceError:  # nobody publishes such a file
+    except SourceError:  # no publisher has such a file
         return False
     return any(file.url is not None or file.hub is not None for file in files)
 
@@ -108,7 +109,12 @@ def _can_be_pulled(source: Source, field: str, pattern: str) -> bool:
 def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
     """Yield the tables of one raw file in batches, without reading the whole file into memory.
 
-    Raises SourceError where the file cannot be read or is not what its source says it is.
+    Args:
+        source: The recipe's source that names the file.
+        file: The file, or a part of it.
+
+    Raises:
+        SourceError: The file cannot be read or is not what its source says it is.
     """
     match source:
         case AmazonMetadata():
@@ -132,9 +138,9 @@ def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
         case AboSource() if file.role == "images":
             return abo.parse_images(file)
         case AboSource():
-            beside = source_files(source, _root_of(file))
+            files = source_files(source, _root_of(file))
             return abo.parse_listings(
-                file, [other.path for other in beside if other.role == "images"], source.language
+                file, [other.path for other in files if other.role == "images"], source.language
             )
         case SqidSource():
             return sqid.parse_image_urls(file)

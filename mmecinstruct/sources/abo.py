@@ -1,8 +1,8 @@
 """Amazon Berkeley Objects: listings in many languages, and a table of their images.
 
-A listing names its images by id; `images.csv.gz` says below which path each lies. That table is read whole before
-each file of listings, about 80 MB of memory for its 400,000 rows. What is wrong in it is told once, where it is a file
-of the source itself.
+A listing names its images by id; `images.csv.gz` gives the path of each. That table is read whole before each file of
+listings, about 80 MB of memory for its 400,000 rows. Its errors are reported once, when it is parsed as a file of the
+source.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.sources.readers.tabular import Row, read_csv
@@ -24,11 +24,11 @@ PREFIX = "abo"
 IMAGE_ROOT = "https://amazon-berkeley-objects.s3.amazonaws.com/images/small/"
 
 _IMAGE_COLUMNS = {f"the table of images has {name}": name for name in ("image_id", "path")}
-_ENGLISH_ROOT = "Categories"  # the first name of a path in the shops that speak English
+_ENGLISH_ROOT = "Categories"  # the first name of a path in English-language shops
 
 
 class ListingLine(msgspec.Struct, gc=False):
-    """The fields that are read of a listing."""
+    """The fields of a listing that are read."""
 
     item_id: Any = None
     item_name: Any = None
@@ -43,19 +43,19 @@ class ListingLine(msgspec.Struct, gc=False):
 
 
 def parse_images(file: RawFile) -> Iterator[ParsedBatch]:
-    """Judge the rows of the table of images, which becomes no table of its own.
+    """Check the rows of the table of images, which yields no table of its own.
 
     Reasons: missing_id, missing_url (no path, or one that leads out of the folder of images).
     """
     return parse_records(read_csv(file.path, _IMAGE_COLUMNS), _parse_image, (), file.origin)
 
 
-def _parse_image(row: Row, _number: int, _rows: Rows) -> Refusal | None:
+def _parse_image(row: Row, _number: int, _rows: Rows) -> RowError | None:
     image_id = row["image_id"].strip()
     if not image_id:
-        return Refusal("missing_id", "image_id is empty")
+        return RowError("missing_id", "image_id is empty")
     if not _image_path(row):
-        return Refusal("missing_url", f"path is {shown(row['path'])}", f"{PREFIX}:{image_id}")
+        return RowError("missing_url", f"path is {shown(row['path'])}", f"{PREFIX}:{image_id}")
     return None
 
 
@@ -65,15 +65,16 @@ def _image_path(row: Row) -> str:
 
 
 def read_image_paths(files: Sequence[Path]) -> dict[str, str]:
-    """Return where each image lies below the folder of images, by its id.
+    """Return the path of each image below the folder of images, by its id.
 
-    Raises SourceError where a file cannot be read or lacks a column.
+    Raises:
+        SourceError: A file cannot be read or lacks a column.
     """
     return {
         image_id: path
         for file in files
         for _, row in read_csv(file, _IMAGE_COLUMNS)
-        if not isinstance(row, Refusal)
+        if not isinstance(row, RowError)
         if (image_id := row["image_id"].strip()) and (path := _image_path(row))
     }
 
@@ -81,29 +82,34 @@ def read_image_paths(files: Sequence[Path]) -> dict[str, str]:
 def parse_listings(file: RawFile, images: Sequence[Path], language: str) -> Iterator[ParsedBatch]:
     """Yield products and their fine categories (the product type) of a file of listings.
 
-    images: the files of the table of images. language: `en`, or with a country `en_US`.
-    Reasons: missing_id, missing_title, other_language (it has a title, but not in the wanted one), title_not_text.
+    Reasons: missing_id, missing_title, other_language (there is a title, but none in the wanted language),
+    title_not_text.
+
+    Args:
+        file: The file of listings.
+        images: The files of the table of images.
+        language: `en`, or with a country `en_US`.
     """
     paths = read_image_paths(images)
 
-    def parse(line: ListingLine, _number: int, rows: Rows) -> Refusal | None:
+    def parse(line: ListingLine, _number: int, rows: Rows) -> RowError | None:
         item = text_value(line.item_id)
         if not item:
-            return Refusal("missing_id", f"item_id is {shown(line.item_id)}")
-        identity = f"{PREFIX}:{item}"
+            return RowError("missing_id", f"item_id is {shown(line.item_id)}")
+        record_id = f"{PREFIX}:{item}"
         title = plain_title(next(iter(_in_language(line.item_name, language)), ""))
         if not title:
             tags = _languages(line.item_name)
             if tags:
-                return Refusal("other_language", f"its title is in {', '.join(tags)}", identity)
-            return Refusal("missing_title", "the title is empty", identity)
+                return RowError("other_language", f"its title is in {', '.join(tags)}", record_id)
+            return RowError("missing_title", "the title is empty", record_id)
         if is_markup(title):
-            return Refusal("title_not_text", title, identity)
+            return RowError("title_not_text", title, record_id)
         product_type = _product_type(line.product_type)
         path = _category_path(line.node, language) or ([product_type] if product_type else [])
         rows["products"].append(
             (
-                identity,
+                record_id,
                 PREFIX,
                 title,
                 clean_brand(next(iter(_in_language(line.brand, language)), None)),
@@ -118,7 +124,7 @@ def parse_listings(file: RawFile, images: Sequence[Path], language: str) -> Iter
             )
         )
         if product_type:
-            rows["category_labels"].append((identity, product_type, []))
+            rows["category_labels"].append((record_id, product_type, []))
         return None
 
     lines = read_json_lines(file.path, ListingLine, part=file.part)
@@ -138,8 +144,8 @@ def _languages(values: object) -> list[str]:
 def _in_language(values: object, language: str) -> list[str]:
     """Return a field's texts in a language, in the order of the listing.
 
-    Where the language comes without a country, the first one of its countries that the field has is taken: a listing
-    may say the same in British, Indian and American English.
+    Where the language has no country, the first country in the field is taken: a listing may have the same text in
+    British, Indian and American English.
     """
     found: dict[str, list[str]] = {}
     for entry in _entries(values):
@@ -159,7 +165,7 @@ def _product_type(values: object) -> str:
 def _category_path(nodes: object, language: str) -> list[str]:
     """Return the first path in the shop's tree, without its root (`/Categories/Shoes/Boots`).
 
-    A listing may stand in a shop of another language than its title's. Of English, the root tells.
+    A listing may be of a shop whose language is not its title's. The root identifies English shops.
     """
     for node in _entries(nodes):
         root, *names = text_value(node.get("node_name")).strip("/").split("/")
@@ -171,5 +177,5 @@ def _category_path(nodes: object, language: str) -> list[str]:
 def _image_urls(line: ListingLine, paths: dict[str, str]) -> list[str]:
     """Return the URLs of the small images (256 pixels), the main one first, each once."""
     others = line.other_image_id if isinstance(line.other_image_id, list) else [line.other_image_id]
-    places = (paths.get(text_value(image_id)) for image_id in (line.main_image_id, *others))
-    return [IMAGE_ROOT + place for place in dict.fromkeys(places) if place]
+    image_paths = (paths.get(text_value(image_id)) for image_id in (line.main_image_id, *others))
+    return [IMAGE_ROOT + path for path in dict.fromkeys(image_paths) if path]

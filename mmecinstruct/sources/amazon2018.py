@@ -1,8 +1,8 @@
-"""Amazon Reviews 2018: metadata (products and relations), reviews, and ratings without words.
+"""Amazon Reviews 2018: metadata (products and relations), reviews, and ratings without text.
 
 The metadata's two image schemas (`image` until 2020, `imageURL` and `imageURLHighRes` since 2021) and the
 Python literals of 2014 (`imUrl`, `categories`, `related`) are read by the same rules: a field that a file
-does not have is empty. What is known of the files' dirt stands in docs/sources.md.
+does not have is empty. The source reference lists the known dirt of these files.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from mmecinstruct.schemas.tables import PRODUCTS, RELATIONS, REVIEWS, STRINGS
 from mmecinstruct.sources.readers.batches import (
     ParsedBatch,
     RawFile,
-    Refusal,
+    RowError,
     Rows,
     parse_lists,
     parse_records,
     shown,
 )
 from mmecinstruct.sources.readers.columns import (
-    descriptions,
+    cleaned_texts,
+    description_column,
+    feature_column,
     plain_ids,
-    points,
-    shown_texts,
     usual_ratings,
     usual_seconds,
 )
@@ -47,13 +47,13 @@ from mmecinstruct.text.prices import parse_dollars
 PREFIX = "amazon18"
 
 # The comparison table of a product page names products by attribute, in a script or by link. A table that was escaped
-# once more has references in the place of quotation marks.
+# once more has character references instead of quotation marks.
 _ASIN_IN_HTML = re.compile(
     r"""(?:(?i:asin)(?:["']|&quot;|&\#3[49];)?\s*[=:]\s*(?:["']|&quot;|&\#3[49];)?|/(?:dp|gp/product|gp/aw/d|ASIN)/)"""
     r"""([A-Z0-9]{10})(?![A-Za-z0-9])"""
 )
-# The same in two, of texts in ASCII: each begins with characters that are looked for as such, which takes a third of
-# the time. The first is for the text in lower case, and takes nothing from what may follow.
+# The same pattern as two, for ASCII texts: each begins with literal characters, which makes the search three times as
+# fast. The first is for text in lower case; its lookahead consumes nothing.
 _ATTRIBUTE = re.compile(
     r"""asin(?:["']|&quot;|&\#3[49];)?\s*[=:]\s*(?:["']|&quot;|&\#3[49];)?(?=[a-z0-9]{10}(?![a-z0-9]))"""
 )
@@ -62,7 +62,7 @@ _ASIN_LENGTH = 10
 
 
 class MetadataLine(msgspec.Struct, gc=False):
-    """The fields that are read of a metadata line; the others are skipped while decoding."""
+    """The fields of a metadata line that are read; the others are skipped while decoding."""
 
     asin: Any = None
     title: Any = None
@@ -84,7 +84,7 @@ class MetadataLine(msgspec.Struct, gc=False):
 
 
 class ReviewLine(msgspec.Struct, gc=False):
-    """The fields that are read of a review line."""
+    """The fields of a review line that are read."""
 
     asin: Any = None
     reviewerID: Any = None
@@ -110,7 +110,7 @@ def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
 
 
 def parse_ratings(file: RawFile) -> Iterator[ParsedBatch]:
-    """Yield the ratings of a CSV file without header as reviews without words."""
+    """Yield the ratings of a CSV file without header as reviews without text."""
     return parse_records(_rating_cells(file), parse_rating, ("reviews",), file.origin)
 
 
@@ -119,25 +119,25 @@ def product_id(asin: str) -> str:
     return f"{PREFIX}:{asin}"
 
 
-def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | None:
-    """Append a product, its description and features as they are, and its relations.
+def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | None:
+    """Append a product, its description and features uncleaned, and its relations.
 
     Reasons: missing_id, missing_title, title_not_text.
     """
     asin = text_value(line.asin)
     if not asin:
-        return Refusal("missing_id", f"asin is {shown(line.asin)}")
-    identity = product_id(asin)
+        return RowError("missing_id", f"asin is {shown(line.asin)}")
+    record_id = product_id(asin)
     title = plain_title(line.title) if isinstance(line.title, str) else ""
     if not title:
-        return Refusal("missing_title", "the title is empty", identity)
+        return RowError("missing_title", "the title is empty", record_id)
     if is_markup(title):
-        return Refusal("title_not_text", title, identity)
+        return RowError("title_not_text", title, record_id)
     path = _category_path(line)
     price = parse_dollars(line.price)
     rows["products"].append(
         (
-            identity,
+            record_id,
             PREFIX,
             title,
             clean_brand(line.brand),
@@ -158,14 +158,18 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | Non
         (_asins_in_html(line.similar_item) if line.similar_item else None, "similar"),
     ):
         if linked_asins and (linked := _linked(linked_asins, asin)):
-            rows["relations"].append((identity, linked, relation))
+            rows["relations"].append((record_id, linked, relation))
     return None
 
 
 def products_table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    """Return products of tuples whose descriptions and features are as their publisher has them."""
+    """Return a table of products; descriptions and features are cleaned here, a column at a time.
+
+    Args:
+        rows: Tuples in the order of `PRODUCTS`, with descriptions and features as the publisher has them.
+    """
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PRODUCTS)
-    made = {"description": descriptions, "features": points}
+    made = {"description": description_column, "features": feature_column}
     arrays = [
         made[field.name](column) if field.name in made else pa.array(column, type=field.type)
         for column, field in zip(columns, PRODUCTS, strict=True)
@@ -174,9 +178,9 @@ def products_table(rows: list[tuple[Any, ...]]) -> pa.Table:
 
 
 def _linked(asins: object, own: str) -> str:
-    """Return the other products that a field names, each once, in a line of its own.
+    """Return the other products that a field names, each once, one a line.
 
-    One text, as the many short ones of a batch would have left the caches of a core before they are a table.
+    One text per product instead of many short ones, which would fall out of the CPU caches before they are a table.
     """
     if not isinstance(asins, list):
         return ""
@@ -196,12 +200,12 @@ def _relations_table(rows: list[tuple[Any, ...]]) -> pa.Table:
     """Return the relations of (product, lines of linked products, relation), a row for each linked product."""
     products, linked, relations = zip(*rows, strict=True) if rows else ((), (), ())
     lists = pc.split_pattern(pa.array(linked, type=pa.string()), "\n")
-    places = pc.list_parent_indices(lists)
+    parents = pc.list_parent_indices(lists)
     return pa.Table.from_arrays(
         [
-            pa.array(products, type=pa.string()).take(places),
+            pa.array(products, type=pa.string()).take(parents),
             pc.binary_join_element_wise(f"{PREFIX}:", pc.list_flatten(lists), ""),
-            pa.array(relations, type=pa.string()).take(places),
+            pa.array(relations, type=pa.string()).take(parents),
         ],
         schema=RELATIONS,
     )
@@ -220,37 +224,37 @@ def _asins_in_html(similar_item: object) -> list[str]:
         return []
     if not similar_item.isascii():  # lower case may be longer
         return _ASIN_IN_HTML.findall(similar_item)
-    places = [match.span() for match in _LINK.finditer(similar_item)]
+    spans = [match.span() for match in _LINK.finditer(similar_item)]
     for match in _ATTRIBUTE.finditer(similar_item.lower()):
         asin = similar_item[match.end() : match.end() + _ASIN_LENGTH]
         if asin == asin.upper():
-            places.append(match.span())
-    places.sort()
+            spans.append(match.span())
+    spans.sort()
     asins, free = [], 0
-    for begin, place in places:
+    for begin, end in spans:
         if begin >= free:
-            free = place + _ASIN_LENGTH
-            asins.append(similar_item[place:free])
+            free = end + _ASIN_LENGTH
+            asins.append(similar_item[end:free])
     return asins
 
 
-def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
-    """Append a review, also one without words; reasons: missing_id, bad_rating, bad_timestamp."""
+def parse_review(line: ReviewLine, _number: int, rows: Rows) -> RowError | None:
+    """Append a review, with or without text; reasons: missing_id, bad_rating, bad_timestamp."""
     asin, reviewer = text_value(line.asin), text_value(line.reviewerID)
     if not asin:
-        return Refusal("missing_id", f"asin is {shown(line.asin)}")
+        return RowError("missing_id", f"asin is {shown(line.asin)}")
     if not reviewer:
-        return Refusal("missing_id", f"reviewerID is {shown(line.reviewerID)}", product_id(asin))
-    identity = f"{PREFIX}:{asin}:{reviewer}:{text_value(line.unixReviewTime)}"
+        return RowError("missing_id", f"reviewerID is {shown(line.reviewerID)}", product_id(asin))
+    record_id = f"{PREFIX}:{asin}:{reviewer}:{text_value(line.unixReviewTime)}"
     rating = rating_value(line.overall)
     if rating is None:
-        return Refusal("bad_rating", f"overall is {shown(line.overall)}, not 1 to 5", identity)
+        return RowError("bad_rating", f"overall is {shown(line.overall)}, not 1 to 5", record_id)
     timestamp = utc_seconds(line.unixReviewTime)
     if timestamp is None:
-        return Refusal("bad_timestamp", f"unixReviewTime is {shown(line.unixReviewTime)}", identity)
+        return RowError("bad_timestamp", f"unixReviewTime is {shown(line.unixReviewTime)}", record_id)
     rows["reviews"].append(
         (
-            identity,
+            record_id,
             product_id(asin),
             f"{PREFIX}:{reviewer}",
             rating,
@@ -265,7 +269,7 @@ def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
 
 
 def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """Return the reviews whose ids, rating and time are of the usual types and need no cleaning, and which they are."""
+    """Return (the reviews whose ids, rating and time have the usual types and need no cleaning, a mask of them)."""
     asins, plain = plain_ids([line.asin for line in lines])
     reviewers, also = plain_ids([line.reviewerID for line in lines])
     plain &= also
@@ -279,8 +283,8 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
             pc.binary_join_element_wise(PREFIX, asins, ":"),
             pc.binary_join_element_wise(PREFIX, reviewers, ":"),
             pa.array(ratings),
-            shown_texts([line.summary if type(line.summary) is str else "" for line in lines]),
-            shown_texts([line.reviewText if type(line.reviewText) is str else "" for line in lines]),
+            cleaned_texts([line.summary if type(line.summary) is str else "" for line in lines]),
+            cleaned_texts([line.reviewText if type(line.reviewText) is str else "" for line in lines]),
             times,
             pa.array([line.verified if type(line.verified) is bool else None for line in lines], pa.bool_()),
             pa.array([image_urls(line.image) if line.image else [] for line in lines], STRINGS),
@@ -290,54 +294,54 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
     return (table if plain.all() else table.filter(pa.array(plain))), plain
 
 
-def _rating_cells(file: RawFile) -> Iterator[tuple[int, list[str] | Refusal]]:
-    """Yield the cells of each line. None holds a line break, so a stray quote costs its own line alone."""
+def _rating_cells(file: RawFile) -> Iterator[tuple[int, list[str] | RowError]]:
+    """Yield the cells of each line. No cell holds a line break, so a stray quote spoils its own line only."""
     for number, line in read_lines(file.path, part=file.part):
-        if isinstance(line, Refusal):
+        if isinstance(line, RowError):
             yield number, line
         elif line and not line.isspace():
             try:
                 text = line.decode()
                 yield number, next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
             except UnicodeDecodeError as error:
-                yield number, Refusal("not_utf8", str(error))
+                yield number, RowError("not_utf8", str(error))
             except csv.Error as error:
-                yield number, Refusal("bad_row", str(error))
+                yield number, RowError("bad_row", str(error))
 
 
-def parse_rating(cells: list[str], _number: int, rows: Rows) -> Refusal | None:
-    """Append a rating as a review without words; reasons: bad_row, missing_id, bad_rating, bad_timestamp.
+def parse_rating(cells: list[str], _number: int, rows: Rows) -> RowError | None:
+    """Append a rating as a review without text; reasons: bad_row, missing_id, bad_rating, bad_timestamp.
 
-    The files of 2018 name the product first, those of 2014 the user: a row's own cells tell.
+    The files of 2018 name the product first, those of 2014 the user. The cells themselves decide which is which.
     """
     if len(cells) != 4:
-        return Refusal("bad_row", f"{len(cells)} cells where a rating has four: product, user, rating, time")
+        return RowError("bad_row", f"{len(cells)} cells where a rating has four: product, user, rating, time")
     first, second, stars, time = map(str.strip, cells)
     if not first or not second:
-        return Refusal("missing_id", "the first or the second cell is empty")
+        return RowError("missing_id", "the first or the second cell is empty")
     if _is_asin(first, second):
         asin, reviewer = first, second
     elif _is_asin(second, first):
         asin, reviewer = second, first
     else:
-        return Refusal("missing_id", "neither of the first two cells is a product's id of ten characters")
-    identity = f"{PREFIX}:{asin}:{reviewer}:{time}"
+        return RowError("missing_id", "neither of the first two cells is a product's id of ten characters")
+    record_id = f"{PREFIX}:{asin}:{reviewer}:{time}"
     rating = rating_value(stars)
     if rating is None:
-        return Refusal("bad_rating", f"the rating is {shown(stars)}, not 1 to 5", identity)
+        return RowError("bad_rating", f"the rating is {shown(stars)}, not 1 to 5", record_id)
     timestamp = utc_seconds(time)
     if timestamp is None:
-        return Refusal("bad_timestamp", f"the time is {shown(time)}", identity)
+        return RowError("bad_timestamp", f"the time is {shown(time)}", record_id)
     rows["reviews"].append(
-        (identity, product_id(asin), f"{PREFIX}:{reviewer}", rating, "", "", timestamp, None, [])
+        (record_id, product_id(asin), f"{PREFIX}:{reviewer}", rating, "", "", timestamp, None, [])
     )
     return None
 
 
 def _is_asin(cell: str, other: str) -> bool:
-    """Tell whether a cell is the product's id and not the user's.
+    """Return whether a cell is the product's id and not the user's.
 
-    An ASIN has ten characters and begins with B or, of books, a digit; a user's id begins with A and is longer, with
-    rare exceptions. Of two cells of ten characters the beginning decides.
+    An ASIN has ten characters and begins with B or, for books, a digit. A user's id begins with A and is longer, with
+    rare exceptions. Where both cells have ten characters, the first character decides.
     """
     return len(cell) == 10 and (len(other) != 10 or cell[0] in "B0123456789")

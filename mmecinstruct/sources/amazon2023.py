@@ -1,8 +1,8 @@
-"""Amazon Reviews 2023: product metadata and reviews, as raw JSON lines and as `datasets` hands them out.
+"""Amazon Reviews 2023: product metadata and reviews, as raw JSON lines and as `datasets` returns them.
 
 The second form (JSON lines or Parquet) differs: a missing price is the text `None`, `details` is JSON within a text,
 and images are an object of lists. Variants of a product have ASINs of their own (`asin`); metadata is kept for their
-parent, so `parent_asin` names the product everywhere. No file of 2023 says what was bought or viewed together.
+parent, so `parent_asin` names the product everywhere. No file of 2023 has products bought or viewed together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from mmecinstruct.images.urls import image_urls
 from mmecinstruct.sources.formats import file_format
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.sources.readers.tabular import read_parquet
@@ -29,7 +29,7 @@ _PLAIN_AMOUNT = re.compile(r"\s*\d+(?:\.\d+)?\s*")
 
 
 class MetadataLine(msgspec.Struct, gc=False):
-    """The fields that are read of a metadata line."""
+    """The fields of a metadata line that are read."""
 
     parent_asin: Any = None
     asin: Any = None  # not in the published files, but in copies that name products by it
@@ -45,7 +45,7 @@ class MetadataLine(msgspec.Struct, gc=False):
 
 
 class ReviewLine(msgspec.Struct, gc=False):
-    """The fields that are read of a review line, with their older names."""
+    """The fields of a review line that are read, with their older names."""
 
     parent_asin: Any = None
     asin: Any = None
@@ -75,34 +75,35 @@ def parse_reviews(file: RawFile) -> Iterator[ParsedBatch]:
     return parse_records(lines, parse_review, ("reviews",), file.origin)
 
 
-def _read(file: RawFile, line_type: type[Line], required: str) -> Iterable[tuple[int, Line | Refusal]]:
+def _read(file: RawFile, line_type: type[Line], required: str) -> Iterable[tuple[int, Line | RowError]]:
     if file_format(file.path).table != "parquet":
         return read_json_lines(file.path, line_type, part=file.part)
     wanted = {f"a file of Amazon Reviews 2023 has {required}": required}
     rows = read_parquet(file.path, wanted, line_type.__struct_fields__, file.part)
     return (
-        (number, row if isinstance(row, Refusal) else msgspec.convert(row, line_type)) for number, row in rows
+        (number, row if isinstance(row, RowError) else msgspec.convert(row, line_type))
+        for number, row in rows
     )
 
 
-def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | None:
+def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | None:
     """Append a product; reasons: missing_id, missing_title, title_not_text."""
     asin = text_value(line.parent_asin) or text_value(line.asin)
     if not asin:
-        return Refusal("missing_id", f"parent_asin is {shown(line.parent_asin)}")
-    identity = f"{PREFIX}:{asin}"
+        return RowError("missing_id", f"parent_asin is {shown(line.parent_asin)}")
+    record_id = f"{PREFIX}:{asin}"
     title = plain_title(line.title) if isinstance(line.title, str) else ""
     if not title:
-        return Refusal("missing_title", "the title is empty", identity)
+        return RowError("missing_title", "the title is empty", record_id)
     if is_markup(title):
-        return Refusal("title_not_text", title, identity)
+        return RowError("title_not_text", title, record_id)
     path = clean_category_path(line.categories) if isinstance(line.categories, list) else []
     path = path or clean_category_path([line.main_category])
     details = _details(line.details)
     price = _price(line.price)
     rows["products"].append(
         (
-            identity,
+            record_id,
             PREFIX,
             title,
             clean_brand(line.store) or clean_brand(details.get("Brand")),
@@ -120,7 +121,7 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> Refusal | Non
 
 
 def _details(details: object) -> dict[str, Any]:
-    """Return the table of details, an object or JSON within a text; empty where it is neither."""
+    """Return the details, an object or JSON within a text; empty where they are neither."""
     if isinstance(details, str) and details.startswith("{"):
         try:
             details = msgspec.json.decode(details)
@@ -130,32 +131,32 @@ def _details(details: object) -> dict[str, Any]:
 
 
 def _price(price: object) -> float | None:
-    """Return dollars of a number, or of a text with or without a sign; None for `None`, `—`, `from 9.99`."""
+    """Return dollars of a number or a text with or without a sign; None for `None`, `—`, `from 9.99`."""
     if isinstance(price, str) and _PLAIN_AMOUNT.fullmatch(price):
         price = float(price)
     return parse_dollars(price)
 
 
-def parse_review(line: ReviewLine, _number: int, rows: Rows) -> Refusal | None:
-    """Append a review, also one without words; reasons: missing_id, bad_rating, bad_timestamp."""
+def parse_review(line: ReviewLine, _number: int, rows: Rows) -> RowError | None:
+    """Append a review, with or without text; reasons: missing_id, bad_rating, bad_timestamp."""
     variant = text_value(line.asin)
     asin, reviewer = text_value(line.parent_asin) or variant, text_value(line.user_id)
     if not asin:
-        return Refusal("missing_id", f"parent_asin is {shown(line.parent_asin)}")
+        return RowError("missing_id", f"parent_asin is {shown(line.parent_asin)}")
     product = f"{PREFIX}:{asin}"
     if not reviewer:
-        return Refusal("missing_id", f"user_id is {shown(line.user_id)}", product)
+        return RowError("missing_id", f"user_id is {shown(line.user_id)}", product)
     time = next((t for t in (line.timestamp, line.sort_timestamp, line.sortTimestamp) if t is not None), None)
-    identity = f"{PREFIX}:{variant or asin}:{reviewer}:{text_value(time)}"
+    record_id = f"{PREFIX}:{variant or asin}:{reviewer}:{text_value(time)}"
     rating = rating_value(line.rating)
     if rating is None:
-        return Refusal("bad_rating", f"rating is {shown(line.rating)}, not 1 to 5", identity)
+        return RowError("bad_rating", f"rating is {shown(line.rating)}, not 1 to 5", record_id)
     timestamp = utc_seconds(time)
     if timestamp is None:
-        return Refusal("bad_timestamp", f"timestamp is {shown(time)}", identity)
+        return RowError("bad_timestamp", f"timestamp is {shown(time)}", record_id)
     rows["reviews"].append(
         (
-            identity,
+            record_id,
             product,
             f"{PREFIX}:{reviewer}",
             rating,

@@ -1,14 +1,14 @@
-"""AmazonQA: questions with review snippets and whether those answer them.
+"""AmazonQA: questions with review snippets, and whether the snippets answer them.
 
-`is_answerable` is the publisher's classifier's word, not a person's. Of the texts beside a question `review_snippets`
-alone is read: the others (random_sentence, top_sentences_IR, …) are in the test file only, so with them a test would
-ask something else than training did.
+`is_answerable` is predicted by the publisher's classifier; no person labelled it. Of the texts beside a question only
+`review_snippets` is read: the others (random_sentence, top_sentences_IR, …) are in the test file only, so a test that
+used them would differ from training.
 
-A question's number (`qid`) tells it apart within its file. The publisher calls it unique in the whole dataset, but the
-only script of its that numbers questions begins with 0 in each file; so ids name the product too.
+A question's number (`qid`) is unique within its file. The publisher calls it unique in the whole dataset, but the only
+published script that numbers questions starts from 0 in each file; so ids include the product.
 
-The publisher's variant in the form of SQuAD (one object with `paragraphs`) names no product: each of its questions is
-counted, and rejected for that.
+The publisher's SQuAD variant (one object with `paragraphs`) names no product: each of its questions is counted and
+rejected.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 import msgspec
 
 from mmecinstruct.sources import amazon2018
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value, truth_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.text.normalise import html_to_text, normalise_text
 
 PREFIX = "amazonqa"
 
-# Categories are file names; the metadata's names of the same categories have commas where these have none.
+# Categories are file names; the metadata's names of these categories have commas.
 _NAMES_WITH_COMMAS = {
     "Clothing_Shoes_and_Jewelry": "Clothing, Shoes & Jewelry",
     "Patio_Lawn_and_Garden": "Patio, Lawn & Garden",
@@ -34,7 +34,7 @@ _NAMES_WITH_COMMAS = {
 
 
 class QuestionLine(msgspec.Struct, gc=False):
-    """The fields that are read of a question line."""
+    """The fields of a question line that are read."""
 
     qid: Any = None
     asin: Any = None
@@ -53,11 +53,11 @@ def parse_questions(file: RawFile) -> Iterator[ParsedBatch]:
 
 
 def _each_question(
-    lines: Iterable[tuple[int, QuestionLine | Refusal]],
-) -> Iterator[tuple[int, QuestionLine | Refusal]]:
-    """Yield the lines, and in the place of an object in the form of SQuAD a refusal for each of its questions."""
+    lines: Iterable[tuple[int, QuestionLine | RowError]],
+) -> Iterator[tuple[int, QuestionLine | RowError]]:
+    """Yield the lines; an object in SQuAD form is replaced by one row error for each of its questions."""
     for number, line in lines:
-        if isinstance(line, Refusal) or not (line.paragraphs or line.data):
+        if isinstance(line, RowError) or not (line.paragraphs or line.data):
             yield number, line
             continue
         articles = line.data if isinstance(line.data, list) else [{"paragraphs": line.paragraphs}]
@@ -71,7 +71,7 @@ def _each_question(
             asked = shown(question.get("question"))
             yield (
                 number,
-                Refusal("missing_id", f"the form of SQuAD names no product, use *-qar.jsonl: {asked}"),
+                RowError("missing_id", f"the form of SQuAD names no product, use *-qar.jsonl: {asked}"),
             )
         if not questions:
             yield number, line
@@ -81,23 +81,23 @@ def _objects(values: object) -> list[dict[str, Any]]:
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
-def parse_question(line: QuestionLine, _number: int, rows: Rows) -> Refusal | None:
+def parse_question(line: QuestionLine, _number: int, rows: Rows) -> RowError | None:
     """Append a question; reasons: missing_id, missing_text, bad_label."""
     qid, asin = text_value(line.qid), text_value(line.asin)
     if not qid or not asin:
-        return Refusal("missing_id", f"qid is {shown(line.qid)}, asin is {shown(line.asin)}")
-    identity = f"{PREFIX}:{asin}:{qid}"
+        return RowError("missing_id", f"qid is {shown(line.qid)}, asin is {shown(line.asin)}")
+    record_id = f"{PREFIX}:{asin}:{qid}"
     question = html_to_text(line.questionText) if isinstance(line.questionText, str) else ""
     if not question:
-        return Refusal("missing_text", "questionText is empty", identity)
+        return RowError("missing_text", "questionText is empty", record_id)
     answerable = truth_value(line.is_answerable)
     if answerable is None:
-        return Refusal("bad_label", f"is_answerable is {shown(line.is_answerable)}", identity)
+        return RowError("bad_label", f"is_answerable is {shown(line.is_answerable)}", record_id)
     snippets = line.review_snippets if isinstance(line.review_snippets, list) else [line.review_snippets]
     texts = (html_to_text(snippet) for snippet in snippets if isinstance(snippet, str))
     rows["questions"].append(
         (
-            identity,
+            record_id,
             amazon2018.product_id(asin),
             category_name(line.category),
             question,

@@ -1,14 +1,14 @@
-"""ESCI shopping queries: judgements of query-product pairs, and the products' texts.
+"""ESCI shopping queries: relevance judgements of query-product pairs, and the products' texts.
 
-Both files hold several locales, and a product id may occur in more than one: rows of other locales than the
-recipe's are rejected (`other_locale`), after which ids are unique.
+Both files hold several locales, and a product id may occur in more than one. Rows of other locales than the recipe's
+are rejected (`other_locale`); the remaining ids are unique.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import relevance_label, text_value
 from mmecinstruct.sources.readers.tabular import Row, read_rows
 from mmecinstruct.text.names import clean_brand
@@ -16,7 +16,7 @@ from mmecinstruct.text.normalise import feature_texts, html_to_text, is_markup, 
 
 PREFIX = "esci"
 
-# What is read, and of that what copies of the data may lack; several join both files, without `split`.
+# The columns that are read. Copies of the data may lack the optional ones; some join both files, without `split`.
 _EXAMPLE_COLUMNS = ("query_id", "query", "product_id", "product_locale", "esci_label")
 _EXAMPLE_OPTIONS = ("split",)
 _PRODUCT_COLUMNS = ("product_id", "product_title", "product_locale")
@@ -25,26 +25,30 @@ _SOURCE_COLUMNS = ("query_id", "source")
 
 
 def parse_examples(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
-    """Yield the judgements of the examples file.
+    """Yield the relevance judgements of the examples file.
 
     Reasons: other_locale, missing_id, missing_text, bad_label.
+
+    Args:
+        file: The examples file, or a part of it.
+        locale: The locale to keep, e.g. `us`.
     """
 
-    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+    def parse(row: Row, _number: int, rows: Rows) -> RowError | None:
         if row.get("product_locale") != locale:
             return _other_locale(row, locale)
         query_id, product = text_value(row.get("query_id")), text_value(row.get("product_id"))
         if not query_id or not product:
-            return Refusal("missing_id", f"query_id is {shown(query_id)}, product_id is {shown(product)}")
-        identity = f"{PREFIX}:{query_id}"
+            return RowError("missing_id", f"query_id is {shown(query_id)}, product_id is {shown(product)}")
+        record_id = f"{PREFIX}:{query_id}"
         query = normalise_text(text_value(row.get("query")))
         if not query:
-            return Refusal("missing_text", "the query is empty", identity)
+            return RowError("missing_text", "the query is empty", record_id)
         label = relevance_label(row.get("esci_label"))
         if label is None:
-            return Refusal("bad_label", f"esci_label is {shown(row.get('esci_label'))}", identity)
+            return RowError("bad_label", f"esci_label is {shown(row.get('esci_label'))}", record_id)
         split = text_value(row.get("split")) or None
-        rows["judgements"].append((identity, query, f"{PREFIX}:{product}", label, locale, split))
+        rows["judgements"].append((record_id, query, f"{PREFIX}:{product}", label, locale, split))
         return None
 
     wanted = {f"an ESCI examples file has {name}": name for name in _EXAMPLE_COLUMNS}
@@ -56,23 +60,27 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
     """Yield the products of the products file.
 
     Reasons: other_locale, missing_id, missing_title, title_not_text.
+
+    Args:
+        file: The products file, or a part of it.
+        locale: The locale to keep, e.g. `us`.
     """
 
-    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+    def parse(row: Row, _number: int, rows: Rows) -> RowError | None:
         if row.get("product_locale") != locale:
             return _other_locale(row, locale)
         product = text_value(row.get("product_id"))
         if not product:
-            return Refusal("missing_id", "product_id is empty")
-        identity = f"{PREFIX}:{product}"
+            return RowError("missing_id", "product_id is empty")
+        record_id = f"{PREFIX}:{product}"
         title = plain_title(text_value(row.get("product_title")))
         if not title:
-            return Refusal("missing_title", "the title is empty", identity)
+            return RowError("missing_title", "the title is empty", record_id)
         if is_markup(title):
-            return Refusal("title_not_text", title, identity)
+            return RowError("title_not_text", title, record_id)
         rows["products"].append(
             (
-                identity,
+                record_id,
                 PREFIX,
                 title,
                 clean_brand(row.get("product_brand")),
@@ -94,7 +102,7 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
 
 
 def parse_query_kinds(file: RawFile) -> Iterator[ParsedBatch]:
-    """Yield the kind of each query, as the publisher names where it took the query from.
+    """Yield the kind of each query: the publisher's name for how the query was sampled.
 
     Reasons: missing_id, missing_kind.
     """
@@ -103,19 +111,19 @@ def parse_query_kinds(file: RawFile) -> Iterator[ParsedBatch]:
     return parse_records(rows, _parse_query_kind, ("query_kinds",), file.origin)
 
 
-def _parse_query_kind(row: Row, _number: int, rows: Rows) -> Refusal | None:
+def _parse_query_kind(row: Row, _number: int, rows: Rows) -> RowError | None:
     query_id, kind = text_value(row.get("query_id")), normalise_text(text_value(row.get("source")))
     if not query_id:
-        return Refusal("missing_id", f"query_id is {shown(row.get('query_id'))}")
+        return RowError("missing_id", f"query_id is {shown(row.get('query_id'))}")
     if not kind:
-        return Refusal("missing_kind", f"source is {shown(row.get('source'))}", f"{PREFIX}:{query_id}")
+        return RowError("missing_kind", f"source is {shown(row.get('source'))}", f"{PREFIX}:{query_id}")
     rows["query_kinds"].append((f"{PREFIX}:{query_id}", kind))
     return None
 
 
-def _other_locale(row: Row, locale: str) -> Refusal:
+def _other_locale(row: Row, locale: str) -> RowError:
     product = text_value(row.get("product_id"))
-    return Refusal(
+    return RowError(
         "other_locale",
         f"locale is {shown(row.get('product_locale'))}, the recipe wants {shown(locale)}",
         f"{PREFIX}:{product}" if product else "",

@@ -1,4 +1,4 @@
-"""What a file holds, by its name: the format of its table and its compression."""
+"""Tell a file's table format and compression from its name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zstd":
 
 
 class FileFormat(NamedTuple):
-    """table: json is JSON lines. suffix: the ending that tells the table, in lower case, known or not."""
+    """The format of a file.
+
+    Attributes:
+        table: The format of the table, None where it is unknown; `json` means JSON lines.
+        compression: The compression, None for an uncompressed file.
+        suffix: The file ending that names the table format, in lower case, known or not.
+    """
 
     table: Table | None
     compression: Compression | None
@@ -28,12 +34,12 @@ class FileFormat(NamedTuple):
 
     @property
     def outer(self) -> Table | Compression | None:
-        """What the file's own bytes are: the archive, where it is compressed."""
+        """The format of the file's bytes: the compression where there is one, else the table format."""
         return self.compression or self.table
 
 
 def file_format(name: Path | str) -> FileFormat:
-    """Return the format of a file by its name: JSON lines and gzip of `a.json.gz`."""
+    """Return the format of a file by its name: `a.json.gz` is JSON lines with gzip."""
     path = Path(name)
     compression = _COMPRESSIONS.get(path.suffix.lower())
     suffix = (Path(path.stem) if compression else path).suffix.lower()

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from mmecinstruct.sources import amazon2018
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.text.normalise import plain_title
 
 
 class LabelLine(msgspec.Struct, gc=False):
-    """The fields that are read of a label line; attributes and their spans are skipped."""
+    """The fields of a label line that are read; attributes and their spans are skipped."""
 
     id: Any = None
     category: Any = None
@@ -28,14 +28,14 @@ def parse_labels(file: RawFile) -> Iterator[ParsedBatch]:
     )
 
 
-def parse_label(line: LabelLine, _number: int, rows: Rows) -> Refusal | None:
+def parse_label(line: LabelLine, _number: int, rows: Rows) -> RowError | None:
     """Append a label; reasons: missing_id, missing_category."""
     asin = text_value(line.id)
     if not asin:
-        return Refusal("missing_id", f"id is {shown(line.id)}")
-    identity = amazon2018.product_id(asin)
+        return RowError("missing_id", f"id is {shown(line.id)}")
+    record_id = amazon2018.product_id(asin)
     category = plain_title(line.category) if isinstance(line.category, str) else ""
     if not category:
-        return Refusal("missing_category", f"category is {shown(line.category)}", identity)
-    rows["category_labels"].append((identity, category, []))
+        return RowError("missing_category", f"category is {shown(line.category)}", record_id)
+    rows["category_labels"].append((record_id, category, []))
     return None

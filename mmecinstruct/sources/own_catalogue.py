@@ -1,7 +1,7 @@
 """A user's own tables, read through the recipe's mapping of columns.
 
-A table is CSV (also `.tsv`), JSON lines or Parquet, by its file's ending. Ids become `<prefix>:<id>`; where
-a table has no column for them, reviews and questions are named after their place, queries after their text.
+A table is CSV (also `.tsv`), JSON lines or Parquet, by its file's ending. Ids become `<prefix>:<id>`. Where a table
+has no column of ids, reviews and questions get an id from file and row number, queries from their text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmecinstruct.core.hashing import fingerprint
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, Refusal, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import (
     rating_value,
     relevance_label,
@@ -39,7 +39,7 @@ from mmecinstruct.text.normalise import (
 from mmecinstruct.text.prices import parse_price
 
 Mapping = ProductMapping | RelationMapping | ReviewMapping | QuestionMapping | JudgementMapping
-RowParser = Callable[[Row, int, Rows], Refusal | None]
+RowParser = Callable[[Row, int, Rows], RowError | None]
 
 ROLES = ("products", "relations", "reviews", "questions", "judgements")
 
@@ -57,9 +57,10 @@ def mapped_columns(role: str, mapping: Mapping) -> dict[str, str]:
 
 
 def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
-    """Yield the rows of one of the catalog's tables, the one that the file's role names.
+    """Yield the rows of one of the catalogue's tables, the one that the file's role names.
 
-    Raises SourceError where the file's ending is unknown or a mapped column is missing.
+    Raises:
+        SourceError: The file's ending is unknown or a mapped column is missing.
     """
     mapping: Mapping = getattr(source, file.role)
     rows = read_rows(file.path, mapped_columns(file.role, mapping), part=file.part)
@@ -98,16 +99,16 @@ def _items(value: object, separator: str) -> list[str]:
 def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
     """Reasons: missing_id, missing_title, title_not_text."""
 
-    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+    def parse(row: Row, _number: int, rows: Rows) -> RowError | None:
         product = _text(row, mapping.id)
         if not product:
-            return Refusal("missing_id", f"column '{mapping.id}' is empty")
-        identity = f"{prefix}:{product}"
+            return RowError("missing_id", f"column '{mapping.id}' is empty")
+        record_id = f"{prefix}:{product}"
         title = plain_title(_text(row, mapping.title))
         if not title:
-            return Refusal("missing_title", f"column '{mapping.title}' is empty", identity)
+            return RowError("missing_title", f"column '{mapping.title}' is empty", record_id)
         if is_markup(title):
-            return Refusal("title_not_text", title, identity)
+            return RowError("title_not_text", title, record_id)
         path = _category_path(_cell(row, mapping.category), mapping)
         price, currency = parse_price(_cell(row, mapping.price))
         if price is not None:
@@ -115,7 +116,7 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
         features = _cell(row, mapping.features)
         rows["products"].append(
             (
-                identity,
+                record_id,
                 prefix,
                 title,
                 clean_brand(_cell(row, mapping.brand)),
@@ -149,18 +150,20 @@ def _category_path(value: object, mapping: ProductMapping) -> list[str]:
 def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:
     """Reasons: missing_id, self_relation, unmapped_relation."""
 
-    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+    def parse(row: Row, _number: int, rows: Rows) -> RowError | None:
         product, linked = _text(row, mapping.product), _text(row, mapping.linked_product)
         if not product or not linked:
-            return Refusal("missing_id", f"product is '{product}', linked product is '{linked}'")
-        identity = f"{prefix}:{product}"
+            return RowError("missing_id", f"product is '{product}', linked product is '{linked}'")
+        record_id = f"{prefix}:{product}"
         if product == linked:
-            return Refusal("self_relation", "the product is linked to itself", identity)
+            return RowError("self_relation", "the product is linked to itself", record_id)
         word = _text(row, mapping.relation)
         relation = mapping.names.get(word)
         if relation is None:
-            return Refusal("unmapped_relation", f"'{word}' is not in relations.names of the recipe", identity)
-        rows["relations"].append((identity, f"{prefix}:{linked}", relation))
+            return RowError(
+                "unmapped_relation", f"'{word}' is not in relations.names of the recipe", record_id
+            )
+        rows["relations"].append((record_id, f"{prefix}:{linked}", relation))
         return None
 
     return parse
@@ -169,24 +172,24 @@ def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:
 def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParser:
     """Reasons: missing_id, bad_rating, bad_timestamp."""
 
-    def parse(row: Row, number: int, rows: Rows) -> Refusal | None:
-        identity = _record_id(prefix, "review", _text(row, mapping.id), origin, number)
+    def parse(row: Row, number: int, rows: Rows) -> RowError | None:
+        record_id = _record_id(prefix, "review", _text(row, mapping.id), origin, number)
         product = _text(row, mapping.product)
         if not product:
-            return Refusal("missing_id", f"column '{mapping.product}' is empty", identity)
+            return RowError("missing_id", f"column '{mapping.product}' is empty", record_id)
         rating = rating_value(_cell(row, mapping.rating))
         if rating is None:
-            return Refusal("bad_rating", f"'{_text(row, mapping.rating)}' is not 1 to 5", identity)
+            return RowError("bad_rating", f"'{_text(row, mapping.rating)}' is not 1 to 5", record_id)
         time = _cell(row, mapping.timestamp)
         timestamp = utc_seconds(time)
         # Tables with gaps have blanks or NaN in them.
         if timestamp is None and time is not None and (text_value(time) or not isinstance(time, str | float)):
             detail = f"{shown(time)} is neither UTC seconds nor ISO 8601"
-            return Refusal("bad_timestamp", detail, identity)
+            return RowError("bad_timestamp", detail, record_id)
         user = _text(row, mapping.user)
         rows["reviews"].append(
             (
-                identity,
+                record_id,
                 f"{prefix}:{product}",
                 f"{prefix}:{user}" if user else None,
                 rating,
@@ -205,21 +208,21 @@ def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParse
 def _question_parser(prefix: str, mapping: QuestionMapping, origin: str) -> RowParser:
     """Reasons: missing_id, missing_text, bad_label."""
 
-    def parse(row: Row, number: int, rows: Rows) -> Refusal | None:
-        identity = _record_id(prefix, "question", _text(row, mapping.id), origin, number)
+    def parse(row: Row, number: int, rows: Rows) -> RowError | None:
+        record_id = _record_id(prefix, "question", _text(row, mapping.id), origin, number)
         product = _text(row, mapping.product)
         if not product:
-            return Refusal("missing_id", f"column '{mapping.product}' is empty", identity)
+            return RowError("missing_id", f"column '{mapping.product}' is empty", record_id)
         question = html_to_text(_text(row, mapping.question))
         if not question:
-            return Refusal("missing_text", f"column '{mapping.question}' is empty", identity)
+            return RowError("missing_text", f"column '{mapping.question}' is empty", record_id)
         answerable = truth_value(_cell(row, mapping.answerable))
         if answerable is None:
             detail = f"'{_text(row, mapping.answerable)}' is not true/false, yes/no or 1/0"
-            return Refusal("bad_label", detail, identity)
+            return RowError("bad_label", detail, record_id)
         snippets = _items(_cell(row, mapping.document), mapping.list_separator)
         texts = [text for snippet in snippets if (text := html_to_text(snippet))]
-        rows["questions"].append((identity, f"{prefix}:{product}", None, question, texts, answerable))
+        rows["questions"].append((record_id, f"{prefix}:{product}", None, question, texts, answerable))
         return None
 
     return parse
@@ -228,26 +231,26 @@ def _question_parser(prefix: str, mapping: QuestionMapping, origin: str) -> RowP
 def _judgement_parser(prefix: str, mapping: JudgementMapping) -> RowParser:
     """Reasons: missing_id, missing_text, bad_label."""
 
-    def parse(row: Row, _number: int, rows: Rows) -> Refusal | None:
+    def parse(row: Row, _number: int, rows: Rows) -> RowError | None:
         product = _text(row, mapping.product)
         if not product:
-            return Refusal("missing_id", f"column '{mapping.product}' is empty")
-        identity = f"{prefix}:{product}"
+            return RowError("missing_id", f"column '{mapping.product}' is empty")
+        record_id = f"{prefix}:{product}"
         query = normalise_text(_text(row, mapping.query))
         if not query:
-            return Refusal("missing_text", f"column '{mapping.query}' is empty", identity)
+            return RowError("missing_text", f"column '{mapping.query}' is empty", record_id)
         grade = _text(row, mapping.label)
         label = mapping.names.get(grade) if mapping.names else relevance_label(grade)
         if label is None:
             wanted = "in judgements.names of the recipe" if mapping.names else "E, S, C or I"
-            return Refusal("bad_label", f"'{grade}' is not {wanted}", identity)
+            return RowError("bad_label", f"'{grade}' is not {wanted}", record_id)
         query_id = _text(row, mapping.query_id) or f"query:{fingerprint(query.casefold())}"
-        rows["judgements"].append((f"{prefix}:{query_id}", query, identity, label, None, None))
+        rows["judgements"].append((f"{prefix}:{query_id}", query, record_id, label, None, None))
         return None
 
     return parse
 
 
 def _record_id(prefix: str, kind: str, given: str, origin: str, number: int) -> str:
-    """Return `<prefix>:<id>`, or a name from the record's place where the table has no ids."""
+    """Return `<prefix>:<id>`, or an id of file and row number where the table has no ids."""
     return f"{prefix}:{given}" if given else f"{prefix}:{kind}:{origin}:{number}"

@@ -1,4 +1,4 @@
-"""A raw file of a publisher, and where it is had."""
+"""A raw file of a publisher, and where to download it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file that a recipe needs.
+    """One file that a recipe needs. Exactly one of `url`, `hub` and `by_hand` is set.
 
-    origin: its path below the raw folder, with `/` between its parts. publisher: its short name in `mmec sources`.
-    Of url, hub and by_hand one is set: where it is fetched from, or what a person has to do to get it (a form to fill
-    in, a drive link to follow). size: bytes, where known. sha256: hexadecimal, where the publisher states it.
+    Attributes:
+        origin: The path below the raw folder, with `/` between its parts.
+        publisher: The publisher's short name in `mmec sources`.
+        url: The URL that the file is downloaded from.
+        hub: The file on the Hugging Face Hub.
+        by_hand: What a person has to do to get the file (a form to fill in, a drive link to follow).
+        size: Bytes, where known.
+        sha256: Hexadecimal digest, where the publisher states it.
     """
 
     origin: str

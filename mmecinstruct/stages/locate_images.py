@@ -125,7 +125,7 @@ def fetch_images(
         places.fetch,
         folder,
         lambda: _ask_the_web(run, candidates, folder, places),
-        identity={
+        depends_on={
             "refused": places.settings.part(REFUSING),
             "taken_down": [sorted(takedowns.images), sorted(takedowns.urls)],
         },

@@ -28,10 +28,10 @@ class Oracle(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Decide on all samples of the task: some answers depend on the others."""
-        from mmecinstruct.synthetic.shop import ask_oracle
+        from mmecinstruct.synthetic.shop import apply_oracle
 
         table = read_tables(self.rendered.paths, rendered_schema())
-        decided = ask_oracle(table, self.shop.paths[0])
+        decided = apply_oracle(table, self.shop.paths[0])
         if decided["id"].to_pylist() != table["id"].to_pylist():
             raise AssertionError("the oracle changed the order of samples")
         for name in ("visual_critical", "text_only_accuracy"):

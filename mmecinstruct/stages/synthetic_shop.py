@@ -30,9 +30,9 @@ class SyntheticShop(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Write the raw files and the ground truth."""
-        from mmecinstruct.synthetic.shop import draw_sample_shop
+        from mmecinstruct.synthetic.shop import write_sample_shop
 
-        draw_sample_shop(self.settings, self.seed, folder)
+        write_sample_shop(self.settings, self.seed, folder)
         return Counts(self.settings.products, self.settings.products, 0)
 
 
@@ -49,9 +49,9 @@ class SyntheticShopImages(Stage):
 
     def items(self) -> Sequence[WorkItem]:
         """Cut the shop's list of images; a payload is the range of an item."""
-        from mmecinstruct.synthetic.shop import images_to_draw
+        from mmecinstruct.synthetic.shop import image_specs
 
-        total = len(images_to_draw(self.shop.paths[0]))
+        total = len(image_specs(self.shop.paths[0]))
         return [
             WorkItem(f"images-{start // IMAGES_PER_ITEM:06d}", (start, min(start + IMAGES_PER_ITEM, total)))
             for start in range(0, total, IMAGES_PER_ITEM)
@@ -59,11 +59,11 @@ class SyntheticShopImages(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Write the images of a range."""
-        from mmecinstruct.synthetic.shop import draw_images, images_to_draw
+        from mmecinstruct.synthetic.shop import image_specs, render_images
 
         start, stop = item.payload
-        specifications = images_to_draw(self.shop.paths[0])[start:stop]
-        draw_images(specifications, folder, self.side)
+        specifications = image_specs(self.shop.paths[0])[start:stop]
+        render_images(specifications, folder, self.side)
         return Counts(len(specifications), len(specifications), 0)
 
 

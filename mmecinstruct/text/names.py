@@ -1,24 +1,17 @@
-"""Names of categories and brands, cleaned."""
+"""Clean names of categories and brands."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from mmecinstruct.text.normalise import is_markup, plain_title
 
-if TYPE_CHECKING:
-    pass
-
-
-_REMEMBERED = 250  # characters of what is remembered between records; no name has as many
+# Longer texts are not cached; no name is as long.
+_CACHED_LENGTH = 250
 _CATEGORY_LENGTH = 60
-
-
 _CATEGORY_WORDS = 8
-
 
 # Bullet points that slipped into category paths: shares of a material, care instructions.
 _BULLET = re.compile(
@@ -27,14 +20,14 @@ _BULLET = re.compile(
 
 
 def clean_category_path(path: Iterable[object]) -> list[str]:
-    """Return a category path, entities resolved, cut at the first element that is no category's name.
+    """Return a category path, entities resolved, cut at the first element that is no category name.
 
-    Publishers append bullet points and broken tags to paths. Such elements have a tag's or a script's
-    characters, end like a sentence, or are longer than names are.
+    Publishers append bullet points and broken tags to paths. Such elements have the characters of a tag or a script,
+    end like a sentence, or are longer than names.
     """
     names: list[str] = []
     for element in path:
-        name = _category_name(element) if isinstance(element, str) and len(element) <= _REMEMBERED else ""
+        name = _category_name(element) if isinstance(element, str) and len(element) <= _CACHED_LENGTH else ""
         if not name:
             break
         names.append(name)
@@ -43,7 +36,7 @@ def clean_category_path(path: Iterable[object]) -> list[str]:
 
 @lru_cache(maxsize=50_000)
 def _category_name(element: str) -> str:
-    """Return the name, empty where the element is none. Few names stand in millions of paths."""
+    """Return the name, empty where the element is none. Cached: millions of paths have few names."""
     name = plain_title(element)
     return name if name and _is_category_name(name) else ""
 
@@ -55,8 +48,6 @@ def _is_category_name(name: str) -> bool:
 
 
 _BRAND_PAGE = re.compile(r"^Visit (?:Amazon's (.+) Page|the (.+) Store)$")
-
-
 _BRAND_LENGTH = 100
 
 
@@ -65,7 +56,7 @@ def clean_brand(brand: object) -> str | None:
 
     `Visit Amazon's X Page` and `Visit the X Store` are X.
     """
-    return _brand_name(brand) if isinstance(brand, str) and 0 < len(brand) <= _REMEMBERED else None
+    return _brand_name(brand) if isinstance(brand, str) and 0 < len(brand) <= _CACHED_LENGTH else None
 
 
 @lru_cache(maxsize=50_000)

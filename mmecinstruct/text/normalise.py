@@ -1,7 +1,7 @@
-"""Text as publishers ship it, made into text as a person reads it.
+"""Convert text as publishers ship it into text as a person reads it.
 
-Everything here is a plain function of its argument. The HTML parser is loaded on first use; text without
-markup, by far the most frequent case, never reaches it.
+Everything here is a pure function. The HTML parser is loaded on first use; text without markup, by far the most
+frequent case, never reaches it.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser
 
-# The parser's work grows with the square of the nesting: what is longer is cut before it is parsed.
+# The parser's time grows with the square of the nesting, so longer text is cut before it is parsed.
 MARKUP_LENGTH = 100_000
 
-# How often a text is unescaped or parsed again: publishers escape what others have escaped before.
+# How many times a text is unescaped or parsed: some publishers escape text that was escaped before.
 _ROUNDS = 4
 
-# Tags that begin a new line on a page: without a space the words around them would grow together.
+# Tags that begin a new line on a page; without a space the words around them would be joined.
 _BLOCK_TAG = re.compile(
     r"<(?=/?(?:p|br|li|ul|ol|dl|dt|dd|div|h[1-6]|hr|table|tr|td|th|thead|tbody|section|article|header|footer"
     r"|blockquote|pre|figure|figcaption|option|img)\b)",
     re.IGNORECASE,
 )
-# What opens markup. Any other `<` was typed by a person ("<five stars", "</3"), and a parser would swallow what
-# follows. Tags of one letter need a closing bracket or an attribute.
+# The beginnings of markup. Any other `<` was typed by a person ("<five stars", "</3"), and a parser would drop the
+# text after it. Tags of one letter need a closing bracket or an attribute.
 _TAG = (
     r"<(?=[a-z/!?])(?:/?[abipqsu](?=\s*/?>|\s+[a-z-]+\s*=)|!--|!doctype\b|!\[CDATA\[|\?xml\b|/?[a-z]\w{0,20}[:-][a-z]"
     r"|/?(?:abbr|acronym|address|area|article|aside|audio|base|basefont|bdi|bdo|big|blink|blockquote|body|br|button"
     r"|canvas|caption|center|cite|code|col|colgroup|data|datalist|dd|del|details|dfn|dialog|dir|div|dl|dt|em|embed"
     r"|fieldset|figcaption|figure|font|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|img|input|ins"
     r"|kbd|label|legend|li|link|main|map|mark|marquee|math|meta|meter|nav|nobr|noframes|noscript|object|ol|optgroup"
-    r"|option|output|param|path|image|plaintext|pre|progress|rp|rt|ruby|samp|script|section|select|small|source"
+    r"|option|output|param|path|picture|plaintext|pre|progress|rp|rt|ruby|samp|script|section|select|small|source"
     r"|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr"
     r"|track|tt|ul|var|video|wbr|xmp)(?=[\s/>]|$))"
 )
 _MARKUP = re.compile(_TAG, re.IGNORECASE)
 _TYPED = re.compile(rf"(?!{_TAG})<", re.IGNORECASE)
-# Tags without attributes that only begin lines or change letters, which is most of the markup there is. A page shows
-# the same without them, so texts that have no others are not parsed.
+# Tags without attributes that only begin lines or change letters: most of the markup there is. Texts with no other
+# tags are not parsed; removing these tags gives the same text.
 _PLAIN_BLOCK_TAG = re.compile(r"</?(?:p|br|li|ul|ol|div|h[1-6])[ ]?/?>", re.IGNORECASE)
 _PLAIN_INLINE_TAG = re.compile(r"</?(?:b|i|u|em|strong|small|span)>", re.IGNORECASE)
 _NOT_SHOWN = ["script", "style", "noscript", "template", "iframe"]
 
-# References of a text that was escaped more than once; in a second round only whole ones are resolved.
+# Character references of a text that was escaped more than once; later rounds resolve only complete references.
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LONG_NUMBER = re.compile(r"&#([0-9]{8,})")
 
 
 def _replacements() -> dict[int, str | None]:
-    """Return what single characters become, None for nothing.
+    """Return the replacements of single characters, None for removed ones.
 
-    Lost are control characters and marks that show nothing (zero-width spaces, byte order mark, soft hyphen,
-    direction controls, invisible operators, tags, noncharacters). Lone surrogates, which cannot be stored as UTF-8,
-    become U+FFFD. Letters that differ from plain ones in their style alone (mathematical, full-width, ligatures)
-    become plain. Of a C1 control the character of Windows-1252 is meant, as in HTML.
+    Control characters and invisible characters (zero-width spaces, byte order mark, soft hyphen, direction controls,
+    invisible operators, tags, noncharacters) are removed. Lone surrogates, which cannot be stored as UTF-8, become
+    U+FFFD. Letters that differ from plain ones only in style (mathematical, full-width, ligatures) become plain. C1
+    controls become characters of Windows-1252, as in HTML.
     """
     table: dict[int, str | None] = dict.fromkeys([*range(0x20), 0x7F, 0x00AD, 0x034F, 0x061C, 0x180E, 0x200B])
     for start, stop in (
@@ -72,7 +72,7 @@ def _replacements() -> dict[int, str | None]:
         table[code] = bytes([code]).decode("cp1252", "ignore") or None
     for start, stop in ((0x1D400, 0x1D800), (0xFF01, 0xFF5F), (0xFB00, 0xFB07)):
         table.update({code: unicodedata.normalize("NFKC", chr(code)) for code in range(start, stop)})
-    # Letters that the mathematical alphabets lack because they had been there before.
+    # Letters that the mathematical alphabets lack because they existed before.
     table.update(
         {ord(letter): unicodedata.normalize("NFKC", letter) for letter in "ℂℊℋℌℍℎℐℑℒℕℙℚℛℜℝℤℨℬℭℯℰℱℳℴ"}
     )
@@ -80,15 +80,15 @@ def _replacements() -> dict[int, str | None]:
 
 
 _REPLACED = _replacements()
-# Joiners have a meaning between letters of some scripts and within emoji, none beside ASCII. A run is looked at once,
-# from its beginning and as a whole: else a long one takes the square of its length.
+# Joiners have a meaning between letters of some scripts and within emoji, none beside ASCII. The pattern matches a run
+# only as a whole from its beginning; otherwise a long run would take time proportional to the square of its length.
 _STRAY_JOINER = re.compile(
     r"(?<=[\x00-\x7f])[\u200c\u200d]+|(?<![\u200c\u200d])[\u200c\u200d]++(?=[\x00-\x7f]|$)|^[\u200c\u200d]+"
 )
-# Marks on one letter. No orthography stacks more, and to put a long run in order takes the square of its length.
+# Combining marks on one letter. No orthography stacks more, and normalising a long run takes quadratic time.
 _MARKS_PER_LETTER = 4
-# What is in NFC, visible and left alone whatever stands beside it: Latin letters, dashes, quotation marks, bullets,
-# signs of currencies and trades, Chinese and Japanese signs, pictographs and faces.
+# Characters that are in NFC, visible and unchanged next to any other: Latin letters, dashes, quotation marks, bullets,
+# currency and trademark signs, Chinese and Japanese characters, pictographs and faces.
 _HARMLESS = re.compile(
     "[ -~\u00a1-\u00ac\u00ae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2122\u4e00-\u9fff"
     "\U0001f300-\U0001f64f\U0001f680-\U0001f6c5\U0001f910-\U0001f9ff]*"
@@ -96,14 +96,13 @@ _HARMLESS = re.compile(
 
 
 def normalise_text(text: str) -> str:
-    """Return text in NFC, without control and invisible characters, each run of white space one blank, none at the
-    ends.
+    """Return text in NFC, without control and invisible characters, with single blanks and none at the ends.
 
-    Letters of the mathematical and full-width alphabets become plain, piled-up combining marks are cut, and lone
+    Letters of the mathematical and full-width alphabets become plain, long runs of combining marks are cut, and lone
     surrogates, which cannot be stored as UTF-8, become U+FFFD.
     """
-    # Most texts are as they should be; what tells so is far faster than taking them apart.
-    if printable := text.isprintable():  # then a blank is all the white space there is
+    # Most texts need no change; the check is far faster than the translation.
+    if printable := text.isprintable():  # the only white space is then the blank
         while "  " in text:
             text = text.replace("  ", " ")
         text = text.strip(" ")
@@ -114,14 +113,14 @@ def normalise_text(text: str) -> str:
     joined = _STRAY_JOINER.sub("", text.translate(_REPLACED))
     if joined.isascii():
         return " ".join(joined.split())
-    flood = _piled_marks()
-    # Once more after NFC, which takes some marks apart.
-    joined = flood.sub(r"\1", unicodedata.normalize("NFC", flood.sub(r"\1", joined)))
+    runs = _combining_runs()
+    # Again after NFC, which decomposes some marks.
+    joined = runs.sub(r"\1", unicodedata.normalize("NFC", runs.sub(r"\1", joined)))
     return " ".join(joined.split())
 
 
 @cache
-def _piled_marks() -> re.Pattern[str]:
+def _combining_runs() -> re.Pattern[str]:
     codes = [code for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))]
     ranges: list[list[int]] = []
     for code in codes:
@@ -134,11 +133,10 @@ def _piled_marks() -> re.Pattern[str]:
 
 
 def html_to_text(text: str) -> str:
-    """Return the text that a browser would show of an HTML fragment, normalised.
+    """Return the text that a browser would show for an HTML fragment, normalised.
 
-    Scripts and styles are removed, entities are resolved, also where the publisher escaped them once or twice
-    more. A `<` that opens no tag of HTML is text. Text without markup passes through. Of markup longer than
-    `MARKUP_LENGTH` the rest is cut.
+    Scripts and styles are removed. Entities are resolved, also where the publisher escaped them several times. A `<`
+    that opens no HTML tag is text. Markup longer than `MARKUP_LENGTH` is cut.
     """
     if "<" in text or "&" in text:
         text = _without_plain_tags(text) or _shown(text)
@@ -150,7 +148,7 @@ def html_to_text(text: str) -> str:
 
 
 def _without_plain_tags(text: str) -> str:
-    """Return what is shown of a text with plain tags alone, empty where there is more to it."""
+    """Return the shown text of a text with only plain tags; empty where other markup may be in it."""
     if "&" in text or len(text) > MARKUP_LENGTH or not (text.isascii() or _HARMLESS.fullmatch(text)):
         return ""
     shown = _PLAIN_INLINE_TAG.sub("", _PLAIN_BLOCK_TAG.sub(" ", text))
@@ -192,16 +190,16 @@ def _parser() -> type[LexborHTMLParser]:
 
 
 def plain_title(title: str) -> str:
-    """Return a title with its entities resolved, normalised. Tags stay, so that `is_markup` sees them."""
+    """Return a title with its entities resolved, normalised. Tags are kept, so that `is_markup` finds them."""
     if "&" in title:
         title = _unescape(_unescape(title))
     return normalise_text(title)
 
 
 def is_markup(text: str) -> bool:
-    """Tell whether a title, its entities resolved, is a piece of a page instead of a name.
+    """Return whether a title, its entities resolved, is a piece of a page instead of a name.
 
-    `<`, `{`, `/>` and `getTime` (a script) do not stand in names of products.
+    Product names do not contain `<`, `{`, `/>` or `getTime` (a script).
     """
     return "<" in text or "{" in text or "/>" in text or "getTime" in text
 
@@ -209,7 +207,7 @@ def is_markup(text: str) -> bool:
 def description_text(description: object) -> str:
     """Return a description, a text or a list of paragraphs, as one text.
 
-    Paragraphs that are style sheets or scripts without their tags are left out.
+    Paragraphs that are style sheets or scripts are left out.
     """
     paragraphs = description if isinstance(description, list) else [description]
     texts = (html_to_text(part) for part in paragraphs if isinstance(part, str) and part)
@@ -224,11 +222,5 @@ def feature_texts(features: object) -> list[str]:
 
 
 def is_code(text: str) -> bool:
-    """Tell whether a paragraph is a style sheet or a script."""
+    """Return whether a paragraph is a style sheet or a script."""
     return ("{" in text and "}" in text) or "getTime" in text
-
-
-# --- prices ------------------------------------------------------------------------------------------
-
-
-# --- categories and brands ---------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Mask personal data in free text with typed tokens: `[EMAIL]`, `[PHONE]`, …
+"""Mask personal data in free text with typed tokens such as `[EMAIL]` and `[PHONE]`.
 
-Patterns and checks of our own, without a model: what they find and miss was measured, see docs/text_hygiene.md.
-Every pattern is bounded, so that the time grows with the length of the text and not faster.
+Patterns and checks, without a model; docs/concepts/text.md reports what was measured. Every pattern is bounded, so that
+the time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _find_emails(text: str) -> list[Span]:
 
 
 _LINK = re.compile(r"(?:\b(?:https?|ftp)://|(?<![\w.@-])www\.(?=\w))[^\s<>\[\]\"]+", re.IGNORECASE)
-# Endings that are no words that a missing blank could put after a full stop; "ASP.NET" is a product.
+# Endings that cannot be a word after a full stop without a blank; "ASP.NET" is a product.
 _DOMAIN = re.compile(
     r"(?<![\w@-])(?<!\w\.)(?!(?:asp|vb|ado|ml|paint)\.net\b)(?:[\w-]{1,63}\.){0,5}"
     r"(?=[\w-]{0,62}[^\W\d_])[\w-]{1,63}\.(?:com|net|org|edu|gov|biz|mil|co\.uk|org\.uk|ac\.uk|com\.au|co\.nz|co\.in|com\.br)(?:/[^\s<>\[\]\"]*)?(?![\w@-])",
@@ -75,7 +75,7 @@ _OPENER = re.compile(
     r"|je m['’]appelle|mon nom est|ich hei(?:ß|ss)e|mein name ist|mi chiamo|meu nome é)[:,]? ",
     re.IGNORECASE,
 )
-# "this is … from" only after a greeting: without one a product is presented.
+# "this is … from" only after a greeting: without one it presents a product.
 _GREETING = re.compile(
     r"\b(?:hi|hello|hey|greetings|dear \w{1,20})(?: (?:there|all|everyone|folks|guys))?[,.!:-]{0,2} "
     r"(?:this is|i am|i['’]m|it['’]s) "
@@ -116,7 +116,7 @@ def _find_names(text: str) -> list[Span]:
                 continue
             found = " ".join(words[:kept])
             stop = match.end() + len(found.rstrip("."))
-            # "my name is john": one small word counts where the clause ends after it.
+            # "my name is john": a word in lower case counts where the clause ends after it.
             if not found[0].isupper() and (careful or not _LOWER_NAME_END.match(text, stop)):
                 continue
             spans.append((match.end(), stop))
@@ -144,7 +144,7 @@ def _find_handles(text: str) -> list[Span]:
     spans += [match.span() for match in _FORUM_HANDLE.finditer(text)]
     for match in _NAMED_HANDLE.finditer(text):
         handle = match["handle"].rstrip(".-")
-        # A word is a word; figures or a low line within make it an account.
+        # A plain word is no handle; digits or an underscore make it one.
         if re.search(r"[A-Za-z]", handle) and re.search(r"[\d_#]", handle):
             spans.append((match.start("handle"), match.start("handle") + len(handle)))
     return merge(spans)
@@ -152,7 +152,7 @@ def _find_handles(text: str) -> list[Span]:
 
 # --- masking -----------------------------------------------------------------------------------------
 
-_ROUNDS = 10  # two suffice for what people write
+_ROUNDS = 10  # two suffice for real texts
 
 _FINDERS: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
     "email": _find_emails,
@@ -165,7 +165,7 @@ _FINDERS: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
     "name": _find_names,
     "handle": _find_handles,
 }
-# What a text must have for a kind to be in it; in RE2's syntax, as Arrow searches columns for them.
+# Patterns that every text with a kind matches, in RE2's syntax, for Arrow's search over columns.
 _HINTS: Mapping[PersonalDataKind, str] = {
     "email": rf"(?i)@|[\[({{] ?at ?[\])}}]| at (?:{_MAILERS}) ?[. \[({{]| dot (?:{_ENDINGS})",
     "url": r"(?i)://|www\.|\.(?:com|net|org|edu|gov|biz|mil|co|ac)\b|\.[a-z]{2,6}/",
@@ -187,10 +187,16 @@ _HINTS: Mapping[PersonalDataKind, str] = {
 def mask_personal_data(
     text: str, kinds: Sequence[PersonalDataKind] = PERSONAL_DATA_KINDS
 ) -> tuple[str, dict[PersonalDataKind, int]]:
-    """Return (the text with a token in the place of each piece of personal data, number of tokens set per kind).
+    """Replace each piece of personal data by a token.
 
-    Kinds that were not found are not in the counts. Masking again changes nothing, unless a text was made to need
-    more than `_ROUNDS` rounds.
+    Masking again changes nothing, unless a text is built to need more than `_ROUNDS` rounds.
+
+    Args:
+        text: The text.
+        kinds: The kinds to mask.
+
+    Returns:
+        (The masked text, the number of tokens by kind); kinds that were not found have no count.
     """
     counts: Counter[PersonalDataKind] = Counter()
     for _ in range(_ROUNDS):
@@ -199,25 +205,29 @@ def mask_personal_data(
             if kind in kinds and (spans := _FINDERS[kind](text)):
                 counts[kind] += len(spans)
                 text = _replaced(text, spans, TOKENS[kind])
-        # A token may free its neighbour from what kept it from being recognised.
+        # A token may make its neighbour recognisable.
         if sum(counts.values()) == before:
             break
     return text, dict(counts)
 
 
 def _replaced(text: str, spans: Sequence[Span], token: str) -> str:
-    parts, place = [], 0
+    parts, end = [], 0
     for start, stop in spans:
-        parts += [text[place:start], token]
-        place = stop
-    return "".join([*parts, text[place:]])
+        parts += [text[end:start], token]
+        end = stop
+    return "".join([*parts, text[end:]])
 
 
 def suspected_kinds(
     texts: pa.Array, kinds: Sequence[PersonalDataKind] = PERSONAL_DATA_KINDS
 ) -> dict[PersonalDataKind, pa.Array]:
-    """Return for each kind whether `mask_personal_data` could find it in each text, judged by Arrow's own search.
+    """Return for each kind whether `mask_personal_data` could find it in each text, by Arrow's search.
 
-    Where it is false there is nothing of the kind; so it is in most texts.
+    A text with False, as most have, contains nothing of the kind.
+
+    Args:
+        texts: The texts.
+        kinds: The kinds to search for.
     """
     return {kind: pc.fill_null(pc.match_substring_regex(texts, _HINTS[kind]), False) for kind in kinds}

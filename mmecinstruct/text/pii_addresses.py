@@ -1,6 +1,6 @@
 """Find postal addresses: a number, the name of a street and a word for street; a state and its postal code.
 
-Names of streets are capitalised, as "2 nice places" and "100 miles of road" are everywhere in reviews.
+Street names have to be capitalised, because reviews are full of "2 nice places" and "100 miles of road".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STATE_NAMES = (
 _ZIP = r"\d{5}(?:-\d{4})?(?![\w-])"
 _WORD = r"[A-Z][A-Za-z'’.-]{0,30}"
 _CITY = rf"{_WORD}(?: {_WORD}){{0,2}}"
-# Two letters that are also English words count only after "City, ".
+# A state's two letters may also be an English word, so they count only after "City, ".
 _STATE_AND_CODE = rf"(?:{_CITY}, ?(?:{_STATES}|{_STATE_NAMES})\.? {_ZIP}|(?:{_STATE_NAMES}),? {_ZIP})"
 _CANADIAN = r"(?:ON|BC|QC|AB|MB|SK|NS|NB|NL|PE|YT|NT|NU),? [A-Z]\d[A-Z] ?\d[A-Z]\d(?!\w)"
 
@@ -31,7 +31,7 @@ _STREET = (
     "Street|Avenue|Ave|Boulevard|Blvd|Road|Rd|Lane|Ln|Highway|Hwy|Parkway|Pkwy|Terrace|Crescent|Alley|Turnpike"
     "|Freeway"
 )
-# These also end names of other things and stand before names: "9 Good Dr. Phil", "2 Fine Place mats".
+# These words also end other names or stand before names: "9 Good Dr. Phil", "2 Fine Place mats".
 _AMBIGUOUS = r"St|Drive|Dr|Court|Ct|Circle|Cir|Place|Pl|Way|Trail|Trl|Square|Sq|Plaza|Loop|Close|Row|Walk"
 _UNIT = r"(?:,? (?:(?:Apt|Apartment|Suite|Ste|Unit|Floor|Fl)\.? ?#?|# ?)[A-Za-z\d-]{1,6}(?!\w))?"
 _COMPASS = r"(?:(?:[NSEW]|NE|NW|SE|SW|North|South|East|West)\.? )?"
@@ -44,7 +44,7 @@ _STREET_ADDRESS = re.compile(
     rf"(?=,|\.|\)|$| (?:Apt|Suite|Ste|Unit|#|in|and)\b)"
     rf"){_UNIT}{_TAIL}"
 )
-# Written without care, but with all of an address: "12 maple street apt 4", "350 5th ave ny 10118".
+# In lower case, but complete: "12 maple street apt 4", "350 5th ave ny 10118".
 _CASELESS_ADDRESS = re.compile(
     rf"(?<![\w.$€£#,/-])\d{{1,6}} (?:[a-z'’-]{{1,20}}\.? |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}?"
     rf"(?:{_STREET}|{_AMBIGUOUS})\b[.,]?"

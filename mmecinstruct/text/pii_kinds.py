@@ -9,5 +9,5 @@ PersonalDataKind = Literal[
 ]
 
 
-# In the order in which they are looked for.
+# In the order of the search.
 PERSONAL_DATA_KINDS: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)

@@ -1,7 +1,7 @@
-"""Numbers that lead to a person: phone, payment card, social security, IP address.
+"""Find numbers that identify a person: phone, payment card, social security, IP address.
 
-Each function returns the spans of its kind in a text, in order and without overlap. A number alone proves little,
-so shape, checksum and the words before it decide together.
+Each function returns the spans of its kind in a text, in order and without overlap. Shape, checksum and the words
+before a number decide together.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
-# A number after one of these words is a product's, an order's or a book's.
+# A number after one of these words belongs to a product, an order or a book.
 _THING = re.compile(
     r"(?:\b(?:isbn|issn|model|part|item|sku|asin|upc|ean|gtin|serial|order|invoice|tracking|version|style|catalog"
     r"|stock|firmware|patent|p/n|s/n|mpn|lot|batch)s?|#)(?:[-\s]*(?:number|numbers|no|num|code|id|1[03]))?"
     r"(?:\s+(?:is|was|are))?[\s.:#(]*$",
     re.IGNORECASE,
 )
-_CONTEXT = 30  # characters before a number that are looked at
+_CONTEXT = 30  # characters before a number that are searched
 
 
 def _is_a_things(text: str, start: int) -> bool:
@@ -50,7 +50,7 @@ _TRUNK = re.compile(
     r"|(?:\(0\d{1,4}\)|0\d{2,4})[ \-/]\d{3,4}[ -]?\d{3,4}"
     r"|0[1-9](?:[ .]\d\d){4})(?!\d|[-.]\d)"
 )
-# After "call", "phone" and the like also numbers whose shape says nothing.
+# After "call", "phone" and the like, numbers of any shape.
 _ANNOUNCED = re.compile(
     r"\b(?:call|phone|telephone|tel|cell|cellphone|mobile|fax|text|whatsapp|dial|hotline|ph|my number)"
     r"(?:[\s.:#,]|(?:me|us|them|him|her|at|on|number|nr|is|was|to|the|my|our|their|for|free|toll-free|directly|customer"
@@ -58,13 +58,16 @@ _ANNOUNCED = re.compile(
     r"(?P<number>\(?\d{3,5}\)?[ .\-]\d{3,8}(?:[ .\-]\d{3,4})?|\d{7,12}|\d{2,4}(?:[ .\-]\d{2,4}){2,4})(?!\w|[-.,/]\d)",
     re.IGNORECASE,
 )
-# What has a phone number's length and is none: a date, a range of years, an amount.
+# Dates, ranges of years and amounts with the length of a phone number.
 _DATE = re.compile(r"(?:\d{1,4}[.\-]\d{1,2}[.\-]\d{1,4}|(?:19|20)\d\d\s?[ .\-–]\s?(?:19|20)\d\d|[1-9]0{4,})$")
 
 
 def find_phones(text: str) -> list[Span]:
-    """Return phone numbers: North American ones, international ones with `+` or 00, national ones with a leading 0,
-    1-800-WORDS, and any number of 7 to 12 digits after a word like "call"."""
+    """Return the spans of phone numbers.
+
+    Found are North American numbers, international ones with `+` or 00, national ones with a leading 0, 1-800-WORDS,
+    and any number of 7 to 12 digits after a word like "call".
+    """
     spans = [match.span() for match in _NORTH_AMERICAN.finditer(text)]
     spans += [match.span() for match in _VANITY.finditer(text)]
     for pattern, least in ((_PLUS, 8), (_TRUNK, 9)):
@@ -80,7 +83,7 @@ def find_phones(text: str) -> list[Span]:
 
 
 def merge(spans: Iterator[Span] | list[Span]) -> list[Span]:
-    """Return spans in order, those that overlap as one."""
+    """Return spans in order, overlapping ones merged."""
     merged: list[Span] = []
     for start, stop in sorted(spans):
         if merged and start < merged[-1][1]:
@@ -93,14 +96,15 @@ def merge(spans: Iterator[Span] | list[Span]) -> list[Span]:
 # --- payment card ------------------------------------------------------------------------------------
 
 _CARD = re.compile(r"(?<![\d.,$€£-])(?:\d{13,19}|\d{3,6}(?:[ \-‐‑–]\d{3,7}){2,6})(?!\d|[.,]\d)")
-_ISSUERS = re.compile(r"3[04-9]|4|5[0-8]|6|2[2-7]")  # what the numbers of card issuers begin with
+# The first digits of card issuers.
+_ISSUERS = re.compile(r"3[04-9]|4|5[0-8]|6|2[2-7]")
 
 
 def find_cards(text: str) -> list[Span]:
-    """Return numbers of 13 to 19 digits, also in groups, that an issuer could have given and that pass Luhn's check.
+    """Return the spans of card numbers: 13 to 19 digits, also in groups, of a known issuer, with a valid Luhn digit.
 
-    A neighbouring group that does not belong to it (a security code) stays outside. Thirteen digits that are a valid
-    EAN or ISBN are a product's.
+    A neighbouring group that does not belong to the number (a security code) is left out. Thirteen digits that are a
+    valid EAN or ISBN count as a product's.
     """
     spans = []
     for match in _CARD.finditer(text):
@@ -133,14 +137,14 @@ def _is_card(digits: str) -> bool:
 
 
 def _checksum(digits: str, weights: tuple[int, int]) -> int:
-    return sum(int(digit) * weights[place % 2] for place, digit in enumerate(reversed(digits)))
+    return sum(int(digit) * weights[index % 2] for index, digit in enumerate(reversed(digits)))
 
 
 def passes_luhn(digits: str) -> bool:
-    """Tell whether the last digit is Luhn's check digit of the others (ISO/IEC 7812-1)."""
+    """Return whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1)."""
     doubled = "0246813579"
     total = sum(
-        int(doubled[int(digit)]) if place % 2 else int(digit) for place, digit in enumerate(reversed(digits))
+        int(doubled[int(digit)]) if index % 2 else int(digit) for index, digit in enumerate(reversed(digits))
     )
     return total % 10 == 0
 
@@ -155,7 +159,7 @@ _CALLED_SOCIAL_SECURITY = re.compile(
 
 
 def find_social_security_numbers(text: str) -> list[Span]:
-    """Return numbers of the form 123-45-6789 that the United States could have given, and nine digits called so."""
+    """Return the spans of valid numbers of the form 123-45-6789, and of nine digits after "SSN" or the like."""
     spans = [match.span() for match in _SOCIAL_SECURITY.finditer(text)]
     spans = [span for span in spans if not _is_a_things(text, span[0])]
     return merge(spans + [match.span("number") for match in _CALLED_SOCIAL_SECURITY.finditer(text)])
@@ -171,8 +175,10 @@ _VERSION = re.compile(
 
 
 def find_ip_addresses(text: str) -> list[Span]:
-    """Return public IPv4 and IPv6 addresses. Those of a router's own network name nobody, and versions of software
-    only look like addresses."""
+    """Return the spans of public IPv4 and IPv6 addresses.
+
+    Private addresses identify nobody. Software versions have the form of addresses and are left out.
+    """
     spans = []
     for pattern in (_IP_V4, _IP_V6):
         for match in pattern.finditer(text):
@@ -180,7 +186,7 @@ def find_ip_addresses(text: str) -> list[Span]:
                 public = ipaddress.ip_address(match[0]).is_global
             except ValueError:
                 continue
-            # Short ones with two colons ("a::b") are something else.
+            # Short texts with two colons ("a::b") are no addresses.
             public &= ":" not in match[0] or (len(match[0]) > 8 and any(map(str.isdigit, match[0])))
             if public and not _VERSION.search(text, max(0, match.start() - _CONTEXT), match.start()):
                 spans.append(match.span())

@@ -1,4 +1,4 @@
-"""Count swear words. They are a measurement: nothing is filtered or masked for them."""
+"""Count swear words. The counts are a measurement: nothing is filtered or masked."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 WORD_LIST = Path(__file__).with_name("profanity.txt")
 _PARTS = ("mild", "strong")
-# Letters that their writer covered: f***, sh*t, b*tch.
+# Swear words with masked letters: f***, sh*t, b*tch.
 _COVERED = r"f[*#@$]{2,3}[a-z]*|sh[*#@$!]t[a-z]*|s[*#]{2}t[a-z]*|b[*#@!]{1,3}ch[a-z]*"
 
 
 @cache
 def profanity_words() -> dict[str, tuple[str, ...]]:
-    """Return the words of each part of the list, `mild` and `strong`, as they stand there."""
+    """Return the words of each part of the word list, `mild` and `strong`."""
     words: dict[str, list[str]] = {part: [] for part in _PARTS}
     part = ""
     for line in WORD_LIST.read_text(encoding="utf-8").splitlines():

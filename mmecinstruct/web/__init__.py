@@ -1,1 +1,1 @@
-"""HTTP for untrusted addresses: what may be asked, how it is asked, and what an answer means."""
+"""HTTP requests to untrusted URLs: checks of addresses, pinned connections, meaning of responses."""

@@ -1,7 +1,7 @@
-"""Which web addresses may be asked, and at which network address.
+"""Check URLs and resolve host names to allowed network addresses.
 
-URLs come from untrusted tables, and so do redirects. A name is resolved once, its addresses are checked, and the
-connection is made to a checked address: a name that resolves differently a moment later leads nowhere.
+URLs and redirects come from untrusted tables. A name is resolved once, its addresses are checked, and the connection is
+made to a checked address, so a name that resolves differently a moment later (DNS rebinding) has no effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
+from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, FetchFailure
 
 MAX_URL_LENGTH = 4096
 RESOLVED_FOR = 300.0  # seconds
@@ -25,28 +25,37 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Lookup = Callable[[str, int], list[str]]  # (host name, port) → network addresses; raises OSError
+# (host name, port) → network addresses; raises OSError
+Lookup = Callable[[str, int], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """A checked URL in its parts; `url` is the normal form, without a fragment."""
+    """A checked URL in its parts.
+
+    Attributes:
+        url: The normal form, without a fragment.
+        scheme: `http` or `https`.
+        host: The host in lower case, international names in their ASCII form, without brackets.
+        port: The port.
+        target: Path and query, as requested.
+    """
 
     url: str
     scheme: str
-    host: str  # lower case, international names in their ASCII form, no brackets
+    host: str
     port: int
-    target: str  # path and query, as requested
+    target: str
 
     @property
     def host_header(self) -> str:
-        """Return the name as it stands in URLs and in the Host header."""
+        """The host with its port as in URLs and in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """Return scheme, host and port: what one robots.txt speaks for."""
+        """Scheme, host and port: the scope of one robots.txt."""
         return f"{self.scheme}://{self.host_header}"
 
     def sibling(self, target: str) -> WebAddress:
@@ -54,31 +63,33 @@ class WebAddress:
         return WebAddress(f"{self.origin}{target}", self.scheme, self.host, self.port, target)
 
 
-def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | Failure:
-    """Return the parts of a URL that may be asked for, or why it may not.
+def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | FetchFailure:
+    """Return the parts of a URL that may be requested, or why it may not.
 
-    networks: those that are allowed although they are not public.
+    Args:
+        url: The URL, from an untrusted source.
+        networks: Networks that are allowed although they are not public.
     """
     scheme = url.partition(":")[0].lower()
     if scheme == "data":
-        return Failure(PERMANENT, "data_url", "data URLs are refused")
+        return FetchFailure(PERMANENT, "data_url", "data URLs are refused")
     if scheme not in _PORTS:
-        return Failure(PERMANENT, "unknown_scheme", "neither http: nor https:")
+        return FetchFailure(PERMANENT, "unknown_scheme", "neither http: nor https:")
     if len(url) > MAX_URL_LENGTH:
-        return Failure(PERMANENT, "bad_url", f"{len(url)} characters, at most {MAX_URL_LENGTH}")
+        return FetchFailure(PERMANENT, "bad_url", f"{len(url)} characters, at most {MAX_URL_LENGTH}")
     try:
         parts = parse_url(url)
     except (LocationParseError, UnicodeError) as error:
-        return Failure(PERMANENT, "bad_url", str(error))
+        return FetchFailure(PERMANENT, "bad_url", str(error))
     if not parts.host or parts.scheme != scheme:
-        return Failure(PERMANENT, "bad_url", "names no host")
+        return FetchFailure(PERMANENT, "bad_url", "names no host")
     if parts.auth is not None:
-        return Failure(PERMANENT, "credentials_in_url", "a user name or password in a URL is refused")
+        return FetchFailure(PERMANENT, "credentials_in_url", "a user name or password in a URL is refused")
     if parts.port == 0:
-        return Failure(PERMANENT, "bad_url", "port 0")
+        return FetchFailure(PERMANENT, "bad_url", "port 0")
     host = parts.host.strip("[]").rstrip(".")
     if not host or not host.isascii():
-        return Failure(PERMANENT, "bad_url", "names no host")
+        return FetchFailure(PERMANENT, "bad_url", "names no host")
     target = parts.request_uri
     plain = WebAddress("", scheme, host, parts.port or _PORTS[scheme], target)
     address = plain.sibling(target)
@@ -90,12 +101,12 @@ def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | Failur
 
 
 def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
-    """Tell whether a network address is public or in one of the networks that the recipe allows."""
+    """Return whether a network address is public or in one of the allowed networks."""
     return is_public(address) or any(address in network for network in networks)
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether a network address is one of the public Internet, also inside an IPv6 address."""
+    """Return whether a network address is public; an IPv4 address inside an IPv6 address is checked too."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in _NAT64:
@@ -108,25 +119,34 @@ def is_public(address: Address) -> bool:
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """Return the addresses of a host name in the system's order of preference. Raises OSError."""
+    """Return the addresses of a host name in the system's order of preference.
+
+    Raises:
+        OSError: The name cannot be resolved.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Resolver:
-    """Resolves each host name once per few minutes and checks all of its addresses."""
+    """Resolves each host name at most once in `RESOLVED_FOR` seconds and checks all of its addresses."""
 
     def __init__(self, networks: Sequence[Network] = (), lookup: Lookup = look_up) -> None:
-        """networks: those that are allowed although they are not public."""
+        """Create a resolver.
+
+        Args:
+            networks: Networks that are allowed although they are not public.
+            lookup: Resolves a host name.
+        """
         self._networks = networks
         self._lookup = lookup
         self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._lock = threading.Lock()
 
-    def addresses(self, host: str, port: int) -> list[str] | Failure:
+    def addresses(self, host: str, port: int) -> list[str] | FetchFailure:
         """Return the checked addresses of a host, best first, or why there are none.
 
-        One address that is not public among public ones is enough to refuse the name.
+        A single address that is not allowed rejects the name.
         """
         with self._lock:
             entry = self._known.get((host, port))
@@ -135,11 +155,11 @@ class Resolver:
         try:
             found = self._lookup(host, port)
         except (OSError, UnicodeError) as error:
-            told = getattr(error, "strerror", None) or str(error)
+            detail = getattr(error, "strerror", None) or str(error)
             unknown = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
-            return Failure(TRANSIENT, "unknown_host" if unknown else "dns_failed", f"{host}: {told}")
+            return FetchFailure(TRANSIENT, "unknown_host" if unknown else "dns_failed", f"{host}: {detail}")
         if not found:
-            return Failure(TRANSIENT, "unknown_host", f"{host}: has no address")
+            return FetchFailure(TRANSIENT, "unknown_host", f"{host}: has no address")
         for address in found:
             if not is_allowed(ipaddress.ip_address(address), self._networks):
                 return _private(host, address)
@@ -148,8 +168,8 @@ class Resolver:
         return found
 
 
-def _private(host: str, address: str) -> Failure:
-    told = address if host == address else f"{host} is {address}"
-    return Failure(
-        PERMANENT, "private_address", f"{told}, not on the public Internet (fetch.private_networks)"
+def _private(host: str, address: str) -> FetchFailure:
+    detail = address if host == address else f"{host} is {address}"
+    return FetchFailure(
+        PERMANENT, "private_address", f"{detail}, not on the public Internet (fetch.private_networks)"
     )

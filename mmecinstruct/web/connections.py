@@ -1,7 +1,7 @@
-"""Connections to a checked network address, whatever the host's name resolves to by then.
+"""Connections pinned to a checked network address, whatever the host name resolves to later.
 
-The Host header and the certificate are for the name. `KeptConnections` are kept for further requests and can be cut
-from another thread; a `PinnedAdapter` of requests makes one for a single answer and reads it to its end.
+The Host header and the certificate are those of the name. `KeptConnections` reuses connections and can close them from
+another thread; `PinnedAdapter`, an adapter for requests, opens one connection per response and reads it to its end.
 """
 
 from __future__ import annotations
@@ -25,19 +25,26 @@ from mmecinstruct.web.addresses import WebAddress
 
 _MAX_POOLS = 512
 
-_current = threading.local()  # .watch: of the request that this thread is in
+# .watch: the watch of this thread's request.
+_current = threading.local()
 
 
 @dataclass(slots=True, eq=False)
 class Watch:
-    """A request in flight: when it must be over, and the connection to cut when it is not."""
+    """A request in flight.
+
+    Attributes:
+        deadline: The time (`time.monotonic`) at which the request must be done.
+        connection: The connection to close at the deadline.
+        expired: Whether the request was cut.
+    """
 
     deadline: float
     connection: _Guarded | None = None
     expired: bool = False
 
     def cut(self) -> None:
-        """End the request."""
+        """End the request by closing its connection."""
         self.expired = True
         if self.connection is not None:
             self.connection.cut()
@@ -46,7 +53,7 @@ class Watch:
 class _Guarded:
     """A connection that another thread can cut.
 
-    A socket that is being read, or is in a TLS handshake, is cut through a duplicate of its descriptor.
+    A socket that is being read, or is in a TLS handshake, is shut down through a duplicate of its descriptor.
     """
 
     guard: socket.socket | None = None
@@ -94,10 +101,15 @@ class _GuardedHttpsPool(HTTPSConnectionPool):
 
 
 class KeptConnections:
-    """Pools of connections, one per host and checked address, and the requests in flight; safe in many threads."""
+    """Pools of connections, one per host and checked address, and the requests in flight; thread-safe."""
 
     def __init__(self, timeout: Timeout, per_host: int) -> None:
-        """per_host: how many connections to a host are kept at most."""
+        """Create empty pools.
+
+        Args:
+            timeout: Timeouts of connecting and reading.
+            per_host: The largest number of connections to a host that are kept.
+        """
         self._timeout, self._per_host = timeout, per_host
         self._pools: OrderedDict[tuple[str, str, int, str], HTTPConnectionPool] = OrderedDict()
         self._tls: ssl.SSLContext | None = None
@@ -119,7 +131,7 @@ class KeptConnections:
 
     @contextmanager
     def watch(self, seconds: float) -> Iterator[Watch]:
-        """Watch over the request that this thread makes, which must be over in so many seconds."""
+        """Register this thread's request, which must be done in so many seconds."""
         watch = Watch(time.monotonic() + seconds)
         _current.watch = watch
         with self._lock:
@@ -154,12 +166,12 @@ class KeptConnections:
         if address.scheme == "http":
             return _GuardedHttpPool(**named)
         if self._tls is None:
-            self._tls = ssl.create_default_context()  # reading all certificates takes its time
+            self._tls = ssl.create_default_context()  # once, as it reads all certificates
         return _GuardedHttpsPool(ssl_context=self._tls, **named)
 
 
 class _ToTheEnd(http.client.HTTPResponse):
-    """An answer that ends with its connection, so that bytes beyond the announced length are seen."""
+    """A response that ends with its connection, so that bytes beyond the announced length are read."""
 
     def begin(self) -> None:
         super().begin()
@@ -184,20 +196,27 @@ class _HttpsToTheEndPool(HTTPSConnectionPool):
 
 
 class PinnedAdapter(HTTPAdapter):
-    """Sends requests to one network address of a host."""
+    """A requests adapter that connects to one network address of a host."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        """address: None leaves the name to a proxy."""
+        """Create an adapter.
+
+        Args:
+            name: The host name.
+            address: The network address; None leaves the name to a proxy.
+        """
         self._name, self._address = name, address
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        """Use pools whose responses are read to the end of their connection."""
         super().init_poolmanager(*arguments, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpToTheEndPool, "https": _HttpsToTheEndPool}
 
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
+        """Return the pool's keys with the pinned address instead of the host name."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         if self._address is not None:
             pinned = _pinned(host["scheme"], self._name, self._address)
@@ -206,6 +225,6 @@ class PinnedAdapter(HTTPAdapter):
 
 
 def _pinned(scheme: str, name: str, ip: str) -> dict[str, Any]:
-    """Return the keywords of a pool that goes to a network address and, for https, wants the name's certificate."""
+    """Return the arguments of a pool that connects to an address and, for https, checks the name's certificate."""
     host = {"host": f"[{ip}]" if ":" in ip else ip}
     return {**host, "server_hostname": name} if scheme == "https" else host

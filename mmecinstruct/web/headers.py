@@ -1,4 +1,4 @@
-"""Response headers: how long to wait, where a redirect leads, how much comes, and whether it may be taken."""
+"""Read response headers: Retry-After, Location, Content-Length, Content-Type and X-Robots-Tag."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
-# Directives under which an image is not taken; `none` stands for noindex and nofollow.
+# Directives under which an image is not stored; `none` stands for noindex and nofollow.
 FORBIDDING = ("noai", "noimageai", "noindex", "noimageindex", "none")
-# Directives that have a value after a colon, which is therefore no crawler's name before one.
+# Directives with a value after a colon; the word before the colon is then no crawler's name.
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 _NO_IMAGES = ("text/html", "application/xhtml+xml", "application/json", "video/", "audio/")
 
 
 def retry_after(value: str | None, now: float | None = None) -> float | None:
-    """Return the seconds to wait that a Retry-After header asks for, as a number or a date.
+    """Return the seconds to wait of a Retry-After header.
 
-    now: seconds since the epoch. None where there is no header or it makes no sense.
+    Args:
+        value: The header: seconds or a date; None where there is none.
+        now: The present time in seconds since the epoch.
+
+    Returns:
+        Seconds; None where there is no header or it cannot be read.
     """
     if value is None:
         return None
@@ -34,32 +39,41 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
 
 
 def redirect_target(url: str, location: str) -> str:
-    """Return where the Location header of a URL's answer leads, not yet checked."""
+    """Return the unchecked target URL of a Location header.
+
+    Args:
+        url: The URL that was requested.
+        location: The header of the response.
+    """
     location = location.strip()
     with suppress(UnicodeError):
-        location = location.encode("latin-1").decode("utf-8")  # http.client takes headers for Latin-1
+        location = location.encode("latin-1").decode("utf-8")  # http.client decodes headers as Latin-1
     try:
         return urljoin(url, location)
     except ValueError:
-        return location  # no URL, as its check will say
+        return location  # no URL; `check_url` reports that
 
 
 def is_chunked(headers: Mapping[str, str]) -> bool:
-    """Tell whether the body marks its own end."""
+    """Return whether the body has chunked transfer encoding and so marks its own end."""
     return "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
 def declared_length(headers: Mapping[str, str]) -> int | None:
-    """Return the bytes of the body that follows, where the headers say."""
+    """Return the announced bytes of the body, None where the headers do not say."""
     text = headers.get("Content-Length", "").strip()
     plain = text.isascii() and text.isdecimal() and len(text) < 19
     return int(text) if plain and not is_chunked(headers) else None
 
 
 def forbidding_directive(lines: Iterable[str], robots_name: str) -> str | None:
-    """Return the directive of X-Robots-Tag lines that forbids taking the image, if there is one.
+    """Return the directive of X-Robots-Tag lines that forbids storing the image, if there is one.
 
-    A line may begin with a crawler's name and a colon; then it is for that crawler alone.
+    A line may begin with a crawler's name and a colon; it is then for that crawler only.
+
+    Args:
+        lines: The X-Robots-Tag headers of a response.
+        robots_name: The name of this crawler.
     """
     for line in lines:
         agent: str | None = None
@@ -74,8 +88,8 @@ def forbidding_directive(lines: Iterable[str], robots_name: str) -> str | None:
 
 
 def is_no_image(content_type: str | None) -> bool:
-    """Tell whether a Content-Type cannot be an image's.
+    """Return whether a Content-Type cannot be an image's.
 
-    Servers call images many things (text/plain, octet-stream): what the bytes are, validation says.
+    Servers use many types for images (text/plain, octet-stream); the image filter checks the bytes.
     """
     return content_type is not None and content_type.strip().lower().startswith(_NO_IMAGES)

@@ -1,4 +1,4 @@
-"""What became of a URL."""
+"""Outcomes of requests for URLs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import Literal
 
 Status = Literal["fetched", "permanent", "transient"]
 FETCHED: Status = "fetched"
-PERMANENT: Status = "permanent"  # asking again would get the same answer, or asking is not allowed
-TRANSIENT: Status = "transient"  # `retry_failed` asks again
+# A further request would get the same response, or requests are not allowed.
+PERMANENT: Status = "permanent"
+# `retry_failed` requests the URL again.
+TRANSIENT: Status = "transient"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there are no bytes. reason: snake_case; detail: for a person, without times."""
+class FetchFailure:
+    """Why a URL gave no bytes.
+
+    Attributes:
+        status: Whether a further request may help.
+        reason: A word in snake_case.
+        detail: A message for a person, without times.
+    """
 
     status: Status
     reason: str
@@ -22,15 +30,28 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A row of the ledger: the last word on one URL."""
+    """A row of the ledger: the latest outcome of one URL.
+
+    Attributes:
+        url: The URL as requested.
+        status: Fetched, or whether a further request may help.
+        reason: Empty when fetched, else the failure's word.
+        detail: The failure's message.
+        sha256: Hexadecimal digest of the received bytes.
+        bytes: The number of received bytes.
+        content_type: The Content-Type header, which may be wrong.
+        http_status: The status of the last response.
+        final_url: The URL after redirects.
+        attempts: The number of requests.
+    """
 
     url: str
     status: Status
-    reason: str = ""  # empty when fetched
+    reason: str = ""
     detail: str = ""
-    sha256: str | None = None  # of the received bytes
+    sha256: str | None = None
     bytes: int | None = None
-    content_type: str | None = None  # what the server said, not what it is
+    content_type: str | None = None
     http_status: int | None = None
-    final_url: str | None = None  # after redirects
+    final_url: str | None = None
     attempts: int = 0

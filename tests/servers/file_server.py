@@ -1,4 +1,4 @@
-"""A server of large files over real HTTP on the loopback, as well or as badly behaved as a test wants.
+"""A server of large files over real HTTP on the loopback, with the behaviour that a test needs.
 
 It knows Range and If-Range. A path that is not named gets 404. Every request is in the log.
 """
@@ -51,7 +51,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Refused:
-    """An answer without a file. hang_up: close without a word. drip: seconds for which its body goes on and on."""
+    """A response without a file. hang_up: close without a response. drip: seconds for which its body continues."""
 
     status: int = 503
     headers: tuple[tuple[str, str], ...] = ()
@@ -79,7 +79,7 @@ Answer = Served | Refused
 
 @dataclass
 class FileServer:
-    """Routes by path; a sequence is answered in turn to GET, its last for ever, its first to HEAD."""
+    """Routes by path; a sequence gives one response per GET, its last repeatedly, its first to HEAD."""
 
     port: int = 0
     scheme: str = "http"
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     files: FileServer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: pytest's output is for failures."""
+        """Log nothing: pytest's output is for failures."""
 
     def do_GET(self) -> None:
         # A proxy is asked for whole URLs.
@@ -208,7 +208,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients hang up on purpose."""
+        """Ignore errors: clients close connections on purpose."""
 
 
 @contextmanager

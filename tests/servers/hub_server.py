@@ -92,7 +92,7 @@ class Hub:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything but the users."""
+        """Remove everything but the users."""
         self.repositories: dict[str, Repository] = {}
         self.large_files: dict[str, bytes] = {}
         self.requests: list[Request] = []
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: pytest's output is for failures."""
+        """Log nothing: pytest's output is for failures."""
 
     def do_GET(self) -> None:
         self._answer()

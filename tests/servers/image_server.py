@@ -1,6 +1,6 @@
-"""A server of images over real HTTP on the loopback, as well or as badly behaved as a test wants.
+"""A server of images over real HTTP on the loopback, with the behaviour that a test needs.
 
-One port serves any number of hosts, told apart by the Host header; a host or path that is not named gets 404.
+One port serves any number of hosts, distinguished by the Host header; a host or path that is not named gets 404.
 Every request is in the log.
 """
 
@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. length: the Content-Length to claim, None for the true one, -1 for none at all, which ends the
+    """One response. length: the Content-Length to claim, None for the true one, -1 for none at all, which ends the
     body with the connection. drip: seconds between pieces of `piece` bytes. repeat: how often the body is sent.
     """
 
@@ -56,7 +56,7 @@ def html(status: int = 200) -> Answer:
 
 @dataclass
 class ImageServer:
-    """Routes by (host name, path), or by path for all hosts; a sequence is answered in turn, its last for ever."""
+    """Routes by (host name, path), or by path for all hosts; a sequence gives one response per request, then its last."""
 
     port: int = 0
     routes: dict[tuple[str, str] | str, Answer | Sequence[Answer]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class ImageServer:
         return f"{scheme}://{host}:{self.port}{path}"
 
     def paths(self, host: str | None = None) -> list[str]:
-        """Return the paths asked for in their order, without robots.txt."""
+        """Return the requested paths in order, without robots.txt."""
         return [r.path for r in self.log if r.path != "/robots.txt" and host in (None, r.host)]
 
     def asked(self, path: str, host: str | None = None) -> int:
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     images: ImageServer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: pytest's output is for failures."""
+        """Log nothing: pytest's output is for failures."""
 
     def do_GET(self) -> None:
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
@@ -164,7 +164,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients hang up on purpose."""
+        """Ignore errors: clients close connections on purpose."""
 
 
 @contextmanager

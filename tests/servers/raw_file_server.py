@@ -48,7 +48,7 @@ class RawFileServer:
         return f"http://127.0.0.1:{self.port}/"
 
     def release(self) -> None:
-        """Go on, and do not halt again."""
+        """Continue, and do not halt again."""
         self.halt_after = None
         self._released.set()
 

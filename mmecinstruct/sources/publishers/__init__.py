@@ -1,9 +1,9 @@
-"""Who publishes the raw files: one YAML file per publisher, with its terms, its files and how to cite it.
+"""Publishers of raw files: one YAML file per publisher, with its terms, its files and its citations.
 
-What is stated here was read in the publishers' own pages and repositories; where it was not, a note says so.
+The facts come from the publishers' own pages and repositories; a note marks each exception.
 
-`publishers` lists them, `remote_files` says where the files of a recipe's source are had, and `licences.py` which
-sources a recipe may use and whose records a dataset's samples hold.
+`publishers` lists the publishers and `remote_files` gives the URLs of the files that a recipe's source names.
+`mmecinstruct.recipe.licences` decides which sources a recipe may use and whose records a dataset's samples hold.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ __all__ = [
     "remote_files",
 ]
 
-CATALOGUE, SAMPLE = "catalogue", "sample"  # publishers that publish nothing
+# The user's own catalogue and the built-in sample shop, which have terms but no files to download.
+CATALOGUE, SAMPLE = "catalogue", "sample"
 _NAMES = (
     "amazon2018",
     "amazon2014",
@@ -57,7 +58,11 @@ def publishers() -> tuple[Publisher, ...]:
 
 
 def find_publisher(name: str) -> Publisher:
-    """Return the publisher of a short name. Raises SourceError that lists the names there are."""
+    """Return the publisher with a short name.
+
+    Raises:
+        SourceError: No publisher has the name; the message lists the known names.
+    """
     for publisher in publishers():
         if publisher.name == name:
             return publisher
@@ -68,12 +73,16 @@ def find_publisher(name: str) -> Publisher:
 def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]:
     """Return the published files that a recipe's source names, in the order of its fields; none for a catalogue.
 
-    A path is matched by its file name and stays where the recipe has it; where two publishers name files alike, its
-    folder decides (`amazon2014/meta_….json.gz`). A glob stands for those of a publisher's files that it matches.
-    folder: the raw folder. Where a path or glob names no published file, those that a person has put there are meant.
+    A path is matched by its file name and stays where the recipe has it. Where two publishers use the same file name,
+    the folder decides (`amazon2014/meta_….json.gz`). A glob stands for the publisher's files that it matches.
 
-    Raises SourceError for a glob over categories (`meta_*.json.gz`: nobody lists which are wanted), and for a name that
-    no publisher has, where nothing of the kind lies in the folder.
+    Args:
+        source: The recipe's source.
+        folder: The raw folder. A path or glob that names no published file then stands for the files in the folder.
+
+    Raises:
+        SourceError: A glob leaves the categories open (`meta_*.json.gz`), or no publisher has the name, and the folder
+            has no such file.
     """
     files: list[RemoteFile] = []
     for field, path in named_paths(source, publishers()).items():
@@ -88,12 +97,12 @@ def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]
 
 
 def absent_files(source: Source, folder: Path) -> list[str]:
-    """Return the published files of a source's globs that do not lie in the raw folder, where others of them do."""
+    """Return the published files of a source's globs that are missing from the raw folder while others are there."""
     absent: list[str] = []
     for field, path in named_paths(source, publishers()).items():
         try:
             files = [file.origin for file in files_of_path(source.kind, field, path, publishers())]
-        except SourceError:  # a glob over categories, or a person's own files: nobody says how many
+        except SourceError:  # a glob over categories, or a user's own files: their number is unknown
             continue
         lacking = [origin for origin in files if not (folder / origin).is_file()]
         if len(lacking) < len(files):
@@ -102,7 +111,7 @@ def absent_files(source: Source, folder: Path) -> list[str]:
 
 
 def publishers_of(source: Source) -> tuple[Publisher, ...]:
-    """Return whose records a source holds: mostly one; nobody's for a kind that no publisher is known for."""
+    """Return the publishers of a source's records: mostly one, none for a kind without a known publisher."""
     own = find_publisher(CATALOGUE)
     if source.kind in own.kinds:
         return (own,)

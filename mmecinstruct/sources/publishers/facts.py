@@ -1,4 +1,4 @@
-"""What is known of a publisher: its terms, its files, how to cite it."""
+"""Facts about a publisher: its terms, its files and its citations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 
 from mmecinstruct.sources.remote_file import HubFile
 
-# Whether something may be passed on to others: for any purpose; for no commercial one; nobody says so; the person who
-# builds has to know; there is nothing of the kind.
+# Whether something may be redistributed: for any purpose; for non-commercial purposes; not stated; the user has to
+# decide; there is nothing of the kind.
 Redistribution = Literal["yes", "non-commercial", "not stated", "yours to say", "none"]
 YES: Redistribution = "yes"
 NON_COMMERCIAL: Redistribution = "non-commercial"
@@ -22,15 +22,19 @@ NOT_STATED: Redistribution = "not stated"
 YOURS: Redistribution = "yours to say"
 NOTHING: Redistribution = "none"
 
-# The names of other families of files, of 2014 and of 2018, begin with what is no category.
+# Other families of files, of 2014 and of 2018, have names that begin with these words, which are no categories.
 _CATEGORY = r"(?P<category>(?!meta_|reviews_|ratings_)[A-Za-z0-9_]+?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """A publisher's terms. words: as it states them. spdx: the identifier, where the licence has one.
+    """A publisher's terms.
 
-    texts, images: whether they may be passed on. A publisher of image URLs has no say over the images.
+    Attributes:
+        words: The terms as the publisher states them.
+        spdx: The SPDX identifier, where the licence has one.
+        texts: Whether the texts may be redistributed.
+        images: Whether the images may be redistributed. A publisher of image URLs has no rights to the images.
     """
 
     words: str
@@ -41,7 +45,13 @@ class Licence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A publication to cite. fields: BibTeX names and values, in the order in which they are printed."""
+    """A publication to cite.
+
+    Attributes:
+        key: The BibTeX key.
+        entry: The BibTeX entry type.
+        fields: BibTeX names and values, in the order in which they are printed.
+    """
 
     key: str
     entry: str  # inproceedings | misc | …
@@ -56,12 +66,22 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class PublisherFile:
-    """A file of a publisher, or a family of files.
+    """A file of a publisher, or a family of files. Exactly one of `url`, `hub` and `by_hand` is set.
 
-    kind, field: of the recipe's source that names it. path: below the raw folder; `{category}` stands for the
-    publisher's irregular name of a category, `{part}` for one of `parts`. Of url, hub and by_hand one is set, with the
-    same placeholders and, in by_hand, `{origin}`: where the recipe wants the file. size: bytes. sha256: where the
-    publisher states it.
+    Attributes:
+        kind: The kind of the recipe's source that names the file.
+        field: The field of that source.
+        path: The path below the raw folder. `{category}` stands for the publisher's irregular name of a category,
+            `{part}` for one of `parts`.
+        holds: What the file contains, in words.
+        url: The URL, with the same placeholders.
+        hub: The file on the Hugging Face Hub, with the same placeholders.
+        by_hand: What a person has to do to get the file, with the same placeholders and `{origin}`, the path in the
+            recipe.
+        size: Bytes, where known.
+        sha256: Hexadecimal digest, where the publisher states it.
+        parts: The values of `{part}`.
+        note: What to know about the file.
     """
 
     kind: str
@@ -78,22 +98,22 @@ class PublisherFile:
 
     @property
     def name(self) -> str:
-        """The file's name, placeholders and all."""
+        """The file's name, with its placeholders."""
         return PurePosixPath(self.path).name
 
     @property
     def has_categories(self) -> bool:
-        """Whether there is one file for each category, so that only a recipe can say which are wanted."""
+        """Whether there is one file for each category, so that only a recipe can name the wanted ones."""
         return "{category}" in self.name
 
     def values_of(self, name: str) -> Mapping[str, str] | None:
-        """Return what the placeholders stand for in a file's name; None for the name of another file."""
+        """Return the values of the placeholders in a file's name; None for the name of another file."""
         pattern = re.escape(self.name).replace(r"\{category\}", _CATEGORY)
         match = re.fullmatch(pattern.replace(r"\{part\}", f"(?P<part>{'|'.join(self.parts)})"), name)
         return match.groupdict() if match else None
 
     def names(self) -> list[str]:
-        """Return the names of all its files; of one with categories none, as nobody lists them."""
+        """Return the names of all files of the family; none where there is one for each category."""
         if self.has_categories:
             return []
         return [self.name.replace("{part}", part) for part in self.parts] if self.parts else [self.name]
@@ -101,10 +121,18 @@ class PublisherFile:
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Who publishes raw files, under which terms, and what they are good for.
+    """A publisher of raw files, its terms, and the tasks that its files serve.
 
-    name: short, as `mmec sources` takes it. kinds: of the recipe's sources that read its files. tasks: full names, or
-    all. notes: what to know before using it, a sentence each.
+    Attributes:
+        name: The short name, as `mmec sources` takes it.
+        title: The full name.
+        homepage: The publisher's page.
+        licence: The publisher's terms.
+        kinds: The kinds of recipe sources that read its files.
+        tasks: Full names of the tasks that its files serve, or `all`.
+        files: The files, or families of files.
+        citations: The publications to cite.
+        notes: What to know before using the files, a sentence each.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -121,9 +149,10 @@ class Publisher:
 
 
 def read_publishers(paths: Iterable[Path]) -> tuple[Publisher, ...]:
-    """Return the publishers that YAML files state, one a file.
+    """Return the publishers of YAML files, one a file.
 
-    Raises pydantic's ValidationError for a file that states them otherwise than `Publisher` does.
+    Raises:
+        pydantic.ValidationError: A file does not match `Publisher`.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     contents = [yaml.load(path.read_bytes(), loader) for path in paths]

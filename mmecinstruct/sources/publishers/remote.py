@@ -1,4 +1,4 @@
-"""Which files of which publisher a recipe's source names, and where each is had."""
+"""Find the publisher's files that a recipe's source names, and where to download each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ _GLOB = frozenset("*?[")
 
 
 def named_paths(source: Source, publishers: Sequence[Publisher]) -> dict[str, str]:
-    """Return the paths or globs that a source names, by field: those for which a publisher has files."""
+    """Return the paths or globs of a source's fields for which a publisher has files, by field."""
     fields = dict.fromkeys(file.field for one in publishers for file in one.files if file.kind == source.kind)
     values = {field: getattr(source, field, None) for field in fields}
     return {field: value for field, value in values.items() if isinstance(value, str)}
 
 
 def publisher_of_path(kind: str, field: str, path: str, publishers: Sequence[Publisher]) -> Publisher | None:
-    """Return whose file a path or glob is: by its folder, else by its name, else the first with files of the kind."""
+    """Return the publisher of a path or glob: by its folder, else by its name, else the first with such files.
+
+    Args:
+        kind: The kind of the recipe's source.
+        field: The field of the source that names the path.
+        path: A path or glob below the raw folder.
+        publishers: The publishers to search.
+    """
     families = [
         (one, file) for one in publishers for file in one.files if (file.kind, file.field) == (kind, field)
     ]
@@ -44,12 +51,19 @@ def publisher_of_path(kind: str, field: str, path: str, publishers: Sequence[Pub
 def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publisher]) -> list[RemoteFile]:
     """Return the files that a path or glob of a source names.
 
-    Raises SourceError for a glob that leaves open which categories are wanted, and for a name that is no publisher's.
+    Args:
+        kind: The kind of the recipe's source.
+        field: The field of the source that names the path.
+        path: A path or glob below the raw folder.
+        publishers: The publishers to search.
+
+    Raises:
+        SourceError: A glob leaves the categories open, or no publisher has the name.
     """
-    place = f"source '{kind}', field {field}: '{path}'"
+    named = f"source '{kind}', field {field}: '{path}'"
     publisher = publisher_of_path(kind, field, path, publishers)
     if publisher is None:
-        raise SourceError(f"{place}: no publisher has files of this kind; put your own file there")
+        raise SourceError(f"{named}: no publisher has files of this kind; put your own file there")
     families = [file for file in publisher.files if file.kind == kind and file.field == field]
     listed = ", ".join(dict.fromkeys(file.path for file in families)).replace("{category}", "CATEGORY")
     if not _GLOB & set(path):
@@ -59,13 +73,13 @@ def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publish
             if values is not None:
                 return [_remote_file(publisher, file, path, values)]
         raise SourceError(
-            f"{place} is the name of no file that is published; there are: {listed.replace('{part}', '0 to f')}. "
+            f"{named} is the name of no file that is published; there are: {listed.replace('{part}', '0 to f')}. "
             "Correct the name, or put your own file there"
         )
     pattern = PurePosixPath(path)
     if _GLOB & set(pattern.parent.as_posix()):
         raise SourceError(
-            f"{place} leaves open which folder is meant; to have its files fetched, name the folder"
+            f"{named} leaves open which folder is meant; to have its files fetched, name the folder"
         )
     found = [
         _remote_file(publisher, file, (pattern.parent / name).as_posix(), file.values_of(name) or {})
@@ -79,16 +93,24 @@ def files_of_path(kind: str, field: str, path: str, publishers: Sequence[Publish
         example = next(file for file in families if file.has_categories).name
         shown = (pattern.parent / example.replace("{category}", "Electronics")).as_posix()
         raise SourceError(
-            f"{place} names no category, so nothing says which files to fetch; name the files, one source for each, "
+            f"{named} names no category, so nothing says which files to fetch; name the files, one source for each, "
             f"as {shown}"
         )
-    raise SourceError(f"{place} matches none of the files that are published: {listed}")
+    raise SourceError(f"{named} matches none of the files that are published: {listed}")
 
 
 def own_files(
     kind: str, field: str, path: str, publishers: Sequence[Publisher], folder: Path
 ) -> list[RemoteFile]:
-    """Return the files of a raw folder that a source's path or glob names, as ones that nobody is asked for."""
+    """Return the files of a raw folder that a source's path or glob names, as files that cannot be downloaded.
+
+    Args:
+        kind: The kind of the recipe's source.
+        field: The field of the source that names the path.
+        path: A path or glob below the raw folder.
+        publishers: The publishers to search.
+        folder: The raw folder.
+    """
     publisher = publisher_of_path(kind, field, path, publishers)
     if publisher is None or not stays_below(path):
         return []
@@ -96,7 +118,7 @@ def own_files(
         RemoteFile(
             origin,
             publisher.name,
-            by_hand=f"put {origin} back: it is a file of yours, which nobody publishes",
+            by_hand=f"put {origin} back: it is your own file, no publisher has it",
         )
         for origin in matching_files(folder, path)
     ]

@@ -1,4 +1,4 @@
-"""Publishers as a person reads them (`mmec sources`), and as a program does."""
+"""Show publishers as text (`mmec sources`) and as JSON."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _WIDTH = 100
 
 
 def table(publishers: Iterable[Publisher], short_names: Mapping[str, str]) -> str:
-    """Return a line per publisher: name, tasks, kinds of the recipe, how files are had, licence, what may be shared.
+    """Return a line per publisher: name, tasks, recipe kinds, how to get the files, licence, redistribution.
 
     Args:
-        publishers: in the order of the lines.
-        short_names: of all tasks, by full name.
+        publishers: The publishers in the order of the lines.
+        short_names: The short name of every task by its full name.
     """
     header = ("name", "tasks", "recipe kinds", "files", "licence", "texts", "images")
     rows = [
@@ -33,19 +33,19 @@ def table(publishers: Iterable[Publisher], short_names: Mapping[str, str]) -> st
         for one in publishers
     ]
     note = (
-        "files: where they are had; by hand: behind a form or a drive link. texts, images: whether anyone may pass "
-        "them on for any purpose (`--licences open` takes those that say yes); none: it publishes nothing of the kind. "
-        "Details: mmec sources NAME"
+        "files: where they come from; by hand: behind a form or a drive link. texts, images: whether anyone may "
+        "redistribute them for any purpose (`--licences open` takes those with yes); none: the publisher has nothing "
+        "of the kind. Details: mmec sources NAME"
     )
     return "\n".join([*_aligned([header, *rows]), "", fill(note, _WIDTH)])
 
 
 def details(publisher: Publisher, short_names: Mapping[str, str]) -> str:
-    """Return all that is known of a publisher: terms, tasks, files with where they are had, how to cite it.
+    """Return the facts about a publisher: terms, tasks, files with their URLs, citations.
 
     Args:
-        publisher: the one to show.
-        short_names: of all tasks, by full name.
+        publisher: The publisher to show.
+        short_names: The short name of every task by its full name.
     """
     return "\n".join(_details(publisher, short_names))
 
@@ -59,8 +59,8 @@ def _details(publisher: Publisher, short_names: Mapping[str, str]) -> Iterator[s
     yield from _aligned(
         [
             ("licence", licence.words),
-            ("texts may be passed on", licence.texts),
-            ("images may be passed on", licence.images),
+            ("texts may be redistributed", licence.texts),
+            ("images may be redistributed", licence.images),
             ("recipe kinds", " ".join(publisher.kinds) or "-"),
             ("tasks", " ".join(short_names[task] for task in tasks)),
         ]
@@ -90,12 +90,12 @@ def _details(publisher: Publisher, short_names: Mapping[str, str]) -> Iterator[s
 
 
 def where(file: PublisherFile) -> str:
-    """Return where a file is had, in words."""
+    """Return where a file comes from, in words."""
     if file.url is not None:
         return _shown(file.url, file)
     if file.hub is not None:
         return f"the Hugging Face Hub: {file.hub.repo_type} {file.hub.repo_id}, {_shown(file.hub.filename, file)}"
-    return "a person's hand. " + _shown((file.by_hand or "").replace("{origin}", file.path), file)
+    return "a manual download. " + _shown((file.by_hand or "").replace("{origin}", file.path), file)
 
 
 def _way(file: PublisherFile) -> str:
@@ -138,7 +138,7 @@ def _wrapped(text: str, start: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()

@@ -1,6 +1,6 @@
-"""What a parser hands on: tables, rejections and the count of records that each came from.
+"""Batches of parsed records: tables, rejections and record counts.
 
-A record is what a publisher counts: a line, a row. Each is kept or has exactly one rejection; a kept record
+A record is what a publisher counts: a line, a row. Each record is kept or has exactly one rejection. A kept record
 may become several rows (a product and its relations).
 """
 
@@ -21,8 +21,10 @@ from mmecinstruct.schemas.tables import RAW_TABLES
 
 STAGE = "parse"
 BATCH_RECORDS = 5_000
-BATCH_LISTS = 100  # blocks of a file; each may end a line that is as long as lines may be
-TRUNCATED = "truncated_archive"  # the reason of the record at which an archive breaks off
+# Blocks of a file; each may end a line of the largest size.
+BATCH_LISTS = 100
+# The reason for the record at which an archive breaks off.
+TRUNCATED = "truncated_archive"
 
 Record = TypeVar("Record")
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -35,20 +37,25 @@ _SHORT.maxlevel = 3
 
 
 def shown(value: object) -> str:
-    """Return how a rejection's detail shows a raw value: as Python writes it, shortened."""
+    """Return a raw value for a rejection's detail: its Python repr, shortened."""
     try:
         return _SHORT.repr(value)
-    except ValueError:  # of a number with thousands of digits
+    except ValueError:  # a number with thousands of digits
         return f"a number of {type(value).__name__} too long to write"
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """The lines of a file that begin at byte `start` or later and before byte `stop` (None: all that follow).
+    """The lines of a file that begin at byte `start` or later and before byte `stop`.
 
-    Bytes are counted in the unpacked file. lines_before: of the file, the lines before the part's, which then begins at
-    `start` exactly; None where whoever reads it has to look for both. Of a Parquet file rows take the place of bytes
-    and of lines, and cuts lie between row groups.
+    Bytes are counted in the uncompressed file. For a Parquet file, rows are counted instead of bytes and lines, and
+    parts are cut between row groups.
+
+    Attributes:
+        start: The first byte, or row.
+        stop: The byte or row before which the part ends; None for the end of the file.
+        lines_before: The number of lines before the part, which then begins exactly at `start`. None where the reader
+            has to find the first line and its number.
     """
 
     start: int
@@ -60,8 +67,11 @@ class FilePart:
 class RawFile:
     """One file of a source, or a part of it.
 
-    role: what the file is to its source (`metadata`, `examples`, …). origin: the path below the data root
-    with `/` between its parts, the same on every machine; rejections name it.
+    Attributes:
+        role: What the file is to its source (`metadata`, `examples`, …).
+        path: The path on this machine.
+        origin: The path below the data root with `/` between its parts, the same on every machine; rejections name it.
+        part: The part of the file to read; None for the whole file.
     """
 
     role: str
@@ -70,8 +80,8 @@ class RawFile:
     part: FilePart | None = None
 
 
-class Refusal(NamedTuple):
-    """Why a record is not kept, before its place is known."""
+class RowError(NamedTuple):
+    """Why a record is rejected; its file and line are added later."""
 
     reason: str
     detail: str
@@ -80,7 +90,14 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
-    """The rows of at most `BATCH_RECORDS` records: tables by name, each with its schema of `RAW_TABLES`."""
+    """The rows of at most `BATCH_RECORDS` records.
+
+    Attributes:
+        tables: Tables by name, each with its schema of `RAW_TABLES`.
+        rejections: The rejections of the records that are not kept.
+        records: The number of records.
+        kept: The number of records that are kept.
+    """
 
     tables: dict[str, pa.Table]
     rejections: list[Rejection]
@@ -95,28 +112,34 @@ class ParsedBatch:
 
 
 def parse_records(
-    records: Iterable[tuple[int, Record | Refusal]],
-    parse: Callable[[Record, int, Rows], Refusal | None],
+    records: Iterable[tuple[int, Record | RowError]],
+    parse: Callable[[Record, int, Rows], RowError | None],
     tables: tuple[str, ...],
     origin: str,
     builders: Mapping[str, TableBuilder] | None = None,
 ) -> Iterator[ParsedBatch]:
-    """Turn records into batches.
+    """Parse records into batches.
 
-    records: (line or row number, record), or a refusal where the reader could not make a record.
-    parse: appends a record's rows (tuples in the order of the schema) and returns None, or returns why not
-    and appends nothing. tables: what `parse` appends to. origin: of the file, for the rejections.
-    builders: what makes a table of its rows, for those whose tuples are not in the order of the schema.
+    Args:
+        records: Pairs of a line or row number and a record, or a row error where the reader could not make a record.
+        parse: Called with (record, number, rows). Appends the record's rows (tuples in the order of the schema) and
+            returns None, or appends nothing and returns a row error.
+        tables: The names of the tables that `parse` appends to.
+        origin: The file's origin, for the rejections.
+        builders: Functions that make a table from its rows, for tables whose tuples are not in the order of the schema.
+
+    Yields:
+        Batches of at most `BATCH_RECORDS` records.
     """
     builders = builders or {}
     rows: Rows = {name: [] for name in tables}
     rejections: list[Rejection] = []
     count = 0
     for number, record in records:
-        refusal = record if isinstance(record, Refusal) else parse(record, number, rows)
+        row_error = record if isinstance(record, RowError) else parse(record, number, rows)
         count += 1
-        if refusal is not None:
-            rejections.append(_rejection(refusal, origin, number))
+        if row_error is not None:
+            rejections.append(_rejection(row_error, origin, number))
         if count == BATCH_RECORDS:
             batch = _batch(rows, rejections, count, builders)
             rows, rejections, count = {name: [] for name in tables}, [], 0
@@ -126,48 +149,55 @@ def parse_records(
 
 
 def parse_lists(
-    lists: Iterable[tuple[Sequence[int], Sequence[Record | Refusal]]],
+    lists: Iterable[tuple[Sequence[int], Sequence[Record | RowError]]],
     parse_list: Callable[[Sequence[Record]], tuple[pa.Table, NDArray[np.bool_]]],
-    parse: Callable[[Record, int, Rows], Refusal | None],
+    parse: Callable[[Record, int, Rows], RowError | None],
     name: str,
     origin: str,
 ) -> Iterator[ParsedBatch]:
-    """Turn records into batches of one table, most of them many at once; the result is that of `parse_records`.
+    """Parse records into batches of one table, most of them many at once; the result is that of `parse_records`.
 
-    parse_list: returns the rows of those records that hold nothing out of the ordinary, and which records these are.
-    parse: as of `parse_records`; what it does with one of the others is one row or a refusal.
+    Args:
+        lists: Pairs of line numbers and records or row errors, aligned.
+        parse_list: Returns (the rows of the ordinary records, a mask of these records).
+        parse: As in `parse_records`, for the other records; one row or a row error for each.
+        name: The name of the table.
+        origin: The file's origin, for the rejections.
+
+    Yields:
+        Batches of at most `BATCH_RECORDS` records.
     """
     for numbers, records in _batches(lists):
-        places = np.arange(len(records))
-        if Refusal in set(map(type, records)):
-            places = np.array(
-                [place for place in places if not isinstance(records[place], Refusal)], np.int64
+        indices = np.arange(len(records))
+        if RowError in set(map(type, records)):
+            indices = np.array(
+                [index for index in indices if not isinstance(records[index], RowError)], np.int64
             )
-        lines = [record for record in records if not isinstance(record, Refusal)]
+        lines = [record for record in records if not isinstance(record, RowError)]
         table, plain = parse_list(lines)
-        kept = places[plain].tolist()
+        kept = indices[plain].tolist()
         others = np.ones(len(records), dtype=bool)
         others[kept] = False
         rows: Rows = {name: []}
         rejections: list[Rejection] = []
-        for place in np.flatnonzero(others).tolist():
-            record = records[place]
-            refusal = record if isinstance(record, Refusal) else parse(record, numbers[place], rows)
-            if refusal is None:
-                kept.append(place)
+        for index in np.flatnonzero(others).tolist():
+            record = records[index]
+            row_error = record if isinstance(record, RowError) else parse(record, numbers[index], rows)
+            if row_error is None:
+                kept.append(index)
             else:
-                rejections.append(_rejection(refusal, origin, numbers[place]))
+                rejections.append(_rejection(row_error, origin, numbers[index]))
         if rows[name]:
             table = pa.concat_tables([table, rows_table(name, rows[name])]).take(pa.array(np.argsort(kept)))
         yield ParsedBatch({name: table}, rejections, len(records), table.num_rows)
 
 
 def _batches(
-    lists: Iterable[tuple[Sequence[int], Sequence[Record | Refusal]]],
-) -> Iterator[tuple[list[int], list[Record | Refusal]]]:
-    """Join and cut lists to batches of BATCH_RECORDS, less where records are so long that few make a list."""
+    lists: Iterable[tuple[Sequence[int], Sequence[Record | RowError]]],
+) -> Iterator[tuple[list[int], list[Record | RowError]]]:
+    """Join and cut lists to batches of BATCH_RECORDS; smaller ones where long records fill `BATCH_LISTS` lists."""
     numbers: list[int] = []
-    records: list[Record | Refusal] = []
+    records: list[Record | RowError] = []
     joined = 0
     for more_numbers, more_records in lists:
         numbers += more_numbers
@@ -181,9 +211,9 @@ def _batches(
         yield numbers, records
 
 
-def _rejection(refusal: Refusal, origin: str, number: int) -> Rejection:
-    detail = refusal.detail[:DETAIL_LENGTH]
-    return Rejection(STAGE, refusal.reason, detail, f"{origin}:{number}", refusal.record_id)
+def _rejection(row_error: RowError, origin: str, number: int) -> Rejection:
+    detail = row_error.detail[:DETAIL_LENGTH]
+    return Rejection(STAGE, row_error.reason, detail, f"{origin}:{number}", row_error.record_id)
 
 
 def _batch(
@@ -197,7 +227,12 @@ def _batch(
 
 
 def rows_table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
-    """Return tuples in the order of a raw table's schema as that table."""
+    """Return a raw table.
+
+    Args:
+        name: The table's name in `RAW_TABLES`.
+        rows: Tuples in the order of the table's schema.
+    """
     schema = RAW_TABLES[name]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]

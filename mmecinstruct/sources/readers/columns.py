@@ -1,7 +1,7 @@
-"""Clean values a column at a time: which of them need it is told from the whole column.
+"""Clean values a column at a time.
 
-Most texts are printable ASCII without markup, references or superfluous blanks, and cleaning leaves them as they are;
-most ids, ratings and times are of the usual type. Only the others are looked at one by one.
+Most texts are printable ASCII without markup, character references or superfluous blanks, and need no cleaning; most
+ids, ratings and times have the usual type. Vectorised checks find the others, and only these are cleaned one by one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ from mmecinstruct.text.normalise import html_to_text, is_code, is_markup
 Found = NDArray[np.bool_]
 
 _STARS: dict[object, int] = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
-_SLICE_BYTES = 256 * 1024  # what is worked out of more does not stay in the caches of a core
+# Intermediate arrays of larger slices do not fit into the CPU caches.
+_SLICE_BYTES = 256 * 1024
 _BLANK, _TILDE, _AMPERSAND, _LESS_THAN = b" ~&<"
 
 
-def untidy(texts: pa.StringArray) -> Found:
-    """Tell of each text, none of which is null, whether `text.html_to_text` could change it.
+def needs_cleaning(texts: pa.StringArray) -> Found:
+    """Return for each text whether `normalise.html_to_text` could change it.
 
-    It cannot where all is printable ASCII without `<` and `&`, no two blanks in a row and none at the ends.
+    It cannot change printable ASCII without `<` and `&`, without two blanks in a row and without blanks at the ends.
+
+    Args:
+        texts: Texts, without nulls.
     """
     found = np.zeros(len(texts), dtype=bool)
     bounds = _bounds(texts)
@@ -36,15 +40,16 @@ def untidy(texts: pa.StringArray) -> Found:
     data = np.frombuffer(texts.buffers()[2], np.uint8)[bounds[0] : bounds[-1]]
     starts, ends = bounds[:-1] - bounds[0], bounds[1:] - bounds[0]
     for begin in range(0, len(data), _SLICE_BYTES):
-        # One byte of the slice before, as two blanks in a row may be cut apart.
+        # Include the last byte of the previous slice: two blanks in a row may be split by the cut.
         first = max(0, begin - 1)
         part = data[first : begin + _SLICE_BYTES]
         blank = part == _BLANK
-        # Below zero bytes go on from 255 downwards, so this finds control characters and all that is not ASCII.
+        # Unsigned bytes wrap below zero, so this finds control characters and everything that is not ASCII.
         odd = part - _BLANK > _TILDE - _BLANK
         odd |= part == _AMPERSAND
         odd |= part == _LESS_THAN
-        odd[1:] |= blank[1:] & blank[:-1]  # also of two texts, the second of which then begins with one
+        # A pair of blanks may span two texts; the second then begins with a blank and needs cleaning anyway.
+        odd[1:] |= blank[1:] & blank[:-1]
         found[np.searchsorted(ends, np.flatnonzero(odd) + first, side="right")] = True
     filled = np.flatnonzero(starts < ends)
     found[filled] |= (data[starts[filled]] == _BLANK) | (data[ends[filled] - 1] == _BLANK)
@@ -52,39 +57,42 @@ def untidy(texts: pa.StringArray) -> Found:
 
 
 def _bounds(texts: pa.StringArray) -> NDArray[np.int32]:
-    """Return where each text begins and, last, where the last one ends."""
+    """Return the byte offset of each text and, last, the end of the last one."""
     if not len(texts):
         return np.zeros(1, np.int32)
     return np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
 
 
-def shown_texts(texts: Sequence[str]) -> pa.Array:
-    """Return `text.html_to_text` of each text. None may hold a lone surrogate."""
+def cleaned_texts(texts: Sequence[str]) -> pa.Array:
+    """Return `normalise.html_to_text` of each text. No text may hold a lone surrogate."""
     array = pa.array(texts, pa.string())
-    found = untidy(array)
-    places = np.flatnonzero(found)
-    if not len(places):
+    found = needs_cleaning(array)
+    indices = np.flatnonzero(found)
+    if not len(indices):
         return array
-    shown = pa.array([html_to_text(texts[place]) for place in places.tolist()], pa.string())
+    shown = pa.array([html_to_text(texts[index]) for index in indices.tolist()], pa.string())
     return pc.replace_with_mask(array, pa.array(found), shown)
 
 
-def descriptions(values: Sequence[object]) -> pa.Array:
-    """Return `text.description_text` of each value."""
+def description_column(values: Sequence[object]) -> pa.Array:
+    """Return `normalise.description_text` of each value."""
     return pc.binary_join(_kept_parts(values, (b"{", b"getTime"), is_code), " ")
 
 
-def points(values: Sequence[object]) -> pa.Array:
-    """Return `text.feature_texts` of each value."""
+def feature_column(values: Sequence[object]) -> pa.Array:
+    """Return `normalise.feature_texts` of each value."""
     return _kept_parts(values, (b"<", b"{", b"/>", b"getTime"), is_markup)
 
 
 def _kept_parts(
-    values: Sequence[object], marks: tuple[bytes, ...], unwanted: Callable[[str], bool]
+    values: Sequence[object], substrings: tuple[bytes, ...], unwanted: Callable[[str], bool]
 ) -> pa.Array:
-    """Return the shown texts of each value, a text or a list of texts; without empty and unwanted ones.
+    """Return the cleaned texts of each value, without empty and unwanted ones.
 
-    marks: one of these is in each unwanted text.
+    Args:
+        values: Texts or lists of texts.
+        substrings: Every unwanted text contains one of these.
+        unwanted: Returns whether a text is left out.
     """
     lists = [value if type(value) is list else [value] for value in values]
     parts = list(chain.from_iterable(lists))
@@ -93,10 +101,10 @@ def _kept_parts(
         parts = list(chain.from_iterable(lists))
     bounds = np.zeros(len(lists) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, lists), np.int64, len(lists)), out=bounds[1:])
-    texts = shown_texts(parts)
+    texts = cleaned_texts(parts)
     wanted = np.diff(_bounds(texts)) > 0
-    for place in _places_with(texts, marks):
-        wanted[place] &= not unwanted(texts[place].as_py())
+    for index in _indices_with(texts, substrings):
+        wanted[index] &= not unwanted(texts[index].as_py())
     if not wanted.all():
         texts = texts.filter(pa.array(wanted))
         bounds = np.concatenate([[0], np.cumsum(wanted)])[bounds]
@@ -104,37 +112,37 @@ def _kept_parts(
 
 
 def plain_ids(values: Sequence[object]) -> tuple[pa.Array, Found]:
-    """Return ids, and which are a text that `fields.text_value` leaves as it is; in the place of others is any text."""
+    """Return (ids, a mask of the texts that `fields.text_value` leaves unchanged). The other ids are undefined."""
     if set(map(type, values)) != {str}:
         values = [value if type(value) is str else "" for value in values]
     array = pa.array(values, pa.string())
-    return array, ~untidy(array) & (np.diff(_bounds(array)) > 0)
+    return array, ~needs_cleaning(array) & (np.diff(_bounds(array)) > 0)
 
 
 def usual_ratings(values: Sequence[object]) -> NDArray[np.int8]:
-    """Return ratings of 1 to 5 stars that are numbers; 0 for all else."""
+    """Return ratings of 1 to 5 stars that are numbers; 0 for every other value."""
     if not set(map(type, values)) <= {float, int}:
         values = [value if type(value) in (float, int) else 0 for value in values]
     return np.array([_STARS.get(value, 0) for value in values], np.int8)
 
 
 def usual_seconds(values: Sequence[object]) -> NDArray[np.int64]:
-    """Return times that are whole seconds since 1970; -1 for all else."""
+    """Return times that are whole seconds since 1970; -1 for every other value."""
     return np.array(
         [value if type(value) is int and 0 <= value < MILLISECONDS_FROM else -1 for value in values], np.int64
     )
 
 
-def _places_with(texts: pa.StringArray, marks: Sequence[bytes]) -> list[int]:
-    """Return the places of texts with one of the marks, and maybe of some that end in the beginning of one."""
+def _indices_with(texts: pa.StringArray, substrings: Sequence[bytes]) -> list[int]:
+    """Return the indices of texts with one of the substrings; a match across two texts counts for one of them."""
     bounds = _bounds(texts)
     if bounds[0] == bounds[-1]:
         return []
     data = texts.buffers()[2][int(bounds[0]) : int(bounds[-1])].to_pybytes()
     found: list[int] = []
-    for mark in marks:
-        place = data.find(mark)
-        while place >= 0:
-            found.append(place)
-            place = data.find(mark, place + 1)
+    for substring in substrings:
+        index = data.find(substring)
+        while index >= 0:
+            found.append(index)
+            index = data.find(substring, index + 1)
     return np.unique(np.searchsorted(bounds[1:] - bounds[0], found, side="right")).tolist()

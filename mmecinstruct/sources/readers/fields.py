@@ -1,6 +1,6 @@
 """Read single values of raw records, whose types vary from publisher to publisher.
 
-Each function returns None for a value it cannot read; the caller decides whether that rejects the record.
+Each function returns None for a value that it cannot read; the caller decides whether that rejects the record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LABELS = {
     "SUBSTITUTE": "S",
     "COMPLEMENT": "C",
     "IRRELEVANT": "I",
-    # Gains, as some copies of the data carry.
+    # Gains, as in some copies of the data.
     "100": "E",
     "10": "S",
     "1": "C",
@@ -36,11 +36,11 @@ _FALSE = frozenset({"false", "no", "n", "0"})
 def text_value(value: object) -> str:
     """Return an id or another short value as text, stripped; empty where there is none.
 
-    Whole numbers lose a `.0` that a table with gaps gave them.
+    Whole numbers lose the `.0` that tables with missing values add.
     """
     if isinstance(value, str):
         return value.strip()
-    if type(value) is int and -1 < value < MILLISECONDS_FROM:  # most times
+    if type(value) is int and -1 < value < MILLISECONDS_FROM:  # the most frequent case
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -48,7 +48,7 @@ def text_value(value: object) -> str:
         return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace").strip()
-    # Of numbers only those that are shown in full: beyond 4,300 digits Python refuses to.
+    # Python does not convert integers of more than 4,300 digits to text.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 1 << 128 else ""
     return str(value) if isinstance(value, date | time | Decimal) else ""
@@ -63,7 +63,7 @@ def rating_value(value: object) -> int | None:
 
 
 def truth_value(value: object) -> bool | None:
-    """Return yes or no of a boolean, 0 or 1, or one of the usual words."""
+    """Return the truth value of a boolean, 0 or 1, or one of the usual words."""
     if isinstance(value, bool):
         return value
     word = text_value(value).lower()
@@ -71,12 +71,12 @@ def truth_value(value: object) -> bool | None:
 
 
 def relevance_label(value: object) -> str | None:
-    """Return E, S, C or I of a letter, a word or a gain of 100, 10, 1 or 0."""
+    """Return E, S, C or I for a letter, a word or a gain of 100, 10, 1 or 0."""
     return LABELS.get(text_value(value).upper())
 
 
 def utc_seconds(value: object) -> int | None:
-    """Return UTC seconds of seconds, milliseconds, ISO 8601 or a date; a time without zone is taken as UTC."""
+    """Return UTC seconds for seconds, milliseconds, ISO 8601 or a date; a time without zone is taken as UTC."""
     if type(value) is int and 0 <= value < MILLISECONDS_FROM:
         return value
     number = _number(value)
@@ -88,11 +88,11 @@ def utc_seconds(value: object) -> int | None:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             return None
-    if isinstance(value, date) and not isinstance(value, datetime):  # of a table's column of days
+    if isinstance(value, date) and not isinstance(value, datetime):  # from a table's column of dates
         value = datetime.combine(value, time())
     if isinstance(value, datetime):
         seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        return int(seconds) if math.isfinite(seconds) else None  # pandas has a time that is none
+        return int(seconds) if math.isfinite(seconds) else None  # pandas' NaT
     return None
 
 

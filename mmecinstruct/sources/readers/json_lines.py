@@ -1,9 +1,9 @@
-"""Read JSON lines into typed records, fast, with an error for each line that is none.
+"""Read JSON lines into typed records, fast, with a row error for each line that is no record.
 
-msgspec decodes a line straight into the fields that its source declares. What it refuses is read once more:
-where a line looks like the Python literals of Amazon's 2014 files, its texts are quoted as JSON quotes them and it is
-decoded again; else by the standard library, which takes NaN and lone surrogates, and by `ast.literal_eval`, which
-builds values and runs nothing. Never by `eval`.
+msgspec decodes a line straight into the fields that its source declares. A line that it cannot decode is read again:
+a line in the form of Amazon's 2014 Python literals is rewritten with JSON quotes and decoded by msgspec; any other is
+read by the standard library, which accepts NaN and lone surrogates, and then by `ast.literal_eval`, which builds
+values and runs no code. `eval` is never used.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from mmecinstruct.sources.readers.batches import FilePart, Refusal
+from mmecinstruct.sources.readers.batches import FilePart, RowError
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_line_lists
 
 Line = TypeVar("Line")
 
-# Syntax trees of Python literals take a hundred times their text.
+# A syntax tree of a Python literal takes a hundred times the memory of its text.
 MAX_LITERAL_BYTES = 1024 * 1024
 
 _LITERAL_TOKEN = re.compile(r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|\b(?:None|True|False)\b""")
@@ -32,14 +32,21 @@ _CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 
 def read_json_lines(
     path: Path, line_type: type[Line], max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
-) -> Iterator[tuple[int, Line | Refusal]]:
-    """Yield (line number, record or refusal) of each line, of a file or of a part, that is not blank.
+) -> Iterator[tuple[int, Line | RowError]]:
+    """Yield (line number, record or row error) for each line that is not blank.
 
-    line_type: a msgspec Struct whose fields all have defaults and the type Any, so that a value of an
-    unexpected type reaches the source's own rules; or dict. Reasons: broken_json, not_an_object, not_utf8,
-    line_too_long, truncated_archive (of the last line, where an archive is cut short).
+    Reasons: broken_json, not_an_object, not_utf8, line_too_long, truncated_archive (for the last line of a truncated
+    archive).
 
-    Raises SourceError where the file is damaged.
+    Args:
+        path: The file, compressed or not.
+        line_type: A msgspec Struct whose fields all have defaults and the type Any, so that a value of an unexpected
+            type reaches the source's own rules; or dict.
+        max_bytes: The largest line, in bytes.
+        part: The part of the file to read; None for the whole file.
+
+    Raises:
+        SourceError: The file is damaged.
     """
     for numbers, records in read_json_lists(path, line_type, max_bytes, part):
         yield from zip(numbers, records, strict=True)
@@ -47,22 +54,29 @@ def read_json_lines(
 
 def read_json_lists(
     path: Path, line_type: type[Line], max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
-) -> Iterator[tuple[Sequence[int], list[Line | Refusal]]]:
-    """Yield what `read_json_lines` does, many at once: their line numbers, and the records or refusals.
+) -> Iterator[tuple[Sequence[int], list[Line | RowError]]]:
+    """Yield lists of line numbers and of records or row errors, as `read_json_lines` yields them one by one.
 
-    Raises SourceError as `read_json_lines` does.
+    Args:
+        path: The file, compressed or not.
+        line_type: As for `read_json_lines`.
+        max_bytes: The largest line, in bytes.
+        part: The part of the file to read; None for the whole file.
+
+    Raises:
+        SourceError: The file is damaged.
     """
     decode = msgspec.json.Decoder(line_type).decode
     for first, lines in read_line_lists(path, max_bytes, part):
-        records: list[Line | Refusal | None] = []
+        records: list[Line | RowError | None] = []
         blank = False
         undecoded = iter(lines)
         while True:
             try:
-                records.extend(map(decode, undecoded))  # type: ignore[arg-type]  # a refusal is a TypeError
+                records.extend(map(decode, undecoded))  # type: ignore[arg-type]  # a row error is a TypeError
                 break
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
-                # Those before it are in the list, and the next turn begins behind it.
+                # The records before this line are in the list; the next iteration begins after it.
                 record = _read_otherwise(lines[len(records)], line_type, decode, error)
                 blank |= record is None
                 records.append(record)
@@ -75,19 +89,19 @@ def read_json_lists(
             ]
             yield [number for number, _ in kept], [record for _, record in kept]
         else:
-            yield numbers, cast(list[Line | Refusal], records)
+            yield numbers, cast(list[Line | RowError], records)
 
 
 def _read_otherwise(
-    line: bytes | Refusal, line_type: type[Line], decode: Callable[[str], Line], error: Exception
-) -> Line | Refusal | None:
-    """Return the record or refusal of a line that is not JSON of the type; None where it is blank."""
-    if isinstance(line, Refusal):
+    line: bytes | RowError, line_type: type[Line], decode: Callable[[str], Line], error: Exception
+) -> Line | RowError | None:
+    """Return the record or row error of a line that msgspec did not decode; None where it is blank."""
+    if isinstance(line, RowError):
         return line
     if not line or line.isspace():
         return None
     if isinstance(error, UnicodeDecodeError):
-        return Refusal("not_utf8", str(error))
+        return RowError("not_utf8", str(error))
     if isinstance(error, TypeError):
         raise error
     return _decode_leniently(line, line_type, decode, error)
@@ -95,35 +109,35 @@ def _read_otherwise(
 
 def _decode_leniently(
     line: bytes, line_type: type[Line], decode: Callable[[str], Line], first_error: Exception
-) -> Line | Refusal:
+) -> Line | RowError:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        return Refusal("not_utf8", str(error))
+        return RowError("not_utf8", str(error))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's own, about escapes that it does not know
+        warnings.simplefilter("ignore")  # Python warns about unknown escapes
         if text.lstrip().startswith("{'"):
             try:
                 return decode(_LITERAL_TOKEN.sub(_as_json, text))
             except (ValueError, SyntaxError, RecursionError, MemoryError):
-                pass  # what JSON cannot say, or no literal
+                pass  # not expressible in JSON, or no literal
         value = _parse_json_or_literal(text.strip())
-    # Rejections are published, and a line may begin with a user's id: where it lies is said, not what it holds.
+    # Rejections are published, and a line may begin with a user's id: the detail gives the position, not the content.
     if value is None:
-        return Refusal("broken_json", str(first_error))
+        return RowError("broken_json", str(first_error))
     if not isinstance(value, dict):
-        return Refusal("not_an_object", f"the line is of type {type(value).__name__}")
+        return RowError("not_an_object", f"the line is of type {type(value).__name__}")
     try:
         return msgspec.convert(_without_lone_surrogates(value), line_type)
     except RecursionError:
-        return Refusal("broken_json", "nested too deeply")
+        return RowError("broken_json", "nested too deeply")
 
 
 def _as_json(match: re.Match[str]) -> str:
     """Return a text or constant of a Python literal as JSON writes it.
 
-    What stands between such tokens must be JSON already, or the line is refused and read as a literal. So prefixes of
-    texts (`r'…'`), tuples and comments never get a meaning here that Python would not give them.
+    The text between tokens must be JSON already, else decoding fails and the line is read as a Python literal. So
+    string prefixes (`r'…'`), tuples and comments keep the meaning that Python gives them.
     """
     token = match[0]
     if "\\" in token:
@@ -134,7 +148,7 @@ def _as_json(match: re.Match[str]) -> str:
 
 
 def _parse_json_or_literal(text: str) -> Any:
-    """Return the value of a JSON text or a Python literal, None where it is neither (or null)."""
+    """Return the value of a JSON text or a Python literal, None where it is neither."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -150,7 +164,7 @@ def _parse_json_or_literal(text: str) -> Any:
 
 
 def _without_lone_surrogates(value: Any) -> Any:
-    """Return a decoded value whose texts can be stored as UTF-8; keys too."""
+    """Return a decoded value whose texts and keys can be stored as UTF-8."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Which files below a folder a recipe's path or glob names."""
+"""Find the files below a folder that a recipe's path or glob names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 
 def stays_below(pattern: str) -> bool:
-    """Tell whether a path or glob leads nowhere but below the folder that it is taken from."""
+    """Return whether a path or glob stays below the folder that it is relative to."""
     path = PurePosixPath(pattern)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
@@ -14,8 +14,10 @@ def stays_below(pattern: str) -> bool:
 def matching_files(root: Path, pattern: str) -> list[str]:
     """Return the files that a path or glob names, as paths below the folder, sorted.
 
-    pattern: one that stays below (`stays_below`).
+    Args:
+        root: The folder.
+        pattern: A path or glob that stays below the folder (`stays_below`).
     """
-    if (root / pattern).is_file():  # also names with brackets, which a glob reads otherwise
+    if (root / pattern).is_file():  # also names with brackets, which have a meaning in globs
         return [PurePosixPath(pattern).as_posix()]
     return sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())

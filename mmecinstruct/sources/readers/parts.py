@@ -1,11 +1,10 @@
-"""Parts of large files of lines, so that one file keeps several workers busy.
+"""Cut large files of lines into parts, so that several workers can read one file.
 
-The rows do not depend on the cut. Plain text is cut where lines end, each part about `PART_BYTES` long. A compressed
-file cannot be entered in the middle: the worker of each part unpacks what lies before it, counts its lines and throws
-it away. So there are few parts, of large files only and no more than can be read at once, and the later ones are
-shorter; where their lines begin is found by their workers, and how long the whole text is need only be guessed. Parquet
-is cut between row groups. CSV files with a header, and JSON lines whose columns are checked over the whole file, stay
-in one piece.
+The rows do not depend on the cuts. Plain text is cut at line ends into parts of about `PART_BYTES`. A compressed file
+cannot be read from the middle: the worker of each part unpacks the text before it, counts its lines and discards it.
+So only large files are cut, into few parts, no more than can be read at the same time, and later parts are shorter.
+Each worker finds the first line of its part, so the length of the whole text may be an estimate. Parquet files are cut
+between row groups. CSV files with a header, and JSON lines whose columns are checked over the whole file, are not cut.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ from mmecinstruct.sources.settings import (
 )
 
 PART_BYTES = 128 * 1024 * 1024
-# (bytes, parts) of compressed files. Of two parts, a twentieth of the work is done again; of four, a sixth.
+# (bytes, parts) of compressed files. Two parts repeat a twentieth of the work, four a sixth.
 PACKED_PARTS = ((512 * 1024 * 1024, 4), (64 * 1024 * 1024, 2))
-UNPACKING = 1 / 10  # of the time that it takes to read a compressed text into tables
+# The time to unpack a compressed text, as a share of the time to read it into tables.
+UNPACKING = 1 / 10
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _SAMPLE_BYTES = 8 * 1024 * 1024
@@ -49,10 +49,15 @@ def file_parts(
 ) -> list[FilePart]:
     """Return the parts that a file is read in; none where it is read whole.
 
-    packed_parts: (bytes, parts) of compressed files, the largest first. most_packed_parts: how many can be read at the
-    same time; more would cost and gain nothing.
+    Args:
+        source: The recipe's source that names the file.
+        file: The whole file.
+        part_bytes: The size of a part of an uncompressed file, in bytes.
+        packed_parts: (bytes, parts) of compressed files, the largest first.
+        most_packed_parts: The number of parts of a compressed file that can be read at the same time.
 
-    Raises OSError where the file cannot be read.
+    Raises:
+        OSError: The file cannot be read.
     """
     outer = file_format(file.path).outer
     if outer == "parquet":
@@ -74,22 +79,22 @@ def file_parts(
 
 
 def packed_weight(count: int) -> float:
-    """Return how long each of `count` parts of a compressed file takes, 1 being the file in one piece."""
+    """Return the time that each of `count` parts of a compressed file takes, as a share of the whole file's."""
     return _packed_shares(count)[1]
 
 
 def _packed_shares(count: int) -> list[float]:
-    """Return where parts that take equally long begin and, last, end, as shares of the text.
+    """Return the starts of parts that take equally long and, last, the end, as shares of the text.
 
-    A part that begins at s and is l long takes s * UNPACKING + l, so each is shorter than the one before by the same
-    factor.
+    A part that begins at s and has length l takes s * UNPACKING + l, so each part is shorter than the one before by the
+    same factor.
     """
     lengths = [(1 - UNPACKING) ** number for number in range(count)]
     return [sum(lengths[:number]) / sum(lengths) for number in range(count + 1)]
 
 
 def _is_read_by_lines(source: Source, file: RawFile) -> bool:
-    """Tell whether a source's parser reads such a file line by line, each without the others."""
+    """Return whether a source's parser reads each line of such a file independently of the others."""
     match source:
         case AmazonRatings():
             return True
@@ -113,31 +118,30 @@ def _plain_parts(path: Path, size: int, part_bytes: int) -> list[FilePart]:
     begin = before = 0
     with path.open("rb") as stream:
         while begin < size:
-            place, lines = begin, 0
-            while place < begin + part_bytes and (
-                block := stream.read(min(_BLOCK_BYTES, begin + part_bytes - place))
+            position, lines = begin, 0
+            while position < begin + part_bytes and (
+                block := stream.read(min(_BLOCK_BYTES, begin + part_bytes - position))
             ):
                 lines += line_ends(block)
-                place += len(block)
-            while block and not block.endswith(
-                b"\n"
-            ):  # on to the end of the line; an endless one ends the file
+                position += len(block)
+            # Go on to the end of the line.
+            while block and not block.endswith(b"\n"):
                 block = stream.readline(_BLOCK_BYTES)
                 lines += line_ends(block)
-                place += len(block)
-            if place == begin:
-                break  # the file became shorter, which its reader will find
-            parts.append(FilePart(begin, place, before))
-            begin, before = place, before + lines
+                position += len(block)
+            if position == begin:
+                break  # the file became shorter; its reader reports that
+            parts.append(FilePart(begin, position, before))
+            begin, before = position, before + lines
     return parts
 
 
 def _row_group_parts(path: Path, part_bytes: int) -> list[FilePart]:
-    """Return parts of whole row groups, each of `part_bytes` unpacked or, the last one aside, somewhat more."""
+    """Return parts of whole row groups; each but the last has at least `part_bytes` uncompressed."""
     try:
         metadata = pq.read_metadata(path)
     except (OSError, pa.ArrowException, UnicodeDecodeError):
-        return []  # which its reader will tell
+        return []  # its reader reports the error
     cuts, row, waiting = [0], 0, 0
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -154,10 +158,10 @@ def _row_group_parts(path: Path, part_bytes: int) -> list[FilePart]:
 
 
 def _text_bytes(path: Path, size: int, codec: str) -> int:
-    """Guess what a compressed file unpacks to; 0 where its beginning already cannot be unpacked.
+    """Estimate the uncompressed bytes of a file; 0 where its first bytes cannot be unpacked.
 
-    What its first bytes unpack to tells roughly. gzip ends with the length of its last member, modulo 2**32: where that
-    agrees, it is taken. A guess that is wrong makes parts of unequal length, and no other difference.
+    The compression ratio of the first bytes gives a rough estimate. A gzip file ends with the length of its last
+    member modulo 2**32; where that agrees with the estimate, it is taken. A wrong estimate makes the parts unequal.
     """
     unpacked = 0
     with path.open("rb") as stream:
@@ -169,7 +173,7 @@ def _text_bytes(path: Path, size: int, codec: str) -> int:
                 while (read := stream.tell()) < _SAMPLE_BYTES and (block := text.read(_BLOCK_BYTES)):
                     unpacked += len(block)
         except (OSError, pa.ArrowException):
-            return 0  # damaged or no archive at all, which its reader will tell
+            return 0  # damaged or no archive; its reader reports the error
     guess = unpacked * size // max(1, read)
     exact = ending + round((guess - ending) / 2**32) * 2**32
     return exact if codec == "gzip" and abs(exact - guess) < guess // 4 else guess

@@ -1,7 +1,7 @@
 """Open raw files, compressed or not, and read their lines within bounds.
 
-Raw files are not trusted: a line has a size cap, and a damaged archive is an error that names it. An archive that is
-only cut short, as by a download that stopped, is read up to the break: what was unpacked before it is as it was.
+Raw files are not trusted: a line has a size limit, and a damaged archive is an error that names the file. A truncated
+archive, as after an interrupted download, is read up to its end: everything unpacked before is valid.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from typing import IO
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.formats import file_format
-from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart, Refusal
+from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart, RowError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
-_BLOCK_BYTES = 128 * 1024  # fits into the caches of a core: 512 KiB took a third longer
+# Fits into the CPU caches: with 512 KiB, reading took a third longer.
+_BLOCK_BYTES = 128 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_GZIP_BEGINNING = b"\x1f\x8b"
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def _fastest_decoder() -> ModuleType:
-    """Return what unpacks gzip: isal, in half the time or less, or zlib on a machine that it is not built for."""
+    """Return the module that unpacks gzip: isal, at least twice as fast, or zlib where isal is not available."""
     try:
         from isal import isal_zlib
     except ImportError:
@@ -36,20 +37,24 @@ def _fastest_decoder() -> ModuleType:
 
 inflating = _fastest_decoder()
 _DAMAGED: tuple[type[Exception], ...] = (zlib.error, inflating.error)
-_GZIP = 31  # zlib's word for: a gzip header, the largest window
+# zlib's `wbits` for a gzip header and the largest window.
+_GZIP = 31
 
 
-class ArchiveCutShort(Exception):
-    """The archive ends before its content does; raised after the last block that could be unpacked."""
+class TruncatedArchive(Exception):
+    """The archive ends too early; raised after the last block that could be unpacked."""
 
 
 def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
     """Yield a file's uncompressed bytes in order; `.gz`, `.zst` and `.zstd` are unpacked.
 
-    start: the byte to begin at, of a file that is not compressed.
+    Args:
+        path: The file.
+        start: The byte to begin at; only for a file that is not compressed.
 
-    Raises SourceError where the file cannot be read, is damaged or no decoder of its compression is there, and
-    ArchiveCutShort where it is only cut short.
+    Raises:
+        SourceError: The file cannot be read, is damaged or has no decoder on this machine.
+        TruncatedArchive: The archive is truncated.
     """
     compression = file_format(path).compression
     try:
@@ -72,17 +77,17 @@ def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
 
 
 def _check_gzip(path: Path, stream: IO[bytes]) -> None:
-    """Raise SourceError where a file does not begin as its name says; an empty one is only cut short."""
-    head = stream.read(len(_GZIP_BEGINNING))
+    """Raise SourceError where a file does not begin as gzip; an empty file counts as truncated."""
+    head = stream.read(len(_GZIP_MAGIC))
     stream.seek(0)
-    if not _GZIP_BEGINNING.startswith(head):
+    if not _GZIP_MAGIC.startswith(head):
         raise SourceError(
             f"{path}: not a gzip file; get the file again, or take .gz off its name if it is not compressed"
         )
 
 
 def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Unpack members one after the other; zeros between and after them are padding."""
+    """Unpack members in order; zeros between and after them are padding."""
     decoder, data = inflating.decompressobj(_GZIP), b""
     between_members, members = True, 0
     while True:
@@ -93,7 +98,8 @@ def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:
             if not data:
                 continue
         if between_members and not _begins_member(data):
-            raise zlib.error("incorrect header")  # not every decoder sees it, and not from a few bytes
+            # Not every decoder detects this, and none from a few bytes.
+            raise zlib.error("incorrect header")
         between_members = False
         if block := decoder.decompress(data, _BLOCK_BYTES):
             yield block
@@ -104,13 +110,13 @@ def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:
     if not (between_members and members):
         if block := decoder.flush():
             yield block
-        raise ArchiveCutShort
+        raise TruncatedArchive
 
 
 def _begins_member(data: bytes) -> bool:
-    """Tell whether bytes, be they few, can begin a gzip member: the mark, the one method, no flag without meaning."""
-    mark, method, flags = data[:2], data[2:3], data[3:4]
-    return _GZIP_BEGINNING.startswith(mark) and method in (b"", b"\x08") and flags <= b"\x1f"
+    """Return whether bytes, even a few, can begin a gzip member: magic number, method, known flags."""
+    magic, method, flags = data[:2], data[2:3], data[3:4]
+    return _GZIP_MAGIC.startswith(magic) and method in (b"", b"\x08") and flags <= b"\x1f"
 
 
 def _zstandard_blocks(path: Path) -> Iterator[bytes]:
@@ -129,9 +135,9 @@ def _zstandard_blocks(path: Path) -> Iterator[bytes]:
             raise
     else:
         if done == 0 and path.stat().st_size == 0:
-            raise ArchiveCutShort
+            raise TruncatedArchive
         return
-    # The read that met the break gave nothing of what it had unpacked: read that much once more, byte by byte.
+    # The read that failed returned none of the bytes that it had unpacked: read these again, byte by byte.
     with pa.CompressedInputStream(str(path), "zstd") as stream:
         while done:
             done -= len(stream.read(min(done, _BLOCK_BYTES)))
@@ -141,43 +147,51 @@ def _zstandard_blocks(path: Path) -> Iterator[bytes]:
                 rest += byte
         except OSError:
             yield bytes(rest)
-    raise ArchiveCutShort
+    raise TruncatedArchive
 
 
 def starts_with(path: Path, count: int) -> bytes:
-    """Return at most `count` bytes of a file's beginning, unpacked.
+    """Return at most the first `count` bytes of a file, unpacked.
 
-    Raises SourceError as `read_blocks` does.
+    Raises:
+        SourceError: As for `read_blocks`.
     """
     with closing(read_blocks(path)) as blocks:
         try:
             return next(blocks, b"")[:count]
-        except ArchiveCutShort:
+        except TruncatedArchive:
             return b""
 
 
 def read_lines(
     path: Path, max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
-) -> Iterator[tuple[int, bytes | Refusal]]:
-    """Yield (line number from 1, line or refusal), as `read_line_lists` has them."""
+) -> Iterator[tuple[int, bytes | RowError]]:
+    """Yield (line number from 1, line or row error), as `read_line_lists` yields them in lists."""
     for number, lines in read_line_lists(path, max_bytes, part):
         yield from enumerate(lines, number)
 
 
 def read_line_lists(
     path: Path, max_bytes: int = MAX_LINE_BYTES, part: FilePart | None = None
-) -> Iterator[tuple[int, list[bytes | Refusal]]]:
-    """Yield (number of the first, lines without line feeds), a list for those that end in one block of the file.
+) -> Iterator[tuple[int, list[bytes | RowError]]]:
+    """Yield (number of the first line, lines without line feeds), one list for the lines that end in a block.
 
-    Lines are numbered from 1; a byte order mark is left out. A refusal stands for a line of more than `max_bytes`
-    bytes, its end included (line_too_long), and for the line at which an archive breaks off (truncated_archive), the
-    last. Of the parts of a file, read one after the other, come the same lines, numbers and refusals as of the file; to
-    reach a part of an archive, what lies before is unpacked.
+    Lines are numbered from 1; a byte order mark is left out. A row error replaces a line of more than `max_bytes`
+    (line_too_long) and the last line of a truncated archive (truncated_archive). The parts of a file, read in order,
+    give the same lines, numbers and row errors as the whole file. To reach a part of an archive, the text before it is
+    unpacked.
 
-    Raises SourceError where the file is damaged, or breaks off before its first line ends.
+    Args:
+        path: The file, compressed or not.
+        max_bytes: The largest line, in bytes, its end included.
+        part: The part of the file to read; None for the whole file.
+
+    Raises:
+        SourceError: The file is damaged, or truncated within its first line.
     """
     number, rest, skipping = 0, b"", False
-    offset = 0  # where the next line begins, of which `rest` is there
+    # Where the next line begins; `rest` is what has been read of it.
+    offset = 0
     start, stop, known = (0, None, None) if part is None else (part.start, part.stop, part.lines_before)
     blocks = read_blocks(path, 0 if known is None else start)
     try:
@@ -187,10 +201,10 @@ def read_line_lists(
         elif start:
             try:
                 number, offset, first = _skip_to(start, blocks)
-            except ArchiveCutShort:
-                return  # the part in which it breaks off says so
+            except TruncatedArchive:
+                return  # the part with the break reports it
         if stop is not None and offset >= stop:
-            return  # one line of the part before is as long as this part
+            return  # a line of an earlier part extends beyond this part
         for block in _with_line_ends(_up_to(stop, offset, chain((first,), blocks)), max_bytes):
             whole = block.split(b"\n")
             whole[0] = rest + whole[0]
@@ -199,7 +213,7 @@ def read_line_lists(
             rest = whole.pop()
             offset -= len(rest)
             if whole:
-                lines: list[bytes | Refusal] = list(whole)
+                lines: list[bytes | RowError] = list(whole)
                 if longest >= max_bytes:
                     lines = [_too_long(max_bytes) if len(line) >= max_bytes else line for line in whole]
                 if skipping:
@@ -211,10 +225,10 @@ def read_line_lists(
             if len(rest) > max_bytes:
                 offset += len(rest)
                 rest, skipping = b"", True
-    except ArchiveCutShort:
+    except TruncatedArchive:
         if number == 0:
             raise SourceError(
-                f"{path}: the archive is cut short within its first line; get the file again"
+                f"{path}: the archive is truncated within its first line; get the file again"
             ) from None
         yield number + 1, [truncation(path, number + 1, offset)]
     else:
@@ -227,37 +241,37 @@ def read_line_lists(
 
 
 def _skip_to(start: int, blocks: Iterator[bytes]) -> tuple[int, int, bytes]:
-    """Find the first line from byte `start` on; return the lines before it, its offset and the rest of its block."""
-    lines = place = 0
+    """Return (lines before the first line from byte `start` on, that line's offset, the rest of its block)."""
+    lines = position = 0
     for block in blocks:
-        end = block.find(b"\n", max(0, start - 1 - place)) + 1
+        end = block.find(b"\n", max(0, start - 1 - position)) + 1
         if end:
-            return lines + line_ends(block[:end]), place + end, block[end:]
+            return lines + line_ends(block[:end]), position + end, block[end:]
         lines += line_ends(block)
-        place += len(block)
-    return lines, place, b""
+        position += len(block)
+    return lines, position, b""
 
 
 def line_ends(block: bytes) -> int:
-    """Count the line feeds: of long lines in a third of the time of `count`, which looks at every byte by itself."""
+    """Count the line feeds; for long lines this takes a third of the time of `bytes.count`."""
     return len(block) - len(block.replace(b"\n", b""))
 
 
-def _up_to(stop: int | None, place: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield blocks, the first at byte `place`, to the end of the last line that begins before byte `stop`."""
+def _up_to(stop: int | None, position: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield blocks, the first at byte `position`, to the end of the last line that begins before byte `stop`."""
     if stop is None:
         yield from blocks
         return
     for block in blocks:
-        if end := block.find(b"\n", max(0, stop - 1 - place)) + 1:
+        if end := block.find(b"\n", max(0, stop - 1 - position)) + 1:
             yield block[:end]
             return
         yield block
-        place += len(block)
+        position += len(block)
 
 
 def _with_line_ends(blocks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    """Join blocks until a line ends in them or they are longer than a line may be; a long line is so joined once."""
+    """Join blocks until they contain a line end or exceed `max_bytes`, so that a long line is joined only once."""
     held: list[bytes] = []
     size = 0
     for block in blocks:
@@ -270,17 +284,20 @@ def _with_line_ends(blocks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _too_long(max_bytes: int) -> Refusal:
-    return Refusal("line_too_long", f"the line has more than {max_bytes} bytes")
+def _too_long(max_bytes: int) -> RowError:
+    return RowError("line_too_long", f"the line has more than {max_bytes} bytes")
 
 
-def truncation(path: Path, number: int, offset: int) -> Refusal:
-    """Return the refusal of the record at which an archive breaks off.
+def truncation(path: Path, number: int, offset: int) -> RowError:
+    """Return the row error of the record at which an archive breaks off.
 
-    number: its line. offset: bytes of the unpacked file before that line.
+    Args:
+        path: The archive.
+        number: The line of the record.
+        offset: The bytes of the unpacked file before that line.
     """
-    return Refusal(
+    return RowError(
         TRUNCATED,
-        f"the archive of {path.stat().st_size} bytes is cut short: what could be unpacked ends in line {number}, which "
+        f"the archive of {path.stat().st_size} bytes is truncated: the unpacked text ends in line {number}, which "
         f"begins at byte {offset}; the lines before it are kept. Get the file again",
     )

@@ -1,7 +1,7 @@
-"""Read the rows of CSV, JSON-lines and Parquet files as dictionaries, within bounds and with their place.
+"""Read the rows of CSV, JSON-lines and Parquet files as dictionaries, within bounds and with their numbers.
 
-A CSV row's number is the line on which it begins, as an editor counts it; a Parquet row's is its position
-from 1.
+The number of a CSV row is the line on which it begins, as an editor counts lines; that of a Parquet row is its
+position from 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.formats import file_format
-from mmecinstruct.sources.readers.batches import BATCH_RECORDS, TRUNCATED, FilePart, Refusal
+from mmecinstruct.sources.readers.batches import BATCH_RECORDS, TRUNCATED, FilePart, RowError
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_lines, starts_with, truncation
 
@@ -22,13 +22,19 @@ Row = dict[str, Any]
 
 def read_rows(
     path: Path, wanted: Mapping[str, str], optional: Iterable[str] = (), part: FilePart | None = None
-) -> Iterator[tuple[int, Row | Refusal]]:
-    """Yield (number, row or refusal) of a table, read by its file's ending.
+) -> Iterator[tuple[int, Row | RowError]]:
+    """Yield (number, row or row error) of a table, read by its file's ending.
 
-    wanted: columns by who wants them, a recipe field or a publisher's format. optional: columns that are read where the
-    file has them. Where a row lacks a column, its dictionary does. part: of a Parquet file; others are read whole.
+    A row without a column gives a dictionary without it.
 
-    Raises SourceError where the ending is unknown, the file cannot be read or a wanted column is missing.
+    Args:
+        path: The file.
+        wanted: Columns by what needs them, a recipe field or a publisher's format.
+        optional: Columns that are read where the file has them.
+        part: The part of a Parquet file; other files are read whole.
+
+    Raises:
+        SourceError: The ending is unknown, the file cannot be read or a wanted column is missing.
     """
     table, _, suffix = file_format(path)
     match table:
@@ -43,33 +49,37 @@ def read_rows(
     )
 
 
-def require_columns(place: Path, present: Sequence[str], wanted: Mapping[str, str]) -> None:
+def require_columns(path: Path, present: Sequence[str], wanted: Mapping[str, str]) -> None:
     """Check that a table has the columns that are read.
 
-    place: the file. wanted: columns by who wants them, a recipe field or a publisher's format.
+    Args:
+        path: The file, for the message.
+        present: The columns of the table.
+        wanted: Columns by what needs them, a recipe field or a publisher's format.
 
-    Raises SourceError naming the file, the column, who wants it and the columns that there are.
+    Raises:
+        SourceError: A column is missing or occurs twice; the message names the file, the column and what needs it.
     """
     for field, column in wanted.items():
         if column not in present:
             there = ", ".join(present[:50]) or "none"
             raise SourceError(
-                f"{place}: there is no column '{column}' ({field}). Columns that there are: {there}"
+                f"{path}: there is no column '{column}' ({field}). Columns that there are: {there}"
             )
         if present.count(column) > 1:
-            raise SourceError(f"{place}: there are several columns '{column}' ({field}); rename all but one")
+            raise SourceError(f"{path}: there are several columns '{column}' ({field}); rename all but one")
 
 
 # --- JSON lines --------------------------------------------------------------------------------------
 
 
-def _read_json_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
-    """Yield JSON lines; keys may be absent from a line, but a column that no line has is an error."""
+def _read_json_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | RowError]]:
+    """Yield JSON lines; a line may lack keys, but a column that no line has is an error."""
     unseen, names = set(wanted.values()), dict[str, None]()
     if starts_with(path, 64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         raise SourceError(f"{path}: this is a JSON list; write one object per line (`jq -c '.[]'` does it)")
     for number, row in read_json_lines(path, dict):
-        if unseen and not isinstance(row, Refusal):
+        if unseen and not isinstance(row, RowError):
             unseen.difference_update(row)
             names.update(dict.fromkeys(row))
         yield number, row
@@ -80,17 +90,23 @@ def _read_json_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int
 # --- CSV ---------------------------------------------------------------------------------------------
 
 
-def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | Refusal]]:
-    """Yield (line on which the row begins, row or refusal) of a CSV file with a header, or `.tsv`.
+def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row | RowError]]:
+    """Yield (line on which the row begins, row or row error) of a CSV file with a header, or `.tsv`.
 
-    Reasons are those of `_read_cells`, and bad_row of too few or too many cells.
+    Reasons: bad_row (stray quotes, too few or too many cells), not_utf8, truncated_archive (for the last row of a
+    truncated archive).
 
-    Raises SourceError where the header lacks a wanted column or a quote is never closed.
+    Args:
+        path: The file.
+        wanted: Columns by what needs them, a recipe field or a publisher's format.
+
+    Raises:
+        SourceError: The header lacks a wanted column or a quote is never closed.
     """
     header: list[str] | None = None
     for start, cells in _read_cells(path):
         if header is None:
-            if isinstance(cells, Refusal):
+            if isinstance(cells, RowError):
                 remedy = "save it as UTF-8" if cells.reason == "not_utf8" else "the file needs a header line"
                 raise SourceError(f"{path}:{start}: {cells.detail}; {remedy}")
             header = [name.strip() for name in cells]
@@ -99,25 +115,22 @@ def read_csv(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[int, Row |
                     f"{path}: its cells are separated by semicolons; save it with commas or as .tsv"
                 )
             require_columns(path, header, wanted)
-        elif isinstance(cells, Refusal):
+        elif isinstance(cells, RowError):
             yield start, cells
         elif len(cells) != len(header):
-            yield start, Refusal("bad_row", f"{len(cells)} cells where the header has {len(header)}")
+            yield start, RowError("bad_row", f"{len(cells)} cells where the header has {len(header)}")
         else:
             yield start, dict(zip(header, cells, strict=True))
     if header is None:
         raise SourceError(f"{path}: the file is empty; it needs a header line")
 
 
-def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
-    """Yield (line on which the row begins, its cells or a refusal) of a CSV file, or `.tsv`, blank lines left out.
+def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | RowError]]:
+    """Yield (line on which the row begins, its cells or a row error) of a CSV file, or `.tsv`, blank lines left out.
 
-    Cells may hold line breaks between quotes. Reasons: bad_row (stray quotes), not_utf8, truncated_archive (of the last
-    row, where an archive is cut short).
-
-    Raises SourceError where the file is damaged or a quote is never closed.
+    Cells may hold line breaks between quotes.
     """
-    # The module's own limit, 128 KiB, is below what descriptions may have.
+    # The csv module's default limit of 128 KiB is too small for descriptions.
     csv.field_size_limit(MAX_LINE_BYTES)
     lines = _TextLines(path)
     reader = csv.reader(lines, delimiter="\t" if file_format(path).table == "tsv" else ",", strict=True)
@@ -129,9 +142,9 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
         except StopIteration:
             break
         except csv.Error as error:
-            if lines.cut_short and str(error).startswith("unexpected end"):
+            if lines.truncated and str(error).startswith("unexpected end"):
                 break
-            # Either the rest of the file was read as one cell, or there is no telling what a row is.
+            # Either the rest of the file was read as one cell, or rows cannot be told apart.
             if first and "new-line" in str(error):
                 raise SourceError(
                     f"{path}: its lines end in carriage returns alone; save it with line feeds"
@@ -140,15 +153,15 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | Refusal]]:
                 raise SourceError(
                     f"{path}:{start}: {error}; is a quote opened here that is never closed?"
                 ) from error
-            yield start, Refusal("bad_row", str(error))
+            yield start, RowError("bad_row", str(error))
             continue
         if cells:
             first = False
             if _is_storable(cells):
                 yield start, cells
             else:
-                yield start, Refusal("not_utf8", "the row has bytes that are not UTF-8")
-    if lines.cut_short:
+                yield start, RowError("not_utf8", "the row has bytes that are not UTF-8")
+    if lines.truncated:
         yield start, truncation(path, start, offset)
 
 
@@ -158,17 +171,17 @@ class _TextLines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = read_lines(path)
-        self.offset = 0  # bytes of the unpacked file that were handed out
-        self.cut_short = False  # the archive broke off
+        self.offset = 0  # bytes of the unpacked file that were returned
+        self.truncated = False
 
     def __iter__(self) -> _TextLines:
         return self
 
     def __next__(self) -> str:
         number, line = next(self._lines)
-        if isinstance(line, Refusal):
+        if isinstance(line, RowError):
             if line.reason == TRUNCATED:
-                self.cut_short = True
+                self.truncated = True
                 raise StopIteration
             raise SourceError(f"{self._path}:{number}: {line.detail}")
         self.offset += len(line) + 1
@@ -189,13 +202,20 @@ def _is_storable(cells: Iterable[str]) -> bool:
 
 def read_parquet(
     path: Path, wanted: Mapping[str, str], optional: Iterable[str] = (), part: FilePart | None = None
-) -> Iterator[tuple[int, Row | Refusal]]:
+) -> Iterator[tuple[int, Row | RowError]]:
     """Yield (row number from 1, the wanted columns of a row) of a Parquet file or a part of it, batch by batch.
 
-    optional: columns that are read where the file has them. Reasons: not_utf8 (a text of other bytes, which writers may
-    let through), bad_row (a value that Python has none for, as a day after the year 9999).
+    Reasons: not_utf8 (some writers do not check texts), bad_row (a value that Python cannot represent, such as a day
+    after the year 9999).
 
-    Raises SourceError where the file is no Parquet file or lacks a wanted column.
+    Args:
+        path: The file.
+        wanted: Columns by what needs them, a recipe field or a publisher's format.
+        optional: Columns that are read where the file has them.
+        part: The part of the file to read; None for the whole file.
+
+    Raises:
+        SourceError: The file is no Parquet file or lacks a wanted column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -211,7 +231,7 @@ def read_parquet(
                 for row in _rows(batch):
                     number += 1
                     yield number, row
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a column's name
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for a column's name
         raise SourceError(f"{path}: not readable as Parquet: {error}; get the file again") from error
 
 
@@ -225,21 +245,22 @@ def _row_groups(metadata: Any, part: FilePart | None) -> list[int]:
     return chosen
 
 
-_UNREADABLE = (ValueError, OverflowError)  # a text of other bytes is the former too
+# A text that is not UTF-8 raises UnicodeDecodeError, which is a ValueError.
+_UNREADABLE = (ValueError, OverflowError)
 
 
-def _rows(batch: Any) -> Iterable[Row | Refusal]:
+def _rows(batch: Any) -> Iterable[Row | RowError]:
     try:
-        rows: list[Row | Refusal] = batch.to_pylist()
+        rows: list[Row | RowError] = batch.to_pylist()
         return rows
     except _UNREADABLE:
-        return [_row(batch, place) for place in range(batch.num_rows)]
+        return [_row(batch, index) for index in range(batch.num_rows)]
 
 
-def _row(batch: Any, place: int) -> Row | Refusal:
+def _row(batch: Any, index: int) -> Row | RowError:
     try:
-        row: Row = batch.slice(place, 1).to_pylist()[0]
+        row: Row = batch.slice(index, 1).to_pylist()[0]
         return row
     except _UNREADABLE as error:
         reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_row"
-        return Refusal(reason, str(error))
+        return RowError(reason, str(error))

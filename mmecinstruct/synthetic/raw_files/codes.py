@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mmecinstruct.synthetic.raw_files.draws import Numbers, Words, mixed
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY, Fragments, Ids
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers, Words, mixed
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _IMAGE_DIGITS = _DIGITS + "abcdefghijklmnopqrstuvwxyz+"
 _IMAGE_HEADS = ("71", "81", "61", "51", "41", "91")
 
-# Coprime to 36; the product with an identity below 2**34 stays below 2**63.
+# Coprime to 36; the product with a key below 2**34 stays below 2**63.
 _ASIN_FACTOR = 536_870_909
 _ASINS = 36**8
 SPACES = 8
@@ -25,13 +25,18 @@ LAST_DAY = 17_804  # 2018-09-30
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def identity(space: int | Numbers, numbers: Numbers) -> Numbers:
-    """Return one number for a product: spaces 0 to 7, each with numbers below 2**31."""
+def product_key(space: int | Numbers, numbers: Numbers) -> Numbers:
+    """Return the keys of products.
+
+    Args:
+        space: The key space, 0 to 7.
+        numbers: The products' numbers in it, below 2**31.
+    """
     return (np.asarray(space, np.int64) << SPACE_BITS) | numbers
 
 
 class Codes:
-    """Tables of fragments for what is counted rather than worded."""
+    """Tables of fragments for ids, numbers, days and image names."""
 
     def __init__(self, fragments: Fragments) -> None:
         add_all = fragments.add_all
@@ -54,9 +59,9 @@ class Codes:
         self._named = add_all(f"{day:%B} {day.day}, {day.year}" for day in days)
         self._seconds = add_all(str(day * DAY) for day in range(FIRST_DAY, LAST_DAY + 1))
 
-    def asins(self, identities: Numbers) -> Ids:
+    def asins(self, keys: Numbers) -> Ids:
         """Return the product numbers [n, 4], `B0` and eight characters, one to one."""
-        rest = identities * _ASIN_FACTOR % _ASINS
+        rest = keys * _ASIN_FACTOR % _ASINS
         head = np.full(len(rest), self._asin_head, np.int32)
         return np.stack(
             [head, self._three[rest // 36**5], self._three[rest // 36**2 % 36**3], self._two[rest % 36**2]],
@@ -72,15 +77,20 @@ class Codes:
             columns.append(self._three[digits])
         return np.stack([*columns, self._one[rest % np.uint64(36)]], axis=1)
 
-    def images(self, drawn: Words, escaped: bool = False) -> Ids:
-        """Return image names [n, 6] such as `71Q8KloKI1L`. escaped: a `+` is written `%2B`."""
-        rest, head = np.divmod(drawn, np.uint64(len(_IMAGE_HEADS)))
+    def images(self, words: Words, escaped: bool = False) -> Ids:
+        """Return image names [n, 6] such as `71Q8KloKI1L`.
+
+        Args:
+            words: 64 random bits for each image [n].
+            escaped: Whether a `+` is written `%2B`.
+        """
+        rest, head = np.divmod(words, np.uint64(len(_IMAGE_HEADS)))
         columns = [self._image_heads[head]]
         table = self._escaped_pairs if escaped else self._image_pairs
         for _ in range(4):
             rest, pair = np.divmod(rest, np.uint64(len(table)))
             columns.append(table[pair])
-        return np.stack([*columns, np.full(len(drawn), self._letter, np.int32)], axis=1)
+        return np.stack([*columns, np.full(len(words), self._letter, np.int32)], axis=1)
 
     def grouped(self, values: Numbers) -> Ids:
         """Return whole numbers below 10**9 with commas [n, 3]: `1,234,567`."""

@@ -1,4 +1,4 @@
-"""The files of a miniature, and how they are written."""
+"""The files of a miniature, and their writer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mmecinstruct.synthetic.raw_files.product_images import ProductImages
 
 from mmecinstruct.engine.executors.local import LocalExecutor
 from mmecinstruct.synthetic.raw_files.judged_products import JudgedProducts
 from mmecinstruct.synthetic.raw_files.judgements import Judgements
 from mmecinstruct.synthetic.raw_files.labels import Labels
 from mmecinstruct.synthetic.raw_files.metadata import Metadata
+from mmecinstruct.synthetic.raw_files.product_images import ProductImages
 from mmecinstruct.synthetic.raw_files.questions import FILES as QUESTION_FILES
 from mmecinstruct.synthetic.raw_files.questions import Questions
 from mmecinstruct.synthetic.raw_files.reviews import Reviews
@@ -32,7 +32,13 @@ _METADATA_ROWS, _REVIEW_ROWS, _QUESTION_ROWS, _SHORT_ROWS = 2_000, 8_000, 1_000,
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """One text file: its name below the folder, how many records make a part, what makes them (in any process)."""
+    """A text file.
+
+    Attributes:
+        name: The path below the folder.
+        part_rows: The records of a part.
+        make: Returns the source of the lines; called in any process.
+    """
 
     name: str
     part_rows: int
@@ -41,7 +47,14 @@ class TextFile:
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """One Parquet file: where it is written, its schema, what yields its tables (in any process)."""
+    """A Parquet file.
+
+    Attributes:
+        name: The path below the folder.
+        path: The path on this machine.
+        schema: The schema of the tables.
+        tables: Yields the tables; called in any process.
+    """
 
     name: str
     path: Path
@@ -50,7 +63,7 @@ class TableFile:
 
 
 def text_files(volumes: Volumes, seed: int) -> list[TextFile]:
-    """Return the text files of a miniature; those without a record are left out."""
+    """Return the text files of a miniature, without those that have no records."""
 
     def file(name: str, part_rows: int, kind: str, number: int = 0) -> TextFile:
         return TextFile(name, part_rows, partial(_source, seed, volumes, kind, number))
@@ -139,21 +152,30 @@ def write_files(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    there: Mapping[str, int] = MappingProxyType({}),
-    done: Callable[[str, int], None] | None = None,
+    existing: Mapping[str, int] = MappingProxyType({}),
+    on_done: Callable[[str, int], None] | None = None,
 ) -> dict[str, int]:
-    """Write the files of the volumes below `folder`; as `write_miniature`, for any numbers of records.
+    """Write the files of the volumes below `folder`, as `write_miniature` does for any numbers of records.
 
-    there: files that are left as they are, with their bytes of text. done: called with each other file and its bytes
-    of text when it is in its place.
+    Args:
+        folder: The raw folder.
+        volumes: The numbers of records.
+        seed: The seed of all hash draws.
+        workers: The number of processes.
+        progress: Called with (finished files, all files).
+        existing: Files that are kept, with their bytes of text.
+        on_done: Called with the name of each written file and its bytes of text.
+
+    Returns:
+        The bytes of text by file name; for Parquet files their size.
     """
     names = file_names(volumes)
-    written = {name: size for name, size in there.items() if name in names}
+    written = {name: size for name, size in existing.items() if name in names}
 
     def put(name: str, size: int) -> None:
         written[name] = size
-        if done is not None:
-            done(name, size)
+        if on_done is not None:
+            on_done(name, size)
         if progress is not None:
             progress(len(written), len(names))
 
@@ -168,5 +190,5 @@ def write_files(
             for file in texts:
                 put(file.name, write_text(folder / file.name, file.part_rows, file.make, executor))
     finally:
-        remove_leftovers(paths)  # of workers that were stopped
+        remove_leftovers(paths)  # from interrupted workers
     return {name: written[name] for name in names}

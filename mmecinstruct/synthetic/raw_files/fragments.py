@@ -1,8 +1,8 @@
-"""Texts of many records at once: every record is a row of fragments, and all rows are joined in one go.
+"""Build the texts of many records at once: every record is a row of fragments, and all rows are joined together.
 
-A fragment is a piece of text that occurs again and again (a word, a key of JSON, three digits of a number); it is
-added once and then known by its number. So a record is a row of numbers, which numpy draws, and the text of a
-thousand records is one gather of bytes, which Arrow does.
+A fragment is a piece of text that occurs many times (a word, a JSON key, three digits of a number). It is added once
+and then referred to by its id. A record is a row of ids, which numpy chooses; the text of a thousand records is one
+gather of bytes in Arrow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ def json_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """As many pieces per row as it has: counts [rows], ids [sum of counts, fragments of one piece]."""
+    """A number of pieces per row.
+
+    Attributes:
+        counts: The number of pieces of each row [rows].
+        ids: The fragments of the pieces [sum of counts, fragments of one piece].
+    """
 
     counts: NDArray[np.int64]
     ids: Ids
@@ -40,29 +45,30 @@ Piece = int | Ids | Repeated
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The texts of rows, one after the other: row r is data[offsets[r]:offsets[r + 1]]."""
+    """The concatenated texts of rows: row r is data[offsets[r]:offsets[r + 1]]."""
 
     data: pa.Buffer
     offsets: NDArray[np.int64]
 
     def strings(self, present: NDArray[np.bool_] | None = None) -> pa.Array:
-        """Return the rows as an Arrow array of strings, null where not present."""
+        """Return the rows as an Arrow array of strings, null where `present` is false."""
         offsets = pa.py_buffer(self.offsets.astype(np.int32))
         array = pa.Array.from_buffers(pa.string(), len(self.offsets) - 1, [None, offsets, self.data])
         return array if present is None else pc.if_else(pa.array(present), array, None)
 
 
 class Fragments:
-    """All fragments of a world. Texts are added while it is built and joined afterwards."""
+    """All fragments of a world. Fragments are added while the world is built and joined afterwards."""
 
     def __init__(self) -> None:
+        """Create a collection with only the empty fragment."""
         self._texts: list[bytes] = [b""]
         self._known: dict[bytes, int] = {b"": EMPTY}
         self._pool: pa.Array | None = None
         self._lengths = np.zeros(1, np.int64)
 
     def add(self, text: str | bytes) -> int:
-        """Return the number of a text, which is added where it is new."""
+        """Return the id of a text; a new text is added."""
         raw = text.encode() if isinstance(text, str) else text
         number = self._known.setdefault(raw, len(self._texts))
         if number == len(self._texts):
@@ -71,11 +77,11 @@ class Fragments:
         return number
 
     def add_all(self, texts: Iterable[str | bytes]) -> Ids:
-        """Return the numbers of texts."""
+        """Return the ids of texts; new texts are added."""
         return np.array([self.add(text) for text in texts], np.int32)
 
     def add_json(self, text: str) -> int:
-        """Return the number of a text in the form that it has within a JSON string."""
+        """Return the id of a text as it is written within a JSON string."""
         return self.add(json_text(text))
 
     def text(self, number: int) -> str:
@@ -83,7 +89,7 @@ class Fragments:
         return self._texts[number].decode()
 
     def lengths(self, ids: Ids) -> NDArray[np.int64]:
-        """Return how many bytes fragments have."""
+        """Return the bytes of fragments."""
         self._freeze()
         return self._lengths[ids]
 
@@ -94,7 +100,12 @@ class Fragments:
         return self._pool
 
     def join(self, rows: int, pieces: Sequence[Piece]) -> Texts:
-        """Return the texts of rows, each its pieces one after the other."""
+        """Return the texts of rows.
+
+        Args:
+            rows: The number of rows.
+            pieces: The pieces of every row, in order.
+        """
         pool = self._freeze()
         flat, starts = _flattened(rows, pieces)
         joined = pool.take(pa.array(flat))
@@ -103,7 +114,7 @@ class Fragments:
 
 
 def _flattened(rows: int, pieces: Sequence[Piece]) -> tuple[Ids, NDArray[np.int64]]:
-    """Return the fragments of all rows in order, and where each row's begin [rows + 1]."""
+    """Return (the fragments of all rows in order, the start of each row's fragments [rows + 1])."""
     groups: list[Ids | Repeated] = []
     fixed: list[Ids] = []
 
@@ -147,5 +158,5 @@ def owners(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def within(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the place, from 0, of each repeated piece within its row."""
+    """Return the position, from 0, of each repeated piece within its row."""
     return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,4 +1,4 @@
-"""The texts of the products that the search engine's queries were judged with (ESCI)."""
+"""The texts of the judged products (ESCI)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from mmecinstruct.synthetic.raw_files.catalogue import Products
-from mmecinstruct.synthetic.raw_files.draws import Numbers
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY, Piece, Repeated, owners, within
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers
 from mmecinstruct.synthetic.raw_files.judgements import LOCALES, Judgements
 from mmecinstruct.synthetic.raw_files.world import World
 from mmecinstruct.synthetic.shop.esci_files import PRODUCTS
 
 
 class JudgedProducts:
-    """The texts of the judged products."""
+    """The table of judged products."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -31,7 +31,7 @@ class JudgedProducts:
         self._blank = add(" ")
 
     def tables(self, rows_at_once: int = 20_000) -> Iterator[pa.Table]:
-        """Yield the table of products, some at a time."""
+        """Yield the table of products, `rows_at_once` rows at a time."""
         for locale, products in enumerate(self._world.volumes.judged_products):
             for first in range(0, products, rows_at_once):
                 numbers = np.arange(first, min(first + rows_at_once, products))
@@ -42,7 +42,7 @@ class JudgedProducts:
         join, rows = world.fragments.join, len(numbers)
         where = np.full(rows, locale)
         products = self._judgements.judged(where, numbers)
-        ids = products.identity
+        ids = products.key
         if locale == 0:
             title: list[Piece] = [catalogue.titles(products)]
         else:
@@ -68,20 +68,20 @@ class JudgedProducts:
         )
 
     def _description(self, products: Products) -> list[Piece]:
-        counts = 3 + self._world.draws.below(14, "judged description length", products.identity)
-        at, place = owners(counts), within(counts)
-        kind = self._world.draws.below(8, "judged break", products.identity[at], place)
-        mark = np.where(place == 0, self._paragraph, np.where(kind == 0, self._break, self._blank)).astype(
-            np.int32
-        )
+        counts = 3 + self._world.draws.below(14, "judged description length", products.key)
+        at, position = owners(counts), within(counts)
+        kind = self._world.draws.below(8, "judged break", products.key[at], position)
+        separator = np.where(
+            position == 0, self._paragraph, np.where(kind == 0, self._break, self._blank)
+        ).astype(np.int32)
         sentence = self._world.phrases.description(
-            self._world.catalogue.category(products)[at], products.stem[at], place
+            self._world.catalogue.category(products)[at], products.stem[at], position
         )
-        return [Repeated(counts, np.concatenate([mark[:, None], sentence], axis=1)), self._end]
+        return [Repeated(counts, np.concatenate([separator[:, None], sentence], axis=1)), self._end]
 
     def _points(self, products: Products) -> list[Piece]:
-        counts = 3 + self._world.draws.below(6, "judged points count", products.identity)
-        at, place = owners(counts), within(counts)
-        mark = np.where(place == 0, EMPTY, self._line).astype(np.int32)
-        point = self._world.phrases.point(products.stem[at], place)
-        return [Repeated(counts, np.concatenate([mark[:, None], point], axis=1))]
+        counts = 3 + self._world.draws.below(6, "judged points count", products.key)
+        at, position = owners(counts), within(counts)
+        separator = np.where(position == 0, EMPTY, self._line).astype(np.int32)
+        point = self._world.phrases.point(products.stem[at], position)
+        return [Repeated(counts, np.concatenate([separator[:, None], point], axis=1))]

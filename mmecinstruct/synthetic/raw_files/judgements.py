@@ -1,8 +1,8 @@
-"""The search engine's queries with their judged products (ESCI).
+"""Queries with their judged products (ESCI).
 
-A query asks for a category. Most of what is judged for it is of that category (exact, substitute); complements come
-from the category that goes with it, irrelevant products from anywhere. Queries of other locales stand among the US
-ones, their products in a space of their own.
+A query asks for a category. Most of its judged products are of that category (exact, substitute); complements come from
+the complementary category, irrelevant products from any. Queries of other locales are mixed with those of the US; their
+products have a key space of their own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmecinstruct.synthetic.raw_files import wording
-from mmecinstruct.synthetic.raw_files.catalogue import JUDGED_ES, PLACES, Products
-from mmecinstruct.synthetic.raw_files.codes import identity
-from mmecinstruct.synthetic.raw_files.draws import Numbers, spread
+from mmecinstruct.synthetic.raw_files.catalogue import JUDGED_ES, SLOTS, Products
+from mmecinstruct.synthetic.raw_files.codes import product_key
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY, Ids, Piece, owners, within
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers, spread
 from mmecinstruct.synthetic.raw_files.vocabulary import ALL_DEPARTMENTS
 from mmecinstruct.synthetic.raw_files.world import World
 from mmecinstruct.synthetic.shop.esci_files import EXAMPLES
@@ -30,14 +30,14 @@ LABELS = ("E", "S", "C", "I")
 _SMALL = (0.3066, 0.53, 0.574)  # share of the queries, by locale, that are in the small version
 _TEST = (0.2, 0.3)  # share of the queries in the test split: large only, small
 _LABEL_SHARES = ((0.755, 0.16, 0.02), (0.437, 0.344, 0.05))  # of E, S, C: large only, small
-_COLUMNS = PLACES * len(ALL_DEPARTMENTS)
+_COLUMNS = SLOTS * len(ALL_DEPARTMENTS)
 _SOURCES = ("other", "negations", "parse_pattern", "behavioral", "nlqec")
 _SOURCE_SHARES = (113_656, 6_964, 6_083, 3_780, 169)
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Judged pairs, in order: of each its query, the locale and version of that, label and the product's number."""
+    """Judged query-product pairs, in order: aligned arrays of query, its locale and versions, label and product."""
 
     query: Numbers
     locale: Numbers
@@ -66,16 +66,16 @@ class Judgements:
         self._sources = add_all(_SOURCES)
 
     def locales(self, queries: Numbers) -> Numbers:
-        """Return the places in LOCALES of queries."""
+        """Return the locales of queries, as indices into LOCALES."""
         return np.searchsorted(self._locale_ends, spread(queries, self.queries), side="right")
 
     @cached_property
     def _ends(self) -> Numbers:
-        """Where each query's pairs end."""
+        """The end of each query's pairs."""
         queries = np.arange(self.queries)
         locale = self.locales(queries)
         per_query = np.array(self._world.volumes.judgements) / np.maximum(self._world.volumes.queries, 1)
-        # Ten to twenty for most, up to twice as many for some.
+        # Ten to twenty pairs for most queries, up to twice as many for some.
         weights = per_query[locale] * (0.55 + 0.9 * self._world.draws.fractions("pairs", queries))
         sums = np.cumsum(weights)
         return np.round(sums / sums[-1] * sum(self._world.volumes.judgements)).astype(np.int64)
@@ -86,36 +86,36 @@ class Judgements:
         queries = np.arange(first, last)
         starts = np.concatenate([[self._ends[first - 1] if first else 0], self._ends[first:last]])
         counts = np.diff(starts)
-        query, place = queries[owners(counts)], within(counts)
+        query, position = queries[owners(counts)], within(counts)
         locale = self.locales(query)
         is_small = draws.fractions("small", query) < np.array(_SMALL)[locale]
         is_test = draws.fractions("test", query) < np.array(_TEST)[is_small.astype(np.int64)]
         edges = np.cumsum(_LABEL_SHARES, axis=1)[is_small.astype(np.int64)]
-        label = (edges <= draws.fractions("label", query, place)[:, None]).sum(axis=1)
-        return Pairs(query, locale, is_small, is_test, label, self._judged(query, place, label, locale))
+        label = (edges <= draws.fractions("label", query, position)[:, None]).sum(axis=1)
+        return Pairs(query, locale, is_small, is_test, label, self._judged(query, position, label, locale))
 
-    def _judged(self, query: Numbers, place: Numbers, label: Numbers, locale: Numbers) -> Numbers:
+    def _judged(self, query: Numbers, position: Numbers, label: Numbers, locale: Numbers) -> Numbers:
         draws, products = self._world.draws, self._products[locale]
-        anything = draws.below(products, "irrelevant", query, place)
-        department, column = np.divmod(self._column(query), PLACES)
-        column = np.where(label == 2, PLACES - 1 - column, column)
-        # The products of a place one after the other, from a drawn one on; where they are all judged, the next place's.
+        anything = draws.below(products, "irrelevant", query, position)
+        department, column = np.divmod(self._column(query), SLOTS)
+        column = np.where(label == 2, SLOTS - 1 - column, column)
+        # The products of a slot in order, from a random one on; where all of them are judged, those of the next slot.
         rows = np.maximum(self._products[0] // _COLUMNS, 1)
-        turn = (rows * draws.fractions("judged from", query) ** 1.2).astype(np.int64) + place
-        column = department * PLACES + (column + turn // rows) % PLACES
+        turn = (rows * draws.fractions("judged from", query) ** 1.2).astype(np.int64) + position
+        column = department * SLOTS + (column + turn // rows) % SLOTS
         wanted = np.minimum(column + _COLUMNS * (turn % rows), products - 1)
         return np.where((label == 3) | (locale > 0), anything, wanted)
 
     def _column(self, query: Numbers) -> Numbers:
-        """Return the place, of those of all departments, that a query asks for."""
+        """Return the slot that a query asks for, counted over all departments."""
         return self._world.draws.below(_COLUMNS, "query", query)
 
     def query_texts(self, queries: Numbers) -> pa.Array:
-        """Return the words of queries."""
+        """Return the texts of queries."""
         world, draws = self._world, self._world.draws
         rows = len(queries)
         locale = self.locales(queries)
-        department, column = np.divmod(self._column(queries), PLACES)
+        department, column = np.divmod(self._column(queries), SLOTS)
         asked = Products(queries, department, column, queries)
         noun = world.phrases.noun(world.catalogue.category(asked))
         has_brand = draws.chance(0.25, "query has brand", queries)
@@ -138,13 +138,14 @@ class Judgements:
     def foreign_words(self, ids: Numbers, locale: int, count: int) -> Ids:
         """Return words of another locale [n, count]."""
         table = self._foreign[locale - 1]
-        places = [np.full(len(ids), place) for place in range(count)]
+        positions = [np.full(len(ids), position) for position in range(count)]
         return np.stack(
-            [table[self._world.draws.below(len(table), "foreign", ids, place)] for place in places], axis=1
+            [table[self._world.draws.below(len(table), "foreign", ids, position)] for position in positions],
+            axis=1,
         )
 
     def examples(self, queries_at_once: int = 2_000) -> Iterator[pa.Table]:
-        """Yield the table of judgements, some queries at a time."""
+        """Yield the table of relevance judgements, `queries_at_once` queries at a time."""
         for first in range(0, self.queries, queries_at_once):
             last = min(first + queries_at_once, self.queries)
             pairs = self.pairs(first, last)
@@ -168,21 +169,21 @@ class Judgements:
     def judged(self, locale: Numbers, number: Numbers) -> Products:
         """Return products by their numbers within a locale."""
         ours = self._world.catalogue.judged(number)
-        foreign = self._world.catalogue.of_identities(identity(JUDGED_ES - 1 + np.maximum(locale, 1), number))
+        foreign = self._world.catalogue.of_keys(product_key(JUDGED_ES - 1 + np.maximum(locale, 1), number))
         pick = np.where(locale == 0, np.arange(len(number)), len(number) + np.arange(len(number)))
         return ours.beside(foreign).at(pick)
 
     def product_ids(self, locale: Numbers, number: Numbers) -> pa.Array:
-        """Return the product numbers, by their numbers within a locale, as text."""
-        asins = self._world.codes.asins(self.judged(locale, number).identity)
+        """Return the ids of products as text, by their numbers within a locale."""
+        asins = self._world.codes.asins(self.judged(locale, number).key)
         return self._world.fragments.join(len(number), [asins]).strings()
 
     def text(self, first: int, last: int) -> pa.Buffer:
-        """Return the lines of the list of sources; the first has the column names before it."""
+        """Return the lines of the list of sources; the first one follows the column names."""
         queries = np.arange(first, last)
         edges = np.cumsum(_SOURCE_SHARES) / sum(_SOURCE_SHARES)
-        drawn = self._world.draws.fractions("query source", queries)
-        source = np.minimum(np.searchsorted(edges, drawn, side="right"), len(edges) - 1)
+        sampled = self._world.draws.fractions("query source", queries)
+        source = np.minimum(np.searchsorted(edges, sampled, side="right"), len(edges) - 1)
         header = self._world.fragments.add("query_id,source\n")
         return self._world.fragments.join(
             len(queries),
@@ -196,5 +197,5 @@ class Judgements:
         ).data
 
 
-def _named(names: tuple[str, ...], places: Numbers) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int8()), pa.array(names)).cast(pa.string())
+def _named(names: tuple[str, ...], positions: Numbers) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(positions, pa.int8()), pa.array(names)).cast(pa.string())

@@ -1,4 +1,4 @@
-"""MAVE's labels, line by line: most are of products that are in no file of the miniature, as in the real one."""
+"""MAVE's labels, line by line; as in the real file, most label products that are in no other file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmecinstruct.synthetic.raw_files.catalogue import COLOUR_COLUMN, OUTSIDE, Products
-from mmecinstruct.synthetic.raw_files.codes import identity
-from mmecinstruct.synthetic.raw_files.draws import Numbers, spread
+from mmecinstruct.synthetic.raw_files.codes import product_key
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY, Ids, Piece
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers, spread
 from mmecinstruct.synthetic.raw_files.line_dirt import LineDirt
 from mmecinstruct.synthetic.raw_files.world import World
 
@@ -18,7 +18,7 @@ _OUTSIDE_FROM = 1_500_000_000
 
 
 class Labels:
-    """The lines of the labels."""
+    """The lines of the file of labels."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -42,15 +42,15 @@ class Labels:
 
     def products(self, rows: Numbers) -> Products:
         """Return the labelled products of rows."""
-        place = spread(rows, self.rows)
-        department = np.searchsorted(self._ends, place, side="right")
+        position = spread(rows, self.rows)
+        department = np.searchsorted(self._ends, position, side="right")
         starts = np.concatenate([[0], self._ends])
-        found = identity(OUTSIDE, place + _OUTSIDE_FROM)
+        found = product_key(OUTSIDE, position + _OUTSIDE_FROM)
         for one, products in enumerate(self._world.volumes.products):
             if products:
-                number = spread(place - starts[one], products)
-                found = np.where(department == one, identity(one, number), found)
-        return self._world.catalogue.of_identities(found)
+                number = spread(position - starts[one], products)
+                found = np.where(department == one, product_key(one, number), found)
+        return self._world.catalogue.of_keys(found)
 
     def text(self, first: int, last: int) -> pa.Buffer:
         """Return the lines of rows from `first` to before `last`."""
@@ -69,7 +69,7 @@ class Labels:
         every = np.ones(len(rows), bool)
         return [
             self._id,
-            self._world.codes.asins(products.identity),
+            self._world.codes.asins(products.key),
             self._category,
             self._names[category],
             self._attributes,
@@ -82,7 +82,7 @@ class Labels:
         ]
 
     def _attribute(self, number: int, value: Ids, end: Numbers, there: NDArray[np.bool_]) -> list[Piece]:
-        """Return an attribute whose value ends at a place of its paragraph, where it is there."""
+        """Return an attribute whose value ends at `end` of its paragraph, in the rows that have it."""
         codes = self._world.codes
         begin = end - self._world.fragments.lengths(value)
         block = np.concatenate(

@@ -1,7 +1,7 @@
-"""Amazon's product metadata of 2018, line by line, with the dirt that the real files have.
+"""Amazon's product metadata of 2018, line by line, with the dirt of the real files.
 
-A file has as many rows as its publisher counts; one in fifty repeats an earlier row byte for byte, so that there are
-as many fewer products. The sports file has the image schema of before 2021, the others that of after.
+A file has as many rows as its publisher counts. One row in fifty repeats an earlier one byte for byte, so there are
+fewer products than rows. The sports file has the image schema before 2021, the others the one since then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from mmecinstruct.synthetic.raw_files.catalogue import Products
 from mmecinstruct.synthetic.raw_files.codes import FIRST_DAY, LAST_DAY
-from mmecinstruct.synthetic.raw_files.draws import Numbers
 from mmecinstruct.synthetic.raw_files.fragments import (
     EMPTY,
     Fragments,
@@ -23,6 +22,7 @@ from mmecinstruct.synthetic.raw_files.fragments import (
     owners,
     within,
 )
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers
 from mmecinstruct.synthetic.raw_files.line_dirt import LineDirt
 from mmecinstruct.synthetic.raw_files.links import BOUGHT, SIMILAR, VIEWED, Linker, Links
 from mmecinstruct.synthetic.raw_files.vocabulary import ALL_DEPARTMENTS, DEPARTMENTS
@@ -40,7 +40,7 @@ OLD_IMAGE_SCHEMA = "Sports_and_Outdoors"
 REPEATED_ROWS = 0.022  # as in the real Tools file
 _REPEATED_WITHIN = 20_000  # rows
 
-# Shares of rows. The first three kinds of title are no names at all, the fourth is empty, the fifth is not there.
+# Shares of rows. The first three kinds of title are no names, the fourth is empty, the fifth is missing.
 _TITLE_DIRT = (0.03, 0.003, 0.003, 0.002, 0.001)
 _ENTITIES = 0.6  # of the titles and categories with an `&`
 _PRICE_DIRT = (0.45, 0.03, 0.01, 0.02, 0.05, 0.0005)  # none, style sheet, script, a tag, a range, NaN
@@ -48,11 +48,8 @@ _CATEGORY_DIRT = (0.04, 0.02, 0.01)  # a bullet point, a tag, no category
 _BRAND_DIRT = (0.04, 0.005)  # none, the title of a page
 _DATE_DIRT = (0.3, 0.01, 0.01)  # none, a tag, stars
 _NO_IMAGE, _MOST_IMAGES = 0.22, 7
-_IMAGE_DIRT = (
-    0.015,
-    0.01,
-    0.004,
-)  # the first again, a still of a video, the image that says there is none
+# The first image again, a still of a video, the placeholder.
+_IMAGE_DIRT = (0.015, 0.01, 0.004)
 _NO_ASIN = 0.0002
 
 _HOST = "https://images-na.ssl-images-amazon.com/images/I/"
@@ -73,7 +70,7 @@ class Metadata:
         self._dirt = LineDirt(world, f"meta {self._file}", '{"category": ["', '"], "tech1": "", "descri')
 
     def numbers(self, rows: Numbers) -> Numbers:
-        """Return the numbers of the products that stand in rows: their own, or an earlier one's."""
+        """Return the numbers of the products in rows: the row's own, or an earlier one's."""
         draws, file = self._world.draws, self._file
         earlier = rows - 1 - draws.below(_REPEATED_WITHIN, f"{file} repeats what", rows) % np.maximum(rows, 1)
         repeats = (rows > 0) & draws.chance(REPEATED_ROWS, f"{file} repeats", rows)
@@ -91,15 +88,15 @@ class Metadata:
         world, texts = self._world, self._texts
         products = world.catalogue.of_department(self._department, numbers)
         asins = np.where(
-            world.draws.chance(_NO_ASIN, "no asin", products.identity)[:, None],
+            world.draws.chance(_NO_ASIN, "no asin", products.key)[:, None],
             EMPTY,
-            world.codes.asins(products.identity),
+            world.codes.asins(products.key),
         ).astype(np.int32)
         return [
             texts.key("{", "category", "["),
             *self._category(products),
             texts.key("], ", "tech1", '"'),
-            np.where(world.draws.chance(0.08, "tech", products.identity), texts.table, EMPTY).astype(np.int32),
+            np.where(world.draws.chance(0.08, "tech", products.key), texts.table, EMPTY).astype(np.int32),
             texts.key('", ', "description", "["),
             *self._description(products),
             texts.key("], ", "fit", '"", '),
@@ -117,7 +114,7 @@ class Metadata:
             texts.key("], ", "details", "{"),
             *self._details(products, asins),
             texts.key("}, ", "main_cat", '"'),
-            np.where(world.draws.chance(0.01, "picture main", products.identity), texts.main_image, texts.main)
+            np.where(world.draws.chance(0.01, "picture main", products.key), texts.main_image, texts.main)
             .astype(np.int32),
             texts.key('", ', "similar_item", '"'),
             *self._similar(products, self._linker.links(SIMILAR, numbers)),
@@ -132,7 +129,7 @@ class Metadata:
         ]  # fmt: skip
 
     def _category(self, products: Products) -> list[Piece]:
-        draws, texts, ids = self._world.draws, self._texts, products.identity
+        draws, texts, ids = self._world.draws, self._texts, products.key
         category = self._world.catalogue.category(products)
         escaped = draws.chance(_ENTITIES, "category entities", ids)
         names = np.where(escaped, texts.escaped_paths[category], texts.paths[category])
@@ -140,20 +137,22 @@ class Metadata:
         return [np.where(kind == 3, EMPTY, names).astype(np.int32), texts.category_dirt[kind]]
 
     def _description(self, products: Products) -> list[Piece]:
-        draws, texts, ids = self._world.draws, self._texts, products.identity
+        draws, texts, ids = self._world.draws, self._texts, products.key
         counts = draws.below(13, "description length", ids)
         counts = np.where(draws.chance(0.14, "no description", ids), 0, counts)
-        at, place = owners(counts), within(counts)
-        marks = texts.sentence_marks[1 + draws.kinds((0.16, 0.05, 0.01), "paragraph", ids[at], place)]
-        marks = np.where(place == 0, texts.sentence_marks[0], marks)
+        at, position = owners(counts), within(counts)
+        separators = texts.sentence_separators[
+            1 + draws.kinds((0.16, 0.05, 0.01), "paragraph", ids[at], position)
+        ]
+        separators = np.where(position == 0, texts.sentence_separators[0], separators)
         sentence = self._world.phrases.description(
-            self._world.catalogue.category(products)[at], products.stem[at], place
+            self._world.catalogue.category(products)[at], products.stem[at], position
         )
-        sentences = np.concatenate([marks[:, None], sentence], axis=1)
+        sentences = np.concatenate([separators[:, None], sentence], axis=1)
         return [Repeated(counts, sentences), np.where(counts > 0, texts.quote, EMPTY).astype(np.int32)]
 
     def _title(self, products: Products) -> list[Piece]:
-        draws, texts, ids = self._world.draws, self._texts, products.identity
+        draws, texts, ids = self._world.draws, self._texts, products.key
         words = self._world.catalogue.titles(products, draws.chance(_ENTITIES, "title entities", ids))
         kind = draws.kinds(_TITLE_DIRT, "title dirt", ids)
         words = np.where((kind > 0)[:, None], EMPTY, words)
@@ -166,17 +165,17 @@ class Metadata:
         ]
 
     def _linked(self, links: Links) -> list[Piece]:
-        return self._list(links.counts, self._world.codes.asins(links.identities))
+        return self._list(links.counts, self._world.codes.asins(links.keys))
 
     def _list(self, counts: Numbers, items: Ids) -> list[Piece]:
         """Return quoted items with commas between them."""
-        mark = np.where(within(counts) == 0, self._texts.quote, self._texts.next_item).astype(np.int32)
+        separator = np.where(within(counts) == 0, self._texts.quote, self._texts.next_item).astype(np.int32)
         last = np.where(counts > 0, self._texts.quote, EMPTY).astype(np.int32)
-        return [Repeated(counts, np.concatenate([mark[:, None], items], axis=1)), last]
+        return [Repeated(counts, np.concatenate([separator[:, None], items], axis=1)), last]
 
     def _brand(self, products: Products) -> list[Piece]:
         texts = self._texts
-        kind = self._world.draws.kinds(_BRAND_DIRT, "brand dirt", products.identity)
+        kind = self._world.draws.kinds(_BRAND_DIRT, "brand dirt", products.key)
         brand = self._world.catalogue.brands[self._world.catalogue.brand(products)]
         return [
             np.where(kind == 2, texts.visit, EMPTY).astype(np.int32),
@@ -185,16 +184,16 @@ class Metadata:
         ]
 
     def _features(self, products: Products) -> list[Piece]:
-        draws, ids = self._world.draws, products.identity
+        draws, ids = self._world.draws, products.key
         counts = np.where(draws.chance(0.2, "no features", ids), 0, 1 + draws.below(9, "features", ids))
         return self._list(counts, self._world.phrases.point(products.stem[owners(counts)], within(counts)))
 
     def _rank(self, products: Products) -> list[Piece]:
-        draws, texts, ids = self._world.draws, self._texts, products.identity
+        draws, texts, ids = self._world.draws, self._texts, products.key
         form = draws.kinds((0.55, 0.4), "rank form", ids)  # a text, a list, an empty list
-        drawn = draws.fractions("rank", ids)
-        first = self._world.codes.grouped((1 + 3_000_000 * drawn**2).astype(np.int64))
-        second = self._world.codes.grouped((1 + 40_000 * drawn**2).astype(np.int64))
+        sampled = draws.fractions("rank", ids)
+        first = self._world.codes.grouped((1 + 3_000_000 * sampled**2).astype(np.int64))
+        second = self._world.codes.grouped((1 + 40_000 * sampled**2).astype(np.int64))
         path = texts.rank_paths[self._world.catalogue.category(products)]
         is_list = form == 2
         return [
@@ -206,7 +205,7 @@ class Metadata:
         ]
 
     def _details(self, products: Products, asins: Ids) -> list[Piece]:
-        draws, texts, ids, codes = self._world.draws, self._texts, products.identity, self._world.codes
+        draws, texts, ids, codes = self._world.draws, self._texts, products.key, self._world.codes
         sides = [codes.plain[1 + draws.below(40, "side", ids, np.full(len(ids), side))] for side in range(3)]
         form = draws.below(3, "details", ids)
         kept = (form > 0)[:, None]
@@ -228,25 +227,23 @@ class Metadata:
         ]
 
     def _similar(self, products: Products, links: Links) -> list[Piece]:
-        """Return the table in which the page compares the product, its first column, with others."""
+        """Return the page's comparison table: the product in the first column, then similar ones."""
         world, texts = self._world, self._texts
         has = links.counts > 0
         counts = np.where(has, links.counts + 1, 0)
-        at, place = owners(counts), within(counts)
+        at, position = owners(counts), within(counts)
         linked = np.cumsum(links.counts) - links.counts
         column = np.where(
-            place == 0,
-            products.identity[at],
-            links.identities[
-                np.minimum(linked[at] + np.maximum(place, 1) - 1, max(len(links.identities) - 1, 0))
-            ]
-            if len(links.identities)
-            else products.identity[at],
+            position == 0,
+            products.key[at],
+            links.keys[np.minimum(linked[at] + np.maximum(position, 1) - 1, max(len(links.keys) - 1, 0))]
+            if len(links.keys)
+            else products.key[at],
         )
-        compared = world.catalogue.of_identities(column)
+        compared = world.catalogue.of_keys(column)
         asins, titles = world.codes.asins(column), world.catalogue.titles(compared)
         prices = world.codes.amounts(world.catalogue.cents(compared))
-        style = texts.columns[np.minimum(place, len(texts.columns) - 1)]
+        style = texts.columns[np.minimum(position, len(texts.columns) - 1)]
         heads = np.concatenate(
             [
                 style[:, None], asins, _repeated(texts.head_link, at), asins, _repeated(texts.head_image, at),
@@ -265,7 +262,7 @@ class Metadata:
         return [first, Repeated(counts, heads), between, Repeated(counts, cells), last]
 
     def _date(self, products: Products) -> Ids:
-        draws, ids = self._world.draws, products.identity
+        draws, ids = self._world.draws, products.key
         kind = draws.kinds(_DATE_DIRT, "date dirt", ids)
         days = FIRST_DAY + draws.below(LAST_DAY - FIRST_DAY, "date", ids)
         return np.where(kind > 0, self._texts.date_dirt[kind], self._world.codes.named_days(days)).astype(
@@ -274,26 +271,26 @@ class Metadata:
 
     def _price(self, products: Products) -> list[Piece]:
         draws, texts, codes = self._world.draws, self._texts, self._world.codes
-        kind = draws.kinds(_PRICE_DIRT, "price dirt", products.identity)
+        kind = draws.kinds(_PRICE_DIRT, "price dirt", products.key)
         cents = self._world.catalogue.cents(products)
         amount = np.where(((kind == 0) | (kind == 5))[:, None], codes.amounts(cents), EMPTY).astype(np.int32)
         upper = np.where((kind == 5)[:, None], codes.amounts(cents * 2), EMPTY).astype(np.int32)
         return [texts.price_starts[kind], amount, texts.price_middles[kind], upper, texts.price_ends[kind]]
 
     def _images(self, products: Products) -> list[Piece]:
-        draws, texts, ids = self._world.draws, self._texts, products.identity
+        draws, texts, ids = self._world.draws, self._texts, products.key
         counts = 1 + (_MOST_IMAGES * draws.fractions("pictures", ids) ** 1.7).astype(np.int64)
         counts = np.where(draws.chance(_NO_IMAGE, "no picture", ids), 0, counts)
-        at, place = owners(counts), within(counts)
-        kind = draws.kinds(_IMAGE_DIRT, "picture dirt", ids[at], place)
-        words = self._world.catalogue.image_words(products.at(at), np.where(kind == 1, 0, place))
+        at, position = owners(counts), within(counts)
+        kind = draws.kinds(_IMAGE_DIRT, "picture dirt", ids[at], position)
+        words = self._world.catalogue.image_words(products.at(at), np.where(kind == 1, 0, position))
         names = self._world.codes.images(words, escaped=True)
         nothing = (kind == 3) & (counts[at] == 1)
         names[:, 0] = np.where(nothing, texts.no_image, names[:, 0])
         names[:, 1:] = np.where(nothing[:, None], EMPTY, names[:, 1:])
         host = _repeated(texts.host, at)
         form = draws.below(len(_THUMBNAILS), "thumbnail", ids)[at]
-        still = (kind == 2) & (place > 0)
+        still = (kind == 2) & (position > 0)
         ends = np.where(still, texts.still, texts.thumbnails[form]).astype(np.int32)
         small = self._list(counts, np.concatenate([host, names, ends[:, None]], axis=1))
         if self._file == OLD_IMAGE_SCHEMA:
@@ -309,7 +306,7 @@ def _repeated(fragment: int, like: NDArray[np.int64]) -> Ids:
 
 
 class _MetadataTexts:
-    """The fragments of metadata lines that are not words of the catalogue."""
+    """The fragments of metadata lines that are not in the catalogue."""
 
     def __init__(self, fragments: Fragments, department: int) -> None:
         self._fragments = fragments
@@ -331,7 +328,7 @@ class _MetadataTexts:
             'Batteries</th><td class="a-size-base">2 AA batteries required.</td></tr><tr><th class="a-color-secondary '
             'a-size-base">Warranty</th><td class="a-size-base">1 year limited</td></tr></table>'
         )
-        self.sentence_marks = add_all(['"', " ", '", "', "<br>", '", "<b>Note</b> '])
+        self.sentence_separators = add_all(['"', " ", '", "', "<br>", '", "<b>Note</b> '])
         self.quote, self.next_item = add('"'), add('", "')
         self.title_key, self.title_end = add('"title": "'), add('", ')
         titles = ("", HTML_TITLE, SCRIPT_TITLE, ' Electronics" />', "", "")

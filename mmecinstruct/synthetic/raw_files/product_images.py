@@ -1,4 +1,4 @@
-"""The image URLs of the search engine's test products (SQID)."""
+"""The image URLs of ESCI's test products (SQID)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from mmecinstruct.synthetic.raw_files.draws import Numbers
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers
 from mmecinstruct.synthetic.raw_files.judgements import Judgements
 from mmecinstruct.synthetic.raw_files.world import World
 
 
 class ProductImages:
-    """The image URLs of the US products in the small version's test split, or those of more products of it."""
+    """The image URLs of the US products in the small version's test split, or of further products (supplement)."""
 
     _CODES = ("._AC_SX425_", "._AC_SX679_", "._SY385_", "._AC_SY355_", "._SX550_", "")
     _CODE_SHARES = (0.45, 0.2, 0.12, 0.13, 0.06)
@@ -48,20 +48,20 @@ class ProductImages:
             return tested
         products, times = np.unique(np.concatenate(train), return_counts=True)
         more = np.setdiff1d(products[times >= 2], tested)
-        drawn = self._world.draws.words("supplement", more)
-        return np.sort(more[np.argsort(drawn, kind="stable")[: self._world.volumes.more_with_images]])
+        sampled = self._world.draws.words("supplement", more)
+        return np.sort(more[np.argsort(sampled, kind="stable")[: self._world.volumes.more_with_images]])
 
     @property
     def rows(self) -> int:
-        """How many products there are."""
+        """The number of products."""
         return len(self.numbers)
 
     def text(self, first: int, last: int) -> pa.Buffer:
-        """Return the lines of products from `first` to before `last`; the first has the column names before it."""
+        """Return the lines of products from `first` to before `last`; the first one follows the column names."""
         draws, world = self._world.draws, self._world
         rows = np.arange(first, last)
         products = world.catalogue.judged(self.numbers[first:last])
-        ids = products.identity
+        ids = products.key
         kind = draws.kinds((self._empty_share, self._DEFAULT_SHARE), "picture kind", ids)
         names = world.codes.images(world.catalogue.image_words(products, np.zeros_like(ids)))
         code = self._codes[draws.kinds(self._CODE_SHARES, "picture code", ids)]

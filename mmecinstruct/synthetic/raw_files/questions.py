@@ -1,7 +1,7 @@
 """AmazonQA's questions, line by line: three files that share no product.
 
-Of 17 categories the four departments' questions are of products in their metadata; the others' are of products that
-no file of the miniature has.
+There are 17 categories. Questions of the four departments are about products in their metadata; the others are about
+products that no file of the miniature has.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from mmecinstruct.synthetic.raw_files import wording
 from mmecinstruct.synthetic.raw_files.catalogue import OUTSIDE, Products
-from mmecinstruct.synthetic.raw_files.codes import identity
-from mmecinstruct.synthetic.raw_files.draws import Numbers, spread
+from mmecinstruct.synthetic.raw_files.codes import product_key
 from mmecinstruct.synthetic.raw_files.fragments import EMPTY, Ids, Piece, Repeated, json_text, owners, within
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers, spread
 from mmecinstruct.synthetic.raw_files.line_dirt import LineDirt
 from mmecinstruct.synthetic.raw_files.vocabulary import DEPARTMENTS
 from mmecinstruct.synthetic.raw_files.world import World
@@ -23,7 +23,7 @@ from mmecinstruct.synthetic.shop.dirt import PERSONAL_DATA
 
 FILES = ("train-qar.jsonl", "val-qar.jsonl", "test-qar.jsonl")
 _SHARES = (0.8, 0.1, 0.1)  # of the products, and so of the questions
-# Answerable questions of the training file, by which categories share the products; the departments first.
+# Answerable questions of the real training file; products are divided among categories in proportion to them.
 _DEPARTMENT_QUESTIONS = (113_186, 68_655, 44_915, 38_459)
 _OTHER_CATEGORIES = (
     "Automotive", "Baby", "Beauty", "Cell_Phones_and_Accessories", "Clothing_Shoes_and_Jewelry",
@@ -65,7 +65,7 @@ class Questions:
             for text in wording.QUESTION_STARTS
         )
         self._types = add_all(f'", "questionType": "{kind}", "review_snippets": [' for kind in asks)
-        self._marks = add_all(['"', '", "', " "])
+        self._separators = add_all(['"', '", "', " "])
         self._quote, self._text_end = add('"'), add('"]')
         self._link = add_all(["", " \\ud83d", json_text(" " + PERSONAL_DATA["url_in_snippet"][0])])
         self._keys = {
@@ -84,18 +84,18 @@ class Questions:
 
     @cached_property
     def _ends(self) -> Numbers:
-        """Where each asked product's questions end [products]: some have many."""
-        drawn = self._world.draws.fractions("asked", self._first_product + np.arange(self._asked))
-        sums = np.cumsum(np.minimum((drawn + 1e-9) ** -0.7, 300.0))
+        """The end of each product's questions [products]; some products have many."""
+        sampled = self._world.draws.fractions("asked", self._first_product + np.arange(self._asked))
+        sums = np.cumsum(np.minimum((sampled + 1e-9) ** -0.7, 300.0))
         return np.round(sums / sums[-1] * self.rows).astype(np.int64)
 
     def _products(self, asked: Numbers) -> tuple[Numbers, Products]:
-        """Return the asked products' places in the list of categories, and the products."""
+        """Return (category indices, products) of products with questions."""
         world = self._world
         others = (_ALL_ANSWERABLE - sum(_DEPARTMENT_QUESTIONS)) / len(_OTHER_CATEGORIES)
         shares = np.array([*_DEPARTMENT_QUESTIONS, *([others] * len(_OTHER_CATEGORIES))]) / _ALL_ANSWERABLE
-        drawn = world.draws.fractions("asked category", asked)
-        category = np.minimum(np.searchsorted(np.cumsum(shares), drawn, side="right"), len(shares) - 1)
+        sampled = world.draws.fractions("asked category", asked)
+        category = np.minimum(np.searchsorted(np.cumsum(shares), sampled, side="right"), len(shares) - 1)
         is_ours = category < len(DEPARTMENTS)
         department = np.where(is_ours, category, 0)
         number = np.zeros(len(asked), np.int64)
@@ -103,7 +103,7 @@ class Questions:
             if products:
                 number = np.where(department == one, spread(asked, products), number)
         inside = world.catalogue.of_department(department, number)
-        outside = world.catalogue.of_identities(identity(OUTSIDE, asked + _OUTSIDE_FROM))
+        outside = world.catalogue.of_keys(product_key(OUTSIDE, asked + _OUTSIDE_FROM))
         pick = np.where(is_ours, np.arange(len(asked)), len(asked) + np.arange(len(asked)))
         return category, inside.beside(outside).at(pick)
 
@@ -128,7 +128,7 @@ class Questions:
         answered = np.where(answerable, draws.below(snippets * sentences, "answered", numbers), -1)
         pieces: list[Piece] = [
             self._asin,
-            world.codes.asins(products.identity),
+            world.codes.asins(products.key),
             self._category_key,
             self._categories[category],
             self._starts[start],
@@ -165,15 +165,25 @@ class Questions:
         part: Ids,
         salt: int,
     ) -> list[Piece]:
-        """Return quoted texts of sentences. counts: sentences in all; answered: which one speaks of the part."""
-        at, place = owners(counts), within(counts)
-        opens = place % per_text[at] == 0
-        mark = self._marks[np.where(place == 0, 0, np.where(opens, 1, 2))]
-        sentence = self._sentence(products.at(at), numbers[at], salt + 16 * place)
-        sentence[:, 1] = np.where(place == answered[at], part[at], sentence[:, 1])
-        tail = self._link[self._world.draws.kinds(_TAIL_KINDS, "sentence tail", numbers[at], place)]
+        """Return quoted texts of sentences.
+
+        Args:
+            products: The products.
+            numbers: The questions' numbers.
+            counts: The sentences of all texts of a question.
+            per_text: The sentences of one text.
+            answered: The position of the sentence about `part`, -1 for none.
+            part: The part that the question is about.
+            salt: Distinguishes the hash draws of the texts of one question.
+        """
+        at, position = owners(counts), within(counts)
+        opens = position % per_text[at] == 0
+        separator = self._separators[np.where(position == 0, 0, np.where(opens, 1, 2))]
+        sentence = self._sentence(products.at(at), numbers[at], salt + 16 * position)
+        sentence[:, 1] = np.where(position == answered[at], part[at], sentence[:, 1])
+        tail = self._link[self._world.draws.kinds(_TAIL_KINDS, "sentence tail", numbers[at], position)]
         return [
-            Repeated(counts, np.concatenate([mark[:, None], sentence, tail[:, None]], axis=1)),
+            Repeated(counts, np.concatenate([separator[:, None], sentence, tail[:, None]], axis=1)),
             self._quote,
         ]
 
@@ -181,12 +191,12 @@ class Questions:
         salts = np.broadcast_to(np.asarray(salt, np.int64), numbers.shape)
         stars = 1 + self._world.draws.below(5, "sentence stars", numbers, salts)
         opens = np.ones(len(numbers), bool)
-        return self._world.phrases.verdict(products.department, stars, opens, numbers, salts)
+        return self._world.phrases.opinion(products.department, stars, opens, numbers, salts)
 
     def _only_in_test(
         self, products: Products, numbers: Numbers, sentences: Numbers, part: Ids
     ) -> list[Piece]:
-        """Return the fields that the publisher's test file alone has; each ends before its closing bracket."""
+        """Return the fields that only the publisher's test file has, without the last closing bracket."""
         pieces: list[Piece] = []
         for salt, name in enumerate(("top_sentences_IR", "top_review_wilson", "top_review_helpful"), start=3):
             per_text = np.ones_like(sentences) if name == "top_sentences_IR" else sentences * 2
@@ -199,12 +209,12 @@ class Questions:
     def _given_answers(self, numbers: Numbers) -> list[Piece]:
         draws, codes = self._world.draws, self._world.codes
         counts = 1 + (_MOST_ANSWERS * draws.fractions("answers", numbers) ** 1.5).astype(np.int64)
-        at, place = owners(counts), within(counts)
-        ids = (numbers[at], place)
+        at, position = owners(counts), within(counts)
+        ids = (numbers[at], position)
         helpful = draws.below(4, "helpful", *ids)
         block = np.stack(
             [
-                self._answer_starts[np.minimum(place, 1)],
+                self._answer_starts[np.minimum(position, 1)],
                 self._answers[draws.below(len(self._answers), "answer", *ids)],
                 self._answer_types[draws.below(4, "answer type", *ids)],
                 codes.plain[helpful],

@@ -1,7 +1,7 @@
 """Amazon's 5-core reviews of 2018, line by line, grouped by product as in the real files.
 
-How often products are reviewed and how much users write has a long tail, and the files are no exact 5-core: what is
-scarce is to be found again, in several rounds. Days of purchase repeat, so that times are tied.
+Reviews per product and per user have a long tail, and the files are no exact 5-core: a build has to remove rare users
+and products in several rounds. Days of purchase repeat, so that times are tied.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from mmecinstruct.synthetic.raw_files.catalogue import Products
 from mmecinstruct.synthetic.raw_files.codes import LAST_DAY
-from mmecinstruct.synthetic.raw_files.draws import Numbers
 from mmecinstruct.synthetic.raw_files.fragments import (
     EMPTY,
     Fragments,
@@ -23,6 +22,7 @@ from mmecinstruct.synthetic.raw_files.fragments import (
     owners,
     within,
 )
+from mmecinstruct.synthetic.raw_files.hash_draws import Numbers
 from mmecinstruct.synthetic.raw_files.line_dirt import LineDirt
 from mmecinstruct.synthetic.raw_files.vocabulary import DEPARTMENTS
 from mmecinstruct.synthetic.raw_files.world import World
@@ -31,20 +31,21 @@ from mmecinstruct.synthetic.shop.wording import FOREIGN_REVIEWS
 
 REVIEWED_SHARE = 0.5  # of the products
 _PRODUCT_TAIL = 1.15  # exponent of the distribution of reviews over products
-_LONGEST_TAIL = 5000.0  # most reviews against fewest, and how that grows with the products of a small file
+# The ratio of the most reviews of a product to the fewest, and its growth with the products of a small file.
+_LONGEST_TAIL = 5000.0
 _TAIL_PER_PRODUCT = 0.01
 _REVIEWS_PER_USER = 5.5
 _USER_TAIL = 1.35
-_SHARED_USERS = 0.4  # of the users, those that write in all departments
+_SHARED_USERS = 0.4  # of the users: those with reviews in all departments
 _SHARES_OF_STARS = np.cumsum([0.07, 0.05, 0.08, 0.18])
 _WITH_IMAGES = 0.027
 _MOST_IMAGES = 4
 _SESSIONS = 5  # of a user: days on which several things are bought
 _IN_SESSION = 0.55
 _TEXT_KINDS = (0.08, 0.0025, 0.008)  # a few words, no text, another language
-# After a text: a smiling face, half of one, a quotation with entities, a line break and more.
+# The end of a text: an emoji, half of one, a quotation with entities, a line break, personal data of three kinds.
 _TAIL_KINDS = (0.01, 0.0002, 0.01, 0.02, 0.001, 0.001, 0.001)
-_MOST_VERDICTS = 14
+_MOST_OPINIONS = 14
 _SESSION_SPAN = 900  # days
 _IMAGE_HOST = "https://images-na.ssl-images-amazon.com/images/I/"
 
@@ -64,13 +65,13 @@ class Reviews:
 
     @cached_property
     def _ends(self) -> Numbers:
-        """Where each product's reviews end [products]."""
+        """The end of each product's reviews [products]."""
         numbers = np.arange(self._products)
-        drawn = self._world.draws.fractions(f"{self._file} popularity", numbers)
+        sampled = self._world.draws.fractions(f"{self._file} popularity", numbers)
         longest = min(_LONGEST_TAIL, max(10.0, _TAIL_PER_PRODUCT * self._products))
-        weights = np.minimum((drawn + 1e-9) ** (-1 / _PRODUCT_TAIL), longest)
+        weights = np.minimum((sampled + 1e-9) ** (-1 / _PRODUCT_TAIL), longest)
         weights[~self._world.draws.chance(REVIEWED_SHARE, f"{self._file} reviewed", numbers)] = 0
-        weights[0] = max(weights[0], 1.0)  # there is one in the smallest file
+        weights[0] = max(weights[0], 1.0)  # the smallest file has a reviewed product
         sums = np.cumsum(weights)
         return np.round(sums / sums[-1] * self.rows).astype(np.int64)
 
@@ -121,7 +122,7 @@ class Reviews:
             texts.reviewer,
             names,
             texts.asin,
-            world.codes.asins(products.identity),
+            world.codes.asins(products.key),
             *self._style(products, rows),
             texts.names[called.astype(np.int64)],
             np.where(called[:, None], EMPTY, names[:, 1:3]).astype(np.int32),
@@ -152,7 +153,7 @@ class Reviews:
         draws, catalogue, texts = self._world.draws, self._world.catalogue, self._texts
         form = draws.kinds((0.25, 0.12, 0.1), f"{self._file} style", rows)  # colour, size, both
         colour = catalogue.colours[catalogue.colour(products)]
-        size = catalogue.sizes.drawn(draws, "size", products)
+        size = catalogue.sizes.choose(draws, "size", products)
         return [
             texts.style_starts[form],
             np.where(form >= 2, size, EMPTY).astype(np.int32),
@@ -163,28 +164,28 @@ class Reviews:
 
     def _review(self, products: Products, stars: Numbers, kind: Numbers, rows: Numbers) -> list[Piece]:
         draws, phrases, texts, file = self._world.draws, self._world.phrases, self._texts, self._file
-        identities = rows + (self._department << 40)
+        review_keys = rows + (self._department << 40)
         long = kind == 0
         length = draws.fractions(f"{file} length", rows)
-        counts = np.where(long, 1 + (_MOST_VERDICTS * length**2).astype(np.int64), 0)
-        at, place = owners(counts), within(counts)
-        # Now and then a sentence is more or less pleased than the stars.
-        swing = draws.below(12, "swing", identities[at], place)
-        said = np.clip(stars[at] + (swing == 0) - (swing == 1), 1, 5)
-        story = phrases.story(self._world.catalogue.category(products), identities)
-        tells = long & draws.chance(0.8, "tells", identities)
-        first = np.where(kind == 1, phrases.short_review(stars, identities), EMPTY)
+        counts = np.where(long, 1 + (_MOST_OPINIONS * length**2).astype(np.int64), 0)
+        at, position = owners(counts), within(counts)
+        # One sentence in six is a star more or less positive than the rating.
+        swing = draws.below(12, "swing", review_keys[at], position)
+        sentence_stars = np.clip(stars[at] + (swing == 0) - (swing == 1), 1, 5)
+        story = phrases.story(self._world.catalogue.category(products), review_keys)
+        has_story = long & draws.chance(0.8, "tells", review_keys)
+        first = np.where(kind == 1, phrases.short_review(stars, review_keys), EMPTY)
         first = np.where(
-            kind == 3, texts.foreign[draws.below(len(texts.foreign), "foreign", identities)], first
+            kind == 3, texts.foreign[draws.below(len(texts.foreign), "foreign", review_keys)], first
         )
-        opens = (place == 0) & ~tells[at]
-        verdicts = phrases.verdict(products.department[at], said, opens, identities[at], place)
-        closing = np.where(long, phrases.closing(stars, identities), EMPTY)
-        tail = np.where(long, draws.kinds(_TAIL_KINDS, "tail", identities), 0)
+        opens = (position == 0) & ~has_story[at]
+        opinions = phrases.opinion(products.department[at], sentence_stars, opens, review_keys[at], position)
+        closing = np.where(long, phrases.closing(stars, review_keys), EMPTY)
+        tail = np.where(long, draws.kinds(_TAIL_KINDS, "tail", review_keys), 0)
         return [
             first.astype(np.int32),
-            np.where(tells[:, None], story, EMPTY).astype(np.int32),
-            Repeated(counts, verdicts),
+            np.where(has_story[:, None], story, EMPTY).astype(np.int32),
+            Repeated(counts, opinions),
             closing.astype(np.int32),
             texts.tails[tail],
         ]
@@ -193,12 +194,12 @@ class Reviews:
         draws, file, texts = self._world.draws, self._file, self._texts
         counts = 1 + draws.below(_MOST_IMAGES, f"{file} pictures", rows)
         counts = np.where(draws.chance(_WITH_IMAGES, f"{file} pictured", rows), counts, 0)
-        at, place = owners(counts), within(counts)
-        names = self._world.codes.images(draws.words(f"{file} picture", rows[at], place), escaped=True)
-        mark = np.where(place == 0, texts.first_image, texts.next_image).astype(np.int32)
+        at, position = owners(counts), within(counts)
+        names = self._world.codes.images(draws.words(f"{file} picture", rows[at], position), escaped=True)
+        separator = np.where(position == 0, texts.first_image, texts.next_image).astype(np.int32)
         ends = np.full((len(at), 1), texts.image_end, np.int32)
         last = np.where(counts > 0, texts.images_end, EMPTY).astype(np.int32)
-        return [Repeated(counts, np.concatenate([mark[:, None], names, ends], axis=1)), last]
+        return [Repeated(counts, np.concatenate([separator[:, None], names, ends], axis=1)), last]
 
 
 class _ReviewTexts:
@@ -220,7 +221,7 @@ class _ReviewTexts:
         self.names = add_all(["shopper ", "Amazon Customer"])
         self.text_keys = add_all(['", "reviewText": "', ""])
         self.foreign = add_all(json_text(text) for text in FOREIGN_REVIEWS)
-        told = [json_text(" " + text) for text, _ in PERSONAL_DATA.values()]
+        personal_data = [json_text(" " + text) for text, _ in PERSONAL_DATA.values()]
         self.tails = add_all(
             [
                 "",
@@ -228,7 +229,7 @@ class _ReviewTexts:
                 " \\ud83d",
                 " The box says &#34;Made with care&#34; &amp; it shows.",
                 "\\n\\nThanks for reading.",
-                *told[:3],
+                *personal_data[:3],
             ]
         )
         self.summary_keys = add_all(['", "summary": "'] * 2)

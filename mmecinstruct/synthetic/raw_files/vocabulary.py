@@ -1,4 +1,4 @@
-"""Words of the miniature's products: departments with their categories, materials, features, sizes and brands."""
+"""The vocabulary of the miniature's products: departments with categories, materials, features, sizes and brands."""
 
 from __future__ import annotations
 
@@ -7,25 +7,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A fine-grained category: its path below the department, and the noun that a title has."""
+    """A fine-grained category.
+
+    Attributes:
+        middle: The middle of the category path.
+        name: The name in labels and paths.
+        noun: The noun in titles.
+    """
 
     middle: str
-    name: str  # as labels and paths have it
+    name: str
     noun: str
 
 
 @dataclass(frozen=True, slots=True)
 class Department:
-    """A top-level category. file: as file names spell it."""
+    """A top-level category.
+
+    Attributes:
+        file: The name in file names.
+        name: The name in category paths.
+        categories: The fine-grained categories.
+        materials: The materials in titles.
+        features: Additions to the noun in titles.
+        sizes: The sizes in titles.
+        parts: The product parts in reviews.
+        prices: The lowest and highest price in US dollars.
+    """
 
     file: str
     name: str
     categories: tuple[Category, ...]
     materials: tuple[str, ...]
-    features: tuple[str, ...]  # what a title adds to the noun
+    features: tuple[str, ...]
     sizes: tuple[str, ...]
-    parts: tuple[str, ...]  # what a review speaks of
-    prices: tuple[int, int]  # US dollars
+    parts: tuple[str, ...]
+    prices: tuple[int, int]
 
 
 def plural(noun: str) -> str:
@@ -36,7 +53,7 @@ def plural(noun: str) -> str:
 
 
 def _categories(*groups: str) -> tuple[Category, ...]:
-    """Return the categories of groups such as `Lighting: Table Lamp, Floor Lamp, =Bedding`; `=`: there is no plural."""
+    """Return the categories of groups such as `Lighting: Table Lamp, Floor Lamp, =Bedding`; `=` means no plural."""
     found = []
     for group in groups:
         middle, _, nouns = group.partition(": ")
@@ -224,7 +241,7 @@ ELSEWHERE = Department(
     (4, 120),
 )
 
-# The departments whose files are written; their place is part of every product's number.
+# The departments whose files are written; their index is the key space of their products.
 DEPARTMENTS: tuple[Department, ...] = (ELECTRONICS, HOME, SPORTS, TOOLS)
 ALL_DEPARTMENTS: tuple[Department, ...] = (*DEPARTMENTS, ELSEWHERE)
 

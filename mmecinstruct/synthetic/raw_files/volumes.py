@@ -1,7 +1,7 @@
-"""How many records the publishers' files have, and how many the miniature's at a scale.
+"""The numbers of records in the publishers' files, and in a miniature at a scale.
 
-Sources: the publishers' own pages and papers, as docs/sources.md cites them. The 5-core of Sports and Tools is not
-stated there; theirs is in proportion to the reviews.
+Sources: the publishers' own pages and papers, which `mmec sources` cites. They do not state the 5-core of Sports and
+Tools; these two numbers are in proportion to the reviews.
 """
 
 from __future__ import annotations
@@ -23,13 +23,27 @@ _JUDGED_PRODUCTS = (1_215_851, 259_973, 339_059)
 _MORE_WITH_IMAGES = 27_139
 
 LARGEST_SCALE = 10.0
-LEAST_PRODUCTS = 256  # of a department: two of each place of `catalogue`
-LEAST_ASKED = 10  # products with questions: the smallest of the three files has a tenth of them
+# The fewest products of a department: two of each slot of `catalogue`.
+LEAST_PRODUCTS = 256
+# The fewest products with questions: the smallest of the three files has a tenth of them.
+LEAST_ASKED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Volumes:
-    """Numbers of records. products, reviews: per department. queries, judged_products: per locale (us, es, jp)."""
+    """Numbers of records.
+
+    Attributes:
+        products: Products by department.
+        reviews: Reviews by department.
+        labels: MAVE's labels.
+        questions: AmazonQA's questions.
+        asked_products: Products with questions.
+        queries: ESCI's queries by locale (us, es, jp).
+        judgements: ESCI's judgements by locale.
+        judged_products: ESCI's products by locale.
+        more_with_images: Products of SQID's supplement; its main file has all US test products of the small version.
+    """
 
     products: tuple[int, ...] = (0, 0, 0, 0)
     reviews: tuple[int, ...] = (0, 0, 0, 0)
@@ -39,9 +53,7 @@ class Volumes:
     queries: tuple[int, int, int] = (0, 0, 0)
     judgements: tuple[int, int, int] = (0, 0, 0)
     judged_products: tuple[int, int, int] = (0, 0, 0)
-    more_with_images: int = (
-        0  # products of SQID's supplement; its main file has all US test products of the small version
-    )
+    more_with_images: int = 0
 
     def __post_init__(self) -> None:
         for name in ("products", "reviews"):
@@ -50,9 +62,13 @@ class Volumes:
 
 
 def volumes_at(scale: float) -> Volumes:
-    """Return the numbers of records at a scale, 1 being the publishers' own.
+    """Return the numbers of records at a scale.
 
-    Raises RecipeError for a scale that is not above 0 and at most LARGEST_SCALE.
+    Args:
+        scale: 1 gives the publishers' own numbers.
+
+    Raises:
+        RecipeError: The scale is not above 0 and at most LARGEST_SCALE.
     """
     if not 0 < scale <= LARGEST_SCALE:
         raise RecipeError(f"a scale of {scale}: give one above 0 and at most {LARGEST_SCALE:g}")

@@ -1,12 +1,12 @@
-"""Phrases of which the miniature's descriptions, bullet points, reviews, questions and queries are put together.
+"""Phrases of the miniature's descriptions, bullet points, reviews, questions and queries.
 
-Sentences are made of three or four phrases, so that some hundred phrases make millions of sentences. All but the words
-of other locales is plain ASCII without quotes or back-slashes: it stands in JSON, HTML and Parquet alike.
+A sentence has three or four phrases, so that some hundred phrases make millions of sentences. Except for the words of
+other locales, the phrases are plain ASCII without quotes or backslashes, so JSON, HTML and Parquet need no escapes.
 """
 
 from __future__ import annotations
 
-# Sentences of a description: an opening, what it does, for whom or when.
+# Sentences of a description: an opening, a benefit, for whom or when.
 SAID_OF_IT: tuple[str, ...] = (
     "This {noun} is made to", "Our {noun} was designed to", "The {noun} will", "One {noun} that helps to",
     "Built to last, this {noun} is ready to", "Every detail of the {noun} is meant to",
@@ -30,7 +30,7 @@ WHEN: tuple[str, ...] = (
     " in professional use.", " from the first try.", " whether you travel or stay.", " and it cleans up in no time.",
 )  # fmt: skip
 
-# Bullet points: a heading, what is so, why it is good.
+# Bullet points: a heading, a fact, its benefit.
 POINT_HEADS: tuple[str, ...] = (
     "DURABLE: ", "EASY TO USE: ", "WHAT YOU GET: ", "Premium quality: ", "Perfect fit: ", "Safe choice: ",
         "Versatile: ",
@@ -54,7 +54,7 @@ POINT_REASONS: tuple[str, ...] = (
     ", please check the size before ordering", " with a one year limited warranty", ", free of harmful substances",
 )  # fmt: skip
 
-# Reviews. {noun} is what was bought; parts are named by `vocabulary`.
+# Reviews. {noun} is the product's noun, {part} a part of `vocabulary`.
 STORIES: tuple[str, ...] = (
     "I bought this {noun}", "We ordered the {noun}", "My husband picked this {noun}", "Got this {noun}",
     "I was looking for a {noun}", "My brother gave me this {noun}", "Needed a new {noun}", "We now own this {noun}",
@@ -78,8 +78,8 @@ PART_STARTS: tuple[str, ...] = (
     "I have to say that the {part}", "My only comment is that the {part}", "To be fair, the {part}",
     "What I noticed first: the {part}",
 )  # fmt: skip
-# By stars: what is said of a part.
-PART_VERDICTS: dict[int, tuple[str, ...]] = {
+# Opinions on a part, by stars.
+PART_OPINIONS: dict[int, tuple[str, ...]] = {
     5: (
         " is outstanding", " works perfectly", " feels solid and well made", " is even better than in the picture",
         " has held up beautifully", " could not be better", " is exactly what I wanted", " still looks brand new",
@@ -154,7 +154,7 @@ SUMMARIES: dict[int, tuple[str, ...]] = {
     1: ("One Star", "One Star", "Terrible {noun}", "Broke right away", "Waste of money", "Do not buy this"),
 }  # fmt: skip
 
-# Questions: before and after the name of a part.
+# Questions: the text before and after the name of a part.
 QUESTION_STARTS: tuple[str, ...] = (
     "Does the ", "Is the ", "Can the ", "Will the ", "Has anyone had trouble with the ", "How long does the ",
     "How big is the ", "What is the ", "Do I need to replace the ", "Where can I get another ",
@@ -172,7 +172,7 @@ ANSWERS: tuple[str, ...] = (
     "About two feet, give or take.", "It is in the box.",
 )  # fmt: skip
 
-# Queries: what stands before and after the noun.
+# Queries: the text before and after the noun.
 QUERY_STARTS: tuple[str, ...] = (
     "", "", "", "", "best ", "cheap ", "small ", "large ", "black ", "white ", "portable ", "heavy duty ",
     "replacement ",

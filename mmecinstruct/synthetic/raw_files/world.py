@@ -1,4 +1,4 @@
-"""What all files of a miniature share: draws, fragments, products and phrases of one seed and one volume."""
+"""The world that all files of a miniature share: hash draws, fragments, products and phrases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mmecinstruct.synthetic.raw_files import wording
 from mmecinstruct.synthetic.raw_files.catalogue import Catalogue, PerDepartment
 from mmecinstruct.synthetic.raw_files.codes import Codes
-from mmecinstruct.synthetic.raw_files.draws import Draws, Numbers
 from mmecinstruct.synthetic.raw_files.fragments import Fragments, Ids
+from mmecinstruct.synthetic.raw_files.hash_draws import HashDraws, Numbers
 from mmecinstruct.synthetic.raw_files.vocabulary import ALL_DEPARTMENTS
 from mmecinstruct.synthetic.raw_files.volumes import Volumes
 
@@ -22,8 +22,9 @@ class World:
     """The products and words of a miniature."""
 
     def __init__(self, seed: int, volumes: Volumes) -> None:
+        """Build the world of a seed and numbers of records."""
         self.volumes = volumes
-        self.draws = Draws(seed)
+        self.draws = HashDraws(seed)
         self.fragments = Fragments()
         self.codes = Codes(self.fragments)
         self.catalogue = Catalogue(self.fragments, self.draws, volumes.products)
@@ -37,9 +38,9 @@ def world_of(seed: int, volumes: Volumes) -> World:
 
 
 class Phrases:
-    """Sentences as rows of fragments. Each is drawn by numbers that name it."""
+    """Sentences as rows of fragments, chosen by hash draws of ids [n]."""
 
-    def __init__(self, fragments: Fragments, draws: Draws, catalogue: Catalogue) -> None:
+    def __init__(self, fragments: Fragments, draws: HashDraws, catalogue: Catalogue) -> None:
         add_all = fragments.add_all
         self._draws, self._catalogue = draws, catalogue
         self._lower_nouns = add_all(category.noun.lower() for category in catalogue.categories)
@@ -53,7 +54,7 @@ class Phrases:
         self._part_starts, self._next_part_starts = add_all(starts), add_all(" " + text for text in starts)
         self._parts = PerDepartment(fragments, lambda one: one.parts)
         self._part_ends = add_all(wording.PART_ENDS)
-        self._verdicts = ByStars(fragments, wording.PART_VERDICTS)
+        self._opinions = ByStars(fragments, wording.PART_OPINIONS)
         self._closings = ByStars(fragments, wording.CLOSINGS)
         self._short = ByStars(fragments, wording.SHORT_REVIEWS)
         parted = {stars: _parted(texts) for stars, texts in wording.SUMMARIES.items()}
@@ -104,17 +105,21 @@ class Phrases:
             axis=1,
         )
 
-    def verdict(self, department: Numbers, stars: Numbers, opens: NDArray[np.bool_], *ids: Numbers) -> Ids:
-        """Return what a reviewer says of a part of a product, by stars [n, 4].
+    def opinion(self, department: Numbers, stars: Numbers, opens: NDArray[np.bool_], *ids: Numbers) -> Ids:
+        """Return a reviewer's opinion on a part of a product [n, 4].
 
-        opens: which sentences are the first of their text; the others begin with a blank.
+        Args:
+            department: The departments, which have the parts [n].
+            stars: The ratings [n].
+            opens: Whether a sentence is the first of its text; the others begin with a blank [n].
+            *ids: The ids of the sentences [n].
         """
         start = self._draws.below(len(self._part_starts), "part start", *ids)
         return np.stack(
             [
                 np.where(opens, self._part_starts[start], self._next_part_starts[start]).astype(np.int32),
-                self._parts.drawn_by(self._draws, "part", department, *ids),
-                self._verdicts.drawn(self._draws, "verdict", stars, *ids),
+                self._parts.choose_by(self._draws, "part", department, *ids),
+                self._opinions.choose(self._draws, "verdict", stars, *ids),
                 self._pick(self._part_ends, "part end", ids),
             ],
             axis=1,
@@ -122,28 +127,28 @@ class Phrases:
 
     def part(self, department: Numbers, *ids: Numbers) -> Ids:
         """Return the name of a part [n]."""
-        return self._parts.drawn_by(self._draws, "part", department, *ids)
+        return self._parts.choose_by(self._draws, "part", department, *ids)
 
     def noun(self, category: Numbers) -> Ids:
         """Return the noun of a category in lower case [n]."""
         return self._lower_nouns[category]
 
     def closing(self, stars: Numbers, *ids: Numbers) -> Ids:
-        """Return how a review of some stars ends [n]."""
-        return self._closings.drawn(self._draws, "closing", stars, *ids)
+        """Return the closing sentence of a review [n]."""
+        return self._closings.choose(self._draws, "closing", stars, *ids)
 
     def short_review(self, stars: Numbers, *ids: Numbers) -> Ids:
         """Return a review of a few words [n]."""
-        return self._short.drawn(self._draws, "short", stars, *ids)
+        return self._short.choose(self._draws, "short", stars, *ids)
 
     def summary(self, category: Numbers, stars: Numbers, *ids: Numbers) -> Ids:
         """Return the heading of a review [n, 3]."""
-        named = self._summary_nouns.drawn(self._draws, "summary", stars, *ids) == self._has_noun
+        named = self._summary_nouns.choose(self._draws, "summary", stars, *ids) == self._has_noun
         return np.stack(
             [
-                self._summary_starts.drawn(self._draws, "summary", stars, *ids),
+                self._summary_starts.choose(self._draws, "summary", stars, *ids),
                 np.where(named, self._lower_nouns[category], 0).astype(np.int32),
-                self._summary_ends.drawn(self._draws, "summary", stars, *ids),
+                self._summary_ends.choose(self._draws, "summary", stars, *ids),
             ],
             axis=1,
         )
@@ -153,19 +158,19 @@ class Phrases:
 
 
 class ByStars:
-    """Phrases of which each rating has its own."""
+    """Phrases of the ratings, each with its own list."""
 
     def __init__(self, fragments: Fragments, texts: dict[int, tuple[str, ...]]) -> None:
         self._table = fragments.add_all(text for stars in STARS for text in texts[stars])
         self._counts = np.array([len(texts[stars]) for stars in STARS], np.int64)
         self._first = np.cumsum(self._counts) - self._counts
 
-    def drawn(self, draws: Draws, purpose: str, stars: Numbers, *ids: Numbers) -> Ids:
+    def choose(self, draws: HashDraws, purpose: str, stars: Numbers, *ids: Numbers) -> Ids:
         """Return a phrase of each rating [n]."""
         return self._table[self._first[stars - 1] + draws.below(self._counts[stars - 1], purpose, *ids)]
 
 
 def _parted(texts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what stands before and what after the noun."""
+    """Return the texts before and after the noun."""
     parts = [text.partition("{noun}") for text in texts]
     return tuple(part[0] for part in parts), tuple(part[2] for part in parts)

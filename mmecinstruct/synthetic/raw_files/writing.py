@@ -1,7 +1,7 @@
-"""Write generated texts to files: in parts, in several processes, each file whole or not at all.
+"""Write generated texts to files: in parts, in several processes, each file atomically.
 
-A text file is cut into parts of records. Each part is made and compressed by whichever process is free; the parts'
-bytes, in their order, make one gzip stream, so that the number of processes changes no byte.
+A text file is cut into parts of records. Any free process makes and compresses a part. The parts' bytes, in their
+order, make one gzip stream, so that the number of processes changes no byte.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import pyarrow as pa
 from mmecinstruct.engine.executors.local import LocalExecutor
 
 GZIP_LEVEL = 1
-_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no time, no name, compressed fast, of no system
-_EMPTY_END = b"\x03\x00"  # the last, empty block of a deflate stream
+# No time, no name, fastest compression, unknown system.
+_GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+# The last, empty block of a deflate stream.
+_EMPTY_END = b"\x03\x00"
 _CRC_POLYNOMIAL = 0xEDB88320
 
 
 class TextSource(Protocol):
-    """What makes the lines of one file."""
+    """The source of one file's lines."""
 
     @property
     def rows(self) -> int:
-        """How many records there are."""
+        """The number of records."""
 
     def text(self, first: int, last: int) -> pa.Buffer:
         """Return the lines of records from `first` to before `last`."""
@@ -39,7 +41,15 @@ class TextSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Records `first` to before `last` of a file's text. number: from 0. make: returns the file's source."""
+    """A part of a file's text.
+
+    Attributes:
+        number: The number of the part, from 0.
+        first: The first record.
+        last: The record before which the part ends.
+        make: Returns the file's source.
+        compressed: Whether the part is compressed.
+    """
 
     number: int
     first: int
@@ -50,7 +60,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A part's bytes as they stand in the file, and the length and CRC-32 of its text."""
+    """The bytes of a part in the file, and the length and CRC-32 of its text."""
 
     number: int
     content: bytes
@@ -64,14 +74,14 @@ def make_part(part: Part) -> Made:
     if not part.compressed:
         return Made(part.number, bytes(data), len(data), 0)
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    # Flushed to a byte's end, so that the next part's blocks may follow.
+    # Flushed to a byte boundary, so that the next part's blocks may follow.
     content = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
     return Made(part.number, content, len(data), zlib.crc32(data))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes the place of `path` when all went well."""
+    """Yield a temporary path beside `path` to write to; it replaces `path` where no exception is raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -84,7 +94,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Remove what stopped processes had written of these files when they were killed."""
+    """Remove the temporary files of killed processes for these paths."""
     for path in paths:
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
             number = left.name.split(".")[-2]
@@ -103,9 +113,16 @@ def _is_running(process: int) -> bool:
 
 
 def write_text(path: Path, part_rows: int, make: Callable[[], TextSource], executor: LocalExecutor) -> int:
-    """Write the lines of a source, gzipped where the name ends in `.gz`. Returns the bytes of the text.
+    """Write the lines of a source, gzipped where the name ends in `.gz`.
 
-    make: returns the source, in any process. part_rows: records per part.
+    Args:
+        path: The file to write.
+        part_rows: The records of a part.
+        make: Returns the source; called in any process.
+        executor: Runs the parts.
+
+    Returns:
+        The bytes of the text.
     """
     compressed = path.suffix == ".gz"
     rows = make().rows
@@ -143,9 +160,14 @@ def _in_order(parts: Iterator[Made]) -> Iterator[Made]:
 
 
 def joined_crc32(one: int, two: int, length: int) -> int:
-    """Return the CRC-32 of two texts one after the other, from that of each and the length of the second, bytes.
+    """Return the CRC-32 of two concatenated texts.
 
-    Zero bytes after a text are a linear map of its checksum over GF(2); it is applied once for each bit of the length.
+    Appending zero bytes is a linear map of the checksum over GF(2); it is applied once for each bit of the length.
+
+    Args:
+        one: The checksum of the first text.
+        two: The checksum of the second text.
+        length: The bytes of the second text.
     """
     matrix = [_CRC_POLYNOMIAL, *(1 << bit for bit in range(31))]  # one zero bit
     for _ in range(3):

@@ -1,7 +1,7 @@
-"""The built-in sample shop: drawn from a seed, written as raw files in the publishers' formats.
+"""The built-in sample shop: synthetic products from a seed, written as raw files in the publishers' formats.
 
-`draw_sample_shop` writes the tables, `images_to_draw` lists its images and `draw_images` draws any part
-of them. `ask_oracle` returns for finished samples whether their answer needs the image.
+`write_sample_shop` writes the tables, `image_specs` lists the images, `render_images` renders any part of them, and
+`apply_oracle` returns for finished samples whether the answer needs the image.
 """
 
 from __future__ import annotations
@@ -16,53 +16,74 @@ if TYPE_CHECKING:
     from mmecinstruct.recipe import SampleShopSettings
     from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
-__all__ = ["ask_oracle", "draw_images", "draw_sample_shop", "images_to_draw"]
+__all__ = ["apply_oracle", "image_specs", "render_images", "write_sample_shop"]
 
 
-def draw_sample_shop(
+def write_sample_shop(
     settings: SampleShopSettings,
     seed: int,
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the shop's raw files, its latent attributes and the list of its images into an empty folder.
+    """Write the shop's raw files, its ground truth and the list of its images into an empty folder.
 
-    The images themselves are drawn by `draw_images`, so that several workers can share the work.
-    progress: called with (finished steps, all steps).
+    `render_images` renders the images, so that several workers can share the work.
+
+    Args:
+        settings: The size of the shop, and whether it has images and dirt.
+        seed: The seed of all hash draws.
+        folder: An empty folder.
+        progress: Called with (finished steps, all steps).
     """
     from mmecinstruct.synthetic.shop.assembly import assemble
 
     assemble(settings, seed, folder, progress or (lambda done, total: None))
 
 
-def images_to_draw(folder: Path) -> list[ImageSpec]:
-    """Return what images the shop in `folder` has, in a fixed order; none for a shop without images."""
+def image_specs(folder: Path) -> list[ImageSpec]:
+    """Return the specifications of the shop's images, in a fixed order; none for a shop without images.
+
+    Raises:
+        SourceError: The folder has no sample shop.
+    """
     from mmecinstruct.synthetic.shop.image_spec import read_specs
 
     return read_specs(folder)
 
 
-def draw_images(
+def render_images(
     specs: list[ImageSpec],
     folder: Path,
     side: int = 224,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw images into `folder`/images/I. side: width and height in pixels; progress: (drawn, all)."""
-    from mmecinstruct.synthetic.shop.image import draw_image
+    """Render images into `folder`/images/I.
 
-    place = folder / "images" / "I"
-    place.mkdir(parents=True, exist_ok=True)
-    for drawn, spec in enumerate(specs, start=1):
-        (place / f"{spec.image_id}.jpg").write_bytes(draw_image(spec, side))
+    Args:
+        specs: The specifications of the images.
+        folder: The folder of the shop.
+        side: Width and height in pixels.
+        progress: Called with (rendered images, all images).
+    """
+    from mmecinstruct.synthetic.shop.image import render_image
+
+    image_folder = folder / "images" / "I"
+    image_folder.mkdir(parents=True, exist_ok=True)
+    for rendered, spec in enumerate(specs, start=1):
+        (image_folder / f"{spec.image_id}.jpg").write_bytes(render_image(spec, side))
         if progress is not None:
-            progress(drawn, len(specs))
+            progress(rendered, len(specs))
 
 
-def ask_oracle(samples: pa.Table, folder: Path) -> pa.Table:
-    """Return (id, visual_critical, text_only_accuracy) of finished samples of the shop in `folder`.
+def apply_oracle(samples: pa.Table, folder: Path) -> pa.Table:
+    """Return a table of (id, visual_critical, text_only_accuracy) for finished samples, in their order.
 
-    The rows keep their order; `oracle.ask` has the rules.
+    Args:
+        samples: Samples that were built from the shop.
+        folder: The folder of the shop.
+
+    Raises:
+        SourceError: The folder has no sample shop.
     """
     from mmecinstruct.synthetic.shop.oracle import ask
 

@@ -1,4 +1,4 @@
-"""Write the sample shop's metadata, reviews and ratings in Amazon's form of 2018."""
+"""Write the sample shop's metadata, reviews and ratings in the format of Amazon 2018."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GZIP_LEVEL = 4
 
 @contextmanager
 def _gzip_lines(path: Path) -> Iterator[TextIOWrapper]:
-    """Open a gzip file for text whose bytes depend on nothing but the text (no time, no name)."""
+    """Open a gzip file for text, without time and name, so that its bytes depend only on the text."""
     with (
         path.open("wb") as raw,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
@@ -38,39 +38,48 @@ def _gzip_lines(path: Path) -> Iterator[TextIOWrapper]:
 def write_metadata(
     shop: Shop, top: str, members: Sequence[Product], folder: Path, planted: PlantedDirt
 ) -> None:
+    """Write the metadata file of a top-level category.
+
+    Args:
+        shop: The shop.
+        top: The top-level category.
+        members: Its products.
+        folder: The raw folder.
+        planted: The record of planted dirt, which is extended.
+    """
     path = folder / "amazon2018" / f"meta_{file_name(top)}.json.gz"
     origin = str(path.relative_to(folder))
-    again: list[tuple[Product, str]] = []
+    repeats: list[tuple[Product, str]] = []
     line_number = 0
     with _gzip_lines(path) as file:
         for product in members:
-            kind = shop.plan.products.get(product.number, "")
+            kind = shop.dirt_plan.products.get(product.number, "")
             line = json.dumps(_metadata_row(shop, product, kind))
             file.write(line + "\n")
             line_number += 1
             if kind == "duplicate_row":
-                again.append((product, line))
+                repeats.append((product, line))
             elif kind and kind not in dirt.IMAGE_FLAWS and kind != "near_duplicate":
                 planted.note(kind, file=origin, line=line_number, record_id=f"amazon18:{product.asin}")
-            if len(again) and line_number % 50 == 0:
-                # Not right after the first one: real files repeat rows far apart.
-                product, line = again.pop(0)
+            if len(repeats) and line_number % 50 == 0:
+                # Not directly after the first row: real files repeat rows far apart.
+                product, line = repeats.pop(0)
                 file.write(line + "\n")
                 line_number += 1
                 planted.note(
                     "duplicate_row", file=origin, line=line_number, record_id=f"amazon18:{product.asin}"
                 )
-        for product, line in again:
+        for product, line in repeats:
             file.write(line + "\n")
             line_number += 1
             planted.note("duplicate_row", file=origin, line=line_number, record_id=f"amazon18:{product.asin}")
-        if shop.plan.products and top == TOP_CATEGORIES[0]:
+        if shop.dirt_plan.products and top == TOP_CATEGORIES[0]:
             file.write('{"category": ["' + top + '", "Drinkware"], "tech1": "", "descri\n')
             planted.note("broken_line", file=origin, line=line_number + 1)
 
 
 def _metadata_row(shop: Shop, product: Product, kind: str) -> dict[str, Any]:
-    """Return a row of the 2021 schema: every key is there, emptiness is '' or []."""
+    """Return a row of the 2021 schema: every key is there, missing values are '' or []."""
     chance = hash_draw(shop.seed, "shop metadata", product.asin)
     pair = PAIRS[product.pair]
     category = [product.top, pair.middle, FINE_CATEGORIES[product.fine].name]
@@ -123,7 +132,7 @@ def _metadata_row(shop: Shop, product: Product, kind: str) -> dict[str, Any]:
 
 
 def _linked(shop: Shop, links: Mapping[int, Sequence[int]], product: Product, what: str) -> list[str]:
-    """Return the linked products' numbers, some of them outside of the shop as in the real files."""
+    """Return the linked products' ASINs; as in the real files, some are of products outside of the shop."""
     asins = [shop.products[number].asin for number in links.get(product.number, ())]
     chance = hash_draw(shop.seed, "shop outside", what, product.asin)
     if chance % 3 == 0:
@@ -138,11 +147,11 @@ def _comparison_table(shop: Shop, product: Product) -> str:
         return ""
     columns = [product, *similar]
     heads, prices = [], []
-    for place, column in enumerate(columns):
-        style = "comparison_baseitem_column" if place == 0 else f"comparable_item{place - 1}"
+    for position, column in enumerate(columns):
+        style = "comparison_baseitem_column" if position == 0 else f"comparable_item{position - 1}"
         heads.append(
             f'<th class="comparison_image_title_cell {style}" data-asin="{column.asin}">'
-            f'<a class="a-link-normal" href="/dp/{column.asin}/ref=psdc_0_t{place}_{product.asin}">'
+            f'<a class="a-link-normal" href="/dp/{column.asin}/ref=psdc_0_t{position}_{product.asin}">'
             f'<span class="a-size-base">{html.escape(column.title, quote=False)}</span></a></th>'
         )
         prices.append(f'<td class="{style}"><span class="a-color-price">${column.price:.2f}</span></td>')
@@ -156,10 +165,17 @@ def _comparison_table(shop: Shop, product: Product) -> str:
 
 
 def write_reviews(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    """Write the review and rating files of all top-level categories.
+
+    Args:
+        shop: The shop.
+        folder: The raw folder.
+        planted: The record of planted dirt, which is extended.
+    """
     by_top: dict[str, list[int]] = {top: [] for top in TOP_CATEGORIES}
-    for place, review in enumerate(shop.reviews):
-        by_top[shop.products[review.product].top].append(place)
-    for top, places in by_top.items():
+    for index, review in enumerate(shop.reviews):
+        by_top[shop.products[review.product].top].append(index)
+    for top, indices in by_top.items():
         path = folder / "amazon2018" / f"{file_name(top)}_5.json.gz"
         origin = str(path.relative_to(folder))
         line_number = 0
@@ -169,16 +185,16 @@ def write_reviews(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
                 "w", encoding="ascii", newline=""
             ) as ratings,
         ):
-            for place in places:
-                review = shop.reviews[place]
-                kind = shop.plan.reviews.get(place, "")
+            for index in indices:
+                review = shop.reviews[index]
+                kind = shop.dirt_plan.reviews.get(index, "")
                 row = _review_row(shop, review, kind)
                 file.write(json.dumps(row) + "\n")
                 line_number += 1
                 ratings.write(f"{row['asin']},{row['reviewerID']},{row['overall']},{row['unixReviewTime']}\n")
                 if kind:
                     planted.note(kind, file=origin, line=line_number, record_id=shop.review_id(review))
-            if shop.plan.reviews and top == TOP_CATEGORIES[1]:
+            if shop.dirt_plan.reviews and top == TOP_CATEGORIES[1]:
                 file.write('{"overall": 4.0, "verified": true, "reviewTime": "03 1\n')
                 planted.note("broken_line", file=origin, line=line_number + 1)
 

@@ -1,8 +1,8 @@
 """The dirt of real files, planted in the sample shop on purpose.
 
-Each kind is chosen for a few records, some more in a larger shop; no product has two kinds. What was planted
-is told in `planted_dirt.json`: for each kind its fate (`rejected`, `cleaned`, `clustered`), the reason that a
-rejection should give, and the records.
+Each kind is planted in a few records, in more of them in a larger shop; no product has two kinds. The file
+`planted_dirt.json` lists for each kind its fate (`rejected`, `cleaned`, `clustered`), the expected reason of a
+rejection, and the records.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SCRIPT_PRICE = '<script type="text/javascript">P.when("A").execute(function(A){}
 BULLET_IN_CATEGORY = "100% satisfaction, no expiration, no fees of any kind."
 TAG_IN_CATEGORY = "</span></span></span>"
 LONE_SURROGATE = "\ud83d"
-# Personal data of nobody: a reserved domain, a number kept for fiction, a role for a name. What it is masked with.
+# (text, masked text). Personal data of nobody: a reserved domain, a fictional number, a role for a name.
 PERSONAL_DATA = {
     "email_in_review": ("Questions to shopper@mail.example please.", "Questions to [EMAIL] please."),
     "phone_in_review": ("Call (202) 555-0123 for details.", "Call [PHONE] for details."),
     "name_in_review": ("My name is Shopper.", "My name is [NAME]."),
     "url_in_snippet": ("Seen at https://deals.example/today?id=1.", "Seen at [URL]."),
 }
-# Unless the shop is tiny: more than the five products that an image may serve before it is a placeholder.
+# More than the five products that may share an image before it counts as a placeholder, unless the shop is tiny.
 PLACEHOLDER_PRODUCTS = 8
 
-# Kinds of products' dirt: (how many in the smallest shop, one more per so many products).
+# Kinds of product dirt: (records in the smallest shop, products per further record).
 _PRODUCT_KINDS: dict[str, tuple[int, int]] = {
     "html_title": (2, 2_000),
     "script_title": (1, 5_000),
@@ -63,7 +63,7 @@ _QUESTION_KINDS: dict[str, tuple[int, int]] = {
     "url_in_snippet": (2, 2_000),
 }
 
-# What becomes of each kind: (fate, reason of the rejection).
+# By kind: (fate, reason of the rejection).
 FATES: dict[str, tuple[str, str]] = {
     "html_title": ("rejected", "title_not_text"),
     "script_title": ("rejected", "title_not_text"),
@@ -90,7 +90,7 @@ FATES: dict[str, tuple[str, str]] = {
     "empty_image_url": ("rejected", "missing_url"),
 }
 
-# Flaws that a drawn image has; `dead_image` has no file at all.
+# Flaws of rendered images; `dead_image` has no file.
 IMAGE_FLAWS = {
     "truncated_image": "truncated",
     "tiny_image": "tiny",
@@ -101,12 +101,19 @@ IMAGE_FLAWS = {
 
 @dataclass(frozen=True, slots=True)
 class DirtPlan:
-    """Which record has which kind of dirt."""
+    """The kind of dirt of each dirty record.
 
-    products: dict[int, str] = field(default_factory=dict)  # by the product's number
-    reviews: dict[int, str] = field(default_factory=dict)  # by the review's place
-    questions: dict[int, str] = field(default_factory=dict)  # by the question's place
-    near_duplicates: tuple[tuple[Product, Product], ...] = ()  # the original, its near-duplicate
+    Attributes:
+        products: Kinds by the product's number.
+        reviews: Kinds by the review's index.
+        questions: Kinds by the question's index.
+        near_duplicates: Pairs of an original and its near-duplicate.
+    """
+
+    products: dict[int, str] = field(default_factory=dict)
+    reviews: dict[int, str] = field(default_factory=dict)
+    questions: dict[int, str] = field(default_factory=dict)
+    near_duplicates: tuple[tuple[Product, Product], ...] = ()
 
     def image_flaw(self, product: Product) -> str:
         """Return the flaw of a product's image, empty if it has none."""
@@ -120,20 +127,28 @@ def plan_dirt(
     images: int,
     seed: int,
 ) -> DirtPlan:
-    """Choose the records that get dirty. images: running numbers of images already used."""
+    """Choose the records that get dirt.
+
+    Args:
+        products: The products of the shop.
+        reviews: The reviews of the shop.
+        questions: The questions of the shop.
+        images: The number of images that are numbered already.
+        seed: The seed of all hash draws.
+    """
     by_product = _choose(_PRODUCT_KINDS, len(products), len(products), seed, "products")
-    doubles: list[tuple[Product, Product]] = []
+    near_duplicates: list[tuple[Product, Product]] = []
     for number, kind in by_product.items():
         if kind == "near_duplicate":
-            place = len(doubles)
-            doubles.append(
-                (products[number], _near_duplicate(products[number], place, len(products), images, seed))
+            index = len(near_duplicates)
+            near_duplicates.append(
+                (products[number], _near_duplicate(products[number], index, len(products), images, seed))
             )
     return DirtPlan(
         by_product,
         _choose(_REVIEW_KINDS, len(reviews), len(products), seed, "reviews"),
         _choose(_QUESTION_KINDS, len(questions), len(products), seed, "questions"),
-        tuple(doubles),
+        tuple(near_duplicates),
     )
 
 
@@ -145,23 +160,23 @@ def _choose(
     return dict(zip(order, wanted, strict=False))
 
 
-def _near_duplicate(product: Product, place: int, products: int, images: int, seed: int) -> Product:
-    """Return the same product under a number of its own, its title a little different."""
+def _near_duplicate(product: Product, index: int, products: int, images: int, seed: int) -> Product:
+    """Return the same product with a number of its own and a slightly different title."""
     title = (
         product.title.upper(),
         product.title.replace(",", " -"),
         product.title + "!",
         product.title + ", " + hash_choice(("New", "Original", "Genuine"), seed, "shop double", product.asin),
-    )[place % 4]
+    )[index % 4]
     return replace(
         product,
-        number=products + place,
-        asin=asin_of(products + place),
+        number=products + index,
+        asin=asin_of(products + index),
         title=title,
-        image_id=image_id_of(images + place),
+        image_id=image_id_of(images + index),
     )
 
 
 def foreign_text(chance: int) -> str:
-    """Return a review that is not in English."""
+    """Return a review that is not in English. chance: a hash draw."""
     return FOREIGN_REVIEWS[chance % len(FOREIGN_REVIEWS)]

@@ -1,4 +1,4 @@
-"""Write the sample shop's queries, judgements and image addresses in the form of ESCI and SQID."""
+"""Write the sample shop's queries, relevance judgements and image URLs in the formats of ESCI and SQID."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EXAMPLES_FILE = "shopping_queries_dataset_examples.parquet"
 _PRODUCTS_FILE = "shopping_queries_dataset_products.parquet"
 _FOREIGN_PRODUCTS = 3  # rows of another locale in the ESCI files
 
-# As the publisher has them; the miniature writes the same.
+# The publisher's schemas; the miniature uses them too.
 EXAMPLES = pa.schema(
     [
         ("example_id", pa.int64()),
@@ -47,6 +47,13 @@ PRODUCTS = pa.schema(
 
 
 def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    """Write ESCI's examples and products and SQID's image URLs.
+
+    Args:
+        shop: The shop.
+        folder: The raw folder.
+        planted: The record of planted dirt, which is extended.
+    """
     judged: set[int] = set()
     columns: dict[str, list[Any]] = {name: [] for name in EXAMPLES.names}
 
@@ -68,9 +75,9 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
         labels = [judgement.label for judgement in query.judgements]
         add(query, [shop.products[number].asin for number in numbers], labels, "us")
     products = [shop.products[number] for number in sorted(judged)]
-    foreign = products[:_FOREIGN_PRODUCTS] if shop.plan.products else []
-    for place, product in enumerate(foreign):
-        add(shop.queries[place % len(shop.queries)], [product.asin], ["E"], "es")
+    foreign = products[:_FOREIGN_PRODUCTS] if shop.dirt_plan.products else []
+    for index, product in enumerate(foreign):
+        add(shop.queries[index % len(shop.queries)], [product.asin], ["E"], "es")
         planted.note("other_locale", file=f"esci/{_EXAMPLES_FILE}", record_id=f"esci:{product.asin}")
     total = len(columns["query"])
     columns["example_id"] = list(range(total))
@@ -86,8 +93,8 @@ def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
         file.write("product_id,image_url\n")
         for product in products if shop.images else ():
             chance = hash_draw(shop.seed, "shop sqid", product.asin)
-            # Real files lack one in twenty; here fewer, or too many judgements would have no image.
-            if shop.plan.products and chance % 100 == 0:
+            # Real files lack one URL in twenty; here fewer, so that most judged products have an image.
+            if shop.dirt_plan.products and chance % 100 == 0:
                 file.write(f"{product.asin},\n")
                 planted.note(
                     "empty_image_url", file="sqid/product_image_urls.csv", record_id=f"esci:{product.asin}"

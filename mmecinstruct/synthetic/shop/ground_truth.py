@@ -1,4 +1,4 @@
-"""The latent attributes of the sample shop's records: no raw format has a field for them."""
+"""The ground truth of the sample shop: attributes of its records for which no raw format has a field."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mmecinstruct.synthetic.shop.shop import Shop
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
 
 
-def latent_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
-    """Yield (name, table) of the latent attributes of each kind of record."""
+def ground_truth_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
+    """Yield (name, table) of the ground truth for each kind of record."""
     products = shop.all_products
     yield (
         "products",
@@ -90,15 +90,15 @@ def latent_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
 
 
 def image_list(shop: Shop) -> pa.Table:
-    """Return what images the shop has: the products', then the reviews'. Dead addresses have none."""
+    """Return the specifications of the shop's images: the products', then the reviews'; none for dead URLs."""
     specs: list[ImageSpec] = []
     if shop.images:
-        originals = {double.number: original for original, double in shop.plan.near_duplicates}
+        originals = {duplicate.number: original for original, duplicate in shop.dirt_plan.near_duplicates}
         for product in shop.all_products:
-            flaw = shop.plan.image_flaw(product)
+            flaw = shop.dirt_plan.image_flaw(product)
             if flaw == "dead":
                 continue
-            # The near-duplicate's image is the original's, packed anew.
+            # A near-duplicate has the original's image, compressed again.
             original = originals.get(product.number)
             specs.append(
                 _spec(

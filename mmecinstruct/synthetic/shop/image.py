@@ -1,8 +1,8 @@
-"""Images of the sample shop: what is to be drawn, and drawing it.
+"""Render the images of the sample shop.
 
-An image depends on its specification and its size alone, so any worker may draw it. A catalogue image
-shows the product on a light ground; a review's image shows it on somebody's table, in the state that the
-rating speaks of. Position, size, tilt and ground vary a little.
+An image depends only on its specification and size, so any worker can render it. A catalogue image shows the product
+on a light background; a review's image shows it on a table, in the state that matches the rating. Position, size, tilt
+and background vary a little.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ REPACKED_QUALITY = 60
 TINY_SIDE = 16
 
 
-def draw_image(spec: ImageSpec, side: int) -> bytes:
-    """Return an image as the bytes of a JPEG file of `side` by `side` pixels."""
-    from mmecinstruct.synthetic.shop.image_scene import draw_placeholder, draw_scene
+def render_image(spec: ImageSpec, side: int) -> bytes:
+    """Return an image as a JPEG file.
+
+    Args:
+        spec: The specification of the image.
+        side: Width and height in pixels.
+    """
+    from mmecinstruct.synthetic.shop.image_scene import render_placeholder, render_scene
 
     if spec.flaw == "placeholder":
-        image = draw_placeholder(side)
+        image = render_placeholder(side)
     elif spec.flaw == "tiny":
-        image = draw_scene(spec, side).resize((TINY_SIDE, TINY_SIDE))
+        image = render_scene(spec, side).resize((TINY_SIDE, TINY_SIDE))
     else:
-        image = draw_scene(spec, side)
+        image = render_scene(spec, side)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=REPACKED_QUALITY if spec.flaw == "repacked" else JPEG_QUALITY)
     content = stream.getvalue()

@@ -1,8 +1,8 @@
 """A canvas in unit coordinates: parts with the product's texture, flat parts, lines.
 
-x grows to the right and y downwards; a product fills about 0.1 to 0.9 of both. Shape, tilt, size and position
-of the whole product are one affine map, so the functions that draw products know nothing of them. Drawn at
-twice the size and reduced, which smooths edges.
+x grows to the right and y downwards; a product fills about 0.1 to 0.9 of both. Shape, tilt, size and position of the
+whole product are one affine map, so the functions that render products do not depend on them. The canvas has twice the
+final size and is reduced at the end, which smooths edges.
 """
 
 from __future__ import annotations
@@ -44,13 +44,23 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
 def arc(
     cx: float, cy: float, rx: float, ry: float, start: float = 0, stop: float = 360, steps: int = 36
 ) -> list[Point]:
-    """Return points of an ellipse from `start` to `stop` degrees, clockwise from three o'clock."""
+    """Return points of an elliptic arc.
+
+    Args:
+        cx: x of the centre.
+        cy: y of the centre.
+        rx: The horizontal radius.
+        ry: The vertical radius.
+        start: The first angle in degrees, clockwise from three o'clock.
+        stop: The last angle in degrees.
+        steps: The number of segments.
+    """
     angles = [math.radians(start + (stop - start) * step / steps) for step in range(steps + 1)]
     return [(cx + rx * math.cos(angle), cy + ry * math.sin(angle)) for angle in angles]
 
 
 def rounded(x0: float, y0: float, x1: float, y1: float, r: float) -> list[Point]:
-    """Return an upright rectangle with rounded corners."""
+    """Return an upright rectangle with rounded corners of radius `r`."""
     return [
         *arc(x1 - r, y0 + r, r, r, -90, 0, 8),
         *arc(x1 - r, y1 - r, r, r, 0, 90, 8),
@@ -60,7 +70,17 @@ def rounded(x0: float, y0: float, x1: float, y1: float, r: float) -> list[Point]
 
 
 def ring(cx: float, cy: float, rx: float, ry: float, width: float, start: float, stop: float) -> list[Point]:
-    """Return a thick arc; width: as a share of the radii."""
+    """Return a thick elliptic arc.
+
+    Args:
+        cx: x of the centre.
+        cy: y of the centre.
+        rx: The outer horizontal radius.
+        ry: The outer vertical radius.
+        width: The thickness as a share of the radii.
+        start: The first angle in degrees, clockwise from three o'clock.
+        stop: The last angle in degrees.
+    """
     inner = 1 - width
     return [*arc(cx, cy, rx, ry, start, stop), *arc(cx, cy, rx * inner, ry * inner, stop, start)]
 
@@ -75,7 +95,7 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 class Canvas:
-    """The image of one product, without a ground."""
+    """The image of one product, without a background."""
 
     def __init__(
         self,
@@ -88,7 +108,18 @@ class Canvas:
         shift: Point = (0.0, 0.0),
         mirrored: bool = False,
     ) -> None:
-        """Make an empty canvas. tilt: degrees clockwise; scale, shift: shares of the side."""
+        """Create an empty canvas.
+
+        Args:
+            side: Width and height of the final image in pixels.
+            colour: The product's colour.
+            pattern: The product's pattern.
+            shape: The product's shape.
+            tilt: Degrees clockwise.
+            scale: The product's size as a share of the side.
+            shift: The product's offset from the centre as shares of the side.
+            mirrored: Whether the product is mirrored.
+        """
         self.side = side * OVERSAMPLING
         self.main = COLOURS[colour]
         self.pattern = pattern
@@ -101,7 +132,7 @@ class Canvas:
         self._xx, self._xy = x_scale * math.cos(turn), -y_scale * math.sin(turn)
         self._yx, self._yy = x_scale * math.sin(turn), y_scale * math.cos(turn)
         self._cx, self._cy = self.side * (0.5 + shift[0]), self.side * (0.5 + shift[1])
-        # Beyond the product its outline's colour: what reducing the size mixes in at its edges.
+        # The area around the product has the outline's colour, which the reduction mixes into the edges.
         self.layer = Image.new("RGB", (self.side, self.side), self.edge)
         self.mask = Image.new("L", (self.side, self.side), 0)
         self.textured = Image.new("L", (self.side, self.side), 0)
@@ -109,7 +140,7 @@ class Canvas:
         self._darker = self._texture.point([round(value * 0.82) for value in range(256)] * 3)
 
     def at(self, x: float, y: float) -> Point:
-        """Return the pixel position of a unit position."""
+        """Return the pixel coordinates of unit coordinates."""
         x, y = x - 0.5, y - 0.5
         return (self._cx + self._xx * x + self._xy * y, self._cy + self._yx * x + self._yy * y)
 
@@ -117,7 +148,13 @@ class Canvas:
         return [self.at(x, y) for x, y in points]
 
     def body(self, points: Sequence[Point], darker: bool = False, outlined: bool = True) -> None:
-        """Fill a polygon with the product's colour and pattern."""
+        """Fill a polygon with the product's colour and pattern.
+
+        Args:
+            points: The corners in unit coordinates.
+            darker: Whether the texture is darkened.
+            outlined: Whether the polygon gets an outline.
+        """
         pixels = self._pixels(points)
         left = max(0, math.floor(min(x for x, _ in pixels)))
         top = max(0, math.floor(min(y for _, y in pixels)))
@@ -148,14 +185,14 @@ class Canvas:
         self.flat(points, shade(self.main, factor))
 
     def line(self, points: Sequence[Point], colour: Colour, width: float) -> None:
-        """Draw a line; width: share of the side."""
+        """Draw a line; `width` is a share of the side."""
         pixels = self._pixels(points)
         thickness = max(1, round(width * self.side))
         ImageDraw.Draw(self.layer).line(pixels, fill=colour, width=thickness, joint="curve")
         ImageDraw.Draw(self.mask).line(pixels, fill=255, width=thickness, joint="curve")
 
     def finish(self) -> tuple[Image.Image, Image.Image]:
-        """Return (image, mask) of the product in its final size, textured parts lit from the left."""
+        """Return (image, mask) of the product at its final size, with textured parts lit from the left."""
         side = self.side // OVERSAMPLING
         layer, mask, textured = (
             image.reduce(OVERSAMPLING) for image in (self.layer, self.mask, self.textured)
@@ -164,7 +201,7 @@ class Canvas:
         return layer, mask
 
     def _make_texture(self) -> Image.Image:
-        """Return the pattern over the product's place on the canvas, tilted with it."""
+        """Return the pattern over the product's area of the canvas, tilted with it."""
         texture = Image.new("RGB", (self.side, self.side), self.main)
         pen = ImageDraw.Draw(texture)
         second = WHITE
@@ -190,7 +227,7 @@ _LIGHTING: dict[int, Image.Image] = {}
 
 
 def _lighting(side: int) -> Image.Image:
-    """Return how dark each pixel gets: little on the left, more on the right."""
+    """Return the darkness of each pixel, which increases from left to right."""
     if side not in _LIGHTING:
         ramp = Image.new("L", (64, 1))
         ramp.putdata([round(10 + 75 * (x / 63) ** 2) for x in range(64)])

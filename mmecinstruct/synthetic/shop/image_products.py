@@ -1,4 +1,4 @@
-"""How each of the thirty kinds of products is drawn. Coordinates: see `drawing_canvas`."""
+"""Functions that render the thirty kinds of products, in the coordinates of `image_canvas`."""
 
 from __future__ import annotations
 
@@ -411,7 +411,7 @@ def garden_bench(canvas: Canvas) -> None:
     _seat(canvas, 0.04, 0.96, 3)
 
 
-DRAW: dict[str, Callable[[Canvas], None]] = {
+RENDERERS: dict[str, Callable[[Canvas], None]] = {
     "Mugs": mug,
     "Tumblers": tumbler,
     "Bowls": bowl,

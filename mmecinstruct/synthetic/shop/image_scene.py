@@ -1,4 +1,4 @@
-"""A product on its ground, and the traces that a review's image shows.
+"""Render a product on its background, with the damage that a review's image shows.
 
 States of a review's product: 5 as new, 4 scratched, 3 stained, 2 cracked with a piece missing, 1 in pieces.
 """
@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from mmecinstruct.core.hashing import hash_choice, hash_draw, hash_fraction
 from mmecinstruct.synthetic.shop.image_canvas import Canvas, Colour
-from mmecinstruct.synthetic.shop.image_products import DRAW
+from mmecinstruct.synthetic.shop.image_products import RENDERERS
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
 _WALLS: tuple[Colour, ...] = ((206, 214, 218), (222, 214, 200), (210, 220, 208), (220, 210, 216))
@@ -20,8 +20,8 @@ _STAIN: Colour = (112, 92, 30)
 _STAIN_RIM: Colour = (52, 40, 16)
 
 
-def draw_scene(spec: ImageSpec, side: int) -> Image.Image:
-    """Return the image of a specification, RGB, `side` by `side`."""
+def render_scene(spec: ImageSpec, side: int) -> Image.Image:
+    """Return the image of a specification, RGB, `side` by `side` pixels."""
 
     def vary(what: str, low: float, high: float) -> float:
         return low + (high - low) * hash_fraction(spec.variation, what)
@@ -38,7 +38,7 @@ def draw_scene(spec: ImageSpec, side: int) -> Image.Image:
         shift=(vary("x", -0.045, 0.045) * spread, vary("y", -0.04, 0.04) * spread),
         mirrored=hash_draw(spec.variation, "mirror") % 2 == 1,
     )
-    DRAW[spec.fine_category](canvas)
+    RENDERERS[spec.fine_category](canvas)
     product, mask = canvas.finish()
     ground = _table(side, spec.variation) if reviewed else _light_ground(side, spec.variation)
     if spec.state == 4:
@@ -55,8 +55,8 @@ def draw_scene(spec: ImageSpec, side: int) -> Image.Image:
     return ground
 
 
-def draw_placeholder(side: int) -> Image.Image:
-    """Return the image that stands where a shop has none: the same for every product."""
+def render_placeholder(side: int) -> Image.Image:
+    """Return the placeholder image, the same for every product, RGB, `side` by `side` pixels."""
     image = Image.new("RGB", (side, side), (238, 238, 238))
     pen = ImageDraw.Draw(image)
     pen.rectangle((side * 0.3, side * 0.25, side * 0.7, side * 0.55), outline=(170, 170, 170), width=3)
@@ -67,7 +67,7 @@ def draw_placeholder(side: int) -> Image.Image:
 
 
 def _light_ground(side: int, variation: int) -> Image.Image:
-    """Return an almost white ground with a slight tint, a little darker towards one edge."""
+    """Return an almost white background with a slight tint, a little darker towards one edge."""
     tint = [250 - hash_draw(variation, "tint", str(channel)) % 16 for channel in range(3)]
     ramp = Image.linear_gradient("L").resize((side, side))
     if hash_draw(variation, "ramp") % 2:
@@ -77,7 +77,7 @@ def _light_ground(side: int, variation: int) -> Image.Image:
 
 
 def _table(side: int, variation: int) -> Image.Image:
-    """Return a wall with a table top before it."""
+    """Return a wall behind a table top."""
     image = Image.new("RGB", (side, side), hash_choice(_WALLS, variation, "wall"))
     pen = ImageDraw.Draw(image)
     edge = round(side * (0.52 + 0.12 * hash_fraction(variation, "edge")))
@@ -94,9 +94,9 @@ def _table(side: int, variation: int) -> Image.Image:
 
 
 def _shadow(ground: Image.Image, mask: Image.Image) -> None:
-    """Darken the ground a little below and to the right of the product."""
+    """Darken the background a little below and to the right of the product."""
     side = ground.width
-    # Blurred at a quarter of the size: the same look for less work.
+    # Blurred at a quarter of the size, which looks the same and takes less time.
     small = mask.resize((side // 4, side // 4), Image.Resampling.BOX)
     soft = small.filter(ImageFilter.GaussianBlur(side / 130)).resize((side, side), Image.Resampling.BILINEAR)
     offset = ImageChops.offset(soft, side // 50, side // 40).point([round(v * 0.28) for v in range(256)])
@@ -108,7 +108,7 @@ def _box(mask: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _spot(box: tuple[int, int, int, int], variation: int, what: str, number: int) -> tuple[float, float]:
-    """Return a drawn place in the middle part of a box."""
+    """Return a random point in the middle part of a box."""
     left, top, right, bottom = box
     x = 0.15 + 0.7 * hash_fraction(variation, what, "x", str(number))
     y = 0.15 + 0.7 * hash_fraction(variation, what, "y", str(number))
@@ -146,7 +146,7 @@ def _stain(product: Image.Image, mask: Image.Image, variation: int) -> Image.Ima
         drip = side * (0.06 + 0.1 * hash_fraction(variation, "drip", str(number)))
         pen.line((x, y, x, y + radius + drip), fill=225, width=max(2, side // 50))
     stained = product.copy()
-    # A dark rim, so that a stain shows on a product of its own colour too.
+    # A dark rim keeps the stain visible on a product of its colour.
     rims = blotches.filter(ImageFilter.MaxFilter(5))
     stained.paste(_STAIN_RIM, (0, 0), rims)
     stained.paste(_STAIN, (0, 0), blotches)

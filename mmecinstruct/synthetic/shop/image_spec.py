@@ -10,11 +10,9 @@ import pyarrow.parquet as pq
 
 from mmecinstruct.core.errors import SourceError
 
-LATENTS = "latents"  # folder of what the raw files do not tell
-
-
+# The folder of the ground truth, which the raw files do not have.
+GROUND_TRUTH_FOLDER = "latents"
 IMAGE_LIST = "images.parquet"
-
 
 SPECS = pa.schema(
     [
@@ -32,10 +30,17 @@ SPECS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What an image shows.
+    """The specification of an image.
 
-    state: 0 in the catalogue, in a review 5 (as new) to 1 (in pieces). variation: feeds the small
-    differences. flaw: empty, truncated, tiny, placeholder or repacked (the same image, compressed more).
+    Attributes:
+        image_id: The image's name.
+        fine_category: The product's fine-grained category.
+        colour: The product's colour.
+        pattern: The product's pattern.
+        shape: The product's shape.
+        state: 0 in the catalogue; in a review from 5 (as new) to 1 (in pieces).
+        variation: The seed of small differences.
+        flaw: Empty, truncated, tiny, placeholder or repacked (the same image, compressed more).
     """
 
     image_id: str
@@ -49,11 +54,12 @@ class ImageSpec:
 
 
 def read_specs(folder: Path) -> list[ImageSpec]:
-    """Return the images of the shop drawn into `folder`.
+    """Return the specifications of the shop's images.
 
-    Raises SourceError where there is no such shop.
+    Raises:
+        SourceError: The folder has no sample shop.
     """
-    path = folder / LATENTS / IMAGE_LIST
+    path = folder / GROUND_TRUTH_FOLDER / IMAGE_LIST
     if not path.is_file():
-        raise SourceError(f"{path}: no list of images; draw the sample shop into {folder} first")
+        raise SourceError(f"{path}: no list of images; write the sample shop into {folder} first")
     return [ImageSpec(**row) for row in pq.read_table(path, schema=SPECS).to_pylist()]

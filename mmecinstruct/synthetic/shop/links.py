@@ -1,12 +1,12 @@
 """Relations between products, by rules that a model can learn.
 
-* also bought: a product of the pair that goes with this one (dishes with cups): the nouns tell.
+* also bought: a product of the complementary pair (dishes with cups); the nouns determine it.
 * similar: the same category and the same colour.
 * also viewed: the same category and another colour.
 
-To each similar link stands one viewed link of the same first product whose second title shows or hides its
-look alike. So where a title hides the look, similar and viewed are equally frequent, and only the images
-tell them apart.
+For each similar link there is one viewed link of the same first product, and both second titles either show or hide
+the look. So where a title hides the look, similar and viewed are equally frequent, and only the images distinguish
+them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LONGEST_SEARCH = 200  # candidates
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Of each product (by number) the numbers of its linked products."""
+    """The numbers of linked products, by the product's number and relation."""
 
     bought: dict[int, list[int]]
     viewed: dict[int, list[int]]
     similar: dict[int, list[int]]
 
 
-def draw_links(products: list[Product], seed: int) -> Links:
+def make_links(products: list[Product], seed: int) -> Links:
     """Return the links of all products; no two products are linked twice."""
     by_colour: dict[tuple[int, str], list[Product]] = defaultdict(list)
     by_shown: dict[tuple[int, bool], list[Product]] = defaultdict(list)
@@ -67,9 +67,9 @@ def _ring_pairs(ring: list[Product]) -> list[tuple[Product, Product]]:
     """Return each product with the next ones of the ring, no pair twice."""
     reach = min(SIMILAR_PER_PRODUCT, len(ring) // 2)
     pairs: dict[tuple[int, int], tuple[Product, Product]] = {}
-    for place, product in enumerate(ring):
+    for position, product in enumerate(ring):
         for step in range(1, reach + 1):
-            other = ring[(place + step) % len(ring)]
+            other = ring[(position + step) % len(ring)]
             pairs.setdefault(_key(product, other), (product, other))
     return list(pairs.values())
 
@@ -77,7 +77,7 @@ def _ring_pairs(ring: list[Product]) -> list[tuple[Product, Product]]:
 def _other_colour(
     product: Product, candidates: list[Product], linked: set[tuple[int, int]], start: int
 ) -> Product | None:
-    """Return a candidate of another colour, from a drawn place on, that is not linked yet."""
+    """Return the first candidate from index `start` on that has another colour and is not linked yet."""
     for step in range(min(len(candidates), LONGEST_SEARCH)):
         other = candidates[(start + step) % len(candidates)]
         if other.colour != product.colour and _key(product, other) not in linked:

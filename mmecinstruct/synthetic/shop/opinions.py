@@ -1,8 +1,7 @@
 """Reviews and questions of the sample shop.
 
-A review with image shows the bought product in the state that its rating speaks of. A third of these
-reviews has a text that is the same for every rating ("came like this"), each rating equally often: there
-only the image tells.
+A review with an image shows the bought product in the state that matches its rating. A third of these reviews has a
+neutral text ("came like this"), with every rating equally often, so that only the image determines the rating.
 """
 
 from __future__ import annotations
@@ -26,17 +25,29 @@ _COMMON_RATINGS = (5, 5, 5, 5, 4, 4, 4, 3, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One review; `neutral` means that the text tells nothing of the rating."""
+    """One review.
+
+    Attributes:
+        product: The product's number.
+        user: The user's index.
+        rating: 1 to 5 stars.
+        day: The day since 1970.
+        text: The text.
+        summary: The heading.
+        neutral: Whether the text is independent of the rating.
+        image_id: The name of the review's image.
+        chance: A hash draw for incidental attributes.
+    """
 
     product: int
-    user: int  # place in the list of users
+    user: int
     rating: int
-    day: int  # since 1970
+    day: int
     text: str
     summary: str
     neutral: bool
     image_id: str | None
-    chance: int  # for what depends on nothing
+    chance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +63,42 @@ class Question:
 
 
 def _pick(number: int, *choices: Sequence[str]) -> list[str]:
-    """Return one of each choices, all from one drawn number."""
+    """Return one item of each list, all from one hash draw."""
     picked = []
     for items in choices:
-        number, place = divmod(number, len(items))
-        picked.append(items[place])
+        number, index = divmod(number, len(items))
+        picked.append(items[index])
     return picked
 
 
-def draw_reviews(users: list[User], products: list[Product], seed: int) -> list[Review]:
-    """Return every purchase's review, user by user in the order of time."""
-    keyed: list[tuple[int, int, int]] = []  # the draw, user, place in the user's purchases
+def make_reviews(users: list[User], products: list[Product], seed: int) -> list[Review]:
+    """Return the reviews of all purchases, user by user in order of time."""
+    keyed: list[tuple[int, int, int]] = []  # hash draw, user, position in the user's purchases
     for user_number, user in enumerate(users):
-        for place in range(len(user.bought)):
-            keyed.append((hash_draw(seed, "shop review", user.user_id, str(place)), user_number, place))
+        for position in range(len(user.bought)):
+            keyed.append((hash_draw(seed, "shop review", user.user_id, str(position)), user_number, position))
     with_image = sorted(key for key in keyed if key[0] / 2**64 < WITH_IMAGES_SHARE)
     neutral_count = round(len(with_image) * NEUTRAL_SHARE)
     kinds: dict[tuple[int, int], tuple[int, bool]] = {}  # rating, neutral
-    for rank, (_, user_number, place) in enumerate(with_image):
-        # Sorted by a draw, so consecutive ranks are any users' reviews: every rating equally often.
-        kinds[user_number, place] = (1 + rank % 5, rank < neutral_count)
+    for rank, (_, user_number, position) in enumerate(with_image):
+        # Sorted by a hash draw, so ranks are independent of users, and every rating is equally frequent.
+        kinds[user_number, position] = (1 + rank % 5, rank < neutral_count)
     reviews: list[Review] = []
     first_image = len(products)
     days: dict[int, int] = {}
-    for chance, user_number, place in keyed:
+    for chance, user_number, position in keyed:
         day = days.get(user_number, FIRST_DAY + chance % 700) + 3 + chance // 7919 % 60
         days[user_number] = day
         image_id = None
         neutral = False
         rating = _COMMON_RATINGS[chance // 104_729 % len(_COMMON_RATINGS)]
-        if (user_number, place) in kinds:
-            rating, neutral = kinds[user_number, place]
+        if (user_number, position) in kinds:
+            rating, neutral = kinds[user_number, position]
             image_id = image_id_of(first_image + len(reviews))
         text, summary = _review_text(rating, neutral, chance)
         reviews.append(
             Review(
-                product=users[user_number].bought[place],
+                product=users[user_number].bought[position],
                 user=user_number,
                 rating=rating,
                 day=day,
@@ -118,14 +129,14 @@ def _review_text(rating: int, neutral: bool, chance: int) -> tuple[str, str]:
         wording.CLOSINGS[rating],
         wording.SUMMARIES[rating],
     )
-    # A third of the texts does without the opening or the close.
+    # A third of the texts lacks the opening or the closing.
     form = chance // 1_000_003 % 6
     parts = [middle, closing] if form == 0 else [opening, middle] if form == 1 else [opening, middle, closing]
     return " ".join(parts), summary
 
 
-def draw_questions(products: list[Product], seed: int) -> list[Question]:
-    """Return one or two questions per product, three in five answered by a snippet."""
+def make_questions(products: list[Product], seed: int) -> list[Question]:
+    """Return one or two questions per product; a snippet answers three in five."""
     topics = list(wording.TOPICS)
     asked = sorted(
         (hash_draw(seed, "shop question", product.asin, str(number)), product.number, number)
@@ -135,16 +146,16 @@ def draw_questions(products: list[Product], seed: int) -> list[Question]:
     questions = []
     for rank, (chance, product, number) in enumerate(asked):
         answerable = rank % 5 < round(5 * ANSWERABLE_SHARE)
-        rest, topic_place = divmod(chance, len(topics))
-        topic = topics[topic_place]
+        rest, topic_index = divmod(chance, len(topics))
+        topic = topics[topic_index]
         texts, answers = wording.TOPICS[topic]
         text, answer = _pick(rest, texts, answers)
         count = 3 + rest // 1009 % 4
-        # Other topics in turn from a drawn place: none twice, never the asked one.
+        # Other topics in turn from a random one on: none twice, never the asked one.
         step = 1 + rest // 10_007 % 3
         others = [
-            topics[(topic_place + 1 + (place * step) % (len(topics) - 1)) % len(topics)]
-            for place in range(count)
+            topics[(topic_index + 1 + (position * step) % (len(topics) - 1)) % len(topics)]
+            for position in range(count)
         ]
         sentences = [wording.TOPICS[other][1] for other in others]
         if answerable:
@@ -169,5 +180,5 @@ def draw_questions(products: list[Product], seed: int) -> list[Question]:
 
 
 def reviewer_name(user_id: str) -> str:
-    """Return a user's shown name: a number, as no person stands behind it."""
+    """Return a user's displayed name, a number."""
     return "shopper " + user_id[-4:].lower()

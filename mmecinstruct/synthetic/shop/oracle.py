@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.errors import SourceError
-from mmecinstruct.synthetic.shop.image_spec import LATENTS
+from mmecinstruct.synthetic.shop.image_spec import GROUND_TRUTH_FOLDER
 from mmecinstruct.synthetic.shop.vocabulary import CATEGORY_BY_NAME, PAIR_NUMBER_BY_NOUN, PAIRS
 
 LEAST_SAMPLES = 30
@@ -79,7 +79,7 @@ class _GroundTruth:
     """The ground truth of the shop's records, by id; each file is read on first use."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / LATENTS
+        self._folder = folder / GROUND_TRUTH_FOLDER
         if not self._folder.is_dir():
             raise SourceError(f"{self._folder}: no ground truth; {folder} is not a sample shop")
 

@@ -1,9 +1,9 @@
-"""Products of the sample shop: what each one is, and what its texts say of it.
+"""Products of the sample shop: their attributes and texts.
 
-Everything that a text says besides noun and look (brand, series, material, size, price, form of the title)
-is drawn without regard to category within the pair and to look, and the two flags (does the title name the
-category, does it show the look) are the same for both categories of a pair. So a text that hides something
-gives no hint of it.
+Everything in a text besides noun and look (brand, series, material, size, price, form of the title) is independent of
+the look and of the category within the pair. The two flags (whether the title names the category, and whether it shows
+the look) have the same distribution in both categories of a pair. So a text that hides an attribute gives no hint of
+it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mmecinstruct.synthetic.shop.vocabulary import (
 )
 from mmecinstruct.synthetic.shop.wording import DESCRIPTIONS
 
-# Shares of the titles that do not name the category, and that say what the image shows.
+# The share of titles that do not name the category, and the share of titles that show the look.
 AMBIGUOUS_SHARE = 0.45
 SHOWN_SHARE = 0.35
 PRODUCTS_PER_BRAND = 75  # in all top-level categories together
@@ -39,11 +39,29 @@ _TITLE_FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product with its latent attributes; `title` is the clean one."""
+    """One product with its ground truth.
+
+    Attributes:
+        number: The running number.
+        asin: The ten-character product id.
+        fine: The index into FINE_CATEGORIES.
+        colour: The colour.
+        pattern: The pattern.
+        shape: The shape.
+        material: The material.
+        size: The size.
+        brand: The brand.
+        series: The series, a word of its own.
+        price: US dollars.
+        names_category: Whether the title has the exact noun; else it has the pair's ambiguous one.
+        shows_look: Whether the title has colour and pattern; else no text of the product has them.
+        title: The clean title.
+        image_id: The name of the product's image.
+    """
 
     number: int
     asin: str
-    fine: int  # index into FINE_CATEGORIES
+    fine: int
     colour: str
     pattern: str
     shape: str
@@ -52,57 +70,57 @@ class Product:
     brand: str
     series: str
     price: float
-    names_category: bool  # the title has the exact noun, else the pair's ambiguous one
-    shows_look: bool  # the title says colour and pattern, else no text of the product does
+    names_category: bool
+    shows_look: bool
     title: str
     image_id: str
 
     @property
     def top(self) -> str:
-        """Top-level category."""
+        """The top-level category."""
         return FINE_CATEGORIES[self.fine].top
 
     @property
     def pair(self) -> int:
-        """Index into PAIRS."""
+        """The index into PAIRS."""
         return FINE_CATEGORIES[self.fine].pair
 
 
 def asin_of(number: int) -> str:
-    """Return the ten-character product number of a running number."""
+    """Return the ten-character product id of a running number."""
     return "B0S" + scatter(number, 7, 36)
 
 
 def image_id_of(number: int) -> str:
-    """Return an image's name of a running number, in the manner of the real ones."""
+    """Return the image name of a running number, in the form of real ones."""
     return "71" + scatter(number, 8, 62) + "L"
 
 
-def draw_products(products: int, seed: int) -> list[Product]:
+def make_products(products: int, seed: int) -> list[Product]:
     """Return the shop's products, category by category."""
     counts = [products // 30 + (index < products % 30) for index in range(len(FINE_CATEGORIES))]
     flags = [_flags(index, counts, seed) for index in range(len(FINE_CATEGORIES))]
-    drawn: list[Product] = []
+    made: list[Product] = []
     for top in TOP_CATEGORIES:
         members = [
-            (fine, place)
+            (fine, position)
             for fine, category in enumerate(FINE_CATEGORIES)
             if category.top == top
-            for place in range(counts[fine])
+            for position in range(counts[fine])
         ]
         looks = _looks(products, len(members), seed, top)
         brands = _brands(products, len(members), seed, top)
-        for (fine, place), (colour, pattern), brand in zip(members, looks, brands, strict=True):
-            names_category, shows_look = flags[fine][place]
-            drawn.append(_product(len(drawn), fine, colour, pattern, brand, names_category, shows_look, seed))
-    return drawn
+        for (fine, position), (colour, pattern), brand in zip(members, looks, brands, strict=True):
+            names_category, shows_look = flags[fine][position]
+            made.append(_product(len(made), fine, colour, pattern, brand, names_category, shows_look, seed))
+    return made
 
 
 def _flags(fine: int, counts: Sequence[int], seed: int) -> list[tuple[bool, bool]]:
     """Return (names the category, shows the look) of each product of a category.
 
-    Their numbers come from the smaller of the pair's two categories, so that an ambiguous title is as often
-    the one as the other.
+    Their numbers follow from the smaller of the pair's two categories, so that an ambiguous title is equally often of
+    either category.
     """
     pair = FINE_CATEGORIES[fine].pair
     smaller = min(counts[index] for index, other in enumerate(FINE_CATEGORIES) if other.pair == pair)
@@ -180,7 +198,7 @@ def _product(
 
 
 def look_words(colour: str | None, pattern: str | None, shape: str = "regular") -> str:
-    """Return how a text says a look: `red striped`, `plain blue`, `tall red dotted`."""
+    """Return the words of a look: `red striped`, `plain blue`, `tall red dotted`."""
     if pattern == "plain":
         words = ["plain", colour]
     else:
@@ -191,7 +209,7 @@ def look_words(colour: str | None, pattern: str | None, shape: str = "regular") 
 
 
 def description(product: Product, chance: int) -> str:
-    """Return a sentence about a product that fits both categories of its pair. chance: a drawn number."""
+    """Return a sentence about a product that fits both categories of its pair. chance: a hash draw."""
     noun = PAIRS[product.pair].noun.lower()
     text = DESCRIPTIONS[chance // 11 % len(DESCRIPTIONS)].format(
         a="an" if noun[0] in "aeiou" else "a",

@@ -1,12 +1,11 @@
-"""Users with tastes, and what they buy.
+"""Users with tastes, and their purchases.
 
-Half of the users, about, are loyal to a look: all that they buy within one top-level category has the same
-colour and pattern, whatever the titles say. The others are loyal to a brand, which every title names.
+About half of the users are loyal to a look: all their purchases within one top-level category have the same colour and
+pattern, whatever the titles say. The others are loyal to a brand, which every title names.
 
-Nothing textual may tell what a look-loyal user buys last. So every product is bought equally often, and
-within a look the products fall into those that fill histories and those that are bought last: a last product
-stands in no other look-loyal history, hence who memorises which titles were bought together learns nothing.
-(Brand-loyal users even out how often each is bought.)
+No text may reveal what a look-loyal user buys last. So every product is bought equally often, and the products of a
+look are divided into those in histories and those bought last. A last product is in no other look-loyal history, so a
+model that memorises which titles were bought together learns nothing. Brand-loyal users equalise the purchase counts.
 """
 
 from __future__ import annotations
@@ -26,17 +25,26 @@ MAX_HISTORY = 6  # of a look-loyal user
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user: the taste, and the bought products (by number) in the order of time."""
+    """One user.
+
+    Attributes:
+        user_id: The id in the review files.
+        top: The top-level category of all purchases.
+        colour: The colour of a look-loyal user's purchases.
+        pattern: The pattern of a look-loyal user's purchases.
+        brand: The brand of a brand-loyal user's purchases.
+        bought: The numbers of the bought products in order of time.
+    """
 
     user_id: str
     top: str
-    colour: str | None  # a look-loyal user's taste, else null
+    colour: str | None
     pattern: str | None
-    brand: str | None  # a brand-loyal user's taste, else null
+    brand: str | None
     bought: tuple[int, ...]
 
 
-def draw_users(products: list[Product], seed: int) -> list[User]:
+def make_users(products: list[Product], seed: int) -> list[User]:
     """Return the users of the shop, look-loyal ones first."""
     users: list[User] = []
     times_bought: dict[int, int] = defaultdict(int)
@@ -68,29 +76,29 @@ def _look_baskets(group: list[Product], seed: int) -> list[tuple[int, ...]]:
     ordered = hash_order(group, seed, "shop taste", group[0].asin)
     last, pool = ordered[:last_products], ordered[last_products:]
     baskets = []
-    place = 0
+    position = 0
     for product in last:
         longest = min(len(pool), MAX_HISTORY)
         shortest = MIN_PURCHASES - 1
         length = shortest + hash_draw(seed, "shop history", product.asin) % (longest - shortest + 1)
-        history = [pool[(place + step) % len(pool)].number for step in range(length)]
-        place += length
+        history = [pool[(position + step) % len(pool)].number for step in range(length)]
+        position += length
         baskets.append((*hash_order(history, seed, "shop history order", product.asin), product.number))
     return baskets
 
 
 def _brand_baskets(group: list[Product], times_bought: dict[int, int], seed: int) -> list[tuple[int, ...]]:
-    """Return the purchases of a brand's users, who always take what was bought least so far."""
+    """Return the purchases of a brand's users, who always take the products with the fewest purchases so far."""
     if len(group) < MIN_PURCHASES:
         return []
     wanted = {p.number: max(1, PURCHASES_PER_PRODUCT - times_bought[p.number]) for p in group}
     baskets: list[tuple[int, ...]] = []
     while max(wanted.values()) > 0:
         key = (group[0].asin, str(len(baskets)))
-        # As many that the neediest product, which is in each basket, and all others are done together.
+        # So many that all products reach their number together with the one that is in each basket.
         length = min(len(group), max(MIN_PURCHASES, -(-sum(wanted.values()) // max(wanted.values()))))
-        drawn = hash_order(list(wanted), seed, "shop basket order", *key)
-        basket = sorted(drawn, key=lambda number: -wanted[number])[:length]
+        shuffled = hash_order(list(wanted), seed, "shop basket order", *key)
+        basket = sorted(shuffled, key=lambda number: -wanted[number])[:length]
         for number in basket:
             wanted[number] = max(0, wanted[number] - 1)
         baskets.append(tuple(hash_order(basket, seed, "shop basket time", *key)))

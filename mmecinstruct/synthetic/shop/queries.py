@@ -1,10 +1,9 @@
-"""Queries and their judged products (ESCI), balanced so that a text that hides the look hides the label.
+"""Queries with relevance judgements (ESCI), balanced so that a text that hides the look hides the label.
 
-A query names a category and mostly a look. E: category and look match. S: the category matches and the look
-does not, or the category is the other one of the pair. C: a product of the pair that goes with it. I: a
-product of another top-level category. Of the products whose text leaves E or S open, each query has equally
-many of both, also among those with the ambiguous noun. S is half of all judgements, so that a balance of the
-substitute task keeps these proportions.
+A query names a category and mostly a look. E: category and look match. S: the category matches and the look does not,
+or the category is the other one of the pair. C: a product of the complementary pair. I: a product of another top-level
+category. Of the products whose text leaves E or S open, each query has equally many of both, also among those with the
+ambiguous noun. S is half of all judgements, so that balancing the substitute task keeps these proportions.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ from mmecinstruct.synthetic.shop.vocabulary import (
 )
 
 QUERIES_PER_PRODUCT = 0.75
-WANTED, WANTED_OF_PATTERN = 3, 5  # E, and as many S, that the text leaves open; more products have a pattern
+# The number of E, and of S, that the text leaves open; more for a pattern, as more products have it.
+WANTED, WANTED_OF_PATTERN = 3, 5
 LONGEST_SEARCH = 400  # products of a shelf
-GARDEN_PART = 3  # the substitute tasks have no OOD test: that category needs a third of the queries only
+# The substitute tasks have no OOD test, so that category needs only a third of the queries.
+GARDEN_PART = 3
 
 _WORDINGS = (
     "{look} {noun}", "{noun} {look}", "{look} {noun} for gift", "best {look} {noun}", "{look} {noun} new",
@@ -40,15 +41,29 @@ Keep = Callable[[Product], bool]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One judged product of a query."""
+    """The relevance judgement of one product for a query.
 
-    product: int  # its number
+    Attributes:
+        product: The product's number.
+        label: E, S, C or I.
+    """
+
+    product: int
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query with what it asks for and its judgements."""
+    """One query.
+
+    Attributes:
+        query_id: The id in ESCI's files.
+        text: The text.
+        fine: The index of the wanted category in FINE_CATEGORIES.
+        colour: The wanted colour.
+        pattern: The wanted pattern.
+        judgements: The relevance judgements.
+    """
 
     query_id: int
     text: str
@@ -63,23 +78,26 @@ class Query:
         return self.colour is not None or self.pattern is not None
 
     def asks(self, product: Product) -> bool:
-        """Return whether a product has the look asked for."""
+        """Return whether a product has the wanted look."""
         return self.colour in (None, product.colour) and self.pattern in (None, product.pattern)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shelves:
-    """Products by what queries look for."""
+    """Products by the attributes that queries need."""
 
+    # (fine, colour, pattern)
     by_look: dict[tuple[int, str | None, str | None], list[Product]]
-    by_text: dict[tuple[int, bool, bool], list[Product]]  # fine, names_category, shows_look
-    ambiguous: dict[tuple[int, bool], list[Product]]  # pair, shows_look; both categories
+    # (fine, names_category, shows_look)
+    by_text: dict[tuple[int, bool, bool], list[Product]]
+    # (pair, shows_look): products of both categories with the ambiguous noun
+    ambiguous: dict[tuple[int, bool], list[Product]]
     by_pair: dict[int, list[Product]]
     by_top: dict[str, list[Product]]
 
 
-def draw_queries(products: list[Product], seed: int) -> list[Query]:
-    """Return the queries of all categories; one that finds no undecided products is left out."""
+def make_queries(products: list[Product], seed: int) -> list[Query]:
+    """Return the queries of all categories, without queries for which no product is left open by its text."""
     shelves = _shelve(products, seed)
     colours, patterns = look_palette(len(products))
     queries: list[Query] = []
@@ -90,7 +108,7 @@ def draw_queries(products: list[Product], seed: int) -> list[Query]:
             colour, pattern = _asked(number, fine, colours, patterns, seed)
             text = _query_text(fine, colour, pattern, number, seed)
             query = Query(10_000 + len(queries), text, fine, colour, pattern, ())
-            judgements = _judge(query, shelves, seed, f"{fine}:{number}")
+            judgements = _judgements(query, shelves, seed, f"{fine}:{number}")
             if judgements:
                 queries.append(
                     Query(query.query_id, text, fine, colour, pattern, tuple(judgements)),
@@ -104,7 +122,7 @@ def _shelve(products: list[Product], seed: int) -> _Shelves:
     ambiguous: dict[tuple[int, bool], list[Product]] = defaultdict(list)
     by_pair: dict[int, list[Product]] = defaultdict(list)
     by_top: dict[str, list[Product]] = defaultdict(list)
-    # Drawn order, else neighbours on a shelf would be alike.
+    # In random order, as neighbours on a shelf would otherwise be alike.
     for product in hash_order(products, seed, "shop shelves"):
         for colour in (None, product.colour):
             for pattern in (None, product.pattern):
@@ -125,15 +143,15 @@ def _asked(
     In turn: every colour, every pattern, no look, and a third as many full looks as colours.
     """
     full = max(1, len(colours) // 3)
-    turn, place = divmod(number, len(colours) + len(patterns) + 1 + full)
-    if place < len(colours):
-        return colours[place], None
-    place -= len(colours)
-    if place < len(patterns):
-        return None, patterns[place]
-    if place == len(patterns):
+    turn, index = divmod(number, len(colours) + len(patterns) + 1 + full)
+    if index < len(colours):
+        return colours[index], None
+    index -= len(colours)
+    if index < len(patterns):
+        return None, patterns[index]
+    if index == len(patterns):
         return None, None
-    key = (str(fine), str(turn), str(place))
+    key = (str(fine), str(turn), str(index))
     return hash_choice(colours, seed, "shop query colour", *key), hash_choice(
         patterns, seed, "shop query pattern", *key
     )
@@ -144,7 +162,7 @@ def _query_text(fine: int, colour: str | None, pattern: str | None, number: int,
     wording = hash_choice(_WORDINGS, seed, "shop query", str(fine), str(number))
     look = look_words(colour, pattern)
     if colour is None or pattern is not None:
-        # "in red" and "mug red" are said of a bare colour only.
+        # "in red" and "mug red" are used for a bare colour only.
         wording = wording.replace("{noun} in {look}", "{look} {noun}").replace(
             "{noun} {look}", "{look} {noun}"
         )
@@ -152,7 +170,7 @@ def _query_text(fine: int, colour: str | None, pattern: str | None, number: int,
 
 
 class _Draft:
-    """The judgements of one query while they are chosen; no product is judged twice."""
+    """The judgements of one query while they are chosen; no product is used twice."""
 
     def __init__(self, seed: int, key: str) -> None:
         self._seed, self._key = seed, key
@@ -160,7 +178,7 @@ class _Draft:
         self.judgements: list[Judgement] = []
 
     def take(self, shelf: Sequence[Product], wanted: int, label: str, keep: Keep) -> int:
-        """Judge up to `wanted` products of a shelf, from a drawn place on; return how many."""
+        """Take up to `wanted` products of a shelf with a label, from a random one on; return their number."""
         if wanted <= 0 or not shelf:
             return 0
         got = 0
@@ -183,16 +201,16 @@ class _Draft:
         exact: Keep,
         substitute: Keep,
     ) -> int:
-        """Judge as many E of `matching` as S of `shelf`, up to `wanted` each; return how many of each."""
+        """Take equally many E of `matching` and S of `shelf`, up to `wanted` each; return the number of each."""
         before = len(self.judgements)
         found = self.take(matching, wanted, "E", exact)
         partners = self.take(shelf, found, "S", substitute)
-        # An E without an S of the same text would give the label away.
+        # An E without an S of the same text would reveal the label.
         del self.judgements[before + partners : before + found]
         return partners
 
 
-def _judge(query: Query, shelves: _Shelves, seed: int, key: str) -> list[Judgement]:
+def _judgements(query: Query, shelves: _Shelves, seed: int, key: str) -> list[Judgement]:
     """Return a query's judgements: E and S equally often where the text leaves them open."""
     draft = _Draft(seed, key)
     opened = _take_undecided(draft, query, shelves)
@@ -202,7 +220,7 @@ def _judge(query: Query, shelves: _Shelves, seed: int, key: str) -> list[Judgeme
 
 
 def _take_undecided(draft: _Draft, query: Query, shelves: _Shelves) -> int:
-    """Judge products whose text leaves E or S open; return how many of each label."""
+    """Take products whose text leaves E or S open; return the number of each label."""
     fine, pair = query.fine, FINE_CATEGORIES[query.fine].pair
     matching = shelves.by_look.get((fine, query.colour, query.pattern), [])
     hidden, shown = shelves.ambiguous.get((pair, False), []), shelves.ambiguous.get((pair, True), [])
@@ -233,7 +251,7 @@ def _take_undecided(draft: _Draft, query: Query, shelves: _Shelves) -> int:
 
 
 def _take_decided(draft: _Draft, query: Query, shelves: _Shelves, wanted: int, seed: int, key: str) -> None:
-    """Judge products whose text tells the label: as many S as E, C and I together."""
+    """Take products whose text determines the label: as many S as E, C and I together."""
     category = FINE_CATEGORIES[query.fine]
     substitutes = 0
     if query.asks_look:
@@ -256,7 +274,7 @@ def _take_decided(draft: _Draft, query: Query, shelves: _Shelves, wanted: int, s
     others += draft.take(companions, (substitutes - others + 1) // 2, "C", lambda product: True)
     tops = [top for top in TOP_CATEGORIES if top != category.top]
     if category.top != GARDEN:
-        # A pair with a product that only the OOD test has would be dropped.
+        # A pair with a product of the OOD test would be dropped.
         tops.remove(GARDEN)
     unrelated = shelves.by_top[hash_choice(tops, seed, "shop unrelated", key)]
     draft.take(unrelated, substitutes - others, "I", lambda product: True)

@@ -1,4 +1,4 @@
-"""Write the sample shop's questions in AmazonQA's form and its category labels in MAVE's."""
+"""Write the sample shop's questions in AmazonQA's format and its category labels in MAVE's."""
 
 from __future__ import annotations
 
@@ -15,25 +15,32 @@ from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES, file_name
 
 
 def write_questions(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    """Write AmazonQA's training and validation files.
+
+    Args:
+        shop: The shop.
+        folder: The raw folder.
+        planted: The record of planted dirt, which is extended.
+    """
     files: dict[str, list[int]] = {"train-qar.jsonl": [], "val-qar.jsonl": []}
-    for place, question in enumerate(shop.questions):
+    for index, question in enumerate(shop.questions):
         asin = shop.products[question.product].asin
         held_out = hash_draw(shop.seed, "shop question split", asin) % 10 == 0
-        files["val-qar.jsonl" if held_out else "train-qar.jsonl"].append(place)
-    for name, places in files.items():
+        files["val-qar.jsonl" if held_out else "train-qar.jsonl"].append(index)
+    for name, indices in files.items():
         with (folder / "amazonqa" / name).open("w", encoding="ascii", newline="\n") as file:
-            for line, place in enumerate(places, start=1):
-                question = shop.questions[place]
-                kind = shop.plan.questions.get(place, "")
+            for line, index in enumerate(indices, start=1):
+                question = shop.questions[index]
+                kind = shop.dirt_plan.questions.get(index, "")
                 file.write(json.dumps(_question_row(shop, question, kind)) + "\n")
                 if kind:
                     asin = shop.products[question.product].asin
                     planted.note(
                         kind, file=f"amazonqa/{name}", line=line, record_id=f"amazonqa:{asin}:{question.qid}"
                     )
-            if shop.plan.questions and name == "train-qar.jsonl":
+            if shop.dirt_plan.questions and name == "train-qar.jsonl":
                 file.write('{"asin": "B0S0000000", "category": "Home_and\n')
-                planted.note("broken_line", file=f"amazonqa/{name}", line=len(places) + 1)
+                planted.note("broken_line", file=f"amazonqa/{name}", line=len(indices) + 1)
 
 
 def _question_row(shop: Shop, question: Question, kind: str) -> dict[str, Any]:
@@ -68,7 +75,7 @@ def _question_row(shop: Shop, question: Question, kind: str) -> dict[str, Any]:
 
 
 def _mave_row(product: Product) -> dict[str, Any]:
-    """Return a label row; pid 0 is the title, whose span names the material."""
+    """Return a label row; the evidence is the material's span in the title (pid 0)."""
     begin = product.title.lower().find(product.material.lower())
     evidence = {
         "value": product.title[begin : begin + len(product.material)],

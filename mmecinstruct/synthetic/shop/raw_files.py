@@ -1,4 +1,4 @@
-"""Write the sample shop as its publishers would: Amazon 2018, ESCI, SQID, AmazonQA, MAVE."""
+"""Write the sample shop in the publishers' formats: Amazon 2018, ESCI, SQID, AmazonQA, MAVE."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmecinstruct.synthetic.shop.vocabulary import TOP_CATEGORIES
 
 
 def write_raw_files(shop: Shop, folder: Path) -> PlantedDirt:
-    """Write all raw files below `folder`; return what dirt stands where."""
+    """Write all raw files below `folder`; return the record of planted dirt."""
     planted = PlantedDirt()
     for name in ("amazon2018", "esci", "sqid", "amazonqa", "mave"):
         (folder / name).mkdir()
@@ -25,11 +25,11 @@ def write_raw_files(shop: Shop, folder: Path) -> PlantedDirt:
     write_questions(shop, folder, planted)
     write_labels(shop, folder)
     for product in shop.products:
-        kind = shop.plan.products.get(product.number, "")
+        kind = shop.dirt_plan.products.get(product.number, "")
         if kind in dirt.IMAGE_FLAWS and shop.images:
             planted.note(kind, record_id=f"amazon18:{product.asin}", image_url=image_url(product.image_id))
-    for original, double in shop.plan.near_duplicates:
+    for original, duplicate in shop.dirt_plan.near_duplicates:
         planted.note(
-            "near_duplicate", record_id=f"amazon18:{double.asin}", duplicate_of=f"amazon18:{original.asin}"
+            "near_duplicate", record_id=f"amazon18:{duplicate.asin}", duplicate_of=f"amazon18:{original.asin}"
         )
     return planted

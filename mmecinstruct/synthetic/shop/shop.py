@@ -1,4 +1,4 @@
-"""The drawn shop as one value, and the record of the dirt planted in its files."""
+"""The synthetic shop as one value, and the record of the dirt planted in its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,19 @@ IMAGE_HOST = "https://images.sample-shop.example/"
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Everything that was drawn, ready to be written."""
+    """All records of the shop, ready to be written.
+
+    Attributes:
+        seed: The seed of all hash draws.
+        products: The products, by number.
+        links: The relations between products.
+        queries: The queries with relevance judgements.
+        users: The users with their purchases.
+        reviews: The reviews.
+        questions: The questions.
+        dirt_plan: The kind of dirt of each dirty record.
+        images: Whether the files name any images.
+    """
 
     seed: int
     products: list[Product]
@@ -26,32 +38,33 @@ class Shop:
     users: list[User]
     reviews: list[Review]
     questions: list[Question]
-    plan: dirt.DirtPlan
-    images: bool  # whether the files name any
+    dirt_plan: dirt.DirtPlan
+    images: bool
 
     @property
     def all_products(self) -> list[Product]:
-        """The products and the near-duplicates of some."""
-        return [*self.products, *(double for _, double in self.plan.near_duplicates)]
+        """The products, followed by the near-duplicates of some of them."""
+        return [*self.products, *(duplicate for _, duplicate in self.dirt_plan.near_duplicates)]
 
     def review_id(self, review: Review) -> str:
-        """Return a review's id as its reader makes it: product, reviewer and time."""
+        """Return a review's id as the parser builds it: product, reviewer and time."""
         asin, user = self.products[review.product].asin, self.users[review.user].user_id
         return f"amazon18:{asin}:{user}:{review.day * DAY}"
 
 
 class PlantedDirt:
-    """Collects what was planted and where."""
+    """The record of planted dirt: kinds and records."""
 
     def __init__(self) -> None:
+        """Create an empty record."""
         self.kinds: dict[str, list[dict[str, Any]]] = {}
 
     def note(self, kind: str, **record: Any) -> None:
-        """Note one record of a kind."""
+        """Add one record of a kind."""
         self.kinds.setdefault(kind, []).append(record)
 
     def as_json(self) -> dict[str, Any]:
-        """Return kind -> fate, reason and records, kinds sorted."""
+        """Return fate, reason and records by kind, kinds sorted."""
         return {
             kind: {"fate": dirt.FATES[kind][0], "reason": dirt.FATES[kind][1], "records": records}
             for kind, records in sorted(self.kinds.items())
@@ -59,5 +72,5 @@ class PlantedDirt:
 
 
 def image_url(image_id: str, code: str = "") -> str:
-    """Return the address of an image; code: a size code of the image server."""
+    """Return the URL of an image. code: a size code of the image server."""
     return f"{IMAGE_HOST}I/{image_id}{code}.jpg"

@@ -1,8 +1,8 @@
-"""Words of the sample shop: categories in confusable pairs, looks, materials, brands, names of series.
+"""The vocabulary of the sample shop: categories in confusable pairs, looks, materials, brands, series.
 
-A pair is two fine-grained categories that share one ambiguous noun: a title that says "Cup" fits Mugs and
-Tumblers alike, and only the image tells. Material, size and price belong to the pair, not to the
-category, so that they cannot tell either.
+A pair is two fine-grained categories that share one ambiguous noun: a title with "Cup" fits Mugs and Tumblers alike,
+and only the image distinguishes them. Material, size and price depend on the pair, not on the category, so that they
+reveal nothing either.
 """
 
 from __future__ import annotations
@@ -17,27 +17,46 @@ _BASE_62 = _BASE_36 + "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class FineCategory:
-    """One fine-grained category: its plural name, as labels give it, and its noun, as titles give it."""
+    """One fine-grained category.
+
+    Attributes:
+        name: The plural name in labels.
+        noun: The noun in titles.
+        top: The top-level category.
+        pair: The index into PAIRS.
+    """
 
     name: str
     noun: str
     top: str
-    pair: int  # index into PAIRS
+    pair: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two categories that one ambiguous noun fits, and what they have in common."""
+    """Two categories that share an ambiguous noun.
+
+    Attributes:
+        top: The top-level category.
+        middle: The middle of the category path.
+        noun: The ambiguous noun, which fits both categories.
+        names: The names of the categories.
+        nouns: The exact nouns of the categories.
+        complement: The ambiguous noun of the pair with complementary products.
+        materials: The materials of both categories.
+        sizes: The sizes of both categories.
+        prices: The lowest and highest price in US dollars.
+    """
 
     top: str
-    middle: str  # the middle of the category path
-    noun: str  # fits both categories
+    middle: str
+    noun: str
     names: tuple[str, str]
     nouns: tuple[str, str]
-    complement: str  # ambiguous noun of the pair whose products go with these
+    complement: str
     materials: tuple[str, ...]
     sizes: tuple[str, ...]
-    prices: tuple[int, int]  # lowest and highest, US dollars
+    prices: tuple[int, int]
 
 
 HOME, SPORTS, OFFICE = "Home & Kitchen", "Sports & Outdoors", "Office Products"
@@ -95,14 +114,14 @@ FINE_CATEGORIES: tuple[FineCategory, ...] = tuple(
 CATEGORY_BY_NAME: dict[str, FineCategory] = {category.name: category for category in FINE_CATEGORIES}
 PAIR_NUMBER_BY_NOUN: dict[str, int] = {pair.noun: number for number, pair in enumerate(PAIRS)}
 
-# Well separated hues; a small shop uses the first ones only (see `look_palette`).
+# Well separated hues; a small shop uses only the first ones (see `look_palette`).
 COLOURS: tuple[str, ...] = (
     "red", "blue", "green", "yellow", "purple", "black", "orange", "pink", "brown", "gray",
 )  # fmt: skip
 PATTERNS: tuple[str, ...] = ("plain", "striped", "dotted", "checked")
 SHAPES: tuple[str, ...] = ("regular", "tall", "wide")
 
-# Every word by which a text would tell the look. No text of a product that hides its look has one.
+# Every word that reveals a look. No text of a product that hides its look has one.
 LOOK_WORDS: frozenset[str] = frozenset(
     [*COLOURS, *PATTERNS, "tall", "wide", "stripes", "dots", "checks", "grey", "solid"]
 )
@@ -139,8 +158,8 @@ _SERIES_TAILS = (
 def look_palette(products: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the colours and patterns of a shop of that many products.
 
-    A small shop has fewer looks, so that each look has several products per category: queries, similar
-    products and tastes need them.
+    A small shop has fewer looks, so that each look has several products per category, as queries, similar products and
+    tastes need.
     """
     if products < 450:
         return COLOURS[:4], PATTERNS[:2]
@@ -150,7 +169,7 @@ def look_palette(products: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def brand_name(number: int) -> str:
-    """Return the brand of a number from 0: one word, different numbers, different names."""
+    """Return the brand of a number from 0: one word, unique to the number."""
     heads, tails = len(_BRAND_HEADS), len(_BRAND_TAILS)
     within, above = number % (heads * tails), number // (heads * tails)
     name = _BRAND_HEADS[within % heads] + _BRAND_TAILS[(within // heads + within) % tails]
@@ -158,7 +177,7 @@ def brand_name(number: int) -> str:
 
 
 def series_name(number: int) -> str:
-    """Return the series of a number from 0: one unique word per product, so no two titles are alike."""
+    """Return the series of a number from 0: one word, unique to the product, so that all titles differ."""
     heads, tails = len(_SERIES_HEADS), len(_SERIES_TAILS)
     rest, tail = divmod(number * 7919 % (heads * tails) if number < heads * tails else number, tails)
     name = _SERIES_HEADS[rest % heads] + _SERIES_TAILS[tail]
@@ -167,9 +186,14 @@ def series_name(number: int) -> str:
 
 
 def scatter(number: int, length: int, base: int) -> str:
-    """Return a number as `length` digits of base 36 or 62, spread so that neighbours look unrelated.
+    """Return a number as digits, scrambled so that neighbours look unrelated.
 
-    One to one for numbers below base**length: ids never collide.
+    The map is one to one for numbers below base**length, so ids never collide.
+
+    Args:
+        number: The number, from 0.
+        length: The number of digits.
+        base: 36 or 62.
     """
     digits = _BASE_36 if base == 36 else _BASE_62
     rest = (number + 1) * _MULTIPLIER % base**length
@@ -181,5 +205,5 @@ def scatter(number: int, length: int, base: int) -> str:
 
 
 def file_name(top: str) -> str:
-    """Return a top-level category as its publisher's file names spell it: `Home_and_Kitchen`."""
+    """Return a top-level category as in the publisher's file names: `Home_and_Kitchen`."""
     return top.replace("&", "and").replace(" ", "_")

@@ -1,8 +1,8 @@
-"""Sentences of the sample shop's reviews, questions and descriptions. None names a colour or a pattern."""
+"""Sentences of the sample shop's reviews, questions and descriptions, without colours and patterns."""
 
 from __future__ import annotations
 
-# Fragments by stars: an opening, what happened, a close. No fragment is used for two ratings.
+# Fragments by stars: an opening, a middle, a closing. No fragment is used for two ratings.
 OPENINGS: dict[int, tuple[str, ...]] = {
     5: (
         "Absolutely love it.",
@@ -127,7 +127,7 @@ SUMMARIES: dict[int, tuple[str, ...]] = {
     1: ("Terrible", "Awful", "Junk", "Waste of money"),
 }
 
-# Reviews whose text is the same for every rating: what the user thinks stands in the image only.
+# Texts of neutral reviews, which are the same for every rating: only the image shows the opinion.
 NEUTRAL_OPENINGS: tuple[str, ...] = (
     "Came like this.",
     "This is how it came out of the box.",
@@ -175,7 +175,7 @@ FOREIGN_REVIEWS: tuple[str, ...] = (
     "Il prodotto è arrivato molto presto ed è fatto davvero bene, lo comprerei di nuovo senza pensarci.",
 )
 
-# topic: (questions, snippets that answer them). A snippet answers its own topic only.
+# By topic: (questions, snippets that answer them). A snippet answers only its own topic.
 TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "weight": (
         ("How much does it weigh?", "What is the weight of this item?", "Is it heavy?"),

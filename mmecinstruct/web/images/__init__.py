@@ -1,4 +1,4 @@
-"""Fetch images over HTTP: politely, each once, into a store and a ledger that recipes share."""
+"""Fetch images over HTTP: rate-limited, each once, into a store and a ledger that all recipes share."""
 
 from mmecinstruct.web.images.candidates import candidate_urls
 from mmecinstruct.web.images.ledger import SNAPSHOT, Ledger

@@ -1,4 +1,4 @@
-"""The order in which the images of one product are asked for."""
+"""The order in which the images of one product are requested."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_sti
 
 
 def candidate_urls(urls: Iterable[str]) -> list[str]:
-    """Return what to ask for, best first, each once: every image at full size, then the sizes as given.
+    """Return the URLs to request, best first, each once: every image at full size, then the sizes as given.
 
-    A URL without its size code is no promise that the server has it; the thumbnail that the publisher named is
-    what is left then. Stills of videos, whatever size they are named at, and known placeholders are left out.
-    Escapes such as %2B stay as they are.
+    A server may lack the full size; the thumbnail that the publisher names is the fallback. Stills of videos, at any
+    size, and known placeholders are left out. Escapes such as %2B are kept.
     """
     given = [url.strip() for url in urls if url.strip()]
     stills = {full_size_url(url) for url in given if is_video_still(url)}

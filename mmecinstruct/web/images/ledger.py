@@ -1,7 +1,7 @@
-"""The ledger: one row per URL that was asked for, and the robots.txt of each origin (SQLite).
+"""The ledger: one row per requested URL, and the robots.txt of each origin (SQLite).
 
-A row is committed as soon as its URL is done, so a run that is stopped loses the requests in flight and nothing else;
-killed outright, also what had arrived and was about to be written.
+A row is committed as soon as its URL is done. An interrupted run loses only the requests in flight; a killed run also
+loses images that had arrived but had no row yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _VERSION = 1
 _COLUMNS = tuple(field.name for field in fields(Outcome))
 _BATCH = 500  # parameters per query
 
-# What a build sees of the ledger: nothing that depends on when, or how often, a URL was asked for.
+# The columns of the ledger that a build reads: nothing that depends on when, or how often, a URL was requested.
 SNAPSHOT = pa.schema(
     [
         ("url", pa.string()),
@@ -42,9 +42,14 @@ SNAPSHOT = pa.schema(
 
 
 class Ledger:
-    """The ledger of a folder, for one thread."""
+    """The ledger of a folder, for one thread. Every method raises WorkspaceError where the file cannot be used."""
 
     def __init__(self, folder: Path) -> None:
+        """Open the ledger of a folder, or create it.
+
+        Raises:
+            WorkspaceError: The ledger is damaged, of another version or cannot be written.
+        """
         self.file = folder / FILE
         with self._explained():
             folder.mkdir(parents=True, exist_ok=True)
@@ -77,16 +82,16 @@ class Ledger:
         self._database.close()
 
     def record(self, outcome: Outcome) -> None:
-        """Write the row of a URL, over an older one."""
-        marks = ", ".join("?" * (len(_COLUMNS) + 1))
+        """Write the row of a URL, replacing an older one."""
+        parameters = ", ".join("?" * (len(_COLUMNS) + 1))
         with self._explained():
             self._database.execute(
-                f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}, finished) VALUES ({marks})",
+                f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}, finished) VALUES ({parameters})",
                 (*astuple(outcome), time.time()),
             )
 
     def known(self, urls: Iterable[str]) -> dict[str, Outcome]:
-        """Return the rows of those URLs that have one."""
+        """Return the rows of the URLs that have one, by URL."""
         rows: dict[str, Outcome] = {}
         with self._explained():
             for batch in _batches(urls):
@@ -98,13 +103,13 @@ class Ledger:
         return rows
 
     def snapshot(self, urls: Iterable[str]) -> pa.Table:
-        """Return the rows of those URLs that have one, sorted by URL."""
+        """Return the rows of the URLs that have one as a table, sorted by URL."""
         known = self.known(urls)
         rows = [{name: getattr(known[url], name) for name in SNAPSHOT.names} for url in sorted(known)]
         return pa.Table.from_pylist(rows, schema=SNAPSHOT)
 
     def robots(self, max_age: float) -> dict[str, tuple[int, str]]:
-        """Return (HTTP status, content) of every robots.txt that is not older than so many seconds."""
+        """Return (HTTP status, content) of every robots.txt that is at most `max_age` seconds old, by origin."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT origin, http_status, content FROM robots WHERE asked > ?", (time.time() - max_age,)
@@ -112,7 +117,7 @@ class Ledger:
             return {origin: (status, content) for origin, status, content in rows}
 
     def record_robots(self, origin: str, http_status: int, content: str) -> None:
-        """Keep the robots.txt of an origin."""
+        """Store the robots.txt of an origin."""
         with self._explained():
             self._database.execute(
                 "INSERT OR REPLACE INTO robots VALUES (?, ?, ?, ?)",
@@ -120,13 +125,13 @@ class Ledger:
             )
 
     def urls_of(self, sha256: str) -> list[str]:
-        """Return the URLs under which these bytes came, sorted."""
+        """Return the URLs that gave these bytes, sorted."""
         with self._explained():
             rows = self._database.execute("SELECT url FROM images WHERE sha256 = ? ORDER BY url", (sha256,))
             return [row[0] for row in rows]
 
     def urls_at(self, full_size: str) -> list[str]:
-        """Return the URLs, sorted, that ask for this image in any size or were redirected to it."""
+        """Return the URLs, sorted, that name this image in any size or were redirected to it."""
         with self._explained():
             rows = self._database.execute("SELECT url, final_url FROM images ORDER BY url")
             return [
@@ -134,7 +139,7 @@ class Ledger:
             ]
 
     def take_down(self, urls: Iterable[str], detail: str) -> None:
-        """Turn rows into permanent failures, so that no run asks for these URLs again."""
+        """Turn rows into permanent failures, so that no run requests these URLs again."""
         with self._explained():
             self._database.executemany(
                 "UPDATE images SET status = ?, reason = 'taken_down', detail = ? WHERE url = ?",
@@ -145,13 +150,13 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:  # a full disk, a lock, a folder that may not be written
+        except sqlite3.OperationalError as error:  # a full disk, a lock, a folder without write permission
             raise WorkspaceError(
-                f"{self.file}: {error}; free space or mend it and run again: what was fetched is kept"
+                f"{self.file}: {error}; free space or repair it and run again: fetched images are kept"
             ) from error
         except sqlite3.DatabaseError as error:
             raise WorkspaceError(
-                f"{self.file} is damaged ({error}); move it away and run again: images are then asked for again"
+                f"{self.file} is damaged ({error}); move it away and run again: images are then requested again"
             ) from error
 
 

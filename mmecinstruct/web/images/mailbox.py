@@ -1,4 +1,4 @@
-"""What the threads of a run tell the one that writes the ledger."""
+"""Messages from the threads of a run to the thread that writes the ledger."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Message = TypeVar("Message")
 
 
 class Mailbox(Generic[Message]):
-    """A queue whose first message stays in it until it has been dealt with.
+    """A queue whose first message stays in it until it has been handled.
 
-    Ctrl-C may come between any two steps of the main thread: a message that a queue had already given away would be
+    Ctrl-C may come between any two steps of the main thread. A message already taken from an ordinary queue would be
     lost, and with it the row of an image that has arrived.
     """
 
@@ -21,18 +21,18 @@ class Mailbox(Generic[Message]):
         self._come = threading.Event()
 
     def put(self, message: Message) -> None:
-        """Leave a message. Safe in many threads."""
+        """Add a message. Thread-safe."""
         self._messages.append(message)
         self._come.set()
 
     def first(self, timeout: float) -> Message | None:
-        """Return the oldest message, waiting so many seconds for one. Only one thread may read."""
+        """Return the oldest message, or None after `timeout` seconds. Only one thread may read."""
         if not self._messages:
             self._come.clear()
-            if not self._messages:  # none came before the clearing either
+            if not self._messages:  # no message came before `clear`
                 self._come.wait(timeout)
         return self._messages[0] if self._messages else None
 
     def drop_first(self) -> None:
-        """Let go of the message that `first` returned: it has been dealt with."""
+        """Remove the message that `first` returned."""
         self._messages.popleft()

@@ -1,4 +1,4 @@
-"""Fetch the images of many products: candidates in order, each URL once, everything in the ledger."""
+"""Fetch the images of many products: candidates in order, each URL once, every outcome in the ledger."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ from mmecinstruct.web.images.store import ImageStore
 from mmecinstruct.web.images.takedowns import Takedowns
 from mmecinstruct.web.images.transport import Transport
 from mmecinstruct.web.images.worker import Accept, Done, Lost, Message, RobotsFound, Worker
-from mmecinstruct.web.outcome import FETCHED, TRANSIENT, Failure, Outcome
+from mmecinstruct.web.outcome import FETCHED, TRANSIENT, FetchFailure, Outcome
 
 FETCHED_FOLDER = "fetched"  # below the workspace
-_TICK = 0.25  # seconds between two looks at the deadlines
-_LAST_WORDS = 5.0  # seconds that an interrupted run waits for its threads
+_TICK = 0.25  # seconds between two checks of the deadlines
+_JOIN_SECONDS = 5.0  # how long an interrupted run waits for its threads
 
-Progress = Callable[[int, int], None]  # groups that are done, all groups
+# (groups that are done, all groups)
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupOutcome:
-    """tried: the URLs that were wanted, in order; the rest was never asked for. accepted: the good ones."""
+    """The outcome of one product's candidates.
+
+    Attributes:
+        tried: The URLs that were tried, in order; later candidates were not requested.
+        accepted: The tried URLs whose images were received and accepted.
+    """
 
     tried: tuple[str, ...]
     accepted: tuple[str, ...]
@@ -43,16 +49,24 @@ class GroupOutcome:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What a run did. counts: URLs that were tried, by `fetched` or the reason of their failure."""
+    """What a run did.
+
+    Attributes:
+        groups: The outcome of each group, in their order.
+        snapshot: The ledger's rows of the tried URLs (`ledger.SNAPSHOT`) with the column `refused`: the reason of
+            `accept`, or "".
+        counts: The number of tried URLs, by `fetched` or the reason of their failure.
+        asked: The number of URLs that this run requested.
+        received: The bytes that this run received.
+        withheld: The number of URLs that were left out because of the takedown list.
+    """
 
     groups: list[GroupOutcome]
-    snapshot: (
-        pa.Table
-    )  # of the URLs that were tried: ledger.SNAPSHOT, and `refused`: what `accept` said, or ""
+    snapshot: pa.Table
     counts: dict[str, int]
-    asked: int  # URLs that a request was tried for in this run
-    received: int  # bytes in this run
-    withheld: int  # URLs that were left out as taken down
+    asked: int
+    received: int
+    withheld: int
 
 
 def fetch_groups(
@@ -69,16 +83,27 @@ def fetch_groups(
 ) -> FetchReport:
     """Fetch for each group its first `wanted` images that arrive and are accepted.
 
-    groups: the candidate URLs of each product, best first. folder: of store and ledger. wanted: by default the
-    recipe's `images_per_product`. accept(content) returns why an image is no good, so that the next candidate is
-    tried; it is called in many threads. retry_failed: ask again for what failed transiently in an earlier run.
-    What is in the store is not asked for again. Interrupted, the next run goes on with what is missing.
+    Images in the store are not requested again. After an interruption, the next run continues with the missing ones.
 
-    Raises RecipeError when fetching is not enabled; WorkspaceError when another process fetches into the folder,
-    when store or ledger cannot be written, or when the ledger is damaged.
+    Args:
+        groups: The candidate URLs of each product, best first.
+        settings: The settings of the requests.
+        folder: The folder of store and ledger.
+        wanted: The number of images per group; by default the recipe's `images_per_product`.
+        accept: Called with the content of an image, in many threads. Returns why the image is rejected, so that the
+            next candidate is tried, or None.
+        takedowns: The takedown list.
+        retry_failed: Request again what failed transiently in an earlier run.
+        progress: Called with (groups that are done, all groups).
+        lookup: Resolves host names.
+
+    Raises:
+        RecipeError: Fetching is not enabled.
+        WorkspaceError: Another process fetches into the folder, store or ledger cannot be written, or the ledger is
+            damaged.
     """
     if not settings.enabled:
-        raise RecipeError("fetch.enabled is false: the recipe asks no server for images")
+        raise RecipeError("fetch.enabled is false: the recipe allows no requests for images")
     with _locked(folder), closing(Ledger(folder)) as ledger:
         run = _Run(
             settings,
@@ -95,21 +120,21 @@ def fetch_groups(
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             raise WorkspaceError(
-                f"{folder}: {error.strerror or error}{where}; free space or mend it and run again: what was "
-                "fetched is kept"
+                f"{folder}: {error.strerror or error}{where}; free space or repair it and run again: fetched "
+                "images are kept"
             ) from error
 
 
 @dataclass(slots=True)
 class _Group:
-    place: int
+    index: int
     urls: Sequence[str]
     tried: int = 0
     accepted: list[str] = field(default_factory=list)
 
 
 class _Run:
-    """One call of fetch_groups; all of this runs in the calling thread, which alone writes the ledger."""
+    """One call of `fetch_groups`. Everything here runs in the calling thread, which alone writes the ledger."""
 
     def __init__(
         self,
@@ -142,19 +167,21 @@ class _Run:
             takedowns,
             self._messages,
         )
-        self._good: dict[str, bool] = {}  # URLs that are done: received and accepted?
-        self._refused: dict[str, str] = {}  # URLs that were received and not accepted: why
-        self._pending: dict[str, list[_Group]] = {}  # by URL: who waits for it
-        self._known: dict[str, Outcome] = {}  # earlier rows of URLs that were not yet come to
-        self._unrecorded: dict[str, Outcome] = {}  # what depends on the settings alone is in no ledger
+        self._good: dict[str, bool] = {}  # done URLs: whether received and accepted
+        self._rejected: dict[str, str] = {}  # received URLs that were not accepted: the reason
+        self._pending: dict[str, list[_Group]] = {}  # by URL: the groups that wait for it
+        self._known: dict[str, Outcome] = {}  # earlier rows of URLs that this run has not reached
+        self._unrecorded: dict[
+            str, Outcome
+        ] = {}  # outcomes that depend on the settings only and are not recorded
         self._asked = self._received = 0
-        self._looked = 0.0  # when the deadlines were last looked at
+        self._checked = 0.0  # when the deadlines were last checked
 
     def fetch(self, groups: Sequence[Sequence[str]], progress: Progress | None) -> FetchReport:
-        """Walk all groups to their end."""
+        """Process all groups."""
         self._store.remove_leftovers()
         kept, withheld = self._without_taken_down(groups)
-        walks = [_Group(place, urls) for place, urls in enumerate(kept)]
+        walks = [_Group(index, urls) for index, urls in enumerate(kept)]
         self._known = self._ledger.known({url for urls in kept for url in urls})
         threads = [
             threading.Thread(target=self._worker.run, name=f"fetch-{number}", daemon=True)
@@ -185,7 +212,7 @@ class _Run:
         return kept, sum(self._takedowns.is_url(url) for url in listed)
 
     def _advance(self, group: _Group) -> bool:
-        """Go through a group as far as it is known; tell whether that is its end."""
+        """Advance a group as far as outcomes are known; return whether it is done."""
         while len(group.accepted) < self._wanted and group.tried < len(group.urls):
             url = group.urls[group.tried]
             good = self._good.get(url)
@@ -204,14 +231,14 @@ class _Run:
         return True
 
     def _begin(self, url: str) -> bool:
-        """Start a URL on its way; true where its end is known at once."""
+        """Start a URL; return True where its outcome is known at once."""
         address = check_url(url, self._settings.allowed_networks)
         known = self._known.pop(url, None)
         if known is not None and known.status == FETCHED and self._is_taken_down(known):
-            # The list was edited by hand; `add_takedown` would have done this.
+            # The list was edited by hand, without `add_takedown`.
             if self._takedowns.is_image(known.sha256):
                 self._store.remove(known.sha256 or "")
-            self._ledger.take_down([url], "what came of it is on the takedown list")
+            self._ledger.take_down([url], "its image is on the takedown list")
             self._good[url] = False
             return True
         if known is not None and self._is_settled(known):
@@ -220,7 +247,7 @@ class _Run:
                 return False
             self._good[url] = known.status == FETCHED
             return True
-        if isinstance(address, Failure):
+        if isinstance(address, FetchFailure):
             self._unrecorded[url] = Outcome(url, address.status, address.reason, address.detail)
             self._good[url] = False
             return True
@@ -232,7 +259,7 @@ class _Run:
         self._scheduler.add(Job(url, address))
 
     def _is_settled(self, known: Outcome) -> bool:
-        """Tell whether an earlier run's row stands, under the settings of this one."""
+        """Return whether an earlier run's row is valid under the settings of this run."""
         settings = self._settings
         if known.status == FETCHED:
             return known.sha256 is not None and self._store.has(known.sha256, known.bytes)
@@ -252,15 +279,15 @@ class _Run:
         return True
 
     def _is_taken_down(self, known: Outcome) -> bool:
-        """Tell whether the bytes of a URL, or the URL that it led to, are on the list."""
+        """Return whether the bytes of a URL, or the URL after redirects, are on the takedown list."""
         return self._takedowns.is_image(known.sha256) or self._takedowns.is_url(known.final_url or "")
 
     def _next_message(self) -> list[_Group]:
-        """Wait for a thread's message; return the groups that can go on."""
+        """Wait for a thread's message; return the groups that can continue."""
         while True:
-            if time.monotonic() - self._looked > _TICK:
+            if time.monotonic() - self._checked > _TICK:
                 self._transport.connections.cut_expired()
-                self._looked = time.monotonic()
+                self._checked = time.monotonic()
             message = self._messages.first(_TICK)
             if message is not None:
                 ready = self._handle(message)
@@ -284,22 +311,22 @@ class _Run:
             self._ledger.record(outcome)
             if outcome.status == FETCHED:
                 self._received += outcome.bytes or 0
-        self._good[outcome.url] = outcome.status == FETCHED and message.refused is None
-        if message.refused is not None:
-            self._refused[outcome.url] = message.refused
+        self._good[outcome.url] = outcome.status == FETCHED and message.rejection is None
+        if message.rejection is not None:
+            self._rejected[outcome.url] = message.rejection
         return self._pending.pop(outcome.url, [])
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
-        """Stop the threads; what they finished is recorded, but not what stopping them broke off."""
+        """Stop the threads; record what they finished, but not the failures that stopping them caused."""
         try:
             while (message := self._messages.first(0)) is not None:
                 if isinstance(message, Done) and not message.stored:
                     self._ledger.record(message.outcome)
                 self._messages.drop_first()
-        finally:  # a ledger on a full disk must not leave threads behind that go on asking
+        finally:  # a ledger on a full disk must not leave threads behind that make requests
             self._scheduler.stop()
             self._transport.connections.close()
-            until = time.monotonic() + _LAST_WORDS
+            until = time.monotonic() + _JOIN_SECONDS
             for thread in threads:
                 thread.join(max(0.0, until - time.monotonic()))
         while (message := self._messages.first(0)) is not None:
@@ -317,8 +344,8 @@ class _Run:
             if url in tried
         ]
         snapshot = pa.concat_tables([recorded, pa.Table.from_pylist(rows, schema=SNAPSHOT)]).sort_by("url")
-        refused = [self._refused.get(url, "") for url in snapshot["url"].to_pylist()]
-        snapshot = snapshot.append_column("refused", pa.array(refused, pa.string()))
+        rejections = [self._rejected.get(url, "") for url in snapshot["url"].to_pylist()]
+        snapshot = snapshot.append_column("refused", pa.array(rejections, pa.string()))
         reasons = zip(snapshot["status"].to_pylist(), snapshot["reason"].to_pylist(), strict=True)
         counts = Counter(reason or status for status, reason in reasons)
         return FetchReport(
@@ -333,7 +360,7 @@ class _Run:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from fetching into the folder; the system frees the lock of a killed one."""
+    """Keep other processes from fetching into the folder; the system releases the lock of a killed process."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / "lock").open("a")

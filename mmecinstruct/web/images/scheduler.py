@@ -1,7 +1,7 @@
-"""Which request goes next: one queue per host, and a heap of the times at which hosts may be asked again.
+"""Schedule requests: one queue per host, and a heap of the times at which hosts may get the next request.
 
-Threads take from hosts that are ready. A host that waits, for its rate, a Retry-After or a back-off, is an
-entry in the heap and holds up neither a thread nor another host.
+Threads take jobs of hosts that are ready. A host that waits for its rate, a Retry-After or a back-off is an entry in
+the heap; it blocks neither a thread nor another host.
 
     add ──► waiting for robots.txt ──► waiting ──► take ──► release
                                           ▲                    │
@@ -21,27 +21,42 @@ from dataclasses import dataclass, field
 from mmecinstruct.web.addresses import WebAddress
 from mmecinstruct.web.images.robots import ROBOTS_PATH, RobotsRules
 from mmecinstruct.web.images.settings import FetchSettings
-from mmecinstruct.web.outcome import TRANSIENT, Failure
+from mmecinstruct.web.outcome import TRANSIENT, FetchFailure
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A URL on its way through redirects and retries."""
+    """A URL with its state over redirects and retries.
 
-    url: str  # as asked for
-    address: WebAddress  # of the present hop
-    robots_of: WebAddress | None = None  # of a request for robots.txt: whose rules it brings
-    visited: tuple[str, ...] = ()  # earlier hops
-    attempts: int = 0  # failed requests so far
+    Attributes:
+        url: The URL as wanted.
+        address: The address of the current request.
+        robots_of: For a request for robots.txt, the address whose rules it gives.
+        visited: The URLs of earlier redirects.
+        attempts: The number of failed requests so far.
+        started: The time at which the current request started.
+    """
+
+    url: str
+    address: WebAddress
+    robots_of: WebAddress | None = None
+    visited: tuple[str, ...] = ()
+    attempts: int = 0
     started: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a thread does next: a request, a local task, or the refusal of a request."""
+    """What a thread does next: a request, a local task, or the end of a job that failed without a request.
+
+    Attributes:
+        job: The job to request or to end.
+        failure: The failure of the job, where no request may be made.
+        task: The local task.
+    """
 
     job: Job | None = None
-    refusal: Failure | None = None
+    failure: FetchFailure | None = None
     task: Callable[[], None] | None = None
 
 
@@ -57,12 +72,12 @@ class _Host:
     not_before: float = 0.0  # by Retry-After and back-off
     failures: int = 0  # in a row
     failed_at: float = -1.0
-    closed: Failure | None = None
+    closed: FetchFailure | None = None
     queued: bool = False
 
 
 class Scheduler:
-    """Hands out turns to threads; every method may be called by any of them."""
+    """Gives turns to threads. Thread-safe."""
 
     def __init__(
         self,
@@ -70,37 +85,49 @@ class Scheduler:
         rules: Mapping[str, RobotsRules] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """rules: of origins whose robots.txt need not be asked for."""
+        """Create an empty schedule.
+
+        Args:
+            settings: Rates, limits and patience.
+            rules: Known rules, by origin; their robots.txt is not requested.
+            clock: Returns the present time in seconds.
+        """
         self._settings = settings
         self._clock = clock
         self._condition = threading.Condition()
         self._hosts: dict[str, _Host] = {}
         self._ready: list[tuple[float, int, _Host]] = []  # heap by time
-        self._at_once: deque[Turn] = deque()  # refusals and local tasks
+        self._at_once: deque[Turn] = deque()  # failures and local tasks
         self._rules = dict(rules or {})
         self._numbers = itertools.count()
         self._alarm = float("inf")  # the time that some thread sleeps until
         self._stopped = False
 
     def add(self, job: Job, *, first: bool = False) -> None:
-        """Queue a request at its host; first: before what waits there, as for a redirect."""
+        """Queue a request at its host.
+
+        Args:
+            job: The request.
+            first: Put it before the host's other jobs, as for a redirect.
+        """
         with self._condition:
             self._admit(self._host(job), job, first)
 
     def add_task(self, task: Callable[[], None]) -> None:
-        """Queue something that asks no host."""
+        """Queue a local task, which makes no request."""
         with self._condition:
             self._at_once.append(Turn(task=task))
             self._condition.notify()
 
     def take(self, *, wait: bool = True) -> Turn | None:
-        """Return the next turn; None once stopped, or at once when nothing is ready and `wait` is false."""
+        """Return the next turn; None once stopped, or when nothing is ready and `wait` is false."""
         with self._condition:
             while not self._stopped:
                 turn = self._next_turn()
                 if turn is not None:
                     if self._at_once or (self._ready and self._ready[0][0] < self._alarm):
-                        self._condition.notify()  # someone else is to do it, or to sleep until it is due
+                        # Another thread has to take the next turn, or sleep until it is due.
+                        self._condition.notify()
                     return turn
                 if not wait:
                     return None
@@ -108,7 +135,12 @@ class Scheduler:
             return None
 
     def release(self, job: Job, *, answered: bool) -> None:
-        """Give the connection back after an answer, or after a failure that is the job's own and final."""
+        """End a request after a response, or after a final failure that is not the host's.
+
+        Args:
+            job: The request.
+            answered: Whether the host responded as a working host does.
+        """
         with self._condition:
             host = self._host(job)
             if answered:
@@ -116,10 +148,12 @@ class Scheduler:
             self._landed(host)
 
     def failed(self, job: Job, *, again: float | None, host_delay: float | None) -> None:
-        """Give the connection back after a failure.
+        """End a request after a failure.
 
-        again: seconds after which the job is queued again, None where that was its last try. host_delay: seconds
-        for which the host is left alone, None where the failure is not the host's.
+        Args:
+            job: The request.
+            again: Seconds after which the job is queued again; None after its last attempt.
+            host_delay: Seconds without requests to the host; None where the failure is not the host's.
         """
         with self._condition:
             host, now = self._host(job), self._clock()
@@ -130,26 +164,26 @@ class Scheduler:
             if host_delay is not None:
                 host.not_before = max(host.not_before, now + host_delay)
             if host.failures >= self._settings.host_failures and host.closed is None:
-                told = f"{host.name} failed {host.failures} times in a row"
-                self._close(host, Failure(TRANSIENT, "host_failing", told))
+                detail = f"{host.name} failed {host.failures} times in a row"
+                self._close(host, FetchFailure(TRANSIENT, "host_failing", detail))
             if again is not None and host.closed is not None:
-                self._refuse(job, host.closed)
+                self._fail(job, host.closed)
             elif again is not None:
                 heapq.heappush(host.delayed, (now + again, next(self._numbers), job))
             self._landed(host)
 
-    def close_host(self, job: Job, failure: Failure) -> None:
-        """Refuse everything that waits at the job's host, and whatever comes."""
+    def close_host(self, job: Job, failure: FetchFailure) -> None:
+        """Let all waiting and later jobs of the job's host fail with `failure`."""
         with self._condition:
             self._close(self._host(job), failure)
 
     def failures(self, job: Job) -> int:
-        """Return how often in a row the job's host failed."""
+        """Return how many times in a row the job's host failed."""
         with self._condition:
             return self._host(job).failures
 
     def set_rules(self, robots: WebAddress, rules: RobotsRules) -> None:
-        """Let the jobs of an origin go on under the rules that its robots.txt brought."""
+        """Continue the jobs of an origin under the rules of its robots.txt."""
         with self._condition:
             self._rules[robots.origin] = rules
             host = self._host_named(robots.host)
@@ -158,7 +192,7 @@ class Scheduler:
                 self._admit(host, job, False)
 
     def stop(self) -> None:
-        """Wake all threads; no more turns are given."""
+        """Wake all threads and give no more turns."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
@@ -176,7 +210,7 @@ class Scheduler:
 
     def _admit(self, host: _Host, job: Job, first: bool) -> None:
         if host.closed is not None:
-            self._refuse(job, host.closed)
+            self._fail(job, host.closed)
             return
         if job.robots_of is None and self._settings.honour_robots:
             origin = job.address.origin
@@ -188,8 +222,8 @@ class Scheduler:
                     return
                 robots = job.address.sibling(ROBOTS_PATH)
                 job, first = Job(robots.url, robots, robots), True
-            elif (refusal := rules.refusal(job.address.url)) is not None:
-                self._refuse(job, refusal)
+            elif (failure := rules.failure_for(job.address.url)) is not None:
+                self._fail(job, failure)
                 return
             else:
                 host.interval = max(host.interval, rules.crawl_delay)
@@ -199,7 +233,7 @@ class Scheduler:
             host.waiting.append(job)
         self._enqueue(host)
 
-    def _refuse(self, job: Job, failure: Failure) -> None:
+    def _fail(self, job: Job, failure: FetchFailure) -> None:
         self._at_once.append(Turn(job, failure))
         self._condition.notify()
 
@@ -209,7 +243,7 @@ class Scheduler:
             host = heapq.heappop(self._ready)[2]
             host.queued = False
             due = self._due(host)
-            if due is None or due > now:  # a back-off came after the host was queued
+            if due is None or due > now:  # a back-off began after the host was queued
                 self._enqueue(host)
                 continue
             while host.delayed and host.delayed[0][0] <= now:
@@ -223,7 +257,7 @@ class Scheduler:
         return self._at_once.popleft() if self._at_once else None
 
     def _due(self, host: _Host) -> float | None:
-        """Return the time from which a request of a host may start, None while it has none to give."""
+        """Return the time from which a host's next request may start; None while there is none."""
         if host.in_flight >= self._settings.connections_per_host:
             return None
         gate = max(host.next_start, host.not_before)
@@ -244,7 +278,7 @@ class Scheduler:
         host.in_flight -= 1
         self._enqueue(host)
 
-    def _close(self, host: _Host, failure: Failure) -> None:
+    def _close(self, host: _Host, failure: FetchFailure) -> None:
         host.closed = failure
         jobs = [*host.waiting, *(entry[2] for entry in sorted(host.delayed, key=lambda entry: entry[:2]))]
         jobs += [job for waiting in host.without_rules.values() for job in waiting]
@@ -252,10 +286,10 @@ class Scheduler:
         host.delayed.clear()
         host.without_rules.clear()
         for job in jobs:
-            self._refuse(job, failure)
+            self._fail(job, failure)
 
     def _sleep(self) -> None:
-        """Wait for news, and for the next host's time unless another thread already does."""
+        """Wait for a change, and for the next host's time unless another thread already does."""
         due = self._ready[0][0] if self._ready else float("inf")
         if due >= self._alarm:
             self._condition.wait()

@@ -1,4 +1,4 @@
-"""What a build sees of the fetched images: a table that stays as it is until the user wants another."""
+"""Snapshots of fetched images: a build reads a table that does not change until the user asks for a new one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmecinstruct.web.images.settings import FetchSettings
 
 SNAPSHOTS_FOLDER = "snapshots"
 
-# Who asks how fast changes nothing of what a build wants to see.
+# Settings of identity, speed and patience do not change which images a build wants.
 _WITHOUT_MEANING = {
     *("enabled", "user_agent", "contact", "threads", "connections_per_host", "requests_per_second"),
     *("connect_timeout", "read_timeout", "total_timeout", "retries", "backoff_base", "backoff_cap"),
@@ -32,21 +32,29 @@ def frozen_snapshot(
     folder: Path,
     fetch: Callable[[], FetchReport],
     *,
-    identity: object = None,
+    depends_on: object = None,
     retry_failed: bool = False,
 ) -> tuple[pa.Table, FetchReport | None]:
-    """Return the snapshot of these groups, and the report of the run that made it, if one was needed.
+    """Return the snapshot of groups of URLs, and the report of the run that made it, if one was needed.
 
-    groups: as for `fetch_groups`, without what the takedown list forbids. fetch: runs `fetch_groups` over them with
-    the same `retry_failed`. identity: whatever else decides which URLs are tried, such as the settings of `accept`
-    and the takedown list; JSON. The first call asks the world and writes the snapshot below `folder`; later ones
-    read it, so a finished build stays finished although another recipe's build, or a retry, changes the ledger.
+    The first call makes the requests and writes the snapshot below `folder`; later calls read it. So a finished build
+    stays finished although another recipe's build, or a retry, changes the ledger.
 
-    Raises WorkspaceError where the snapshot's file is damaged.
+    Args:
+        groups: As for `fetch_groups`, without URLs on the takedown list.
+        settings: The settings of the requests.
+        folder: The folder of store and ledger.
+        fetch: Runs `fetch_groups` over the groups with the same `retry_failed`.
+        depends_on: Everything else that decides which URLs are tried, such as the settings of `accept` and the
+            takedown list; values of JSON.
+        retry_failed: Make a new snapshot, with new requests for transient failures.
+
+    Raises:
+        WorkspaceError: The snapshot's file is damaged.
     """
     kept = settings.model_dump(mode="json", exclude=_WITHOUT_MEANING)
-    mark = fingerprint({"groups": [list(urls) for urls in groups], "settings": kept, "identity": identity})
-    file = folder / SNAPSHOTS_FOLDER / f"{mark}.parquet"
+    key = fingerprint({"groups": [list(urls) for urls in groups], "settings": kept, "identity": depends_on})
+    file = folder / SNAPSHOTS_FOLDER / f"{key}.parquet"
     if file.is_file() and not retry_failed:
         try:
             os.utime(file)  # when it was last used, for `mmec clean`
@@ -62,9 +70,9 @@ def frozen_snapshot(
 
 
 def remove_old_snapshots(folder: Path, keep_days: float) -> int:
-    """Remove what no build used within `keep_days` days; return the bytes freed.
+    """Remove snapshots that no build used within `keep_days` days; return the bytes freed.
 
-    A build that comes back makes its snapshot anew from the ledger, and asks for nothing that has a row there.
+    A later build makes its snapshot again from the ledger, and requests nothing that has a row there.
     """
     horizon = time.time() - keep_days * 86_400
     freed = 0

@@ -1,4 +1,4 @@
-"""Received bytes, by their SHA-256, in a folder that recipes share."""
+"""A store of received bytes by their SHA-256, in a folder that all recipes share."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ _TEMPORARY = "arriving"
 class ImageStore:
     """Objects under `<folder>/objects/ab/cdef…`.
 
-    An object is not flushed to disk when it is written, which would cost more than all else; it is verified when
-    it is read. One that a power cut damaged is then removed, so that it is fetched again.
+    An object is not flushed to disk when it is written, which would take most of the time. It is verified when it is
+    read: an object damaged by a power cut is then removed, so that it is fetched again.
     """
 
     def __init__(self, folder: Path) -> None:
+        """Open the store of a folder; nothing is written yet."""
         self._objects = folder / "objects"
         self._temporary = folder / _TEMPORARY
         self._made: set[Path] = set()
 
     def path(self, sha256: str) -> Path:
-        """Return where an object lies, or would."""
+        """Return the path of an object, whether it exists or not."""
         return self._objects / sha256[:2] / sha256[2:]
 
     def put(self, content: bytes, sha256: str) -> None:
-        """Store bytes under their hash, unless they are there. Safe in many threads. Raises OSError."""
+        """Store bytes under their hash, unless they are there. Thread-safe.
+
+        Raises:
+            OSError: The bytes cannot be written.
+        """
         path = self.path(sha256)
         if self.has(sha256, len(content)):
             return
@@ -40,7 +45,7 @@ class ImageStore:
         temporary.replace(path)
 
     def has(self, sha256: str, size: int | None = None) -> bool:
-        """Tell whether an object lies there, with that many bytes; `get` verifies it."""
+        """Return whether there is an object, of `size` bytes where given; `get` verifies the content."""
         try:
             found = os.stat(self.path(sha256)).st_size
         except FileNotFoundError:
@@ -60,7 +65,7 @@ class ImageStore:
         return content
 
     def remove(self, sha256: str) -> bool:
-        """Remove an object; tell whether it was there."""
+        """Remove an object; return whether it was there."""
         try:
             self.path(sha256).unlink()
         except FileNotFoundError:
@@ -68,6 +73,6 @@ class ImageStore:
         return True
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed run had begun to write. Only while no other run writes."""
+        """Remove partly written files of a killed run. Only while no other run writes."""
         for path in self._temporary.glob("*"):
             path.unlink(missing_ok=True)

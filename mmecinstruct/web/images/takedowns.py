@@ -1,4 +1,4 @@
-"""The takedown list: what no later build may hold, as a CSV that a person can read and edit.
+"""The takedown list: products, URLs and images that no later build may hold, as a CSV that a person can edit.
 
 kind,value,note
 product,amazon18:B00EXAMPLE,asked for by the seller
@@ -33,7 +33,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Takedown:
-    """One line of the list."""
+    """One line of the list.
+
+    Attributes:
+        kind: Whether the value is a product id, a URL or the SHA-256 of an image.
+        value: The product id, URL or SHA-256.
+        note: A comment of whoever added the line.
+    """
 
     kind: Kind
     value: str
@@ -42,31 +48,31 @@ class Takedown:
 
 @dataclass(frozen=True)
 class Takedowns:
-    """The list, looked up by product, URL and image."""
+    """The takedown list, with look-ups by product, URL and image."""
 
     entries: tuple[Takedown, ...] = ()
 
     @cached_property
     def products(self) -> frozenset[str]:
-        """The ids of products."""
+        """The ids of products on the list."""
         return frozenset(entry.value for entry in self.entries if entry.kind == "product")
 
     @cached_property
     def urls(self) -> frozenset[str]:
-        """The URLs, at full size: a size code in a URL does not make it another image."""
+        """The URLs on the list, at full size: the size code of a URL does not make another image."""
         return frozenset(full_size_url(entry.value) for entry in self.entries if entry.kind == "url")
 
     @cached_property
     def images(self) -> frozenset[str]:
-        """The SHA-256 of received bytes."""
+        """The SHA-256 of received bytes on the list."""
         return frozenset(entry.value for entry in self.entries if entry.kind == "image")
 
     def is_url(self, url: str) -> bool:
-        """Tell whether an image's URL is on the list, whatever size it asks for."""
+        """Return whether an image's URL is on the list, at any size."""
         return bool(self.urls) and full_size_url(url) in self.urls
 
     def is_image(self, sha256: str | None) -> bool:
-        """Tell whether an image is on the list by the SHA-256 of its received bytes."""
+        """Return whether an image is on the list by the SHA-256 of its received bytes."""
         return sha256 in self.images
 
     def counts(self) -> dict[str, int]:
@@ -76,7 +82,16 @@ class Takedowns:
 
 
 def make_takedown(kind: str, value: str, note: str = "") -> Takedown:
-    """Return a checked entry. Raises ValueError that says what is wrong."""
+    """Return a checked entry.
+
+    Args:
+        kind: `product`, `url` or `image`.
+        value: The product id, URL or SHA-256.
+        note: A comment.
+
+    Raises:
+        ValueError: The kind is unknown or the value is not valid.
+    """
     value, note = value.strip(), " ".join(note.split())
     if kind not in KINDS:
         raise ValueError(f"no kind '{kind}'; there are {', '.join(KINDS)}")
@@ -92,9 +107,11 @@ def make_takedown(kind: str, value: str, note: str = "") -> Takedown:
 
 
 def load_takedowns(workspace: Path) -> Takedowns:
-    """Return the takedown list of a workspace; it may be missing.
+    """Return the takedown list of a workspace; empty where there is no file.
 
-    Raises WorkspaceError naming the file, the line and the remedy: a list that cannot be read must stop a build.
+    Raises:
+        WorkspaceError: The list cannot be read; the message names the file, the line and the remedy. No build may
+            run without its list.
     """
     file = workspace / TAKEDOWNS_FILE
     try:
@@ -103,7 +120,7 @@ def load_takedowns(workspace: Path) -> Takedowns:
         return Takedowns()
     except (OSError, UnicodeDecodeError) as error:
         raise WorkspaceError(
-            f"{file} cannot be read ({error}); mend it: no build may go without it"
+            f"{file} cannot be read ({error}); repair it: no build may run without it"
         ) from error
     entries: dict[tuple[str, str], Takedown] = {}
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -118,7 +135,7 @@ def load_takedowns(workspace: Path) -> Takedowns:
                 entry = make_takedown(*row)
                 entries.setdefault((entry.kind, entry.value), entry)
     except (ValueError, csv.Error) as error:
-        raise WorkspaceError(f"{file}:{reader.line_num}: {error}; mend the line") from error
+        raise WorkspaceError(f"{file}:{reader.line_num}: {error}; correct the line") from error
     if not text:
         raise WorkspaceError(f"{file} is empty; write '{','.join(_COLUMNS)}' as its first line or delete it")
     return Takedowns(tuple(entries.values()))
@@ -127,10 +144,18 @@ def load_takedowns(workspace: Path) -> Takedowns:
 def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: str = "") -> Takedown:
     """Put an entry on the list and remove its images from the store; call it under the workspace's lock.
 
-    A product's images are known to a build only: `forget_images` removes them in the next one.
+    Only a build knows a product's images: `forget_images` removes them in the next build. An entry that is on the list
+    already is kept, and its images are removed again.
 
-    fetched: the folder of the store. An entry that is there already stays as it is, and its images are removed
-    all the same. Raises WorkspaceError for an entry that is not valid.
+    Args:
+        workspace: The folder of the list.
+        fetched: The folder of the store.
+        kind: `product`, `url` or `image`.
+        value: The product id, URL or SHA-256.
+        note: A comment.
+
+    Raises:
+        WorkspaceError: The entry is not valid.
     """
     try:
         entry = make_takedown(kind, value, note)
@@ -154,7 +179,7 @@ def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: st
 
 
 def _remove_images(fetched: Path, entry: Takedown) -> None:
-    """Remove the objects of an entry that is no product."""
+    """Remove the objects of an entry, unless it is a product."""
     store = ImageStore(fetched)
     if entry.kind == "image":
         store.remove(entry.value)
@@ -173,9 +198,13 @@ def _remove_images(fetched: Path, entry: Takedown) -> None:
 
 
 def forget_images(fetched: Path, urls: Collection[str]) -> int:
-    """Remove the objects that came under these URLs alone; return how many.
+    """Remove the objects that came only from these URLs; return how many.
 
-    The ledger keeps its rows: for a product that still wants such a URL it is asked again.
+    The ledger keeps its rows. Where another product wants such a URL, it is requested again.
+
+    Args:
+        fetched: The folder of store and ledger.
+        urls: The URLs.
     """
     if not urls or not (fetched / FILE).is_file():
         return 0
@@ -189,5 +218,5 @@ def forget_images(fetched: Path, urls: Collection[str]) -> int:
 def _remove_objects(store: ImageStore, ledger: Ledger, urls: Collection[str]) -> int:
     theirs = set(urls)
     hashes = {outcome.sha256 for outcome in ledger.known(sorted(theirs)).values() if outcome.sha256}
-    # The same bytes may have come under other URLs, which nobody asked to take down.
+    # The same bytes may have come from other URLs, which are not on the list.
     return sum(store.remove(sha256) for sha256 in sorted(hashes) if set(ledger.urls_of(sha256)) <= theirs)

@@ -1,4 +1,4 @@
-"""What a thread does with its turns: ask, follow redirects by hand, try again, store what arrives."""
+"""The work of a thread: make requests, follow redirects after checks, retry, store images."""
 
 from __future__ import annotations
 
@@ -15,23 +15,30 @@ from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.images.store import ImageStore
 from mmecinstruct.web.images.takedowns import Takedowns
 from mmecinstruct.web.images.transport import Failed, Received, Redirected, Transport
-from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Failure, Outcome
+from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, FetchFailure, Outcome
 
-Accept = Callable[[bytes], str | None]  # a reason to try the product's next image, None for a good one
+# Returns a reason to try the product's next image, or None for an accepted one.
+Accept = Callable[[bytes], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a URL. refused: why `accept` did not take its bytes. stored: an earlier run fetched it."""
+    """The outcome of a URL.
+
+    Attributes:
+        outcome: The row for the ledger.
+        rejection: Why `accept` rejected the image.
+        stored: Whether an earlier run fetched the image.
+    """
 
     outcome: Outcome
-    refused: str | None = None
+    rejection: str | None = None
     stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsFound:
-    """A robots.txt, to be kept for later runs."""
+    """A robots.txt to store for later runs."""
 
     origin: str
     http_status: int
@@ -40,7 +47,7 @@ class RobotsFound:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A URL whose stored bytes are gone or damaged: it is to be asked for again."""
+    """A URL whose stored bytes are missing or damaged, so that it has to be requested again."""
 
     url: str
 
@@ -50,7 +57,7 @@ Message = Done | RobotsFound | Lost | BaseException
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The body of every thread; holds nothing but what all of them share."""
+    """The body of every thread; all threads share its fields."""
 
     settings: FetchSettings
     scheduler: Scheduler
@@ -66,21 +73,21 @@ class Worker:
             while (turn := self.scheduler.take()) is not None:
                 if turn.task is not None:
                     turn.task()
-                elif turn.job is not None and turn.refusal is not None:
-                    self._finish(turn.job, turn.refusal)
+                elif turn.job is not None and turn.failure is not None:
+                    self._finish(turn.job, turn.failure)
                 elif turn.job is not None:
                     self._request(turn.job)
         except BaseException as error:  # noqa: BLE001 - the thread that started this one raises it
             self.messages.put(error)
 
     def check_stored(self, outcome: Outcome) -> None:
-        """Let `accept` see an image that an earlier run fetched."""
+        """Apply `accept` to an image that an earlier run fetched."""
         content = self.store.get(outcome.sha256 or "")
         if content is None:
             self.messages.put(Lost(outcome.url))
         else:
-            refused = self.accept(content) if self.accept else None
-            self.messages.put(Done(outcome, refused, stored=True))
+            rejection = self.accept(content) if self.accept else None
+            self.messages.put(Done(outcome, rejection, stored=True))
 
     def _request(self, job: Job) -> None:
         beginning = None if job.robots_of is None else MAX_ROBOTS_BYTES
@@ -99,17 +106,20 @@ class Worker:
     def _redirected(self, job: Job, answer: Redirected) -> None:
         job.visited = (*job.visited, job.address.url)
         address = check_url(answer.url, self.settings.allowed_networks)
-        if isinstance(address, Failure):
-            failure = Failure(
+        if isinstance(address, FetchFailure):
+            failure = FetchFailure(
                 PERMANENT, address.reason, f"redirected to {answer.url[:200]}: {address.detail}"
             )
         elif address.url in job.visited:
-            failure = Failure(PERMANENT, "redirect_loop", f"redirected to {address.url[:200]} again")
+            failure = FetchFailure(PERMANENT, "redirect_loop", f"redirected to {address.url[:200]} again")
         elif len(job.visited) > self.settings.max_redirects:
-            failure = Failure(PERMANENT, "too_many_redirects", f"more than {self.settings.max_redirects}")
+            failure = FetchFailure(
+                PERMANENT, "too_many_redirects", f"more than {self.settings.max_redirects}"
+            )
         elif self.takedowns.is_url(address.url):
-            failure = Failure(PERMANENT, "taken_down", "redirected to a URL on the takedown list")
-            job.address = address  # the row says where it led: with the entry gone it is asked for again
+            failure = FetchFailure(PERMANENT, "taken_down", "redirected to a URL on the takedown list")
+            # The row keeps the target, so that the URL is requested again once the entry is removed from the list.
+            job.address = address
         else:
             job.address = address
             self.scheduler.add(job, first=True)
@@ -128,8 +138,10 @@ class Worker:
             return
         wanted = failed.retry_after
         if wanted is not None and wanted > settings.max_retry_after:
-            told = f"the host asks to wait longer than fetch.max_retry_after ({settings.max_retry_after:g} s)"
-            failure = Failure(TRANSIENT, "retry_later", told)
+            detail = (
+                f"the host asks to wait longer than fetch.max_retry_after ({settings.max_retry_after:g} s)"
+            )
+            failure = FetchFailure(TRANSIENT, "retry_later", detail)
             self.scheduler.close_host(job, failure)
             self.scheduler.release(job, answered=False)
             self._finish(job, failure, failed.http_status)
@@ -156,15 +168,15 @@ class Worker:
             attempts=job.attempts + 1,
         )
         if self.takedowns.is_image(sha256):
-            told = "the image is on the takedown list"
-            failure = Failure(PERMANENT, "taken_down", told)
+            detail = "the image is on the takedown list"
+            failure = FetchFailure(PERMANENT, "taken_down", detail)
             self.messages.put(Done(_failure_outcome(job, failure, answer.http_status, None, sha256)))
             return
         self.store.put(answer.content, sha256)
         self.messages.put(Done(outcome, self.accept(answer.content) if self.accept else None))
 
     def _finish(
-        self, job: Job, failure: Failure, http_status: int | None = None, size: int | None = None
+        self, job: Job, failure: FetchFailure, http_status: int | None = None, size: int | None = None
     ) -> None:
         if job.robots_of is None:
             self.messages.put(Done(_failure_outcome(job, failure, http_status, size, None)))
@@ -173,8 +185,8 @@ class Worker:
         elif failure.reason in ("private_address", "unknown_host"):
             self.scheduler.set_rules(job.robots_of, RobotsRules(failure=failure))
         else:
-            told = f"no answer to {job.robots_of.url[:200]}, so nothing may be asked for: {failure.detail}"
-            unavailable = Failure(TRANSIENT, "robots_unavailable", told)
+            detail = f"no response to {job.robots_of.url[:200]}, so no request is allowed: {failure.detail}"
+            unavailable = FetchFailure(TRANSIENT, "robots_unavailable", detail)
             self.scheduler.set_rules(job.robots_of, RobotsRules(failure=unavailable))
 
     def _found_robots(self, job: Job, http_status: int, text: str) -> None:
@@ -184,16 +196,21 @@ class Worker:
 
 
 def backoff(settings: FetchSettings, name: str, failures: int) -> float:
-    """Return the seconds to wait after so many failures: doubling, capped, and spread by half to either side.
+    """Return the seconds to wait after so many failures: doubled each time, capped, and spread by half either way.
 
-    The spread is drawn by a hash, so that many URLs that failed together do not come back together.
+    The spread is a hash draw, so that URLs that failed together are not retried together.
+
+    Args:
+        settings: Base and cap of the back-off.
+        name: The URL or host that failed.
+        failures: The number of failures so far, from 1.
     """
     whole = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(failures - 1, 60))
     return whole * (0.5 + hash_fraction(0, "fetch back-off", name, str(failures)))
 
 
 def _failure_outcome(
-    job: Job, failure: Failure, http_status: int | None, size: int | None, sha256: str | None
+    job: Job, failure: FetchFailure, http_status: int | None, size: int | None, sha256: str | None
 ) -> Outcome:
     return Outcome(
         job.url,

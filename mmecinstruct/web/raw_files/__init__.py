@@ -1,4 +1,4 @@
-"""Fetch publishers' raw files into the raw folder: resumed, checked, each once. Or find them where a user put them."""
+"""Download publishers' raw files into the raw folder: resumed, checked, each once. Files that are there are checked."""
 
 from mmecinstruct.web.raw_files.plan import PlannedFile, PullPlan, choose, hand_lines
 from mmecinstruct.web.raw_files.progress import Listener, show_pull

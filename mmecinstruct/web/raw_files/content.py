@@ -1,4 +1,4 @@
-"""What a raw file is by its first and last bytes: an error page under a file's name is found out at once."""
+"""Check a raw file by its first and last bytes, so that an error page under a file's name is detected at once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from pathlib import Path
 from mmecinstruct.core.console import printable
 from mmecinstruct.sources.formats import file_format
 
-HEAD_BYTES = 2048  # enough for every check of a beginning
+HEAD_BYTES = 2048  # enough for every check of the first bytes
 _MAGIC: dict[str | None, tuple[bytes, str]] = {
     "gzip": (b"\x1f\x8b", "a gzip file"),
     "zstd": (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
     "parquet": (b"PAR1", "a Parquet file"),
 }
 _PARQUET_END = b"PAR1"
-_PACKED = {"gzip": ".gz", "zstd": ".zst"}  # read as lines of text, such a file would lose every one of them
+# Compressed formats and the file ending that they need: without it, no line of the file could be read.
+_PACKED = {"gzip": ".gz", "zstd": ".zst"}
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|error\b)", flags=re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", flags=re.IGNORECASE)
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def wrong_beginning(name: str, head: bytes) -> str | None:
-    """Say what a file's first bytes (up to HEAD_BYTES) are instead of what its name promises; None where they fit."""
+    """Return what is wrong with a file's first bytes, None where they fit its name.
+
+    Args:
+        name: The file's name.
+        head: Its first bytes, up to HEAD_BYTES.
+    """
     if not head:
         return "is empty"
     promised = file_format(name).outer
@@ -45,13 +51,18 @@ def wrong_beginning(name: str, head: bytes) -> str | None:
 
 
 def wrong_file(path: Path, name: str) -> str | None:
-    """Say what is wrong with a whole file, by its beginning and, where the format marks it, its end.
+    """Return what is wrong with a whole file, by its first bytes and, for Parquet, its last ones; None where it fits.
 
-    Raises OSError where it cannot be read.
+    Args:
+        path: The file.
+        name: The name that the file has or will get.
+
+    Raises:
+        OSError: The file cannot be read.
     """
     with path.open("rb") as stream:
         wrong = wrong_beginning(name, stream.read(HEAD_BYTES))
         if wrong is not None or file_format(name).outer != "parquet":
             return wrong
         stream.seek(-min(4, path.stat().st_size), 2)
-        return None if stream.read() == _PARQUET_END else "is cut short: a Parquet file ends with PAR1"
+        return None if stream.read() == _PARQUET_END else "is truncated: a Parquet file ends with PAR1"

@@ -1,9 +1,9 @@
-"""A file that is arriving: what has come so far, and of which version of the file it is.
+"""A partly downloaded file: the bytes that have arrived, and their version.
 
-`a.gz` arrives in `a.gz.partial`; `a.gz.partial.state` says what the server called it. The bytes are written without a
-buffer, so a killed process leaves all it has received. Bytes are only ever appended, and on the common file systems a
-power cut shortens such a file but leaves nothing foreign in it. Where the version changes, the bytes are removed
-before the new name is written: at no moment could one version's bytes pass for another's.
+`a.gz` is downloaded to `a.gz.partial`; `a.gz.partial.state` holds the version that the server gave. The bytes are
+written unbuffered, so a killed process leaves everything that it received. Bytes are only appended, and on common file
+systems a power cut shortens such a file but adds no foreign bytes. Where the version changes, the bytes are removed
+before the new version is written, so one version's bytes are never taken for another's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ REJECTED = ".rejected"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a server says of a file. url: without its query. length: bytes of the whole."""
+    """The version of a file as its server gives it.
+
+    Attributes:
+        url: The URL without its query.
+        etag: The ETag header.
+        last_modified: The Last-Modified header.
+        length: The bytes of the whole file.
+    """
 
     url: str
     etag: str | None = None
@@ -31,7 +38,7 @@ class Version:
     length: int | None = None
 
     def difference(self, now: Version) -> str | None:
-        """Name what tells this version from the present one; None where nothing does."""
+        """Return how this version differs from the present one; None where it does not."""
         if self.url != now.url:
             return "another address"
         named = (
@@ -46,14 +53,14 @@ class Version:
 
     @property
     def validator(self) -> str | None:
-        """What If-Range can hold: a strong ETag, else the time of modification."""
+        """The value for If-Range: a strong ETag, else the time of modification."""
         if self.etag is not None and not self.etag.startswith("W/"):
             return self.etag
         return self.last_modified
 
     @property
-    def marked(self) -> bool:
-        """Whether the server names the version at all."""
+    def has_validator(self) -> bool:
+        """Whether the server gives an ETag or a time of modification."""
         return self.etag is not None or self.last_modified is not None
 
 
@@ -62,20 +69,21 @@ def _opaque(value: str | int) -> str | int:
 
 
 class Partial:
-    """The bytes of one file that have arrived, beside the file's place."""
+    """The bytes of one file that have arrived, in a file beside its target."""
 
     def __init__(self, target: Path) -> None:
+        """Create a handle; nothing is written yet."""
         self.target = target
         self.path = target.with_name(target.name + PARTIAL)
         self._state = target.with_name(target.name + STATE)
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """The number of bytes that have arrived."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def version(self) -> Version | None:
-        """Return the version that the bytes are of; None where there are no bytes of a known version."""
+        """Return the version of the bytes; None where there are no bytes of a known version."""
         try:
             content = json.loads(self._state.read_text(encoding="utf-8"))
             version = Version(**content)
@@ -87,33 +95,33 @@ class Partial:
         return version if sound and self.path.is_file() else None
 
     def begin(self, version: Version) -> None:
-        """Forget what has arrived; what arrives from now on is of this version."""
+        """Remove the bytes and start a new download of this version."""
         self.discard()
         write_atomically(self._state, json.dumps(asdict(version), indent=1).encode())
         self.path.touch()
 
     def open(self) -> BinaryIO:
-        """Return the bytes for reading and writing, unbuffered."""
+        """Open the bytes for reading and writing, unbuffered."""
         return self.path.open("r+b", buffering=0)
 
     def discard(self) -> None:
-        """Remove what has arrived."""
+        """Remove the bytes and their version."""
         self.path.unlink(missing_ok=True)
         self._state.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Put the whole file in its place."""
+        """Move the complete file to its target."""
         self._settle(self.target)
 
     def reject(self) -> Path:
-        """Put the file aside, and return where."""
+        """Move the file aside, to a name that ends in `.rejected`; return the path."""
         aside = self.target.with_name(self.target.name + REJECTED)
         self._settle(aside)
         return aside
 
-    def _settle(self, place: Path) -> None:
+    def _settle(self, target: Path) -> None:
         with self.path.open("rb") as stream:
             os.fsync(stream.fileno())
-        self.path.replace(place)
+        self.path.replace(target)
         self._state.unlink(missing_ok=True)
-        sync_folder(place.parent)
+        sync_folder(target.parent)

@@ -1,4 +1,4 @@
-"""What a pull is going to do: which files are there, which are fetched, which a person has to get."""
+"""The pull plan: which files are there, which are downloaded, which a person has to get."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ from mmecinstruct.core.errors import PullError
 from mmecinstruct.core.quantities import human
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.sources.synthetic_files import SyntheticFiles
+from mmecinstruct.web.raw_files.locations import address_of, find_location
 from mmecinstruct.web.raw_files.partial import Partial
-from mmecinstruct.web.raw_files.places import address_of, find_place
 from mmecinstruct.web.raw_files.record import LOCK, RECORD, Record
 from mmecinstruct.web.raw_files.settings import PullSettings
 from mmecinstruct.web.raw_files.transport import Failed, Transport, shown
 
-# present: as an earlier pull left it; found: put there by somebody else, to be checked.
+# present: unchanged since an earlier pull; found: put there by somebody else, to be checked.
 State = Literal["present", "found", "fetch", "by_hand"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file and what is to be done. size: bytes of the whole, None where unknown. arrived: bytes of an earlier try.
+    """A file and what a pull does with it.
 
-    came_from: where an earlier pull had it from, if that is another place than it would be fetched from now.
+    Attributes:
+        file: The file.
+        target: The path that the file has or gets.
+        state: What the pull does with it.
+        size: The bytes of the whole file, None where unknown.
+        arrived: The bytes that an earlier pull downloaded.
+        came_from: The URL of an earlier pull, where it is not the present one.
     """
 
     file: RemoteFile
@@ -41,19 +47,26 @@ class PlannedFile:
 
     @property
     def missing(self) -> int:
-        """Bytes to fetch, as far as known."""
+        """The bytes to download, as far as known."""
         return max(0, (self.size or 0) - self.arrived) if self.state == "fetch" else 0
 
 
 @dataclass(frozen=True, slots=True)
 class PullPlan:
-    """All files of a pull, in their order. free: bytes on the disk of the raw folder."""
+    """The plan of a pull.
+
+    Attributes:
+        folder: The raw folder.
+        files: All files, in their order.
+        free: The free bytes on the disk of the raw folder.
+    """
 
     folder: Path
     files: tuple[PlannedFile, ...]
     free: int
 
     def of(self, state: State) -> list[PlannedFile]:
+        """Return the files of a state."""
         return [planned for planned in self.files if planned.state == state]
 
     def __str__(self) -> str:
@@ -79,9 +92,14 @@ class PullPlan:
 
 
 def choose(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list[RemoteFile]:
-    """Return the files whose path matches one of the patterns (`esci/*.parquet`) or whose publisher is named by one.
+    """Return the files that match one of the patterns, or all where there is none.
 
-    Raises PullError for a pattern that matches none.
+    Args:
+        files: The files of a recipe.
+        patterns: Globs over paths (`esci/*.parquet`) or names of publishers.
+
+    Raises:
+        PullError: A pattern matches no file.
     """
     chosen: set[str] = set()
     for pattern in patterns:
@@ -98,7 +116,11 @@ def choose(files: Sequence[RemoteFile], patterns: Sequence[str]) -> list[RemoteF
 
 
 def distinct(files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    """Return each file once. Raises PullError for an unsafe path, or one path for two different files."""
+    """Return each file once.
+
+    Raises:
+        PullError: A path is unsafe, or two different files have the same path.
+    """
     known: dict[str, RemoteFile] = {}
     for file in files:
         check_origin(file.origin)
@@ -110,25 +132,41 @@ def distinct(files: Sequence[RemoteFile]) -> list[RemoteFile]:
 
 
 def check_origin(origin: str) -> None:
-    """Raise PullError where a path does not stay below the raw folder."""
+    """Check that a path stays below the raw folder.
+
+    Raises:
+        PullError: It does not, or it is the path of the pull's own files.
+    """
     parts = PurePosixPath(origin).parts
     plain = origin.isprintable() and "\\" not in origin and not origin.endswith("/")
     if not parts or origin.startswith("/") or ".." in parts or not plain or parts[0] in (RECORD, LOCK):
         raise PullError(f"'{origin}': the path of a raw file lies below the raw folder, without '..'")
 
 
-def check_not_drawn(files: Sequence[RemoteFile], folder: Path) -> None:
-    """Raise PullError where a miniature has drawn one of the files: it would be taken for its publisher's."""
-    drawn = SyntheticFiles(folder).among(file.origin for file in files)
-    if drawn:
+def check_not_synthetic(files: Sequence[RemoteFile], folder: Path) -> None:
+    """Check that none of the files is synthetic: it would be taken for its publisher's.
+
+    Raises:
+        PullError: `mmec miniature` wrote one of the files.
+    """
+    synthetic = SyntheticFiles(folder).among(file.origin for file in files)
+    if synthetic:
         raise PullError(
-            f"{folder / drawn[0]}: `mmec miniature` drew this file, like {len(drawn)} that this recipe needs: they "
-            "would be taken for their publishers'; give another --data, or remove them"
+            f"{folder / synthetic[0]}: `mmec miniature` wrote this file and {len(synthetic) - 1} others that this "
+            "recipe needs; they would be taken for their publishers' files; give another --data, or remove them"
         )
 
 
 def mirrored(files: Sequence[RemoteFile], mirror: str) -> list[RemoteFile]:
-    """Return the files as a mirror has them: each at MIRROR/<its path below the raw folder>. Raises PullError."""
+    """Return the files with their URLs on a mirror: MIRROR/<path below the raw folder>.
+
+    Args:
+        files: The files.
+        mirror: The URL of the mirror.
+
+    Raises:
+        PullError: The mirror is no plain http or https URL.
+    """
     try:
         parts = urlsplit(mirror)
         plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
@@ -137,8 +175,8 @@ def mirrored(files: Sequence[RemoteFile], mirror: str) -> list[RemoteFile]:
     if not plain or "@" in parts.netloc:
         raise PullError(f"--mirror {shown(mirror)}: give http:// or https://, a host and a folder only")
     base = mirror.rstrip("/")
-    # The mirror's own sizes are shown: it may hold other files, such as a miniature. Not where a SHA-256 is stated: a
-    # file of another size cannot have it.
+    # The mirror may hold other files, such as a miniature, so the publisher's sizes are dropped. They are kept where a
+    # SHA-256 is stated, as a file of another size cannot have it.
     return [
         replace(
             file,
@@ -151,8 +189,17 @@ def mirrored(files: Sequence[RemoteFile], mirror: str) -> list[RemoteFile]:
     ]
 
 
-def look(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[PlannedFile]:
-    """Say of each file whether it is there, asking nobody. Raises PullError where something else is in its place."""
+def find_states(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[PlannedFile]:
+    """Return the state of each file without any request.
+
+    Args:
+        files: The files.
+        folder: The raw folder.
+        record: The record of the raw folder.
+
+    Raises:
+        PullError: A folder or something else has the path of a file.
+    """
     planned = []
     for file in files:
         target = folder / file.origin
@@ -179,13 +226,13 @@ def look(files: Sequence[RemoteFile], folder: Path, record: Record) -> list[Plan
 
 
 def ask_size(planned: PlannedFile, transport: Transport) -> PlannedFile:
-    """Ask for the size of a file that nobody has stated; one try, and unknown where there is no answer."""
-    place = find_place(planned.file)
-    if isinstance(place, Failed):
+    """Return a planned file with its size from a HEAD request; unchanged where that fails."""
+    location = find_location(planned.file)
+    if isinstance(location, Failed):
         return planned
-    if place.version is not None and place.version.length is not None:
-        return replace(planned, size=place.version.length)
-    answer = transport.open(place.url, method="HEAD", authorization=place.authorization)
+    if location.version is not None and location.version.length is not None:
+        return replace(planned, size=location.version.length)
+    answer = transport.open(location.url, method="HEAD", authorization=location.authorization)
     if isinstance(answer, Failed):
         return planned
     answer.close()
@@ -193,31 +240,34 @@ def ask_size(planned: PlannedFile, transport: Transport) -> PlannedFile:
 
 
 def free_space(path: Path) -> int:
-    """Return the free bytes where a path is or is going to be."""
+    """Return the free bytes on the disk of a path, which need not exist."""
     return shutil.disk_usage(_existing(path)).free
 
 
 def check_space(plan: PullPlan, settings: PullSettings) -> None:
-    """Raise PullError where the missing files and the margin do not fit on the disks that they go to.
+    """Check that the missing files fit on their disks with the margin.
 
-    A file of more than pull.max_bytes is left out: it will be refused, alone.
+    A file of more than pull.max_bytes does not count: it fails on its own.
+
+    Raises:
+        PullError: A disk has too little space.
     """
     needed: dict[int, int] = defaultdict(int)
-    places: dict[int, Path] = {}
+    folders: dict[int, Path] = {}
     for planned in plan.of("fetch"):
         if planned.size is not None and planned.size > settings.max_bytes:
             continue
-        place = _existing(planned.target.parent)
-        device = place.stat().st_dev  # a folder of the raw folder may be a link to another disk
+        folder = _existing(planned.target.parent)
+        device = folder.stat().st_dev  # a folder of the raw folder may be a link to another disk
         needed[device] += planned.missing
-        places[device] = place
+        folders[device] = folder
     for device, size in needed.items():
-        free = free_space(places[device])
+        free = free_space(folders[device])
         if size > free - settings.space_margin:
             raise PullError(
-                f"{human(size)} are to be fetched to {places[device]}; {human(free)} are free there, of which "
-                f"{human(settings.space_margin)} stay free (pull.space_margin): free space, take another folder with "
-                "--data, or fetch less with --only"
+                f"{human(size)} are to be fetched to {folders[device]}; {human(free)} are free there and "
+                f"{human(settings.space_margin)} have to stay free (pull.space_margin): free space, take another "
+                "folder with --data, or fetch less with --only"
             )
 
 
@@ -232,7 +282,7 @@ _WORDS = {"present": "there", "found": "there, to be checked", "fetch": "to fetc
 
 
 def format_plan(plan: PullPlan) -> str:
-    """Return the plan as a table with sums, and what a person has to do."""
+    """Return the plan as a table with sums, and the steps that a person has to do."""
     rows = []
     for planned in plan.files:
         word = _WORDS[planned.state]
@@ -257,7 +307,7 @@ def format_plan(plan: PullPlan) -> str:
 
 
 def hand_lines(files: Sequence[PlannedFile]) -> list[str]:
-    """Return what a person has to get, and where to put it."""
+    """Return lines with the files that a person has to get, and where to put them."""
     lines = []
     for planned in files:
         lines += [

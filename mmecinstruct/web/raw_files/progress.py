@@ -1,4 +1,4 @@
-"""What a person sees of a pull, on stderr: the plan, a bar per file with rate and remaining time, and what happened."""
+"""Show a pull on stderr: the plan, a bar per file with rate and remaining time, and messages."""
 
 from __future__ import annotations
 
@@ -20,58 +20,67 @@ LOG_EVERY = 30.0  # seconds between two lines about one file in a log
 
 
 class Listener(Protocol):
-    """Is told what a pull does, from several threads."""
+    """Callbacks of a pull, called in several threads."""
 
     def planned(self, plan: PullPlan) -> None:
-        """Before anything is fetched."""
+        """Take the plan, before anything is fetched."""
 
     def progress(self, origin: str, done: int, total: int | None) -> None:
-        """Bytes of a file that are there, and bytes of the whole where known."""
+        """Take the bytes of a file that have arrived, and the bytes of the whole file where known."""
 
     def note(self, origin: str, text: str) -> None:
-        """What happened to a file on its way."""
+        """Take a message about a file."""
 
     def finished(self, file: PulledFile) -> None:
-        """What became of a file."""
+        """Take the result of a file."""
 
 
 class Silent:
-    """Tells nobody."""
+    """A listener that shows nothing."""
 
-    def planned(self, plan: PullPlan) -> None: ...
+    def planned(self, plan: PullPlan) -> None:
+        """Do nothing."""
 
-    def progress(self, origin: str, done: int, total: int | None) -> None: ...
+    def progress(self, origin: str, done: int, total: int | None) -> None:
+        """Do nothing."""
 
-    def note(self, origin: str, text: str) -> None: ...
+    def note(self, origin: str, text: str) -> None:
+        """Do nothing."""
 
-    def finished(self, file: PulledFile) -> None: ...
+    def finished(self, file: PulledFile) -> None:
+        """Do nothing."""
 
 
 class Log:
-    """Lines for a log file: one per file every half a minute, and one when it is done."""
+    """A listener that writes lines for a log file: one per file and interval, and one when the file is done."""
 
     def __init__(self, every: float = LOG_EVERY) -> None:
+        """Create a log with `every` seconds between two lines about one file."""
         self._every = every
         self._began: dict[str, tuple[float, int]] = {}
-        self._told: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def planned(self, plan: PullPlan) -> None:
+        """Write the plan."""
         say(str(plan))
 
     def progress(self, origin: str, done: int, total: int | None) -> None:
+        """Write how far a file is, if the last line about it is old enough."""
         now = time.monotonic()
         with self._lock:
             began, first = self._began.setdefault(origin, (now, done))
-            if now - self._told.setdefault(origin, now) < self._every:
+            if now - self._logged.setdefault(origin, now) < self._every:
                 return
-            self._told[origin] = now
+            self._logged[origin] = now
         say(f"{origin}: {progress_line(done, total, done - first, now - began)}")
 
     def note(self, origin: str, text: str) -> None:
+        """Write a message about a file."""
         say(f"{origin}: {text}")
 
     def finished(self, file: PulledFile) -> None:
+        """Write the result of a file."""
         if file.status == "fetched":
             rate = human(int(file.received / max(file.seconds, 0.001)))
             say(f"{file.origin}: fetched, {human(file.size or 0)} ({rate}/s)")
@@ -82,7 +91,14 @@ class Log:
 
 
 def progress_line(done: int, total: int | None, gained: int, seconds: float) -> str:
-    """Return how far a file is: bytes, rate and remaining time, as far as known."""
+    """Return the progress of a file in words: bytes, rate and remaining time, as far as known.
+
+    Args:
+        done: The bytes that have arrived.
+        total: The bytes of the whole file, where known.
+        gained: The bytes that arrived in the measured time.
+        seconds: The measured time.
+    """
     line = f"{human(done)} of {human(total)}" if total is not None else human(done)
     rate = gained / seconds if seconds > 0 else 0.0
     line += f", {human(int(rate))}/s"

@@ -1,4 +1,4 @@
-"""Which file is next: one that waits to be tried again, or whose host wants to be left alone, holds up no other."""
+"""The queue of downloads: a file that waits for its retry, or whose host is busy, blocks no other file."""
 
 from __future__ import annotations
 
@@ -7,38 +7,50 @@ import time
 from collections.abc import Sequence
 
 from mmecinstruct.web.raw_files.download import Job
-from mmecinstruct.web.raw_files.places import address_of
+from mmecinstruct.web.raw_files.locations import address_of
 
-_NAP = 0.2  # seconds between two looks at whether to stop
+_POLL_SECONDS = 0.2  # between two checks of the stop event
 
 
 class JobQueue:
-    """Jobs in their order, each not before its time; safe in many threads."""
+    """Jobs in their order, each not before its time. Thread-safe."""
 
     def __init__(self, jobs: Sequence[Job], stop: threading.Event) -> None:
+        """Create a queue.
+
+        Args:
+            jobs: The jobs, all ready.
+            stop: Set when no more jobs are to be taken.
+        """
         self._waiting: list[tuple[Job, float]] = [(job, 0.0) for job in jobs]
         self._stop = stop
-        self._hosts: dict[str, float] = {}  # when each may be asked again
+        self._hosts: dict[str, float] = {}  # the time of each host's next request
         self._running = 0
         self._changed = threading.Condition()
 
     def take(self) -> Job | None:
-        """Wait for a job whose time has come; None when there will be no more."""
+        """Wait for a job whose time has come; return None when there will be no more."""
         with self._changed:
             while not self._stop.is_set():
                 if not self._waiting and not self._running:
                     return None
                 now = time.monotonic()
                 times = [max(ready, self._hosts.get(host_of(job), 0.0)) for job, ready in self._waiting]
-                place = next((place for place, ready in enumerate(times) if ready <= now), None)
-                if place is not None:
+                index = next((index for index, ready in enumerate(times) if ready <= now), None)
+                if index is not None:
                     self._running += 1
-                    return self._waiting.pop(place)[0]
-                self._changed.wait(min([_NAP, *(ready - now for ready in times)]))
+                    return self._waiting.pop(index)[0]
+                self._changed.wait(min([_POLL_SECONDS, *(ready - now for ready in times)]))
             return None
 
     def put_back(self, job: Job, delay: float, whole_host: bool) -> None:
-        """Try a taken job again after a delay (seconds), and, if asked, nothing of its host before."""
+        """Put back a taken job.
+
+        Args:
+            job: The job.
+            delay: The seconds before the next attempt.
+            whole_host: Whether no other job of its host may start before either.
+        """
         with self._changed:
             ready = time.monotonic() + delay
             if whole_host:
@@ -49,7 +61,7 @@ class JobQueue:
             self._changed.notify_all()
 
     def done(self) -> None:
-        """Say that a taken job will not be put back."""
+        """Declare that a taken job will not be put back."""
         with self._changed:
             self._running -= 1
             self._changed.notify_all()

@@ -1,7 +1,7 @@
-"""What a raw folder remembers of its files, and the lock that keeps two pulls out of one folder.
+"""The record of a raw folder's files, and the lock that keeps two pulls out of one folder.
 
-A file is the remembered one as long as its size and its time of change are: then nothing is read and nobody is asked.
-The record only saves time; without it, files that lie in their places are checked and taken again.
+A file counts as unchanged while its size and modification time are; it is then neither read nor requested. The record
+only saves time: without it, existing files are checked and recorded again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that is in its place. url: where it came from, without its query; empty for one that was found there.
+    """A recorded file.
 
-    sha256 is unknown (None) where a file was found and its publisher states none.
+    Attributes:
+        url: The URL that it came from, without its query; empty for a file that was found in the folder.
+        size: Bytes.
+        mtime_ns: The modification time in nanoseconds.
+        sha256: The hexadecimal digest; None for a found file without a stated one.
     """
 
     url: str
@@ -37,17 +41,20 @@ class Entry:
 
 
 class Record:
-    """The entries of a raw folder, by origin."""
+    """The recorded files of a raw folder, by origin."""
 
     def __init__(self, folder: Path) -> None:
+        """Read the record of a folder, if there is one."""
         self._file = folder / RECORD
         self._folder = folder
         self._entries = _read(self._file)
 
     def present(self, origin: str, sha256: str | None = None) -> Entry | None:
-        """Return the entry of a file that is as it was left; None for any other.
+        """Return the entry of an unchanged file; None for any other.
 
-        sha256: what the file has to be, where known; a file of another is not present.
+        Args:
+            origin: The file's path below the folder.
+            sha256: The digest that the file must have, where known.
         """
         entry = self._entries.get(origin)
         if entry is None:
@@ -61,7 +68,16 @@ class Record:
         return entry if sha256 is None or entry.sha256 == sha256.lower() else None
 
     def put(self, origin: str, url: str, sha256: str | None) -> Entry:
-        """Remember a file as it is now, and save the record. Raises OSError."""
+        """Record a file as it is now, and save the record.
+
+        Args:
+            origin: The file's path below the folder.
+            url: The URL that it came from, or "".
+            sha256: Its digest, where known.
+
+        Raises:
+            OSError: The file cannot be read or the record cannot be written.
+        """
         status = (self._folder / origin).stat()
         entry = Entry(url, status.st_size, status.st_mtime_ns, sha256)
         self._entries[origin] = entry
@@ -71,7 +87,11 @@ class Record:
 
 
 def found_hash(path: Path, wanted: str | None) -> str | None:
-    """Return the SHA-256 of a file that was found, where it is to be compared with something. Raises OSError."""
+    """Return the SHA-256 of a found file where there is a wanted one to compare with, else None.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     return sha256_file(path) if wanted is not None else None
 
 
@@ -87,9 +107,10 @@ def _read(file: Path) -> dict[str, Entry]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a raw folder and keep other pulls out while the context lasts; the system frees a killed one's lock.
+    """Create a raw folder and keep other pulls out of it; the system releases the lock of a killed process.
 
-    Raises PullError when another pull holds it, or when the folder cannot be written.
+    Raises:
+        PullError: Another pull holds the lock, or the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a pull did."""
+"""The report of a pull."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 # fetched: in this run; present: by an earlier one; found: put there by somebody else, and checked; by_hand: missing, a
-# person has to get it; failed: could not be fetched; rejected: there is a file, and it is not the right one.
+# person has to get it; failed: could not be fetched; rejected: there is a file, but not the wanted one.
 Status = Literal["fetched", "present", "found", "by_hand", "failed", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
 class PulledFile:
-    """One file of a pull. Sizes in bytes; received: over the network; continued_at: what an earlier run had left.
+    """The result of one file of a pull.
 
-    reason and detail say why a file is not there, and what to do. notes: what happened on the way.
+    Attributes:
+        origin: The path below the raw folder.
+        publisher: The publisher's short name.
+        status: What the pull did with the file.
+        url: The URL without its query, empty where there is none.
+        size: Bytes of the file.
+        sha256: The hexadecimal digest, where known.
+        received: The bytes over the network in this run.
+        continued_at: The bytes of an earlier run.
+        attempts: The number of attempts.
+        seconds: The time of the attempts.
+        reason: A word for why the file is missing.
+        detail: Why the file is missing, and what to do.
+        notes: Messages about the download.
     """
 
     origin: str
@@ -35,7 +48,13 @@ class PulledFile:
 
 @dataclass(frozen=True, slots=True)
 class PullReport:
-    """All files of a pull, in the order in which they were asked for."""
+    """The result of a pull.
+
+    Attributes:
+        folder: The raw folder.
+        files: The files, in the order of the request.
+        seconds: The time of the pull.
+    """
 
     folder: Path
     files: tuple[PulledFile, ...]
@@ -43,15 +62,16 @@ class PullReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every file is in its place."""
+        """Whether every file is there."""
         return all(file.status in ("fetched", "present", "found") for file in self.files)
 
     @property
     def missing(self) -> list[PulledFile]:
-        """The files that are not in their places."""
+        """The files that are not there."""
         return [file for file in self.files if file.status in ("by_hand", "failed", "rejected")]
 
     def of(self, status: Status) -> list[PulledFile]:
+        """Return the files of a status."""
         return [file for file in self.files if file.status == status]
 
     def to_json(self) -> dict[str, Any]:
@@ -65,7 +85,7 @@ class PullReport:
         }
 
     def __str__(self) -> str:
-        """One line per file: status, size in bytes and path, separated by tabs."""
+        """Return one line per file: status, size in bytes and path, separated by tabs."""
         return "\n".join(
             f"{file.status}\t{'' if file.size is None else file.size}\t{file.origin}" for file in self.files
         )

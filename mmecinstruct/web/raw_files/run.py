@@ -1,4 +1,4 @@
-"""`mmec pull`: fetch what a recipe needs into the raw folder, or find it there."""
+"""`mmec pull`: download the files that a recipe needs into the raw folder, or check those that are there."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.content import wrong_file
 from mmecinstruct.web.raw_files.download import Job, Stopped, Watch, attempt, settle
+from mmecinstruct.web.raw_files.locations import address_of
 from mmecinstruct.web.raw_files.partial import Partial
-from mmecinstruct.web.raw_files.places import address_of
 from mmecinstruct.web.raw_files.plan import (
     PlannedFile,
     PullPlan,
     ask_size,
-    check_not_drawn,
+    check_not_synthetic,
     check_space,
     distinct,
+    find_states,
     free_space,
-    look,
     mirrored,
 )
 from mmecinstruct.web.raw_files.progress import Listener, Silent
@@ -37,9 +37,10 @@ from mmecinstruct.web.raw_files.report import PulledFile, PullReport, Status
 from mmecinstruct.web.raw_files.settings import PullSettings
 from mmecinstruct.web.raw_files.transport import Failed, Transport, permanent
 
-PROGRESS_BYTES = 1_000_000  # so much further, and a file's failures are counted anew
-_SIZE_TIMEOUT = 15.0  # seconds: a size is nice to know
-_PARTING = 2.0  # seconds that threads get to stop
+# After so many new bytes, the failures of a file are counted from zero.
+PROGRESS_BYTES = 1_000_000
+_SIZE_TIMEOUT = 15.0  # seconds; sizes are optional
+_JOIN_SECONDS = 2.0  # how long an interrupted pull waits for its threads
 _UNCHECKED = "`--set pull.checksums=false` takes it"
 _OTHER_FILE = ("wrong_checksum", "wrong_size")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -53,29 +54,37 @@ def plan_pull(
     fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
     mirror: str | None = None,
 ) -> PullPlan:
-    """Return what a pull would do; write nothing. Sizes that nobody has stated are asked for, once.
+    """Return what a pull would do; write nothing. Unknown sizes are requested from the servers, once.
 
-    Raises PullError for files that cannot be put where they belong.
+    Args:
+        files: The files.
+        folder: The raw folder.
+        settings: The settings of the pull.
+        fetch: User agent, contact and allowed private networks.
+        mirror: The URL of a mirror that has all files by their paths.
+
+    Raises:
+        PullError: A file cannot be put at its path.
     """
     wanted = [file if settings.checksums else replace(file, sha256=None) for file in distinct(files)]
     if mirror is not None:
         wanted = mirrored(wanted, mirror)
-    check_not_drawn(wanted, folder)
-    planned = look(wanted, folder, Record(folder))
+    check_not_synthetic(wanted, folder)
+    planned = find_states(wanted, folder, Record(folder))
     brief = min(settings.read_timeout, _SIZE_TIMEOUT)
     transport = Transport(settings.model_copy(update={"read_timeout": brief}), fetch, mirror=mirror)
     unknown: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for place, entry in enumerate(planned):
+    for index, entry in enumerate(planned):
         if entry.state == "fetch" and entry.size is None:
-            unknown.put(place)
+            unknown.put(index)
 
     def ask() -> None:
         while True:
             try:
-                place = unknown.get_nowait()
+                index = unknown.get_nowait()
             except queue.Empty:
                 return
-            planned[place] = ask_size(planned[place], transport)
+            planned[index] = ask_size(planned[index], transport)
 
     if not unknown.empty():
         _in_threads(ask, min(settings.connections, unknown.qsize()), threading.Event())
@@ -91,14 +100,24 @@ def pull(
     fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
     mirror: str | None = None,
 ) -> PullReport:
-    """Fetch into a raw folder those of the files that are not there, and say what became of each.
+    """Download the missing files into a raw folder.
 
-    fetch: who asks (`user_agent`, `contact`) and which networks may be asked although they are not public. mirror: an
-    address that has all files by their paths, and may be private itself. A file that cannot be fetched, or that a
-    person has to get, stops no other; it is in the report. What has arrived when a pull is stopped, by whatever, is
-    used by the next one.
+    A file that cannot be downloaded, or that a person has to get, stops no other file; it is in the report. After an
+    interruption of any kind, the next pull continues with the bytes that have arrived.
 
-    Raises PullError when another pull works in the folder, when it cannot be written, or when the disk has no room.
+    Args:
+        files: The files.
+        folder: The raw folder.
+        settings: The settings of the pull.
+        report: Callbacks of the pull.
+        fetch: User agent, contact and allowed private networks.
+        mirror: The URL of a mirror that has all files by their paths; it may be in a private network.
+
+    Returns:
+        The result of each file.
+
+    Raises:
+        PullError: Another pull works in the folder, the folder cannot be written, or the disk has too little space.
     """
     began = time.monotonic()
     listener = report or Silent()
@@ -123,7 +142,7 @@ class _Run:
         self._plan, self._settings, self._transport, self._listener = plan, settings, transport, listener
         self._record = Record(plan.folder)
         self._stop = threading.Event()
-        self._full = ""  # why the disk takes no more
+        self._full = ""  # the message of a full disk
         self._lock = threading.Lock()
         self._done: dict[str, PulledFile] = {}
         self._watch = Watch(self._stop, self._progress, self._note)
@@ -144,7 +163,7 @@ class _Run:
                 planned.target,
                 Partial(planned.target),
                 furthest=planned.arrived,
-                mark=planned.arrived,
+                counted_from=planned.arrived,
             )
             for planned in self._plan.of("fetch")
         ]
@@ -165,7 +184,7 @@ class _Run:
         count = min(self._settings.connections, len(jobs) + found.qsize())
         if count:
             _in_threads(work, count, self._stop)
-        while not found.empty():  # where a full disk has stopped the threads
+        while not found.empty():  # a full disk has stopped the threads
             self._take_found(found.get())
         for job in jobs:
             if job.file.origin not in self._done:  # the disk is full
@@ -173,19 +192,19 @@ class _Run:
         return tuple(self._done[planned.file.origin] for planned in self._plan.files)
 
     def _take_found(self, planned: PlannedFile) -> None:
-        """Check a file that somebody has put in its place, as far as anything is known of it."""
+        """Check a file that somebody has put into the folder, as far as its publisher states facts about it."""
         file, target = planned.file, planned.target
         try:
             wrong = wrong_file(target, target.name)
             if wrong is None and file.sha256 is not None and file.size not in (None, planned.size):
-                wrong = f"has {planned.size} bytes, and its publisher states {file.size} ({_UNCHECKED})"
+                wrong = f"has {planned.size} bytes, but its publisher states {file.size} ({_UNCHECKED})"
             digest = found_hash(target, file.sha256) if wrong is None else None
             if wrong is None and file.sha256 is not None and digest != file.sha256.lower():
-                wrong = f"has the SHA-256 {digest}, and its publisher states {file.sha256} ({_UNCHECKED})"
+                wrong = f"has the SHA-256 {digest}, but its publisher states {file.sha256} ({_UNCHECKED})"
             if wrong is None:
                 with self._lock:
                     self._record.put(file.origin, "", digest)
-                Partial(target).discard()  # of an earlier try to fetch it: nobody will go on with that
+                Partial(target).discard()  # an earlier download, which is no longer needed
         except OSError as error:
             wrong = f"cannot be read or recorded: {error.strerror}"
         if wrong is not None:
@@ -213,12 +232,12 @@ class _Run:
             waiting.done()
             return
         except OSError as error:
-            told = f"{job.target}: {error.strerror or error}"
+            detail = f"{job.target}: {error.strerror or error}"
             if error.errno in _FULL:
-                self._full = f"{told}; what has arrived is kept: free space and run the same command again"
+                self._full = f"{detail}; what has arrived is kept: free space and run the same command again"
                 self._stop.set()
             else:
-                self._fail(job, permanent("not_written", f"{told}; what has arrived is kept"))
+                self._fail(job, permanent("not_written", f"{detail}; what has arrived is kept"))
             waiting.done()
             return
         delay = self._delay(job, failed)
@@ -230,29 +249,27 @@ class _Run:
             waiting.put_back(job, delay, whole_host=failed.busy)
 
     def _delay(self, job: Job, failed: Failed) -> float | None:
-        """Return how long to wait before the next attempt (seconds), or None to give up."""
+        """Return the seconds to wait before the next attempt, or None to give up."""
         settings = self._settings
-        if job.furthest - job.mark >= PROGRESS_BYTES:
-            job.failures, job.mark = 0, job.furthest
+        if job.furthest - job.counted_from >= PROGRESS_BYTES:
+            job.failures, job.counted_from = 0, job.furthest
         job.failures += 1
         if not failed.transient or job.failures > settings.retries:
             return None
         if failed.retry_after is not None and failed.retry_after > settings.max_retry_after:
             return None
         whole = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(job.failures - 1, 60))
-        # A server whose clock is slow asks to be left alone until a time that has passed: it did not name one.
+        # A server with a slow clock may give a Retry-After in the past, which counts as none.
         return failed.retry_after or whole * (
             0.5 + hash_fraction(0, "pull back-off", job.file.origin, str(job.attempts))
         )
 
     def _settled(self, job: Job, digest: str, size: int) -> None:
         if job.file.size is not None and size != job.file.size:
-            self._note(
-                job, f"it has {size} bytes; {job.file.size} were expected: the publisher has changed it"
-            )
+            self._note(job, f"it has {size} bytes, not {job.file.size}: the publisher has changed it")
         with self._lock:
             self._record.put(job.file.origin, address_of(job.file), digest)
-        self._finish(job.file, "fetched", size=size, sha256=digest, **_told(job))
+        self._finish(job.file, "fetched", size=size, sha256=digest, **_statistics(job))
 
     def _fail(self, job: Job, failed: Failed) -> None:
         failure = failed.failure
@@ -263,7 +280,7 @@ class _Run:
             size=job.file.size,
             reason=failure.reason,
             detail=f"{printable(failure.detail)}; {_remedy(job, failed, self._settings, self._from_mirror)}",
-            **_told(job),
+            **_statistics(job),
         )
 
     def _finish(self, file: RemoteFile, status: Status, **known: object) -> None:
@@ -280,7 +297,7 @@ class _Run:
         self._listener.note(job.file.origin, job.notes[-1])
 
 
-def _told(job: Job) -> dict[str, object]:
+def _statistics(job: Job) -> dict[str, object]:
     return {
         "received": job.received,
         "continued_at": job.continued_at,
@@ -291,33 +308,33 @@ def _told(job: Job) -> dict[str, object]:
 
 
 def _remedy(job: Job, failed: Failed, settings: PullSettings, from_mirror: bool) -> str:
-    """Say what a person can do about a file that did not come."""
+    """Return what a person can do about a file that could not be downloaded."""
     if failed.retry_after is not None and failed.retry_after > settings.max_retry_after:
         wait = lasting(failed.retry_after)
-        return f"the server wants {wait} of rest, more than pull.max_retry_after: run the same command then"
+        return f"the server asks to wait {wait}, more than pull.max_retry_after: run the same command then"
     if failed.failure.reason == "disk_full":
         return "free space and run the same command again"
     if failed.failure.reason in _OTHER_FILE:
         if from_mirror:
-            return f"the mirror has another file; where that is meant (a miniature, an edited copy), {_UNCHECKED}"
+            return f"the mirror has another file; if you want that one (a miniature, an edited copy), {_UNCHECKED}"
         if failed.failure.reason == "wrong_size":
-            return f"its publisher has another file now; where that one is meant, {_UNCHECKED}"
-        return f"run this again to fetch it anew; if the file is meant to be another one, {_UNCHECKED}"
+            return f"its publisher has another file now; if you want that one, {_UNCHECKED}"
+        return f"run this again to download it again; if you want a file with another SHA-256, {_UNCHECKED}"
     if failed.failure.reason == "private_address":
         return "allow its network if it is yours"
     if failed.transient or failed.failure.reason == "not_written":
         have = job.partial.size
-        kept = f", it continues after the {human(have)} that have arrived" if have else ""
+        kept = f"; it continues after the {human(have)} that have arrived" if have else ""
         return f"run the same command again later{kept}"
     if from_mirror:
-        return f"put it on the mirror as {address_of(job.file)}, or get it in another way and put it at {job.target}"
-    return f"get it from {address_of(job.file)} in another way and put it at {job.target}, or give --mirror"
+        return f"put it on the mirror as {address_of(job.file)}, or get it another way and put it at {job.target}"
+    return f"get it from {address_of(job.file)} another way and put it at {job.target}, or give --mirror"
 
 
 def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> None:
-    """Run `work` in so many threads; re-raise what one of them raises, and a Ctrl-C at once.
+    """Run `work` in so many threads; re-raise the exception of a thread, and a Ctrl-C at once.
 
-    The threads are daemons: nobody waits for one that hangs in a read when the process ends.
+    The threads are daemons, so a thread that hangs in a read does not keep the process alive.
     """
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
@@ -339,7 +356,7 @@ def _in_threads(work: Callable[[], None], count: int, stop: threading.Event) -> 
                 raise error
     except BaseException:
         stop.set()
-        until = time.monotonic() + _PARTING
+        until = time.monotonic() + _JOIN_SECONDS
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         raise

@@ -1,6 +1,6 @@
-"""One request for a raw file: through checked redirects, to a checked address, read to the end of its connection.
+"""One request for a raw file: checked redirects, a checked address, read to the end of its connection.
 
-A message or a record shows addresses without their query (`shown`): what a publisher redirects to is often signed.
+Messages and records show URLs without their query (`shown`), because publishers often redirect to signed URLs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mmecinstruct.web.addresses import Resolver, WebAddress, check_url
 from mmecinstruct.web.connections import PinnedAdapter
 from mmecinstruct.web.headers import declared_length, is_chunked, redirect_target
 from mmecinstruct.web.images.settings import FetchSettings
-from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, Failure
+from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, FetchFailure
 from mmecinstruct.web.raw_files.settings import PullSettings
 from mmecinstruct.web.statuses import GONE, LOGIN_WANTED, status_failure
 
@@ -32,57 +32,72 @@ _EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An attempt that did not bring the whole file. retry_after, busy: what the host asked for, for all its files."""
+    """An attempt that did not give the whole file.
 
-    failure: Failure
+    Attributes:
+        failure: The failure.
+        retry_after: The seconds to wait that the host asked for.
+        busy: Whether the whole host is busy.
+    """
+
+    failure: FetchFailure
     retry_after: float | None = None
     busy: bool = False
 
     @property
     def transient(self) -> bool:
+        """Whether a further attempt may help."""
         return self.failure.status == TRANSIENT
 
 
 def transient(reason: str, detail: str) -> Failed:
-    """Return a failure after which asking again may help."""
-    return Failed(Failure(TRANSIENT, reason, detail))
+    """Return a failure after which a further attempt may help."""
+    return Failed(FetchFailure(TRANSIENT, reason, detail))
 
 
 def permanent(reason: str, detail: str) -> Failed:
-    """Return a failure after which asking again would get the same answer."""
-    return Failed(Failure(PERMANENT, reason, detail))
+    """Return a failure that a further attempt would give again."""
+    return Failed(FetchFailure(PERMANENT, reason, detail))
 
 
 def shown(url: str) -> str:
-    """Return a URL for people and records, without its query and password: a signature or a token may be in them."""
+    """Return a URL for messages and records, without query and password, which may hold a signature or a token."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # no URL: there is no telling what its parts are
+    except ValueError:  # no valid URL
         return url.partition("?")[0].rpartition("@")[2]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class Answer:
-    """The head of an answer and its body, block by block."""
+    """The headers of a response and its body, block by block.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers.
+        length: The announced bytes of the body, where known.
+        received: The bytes that have been read.
+        bounded: Whether the end of the body can be distinguished from a broken connection.
+    """
 
     def __init__(self, response: requests.Response, adapter: HTTPAdapter, settings: PullSettings) -> None:
+        """Wrap a response whose body has not been read."""
         self.status = response.status_code
         self.headers = response.headers
         self._response, self._adapter, self._settings = response, adapter, settings
-        self.length = declared_length(self.headers)  # bytes of this body
+        self.length = declared_length(self.headers)
         self.received = 0
-        # Whether the end of the body can be told from a broken connection.
         self.bounded = self.length is not None or is_chunked(self.headers)
         if self.length is not None:
             response.raw.length_remaining = None  # counted here instead
         self._window = (time.monotonic(), 0)
 
     def read(self) -> bytes | Failed:
-        """Return the next bytes, none at the end. An end before, or none at, the announced length is a failure."""
+        """Return the next bytes, none at the end. A body shorter or longer than announced is a failure."""
         try:
             block: bytes = self._response.raw.read1(BLOCK, decode_content=False)
         except ReadTimeoutError:
-            if self.received == self.length:  # whole, by a server that does not hang up
+            if self.received == self.length:  # complete, from a server that keeps the connection open
                 return b""
             return transient("read_timeout", f"nothing arrived within {self._settings.read_timeout:g} s")
         except (HTTPError, OSError, ValueError):
@@ -100,7 +115,7 @@ class Answer:
         return block if not block else self._unless_stalled(block)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         with suppress(HTTPError, OSError):
             self._response.close()
         self._adapter.close()
@@ -120,7 +135,7 @@ class Answer:
 
 
 class Transport:
-    """Makes requests as the recipe allows them; safe in many threads."""
+    """Makes requests that the recipe allows. Thread-safe."""
 
     def __init__(
         self,
@@ -130,7 +145,14 @@ class Transport:
         *,
         mirror: str | None = None,
     ) -> None:
-        """mirror: an address that a person typed; its host and port may be in a private network, others may not."""
+        """Create a transport.
+
+        Args:
+            settings: Timeouts and limits.
+            fetch: User agent, contact and allowed private networks.
+            resolver: Gives the allowed network addresses of a host.
+            mirror: The URL of a mirror that a person gave; its host and port may be in a private network.
+        """
         self._settings = settings
         self._networks = fetch.allowed_networks
         self._resolver = resolver or Resolver(self._networks)
@@ -148,10 +170,15 @@ class Transport:
         attempt: int = 0,
         authorization: str | None = None,
     ) -> Answer | Failed:
-        """Return the answer of a URL, redirects followed; any status but 200, 206 and 416 is a failure.
+        """Request a URL and follow its redirects; any status but 200, 206 and 416 is a failure.
 
-        attempt: which try it is, from 0; a host with several addresses is tried at the next. authorization: a header
-        for the URL's own host, not for where it redirects to, nor for what redirects back from there.
+        Args:
+            url: The URL.
+            headers: Further headers.
+            method: GET or HEAD.
+            attempt: The number of the attempt from 0; each attempt uses the host's next network address.
+            authorization: The Authorization header for the URL's own host; it is dropped at the first redirect to
+                another host.
         """
         asked: WebAddress | None = None
         seen: set[str] = set()
@@ -159,7 +186,7 @@ class Transport:
             address = check_url(url, _EVERYWHERE)
             if isinstance(address, WebAddress) and address.origin != self._typed:
                 address = check_url(url, self._networks)
-            if isinstance(address, Failure):
+            if isinstance(address, FetchFailure):
                 return Failed(address if asked is None else _not_followed(asked, address))
             if asked is not None and asked.origin != address.origin:
                 authorization = None
@@ -173,7 +200,7 @@ class Transport:
                 return found
             answer, location = found
             if location is None:
-                return answer if answer.status in (200, 206, 416) else _refusal(answer, address)
+                return answer if answer.status in (200, 206, 416) else _status_failed(answer, address)
             answer.close()
             url = location
             if address.scheme == "https" and url.lower().startswith("http:"):
@@ -190,11 +217,11 @@ class Transport:
         if requests.utils.select_proxy(address.url, proxies) is None:
             resolver = self._resolver_of_typed if address.origin == self._typed else self._resolver
             found = resolver.addresses(address.host, address.port)
-            if isinstance(found, Failure):
+            if isinstance(found, FetchFailure):
                 return Failed(found)
             pinned = found[attempt % len(found)]
-        # Not through a requests.Session: that reads the body of a redirect to its end, however long it is, even where
-        # it is told not to follow it; and it sends the passwords of a .netrc.
+        # No requests.Session: it reads the whole body of a redirect, however long, even where it does not follow it,
+        # and it sends the passwords of a .netrc.
         adapter = PinnedAdapter(address.host, pinned)
         sent = {
             "User-Agent": self._user_agent,
@@ -220,28 +247,28 @@ class Transport:
         return Answer(response, adapter, self._settings), target
 
 
-def _not_followed(asked: WebAddress, failure: Failure) -> Failure:
-    """Say that it is a redirect that may not be followed. Of one that is no URL nothing is shown: it may be signed."""
-    told = f"{asked.host_header} redirects to what may not be asked"
-    detail = told if failure.reason == "bad_url" else f"{told}: {failure.detail}"
-    return Failure(failure.status, failure.reason, detail)
+def _not_followed(asked: WebAddress, failure: FetchFailure) -> FetchFailure:
+    """Return the failure of a redirect that may not be followed, without a target that is no URL: it may be signed."""
+    detail = f"{asked.host_header} redirects to a URL that may not be requested"
+    detail = detail if failure.reason == "bad_url" else f"{detail}: {failure.detail}"
+    return FetchFailure(failure.status, failure.reason, detail)
 
 
-def _refusal(answer: Answer, address: WebAddress) -> Failed:
+def _status_failed(answer: Answer, address: WebAddress) -> Failed:
     answer.close()
     status, host = answer.status, address.host_header
     detail = f"{host} answered {status}"
     if status in LOGIN_WANTED:
-        detail += ": it wants a login, a form or an agreement first"
+        detail += ": it requires a login, a form or an agreement first"
     elif status in GONE:
-        detail += ": the file is not there (any more)"
+        detail += ": the file is not there or no longer there"
     elif status == 429:
         detail += ": too many requests"
     return Failed(*status_failure(status, answer.headers, detail))
 
 
 def _no_answer(error: Exception, address: WebAddress, settings: PullSettings) -> Failed:
-    """Say what went wrong without the error's own words, which hold the whole URL."""
+    """Return the failure of a request without a response; the error's own text is left out, as it holds the URL."""
     host = address.host_header
     if isinstance(error, requests.exceptions.ProxyError):
         return transient("proxy_failed", f"no connection to {host} through the proxy of the environment")

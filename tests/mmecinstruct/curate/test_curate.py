@@ -113,10 +113,8 @@ def test_labels_and_images_of_other_publishers_are_joined(connection, tmp_path) 
     assert (rows["esci:1"]["fine_category"], rows["esci:2"]["fine_category"]) == ("Mugs", None)
 
 
-def test_a_path_that_another_publisher_gives_comes_after_the_own_and_before_that_of_the_same_item(
-    connection, tmp_path
-) -> None:
-    """ESCI-S gives paths, MAVE names, for one product maybe both."""
+def test_a_category_path_prefers_own_then_label_then_same_item(connection, tmp_path) -> None:
+    """ESCI-S has paths and MAVE has names; a product may have both."""
     rows, _ = curated(
         connection,
         tmp_path,
@@ -159,7 +157,7 @@ def test_a_product_on_the_takedown_list_is_rejected_whatever_its_row(connection,
     assert [(r.reason, r.record_id) for r in rejections] == [("taken_down", "a:1")] * 2
 
 
-def test_languages_are_told_apart_and_short_texts_are_not_judged() -> None:
+def test_languages_are_identified_except_for_short_texts() -> None:
     texts = [
         "This is the best mug that I ever had.",
         "Das ist die beste Tasse, die ich je hatte.",

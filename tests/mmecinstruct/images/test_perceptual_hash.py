@@ -17,7 +17,7 @@ from mmecinstruct.images.perceptual_hash import (
     perceptual_hashes,
     structure_of,
 )
-from mmecinstruct.synthetic.shop.image import draw_image
+from mmecinstruct.synthetic.shop.image import render_image
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
 
@@ -67,7 +67,7 @@ def test_bits_deviate_little_from_imagehash(images) -> None:
     distances = []
     for number, category in enumerate(FINE_CATEGORIES[::2]):
         spec = ImageSpec(f"71{number}", category.name, "red", "plain", "regular", number % 4, number)
-        full = images.decoded(draw_image(spec, 700))
+        full = images.decoded(render_image(spec, 700))
         small = full.resize((512, 512), Image.Resampling.HAMMING)
         distances.append((int(str(imagehash.phash(full)), 16) ^ hash_of(small)).bit_count())
     assert max(distances) <= 4

@@ -588,7 +588,7 @@ def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
         (line,) = report.truncated
         place, _, said = line.partition(": ")
         assert re.fullmatch(r"reviews\.csv\.gz:[0-9]+", place)
-        assert "cut short" in said
+        assert "truncated" in said
         print_report(report)
         assert f"warning: {line}, and run the build again." in capsys.readouterr().err
     rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()

@@ -22,7 +22,7 @@ from mmecinstruct.dataset.shards import REJECTIONS_PATH
 from mmecinstruct.dataset.validate import validate_folder
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import Recipe, SampleShopSettings, load_recipe
-from mmecinstruct.synthetic.shop import draw_sample_shop
+from mmecinstruct.synthetic.shop import write_sample_shop
 from tests.mmecinstruct.publisher_files import (
     abo_files,
     amazon2014_files,
@@ -175,7 +175,7 @@ def test_berkeley_objects_alone_make_categories_with_images_inside(tmp_path: Pat
 def test_esci_with_images_of_esci_s_judges_queries_of_the_training_file_too(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
-    draw_sample_shop(SampleShopSettings(products=300, images=False, dirt=False), 1, raw)
+    write_sample_shop(SampleShopSettings(products=300, images=False, dirt=False), 1, raw)
     counts = esci_s_files.write_pages(raw, esci_s_files.esci_products(raw), 1)
     recipe = recipe_of(
         """

@@ -1,4 +1,4 @@
-"""What is asked of everything that a parser makes, and how many examples Hypothesis draws.
+"""Checks of every parser's output, and the number of Hypothesis examples.
 
 The examples are the same in every run; MMEC_FUZZ_EXAMPLES asks for so many others of each test.
 """

@@ -1,4 +1,4 @@
-"""No parser stops at a damaged line: whatever it holds, it is kept once or rejected once, and no other line notices.
+"""No parser stops at a damaged line: it is kept once or rejected once, and other lines are not affected.
 
 Hypothesis takes lines as publishers write them, where MMEC_REAL_DATA names a folder of real files those of real files,
 drops, retypes, nests and fills their fields with what breaks programs, and damages their bytes.
@@ -76,7 +76,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def mutated(draw: st.DrawFn, rows: list[Any]) -> Any:
-    """Draw a row of which up to three values are dropped, replaced, wrapped or repeated; or no row at all."""
+    """Generate a row of which up to three values are dropped, replaced, wrapped or repeated; or no row at all."""
     row = copy.deepcopy(draw(st.sampled_from(rows)))
     changes = draw(st.integers(0, 4))
     if changes == 4:
@@ -102,7 +102,7 @@ def mutated(draw: st.DrawFn, rows: list[Any]) -> Any:
 
 @st.composite
 def damaged(draw: st.DrawFn, line: bytes) -> bytes:
-    """Draw a line that is cut, or of which some bytes are replaced, lost or doubled; most often the line as it is."""
+    """Generate a line that is cut, or has bytes replaced, lost or doubled; most often an unchanged line."""
     for _ in range(max(0, draw(st.integers(-4, 3)))):
         place = draw(st.integers(0, len(line)))
         kind = draw(st.sampled_from(("replace", "lose", "double", "cut")))

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources import Source
-from mmecinstruct.sources.readers.batches import FilePart, Refusal
+from mmecinstruct.sources.readers.batches import FilePart, RowError
 from mmecinstruct.sources.readers.streams import read_lines
 
 HOST = "https://m.media-amazon.com/images/I"
@@ -94,7 +94,7 @@ cells = st.sampled_from(ODD_CELLS) | st.text(st.characters(), max_size=12)
 
 
 def source_of(fields: dict[str, Any], name: str) -> Source:
-    """Return a source with the file's name in the place of FILE."""
+    """Return a source with the file's name instead of FILE."""
 
     def named(value: Any) -> Any:
         if isinstance(value, dict):
@@ -106,7 +106,7 @@ def source_of(fields: dict[str, Any], name: str) -> Source:
 
 @st.composite
 def rows_like(draw: st.DrawFn, row: list[str]) -> list[str]:
-    """Draw the cells of a row, of which some are replaced, or are too few or too many."""
+    """Generate the cells of a row: some replaced, too few or too many."""
     made = [draw(cells) if draw(st.integers(0, 7)) == 0 else cell for cell in row]
     length = draw(st.sampled_from((None, None, None, None, None, 0, 1, len(row) - 1)))
     return (made + draw(st.lists(cells, max_size=1)) * (draw(st.integers(0, 9)) == 0))[:length]
@@ -124,7 +124,7 @@ def as_csv(rows: list[list[str]], quoting: int, end: str) -> list[bytes]:
 
 @pytest.mark.parametrize("name", CSV_CASES)
 @given(data=st.data())
-def test_each_row_of_a_csv_file_is_judged_at_its_line(
+def test_each_csv_row_is_kept_or_rejected_at_its_line(
     tmp_path: Path, read_soundly: Any, name: str, data: st.DataObject
 ) -> None:
     fields, role, row = CSV_CASES[name]
@@ -143,8 +143,10 @@ def test_each_row_of_a_csv_file_is_judged_at_its_line(
 
 
 @given(rows=st.lists(rows_like(RATING).map(lambda row: [cell.replace("\n", " ") for cell in row])))
-def test_each_line_of_ratings_is_judged(tmp_path: Path, read_soundly: Any, rows: list[list[str]]) -> None:
-    """None holds a line break, so there is no header and no cell over two lines."""
+def test_each_line_of_ratings_is_kept_or_rejected(
+    tmp_path: Path, read_soundly: Any, rows: list[list[str]]
+) -> None:
+    """No cell holds a line break, so no row spans two lines; there is no header."""
     content = b"".join(as_csv([RATING, *rows], csv.QUOTE_MINIMAL, "\n"))
     (tmp_path / "f.csv").write_bytes(content)
     source = source_of({"kind": "amazon18_ratings", "path": FILE}, "f.csv")
@@ -195,7 +197,7 @@ WIDE += tuple(pa.duration(unit) for unit in ("s", "ms", "us", "ns"))
 
 @st.composite
 def columns(draw: st.DrawFn, text: str, length: int) -> pa.Array:
-    """Draw a column whose values are the text in some form, or anything of another type."""
+    """Generate a column with the texts in some form, or values of another type."""
     present = [text if draw(st.integers(0, 5)) else None for _ in range(length)]
     kind = draw(st.integers(0, 12))
     if kind < 4:
@@ -225,7 +227,7 @@ def columns(draw: st.DrawFn, text: str, length: int) -> pa.Array:
 
 @pytest.mark.parametrize("name", PARQUET_CASES)
 @given(data=st.data())
-def test_each_row_of_a_parquet_file_is_judged_whatever_its_types(
+def test_each_parquet_row_of_any_type_is_kept_or_rejected(
     tmp_path: Path, read_soundly: Any, name: str, data: st.DataObject
 ) -> None:
     fields, role, row = PARQUET_CASES[name]
@@ -280,7 +282,7 @@ def test_the_lines_of_the_parts_are_those_of_the_file_wherever_it_is_cut(
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     assert [number for number, _ in whole] == list(range(1, len(lines) + 1))
     for (_, line), expected in zip(whole, lines, strict=True):
-        if isinstance(line, Refusal):
+        if isinstance(line, RowError):
             assert len(expected) >= most
         else:
             assert line in (expected, expected.removeprefix(b"\xef\xbb\xbf"))
@@ -307,7 +309,7 @@ def test_a_damaged_archive_gives_its_lines_or_an_error_that_names_it(
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @given(content=contents, share=st.floats(0, 1))
-def test_an_archive_cut_short_gives_the_lines_before_the_break(
+def test_a_truncated_archive_gives_the_lines_before_its_end(
     tmp_path: Path, suffix: str, content: bytes, share: float
 ) -> None:
     path = tmp_path / f"x{suffix}"
@@ -321,9 +323,9 @@ def test_an_archive_cut_short_gives_the_lines_before_the_break(
     except SourceError as error:
         message = str(error)
     if message:
-        assert (read, "cut short within its first line" in message) == ([], True)
+        assert (read, "truncated within its first line" in message) == ([], True)
     elif read != whole:
         *before, (_, last) = read
         assert before == whole[: len(before)]
-        assert isinstance(last, Refusal)
+        assert isinstance(last, RowError)
         assert last.reason == "truncated_archive"

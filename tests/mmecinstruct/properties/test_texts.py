@@ -1,4 +1,4 @@
-"""Texts, values and URLs: what the small functions promise holds for whatever they are given."""
+"""Texts, values and URLs: the properties of the small functions hold for every input."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_price_is_an_amount_or_none(price: str) -> None:
     path=st.lists(texts | st.none() | st.just("Tools &amp; Home"), max_size=6),
     rest=st.lists(texts, max_size=3),
 )
-def test_a_category_path_is_cut_and_what_follows_changes_nothing(path: list[Any], rest: list[str]) -> None:
+def test_text_after_the_cut_of_a_category_path_has_no_effect(path: list[Any], rest: list[str]) -> None:
     names = clean_category_path(path)
     assert len(names) <= len(path)
     assert all(names)

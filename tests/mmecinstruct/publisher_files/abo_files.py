@@ -1,4 +1,4 @@
-"""Files in the form of Amazon Berkeley Objects: listings in several languages, and images that are there.
+"""Files in the format of Amazon Berkeley Objects: listings in several languages, and images.
 
 A listing is known by its number and its marketplace: the same number may stand in two of them.
 """
@@ -35,7 +35,7 @@ def write_listings(
 ) -> Counter[str]:
     """Write abo/listings_<i>.json.gz and abo/images.csv.gz; return what they hold.
 
-    image_side: pixels of the images drawn below abo/images/small, or none. Counts: `lines`, `english` (listings
+    image_side: pixels of the images rendered below abo/images/small, or none. Counts: `lines`, `english` (listings
     with a title in English), `images` (rows of images.csv.gz), `unknown_image` (English listings whose image
     no row names), and by reason what is to be rejected.
     """
@@ -65,7 +65,7 @@ def write_listings(
             if image_side is not None:
                 target = folder / "abo" / "images" / "small" / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_drawn(identity, image_side, seed))
+                target.write_bytes(_jpeg(identity, image_side, seed))
     return counts
 
 
@@ -142,7 +142,7 @@ def _listing(item: Good, marketplace: str) -> dict[str, Any]:
 
 
 def _count_listing(row: dict[str, Any], counts: Counter[str]) -> None:
-    """Count a listing by what a reader for English can do with it."""
+    """Count a listing by the expected result of a parser for English."""
     if not row["item_id"]:
         counts["missing_id"] += 1
     elif not row.get("item_name"):
@@ -163,7 +163,7 @@ def _image_ids(item: Good) -> list[str]:
 
 
 def _is_lost(identity: str) -> bool:
-    """Tell whether images.csv.gz does not have an image."""
+    """Return whether images.csv.gz lacks an image."""
     return hash_draw(0, "miniature lost picture", identity) % 37 == 0
 
 
@@ -172,8 +172,8 @@ def _path_of(identity: str, seed: int) -> str:
     return f"{name[:2]}/{name}.jpg"
 
 
-def _drawn(identity: str, side: int, seed: int) -> bytes:
-    """Return a small JPEG: patches of colour that no other image has, blurred into one another."""
+def _jpeg(identity: str, side: int, seed: int) -> bytes:
+    """Return a small JPEG with blurred patches of colour that no other image has."""
     from PIL import Image
 
     patches = Image.new("RGB", (5, 5))

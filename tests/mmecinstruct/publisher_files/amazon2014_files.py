@@ -1,4 +1,4 @@
-"""Files in the form of Amazon's set of 2014: Python literals, one a line, and their reviews as JSON."""
+"""Files in the format of Amazon's set of 2014: Python literals, one a line, and their reviews as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IMAGES = "http://ecx.images-amazon.com/images/I/"
 
 
 def write_metadata(folder: Path, domain: str, count: int, seed: int) -> Counter[str]:
-    """Write amazon2014/meta_<domain>.json.gz; return its lines and, by reason, those that are to be rejected.
+    """Write amazon2014/meta_<domain>.json.gz; return its lines and the expected rejections by reason.
 
     Keys that a product has nothing for are absent, as they are in the real files.
     """

@@ -1,4 +1,4 @@
-"""Files in the form of Amazon Reviews 2023: metadata and reviews, raw or as `datasets` exports them.
+"""Files in the format of Amazon Reviews 2023: metadata and reviews, raw or as `datasets` exports them.
 
 What `datasets` does to a row: the price is a text (`'None'` where there is none), `details` is JSON in a text, and
 `images` and `videos` are one object of lists instead of a list of objects.
@@ -36,7 +36,7 @@ _STARS = ("Zero", "One", "Two", "Three", "Four", "Five")
 def write_metadata(
     folder: Path, domain: str, count: int, seed: int, shape: Shape = "json_lines"
 ) -> Counter[str]:
-    """Write amazon2023/meta_<domain>.jsonl.gz; return its lines and, by reason, those that are to be rejected.
+    """Write amazon2023/meta_<domain>.jsonl.gz; return its lines and the expected rejections by reason.
 
     `duplicate_id`: rows of a product that stands in the file already, which no reader of single lines can tell.
     """
@@ -58,7 +58,7 @@ def write_metadata(
 
 
 def _metadata_row(item: Good) -> tuple[dict[str, Any], str]:
-    """Return a row and why it is to be rejected, empty where it is to be kept."""
+    """Return a row and the expected reason of its rejection, empty where it is kept."""
     chance = item.chance
     title, parent_asin, reason = item.title, item.asin, ""
     if chance % 83 == 0:
@@ -127,7 +127,7 @@ def _object_of_lists(items: list[dict[str, Any]], names: tuple[str, ...]) -> dic
 
 
 def write_reviews(folder: Path, domain: str, goods_count: int, users: int, seed: int) -> Counter[str]:
-    """Write amazon2023/<domain>.jsonl.gz; return its lines and, by reason, those that are to be rejected.
+    """Write amazon2023/<domain>.jsonl.gz; return its lines and the expected rejections by reason.
 
     A third of the reviews are of a variant, whose `asin` no metadata has: only `parent_asin` joins. One in fifty
     rows has the fields' older names.

@@ -1,4 +1,4 @@
-"""A file in the form of ESCI-S: pages of ESCI's products as they were scraped, with category list and image.
+"""A file in the format of ESCI-S: pages of ESCI's products as they were scraped, with category list and image.
 
 Nearly every field may be missing: a page whose layout the scraper did not know left it empty.
 """

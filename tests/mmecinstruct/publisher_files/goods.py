@@ -1,4 +1,4 @@
-"""What the generated files speak of: goods of a domain, and who bought them.
+"""The content of the generated files: goods of a domain, and their buyers.
 
 A domain is a publisher's category file (`Home_and_Kitchen`). A good depends on its domain and number alone, so that
 two publishers' files of one domain tell of the same things, at whatever scale each is written.
@@ -107,7 +107,7 @@ _DETAILS = (
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """One product. chance: a number from which its writer draws what else the row has."""
+    """One product. chance: a hash draw for the row's other attributes."""
 
     domain: str
     number: int
@@ -137,7 +137,7 @@ class Purchase:
 
 
 def asin_of(domain: str, number: int) -> str:
-    """Return ten characters that no other domain and number have."""
+    """Return ten characters that are unique to domain and number."""
     return "B" + scatter(list(DOMAINS).index(domain) * 10**10 + number, 9, 36)
 
 
@@ -188,7 +188,7 @@ def plural(noun: str) -> str:
 
 
 def purchases(domain: str, goods_count: int, users: int, seed: int) -> Iterator[Purchase]:
-    """Yield what the users bought: 5 to 12 goods each, some goods far more often than others.
+    """Yield the users' purchases: 5 to 12 goods each, some goods far more often than others.
 
     Users of different domains are different people, so that out-of-domain users exist in no other domain.
     """
@@ -214,7 +214,7 @@ def purchases(domain: str, goods_count: int, users: int, seed: int) -> Iterator[
 
 
 def review_text(bought: Good, purchase: Purchase) -> str:
-    """Return what the user writes: three sentences of at least ten words in all."""
+    """Return the user's text: three sentences of at least ten words in all."""
     chance = purchase.chance
     rest, place = divmod(chance, 4)
     opening = _PRAISE[purchase.rating][place]

@@ -1,4 +1,4 @@
-"""Write text files, compressed or not, whose bytes depend on nothing but the text."""
+"""Write text files, compressed or not, whose bytes depend only on the text."""
 
 from __future__ import annotations
 

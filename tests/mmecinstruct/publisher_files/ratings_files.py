@@ -1,4 +1,4 @@
-"""Ratings without words: CSV without a header, its columns in the order of 2018 or of 2014."""
+"""Ratings without text: CSV without a header, its columns in the order of 2018 or of 2014."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Order = Literal["2018", "2014"]  # item,user,rating,timestamp or user,item,ratin
 def write_ratings(
     folder: Path, domain: str, goods_count: int, users: int, seed: int, order: Order = "2018"
 ) -> Counter[str]:
-    """Write amazon<order>/<domain>.csv; return its lines and, by reason, those that are to be rejected."""
+    """Write amazon<order>/<domain>.csv; return its lines and the expected rejections by reason."""
     counts: Counter[str] = Counter()
     with open_text(folder / f"amazon{order}" / f"{domain}.csv") as file:
         for purchase in purchases(domain, goods_count, users, seed):

@@ -1,4 +1,4 @@
-"""The generated files of the further publishers: the same from the same seed, and as dirty as their counts say."""
+"""The generated files of the further publishers: the same from the same seed, with the dirt that their counts state."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_relations_name_each_other_product_once(tmp_path: Path) -> None:
     ]
 
 
-def test_the_fast_search_for_similar_items_finds_what_the_whole_pattern_does() -> None:
+def test_the_fast_search_for_similar_items_equals_the_full_pattern() -> None:
     pieces = [
         "asin",
         "ASIN",
@@ -152,7 +152,7 @@ def test_links_of_other_types_cost_only_themselves(tmp_path: Path) -> None:
     assert [r["product_b"] for r in rows["relations"]] == ["amazon18:B000000002", "amazon18:B000000004"]
 
 
-def test_a_link_with_a_line_break_is_none_and_costs_only_itself(tmp_path: Path) -> None:
+def test_a_link_with_a_line_break_is_dropped_alone(tmp_path: Path) -> None:
     rows, rejections = parse(
         tmp_path,
         AmazonMetadata,
@@ -256,7 +256,7 @@ def test_a_python_literal_of_2014_is_read_by_the_same_rules(tmp_path: Path) -> N
     assert {r["relation"] for r in rows["relations"]} == {"also_bought", "also_viewed"}
 
 
-def test_the_main_category_stands_in_for_an_empty_path_unless_it_is_a_tag(tmp_path: Path) -> None:
+def test_the_main_category_replaces_an_empty_path_unless_it_is_a_tag(tmp_path: Path) -> None:
     lines = [ROW | {"category": []}, ROW | {"category": [], "main_cat": '<img src="https://x/y.png"'}]
     rows, _ = parse(tmp_path, AmazonMetadata, lines)
     assert [p["category"] for p in rows["products"]] == ["Tools & Home Improvement", None]
@@ -278,7 +278,7 @@ def test_dirty_values_cost_the_value_not_the_product(tmp_path: Path) -> None:
     assert (product["price"], product["currency"], product["brand"]) == (None, None, None)
 
 
-def test_each_rejected_line_has_one_rejection_with_its_place(tmp_path: Path) -> None:
+def test_each_rejected_line_has_one_rejection_with_its_number(tmp_path: Path) -> None:
     lines = [
         ROW | {"title": '<span class="a-size-medium a-color-secondary"'},
         ROW | {"title": ""},

@@ -1,4 +1,4 @@
-"""Amazon 2023 metadata and reviews, as raw JSON lines, as `datasets` hands them out, and as Parquet."""
+"""Amazon 2023 metadata and reviews, as raw JSON lines, as `datasets` exports them, and as Parquet."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_product_is_read_and_cleaned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("parquet", [False, True])
-def test_what_datasets_hands_out_gives_the_same_but_for_the_price(tmp_path: Path, parquet: bool) -> None:
+def test_the_datasets_form_gives_the_same_except_for_the_price(tmp_path: Path, parquet: bool) -> None:
     (raw,) = parse(tmp_path, [PRODUCT]).tables["products"].to_pylist()
     batch = parse(tmp_path, [HANDED_OUT], parquet=parquet)
     assert batch.tables["products"].to_pylist() == [raw | {"price": None, "currency": None}]

@@ -168,7 +168,7 @@ def test_sqid_urls_are_read_at_full_size_and_missing_ones_rejected(tmp_path: Pat
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 def test_a_copy_that_joins_both_files_is_read_as_either(tmp_path: Path, suffix: str) -> None:
-    """As some copies on the Hub are: labels spelled out, no split, no colour."""
+    """Some copies on the Hub have spelled-out labels, no split and no colour."""
     path = tmp_path / f"joined{suffix}"
     rows = [
         {name: value for name, value in (EXAMPLE | PRODUCT).items() if name not in ("split", "product_color")}
@@ -220,7 +220,7 @@ def test_image_urls_are_read_from_parquet_too(tmp_path: Path) -> None:
 
 
 def test_a_time_that_no_calendar_has_costs_that_row(tmp_path: Path) -> None:
-    """Some pipelines write whatever they had into a column of times; what a file has beside is not lost for it."""
+    """Some pipelines write bad values into a column of times; the other rows are kept."""
     days = pa.array([0, 2**31 - 1, 1], pa.int32()).view(pa.date32())
     columns = {name: pa.array([value] * 3) for name, value in EXAMPLE.items()} | {"split": days}
     pq.write_table(pa.table(columns), tmp_path / "examples.parquet")
@@ -230,7 +230,7 @@ def test_a_time_that_no_calendar_has_costs_that_row(tmp_path: Path) -> None:
     assert [(r.reason, r.origin) for r in batch.rejections] == [("bad_row", "examples.parquet:2")]
 
 
-def test_a_parquet_file_whose_columns_have_names_of_other_bytes_is_an_error_that_names_it(
+def test_a_parquet_column_name_that_is_not_utf8_is_an_error(
     tmp_path: Path,
 ) -> None:
     pq.write_table(

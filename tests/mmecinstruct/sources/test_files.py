@@ -36,7 +36,7 @@ def test_globs_are_expanded_in_order_with_origins_below_the_root(tmp_path: Path)
     assert all(f.path == tmp_path / f.origin for f in files)
 
 
-def test_a_name_with_brackets_is_found_as_it_stands(tmp_path: Path) -> None:
+def test_a_name_with_brackets_is_found_literally(tmp_path: Path) -> None:
     touch(tmp_path, "meta [1].json")
     source = AmazonMetadata(kind="amazon18_metadata", path="meta [1].json")
     assert [f.origin for f in source_files(source, tmp_path)] == ["meta [1].json"]
@@ -93,7 +93,7 @@ def test_nothing_found_names_the_recipe_field_and_the_remedy(
         ),
     ],
 )
-def test_what_is_published_can_be_pulled(tmp_path: Path, source: Source, pulled: bool) -> None:
+def test_published_files_can_be_pulled(tmp_path: Path, source: Source, pulled: bool) -> None:
     with pytest.raises(SourceError, match="put the file there") as error:
         source_files(source, tmp_path)
     assert ("run `mmec pull --recipe NAME`" in str(error.value)) == pulled

@@ -124,7 +124,7 @@ def test_a_row_that_is_not_utf8_is_rejected_and_the_others_kept(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_a_missing_column_names_the_file_the_field_and_what_there_is(tmp_path: Path, ending: str) -> None:
+def test_a_missing_column_names_file_field_and_present_columns(tmp_path: Path, ending: str) -> None:
     rows = [{"sku": "A", "titel": "Mug"}]
     path = tmp_path / f"products.{ending}"
     if ending == "parquet":
@@ -183,7 +183,7 @@ def test_relations_take_the_shops_words(tmp_path: Path) -> None:
     assert [r.reason for r in batch.rejections] == ["unmapped_relation", "self_relation", "missing_id"]
 
 
-def test_reviews_have_an_id_of_their_own_or_of_their_place(tmp_path: Path) -> None:
+def test_reviews_have_their_own_id_or_one_of_their_row(tmp_path: Path) -> None:
     write(
         tmp_path / "reviews.csv",
         "key,item,stars,words,who,when\n"

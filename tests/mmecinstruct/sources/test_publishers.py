@@ -1,4 +1,4 @@
-"""Publishers: their terms, where the files of a recipe's sources are had, and how they are shown."""
+"""Publishers: their terms, the URLs of the files of a recipe's sources, and how they are shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BY_NAME = pytest.mark.parametrize("publisher", publishers(), ids=lambda one: one
 
 
 def source(kind: str, **fields: str) -> Any:
-    """A source of a recipe. Its class may not be there yet: all that is asked of it are its kind and its paths."""
+    """A source of a recipe, with only a kind and paths."""
     return SimpleNamespace(kind=kind, **fields)
 
 
@@ -68,7 +68,7 @@ def test_amazons_reviews_are_not_open_and_2023_never_feeds_relations() -> None:
     assert find_publisher("sqid").licence.images not in (YES, NOTHING)
 
 
-def test_a_name_that_is_none_lists_the_names() -> None:
+def test_an_unknown_name_lists_the_known_names() -> None:
     with pytest.raises(SourceError, match="no source 'amazon'; there are amazon2018, amazon2014"):
         find_publisher("amazon")
 
@@ -158,7 +158,7 @@ def test_files_that_are_not_compressed_come_from_the_hub() -> None:
     )
 
 
-def test_what_a_person_has_to_get_says_what_where_and_under_which_name() -> None:
+def test_a_manual_file_is_listed_with_instructions_and_path() -> None:
     (file,) = remote_files(source("amazon18_reviews", path="raw/Electronics.json.gz"))
     assert file.by_hand is not None
     assert "https://forms.gle/UEkkJs69e7Z5A5Ps9" in file.by_hand
@@ -166,7 +166,7 @@ def test_what_a_person_has_to_get_says_what_where_and_under_which_name() -> None
     assert file.by_hand.endswith("put the file there as raw/Electronics.json.gz")
 
 
-def test_a_glob_stands_for_the_files_that_there_are() -> None:
+def test_a_glob_stands_for_the_published_files() -> None:
     files = remote_files(source("amazonqa", path="amazonqa/*-qar.jsonl"))
     assert [file.origin for file in files] == [
         "amazonqa/train-qar.jsonl",
@@ -202,7 +202,7 @@ def test_a_glob_stands_for_the_files_that_there_are() -> None:
         ("amazon18_ratings", "amazon2018/ratings_Beauty.csv", "is the name of no file"),
     ],
 )
-def test_what_names_no_file_is_an_error_with_the_remedy(kind: str, path: str, said: str) -> None:
+def test_a_name_without_a_file_is_an_error_with_the_remedy(kind: str, path: str, said: str) -> None:
     with pytest.raises(SourceError, match=said) as caught:
         remote_files(source(kind, path=path, listings=path))
     assert f"source '{kind}', field" in str(caught.value)
@@ -217,7 +217,7 @@ def test_what_names_no_file_is_an_error_with_the_remedy(kind: str, path: str, sa
         ("sqid", "amazon2018/urls [mine].csv", ["urls [mine].csv"]),
     ],
 )
-def test_what_nobody_publishes_is_taken_where_a_person_has_put_it(
+def test_unpublished_files_in_the_raw_folder_are_used(
     kind: str, path: str, lying: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(SourceError):
@@ -227,10 +227,10 @@ def test_what_nobody_publishes_is_taken_where_a_person_has_put_it(
         (tmp_path / "amazon2018" / name).write_text("")
     files = remote_files(source(kind, path=path), tmp_path)
     assert [file.origin for file in files] == [f"amazon2018/{name}" for name in lying]
-    assert all(file.url is file.hub is None and "a file of yours" in str(file.by_hand) for file in files)
+    assert all(file.url is file.hub is None and "your own file" in str(file.by_hand) for file in files)
 
 
-def test_what_is_published_is_not_looked_for_and_nothing_lies_outside_the_raw_folder(tmp_path: Path) -> None:
+def test_published_names_and_outside_paths_are_not_searched(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "train-qar.jsonl").write_text("")
     (tmp_path / "mine.jsonl").write_text("")

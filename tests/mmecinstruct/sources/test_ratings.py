@@ -1,4 +1,4 @@
-"""Amazon's ratings without words: CSV without header, in the order of 2018 or of 2014."""
+"""Amazon's ratings without text: CSV without header, in the order of 2018 or of 2014."""
 
 from __future__ import annotations
 

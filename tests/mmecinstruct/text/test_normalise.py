@@ -225,7 +225,7 @@ def test_descriptions_and_features_leave_scripts_and_empty_parts_out() -> None:
     assert feature_texts("Washable") == ["Washable"]
 
 
-def test_what_is_taken_for_harmless_would_come_through_the_long_way_unchanged(
+def test_harmless_texts_are_unchanged_by_full_normalisation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     harmless = [

@@ -1,4 +1,4 @@
-"""Personal data becomes a typed token; what only looks like it stays."""
+"""Personal data becomes a typed token; similar texts are kept."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def test_personal_data_becomes_a_token_of_its_kind(kind: str, marked: str) -> No
 @pytest.mark.parametrize(
     ("kind", "text"), [(kind, text) for kind, texts in NEGATIVE.items() for text in texts]
 )
-def test_what_only_looks_like_personal_data_stays(kind: str, text: str) -> None:
+def test_texts_that_resemble_personal_data_are_kept(kind: str, text: str) -> None:
     assert mask_personal_data(text, [kind]) == (text, {})
 
 
@@ -326,7 +326,7 @@ PIECES = [
 ]
 
 
-def test_masking_again_changes_nothing_and_the_hints_overlook_nothing() -> None:
+def test_masking_is_idempotent_and_hints_miss_nothing() -> None:
     draw = random.Random(3)
     texts = [
         draw.choice(("", " ", "-")).join(draw.choice(PIECES) for _ in range(draw.randint(1, 12)))

@@ -1,4 +1,4 @@
-"""A column cleaned at once is its values cleaned one by one."""
+"""Cleaning a column gives the same as cleaning its values one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ import pytest
 from mmecinstruct.core.parquet import TableWriters
 from mmecinstruct.sources import RawFile, amazon2018
 from mmecinstruct.sources.readers import columns
-from mmecinstruct.sources.readers.batches import BATCH_LISTS, ParsedBatch, Refusal, parse_lists, parse_records
+from mmecinstruct.sources.readers.batches import (
+    BATCH_LISTS,
+    ParsedBatch,
+    RowError,
+    parse_lists,
+    parse_records,
+)
 from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
 from mmecinstruct.sources.readers.json_lines import read_json_lines, read_json_lists
 from mmecinstruct.text import normalise
@@ -59,16 +65,16 @@ def test_texts_are_shown_as_one_by_one(slice_bytes: int, monkeypatch: pytest.Mon
     noise = random.Random(slice_bytes)
     for count in (0, 1, 2, 3, 500):
         texts = [drawn_text(noise) for _ in range(count)]
-        assert columns.shown_texts(texts).to_pylist() == [normalise.html_to_text(one) for one in texts]
+        assert columns.cleaned_texts(texts).to_pylist() == [normalise.html_to_text(one) for one in texts]
 
 
-def test_only_what_cleaning_could_change_is_untidy() -> None:
+def test_only_texts_that_cleaning_could_change_need_it() -> None:
     tidy = ["", "a", "a b", "~!'(){}[]", "", "x" * 300_000, "-"]
-    untidy = [" ", "a ", " a", "a  b", "a<b", "a&b", "é", "\x7f", "a\nb", "x" * 300_000 + "\x1f"]
-    mixed = [one for pair in zip(tidy, untidy, strict=False) for one in pair]
-    for texts in (tidy, untidy, mixed):
+    needs_cleaning = [" ", "a ", " a", "a  b", "a<b", "a&b", "é", "\x7f", "a\nb", "x" * 300_000 + "\x1f"]
+    mixed = [one for pair in zip(tidy, needs_cleaning, strict=False) for one in pair]
+    for texts in (tidy, needs_cleaning, mixed):
         array = pa.array(["cut off", *texts, "too"]).slice(1, len(texts))
-        assert columns.untidy(array).tolist() == [one in untidy for one in texts]
+        assert columns.needs_cleaning(array).tolist() == [one in needs_cleaning for one in texts]
 
 
 def test_lists_of_texts_are_cleaned_as_one_by_one() -> None:
@@ -90,10 +96,14 @@ def test_lists_of_texts_are_cleaned_as_one_by_one() -> None:
     values += [drawn_text(noise) for _ in range(100)] + odd
     for _ in range(3):
         noise.shuffle(values)
-        assert columns.descriptions(values).to_pylist() == [normalise.description_text(one) for one in values]
-        assert columns.points(values).to_pylist() == [normalise.feature_texts(one) for one in values]
-    assert columns.points([]).to_pylist() == columns.descriptions([]).to_pylist() == []
-    assert columns.points([["a"]]).type == columns.points([None]).type == pa.list_(pa.string())
+        assert columns.description_column(values).to_pylist() == [
+            normalise.description_text(one) for one in values
+        ]
+        assert columns.feature_column(values).to_pylist() == [normalise.feature_texts(one) for one in values]
+    assert columns.feature_column([]).to_pylist() == columns.description_column([]).to_pylist() == []
+    assert (
+        columns.feature_column([["a"]]).type == columns.feature_column([None]).type == pa.list_(pa.string())
+    )
 
 
 def test_plain_tags_are_taken_away_as_a_parser_would() -> None:
@@ -108,7 +118,7 @@ def test_plain_tags_are_taken_away_as_a_parser_would() -> None:
     assert fast > 500
 
 
-def test_usual_values_are_what_the_fields_rules_make_of_them() -> None:
+def test_usual_values_equal_those_of_the_field_rules() -> None:
     values: list[Any] = [
         *range(-2, 8),
         1.0,
@@ -163,7 +173,7 @@ ODD_VALUES = [
 
 
 def review_lines(count: int, share: float) -> list[str]:
-    """Return lines of reviews; in a share of them a field is odd, another share is no record."""
+    """Return lines of reviews; a share of them has an unusual field, another share is no record."""
     noise = random.Random(f"{count} {share}")
     lines = []
     for number in range(count):
@@ -207,16 +217,16 @@ def test_a_batch_holds_few_records_where_they_are_long(tmp_path: Path) -> None:
     assert [batch.kept for batch in batches] == [BATCH_LISTS, 20]
 
 
-def test_refusals_of_the_reader_and_of_the_parser_stay_in_the_order_of_lines() -> None:
-    lists = [([3, 5, 9], ["a", Refusal("unread", "1"), "bad"]), ([10, 11], [Refusal("unread", "2"), "odd"])]
+def test_row_errors_of_reader_and_parser_keep_the_order_of_lines() -> None:
+    lists = [([3, 5, 9], ["a", RowError("unread", "1"), "bad"]), ([10, 11], [RowError("unread", "2"), "odd"])]
 
     def parse_list(records: Any) -> tuple[pa.Table, Any]:
         plain = columns.np.array([record == "a" for record in records], dtype=bool)
         return pa.table({"query_id": ["a"] * plain.sum(), "kind": ["plain"] * plain.sum()}), plain
 
-    def parse(record: str, number: int, rows: Any) -> Refusal | None:
+    def parse(record: str, number: int, rows: Any) -> RowError | None:
         if record == "bad":
-            return Refusal("bad", "", "id")
+            return RowError("bad", "", "id")
         rows["query_kinds"].append((record, str(number)))
         return None
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mmecinstruct.core.errors import SourceError
-from mmecinstruct.sources.readers.batches import Refusal
+from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.json_lines import MAX_LITERAL_BYTES, read_json_lines
 
 
@@ -23,7 +23,7 @@ class Line(msgspec.Struct):
 def read(path: Path, content: bytes, **options: int) -> list[tuple[int, object]]:
     path.write_bytes(content)
     return [
-        (number, record.reason if isinstance(record, Refusal) else record.a)
+        (number, record.reason if isinstance(record, RowError) else record.a)
         for number, record in read_json_lines(path, Line, **options)
     ]
 
@@ -47,7 +47,9 @@ def test_each_record_has_its_line_number_and_blank_lines_count(tmp_path: Path) -
         (b'{"a": "' + b"x" * 100 + b'"}', "line_too_long"),
     ],
 )
-def test_an_unreadable_line_is_refused_and_the_next_is_read(tmp_path: Path, line: bytes, reason: str) -> None:
+def test_an_unreadable_line_is_rejected_and_the_next_is_read(
+    tmp_path: Path, line: bytes, reason: str
+) -> None:
     content = b'{"a": 1}\n' + line + b'\n{"a": 3}\n'
     assert read(tmp_path / "x.json", content, max_bytes=80) == [(1, 1), (2, reason), (3, 3)]
 
@@ -80,7 +82,7 @@ def test_python_literals_of_2014_are_read_without_running_them(tmp_path: Path) -
     ],
     ids=["deep", "nearly too deep", "signs", "brackets", "large literal", "digits"],
 )
-def test_hostile_lines_end_as_a_record_or_a_refusal(tmp_path: Path, line: bytes) -> None:
+def test_hostile_lines_give_a_record_or_a_row_error(tmp_path: Path, line: bytes) -> None:
     ((number, result), last) = read(tmp_path / "x.json", line + b'\n{"a": 2}\n')
     assert number == 1
     assert result == "broken_json" or isinstance(result, list) or result == "x" * MAX_LITERAL_BYTES
@@ -117,7 +119,7 @@ def test_compressed_files_are_read_like_plain_ones(tmp_path: Path) -> None:
         "{'a': True, 'b': [None, False]}",
     ],
 )
-def test_a_literal_becomes_what_python_makes_of_it(tmp_path: Path, text: str) -> None:
+def test_a_literal_has_the_value_that_python_gives_it(tmp_path: Path, text: str) -> None:
     expected = ast.literal_eval(text)["a"]
     (tmp_path / "x.json").write_text(text, encoding="utf-8")
     ((_, record),) = read_json_lines(tmp_path / "x.json", Line)
@@ -126,7 +128,7 @@ def test_a_literal_becomes_what_python_makes_of_it(tmp_path: Path, text: str) ->
 
 
 @pytest.mark.parametrize("text", ["{'a': nothing}", "{'a': 1 + 1}", "{'a': f'{1}'}", "{'a': 'x'", "{'a': '"])
-def test_what_is_no_literal_is_refused(tmp_path: Path, text: str) -> None:
+def test_text_that_is_no_literal_is_rejected(tmp_path: Path, text: str) -> None:
     assert read(tmp_path / "x.json", text.encode()) == [(1, "broken_json")]
 
 

@@ -19,7 +19,7 @@ from mmecinstruct.core.parquet import TableWriters, read_tables
 from mmecinstruct.engine.stage import Files
 from mmecinstruct.schemas.tables import RAW_TABLES, REJECTIONS
 from mmecinstruct.sources import RawFile, source_files
-from mmecinstruct.sources.readers.batches import FilePart, Refusal
+from mmecinstruct.sources.readers.batches import FilePart, RowError
 from mmecinstruct.sources.readers.parts import UNPACKING, file_parts, packed_weight
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_lines
 from mmecinstruct.sources.settings import (
@@ -123,26 +123,26 @@ def test_lines_and_cuts_lie_anywhere_in_the_blocks(
 
 
 @pytest.mark.parametrize(("suffix", "share"), [(".gz", 30), (".gz", 70), (".gz", 99), (".zst", 60)])
-def test_an_archive_cut_short_is_told_of_by_one_part(tmp_path: Path, suffix: str, share: int) -> None:
+def test_one_part_reports_a_truncated_archive(tmp_path: Path, suffix: str, share: int) -> None:
     noise = random.Random(1)
     content = b"".join(b"%0*x\n" % (noise.randrange(20, 90), noise.getrandbits(80)) for _ in range(4_000))
     packed = pa.Codec("zstd").compress(content, asbytes=True) if suffix == ".zst" else gzip.compress(content)
     path = tmp_path / f"x.jsonl{suffix}"
     path.write_bytes(packed[: len(packed) * share // 100])
     whole = list(read_lines(path))
-    number, refusal = whole[-1]
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason == "truncated_archive"
+    number, row_error = whole[-1]
+    assert isinstance(row_error, RowError)
+    assert row_error.reason == "truncated_archive"
     broken = sum(len(line) + 1 for _, line in whole[:-1])
     for cut in (1, broken - 1, broken, broken + 1, broken + 10_000):
         parts = [FilePart(0, cut), FilePart(cut, cut + 5), FilePart(cut + 5, None)]
         read = [list(read_lines(path, part=part)) for part in parts]
         assert [line for lines in read for line in lines] == whole
-        told = [part for part, lines in zip(parts, read, strict=True) if (number, refusal) in lines]
-        assert told == [next(part for part in parts if part.stop is None or broken < part.stop)]
+        reporting = [part for part, lines in zip(parts, read, strict=True) if (number, row_error) in lines]
+        assert reporting == [next(part for part in parts if part.stop is None or broken < part.stop)]
 
 
-def test_an_archive_that_breaks_off_in_its_first_line_or_is_damaged_is_an_error(tmp_path: Path) -> None:
+def test_a_damaged_archive_or_first_line_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl.gz"
     packed = gzip.compress(random.Random(1).randbytes(500_000).replace(b"\n", b"."))
     path.write_bytes(packed[:-9])
@@ -184,8 +184,8 @@ def parsed(source: Source, file: RawFile, folder: Path) -> tuple[dict[str, pa.Ta
     return tables, read_tables(sorted(folder.glob("*/rejections.parquet")), REJECTIONS), records
 
 
-def test_what_lines_leave_for_the_collector_goes_with_their_batch(tmp_path: Path) -> None:
-    """Parsing puts the collector off, and each Python literal with an escape leaves a cycle of functions."""
+def test_garbage_of_lines_is_freed_with_their_batch(tmp_path: Path) -> None:
+    """Parsing delays garbage collection, and each Python literal with an escape leaves a reference cycle."""
     lines = [
         repr({"qid": n, "asin": "B1", "questionText": "it\\'s", "is_answerable": 1}) for n in range(6_000)
     ]
@@ -202,7 +202,7 @@ def test_what_lines_leave_for_the_collector_goes_with_their_batch(tmp_path: Path
 
 
 def cut_into(monkeypatch: pytest.MonkeyPatch, part_bytes: int, packed: int) -> None:
-    """Let plain files be cut into parts of so many bytes, and packed ones into so many parts."""
+    """Cut plain files into parts of so many bytes, and compressed ones into so many parts."""
     defaults = (part_bytes, ((1, packed),), None)
     monkeypatch.setattr("mmecinstruct.sources.readers.parts.file_parts.__defaults__", defaults)
 
@@ -262,7 +262,7 @@ def test_every_source_that_is_read_by_lines_is_read_in_parts(
     assert len(list((tmp_path / "pieces").iterdir())) == 4
 
 
-def test_what_cannot_be_cut_or_needs_its_other_lines_stays_whole(
+def test_files_that_cannot_be_read_by_parts_stay_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_into(monkeypatch, 10, 4)
@@ -360,7 +360,7 @@ def test_an_archive_is_cut_into_no_more_parts_than_are_read_at_once(
     assert len(stage.items()) == parts
 
 
-def test_parts_of_an_archive_weigh_what_they_take_together_with_what_lies_before(
+def test_parts_of_an_archive_are_weighted_by_their_reading_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_into(monkeypatch, 10, 4)

@@ -1,4 +1,4 @@
-"""Lines of raw files, compressed or not; archives that were cut short are read up to the break."""
+"""Lines of raw files, compressed or not; truncated archives are read up to their end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources import RawFile, parse_file
 from mmecinstruct.sources.readers import streams
-from mmecinstruct.sources.readers.batches import Refusal
+from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.streams import read_lines
 from mmecinstruct.sources.readers.tabular import read_csv, read_rows
 from mmecinstruct.sources.settings import AmazonReviews, SqidSource
 
 
 def numbered(count: int) -> list[bytes]:
-    """Return lines that do not compress to nothing."""
+    """Return lines that compress badly."""
     noise = random.Random(1)
     return [b'{"n": %d, "x": "%032x"}' % (number, noise.getrandbits(128)) for number in range(count)]
 
@@ -32,26 +32,26 @@ def pack(content: bytes, suffix: str) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
-def test_an_archive_cut_short_gives_the_lines_before_the_break(
+def test_a_truncated_archive_gives_the_lines_before_its_end(
     tmp_path: Path, suffix: str, share: float
 ) -> None:
     lines = numbered(40_000)
     packed = pack(b"\n".join(lines) + b"\n", suffix)
     path = tmp_path / f"x.json{suffix}"
     path.write_bytes(packed[: int(len(packed) * share)])
-    *before, (number, refusal) = read_lines(path)
+    *before, (number, row_error) = read_lines(path)
     assert [line for _, line in before] == lines[: len(before)]
     # All but what one block of the compressed form holds; zstd's blocks hold up to 128 KiB.
     assert len(before) > len(lines) * share - 3_000
     assert number == len(before) + 1
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason == "truncated_archive"
+    assert isinstance(row_error, RowError)
+    assert row_error.reason == "truncated_archive"
     offset = sum(len(line) + 1 for line in lines[: len(before)])
-    assert f"line {number}, which begins at byte {offset};" in refusal.detail
+    assert f"line {number}, which begins at byte {offset};" in row_error.detail
 
 
 @pytest.mark.parametrize("content", [b"<html>Too many requests</html>", b"{}\n", b"\x1f-", b"\0\x1f\x8b"])
-def test_what_is_no_gzip_file_is_said_in_plain_words(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_gzip_has_a_plain_message(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.json.gz"
     path.write_bytes(content)
     with pytest.raises(
@@ -60,7 +60,7 @@ def test_what_is_no_gzip_file_is_said_in_plain_words(tmp_path: Path, content: by
         list(read_lines(path))
 
 
-def test_a_parquet_file_that_is_cut_short_is_to_be_got_again(tmp_path: Path) -> None:
+def test_a_truncated_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"id": list(range(1000))}), path)
     path.write_bytes(path.read_bytes()[:-10])
@@ -79,7 +79,7 @@ def test_members_of_a_gzip_file_and_the_zeros_that_pad_it_are_one_stream(tmp_pat
 
 
 def damaged(packed: bytes, noise: random.Random) -> bytes:
-    """Return an archive that is cut short, has flipped bits or has something behind it, or is as it was."""
+    """Return an archive that is truncated, has flipped bits or trailing bytes, or is intact."""
     content, kind = bytearray(packed), noise.randrange(5)
     if kind == 0:
         content = content[: noise.randrange(len(content))]
@@ -93,9 +93,7 @@ def damaged(packed: bytes, noise: random.Random) -> bytes:
 
 
 @pytest.mark.skipif(streams.inflating is zlib, reason="the faster decoder is not installed")
-def test_the_faster_decoder_reads_and_refuses_what_the_standard_one_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_faster_decoder_equals_the_standard_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, noise, read = tmp_path / "x.gz", random.Random(4), set()
     for number in range(150):
         lines = b"\n".join(numbered(noise.choice((1, 40, 4_000))))
@@ -121,7 +119,7 @@ def test_lines_are_put_together_over_blocks(tmp_path: Path, suffix: str) -> None
     content = b"\xef\xbb\xbf" + b"\n".join(lines)
     path.write_bytes(pack(content, suffix) if suffix else content)
     assert [line for _, line in read_lines(path)] == lines
-    long = [line.reason if isinstance(line, Refusal) else line for _, line in read_lines(path, 1_000_000)]
+    long = [line.reason if isinstance(line, RowError) else line for _, line in read_lines(path, 1_000_000)]
     assert long == [lines[0], b"", "line_too_long", b"c"]
 
 
@@ -139,7 +137,7 @@ def test_a_parsed_archive_has_one_rejection_for_the_break(tmp_path: Path) -> Non
     assert sum(batch.tables["reviews"].num_rows for batch in batches) == kept
 
 
-def test_a_csv_file_cut_short_keeps_its_whole_rows(tmp_path: Path) -> None:
+def test_a_truncated_csv_file_keeps_its_whole_rows(tmp_path: Path) -> None:
     noise = random.Random(2)
     rows = "".join(
         f'{noise.getrandbits(64):x},"https://x/{noise.getrandbits(64):x}\n.jpg"\n' for _ in range(9_000)
@@ -150,7 +148,7 @@ def test_a_csv_file_cut_short_keeps_its_whole_rows(tmp_path: Path) -> None:
     for share in range(40, 60):
         path.write_bytes(packed[: len(packed) * share // 100])
         *whole, (number, last) = read_csv(path, {})
-        assert isinstance(last, Refusal)
+        assert isinstance(last, RowError)
         assert last.reason == "truncated_archive"
         assert number == 2 + 2 * len(whole)  # each row has two lines: where its first is
         assert all(isinstance(row, dict) and row["image_url"].endswith(".jpg") for _, row in whole)

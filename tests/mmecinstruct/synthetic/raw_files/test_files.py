@@ -110,7 +110,7 @@ def test_lines_are_about_as_long_as_real_ones(raw: Path) -> None:
     assert 500 < sum(map(len, reviews)) / len(reviews) < 800
 
 
-def test_the_files_that_are_no_real_lines_are_rejected_with_their_place(parsed: dict[str, Parsed]) -> None:
+def test_the_files_that_are_no_real_lines_are_rejected_with_their_line(parsed: dict[str, Parsed]) -> None:
     reasons = {name: Counter(one.reason for one in rejections) for name, (_, rejections) in parsed.items()}
     assert reasons["reviews"]["broken_json"] == reasons["metadata"]["broken_json"] == len(CATEGORIES)
     assert reasons["reviews"]["not_utf8"] == reasons["metadata"]["not_utf8"] == len(CATEGORIES)
@@ -186,8 +186,13 @@ def test_image_urls_have_the_real_forms(raw: Path, parsed: dict[str, Parsed]) ->
     rows = [row for category in CATEGORIES for row in rows_of(raw / f"amazon2018/meta_{category}.json.gz")]
     thumbnails = [url for row in rows for url in row.get("imageURL", row.get("image"))]
     assert all(url.startswith("https://images-na.ssl-images-amazon.com/images/I/") for url in thumbnails)
-    for mark in ("._SX38_SY50_CR,0,0,38,50_.jpg", "._SS40_.jpg", "PKmb-play-button-overlay-thumb_", "%2B"):
-        assert any(mark in url for url in thumbnails), mark
+    for expected in (
+        "._SX38_SY50_CR,0,0,38,50_.jpg",
+        "._SS40_.jpg",
+        "PKmb-play-button-overlay-thumb_",
+        "%2B",
+    ):
+        assert any(expected in url for url in thumbnails), expected
     products = parsed["metadata"][0]["products"]
     assert 0.7 < sum(bool(row["image_urls"]) for row in products) / len(products) < 0.85
     assert not any("overlay" in url or "._" in url for row in products for url in row["image_urls"])
@@ -242,16 +247,16 @@ def test_reviews_have_the_publishers_fields(raw: Path) -> None:
     )
 
 
-def test_texts_have_what_the_readers_clean(raw: Path, parsed: dict[str, Parsed]) -> None:
+def test_texts_have_the_dirt_that_parsers_clean(raw: Path, parsed: dict[str, Parsed]) -> None:
     lines = [line for category in CATEGORIES for line in lines_of(raw / f"amazon2018/{category}_5.json.gz")]
-    for mark in (
+    for expected in (
         b"&#34;",
         b"\\ud83d\\ude00",
         b"shopper@mail.example",
         b"(202) 555-0123",
         b"My name is Shopper.",
     ):
-        assert any(mark in line for line in lines), mark
+        assert any(expected in line for line in lines), expected
     assert any(b"\\ud83d" in line and b"\\ud83d\\ude00" not in line for line in lines)
     reviews = parsed["reviews"][0]["reviews"]
     language, score = measure_languages(pa.array([row["text"] for row in reviews[:4_000]]))
@@ -371,7 +376,7 @@ def test_judgements_are_of_products_that_the_other_file_has(raw: Path) -> None:
         assert 0 < sum(row[column] is None for row in products) < len(products)
 
 
-def test_some_judged_products_are_those_of_a_department(parsed: dict[str, Parsed]) -> None:
+def test_some_judged_products_are_in_a_departments_file(parsed: dict[str, Parsed]) -> None:
     ours = {row["product_id"].split(":")[1]: row["title"] for row in parsed["metadata"][0]["products"]}
     judged = {row["product_id"].split(":")[1]: row["title"] for row in parsed["judgements"][0]["products"]}
     shared = set(ours) & set(judged)

@@ -1,4 +1,4 @@
-"""The miniature's machinery: fragments, draws, parts of a gzip stream, whole files and their names."""
+"""The generator of the miniature: fragments, hash draws, parts of a gzip stream, files and their names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mmecinstruct.core.errors import PullError, RecipeError, SourceError
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.sources.remote_file import RemoteFile
-from mmecinstruct.sources.synthetic_files import DRAWING_VERSION, MARK
+from mmecinstruct.sources.synthetic_files import GENERATOR_VERSION, RECORD
 from mmecinstruct.synthetic.raw_files import write_miniature
-from mmecinstruct.synthetic.raw_files.codes import LAST_DAY, Codes, identity
-from mmecinstruct.synthetic.raw_files.draws import Draws, spread
+from mmecinstruct.synthetic.raw_files.codes import LAST_DAY, Codes, product_key
 from mmecinstruct.synthetic.raw_files.files import file_names, text_files, write_files
 from mmecinstruct.synthetic.raw_files.fragments import Fragments, Repeated, json_text
+from mmecinstruct.synthetic.raw_files.hash_draws import HashDraws, spread
 from mmecinstruct.synthetic.raw_files.volumes import Volumes, volumes_at
 from mmecinstruct.synthetic.raw_files.writing import joined_crc32
 from mmecinstruct.web.raw_files import plan_pull
@@ -69,23 +69,23 @@ def test_an_added_text_has_one_number_and_may_come_after_a_join() -> None:
     assert fragments.lengths(np.array([0, first, later])).tolist() == [0, 1, 2]
 
 
-def test_json_text_is_what_stands_between_quotes() -> None:
+def test_json_text_is_the_text_between_quotes() -> None:
     text = 'a "b" \\ \u00e9\n'
     assert json.loads(f'"{json_text(text)}"') == text
     assert json_text(text).isascii()
 
 
-def test_a_draw_depends_on_nothing_but_seed_purpose_and_record() -> None:
-    draws, numbers = Draws(1), np.arange(10_000)
+def test_a_hash_draw_depends_only_on_seed_purpose_and_record() -> None:
+    draws, numbers = HashDraws(1), np.arange(10_000)
     all_at_once = draws.fractions("x", numbers)
     assert all_at_once[7_000:7_003].tolist() == draws.fractions("x", np.arange(7_000, 7_003)).tolist()
     assert not np.array_equal(all_at_once, draws.fractions("y", numbers))
-    assert not np.array_equal(all_at_once, Draws(2).fractions("x", numbers))
+    assert not np.array_equal(all_at_once, HashDraws(2).fractions("x", numbers))
     assert not np.array_equal(draws.words("x", numbers, numbers), draws.words("x", numbers, numbers + 1))
 
 
-def test_draws_have_the_shares_asked_for() -> None:
-    draws, numbers = Draws(1), np.arange(100_000)
+def test_hash_draws_have_the_given_shares() -> None:
+    draws, numbers = HashDraws(1), np.arange(100_000)
     assert draws.chance(0.2, "x", numbers).mean() == pytest.approx(0.2, abs=0.01)
     kinds = np.bincount(draws.kinds((0.1, 0.3), "y", numbers)) / len(numbers)
     assert kinds.tolist() == pytest.approx([0.6, 0.1, 0.3], abs=0.01)
@@ -103,7 +103,7 @@ def test_spread_numbers_are_all_different(size: int) -> None:
 def test_product_numbers_are_all_different() -> None:
     fragments = Fragments()
     codes = Codes(fragments)
-    numbers = np.concatenate([identity(space, np.arange(20_000)) for space in range(8)])
+    numbers = np.concatenate([product_key(space, np.arange(20_000)) for space in range(8)])
     asins = fragments.join(len(numbers), [codes.asins(numbers)]).strings().to_pylist()
     assert len(set(asins)) == len(asins)
     assert all(len(asin) == 10 and asin.startswith("B0") and asin.isalnum() for asin in asins)
@@ -156,7 +156,7 @@ def test_any_part_of_a_file_can_be_made_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_bytes_come_from_two_processes_and_others_from_another_seed(tmp_path: Path) -> None:
+def test_two_processes_give_the_same_bytes_another_seed_others(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     write_files(tmp_path / "one", SMALL, 3, progress=lambda done, total: steps.append((done, total)))
     write_files(tmp_path / "two", SMALL, 3, workers=2)
@@ -185,14 +185,14 @@ def test_a_scale_of_one_has_the_publishers_numbers() -> None:
 
 
 @pytest.mark.parametrize("scale", [0, -1, 11, float("nan")])
-def test_a_scale_out_of_range_is_refused(scale: float, tmp_path: Path) -> None:
+def test_a_scale_out_of_range_is_an_error(scale: float, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="above 0"):
         write_miniature(tmp_path, scale)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_bytes_of_a_version_do_not_change(tmp_path: Path) -> None:
-    """A drawing that goes on, or is done already, trusts that the same version draws the same."""
+    """A resumed miniature relies on the same version writing the same bytes."""
     write_files(tmp_path, SMALL, 3)
     digest = hashlib.sha256()
     for name in sorted(file_names(SMALL)):
@@ -202,8 +202,8 @@ def test_the_bytes_of_a_version_do_not_change(tmp_path: Path) -> None:
         else:
             content = path.read_bytes()
             digest.update(gzip.decompress(content) if path.suffix == ".gz" else content)
-    assert (DRAWING_VERSION, digest.hexdigest()) == (1, DIGEST), (
-        "where other bytes are meant, raise DRAWING_VERSION"
+    assert (GENERATOR_VERSION, digest.hexdigest()) == (1, DIGEST), (
+        "where other bytes are meant, raise GENERATOR_VERSION"
     )
 
 
@@ -220,7 +220,7 @@ def test_a_publishers_own_file_is_never_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [own.parent]
 
 
-def test_nor_is_one_that_was_put_in_the_place_of_a_drawn_one(tmp_path: Path) -> None:
+def test_a_file_that_replaced_a_synthetic_one_is_not_replaced(tmp_path: Path) -> None:
     write_miniature(tmp_path, 0.0001)
     (tmp_path / LABELS).write_text("{}\n")
     for seed in (0, 1):
@@ -229,7 +229,7 @@ def test_nor_is_one_that_was_put_in_the_place_of_a_drawn_one(tmp_path: Path) -> 
     assert (tmp_path / LABELS).read_text() == "{}\n"
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(
         SourceError, match=f"{tmp_path}/file cannot be written: File exists .*give another folder"
@@ -249,12 +249,12 @@ def test_the_smallest_files_of_questions_share_no_product(tmp_path: Path) -> Non
 
 def test_a_record_that_cannot_be_read_makes_every_file_somebodys_own(tmp_path: Path) -> None:
     write_miniature(tmp_path, 0.0001)
-    (tmp_path / MARK).write_text('{"files": ')
+    (tmp_path / RECORD).write_text('{"files": ')
     with pytest.raises(SourceError, match="no miniature wrote this file"):
         write_miniature(tmp_path, 0.0001)
 
 
-def test_what_is_drawn_already_is_left_and_what_is_missing_is_drawn(tmp_path: Path) -> None:
+def test_existing_files_are_kept_and_missing_ones_written(tmp_path: Path) -> None:
     sizes = write_miniature(tmp_path, 0.0001)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-qar.jsonl")}
     content = (tmp_path / LABELS).read_bytes()
@@ -270,7 +270,7 @@ def test_what_is_drawn_already_is_left_and_what_is_missing_is_drawn(tmp_path: Pa
     assert (tmp_path / LABELS).read_bytes() != content
 
 
-def test_a_stopped_drawing_goes_on_and_leaves_nothing_beside_its_files(tmp_path: Path) -> None:
+def test_an_interrupted_miniature_continues_without_leftovers(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 5:
             raise KeyboardInterrupt
@@ -278,7 +278,7 @@ def test_a_stopped_drawing_goes_on_and_leaves_nothing_beside_its_files(tmp_path:
     write_miniature(tmp_path, 0.0001, 1)
     with pytest.raises(KeyboardInterrupt):
         write_miniature(tmp_path, 0.0001, progress=stop)
-    record = json.loads((tmp_path / MARK).read_text())
+    record = json.loads((tmp_path / RECORD).read_text())
     assert sum(size is not None for size in record["files"].values()) == 5
     dead = subprocess.Popen(["true"])
     dead.wait()
@@ -295,22 +295,22 @@ def test_a_stopped_drawing_goes_on_and_leaves_nothing_beside_its_files(tmp_path:
         assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_drawn_files_are_not_taken_for_their_publishers(tmp_path: Path) -> None:
+def test_synthetic_files_are_not_taken_for_their_publishers(tmp_path: Path) -> None:
     write_miniature(tmp_path, 0.0001)
     labels = [RemoteFile(LABELS, "mave", url="https://publisher.example/labels.jsonl")]
-    with pytest.raises(PullError, match=f"{LABELS}: `mmec miniature` drew this file"):
+    with pytest.raises(PullError, match=f"{LABELS}: `mmec miniature` wrote this file"):
         plan_pull(labels, tmp_path)
     (tmp_path / LABELS).write_text("{}\n")  # the publisher's, got by hand
     assert [file.state for file in plan_pull(labels, tmp_path).files] == ["found"]
 
 
-def test_a_dataset_of_drawn_files_says_so(tmp_path: Path) -> None:
+def test_a_dataset_of_synthetic_files_has_a_warning(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_miniature(raw, 0.0002, 1)
     recipe = load_recipe("paper", ["scale=0.0005"])
     report = build(recipe, out, workspace=tmp_path / "work", data=raw, tasks=["category_classification"])
-    [told] = [warning for warning in report.warnings if "mmec miniature" in warning]
-    assert "wrote 16 of the raw files" in told
+    [message] = [warning for warning in report.warnings if "mmec miniature" in warning]
+    assert "wrote 16 of the raw files" in message
     assert "**This is synthetic data.**" in (out / "README.md").read_text()
     assert json.loads((out / "statistics.json").read_text())["miniature"] == {"files": 16}
 
@@ -330,7 +330,7 @@ def test_the_command_writes_a_miniature_and_another_over_it(
         out, talk = capsys.readouterr()
         assert out == f"{raw}\n"
         assert "meta_Electronics.json.gz" in talk
-        record = json.loads((raw / MARK).read_text())
+        record = json.loads((raw / RECORD).read_text())
         assert (record["scale"], record["seed"]) == (0.0001, int(seed))
     examples = pq.read_table(raw / "esci/shopping_queries_dataset_examples.parquet")
     assert examples.num_rows == pytest.approx(262, abs=3)

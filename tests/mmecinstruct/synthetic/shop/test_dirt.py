@@ -1,4 +1,4 @@
-"""What became of the dirt that the sample shop plants: rejected with its reason, cleaned, or clustered."""
+"""The fate of the dirt that is planted in the sample shop: rejected with its reason, cleaned, or clustered."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def test_whatever_was_planted_to_be_rejected_is_rejected_with_its_reason(
     assert checked >= 20
 
 
-def test_nothing_but_what_was_planted_is_rejected_by_parsing_and_images(
-    planted: Planted, rejections: list[Row]
-) -> None:
+def test_parsing_and_images_reject_only_planted_dirt(planted: Planted, rejections: list[Row]) -> None:
     expected: dict[str, int] = {}
     for entry in planted.values():
         if entry["fate"] == "rejected":

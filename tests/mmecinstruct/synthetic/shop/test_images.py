@@ -1,4 +1,4 @@
-"""The sample shop's images: determined by their specification, and what they show can be measured."""
+"""The sample shop's images: determined by their specification, with measurable content."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.settings import ImageSettings
-from mmecinstruct.synthetic.shop import draw_images
-from mmecinstruct.synthetic.shop.image import draw_image
+from mmecinstruct.synthetic.shop import render_images
+from mmecinstruct.synthetic.shop.image import render_image
 from mmecinstruct.synthetic.shop.image_canvas import COLOURS as RGB
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PAIRS, PATTERNS
@@ -23,33 +23,33 @@ MUG = ImageSpec("71abc", "Mugs", "red", "plain", "regular", 0, 12345)
 
 
 def pixels(spec: ImageSpec, side: int = 128) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(draw_image(spec, side))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(render_image(spec, side))).convert("RGB")).astype(int)
 
 
 def share_of_colour(spec: ImageSpec, colour: str) -> float:
-    """Share of pixels whose hue is near a colour's, whatever the light."""
-    image = Image.open(io.BytesIO(draw_image(spec, 128))).convert("RGB")
+    """Return the share of pixels whose hue is near a colour's, at any brightness."""
+    image = Image.open(io.BytesIO(render_image(spec, 128))).convert("RGB")
     seen = np.asarray(image).astype(float)
     wanted = np.array(RGB[colour], dtype=float)
     return float((np.abs(seen - wanted).sum(axis=2) < 110).mean())
 
 
 def test_a_image_depends_on_its_specification_alone() -> None:
-    assert draw_image(MUG, 224) == draw_image(MUG, 224)
-    assert draw_image(MUG, 224) == draw_image(replace(MUG, image_id="another"), 224)
-    assert draw_image(MUG, 224) != draw_image(replace(MUG, variation=54321), 224)
+    assert render_image(MUG, 224) == render_image(MUG, 224)
+    assert render_image(MUG, 224) == render_image(replace(MUG, image_id="another"), 224)
+    assert render_image(MUG, 224) != render_image(replace(MUG, variation=54321), 224)
 
 
-def test_drawing_in_parts_gives_the_same_files(tmp_path: Path) -> None:
+def test_rendering_in_parts_gives_the_same_files(tmp_path: Path) -> None:
     specs = [replace(MUG, image_id=f"71{number}", variation=number) for number in range(4)]
-    told: list[tuple[int, int]] = []
-    draw_images(specs, tmp_path / "whole", 64, lambda done, total: told.append((done, total)))
-    draw_images(specs[2:], tmp_path / "parts", 64)
-    draw_images(specs[:2], tmp_path / "parts", 64)
+    calls: list[tuple[int, int]] = []
+    render_images(specs, tmp_path / "whole", 64, lambda done, total: calls.append((done, total)))
+    render_images(specs[2:], tmp_path / "parts", 64)
+    render_images(specs[:2], tmp_path / "parts", 64)
     for spec in specs:
         place = Path("images") / "I" / f"{spec.image_id}.jpg"
         assert (tmp_path / "whole" / place).read_bytes() == (tmp_path / "parts" / place).read_bytes()
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("category", [category.name for category in FINE_CATEGORIES])
@@ -60,7 +60,7 @@ def test_every_category_passes_validation_in_every_state(
         spec = replace(
             MUG, fine_category=category, state=state, shape="wide", colour="pink", pattern="dotted"
         )
-        content = draw_image(spec, 224)
+        content = render_image(spec, 224)
         assert len(content) < 15_000
         assert judged_reason(content) == ""
         image = measure_image(content, ImageSettings())
@@ -77,9 +77,9 @@ def test_a_product_has_its_colour_and_no_other(colour: str) -> None:
 def test_patterns_differ_in_how_much_white_they_show() -> None:
     def white_on_product(pattern: str) -> float:
         plain = pixels(replace(MUG, pattern="plain"))
-        drawn = pixels(replace(MUG, pattern=pattern))
+        rendered = pixels(replace(MUG, pattern=pattern))
         product = np.abs(plain - np.array(RGB["red"])).sum(axis=2) < 110
-        return float((drawn[product].min(axis=1) > 150).mean())
+        return float((rendered[product].min(axis=1) > 150).mean())
 
     shares = {pattern: white_on_product(pattern) for pattern in PATTERNS}
     assert shares["plain"] == 0
@@ -100,9 +100,9 @@ def test_the_two_categories_of_a_pair_look_different(pair: object) -> None:
 
 
 def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> None:
-    drawn = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
-    new = drawn[5]
-    damage = {state: float((np.abs(drawn[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}
+    rendered = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
+    new = rendered[5]
+    damage = {state: float((np.abs(rendered[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}
     assert all(share > 0.01 for share in damage.values()), damage
     assert damage[4] < damage[3] < damage[1]
     assert damage[4] < damage[2] < damage[1]
@@ -110,11 +110,11 @@ def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> No
 
 def test_a_repacked_image_is_the_same_image_in_other_bytes() -> None:
     repacked = replace(MUG, flaw="repacked")
-    assert draw_image(repacked, 128) != draw_image(MUG, 128)
+    assert render_image(repacked, 128) != render_image(MUG, 128)
     assert np.abs(pixels(repacked) - pixels(MUG)).mean() < 3
 
 
 def test_the_placeholder_is_the_same_for_every_product() -> None:
     one = replace(MUG, flaw="placeholder")
     other = replace(one, fine_category="Kites", colour="blue", variation=9)
-    assert draw_image(one, 224) == draw_image(other, 224)
+    assert render_image(one, 224) == render_image(other, 224)

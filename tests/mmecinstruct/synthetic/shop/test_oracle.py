@@ -1,4 +1,4 @@
-"""The judge of finished samples, on samples made by hand from a drawn shop."""
+"""The oracle of the sample shop, on samples made by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.recipe import SampleShopSettings
-from mmecinstruct.synthetic.shop import ask_oracle, draw_sample_shop
+from mmecinstruct.synthetic.shop import apply_oracle, write_sample_shop
 from mmecinstruct.synthetic.shop.vocabulary import CATEGORY_BY_NAME, PAIRS
 
 STRINGS = pa.list_(pa.string())
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    draw_sample_shop(SampleShopSettings(images=False, dirt=False), 5, folder)
+    write_sample_shop(SampleShopSettings(images=False, dirt=False), 5, folder)
     return folder
 
 
@@ -57,8 +57,8 @@ def sample(task: str, **fields: Any) -> Row:
     return row
 
 
-def verdicts(rows: list[Row], folder: Path) -> list[tuple[bool | None, float | None]]:
-    table = ask_oracle(pa.Table.from_pylist(rows, schema=SCHEMA), folder)
+def oracle(rows: list[Row], folder: Path) -> list[tuple[bool | None, float | None]]:
+    table = apply_oracle(pa.Table.from_pylist(rows, schema=SCHEMA), folder)
     assert table["id"].to_pylist() == [row["id"] for row in rows]
     return list(
         zip(table["visual_critical"].to_pylist(), table["text_only_accuracy"].to_pylist(), strict=True)
@@ -86,7 +86,7 @@ def test_an_exact_noun_tells_the_category(folder: Path, products: list[Row]) -> 
     row = sample(
         "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **pictured(product)
     )
-    assert verdicts([row], folder) == [(False, 1.0)]
+    assert oracle([row], folder) == [(False, 1.0)]
 
 
 def test_an_ambiguous_noun_leaves_as_many_options_as_fit(folder: Path, products: list[Row]) -> None:
@@ -98,23 +98,23 @@ def test_an_ambiguous_noun_leaves_as_many_options_as_fit(folder: Path, products:
         **pictured(product),
     )
     alone = both | {"options": ["A: Kites", "B: Mugs"]}
-    assert verdicts([both, alone], folder) == [(True, 0.5), (False, 1.0)]
+    assert oracle([both, alone], folder) == [(True, 0.5), (False, 1.0)]
 
 
-def test_nothing_is_said_without_the_deciding_image(folder: Path, products: list[Row]) -> None:
+def test_the_oracle_is_null_without_the_deciding_image(folder: Path, products: list[Row]) -> None:
     product = find(products, fine_category="Mugs", names_category=False)[0]
     row = sample(
         "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **pictured(product)
     )
-    assert verdicts([row | {"image_product_ids": []}], folder) == [(None, None)]
+    assert oracle([row | {"image_product_ids": []}], folder) == [(None, None)]
 
 
-def test_nothing_is_said_of_records_that_the_shop_does_not_know(folder: Path) -> None:
+def test_the_oracle_is_null_for_unknown_records(folder: Path) -> None:
     stranger = {"product_ids": ["shop:1"], "image_product_ids": ["shop:1"], "record_ids": ["shop:9"]}
     tasks = ("answerability_prediction", "category_classification", "sentiment_analysis",
              "product_substitute_identification", "multiclass_product_classification")  # fmt: skip
     rows = [sample(task, **stranger) for task in tasks]
-    assert verdicts(rows, folder) == [(None, None)] * len(tasks)
+    assert oracle(rows, folder) == [(None, None)] * len(tasks)
 
 
 # --- queries -----------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_query_samples_need_the_image_where_the_text_fits_two_labels(
             )
     rows = rows[: len(rows) // 2 * 2]  # as many of either label
     assert len(rows) > 10
-    assert set(verdicts(rows, folder)) == {(critical, 0.5 if critical else 1.0)}
+    assert set(oracle(rows, folder)) == {(critical, 0.5 if critical else 1.0)}
 
 
 def test_a_class_with_enough_samples_gives_its_own_share(folder: Path, products: list[Row]) -> None:
@@ -178,8 +178,8 @@ def test_a_class_with_enough_samples_gives_its_own_share(folder: Path, products:
         **pictured(product, prefix="esci"),
     )
     many = [row | {"id": str(n), "output": "yes" if n < 24 else "no"} for n in range(40)]
-    assert set(verdicts(many, folder)) == {(True, 0.6)}
-    assert set(verdicts(many[:20], folder)) == {(True, 0.5)}, "too few to tell"
+    assert set(oracle(many, folder)) == {(True, 0.6)}
+    assert set(oracle(many[:20], folder)) == {(True, 0.5)}, "too few to tell"
 
 
 # --- relations and reviews ---------------------------------------------------------------------------
@@ -197,20 +197,20 @@ def test_relations_need_images_where_a_look_is_hidden(folder: Path, products: li
         sample(task, output="A", **pictured(hidden[0], bowl)),
         sample(task, output="B", **(pictured(hidden[0], hidden[1]) | {"image_product_ids": []})),
     ]
-    assert verdicts(rows, folder) == [(False, 1.0), (True, 0.5), (True, 0.5), (False, 1.0), (None, None)]
+    assert oracle(rows, folder) == [(False, 1.0), (True, 0.5), (True, 0.5), (False, 1.0), (None, None)]
 
 
 def test_a_neutral_review_needs_its_own_image(folder: Path) -> None:
     reviews = latents(folder, "reviews")
     neutral = find(reviews, neutral=True)[0]["review_id"]
-    told = find(reviews, neutral=False)[0]["review_id"]
+    rated = find(reviews, neutral=False)[0]["review_id"]
     task = "sentiment_analysis"
     rows = [
         sample(task, record_ids=[neutral], image_roles=["review"], output="A"),
         sample(task, record_ids=[neutral], image_roles=["product"], output="A"),
-        sample(task, record_ids=[told], image_roles=[], output="A"),
+        sample(task, record_ids=[rated], image_roles=[], output="A"),
     ]
-    assert verdicts(rows, folder) == [(True, 0.2), (None, None), (False, 1.0)]
+    assert oracle(rows, folder) == [(True, 0.2), (None, None), (False, 1.0)]
 
 
 # --- sequences ---------------------------------------------------------------------------------------
@@ -229,8 +229,10 @@ def sequence(user: Row, history: list[Row], candidates: list[Row], answer: int, 
     )
 
 
-def look_loyal_case(folder: Path, products: list[Row], told: bool) -> tuple[Row, list[Row], Row, list[Row]]:
-    """Return a user, a history that tells the taste or not, a hidden target and the target's category."""
+def look_loyal_case(
+    folder: Path, products: list[Row], taste_shown: bool
+) -> tuple[Row, list[Row], Row, list[Row]]:
+    """Return a user, a history that shows the taste or not, a hidden target and its category."""
     by_asin = {row["asin"]: row for row in products}
     for user in latents(folder, "users"):
         if user["brand"] is not None:
@@ -238,41 +240,39 @@ def look_loyal_case(folder: Path, products: list[Row], told: bool) -> tuple[Row,
         *history, target = (by_asin[asin] for asin in user["bought"])
         hidden = [row for row in history if not row["shows_look"]]
         shown = [row for row in history if row["shows_look"]]
-        if not target["shows_look"] and hidden and (shown or not told):
+        if not target["shows_look"] and hidden and (shown or not taste_shown):
             others = [
                 row
                 for row in find(products, fine_category=target["fine_category"])
                 if row["asin"] not in user["bought"]
             ]
-            return user, shown[:1] if told else hidden, target, others
+            return user, shown[:1] if taste_shown else hidden, target, others
     raise AssertionError("no such user")
 
 
-def test_a_taste_that_the_history_tells_excludes_candidates_that_show_another_look(
-    folder: Path, products: list[Row]
-) -> None:
-    user, history, target, others = look_loyal_case(folder, products, told=True)
+def test_a_shown_taste_excludes_candidates_with_another_look(folder: Path, products: list[Row]) -> None:
+    user, history, target, others = look_loyal_case(folder, products, taste_shown=True)
     taste = (user["colour"], user["pattern"])
     wrong = [row for row in others if row["shows_look"] and (row["colour"], row["pattern"]) != taste][:3]
     hidden = [row for row in others if not row["shows_look"]][:3]
     row = sequence(user, history, [*wrong, target, *hidden], 3, ["option D"])
-    critical, accuracy = verdicts([row], folder)[0]
+    critical, accuracy = oracle([row], folder)[0]
     assert critical
     assert accuracy == pytest.approx(1 / 4), "the target and three that hide their look"
     alone = sequence(user, history, [*wrong, target], 3, [])
-    assert verdicts([alone], folder) == [(False, 1.0)], "no other is left, so no image is needed"
+    assert oracle([alone], folder) == [(False, 1.0)], "no other is left, so no image is needed"
 
 
 def test_a_taste_that_no_title_tells_leaves_all_candidates_alike(folder: Path, products: list[Row]) -> None:
-    user, history, target, others = look_loyal_case(folder, products, told=False)
+    user, history, target, others = look_loyal_case(folder, products, taste_shown=False)
     candidates = [target, *others[:9]]
     complete = sequence(user, history, candidates, 0, ["history 1", "option A"])
     blind = sequence(user, history, candidates, 0, ["option A"])
     faceless = sequence(user, history, candidates, 0, ["history 1", "option B"])
-    assert verdicts([complete, blind, faceless], folder) == [(True, 0.1), (None, None), (None, None)]
+    assert oracle([complete, blind, faceless], folder) == [(True, 0.1), (None, None), (None, None)]
 
 
-def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products: list[Row]) -> None:
+def test_the_brand_determines_a_brand_loyal_users_target(folder: Path, products: list[Row]) -> None:
     by_asin = {row["asin"]: row for row in products}
     user = next(row for row in latents(folder, "users") if row["brand"] is not None)
     *history, target = (by_asin[asin] for asin in user["bought"])
@@ -284,7 +284,7 @@ def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products:
         sequence(user, history, [target, *others[:5]], 0, []),
         sequence(user, history, [target, twin, *others[:5]], 0, []),
     ]
-    assert verdicts(rows, folder) == [(False, 1.0), (False, 0.5)]
+    assert oracle(rows, folder) == [(False, 1.0), (False, 0.5)]
 
 
 # --- the folder --------------------------------------------------------------------------------------
@@ -292,8 +292,8 @@ def test_a_brand_loyal_users_target_is_told_by_its_brand(folder: Path, products:
 
 def test_a_folder_that_holds_no_shop_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not a sample shop"):
-        ask_oracle(SCHEMA.empty_table(), tmp_path)
+        apply_oracle(SCHEMA.empty_table(), tmp_path)
 
 
-def test_no_sample_gives_no_verdict(folder: Path) -> None:
-    assert verdicts([], folder) == []
+def test_no_samples_give_an_empty_table(folder: Path) -> None:
+    assert oracle([], folder) == []

@@ -1,4 +1,4 @@
-"""The sample shop's records: what the text hides, chance alone decides."""
+"""The sample shop's records: attributes that a text hides are independent of the text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mmecinstruct.duplicates.titles import title_words
 from mmecinstruct.recipe import SampleShopSettings
 from mmecinstruct.synthetic.shop import wording
 from mmecinstruct.synthetic.shop.amazon_files import _metadata_row, _review_row
-from mmecinstruct.synthetic.shop.assembly import draw_shop
+from mmecinstruct.synthetic.shop.assembly import make_shop
 from mmecinstruct.synthetic.shop.esci_files import _esci_row
-from mmecinstruct.synthetic.shop.image_products import DRAW
+from mmecinstruct.synthetic.shop.image_products import RENDERERS
 from mmecinstruct.synthetic.shop.oracle import look_class, noun_class
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.shop import Shop
@@ -32,7 +32,7 @@ from mmecinstruct.synthetic.shop.vocabulary import (
 
 @pytest.fixture(scope="module")
 def shop() -> Shop:
-    return draw_shop(SampleShopSettings(dirt=False), seed=5)
+    return make_shop(SampleShopSettings(dirt=False), seed=5)
 
 
 def row_of(product: Product) -> dict[str, object]:
@@ -45,10 +45,10 @@ def row_of(product: Product) -> dict[str, object]:
     }
 
 
-def test_thirty_categories_in_five_tops_are_all_drawn() -> None:
+def test_all_thirty_categories_have_a_renderer() -> None:
     assert len(FINE_CATEGORIES) == 30
     assert Counter(category.top for category in FINE_CATEGORIES) == dict.fromkeys(TOP_CATEGORIES, 6)
-    assert set(DRAW) == {category.name for category in FINE_CATEGORIES}
+    assert set(RENDERERS) == {category.name for category in FINE_CATEGORIES}
     assert all(PAIRS[PAIR_NUMBER_BY_NOUN[pair.complement]].top == pair.top for pair in PAIRS)
     assert all(pair.complement != pair.noun for pair in PAIRS)
 
@@ -124,7 +124,7 @@ def test_brands_and_prices_do_not_depend_on_the_category_within_a_pair(shop: Sho
             assert all(pair.prices[0] <= product.price <= pair.prices[1] for product in own)
 
 
-def test_similar_products_share_category_and_colour_and_viewed_ones_only_the_category(shop: Shop) -> None:
+def test_similar_products_share_category_and_colour_viewed_ones_not(shop: Shop) -> None:
     for first, others in shop.links.similar.items():
         for second in others:
             one, two = shop.products[first], shop.products[second]
@@ -158,7 +158,7 @@ def test_hidden_looks_leave_viewed_and_similar_equally_likely(shop: Shop) -> Non
     assert len(pairs) == len(set(pairs)), "no two products are linked twice"
 
 
-def test_every_query_has_as_many_exact_as_substitutes_where_the_text_leaves_it_open(shop: Shop) -> None:
+def test_open_texts_have_equally_many_exact_and_substitutes(shop: Shop) -> None:
     undecided = labels = 0
     for query in shop.queries:
         asked = {
@@ -221,7 +221,7 @@ def test_users_buy_by_their_taste_and_every_product_equally_often(shop: Shop) ->
     assert look_loyal >= 0.45 * len(shop.users)
 
 
-def test_what_a_look_loyal_user_buys_last_stands_in_no_other_look_loyal_history(shop: Shop) -> None:
+def test_a_last_product_is_in_no_other_look_loyal_history(shop: Shop) -> None:
     look_loyal = [user for user in shop.users if user.brand is None]
     last = [user.bought[-1] for user in look_loyal]
     assert len(last) == len(set(last))
@@ -262,7 +262,7 @@ def test_a_question_is_answerable_when_a_snippet_is_of_its_topic(shop: Shop) -> 
 
 @pytest.mark.parametrize("products", [60, 100, 451, 1000])
 def test_shops_of_other_sizes_are_whole(products: int) -> None:
-    shop = draw_shop(SampleShopSettings(products=products), seed=1)
+    shop = make_shop(SampleShopSettings(products=products), seed=1)
     assert len(shop.products) == products
     assert len({product.asin for product in shop.products}) == products
     assert shop.queries
@@ -270,7 +270,7 @@ def test_shops_of_other_sizes_are_whole(products: int) -> None:
     assert all(0 <= number < products for user in shop.users for number in user.bought)
 
 
-def test_another_seed_draws_another_shop(shop: Shop) -> None:
-    other = draw_shop(SampleShopSettings(dirt=False), seed=6)
+def test_another_seed_gives_another_shop(shop: Shop) -> None:
+    other = make_shop(SampleShopSettings(dirt=False), seed=6)
     assert [p.title for p in other.products] != [p.title for p in shop.products]
     assert [user.bought for user in other.users] != [user.bought for user in shop.users]

@@ -1,4 +1,4 @@
-"""The sample shop's raw files: the publishers' formats, the planted dirt and what becomes of it."""
+"""The sample shop's raw files: the publishers' formats, the planted dirt and its fate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe import SampleShopSettings, load_recipe
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.sources import parse_file, source_files
-from mmecinstruct.synthetic.shop import draw_images, draw_sample_shop, images_to_draw
+from mmecinstruct.synthetic.shop import image_specs, render_images, write_sample_shop
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES, TOP_CATEGORIES, file_name
 from mmecinstruct.text.language import measure_languages
 
@@ -36,7 +36,7 @@ METADATA_KEYS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    draw_sample_shop(SampleShopSettings(), 5, folder)
+    write_sample_shop(SampleShopSettings(), 5, folder)
     return folder
 
 
@@ -47,7 +47,7 @@ def planted(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def parsed(folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[Rejection]]:
-    """All tables and rejections of the readers that real files take."""
+    """All tables and rejections of the parsers for real files."""
     tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
     rejections: list[Rejection] = []
     for source in load_recipe("sample").sources:
@@ -74,7 +74,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(), 5, tmp_path)
+    write_sample_shop(SampleShopSettings(), 5, tmp_path)
     assert hashes(tmp_path) == hashes(folder)
 
 
@@ -85,10 +85,10 @@ def test_gzip_files_hold_neither_time_nor_name(folder: Path) -> None:
         assert header[4:8] == b"\0\0\0\0", "no time"
 
 
-def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
+def test_progress_is_reported_to_the_end(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     settings = SampleShopSettings(products=60)
-    draw_sample_shop(settings, 1, tmp_path, lambda done, total: steps.append((done, total)))
+    write_sample_shop(settings, 1, tmp_path, lambda done, total: steps.append((done, total)))
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -226,7 +226,7 @@ def test_planted_lines_are_where_the_list_says(folder: Path, planted: dict[str, 
         assert lines.count(lines[record["line"] - 1]) == 2
 
 
-def test_the_readers_reject_exactly_what_was_planted_to_be_rejected(
+def test_the_parsers_reject_exactly_the_planted_rejections(
     planted: dict[str, Any], parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]]
 ) -> None:
     found = Counter(rejection.reason for rejection in parsed[1])
@@ -240,7 +240,7 @@ def test_the_readers_reject_exactly_what_was_planted_to_be_rejected(
     assert origins == {f"{record['file']}:{record['line']}" for record in planted["broken_line"]["records"]}
 
 
-def test_the_readers_clean_what_was_planted_to_be_cleaned(
+def test_the_parsers_clean_the_dirt_planted_to_be_cleaned(
     folder: Path,
     planted: dict[str, Any],
     parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]],
@@ -304,7 +304,7 @@ def test_near_duplicates_and_nothing_else_are_near(
     }
 
 
-def test_rows_that_are_there_twice_are_told(
+def test_repeated_rows_are_reported(
     planted: dict[str, Any], parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]]
 ) -> None:
     ids = Counter(row["product_id"] for row in parsed[0]["products"])
@@ -312,12 +312,12 @@ def test_rows_that_are_there_twice_are_told(
     assert {key for key, count in ids.items() if count > 1} == twice
 
 
-def test_flawed_images_are_refused_for_the_reason_told(
+def test_flawed_images_are_rejected_with_the_listed_reason(
     folder: Path, planted: dict[str, Any], tmp_path: Path, judged_reason: Callable[[bytes], str]
 ) -> None:
-    specs = images_to_draw(folder)
+    specs = image_specs(folder)
     flawed = [spec for spec in specs if spec.flaw not in ("", "repacked")]
-    draw_images(flawed, tmp_path)
+    render_images(flawed, tmp_path)
 
     def content(record: dict[str, str]) -> bytes:
         return (tmp_path / "images" / record["image_url"].partition(".example/")[2]).read_bytes()
@@ -328,12 +328,12 @@ def test_flawed_images_are_refused_for_the_reason_told(
     placeholders = [content(record) for record in planted["placeholder_image"]["records"]]
     assert len(set(placeholders)) == 1
     assert len(placeholders) > ImageSettings().max_products_per_image
-    drawn = {spec.image_id for spec in specs}
+    rendered = {spec.image_id for spec in specs}
     for record in planted["dead_image"]["records"]:
-        assert Path(record["image_url"]).stem not in drawn
+        assert Path(record["image_url"]).stem not in rendered
 
 
-def test_every_named_image_is_drawn_but_the_dead_ones(
+def test_every_named_image_but_the_dead_ones_is_rendered(
     folder: Path,
     planted: dict[str, Any],
     parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]],
@@ -344,23 +344,23 @@ def test_every_named_image_is_drawn_but_the_dead_ones(
     dead = {record["image_url"] for record in planted["dead_image"]["records"]}
     assert dead <= named
     assert all(url == full_size_url(url) for url in named)
-    listed = {f"https://images.sample-shop.example/I/{spec.image_id}.jpg" for spec in images_to_draw(folder)}
+    listed = {f"https://images.sample-shop.example/I/{spec.image_id}.jpg" for spec in image_specs(folder)}
     assert named - dead <= listed
 
 
 def test_a_clean_shop_has_no_dirt(tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=300, dirt=False), 5, tmp_path)
+    write_sample_shop(SampleShopSettings(products=300, dirt=False), 5, tmp_path)
     assert json.loads((tmp_path / "planted_dirt.json").read_text()) == {}
     for source in load_recipe("sample").sources:
         for file in source_files(source, tmp_path):
             for batch in parse_file(source, file):
                 assert batch.rejections == []
-    assert not any(spec.flaw for spec in images_to_draw(tmp_path))
+    assert not any(spec.flaw for spec in image_specs(tmp_path))
 
 
 def test_a_shop_without_images_names_none(tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=300, images=False), 5, tmp_path)
-    assert images_to_draw(tmp_path) == []
+    write_sample_shop(SampleShopSettings(products=300, images=False), 5, tmp_path)
+    assert image_specs(tmp_path) == []
     for path in (tmp_path / "amazon2018").glob("*.json.gz"):
         for row in sound_rows(path):
             assert not row.get("imageURL")
@@ -370,20 +370,20 @@ def test_a_shop_without_images_names_none(tmp_path: Path) -> None:
 
 
 def test_dirt_grows_slowly_with_the_shop(planted: dict[str, Any], tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=5000, images=False), 5, tmp_path)
+    write_sample_shop(SampleShopSettings(products=5000, images=False), 5, tmp_path)
     larger = json.loads((tmp_path / "planted_dirt.json").read_text())
     for kind in ("html_title", "duplicate_row", "foreign_review", "near_duplicate"):
         assert len(planted[kind]["records"]) < len(larger[kind]["records"]) < 20
 
 
-def test_a_folder_without_shop_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="draw the sample shop"):
-        images_to_draw(tmp_path)
+def test_a_folder_without_shop_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="write the sample shop"):
+        image_specs(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_large_shop_without_images_names_none(tmp_path: Path) -> None:
-    draw_sample_shop(SampleShopSettings(products=20_000, images=False), 5, tmp_path)
+    write_sample_shop(SampleShopSettings(products=20_000, images=False), 5, tmp_path)
     asins = set()
     for path in (tmp_path / "amazon2018").glob("meta_*.json.gz"):
         for line in gzip.decompress(path.read_bytes()).decode("utf-8", "surrogatepass").splitlines():
@@ -393,4 +393,4 @@ def test_a_large_shop_without_images_names_none(tmp_path: Path) -> None:
                 assert row["imageURL"] == row["imageURLHighRes"] == []
     # Near-duplicates are planted beside the products that were asked for; broken lines lose a few.
     assert 0 <= len(asins) - 20_000 < 100
-    assert images_to_draw(tmp_path) == []
+    assert image_specs(tmp_path) == []

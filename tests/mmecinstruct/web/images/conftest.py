@@ -1,4 +1,4 @@
-"""A fetcher that is in a hurry, and a shop of as many hosts as a test likes, all on the loopback."""
+"""Fixtures: a fetcher with short timeouts, and a server with any number of hosts, on the loopback."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fetch(tmp_path: Path) -> Fetch:
 
 @pytest.fixture
 def answer() -> Callable[..., Any]:
-    """Make an answer of the server: status, body, headers, …"""
+    """Make a response of the server: status, body, headers, …"""
     return image_server.Answer  # type: ignore[no-any-return]
 
 

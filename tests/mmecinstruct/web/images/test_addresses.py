@@ -1,4 +1,4 @@
-"""Only public web addresses are asked, and the address that was checked is the one connected to."""
+"""Only public addresses get requests, and connections go to the checked address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mmecinstruct.web.addresses import WebAddress, check_url, is_public, look_up
 from mmecinstruct.web.images.settings import FetchSettings
-from mmecinstruct.web.outcome import Failure
+from mmecinstruct.web.outcome import FetchFailure
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_addresses_that_are_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
     host = f"[{address}]" if ":" in address else address
     found = check_url(f"http://{host}/a.jpg")
-    assert isinstance(found, Failure)
+    assert isinstance(found, FetchFailure)
     assert (found.status, found.reason) == ("permanent", "private_address")
     own = ipaddress.ip_network(address)
     assert isinstance(check_url(f"http://{host}/a.jpg", [own]), WebAddress)
     other = ipaddress.ip_network("192.168.250.0/24")
-    assert isinstance(check_url(f"http://{host}/a.jpg", [other]), Failure)
+    assert isinstance(check_url(f"http://{host}/a.jpg", [other]), FetchFailure)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "64:ff9b::808:808", "::ffff:8.8.8.8"])
@@ -83,9 +83,9 @@ def test_addresses_that_are_public(address: str) -> None:
         ("http://shop.example/" + "a" * 5000, "bad_url"),
     ],
 )
-def test_urls_that_are_refused_without_a_request(fetch: Any, url: str, reason: str) -> None:
+def test_urls_that_fail_without_a_request(fetch: Any, url: str, reason: str) -> None:
     found = check_url(url)
-    assert isinstance(found, Failure)
+    assert isinstance(found, FetchFailure)
     assert (found.status, found.reason) == ("permanent", reason)
     assert fetch.reason(url) == ("permanent", reason)
 
@@ -106,7 +106,7 @@ def test_the_parts_of_a_url() -> None:
     )
 
 
-def test_a_name_of_the_loopback_is_refused(fetch: Any, images: Any, answer: Any) -> None:
+def test_a_loopback_name_is_rejected(fetch: Any, images: Any, answer: Any) -> None:
     """By the system's own resolver."""
     images.default = answer(body=b"x")
     for host in ("localhost", "2130706433", "0x7f.1"):
@@ -124,8 +124,8 @@ def test_one_private_address_among_public_ones_is_enough(fetch: Any) -> None:
     assert "mixed.example is 10.0.0.1" in found["detail"]
 
 
-def test_a_redirect_to_a_private_address_is_refused(fetch: Any, images: Any, redirect: Any) -> None:
-    """The network of the server is allowed; where it redirects to is not."""
+def test_a_redirect_to_a_private_address_fails(fetch: Any, images: Any, redirect: Any) -> None:
+    """The network of the server is allowed, the target of its redirect is not."""
     images.routes["/literal.jpg"] = redirect("http://169.254.169.254/latest/meta-data")
     images.routes["/name.jpg"] = redirect(images.url("/secret", "inside.example"))
 
@@ -139,7 +139,7 @@ def test_a_redirect_to_a_private_address_is_refused(fetch: Any, images: Any, red
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "shop.example", ""])
-def test_a_network_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_network_is_an_error(text: str) -> None:
     with pytest.raises(ValidationError, match="is no network"):
         FetchSettings(private_networks=(text,))
 

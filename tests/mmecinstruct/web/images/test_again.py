@@ -1,4 +1,4 @@
-"""Nothing is fetched twice, whatever happens in between."""
+"""No image is fetched twice, also after interruptions and retries."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_two_runs_ask_once(fetch: Any, images: Any, answer: Any) -> None:
     assert second.snapshot.equals(first.snapshot)
 
 
-def test_only_transient_failures_are_tried_again_and_only_when_told(
+def test_only_transient_failures_are_retried_and_only_on_request(
     fetch: Any, images: Any, answer: Any
 ) -> None:
     images.routes["/down"] = (answer(503), answer(503), answer(body=b"up again"))
@@ -139,7 +139,7 @@ def test_the_frozen_snapshot_stays_until_a_retry(fetch: Any, images: Any, answer
             fetch.settings(**changes),
             fetch.folder,
             lambda: fetch(groups, retry_failed=retry_failed, **changes),
-            identity={"min_side": 32},
+            depends_on={"min_side": 32},
             retry_failed=retry_failed,
         )
 
@@ -207,7 +207,7 @@ def test_a_damaged_ledger_is_named(fetch: Any, images: Any) -> None:
         fetch([images.url("/a")])
 
 
-def test_a_ledger_of_another_version_is_refused(fetch: Any, images: Any) -> None:
+def test_a_ledger_of_another_version_is_an_error(fetch: Any, images: Any) -> None:
     import sqlite3
 
     Ledger(fetch.folder).close()

@@ -1,4 +1,4 @@
-"""What a server may answer, and what becomes of it."""
+"""Responses of servers, and their outcomes."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_silent_server_ends_at_the_read_timeout(fetch: Any, images: Any, answe
     assert found == ("transient", "read_timeout")
 
 
-def test_a_connection_that_is_closed_or_refused_is_transient(fetch: Any, images: Any, answer: Any) -> None:
+def test_a_closed_or_refused_connection_is_transient(fetch: Any, images: Any, answer: Any) -> None:
     images.routes["/a.jpg"] = answer(hang_up=True)
     assert fetch.reason(images.url("/a.jpg")) == ("transient", "connection_broken")
     assert images.asked("/a.jpg") == 2
@@ -198,13 +198,13 @@ def test_an_answer_without_bytes_is_no_image(fetch: Any, images: Any, answer: An
 
 
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json", "video/mp4", "TEXT/HTML"])
-def test_what_cannot_be_a_image_is_not_read(fetch: Any, images: Any, answer: Any, kind: str) -> None:
+def test_content_that_cannot_be_an_image_is_not_read(fetch: Any, images: Any, answer: Any, kind: str) -> None:
     images.routes["/a.jpg"] = answer(body=b"<html>", headers=typed(kind))
     assert fetch.reason(images.url("/a.jpg")) == ("permanent", "wrong_type")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", "image/webp", "binary"])
-def test_other_types_are_for_validation_to_judge(fetch: Any, images: Any, answer: Any, kind: str) -> None:
+def test_other_types_are_left_to_the_image_filter(fetch: Any, images: Any, answer: Any, kind: str) -> None:
     images.routes["/a.jpg"] = answer(body=b"...", headers=typed(kind))
     assert fetch.reason(images.url("/a.jpg")) == ("fetched", "")
 
@@ -243,7 +243,9 @@ def test_the_robots_tag_is_honoured(
 
 
 @pytest.mark.parametrize("length", [None, -1])
-def test_what_is_too_large_is_not_taken(fetch: Any, images: Any, answer: Any, length: int | None) -> None:
+def test_a_file_that_is_too_large_is_not_downloaded(
+    fetch: Any, images: Any, answer: Any, length: int | None
+) -> None:
     images.routes["/a.jpg"] = answer(body=b"x" * 1000, length=length)
     assert fetch.reason(images.url("/a.jpg"), max_bytes=999) == ("permanent", "too_large")
     assert fetch.reason(images.url("/a.jpg"), max_bytes=999) == ("permanent", "too_large")

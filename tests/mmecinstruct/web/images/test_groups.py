@@ -1,4 +1,4 @@
-"""The images of a product are tried in order until enough arrive and are good."""
+"""The images of a product are tried in order until enough are accepted."""
 
 from __future__ import annotations
 
@@ -86,9 +86,7 @@ def test_progress_counts_products(fetch: Any, images: Any, answer: Any) -> None:
     assert seen == [(n, 5) for n in range(6)]
 
 
-def test_an_error_of_accept_reaches_the_caller_and_keeps_what_was_done(
-    fetch: Any, images: Any, answer: Any
-) -> None:
+def test_an_error_of_accept_is_raised_and_outcomes_are_kept(fetch: Any, images: Any, answer: Any) -> None:
     for number in range(10):
         images.routes[f"/{number}"] = answer(body=b"%d" % number)
     urls = [images.url(f"/{n}") for n in range(10)]
@@ -106,7 +104,7 @@ def test_an_error_of_accept_reaches_the_caller_and_keeps_what_was_done(
     assert len(images.paths()) - before == 3  # 7, 8 and 9
 
 
-def test_what_was_taken_down_is_neither_asked_for_nor_kept(fetch: Any, images: Any, answer: Any) -> None:
+def test_taken_down_images_are_neither_requested_nor_kept(fetch: Any, images: Any, answer: Any) -> None:
     import hashlib
 
     images.routes.update({"/a": answer(body=b"a"), "/b": answer(body=b"b"), "/c": answer(body=b"c")})
@@ -123,7 +121,7 @@ def test_what_was_taken_down_is_neither_asked_for_nor_kept(fetch: Any, images: A
     assert (again.asked, again.groups) == (0, report.groups)
 
 
-def test_an_entry_made_by_hand_works_on_what_was_fetched_before(fetch: Any, images: Any, answer: Any) -> None:
+def test_an_entry_made_by_hand_applies_to_fetched_images(fetch: Any, images: Any, answer: Any) -> None:
     import hashlib
 
     images.routes["/a"] = answer(body=b"a")

@@ -1,4 +1,4 @@
-"""No host is asked for more, or faster, than it and the recipe allow; a host that waits holds up no other."""
+"""No host gets more or faster requests than it and the recipe allow; a waiting host blocks no other."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_robots_is_asked_for_once_per_origin_and_kept_for_later_runs(
     assert images.asked("/robots.txt", "a.example") == 2
 
 
-def test_what_robots_disallows_is_not_asked_for(fetch: Any, images: Any, answer: Any) -> None:
+def test_disallowed_urls_are_not_requested(fetch: Any, images: Any, answer: Any) -> None:
     images.default = answer(body=b"x")
     images.routes["/robots.txt"] = robots(
         answer, "User-agent: *", "Disallow: /private/", "", "User-agent: otherbot", "Disallow: /"
@@ -128,7 +128,9 @@ def test_connections_per_host_are_limited_and_kept_open(fetch: Any, images: Any,
         assert len({request.connection for request in images.log if request.host == host}) <= 2
 
 
-def test_a_refusal_leaves_its_connection_open(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
+def test_a_failed_response_keeps_its_connection_open(
+    fetch: Any, images: Any, answer: Any, redirect: Any
+) -> None:
     images.routes["/moved"] = redirect("/there")
     images.routes["/there"] = answer(body=b"x")
     images.routes["/gone"] = answer(410, body=b"a page that says so" * 100)
@@ -138,7 +140,7 @@ def test_a_refusal_leaves_its_connection_open(fetch: Any, images: Any, answer: A
 
 
 def test_a_host_that_waits_delays_no_other(fetch: Any, images: Any, answer: Any) -> None:
-    """Even with a single thread and ten images of the host that waits."""
+    """Also with a single thread and ten images of the waiting host."""
     images.default = answer(body=b"x", delay=0.005)
     wait = answer(429, headers=(("Retry-After", "1"),))
     images.routes["busy.example", "/0"] = (wait, answer(body=b"x"))

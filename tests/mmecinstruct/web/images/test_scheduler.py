@@ -1,4 +1,4 @@
-"""The scheduler by a clock that the test moves: who may go when."""
+"""The scheduler with a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmecinstruct.web.addresses import WebAddress, check_url
 from mmecinstruct.web.images.robots import RobotsRules
 from mmecinstruct.web.images.scheduler import Job, Scheduler, Turn
 from mmecinstruct.web.images.settings import FetchSettings
-from mmecinstruct.web.outcome import Failure
+from mmecinstruct.web.outcome import FetchFailure
 
 
 class Clocked:
@@ -32,11 +32,11 @@ class Clocked:
         turn = self.turn()
         assert turn is not None
         assert turn.job is not None
-        assert turn.refusal is None
+        assert turn.failure is None
         return turn.job
 
     def urls(self) -> list[str]:
-        """Take whatever is ready; give each connection back at once."""
+        """Take all ready jobs and release each at once."""
         found = []
         while (turn := self.turn()) is not None:
             assert turn.job is not None
@@ -67,7 +67,7 @@ def test_a_host_has_no_more_connections_than_its_limit() -> None:
     assert clocked.job().url == "a/3"
 
 
-def test_a_job_that_failed_waits_while_its_host_goes_on() -> None:
+def test_a_failed_job_waits_while_its_host_continues() -> None:
     clocked = Clocked()
     clocked.add("a/1", "a/2")
     clocked.scheduler.failed(clocked.job(), again=5.0, host_delay=None)
@@ -79,7 +79,7 @@ def test_a_job_that_failed_waits_while_its_host_goes_on() -> None:
     assert clocked.urls() == ["a/1"]
 
 
-def test_a_host_that_is_to_be_left_alone_waits_as_a_whole() -> None:
+def test_a_busy_host_waits_as_a_whole() -> None:
     clocked = Clocked()
     clocked.add("a/1", "a/2", "b/1")
     clocked.scheduler.failed(clocked.job(), again=1.0, host_delay=10.0)
@@ -103,17 +103,17 @@ def test_requests_that_fail_together_count_once() -> None:
     assert clocked.scheduler.failures(jobs[0]) == 1
 
 
-def test_a_closed_host_refuses_what_waits_and_what_comes() -> None:
+def test_a_closed_host_fails_waiting_and_later_jobs() -> None:
     clocked = Clocked()
     clocked.add("a/1", "a/2", "b/1")
     job = clocked.job()
-    failure = Failure("transient", "retry_later", "")
+    failure = FetchFailure("transient", "retry_later", "")
     clocked.scheduler.close_host(job, failure)
     clocked.scheduler.failed(job, again=1.0, host_delay=None)
     clocked.add("a/3")
     turns = [clocked.turn() for _ in range(5)]
-    assert [turn.job.url for turn in turns if turn and turn.job and turn.refusal is None] == ["b/1"]
-    assert [turn.job.url for turn in turns if turn and turn.job and turn.refusal == failure] == [
+    assert [turn.job.url for turn in turns if turn and turn.job and turn.failure is None] == ["b/1"]
+    assert [turn.job.url for turn in turns if turn and turn.job and turn.failure == failure] == [
         *("a/2", "a/1", "a/3"),
     ]
 
@@ -130,11 +130,11 @@ def test_images_wait_for_the_rules_of_their_host_alone() -> None:
     assert robots.robots_of is not None
     rules = RobotsRules("User-agent: *\nDisallow: /2\nCrawl-delay: 3", name="x")
     clocked.scheduler.set_rules(robots.robots_of, rules)
-    refused = clocked.turn()
-    assert refused is not None
-    assert refused.job is not None
-    assert refused.job.url == "a/2"
-    assert refused.refusal is not None
+    rejected = clocked.turn()
+    assert rejected is not None
+    assert rejected.job is not None
+    assert rejected.job.url == "a/2"
+    assert rejected.failure is not None
     seconds = []
     for _ in range(7):
         seconds.append(clocked.urls())

@@ -1,4 +1,4 @@
-"""The takedown list: read strictly, added to safely, obeyed at once."""
+"""The takedown list: read strictly, extended safely, applied at once."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_entries_are_found_by_kind(tmp_path: Path) -> None:
     ("kind", "value"),
     [("shop", "x"), ("image", "abc"), ("image", HASH + "0"), ("url", " "), ("url", "a\x00b")],
 )
-def test_an_entry_that_makes_no_sense_is_refused(tmp_path: Path, kind: str, value: str) -> None:
+def test_an_invalid_entry_is_an_error(tmp_path: Path, kind: str, value: str) -> None:
     with pytest.raises(WorkspaceError, match="takedown"):
         add(tmp_path, kind, value)
     assert not (tmp_path / "takedowns.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"a,b\n", r":1: the first line"),
@@ -62,9 +62,9 @@ def test_an_entry_that_makes_no_sense_is_refused(tmp_path: Path, kind: str, valu
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-def test_a_damaged_list_stops_with_its_line(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_damaged_list_stops_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "takedowns.csv").write_bytes(content)
-    with pytest.raises(WorkspaceError, match=told):
+    with pytest.raises(WorkspaceError, match=message):
         load_takedowns(tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_adding_removes_the_image_and_its_urls_are_not_asked_for(
     assert sorted(images.paths()) == ["/a", "/b", "/same"]
 
 
-def test_a_url_stands_for_all_sizes_and_for_what_was_redirected_to_it(
+def test_a_taken_down_url_covers_all_sizes_and_redirects_to_it(
     fetch: Any, images: Any, answer: Any, redirect: Any
 ) -> None:
     images.routes["/I/1._SX38_.jpg"] = answer(body=b"x")
@@ -113,7 +113,7 @@ def test_a_url_stands_for_all_sizes_and_for_what_was_redirected_to_it(
     assert not store.has(hashlib.sha256(b"2").hexdigest())
 
 
-def test_a_redirect_does_not_lead_to_what_was_taken_down(
+def test_a_redirect_to_a_taken_down_url_is_not_followed(
     fetch: Any, images: Any, answer: Any, redirect: Any
 ) -> None:
     images.routes.update({"/short": redirect("/a"), "/a": answer(body=b"x")})

@@ -1,4 +1,4 @@
-"""A pull that is in a hurry, a server of files on the loopback, and files worth pulling."""
+"""Fixtures: a pull with short timeouts, a file server on the loopback, and files to pull."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Pull:
         return pull(files, self.folder, self.settings(**changes), listener, fetch=fetch, mirror=mirror)
 
     def one(self, url: str | None, origin: str = ORIGIN, **given: Any) -> PulledFile:
-        """Pull one file; size, sha256, by_hand are what its publisher states, the rest is for the pull."""
+        """Pull one file; size, sha256 and by_hand are the publisher's, other arguments are for the pull."""
         known = {key: given.pop(key) for key in ("size", "sha256", "by_hand") if key in given}
         [done] = self(self.file(url, origin, **known), **given).files
         return done
@@ -78,7 +78,7 @@ class Pull:
         return partial.stat().st_size if partial.exists() else 0
 
     def left(self) -> list[str]:
-        """What lies in the raw folder, without the record and the lock."""
+        """The files in the raw folder, without the record and the lock."""
         return sorted(
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")
@@ -112,7 +112,7 @@ def served() -> Any:
 
 @pytest.fixture
 def refused() -> Any:
-    """Make an answer without a file: status, headers, …"""
+    """Make a response without a file: status, headers, …"""
     return file_server.Refused
 
 

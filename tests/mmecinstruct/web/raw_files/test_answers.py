@@ -1,4 +1,4 @@
-"""What a server may answer: not now, not any more, not here, or something that is not the file."""
+"""Responses of servers: busy, gone, redirected, or something that is not the file."""
 
 from __future__ import annotations
 
@@ -77,13 +77,11 @@ class TestBusyServer:
         assert puller(*files, connections=1, backoff_base=1.0, backoff_cap=1.0).complete
         assert [request.path for request in server.gets()] == ["/broken", "/other", "/broken"]
 
-    def test_who_asks_for_too_long_a_wait_is_left_for_another_day(
-        self, puller: Any, server: Any, refused: Any
-    ) -> None:
+    def test_a_too_long_retry_after_is_a_failure(self, puller: Any, server: Any, refused: Any) -> None:
         server.routes[URL] = refused(503, (("Retry-After", "7200"),))
         done = puller.one(server.url(URL), size=9)
         assert done.status == "failed"
-        assert "wants 2.0 h of rest, more than pull.max_retry_after" in done.detail
+        assert "asks to wait 2.0 h, more than pull.max_retry_after" in done.detail
         assert len(server.gets()) == 1
 
     @pytest.mark.parametrize("passed", ["0", "Wed, 07 Oct 2020 10:00:00 GMT"])
@@ -128,7 +126,7 @@ class TestBusyServer:
 @pytest.mark.parametrize(
     ("status", "said"), [(404, "not there"), (410, "not there"), (403, "a login"), (401, "a login")]
 )
-def test_a_refusal_is_final_and_says_what_to_do(
+def test_an_http_refusal_is_final_and_names_the_remedy(
     puller: Any, server: Any, refused: Any, status: int, said: str
 ) -> None:
     server.routes[URL] = refused(status)
@@ -178,18 +176,18 @@ class TestRedirects:
         assert puller.one(server.url("/a"), size=len(mugs)).status == "fetched"
         assert time.monotonic() - began < 4
 
-    def test_a_place_in_latin_1_is_followed(
+    def test_a_location_in_latin_1_is_followed(
         self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
     ) -> None:
         server.routes["/a"] = self.to(refused, "/caf\xe9")
         server.routes["/caf%C3%A9"] = served(mugs)
         assert puller.one(server.url("/a"), size=len(mugs)).status == "fetched"
 
-    def test_a_place_that_is_no_address_is_not_shown(self, puller: Any, server: Any, refused: Any) -> None:
+    def test_a_location_that_is_no_url_is_not_shown(self, puller: Any, server: Any, refused: Any) -> None:
         server.routes["/a"] = self.to(refused, "http://[::1/x?X-Amz-Signature=abc123")
         done = puller.one(server.url("/a"), size=9)
         assert (done.status, done.reason) == ("failed", "bad_url")
-        assert f"127.0.0.1:{server.port} redirects to what may not be asked" in done.detail
+        assert f"127.0.0.1:{server.port} redirects to a URL that may not be requested" in done.detail
         assert "abc123" not in done.detail
 
     def test_a_long_chain_ends(self, puller: Any, server: Any, refused: Any) -> None:
@@ -293,7 +291,7 @@ class TestOverTls:
 
 class TestSomethingElseThanTheFile:
     @pytest.mark.parametrize("name", ["a.json.gz", "a.json.zst", "a.parquet", "a.jsonl", "a.csv", "a.json"])
-    def test_a_web_page_is_refused(self, puller: Any, server: Any, served: Any, name: str) -> None:
+    def test_a_web_page_is_rejected(self, puller: Any, server: Any, served: Any, name: str) -> None:
         server.routes[URL] = served(PAGE)
         done = puller.one(server.url(URL), name)
         assert (done.status, done.reason, done.attempts) == ("failed", "not_the_file", 1)
@@ -315,14 +313,14 @@ class TestSomethingElseThanTheFile:
     @pytest.mark.parametrize(
         ("name", "kind"), [("a.gz", "gzip"), ("a.zst", "Zstandard"), ("a.parquet", "Parquet")]
     )
-    def test_other_bytes_are_refused(
+    def test_other_bytes_are_rejected(
         self, puller: Any, server: Any, served: Any, name: str, kind: str
     ) -> None:
         server.routes[URL] = served(b'{"error": "not found"}')
         assert f"does not begin as a {kind} file does" in puller.one(server.url(URL), name).detail
 
     @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json.zst"])
-    def test_a_packed_one_whose_name_does_not_say_so_is_refused(
+    def test_a_compressed_file_without_its_ending_is_rejected(
         self, puller: Any, server: Any, served: Any, mugs: bytes, name: str
     ) -> None:
         server.routes[URL] = served(mugs)
@@ -331,11 +329,11 @@ class TestSomethingElseThanTheFile:
         if name != "a.json.zst":
             assert "is a gzip file, and its name does not end in .gz" in done.detail
 
-    def test_a_pointer_of_git_lfs_is_refused(self, puller: Any, server: Any, served: Any) -> None:
+    def test_a_git_lfs_pointer_is_rejected(self, puller: Any, server: Any, served: Any) -> None:
         server.routes[URL] = served(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n")
         assert "Git LFS pointer" in puller.one(server.url(URL), "mave/labels.jsonl").detail
 
-    def test_an_empty_file_is_refused(self, puller: Any, server: Any, served: Any) -> None:
+    def test_an_empty_file_is_rejected(self, puller: Any, server: Any, served: Any) -> None:
         server.routes[URL] = served(b"")
         assert "is empty" in puller.one(server.url(URL), "a.csv").detail
 
@@ -347,7 +345,7 @@ class TestSomethingElseThanTheFile:
             served(buffer.getvalue()[:-9]),
         )
         assert puller.one(server.url("/whole"), "a.parquet").status == "fetched"
-        assert "cut short" in puller.one(server.url("/cut"), "b.parquet").detail
+        assert "truncated" in puller.one(server.url("/cut"), "b.parquet").detail
 
     def test_the_right_ones_are_taken(self, puller: Any, server: Any, served: Any) -> None:
         good = {
@@ -368,9 +366,7 @@ class TestSomethingElseThanTheFile:
         assert puller.one(server.url(URL)).status == "fetched"
         assert puller.content() == mugs
 
-    def test_a_body_packed_on_its_way_is_refused(
-        self, puller: Any, server: Any, served: Any, mugs: bytes
-    ) -> None:
+    def test_a_compressed_response_fails(self, puller: Any, server: Any, served: Any, mugs: bytes) -> None:
         server.routes[URL] = served(mugs, headers=(("Content-Encoding", "gzip"),))
         assert puller.one(server.url(URL), "a.csv").reason == "encoded_body"
 
@@ -391,14 +387,17 @@ class TestChecksum:
         assert hash_of(mugs) in done.detail
         assert puller.left() == ["amazon2018/meta_Mugs.json.gz.rejected"]
 
-    def test_another_size_tells_before_the_rest_arrives(
+    def test_another_size_is_detected_before_the_rest_arrives(
         self, puller: Any, server: Any, served: Any, hash_of: Any
     ) -> None:
         large = b"\x1f\x8b" + bytes(20_000_000)
         server.routes[URL] = served(large)
         done = puller.one(server.url(URL), sha256=hash_of(b"the publisher's"), size=744_855_753)
         assert (done.status, done.reason) == ("rejected", "wrong_size")
-        assert "it has 20000002 bytes there; the file whose SHA-256 is stated has 744855753" in done.detail
+        assert (
+            "the server's file has 20000002 bytes; the file with the stated SHA-256 has 744855753"
+            in done.detail
+        )
         assert "--set pull.checksums=false" in done.detail
         assert done.received < 5_000_000
         assert puller.left() == []
@@ -408,13 +407,13 @@ class TestChecksum:
         server.routes[URL] = served(mugs)
         assert puller.one(server.url(URL), sha256="0" * 64, checksums=False).status == "fetched"
 
-    def test_another_size_than_stated_is_told(
+    def test_another_size_than_stated_gives_a_note(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         server.routes[URL] = served(mugs)
         done = puller.one(server.url(URL), size=5)
         assert done.status == "fetched"
-        assert any("5 were expected: the publisher has changed it" in note for note in done.notes)
+        assert any("not 5: the publisher has changed it" in note for note in done.notes)
 
 
 class TestLimits:
@@ -451,8 +450,8 @@ class TestSecrets:
             if path.is_file() and path.suffix in (".json", ".state")
         ]
         assert len(kept) == 2  # the state of the first, and the record
-        told = repr(dataclasses.asdict(report)) + capsys.readouterr().err + repr(kept)
-        assert "abc123" not in told
+        output = repr(dataclasses.asdict(report)) + capsys.readouterr().err + repr(kept)
+        assert "abc123" not in output
 
     def test_the_user_agent_names_the_program_and_the_contact(
         self, puller: Any, server: Any, served: Any, mugs: bytes
@@ -483,7 +482,7 @@ class TestSecrets:
         given = {request.path: request.headers.get("Authorization") for request in server.log}
         assert given == {"/a": "Bearer x", "/b": "Bearer x", "/c": None}
 
-    def test_nor_does_what_redirects_back_from_there(
+    def test_a_redirect_back_gets_no_token(
         self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
     ) -> None:
         server.routes["/a"] = refused(302, (("Location", server.url("/c", host="localhost")),))

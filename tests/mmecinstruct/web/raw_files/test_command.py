@@ -1,4 +1,4 @@
-"""`mmec pull` as a person runs it: from a recipe, with a mirror of one's own in place of the publishers."""
+"""`mmec pull` on the command line: from a recipe, with a mirror instead of the publishers."""
 
 from __future__ import annotations
 
@@ -126,17 +126,17 @@ def test_a_finished_one_is_data_on_stdout_and_talk_on_stderr(
 
 
 @pytest.mark.slow
-def test_what_is_missing_ends_with_exit_code_1_after_the_rest(
+def test_a_missing_file_gives_exit_code_1_after_the_others(
     mmec_pull: Any, server: Any, served: Any, labels: bytes
 ) -> None:
     server.routes[f"/mine/{LABELS}"] = served(labels)
     done = mmec_pull()
     assert done.returncode == 1
     assert done.stdout == f"failed\t\t{REVIEWS}\nfetched\t{len(labels)}\t{LABELS}\n"
-    [told] = [line for line in done.stderr.splitlines() if line.startswith(f"{REVIEWS}: ")]
-    assert "failed: 127.0.0.1:" in told
-    assert "answered 404" in told
-    assert f"put it on the mirror as {server.url(f'/mine/{REVIEWS}')}" in told
+    [output] = [line for line in done.stderr.splitlines() if line.startswith(f"{REVIEWS}: ")]
+    assert "failed: 127.0.0.1:" in output
+    assert "answered 404" in output
+    assert f"put it on the mirror as {server.url(f'/mine/{REVIEWS}')}" in output
     assert done.stderr.count("answered 404") == 1
     assert "--mirror" not in done.stderr
     assert f"missing: {REVIEWS}" not in done.stderr

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub: asked for through huggingface_hub, continued and checked as all others."""
+"""Files of the Hugging Face Hub: located by huggingface_hub, resumed and checked like all others."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_plan_knows_their_sizes(puller: Any, hub: Any, mugs: bytes) -> None:
     assert {request.method for request in hub.requests} == {"HEAD"}
 
 
-def test_a_second_pull_asks_nobody(puller: Any, hub: Any) -> None:
+def test_a_second_pull_makes_no_request(puller: Any, hub: Any) -> None:
     puller(remote())
     asked = len(hub.requests)
     assert puller(remote()).files[0].status == "present"
@@ -98,7 +98,7 @@ def test_a_new_commit_between_two_pulls_begins_again(puller: Any, hub: Any, pots
 
 
 @pytest.mark.parametrize("filename", ["data/mugs.gz", "products.csv"])
-def test_bytes_of_another_hash_than_the_hub_says_are_refused(
+def test_bytes_with_another_hash_than_the_hubs_are_rejected(
     puller: Any, hub: Any, filename: str, mugs: bytes
 ) -> None:
     file = next(iter(hub.repositories[REPO].commits.values()))[filename]
@@ -106,7 +106,7 @@ def test_bytes_of_another_hash_than_the_hub_says_are_refused(
     file_etag = file.etag
 
     class Wrong(type(file)):  # type: ignore[misc]
-        """Says the hash of the true content and sends another."""
+        """Announces the hash of the true content and sends other bytes."""
 
         etag = file_etag
         sha256 = file_etag
@@ -121,7 +121,7 @@ def test_bytes_of_another_hash_than_the_hub_says_are_refused(
 
 
 class TestToken:
-    def test_goes_to_the_hub_and_to_nobody_else(self, puller: Any, hub: Any) -> None:
+    def test_goes_only_to_the_hub(self, puller: Any, hub: Any) -> None:
         puller(remote(), remote("products.csv", ORIGIN))
         asked = [request for request in hub.requests if "/resolve/" in request.path]
         stored = hub.sent("GET", "storage")
@@ -134,7 +134,7 @@ class TestToken:
         assert puller(remote(), remote("products.csv", ORIGIN)).complete
 
     @pytest.mark.parametrize(("token", "said"), [("", "401"), ("hf_other", "404"), ("hf_unknown", "401")])
-    def test_without_the_right_one_the_refusal_says_what_to_do(
+    def test_without_the_right_token_the_failure_names_the_remedy(
         self,
         puller: Any,
         hub: Any,
@@ -158,7 +158,7 @@ class TestToken:
         kept = [path.read_bytes() for path in puller.folder.rglob("*") if path.is_file()]
         assert TOKEN not in repr(report) + str(capsys.readouterr()) + repr(kept)
 
-    def test_that_cannot_be_sent_is_refused_unshown(
+    def test_that_cannot_be_sent_fails_and_is_not_shown(
         self, puller: Any, hub: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HF_TOKEN", "hf_secret token")
@@ -191,7 +191,7 @@ def test_an_endpoint_that_is_no_address_is_a_message(
     assert "http://[hub" in done.detail
 
 
-def test_a_mirror_stands_in_for_the_hub(puller: Any, hub: Any, server: Any, served: Any, mugs: bytes) -> None:
+def test_a_mirror_replaces_the_hub(puller: Any, hub: Any, server: Any, served: Any, mugs: bytes) -> None:
     server.routes["/a/mugs.gz"] = served(mugs)
     assert puller(remote(), mirror=server.url("")).complete
     assert hub.requests == []

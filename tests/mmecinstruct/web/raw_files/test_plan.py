@@ -1,4 +1,4 @@
-"""Before anything is fetched: what is there, what is missing and how large, is there room, what a person has to do."""
+"""The pull plan: existing and missing files with their sizes, disk space, files that a person has to get."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Usage(NamedTuple):
     free: int
 
 
-class Told:
-    """Keeps what a pull tells."""
+class Recorder:
+    """A listener that records the calls of a pull."""
 
     def __init__(self) -> None:
         self.plans: list[Any] = []
@@ -80,28 +80,28 @@ class TestSizes:
         assert lasting(seconds) == said
 
 
-def test_the_plan_is_told_before_anything_is_fetched(
+def test_the_plan_is_shown_before_anything_is_fetched(
     puller: Any, server: Any, served: Any, mugs: bytes
 ) -> None:
     server.routes[URL] = served(mugs, cut=100_000)
     puller.one(server.url(URL), retries=0)
-    told = Told()
+    recorder = Recorder()
     puller.path("b.gz").write_bytes(mugs)
     server.routes[URL] = served(mugs)
     hand = puller.file(None, "amazonqa/test-qar.jsonl", by_hand="Get it from the drive")
-    report = puller(puller.file(server.url(URL)), puller.file("http://x", "b.gz"), hand, listener=told)
-    text = str(told.plans[0])
-    assert [planned.state for planned in told.plans[0].files] == ["fetch", "found", "by_hand"]
+    report = puller(puller.file(server.url(URL)), puller.file("http://x", "b.gz"), hand, listener=recorder)
+    text = str(recorder.plans[0])
+    assert [planned.state for planned in recorder.plans[0].files] == ["fetch", "found", "by_hand"]
     assert "to fetch (100.0 kB of it there)" in text
     assert "3 files: 1 there, 1 to fetch (200.0 kB), 1 by hand" in text
     assert [file.status for file in report.files] == ["fetched", "found", "by_hand"]
-    json.dumps(told.plans[0].to_json())
+    json.dumps(recorder.plans[0].to_json())
 
 
 class TestRoom:
     @pytest.fixture
     def free(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """Say how much is free; the disk itself cannot be made small."""
+        """Set the free space that the code reads."""
 
         def set_free(size: int) -> None:
             monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, size))
@@ -113,7 +113,9 @@ class TestRoom:
     ) -> None:
         server.routes[URL] = served(mugs)
         free(len(mugs) + 500)
-        with pytest.raises(PullError, match=r"300\.0 kB are to be fetched .* 1\.0 kB stay free .*--only"):
+        with pytest.raises(
+            PullError, match=r"300\.0 kB are to be fetched .* 1\.0 kB have to stay free .*--only"
+        ):
             puller(puller.file(server.url(URL)), space_margin=1000)
         assert server.gets() == []
 
@@ -125,9 +127,7 @@ class TestRoom:
         lying, other = puller(*files).files
         assert (lying.status, lying.reason, other.status) == ("failed", "too_large", "fetched")
 
-    def test_what_has_arrived_counts(
-        self, puller: Any, server: Any, served: Any, mugs: bytes, free: Any
-    ) -> None:
+    def test_arrived_bytes_count(self, puller: Any, server: Any, served: Any, mugs: bytes, free: Any) -> None:
         server.routes[URL] = served(mugs, cut=200_000)
         puller.one(server.url(URL), retries=0)
         server.routes[URL] = served(mugs)
@@ -209,7 +209,7 @@ class TestFilesThatAreThere:
         )
         done = puller.one("http://127.0.0.1:1/", sha256="0" * 64, size=10)
         assert done.status == "rejected"
-        assert f"has {len(mugs)} bytes, and its publisher states 10" in done.detail
+        assert f"has {len(mugs)} bytes, but its publisher states 10" in done.detail
 
     def test_one_that_was_put_there_ends_an_earlier_try_to_fetch_it(
         self, puller: Any, server: Any, served: Any, mugs: bytes
@@ -221,7 +221,7 @@ class TestFilesThatAreThere:
         assert puller.one(server.url(URL)).status == "found"
         assert puller.left() == ["amazon2018/meta_Mugs.json.gz"]
 
-    def test_one_of_another_size_is_taken_and_told(self, puller: Any, mugs: bytes) -> None:
+    def test_a_found_file_of_another_size_is_kept_with_a_note(self, puller: Any, mugs: bytes) -> None:
         puller.path().parent.mkdir(parents=True)
         puller.path().write_bytes(mugs)
         done = puller.one("http://127.0.0.1:1/", size=10)
@@ -266,7 +266,7 @@ class TestFilesThatAreThere:
         assert puller.one(server.url(URL)).status == "found"
         assert len(server.gets()) == 1
 
-    def test_a_folder_in_a_files_place_is_an_error(self, puller: Any) -> None:
+    def test_a_folder_with_the_path_of_a_file_is_an_error(self, puller: Any) -> None:
         puller.path().mkdir(parents=True)
         with pytest.raises(PullError, match="is no file"):
             puller.one("http://127.0.0.1:1/")
@@ -292,12 +292,14 @@ class TestMirror:
         file = puller.file("https://publisher.example/a.gz", "a.gz", sha256="0" * 64)
         [done] = puller(file, mirror=server.url("")).files
         assert done.status == "rejected"
-        assert "the mirror has another file; where that is meant (a miniature, an edited copy)" in done.detail
+        assert (
+            "the mirror has another file; if you want that one (a miniature, an edited copy)" in done.detail
+        )
         assert "--set pull.checksums=false" in done.detail
         assert "--mirror" not in done.detail
         assert puller(file, mirror=server.url(""), checksums=False).complete
 
-    def test_a_miniature_in_place_of_a_file_of_stated_size_and_hash_is_told_at_once(
+    def test_a_miniature_on_a_mirror_is_detected_by_its_size(
         self, puller: Any, server: Any, served: Any
     ) -> None:
         server.routes["/a.gz"] = served(b"\x1f\x8b" + bytes(20_000_000))
@@ -305,16 +307,16 @@ class TestMirror:
         [done] = puller(file, mirror=server.url("")).files
         assert (done.status, done.reason) == ("rejected", "wrong_size")
         assert (
-            "where that is meant (a miniature, an edited copy), `--set pull.checksums=false`" in done.detail
+            "if you want that one (a miniature, an edited copy), `--set pull.checksums=false`" in done.detail
         )
         assert done.received < 5_000_000
         [planned] = puller.plan(file, mirror=server.url(""), checksums=False).files
         assert planned.size == 20_000_002  # the mirror's
 
-    def test_what_came_from_it_is_said_to_where_it_is_no_longer_given(
+    def test_files_of_a_former_mirror_are_shown_with_their_origin(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
-        """A miniature's files do not pass for the publisher's."""
+        """Synthetic files are not taken for the publisher's."""
         server.routes["/a.gz"] = served(mugs)
         file = puller.file("https://publisher.example/a.gz", "a.gz")
         puller(file, mirror=server.url(""))
@@ -322,13 +324,13 @@ class TestMirror:
         assert puller.plan(file).to_json()["files"][0]["came_from"] == server.url("/a.gz")
         assert "there, from" not in str(puller.plan(file, mirror=server.url("")))
 
-    def test_what_it_lacks_is_to_be_put_there(self, puller: Any, server: Any) -> None:
+    def test_files_missing_from_the_mirror_are_named(self, puller: Any, server: Any) -> None:
         [done] = puller(puller.file("https://publisher.example/a.gz", "a.gz"), mirror=server.url("")).files
         assert done.reason == "http_404"
         assert f"put it on the mirror as {server.url('/a.gz')}" in done.detail
         assert "--mirror" not in done.detail
 
-    def test_it_may_be_private_unlike_what_it_redirects_to(
+    def test_a_mirror_may_be_private_but_not_its_redirects(
         self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
     ) -> None:
         file = puller.file("https://publisher.example/a.gz", "a.gz")

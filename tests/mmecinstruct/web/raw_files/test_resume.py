@@ -1,4 +1,4 @@
-"""A download that breaks off continues where it stopped, unless the file has changed; only the whole is accepted."""
+"""An interrupted download is resumed unless the file has changed; only a complete file is accepted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def test_a_file_arrives_whole_with_its_hash(
     assert puller.left() == ["amazon2018/meta_Mugs.json.gz"]
 
 
-def test_a_second_pull_asks_nobody(puller: Any, server: Any, served: Any, mugs: bytes, hash_of: Any) -> None:
+def test_a_second_pull_makes_no_request(
+    puller: Any, server: Any, served: Any, mugs: bytes, hash_of: Any
+) -> None:
     server.routes[URL] = served(mugs)
     puller.one(server.url(URL))
     asked = len(server.log)
@@ -85,7 +87,7 @@ def test_with_a_weak_or_no_etag_the_time_of_change_is_the_condition(
 
 
 class TestServerThatIgnoresRange:
-    def test_what_is_there_is_compared_and_kept(
+    def test_arrived_bytes_are_compared_and_kept(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         server.routes[URL] = [
@@ -98,9 +100,9 @@ class TestServerThatIgnoresRange:
         assert done.status == "fetched"
         assert server.ranges() == [None, "bytes=200000-", "bytes=200000-"]
         assert puller.content() == mugs
-        assert any("begins at the start again" in note for note in done.notes)
+        assert any("restarts at the first byte" in note for note in done.notes)
 
-    def test_bytes_that_differ_are_replaced(self, puller: Any, server: Any, served: Any, mugs: bytes) -> None:
+    def test_different_bytes_are_replaced(self, puller: Any, server: Any, served: Any, mugs: bytes) -> None:
         server.routes[URL] = [served(mugs, cut=200_000), served(mugs, ranges=False)]
         puller.one(server.url(URL), retries=0)
         partial = puller.path().with_name("meta_Mugs.json.gz.partial")
@@ -124,7 +126,7 @@ class TestFileThatChangedBetweenTwoAttempts:
         assert puller.content() == pots
         assert any("changed since 100.0 kB" in note for note in done.notes)
 
-    def test_a_server_without_if_range_is_found_out_by_what_it_says(
+    def test_a_server_without_if_range_is_detected_by_its_headers(
         self, puller: Any, server: Any, served: Any, mugs: bytes, pots: bytes
     ) -> None:
         # A weak ETag and no time: no condition can be sent, and the range is served from the new file.
@@ -160,13 +162,13 @@ class TestFileThatChangedBetweenTwoAttempts:
         server.routes[URL] = [served(mugs, cut=100_000, **same), served(short, **same)]
         done = puller.one(server.url(URL))
         assert puller.content() == short
-        assert any("begun again" in note for note in done.notes)
+        assert any("restarted" in note for note in done.notes)
 
 
 class TestServerThatNamesNoVersion:
     NAMELESS: dict[str, Any] = {"etag": None, "modified": None}  # noqa: RUF012
 
-    def test_the_end_of_what_is_there_is_asked_for_again(
+    def test_the_last_arrived_bytes_are_requested_again(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         server.routes[URL] = [served(mugs, cut=200_000, **self.NAMELESS), served(mugs, **self.NAMELESS)]
@@ -174,7 +176,7 @@ class TestServerThatNamesNoVersion:
         assert server.ranges()[1] == f"bytes={200_000 - 65_536}-"
         assert puller.content() == mugs
 
-    def test_another_file_of_the_same_length_is_told_by_its_bytes(
+    def test_another_file_of_the_same_length_is_detected_by_its_bytes(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         other = mugs[:10] + bytes(len(mugs) - 10)
@@ -192,7 +194,7 @@ class TestServerThatNamesNoVersion:
         assert done.status == "fetched"
         assert puller.content() == mugs[:150_000]
 
-    def test_an_end_before_what_is_there_is_a_broken_connection_where_no_length_is_said(
+    def test_an_end_before_the_arrived_bytes_without_a_length_is_transient(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         nameless = {**self.NAMELESS, "no_length": True, "ranges": False}
@@ -260,7 +262,7 @@ class TestServerThatLiesAboutLength:
         assert puller.content() == mugs
 
 
-def test_a_whole_file_of_unknown_length_that_was_not_put_in_place_is_taken(
+def test_a_complete_file_of_unknown_length_is_finished(
     puller: Any, server: Any, served: Any, mugs: bytes
 ) -> None:
     server.routes[URL] = served(mugs)

@@ -1,4 +1,4 @@
-"""A pull that is stopped, by a key, a signal, another pull or a full disk, loses nothing that has arrived."""
+"""A pull that a key, a signal, another pull or a full disk stops keeps all bytes that have arrived."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_what_had_arrived_is_not_asked_for_again(
+def test_arrived_images_are_not_requested_again(
     puller: Any, server: Any, served: Any, large: bytes, start: Any, how: signal.Signals
 ) -> None:
     server.routes[URL] = served(large, pause=20, pause_after=3_000_000)
@@ -152,7 +152,7 @@ def test_a_thread_that_a_stopped_pull_left_behind_touches_nothing(
     stop = threading.Event()
     stop.set()
     job = Job(file, puller.path(), Partial(puller.path()))
-    watch = Watch(stop, lambda *told: None, lambda *told: None)
+    watch = Watch(stop, lambda *arguments: None, lambda *arguments: None)
     with pytest.raises(Stopped):
         attempt(job, Transport(puller.settings(), OPEN), puller.settings(), watch)
     assert puller.path(f"{file.origin}.partial").read_bytes() == mugs[:100_000]
@@ -189,7 +189,7 @@ def test_the_log_tells_the_plan_and_each_file(
 
 class TestDiskThatTakesNoMore:
     @pytest.mark.slow
-    def test_a_full_one_stops_all_and_keeps_what_has_arrived(
+    def test_a_full_one_stops_all_and_keeps_arrived_bytes(
         self, puller: Any, server: Any, served: Any, large: bytes
     ) -> None:
         small_disk = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=3m none "$0" && exec "$@"']

@@ -1,8 +1,8 @@
-"""Where the bytes of a file are had this moment: at its URL, or where the Hugging Face Hub points to.
+"""The present location of a file: its URL, or the storage that the Hugging Face Hub redirects to.
 
-The Hub is asked by huggingface_hub for the file's version, size and place. The bytes then come the same way as all
-others: `hf_hub_download` begins a download anew when its process was killed, however much had arrived. The token goes
-to the Hub and to nobody else, and is in no message.
+huggingface_hub asks the Hub for the file's version, size and location. The bytes are then downloaded like all others,
+because `hf_hub_download` restarts a download whose process was killed. The token is sent to the Hub only and appears in
+no message.
 """
 
 from __future__ import annotations
@@ -24,27 +24,39 @@ _METADATA_TIMEOUT = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where to ask. version: what the file is, where known before asking. authorization: for the URL's own host."""
+class Location:
+    """The location of a file.
+
+    Attributes:
+        url: The URL to request.
+        version: The version of the file, where it is known before the request.
+        authorization: The Authorization header for the URL's own host.
+        sha256: The hexadecimal SHA-256 of the file, where known.
+        git_blob: The SHA-1 of the git blob, for small files on the Hub.
+    """
 
     url: str
     version: Version | None = None
     authorization: str | None = None
     sha256: str | None = None
-    git_blob: str | None = None  # SHA-1 as git takes it, of small files on the Hub
+    git_blob: str | None = None
 
 
-def find_place(file: RemoteFile) -> Place | Failed:
-    """Return where to ask for a file. Raises PullError for one that is had by hand."""
+def find_location(file: RemoteFile) -> Location | Failed:
+    """Return the location of a file, or why it cannot be found.
+
+    Raises:
+        PullError: The file has to be downloaded by hand.
+    """
     if file.hub is not None:
         return _on_the_hub(file.hub)
     if file.url is None:
-        raise PullError(f"{file.origin}: there is no address to fetch it from")
-    return Place(file.url, sha256=file.sha256)
+        raise PullError(f"{file.origin}: there is no URL to download it from")
+    return Location(file.url, sha256=file.sha256)
 
 
 def address_of(file: RemoteFile) -> str:
-    """Return where a file comes from, for people and records."""
+    """Return the URL of a file for messages and records, without its query; empty where it has none."""
     if file.hub is not None:
         return shown(_hub_url(file.hub))
     return shown(file.url) if file.url is not None else ""
@@ -62,7 +74,7 @@ def _hub_url(file: HubFile) -> str:
     )
 
 
-def _on_the_hub(file: HubFile) -> Place | Failed:
+def _on_the_hub(file: HubFile) -> Location | Failed:
     import httpx2
     from huggingface_hub import get_hf_file_metadata, get_token
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -72,17 +84,17 @@ def _on_the_hub(file: HubFile) -> Place | Failed:
         return permanent("bad_token", "the token holds characters that no token has; copy it again")
     try:
         url = _hub_url(file)
-        # False: without a token, whatever the environment says.
+        # False: without a token, even where the environment has one.
         found = get_hf_file_metadata(
             url, token=token or False, timeout=_METADATA_TIMEOUT, endpoint=_endpoint()
         )
     except HfHubHTTPError as error:
-        return _refusal(file, error)
+        return _hub_failed(file, error)
     except OfflineModeIsEnabled:
         return permanent("offline", f"{file.repo_id}: HF_HUB_OFFLINE is set; unset it to fetch")
     except (HFValidationError, ValueError) as error:
-        told = f"{type(error).__name__}: {error}".replace(token or "\0", "***")
-        return permanent("bad_repository", f"{file.repo_id}: {told[:200]}")
+        detail = f"{type(error).__name__}: {error}".replace(token or "\0", "***")
+        return permanent("bad_repository", f"{file.repo_id}: {detail[:200]}")
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         return transient(
             "connection_failed", f"{shown(_endpoint())} cannot be reached ({type(error).__name__})"
@@ -90,7 +102,7 @@ def _on_the_hub(file: HubFile) -> Place | Failed:
     location = urljoin(url, found.location)
     etag = found.etag or None
     own = urlsplit(location)[:2] == urlsplit(url)[:2]
-    return Place(
+    return Location(
         location,
         Version(shown(url), etag=etag, length=found.size),
         f"Bearer {token}" if token and own else None,
@@ -99,7 +111,7 @@ def _on_the_hub(file: HubFile) -> Place | Failed:
     )
 
 
-def _refusal(file: HubFile, error: Any) -> Failed:
+def _hub_failed(file: HubFile, error: Any) -> Failed:
     status, repo = error.response.status_code, f"{file.repo_type}s/{file.repo_id}"
     page = f"{shown(_endpoint())}/{repo}"
     if status in LOGIN_WANTED:

@@ -1,7 +1,6 @@
-"""Many draws at once: the hash of (seed, purpose, record numbers) for whole arrays of records.
+"""Hash draws for arrays: the hash of (seed, purpose, record numbers) for many records at once.
 
-The same idea as `mmecinstruct.core.hashing`, where MD5 of one text costs a microsecond; here a record costs
-nanoseconds.
+`mmecinstruct.core.hashing` takes a microsecond for the MD5 of one text; here a record takes nanoseconds.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def mixed(numbers: Words) -> Words:
-    """Return 64 bits of each number, one to one. Source: the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    """Return a bijective 64-bit hash of each number: the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * _FIRST
     numbers = (numbers ^ (numbers >> np.uint64(27))) * _SECOND
     return numbers ^ (numbers >> np.uint64(31))
@@ -33,21 +32,25 @@ def _key(seed: int, purpose: str) -> np.uint64:
     return np.uint64(hash_draw(seed, "miniature", purpose))
 
 
-class Draws:
-    """Draws of one seed. Every method takes a purpose and the numbers that name the record, arrays of one shape."""
+class HashDraws:
+    """Hash draws of one seed.
+
+    Every method takes a purpose and the ids of the records, arrays of one shape.
+    """
 
     def __init__(self, seed: int) -> None:
+        """Create the hash draws of a seed."""
         self.seed = seed
 
     def words(self, purpose: str, *ids: Numbers) -> Words:
-        """Return 64 drawn bits per record."""
+        """Return 64 random bits per record."""
         state = mixed(ids[0].astype(np.uint64) * _GOLDEN + _key(self.seed, purpose))
         for more in ids[1:]:
             state = mixed(state + more.astype(np.uint64) * _GOLDEN)
         return state
 
     def fractions(self, purpose: str, *ids: Numbers) -> NDArray[np.float64]:
-        """Return a draw from [0, 1) per record."""
+        """Return a number from [0, 1) per record."""
         return (self.words(purpose, *ids) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def below(self, bound: int | Numbers, purpose: str, *ids: Numbers) -> Numbers:
@@ -56,18 +59,18 @@ class Draws:
         return ((high * np.asarray(bound).astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
 
     def chance(self, share: float, purpose: str, *ids: Numbers) -> NDArray[np.bool_]:
-        """Return which records a share of all falls on."""
+        """Return a mask of the records that are in a share of all records."""
         return self.fractions(purpose, *ids) < share
 
     def kinds(self, shares: tuple[float, ...], purpose: str, *ids: Numbers) -> Numbers:
-        """Return 1, 2, … for records that fall on the first, second, … share; 0 for the rest."""
+        """Return 1, 2, … for records in the first, second, … share; 0 for the rest."""
         edges = np.cumsum(shares)
-        place = np.searchsorted(edges, self.fractions(purpose, *ids), side="right")
-        return np.where(place == len(edges), 0, place + 1)
+        position = np.searchsorted(edges, self.fractions(purpose, *ids), side="right")
+        return np.where(position == len(edges), 0, position + 1)
 
 
 def spread(numbers: Numbers, size: int) -> Numbers:
-    """Return other numbers below `size`, one to one for numbers below it: neighbours lie far apart."""
+    """Return a permutation of the numbers below `size` that puts neighbours far apart."""
     step = max(1, int(size * 0.6180339887) | 1)
     while gcd(step, size) != 1:
         step += 2
