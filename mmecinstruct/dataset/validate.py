@@ -14,9 +14,9 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +38,9 @@ from mmecinstruct.dataset.published_images import PublishedImages, published_ima
 from mmecinstruct.dataset.rows import SEQUENTIAL, row_problems
 from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_IMAGE_PIXELS = 50_000_000  # an image that claims more is refused before it is decoded
 MAX_ROW_GROUP_BYTES = 2**30  # uncompressed; the Hub's viewer gives up earlier
@@ -63,6 +66,27 @@ class Problem:
         place = self.file if self.row is None else f"{self.file} row {self.row}"
         sample = f" (sample {self.sample_id})" if self.sample_id else ""
         return f"{place}{sample}: {self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a check of a dataset folder found."""
+
+    folder: Path
+    problems: tuple[Problem, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The problems, one a row: file, row, sample_id, reason, detail."""
+        import pandas as pd
+
+        rows = [astuple(problem) for problem in self.problems]
+        return pd.DataFrame(rows, columns=[each.name for each in fields(Problem)])
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
