@@ -39,22 +39,23 @@ __all__ = [
     "push_model",
 ]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "AlignConfig": "caslie_model.config.training",
-        "EvaluateConfig": "caslie_model.config.evaluation",
-        "FinetuneConfig": "caslie_model.config.training",
-        "__version__": "mmecinstruct.version",
-        "align": "caslie_model.api",
-        "align_config": "caslie_model.config.presets",
-        "evaluate": "caslie_model.api",
-        "evaluate_config": "caslie_model.config.presets",
-        "features": "caslie_model.api",
-        "finetune": "caslie_model.api",
-        "finetune_config": "caslie_model.config.presets",
-        "load_adapter": "caslie_model.fusion",
-        "merge": "caslie_model.api",
-        "push_model": "caslie_model.api",
-    },
-)
+if not TYPE_CHECKING:  # else a type checker would take any name for a public one
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "AlignConfig": "caslie_model.config.training",
+            "EvaluateConfig": "caslie_model.config.evaluation",
+            "FinetuneConfig": "caslie_model.config.training",
+            "__version__": "mmecinstruct.version",
+            "align": "caslie_model.api",
+            "align_config": "caslie_model.config.presets",
+            "evaluate": "caslie_model.api",
+            "evaluate_config": "caslie_model.config.presets",
+            "features": "caslie_model.api",
+            "finetune": "caslie_model.api",
+            "finetune_config": "caslie_model.config.presets",
+            "load_adapter": "caslie_model.fusion",
+            "merge": "caslie_model.api",
+            "push_model": "caslie_model.api",
+        },
+    )

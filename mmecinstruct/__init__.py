@@ -43,12 +43,13 @@ __all__ = [
     "validate",
 ]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        **dict.fromkeys(__all__, "mmecinstruct.api"),
-        "MmecError": "mmecinstruct.core.errors",
-        "Recipe": "mmecinstruct.recipe",
-        "__version__": "mmecinstruct.version",
-    },
-)
+if not TYPE_CHECKING:  # else a type checker would take any name for a public one
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            **dict.fromkeys(__all__, "mmecinstruct.api"),
+            "MmecError": "mmecinstruct.core.errors",
+            "Recipe": "mmecinstruct.recipe",
+            "__version__": "mmecinstruct.version",
+        },
+    )

@@ -1,5 +1,5 @@
 """The command line `caslie_model`: thin over the Python API."""
 
-from caslie_model.cli.app import app, main
+from caslie_model.cli.app import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -54,7 +54,7 @@ def test_choices_are_shown_and_are_those_of_the_configs() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     check = (
-        "import sys; from typer.testing import CliRunner; from caslie_model.cli import app\n"
+        "import sys; from typer.testing import CliRunner; from caslie_model.cli.app import app\n"
         "assert CliRunner().invoke(app, ['finetune', '--help']).exit_code == 0\n"
         "heavy = {'torch', 'transformers', 'peft', 'pyarrow', 'datasets', 'pandas', 'numpy', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -64,6 +64,25 @@ def test_help_lists_commands_in_panels_without_escapes() -> None:
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize("arguments", [("build", "-h"), ("build", "--taks"), ("sources",)])
+def test_no_color_gives_no_escapes_on_a_terminal(arguments: tuple[str, ...]) -> None:
+    ours, terminal = os.openpty()
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "mmecinstruct", *arguments]
+    process = subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    process.wait()
+    assert len(shown) > 100
+    assert b"\x1b" not in shown
+
+
 def test_choices_are_shown_and_are_those_of_the_code() -> None:
     assert "<local|ray>" in mmec("build", "-h").stdout
     assert "<any|open>" in mmec("build", "-h").stdout
