@@ -115,7 +115,7 @@ def build(
     return build(
         loaded,
         Path(out) if out is not None else Path(f"dataset-{loaded.name}"),
-        workspace=_workspace(workspace),
+        workspace=Path(workspace or default_workspace()),
         data=Path(data),
         tasks=wanted,
         workers=workers,
@@ -394,7 +394,7 @@ def check_images(
         Path(source),
         Path(out),
         settings,
-        workspace=_workspace(workspace),
+        workspace=Path(workspace or default_workspace()),
         column=column,
         product_column=product_column,
         data=None if data is None else Path(data),
@@ -435,10 +435,6 @@ def _override_texts(overrides: Overrides) -> list[str]:
     if isinstance(overrides, Mapping):  # JSON is YAML
         return [f"{field}={json.dumps(value, default=str)}" for field, value in overrides.items()]
     return list(overrides)
-
-
-def _workspace(workspace: AnyPath | None) -> Path:
-    return default_workspace() if workspace is None else Path(workspace)
 
 
 def _remote_files(recipe: Recipe, folder: Path) -> list[RemoteFile]:
