@@ -1,46 +1,61 @@
 """Fine-tune CASLIE models on MMECInstruct datasets and measure them.
 
-The command line is a thin layer over two functions, imported here when first used, since they need torch:
+    import caslie_model
 
-    from caslie_model import evaluate, evaluate_config, finetune, finetune_config
+    caslie_model.finetune("dataset-sample", "model", preset="tiny", tasks=["sa"])
+    caslie_model.evaluate("model", "dataset-sample", "results", tasks=["sa"]).table
+
+A name is imported, and torch with it, when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mmecinstruct.core.lazy import lazy_names
 from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
+    from caslie_model.api import align, evaluate, features, finetune, merge, push_model
     from caslie_model.config.evaluation import EvaluateConfig
-    from caslie_model.config.presets import evaluate_config, finetune_config
-    from caslie_model.config.training import FinetuneConfig
-    from caslie_model.evaluation.evaluate import evaluate
-    from caslie_model.training.finetune import finetune
+    from caslie_model.config.presets import align_config, evaluate_config, finetune_config
+    from caslie_model.config.training import AlignConfig, FinetuneConfig
+    from caslie_model.fusion import load_adapter
 
 __all__ = [
+    "AlignConfig",
     "EvaluateConfig",
     "FinetuneConfig",
     "__version__",
+    "align",
+    "align_config",
     "evaluate",
     "evaluate_config",
+    "features",
     "finetune",
     "finetune_config",
+    "load_adapter",
+    "merge",
+    "push_model",
 ]
 
-_HOMES = {
-    "EvaluateConfig": "caslie_model.config.evaluation",
-    "FinetuneConfig": "caslie_model.config.training",
-    "evaluate_config": "caslie_model.config.presets",
-    "finetune_config": "caslie_model.config.presets",
-    "evaluate": "caslie_model.evaluation.evaluate",
-    "finetune": "caslie_model.training.finetune",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'caslie_model' has no attribute '{name}'")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # else a type checker would take any name for a public one
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "AlignConfig": "caslie_model.config.training",
+            "EvaluateConfig": "caslie_model.config.evaluation",
+            "FinetuneConfig": "caslie_model.config.training",
+            "__version__": "mmecinstruct.version",
+            "align": "caslie_model.api",
+            "align_config": "caslie_model.config.presets",
+            "evaluate": "caslie_model.api",
+            "evaluate_config": "caslie_model.config.presets",
+            "features": "caslie_model.api",
+            "finetune": "caslie_model.api",
+            "finetune_config": "caslie_model.config.presets",
+            "load_adapter": "caslie_model.fusion",
+            "merge": "caslie_model.api",
+            "push_model": "caslie_model.api",
+        },
+    )

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 # The only lines that depend on where the code lies.
-from caslie_model.cli import app as caslie_model_app
+from caslie_model.cli.app import app as caslie_model_app
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
 from mmecinstruct.cli.app import app as mmec_app

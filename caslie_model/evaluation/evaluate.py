@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caslie_model.adapters.loading import LoadedModel, load_for_evaluation
 from caslie_model.config.evaluation import EvaluateConfig
@@ -31,6 +31,9 @@ from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import hash_draw
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 METRICS = "metrics.json"
 METRICS_TEXT = "metrics.md"
 # The parts of a split that are scored, and whether a sample of it needs its image.
@@ -48,6 +51,13 @@ class EvaluationResult:
 
     folder: Path
     metrics: dict[str, Any]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The figures, a row per task, split and part."""
+        import pandas as pd
+
+        return pd.DataFrame(self.metrics["results"])
 
 
 def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResult:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPORT_VERSION = 1
 
@@ -152,6 +155,18 @@ class AuditReport:
         """The pairs of splits that the folder has, earlier first."""
         present = [split for split in SPLITS if any(split in splits for splits in self.rows.values())]
         return [(a, b) for position, a in enumerate(present) for b in present[position + 1 :]]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The findings, one a row, without their examples."""
+        import pandas as pd
+
+        columns = (
+            *("kind", "scope", "task", "earlier", "later"),
+            *("samples", "of", "share", "tolerance", "exceeds"),
+        )
+        rows = [[getattr(finding, name) for name in columns] for finding in self.findings]
+        return pd.DataFrame(rows, columns=list(columns))
 
     def split_rows(self, split: str) -> int:
         """Return the number of samples of a split, over all tasks."""

@@ -1,4 +1,4 @@
-"""What a build did, for a terminal."""
+"""What a build did or would do, for a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmecinstruct.core.console import say
 
 if TYPE_CHECKING:
+    from mmecinstruct.pipeline.dry_run import BuildPlan
     from mmecinstruct.pipeline.report import BuildReport
 
 
@@ -55,3 +56,22 @@ def print_report(report: BuildReport) -> None:
         say(f"Not built: {task}: {'; '.join(why)}")
     if report.up_to_date:
         say(f"{report.out} was up to date.")
+
+
+def build_plan_text(plan: BuildPlan) -> str:
+    """Return wanted sizes, then each source with its raw files, as tables."""
+    splits = list(next(iter(plan.sizes.values())))
+    width = max(len(task) for task in plan.sizes)
+    lines = [f"{'task':<{width}}  " + "  ".join(f"{split:>10}" for split in splits)]
+    for task, sizes in plan.sizes.items():
+        lines.append(f"{task:<{width}}  " + "  ".join(f"{sizes[split]:>10,}" for split in splits))
+    if plan.sources:
+        width = max(len(source.kind) for source in plan.sources)
+        lines += ["", f"{'source':<{width}}  {'files':>5}  {'bytes':>15}  missing"]
+    for source in plan.sources:
+        row = f"{source.kind:<{width}}  {len(source.files):>5}  {source.bytes:>15,}  {', '.join(source.missing)}"
+        lines.append(row.rstrip())
+    if plan.left_out:
+        lines += ["", left_out_line(plan.left_out)]
+    lines += [f"warning: {warning}" for warning in plan.warnings]
+    return "\n".join([*lines, "", f"would be written: {plan.out}"])

@@ -1,4 +1,4 @@
-"""What the command line tells a person, on stderr: progress, and what a build did."""
+"""What a command tells a person, on stderr, and how it reads what a person types. Shared by both commands."""
 
 from __future__ import annotations
 
@@ -10,15 +10,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmecinstruct.core.progress import Report
 
+CONTINUES = "run the same command again: it continues where it stopped"
+
 
 def say(text: str) -> None:
-    """Print talk, as opposed to data."""
-    print(text, file=sys.stderr)
+    """Print a message, as opposed to data."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
     """Return somebody else's words without what a terminal would obey instead of show."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """Return the names of a list that is separated by commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+@contextmanager
+def tell_what_is_kept(message: str = CONTINUES) -> Iterator[None]:
+    """Tell on Ctrl-C, which ends the command with exit status 130, that the work so far is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"interrupted; {message}")
+        raise
+
+
+def quiet_libraries() -> None:
+    """Keep libraries' notices for developers, and their progress bars in log files, away from the user.
+
+    Works through the environment, before the libraries are loaded.
+    """
+    import logging
+    import os
+    import warnings
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 @contextmanager

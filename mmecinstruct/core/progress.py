@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Report = Callable[[str, int, int], None]  # stage, finished work items, all work items
+# Step, finished work items, all work items.
+Report = Callable[[str, int, int], None]

@@ -14,9 +14,9 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,6 +39,9 @@ from mmecinstruct.dataset.rows import row_problems
 from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shard_path
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 from mmecinstruct.tasks import TASKS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # An image that claims more is not decoded.
 MAX_IMAGE_PIXELS = 50_000_000
@@ -75,6 +78,27 @@ class Problem:
         position = self.file if self.row is None else f"{self.file} row {self.row}"
         sample = f" (sample {self.sample_id})" if self.sample_id else ""
         return f"{position}{sample}: {self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a check of a dataset folder found."""
+
+    folder: Path
+    problems: tuple[Problem, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The problems, one a row: file, row, sample_id, reason, detail."""
+        import pandas as pd
+
+        rows = [astuple(problem) for problem in self.problems]
+        return pd.DataFrame(rows, columns=[each.name for each in fields(Problem)])
 
 
 def format_problems(problems: Sequence[Problem]) -> str:

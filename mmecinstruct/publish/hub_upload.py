@@ -6,11 +6,12 @@ Unchanged files are not sent again. The token is in no message.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,10 @@ class PushResult:
     def commit_url(self) -> str:
         """The URL of the commit; empty when nothing changed."""
         return f"{self.url}/commit/{self.commit}" if self.commit else ""
+
+    def to_json(self) -> str:
+        """Return the result as JSON."""
+        return json.dumps(asdict(self) | {"commit_url": self.commit_url}, indent=1)
 
     def __str__(self) -> str:
         if self.dry_run:

@@ -39,7 +39,7 @@ from mmecinstruct.sources.settings import (
     SqidSource,
 )
 
-__all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files"]
+__all__ = ["ParsedBatch", "RawFile", "parse_file", "source_files", "source_patterns"]
 
 
 def source_files(source: Source, root: Path) -> list[RawFile]:
@@ -50,12 +50,12 @@ def source_files(source: Source, root: Path) -> list[RawFile]:
     """
     return [
         RawFile(role, root / origin, origin)
-        for role, field, pattern, optional in _patterns(source)
+        for role, field, pattern, optional in source_patterns(source)
         for origin in _matches(source, field, pattern, root, optional)
     ]
 
 
-def _patterns(source: Source) -> list[tuple[str, str, str, bool]]:
+def source_patterns(source: Source) -> list[tuple[str, str, str, bool]]:
     """Return (role, recipe field, path or glob, may be absent) of each of a source's tables."""
     if isinstance(source, CatalogSource):
         mappings = [(role, getattr(source, role)) for role in own_catalogue.ROLES]

@@ -1,19 +1,24 @@
-"""The command line: quick help, data on stdout, talk on stderr, messages instead of tracebacks."""
+"""The command line: quick help, data on stdout, messages on stderr, messages instead of tracebacks."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from mmecinstruct.cli.app import parse_task_list
+from mmecinstruct.api import task_names
+from mmecinstruct.cli.app import app
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
+from mmecinstruct.web.images.takedowns import KINDS
 
 
 def mmec(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -30,26 +35,83 @@ def test_version_is_data() -> None:
     assert mmec("--version").stdout == f"mmec {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["build", "pull", "validate", "audit", "push-to-hub", "recipes", "sources", "clean", "miniature"],
-)
-def test_every_command_has_help(command: str) -> None:
-    result = mmec(command, "--help")
-    assert result.returncode == 0
+def commands(group: Any, *names: str) -> dict[tuple[str, ...], Any]:
+    """Return the commands of a command line by their names, those of its groups too."""
+    found = {}
+    for name, command in group.commands.items():
+        found[(*names, name)] = command
+        found |= commands(command, *names, name) if hasattr(command, "commands") else {}
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_examples(names: tuple[str, ...]) -> None:
+    result = mmec(*names, "-h")
+    assert (result.returncode, result.stderr) == (0, "")
     assert "Usage" in result.stdout
+    if not hasattr(COMMANDS[names], "commands"):
+        assert f"\n    mmec {' '.join(names)}" in result.stdout
+
+
+def test_help_lists_commands_in_panels_without_escapes() -> None:
+    shown = mmec("--help").stdout
+    assert shown == mmec("-h").stdout
+    for title in ("Build a dataset", "Raw files", "Images", "Inspect a dataset", "Publish"):
+        assert f"\n{title}:\n" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("arguments", [("build", "-h"), ("build", "--taks"), ("sources",)])
+def test_no_color_gives_no_escapes_on_a_terminal(arguments: tuple[str, ...]) -> None:
+    ours, terminal = os.openpty()
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "mmecinstruct", *arguments]
+    process = subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    process.wait()
+    assert len(shown) > 100
+    assert b"\x1b" not in shown
+
+
+def test_choices_are_shown_and_are_those_of_the_code() -> None:
+    assert "<local|ray>" in mmec("build", "-h").stdout
+    assert "<any|open>" in mmec("build", "-h").stdout
+    assert f"<{'|'.join(KINDS)}>" in mmec("takedown", "add", "-h").stdout
+
+
+def test_completion_knows_choices_and_recipes() -> None:
+    def completed(*words: str) -> list[str]:
+        line = " ".join(["mmec", *words])
+        environment = {"_MMEC_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+        code = "import sys; sys.argv[0] = 'mmec'; from mmecinstruct.cli.app import main; main()"
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        ).stdout.split()
+
+    assert completed("build", "--executor", "r") == ["ray"]
+    assert completed("build", "--recipe", "sam") == ["sample"]
 
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; import mmecinstruct.cli.app\n"
+        "import sys; from typer.testing import CliRunner; from mmecinstruct.cli.app import app\n"
+        "assert CliRunner().invoke(app, ['build', '--help']).exit_code == 0\n"
         "heavy = ('pandas', 'pyarrow', 'datasets', 'duckdb', 'rich', 'PIL', 'torch', 'numpy')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "[]\n"
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +137,43 @@ def test_bad_input_ends_with_a_message_and_exit_code_1(
     assert "Traceback" not in result.stderr
 
 
-def test_a_wrong_flag_is_a_usage_error() -> None:
-    assert mmec("build", "--taks", "all").returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("build", "--taks", "all"), "No such option: --taks"),
+        (("build", "--executor", "dask"), "'dask' is not one of 'local', 'ray'"),
+        (("build", "--json"), "--json goes with --dry-run"),
+        (("takedown", "add", "shop", "a"), "'shop' is not one of 'product', 'url', 'image'"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(arguments: tuple[str, ...], said: str) -> None:
+    result = mmec(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_dry_run_tells_sizes_and_raw_files_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "reviews.json").write_text("{}\n")
+    (tmp_path / "two.yaml").write_text(
+        "name: two\nsizes: {train: 7}\nsources:\n"
+        "  - {kind: amazon18_reviews, path: 'rev*.json'}\n"
+        "  - {kind: amazon18_metadata, path: meta.json}\n"
+    )
+    command = ("build", "--recipe", "two.yaml", "--data", "raw", "--tasks", "sa", "--dry-run")
+    shown = mmec(*command, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    assert ["amazon18_metadata", "0", "0", "meta.json"] in rows
+    plan = json.loads(mmec(*command, "--json", cwd=tmp_path).stdout)
+    assert plan["sizes"]["sentiment_analysis"]["train"] == 7
+    assert plan["sources"][0] == {
+        "kind": "amazon18_reviews",
+        "files": ["reviews.json"],
+        "bytes": 3,
+        "missing": [],
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "two.yaml"]
 
 
 def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
@@ -120,8 +217,31 @@ def test_recipes_are_listed_as_data() -> None:
     ]
 
 
+def test_recipes_are_json_on_request() -> None:
+    listed = json.loads(mmec("recipes", "--json").stdout)
+    assert listed[0]["name"] == "abo"
+    assert all(recipe["description"] for recipe in listed)
+
+
+def test_reports_on_a_folder_are_json_on_request(sound_folder: Path) -> None:
+    checked = mmec("validate", str(sound_folder), "--json")
+    assert json.loads(checked.stdout) == {"valid": True, "folder": str(sound_folder), "problems": []}
+    audited = mmec("audit", str(sound_folder), "--json", "--workers", "1")
+    assert json.loads(audited.stdout)["audit_version"] == 1
+    pushed = mmec("push-to-hub", str(sound_folder), "--repo", "user/name", "--dry-run", "--json")
+    assert json.loads(pushed.stdout)["repo"] == "user/name"
+
+
+def test_a_damaged_folder_is_json_and_status_1(own_folder: Path) -> None:
+    (own_folder / "README.md").unlink()
+    checked = mmec("validate", str(own_folder), "--json", "--no-decode")
+    assert checked.returncode == 1
+    assert "card_missing" in [problem["reason"] for problem in json.loads(checked.stdout)["problems"]]
+
+
 def test_task_lists_take_long_and_short_names_once() -> None:
-    assert parse_task_list("all") == list(TASKS)
-    assert parse_task_list("sa, cc,sentiment_analysis") == ["sentiment_analysis", "category_classification"]
+    assert task_names("all") == TASKS
+    assert task_names("sa, cc,sentiment_analysis") == ("sentiment_analysis", "category_classification")
+    assert task_names(["sa"]) == ("sentiment_analysis",)
     with pytest.raises(RecipeError, match="at least one"):
-        parse_task_list(" , ")
+        task_names(" , ")

@@ -89,7 +89,6 @@ def test_the_client_protocol_is_refused(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--executor", "ray"), "pip install 'mmecinstruct[ray]'"),
-        (("--executor", "dask"), "--executor dask: there are local and ray"),
         (("--ray-address", "auto"), "--ray-address goes with --executor ray"),
     ],
 )

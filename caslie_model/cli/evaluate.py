@@ -1,0 +1,94 @@
+"""The command that measures: `caslie_model evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from caslie_model.cli.options import AsJson, Data, Override, Overwrite, Tasks
+from mmecinstruct.core.commands import Panel
+from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
+
+panel = Panel("Evaluate")
+
+
+@panel.command(
+    "evaluate",
+    "caslie_model evaluate --model my-adapter --data my-dataset --out results",
+    "caslie_model evaluate --model my-adapter --data my-dataset --out results-ap --tasks ap --scoring likelihood",
+    "caslie_model evaluate --model smollm2-135m --base-only --data my-dataset --out zero-shot",
+    "caslie_model evaluate --model my-adapter --data my-dataset --out results --limit 50 --dry-run",
+)
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Adapter folder, or user/name of one; with --base-only also a preset or base model."
+        ),
+    ],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
+    splits: Annotated[str, typer.Option(help="Splits, separated by commas.")] = "test,test_ood",
+    tasks: Tasks = "all",
+    base_only: Annotated[bool, typer.Option("--base-only", help="The model without its adapter.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="At most so many samples per task and split, in the hash order of their ids."),
+    ] = None,
+    subset: Annotated[
+        Literal["all", "visual-critical", "text"],
+        typer.Option(help="visual-critical: samples that need the image; text: those that do not."),
+    ] = "all",
+    scoring: Annotated[
+        Literal["generate", "likelihood"],
+        typer.Option(help="Generate the answer, or take the likeliest allowed one."),
+    ] = "generate",
+    batch_size: Annotated[int, typer.Option(help="Samples at once; changes no answer.")] = 8,
+    override: Override = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count the samples to answer; load no model, write nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer test samples, and report metrics per task and split beside the majority baseline.
+
+    A stopped evaluation continues when it is started again.
+    """
+    import json
+
+    from caslie_model import api
+    from caslie_model.config.presets import evaluate_config
+
+    config = evaluate_config(
+        override or (),
+        model=model,
+        data=data,
+        out=out,
+        splits=comma_list(splits),
+        tasks=comma_list(tasks),
+        base_only=base_only,
+        limit=limit,
+        subset=subset,
+        scoring=scoring,
+        batch_size=batch_size,
+    )
+    quiet_libraries()
+    if dry_run:
+        from caslie_model.evaluation.dry_run import plan_evaluation, plan_table
+
+        plan = plan_evaluation(config, overwrite)
+        print(json.dumps(plan, indent=1) if as_json else plan_table(plan))
+        return
+    from caslie_model.evaluation.evaluate import METRICS_TEXT
+    from caslie_model.evaluation.tables import print_metrics
+
+    with tell_what_is_kept("what was answered is kept, and the same command goes on"):
+        result = api.evaluate(config, overwrite=overwrite)
+    if as_json:
+        print(json.dumps(result.metrics, indent=1, ensure_ascii=False))
+    else:
+        print_metrics(result.metrics)
+    say(f"written: {result.folder / METRICS_TEXT}")

@@ -1,0 +1,135 @@
+"""Images without a build: `mmec images`, and the takedown list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mmecinstruct.cli.options import (
+    DEFAULT_WORKSPACE,
+    AsJson,
+    OtherRecipe,
+    Override,
+    RetryFailed,
+    Workers,
+    Workspace,
+)
+from mmecinstruct.core.commands import Panel
+from mmecinstruct.core.console import say, show_progress, tell_what_is_kept
+
+panel = Panel("Images")
+
+
+@panel.command(
+    "images",
+    "mmec images photos --contact-sheet",
+    "mmec images products.csv --column image --product-column sku --set images.min_side=100",
+    "mmec images urls.csv --set fetch.enabled=true --set fetch.contact=https://shop.example/about",
+)
+def images(
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER_OR_TABLE", help="Image files, or CSV, JSON lines, Parquet.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("images"),
+    column: Annotated[str, typer.Option(help="The table's column of URLs or paths.")] = "image_url",
+    product_column: Annotated[
+        str | None,
+        typer.Option(help="The table's column of products: finds placeholders that many products share."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Root of the table's relative paths; default: the table's folder.")
+    ] = None,
+    recipe: OtherRecipe = None,
+    override: Override = None,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="Draw a sheet of what each reason rejected.")
+    ] = False,
+    retry_failed: RetryFailed = False,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check, normalise and measure images alone, without building a dataset.
+
+    The recipe's parts `images` and `fetch` are used.
+    """
+    with tell_what_is_kept():
+        from mmecinstruct import api
+
+        with show_progress() as progress:
+            done = api.check_images(
+                source,
+                out,
+                recipe=recipe,
+                overrides=override or (),
+                column=column,
+                product_column=product_column,
+                data=data,
+                contact_sheet=contact_sheet,
+                retry_failed=retry_failed,
+                workspace=workspace,
+                workers=workers,
+                progress=progress,
+            )
+    say(f"{done.images} images, {done.kept} kept")
+    if done.reasons:
+        say(f"Rejected, each with its reason in {out / 'rejections.parquet'}:")
+    for reason, count in done.reasons.items():
+        say(f"  {reason}: {count}")
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(done), indent=1, default=str))
+    else:
+        print(out)
+
+
+takedown = panel.group("takedown", "The list of what no later build of a workspace may hold.")
+
+
+@takedown.command(
+    "add",
+    "mmec takedown add product amazon18:B00EXAMPLE --note 'asked for by the seller'",
+    "mmec takedown add url https://shop.example/a.jpg",
+)
+def add_takedown(
+    kind: Annotated[Literal["product", "url", "image"], typer.Argument(help="What VALUE names.")],
+    value: Annotated[
+        str, typer.Argument(help="The product's id, the image's URL, or the SHA-256 of its received bytes.")
+    ],
+    note: Annotated[str, typer.Option(help="Why, for readers of the list.")] = "",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Put a product, URL or image on the list, and remove its fetched images (a product's in the next build of it).
+
+    Datasets that are already written or pushed do not change: build and push them again. `mmec clean --days 0` removes
+    what earlier builds left in the workspace.
+    """
+    from mmecinstruct.engine.workspace import Workspace
+    from mmecinstruct.web.images import FETCHED_FOLDER, add_takedown
+
+    with Workspace(workspace).lock():
+        entry = add_takedown(workspace, workspace / FETCHED_FOLDER, kind, value, note)
+    say(f"{workspace}: no later build holds {entry.kind} {entry.value}")
+
+
+@takedown.command("list", "mmec takedown list")
+def list_takedowns(workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
+    """Print the list: kind, value and note, separated by tabs."""
+    from mmecinstruct.core.errors import WorkspaceError
+    from mmecinstruct.web.images import load_takedowns
+
+    if not workspace.is_dir():
+        raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
+    entries = load_takedowns(workspace).entries
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps([asdict(entry) for entry in entries], indent=1, ensure_ascii=False))
+        return
+    for entry in entries:
+        print(f"{entry.kind}\t{entry.value}\t{entry.note}")

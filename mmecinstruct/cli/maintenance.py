@@ -1,0 +1,48 @@
+"""Commands about recipes and the workspace: `mmec recipes`, `mmec clean`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmecinstruct.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
+from mmecinstruct.core.commands import Panel
+from mmecinstruct.core.console import say
+
+panel = Panel("Recipes and workspace")
+
+
+@panel.command("recipes", "mmec recipes", "mmec recipes --json")
+def recipes(as_json: AsJson = False) -> None:
+    """List the built-in recipes."""
+    from mmecinstruct.recipe import built_in_recipes, load_recipe
+
+    listed = {name: load_recipe(str(path)).description for name, path in built_in_recipes().items()}
+    if as_json:
+        import json
+
+        rows = [{"name": name, "description": description} for name, description in listed.items()]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for name, description in listed.items():
+        print(f"{name}\t{description}")
+
+
+@panel.command("clean", "mmec clean --days 7")
+def clean(
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    days: Annotated[float, typer.Option(min=0, help="Keep what a build used within so many days.")] = 30,
+) -> None:
+    """Remove the stages, and the snapshots of the web, that no recent build used. Fetched images stay."""
+    from mmecinstruct.core.errors import WorkspaceError
+    from mmecinstruct.engine.workspace import Workspace
+    from mmecinstruct.web.images import FETCHED_FOLDER, remove_old_snapshots
+
+    if not workspace.is_dir():
+        raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
+    store = Workspace(workspace)
+    with store.lock():
+        removed, freed = store.clean(days)
+        freed += remove_old_snapshots(workspace / FETCHED_FOLDER, days)
+    say(f"{workspace}: removed {removed} stages, freed {freed / 1e6:.1f} MB")

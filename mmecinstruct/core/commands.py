@@ -1,0 +1,132 @@
+"""How the commands `mmec` and `caslie_model` are put together: panels of commands, plain help, exit status.
+
+Help is plain text: it comes twice as fast as with boxes, and an example can be copied from a terminal of any width.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from mmecinstruct.core.console import say
+from mmecinstruct.core.errors import MmecError
+from mmecinstruct.version import __version__
+
+INTERRUPTED = 130  # exit status after Ctrl-C
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Group(TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+        shown = [command for command in commands if command is not None and not command.hidden]
+        width = max(len(command.name or "") for command in shown)
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for command in shown:
+            row = ((command.name or "").ljust(width), command.get_short_help_str(limit=200))
+            panels.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(row)
+        for title, rows in panels.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+class Panel:
+    """Commands that the help lists under one heading.
+
+    Attributes:
+        title: The heading.
+        app: What holds the commands.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.app = typer.Typer(cls=_Group, rich_markup_mode=None, no_args_is_help=True)
+
+    def command(self, name: str, *examples: str, hidden: bool = False) -> Callable[[Function], Function]:
+        """Make a command of the decorated function.
+
+        Args:
+            name: The command's name.
+            examples: Command lines that the help shows, each on a line of its own.
+            hidden: Whether the help leaves the command out.
+        """
+        return self.app.command(name, epilog=_epilog(examples), rich_help_panel=self.title, hidden=hidden)
+
+    def group(self, name: str, help: str) -> Panel:
+        """Add a command that has commands of its own, and return the panel of these."""
+        inner = Panel("Commands")
+        self.app.add_typer(inner.app, name=name, help=help, rich_help_panel=self.title)
+        return inner
+
+
+def _epilog(examples: Sequence[str]) -> str | None:
+    if not examples:
+        return None
+    # The control character keeps the lines of its paragraph as they are.
+    return "\n".join(["Examples:", "", "\b", *(f"  {example}" for example in examples)])
+
+
+def _print_version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print(f"{ctx.command.name} {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def make_app(name: str, help: str, panels: Iterable[Panel], *examples: str) -> typer.Typer:
+    """Return a command line of these panels, with `--version`, `-h` and shell completion.
+
+    Args:
+        name: The command's name.
+        help: What it is for.
+        panels: Its commands, in the order of the help.
+        examples: Command lines that its help shows.
+    """
+
+    app = typer.Typer(
+        name=name,
+        cls=_Group,
+        help=help,
+        epilog=_epilog(examples),
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    app.callback()(_options)
+    for panel in panels:
+        app.add_typer(panel.app)
+    return app
+
+
+def run_app(app: Callable[[], Any], end: Callable[[int], NoReturn] = sys.exit) -> None:
+    """Run a command line and end the process: 1 after a known error, 2 after a wrong option, 130 after Ctrl-C.
+
+    Args:
+        app: The command line.
+        end: Ends the process with an exit status.
+    """
+    try:
+        app()  # ends with SystemExit where nothing else is raised
+    except (MmecError, OSError) as error:  # OSError: a disk, a permission; the error names the file
+        say(f"error: {error}")
+        end(1)
+    except KeyboardInterrupt:
+        end(INTERRUPTED)
+    except SystemExit as exit:
+        if not isinstance(exit.code, int):
+            raise
+        end(exit.code)
