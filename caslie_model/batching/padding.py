@@ -69,8 +69,9 @@ def text_image_inputs(
 
 
 def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) -> dict[str, Any]:
-    """Return the images of samples: image_features [M, P, dv], image_items, image_roles [M], guide_ids, guide_mask
-    [M, G], image_counts [B].
+    """Return the images of samples as tensors.
+
+    image_features [M, P, dv], image_items and image_roles [M], guide_ids and guide_mask [M, G], image_counts [B].
     """
     import torch
 

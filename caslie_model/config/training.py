@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.common import Answers, Device, Fusion, Precision, Quantise, full_task_names
-from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.settings import Settings
 from mmecinstruct.schemas.samples import TASKS
 
@@ -256,6 +255,6 @@ _REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 
 def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config without the settings of earlier versions that changed no result. Say so where one was on."""
-    if content.get("reuse_lower_layers") and is_first_process():
+    if content.get("reuse_lower_layers"):
         print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
     return {key: value for key, value in content.items() if key not in _REMOVED}

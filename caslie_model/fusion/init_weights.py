@@ -1,4 +1,4 @@
-"""How a fusion model's own weights begin. (The language model's are its own affair.)"""
+"""Initial weights of what a fusion model adds to its language model."""
 
 from __future__ import annotations
 

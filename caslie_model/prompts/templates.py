@@ -26,6 +26,7 @@ def read_templates(folder: Path) -> tuple[str, str]:
 
 
 def compile_template(source: str) -> Any:
+    """Compile a Jinja template. Raises ModelError where its syntax is wrong."""
     from jinja2 import TemplateError
 
     from mmecinstruct.core.templating import environment

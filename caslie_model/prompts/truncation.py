@@ -10,10 +10,12 @@ ELLIPSIS = " …"
 
 
 def without_first(field: InputField, count: int) -> InputField:
+    """Return the field without its first `count` texts."""
     return replace(field, texts=field.texts[count:], items=field.items[count:])
 
 
 def cut_texts(field: InputField, length: int) -> InputField:
+    """Return the field with each text cut to `length` characters."""
     return replace(field, texts=tuple(_cut(text, length) for text in field.texts))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def begin_peak(device: str) -> None:
-    """Let `peak_bytes` count from now on. (On a CPU without Linux it counts from the start of the process.)"""
+    """Let `peak_bytes` count from now on; on a CPU without Linux it counts from the start of the process."""
     if device != "cpu":
         import torch
 

@@ -74,10 +74,12 @@ class Finding:
 
     @property
     def share(self) -> float:
+        """The share of the samples that overlap, 0 to 1."""
         return self.samples / self.of
 
     @property
     def exceeds(self) -> bool:
+        """Whether more is shared than the settings tolerate."""
         return self.share > self.tolerance
 
 

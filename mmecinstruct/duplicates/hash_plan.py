@@ -39,6 +39,7 @@ class Plan:
 
     @property
     def blocks(self) -> int:
+        """The number of blocks that a hash is divided into."""
         return len(self.ends)
 
     def choices(self) -> list[tuple[int, ...]]:

@@ -1,5 +1,4 @@
-"""The seven tasks: each a module with its rules in the docstring and `build`, which turns tables into
-samples."""
+"""The seven tasks: each a module with its rules in the docstring and `build`, which turns tables into samples."""
 
 from __future__ import annotations
 

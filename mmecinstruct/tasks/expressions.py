@@ -4,8 +4,7 @@ from __future__ import annotations
 
 
 def sample_id(task: str, *columns: str) -> str:
-    """Return the expression of a sample's id: 24 hexadecimal digits of a hash of task and source record
-    ids."""
+    """Return the expression of a sample's id: 24 hexadecimal digits of a hash of task and source record ids."""
     return f"left(sha256(concat_ws(chr(31), '{task}', {', '.join(columns)})), 24)"
 
 

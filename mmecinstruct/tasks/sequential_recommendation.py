@@ -171,8 +171,7 @@ def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, core: str | None
 def _create_sequences(
     connection: duckdb.DuckDBPyConnection, settings: TaskSettings, drawn: str | None
 ) -> None:
-    """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be
-    built)."""
+    """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be built)."""
     # A user's other categories were not drawn: they would favour users of many.
     asked = "" if drawn is None else f"SEMI JOIN {drawn} ON one = user_id AND two = category"
     connection.execute(

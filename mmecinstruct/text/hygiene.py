@@ -22,8 +22,10 @@ Masked = list[list[PersonalDataKind]]  # per row, a kind for each token
 
 
 def clean_reviews(reviews: pa.Table, kinds: Sequence[PersonalDataKind]) -> pa.Table:
-    """Return reviews (tables.REVIEWS) as tables.CURATED_REVIEWS, in their order: title and text masked, both measured
-    together."""
+    """Return reviews (tables.REVIEWS) as tables.CURATED_REVIEWS, in their order.
+
+    Title and text are masked, and measured together.
+    """
     masked: Masked = [[] for _ in range(reviews.num_rows)]
     columns = {name: _mask(_array(reviews, name), kinds, masked) for name in ("title", "text")}
     whole = pc.binary_join_element_wise(

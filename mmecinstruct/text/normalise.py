@@ -96,9 +96,9 @@ _HARMLESS = re.compile(
 
 
 def normalise_text(text: str) -> str:
-    """Return text in NFC, without control and invisible characters, each run of white space one blank, none at the
-    ends.
+    """Return text in NFC, without control and invisible characters.
 
+    Each run of white space becomes one blank; there is none at the ends.
     Letters of the mathematical and full-width alphabets become plain, piled-up combining marks are cut, and lone
     surrogates, which cannot be stored as UTF-8, become U+FFFD.
     """

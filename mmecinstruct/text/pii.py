@@ -1,6 +1,6 @@
-"""Mask personal data in free text with typed tokens: `[EMAIL]`, `[PHONE]`, …
+"""Mask personal data in free text with typed tokens such as `[EMAIL]` and `[PHONE]`.
 
-Patterns and checks of our own, without a model: what they find and miss was measured, see docs/text_hygiene.md.
+Patterns and checks of our own, without a model: what they find and miss was measured, see docs/concepts/text.md.
 Every pattern is bounded, so that the time grows with the length of the text and not faster.
 """
 

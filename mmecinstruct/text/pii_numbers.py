@@ -63,8 +63,11 @@ _DATE = re.compile(r"(?:\d{1,4}[.\-]\d{1,2}[.\-]\d{1,4}|(?:19|20)\d\d\s?[ .\-–
 
 
 def find_phones(text: str) -> list[Span]:
-    """Return phone numbers: North American ones, international ones with `+` or 00, national ones with a leading 0,
-    1-800-WORDS, and any number of 7 to 12 digits after a word like "call"."""
+    """Return where phone numbers stand.
+
+    They are North American ones, international ones with `+` or 00, national ones with a leading 0, 1-800-WORDS, and
+    any number of 7 to 12 digits after a word like "call".
+    """
     spans = [match.span() for match in _NORTH_AMERICAN.finditer(text)]
     spans += [match.span() for match in _VANITY.finditer(text)]
     for pattern, least in ((_PLUS, 8), (_TRUNK, 9)):
@@ -171,8 +174,10 @@ _VERSION = re.compile(
 
 
 def find_ip_addresses(text: str) -> list[Span]:
-    """Return public IPv4 and IPv6 addresses. Those of a router's own network name nobody, and versions of software
-    only look like addresses."""
+    """Return where public IPv4 and IPv6 addresses stand.
+
+    Those of a router's own network name nobody, and versions of software only look like addresses.
+    """
     spans = []
     for pattern in (_IP_V4, _IP_V6):
         for match in pattern.finditer(text):

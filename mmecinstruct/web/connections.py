@@ -192,12 +192,14 @@ class PinnedAdapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        """Let the pools' connections read bodies to their end."""
         super().init_poolmanager(*arguments, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpToTheEndPool, "https": _HttpsToTheEndPool}
 
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
+        """Return the keys of a request's pool: connections to one pinned address share a pool."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         if self._address is not None:
             pinned = _pinned(host["scheme"], self._name, self._address)

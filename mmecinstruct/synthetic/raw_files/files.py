@@ -10,13 +10,13 @@ from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mmecinstruct.synthetic.raw_files.product_images import ProductImages
 
 from mmecinstruct.engine.executors.local import LocalExecutor
 from mmecinstruct.synthetic.raw_files.judged_products import JudgedProducts
 from mmecinstruct.synthetic.raw_files.judgements import Judgements
 from mmecinstruct.synthetic.raw_files.labels import Labels
 from mmecinstruct.synthetic.raw_files.metadata import Metadata
+from mmecinstruct.synthetic.raw_files.product_images import ProductImages
 from mmecinstruct.synthetic.raw_files.questions import FILES as QUESTION_FILES
 from mmecinstruct.synthetic.raw_files.questions import Questions
 from mmecinstruct.synthetic.raw_files.reviews import Reviews

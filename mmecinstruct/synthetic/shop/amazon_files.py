@@ -38,6 +38,7 @@ def _gzip_lines(path: Path) -> Iterator[TextIOWrapper]:
 def write_metadata(
     shop: Shop, top: str, members: Sequence[Product], folder: Path, planted: PlantedDirt
 ) -> None:
+    """Write the metadata of a top category in the format of Amazon Reviews 2018, with its dirt."""
     path = folder / "amazon2018" / f"meta_{file_name(top)}.json.gz"
     origin = str(path.relative_to(folder))
     again: list[tuple[Product, str]] = []
@@ -156,6 +157,7 @@ def _comparison_table(shop: Shop, product: Product) -> str:
 
 
 def write_reviews(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    """Write the reviews, a file for each top category, in the format of Amazon Reviews 2018, with their dirt."""
     by_top: dict[str, list[int]] = {top: [] for top in TOP_CATEGORIES}
     for place, review in enumerate(shop.reviews):
         by_top[shop.products[review.product].top].append(place)

@@ -47,6 +47,7 @@ PRODUCTS = pa.schema(
 
 
 def write_esci(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    """Write queries, judgements and products in the formats of ESCI and SQID, with their dirt."""
     judged: set[int] = set()
     columns: dict[str, list[Any]] = {name: [] for name in EXAMPLES.names}
 

@@ -15,6 +15,7 @@ from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES, file_name
 
 
 def write_questions(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
+    """Write the questions in the format of AmazonQA, with their dirt."""
     files: dict[str, list[int]] = {"train-qar.jsonl": [], "val-qar.jsonl": []}
     for place, question in enumerate(shop.questions):
         asin = shop.products[question.product].asin

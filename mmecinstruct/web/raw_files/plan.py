@@ -54,6 +54,7 @@ class PullPlan:
     free: int
 
     def of(self, state: State) -> list[PlannedFile]:
+        """Return the files in a state."""
         return [planned for planned in self.files if planned.state == state]
 
     def __str__(self) -> str:

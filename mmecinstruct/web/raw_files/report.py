@@ -52,6 +52,7 @@ class PullReport:
         return [file for file in self.files if file.status in ("by_hand", "failed", "rejected")]
 
     def of(self, status: Status) -> list[PulledFile]:
+        """Return the files of a status."""
         return [file for file in self.files if file.status == status]
 
     def to_json(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Failed:
 
     @property
     def transient(self) -> bool:
+        """Whether asking again may help."""
         return self.failure.status == TRANSIENT
 
 
