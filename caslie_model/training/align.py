@@ -2,8 +2,8 @@
 
 Each image of a dataset's train split is to be described by all attributes that a catalogue tells of its product, with
 a short prompt: "Describe the product in the image: colour; kind.", "red; mug". (Asked for one attribute at a time, a
-model of 135 M parameters learns several times more slowly: docs/fusion.md.) Products, not images, are held out for
-scoring: an attribute is right when the model writes its very words in its place.
+model of 135 M parameters learns several times more slowly: docs/concepts/fusion.md.) Products, not images, are held
+out for scoring: an attribute is right when the model writes its very words in its place.
 """
 
 from __future__ import annotations

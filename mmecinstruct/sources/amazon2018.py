@@ -2,7 +2,7 @@
 
 The metadata's two image schemas (`image` until 2020, `imageURL` and `imageURLHighRes` since 2021) and the
 Python literals of 2014 (`imUrl`, `categories`, `related`) are read by the same rules: a field that a file
-does not have is empty. What is known of the files' dirt stands in docs/sources.md.
+does not have is empty. What is known of the files' dirt stands in docs/reference/sources.md.
 """
 
 from __future__ import annotations

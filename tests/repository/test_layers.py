@@ -34,7 +34,7 @@ def test_an_import_inside_a_function_saves_loading_a_package() -> None:
                 useless.append(
                     f"{name} imports {target} inside a function and saves nothing: move it to the top"
                 )
-    assert useless == []
+    assert not useless, "\n".join(useless)
 
 
 def test_the_list_of_other_lazy_imports_is_current() -> None:

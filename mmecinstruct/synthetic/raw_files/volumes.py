@@ -1,7 +1,7 @@
 """How many records the publishers' files have, and how many the miniature's at a scale.
 
-Sources: the publishers' own pages and papers, as docs/sources.md cites them. The 5-core of Sports and Tools is not
-stated there; theirs is in proportion to the reviews.
+Sources: the publishers' own pages and papers, as docs/reference/sources.md cites them. The 5-core of Sports and
+Tools is not stated there; theirs is in proportion to the reviews.
 """
 
 from __future__ import annotations
