@@ -82,7 +82,7 @@ def measure_image(content: bytes, settings: ImageSettings) -> MeasuredImage:
     """Decode, normalise and measure the received bytes of one image. Never raises for a bad image.
 
     Of the settings it reads max_bytes, max_pixels, longest_side and jpeg_quality. Reasons: empty_file, too_many_bytes,
-    svg, not_a_image, broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
+    svg, not_an_image, broken_header, too_many_pixels, too_many_scans, truncated_or_corrupt.
     """
     image_id = hashlib.sha256(content).hexdigest()
 

@@ -53,11 +53,11 @@ def name_the_unread(content: bytes) -> tuple[str, str]:
     if markup is not None and markup[1].lower() == b"svg":
         return "svg", "an SVG drawing; drawings are refused, give an image made of pixels"
     if markup is not None:
-        return "not_a_image", f"an HTML page, which begins with {begin[:40]!r}"
+        return "not_an_image", f"an HTML page, which begins with {begin[:40]!r}"
     for name, signature in _UNREAD:
         if signature.match(content):
-            return "not_a_image", f"{name}; read are {', '.join(FORMATS)}"
-    return "not_a_image", f"begins with {content[:12]!r}"
+            return "not_an_image", f"{name}; read are {', '.join(FORMATS)}"
+    return "not_an_image", f"begins with {content[:12]!r}"
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:

@@ -59,8 +59,8 @@ def test_a_small_image_is_not_enlarged(images) -> None:
     [
         (b"", "empty_file"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"),
-        (b"<!doctype html><html>404", "not_a_image"),
-        (np.random.default_rng(1).bytes(5000), "not_a_image"),
+        (b"<!doctype html><html>404", "not_an_image"),
+        (np.random.default_rng(1).bytes(5000), "not_an_image"),
         (b"\xff\xd8\xff\xe0 no more", "broken_header"),
         (b"\x89PNG\r\n\x1a\n", "broken_header"),
         (b"GIF89a", "broken_header"),

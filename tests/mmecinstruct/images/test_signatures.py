@@ -27,13 +27,13 @@ def test_each_format_is_known_by_its_first_bytes(kind: str, images) -> None:
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg", "SVG"),
         (b"\xef\xbb\xbf <?xml version='1.0'?><!-- by hand --><svg width='1'>", "svg", "SVG"),
-        (b"<!DOCTYPE html><html><body><svg></svg>", "not_a_image", "HTML"),
-        (b"\n<HTML><head>", "not_a_image", "HTML"),
-        (b"\0\0\0 ftypavif", "not_a_image", "AVIF"),
-        (b"\0\0\0 ftypheic", "not_a_image", "HEIF"),
-        (b"%PDF-1.7", "not_a_image", "PDF"),
-        (b'{"error": 404}', "not_a_image", "JSON"),
-        (b"plain words", "not_a_image", "plain words"),
+        (b"<!DOCTYPE html><html><body><svg></svg>", "not_an_image", "HTML"),
+        (b"\n<HTML><head>", "not_an_image", "HTML"),
+        (b"\0\0\0 ftypavif", "not_an_image", "AVIF"),
+        (b"\0\0\0 ftypheic", "not_an_image", "HEIF"),
+        (b"%PDF-1.7", "not_an_image", "PDF"),
+        (b'{"error": 404}', "not_an_image", "JSON"),
+        (b"plain words", "not_an_image", "plain words"),
     ],
 )
 def test_what_is_not_read_is_called_by_its_name(content: bytes, reason: str, named: str) -> None:

@@ -68,7 +68,7 @@ def test_every_file_of_a_folder_is_kept_or_has_its_reason(folder: Path, tmp_path
     assert reasons == {
         "cut.jpg": "truncated_or_corrupt",
         "outside.jpg": "outside_folders",
-        "page.jpg": "not_a_image",
+        "page.jpg": "not_an_image",
         "small.png": "too_small",
     }
     assert (report.images, report.kept) == (9, 5)
@@ -192,11 +192,11 @@ def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
 def test_real_images_end_with_the_reasons_that_their_readme_tells(tmp_path: Path) -> None:
     _, images, reasons = check(Path(os.environ["MMEC_REAL_DATA"]) / "imagededup_tests", tmp_path)
     assert reasons == {
-        "LICENSE": "not_a_image",
-        "README.md": "not_a_image",
+        "LICENSE": "not_an_image",
+        "README.md": "not_an_image",
         "formats_images/giphy.gif": "animated",
-        "mixed_images/ukbench09268_corrupt.jpg": "not_a_image",
-        "mixed_nested_images/ukbench09268_corrupt.jpg": "not_a_image",
+        "mixed_images/ukbench09268_corrupt.jpg": "not_an_image",
+        "mixed_nested_images/ukbench09268_corrupt.jpg": "not_an_image",
     }
     formats = {row["image_url"].rpartition("/")[2]: row["format"] for row in images}
     assert formats["ukbench09380.png"] == "JPEG"
