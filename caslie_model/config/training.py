@@ -14,7 +14,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.common import Answers, Device, Fusion, Precision, Quantise, full_task_names
-from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 
@@ -413,6 +412,6 @@ _REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 
 def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config without removed settings, which changed no result. Print a line where one was on."""
-    if content.get("reuse_lower_layers") and is_first_process():
+    if content.get("reuse_lower_layers"):
         print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
     return {key: value for key, value in content.items() if key not in _REMOVED}

@@ -24,7 +24,7 @@ TOKEN_INPUTS = {"token_items": 0, "token_slots": -1}
 
 
 class CaslieGenerationMixin(GenerationMixin):
-    """`generate` for a model with `encode_media`. (transformers recognises the end of this name.)"""
+    """`generate` for a model with `encode_media`; transformers recognises the end of this name."""
 
     def _expand_inputs_for_generation(
         self,

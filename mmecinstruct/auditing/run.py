@@ -23,6 +23,7 @@ from mmecinstruct.auditing.report import (
     AuditReport,
     Check,
 )
+from mmecinstruct.auditing.settings import settings_of_folder
 from mmecinstruct.auditing.texts import QUERY, TITLE
 from mmecinstruct.core.duckdb import working_connection
 from mmecinstruct.core.parquet import write_table
@@ -79,8 +80,6 @@ def audit_folder(
     Raises:
         DatasetError: The folder does not exist, a file is damaged, or its recipe is not valid.
     """
-    from mmecinstruct.auditing.settings import settings_of_folder
-
     files = find_sample_files(folder)
     if settings is None:
         settings = settings_of_folder(folder)

@@ -94,7 +94,6 @@ def make_app(name: str, help: str, panels: Iterable[Panel], *examples: str) -> t
         panels: Its commands, in the order of the help.
         examples: Command lines that its help shows.
     """
-
     app = typer.Typer(
         name=name,
         cls=_Group,

@@ -18,7 +18,7 @@ _told: set[tuple[str, str]] = set()
 
 
 def unit(name: str) -> FieldInfo:
-    """Return the metadata of a setting that is measured in a unit: `Annotated[int, unit("tokens")]`."""
+    """Return the metadata of a measured setting, for `Annotated[int, …]`."""
     info: FieldInfo = Field(json_schema_extra={"unit": name})
     return info
 

@@ -270,8 +270,9 @@ def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
 
 
 def _wait_for(file: Path) -> None:
-    """Wait until a file is seen that another host wrote: a network file system may remember for a while that it was
-    not there.
+    """Wait until a file is seen that another host wrote.
+
+    A network file system may remember for a while that it was not there.
     """
     deadline = time.monotonic() + VISIBLE_SECONDS
     while not file.is_file() and time.monotonic() < deadline:

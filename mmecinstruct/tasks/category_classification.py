@@ -173,8 +173,7 @@ def _read_categories(connection: duckdb.DuckDBPyConnection, seed: int) -> _Categ
 def _choose_options(
     connection: duckdb.DuckDBPyConnection, settings: CategoryClassificationSettings, seed: int
 ) -> pa.Table:
-    """Return product_id, options (texts in order) and answer (its position, from 1) of categorised
-    products."""
+    """Return product_id, options (texts in order) and answer (its position, from 1) of products with a category."""
     categories = _read_categories(connection, seed)
     index = {key: position for position, key in enumerate(categories.keys)}
     table = connection.sql(

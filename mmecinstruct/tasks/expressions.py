@@ -6,8 +6,7 @@ from mmecinstruct.tasks.settings import TaskSettings
 
 
 def sample_id(task: str, *columns: str) -> str:
-    """Return the expression of a sample's id: 24 hexadecimal digits of a hash of task and source record
-    ids."""
+    """Return the expression of a sample's id: 24 hexadecimal digits of a hash of task and source record ids."""
     return f"left(sha256(concat_ws(chr(31), '{task}', {', '.join(columns)})), 24)"
 
 

@@ -52,8 +52,9 @@ class SentimentAnalysisSettings(TaskSettings):
 
 
 def review_texts(reviews: str) -> str:
-    """Return common table expressions of which `review_texts` is the last: the table `reviews` and the columns review
-    (title and text as one) and words (how many it has).
+    """Return common table expressions of which `review_texts` is the last.
+
+    It has the columns of the table `reviews`, review (title and text as one) and words (how many it has).
     """
     return f"""written AS (
             SELECT *, trim(coalesce(text, '')) AS body,

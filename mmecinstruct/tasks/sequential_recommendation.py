@@ -206,8 +206,7 @@ def _filter_core(connection: duckdb.DuckDBPyConnection, k: int, sampled: bool) -
 def _create_sequences(
     connection: duckdb.DuckDBPyConnection, settings: SequentialRecommendationSettings, sampled: bool
 ) -> None:
-    """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be
-    built)."""
+    """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be built)."""
     # A user's other categories were not sampled: they would favour users of many.
     asked = "SEMI JOIN drawn ON one = user_id AND two = category" if sampled else ""
     connection.execute(

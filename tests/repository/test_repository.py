@@ -1,4 +1,4 @@
-"""The repository holds sources, no data: a file of gigabytes that got in stays in its history for ever."""
+"""The repository holds sources, no data, in files that can be read at one sitting."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 1024 * 1024
+MOST_LINES = 450
 
 
+def test_no_module_is_long() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in ("mmecinstruct", "caslie_model", "benchmarks", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+# A file of gigabytes that got in stays in the history for ever.
 def test_no_tracked_file_is_large() -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("no git, or not its working tree")

@@ -53,6 +53,17 @@ def test_the_wheel_carries_every_template_and_recipe(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_wheel_carries_every_file_of_the_packages(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package in ("mmecinstruct", "caslie_model"):
+        files = [path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        assert {path.relative_to(ROOT).as_posix() for path in files} <= names
+        assert f"{package}/py.typed" in names
+    assert "mmecinstruct/text/profanity.txt" in names
+    assert "mmecinstruct/sources/publishers/esci.yaml" in names
+
+
+@pytest.mark.slow
 def test_an_installed_wheel_builds_the_sample_without_torch(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

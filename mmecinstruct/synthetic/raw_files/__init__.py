@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from mmecinstruct.core.errors import SourceError
+from mmecinstruct.synthetic.raw_files.volumes import volumes_at
+
 __all__ = ["write_miniature"]
 
 
@@ -40,10 +43,8 @@ def write_miniature(
         SourceError: The folder cannot be written, or has a file of such a name that is not synthetic. A publisher's
             file is never replaced.
     """
-    from mmecinstruct.core.errors import SourceError
     from mmecinstruct.sources.synthetic_files import SyntheticFiles
     from mmecinstruct.synthetic.raw_files.files import file_names, write_files
-    from mmecinstruct.synthetic.raw_files.volumes import volumes_at
 
     volumes = volumes_at(scale)
     names = file_names(volumes)

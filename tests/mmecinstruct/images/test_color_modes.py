@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, ImageCms
 
@@ -10,6 +11,10 @@ from mmecinstruct.images.measure import measure_image
 from mmecinstruct.images.settings import ImageSettings
 
 SETTINGS = ImageSettings(longest_side=128)
+# Its images of this mode end too early: they are rejected.
+NO_YCBCR_TIFF = pytest.mark.skipif(
+    int(PIL.__version__.split(".")[0]) < 13, reason="written by Pillow 13 and later"
+)
 
 
 def normalised(content: bytes, images) -> np.ndarray:
@@ -35,7 +40,7 @@ def deep(images, kind: str, top: float) -> Image.Image:
         ("P", "PNG", 12),
         ("P", "GIF", 12),
         ("CMYK", "TIFF", 2),
-        ("YCbCr", "TIFF", 3),
+        pytest.param("YCbCr", "TIFF", 3, marks=NO_YCBCR_TIFF),
         ("LAB", "TIFF", 4),
         ("CMYK", "JPEG", 4),
         ("RGBX", "TIFF", 2),

@@ -1,0 +1,1 @@
+"""Synthetic data: the sample shop, and raw files in the formats of the publishers."""
