@@ -42,6 +42,7 @@ class FeatureNorm(nn.Module):
             self.scale.copy_(torch.where(deviation > 0, 1 / deviation, torch.zeros_like(deviation)))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return scaled features [M, P, dv]."""
         if self.kind == "layer":
             return self.norm(features)
         if self.kind == "standard":
@@ -73,6 +74,17 @@ class ResamplerBlock(nn.Module):
     def forward(
         self, latents: Tensor, features: Tensor, guide: Tensor | None, guide_mask: Tensor | None
     ) -> Tensor:
+        """Return the latents after one pass.
+
+        Args:
+            latents: [M, K, width].
+            features: Projected features [M, P, width].
+            guide: Projected guide [M, G, width], None without one.
+            guide_mask: True for tokens of the guide [M, G].
+
+        Returns:
+            [M, K, width].
+        """
         if guide is not None:
             guided = self.guide_attention(self.guide_norm(latents), guide, guide_mask)
             latents = latents + torch.tanh(self.guide_gate) * guided
