@@ -13,7 +13,7 @@ class Float32LayerNorm(nn.LayerNorm):
     """Layer normalisation computed in float32 for inputs of any type; the result has the weights' type."""
 
     def forward(self, states: Tensor) -> Tensor:
-        """Normalise states [..., width] in float32 and return them in the weights' type."""
+        """Return normalised states [..., width] in the weights' type."""
         result = functional.layer_norm(
             states.float(), self.normalized_shape, self.weight.float(), self.bias.float(), self.eps
         )

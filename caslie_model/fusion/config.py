@@ -38,9 +38,42 @@ _LORA_FIELDS = frozenset({"rank", "alpha", "dropout", "target_modules"})
 
 
 class CaslieConfig(PreTrainedConfig):
-    """Shapes and choices of a `CaslieForCausalLM`.
+    """Shapes and choices of a `CaslieForCausalLM`. Names of earlier versions (`attribute_map`) are still read.
 
-    Raises ModelError on construction when a value or a combination of values means nothing.
+    Attributes:
+        fusion: xattn, concat or concat-full.
+        text_config: The language model's config.
+        base_model: Name of the language model.
+        base_fingerprint: Changes when its weights do.
+        base_quantise: none, 8bit or 4bit: how the weights were loaded for training; any will do later.
+        vision_encoder: Name of the vision encoder.
+        vision_fingerprint: Changes when its features do.
+        vision_width: dv, numbers of a patch.
+        vision_patches: P, patches of an image.
+        feature_norm: layer, standard (statistics of the training images) or none.
+        mean_feature: Add the projected mean of an image's features to each of its latents.
+        latents: K, latents of an image.
+        resampler_width: Width of the latents; 0: from the language model.
+        resampler_heads: Attention heads; 0: from the width.
+        resampler_blocks: Number of blocks.
+        guide: Instruction and item's title guide the resampler.
+        guide_gate_init: Initial gate of the guide.
+        adapter_width: Width of the adapters' attention; 0: from the language model.
+        adapter_heads: Attention heads; 0: from the width.
+        first_adapter_layer: First layer with an adapter in front of it; None: a third of the depth.
+        adapter_every: Layers from one adapter to the next.
+        gate_init: Initial gate; tanh of it scales an adapter's output. Training starts exactly as the base model: with
+            an open gate the output's weights start at 0, with a shut one (0) they are random.
+        state_scales: Size of the text's states in front of each adapter, in which the adapter's output is measured;
+            None: 1 each. Without it a small model's adapters start at a tenth of what they add to, and learn little
+            else than to grow.
+        max_items: Largest number of an item.
+        roles: Kinds of roles of an image.
+        visual_scale: With concat, initial size of a visual token's entries, as the text's are.
+        lora: rank, alpha, dropout and target_modules; None: no LoRA.
+
+    Raises:
+        ModelError: If a value or a combination of values means nothing.
     """
 
     model_type: ClassVar[str] = "caslie"
@@ -56,39 +89,33 @@ class CaslieConfig(PreTrainedConfig):
     }
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "media"]
 
-    fusion: str = "xattn"  # xattn | concat | concat-full
+    fusion: str = "xattn"
     text_config: dict[str, Any] | PreTrainedConfig | None = None
-    base_model: str = ""  # name of the language model
-    base_fingerprint: str = ""  # changes when its weights do
-    base_quantise: str = (
-        "none"  # how they were loaded when this was trained: none, 8bit or 4bit; any will do later
-    )
+    base_model: str = ""
+    base_fingerprint: str = ""
+    base_quantise: str = "none"
     vision_encoder: str = ""
     vision_fingerprint: str = ""
-    vision_width: int = 768  # dv
-    vision_patches: int = 49  # P
-    feature_norm: str = "layer"  # layer | standard (statistics of the training images) | none
-    mean_feature: bool = True  # add the projected mean of an image's features to each of its latents
-    latents: int = 8  # K
+    vision_width: int = 768
+    vision_patches: int = 49
+    feature_norm: str = "layer"
+    mean_feature: bool = True
+    latents: int = 8
     resampler_width: int = 0
     resampler_heads: int = 0
     resampler_blocks: int = 2
-    guide: bool = True  # the resampler reads the instruction and the item's title
+    guide: bool = True
     guide_gate_init: float = 0.0
     adapter_width: int = 0
     adapter_heads: int = 0
-    first_adapter_layer: int | None = None  # the first with an adapter in front of it; a third of the depth
+    first_adapter_layer: int | None = None
     adapter_every: int = 4
-    # tanh of it scales an adapter's output. Training begins as the base model, exactly: with an open gate the output's
-    # weights begin at 0; with a shut one (0) they are random.
     gate_init: float = 1.0
-    # Size of the text's states in front of each adapter, in which the adapter's output is measured; None: 1 each.
-    # Without it a small model's adapters begin at a tenth of what they add to, and learn little else than to grow.
     state_scales: tuple[float, ...] | None = None
     max_items: int = MAX_ITEMS
     roles: int = 4
-    visual_scale: float = 0.02  # concat: size of a visual token's entries at the start, as the text's are
-    lora: dict[str, Any] | None = None  # rank, alpha, dropout, target_modules
+    visual_scale: float = 0.02
+    lora: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         # transformers sets a composite's attention kernel on its parts; a loaded model keeps its own.

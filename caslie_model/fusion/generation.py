@@ -24,7 +24,10 @@ TOKEN_INPUTS = {"token_items": 0, "token_slots": -1}
 
 
 class CaslieGenerationMixin(GenerationMixin):
-    """`generate` for a model with `encode_media`; transformers recognises the end of this name."""
+    """The methods of `generate` for a model with `encode_media`.
+
+    transformers recognises the end of this class's name.
+    """
 
     def _expand_inputs_for_generation(
         self,
@@ -58,6 +61,7 @@ class CaslieGenerationMixin(GenerationMixin):
         **kwargs: Any,
     ) -> dict[str, Any]:
         # The language model may have ways of its own (some drop their cache at a certain length).
+        """Return the inputs of the next step: those of the language model, and the items and slots of its tokens."""
         inputs = self.language_model.prepare_inputs_for_generation(
             input_ids,
             next_sequence_length=next_sequence_length,

@@ -17,6 +17,33 @@ LAYER_LISTS = ("layers", "h", "blocks")
 SHAPE_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
+class LanguageModelAccess:
+    """The methods of `CaslieForCausalLM` that its language model answers."""
+
+    # Of the model that this is a part of.
+    language_model: Any
+
+    def get_input_embeddings(self) -> Any:
+        """Return the language model's input embeddings."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: Any) -> None:
+        """Replace the language model's input embeddings."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> Any:
+        """Return the language model's output head."""
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: Any) -> None:
+        """Replace the language model's output head."""
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def get_decoder(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the language model's decoder, without its head."""
+        return self.language_model.get_decoder(*args, **kwargs)
+
+
 def decoder_layers(language_model: Any) -> nn.ModuleList:
     """Return the decoder's layers.
 

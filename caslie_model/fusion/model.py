@@ -26,7 +26,13 @@ from caslie_model.fusion.cross_attention import GatedCrossAttention
 from caslie_model.fusion.generation import CaslieGenerationMixin
 from caslie_model.fusion.init_weights import initialise
 from caslie_model.fusion.inputs import check_images, check_slots, check_tokens
-from caslie_model.fusion.language_model import check_base, decoder_layers, embedding_scale, state_scales
+from caslie_model.fusion.language_model import (
+    LanguageModelAccess,
+    check_base,
+    decoder_layers,
+    embedding_scale,
+    state_scales,
+)
 from caslie_model.fusion.lora import inject_lora
 from caslie_model.fusion.loss import check_prompts_unlabelled, head_positions, loss_positions
 from caslie_model.fusion.media import Media, row_slots, splice, spread
@@ -43,7 +49,7 @@ class CaslieOutput(CausalLMOutputWithPast):
     media: Media | None = None
 
 
-class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
+class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
     """A frozen language model with a resampler and cross-attention (xattn) or visual tokens (concat).
 
     Args:
@@ -165,34 +171,11 @@ class CaslieForCausalLM(TrainedWeights, PreTrainedModel, CaslieGenerationMixin):
             HubError: If the Hub rejects it; the message has the remedy.
             ModelError: If the base model is left out of what is saved, or is quantised.
         """
-        if not adapter_only and self._keys_to_ignore_on_save:
-            raise ModelError(
-                "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
-                "leave_base_out_of_checkpoints(False) before"
-            )
-        if not adapter_only and is_quantised(self.language_model):
-            raise ModelError(
-                "its base model is quantised, and a whole model of quantised weights is not read back: push the "
-                "adapter (adapter_only=True), or load the base model with quantise=none"
-            )
+        if not adapter_only:
+            self.check_saved_whole()
         return push(self, repo_id, adapter_only, **options)
 
     # -- modules and weights -------------------------------------------------------------------------------
-
-    def get_input_embeddings(self) -> Any:
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: Any) -> None:
-        self.language_model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> Any:
-        return self.language_model.get_output_embeddings()
-
-    def set_output_embeddings(self, new_embeddings: Any) -> None:
-        self.language_model.set_output_embeddings(new_embeddings)
-
-    def get_decoder(self, *args: Any, **kwargs: Any) -> Any:
-        return self.language_model.get_decoder(*args, **kwargs)
 
     def enable_input_require_grads(self) -> None:
         """Do nothing: checkpoints are non-reentrant, so the adapters get gradients without the embeddings'.

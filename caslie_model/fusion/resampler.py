@@ -42,7 +42,7 @@ class FeatureNorm(nn.Module):
             self.scale.copy_(torch.where(deviation > 0, 1 / deviation, torch.zeros_like(deviation)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features [M, P, dv] on the scale that the kind of normalisation gives them."""
+        """Return scaled features [M, P, dv]."""
         if self.kind == "layer":
             return self.norm(features)
         if self.kind == "standard":
@@ -74,7 +74,17 @@ class ResamplerBlock(nn.Module):
     def forward(
         self, latents: Tensor, features: Tensor, guide: Tensor | None, guide_mask: Tensor | None
     ) -> Tensor:
-        """Return latents [M, Q, d] after they attended to the guide [M, G, d] and to features [M, P, d]."""
+        """Return the latents after one pass.
+
+        Args:
+            latents: [M, K, width].
+            features: Projected features [M, P, width].
+            guide: Projected guide [M, G, width], None without one.
+            guide_mask: True for tokens of the guide [M, G].
+
+        Returns:
+            [M, K, width].
+        """
         if guide is not None:
             guided = self.guide_attention(self.guide_norm(latents), guide, guide_mask)
             latents = latents + torch.tanh(self.guide_gate) * guided

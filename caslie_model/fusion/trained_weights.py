@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from caslie_model.backbones.quantisation import is_quantised
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import save_adapter
 from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
@@ -29,6 +30,7 @@ class TrainedWeights:
     state_dict: Any
     modules: Any
     named_parameters: Any
+    _keys_to_ignore_on_save: Any
 
     @property
     def _is_guided(self) -> bool:
@@ -130,6 +132,23 @@ class TrainedWeights:
         """
         names = [name for name in self.state_dict() if not _is_ours(name)]
         self._keys_to_ignore_on_save = set(names) if leave else set()
+
+    def check_saved_whole(self) -> None:
+        """Check that `save_pretrained` saves a model that `from_pretrained` reads.
+
+        Raises:
+            ModelError: If the base model is left out of what is saved, or is quantised.
+        """
+        if self._keys_to_ignore_on_save:
+            raise ModelError(
+                "the base model is left out of what this model saves: push the adapter (adapter_only=True), or call "
+                "leave_base_out_of_checkpoints(False) before"
+            )
+        if is_quantised(self.language_model):
+            raise ModelError(
+                "its base model is quantised, and a whole model of quantised weights is not read back: push the "
+                "adapter (adapter_only=True), or load the base model with quantise=none"
+            )
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trained parameters under gates, resampler, adapters (with the projector) and lora."""

@@ -58,7 +58,7 @@ class EfficientNetLite0(nn.Module):
         self._used = None if layer is None else range(len(blocks))[layer] + 1
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the feature map [M, channels, height, width] of normalised pixels [M, 3, side, side]."""
+        """Return features [n, 1280, H/32, W/32] of pixels [n, 3, H, W]; of an earlier layer, its own shape."""
         hidden = self._relu(self._bn0(self._conv_stem(pixels)))
         hidden = self._blocks[: self._used](hidden)
         return hidden if self._used is not None else self._relu(self._bn1(self._conv_head(hidden)))

@@ -36,7 +36,7 @@ def logits(model: Any) -> Any:
         return model(input_ids=torch.arange(1, 60).unsqueeze(0)).logits
 
 
-def test_the_merged_model_is_read_by_transformers_alone_and_gives_the_same_logits(
+def test_a_merged_model_gives_the_same_logits_in_transformers(
     trained: Path, dataset: Path, tmp_path: Path
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -55,7 +55,7 @@ def test_the_merged_model_is_read_by_transformers_alone_and_gives_the_same_logit
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_a_model_that_sees_is_read_after_importing_the_package(pictured: Path, tmp_path: Path) -> None:
+def test_a_merged_fusion_model_is_read_after_importing_fusion(pictured: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     adapter = finetune(
@@ -81,7 +81,7 @@ def test_a_model_that_sees_is_read_after_importing_the_package(pictured: Path, t
     assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
 
 
-def test_what_is_not_an_adapter_and_a_full_folder_are_refused(trained: Path, tmp_path: Path) -> None:
+def test_merging_needs_an_adapter_and_an_empty_folder(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not a finished adapter folder"):
         merge(tmp_path, tmp_path / "whole")
     (tmp_path / "full").mkdir()
@@ -90,9 +90,7 @@ def test_what_is_not_an_adapter_and_a_full_folder_are_refused(trained: Path, tmp
         merge(trained, tmp_path / "full")
 
 
-def test_an_adapter_that_cannot_be_added_without_loss_leaves_nothing_behind(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_a_merge_with_loss_leaves_nothing_behind(trained: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(trained, tmp_path / "broken")
     weights = load_file(broken / WEIGHTS)
     save_file({name: value * 1e6 for name, value in weights.items()}, broken / WEIGHTS)
@@ -114,7 +112,7 @@ def test_an_adapter_of_an_earlier_version_is_merged_too(trained: Path, tmp_path:
     assert "GB at most" not in card
 
 
-def test_what_no_card_can_be_made_of_is_refused_before_anything_is_loaded(
+def test_a_missing_summary_fails_before_loading(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged = shutil.copytree(trained, tmp_path / "damaged")

@@ -43,7 +43,7 @@ def logits(model: Any, length: int = 40) -> Any:
 
 
 @BOTH
-def test_without_bitsandbytes_it_is_told_how_to_get_it_before_anything_is_read(
+def test_missing_bitsandbytes_is_reported_before_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantise: str
 ) -> None:
     find = importlib.util.find_spec
@@ -61,7 +61,7 @@ def test_without_bitsandbytes_it_is_told_how_to_get_it_before_anything_is_read(
         load_base_model("random:tiny", quantise=quantise)
 
 
-def test_an_old_bitsandbytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_bitsandbytes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: object())
     for version, fits in (
         ("0.45.5", False),
@@ -166,7 +166,9 @@ def test_text_is_trained_on_it_and_evaluated_as_it_was_trained(
 @with_bitsandbytes
 @BOTH
 @pytest.mark.parametrize("lora", ["true", "false"])
-def test_a_model_that_sees_is_trained_on_it(pictured: Path, tmp_path: Path, quantise: str, lora: str) -> None:
+def test_a_fusion_model_trains_on_a_quantised_base(
+    pictured: Path, tmp_path: Path, quantise: str, lora: str
+) -> None:
     settings = (
         "fusion=xattn",
         f"with_lora={lora}",
@@ -308,7 +310,7 @@ def test_what_comes_as_gguf_speaks_in_fewer_bits_too(quantise: str, most: float)
 
 @with_bitsandbytes
 @BOTH
-def test_a_whole_model_that_sees_is_quantised_but_for_what_sees(tmp_path: Path, quantise: str) -> None:
+def test_only_the_language_model_of_a_fusion_model_is_quantised(tmp_path: Path, quantise: str) -> None:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     from caslie_model.fusion import CaslieForCausalLM

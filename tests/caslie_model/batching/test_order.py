@@ -31,7 +31,7 @@ def test_the_budget_ends_training_within_one_step() -> None:
     assert order.tokens + sum(LENGTHS[i] for i in following) > 1500
 
 
-def test_batches_hold_samples_of_similar_length_in_a_drawn_order() -> None:
+def test_batches_have_samples_of_similar_length_in_random_order() -> None:
     order = batch_order(IDS, LENGTHS, 4, 1, None, 0)
     padding = sum(4 * max(LENGTHS[i] for i in b) - sum(LENGTHS[i] for i in b) for b in order.batches)
     assert padding < 0.1 * order.tokens
@@ -50,7 +50,7 @@ def test_an_incomplete_last_batch_is_left_out_unless_it_is_the_only_one() -> Non
     assert [len(b) for b in batch_order(IDS[:3], LENGTHS, 4, 1, None, 0).batches] == [3]
 
 
-def test_copies_of_a_sample_are_drawn_one_by_one() -> None:
+def test_copies_of_a_sample_get_hash_draws_of_their_own() -> None:
     once = batch_order(IDS, LENGTHS, 1, 1, None, 0).batches
     twice = batch_order([*IDS, *IDS], LENGTHS * 2, 1, 1, None, 0).batches
     assert Counter(i % 100 for (i,) in twice) == dict.fromkeys(range(100), 2)

@@ -202,7 +202,7 @@ def test_models_with_attention_can_be_packed(family: str) -> None:
     check_packing(AutoModelForCausalLM.from_config(PACKABLE[family]()).eval())
 
 
-def test_a_model_that_carries_a_state_along_is_refused() -> None:
+def test_a_recurrent_model_is_not_packed() -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(MambaConfig(**SMALL, state_size=4)).eval()
     with pytest.raises(ModelError, match="in a MambaForCausalLM the samples of a row depend on each other"):

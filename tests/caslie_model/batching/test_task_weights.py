@@ -34,7 +34,7 @@ def test_whole_weights_repeat_each_sample(encoded: list[Encoded]) -> None:
     assert mixed(encoded, {}, 0) == encoded
 
 
-def test_parts_are_drawn(encoded: list[Encoded]) -> None:
+def test_fractional_weights_repeat_some_samples_by_hash(encoded: list[Encoded]) -> None:
     half = counts(mixed(encoded, {SA: 0.5}, 0), SA)
     assert 10 <= len(half) <= 30
     assert set(half.values()) == {1}
@@ -44,7 +44,7 @@ def test_parts_are_drawn(encoded: list[Encoded]) -> None:
     assert counts(mixed(encoded, {SA: 0.5}, 1), SA) != half
 
 
-def test_a_draw_depends_on_the_sample_alone_and_a_larger_weight_takes_no_sample_away(
+def test_a_larger_weight_removes_no_sample(
     encoded: list[Encoded],
 ) -> None:
     half = counts(mixed(encoded, {SA: 0.5}, 0), SA)
@@ -54,7 +54,7 @@ def test_a_draw_depends_on_the_sample_alone_and_a_larger_weight_takes_no_sample_
     assert set(half) < set(counts(mixed(encoded, {SA: 0.8}, 0), SA))
 
 
-def test_a_task_of_which_nothing_is_left_is_told(encoded: list[Encoded]) -> None:
+def test_a_task_without_samples_left_is_named(encoded: list[Encoded]) -> None:
     with pytest.raises(ConfigError, match=r"task_weights \{sentiment_analysis: 1e-09\} leave no sample"):
         mixed(encoded, {SA: 1e-9}, 0)
 

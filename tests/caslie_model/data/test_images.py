@@ -60,7 +60,7 @@ def data(row: Row, write_rows: Write, tmp_path: Path) -> str:
     return str(write_rows(tmp_path / "data", rows))
 
 
-def test_images_are_told_by_their_bytes_in_stored_order(data: str) -> None:
+def test_images_are_keyed_by_their_bytes_in_stored_order(data: str) -> None:
     red, blue = (hashlib.sha256(content).hexdigest() for content in (RED, BLUE))
     images = read_images(data, TASK, "train")
     assert images == {
@@ -191,7 +191,7 @@ def webp_that_claims(width: int, height: int) -> bytes:
     ],
     ids=["cut", "headless", "page", "gif", "large", "bomb", "webp", "bytes", "scans"],
 )
-def test_images_that_cannot_be_read_are_errors_with_their_place(content: bytes, message: str) -> None:
+def test_unreadable_images_are_errors_that_name_the_sample(content: bytes, message: str) -> None:
     with pytest.raises(DatasetError, match=rf"(?s)here.*{message}"):
         decode_image(content, "here")
 

@@ -62,7 +62,7 @@ def test_babble_on_every_no_does_not_make_a_perfect_f1() -> None:
     assert part["primary"] == pytest.approx(2 / 3)  # as if each had been answered yes
 
 
-def test_a_legal_answer_that_is_never_right_counts_as_a_wrong_answer_not_as_none() -> None:
+def test_an_allowed_answer_that_is_never_right_counts_as_wrong() -> None:
     counts = confusion(["A", "A"], ["A", "C"], LETTERS)
     assert counts[0].tolist() == [1, 0, 1, 0, 0, 0]
 

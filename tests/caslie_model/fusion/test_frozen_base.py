@@ -35,7 +35,7 @@ def test_before_its_training_a_model_is_its_base_model(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_images_change_what_sees_them_and_nothing_else(make: SimpleNamespace, family: str) -> None:
+def test_images_change_only_the_tokens_that_attend_to_them(make: SimpleNamespace, family: str) -> None:
     base = make.language_model(family)
     model = make.model("xattn", family)
     batch = make.batch(model, [make.question(1), make.question(2, images=0), make.question(3, images=3)])
@@ -66,7 +66,7 @@ def test_text_before_the_first_image_is_unchanged(make: SimpleNamespace) -> None
     assert not torch.allclose(ours[:, 5:], theirs[:, 5:], atol=1e-2)
 
 
-def test_the_text_of_an_item_sees_its_own_image_alone(make: SimpleNamespace) -> None:
+def test_the_text_of_an_item_attends_to_its_own_image_only(make: SimpleNamespace) -> None:
     model = make.model("xattn", adapter_every=1)
     question = make.question(1, images=3, length=13)
     images = list(question.images)
@@ -84,7 +84,7 @@ def test_the_text_of_an_item_sees_its_own_image_alone(make: SimpleNamespace) -> 
         assert not torch.allclose(before[position], after[position], atol=1e-3)
 
 
-def test_an_image_of_no_item_is_seen_by_all_text(make: SimpleNamespace) -> None:
+def test_all_text_attends_to_an_image_of_no_item(make: SimpleNamespace) -> None:
     model = make.model("xattn", adapter_every=1)
     question = make.question(1, images=3, length=13)
     shared = [(features, 0) for features, _ in question.images]

@@ -45,7 +45,7 @@ def accuracy(model: Any, make: SimpleNamespace, questions: list[Any]) -> float:
     ("fusion", "gate", "steps"),
     [("xattn", 0.0, 40), ("xattn", 1.0, 40), ("concat", 0.0, 80), ("concat-full", 0.0, 160)],
 )
-def test_a_model_learns_what_only_the_image_tells(
+def test_a_model_learns_from_images_alone(
     make: SimpleNamespace, fusion: str, gate: float, steps: int
 ) -> None:
     torch.manual_seed(0)
@@ -90,9 +90,7 @@ def asked(make: SimpleNamespace) -> list[Any]:
     ]
 
 
-def test_shut_gates_learn_first_and_open_the_way_for_the_rest(
-    make: SimpleNamespace, asked: list[Any]
-) -> None:
+def test_shut_gates_get_gradients_before_the_rest(make: SimpleNamespace, asked: list[Any]) -> None:
     model = make.model("xattn", gate_init=0.0).train()
     batch = make.batch(model, asked, answers=True)
     step(model, batch)
@@ -156,7 +154,7 @@ def test_every_trained_parameter_is_in_one_group(make: SimpleNamespace, fusion: 
     }
 
 
-def test_lora_begins_as_the_model_without_it(make: SimpleNamespace, asked: list[Any]) -> None:
+def test_lora_starts_as_the_model_without_it(make: SimpleNamespace, asked: list[Any]) -> None:
     model = make.model("xattn", gate_init=0.0)
     batch = make.batch(model, asked)
     with torch.inference_mode():
@@ -226,7 +224,7 @@ def test_checkpointed_gradients_are_the_same(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_reentrant_checkpointing_is_refused(make: SimpleNamespace) -> None:
+def test_reentrant_checkpointing_is_an_error(make: SimpleNamespace) -> None:
     with pytest.raises(ModelError, match="must be non-reentrant"):
         make.model("xattn").activation_checkpointing_enable({"use_reentrant": True})
 
@@ -290,7 +288,7 @@ def test_a_batch_without_images_can_be_trained_on(make: SimpleNamespace, fusion:
     assert all(not gradient.any() for gradient in found.values())
 
 
-def test_guided_training_on_the_prompt_is_refused(make: SimpleNamespace, asked: list[Any]) -> None:
+def test_guided_training_on_the_prompt_is_an_error(make: SimpleNamespace, asked: list[Any]) -> None:
     model = make.model("xattn").train()
     batch = make.batch(model, asked, answers=True)
     batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)

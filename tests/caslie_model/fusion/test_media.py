@@ -27,7 +27,7 @@ def test_images_of_all_samples_are_sorted_into_rows() -> None:
     assert row_slots(torch.tensor([0, 0]), 0, at_least=1)[0].tolist() == [[0], [0]]
 
 
-def test_text_sees_the_images_of_its_item_and_of_none() -> None:
+def test_text_attends_to_images_of_its_item_and_of_none() -> None:
     seen = make_media().visible(4, torch.tensor([[-1, 1, 2, 0], [0, 1, 2, 3]]), None)
     assert seen.int().tolist() == [
         [[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]],
@@ -35,11 +35,11 @@ def test_text_sees_the_images_of_its_item_and_of_none() -> None:
     ]
 
 
-def test_without_items_all_text_sees_all_images() -> None:
+def test_without_items_all_text_attends_to_all_images() -> None:
     assert make_media().visible(2, None, None).int().tolist() == [[[1, 1, 1]] * 2, [[1, 0, 0]] * 2]
 
 
-def test_samples_packed_into_one_row_see_their_own_images() -> None:
+def test_samples_in_a_packed_row_attend_to_their_own_images() -> None:
     seen = make_media().visible(2, torch.zeros(2, 2), torch.tensor([[0, 1], [0, 1]]))
     assert seen.int().tolist() == [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 0]]]
 

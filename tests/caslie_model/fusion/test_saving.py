@@ -131,7 +131,7 @@ def test_a_checkpoint_without_the_base_model_is_small_and_resumes(
     assert len(load_file(tmp_path / "model.safetensors")) > len(weights)
 
 
-def test_an_adapter_on_another_base_model_is_refused(make: SimpleNamespace, tmp_path: Path) -> None:
+def test_an_adapter_on_another_base_model_is_an_error(make: SimpleNamespace, tmp_path: Path) -> None:
     made_with = {
         "base_model": "user/lm",
         "base_fingerprint": "abc",

@@ -57,7 +57,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         write(tmp_path, "three")
 
 
-def test_predictions_of_another_model_are_refused(tmp_path: Path) -> None:
+def test_predictions_of_another_model_are_an_error(tmp_path: Path) -> None:
     write(tmp_path, "one")
     with (
         pytest.raises(RunError, match=r"\(answers differ\).*--overwrite"),
@@ -68,7 +68,7 @@ def test_predictions_of_another_model_are_refused(tmp_path: Path) -> None:
         assert file.records == {}
 
 
-def test_predictions_without_a_header_are_refused(tmp_path: Path) -> None:
+def test_predictions_without_a_header_are_an_error(tmp_path: Path) -> None:
     write(tmp_path, "one")
     (tmp_path / HEADER).unlink()
     with pytest.raises(RunError, match=r"has no predictions\.header\.json"):

@@ -140,9 +140,7 @@ def test_what_cannot_fit_is_an_error_that_names_the_sample(
         replace(prompt_format, max_length=64).encode(sample)
 
 
-def test_more_pictured_items_than_can_be_told_apart_name_the_sample(
-    prompt_format: PromptFormat, sample: Sample
-) -> None:
+def test_too_many_items_with_images_name_the_sample(prompt_format: PromptFormat, sample: Sample) -> None:
     shown = [SampleImage(f"history {number}", "0" * 64) for number in range(1, 66)]
     assert len(prompt_format.encode(sample, [*shown[:64], shown[0]]).images) == 65
     with pytest.raises(DatasetError, match=rf"sample {sample.id} .*: 65 items with images, at most 64 can"):

@@ -78,7 +78,7 @@ def test_a_prompt_is_the_same_with_and_without_images(
     assert prompt_format.encode(sample).token_items == ()
 
 
-def test_two_products_are_two_items_and_one_is_seen_by_all_text(
+def test_two_products_are_two_items_and_one_product_is_none(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample
 ) -> None:
     fields = (InputField("product 1", ("A mug",), False), InputField("product 2", ("A lamp",), False))

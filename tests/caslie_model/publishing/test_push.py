@@ -231,7 +231,7 @@ def assert_tells_nothing_of_this_machine(files: dict[str, bytes], *folders: Path
 # --- publishing a folder ---------------------------------------------------------------------------------
 
 
-def test_an_adapter_is_on_the_hub_whole_and_tells_nothing_of_this_machine(
+def test_a_pushed_adapter_is_whole_and_has_no_local_paths(
     hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
 ) -> None:
     seeing = shutil.copytree(seeing, tmp_path / "adapter")
@@ -282,7 +282,7 @@ def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
 
 
 @pytest.mark.slow
-def test_a_training_begins_with_an_adapter_on_the_hub(
+def test_init_from_takes_an_adapter_on_the_hub(
     hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
 ) -> None:
     client.push(seeing, repo)
@@ -380,7 +380,7 @@ def evaluation(text: Path, dataset: Path, tmp_path_factory: pytest.TempPathFacto
     return evaluate(evaluate_config(("device=cpu",), out=out, **asking)).folder
 
 
-def test_figures_of_another_model_are_refused(text: Path, tmp_path: Path, evaluation: Path) -> None:
+def test_figures_of_another_model_are_an_error(text: Path, tmp_path: Path, evaluation: Path) -> None:
     other = shutil.copytree(text, tmp_path / "other")
     with (other / "adapter_model.safetensors").open("ab") as weights:
         weights.write(b" ")
@@ -413,7 +413,7 @@ def test_figures_of_another_model_are_refused(text: Path, tmp_path: Path, evalua
         ("quantise=8bit", "are of quantise=8bit, trained with none"),
     ],
 )
-def test_figures_of_controls_and_parts_are_refused(
+def test_figures_of_controls_and_parts_are_an_error(
     text: Path, tmp_path: Path, evaluation: Path, setting: str, message: str
 ) -> None:
     other = shutil.copytree(evaluation, tmp_path / "evaluation")
@@ -461,7 +461,7 @@ def test_a_merged_model_is_pushed_with_its_card_and_read_by_transformers(
 
 
 @pytest.mark.slow
-def test_weights_of_an_earlier_push_are_not_served_instead_of_the_new_ones(
+def test_weights_of_an_earlier_push_are_removed(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
 ) -> None:
     """transformers prefers an adapter to a whole model, and one file of weights to shards with an index."""
@@ -599,9 +599,7 @@ def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, seeing:
 
 
 @pytest.mark.slow
-def test_pefts_own_push_works_and_tells_nothing_of_this_machine(
-    hub: Any, client: Client, repo: str, text: Path
-) -> None:
+def test_pefts_own_push_has_no_local_paths(hub: Any, client: Client, repo: str, text: Path) -> None:
     """It writes a card of its own, and keeps ours where it is there already."""
     assert client.call("push_peft", folder=str(text), repo=repo) == {"same": True}
     assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(hub.files(repo))
@@ -626,7 +624,7 @@ def test_pefts_own_push_works_and_tells_nothing_of_this_machine(
         ("", "there is no token: run `hf auth login` or set HF_TOKEN"),
     ],
 )
-def test_a_refused_token(
+def test_a_rejected_token_is_explained(
     hub: Any, client: Client, repo: str, text: Path, seeing: Path, token: str, message: str
 ) -> None:
     failed = client.push(text, repo, environment_token=token)
@@ -660,7 +658,7 @@ def test_a_whole_model_on_the_hub_is_no_adapter(
     assert answered["base_only"]
 
 
-def test_what_is_no_finished_model_is_refused_before_anything_else(text: Path, tmp_path: Path) -> None:
+def test_an_unfinished_model_fails_before_anything_else(text: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is no adapter folder \(no config.yaml\) and no model folder"):
         push_model(tmp_path, "user/name", dry_run=True)
     (tmp_path / "config.yaml").write_bytes((text / "config.yaml").read_bytes())
@@ -670,7 +668,7 @@ def test_what_is_no_finished_model_is_refused_before_anything_else(text: Path, t
         push_model(text, "name", dry_run=True)
 
 
-def test_a_damaged_card_is_refused_before_the_hub_does(text: Path, tmp_path: Path) -> None:
+def test_a_damaged_card_fails_before_the_upload(text: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(text, tmp_path / "adapter")
     for card, message in (
         ("# No fields\n", "a card begins with its fields"),
@@ -723,7 +721,7 @@ def test_paths_become_names_wherever_they_stand(tmp_path: Path, monkeypatch: pyt
     assert public_json({"files": [*paths, *kept]}) == {"files": [*paths.values(), *kept]}
 
 
-def test_what_was_a_folder_at_the_training_is_no_repository_of_somebody_elsewhere(
+def test_a_folder_of_the_training_is_not_taken_for_a_repository(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Relative paths have the form of names on the Hub, and whether they exist depends on where one stands."""
@@ -811,7 +809,7 @@ def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
     assert load_finetune_config(tmp_path / "config.yaml").vision.encoder == "tower"
 
 
-def test_a_publisher_is_told_what_others_cannot_load(text: Path, tmp_path: Path) -> None:
+def test_notes_name_models_that_others_cannot_load(text: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(text, tmp_path / "adapter")
     content = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(content.replace("random:tiny\n", f"{tmp_path}/my-base\n"))

@@ -125,7 +125,7 @@ def make_language_model(family: str) -> Any:
         ("batch_size=4", "1", "FSDP of version 1 does not take layers whose weights are partly frozen"),
     ],
 )
-def test_what_does_not_go_with_it_is_refused_before_anything_is_read(
+def test_incompatible_settings_fail_before_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, version: str, message: str
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
@@ -143,7 +143,7 @@ def test_quantised_weights_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> N
         check_fsdp("4bit", False)
 
 
-def test_a_cpu_is_told_that_it_divides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsdp_on_a_cpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(

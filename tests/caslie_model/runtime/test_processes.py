@@ -187,7 +187,7 @@ def test_two_processes_stop_where_one_does(contrary: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_an_error_of_the_first_is_told_by_all_and_ends_all(shop: Path, tmp_path: Path) -> None:
+def test_an_error_of_the_first_process_ends_all(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     command = ("-m", "caslie_model", "finetune", "--preset", "tiny", "--data", str(shop))
     done = start_two(*command, "--out", str(tmp_path))

@@ -89,7 +89,7 @@ class TestTheCatalogue:
         return path
 
     @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "jsonl"])
-    def test_any_table_tells_the_same(
+    def test_all_table_formats_give_the_same_catalogue(
         self, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         values = read_catalogue(self.write(tmp_path, kind), "sku", ("colour", "size"))
@@ -124,7 +124,7 @@ class TestTheCatalogue:
 
 
 class TestTheQuestions:
-    def test_a_image_is_described_by_all_attributes_that_are_known(
+    def test_an_image_is_described_by_all_known_attributes(
         self, pictured: Path, catalogue: Path, tmp_path: Path
     ) -> None:
         settings = config(pictured, catalogue, tmp_path, "held_out=0")
@@ -203,7 +203,7 @@ class TestTheQuestions:
         assert (len(chosen[0]), len(chosen[1])) == (5, 9)
         assert chosen[0] < chosen[1]
 
-    def test_an_attribute_that_tells_nothing_is_named(
+    def test_an_attribute_with_one_value_is_named(
         self, pictured: Path, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         settings = config(pictured, catalogue, tmp_path, attributes=("colour",))
@@ -239,12 +239,12 @@ class TestTheQuestions:
         ("", False, False),
     ],
 )
-def test_an_attribute_is_right_when_its_words_stand_in_its_place(text: str, colour: bool, kind: bool) -> None:
+def test_an_attribute_is_correct_with_its_words_at_its_position(text: str, colour: bool, kind: bool) -> None:
     assert correct_attributes({"colour": "red", "kind": "mug"}, text) == {"colour": colour, "kind": kind}
 
 
 class TestTheFolder:
-    def test_it_tells_how_well_attributes_are_named(self, aligned: Path) -> None:
+    def test_the_summary_has_scores_of_attributes(self, aligned: Path) -> None:
         summary = json.loads((aligned / "training.json").read_text())
         assert summary["attributes"].keys() == {"colour", "kind_of_thing"}
         for score in summary["attributes"].values():
@@ -288,7 +288,7 @@ class TestTheFolder:
             load_for_evaluation(evaluate_config(model=str(aligned), data=str(pictured), out="o"))
 
 
-def test_several_processes_are_refused(
+def test_several_processes_are_an_error(
     pictured: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -264,7 +264,7 @@ def test_the_score_is_the_mean_of_what_tasks_are_judged_by(
     assert told["best"] == pytest.approx(sum(judged) / 3)
 
 
-def test_trackers_are_told(contrary: Path, tmp_path: Path) -> None:
+def test_trackers_get_the_logs(contrary: Path, tmp_path: Path) -> None:
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     settings = ("fusion=text", "epochs=1", "report_to=[tensorboard]", "early_stop.patience=9")
     told = finetune(config(contrary, tmp_path / "a", *settings)).summary["early_stop"]
@@ -319,9 +319,7 @@ def test_samples_are_of_each_task_alike_as_far_as_there_are(
         chosen(2)
 
 
-def test_a_dataset_without_a_validation_split_is_told_before_anything_is_written(
-    dataset: Path, tmp_path: Path
-) -> None:
+def test_a_missing_validation_split_fails_before_writing(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"early_stop: .* has no validation samples of sentiment_analysis"):
         finetune(config(dataset, tmp_path / "a", tasks="[sa]"))
     assert not (tmp_path / "a").exists()
@@ -334,7 +332,7 @@ def test_the_validation_split_is_not_trained_on() -> None:
 
 @pytest.mark.parametrize("metric", ["loss", "score"])
 @pytest.mark.parametrize("gates", [{}, {"gate_1": 0.3}])
-def test_validations_are_drawn(metric: str, gates: dict[str, float], tmp_path: Path) -> None:
+def test_validations_are_in_the_loss_curve(metric: str, gates: dict[str, float], tmp_path: Path) -> None:
     from PIL import Image
 
     log = [{"step": n, "loss": 2.0 / n, "learning_rate": 1e-3, **gates} for n in range(1, 9)]

@@ -292,7 +292,7 @@ def test_model_that_needs_values_leaves_flops_unknown(
     assert found.seconds is not None
 
 
-def test_several_processes_are_refused(
+def test_several_processes_are_an_error(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -232,7 +232,7 @@ def test_a_tiny_model_learns_what_stands_in_the_text(dataset: Path, tmp_path: Pa
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
 
 
-def test_a_task_of_twice_the_weight_is_seen_twice_as_often(dataset: Path, tmp_path: Path) -> None:
+def test_a_task_of_weight_two_is_trained_on_twice(dataset: Path, tmp_path: Path) -> None:
     settings = ("tasks=[sa, ap]", "task_weights={sa: 2}", "samples_per_task=4", "batch_size=3")
     summary = finetune(config(dataset, tmp_path / "adapter", *settings)).summary
     assert summary["samples_per_task"] == {"answerability_prediction": 4, "sentiment_analysis": 8}

@@ -266,7 +266,7 @@ def test_a_changed_image_is_another_question(
     evaluated(folder, data, tmp_path / "out")
 
 
-def test_another_encoder_than_in_training_is_refused(train: Train, pictured: Path, tmp_path: Path) -> None:
+def test_another_encoder_than_in_training_is_an_error(train: Train, pictured: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(train("xattn").folder, tmp_path / "adapter")
     content = yaml.safe_load((folder / "config.yaml").read_text())
     content["vision"]["pool"] = 1
@@ -298,7 +298,7 @@ def test_a_dataset_without_the_column_of_images_is_named(
         finetune(config(data, tmp_path / "out", "xattn", "tasks=[cc]"))
 
 
-def test_a_dataset_without_any_image_is_no_dataset_to_see(
+def test_a_dataset_without_images_is_an_error_for_fusion(
     pictured_row: Row, write_rows: Write, train: Train, tmp_path: Path
 ) -> None:
     task = "category_classification"
@@ -317,9 +317,7 @@ def test_samples_without_images_are_learnt_from_beside_others(train: Train, pict
     assert any(not each.images for each in answering(train("xattn").folder, pictured).encoded)
 
 
-def test_visual_tokens_that_do_not_fit_are_told_with_the_sample_and_the_remedy(
-    pictured: Path, tmp_path: Path
-) -> None:
+def test_visual_tokens_that_do_not_fit_name_sample_and_remedy(pictured: Path, tmp_path: Path) -> None:
     # Of images with 60 tokens each, the longest history has more than fit beside its text.
     with pytest.raises(
         DatasetError, match=r"sample sequential_\S+ .*its images \d+ \(fewer .*raise max_length"
@@ -362,7 +360,7 @@ def learnt_accuracy(folder: Path, data: Path, out: Path) -> float:
 
 
 @pytest.mark.slow
-def test_xattn_learns_what_only_the_images_tell(
+def test_xattn_learns_from_images_alone(
     colours: Path, pictured_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
     result = finetune(
@@ -385,6 +383,6 @@ def test_xattn_learns_what_only_the_images_tell(
 
 
 @pytest.mark.slow
-def test_text_does_not_learn_what_only_the_images_tell(colours: Path, tmp_path: Path) -> None:
+def test_text_does_not_learn_what_only_images_show(colours: Path, tmp_path: Path) -> None:
     settings = finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="text")
     assert learnt_accuracy(finetune(settings).folder, colours, tmp_path / "e") < 0.55

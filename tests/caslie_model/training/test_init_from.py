@@ -96,7 +96,7 @@ def test_its_shapes_hold_where_none_are_asked_for(pictured: Path, tmp_path: Path
         ),
     ],
 )
-def test_of_other_shapes_it_is_refused(
+def test_other_shapes_than_the_adapters_are_an_error(
     train: Train, pictured: Path, tmp_path: Path, fusion: str, setting: str, message: str
 ) -> None:
     begin = f"init_from={train('xattn')}"
@@ -135,7 +135,7 @@ def test_what_is_saved_says_the_shapes_that_hold(train: Train, pictured: Path, t
     assert with_shapes_of_init_from(told) == told
 
 
-def test_with_another_encoder_it_is_refused_before_any_feature_is_computed(
+def test_another_encoder_fails_before_features_are_computed(
     train: Train, pictured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = f"init_from={train('xattn')}"
@@ -174,7 +174,7 @@ def test_its_lora_stays_as_it_is_unless_lora_is_trained(
         ({"num_hidden_layers": 3}, "num_hidden_layers=2, but this one has 3; give random:tiny"),
     ],
 )
-def test_of_another_base_it_is_refused(
+def test_an_adapter_of_another_base_is_an_error(
     train: Train, pictured: Path, tmp_path: Path, changes: dict[str, int], message: str
 ) -> None:
     from transformers import AutoModelForCausalLM
@@ -190,7 +190,7 @@ def test_of_another_base_it_is_refused(
         finetune(config(pictured, tmp_path / "o", "xattn", *settings))
 
 
-def test_what_is_no_adapter_that_sees_is_named(pictured: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_fusion_adapter_is_named(pictured: Path, tmp_path: Path) -> None:
     text = finetune(config(pictured, tmp_path / "text", "text")).folder
     with pytest.raises(ModelError, match="an adapter of another kind"):
         finetune(config(pictured, tmp_path / "o", "xattn", f"init_from={text}"))

@@ -49,9 +49,7 @@ def test_the_trainer_knows_every_tracker() -> None:
     assert TRACKERS.keys() <= INTEGRATION_TO_CALLBACK.keys()
 
 
-def test_a_tracker_that_is_not_installed_is_told_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_tracker_fails_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = __import__("importlib.util").util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec",
@@ -111,7 +109,7 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 @pytest.mark.slow
-def test_a_real_lack_of_memory_is_told(
+def test_running_out_of_memory_is_explained(
     row: Callable[..., dict[str, object]], write_rows: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The process may take 300 MB more than it has when training begins; this batch needs more."""
@@ -144,7 +142,7 @@ def test_a_real_lack_of_memory_is_told(
 
 
 @pytest.mark.slow
-def test_without_a_compiler_compile_is_refused(tmp_path: Path) -> None:
+def test_compile_without_a_compiler_is_an_error(tmp_path: Path) -> None:
     script = (
         "from caslie_model.runtime.device import CPU\n"
         "from caslie_model.training.preflight import check_compiler\n"

@@ -75,7 +75,7 @@ def test_a_weights_file_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_other_weights_are_refused(tmp_path: Path) -> None:
+def test_other_weights_are_an_error(tmp_path: Path) -> None:
     torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3)}, tmp_path / "weights.pth")
     with pytest.raises(ModelError, match="not the weights of EfficientNet-Lite0"):
         load_efficientnet_lite0(tmp_path / "weights.pth")
@@ -88,7 +88,7 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytes
 
 
 @needs_weights
-def test_the_packaged_encoder_tells_colours_apart() -> None:
+def test_the_packaged_encoder_separates_colours() -> None:
     encoder = load_vision_encoder("package:efficientnet_lite0")
     assert (encoder.patches, encoder.width) == (49, 1280)
     red, blue, also_red = encoder.encode(

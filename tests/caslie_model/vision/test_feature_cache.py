@@ -49,7 +49,7 @@ def test_features_come_back_in_the_order_that_is_asked_for(cache: FeatureCache) 
     assert cache.features([]).shape == (0, PATCHES, WIDTH)
 
 
-def test_missing_images_are_told_once_in_their_order(cache: FeatureCache) -> None:
+def test_missing_images_are_listed_once_in_their_order(cache: FeatureCache) -> None:
     five, zero, nine = keys_of(5, 0, 9)
     assert cache.missing([nine, zero, five, nine]) == [nine, five]
     assert zero in cache
@@ -66,14 +66,14 @@ def test_a_folder_that_is_not_there_yet_is_an_empty_cache(tmp_path: Path) -> Non
     assert not (tmp_path / "none").exists()
 
 
-def test_another_opening_and_another_process_see_the_same(cache: FeatureCache) -> None:
+def test_another_process_reads_the_same_features(cache: FeatureCache) -> None:
     expected = cache.features(keys_of(2, 3))
     for other in (FeatureCache(cache.folder), pickle.loads(pickle.dumps(cache))):  # noqa: S301
         assert torch.equal(other.features(keys_of(2, 3)), expected)
         assert other.shape == (PATCHES, WIDTH)
 
 
-def test_what_others_wrote_is_seen_after_a_refresh(cache: FeatureCache) -> None:
+def test_files_of_other_processes_are_read_after_a_refresh(cache: FeatureCache) -> None:
     other = FeatureCache(cache.folder)
     cache.append(keys_of(7), features_of(7))
     assert other.missing(keys_of(7)) == keys_of(7)
@@ -110,7 +110,7 @@ def test_damaged_features_are_found_when_they_are_read(cache: FeatureCache) -> N
 
 
 @pytest.mark.parametrize("length", [0, 7, 200, -1, -20])
-def test_a_shard_that_is_cut_short_is_found_at_once(cache: FeatureCache, length: int) -> None:
+def test_a_truncated_tensor_file_is_found_at_once(cache: FeatureCache, length: int) -> None:
     path = shards(cache)[0]
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(
@@ -128,7 +128,7 @@ def test_a_damaged_index_is_found_at_once(cache: FeatureCache) -> None:
         FeatureCache(cache.folder)
 
 
-def test_a_shard_of_another_encoder_is_refused(cache: FeatureCache) -> None:
+def test_a_tensor_file_of_another_encoder_is_an_error(cache: FeatureCache) -> None:
     other = FeatureCache(cache.folder.with_name("other"))
     other.folder.mkdir()
     (other.folder / "strayed.safetensors").write_bytes(shards(cache)[0].read_bytes())
@@ -136,14 +136,14 @@ def test_a_shard_of_another_encoder_is_refused(cache: FeatureCache) -> None:
         other.refresh()
 
 
-def test_features_of_another_shape_are_refused(cache: FeatureCache) -> None:
+def test_features_of_another_shape_are_an_error(cache: FeatureCache) -> None:
     with pytest.raises(ModelError, match=r"features of \(4, 9\) do not fit in, the cache has \(4, 8\)"):
         cache.append(keys_of(9), torch.zeros(1, PATCHES, WIDTH + 1))
     assert len(shards(cache)) == 2
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
-def test_values_that_float16_does_not_hold_are_refused(cache: FeatureCache, value: float) -> None:
+def test_values_beyond_float16_are_an_error(cache: FeatureCache, value: float) -> None:
     with pytest.raises(ModelError, match="beyond float16"):
         cache.append(keys_of(9), torch.full((1, PATCHES, WIDTH), value))
     assert len(shards(cache)) == 2

@@ -106,7 +106,7 @@ def test_what_was_computed_before_a_damaged_image_is_kept(
     assert len(FeatureCache(cache.folder)) == 3
 
 
-def test_shards_hold_a_few_hundred_images(
+def test_tensor_files_hold_a_few_hundred_images(
     data: str, tiny: VisionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_computation, "IMAGES_PER_FILE", 3)
@@ -116,7 +116,7 @@ def test_shards_hold_a_few_hundred_images(
     assert len(FeatureCache(cache.folder)) == 7
 
 
-def test_the_encoder_is_told_beside_the_features(data: str, tiny: VisionEncoder, tmp_path: Path) -> None:
+def test_the_encoder_is_described_beside_the_features(data: str, tiny: VisionEncoder, tmp_path: Path) -> None:
     cache = open_feature_cache(tiny, tmp_path)
     compute(data, tiny, cache)
     told = json.loads((cache.folder / "encoder.json").read_text())
@@ -124,7 +124,7 @@ def test_the_encoder_is_told_beside_the_features(data: str, tiny: VisionEncoder,
     assert told["settings"]["padding"] == "white"
 
 
-def test_a_dataset_without_images_tells_the_shape_all_the_same(
+def test_a_dataset_without_images_still_gives_the_shape(
     dataset_of_images: WriteData, tiny: VisionEncoder, tmp_path: Path
 ) -> None:
     data = dataset_of_images(tmp_path / "data", [[], []])
@@ -133,7 +133,9 @@ def test_a_dataset_without_images_tells_the_shape_all_the_same(
     assert FeatureCache(cache.folder).features([]).shape == (0, 49, 32)
 
 
-def test_the_whole_way_by_name(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_computed_by_the_encoders_name(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "cache"))
     cache, counts = features(data, "random:tiny-vit", device="cpu", batch_size=2)
     assert (counts.computed, len(cache)) == (7, 7)
@@ -171,7 +173,7 @@ def start(data: str, cache: Path, script: str = SCRIPT) -> subprocess.Popen[str]
 
 
 @pytest.mark.slow
-def test_a_killed_run_loses_at_most_a_shard_and_goes_on(
+def test_a_killed_run_loses_at_most_one_file_and_resumes(
     dataset_of_images: WriteData, pack: Pack, tmp_path: Path
 ) -> None:
     data = dataset_of_images(tmp_path / "data", [[pack(number)] for number in range(1200)])

@@ -12,7 +12,7 @@ from caslie_model.vision.visual_inputs import shuffled
 PLAIN = Sample("", "sequential_recommendation", "test", "", "", None, (), {}, "yes", None, None)
 
 
-def test_no_sample_keeps_a_image_and_every_image_stays_in_its_kind_of_role() -> None:
+def test_shuffled_images_change_samples_and_keep_their_kind_of_role() -> None:
     samples = [replace(PLAIN, id=f"s{number}") for number in range(9)]
     images = {
         sample.id: (

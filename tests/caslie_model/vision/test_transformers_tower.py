@@ -155,7 +155,7 @@ def test_an_earlier_layer_can_be_asked_for(
 
 
 @pytest.mark.parametrize("name", ["dinov2", "clip"])
-def test_the_edges_of_a_image_are_seen(
+def test_the_edges_of_an_image_are_kept(
     name: str, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
 ) -> None:
     image = draw(0, (200, 200))
@@ -242,7 +242,7 @@ def test_neither_code_nor_pickles_of_a_checkpoint_are_opened(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_from_the_hub_is_told_by_its_commit(
+def test_a_checkpoint_on_the_hub_is_identified_by_its_commit(
     tmp_path: Path, checkpoints: Callable[[str], Path]
 ) -> None:
     """The Hub's cache on disk, as a download leaves it, read without a network."""

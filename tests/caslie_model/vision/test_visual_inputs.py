@@ -80,7 +80,7 @@ def test_what_was_computed_is_not_computed_again(pictured: Path, own_cache: Path
     assert encoded == []
 
 
-def test_images_are_those_of_the_samples_and_features_those_of_the_whole_splits(
+def test_features_cover_whole_splits_and_images_the_samples(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
     few = samples_of(pictured)[:3] + samples_of(pictured, "test")[:1]
@@ -116,10 +116,10 @@ def test_samples_without_images_have_none_and_the_shape_is_known(
     assert visual_inputs.features([]).shape == (0, 4, 32)
 
 
-class TestTheEncoderOfThen:
+class TestTheEncoderOfTheTraining:
     """An adapter answers with the features that it was trained with."""
 
-    def test_another_one_is_refused_before_anything_is_computed(
+    def test_another_encoder_fails_before_computing(
         self, pictured: Path, own_cache: Path, encoded: list[int]
     ) -> None:
         trained_with = load_vision_encoder("random:tiny-vit", pool=1).fingerprint
@@ -134,7 +134,7 @@ class TestTheEncoderOfThen:
         assert visual_inputs.fingerprint == trained_with != asked.fingerprint
 
 
-def test_images_that_were_read_already_are_looked_at_as_they_are(
+def test_images_that_were_read_before_are_used_as_they_are(
     pictured: Path, own_cache: Path, encoded: list[int]
 ) -> None:
     seen = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU).images
