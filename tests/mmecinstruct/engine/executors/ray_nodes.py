@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 RAY = Path(sys.executable).with_name("ray")
 PORT = 6399
 START_SECONDS = 90
