@@ -169,15 +169,6 @@ def test_a_mistyped_setting_of_a_task_is_recognised() -> None:
         load_recipe("sample", ["tasks.sentiment_analysis.min_wrods=5"])
 
 
-def test_sampling_cannot_balance_the_categories_of_paths() -> None:
-    balance = "tasks.category_classification.label_balance={Mugs: 1}"
-    with pytest.raises(RecipeError, match=r"tasks\.category_classification\.label_balance: sampling knows"):
-        load_recipe("sample", [balance, "sampling={oversample: 2}"])
-    load_recipe(
-        "sample", [balance, "sampling={oversample: 2}", "tasks.category_classification.labelled_only=true"]
-    )
-
-
 def test_an_empty_separator_is_refused() -> None:
     with pytest.raises(RecipeError, match="category_separator"):
         load_recipe("catalog", ["sources.0.products.category_separator=''"])
