@@ -64,7 +64,7 @@ class CategoryClassificationSettings(TaskSettings):
             return None
         return (
             "label_balance: sampling knows the categories that somebody labelled, not those of paths; set "
-            "labelled_only of the task to true, or remove the balance or sampling"
+            "labelled_only to true, or remove the balance or sampling"
         )
 
 
