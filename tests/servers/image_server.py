@@ -56,7 +56,7 @@ def html(status: int = 200) -> Answer:
 
 @dataclass
 class ImageServer:
-    """Routes by (host name, path), or by path for all hosts; a sequence gives one per request, then its last."""
+    """Routes by (host name, path), or by path for all hosts; a sequence gives one response each, its last again."""
 
     port: int = 0
     routes: dict[tuple[str, str] | str, Answer | Sequence[Answer]] = field(default_factory=dict)

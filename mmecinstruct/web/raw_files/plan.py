@@ -152,8 +152,8 @@ def check_not_synthetic(files: Sequence[RemoteFile], folder: Path) -> None:
     synthetic = SyntheticFiles(folder).among(file.origin for file in files)
     if synthetic:
         raise PullError(
-            f"{folder / synthetic[0]}: `mmec miniature` wrote this file and {len(synthetic) - 1} others that this "
-            "recipe needs; they would be taken for their publishers' files; give another --data, or remove them"
+            f"{folder / synthetic[0]}: `mmec miniature` wrote this file, one of {len(synthetic)} synthetic files of "
+            "this recipe; they would be taken for their publishers' files: give another --data, or remove them"
         )
 
 
