@@ -227,7 +227,7 @@ class FinetuneConfig(TrainingConfig):
     @model_validator(mode="after")
     def _validation_is_not_trained_on(self) -> Self:
         if self.early_stop is not None and self.split == "validation":
-            raise ValueError("early_stop looks at the validation split: train on another one")
+            raise ValueError("early_stop uses the validation split: train on another one")
         return self
 
 
