@@ -6,19 +6,13 @@ time, for a folder's Parquet shards as for a dataset on the Hub.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 import hashlib
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caslie_model.data.samples import available_splits
 from mmecinstruct.core.errors import DatasetError
@@ -26,7 +20,13 @@ from mmecinstruct.core.errors import DatasetError
 if TYPE_CHECKING:
     import pyarrow as pa
     from PIL import Image
+    from torch import Tensor
 
+# The features of images by their keys: n keys to [n, P, dv].
+Features = Callable[[Sequence[str]], "Tensor"]
+
+# Items of a sample, each with an image of its own.
+MAX_ITEMS = 64
 MAX_IMAGE_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000  # as many as `mmec build` takes; decoded they are 150 MB
 ROWS_AT_ONCE = 32  # a sample may show 40 images
@@ -258,9 +258,3 @@ def _hub_split(data: str, task: str, split: str) -> Any:
     if missing:
         raise DatasetError(f"{data}: {task}/{split} has no column {', '.join(missing)}")
     return rows.select_columns(list(_COLUMNS)).with_format("arrow")
-
-
-Features = Callable[[Sequence[str]], "Tensor"]  # keys of n images -> [n, P, dv]
-
-
-MAX_ITEMS = 64  # of a sample, each with an image of its own

@@ -95,7 +95,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         is_loaded = language_model.device.type != "meta"  # else `from_pretrained` will fill it
         if is_loaded:
             for module in language_model.modules():
-                module._is_hf_initialized = True  # or `post_init` would begin its weights anew
+                module._is_hf_initialized = True  # or `post_init` would initialise its weights again
         self.post_init()
         if is_loaded:
             for part in self._own_parts():  # float32 also beside a 16-bit language model

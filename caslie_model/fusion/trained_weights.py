@@ -15,7 +15,8 @@ from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
 from caslie_model.fusion.resampler import FeatureNorm
 from caslie_model.runtime.fsdp import whole, whole_tensors
 
-LANGUAGE_MODEL = "language_model."  # begins the names of the base model's tensors
+# Prefix of the base model's tensors.
+LANGUAGE_MODEL = "language_model."
 
 
 class TrainedWeights:

@@ -59,7 +59,7 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
     changed = sorted(key for key in now if now[key] != before[key])
     if changed:
         raise RunError(
-            f"--resume: {out} was begun with another config ({', '.join(changed)} differ); give the same "
+            f"--resume: {out} was started with another config ({', '.join(changed)} differ); give the same "
             "one, or --overwrite"
         )
     if not finished:
@@ -86,7 +86,7 @@ def write_run_files(config: TrainingConfig, templates: tuple[str, str], fingerpr
         file = checkpoints / name
         if file.is_file() and file.read_text(encoding="utf-8") != fingerprint:
             raise RunError(
-                f"--resume: the samples, the prompts or the base model changed since {config.out} was begun; "
+                f"--resume: the samples, the prompts or the base model changed since {config.out} was started; "
                 "start again with --overwrite"
             )
     (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)

@@ -149,7 +149,7 @@ def features(
 
 
 class _Computation:
-    """Collects images into batches, and features into shards. What is encoded is written even after an error."""
+    """Collects images into batches, and features into tensor files. What is encoded is written even after an error."""
 
     def __init__(self, encoder: VisionEncoder, cache: FeatureCache, batch_size: int) -> None:
         self.done = 0

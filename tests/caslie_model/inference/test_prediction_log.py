@@ -81,3 +81,19 @@ def test_two_evaluations_do_not_write_into_one_folder(tmp_path: Path) -> None:
         pytest.raises(RunError, match="another evaluation"),
     ):
         write(tmp_path, "one")
+
+
+def test_a_header_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    now = {"base_model": "m", "base_fingerprint": "abc"}
+    with open_predictions(tmp_path, now, overwrite=False) as file:
+        file.append([{"id": "one", "prediction": "A"}])
+    old = {"fingerprint": "f", "identity": {"base_model": "m", "base_identity": "abc"}}
+    (tmp_path / HEADER).write_text(json.dumps(old))
+    with open_predictions(tmp_path, now, overwrite=False) as file:
+        assert list(file.records) == ["one"]
+    other = {**now, "base_fingerprint": "xyz"}
+    with (
+        pytest.raises(RunError, match="base_fingerprint differ"),
+        open_predictions(tmp_path, other, overwrite=False),
+    ):
+        pass

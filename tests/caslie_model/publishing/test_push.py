@@ -671,7 +671,7 @@ def test_an_unfinished_model_fails_before_anything_else(text: Path, tmp_path: Pa
 def test_a_damaged_card_fails_before_the_upload(text: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(text, tmp_path / "adapter")
     for card, message in (
-        ("# No fields\n", "a card begins with its fields"),
+        ("# No fields\n", "a card starts with its fields"),
         ("---\na: [\n---\n", "not valid YAML"),
     ):
         (folder / "README.md").write_text(card)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caslie_model.config.presets import finetune_config
+from caslie_model.errors import RunError
+from caslie_model.training.run_folder import CHECKPOINTS, FINGERPRINT, write_run_files
+
+
+@pytest.mark.parametrize("name", [FINGERPRINT, "identity.txt"])
+def test_a_changed_fingerprint_stops_a_resumed_run(name: str, tmp_path: Path) -> None:
+    """Runs of earlier versions have it in identity.txt."""
+    config = finetune_config("tiny", [], data="d", out=tmp_path / "out")
+    file = config.out / CHECKPOINTS / name
+    file.parent.mkdir(parents=True)
+    file.write_text("before")
+    with pytest.raises(RunError, match="the base model changed since"):
+        write_run_files(config, ("", ""), "after")
+    write_run_files(config, ("", ""), "before")
