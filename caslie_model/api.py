@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from caslie_model.errors import ConfigError
+from mmecinstruct.core.console import comma_list
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -224,7 +227,6 @@ def features(
         True
     """
     from caslie_model.config.common import full_task_names
-    from caslie_model.errors import ConfigError
     from caslie_model.vision import features
     from mmecinstruct.schemas.samples import SPLITS
 
@@ -326,8 +328,6 @@ def push_model(
 
 
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    from mmecinstruct.core.console import comma_list
-
     return comma_list(value) if isinstance(value, str) else tuple(value)
 
 
@@ -345,8 +345,6 @@ def _fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 def _whole(config: Config, other: Any, settings: dict[str, Any]) -> Config:
     """Return a whole config. Raises ConfigError where more is given beside it."""
-    from caslie_model.errors import ConfigError
-
     if other is not None or settings:
         raise ConfigError("give a config alone: its fields stand for all other arguments")
     return config

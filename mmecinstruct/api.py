@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from mmecinstruct.core.console import comma_list
 from mmecinstruct.core.errors import DatasetError, PullError, RecipeError
+from mmecinstruct.engine.executors.local import cores
 
 if TYPE_CHECKING:
     import datasets
@@ -213,7 +215,6 @@ def audit(
         ['kind', 'scope', 'task', 'earlier', 'later']
     """
     from mmecinstruct.auditing import audit_folder, settings_of_folder
-    from mmecinstruct.engine.executors.local import cores
     from mmecinstruct.recipe import Recipe
 
     if recipe is None:
@@ -385,7 +386,6 @@ def check_images(
         >>> report.images, report.kept
         (2, 1)
     """
-    from mmecinstruct.engine.executors.local import cores
     from mmecinstruct.pipeline.check_images import check_images
     from mmecinstruct.recipe import load_image_check_settings
 
@@ -414,7 +414,6 @@ def task_names(tasks: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         RecipeError: There is no such task, or none is named.
     """
-    from mmecinstruct.core.console import comma_list
     from mmecinstruct.tasks import TASKS
 
     names = comma_list(tasks) if isinstance(tasks, str) else tasks

@@ -36,7 +36,7 @@ from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.stages.filter import filter_stage
-from mmecinstruct.stages.images import measure_images
+from mmecinstruct.stages.images import measure_stage
 from mmecinstruct.stages.locate_images import ImagePlaces, locate_images
 from mmecinstruct.web.images import load_takedowns
 
@@ -98,7 +98,7 @@ def check_images(
         places = ImagePlaces(settings.images, settings.fetch, [root.resolve()], takedowns, retry_failed)
         groups = [[url] for url in sorted({url for _, url in named})]
         located = locate_images(run, groups, places)
-        measured = run.run(measure_images(store, located.images, settings.images))
+        measured = run.run(measure_stage(store, located.images, settings.images))
         products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
         filtered = run.run(filter_stage(measured, products, settings.images, budget))
         images = read_tables(filtered.files("images.parquet"), IMAGES)

@@ -14,7 +14,10 @@ from mmecinstruct.engine.executors.local import LocalExecutor, cores
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import REJECTIONS_FILE, RUNTIME, Counts, Files, Stage, WorkItem
 from mmecinstruct.schemas.rejections import rejections_table
-from mmecinstruct.sources.readers.batches import FilePart
+from mmecinstruct.sources import RawFile, parse_file, source_files
+from mmecinstruct.sources.formats import file_format
+from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart
+from mmecinstruct.sources.readers.parts import file_parts, packed_weight
 from mmecinstruct.sources.settings import Source
 
 if TYPE_CHECKING:
@@ -63,8 +66,6 @@ class Parse(Stage):
 
     def raw_file(self, place: int, part: FilePart | None = None) -> RawFile:
         """Return the raw file at a place of the lists, or a part of it."""
-        from mmecinstruct.sources import RawFile
-
         return RawFile(self.roles[place], self.files.paths[place], self.origins[place], part)
 
     def items(self) -> Sequence[WorkItem]:
@@ -73,9 +74,6 @@ class Parse(Stage):
         Keys of parts name their ranges: should another machine or version cut otherwise, nothing of a killed build is
         taken for what it is not.
         """
-        from mmecinstruct.sources.formats import file_format
-        from mmecinstruct.sources.readers.parts import file_parts, packed_weight
-
         items = []
         for place, (path, stamp) in enumerate(zip(self.files.paths, self.stamps, strict=True)):
             packed_file = file_format(path).outer in ("gzip", "zstd", "parquet")
@@ -95,9 +93,6 @@ class Parse(Stage):
 
         Raises SourceError where the file changed since its hash was taken.
         """
-        from mmecinstruct.sources import parse_file
-        from mmecinstruct.sources.readers.batches import TRUNCATED
-
         records = kept = rejected = 0
         truncated: list[str] = []
         file = self.raw_file(*item.payload)
@@ -140,8 +135,6 @@ def file_stamp(path: Path) -> tuple[int, int]:
 
 def parse_stages(run: Run, sources: Sequence[Source], root: Path) -> list[Parse]:
     """Return the stage of each source, whose files lie below `root`."""
-    from mmecinstruct.sources import source_files
-
     # What reads the parts of an archive at the same time are the cores of this machine, or a cluster's. The workers of
     # this run do not count: a build that goes on with fewer of them keeps what it has.
     at_once = cores() if isinstance(run.executor, LocalExecutor) else None

@@ -102,7 +102,7 @@ def rendered_schema() -> pa.Schema:
     return pa.schema([*fields, pa.field("record_ids", pa.list_(pa.string()))])
 
 
-def render(recipe: Recipe, task: str, selected: StageOutput, index: StageOutput) -> Render:
+def render_stage(recipe: Recipe, task: str, selected: StageOutput, index: StageOutput) -> Render:
     """Return the stage of a task."""
     from mmecinstruct.tasks.render import template_hashes
 

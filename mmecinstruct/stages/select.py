@@ -139,7 +139,7 @@ def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[s
     return missing
 
 
-def select(
+def select_stage(
     recipe: Recipe, task: str, samples: StageOutput, assigned: StageOutput, images: StageOutput
 ) -> Select:
     """Return the stage of a task. images: the output of `filter` or `references`."""
