@@ -21,7 +21,7 @@ from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, folder_fingerprint, is_up_to_date
 from mmecinstruct.pipeline.report import BuildReport, measured, stage_rows, taken_down, truncated_files
-from mmecinstruct.pipeline.steps import (
+from mmecinstruct.pipeline.stage_groups import (
     curate_tables,
     deduplicate_tables,
     query_budget,

@@ -15,7 +15,7 @@ from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkIte
 from mmecinstruct.recipe import InstructionSettings, Recipe
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, published_schema
 from mmecinstruct.stages.index import USERS, USERS_FILE
-from mmecinstruct.stages.select import SELECTED_FILE
+from mmecinstruct.stages.select_samples import SELECTED_FILE
 
 RENDERED_FILE = "rendered.parquet"
 ITEM_ROWS = 1000  # some tenths of a second

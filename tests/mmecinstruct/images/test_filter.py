@@ -21,8 +21,8 @@ from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.settings import JUDGING, LOCATING, MEASURING, PUBLISHING, ImageSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
-from mmecinstruct.stages.filter import filter_stage
-from mmecinstruct.stages.images import measure_stage
+from mmecinstruct.stages.filter_images import filter_stage
+from mmecinstruct.stages.measure_images import measure_stage
 
 Row = dict[str, Any]
 VIDEO_BACKDROP = (

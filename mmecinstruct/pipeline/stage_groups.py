@@ -16,21 +16,21 @@ from mmecinstruct.pipeline.report import count_rejections
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.samples import SPLITS
-from mmecinstruct.stages.assign import Assign
+from mmecinstruct.stages.assign_splits import Assign
 from mmecinstruct.stages.build_samples import build_samples_stage
 from mmecinstruct.stages.curate_products import curate_products_stage
 from mmecinstruct.stages.curate_records import curate_records_stages
 from mmecinstruct.stages.deduplicate import MERGED_TABLES, Deduplicate, MergeRecords
 from mmecinstruct.stages.files import MERGED_FILE, CuratedTables
-from mmecinstruct.stages.filter import filter_stage
+from mmecinstruct.stages.filter_images import filter_stage
 from mmecinstruct.stages.hygiene import hygiene_stage
-from mmecinstruct.stages.images import measure_stage
 from mmecinstruct.stages.index import Index
 from mmecinstruct.stages.locate_images import ImagePlaces, image_groups, locate_images
+from mmecinstruct.stages.measure_images import measure_stage
 from mmecinstruct.stages.oracle import Oracle
 from mmecinstruct.stages.references import references_stage
 from mmecinstruct.stages.render import RENDERED_FILE, render_stage
-from mmecinstruct.stages.select import SELECTED_FILE, select_stage
+from mmecinstruct.stages.select_samples import SELECTED_FILE, select_stage
 from mmecinstruct.stages.shards import shards_stage
 from mmecinstruct.tasks import missing_tables
 
