@@ -70,7 +70,7 @@ def finetune(
     Raises:
         MmecError: Settings, data, base model or folder do not allow it; the message has the remedy.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> result = caslie_model.finetune(
         ...     "dataset-sample", "adapter", preset="tiny", tasks=["sa"], samples_per_task=8, device="cpu"
@@ -119,7 +119,7 @@ def align(
     Raises:
         MmecError: Settings, data, catalogue, base model or folder do not allow it; the message has the remedy.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> result = caslie_model.align(
         ...     "dataset-sample", "products.csv", "colour", "aligned", preset="tiny", images=8, device="cpu"
@@ -166,7 +166,7 @@ def evaluate(
     Raises:
         MmecError: Settings, data, model or folder do not allow it; the message has the remedy.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> result = caslie_model.evaluate(
         ...     "model", "dataset-sample", "results", tasks=["sa"], splits=["test"], limit=4, device="cpu"
@@ -220,7 +220,7 @@ def features(
         DatasetError: The dataset has none of these tasks and splits.
         ModelError: There is no such encoder.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> computed = caslie_model.features("dataset-sample", "random:tiny-vit", tasks="sa", splits="test")
         >>> computed.counts.samples > 0
@@ -264,7 +264,7 @@ def merge(adapter: AnyPath, out: AnyPath, *, full_base: bool = False) -> MergeRe
         ModelError: The adapter is not finished, its base model was quantised, or merging changes its logits.
         RunError: `out` is not empty.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> caslie_model.merge("model", "merged").deviation < 1e-3
         True
@@ -306,7 +306,7 @@ def push_model(
         ModelError: The folder is not finished, or the evaluation is of another model.
         HubError: The name is wrong, or the Hub refused.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> pushed = caslie_model.push_model("model", "user/my-model", license="apache-2.0", dry_run=True)
         >>> "adapter_model.safetensors" in dict(pushed.result.files)
