@@ -165,6 +165,8 @@ def collect(kind: type[BaseModel], title: str, titles: dict[type[BaseModel], str
     for name in own_fields(kind):
         annotation = kind.model_fields[name].annotation
         for nested in nested_settings(annotation):
+            if issubclass(nested, TaskSettings) and nested is not TaskSettings:
+                continue  # a root of its own, under the task's name
             path = f"{prefix}{name}"
             if get_origin(strip(annotation)) is dict:
                 path += ".NAME"
