@@ -1,6 +1,6 @@
 """The functions of `import caslie_model`. Thin; the command `caslie_model` calls the same ones.
 
-Imports stand inside the functions, so that each loads only what it needs.
+Imports are inside the functions, so that each loads only what it needs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_PRESET = "smollm2-135m"
 
 @dataclass(frozen=True)
 class Features:
-    """What was computed of a dataset's images.
+    """Counts of images whose features were computed.
 
     Attributes:
         folder: The cache that holds the features.
@@ -53,13 +53,13 @@ def finetune(
     """Fine-tune a language model, with or without images, and write an adapter folder.
 
     Args:
-        data: A dataset folder, or user/name on the Hub; or a whole config, which stands for all but the flags.
+        data: A dataset folder, or user/name on the Hub; or a whole config, which replaces all but the flags.
         out: The adapter folder to write.
         preset: A built-in preset's name, or a YAML file.
         resume: Whether to continue an unfinished run from its last checkpoint.
         overwrite: Whether to delete what an earlier run left in `out`.
-        **settings: Fields of `FinetuneConfig` in place of the preset's, such as `fusion="xattn"`, `tasks=["sa", "cc"]`
-            or `lr=1e-4`.
+        **settings: Fields of `FinetuneConfig` that override the preset's, such as `fusion="xattn"`, `tasks=["sa"]` or
+            `lr=1e-4`.
 
     Returns:
         The folder, and the content of its training.json.
@@ -107,7 +107,7 @@ def align(
         preset: A built-in preset's name, or a YAML file.
         resume: Whether to continue an unfinished run from its last checkpoint.
         overwrite: Whether to delete what an earlier run left in `out`.
-        **settings: Fields of `AlignConfig` in place of the preset's, such as `id_column="sku"` or `images=500`.
+        **settings: Fields of `AlignConfig` that override the preset's, such as `id_column="sku"` or `images=500`.
 
     Returns:
         The folder, and the content of its training.json; `attributes` there tells how many held-out products were
@@ -302,7 +302,7 @@ def push_model(
 
     Raises:
         ModelError: The folder is not finished, or the evaluation is of another model.
-        HubError: The name is wrong, or the Hub refused.
+        HubError: The name is wrong, or the Hub rejected the upload.
 
     Example:
         >>> import caslie_model
@@ -348,5 +348,5 @@ def _whole(config: Config, other: Any, settings: dict[str, Any]) -> Config:
     from caslie_model.errors import ConfigError
 
     if other is not None or settings:
-        raise ConfigError("give a config alone: its fields stand for all other arguments")
+        raise ConfigError("give a config alone: its fields replace all other arguments")
     return config

@@ -113,8 +113,8 @@ def _read_config(folder: Path) -> FinetuneConfig:
         except ConfigError:
             raise error from None
         raise ModelError(
-            f"{folder} is an alignment, which knows no task; how well it names attributes stands in its "
-            f"training.json. Fine-tune from it first: `finetune --set init_from={folder}`"
+            f"{folder} is an alignment, which knows no task; its training.json says how well it names "
+            f"attributes. Fine-tune from it first: `finetune --set init_from={folder}`"
         ) from None
 
 

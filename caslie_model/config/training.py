@@ -65,7 +65,7 @@ class VisionSettings(Settings):
 
 
 class ConnectorSettings(Settings):
-    """What connects images to the language model: resampler, cross-attention adapters or projector."""
+    """The connector between images and the language model: resampler, cross-attention adapters or projector."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {
         "first_layer": "first_adapter_layer",

@@ -18,7 +18,7 @@ _OPTION = re.compile(r"^([A-Z]): ?(.*)$", re.DOTALL)
 _LEAD = re.compile(
     r"^(?:the )?(?:(?:correct|right|best) )?(?:answer|option)(?: is\b)?\s*:?\s*", re.IGNORECASE
 )
-# A letter is an answer alone or before a mark, never before a word: "A red mug" does not answer A.
+# A letter is an answer alone or before punctuation, never before a word: "A red mug" does not answer A.
 _LETTER = re.compile(r"^\(?([A-Za-z])(?:$|[:)](.*)$|\.(?:$|\s(.*)$))", re.DOTALL)
 _YES_NO = re.compile(r"^(yes|no)(?:$|\s*[.,:;!\n])", re.IGNORECASE)
 

@@ -54,7 +54,7 @@ class InputField:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question: what is asked, which answers are allowed, which one is right.
+    """One question, with the allowed answers and the right one.
 
     Attributes:
         id: Unique over all tasks.
@@ -165,15 +165,15 @@ def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> li
 
 
 def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpose: str) -> list[Sample]:
-    """Return the samples with the smallest hash draws, in the order of their draws.
+    """Return the samples with the smallest hash draws, in that order.
 
     A larger count adds samples and removes none, and the dataset's order does not matter.
 
     Args:
         samples: The samples to choose from.
         count: At most so many; None: all.
-        seed: Of the draws.
-        purpose: Keeps draws for different purposes independent.
+        seed: Seed of the hash draws.
+        purpose: Keeps hash draws for different purposes independent.
 
     Returns:
         The samples.

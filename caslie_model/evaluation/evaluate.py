@@ -42,7 +42,7 @@ PARTS: dict[str, bool | None] = {"all": None, "visual_critical": True, "not_visu
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation wrote.
+    """The files that an evaluation wrote.
 
     Attributes:
         folder: Where the files are.
@@ -158,7 +158,7 @@ def select_samples(config: EvaluateConfig) -> list[Sample]:
     ids: set[str] = set()
     for sample in result:
         if sample.id in ids:
-            raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
+            raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
         ids.add(sample.id)
     return result
 

@@ -231,7 +231,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         """
         check_images(self.config, image_features, image_items, image_roles, guide_ids, guide_mask)
         images = image_features.shape[0]
-        # Without any image in a batch, an empty place keeps the loss connected to what is trained.
+        # Without any image in a batch, an empty slot keeps the loss connected to the trained weights.
         at_least = int(self.training and torch.is_grad_enabled())
         slots, present = row_slots(image_counts, images, at_least)
         if image_items is None:
@@ -431,7 +431,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
             images = bool(media.present.any())
             if images and not started:
                 raise ModelError(
-                    f"fusion={self.config.fusion} needs token_slots: where the visual tokens stand"
+                    f"fusion={self.config.fusion} needs token_slots: the positions of the visual tokens"
                 )
             if started or not self.training:
                 return inputs_embeds

@@ -22,7 +22,7 @@ LANGUAGE_MODEL = "language_model."
 class TrainedWeights:
     """The methods of `CaslieForCausalLM` that concern its weights."""
 
-    # Of the model that this is a part of.
+    # Attributes of the model that this is a part of.
     config: Any
     language_model: Any
     resampler: Any

@@ -206,7 +206,7 @@ def _generate(
     ends = set(loaded.model.generation_config.eos_token_id)
     results = []
     for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
-        # What the rest of the batch made this row generate beyond its own end or budget does not count.
+        # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
         length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
         decided = budget if length is None else length + 1
         results.append((tokens[: budget if length is None else length], min(steps[:decided])))

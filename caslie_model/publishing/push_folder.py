@@ -34,7 +34,7 @@ _NO_LICENSE = "the card names no license; give one with --license, e.g. --licens
 
 @dataclass(frozen=True)
 class ModelPush:
-    """What was or would be uploaded.
+    """Files that were or would be uploaded.
 
     Attributes:
         result: Files, repository and commit.

@@ -57,7 +57,7 @@ _FROM_WEIGHTS = ("memory", "time")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training takes. A figure that is unknown is None, and `unknown` has the reason.
+    """Estimated cost of a training. A figure that is unknown is None, and `unknown` has the reason.
 
     FLOPs are those of matrix products, 2 for a multiply-add, forward and backward, with whole squares for attention.
 
@@ -192,7 +192,7 @@ def _counts(inputs: TrainingInputs) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Batches:
-    """What goes through the model at once, by step, with tokens (padding included) and images of each."""
+    """Forward passes by step, with tokens (padding included) and images of each."""
 
     steps: list[list[list[Encoded]]]
     sizes: dict[int, tuple[int, int]]  # by the id of a batch

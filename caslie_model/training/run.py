@@ -44,7 +44,7 @@ from mmecinstruct.core.files import write_atomically
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training wrote.
+    """The files that a training wrote.
 
     Attributes:
         folder: The adapter folder.
@@ -212,7 +212,7 @@ def _summary(
         "answer_tokens": sum(len(encoded[index].target) * count for index, count in used.items()),
         "ended_by": order.ended_by,
         "resumed_at_step": resumed_at,
-        # Of this run, without what came before a resume.
+        # Of this run only, without the part before a resume.
         "seconds": round(seconds, 1),
         "tokens_per_second": round(tokens_now / seconds, 1) if tokens_now else None,
         "log": [entry for entry in state.log_history if "loss" in entry],

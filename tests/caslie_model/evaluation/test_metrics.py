@@ -22,7 +22,7 @@ LETTERS = ("A", "B", "C", "D", "E")
 @pytest.mark.parametrize("task", TASKS.values())
 def test_the_metric_of_every_task_can_be_computed(task: Task) -> None:
     labels = task.labels or LETTERS
-    part = score_part(task.name, labels, labels, labels, labels[0], 20, 0)
+    part = score_part(task.name, labels, labels, labels, labels[0], Bootstrap(20))
     assert (part["metric"], part["primary"]) == (task.metric, 1)
 
 
