@@ -123,19 +123,19 @@ def inputs_for(model: Any, way: Way, images: int, tokens: int, device: str = "cp
     torch.manual_seed(1)
     on = {"device": device}
     length = tokens
-    places: dict[str, Tensor] = {}
+    item_inputs: dict[str, Tensor] = {}
     if way.fusion == "xattn":
         texts = torch.zeros(1, tokens, dtype=torch.long)
         first, last = tokens // 5, tokens * 4 // 5
         texts[0, first:last] = 1 + torch.arange(last - first) * images // (last - first)
-        places = {"token_items": texts.to(device)}
+        item_inputs = {"token_items": texts.to(device)}
     elif way.fusion != "text":
         visual = images * model.config.tokens_per_image
         length = tokens + visual
         slots = torch.full((1, length), -1)
         slots[0, tokens // 5 : tokens // 5 + visual] = torch.arange(visual)
-        places = {"token_slots": slots.to(device)}
-    inputs = {"input_ids": torch.randint(1, 1000, (1, length), **on), **places}
+        item_inputs = {"token_slots": slots.to(device)}
+    inputs = {"input_ids": torch.randint(1, 1000, (1, length), **on), **item_inputs}
     if device == "cpu":
         inputs["attention_mask"] = torch.ones(1, length, dtype=torch.long)
     if way.fusion != "text":

@@ -149,13 +149,13 @@ def recall_of_edits(paths: list[Path], data: Path) -> tuple[dict[str, dict[str, 
     images = {str(path.relative_to(data)): image for path in paths if (image := original(path)) is not None}
     originals, structures = measured({name: encoded(image, 92) for name, image in images.items()})
     recalls: dict[str, dict[str, float]] = {}
-    place = {name: number for number, name in enumerate(originals.image_ids)}
+    indices = {name: number for number, name in enumerate(originals.image_ids)}
     for edit, (change, quality, _) in EDITS.items():
         edited, _ = measured({name: encoded(change(image), quality) for name, image in images.items()})
         recalls[edit] = {}
         for called, settings in settings_beside().items():
             found = near_images_between(originals, edited, settings)
-            right = {a for a, b, _, _ in found if place[edited.image_ids[b]] == a}
+            right = {a for a, b, _, _ in found if indices[edited.image_ids[b]] == a}
             recalls[edit][called] = len(right) / len(originals)
     between = {
         called: [

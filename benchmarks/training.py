@@ -102,9 +102,9 @@ def cut(source: Path, target: Path, preset: str, per_task: int) -> None:
             raise SystemExit(f"{source}: {task} has only {len(ids)} training samples")
         files = sorted((source / task).glob("train-*.parquet"))
         rows = parquet.dataset(files).to_table(filter=parquet.field("id").isin(ids))
-        place = target / task / "train-00000-of-00001.parquet"
-        place.parent.mkdir(parents=True)
-        pq.write_table(rows.cast(published_schema()), place)
+        path = target / task / "train-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(rows.cast(published_schema()), path)
 
 
 def write_job(folder: Path, preset: str, batch_size: int, epochs: int) -> Result:

@@ -85,10 +85,10 @@ def main() -> None:
 
     torch.set_num_threads(1)
     line = Line()
-    place, way = Path(sys.argv[1]), sys.argv[2]
-    job = json.loads(place.read_text(encoding="utf-8"))
+    path, way = Path(sys.argv[1]), sys.argv[2]
+    job = json.loads(path.read_text(encoding="utf-8"))
     order, options = WAYS[way]
-    trainer = trainer_of(job, order_of(job, order), options, place.parent / "peer")
+    trainer = trainer_of(job, order_of(job, order), options, path.parent / "peer")
     train_in_turns(line, trainer, job["orders"][order])
 
 

@@ -32,7 +32,7 @@ class Run:
         self.outputs: list[StageOutput] = []
 
     def run(self, stage: Stage) -> StageOutput:
-        """Return the output of a stage, doing what is missing of it."""
+        """Return the output of a stage, running its missing work items."""
         return self.run_all([stage])[0]
 
     def run_all(self, stages: Sequence[Stage]) -> list[StageOutput]:

@@ -26,7 +26,7 @@ from mmecinstruct.stages.filter import filter_stage
 from mmecinstruct.stages.hygiene import hygiene
 from mmecinstruct.stages.images import measure_images
 from mmecinstruct.stages.index import Index
-from mmecinstruct.stages.locate_images import ImagePlaces, image_groups, locate_images
+from mmecinstruct.stages.locate_images import ImageSources, image_groups, locate_images
 from mmecinstruct.stages.oracle import Oracle
 from mmecinstruct.stages.references import reference_images
 from mmecinstruct.stages.render import RENDERED_FILE, render
@@ -90,14 +90,14 @@ def curate_tables(
 
 
 def read_images(
-    run: Run, recipe: Recipe, tables: CuratedTables, places: ImagePlaces, budget: Budget
+    run: Run, recipe: Recipe, tables: CuratedTables, image_sources: ImageSources, budget: Budget
 ) -> Images:
     """Locate, measure and filter every image that a curated product or review names."""
     settings = recipe.images
     if not settings.read:
-        stage = reference_images(tables, settings, frozenset(places.takedowns.urls), budget)
+        stage = reference_images(tables, settings, frozenset(image_sources.takedowns.urls), budget)
         return Images(run.run(stage), Files(), {})
-    located = locate_images(run, image_groups(tables), places)
+    located = locate_images(run, image_groups(tables), image_sources)
     measured = run.run(measure_images(run.workspace, located.images, settings))
     kept = run.run(filter_stage(measured, tables.products, settings, budget))
     counts = located.fetched.counts if located.fetched else {}

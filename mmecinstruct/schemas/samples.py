@@ -20,7 +20,7 @@ SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST, TEST_OOD)
 
 _STRINGS = pa.list_(pa.string())
 
-# What a task builder returns: everything but the wording.
+# The output of a task builder: everything but the wording.
 UNRENDERED = pa.schema(
     [
         ("id", pa.string()),  # hash of the task and the source records

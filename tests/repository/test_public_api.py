@@ -105,7 +105,7 @@ def test_a_missing_dataset_or_task_is_a_known_error(tmp_path: Path) -> None:
         mm.load(tmp_path, "xx")
 
 
-def test_a_config_stands_alone(tmp_path: Path) -> None:
+def test_a_config_needs_no_other_argument(tmp_path: Path) -> None:
     config = caslie_model.finetune_config("tiny", data="d", out=tmp_path)
     with pytest.raises(mm.MmecError, match="give a config alone"):
         caslie_model.finetune(config, lr=1e-3)

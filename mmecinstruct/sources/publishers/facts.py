@@ -71,7 +71,7 @@ class PublisherFile:
     Attributes:
         kind: The kind of the recipe's source that names the file.
         field: The field of that source.
-        path: The path below the raw folder. `{category}` stands for the publisher's irregular name of a category,
+        path: The path below the raw folder. `{category}` is the publisher's irregular name of a category,
             `{part}` for one of `parts`.
         holds: What the file contains, in words.
         url: The URL, with the same placeholders.

@@ -144,7 +144,7 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | RowError]]:
         except csv.Error as error:
             if lines.truncated and str(error).startswith("unexpected end"):
                 break
-            # Either the rest of the file was read as one cell, or rows cannot be told apart.
+            # Either the rest of the file was read as one cell, or rows cannot be separated.
             if first and "new-line" in str(error):
                 raise SourceError(
                     f"{path}: its lines end in carriage returns alone; save it with line feeds"

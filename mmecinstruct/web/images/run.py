@@ -49,7 +49,7 @@ class GroupOutcome:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         groups: The outcome of each group, in their order.
@@ -171,9 +171,8 @@ class _Run:
         self._rejected: dict[str, str] = {}  # received URLs that were not accepted: the reason
         self._pending: dict[str, list[_Group]] = {}  # by URL: the groups that wait for it
         self._known: dict[str, Outcome] = {}  # earlier rows of URLs that this run has not reached
-        self._unrecorded: dict[
-            str, Outcome
-        ] = {}  # outcomes that depend on the settings only and are not recorded
+        # Outcomes that depend on the settings only and are not recorded.
+        self._unrecorded: dict[str, Outcome] = {}
         self._asked = self._received = 0
         self._checked = 0.0  # when the deadlines were last checked
 
@@ -323,7 +322,8 @@ class _Run:
                 if isinstance(message, Done) and not message.stored:
                     self._ledger.record(message.outcome)
                 self._messages.drop_first()
-        finally:  # a ledger on a full disk must not leave threads behind that make requests
+        finally:
+            # A ledger on a full disk must not leave threads behind that make requests.
             self._scheduler.stop()
             self._transport.connections.close()
             until = time.monotonic() + _JOIN_SECONDS

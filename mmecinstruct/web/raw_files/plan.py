@@ -140,7 +140,7 @@ def check_origin(origin: str) -> None:
     parts = PurePosixPath(origin).parts
     plain = origin.isprintable() and "\\" not in origin and not origin.endswith("/")
     if not parts or origin.startswith("/") or ".." in parts or not plain or parts[0] in (RECORD, LOCK):
-        raise PullError(f"'{origin}': the path of a raw file lies below the raw folder, without '..'")
+        raise PullError(f"'{origin}': the path of a raw file is below the raw folder, without '..'")
 
 
 def check_not_synthetic(files: Sequence[RemoteFile], folder: Path) -> None:
@@ -258,7 +258,8 @@ def check_space(plan: PullPlan, settings: PullSettings) -> None:
         if planned.size is not None and planned.size > settings.max_bytes:
             continue
         folder = _existing(planned.target.parent)
-        device = folder.stat().st_dev  # a folder of the raw folder may be a link to another disk
+        # A folder of the raw folder may be a link to another disk.
+        device = folder.stat().st_dev
         needed[device] += planned.missing
         folders[device] = folder
     for device, size in needed.items():

@@ -27,7 +27,7 @@ def generate(model: CaslieForCausalLM, batch: dict[str, Any], **settings: Any) -
     batch = {name: value for name, value in batch.items() if name != "position_ids"}
     sequences = model.generate(**batch, **{**GREEDY, **settings})[:, batch["input_ids"].shape[1] :]
     end = model.generation_config.eos_token_id
-    # Behind an answer that has ended stands padding, as far as the longest of the batch.
+    # Padding follows an answer that has ended, up to the longest of the batch.
     return [row[: row.index(end) + 1] if end in row else row for row in sequences.tolist()]
 
 

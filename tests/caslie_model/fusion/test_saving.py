@@ -22,10 +22,10 @@ FUSIONS = ("xattn", "concat", "concat-full")
 def trained(make: SimpleNamespace, fusion: str, **choices: Any) -> CaslieForCausalLM:
     """Return a model none of whose own tensors is as it was initialised."""
     model = make.model(fusion, **choices)
-    draw = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for tensor in model.trained_state_dict().values():
-            tensor.add_(0.05 * torch.randn(tensor.shape, generator=draw))
+            tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
     return model
 
 
@@ -49,9 +49,9 @@ def test_a_model_saved_whole_is_itself_again(
         assert type(again) is CaslieForCausalLM
         assert torch.equal(logits(again.eval(), make), logits(model, make))
         ours, theirs = again.config.to_dict(), model.config.to_dict()
-        place = {"_name_or_path", "dtype", "text_config"}
-        assert {n: ours[n] for n in ours if n not in place} == {
-            n: theirs[n] for n in theirs if n not in place
+        of_this_machine = {"_name_or_path", "dtype", "text_config"}
+        assert {n: ours[n] for n in ours if n not in of_this_machine} == {
+            n: theirs[n] for n in theirs if n not in of_this_machine
         }
         frozen = {n for n, p in again.named_parameters() if not p.requires_grad}
         assert frozen == {n for n, p in model.named_parameters() if not p.requires_grad}

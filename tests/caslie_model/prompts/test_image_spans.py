@@ -1,4 +1,4 @@
-"""Whose image a token sees, and where visual tokens stand."""
+"""Items of tokens, and positions of visual tokens."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def test_visual_tokens_stand_before_their_item_or_before_the_instruction(
     assert [slot for slot in encoded.token_slots if slot >= 0] == [8, 9, 0, 1, 2, 3, 4, 5, 6, 7]
 
     def after(slot: int) -> str:
-        place = encoded.token_slots.index(slot)
-        return str(tokenizer.decode([t for t in encoded.prompt[place:] if t != tokenizer.eos_token_id]))
+        index = encoded.token_slots.index(slot)
+        return str(tokenizer.decode([t for t in encoded.prompt[index:] if t != tokenizer.eos_token_id]))
 
     assert after(9).startswith("What comes next?")
     assert after(1).startswith("1st: red mug")

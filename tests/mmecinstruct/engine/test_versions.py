@@ -244,7 +244,7 @@ def test_changed_code_has_a_new_version(stage: str) -> None:
         (FOLDER, "mmecinstruct.sources.publishers", "publishers"),
     ],
 )
-def test_a_stage_reaches_what_it_is_made_of(stage: str, module: str, name: str) -> None:
+def test_a_stage_reaches_its_code(stage: str, module: str, name: str) -> None:
     assert (module, name) in code().reached(guarded()[stage][1])
 
 
@@ -274,7 +274,7 @@ PROBE = {
         ("other", "unused = 1", "unused = 2", False),
     ],
 )
-def test_the_hash_covers_what_is_reached_and_no_more(
+def test_the_hash_covers_exactly_the_reached_code(
     tmp_path: Path, module: str, old: str, new: str, differs: bool
 ) -> None:
     assert old in PROBE[module]

@@ -246,7 +246,7 @@ def test_branch_and_message(hub, client, repo, sound_folder):
     assert client.push(sound_folder, repo, revision="v2")["commit"] == ""
 
 
-def test_dry_run_lists_files_and_makes_no_request(hub, client, repo, sound_folder):
+def test_dry_run_makes_no_request(hub, client, repo, sound_folder):
     done = client.push(sound_folder, repo, private=True, dry_run=True)
     assert hub.requests == []
     assert dict(done["files"]) == {path: len(data) for path, data in content_of(sound_folder).items()}

@@ -138,14 +138,14 @@ def test_listings_have_images_that_are_there_and_some_that_no_table_names(tmp_pa
     assert len(rows) == counts["lines"] - counts["broken_json"]
     named = {row["main_image_id"] for row in rows if "main_image_id" in row}
     assert 0 < len(named - set(known)) < len(named) / 10
-    places = Counter((row["item_id"], row["domain_name"]) for row in rows if row["item_id"])
-    assert max(places.values()) == 1
-    assert len({item for item, _ in places}) < len(places)  # one item in two marketplaces
+    keys = Counter((row["item_id"], row["domain_name"]) for row in rows if row["item_id"])
+    assert max(keys.values()) == 1
+    assert len({item for item, _ in keys}) < len(keys)  # one item in two marketplaces
     assert 0 < counts["missing_title"] < 40
     assert 0 < counts["other_language"] < counts["english"]
 
 
-def test_pages_of_esci_s_lack_what_scraping_missed(tmp_path: Path) -> None:
+def test_pages_of_esci_s_have_gaps(tmp_path: Path) -> None:
     counts = esci_s_files.write_pages(tmp_path, PAGES, 1)
     with pa.CompressedInputStream(str(tmp_path / "esci_s" / "esci.json.zst"), "zstd") as file:
         rows = [json.loads(line) for line in file.read().decode().splitlines()[:-1]]

@@ -166,7 +166,7 @@ def test_a_manual_file_is_listed_with_instructions_and_path() -> None:
     assert file.by_hand.endswith("put the file there as raw/Electronics.json.gz")
 
 
-def test_a_glob_stands_for_the_published_files() -> None:
+def test_a_glob_means_the_published_files() -> None:
     files = remote_files(source("amazonqa", path="amazonqa/*-qar.jsonl"))
     assert [file.origin for file in files] == [
         "amazonqa/train-qar.jsonl",
@@ -261,7 +261,7 @@ def test_a_catalogue_has_nothing_to_fetch_and_is_its_owners() -> None:
     assert [one.name for one in publishers_of(own)] == ["catalogue"]
 
 
-def test_the_folder_tells_publishers_apart_that_name_files_alike() -> None:
+def test_the_folder_decides_between_publishers_of_equal_file_names() -> None:
     for folder, name in (("amazon2014", "amazon2014"), ("amazon2018", "amazon2018"), ("mine", "amazon2018")):
         (one,) = publishers_of(source("amazon18_metadata", path=f"{folder}/meta_*.json.gz"))
         assert one.name == name
@@ -279,7 +279,7 @@ def test_the_table_has_a_line_for_each_publisher() -> None:
 
 
 @BY_NAME
-def test_details_and_records_tell_everything(publisher: Publisher) -> None:
+def test_details_and_records_are_complete(publisher: Publisher) -> None:
     text, record = details(publisher, SHORT_NAMES), publisher_record(publisher, TASKS)
     unwrapped = " ".join(text.split())
     assert publisher.title in text

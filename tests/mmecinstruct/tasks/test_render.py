@@ -102,13 +102,13 @@ def test_candidates_keep_their_order_and_label_sets_the_references() -> None:
 
 
 @pytest.mark.parametrize("held_out", [1, 5])
-def test_the_held_out_instruction_stands_on_test_rows_only(held_out: int) -> None:
+def test_only_test_rows_have_the_held_out_instruction(held_out: int) -> None:
     task = "sentiment_analysis"
     splits = ("train", "validation", "test", "test_ood")
     rows = render([sample(task, number, splits[number % 4]) for number in range(400)], held_out)
-    seen = Counter(row["instruction_id"] for row in rows)
-    assert {one.split("/")[1][0] for one in seen} == set("012345") - {str(held_out)}
-    assert min(seen.values()) > 50  # 80 expected
+    used = Counter(row["instruction_id"] for row in rows)
+    assert {one.split("/")[1][0] for one in used} == set("012345") - {str(held_out)}
+    assert min(used.values()) > 50  # 80 expected
     for number, row in enumerate(rows):
         if splits[number % 4].startswith("test"):
             assert row["instruction_unseen_id"].startswith(f"{task}/{held_out}@")
@@ -176,7 +176,7 @@ def test_a_field_that_the_template_needs_and_the_sample_lacks_is_an_error() -> N
         render([sample("sentiment_analysis", fields="{}")])
 
 
-def test_template_hashes_cover_what_is_rendered() -> None:
+def test_template_hashes_cover_all_rendered_templates() -> None:
     hashes = template_hashes(["sentiment_analysis"])
     assert sorted(hashes) == [
         "inputs/sentiment_analysis.j2",

@@ -189,7 +189,7 @@ def test_shop_prices_are_read_in_their_usual_forms(
         None,
     ],
 )
-def test_a_category_path_ends_before_what_is_no_category(intruder: object) -> None:
+def test_a_category_path_ends_before_other_text(intruder: object) -> None:
     assert clean_category_path(["Tools &amp; Home", "Lamps & Shades", intruder, "Lost"]) == [
         "Tools & Home",
         "Lamps & Shades",

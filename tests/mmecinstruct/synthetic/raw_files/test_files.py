@@ -114,9 +114,9 @@ def test_the_files_that_are_no_real_lines_are_rejected_with_their_line(parsed: d
     reasons = {name: Counter(one.reason for one in rejections) for name, (_, rejections) in parsed.items()}
     assert reasons["reviews"]["broken_json"] == reasons["metadata"]["broken_json"] == len(CATEGORIES)
     assert reasons["reviews"]["not_utf8"] == reasons["metadata"]["not_utf8"] == len(CATEGORIES)
-    places = {one.origin for one in parsed["metadata"][1] if one.reason == "broken_json"}
+    origins = {one.origin for one in parsed["metadata"][1] if one.reason == "broken_json"}
     assert all(
-        place.startswith("amazon2018/meta_") and place.rpartition(":")[2].isdigit() for place in places
+        origin.startswith("amazon2018/meta_") and origin.rpartition(":")[2].isdigit() for origin in origins
     )
     assert set(reasons["labels"]) == {"broken_json", "not_utf8"}
 
@@ -238,9 +238,9 @@ def test_reviews_have_the_publishers_fields(raw: Path) -> None:
         key.endswith(":") and value.startswith(" ") for style in styles for key, value in style.items()
     )
     assert any("reviewText" not in row for row in rows)
-    pictured = [row["image"] for row in rows if "image" in row]
-    assert 0.015 < len(pictured) / len(rows) < 0.04
-    assert all(url.endswith("._SY88.jpg") for urls in pictured for url in urls)
+    with_image = [row["image"] for row in rows if "image" in row]
+    assert 0.015 < len(with_image) / len(rows) < 0.04
+    assert all(url.endswith("._SY88.jpg") for urls in with_image for url in urls)
     assert (
         Counter(row["overall"] for row in rows if row["overall"] == row["overall"]).most_common(1)[0][0]
         == 5.0

@@ -25,7 +25,7 @@ sources:
   - {kind: mave, path: mave/mave_positives_labels.jsonl}
 """
 REVIEWS, LABELS = "amazon2018/Mugs_5.json.gz", "mave/mave_positives_labels.jsonl"
-# The files stand in for the publishers', whose hashes some publishers state.
+# The files replace the publishers', whose hashes some publishers state.
 OPEN = tuple(
     part
     for setting in ("fetch.private_networks=[127.0.0.0/8]", "pull.space_margin=0", "pull.checksums=false")
