@@ -21,8 +21,8 @@ from training_turns import Batches, Line, order_of, train_in_turns
 
 from caslie_model.adapters.trainable import trainable_model
 from caslie_model.backbones.language_model import load_base_model
+from caslie_model.batching.labels_and_padding import IGNORED, training_batch
 from caslie_model.batching.order import BatchOrder
-from caslie_model.batching.padding import IGNORED, training_batch
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.data.images import Features, decode_image, iterate_images, read_images

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from caslie_model.errors import ConfigError
+from mmecinstruct.core.console import comma_list
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -67,7 +70,7 @@ def finetune(
     Raises:
         MmecError: Settings, data, base model or folder do not allow it; the message has the remedy.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> result = caslie_model.finetune(
         ...     "dataset-sample", "adapter", preset="tiny", tasks=["sa"], samples_per_task=8, device="cpu"
@@ -116,7 +119,7 @@ def align(
     Raises:
         MmecError: Settings, data, catalogue, base model or folder do not allow it; the message has the remedy.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> result = caslie_model.align(
         ...     "dataset-sample", "products.csv", "colour", "aligned", preset="tiny", images=8, device="cpu"
@@ -163,7 +166,7 @@ def evaluate(
     Raises:
         MmecError: Settings, data, model or folder do not allow it; the message has the remedy.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> result = caslie_model.evaluate(
         ...     "model", "dataset-sample", "results", tasks=["sa"], splits=["test"], limit=4, device="cpu"
@@ -217,14 +220,13 @@ def features(
         DatasetError: The dataset has none of these tasks and splits.
         ModelError: There is no such encoder.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> computed = caslie_model.features("dataset-sample", "random:tiny-vit", tasks="sa", splits="test")
         >>> computed.counts.samples > 0
         True
     """
     from caslie_model.config.common import full_task_names
-    from caslie_model.errors import ConfigError
     from caslie_model.vision import features
     from mmecinstruct.schemas.samples import SPLITS
 
@@ -262,7 +264,7 @@ def merge(adapter: AnyPath, out: AnyPath, *, full_base: bool = False) -> MergeRe
         ModelError: The adapter is not finished, its base model was quantised, or merging changes its logits.
         RunError: `out` is not empty.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> caslie_model.merge("model", "merged").deviation < 1e-3
         True
@@ -304,7 +306,7 @@ def push_model(
         ModelError: The folder is not finished, or the evaluation is of another model.
         HubError: The name is wrong, or the Hub rejected the upload.
 
-    Example:
+    Examples:
         >>> import caslie_model
         >>> pushed = caslie_model.push_model("model", "user/my-model", license="apache-2.0", dry_run=True)
         >>> "adapter_model.safetensors" in dict(pushed.result.files)
@@ -326,8 +328,6 @@ def push_model(
 
 
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    from mmecinstruct.core.console import comma_list
-
     return comma_list(value) if isinstance(value, str) else tuple(value)
 
 
@@ -345,8 +345,6 @@ def _fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 def _whole(config: Config, other: Any, settings: dict[str, Any]) -> Config:
     """Return a whole config. Raises ConfigError where more is given beside it."""
-    from caslie_model.errors import ConfigError
-
     if other is not None or settings:
         raise ConfigError("give a config alone: its fields replace all other arguments")
     return config

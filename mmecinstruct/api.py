@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from mmecinstruct.core.console import comma_list
 from mmecinstruct.core.errors import DatasetError, PullError, RecipeError
+from mmecinstruct.engine.executors.local import cores
 
 if TYPE_CHECKING:
     import datasets
@@ -47,7 +49,7 @@ def load_recipe(recipe: AnyPath, overrides: Overrides = ()) -> Recipe:
     Raises:
         RecipeError: There is no such recipe, or fields are wrong; the message names each with its remedy.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> recipe = mm.load_recipe("sample", {"sizes.train": 100})
         >>> recipe.name, recipe.sizes.train
@@ -98,7 +100,7 @@ def build(
         ExecutorError: There is no Ray, no cluster, or a node that does not fit.
         DatasetError: `out` holds something else, or cannot be written.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> recipe = mm.load_recipe("sample", {"sample.products": 120, "sizes.train": 20})
         >>> report = mm.build(recipe, "small-dataset", tasks="sa,cc", workers=1)
@@ -141,7 +143,7 @@ def load(dataset: AnyPath, task: str, split: str = "train") -> datasets.Dataset:
         RecipeError: There is no such task.
         DatasetError: There is no such dataset, or it has no such split of the task.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> rows = mm.load("dataset-sample", "sa", split="test")
         >>> rows[0]["options"]
@@ -169,7 +171,7 @@ def validate(folder: AnyPath, *, decode: bool = True, progress: Report | None = 
     Returns:
         The problems, none where the folder is sound. It never raises for what the folder holds.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> checked = mm.validate("dataset-sample")
         >>> checked.valid, len(checked.table)
@@ -204,7 +206,7 @@ def audit(
         DatasetError: There is no such folder, a file is damaged, or its recipe is not valid.
         RecipeError: The recipe is not valid.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> report = mm.audit("dataset-sample", workers=1)
         >>> len(report.exceeded)
@@ -213,7 +215,6 @@ def audit(
         ['kind', 'scope', 'task', 'earlier', 'later']
     """
     from mmecinstruct.auditing import audit_folder, settings_of_folder
-    from mmecinstruct.engine.executors.local import cores
     from mmecinstruct.recipe import Recipe
 
     if recipe is None:
@@ -254,7 +255,7 @@ def push_to_hub(
         HubError: The name is wrong, the repository is public although private was asked for, or the Hub rejected the
             upload.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> planned = mm.push_to_hub("dataset-sample", "user/my-shop", dry_run=True)
         >>> planned.repo, "README.md" in dict(planned.files)
@@ -319,7 +320,7 @@ def pull(
         PullError: The recipe needs no publisher's files, another pull works in the folder, or the disk has no room.
         RecipeError: The recipe is not valid.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> plan = mm.pull("paper", "raw", only=["esci"], dry_run=True)
         >>> plan.files[0].file.origin, plan.files[0].state
@@ -380,13 +381,12 @@ def check_images(
         RecipeError: Settings are wrong.
         WorkspaceError: Another build has the workspace, or its disk is full.
 
-    Example:
+    Examples:
         >>> import mmecinstruct as mm
         >>> report = mm.check_images("photos", "checked", overrides={"images.min_side": 32}, workers=1)
         >>> report.images, report.kept
         (2, 1)
     """
-    from mmecinstruct.engine.executors.local import cores
     from mmecinstruct.pipeline.check_images import check_images
     from mmecinstruct.recipe import load_image_check_settings
 
@@ -415,7 +415,6 @@ def task_names(tasks: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         RecipeError: There is no such task, or none is named.
     """
-    from mmecinstruct.core.console import comma_list
     from mmecinstruct.tasks import TASKS
 
     names = comma_list(tasks) if isinstance(tasks, str) else tasks

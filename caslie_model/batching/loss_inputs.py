@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from caslie_model.batching.labels_and_padding import IGNORED, training_batch
 from caslie_model.batching.packing import packed_batch
-from caslie_model.batching.padding import IGNORED, training_batch
 from caslie_model.config.training import TrainingConfig
 from caslie_model.data.images import Features
 from caslie_model.prompts.encoder import Encoded

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from caslie_model.batching.padding import IGNORED, image_inputs
+from caslie_model.batching.labels_and_padding import IGNORED, image_inputs
 from caslie_model.data.images import Features
 from caslie_model.errors import ModelError
 from caslie_model.prompts.encoder import Encoded

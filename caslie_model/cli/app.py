@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands, so that help answers at once.
 from __future__ import annotations
 
 from caslie_model.cli import evaluate, publish, train
+from caslie_model.runtime.processes import end_process
 from mmecinstruct.core.commands import make_app, run_app
 
 app = make_app(
@@ -19,6 +20,4 @@ app = make_app(
 
 def main() -> None:
     """Run the command line; a known error is a message and exit status 1."""
-    from caslie_model.runtime.processes import end_process
-
     run_app(app, end_process)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from caslie_model import api
 from caslie_model.cli.options import AsJson, Data, Override, Overwrite, Tasks
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
@@ -59,7 +60,6 @@ def evaluate(
     """
     import json
 
-    from caslie_model import api
     from caslie_model.config.presets import evaluate_config
 
     config = evaluate_config(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from caslie_model import api
 from caslie_model.cli.options import AsJson
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries, say
@@ -23,8 +24,6 @@ def merge(
     ] = False,
 ) -> None:
     """Write a base model and its adapter as one model folder, and check that it gives the same logits."""
-    from caslie_model import api
-
     quiet_libraries()
     result = api.merge(adapter, out, full_base=full_base)
     print(result.folder)
@@ -62,8 +61,6 @@ def push_to_hub(
 
     The token is taken from HF_TOKEN or from `hf auth login`. What the Hub has already is not sent again.
     """
-    from caslie_model import api
-
     quiet_libraries()
     pushed = api.push_model(
         model,

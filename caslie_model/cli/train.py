@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from caslie_model import api
 from caslie_model.cli.options import (
     AdapterOut,
     Data,
@@ -19,6 +20,8 @@ from caslie_model.cli.options import (
     Resume,
     Tasks,
 )
+from caslie_model.errors import ConfigError
+from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
 
@@ -55,7 +58,6 @@ def finetune(
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a language model with LoRA or with adapters that read images, and write an adapter folder."""
-    from caslie_model import api
     from caslie_model.config.presets import finetune_config
 
     fields: dict[str, Any] = {"data": data, "out": out, "fusion": fusion}
@@ -67,8 +69,6 @@ def finetune(
     quiet_libraries()
     if _is_dry_run(config, dry_run, plan, as_json):
         return
-    from caslie_model.runtime.processes import is_first_process
-
     with tell_what_is_kept(_RESUMES):
         result = api.finetune(config, resume=resume, overwrite=overwrite)
     if is_first_process():
@@ -103,9 +103,7 @@ def align(
     overwrite: Overwrite = False,
 ) -> None:
     """Train adapters to name what images show, before any task; a fine-tuning starts from the result."""
-    from caslie_model import api
     from caslie_model.config.presets import align_config
-    from caslie_model.errors import ConfigError
 
     names = comma_list(attributes)
     if not names:
@@ -150,8 +148,6 @@ def features(
 
     Training and evaluation do this by themselves on first use; what is there is not computed again.
     """
-    from caslie_model import api
-
     quiet_libraries()
     with tell_what_is_kept("what was computed is kept, and the same command goes on"):
         computed = api.features(

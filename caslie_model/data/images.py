@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.data.samples import available_splits
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.images.signatures import MAX_SCANS, jpeg_scans, signature_of, unsupported_format, webp_size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,13 +156,6 @@ def decode_image(content: bytes, location: str) -> Image.Image:
 
     from mmecinstruct.images.color_modes import resizable, rgb_over_white
     from mmecinstruct.images.measure import DECODER_ERRORS
-    from mmecinstruct.images.signatures import (
-        MAX_SCANS,
-        jpeg_scans,
-        signature_of,
-        unsupported_format,
-        webp_size,
-    )
 
     def unreadable(detail: str) -> DatasetError:
         return DatasetError(f"{location} cannot be read: {detail}; `mmec validate` finds all of them")

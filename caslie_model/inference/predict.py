@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
-from caslie_model.batching.padding import prompt_batch
+from caslie_model.batching.labels_and_padding import prompt_batch
 from caslie_model.data.answers import parse_answer
 from caslie_model.data.images import Features
 from caslie_model.prompts.encoder import Encoded

@@ -22,6 +22,7 @@ from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from caslie_model.vision.preprocessing import PADDING, fit
 from caslie_model.vision.tower import Network, Tower
+from caslie_model.vision.transformers_tower import transformers_tower
 from mmecinstruct.core.hashing import fingerprint, sha256_file
 
 if TYPE_CHECKING:
@@ -165,8 +166,6 @@ def _tower(name: str, layer: int | None) -> Tower:
         return _efficientnet_tower(layer)
     if name.startswith("package:"):
         raise ModelError(f"no vision encoder '{name}': the only packaged one is package:efficientnet_lite0")
-    from caslie_model.vision.transformers_tower import transformers_tower
-
     if name == "random:tiny-vit":
         return transformers_tower(
             name, str(written_once(f"random-tiny-vit-{_TINY_VERSION}", _write_tiny_vit)), layer

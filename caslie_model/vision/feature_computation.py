@@ -16,6 +16,7 @@ from caslie_model.data.images import EmbeddedImage, count_samples, decode_image,
 from caslie_model.errors import ModelError
 from caslie_model.runtime.device import choose_device
 from caslie_model.runtime.progress import Progress
+from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.feature_cache import IMAGES_PER_FILE, FeatureCache, open_feature_cache
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.schemas.samples import SPLITS
@@ -139,8 +140,6 @@ def features(
         DatasetError: If the dataset has none of these tasks and splits, or an image cannot be read.
         ModelError: If encoder or cache fail.
     """
-    from caslie_model.vision.encoder import load_vision_encoder
-
     if not any(count_samples(data, task, split) for task in tasks for split in splits):
         raise DatasetError(f"{data} has no samples of {', '.join(tasks)} in {', '.join(splits)}")
     loaded = load_vision_encoder(encoder, choose_device(device, precision), pool, layer)

@@ -12,6 +12,9 @@ from caslie_model.data.images import Features, SampleImage, read_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ModelError
 from caslie_model.runtime.device import Device
+from caslie_model.vision.encoder import load_vision_encoder
+from caslie_model.vision.feature_cache import open_feature_cache
+from caslie_model.vision.feature_computation import compute_features
 from mmecinstruct.core.hashing import hash_draw
 
 if TYPE_CHECKING:
@@ -184,8 +187,6 @@ def load_visual_inputs_of(
 
 
 def _encoder_of(vision: VisionSettings, device: Device, fingerprint: str) -> VisionEncoder:
-    from caslie_model.vision.encoder import load_vision_encoder
-
     # Trained on a GPU in bfloat16, evaluated on a CPU in float32: the features stay those of the training.
     for kind in dict.fromkeys((device.precision, "float32", "bfloat16")):
         encoder = load_vision_encoder(
@@ -206,9 +207,6 @@ def _computed(
     images: dict[str, tuple[SampleImage, ...]],
     encoder: VisionEncoder,
 ) -> VisualInputs:
-    from caslie_model.vision.feature_cache import open_feature_cache
-    from caslie_model.vision.feature_computation import compute_features
-
     cache = open_feature_cache(encoder)
     keys = [image.key for shown in images.values() for image in shown]
     for task, split in parts:

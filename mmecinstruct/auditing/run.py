@@ -184,7 +184,7 @@ def _measure_images(
 
 def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, report: Report | None) -> None:
     """Fill `links`: images of equal pixels in other bytes, and near images and texts of later and earlier splits."""
-    from mmecinstruct.auditing.near import near_images, near_texts
+    from mmecinstruct.auditing.near_duplicates import near_images, near_texts
 
     connection.execute(
         "INSERT INTO links SELECT 'image_pixels', a.key, b.key, '' FROM images a JOIN images b "

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mmecinstruct import api
 from mmecinstruct.cli.options import (
     DEFAULT_WORKSPACE,
     Override,
@@ -17,6 +18,7 @@ from mmecinstruct.cli.options import (
     RetryFailed,
     Workspace,
 )
+from mmecinstruct.cli.report import build_plan_text, print_report
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import show_progress, tell_what_is_kept
 
@@ -75,8 +77,6 @@ def build(
     where it stopped; a finished one returns at once.
     """
     with tell_what_is_kept():
-        from mmecinstruct import api
-
         if as_json and not dry_run:
             raise typer.BadParameter("--json goes with --dry-run")
         stated = [] if licences is None else [f"licences={licences}"]
@@ -85,14 +85,11 @@ def build(
         if dry_run:
             import json
 
-            from mmecinstruct.cli.report import build_plan_text
             from mmecinstruct.pipeline.dry_run import plan_build
 
             plan = plan_build(loaded, target, api.task_names(tasks), data)
             print(json.dumps(plan.to_json(), indent=1) if as_json else build_plan_text(plan))
             return
-        from mmecinstruct.cli.report import print_report
-
         # Ray prints what happens to its nodes where data goes.
         with redirect_stdout(sys.stderr), show_progress() as progress:
             done = api.build(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mmecinstruct import api
 from mmecinstruct.cli.options import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -18,6 +19,7 @@ from mmecinstruct.cli.options import (
 )
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import say, show_progress, tell_what_is_kept
+from mmecinstruct.core.errors import WorkspaceError
 
 panel = Panel("Images")
 
@@ -55,24 +57,21 @@ def images(
 
     The recipe's parts `images` and `fetch` are used.
     """
-    with tell_what_is_kept():
-        from mmecinstruct import api
-
-        with show_progress() as progress:
-            done = api.check_images(
-                source,
-                out,
-                recipe=recipe,
-                overrides=override or (),
-                column=column,
-                product_column=product_column,
-                data=data,
-                contact_sheet=contact_sheet,
-                retry_failed=retry_failed,
-                workspace=workspace,
-                workers=workers,
-                progress=progress,
-            )
+    with tell_what_is_kept(), show_progress() as progress:
+        done = api.check_images(
+            source,
+            out,
+            recipe=recipe,
+            overrides=override or (),
+            column=column,
+            product_column=product_column,
+            data=data,
+            contact_sheet=contact_sheet,
+            retry_failed=retry_failed,
+            workspace=workspace,
+            workers=workers,
+            progress=progress,
+        )
     say(f"{done.images} images, {done.kept} kept")
     if done.reasons:
         say(f"Rejected, each with its reason in {out / 'rejections.parquet'}:")
@@ -119,7 +118,6 @@ def add_takedown(
 @takedown.command("list", "mmec takedown list")
 def list_takedowns(workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
     """Print the list: kind, value and note, separated by tabs."""
-    from mmecinstruct.core.errors import WorkspaceError
     from mmecinstruct.web.images import load_takedowns
 
     if not workspace.is_dir():

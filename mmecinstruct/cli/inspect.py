@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, DatasetFolder, OtherRecipe, Workers
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import say, show_progress
 from mmecinstruct.core.errors import MmecError
+from mmecinstruct.core.files import write_atomically
 
 panel = Panel("Inspect a dataset")
 
@@ -26,7 +28,6 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Check a dataset folder; exit status 1 with the reasons when it is damaged."""
-    from mmecinstruct import api
     from mmecinstruct.dataset.validate import format_problems
 
     with show_progress() as progress:
@@ -68,9 +69,7 @@ def audit(
     The recipe's part `audit` has the tolerances; default: the folder's own. Exit status 1: a tolerance is exceeded; 2:
     the folder cannot be read.
     """
-    from mmecinstruct import api
     from mmecinstruct.auditing import report_markdown
-    from mmecinstruct.core.files import write_atomically
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise typer.BadParameter(f"--out {out}: the name ends in .json or .md")

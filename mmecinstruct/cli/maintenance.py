@@ -9,6 +9,7 @@ import typer
 from mmecinstruct.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import say
+from mmecinstruct.core.errors import WorkspaceError
 
 panel = Panel("Recipes and workspace")
 
@@ -35,7 +36,6 @@ def clean(
     days: Annotated[float, typer.Option(min=0, help="Keep what a build used within so many days.")] = 30,
 ) -> None:
     """Remove the stages, and the snapshots of the web, that no recent build used. Fetched images stay."""
-    from mmecinstruct.core.errors import WorkspaceError
     from mmecinstruct.engine.workspace import Workspace
     from mmecinstruct.web.images import FETCHED_FOLDER, remove_old_snapshots
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mmecinstruct.core.package_data import pipelines_folder
+
 DEFAULT_WORKSPACE = Path(".mmec")
 
 
 def _recipe_names() -> list[str]:
-    from mmecinstruct.core.package_data import pipelines_folder
-
     return sorted(path.stem for path in pipelines_folder().glob("*.yaml"))
 
 

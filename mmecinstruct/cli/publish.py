@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, DatasetFolder
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries
@@ -35,8 +36,6 @@ def push_to_hub(
 
     The token is taken from HF_TOKEN or from `hf auth login`. A damaged folder is not uploaded.
     """
-    from mmecinstruct import api
-
     quiet_libraries()
     result = api.push_to_hub(
         folder, repo, private=private, dry_run=dry_run, revision=revision, message=message

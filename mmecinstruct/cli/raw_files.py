@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, Override, RecipeName, Workers
 from mmecinstruct.cli.report import left_out_line
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import say, show_progress, tell_what_is_kept
+from mmecinstruct.engine.executors.local import cores
+from mmecinstruct.synthetic.raw_files import write_miniature
 
 panel = Panel("Raw files")
 
@@ -75,7 +78,6 @@ def pull(
     with tell_what_is_kept():
         import json
 
-        from mmecinstruct import api
         from mmecinstruct.recipe.licences import apply_licences
         from mmecinstruct.web.raw_files import show_pull
 
@@ -117,18 +119,14 @@ def miniature(
     They replace what `mmec pull` would download: to try the recipe, to measure, to test. No images are generated: URLs
     lead nowhere. An interrupted run continues with the files that are missing; a finished one returns at once.
     """
-    with tell_what_is_kept():
-        from mmecinstruct.engine.executors.local import cores
-        from mmecinstruct.synthetic.raw_files import write_miniature
-
-        with show_progress() as progress:
-            sizes = write_miniature(
-                out,
-                scale,
-                seed,
-                workers=workers or cores(),
-                progress=lambda done, total: progress("miniature", done, total),
-            )
+    with tell_what_is_kept(), show_progress() as progress:
+        sizes = write_miniature(
+            out,
+            scale,
+            seed,
+            workers=workers or cores(),
+            progress=lambda done, total: progress("miniature", done, total),
+        )
     for name, size in sizes.items():
         say(f"{size / 1e6:12,.1f} MB  {name}")
     print(out)

@@ -21,7 +21,7 @@ from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.assemble import assemble_folder, check_target, folder_fingerprint, is_up_to_date
 from mmecinstruct.pipeline.report import BuildReport, measured, stage_rows, taken_down, truncated_files
-from mmecinstruct.pipeline.steps import (
+from mmecinstruct.pipeline.stage_groups import (
     curate_tables,
     deduplicate_tables,
     query_budget,
@@ -42,7 +42,7 @@ from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out
 from mmecinstruct.stages import kept_libraries
 from mmecinstruct.stages.locate_images import ImageSources
 from mmecinstruct.stages.parse import parse_stages
-from mmecinstruct.stages.sample import sample
+from mmecinstruct.stages.sample import sample_stage
 from mmecinstruct.stages.synthetic_shop import synthetic_shop
 from mmecinstruct.stages.takedowns import forget_taken_down, not_honoured
 from mmecinstruct.tasks import TASKS
@@ -136,7 +136,7 @@ def _run_stages(
     useless = warn_of_useless(recipe, roots[0], parsed)
     sampled = None
     if recipe.sampling is not None:
-        sampled = run.run(sample(recipe, parsed, takedowns.products, budget))
+        sampled = run.run(sample_stage(recipe, parsed, takedowns.products, budget))
     tables = curate_tables(run, recipe, parsed, sampled, takedowns.products, budget)
     forget_taken_down(run.workspace.folder, takedowns.products, parsed, tables)
     # Before hours of images.

@@ -27,7 +27,7 @@ from mmecinstruct.engine.stage import REJECTIONS_FILE, Files
 from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
 from mmecinstruct.images.contact_sheet import PER_GROUP, SheetImage, contact_sheet
 from mmecinstruct.images.urls import full_size_url
-from mmecinstruct.pipeline.steps import query_budget
+from mmecinstruct.pipeline.stage_groups import query_budget
 from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, rejections_table
@@ -35,9 +35,9 @@ from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECT
 from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
-from mmecinstruct.stages.filter import filter_stage
-from mmecinstruct.stages.images import measure_images
+from mmecinstruct.stages.filter_images import filter_stage
 from mmecinstruct.stages.locate_images import ImageSources, locate_images
+from mmecinstruct.stages.measure_images import measure_stage
 from mmecinstruct.web.images import load_takedowns
 
 STAGE = "images"
@@ -100,7 +100,7 @@ def check_images(
         )
         groups = [[url] for url in sorted({url for _, url in named})]
         located = locate_images(run, groups, image_sources)
-        measured = run.run(measure_images(store, located.images, settings.images))
+        measured = run.run(measure_stage(store, located.images, settings.images))
         products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
         filtered = run.run(filter_stage(measured, products, settings.images, budget))
         images = read_tables(filtered.files("images.parquet"), IMAGES)

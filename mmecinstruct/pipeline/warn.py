@@ -13,6 +13,7 @@ from mmecinstruct.core.parquet import read_parts
 from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.rejections import count_reasons
+from mmecinstruct.sources import source_files
 from mmecinstruct.sources.publishers import absent_files
 from mmecinstruct.sources.synthetic_files import SyntheticFiles
 from mmecinstruct.stages.files import CuratedTables
@@ -22,8 +23,6 @@ LISTED_CATEGORIES = 40
 
 def synthetic_inputs(recipe: Recipe, root: Path) -> list[str]:
     """Return the raw files of the recipe that a miniature wrote: nothing in them is their publishers'."""
-    from mmecinstruct.sources import source_files
-
     origins = (file.origin for source in recipe.sources for file in source_files(source, root))
     return SyntheticFiles(root).among(dict.fromkeys(origins))
 
@@ -40,8 +39,6 @@ def warn_of_synthetic(names: Sequence[str], root: Path) -> list[str]:
 
 def warn_of_useless(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -> list[str]:
     """Return a warning for each file without a usable record, such as a web page, a pointer or an empty file."""
-    from mmecinstruct.sources import source_files
-
     warnings = []
     for source, output in zip(recipe.sources, parsed, strict=True):
         for number, file in enumerate(source_files(source, root)):

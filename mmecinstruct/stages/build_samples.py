@@ -19,8 +19,10 @@ from mmecinstruct.engine.stage import (
 )
 from mmecinstruct.recipe import Recipe, TaskSettings
 from mmecinstruct.sampling.plan import CORE, CORE_FILE, SAMPLED, SAMPLED_FILE
+from mmecinstruct.sampling.views import create_sampled_views
 from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
+from mmecinstruct.tasks import build_task
 
 # The settings of a task that choose among finished samples: only stage `select` reads them.
 SELECTING = ("label_balance", "require_images")
@@ -57,9 +59,6 @@ class BuildSamples(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Build all samples of the task."""
-        from mmecinstruct.sampling.views import create_sampled_views
-        from mmecinstruct.tasks import build_task
-
         with working_connection(folder, self.budget) as connection:
             for name, schema in CURATED_TABLES.items():
                 create_view(connection, name, getattr(self.tables, name).paths, schema)
@@ -78,7 +77,7 @@ class BuildSamples(Stage):
         return Counts(output.records_in, output.records_in - rejected, rejected)
 
 
-def build_samples(
+def build_samples_stage(
     recipe: Recipe,
     task: str,
     tables: CuratedTables,

@@ -44,7 +44,7 @@ class CurateProducts(Stage):
         )
 
 
-def curate_products(
+def curate_products_stage(
     raw: Sequence[StageOutput], title_similarity: float, taken_down: frozenset[str], budget: Budget
 ) -> CurateProducts:
     """Return the stage over raw tables."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import write_table
+from mmecinstruct.curate.records import curate_questions, curate_records, curate_reviews
 from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.schemas.rejections import Rejection
@@ -44,8 +45,6 @@ class CurateRecords(Stage):
 
     def curated(self, connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, list[Rejection]]:
         """Return the rows kept and the rejections of the table's view."""
-        from mmecinstruct.curate.records import curate_records
-
         return curate_records(connection, self.table)
 
 
@@ -80,8 +79,6 @@ class CurateReviews(CurateRecords):
 
     def curated(self, connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, list[Rejection]]:
         """Return the reviews kept, of known products and in the recipe's languages, and the rejections."""
-        from mmecinstruct.curate.records import curate_reviews
-
         create_view(connection, "products", self.products.paths, CURATED_PRODUCTS)
         return curate_reviews(connection, self.settings)
 
@@ -98,12 +95,10 @@ class CurateQuestions(CurateRecords):
 
     def curated(self, connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, list[Rejection]]:
         """Return the questions kept, in the recipe's languages, and the rejections."""
-        from mmecinstruct.curate.records import curate_questions
-
         return curate_questions(connection, self.settings)
 
 
-def curate_records(
+def curate_records_stages(
     raw: Sequence[StageOutput],
     cleaned: StageOutput,
     products: Files,

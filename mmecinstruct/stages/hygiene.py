@@ -82,7 +82,7 @@ class Hygiene(Stage):
         return Counts(records, records, 0, {"masked": dict(sorted(masked.items())), "profane": profane})
 
 
-def hygiene(raw: Sequence[StageOutput], mask: tuple[PersonalDataKind, ...]) -> Hygiene:
+def hygiene_stage(raw: Sequence[StageOutput], mask: tuple[PersonalDataKind, ...]) -> Hygiene:
     """Return the stage over raw tables."""
     return Hygiene(
         reviews=Files.of(raw, "reviews.parquet"),

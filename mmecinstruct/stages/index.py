@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.engine.stage import Counts, Files, Stage, WorkItem
-from mmecinstruct.stages.select import SELECTED
+from mmecinstruct.stages.select_samples import SELECTED
 
 USERS_FILE, PIXEL_INDEX_FILE = "users.parquet", "pixel_index.parquet"
 USERS = pa.schema([("user_id", pa.string()), ("number", pa.int64())])

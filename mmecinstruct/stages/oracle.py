@@ -8,6 +8,7 @@ from pathlib import Path
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.engine.stage import Counts, Files, Stage, WorkItem
 from mmecinstruct.stages.render import RENDERED_FILE, rendered_schema
+from mmecinstruct.synthetic.shop import apply_oracle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,6 @@ class Oracle(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Decide on all samples of the task: some answers depend on the others."""
-        from mmecinstruct.synthetic.shop import apply_oracle
-
         table = read_tables(self.rendered.paths, rendered_schema())
         decided = apply_oracle(table, self.shop.paths[0])
         if decided["id"].to_pylist() != table["id"].to_pylist():

@@ -14,7 +14,10 @@ from mmecinstruct.engine.executors.local import LocalExecutor, cores
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import REJECTIONS_FILE, RUNTIME, Counts, Files, Stage, WorkItem
 from mmecinstruct.schemas.rejections import rejections_table
-from mmecinstruct.sources.readers.batches import FilePart
+from mmecinstruct.sources import RawFile, parse_file, source_files
+from mmecinstruct.sources.formats import file_format
+from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart
+from mmecinstruct.sources.readers.parts import file_parts, packed_weight
 from mmecinstruct.sources.settings import Source
 
 if TYPE_CHECKING:
@@ -63,8 +66,6 @@ class Parse(Stage):
 
     def raw_file(self, number: int, part: FilePart | None = None) -> RawFile:
         """Return the raw file at a position of the lists, or a part of it."""
-        from mmecinstruct.sources import RawFile
-
         return RawFile(self.roles[number], self.files.paths[number], self.origins[number], part)
 
     def items(self) -> Sequence[WorkItem]:
@@ -73,9 +74,6 @@ class Parse(Stage):
         Keys of parts name their ranges: if another machine or version cuts otherwise, no part of a killed build is
         mistaken for another.
         """
-        from mmecinstruct.sources.formats import file_format
-        from mmecinstruct.sources.readers.parts import file_parts, packed_weight
-
         items = []
         for number, (path, stamp) in enumerate(zip(self.files.paths, self.stamps, strict=True)):
             packed_file = file_format(path).outer in ("gzip", "zstd", "parquet")
@@ -95,9 +93,6 @@ class Parse(Stage):
 
         Raises SourceError where the file changed since its hash was taken.
         """
-        from mmecinstruct.sources import parse_file
-        from mmecinstruct.sources.readers.batches import TRUNCATED
-
         records = kept = rejected = 0
         truncated: list[str] = []
         file = self.raw_file(*item.payload)
@@ -140,8 +135,6 @@ def file_stamp(path: Path) -> tuple[int, int]:
 
 def parse_stages(run: Run, sources: Sequence[Source], root: Path) -> list[Parse]:
     """Return the stage of each source, whose files are below `root`."""
-    from mmecinstruct.sources import source_files
-
     # Parts of an archive are read by all cores of this machine, or of a cluster. The number of this run's workers does
     # not count: a build that continues with fewer of them keeps its finished parts.
     at_once = cores() if isinstance(run.executor, LocalExecutor) else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import write_table
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, WorkItem, only
+from mmecinstruct.images.references import reference_images
 from mmecinstruct.images.settings import URL_FILTERING, ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS
 from mmecinstruct.stages.files import CuratedTables, write_rejections
@@ -36,8 +37,6 @@ class ReferenceImages(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Check all URLs at once."""
-        from mmecinstruct.images.references import reference_images
-
         with working_connection(folder, self.budget) as connection:
             create_view(connection, "products", self.products.paths, CURATED_PRODUCTS)
             create_view(connection, "reviews", self.reviews.paths, CURATED_REVIEWS)
@@ -47,7 +46,7 @@ class ReferenceImages(Stage):
         return Counts(table.num_rows, table.num_rows - len(rejections), len(rejections))
 
 
-def reference_images(
+def references_stage(
     tables: CuratedTables, settings: ImageSettings, taken_down: frozenset[str], budget: Budget
 ) -> ReferenceImages:
     """Return the stage over the curated tables."""

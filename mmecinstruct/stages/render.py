@@ -15,7 +15,7 @@ from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkIte
 from mmecinstruct.recipe import InstructionSettings, Recipe
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, published_schema
 from mmecinstruct.stages.index import USERS, USERS_FILE
-from mmecinstruct.stages.select import SELECTED_FILE
+from mmecinstruct.stages.select_samples import SELECTED_FILE
 
 RENDERED_FILE = "rendered.parquet"
 ITEM_ROWS = 1000  # some tenths of a second
@@ -102,7 +102,7 @@ def rendered_schema() -> pa.Schema:
     return pa.schema([*fields, pa.field("record_ids", pa.list_(pa.string()))])
 
 
-def render(recipe: Recipe, task: str, selected: StageOutput, index: StageOutput) -> Render:
+def render_stage(recipe: Recipe, task: str, selected: StageOutput, index: StageOutput) -> Render:
     """Return the stage of a task."""
     from mmecinstruct.tasks.render import template_hashes
 

@@ -44,7 +44,7 @@ class Sample(Stage):
         )
 
 
-def sample(
+def sample_stage(
     recipe: Recipe, parsed: Sequence[StageOutput], taken_down: frozenset[str], budget: Budget
 ) -> Sample:
     """Return the stage of a recipe that samples.

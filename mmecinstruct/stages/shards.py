@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables
+from mmecinstruct.dataset import shard_path, shard_plan, write_shard
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.samples import SPLITS
@@ -55,8 +56,6 @@ class Shards(Stage):
 
     def items(self) -> Sequence[WorkItem]:
         """Return an item for each published file."""
-        from mmecinstruct.dataset import shard_path, shard_plan
-
         items = []
         for task, files in self.rendered.items():
             splits = splits_of(files.paths)
@@ -70,8 +69,6 @@ class Shards(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Write one published file."""
-        from mmecinstruct.dataset import write_shard
-
         shard: Shard = item.payload
         table = read_tables(shard.files, rendered_schema())
         rows = table.filter(pc.equal(table["split"], shard.split))
@@ -137,7 +134,9 @@ def splits_of(paths: Iterable[Path]) -> dict[str, SplitRows]:
     }
 
 
-def shards(recipe: Recipe, rendered: Mapping[str, StageOutput], index: StageOutput, pixels: Files) -> Shards:
+def shards_stage(
+    recipe: Recipe, rendered: Mapping[str, StageOutput], index: StageOutput, pixels: Files
+) -> Shards:
     """Return the stage over the outputs of `render` or `oracle`, by task."""
     return Shards(
         rendered={task: Files.of(output, RENDERED_FILE) for task, output in rendered.items()},

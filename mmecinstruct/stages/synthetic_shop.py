@@ -9,6 +9,7 @@ from pathlib import Path
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import Counts, Files, Stage, WorkItem
 from mmecinstruct.recipe import SampleShopSettings
+from mmecinstruct.synthetic.shop import image_specs, render_images, write_sample_shop
 
 TABLES = "tables"
 IMAGES_PER_ITEM = 256
@@ -30,8 +31,6 @@ class SyntheticShop(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Write the raw files and the ground truth."""
-        from mmecinstruct.synthetic.shop import write_sample_shop
-
         write_sample_shop(self.settings, self.seed, folder)
         return Counts(self.settings.products, self.settings.products, 0)
 
@@ -49,8 +48,6 @@ class SyntheticShopImages(Stage):
 
     def items(self) -> Sequence[WorkItem]:
         """Cut the shop's list of images; a payload is the range of an item."""
-        from mmecinstruct.synthetic.shop import image_specs
-
         total = len(image_specs(self.shop.paths[0]))
         return [
             WorkItem(f"images-{start // IMAGES_PER_ITEM:06d}", (start, min(start + IMAGES_PER_ITEM, total)))
@@ -59,8 +56,6 @@ class SyntheticShopImages(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Write the images of a range."""
-        from mmecinstruct.synthetic.shop import image_specs, render_images
-
         start, stop = item.payload
         specifications = image_specs(self.shop.paths[0])[start:stop]
         render_images(specifications, folder, self.side)

@@ -13,9 +13,9 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from caslie_model.adapters.trainable import trainable_model
 from caslie_model.backbones.language_model import load_base_model
+from caslie_model.batching.labels_and_padding import IGNORED, training_batch
 from caslie_model.batching.order import BatchOrder
 from caslie_model.batching.packing import check_packing, pack_rows, packed_batch
-from caslie_model.batching.padding import IGNORED, training_batch
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.data.samples import read_samples

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from caslie_model.adapters.loading import load_for_evaluation
-from caslie_model.batching.padding import training_batch
+from caslie_model.batching.labels_and_padding import training_batch
 from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.config.training import EarlyStopSettings, FinetuneConfig
 from caslie_model.data.samples import read_samples

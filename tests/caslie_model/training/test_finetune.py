@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.backbones.language_model import load_base_model
-from caslie_model.batching.padding import IGNORED, training_batch
+from caslie_model.batching.labels_and_padding import IGNORED, training_batch
 from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.data.samples import read_samples

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import caslie_model.training.run
 from caslie_model.adapters.loading import LoadedModel, load_for_evaluation
 from caslie_model.backbones.language_model import load_base_model
-from caslie_model.batching.padding import prompt_batch
+from caslie_model.batching.labels_and_padding import prompt_batch
 from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.data.images import Features

@@ -240,7 +240,7 @@ def test_a_damaged_folder_is_json_and_status_1(own_folder: Path) -> None:
 
 
 def test_task_lists_take_long_and_short_names_once() -> None:
-    assert task_names("all") == TASKS
+    assert task_names("all") == tuple(TASKS)
     assert task_names("sa, cc,sentiment_analysis") == ("sentiment_analysis", "category_classification")
     assert task_names(["sa"]) == ("sentiment_analysis",)
     with pytest.raises(RecipeError, match="at least one"):

@@ -21,8 +21,8 @@ from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.settings import FILTERING, LOCATING, MEASURING, PUBLISHING, ImageSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
-from mmecinstruct.stages.filter import filter_stage
-from mmecinstruct.stages.images import measure_images
+from mmecinstruct.stages.filter_images import filter_stage
+from mmecinstruct.stages.measure_images import measure_stage
 
 Row = dict[str, Any]
 VIDEO_BACKDROP = (
@@ -148,7 +148,7 @@ def test_a_changed_threshold_decodes_no_image_again(images, tmp_path: Path) -> N
             run = Run(store, executor)
             paths = [tmp_path / f"{n}.jpg" for n in range(2)]
             located = [LocatedImage(path.name, str(path), sha256=sha256_file(path)) for path in paths]
-            measured = run.run(measure_images(store, located, chosen))
+            measured = run.run(measure_stage(store, located, chosen))
             return measured, run.run(filter_stage(measured, Files((products,)), chosen, DEFAULT_BUDGET))
 
     first, kept = run_stages()

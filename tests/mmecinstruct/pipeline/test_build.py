@@ -35,7 +35,7 @@ from mmecinstruct.pipeline import assemble
 from mmecinstruct.pipeline import build as building
 from mmecinstruct.pipeline.assemble import assemble_folder, publishable
 from mmecinstruct.pipeline.build import BuildReport, build
-from mmecinstruct.pipeline.steps import query_budget
+from mmecinstruct.pipeline.stage_groups import query_budget
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, rejections_table

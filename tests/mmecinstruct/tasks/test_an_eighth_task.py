@@ -13,9 +13,9 @@ import pytest
 from pydantic import Field
 
 from caslie_model.config.common import full_task_names
-from caslie_model.evaluation.metrics import score_part
+from caslie_model.evaluation.metrics import Bootstrap, score_part
+from mmecinstruct.api import task_names
 from mmecinstruct.auditing import audit_folder
-from mmecinstruct.cli.app import parse_task_list
 from mmecinstruct.core import templating
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.package_data import templates_folder
@@ -196,10 +196,10 @@ def test_the_card_shows_it(built: tuple[Path, BuildReport]) -> None:
 
 @pytest.mark.usefixtures("with_title_length")
 def test_it_has_a_metric_and_names() -> None:
-    part = score_part(NAME, ["A", "B"], ["A", "A"], ["A", "B"], "A", 20, 0)
+    part = score_part(NAME, ["A", "B"], ["A", "A"], ["A", "B"], "A", Bootstrap(20))
     assert (part["metric"], part["primary"]) == ("accuracy", 0.5)
-    assert parse_task_list("tl,sa") == [NAME, "sentiment_analysis"]
-    assert parse_task_list("all")[-1] == NAME
+    assert task_names("tl,sa") == (NAME, "sentiment_analysis")
+    assert task_names("all")[-1] == NAME
     assert full_task_names(["tl"]) == (NAME,)
 
 

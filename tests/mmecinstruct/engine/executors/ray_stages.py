@@ -16,7 +16,7 @@ from mmecinstruct.engine.stage import RUNTIME, Counts, Stage, WorkItem
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
-from mmecinstruct.stages import images, render
+from mmecinstruct.stages import measure_images, render
 
 LOST = "node b"
 SMALL_SHOP = ("sample.products=60",)
@@ -94,7 +94,7 @@ def run_stage(name: str, workspace: Path, log: Path, address: str) -> None:
 
 def build_small_shop(out: Path, workspace: Path, executor: str, address: str | None = None) -> None:
     """Build a small shop in many small work items; print each step."""
-    images.IMAGES_PER_ITEM, render.ITEM_ROWS = IMAGES, RENDERED
+    measure_images.IMAGES_PER_ITEM, render.ITEM_ROWS = IMAGES, RENDERED
 
     def report(stage: str, done: int, total: int) -> None:
         print(stage, done, total, flush=True)

@@ -1,4 +1,4 @@
-"""Encoded samples as tensors, padded on the left, with their images.
+"""Encoded samples as tensors: padded on the left, labels on the answer alone, with their images.
 
 Images are ragged: those of all samples follow one another, and `image_counts` has the number of each sample.
 """

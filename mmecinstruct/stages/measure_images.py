@@ -69,7 +69,7 @@ class MeasureImages(Stage):
         return Counts(images.num_rows, images.num_rows - len(rejections), len(rejections))
 
 
-def measure_images(
+def measure_stage(
     workspace: Workspace, located: Sequence[LocatedImage], settings: ImageSettings
 ) -> MeasureImages:
     """Return the stage over located images, whose bytes have their hashes."""

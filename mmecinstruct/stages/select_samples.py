@@ -19,7 +19,7 @@ from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, UNRENDERED
 from mmecinstruct.schemas.tables import IMAGES
 from mmecinstruct.splits.assign import Assignment, assign_samples
 from mmecinstruct.splits.select import select_samples
-from mmecinstruct.stages.assign import ASSIGNED, ASSIGNED_FILE
+from mmecinstruct.stages.assign_splits import ASSIGNED, ASSIGNED_FILE
 from mmecinstruct.stages.build_samples import SELECTING
 from mmecinstruct.stages.files import write_rejections
 
@@ -139,7 +139,7 @@ def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[s
     return missing
 
 
-def select(
+def select_stage(
     recipe: Recipe, task: str, samples: StageOutput, assigned: StageOutput, images: StageOutput
 ) -> Select:
     """Return the stage of a task. images: the output of `filter` or `references`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem, only
+from mmecinstruct.images.filter import filter_images
 from mmecinstruct.images.settings import FILTERING, ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
 from mmecinstruct.stages.files import write_rejections
@@ -28,8 +29,6 @@ class FilterImages(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Filter all images at once."""
-        from mmecinstruct.images.filter import filter_images
-
         with working_connection(folder, self.budget) as connection:
             connection.register("images", read_tables(self.images.paths, IMAGES))
             create_view(connection, "products", self.products.paths, CURATED_PRODUCTS)

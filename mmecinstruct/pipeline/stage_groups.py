@@ -16,22 +16,23 @@ from mmecinstruct.pipeline.report import count_rejections
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.samples import SPLITS
-from mmecinstruct.stages.assign import Assign
-from mmecinstruct.stages.build_samples import build_samples
-from mmecinstruct.stages.curate_products import curate_products
-from mmecinstruct.stages.curate_records import curate_records
+from mmecinstruct.stages.assign_splits import Assign
+from mmecinstruct.stages.build_samples import build_samples_stage
+from mmecinstruct.stages.curate_products import curate_products_stage
+from mmecinstruct.stages.curate_records import curate_records_stages
 from mmecinstruct.stages.deduplicate import MERGED_TABLES, Deduplicate, MergeRecords
 from mmecinstruct.stages.files import MERGED_FILE, CuratedTables
-from mmecinstruct.stages.filter import filter_stage
-from mmecinstruct.stages.hygiene import hygiene
-from mmecinstruct.stages.images import measure_images
+from mmecinstruct.stages.filter_images import filter_stage
+from mmecinstruct.stages.hygiene import hygiene_stage
 from mmecinstruct.stages.index import Index
 from mmecinstruct.stages.locate_images import ImageSources, image_groups, locate_images
+from mmecinstruct.stages.measure_images import measure_stage
 from mmecinstruct.stages.oracle import Oracle
-from mmecinstruct.stages.references import reference_images
-from mmecinstruct.stages.render import RENDERED_FILE, render
-from mmecinstruct.stages.select import SELECTED_FILE, select
-from mmecinstruct.stages.shards import shards
+from mmecinstruct.stages.references import references_stage
+from mmecinstruct.stages.render import RENDERED_FILE, render_stage
+from mmecinstruct.stages.select_samples import SELECTED_FILE, select_stage
+from mmecinstruct.stages.shards import shards_stage
+from mmecinstruct.tasks import missing_tables
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,12 @@ def curate_tables(
     raw = [sample] if sample else parsed
     if not Files.of(raw, "products.parquet").paths:
         raise RecipeError(f"there is nothing to build from: {_why_lacking('products', sample)}")
-    curated = run.run(curate_products(raw, recipe.duplicates.title_similarity, taken_down, budget))
+    curated = run.run(curate_products_stage(raw, recipe.duplicates.title_similarity, taken_down, budget))
     products = Files.of(curated, "products.parquet")
-    cleaned = run.run(hygiene(raw, recipe.curate.mask))
+    cleaned = run.run(hygiene_stage(raw, recipe.curate.mask))
     tables = {
         stage.table: Files.of(run.run(stage), f"{stage.table}.parquet")
-        for stage in curate_records(raw, cleaned, products, recipe.curate, budget)
+        for stage in curate_records_stages(raw, cleaned, products, recipe.curate, budget)
     }
     return CuratedTables(products=products, **tables)
 
@@ -95,10 +96,10 @@ def read_images(
     """Locate, measure and filter every image that a curated product or review names."""
     settings = recipe.images
     if not settings.read:
-        stage = reference_images(tables, settings, frozenset(image_sources.takedowns.urls), budget)
+        stage = references_stage(tables, settings, frozenset(image_sources.takedowns.urls), budget)
         return Images(run.run(stage), Files(), {})
     located = locate_images(run, image_groups(tables), image_sources)
-    measured = run.run(measure_images(run.workspace, located.images, settings))
+    measured = run.run(measure_stage(run.workspace, located.images, settings))
     kept = run.run(filter_stage(measured, tables.products, settings, budget))
     counts = located.fetched.counts if located.fetched else {}
     return Images(kept, Files.of(measured, "pixels.parquet"), counts)
@@ -145,8 +146,6 @@ def select_samples(
     budget: Budget,
 ) -> Samples:
     """Assign products to splits; build, split and select each task's samples."""
-    from mmecinstruct.tasks import missing_tables
-
     assigned = run.run(
         Assign(products=tables.products, relations=tables.relations, split=recipe.split, seed=recipe.seed)
     )
@@ -159,8 +158,8 @@ def select_samples(
         if lacking := missing_tables(task, counts):
             missing[task] = [_why_lacking(name, sample) for name in lacking]
             continue
-        samples = run.run(build_samples(recipe, task, tables, sample, merged, budget))
-        chosen = run.run(select(recipe, task, samples, assigned, images))
+        samples = run.run(build_samples_stage(recipe, task, tables, sample, merged, budget))
+        chosen = run.run(select_stage(recipe, task, samples, assigned, images))
         found = chosen.extra["all"]["sizes"]
         of_task = {split: found[split] for split in SPLITS if split in found}
         if any(entry["chosen"] for entry in of_task.values()):
@@ -178,11 +177,11 @@ def write_shards(
     index = run.run(Index(selected=every, pixels=pixels, seed=recipe.seed))
     rendered = {}
     for task, output in selected.items():
-        rendered[task] = run.run(render(recipe, task, output, index))
+        rendered[task] = run.run(render_stage(recipe, task, output, index))
         if shop is not None:
             rows = Files.of(rendered[task], RENDERED_FILE)
             rendered[task] = run.run(Oracle(task=task, rendered=rows, shop=shop))
-    return run.run(shards(recipe, rendered, index, pixels))
+    return run.run(shards_stage(recipe, rendered, index, pixels))
 
 
 def _why_lacking(table: str, sample: StageOutput | None) -> str:
