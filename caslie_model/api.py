@@ -199,7 +199,7 @@ def features(
 ) -> Features:
     """Compute the features of a dataset's images into the cache that all runs share.
 
-    Training and evaluation do this by themselves on first use; what is there is not computed again.
+    Training and evaluation do this by themselves on first use; cached features are not computed again.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
@@ -213,7 +213,7 @@ def features(
         precision: auto, float32 or bfloat16.
 
     Returns:
-        The cache's folder, and what was computed.
+        The cache's folder, and counts of the computed features.
 
     Raises:
         ConfigError: There is no such task or split.

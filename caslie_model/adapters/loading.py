@@ -1,4 +1,4 @@
-"""The adapter folder, and loading what is evaluated: an adapter on its base model, or a base model alone.
+"""The adapter folder, and loading a model for evaluation: an adapter on its base model, or a base model alone.
 
 adapter_config.json, adapter_model.safetensors   every trained tensor and nothing else; for text they are peft's own
 prompts/user.j2, prompts/plain.j2                the prompt it was trained with

@@ -2,7 +2,7 @@
 
 A label is what the `output` column holds: `yes` or `no`, or the letter of an option. An answer is how the
 label is written for the model: with answers=letter the letter, with answers=text the option's words. Parsing
-is strict but sensible: what is not clearly one allowed answer is unparsable (None), and counts as wrong.
+is strict but sensible: an answer that is not clearly one of the allowed ones is unparsable (None), and counts as wrong.
 """
 
 from __future__ import annotations

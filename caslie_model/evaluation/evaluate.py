@@ -1,4 +1,4 @@
-"""Evaluation: predict what is missing, then score every task and split.
+"""Evaluation: predict missing answers, then score every task and split.
 
 Files in the output folder: `predictions.jsonl` with its header, `metrics.json`, `metrics.md`, `config.yaml`.
 """
@@ -173,7 +173,7 @@ def majority_labels(
         samples: The evaluated samples.
 
     Returns:
-        By (task, split): the most frequent label, and the split it was counted in: train, else what is evaluated.
+        By (task, split): the most frequent label, and the split it was counted in: train, otherwise the evaluated one.
     """
     result = {}
     for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):

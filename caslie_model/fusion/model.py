@@ -169,7 +169,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
 
         Raises:
             HubError: If the Hub rejects it; the message has the remedy.
-            ModelError: If the base model is left out of what is saved, or is quantised.
+            ModelError: If the base model is left out of saving, or is quantised.
         """
         if not adapter_only:
             self.check_saved_whole()

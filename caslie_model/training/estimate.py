@@ -177,7 +177,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
 
 
 def _counts(inputs: TrainingInputs) -> dict[str, Any]:
-    """Return what is known from samples and their order alone."""
+    """Return the figures that follow from samples and their order alone."""
     encoded, order = inputs.encoded, inputs.order
     return {
         "samples": len(encoded),

@@ -106,7 +106,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
     Raises:
         RunError: If samples, prompts or base model are not those that the run was started with, or memory runs out.
         ConfigError: If the samples are too few for the processes, or torch.compile does not work here.
-        ModelError: If the base model cannot carry what is trained, or cannot be packed.
+        ModelError: If the base model does not support this training, or cannot be packed.
         DatasetError: If no sample has an image for a fusion model.
     """
     from transformers import set_seed

@@ -134,7 +134,7 @@ def features(
         precision: auto, float32 or bfloat16.
 
     Returns:
-        The cache, and what was found and computed.
+        The cache, and counts of found and computed features.
 
     Raises:
         DatasetError: If the dataset has none of these tasks and splits, or an image cannot be read.
