@@ -30,7 +30,7 @@ SHOPS = ("luma_shop", "dotnet_eshop", "vendure_mock")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 LONGEST_SIDE = 640  # of an original, before the edit
 
-# An image of imagededup whose name does not say of which scene it is; looked at.
+# An image of imagededup whose name does not give its scene; assigned by eye.
 SCENES = {"alpha_channel_image": "ukbench00120"}
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -145,7 +145,7 @@ def settings_beside() -> dict[str, DuplicateSettings]:
 
 
 def recall_of_edits(paths: list[Path], data: Path) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Return (edit -> settings -> share of images near their original, what is near among the originals)."""
+    """Return (edit -> settings -> share of images near their original, near pairs among the originals)."""
     images = {str(path.relative_to(data)): image for path in paths if (image := original(path)) is not None}
     originals, structures = measured({name: encoded(image, 92) for name, image in images.items()})
     recalls: dict[str, dict[str, float]] = {}
@@ -220,7 +220,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     between = result["originals"]["between"]
     yield "| pairs of different originals | " + " | ".join(str(len(between[name])) for name in names) + " |"
     yield ""
-    yield "Pairs of different originals at the chosen settings, for a look:"
+    yield "Pairs of different originals at the chosen settings, to inspect:"
     yield ""
     for a, b, bits, colour in between["chosen"]:
         yield f"* {a}, {b}: {bits} bits, colour {colour}"

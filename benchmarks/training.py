@@ -30,7 +30,7 @@ replaced by ours: float32, and the same rates. Liger's kernels (Triton) and flas
     SigLIP 384, cached / recomputed       the same with images of 384 pixels, as the presets' own encoder takes
 
 The cache keeps features in 16 bits; the second rounds its own in the same way, so that losses can be compared.
-SFTTrainer does not train this model: it puts a forward pass of its own in place of the model's, and images come in
+SFTTrainer does not train this model: it replaces the model's forward pass by its own, and images come in
 through that.
 """
 
@@ -61,7 +61,8 @@ from caslie_model.training.finetune import select_samples
 from mmecinstruct.schemas.samples import published_schema
 
 SEED = 0
-ROUNDS = 20  # at most; the learning rate falls over so many
+# At most; the learning rate falls over so many.
+ROUNDS = 20
 HERE = Path(__file__).parent
 OURS = ("text", "text, packed", "xattn and LoRA")
 PEERS = ("trl", "trl, same batches", "trl, no checkpointing", "trl, padding-free")

@@ -48,7 +48,8 @@ def trainer_of(job: dict[str, Any], batches: Batches, options: dict[str, Any], f
     arguments = {
         "completion_only_loss": True,
         "max_length": job["max_length"],
-        "bf16": False,  # slower than float32 on most processors, and not what ours computes
+        # Slower than float32 on most processors, and ours computes in float32.
+        "bf16": False,
         "use_cpu": True,
         "output_dir": str(folder),
         "save_strategy": "no",

@@ -300,7 +300,7 @@ def push_model(
         evaluation: Folder of `evaluate` whose figures go into the card.
 
     Returns:
-        What was, or would be, uploaded, and what its publisher should know.
+        The uploaded files (or those that would be), and notes for the publisher.
 
     Raises:
         ModelError: The folder is not finished, or the evaluation is of another model.

@@ -79,7 +79,7 @@ def build(
     the same bytes, whatever the number of workers and the executor.
 
     Args:
-        recipe: What to build: a built-in name, a YAML file, or what `load_recipe` returned.
+        recipe: A built-in name, a YAML file, or the result of `load_recipe`.
         out: The dataset folder to write. Default: `dataset-` and the recipe's name.
         tasks: "all", or names or short names of tasks, in a sequence or separated by commas.
         data: Root of the recipe's relative paths. The sample shop needs none.
@@ -91,7 +91,7 @@ def build(
         progress: Called with a stage's name, its finished work items, and all of them.
 
     Returns:
-        What was done: sizes per task and split, rejected rows per stage, warnings, and tasks that lack something.
+        The results: sizes per task and split, rejected rows per stage, warnings, and tasks that lack something.
 
     Raises:
         RecipeError: Nothing can be built, or not under the recipe's licences.
@@ -248,7 +248,7 @@ def push_to_hub(
         message: Message of the commit.
 
     Returns:
-        What was, or would be, uploaded.
+        The uploaded files, or those that would be.
 
     Raises:
         DatasetError: The folder is damaged.

@@ -36,7 +36,7 @@ class LoadedModel:
         tokenizer: The base model's.
         prompt_format: How samples become tokens for this model.
         device: Where the model is, and its precision.
-        provenance: What its answers depend on: base model, adapter, templates and settings, by name.
+        provenance: All that its answers depend on: base model, adapter, templates and settings, by name.
         vision: The vision encoder of a fusion model, None for text.
     """
 

@@ -41,7 +41,8 @@ def check_quantisation(quantise: str) -> None:
         raise missing
     try:
         found = metadata.version("bitsandbytes")
-    except metadata.PackageNotFoundError:  # a folder of that name is found as a package too
+    except metadata.PackageNotFoundError:
+        # A folder of that name is found as a package too.
         raise missing from None
     if Version(found) < OLDEST:
         raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {OLDEST}; {_REMEDY}")

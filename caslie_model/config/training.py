@@ -164,7 +164,7 @@ class TrainingConfig(Settings):
         default=None, description="Vision encoder. Needed by every fusion other than `text`."
     )
     connector: ConnectorSettings = Field(
-        default=ConnectorSettings(), description="What connects images to the language model."
+        default=ConnectorSettings(), description="The connector between images and the language model."
     )
     init_from: Path | None = Field(
         default=None,

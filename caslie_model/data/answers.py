@@ -85,7 +85,7 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     before letters, so that an option called "A" is found by its words.
 
     Args:
-        text: What the model wrote.
+        text: The model's answer.
         options: Texts by letter; empty for yes/no.
         answers: letter or text, as the model was asked to answer.
 

@@ -29,7 +29,8 @@ Features = Callable[[Sequence[str]], "Tensor"]
 # Items of a sample, each with an image of its own.
 MAX_ITEMS = 64
 MAX_IMAGE_BYTES = 20_000_000
-MAX_PIXELS = 50_000_000  # as many as `mmec build` takes; decoded they are 150 MB
+# The limit of `mmec build`; decoded they are 150 MB.
+MAX_PIXELS = 50_000_000
 ROWS_AT_ONCE = 32  # a sample may show 40 images
 
 _COLUMNS = ("id", "image_roles", "images")
@@ -41,7 +42,7 @@ class SampleImage:
     """An image of a sample.
 
     Attributes:
-        role: What it belongs to in the sample: product, history 3, option B, …
+        role: The item of the sample that it shows: product, history 3, option B, …
         key: SHA-256 of the embedded bytes, hexadecimal.
     """
 

@@ -30,7 +30,8 @@ COLUMNS: tuple[str, ...] = (
     "visual_critical",
     "text_only_accuracy",
 )
-MAX_INPUT_CHARACTERS = 1_000_000  # of one sample; more is damage, not a product text
+# Largest input of one sample; more is damage, not a product text.
+MAX_INPUT_CHARACTERS = 1_000_000
 
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
@@ -265,7 +266,8 @@ def _parse_input(text: str, name: str) -> tuple[InputField, ...]:
     for key, value in content.items():
         values = value if isinstance(value, list) else [value]
         texts = tuple(_plain_text(entry) for entry in values if entry is not None)
-        if texts:  # a null says nothing, and must not become the word "None"
+        # A null must not become the word "None".
+        if texts:
             fields.append(InputField(" ".join(key.split()), texts, isinstance(value, list)))
     return tuple(fields)
 

@@ -19,7 +19,8 @@ from caslie_model.errors import ModelError
 
 FUSIONS = ("xattn", "concat", "concat-full")
 FEATURE_NORMS = ("layer", "standard", "none")
-WIDEST = 512  # of resampler and adapters, whatever the language model's width
+# The largest width of resampler and adapters, for any language model.
+WIDEST = 512
 
 _COUNTS = (
     "vision_width",

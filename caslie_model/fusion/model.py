@@ -66,7 +66,8 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _tied_weights_keys: ClassVar[dict[str, str]] = {}  # the language model's own are added by `post_init`
+    # The language model's own are added by `post_init`.
+    _tied_weights_keys: ClassVar[dict[str, str]] = {}
 
     def __init__(self, config: CaslieConfig, language_model: Any = None) -> None:
         super().__init__(config)
@@ -89,19 +90,22 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         for index, layer in enumerate(config.adapter_layers):
             # A bound method, not a closure: a copied model must call its own adapters.
             layers[layer].register_forward_pre_hook(partial(self._before_layer, index), with_kwargs=True)
-        self._now: tuple[Media, Tensor] | None = None  # media and visibility of the forward pass under way
+        # Media and visibility of the running forward pass.
+        self._now: tuple[Media, Tensor] | None = None
         parameters = inspect.signature(language_model.forward).parameters
         self._head_can_be_partial = "logits_to_keep" in parameters
         is_loaded = language_model.device.type != "meta"  # else `from_pretrained` will fill it
         if is_loaded:
             for module in language_model.modules():
-                module._is_hf_initialized = True  # or `post_init` would initialise its weights again
+                # Otherwise `post_init` would initialise its weights again.
+                module._is_hf_initialized = True
         self.post_init()
         if is_loaded:
             for part in self._own_parts():  # float32 also beside a 16-bit language model
                 part.to(language_model.device)
         self.generation_config = language_model.generation_config
-        if is_quantised(language_model):  # or the Trainer would move its weights, and `to` change their type
+        # Otherwise the Trainer would move its weights, and `to` change their type.
+        if is_quantised(language_model):
             self.quantization_method = language_model.quantization_method
 
     @classmethod
@@ -381,7 +385,8 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
 
         keep, targets = loss_positions(labels, logits_to_keep, length, self.training)
         if use_cache is None and labels is not None:
-            use_cache = False  # training and measuring a loss keep no keys and values
+            # Training and measuring a loss keep no keys and values.
+            use_cache = False
         if self._head_can_be_partial:
             kwargs["logits_to_keep"] = head_positions(keep, length, states.device)
         for name, value in (

@@ -33,7 +33,7 @@ class Prediction:
 
     Attributes:
         label: None when unparsable.
-        text: What was generated; None for likelihood.
+        text: The generated text; None for likelihood.
         scores: Log-likelihood by label; None for generation.
         alone: Whether it was decided outside the batch, as two candidates were too close.
     """

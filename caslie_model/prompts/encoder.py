@@ -258,7 +258,8 @@ class PromptFormat:
         self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]
     ) -> _Prompt:
         prompt = unmarked(self._render_marked(sample, fields, numbers))
-        special = not self.tokenizer.chat_template  # a chat template writes its own control tokens
+        # A chat template writes its own control tokens.
+        special = not self.tokenizer.chat_template
         if numbers or self.visual_tokens:
             tokens, items, start = tokens_with_items(self.tokenizer, prompt, special)
         else:

@@ -190,7 +190,8 @@ def _arguments(config: TrainingConfig, inputs: TrainingInputs) -> TrainingArgume
         **_checkpointing(config),
     )
     if not device.is_cpu:
-        arguments._n_gpu = 1  # else several GPUs in one process are joined by DataParallel
+        # Otherwise several GPUs in one process are joined by DataParallel.
+        arguments._n_gpu = 1
     return arguments
 
 

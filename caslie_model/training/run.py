@@ -146,7 +146,8 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
     memory = peak_bytes(device)
-    wait_for_all()  # or a checkpoint that another process still writes would be deleted
+    # Otherwise a checkpoint that another process still writes would be deleted.
+    wait_for_all()
     tensors = trained_tensors(model, config)
 
     def finish() -> dict[str, Any]:
@@ -160,7 +161,8 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         best = tensors
         if inputs.early_stop is not None:
             summary |= _restore_best(inputs.early_stop, model, trainer.state, len(order.batches))
-            best = trained_tensors(model, config)  # never divided: an early stop does not go with FSDP
+            # The model is not divided: an early stop does not go with FSDP.
+            best = trained_tensors(model, config)
         return _finish(config, model, best, {**summary, "fingerprint": fingerprint})
 
     return TrainingResult(config.out, first_decides(finish))

@@ -58,7 +58,7 @@ def compute_features(
 ) -> FeatureCounts:
     """Fill a cache with the features of all images of a dataset's tasks and splits, with progress on stderr.
 
-    What was computed is kept when the run is interrupted.
+    Computed features are kept when the run is interrupted.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
@@ -69,7 +69,7 @@ def compute_features(
         batch_size: Images in one pass through the encoder.
 
     Returns:
-        What was found and computed.
+        Counts of found and computed features.
 
     Raises:
         DatasetError: If there is no such dataset, or an image cannot be read.

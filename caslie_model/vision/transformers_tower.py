@@ -159,7 +159,8 @@ def _check_takes_pixels(name: str, config: Any) -> None:
 def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
     """Return (width, height) of the pixels that the model was made for."""
     patches = getattr(processor, "max_num_patches", None)
-    if patches:  # SigLIP 2 with any shape: the largest square of so many patches
+    # SigLIP 2 with any shape: the largest square of so many patches.
+    if patches:
         side = math.isqrt(patches) * processor.patch_size
         return side, side
     named = [processor.size, getattr(config, "image_size", None)]

@@ -22,7 +22,8 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.tasks import TASKS
 
-SAMPLE_SHIFT = 32  # a sample's number is its file's, shifted, plus its row
+# A sample's number is its file's, shifted, plus its row.
+SAMPLE_SHIFT = 32
 SAMPLES = pa.schema([("sample", pa.int64()), ("file", pa.int32()), ("id", pa.string())])
 USES = pa.schema(
     [("kind", pa.string()), ("key", pa.string()), ("sample", pa.int64()), ("place", pa.string())]
@@ -60,7 +61,8 @@ class KeysPayload:
     folder: Path
     file: SampleFile
     settings: AuditSettings
-    target: Path  # a folder; the files' names end in the file's number
+    # A folder; the files' names end in the file's number.
+    target: Path
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,12 @@ from mmecinstruct.engine.stage import Stage, StageOutput, WorkItem
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
 HASHES = "file_hashes.sqlite"
-SNAPSHOTS = "snapshots"  # what a build saw of the images outside the workspace
-VISIBLE_SECONDS = 120  # longer than a network file system remembers by default (60)
-_REMOVED = ".removed"  # ending of folders that are about to be deleted
+# The state of images outside the workspace.
+SNAPSHOTS = "snapshots"
+# Longer than a network file system remembers by default (60).
+VISIBLE_SECONDS = 120
+# Ending of folders that are about to be deleted.
+_REMOVED = ".removed"
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,8 @@ def _prepare(workspace: Path, stage: Stage) -> _Prepared:
     partial.mkdir(parents=True, exist_ok=True)
     items = list(stage.items())
     keys = tuple(item.key for item in items)
-    _remove_leftovers(partial, set(keys))  # of a killed run: half-written items, a manifest
+    # Leftovers of a killed run: incomplete items, a manifest.
+    _remove_leftovers(partial, set(keys))
     work = tuple(
         _ItemWork(stage, item, str(partial / item.key), str(workspace))
         for item in items
@@ -303,7 +307,8 @@ def _finish(stage: _Prepared) -> StageOutput:
         "files": dict(sorted(files.items())),
     }
     write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
-    if folder.exists():  # without a manifest, or it would have been read
+    # The folder has no manifest, otherwise it would have been read.
+    if folder.exists():
         _remove(folder)
     partial.rename(folder)
     sync_folder(folder.parent)

@@ -34,7 +34,8 @@ from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
-FOLDER_VERSION = 7  # raised when changed code gives another folder from the same stages
+# Raised when changed code gives another folder from the same stages.
+FOLDER_VERSION = 7
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -154,14 +155,16 @@ def _replacing(out: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     old = out.with_name(f".{out.name}.old")
-    if old.is_dir() and not out.exists():  # a build was killed between the two renames at the end
+    # A build was killed between the two renames at the end.
+    if old.is_dir() and not out.exists():
         old.rename(out)
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
         partial.mkdir()
         yield partial
-    except BaseException:  # a full disk must not keep an incomplete folder
+    except BaseException:
+        # A full disk must not keep an incomplete folder.
         shutil.rmtree(partial, ignore_errors=True)
         raise
     if out.is_dir():

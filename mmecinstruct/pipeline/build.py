@@ -64,7 +64,7 @@ def build(
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> BuildReport:
-    """Build the recipe's dataset folder and return what was done.
+    """Build the recipe's dataset folder and return the report.
 
     Args:
         recipe: what to build.
@@ -97,7 +97,8 @@ def build(
             f"--out {out}: the workspace {workspace} is in it and would be replaced with it; choose another"
         )
     check_target(target)
-    store = Workspace(workspace.absolute())  # the nodes of a cluster have other working folders
+    # The nodes of a cluster have other working folders.
+    store = Workspace(workspace.absolute())
     folders = [] if recipe.sample is not None else [data.resolve()]
     processes = processes_here(recipe, workers if executor == "local" else None)
     pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)

@@ -70,7 +70,7 @@ def check_images(
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> ImagesReport:
-    """Locate, measure and filter the images of a folder or a table; write what was found into `out`.
+    """Locate, measure and filter the images of a folder or a table; write the results into `out`.
 
     source: a folder, all files below it; or a CSV, TSV, JSON lines or Parquet file whose `column` holds URLs or paths
     relative to `data` (default: the file's folder), several in one cell separated by `|`; Amazon's size codes are cut.

@@ -59,7 +59,7 @@ def warn_of_useless(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -
 
 
 def warn_of_absent(recipe: Recipe, folder: Path) -> list[str]:
-    """Name missing published files of sets of which others are there: a glob matches only files that exist."""
+    """Name missing published files of sets with other files present: a glob matches only files that exist."""
     return [
         f"{source.kind}: not in {folder}, so that the dataset lacks what they hold: {', '.join(absent)}; mmec pull "
         "fetches them or says how to get them; then build again"

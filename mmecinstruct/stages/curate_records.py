@@ -21,7 +21,8 @@ from mmecinstruct.stages.files import write_rejections
 if TYPE_CHECKING:
     import duckdb
 
-LANGUAGE = ("languages", "min_language_score")  # the settings that decide which texts are kept
+# The settings that decide which texts are kept.
+LANGUAGE = ("languages", "min_language_score")
 
 
 @dataclass(frozen=True, kw_only=True)

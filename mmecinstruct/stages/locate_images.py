@@ -147,14 +147,16 @@ def _ask_the_web(
     """
     from mmecinstruct.images.measure import measure_image
 
-    decoders = threading.BoundedSemaphore(cores())  # not one per thread: a large image takes its memory
+    # Fewer than the threads: a large image takes much memory.
+    decoders = threading.BoundedSemaphore(cores())
 
     def rejection_of(content: bytes) -> str | None:
         with decoders:
             return measure_image(content, image_sources.settings).reason or None
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
+        # Pillow's warnings about large images and metadata: our own caps apply.
+        warnings.simplefilter("ignore")
         return fetch_groups(
             candidates,
             image_sources.fetch,

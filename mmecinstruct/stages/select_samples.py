@@ -24,7 +24,8 @@ from mmecinstruct.stages.build_samples import SELECTING
 from mmecinstruct.stages.files import write_rejections
 
 SELECTED_FILE = "selected.parquet"
-ROW_GROUP_ROWS = 1000  # stage `render` reads only the row groups of its part
+# Stage `render` reads only the row groups of its part.
+ROW_GROUP_ROWS = 1000
 _IMAGE_COLUMNS = ("image_roles", "image_urls", "image_ids", "image_product_ids")
 SELECTED = pa.schema(
     [

@@ -19,7 +19,7 @@ _IMAGE_COLUMNS = (("products", "image_urls"), ("reviews", "image_urls"), ("produ
 def forget_taken_down(
     workspace: Path, taken_down: frozenset[str], parsed: Sequence[StageOutput], tables: CuratedTables
 ) -> int:
-    """Remove from the store what was fetched for products on the takedown list alone.
+    """Remove from the store the images that were fetched only for products on the takedown list.
 
     The list names products by id. Only a build knows which URLs are theirs, and which of them others share.
 

@@ -28,7 +28,8 @@ RENDERED = pa.schema(
     [
         ("id", pa.string()),
         ("instruction", pa.string()),
-        ("instruction_id", pa.string()),  # <task>/<number>@<first 8 digits of the template's SHA-256>
+        # <task>/<number>@<first 8 digits of the template's SHA-256>
+        ("instruction_id", pa.string()),
         ("instruction_unseen", pa.string()),  # test and test_ood only, else null
         ("instruction_unseen_id", pa.string()),
         ("input", pa.string()),  # JSON text

@@ -52,7 +52,7 @@ class SentimentAnalysisSettings(TaskSettings):
 
 
 def review_texts(reviews: str) -> str:
-    """Return common table expressions of which `review_texts` is the last.
+    """Return common table expressions; the last one is `review_texts`.
 
     It has the columns of the table `reviews`, review (title and text as one) and words (how many it has).
     """

@@ -17,7 +17,8 @@ from pathlib import Path
 
 PACKAGE = "mmecinstruct"
 CODE = "the code of mmecinstruct"
-TOKEN_SECONDS = 5.0  # a network file system may show a new file a little later
+# A network file system may show a new file a little later.
+TOKEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def _code_hash() -> str:
     if found is None or found.origin is None:
         return "none"
     package = Path(found.origin).parent
-    carried = package / "_templates"  # as mmecinstruct/core/package_data.py finds them
+    # The same folders as in mmecinstruct/core/package_data.py.
+    carried = package / "_templates"
     templates = carried if carried.is_dir() else package.parent / "templates"
     digest = hashlib.sha256()
     for root, pattern in ((package, "*.py"), (templates, "*.j2")):

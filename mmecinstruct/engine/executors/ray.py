@@ -28,10 +28,13 @@ Result = TypeVar("Result")
 
 # Retries of a task whose process or node was lost; a task that raises an error is not run again.
 RETRIES = 3
-CHECK_SECONDS = 10.0  # between checks of the nodes while no task finishes
-PATIENCE_SECONDS = 120.0  # with a cluster without any node that could run a task
+# Seconds between checks of the nodes while no task finishes.
+CHECK_SECONDS = 10.0
+# Seconds to wait for a cluster without any node that could run a task.
+PATIENCE_SECONDS = 120.0
 CONNECT_SECONDS = 5.0
-PROBE_SECONDS = 120.0  # a node under load may take long to start a process
+# Seconds for the check of a node. A node under load may take long to start a process.
+PROBE_SECONDS = 120.0
 _OBJECT_STORE_BYTES = 100 * 2**20  # nothing large travels
 _LOCAL = "local"
 _TOKEN_FILE = ".node-check-"
@@ -85,7 +88,8 @@ class RayExecutor:
         if self._requirements is not None:
             Path(self._requirements.token_file).unlink(missing_ok=True)
         if self._ray is not None and self._owns_connection:
-            self._ray.shutdown()  # a cluster of our own ends; in another one our tasks do
+            # A cluster of our own ends; in another one our tasks end.
+            self._ray.shutdown()
         self._ray = self._task = self._requirements = None
 
     def run(self, function: Callable[[Payload], Result], payloads: Sequence[Payload]) -> Iterator[Result]:
@@ -127,8 +131,10 @@ class RayExecutor:
         finally:
             for reference in in_flight:
                 ray.cancel(
-                    reference, force=True
-                )  # nobody waits for it; its half-written work item is never used
+                    reference,
+                    force=True,
+                    # Nobody waits for it; its incomplete work item is never used.
+                )
 
     def _limit(self) -> int:
         if self.workers is not None:

@@ -102,7 +102,8 @@ def absent_files(source: Source, folder: Path) -> list[str]:
     for field, path in named_paths(source, publishers()).items():
         try:
             files = [file.origin for file in files_of_path(source.kind, field, path, publishers())]
-        except SourceError:  # a glob over categories, or a user's own files: their number is unknown
+        except SourceError:
+            # A glob over categories, or a user's own files: their number is unknown.
             continue
         lacking = [origin for origin in files if not (folder / origin).is_file()]
         if len(lacking) < len(files):

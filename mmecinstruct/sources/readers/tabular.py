@@ -171,7 +171,8 @@ class _TextLines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = read_lines(path)
-        self.offset = 0  # bytes of the unpacked file that were returned
+        # Bytes of the unpacked file that were returned.
+        self.offset = 0
         self.truncated = False
 
     def __iter__(self) -> _TextLines:

@@ -127,7 +127,8 @@ def _fetch(
     have = partial.size if known is not None else 0
     if known is not None and known.length is not None and have >= known.length:
         if have == known.length:
-            return None  # the file was complete when an earlier run was stopped
+            # The file was complete when an earlier run was stopped.
+            return None
         partial.discard()
         known, have = None, 0
     headers: dict[str, str] = {}

@@ -32,7 +32,7 @@ class PlannedFile:
     Attributes:
         file: The file.
         target: The path that the file has or gets.
-        state: What the pull does with it.
+        state: The pull's action for it.
         size: The bytes of the whole file, None where unknown.
         arrived: The bytes that an earlier pull downloaded.
         came_from: The URL of an earlier pull, where it is not the present one.

@@ -40,7 +40,8 @@ from mmecinstruct.web.raw_files.transport import Failed, Transport, permanent
 # After so many new bytes, the failures of a file are counted from zero.
 PROGRESS_BYTES = 1_000_000
 _SIZE_TIMEOUT = 15.0  # seconds; sizes are optional
-_JOIN_SECONDS = 2.0  # how long an interrupted pull waits for its threads
+# Seconds that an interrupted pull waits for its threads.
+_JOIN_SECONDS = 2.0
 _UNCHECKED = "`--set pull.checksums=false` takes it"
 _OTHER_FILE = ("wrong_checksum", "wrong_size")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -204,7 +205,8 @@ class _Run:
             if wrong is None:
                 with self._lock:
                     self._record.put(file.origin, "", digest)
-                Partial(target).discard()  # an earlier download, which is no longer needed
+                # An earlier download, which is no longer needed.
+                Partial(target).discard()
         except OSError as error:
             wrong = f"cannot be read or recorded: {error.strerror}"
         if wrong is not None:
