@@ -69,7 +69,7 @@ def is_base_model_name(name: str) -> bool:
 
 
 def locate(name: str) -> str:
-    """Return what `from_pretrained` takes: a folder, converted first if need be, or a Hub id.
+    """Return the argument of `from_pretrained`: a folder, converted first if need be, or a Hub id.
 
     Args:
         name: As `load_base_model` takes it.

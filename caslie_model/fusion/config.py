@@ -163,7 +163,7 @@ class CaslieConfig(PreTrainedConfig):
         return cls(text_config=text_config, **choices)
 
     def choices(self) -> dict[str, Any]:
-        """Return what `for_base` takes beside the language model's config."""
+        """Return the arguments of `for_base` beside the language model's config."""
         return {name: getattr(self, name) for name in self._choice_names()}
 
     @classmethod

@@ -268,7 +268,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
     def _before_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Add to the text's states what they take from the images, in front of a layer."""
+        """Add the output of attention to the images to the text's states, in front of a layer."""
         if self._now is None:
             return None
         media, visible = self._now
@@ -318,7 +318,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         media: Media | None = None,
         **kwargs: Any,
     ) -> CaslieOutput:
-        """Return logits, and with labels the loss on what follows each position.
+        """Return logits, and with labels the loss on the token after each position.
 
         While training, logits are computed for labelled positions only. The inputs of images are those of
         `encode_media`, or `media` from an earlier pass; the others are those of any causal language model.

@@ -195,7 +195,7 @@ def _is_surely_a_path(value: str) -> bool:
 
 
 def _last_part(name: str) -> str:
-    """Return what a path is called. The user's own folder is called after the user, so it is `home`."""
+    """Return the name of a path. The user's own folder has the user's name, so it is `home`."""
     name = name.removeprefix("file://")
     parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".")]
     if not parts or parts[-1] == "..":

@@ -147,7 +147,7 @@ def _continue(
     first: Any,
     rows: Sequence[tuple[int, str, tuple[int, ...]]],
 ) -> list[float]:
-    """Return the log-likelihood of each row's tokens after its prompt; prompts: what the model gave for these."""
+    """Return the log-likelihood of each row's tokens after its prompt; prompts: the model's output for these."""
     import torch
 
     chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device.name)

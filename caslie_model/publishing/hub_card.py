@@ -100,7 +100,7 @@ def kept_fields(
 
 
 def _there(repo: str, token: str, revision: str | None) -> tuple[dict[str, Any], str | None]:
-    """Return what a revision holds and its name; a branch that does not exist yet starts as the main one."""
+    """Return the files of a revision and its name; a branch that does not exist yet starts as the main one."""
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:

@@ -1,4 +1,4 @@
-"""The estimate of a training: what `--dry-run` prints before anything is trained or written.
+"""The estimate of a training, which `--dry-run` prints before anything is trained or written.
 
 Parameters and FLOPs are counted on the meta device, from the configurations of base model and vision encoder alone.
 Peak memory and time are measured on real steps of the largest batch, where the weights and the device are here.
@@ -261,7 +261,7 @@ def _run_flops(
 
 @dataclass(frozen=True)
 class _RandomImages(VisualInputs):
-    """Images whose features are random numbers: what a step takes does not depend on them."""
+    """Images whose features are random numbers: the costs of a step do not depend on them."""
 
     cache: Any = None
     encoder: str = ""
@@ -309,7 +309,7 @@ def _read(
 def _forward_batches(
     config: TrainingConfig, encoded: Sequence[Encoded], step: Sequence[int]
 ) -> list[list[Encoded]]:
-    """Return what goes through the model at once, of a step."""
+    """Return the forward passes of a step."""
     starts = range(0, len(step), config.batch_size)
     return [[encoded[index] for index in step[start : start + config.batch_size]] for start in starts]
 

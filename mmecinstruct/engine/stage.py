@@ -70,7 +70,7 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A finished stage. `name` is the stage's label, `extra` what its work items counted, by their keys."""
+    """A finished stage. `name` is the stage's label, `extra` the further counts of its work items, by their keys."""
 
     name: str
     fingerprint: str
@@ -139,7 +139,7 @@ class Stage:
 
     @property
     def label(self) -> str:
-        """The stage's name, with what tells it from other runs of the same class."""
+        """The stage's name, with an addition that distinguishes runs of the same class."""
         return self.name
 
     def items(self) -> Sequence[WorkItem]:
@@ -155,7 +155,7 @@ class Stage:
         return fingerprint(self.fingerprint_content())
 
     def fingerprint_content(self) -> dict[str, Any]:
-        """Return what the fingerprint covers, as JSON can hold it."""
+        """Return the content that the fingerprint covers, as values of JSON."""
         return {
             "stage": self.label,
             "version": self.version,

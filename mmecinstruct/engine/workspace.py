@@ -212,7 +212,7 @@ def _prepare(workspace: Path, stage: Stage) -> _Prepared:
 
 
 def _run_item(work: _ItemWork) -> str:
-    """Run one work item and return its target. The worker hashes what it wrote: the files are still in memory."""
+    """Run one work item and return its target. The worker hashes its files while they are still in memory."""
     with _named(work.stage.label, Path(work.workspace)):
         return _write_item(work)
 

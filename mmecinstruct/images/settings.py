@@ -136,5 +136,5 @@ class ImageSettings(Settings):
         return self
 
     def part(self, names: frozenset[str]) -> dict[str, Any]:
-        """Return the named settings as JSON can hold them: what a stage's fingerprint says of them."""
+        """Return the named settings as values of JSON: their part of a stage's fingerprint."""
         return self.model_dump(mode="json", include=set(names))

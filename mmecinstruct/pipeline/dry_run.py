@@ -60,7 +60,7 @@ class BuildPlan:
 
 
 def plan_build(recipe: Recipe, out: Path, tasks: Sequence[str], data: Path) -> BuildPlan:
-    """Return what a build would be made from.
+    """Return the plan of a build.
 
     Args:
         recipe: The recipe.

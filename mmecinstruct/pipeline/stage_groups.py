@@ -60,7 +60,7 @@ class Samples:
 
 
 def query_budget(resources: ResourceSettings, workers: int) -> Budget:
-    """Return what the query of a stage may use. It has all cores: there is never another at the same time."""
+    """Return the budget of a stage's query. It has all cores: there is never another query at the same time."""
     processes = 1 if workers == 1 else 1 + workers
     return Budget(resources.query_bytes(processes), workers, resources.spill_bytes)
 
@@ -73,7 +73,7 @@ def curate_tables(
     taken_down: frozenset[str],
     budget: Budget,
 ) -> CuratedTables:
-    """Curate products first, then what refers to them: of the tables of `sample`, where the recipe samples.
+    """Curate products first, then the records that refer to them: of the tables of `sample`, where the recipe samples.
 
     Raises RecipeError where there is no product.
     """

@@ -1,4 +1,4 @@
-"""Settings of the audit: what counts as an overlap of two splits, and how much of it is tolerated."""
+"""Settings of the audit: limits of what counts as an overlap of two splits, and tolerances."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ LANGUAGE = ("languages", "min_language_score")
 
 @dataclass(frozen=True, kw_only=True)
 class CurateRecords(Stage):
-    """Write `<table>.parquet`: what all four tables have in common."""
+    """Write `<table>.parquet`: the common part of all four stages."""
 
     table: ClassVar[str]
     libraries = ("duckdb",)

@@ -77,7 +77,7 @@ def measure_stage(
 
 
 def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> Files:
-    """Write located images as a table of the workspace: what the state of the images outside it.
+    """Write located images as a table of the workspace: the state of the images outside it.
 
     Its fingerprint does not depend on the images' folders, and changes when an image changes.
     """

@@ -122,7 +122,7 @@ class Parse(Stage):
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
-    """Return what changes with a file's content: size and time of modification.
+    """Return the size and time of modification of a file, which change with its content.
 
     Raises SourceError where the file cannot be looked at.
     """

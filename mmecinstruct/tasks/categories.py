@@ -77,5 +77,5 @@ def create_category_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def drop_category_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what `create_category_tables` made."""
+    """Drop the tables of `create_category_tables`."""
     connection.execute("DROP TABLE product_category; DROP TABLE fine_category")

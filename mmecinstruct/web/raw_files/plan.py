@@ -27,7 +27,7 @@ State = Literal["present", "found", "fetch", "by_hand"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file and what a pull does with it.
+    """A file and the pull's action for it.
 
     Attributes:
         file: The file.

@@ -55,7 +55,7 @@ def plan_pull(
     fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
     mirror: str | None = None,
 ) -> PullPlan:
-    """Return what a pull would do; write nothing. Unknown sizes are requested from the servers, once.
+    """Return the plan of a pull; write nothing. Unknown sizes are requested from the servers, once.
 
     Args:
         files: The files.
@@ -310,7 +310,7 @@ def _statistics(job: Job) -> dict[str, object]:
 
 
 def _remedy(job: Job, failed: Failed, settings: PullSettings, from_mirror: bool) -> str:
-    """Return what a person can do about a file that could not be downloaded."""
+    """Return the remedy for a file that could not be downloaded."""
     if failed.retry_after is not None and failed.retry_after > settings.max_retry_after:
         wait = lasting(failed.retry_after)
         return f"the server asks to wait {wait}, more than pull.max_retry_after: run the same command then"

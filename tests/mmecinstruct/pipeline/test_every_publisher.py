@@ -1,4 +1,4 @@
-"""What users combine: each publisher's files alone and together, from raw files to a valid dataset folder.
+"""Combinations of users: each publisher's files alone and together, from raw files to a valid dataset folder.
 
 The files are generated with their dirt, and the writers say how many lines are to be rejected for which reason.
 """
