@@ -190,7 +190,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
 
 
 def run(command: Sequence[str | Path]) -> Result:
-    """Run a contestant and return what it says."""
+    """Run a contestant and return its result."""
     done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, check=True)
     return dict(json.loads(done.stdout))
 

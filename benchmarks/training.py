@@ -280,7 +280,7 @@ def main() -> None:
             "tokens": sum(lengths),
             "lengths": [min(lengths), max(lengths)],
         }
-        # Images first: filling the cache is timed in the contestant whose page says what it took.
+        # Images first: filling the cache is timed in the contestant whose page reports it.
         races = {"images": (*SEEING, *SEEING_MORE), "text": (*OURS, *(PEERS if args.trl_python else ()))}
         for title, every in races.items():
             names = [one for one in every if not args.only or one in args.only]

@@ -91,7 +91,7 @@ def render_colour(colour: str, number: int) -> bytes:
 
 @dataclass(frozen=True)
 class ShownProduct:
-    """A product whose colour only its image tells, and, for catalogues, the end of its id."""
+    """A product whose colour only its image shows, and, for catalogues, the end of its id."""
 
     id: str
     colour: str
@@ -106,7 +106,7 @@ def make_product(seed: str, colour: str | None = None) -> ShownProduct:
 
 
 def make_image_row(number: int, task: str, split: str, shows: bool = True, **changes: Any) -> dict[str, Any]:
-    """Return a published row whose answer is a colour that no text tells.
+    """Return a published row whose answer is a colour that no text names.
 
     Of one product (CC: `product`, SA: `review`), of two (PRP: which colour has product 2), or of the last entry of a
     history (SR, with images of all but its first entry, and of two of three options). shows: false for a row

@@ -105,8 +105,8 @@ class SmallDataset:
             products = ["shop:popular", *products, f"shop:{split}-{number}c"]
             options, output = ["A: Mug", "B: Mug", "C: Pot"], "B"
             roles = ["history 1", "history 2", "option A", "option C"]
-        pictured = products[: len(roles)]
-        used = pictured if task != "sequential_recommendation" else products
+        with_image = products[: len(roles)]
+        used = with_image if task != "sequential_recommendation" else products
         test, asks_query = split.startswith("test"), "query" in value
         return {
             "id": f"{task[:3]}{list(TASKS).index(task)}-{split}-{number}",
@@ -123,9 +123,9 @@ class SmallDataset:
             "options": options,
             "output": output,
             "image_roles": roles,
-            "image_urls": [f"https://shop.example/{product}.jpg" for product in pictured],
-            "image_ids": [self.image(product) for product in pictured],
-            "image_product_ids": pictured,
+            "image_urls": [f"https://shop.example/{product}.jpg" for product in with_image],
+            "image_ids": [self.image(product) for product in with_image],
+            "image_product_ids": with_image,
             "product_ids": used,
             "group_ids": {
                 "products": used,

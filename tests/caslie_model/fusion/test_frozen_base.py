@@ -26,7 +26,7 @@ def text_of(batch: dict[str, Any]) -> dict[str, Any]:
 def test_before_its_training_a_model_is_its_base_model(
     make: SimpleNamespace, family: str, gate: float
 ) -> None:
-    """Shut gates add nothing, and through open ones a new adapter says nothing."""
+    """Shut gates add nothing, and a new adapter adds nothing through open ones."""
     base = make.language_model(family)
     model = make.model("xattn", family, gate_init=gate, speaking=gate == 0)
     batch = make.batch(model, [make.question(1), make.question(2, images=1, length=12)])

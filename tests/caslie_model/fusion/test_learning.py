@@ -64,7 +64,7 @@ def test_a_model_learns_from_images_alone(
         optimiser.step()
     unseen = draw_questions(make, 1, 64)
     assert accuracy(model, make, unseen) == 1.0
-    # With an image that tells nothing there is one answer for all.
+    # With an image without information there is one answer for all.
     blind = [type(q)(q.prompt, q.items, [(torch.zeros(5, 12), 1)], q.answer) for q in unseen]
     assert accuracy(model, make, blind) <= 0.5
 

@@ -123,7 +123,7 @@ for line in sys.stdin:
 
 
 def environment_of(url: str, home: Path) -> dict[str, str]:
-    """The environment of a process that takes the stand-in for the Hub."""
+    """The environment of a process that uses the local server as the Hub."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     return {
         **clean,

@@ -214,7 +214,7 @@ def test_lost_best_weights_are_an_error(
 
 
 def test_a_run_to_its_end_also_returns_to_its_best_step(contrary: Path, tmp_path: Path) -> None:
-    """Its last step is measured, whatever `every` says."""
+    """Its last step is measured for any `every`."""
     settings = ("fusion=text", "early_stop.every=6", "early_stop.patience=9", "epochs=4")
     summary = finetune(config(contrary, tmp_path / "a", *settings)).summary
     record = summary["early_stop"]

@@ -303,7 +303,7 @@ def test_several_processes_are_an_error(
 
 
 def alignment(data: Path, folder: Path) -> AlignConfig:
-    """Return a config whose catalogue tells the colour of every product, which is in its id."""
+    """Return a config whose catalogue has the colour of every product, which is in its id."""
     products = {
         product.partition(":")[2]
         for shard in data.glob("*/train-*.parquet")

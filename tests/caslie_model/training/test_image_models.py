@@ -384,7 +384,7 @@ def test_xattn_learns_from_images_alone(
     ]
     assert gates[0] < 0.3 < gates[-1]  # shut at the start
     assert learnt_accuracy(result.folder, colours, tmp_path / "e") >= 0.9
-    # Each sample with another one's image: what it says then is what that image shows.
+    # Each sample with another one's image: the answers follow that image.
     rows = [image_row(n, COLOURS_TASK, "test") for n in range(60)]
     others = [*rows[1:], rows[0]]
     mixed = [{**row, "images": other["images"]} for row, other in zip(rows, others, strict=True)]

@@ -115,7 +115,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 
 def patches_by_hand(folder: Path, prefix: int, image: Image.Image, layer: int | None = None) -> torch.Tensor:
-    """Return what the checkpoint's vision model says of each patch, loaded and asked without our code."""
+    """Return the states of the checkpoint's vision model for each patch, loaded and run without our code."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     inputs = processor([image], return_tensors="pt", do_resize=False, do_center_crop=False)
     model = transformers.AutoModel.from_pretrained(folder)

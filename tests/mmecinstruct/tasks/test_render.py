@@ -95,7 +95,7 @@ def test_candidates_keep_their_order_and_label_sets_the_references() -> None:
     sentiments = render([sample("sentiment_analysis")])[0]["options"]
     assert (sentiments[0], sentiments[4]) == ("A: very positive", "E: very negative")
     relevance = render([sample("multiclass_product_classification")])[0]["options"]
-    # The first word tells the options apart: a small model that answers in words learns it from few samples.
+    # The first word distinguishes the options: a small model that answers in words learns it from few samples.
     assert [one.split()[1] for one in relevance] == ["exact", "substitute", "complement", "irrelevant"]
     relations = render([sample("product_relation_prediction")])[0]["options"]
     assert [one.split()[1] for one in relations] == ["bought", "viewed", "similar"]
