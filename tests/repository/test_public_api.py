@@ -47,7 +47,7 @@ def test_public_names_are_listed_and_others_are_errors(package: ModuleType) -> N
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
-def test_public_functions_have_types_and_docstrings_with_examples(package: ModuleType) -> None:
+def test_public_functions_have_docstrings_with_examples(package: ModuleType) -> None:
     for name in FUNCTIONS[package]:
         function = getattr(package, name)
         parameters = inspect.signature(function).parameters.values()

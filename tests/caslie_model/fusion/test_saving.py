@@ -71,7 +71,7 @@ def test_an_adapter_alone_makes_a_fresh_base_model_the_same(
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("lora", [None, LORA])
-def test_an_adapter_holds_what_was_trained_and_nothing_else(
+def test_an_adapter_holds_exactly_the_trained_weights(
     make: SimpleNamespace, tmp_path: Path, fusion: str, lora: dict[str, Any] | None
 ) -> None:
     model = trained(make, fusion, lora=lora)
@@ -112,9 +112,7 @@ def test_merged_lora_answers_the_same(make: SimpleNamespace, tmp_path: Path) -> 
     assert torch.equal(logits(CaslieForCausalLM.from_pretrained(tmp_path), make), logits(model, make))
 
 
-def test_a_checkpoint_without_the_base_model_is_small_and_resumes(
-    make: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_a_checkpoint_without_the_base_model_resumes(make: SimpleNamespace, tmp_path: Path) -> None:
     base = make.language_model(tie_word_embeddings=True)
     model = trained(make, "xattn", base=base, lora=LORA)
     model.leave_base_out_of_checkpoints()

@@ -233,7 +233,7 @@ def assert_tells_nothing_of_this_machine(files: dict[str, bytes], *folders: Path
 # --- publishing a folder ---------------------------------------------------------------------------------
 
 
-def test_a_pushed_adapter_is_whole_and_has_no_local_paths(
+def test_a_pushed_adapter_has_no_local_paths(
     hub: Any, client: Client, repo: str, image_adapter: Path, image_dataset: Path, tmp_path: Path
 ) -> None:
     image_adapter = shutil.copytree(image_adapter, tmp_path / "adapter")
@@ -336,7 +336,7 @@ def test_a_card_has_what_the_hub_asks_for(
     assert_tells_nothing_of_this_machine(files, text, dataset)
 
 
-def test_a_license_stays_and_figures_stay_with_their_weights(
+def test_figures_stay_with_their_weights(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path, evaluation: Path
 ) -> None:
     client.push(text, repo, license="apache-2.0", evaluation=str(evaluation))
@@ -446,7 +446,7 @@ def test_a_limited_evaluation_is_published_once_it_is_whole(
 
 
 @pytest.mark.slow
-def test_a_merged_model_is_pushed_with_its_card_and_read_by_transformers(
+def test_transformers_reads_a_pushed_merged_model(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
 ) -> None:
     merge(text, tmp_path / "whole")

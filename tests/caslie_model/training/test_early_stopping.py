@@ -160,7 +160,7 @@ def test_a_killed_run_goes_on_to_the_same_stop(
     ],
 )
 @pytest.mark.parametrize("after_the_best", [0, 1])
-def test_a_run_cut_off_between_two_checkpoints_goes_on_to_the_same_stop(
+def test_a_run_killed_between_checkpoints_stops_at_the_same_step(
     kind: str,
     after_the_best: int,
     stopped: Callable[[str], TrainingResult],

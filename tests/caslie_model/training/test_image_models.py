@@ -123,9 +123,7 @@ def evaluated(folder: Path, data: Path, out: Path, **fields: Any) -> dict[str, A
 
 
 @pytest.mark.parametrize(("fusion", "lora"), ROUTES)
-def test_an_adapter_folder_holds_what_was_trained_and_nothing_else(
-    train: Train, fusion: str, lora: bool
-) -> None:
+def test_an_adapter_folder_holds_exactly_the_trained_weights(train: Train, fusion: str, lora: bool) -> None:
     route = train(fusion, lora)
     assert {path.name for path in route.folder.iterdir()} == {
         "README.md",

@@ -225,7 +225,7 @@ def test_ctrl_c_says_that_nothing_is_lost(dataset_of_images: WriteData, pack: Pa
 
 
 @pytest.mark.slow
-def test_two_processes_at_once_lose_nothing_and_compute_nothing_twice(
+def test_two_processes_at_once_compute_nothing_twice(
     dataset_of_images: WriteData, pack: Pack, tmp_path: Path
 ) -> None:
     contents = [pack(number) for number in range(600)]

@@ -166,7 +166,7 @@ def test_the_edges_of_an_image_are_kept(
     assert (plain - marked).norm() > 0.05 * plain.norm()
 
 
-def test_a_hierarchical_model_and_a_convolutional_one_have_coarser_grids(
+def test_hierarchical_and_convolutional_models_have_coarser_grids(
     tmp_path: Path, render: Callable[..., Image.Image]
 ) -> None:
     swin = transformers.SwinConfig(

@@ -284,7 +284,7 @@ def test_counts_must_add_up() -> None:
         Counts(3, 1, 1)
 
 
-def test_a_second_build_is_kept_out_and_a_dead_one_is_not(tmp_path: Path) -> None:
+def test_a_second_build_at_the_same_time_is_an_error(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     script = (
         "import sys, time; from pathlib import Path; from mmecinstruct.engine.workspace import Workspace\n"

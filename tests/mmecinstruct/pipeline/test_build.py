@@ -342,7 +342,7 @@ def test_an_empty_folder_says_which_file_is_missing(tmp_path: Path) -> None:
         build(load_recipe("catalog"), tmp_path / "out", workspace=tmp_path / "ws", data=tmp_path)
 
 
-def test_a_table_without_the_mapped_column_says_which_columns_there_are(shop: Path, tmp_path: Path) -> None:
+def test_a_table_without_the_mapped_column_names_its_columns(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"name.*products\.csv|products\.csv.*name"):
         build_shop(shop, tmp_path, "sources.0.products.title=name")
 

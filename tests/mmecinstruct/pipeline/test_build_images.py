@@ -313,9 +313,7 @@ def test_a_takedown_holds_in_later_builds(local_shop: Path, tmp_path: Path) -> N
     assert rejected["8.jpg"] == rejected["9.jpg"] == ("images", "taken_down")
 
 
-def test_takedowns_of_fetched_images_are_counted_and_leave_the_store(
-    web_shop: Path, tmp_path: Path, images: Any
-) -> None:
+def test_taken_down_images_leave_the_store(web_shop: Path, tmp_path: Path, images: Any) -> None:
     shared = photo(11)
     images.routes["/10.jpg"] = images.routes["/11.jpg"]  # the same bytes under another product
     build_shop(web_shop, tmp_path, FETCH)

@@ -149,7 +149,7 @@ def test_web_addresses_are_fetched_where_the_settings_say_so(
     assert [row["image_url"] for row in images if row["status"] == "ok"] == ["0.jpg", urls[0]]
 
 
-def test_nothing_is_decoded_twice_and_workers_change_nothing(folder: Path, tmp_path: Path) -> None:
+def test_nothing_is_decoded_twice(folder: Path, tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     check_images(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: steps.append(step))
     assert {stage for stage, _, _ in steps} == {"images", "filter"}

@@ -119,7 +119,7 @@ def test_amazon_2023_alone_makes_tasks_without_relations_or_queries(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_domain_without_categories_has_its_reviews_and_no_fine_category(tmp_path: Path) -> None:
+def test_a_domain_without_categories_has_no_fine_category(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     amazon2023_files.write_metadata(raw, "All_Beauty", 150, 1, "datasets")
     amazon2023_files.write_reviews(raw, "All_Beauty", 150, 200, 1)
@@ -235,7 +235,7 @@ def test_files_of_2014_make_all_tasks_but_questions_and_queries(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_ratings_alone_make_sequences_whatever_the_order_of_their_columns(tmp_path: Path) -> None:
+def test_ratings_make_sequences_in_any_order_of_columns(tmp_path: Path) -> None:
     published = []
     for order in ("2018", "2014"):
         raw, planted = tmp_path / order / "raw", Counter[str]()

@@ -270,7 +270,7 @@ contents = st.lists(
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 @given(content=contents, cuts=st.lists(st.integers(1, 400), max_size=5), most=st.integers(1, 40))
-def test_the_lines_of_the_parts_are_those_of_the_file_wherever_it_is_cut(
+def test_parts_have_the_lines_of_the_file_for_any_cuts(
     tmp_path: Path, suffix: str, content: bytes, cuts: list[int], most: int
 ) -> None:
     path = tmp_path / f"x{suffix}"

@@ -60,7 +60,7 @@ def test_citations_are_bibtex(publisher: Publisher) -> None:
         assert dict(citation.fields)["title"]
 
 
-def test_amazons_reviews_are_not_open_and_2023_never_feeds_relations() -> None:
+def test_amazons_reviews_are_not_open() -> None:
     for name in ("amazon2018", "amazon2014", "amazon2023", "amazonqa"):
         assert find_publisher(name).licence.texts == "not stated"
     assert "product_relation_prediction" not in find_publisher("amazon2023").tasks
@@ -254,7 +254,7 @@ def test_files_that_are_not_there_beside_others_of_their_set_are_named(tmp_path:
     assert absent_files(source("amazon18_metadata", path="amazon2018/meta_*.json.gz"), tmp_path) == []
 
 
-def test_a_catalogue_has_nothing_to_fetch_and_is_its_owners() -> None:
+def test_a_catalogue_belongs_to_its_owner() -> None:
     products = {"path": "products.csv", "id": "id", "title": "title"}
     own = TypeAdapter(Source).validate_python({"kind": "catalog", "products": products})
     assert remote_files(own) == []

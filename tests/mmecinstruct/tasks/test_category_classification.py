@@ -202,9 +202,7 @@ def test_one_item_in_two_sources_is_asked_about_once(shop: Any, samples: Any, re
     assert {sample["product_ids"][0] for sample in samples(output)} >= {"p0.0.0", "q1"}
 
 
-def test_only_labelled_products_are_asked_about_where_the_recipe_says_so(
-    shop: Any, samples: Any, reasons: Any
-) -> None:
+def test_labelled_only_asks_about_labelled_products(shop: Any, samples: Any, reasons: Any) -> None:
     fill(shop)
     shop.product("labelled", fine_category="Teapots", category_path=["Top 0"], category="Top 0")
     output = shop.build(TASK, labelled_only=True)

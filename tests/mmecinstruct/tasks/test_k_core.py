@@ -96,7 +96,7 @@ def test_a_chain_is_taken_apart_to_its_end() -> None:
     assert core_of(held, 2)[1] == 0
 
 
-def test_several_reviews_of_a_product_count_once_and_at_the_earliest_time() -> None:
+def test_several_reviews_of_a_product_count_at_the_earliest_time() -> None:
     repeated: list[Review] = [("u", "p", at) for at in (None, 9, 3, 3, 1)]
     assert core_of(repeated, 2)[0] == set()
     assert core_of(repeated, 1)[0] == {("u", "p", 1)}
@@ -172,7 +172,7 @@ def test_spilling_to_disk_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spill", [0, 1_000_000])
-def test_no_more_spills_than_is_allowed_and_the_error_names_the_setting(tmp_path: Path, spill: int) -> None:
+def test_the_error_of_too_much_spilling_names_the_setting(tmp_path: Path, spill: int) -> None:
     most = 0
 
     def fill() -> None:

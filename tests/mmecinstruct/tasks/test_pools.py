@@ -69,7 +69,7 @@ def test_a_new_member_changes_few_draws_of_a_large_pool() -> None:
     assert changed <= 4 * askers * BUCKETS_READ / 512
 
 
-def test_without_the_new_member_the_order_of_a_small_pool_is_the_old_one() -> None:
+def test_a_new_member_keeps_the_order_of_a_small_pool() -> None:
     before = list(hash_ordered_members(pool_of(100), 0, "test", "a"))
     after = [one for one in hash_ordered_members(pool_of(101), 0, "test", "a") if one != 100]
     assert after == before

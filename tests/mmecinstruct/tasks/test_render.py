@@ -171,7 +171,7 @@ def test_an_output_without_an_option_is_an_error(task: str, output: str) -> None
         render([sample(task, output=output)])
 
 
-def test_a_field_that_the_template_needs_and_the_sample_lacks_is_an_error() -> None:
+def test_a_missing_field_of_a_template_is_an_error() -> None:
     with pytest.raises(RenderError, match="review"):
         render([sample("sentiment_analysis", fields="{}")])
 

@@ -225,7 +225,7 @@ def test_an_error_of_a_task_is_the_same_as_without_ray(
 @pytest.mark.slow
 @isolated
 @pytest.mark.usefixtures("head")
-def test_a_task_whose_process_dies_is_tried_again_and_then_given_up(namespace, tmp_path: Path) -> None:
+def test_a_task_whose_process_dies_is_retried(namespace, tmp_path: Path) -> None:
     end = run_stage(namespace, "die_on_two", tmp_path)
     assert end["error"] == "WorkspaceError"
     assert "lost 4 times" in str(end["said"])

@@ -50,9 +50,7 @@ def test_every_task_has_samples_in_a_small_shop_too(sample: tuple[Path, BuildRep
     assert sample[1].missing == {}
 
 
-def test_whatever_was_planted_to_be_rejected_is_rejected_with_its_reason(
-    planted: Planted, rejections: list[Row]
-) -> None:
+def test_planted_dirt_is_rejected_with_its_reason(planted: Planted, rejections: list[Row]) -> None:
     found = {(row["reason"], key) for row in rejections for key in (row["origin"], row["record_id"]) if key}
     checked = 0
     for kind, entry in planted.items():

@@ -99,7 +99,7 @@ def test_the_two_categories_of_a_pair_look_different(pair: object) -> None:
     assert overlap < 0.8
 
 
-def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> None:
+def test_damage_of_a_reviewed_product_grows_with_lower_states() -> None:
     rendered = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
     new = rendered[5]
     damage = {state: float((np.abs(rendered[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}

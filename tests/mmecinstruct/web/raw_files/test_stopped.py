@@ -113,7 +113,7 @@ def test_arrived_images_are_not_requested_again(
 
 
 @pytest.mark.slow
-def test_a_pull_that_is_killed_again_and_again_comes_to_its_end(
+def test_a_pull_that_is_killed_repeatedly_finishes(
     puller: Any, server: Any, served: Any, large: bytes, start: Any
 ) -> None:
     for reached in (1_000_000, 2_000_000, 3_000_000):
