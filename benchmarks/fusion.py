@@ -191,7 +191,8 @@ def measure(result: Result, effort: int, minutes: float, keep: Callable[[], None
     """Measure and save every missing cell, the ways taking turns; stop when time is up."""
     cells = result.setdefault("cells", [])
     done = {tuple(cell[key] for key in ("phase", "images", "turn", "way")) for cell in cells}
-    given_up = result.setdefault("given_up", [])  # [phase, images, way] whose process ran out of memory
+    # [phase, images, way] whose process ran out of memory.
+    given_up = result.setdefault("given_up", [])
     end = time.monotonic() + minutes * 60
     workers: dict[str, Worker] = {}
 

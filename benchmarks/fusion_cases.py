@@ -75,7 +75,8 @@ def rounds_of(name: str, phase: str, images: int, effort: int) -> int:
         last = {"answer": 30, "training, LoRA": 2}.get(phase, 0)
         return 0 if images > last else min(often, 1 if images in (10, last) else often)
     if name == "xattn 576":
-        if phase != "answer":  # beside the steps of concat-full that memory suffices for
+        # Beside those steps of concat-full that fit into memory.
+        if phase != "answer":
             return often if phase == "training, LoRA" and images <= 2 else 0
         return often if images <= 2 else 1
     return often if phase != "training, frozen" or name in ("xattn", "concat-full 49") else 0
@@ -123,19 +124,19 @@ def inputs_for(model: Any, way: Way, images: int, tokens: int, device: str = "cp
     torch.manual_seed(1)
     on = {"device": device}
     length = tokens
-    places: dict[str, Tensor] = {}
+    item_inputs: dict[str, Tensor] = {}
     if way.fusion == "xattn":
         texts = torch.zeros(1, tokens, dtype=torch.long)
         first, last = tokens // 5, tokens * 4 // 5
         texts[0, first:last] = 1 + torch.arange(last - first) * images // (last - first)
-        places = {"token_items": texts.to(device)}
+        item_inputs = {"token_items": texts.to(device)}
     elif way.fusion != "text":
         visual = images * model.config.tokens_per_image
         length = tokens + visual
         slots = torch.full((1, length), -1)
         slots[0, tokens // 5 : tokens // 5 + visual] = torch.arange(visual)
-        places = {"token_slots": slots.to(device)}
-    inputs = {"input_ids": torch.randint(1, 1000, (1, length), **on), **places}
+        item_inputs = {"token_slots": slots.to(device)}
+    inputs = {"input_ids": torch.randint(1, 1000, (1, length), **on), **item_inputs}
     if device == "cpu":
         inputs["attention_mask"] = torch.ones(1, length, dtype=torch.long)
     if way.fusion != "text":
@@ -166,7 +167,8 @@ def decode(model: Any, way: Way, inputs: dict[str, Tensor], output: Any) -> Any:
         more["attention_mask"] = inputs["attention_mask"]
     if way.fusion == "xattn":
         more |= {"media": output.media, "token_items": torch.zeros_like(token)}
-    elif way.fusion != "text" and not token.is_meta:  # on meta, whether a slot is taken cannot be read
+    elif way.fusion != "text" and not token.is_meta:
+        # On meta, whether a slot is taken cannot be read.
         more |= {"media": output.media, "token_slots": torch.full_like(token, -1)}
     with torch.inference_mode():
         return model(

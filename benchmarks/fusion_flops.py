@@ -71,7 +71,7 @@ def formula(shape: str, way: Way, images: int, tokens: int, phase: str, work: bo
 
     d, ff, vocabulary = (sizes[name] for name in ("hidden_size", "intermediate_size", "vocab_size"))
     kv = d // sizes["num_attention_heads"] * sizes["num_key_value_heads"]
-    # Gradients come down to the first layer that something trained stands before.
+    # Gradients reach down to the first layer with trained weights in front of it.
     lowest = 0 if lora or visual else config.adapter_layers[0] if config.adapter_layers else config.depth
     total = p.linear(ANSWER + 1 if p.back else 1, d, vocabulary, weight=False)
     for layer in range(config.depth):
@@ -96,7 +96,8 @@ def formula(shape: str, way: Way, images: int, tokens: int, phase: str, work: bo
         return total
 
     r, a, k, g = config.resampler_width, config.adapter_width, config.latents, GUIDE
-    n = 0 if one_by_one else images  # what is seen is encoded before the first token, then kept
+    # Images are encoded before the first token, then kept.
+    n = 0 if one_by_one else images
     for _ in config.adapter_layers:
         total += p.linear(new, d, a, True) + p.linear(n * k, r, 2 * a, True) + p.linear(new, a, d, True)
         total += p.attention(new, images * k, a)

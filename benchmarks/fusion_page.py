@@ -103,22 +103,22 @@ def aims(figures: Figures) -> Iterator[str]:
                 f"* xattn within {XATTN_AIM} times text at 30 images, {phase}: {spread(found, 3)}, formula "
                 f"{said:.3f}: **{met}**."
             )
-    for patches, bridge in (("49", "xattn"), ("576", "xattn 576")):
+    for patches, connector in (("49", "xattn"), ("576", "xattn 576")):
         for phase in PHASES:
             for images, _ in CASES:
-                found = figures.ratios(f"concat-full {patches}", bridge, images, phase)
-                said = figures.work_ratio(f"concat-full {patches}", bridge, images, phase)
+                found = figures.ratios(f"concat-full {patches}", connector, images, phase)
+                said = figures.work_ratio(f"concat-full {patches}", connector, images, phase)
                 if not found:
                     if images == 30:
                         yield (
-                            f"* concat-full {patches} against {bridge}, 30 images, {phase}: **not timed**, formula "
+                            f"* concat-full {patches} against {connector}, 30 images, {phase}: **not timed**, formula "
                             f"{said:.2f}."
                         )
                     continue
                 off = statistics.median(found) / said - 1
                 met = "met" if abs(off) <= RATIO_AIM else "missed"
                 yield (
-                    f"* concat-full {patches} against {bridge}, {images} images, {phase}: measured "
+                    f"* concat-full {patches} against {connector}, {images} images, {phase}: measured "
                     f"{spread(found)}, formula {said:.2f}, {off:+.0%}: **{met}**."
                 )
 

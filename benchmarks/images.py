@@ -240,7 +240,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     with server_process() as port:
         for size in WIDTHS:
             rounds = []
-            for side in ("ours", "img2dataset"):  # so that neither reads its libraries from the disk
+            # A first run of each, so that neither reads its libraries from the disk later.
+            for side in ("ours", "img2dataset"):
                 measure(side, size, few, port, options)
             for number in range(options.rounds):
                 entry: dict[str, Any] = {}

@@ -163,7 +163,7 @@ def work(what: str, source: Path, output: Path, radius: int, similarity: float) 
 
 
 def run(command: Sequence[str | Path]) -> Result:
-    """Run a contestant and return what it says."""
+    """Run a contestant and return its result."""
     done = subprocess.run(
         [str(part) for part in command],
         env={**os.environ, **ONE_THREAD},

@@ -25,12 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from process_memory import Seen, watched
+from process_memory import Measurements, watched
 
 from mmecinstruct.synthetic.raw_files import write_miniature
 
 Result = dict[str, Any]
-ALIKE_SECONDS = 0.05  # manifests that close together were written by stages that ran side by side
+# Manifests this close together were written by stages that ran side by side.
+ALIKE_SECONDS = 0.05
 
 
 def build(folder: Path, workers: int) -> Result:
@@ -45,13 +46,13 @@ def build(folder: Path, workers: int) -> Result:
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
     with (folder / "build.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        with watched(process.pid, 0.5) as seen:
+        with watched(process.pid, 0.5) as measured:
             code = process.wait()
             end = time.time()
     if code:
         raise SystemExit((folder / "build.log").read_text()[-3000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = list(stages(workspace, seen, begin, end))  # before a second run marks them as used
+    found = list(stages(workspace, measured, begin, end))  # before a second run marks them as used
     again = time.time()
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     statistics = json.loads((out / "statistics.json").read_text(encoding="utf-8"))
@@ -62,7 +63,7 @@ def build(folder: Path, workers: int) -> Result:
     return {
         "seconds": end - begin,
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "memory": max(amount for _, amount in seen),
+        "memory": max(amount for _, amount in measured),
         "seconds_again": time.time() - again,
         "workspace": size_of(workspace),
         "dataset": size_of(out),
@@ -71,7 +72,7 @@ def build(folder: Path, workers: int) -> Result:
     }
 
 
-def stages(workspace: Path, seen: Seen, begin: float, end: float) -> Iterator[Result]:
+def stages(workspace: Path, measured: Measurements, begin: float, end: float) -> Iterator[Result]:
     """Yield name, seconds, memory and disk of each stage, in the order in which they were finished."""
     manifests = sorted(workspace.glob("stages/*/*/manifest.json"), key=lambda path: path.stat().st_mtime)
     groups: list[list[Path]] = []
@@ -88,12 +89,12 @@ def stages(workspace: Path, seen: Seen, begin: float, end: float) -> Iterator[Re
         yield {
             "name": names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}",
             "seconds": stop - start,
-            "memory": max((amount for when, amount in seen if start <= when <= stop), default=0),
+            "memory": max((amount for when, amount in measured if start <= when <= stop), default=0),
             "disk": sum(size_of(path.parent) for path in group),
             "records": sum(each["records"] for each in manifests),
         }
         start = stop
-    left = max((amount for when, amount in seen if start <= when), default=0)
+    left = max((amount for when, amount in measured if start <= when), default=0)
     yield {"name": "audit, folder", "seconds": end - start, "memory": left, "disk": 0, "records": 0}
 
 

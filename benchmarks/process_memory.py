@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # (seconds since 1970, bytes of all processes together)
-Seen = list[tuple[float, int]]
+Measurements = list[tuple[float, int]]
 
 
 def processes_below(pid: int) -> Iterator[int]:
@@ -39,24 +39,24 @@ def proportional_bytes(pid: int) -> int:
 
 
 @contextmanager
-def watched(pid: int, every: float) -> Iterator[Seen]:
+def watched(pid: int, every: float) -> Iterator[Measurements]:
     """Yield a list of samples that grows while the context is open; peaks between samples are missed.
 
     Args:
         pid: The process.
         every: Seconds between samples.
     """
-    seen: Seen = []
+    measured: Measurements = []
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(every):
-            seen.append((time.time(), sum(map(proportional_bytes, set(processes_below(pid))))))
+            measured.append((time.time(), sum(map(proportional_bytes, set(processes_below(pid))))))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        yield seen
+        yield measured
     finally:
         over.set()
         watcher.join()

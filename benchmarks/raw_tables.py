@@ -34,7 +34,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from process_memory import Seen, watched
+from process_memory import Measurements, watched
 
 from mmecinstruct.core.duckdb import connect
 from mmecinstruct.core.hashing import sha256_file
@@ -115,10 +115,10 @@ def cpu_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in both)
 
 
-def most_memory(seen: Seen) -> int:
-    """Return in MB the most memory that was seen of all processes, or that one of them had at a time nobody looked."""
+def most_memory(measured: Measurements) -> int:
+    """Return the largest memory in MB: measured over all processes, or the peak of one between measurements."""
     one = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return max([one // 1024, *(amount // 1024**2 for _, amount in seen)])
+    return max([one // 1024, *(amount // 1024**2 for _, amount in measured)])
 
 
 def work(what: str, source: Path, output: Path, memory: str, workers: int) -> None:
@@ -127,7 +127,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
     from mmecinstruct.tasks.related_pairs import create_related_pairs
 
     begin, cpu = time.perf_counter(), cpu_seconds()
-    with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 1) as seen:
+    with tempfile.TemporaryDirectory(dir=output.parent) as name, watched(os.getpid(), 1) as measured:
         folder = Path(name)
         parse(what, source, folder, workers)
         parsed = time.perf_counter() - begin
@@ -153,7 +153,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
                 f"CREATE VIEW reviews AS SELECT * FROM read_parquet('{folder}/*/reviews.parquet')"
             )
             figures["rounds"] = create_k_core(connection, "reviews", "core", K)
-            # The codes of products are in the order of their ids, which take their places last.
+            # The codes of products are in the order of their ids, which replace them at the end.
             connection.execute(
                 f"""
                 CREATE TEMP TABLE sequences AS
@@ -179,7 +179,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
         figures |= {
             "seconds": time.perf_counter() - begin,
             "cpu": cpu_seconds() - cpu,
-            "memory_mb": most_memory(seen),
+            "memory_mb": most_memory(measured),
         }
         found = connection.execute(lines)
         with output.open("w", encoding="utf-8") as stream:
@@ -190,7 +190,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
 
 
 def run(command: Sequence[str | Path]) -> Result:
-    """Run a contestant and return what it says."""
+    """Run a contestant and return its result."""
     done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, check=True)
     return dict(json.loads(done.stdout))
 
@@ -285,7 +285,7 @@ def enlarged(what: str, raw: Path, folder: Path, base: Result, args: argparse.Na
 
 
 def require_disk(folder: Path, raw: Path, times: int) -> None:
-    """Raise SystemExit where there is no room for files `times` as large as these and for what is made of them."""
+    """Raise SystemExit where there is no room for files `times` as large as these and for the output."""
     sizes = [(raw / name).stat().st_size for name in FILES.values()]
     needed = times * (sum(sizes) + DISK_PER_BYTE * max(sizes))
     free = shutil.disk_usage(folder).free + sum(sizes)

@@ -30,7 +30,7 @@ replaced by ours: float32, and the same rates. Liger's kernels (Triton) and flas
     SigLIP 384, cached / recomputed       the same with images of 384 pixels, as the presets' own encoder takes
 
 The cache keeps features in 16 bits; the second rounds its own in the same way, so that losses can be compared.
-SFTTrainer does not train this model: it puts a forward pass of its own in place of the model's, and images come in
+SFTTrainer does not train this model: it replaces the model's forward pass by its own, and images come in
 through that.
 """
 
@@ -61,7 +61,8 @@ from caslie_model.training.finetune import select_samples
 from mmecinstruct.schemas.samples import published_schema
 
 SEED = 0
-ROUNDS = 20  # at most; the learning rate falls over so many
+# At most; the learning rate falls over so many.
+ROUNDS = 20
 HERE = Path(__file__).parent
 OURS = ("text", "text, packed", "xattn and LoRA")
 PEERS = ("trl", "trl, same batches", "trl, no checkpointing", "trl, padding-free")
@@ -102,9 +103,9 @@ def cut(source: Path, target: Path, preset: str, per_task: int) -> None:
             raise SystemExit(f"{source}: {task} has only {len(ids)} training samples")
         files = sorted((source / task).glob("train-*.parquet"))
         rows = parquet.dataset(files).to_table(filter=parquet.field("id").isin(ids))
-        place = target / task / "train-00000-of-00001.parquet"
-        place.parent.mkdir(parents=True)
-        pq.write_table(rows.cast(published_schema()), place)
+        path = target / task / "train-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(rows.cast(published_schema()), path)
 
 
 def write_job(folder: Path, preset: str, batch_size: int, epochs: int) -> Result:
@@ -279,7 +280,7 @@ def main() -> None:
             "tokens": sum(lengths),
             "lengths": [min(lengths), max(lengths)],
         }
-        # Images first: filling the cache is timed in the contestant whose page says what it took.
+        # Images first: filling the cache is timed in the contestant whose page reports it.
         races = {"images": (*SEEING, *SEEING_MORE), "text": (*OURS, *(PEERS if args.trl_python else ()))}
         for title, every in races.items():
             names = [one for one in every if not args.only or one in args.only]

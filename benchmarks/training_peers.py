@@ -48,7 +48,8 @@ def trainer_of(job: dict[str, Any], batches: Batches, options: dict[str, Any], f
     arguments = {
         "completion_only_loss": True,
         "max_length": job["max_length"],
-        "bf16": False,  # slower than float32 on most processors, and not what ours computes
+        # Slower than float32 on most processors, and ours computes in float32.
+        "bf16": False,
         "use_cpu": True,
         "output_dir": str(folder),
         "save_strategy": "no",
@@ -85,10 +86,10 @@ def main() -> None:
 
     torch.set_num_threads(1)
     line = Line()
-    place, way = Path(sys.argv[1]), sys.argv[2]
-    job = json.loads(place.read_text(encoding="utf-8"))
+    path, way = Path(sys.argv[1]), sys.argv[2]
+    job = json.loads(path.read_text(encoding="utf-8"))
     order, options = WAYS[way]
-    trainer = trainer_of(job, order_of(job, order), options, place.parent / "peer")
+    trainer = trainer_of(job, order_of(job, order), options, path.parent / "peer")
     train_in_turns(line, trainer, job["orders"][order])
 
 

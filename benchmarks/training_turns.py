@@ -87,7 +87,8 @@ def train_in_turns(line: Line, trainer: Any, turns: Sequence[Batches], **about: 
 
     class Turns(TrainerCallback):
         turn = -1
-        left = 1  # steps of this turn; the first step of all warms up
+        # Steps of this turn; the first step of all warms up.
+        left = 1
         begin = (0.0, 0.0)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

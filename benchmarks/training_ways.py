@@ -205,15 +205,15 @@ def main() -> None:
 
     torch.set_num_threads(1)
     line = Line()
-    place = Path(sys.argv[1])
+    path = Path(sys.argv[1])
     way = WAYS[sys.argv[2]]
-    job = json.loads(place.read_text(encoding="utf-8"))
-    config = config_of(job, place.parent, way)
+    job = json.loads(path.read_text(encoding="utf-8"))
+    config = config_of(job, path.parent, way)
     visual_inputs, about = None, {}
     if way.encoder:
         if way.encoder in SIGLIP:
-            write_siglip(place.parent / way.encoder, SIGLIP[way.encoder])
-        visual_inputs, about = inputs_of(config, place.parent, {each.id for each in select_samples(config)})
+            write_siglip(path.parent / way.encoder, SIGLIP[way.encoder])
+        visual_inputs, about = inputs_of(config, path.parent, {each.id for each in select_samples(config)})
     base = load_base_model(config.base_model, CPU)
     rows = encoded_rows(config, base.tokenizer, visual_inputs)
     features = visual_inputs.features if visual_inputs else None

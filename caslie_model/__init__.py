@@ -39,7 +39,8 @@ __all__ = [
     "push_model",
 ]
 
-if not TYPE_CHECKING:  # else a type checker would take any name for a public one
+# Otherwise a type checker would accept any name as a public one.
+if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {

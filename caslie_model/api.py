@@ -1,6 +1,6 @@
 """The functions of `import caslie_model`. Thin; the command `caslie_model` calls the same ones.
 
-Imports stand inside the functions, so that each loads only what it needs.
+Imports are inside the functions, so that each loads only what it needs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DEFAULT_PRESET = "smollm2-135m"
 
 @dataclass(frozen=True)
 class Features:
-    """What was computed of a dataset's images.
+    """Counts of images whose features were computed.
 
     Attributes:
         folder: The cache that holds the features.
@@ -56,13 +56,13 @@ def finetune(
     """Fine-tune a language model, with or without images, and write an adapter folder.
 
     Args:
-        data: A dataset folder, or user/name on the Hub; or a whole config, which stands for all but the flags.
+        data: A dataset folder, or user/name on the Hub; or a whole config, which replaces all but the flags.
         out: The adapter folder to write.
         preset: A built-in preset's name, or a YAML file.
         resume: Whether to continue an unfinished run from its last checkpoint.
         overwrite: Whether to delete what an earlier run left in `out`.
-        **settings: Fields of `FinetuneConfig` in place of the preset's, such as `fusion="xattn"`, `tasks=["sa", "cc"]`
-            or `lr=1e-4`.
+        **settings: Fields of `FinetuneConfig` that override the preset's, such as `fusion="xattn"`, `tasks=["sa"]` or
+            `lr=1e-4`.
 
     Returns:
         The folder, and the content of its training.json.
@@ -110,7 +110,7 @@ def align(
         preset: A built-in preset's name, or a YAML file.
         resume: Whether to continue an unfinished run from its last checkpoint.
         overwrite: Whether to delete what an earlier run left in `out`.
-        **settings: Fields of `AlignConfig` in place of the preset's, such as `id_column="sku"` or `images=500`.
+        **settings: Fields of `AlignConfig` that override the preset's, such as `id_column="sku"` or `images=500`.
 
     Returns:
         The folder, and the content of its training.json; `attributes` there tells how many held-out products were
@@ -199,7 +199,7 @@ def features(
 ) -> Features:
     """Compute the features of a dataset's images into the cache that all runs share.
 
-    Training and evaluation do this by themselves on first use; what is there is not computed again.
+    Training and evaluation do this by themselves on first use; cached features are not computed again.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
@@ -213,7 +213,7 @@ def features(
         precision: auto, float32 or bfloat16.
 
     Returns:
-        The cache's folder, and what was computed.
+        The cache's folder, and counts of the computed features.
 
     Raises:
         ConfigError: There is no such task or split.
@@ -300,11 +300,11 @@ def push_model(
         evaluation: Folder of `evaluate` whose figures go into the card.
 
     Returns:
-        What was, or would be, uploaded, and what its publisher should know.
+        The uploaded files (or those that would be), and notes for the publisher.
 
     Raises:
         ModelError: The folder is not finished, or the evaluation is of another model.
-        HubError: The name is wrong, or the Hub refused.
+        HubError: The name is wrong, or the Hub rejected the upload.
 
     Examples:
         >>> import caslie_model
@@ -346,5 +346,5 @@ def _fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 def _whole(config: Config, other: Any, settings: dict[str, Any]) -> Config:
     """Return a whole config. Raises ConfigError where more is given beside it."""
     if other is not None or settings:
-        raise ConfigError("give a config alone: its fields stand for all other arguments")
+        raise ConfigError("give a config alone: its fields replace all other arguments")
     return config

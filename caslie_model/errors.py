@@ -10,7 +10,7 @@ class ConfigError(MmecError):
 
 
 class ModelError(MmecError):
-    """A base model or an adapter folder is missing, damaged, or not what it should be."""
+    """A base model or an adapter folder is missing, damaged, or of another kind."""
 
 
 class RunError(MmecError):

@@ -21,7 +21,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-# The only lines that depend on where the code lies.
+# The only lines that depend on the folder of the code.
 from caslie_model.cli.app import app as caslie_model_app
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -282,12 +282,12 @@ def python_page() -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that stands in a cell of a Markdown table."""
+    """Return text for a cell of a Markdown table."""
     return re.sub(r"\s+", " ", text).replace("|", r"\|").strip()
 
 
 def code(text: str) -> str:
-    """Return text as code that stands in a cell of a Markdown table."""
+    """Return text as code for a cell of a Markdown table."""
     return f"`{cell(text)}`"
 
 

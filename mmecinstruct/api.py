@@ -1,6 +1,6 @@
 """The functions of `import mmecinstruct`. Thin; the command `mmec` calls the same ones.
 
-Imports stand inside the functions, so that each loads only what it needs.
+Imports are inside the functions, so that each loads only what it needs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def build(
     the same bytes, whatever the number of workers and the executor.
 
     Args:
-        recipe: What to build: a built-in name, a YAML file, or what `load_recipe` returned.
+        recipe: A built-in name, a YAML file, or the result of `load_recipe`.
         out: The dataset folder to write. Default: `dataset-` and the recipe's name.
         tasks: "all", or names or short names of tasks, in a sequence or separated by commas.
         data: Root of the recipe's relative paths. The sample shop needs none.
@@ -91,7 +91,7 @@ def build(
         progress: Called with a stage's name, its finished work items, and all of them.
 
     Returns:
-        What was done: sizes per task and split, rejected rows per stage, warnings, and tasks that lack something.
+        The results: sizes per task and split, rejected rows per stage, warnings, and tasks that lack something.
 
     Raises:
         RecipeError: Nothing can be built, or not under the recipe's licences.
@@ -194,10 +194,10 @@ def audit(
 
     Args:
         folder: A folder of `<task>/<split>-*.parquet`; a manifest is not needed.
-        recipe: Whose part `audit` says what is tolerated. Default: the folder's own recipe, else the defaults.
+        recipe: Its part `audit` has the tolerances. Default: the folder's own recipe, else the defaults.
         examples: Examples per finding, at most 100. Default: the recipe's.
         workers: Processes. Default: one per core. The report is the same for any number.
-        progress: Called with a step, what is done of it, and what there is to do.
+        progress: Called with a step, its finished work and all of its work.
 
     Returns:
         The report: `table` has the findings as a DataFrame, `exceeded` those above their tolerance.
@@ -239,7 +239,7 @@ def push_to_hub(
     """Publish a dataset folder on the Hugging Face Hub as it is, in one commit.
 
     Args:
-        folder: A dataset folder; a damaged one is refused.
+        folder: A dataset folder; a damaged one raises DatasetError.
         repo: The dataset repository, as user/name. It is created if need be.
         private: Whether to create it as a private one.
         dry_run: Whether to list what would be uploaded, and connect to nothing.
@@ -248,11 +248,12 @@ def push_to_hub(
         message: Message of the commit.
 
     Returns:
-        What was, or would be, uploaded.
+        The uploaded files, or those that would be.
 
     Raises:
         DatasetError: The folder is damaged.
-        HubError: The name is wrong, the repository is public although private was asked for, or the Hub refused.
+        HubError: The name is wrong, the repository is public although private was asked for, or the Hub rejected the
+            upload.
 
     Examples:
         >>> import mmecinstruct as mm
@@ -310,10 +311,10 @@ def pull(
         only: Patterns of paths, or names of publishers, to restrict the files to.
         mirror: An address that has all files by their paths below the raw folder, to use instead.
         dry_run: Whether to return the plan, with sizes, and write nothing.
-        progress: Told of every file.
+        progress: Called for every file.
 
     Returns:
-        What became of each file; with `dry_run` the plan.
+        The outcome of each file; with `dry_run` the plan.
 
     Raises:
         PullError: The recipe needs no publisher's files, another pull works in the folder, or the disk has no room.
@@ -365,7 +366,7 @@ def check_images(
         column: The table's column of URLs or paths, several in a cell separated by `|`.
         product_column: The table's column of products. With it, placeholders that many products share are found.
         data: Root of the table's relative paths. Default: the table's folder.
-        contact_sheet: Whether to draw a sheet of what each reason rejected.
+        contact_sheet: Whether to render a sheet of the rejected images by reason.
         retry_failed: Whether to ask again for images that failed for a reason that passes.
         workspace: Where finished stages are kept. Default: `MMEC_WORKSPACE`, else `.mmec`.
         workers: Processes. Default: one per core.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole road once, on the built-in shop: build, validate, fine-tune briefly, evaluate.
-# It shows that everything works and where things lie; the figures of so short a run claim no quality.
+# It shows that everything works, and the resulting folders; figures of so short a run say nothing about quality.
 set -euo pipefail
 demo=${1:-demo}
 mkdir -p "$demo"

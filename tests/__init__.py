@@ -1,1 +1,1 @@
-"""Tests: they mirror the packages; `servers` holds the stand-in servers that they talk to."""
+"""Tests: they mirror the packages; `servers` has the local servers that they talk to."""

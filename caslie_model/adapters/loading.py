@@ -1,4 +1,4 @@
-"""The adapter folder, and loading what is evaluated: an adapter on its base model, or a base model alone.
+"""The adapter folder, and loading a model for evaluation: an adapter on its base model, or a base model alone.
 
 adapter_config.json, adapter_model.safetensors   every trained tensor and nothing else; for text they are peft's own
 prompts/user.j2, prompts/plain.j2                the prompt it was trained with
@@ -36,7 +36,7 @@ class LoadedModel:
         tokenizer: The base model's.
         prompt_format: How samples become tokens for this model.
         device: Where the model is, and its precision.
-        provenance: What its answers depend on: base model, adapter, templates and settings, by name.
+        provenance: All that its answers depend on: base model, adapter, templates and settings, by name.
         vision: The vision encoder of a fusion model, None for text.
     """
 
@@ -113,8 +113,8 @@ def _read_config(folder: Path) -> FinetuneConfig:
         except ConfigError:
             raise error from None
         raise ModelError(
-            f"{folder} is an alignment, which knows no task; how well it names attributes stands in its "
-            f"training.json. Fine-tune from it first: `finetune --set init_from={folder}`"
+            f"{folder} is an alignment, which knows no task; its training.json says how well it names "
+            f"attributes. Fine-tune from it first: `finetune --set init_from={folder}`"
         ) from None
 
 

@@ -30,7 +30,7 @@ _PROBE = "Which category does the product belong to? Reply with the words of one
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What a merge wrote.
+    """The files that a merge wrote.
 
     Attributes:
         folder: The model folder.
@@ -42,7 +42,7 @@ class MergeResult:
 
 
 def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
-    """Write base model and adapter as one model folder in float32, and compare the logits of what is read back.
+    """Write base model and adapter as one model folder in float32, and compare its logits after reading it back.
 
     Args:
         adapter: A finished adapter folder.
@@ -71,7 +71,8 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
             f"{adapter} was trained on a base model in {config.quantise}, and merging is into whole weights, on which "
             "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
         )
-    summary = _summary(adapter)  # before anything is loaded: the card at the end is made of it
+    # Read before anything is loaded: the card at the end is made of it.
+    summary = _summary(adapter)
     tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
     expected = _logits(
         load_trained(load_base_model(config.base_model), config, adapter, merges_lora=False), tokens

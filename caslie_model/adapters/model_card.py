@@ -27,7 +27,7 @@ def write_model_card(
     """
     from huggingface_hub import ModelCardData
 
-    # A card is made to be published: it names folders, but not where they lie on this machine.
+    # A card is published: it has the names of folders, but no paths of this machine.
     folders = summary.get("folders")
     shown, known = public_config(config, folders), known_names(config, folders)
     is_fusion = config.fusion != "text"

@@ -65,7 +65,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
     model = CaslieForCausalLM.from_base(
         base.model,
         fusion=config.fusion,
-        # Names, not places: whoever reads the adapter elsewhere could take a relative path for a repository of the Hub.
+        # Names, not paths: on another machine a relative path could be taken for a repository of the Hub.
         base_model=public_name(config.base_model),
         base_fingerprint=base.fingerprint,
         base_quantise=base.quantise,
@@ -150,7 +150,7 @@ def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) ->
     if config.fusion != "text":
         model.save_adapter(config.out, tensors)
         return
-    # peft writes the place where the base was read; what others can use is its name.
+    # peft writes the path from which the base was read; others can only use its name.
     model.peft_config["default"].base_model_name_or_path = config.base_model
     model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
 
@@ -204,7 +204,7 @@ def _with_lora(model: Any, config: TrainingConfig) -> Any:
             lora_alpha=config.lora.alpha,
             lora_dropout=config.lora.dropout,
             target_modules=targets if isinstance(targets, str) else list(targets),
-            # A path that exists: peft looks there, else on the network, when it saves.
+            # A path that exists: peft reads it when it saves, and would otherwise ask the network.
             base_model_name_or_path=locate(config.base_model),
         ),
     )

@@ -69,7 +69,7 @@ def is_base_model_name(name: str) -> bool:
 
 
 def locate(name: str) -> str:
-    """Return what `from_pretrained` takes: a folder, converted first if need be, or a Hub id.
+    """Return the argument of `from_pretrained`: a folder, converted first if need be, or a Hub id.
 
     Args:
         name: As `load_base_model` takes it.
@@ -143,17 +143,19 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     loading = quantised_loading(quantise, device)
-    place = locate(name)
+    location = locate(name)
     settings = {"dtype": device.dtype, "attn_implementation": "sdpa", "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         if device.is_meta:
-            shapes = AutoConfig.from_pretrained(place, trust_remote_code=False)
+            shapes = AutoConfig.from_pretrained(location, trust_remote_code=False)
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(shapes, **settings)
         else:
             # never a pickle
-            model = AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **settings, **loading)
+            model = AutoModelForCausalLM.from_pretrained(
+                location, use_safetensors=True, **settings, **loading
+            )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
@@ -170,17 +172,17 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     )
     model.eval()
     # Cards and configs of the model give its name, not a path of this machine.
-    if Path(place).is_dir():
+    if Path(location).is_dir():
         model.config._name_or_path = Path(name).name if Path(name).exists() else name
     # A quantised model is on its device already, or is not to be moved.
     if not loading and not is_quantised(model):
         model.to(device.name)
-    of_files = "" if device.is_meta else _fingerprint(name, place, model)
+    of_files = "" if device.is_meta else _fingerprint(name, location, model)
     return BaseModel(name, model, tokenizer, of_files, device, quantise)
 
 
-def _fingerprint(name: str, place: str, model: Any) -> str:
-    folder = Path(place)
+def _fingerprint(name: str, location: str, model: Any) -> str:
+    folder = Path(location)
     if folder.is_dir():
         files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("tokenizer*"))
         files += sorted(folder.glob("chat_template*"))
@@ -192,11 +194,11 @@ def _convert_gguf(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    place = {"gguf_file": gguf.name}
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
-    # Without dequantize=True the model refuses to be trained and saved.
+    gguf_file = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **gguf_file)
+    # Without dequantize=True the model can neither be trained nor saved.
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32, **place
+        gguf.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32, **gguf_file
     )
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)

@@ -41,7 +41,8 @@ def check_quantisation(quantise: str) -> None:
         raise missing
     try:
         found = metadata.version("bitsandbytes")
-    except metadata.PackageNotFoundError:  # a folder of that name is found as a package too
+    except metadata.PackageNotFoundError:
+        # A folder of that name is found as a package too.
         raise missing from None
     if Version(found) < OLDEST:
         raise ConfigError(f"quantise={quantise}: bitsandbytes {found} is older than {OLDEST}; {_REMEDY}")
@@ -91,8 +92,8 @@ def quantised_loading(quantise: str, device: Device) -> dict[str, Any]:
     else:
         settings = BitsAndBytesConfig(load_in_8bit=True)
     # Each process of several has set the GPU that is its own; "cuda" alone would be the first one's to `device_map`.
-    place = torch.cuda.current_device() if device.name == "cuda" else device.name
-    return {"quantization_config": settings, "device_map": {"": place}}
+    index = torch.cuda.current_device() if device.name == "cuda" else device.name
+    return {"quantization_config": settings, "device_map": {"": index}}
 
 
 def sparing(settings: Any, modules: Sequence[str]) -> Any:

@@ -86,7 +86,7 @@ def text_image_inputs(
         after: Tokens that follow each prompt, which attend to all images.
 
     Returns:
-        The inputs of `image_inputs`, token_items [B, T], and token_slots [B, T] where images stand among the tokens.
+        The inputs of `image_inputs`, token_items [B, T], and token_slots [B, T] where images are among the tokens.
     """
     inputs = image_inputs(examples, padding, features)
     inputs["token_items"] = _aligned([each.token_items for each in examples], after, width, 0)
@@ -132,9 +132,9 @@ def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), padding)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, width - len(row) :] = torch.tensor(row)
-        mask[place, width - len(row) :] = 1
+    for number, row in enumerate(rows):
+        ids[number, width - len(row) :] = torch.tensor(row)
+        mask[number, width - len(row) :] = 1
     return {
         "input_ids": ids,
         "attention_mask": mask,
@@ -143,11 +143,11 @@ def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
 
 
 def _aligned(rows: Sequence[Sequence[int]], after: Sequence[int], width: int, missing: int) -> Tensor:
-    """Return values of prompts' tokens as [B, T], as the tokens stand in it."""
+    """Return values of prompts' tokens as [B, T], aligned with the tokens."""
     import torch
 
     values = torch.full((len(rows), width), missing)
-    for place, (row, follows) in enumerate(zip(rows, after, strict=True)):
+    for number, (row, follows) in enumerate(zip(rows, after, strict=True)):
         if row:
-            values[place, width - follows - len(row) : width - follows] = torch.tensor(row)
+            values[number, width - follows - len(row) : width - follows] = torch.tensor(row)
     return values

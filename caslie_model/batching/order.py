@@ -1,4 +1,4 @@
-"""The order of training: which sample stands in which batch, fixed before the first step.
+"""The order of training: which sample is in which batch, fixed before the first step.
 
 Hash draws decide the order, lengths group it, a token budget ends it. The number of steps and the learning rate's
 schedule are known before training, and a resumed run continues at the next batch.
@@ -68,12 +68,12 @@ def batch_order(
     """Return batches of samples. A last incomplete batch is left out, unless it is the only one.
 
     Args:
-        ids: Of the samples. One that occurs several times gets a hash draw for each occurrence.
+        ids: Ids of the samples. One that occurs several times gets a hash draw for each occurrence.
         lengths: Tokens of each sample.
         batch_size: Samples per step.
         epochs: Passes over the samples.
         max_train_tokens: Ends the training early; None: no limit.
-        seed: Of the hash draws.
+        seed: Seed of the hash draws.
 
     Returns:
         The order.
@@ -114,7 +114,7 @@ def batch_order(
 
 
 def _names(ids: Sequence[str]) -> list[str]:
-    """Return a name for each sample, that of a second copy another than the first's: or they would stand together."""
+    """Return a name for each sample. Copies of a sample get different names, so that they are not put together."""
     copies: Counter[str] = Counter()
     names = []
     for each in ids:

@@ -49,7 +49,7 @@ def pack_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
 def packed_batch(
     examples: Sequence[Encoded], padding: int, budget: int, features: Features | None = None
 ) -> dict[str, Any]:
-    """Return a batch of R packed rows to train on. What is left of a row counts as one more sample, without labels.
+    """Return a batch of R packed rows to train on. The unused rest of a row counts as one more sample, without labels.
 
     Args:
         examples: The samples in tokens.
@@ -70,20 +70,20 @@ def packed_batch(
     labels = torch.full((len(rows), width), IGNORED)
     items = torch.full((len(rows), width), NO_IMAGES)
     groups = torch.full((len(rows), width), NO_IMAGES)
-    for place, row in enumerate(rows):
+    for number, row in enumerate(rows):
         start = 0
         for group, each in enumerate(examples[index] for index in row):
             border = start + len(each.prompt)
             end = border + len(each.target)
-            ids[place, start:end] = torch.tensor((*each.prompt, *each.target))
-            positions[place, start:end] = torch.arange(end - start)
-            labels[place, border:end] = torch.tensor(each.target)
-            items[place, start:end] = torch.tensor(
+            ids[number, start:end] = torch.tensor((*each.prompt, *each.target))
+            positions[number, start:end] = torch.arange(end - start)
+            labels[number, border:end] = torch.tensor(each.target)
+            items[number, start:end] = torch.tensor(
                 (*(each.token_items or [0] * len(each.prompt)), *[0] * len(each.target))
             )
-            groups[place, start:end] = group
+            groups[number, start:end] = group
             start = end
-        positions[place, start:] = torch.arange(width - start)
+        positions[number, start:] = torch.arange(width - start)
     batch = {"input_ids": ids, "position_ids": positions, "labels": labels}
     if features is None:
         return batch

@@ -18,7 +18,7 @@ def mixed(encoded: Sequence[Encoded], weights: Mapping[str, float], seed: int) -
     Args:
         encoded: The samples in tokens.
         weights: By task.
-        seed: Of the hash draws.
+        seed: Seed of the hash draws.
 
     Returns:
         The samples.

@@ -77,10 +77,10 @@ def evaluate(
     )
     quiet_libraries()
     if dry_run:
-        from caslie_model.evaluation.dry_run import plan_evaluation, plan_table
+        from caslie_model.evaluation.dry_run import estimate_evaluation, estimate_table
 
-        plan = plan_evaluation(config, overwrite)
-        print(json.dumps(plan, indent=1) if as_json else plan_table(plan))
+        estimate = estimate_evaluation(config, overwrite)
+        print(json.dumps(estimate, indent=1) if as_json else estimate_table(estimate))
         return
     from caslie_model.evaluation.evaluate import METRICS_TEXT
     from caslie_model.evaluation.tables import print_metrics

@@ -59,7 +59,7 @@ def push_to_hub(
 ) -> None:
     """Publish a model with its card on the Hugging Face Hub: no checkpoints, no paths of this machine.
 
-    The token is taken from HF_TOKEN or from `hf auth login`. What the Hub has already is not sent again.
+    The token is taken from HF_TOKEN or from `hf auth login`. Files that the Hub has already are not sent again.
     """
     quiet_libraries()
     pushed = api.push_model(

@@ -146,7 +146,7 @@ def features(
 ) -> None:
     """Compute the features of a dataset's images into the cache that all runs share.
 
-    Training and evaluation do this by themselves on first use; what is there is not computed again.
+    Training and evaluation do this by themselves on first use; cached features are not computed again.
     """
     quiet_libraries()
     with tell_what_is_kept("what was computed is kept, and the same command goes on"):

@@ -65,7 +65,7 @@ class VisionSettings(Settings):
 
 
 class ConnectorSettings(Settings):
-    """What connects images to the language model: resampler, cross-attention adapters or projector."""
+    """The connector between images and the language model: resampler, cross-attention adapters or projector."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {
         "first_layer": "first_adapter_layer",
@@ -164,7 +164,7 @@ class TrainingConfig(Settings):
         default=None, description="Vision encoder. Needed by every fusion other than `text`."
     )
     connector: ConnectorSettings = Field(
-        default=ConnectorSettings(), description="What connects images to the language model."
+        default=ConnectorSettings(), description="The connector between images and the language model."
     )
     init_from: Path | None = Field(
         default=None,

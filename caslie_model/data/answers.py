@@ -2,7 +2,7 @@
 
 A label is what the `output` column holds: `yes` or `no`, or the letter of an option. An answer is how the
 label is written for the model: with answers=letter the letter, with answers=text the option's words. Parsing
-is strict but sensible: what is not clearly one allowed answer is unparsable (None), and counts as wrong.
+is strict but sensible: an answer that is not clearly one of the allowed ones is unparsable (None), and counts as wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OPTION = re.compile(r"^([A-Z]): ?(.*)$", re.DOTALL)
 _LEAD = re.compile(
     r"^(?:the )?(?:(?:correct|right|best) )?(?:answer|option)(?: is\b)?\s*:?\s*", re.IGNORECASE
 )
-# A letter is an answer alone or before a mark, never before a word: "A red mug" does not answer A.
+# A letter is an answer alone or before punctuation, never before a word: "A red mug" does not answer A.
 _LETTER = re.compile(r"^\(?([A-Za-z])(?:$|[:)](.*)$|\.(?:$|\s(.*)$))", re.DOTALL)
 _YES_NO = re.compile(r"^(yes|no)(?:$|\s*[.,:;!\n])", re.IGNORECASE)
 
@@ -85,7 +85,7 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     before letters, so that an option called "A" is found by its words.
 
     Args:
-        text: What the model wrote.
+        text: The model's answer.
         options: Texts by letter; empty for yes/no.
         answers: letter or text, as the model was asked to answer.
 

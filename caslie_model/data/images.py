@@ -29,7 +29,8 @@ Features = Callable[[Sequence[str]], "Tensor"]
 # Items of a sample, each with an image of its own.
 MAX_ITEMS = 64
 MAX_IMAGE_BYTES = 20_000_000
-MAX_PIXELS = 50_000_000  # as many as `mmec build` takes; decoded they are 150 MB
+# The limit of `mmec build`; decoded they are 150 MB.
+MAX_PIXELS = 50_000_000
 ROWS_AT_ONCE = 32  # a sample may show 40 images
 
 _COLUMNS = ("id", "image_roles", "images")
@@ -41,7 +42,7 @@ class SampleImage:
     """An image of a sample.
 
     Attributes:
-        role: What it belongs to in the sample: product, history 3, option B, …
+        role: The item of the sample that it shows: product, history 3, option B, …
         key: SHA-256 of the embedded bytes, hexadecimal.
     """
 
@@ -139,12 +140,12 @@ def count_samples(data: str, task: str, split: str) -> int:
     return int(_hub_split(data, task, split).num_rows)
 
 
-def decode_image(content: bytes, place: str) -> Image.Image:
+def decode_image(content: bytes, location: str) -> Image.Image:
     """Decode an image.
 
     Args:
         content: The bytes of a JPEG, PNG or WebP file.
-        place: What the error names.
+        location: Named by the error.
 
     Returns:
         The image in RGB, transparency over white.
@@ -158,7 +159,7 @@ def decode_image(content: bytes, place: str) -> Image.Image:
     from mmecinstruct.images.measure import DECODER_ERRORS
 
     def unreadable(detail: str) -> DatasetError:
-        return DatasetError(f"{place} cannot be read: {detail}; `mmec validate` finds all of them")
+        return DatasetError(f"{location} cannot be read: {detail}; `mmec validate` finds all of them")
 
     if len(content) > MAX_IMAGE_BYTES:
         raise unreadable(f"{len(content):,} bytes, at most {MAX_IMAGE_BYTES:,}")
@@ -184,16 +185,16 @@ def decode_image(content: bytes, place: str) -> Image.Image:
         raise unreadable(str(error) or type(error).__name__) from error
 
 
-def _embedded(place: str, roles: Any, images: Any) -> tuple[EmbeddedImage, ...]:
+def _embedded(location: str, roles: Any, images: Any) -> tuple[EmbeddedImage, ...]:
     if not isinstance(roles, list) or not isinstance(images, list) or len(roles) != len(images):
         counts = [len(each) if isinstance(each, list) else "no" for each in (images, roles)]
-        raise DatasetError(f"{place}: {counts[0]} images and {counts[1]} roles; `mmec validate` says more")
+        raise DatasetError(f"{location}: {counts[0]} images and {counts[1]} roles; `mmec validate` says more")
     result = []
     for role, image in zip(roles, images, strict=True):
         content = image.get("bytes") if isinstance(image, dict) else None
         if not isinstance(role, str) or not content:
             raise DatasetError(
-                f"{place}: image '{role}' has no embedded bytes; a dataset must carry its images, as those "
+                f"{location}: image '{role}' has no embedded bytes; a dataset must carry its images, as those "
                 "that `mmec build` writes do"
             )
         result.append(EmbeddedImage(SampleImage(role, hashlib.sha256(content).hexdigest()), content))

@@ -30,7 +30,8 @@ COLUMNS: tuple[str, ...] = (
     "visual_critical",
     "text_only_accuracy",
 )
-MAX_INPUT_CHARACTERS = 1_000_000  # of one sample; more is damage, not a product text
+# Largest input of one sample; more is damage, not a product text.
+MAX_INPUT_CHARACTERS = 1_000_000
 
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
@@ -54,7 +55,7 @@ class InputField:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question: what is asked, which answers are allowed, which one is right.
+    """One question, with the allowed answers and the right one.
 
     Attributes:
         id: Unique over all tasks.
@@ -165,15 +166,15 @@ def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> li
 
 
 def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpose: str) -> list[Sample]:
-    """Return the samples with the smallest hash draws, in the order of their draws.
+    """Return the samples with the smallest hash draws, in that order.
 
     A larger count adds samples and removes none, and the dataset's order does not matter.
 
     Args:
         samples: The samples to choose from.
         count: At most so many; None: all.
-        seed: Of the draws.
-        purpose: Keeps draws for different purposes independent.
+        seed: Seed of the hash draws.
+        purpose: Keeps hash draws for different purposes independent.
 
     Returns:
         The samples.
@@ -265,7 +266,8 @@ def _parse_input(text: str, name: str) -> tuple[InputField, ...]:
     for key, value in content.items():
         values = value if isinstance(value, list) else [value]
         texts = tuple(_plain_text(entry) for entry in values if entry is not None)
-        if texts:  # a null says nothing, and must not become the word "None"
+        # A null must not become the word "None".
+        if texts:
             fields.append(InputField(" ".join(key.split()), texts, isinstance(value, list)))
     return tuple(fields)
 

@@ -1,4 +1,4 @@
-"""What an evaluation would answer. No model is loaded, nothing is written."""
+"""Count the samples that an evaluation would answer. No model is loaded, nothing is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from caslie_model.evaluation.evaluate import select_samples
 from caslie_model.inference.prediction_log import PREDICTIONS
 
 
-def plan_evaluation(config: EvaluateConfig, overwrite: bool = False) -> dict[str, Any]:
+def estimate_evaluation(config: EvaluateConfig, overwrite: bool = False) -> dict[str, Any]:
     """Return how many samples an evaluation would answer.
 
     Args:
@@ -37,9 +37,9 @@ def plan_evaluation(config: EvaluateConfig, overwrite: bool = False) -> dict[str
     return {"samples": len(samples), "answered": done.total(), "parts": parts}
 
 
-def plan_table(plan: dict[str, Any]) -> str:
-    """Return the plan as a table."""
-    rows = [*plan["parts"], {"task": "all", "split": "", **plan}]
+def estimate_table(estimate: dict[str, Any]) -> str:
+    """Return the estimate as a table."""
+    rows = [*estimate["parts"], {"task": "all", "split": "", **estimate}]
     width = max(len(row["task"]) for row in rows)
     lines = [f"{'task':<{width}}  {'split':<10}  {'samples':>8}  {'answered':>8}"]
     lines += [

@@ -1,4 +1,4 @@
-"""Evaluation: predict what is missing, then score every task and split.
+"""Evaluation: predict missing answers, then score every task and split.
 
 Files in the output folder: `predictions.jsonl` with its header, `metrics.json`, `metrics.md`, `config.yaml`.
 """
@@ -42,7 +42,7 @@ PARTS: dict[str, bool | None] = {"all": None, "visual_critical": True, "not_visu
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation wrote.
+    """The files that an evaluation wrote.
 
     Attributes:
         folder: Where the files are.
@@ -158,7 +158,7 @@ def select_samples(config: EvaluateConfig) -> list[Sample]:
     ids: set[str] = set()
     for sample in result:
         if sample.id in ids:
-            raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
+            raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
         ids.add(sample.id)
     return result
 
@@ -173,7 +173,7 @@ def majority_labels(
         samples: The evaluated samples.
 
     Returns:
-        By (task, split): the most frequent label, and the split it was counted in: train, else what is evaluated.
+        By (task, split): the most frequent label, and the split it was counted in: train, otherwise the evaluated one.
     """
     result = {}
     for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):

@@ -44,21 +44,21 @@ def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequen
     """
     if len(gold) != len(answers):
         raise ValueError(f"{len(gold)} gold labels, {len(answers)} answers")
-    place = {label: index for index, label in enumerate(labels)}
+    indices = {label: index for index, label in enumerate(labels)}
     binary = set(labels) == set(YES_NO)
     counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
     for right, answer in zip(gold, answers, strict=True):
-        if right not in place:
+        if right not in indices:
             raise ValueError(f"gold label {right!r} is not among {list(labels)}")
-        column = place.get(answer, len(labels)) if answer is not None else len(labels)
+        column = indices.get(answer, len(labels)) if answer is not None else len(labels)
         if binary and column == len(labels):
-            column = 1 - place[right]
-        counts[place[right], column] += 1
+            column = 1 - indices[right]
+        counts[indices[right], column] += 1
     return counts
 
 
 def class_scores(counts: Counts) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
-    """Return precision, recall and F1 of each label. What has no denominator is 0.
+    """Return precision, recall and F1 of each label. A ratio without a denominator is 0.
 
     Args:
         counts: [..., L, L + 1].

@@ -25,7 +25,7 @@ COLUMNS = (
     "no answer",
     "text-only",
 )
-# What a narrow terminal shows; metrics.md has all columns.
+# Columns that fit a narrow terminal; metrics.md has all of them.
 FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 15)
 WIDTH, FEWER_WIDTH = 180, 100  # characters
 _PART_NAMES = {"all": "all", "visual_critical": "needs image", "not_visual_critical": "text suffices"}

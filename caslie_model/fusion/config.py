@@ -19,7 +19,8 @@ from caslie_model.errors import ModelError
 
 FUSIONS = ("xattn", "concat", "concat-full")
 FEATURE_NORMS = ("layer", "standard", "none")
-WIDEST = 512  # of resampler and adapters, whatever the language model's width
+# The largest width of resampler and adapters, for any language model.
+WIDEST = 512
 
 _COUNTS = (
     "vision_width",
@@ -162,7 +163,7 @@ class CaslieConfig(PreTrainedConfig):
         return cls(text_config=text_config, **choices)
 
     def choices(self) -> dict[str, Any]:
-        """Return what `for_base` takes beside the language model's config."""
+        """Return the arguments of `for_base` beside the language model's config."""
         return {name: getattr(self, name) for name in self._choice_names()}
 
     @classmethod

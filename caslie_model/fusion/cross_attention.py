@@ -44,7 +44,7 @@ class GatedCrossAttention(nn.Module):
         return split_heads(pairs.transpose(1, 2), self.heads)
 
     def forward(self, hidden: Tensor, keys_values: Tensor, visible: Tensor) -> Tensor:
-        """Add to each token's state what it takes from its images.
+        """Add to each token's state the output of attention to its images.
 
         Args:
             hidden: Hidden states [B, T, d].

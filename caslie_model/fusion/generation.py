@@ -19,7 +19,7 @@ IMAGE_INPUTS = (
     "guide_ids",
     "guide_mask",
 )
-# What a token that is generated has in these inputs: it attends to all images and is no image itself.
+# Values of a generated token in these inputs: it attends to all images and is no image itself.
 TOKEN_INPUTS = {"token_items": 0, "token_slots": -1}
 
 

@@ -31,7 +31,7 @@ def initialise(module: nn.Module, config: CaslieConfig) -> None:
         initialization.ones_(module.weight)
         initialization.zeros_(module.bias)
     elif isinstance(module, GuidedResampler):
-        # Zeros would keep all latents of an image the same for ever.
+        # Zeros would keep all latents of an image equal throughout training.
         initialization.normal_(module.latents, std=0.02)
         # Distinct beside features of unit variance.
         initialization.normal_(module.places, std=0.3)

@@ -46,7 +46,7 @@ def check_images(
             raise ModelError(f"{name} of shape {list(values.shape)} for {images} images")
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > highest:
-            raise ModelError(f"{name} must lie between 0 and {highest}, not at {low if low < 0 else high}")
+            raise ModelError(f"{name} must be between 0 and {highest}, not {low if low < 0 else high}")
     if config.guide and config.has_resampler:
         if guide_ids is None:
             raise ModelError(

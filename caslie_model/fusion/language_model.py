@@ -1,4 +1,4 @@
-"""What fusion reads from a language model: its layers, and the size of its embeddings and states."""
+"""Read from a language model what fusion needs: its layers, and the size of its embeddings and states."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from caslie_model.fusion.config import CaslieConfig
 
 # Names under which decoders keep their layers.
 LAYER_LISTS = ("layers", "h", "blocks")
-# What must be the same of a base model for an adapter to fit on it.
+# Fields of a base model's config that must be equal for an adapter to fit.
 SHAPE_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
 class LanguageModelAccess:
     """The methods of `CaslieForCausalLM` that its language model answers."""
 
-    # Of the model that this is a part of.
+    # Attributes of the model that this is a part of.
     language_model: Any
 
     def get_input_embeddings(self) -> Any:

@@ -28,10 +28,10 @@ def load_adapter(
     Args:
         base_model: A loaded language model.
         folder: A path, or user/name on the Hub.
-        base_fingerprint: Of the base model; "" is not compared.
-        vision_fingerprint: Of the vision encoder; "" is not compared.
-        trainable: Train it further: float32, also beside a 16-bit base model. Else everything is frozen and has the
-            base model's type.
+        base_fingerprint: Fingerprint of the base model; "" is not compared.
+        vision_fingerprint: Fingerprint of the vision encoder; "" is not compared.
+        trainable: Train it further: float32, also beside a 16-bit base model. Otherwise everything is frozen and
+            has the base model's type.
 
     Returns:
         The fusion model.

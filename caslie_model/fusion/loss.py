@@ -78,7 +78,8 @@ def check_prompts_unlabelled(labels: Tensor, attention_mask: Tensor | None, leng
         ModelError: If a sample's first token has a label.
     """
     if labels.shape[1] < length:
-        return  # labels for the last positions alone: an answer's
+        # Only the last positions, those of an answer, have labels.
+        return
     labelled = labels != IGNORED
     real = torch.ones_like(labelled)
     if attention_mask is not None and attention_mask.shape == labels.shape:

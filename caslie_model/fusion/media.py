@@ -98,10 +98,10 @@ def row_slots(image_counts: Tensor, images: int, at_least: int = 0) -> tuple[Ten
     counts = image_counts.tolist()
     if any(count < 0 for count in counts) or sum(counts) != images:
         raise ModelError(f"image_counts {counts} add up to {sum(counts)}, but there are {images} images")
-    places = torch.arange(max([at_least, *counts]), device=image_counts.device)
+    numbers = torch.arange(max([at_least, *counts]), device=image_counts.device)
     starts = image_counts.cumsum(0) - image_counts
-    present = places < image_counts[:, None]
-    return torch.where(present, starts[:, None] + places, images), present
+    present = numbers < image_counts[:, None]
+    return torch.where(present, starts[:, None] + numbers, images), present
 
 
 def spread(values: Tensor, slots: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _tied_weights_keys: ClassVar[dict[str, str]] = {}  # the language model's own are added by `post_init`
+    # The language model's own are added by `post_init`.
+    _tied_weights_keys: ClassVar[dict[str, str]] = {}
 
     def __init__(self, config: CaslieConfig, language_model: Any = None) -> None:
         super().__init__(config)
@@ -89,19 +90,22 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         for index, layer in enumerate(config.adapter_layers):
             # A bound method, not a closure: a copied model must call its own adapters.
             layers[layer].register_forward_pre_hook(partial(self._before_layer, index), with_kwargs=True)
-        self._now: tuple[Media, Tensor] | None = None  # media and visibility of the forward pass under way
+        # Media and visibility of the running forward pass.
+        self._now: tuple[Media, Tensor] | None = None
         parameters = inspect.signature(language_model.forward).parameters
         self._head_can_be_partial = "logits_to_keep" in parameters
         is_loaded = language_model.device.type != "meta"  # else `from_pretrained` will fill it
         if is_loaded:
             for module in language_model.modules():
-                module._is_hf_initialized = True  # or `post_init` would initialise its weights again
+                # Otherwise `post_init` would initialise its weights again.
+                module._is_hf_initialized = True
         self.post_init()
         if is_loaded:
             for part in self._own_parts():  # float32 also beside a 16-bit language model
                 part.to(language_model.device)
         self.generation_config = language_model.generation_config
-        if is_quantised(language_model):  # or the Trainer would move its weights, and `to` change their type
+        # Otherwise the Trainer would move its weights, and `to` change their type.
+        if is_quantised(language_model):
             self.quantization_method = language_model.quantization_method
 
     @classmethod
@@ -169,7 +173,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
 
         Raises:
             HubError: If the Hub rejects it; the message has the remedy.
-            ModelError: If the base model is left out of what is saved, or is quantised.
+            ModelError: If the base model is left out of saving, or is quantised.
         """
         if not adapter_only:
             self.check_saved_whole()
@@ -231,7 +235,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         """
         check_images(self.config, image_features, image_items, image_roles, guide_ids, guide_mask)
         images = image_features.shape[0]
-        # Without any image in a batch, an empty place keeps the loss connected to what is trained.
+        # Without any image in a batch, an empty slot keeps the loss connected to the trained weights.
         at_least = int(self.training and torch.is_grad_enabled())
         slots, present = row_slots(image_counts, images, at_least)
         if image_items is None:
@@ -264,7 +268,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
     def _before_layer(
         self, index: int, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Add to the text's states what they take from the images, in front of a layer."""
+        """Add the output of attention to the images to the text's states, in front of a layer."""
         if self._now is None:
             return None
         media, visible = self._now
@@ -314,7 +318,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         media: Media | None = None,
         **kwargs: Any,
     ) -> CaslieOutput:
-        """Return logits, and with labels the loss on what follows each position.
+        """Return logits, and with labels the loss on the token after each position.
 
         While training, logits are computed for labelled positions only. The inputs of images are those of
         `encode_media`, or `media` from an earlier pass; the others are those of any causal language model.
@@ -381,7 +385,8 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
 
         keep, targets = loss_positions(labels, logits_to_keep, length, self.training)
         if use_cache is None and labels is not None:
-            use_cache = False  # training and measuring a loss keep no keys and values
+            # Training and measuring a loss keep no keys and values.
+            use_cache = False
         if self._head_can_be_partial:
             kwargs["logits_to_keep"] = head_positions(keep, length, states.device)
         for name, value in (
@@ -431,7 +436,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
             images = bool(media.present.any())
             if images and not started:
                 raise ModelError(
-                    f"fusion={self.config.fusion} needs token_slots: where the visual tokens stand"
+                    f"fusion={self.config.fusion} needs token_slots: the positions of the visual tokens"
                 )
             if started or not self.training:
                 return inputs_embeds

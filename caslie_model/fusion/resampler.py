@@ -54,7 +54,7 @@ class ResamplerBlock(nn.Module):
     """One pass over guide and features, each of which adds to the latents.
 
     Args:
-        width: Of the latents.
+        width: Width of the latents.
         heads: Of both attentions.
         guide_gate: Initial gate of the guide; None: no guide.
     """
@@ -107,8 +107,8 @@ class GuidedResampler(nn.Module):
         super().__init__()
         width, heads = config.resampler_width, config.resampler_heads
         self.latents = nn.Parameter(torch.zeros(config.latents, width))
-        # Where a patch lies: features of a convolutional encoder do not say, and a tall thing has the patches of a wide
-        # one.
+        # Positions of the patches: features of a convolutional encoder do not contain them, and without them a tall
+        # thing has the patches of a wide one.
         self.places = nn.Parameter(torch.zeros(config.vision_patches, width))
         self.feature_norm = FeatureNorm(config.feature_norm, config.vision_width)
         self.feature_projection = nn.Linear(config.vision_width, width)
@@ -153,5 +153,5 @@ class GuidedResampler(nn.Module):
             guide = self.guide_projection(self.guide_norm(guide))
         for block in self.blocks:
             latents = block(latents, states, guide, guide_mask)
-        place = self.item_embedding(items) + self.role_embedding(roles)
-        return self.norm(latents) + place[:, None, :]
+        item_and_role = self.item_embedding(items) + self.role_embedding(roles)
+        return self.norm(latents) + item_and_role[:, None, :]

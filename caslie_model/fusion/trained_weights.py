@@ -22,7 +22,7 @@ LANGUAGE_MODEL = "language_model."
 class TrainedWeights:
     """The methods of `CaslieForCausalLM` that concern its weights."""
 
-    # Of the model that this is a part of.
+    # Attributes of the model that this is a part of.
     config: Any
     language_model: Any
     resampler: Any
@@ -138,7 +138,7 @@ class TrainedWeights:
         """Check that `save_pretrained` saves a model that `from_pretrained` reads.
 
         Raises:
-            ModelError: If the base model is left out of what is saved, or is quantised.
+            ModelError: If the base model is left out of saving, or is quantised.
         """
         if self._keys_to_ignore_on_save:
             raise ModelError(

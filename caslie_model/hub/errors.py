@@ -11,7 +11,7 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
     Args:
         what: base model or vision encoder.
         name: The name that was asked for.
-        error: What transformers raised.
+        error: The error of transformers.
 
     Returns:
         The error to raise.

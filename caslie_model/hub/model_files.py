@@ -35,7 +35,7 @@ def is_weights(path: str) -> bool:
     """Return whether a path in a repository is one that `from_pretrained` would take weights from.
 
     It prefers model.safetensors to an index of shards, and adapter_config.json to a whole model: what an earlier push
-    left of these would be served instead of what was pushed.
+    left of these would be served instead of the pushed files.
 
     Args:
         path: A path in the repository.

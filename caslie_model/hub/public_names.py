@@ -117,7 +117,8 @@ def public_config(config: AnyTraining, folders: Mapping[str, str] | None = None)
         for name in ("init_from", "catalogue")
         if isinstance(value := getattr(config, name, None), Path)
     }
-    if named.get("init_from") == out:  # two folders of one name; in one place they would be the same
+    # Two folders of one name: beside each other they would be the same.
+    if named.get("init_from") == out:
         named["init_from"] = Path("begun-from") / out
     vision = config.vision
     if vision is not None:
@@ -138,7 +139,7 @@ def public_json(value: Any, key: str = "", known: Mapping[str, str] = _NOTHING) 
 
     Args:
         value: The content, or a part of it.
-        key: The key that the part stands under.
+        key: The key of the part.
         known: Public names that are already decided, by name.
 
     Returns:
@@ -187,14 +188,14 @@ def _is_surely_a_path(value: str) -> bool:
     if value.startswith(("file://", "~/")):
         return True
     return any(
-        len(place.parts) > 1 and (path == place or value.startswith(f"{place}/"))
-        for place in (_home(), Path.cwd())
-        if place is not None
+        len(folder.parts) > 1 and (path == folder or value.startswith(f"{folder}/"))
+        for folder in (_home(), Path.cwd())
+        if folder is not None
     )
 
 
 def _last_part(name: str) -> str:
-    """Return what a path is called. The user's own folder is called after the user, so it is `home`."""
+    """Return the name of a path. The user's own folder has the user's name, so it is `home`."""
     name = name.removeprefix("file://")
     parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".")]
     if not parts or parts[-1] == "..":

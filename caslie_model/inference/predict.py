@@ -33,7 +33,7 @@ class Prediction:
 
     Attributes:
         label: None when unparsable.
-        text: What was generated; None for likelihood.
+        text: The generated text; None for likelihood.
         scores: Log-likelihood by label; None for generation.
         alone: Whether it was decided outside the batch, as two candidates were too close.
     """
@@ -147,7 +147,7 @@ def _continue(
     first: Any,
     rows: Sequence[tuple[int, str, tuple[int, ...]]],
 ) -> list[float]:
-    """Return the log-likelihood of each row's tokens after its prompt; prompts: what the model gave for these."""
+    """Return the log-likelihood of each row's tokens after its prompt; prompts: the model's output for these."""
     import torch
 
     chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device.name)
@@ -206,7 +206,7 @@ def _generate(
     ends = set(loaded.model.generation_config.eos_token_id)
     results = []
     for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
-        # What the rest of the batch made this row generate beyond its own end or budget does not count.
+        # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
         length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
         decided = budget if length is None else length + 1
         results.append((tokens[: budget if length is None else length], min(steps[:decided])))

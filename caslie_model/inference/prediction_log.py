@@ -29,7 +29,7 @@ def open_predictions(
 
     Args:
         folder: Where predictions and header are; created if need be.
-        provenance: What the answers depend on, by name (`LoadedModel.provenance`, and the settings of scoring).
+        provenance: All that the answers depend on, by name (`LoadedModel.provenance`, and the settings of scoring).
         overwrite: Delete earlier predictions.
 
     Yields:

@@ -36,7 +36,7 @@ from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
 
 SHORTEST_TEXT = 16  # characters; a text is not shortened below
-# Tokens of the instruction, and of an item's text, that guide what is read from an image.
+# Tokens of the instruction, and of an item's text, that guide the resampler.
 GUIDE_TOKENS = 24
 
 # Some chat templates write today's date or open a thinking block: both must not vary.
@@ -243,7 +243,7 @@ class PromptFormat:
         return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
 
     def _defuse(self, text: str) -> str:
-        """Break up control tokens: a review must not be able to end the user's turn, nor to mark text."""
+        """Break up control tokens: a review must not be able to end the user's turn, nor to start another."""
         text = without_marks(text)
         for special in self._special_texts:
             if special in text:
@@ -258,7 +258,8 @@ class PromptFormat:
         self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]
     ) -> _Prompt:
         prompt = unmarked(self._render_marked(sample, fields, numbers))
-        special = not self.tokenizer.chat_template  # a chat template writes its own control tokens
+        # A chat template writes its own control tokens.
+        special = not self.tokenizer.chat_template
         if numbers or self.visual_tokens:
             tokens, items, start = tokens_with_items(self.tokenizer, prompt, special)
         else:
@@ -328,7 +329,7 @@ class PromptFormat:
 def _items_of(field: InputField, numbers: Mapping[str, int]) -> tuple[int, ...]:
     """Return the item of each text: entries of a nameless list are a history, a field may be named after an item."""
     if field.is_list and not field.name:
-        return tuple(numbers.get(f"history {place}", 0) for place in range(1, len(field.texts) + 1))
+        return tuple(numbers.get(f"history {number}", 0) for number in range(1, len(field.texts) + 1))
     return (numbers.get(field.name, 0),) * len(field.texts)
 
 

@@ -44,7 +44,7 @@ class PlacedImage:
 
     @property
     def kind(self) -> int:
-        """What the image shows: 0 the one product or review, 1 a history's entry, 2 an option, 3 another."""
+        """Kind of the shown item: 0 the only product or review, 1 an entry of a history, 2 an option, 3 other."""
         return SINGLE if self.item == 0 else ROLE_KINDS.get(self.role.partition(" ")[0], OTHER)
 
 
@@ -161,13 +161,13 @@ def tokens_with_items(
     start: int | None = None
     spans = iter(prompt.spans)
     span = next(spans, None)
-    for place, (begin, end) in enumerate(encoded["offset_mapping"]):
+    for index, (begin, end) in enumerate(encoded["offset_mapping"]):
         while span is not None and end > span.end:
             span = next(spans, None)
         inside = span is not None and begin < end and span.start < end
         items.append(span.item if span is not None and inside else 0)
         if start is None and end > prompt.start:
-            start = place
+            start = index
     return encoded["input_ids"], items, start or 0
 
 
@@ -201,13 +201,13 @@ def spliced(
         found = image.item != 0 and image.item in items
         before.setdefault(items.index(image.item) if found else start, []).append(number)
     new_tokens, new_items, slots = list[int](), list[int](), list[int]()
-    for place in range(len(tokens) + 1):
-        for number in before.get(place, ()):
+    for index in range(len(tokens) + 1):
+        for number in before.get(index, ()):
             new_tokens += [filler] * per_image
             new_items += [0] * per_image
             slots += range(number * per_image, (number + 1) * per_image)
-        if place < len(tokens):
-            new_tokens.append(tokens[place])
-            new_items.append(items[place])
+        if index < len(tokens):
+            new_tokens.append(tokens[index])
+            new_items.append(items[index])
             slots.append(-1)
     return new_tokens, new_items, slots

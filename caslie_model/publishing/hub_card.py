@@ -22,7 +22,7 @@ _FIGURES = "model-index"
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of the card on the Hub.
+    """Fields that are kept from the card on the Hub.
 
     Attributes:
         fields: Values by name.
@@ -71,7 +71,7 @@ def kept_fields(
 
     Args:
         repo: The model repository, as user/name.
-        files: What is uploaded, by path.
+        files: Files to upload, by path.
         metadata: The new card's fields.
         token: Of the Hub.
         revision: The branch; None: main.
@@ -79,10 +79,10 @@ def kept_fields(
     Returns:
         Fields to keep, and notes; nothing where there is no repository or no card.
     """
-    there, place = _there(repo, token, revision)
+    there, base = _there(repo, token, revision)
     if CARD not in there:
         return Kept()
-    before = _fields(repo, place, token)
+    before = _fields(repo, base, token)
     fields: dict[str, Any] = {}
     notes = []
     if "license" not in metadata and "license" in before:
@@ -100,7 +100,7 @@ def kept_fields(
 
 
 def _there(repo: str, token: str, revision: str | None) -> tuple[dict[str, Any], str | None]:
-    """Return what a revision holds and its name; a branch that does not exist yet starts as the main one."""
+    """Return the files of a revision and its name; a branch that does not exist yet starts as the main one."""
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:

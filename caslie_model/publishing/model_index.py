@@ -41,7 +41,7 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
         )
     try:
         metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-        # Evaluations of earlier versions call it identity.
+        # The key in evaluations of earlier versions.
         weights = (metrics.get("provenance") or metrics["identity"])["adapter_sha256"]
         whole = [result for result in metrics["results"] if result["part"] == "all"]
         asked = load_config(EvaluateConfig, evaluation / CONFIG)
@@ -70,7 +70,7 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
 def _check_whole(asked: EvaluateConfig, trained: TrainingConfig, evaluation: Path) -> None:
     """Raise ModelError when readers would take the figures for others than they are.
 
-    A card has no place that says which samples were asked, and beside it stand figures of whole splits.
+    A card has no field for the choice of samples, and other cards show figures of whole splits.
     """
     quantise = trained.quantise if asked.quantise is None else asked.quantise
     parts = [

@@ -34,7 +34,7 @@ _NO_LICENSE = "the card names no license; give one with --license, e.g. --licens
 
 @dataclass(frozen=True)
 class ModelPush:
-    """What was or would be uploaded.
+    """Files that were or would be uploaded.
 
     Attributes:
         result: Files, repository and commit.
@@ -74,7 +74,7 @@ def push_model(
         evaluation: A folder of `evaluate` whose figures go into the card.
 
     Returns:
-        What was uploaded, and notes for the publisher.
+        The uploaded files, and notes for the publisher.
 
     Raises:
         ModelError: If the folder is not finished or not whole, or the evaluation does not fit (`model_index`).

@@ -33,7 +33,8 @@ def check_fsdp(quantise: str, compiled: bool, stops_early: bool = False) -> None
     for wrong, setting in (
         (quantise != "none", f"quantise={quantise}"),
         (compiled, "compile=true"),
-        (stops_early, "early_stop"),  # is decided by one process, which has not the whole model
+        # One process decides about it and does not have the whole model.
+        (stops_early, "early_stop"),
     ):
         if wrong:
             raise ConfigError(

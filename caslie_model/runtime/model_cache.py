@@ -18,7 +18,7 @@ def cache_folder() -> Path:
 
 
 def written_once(folder_name: str, write: Callable[[Path], None]) -> Path:
-    """Return a cached folder, which is written on first use. It is written beside its place and renamed when complete.
+    """Return a cached folder, which is written on first use: under a temporary name, and renamed when complete.
 
     Args:
         folder_name: Name in the cache.
@@ -41,7 +41,8 @@ def written_once(folder_name: str, write: Callable[[Path], None]) -> Path:
         try:
             temporary.rename(target)
         except OSError:
-            if not target.is_dir():  # else another process was faster, with the same content
+            # A folder that is there now comes from a faster process and has the same content.
+            if not target.is_dir():
                 raise
     except OSError as error:
         raise ModelError(

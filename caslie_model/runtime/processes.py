@@ -96,7 +96,7 @@ def join_processes(device: str) -> None:
 def end_process(status: int) -> NoReturn:
     """End this process with an exit status; in a group, without the interpreter's own shutdown.
 
-    What DDP holds of the group outlives `destroy_process_group`, and gloo's threads with it. A thread that releases a
+    DDP's references to the group outlive `destroy_process_group`, and so do gloo's threads. A thread that releases a
     Python object while the interpreter shuts down aborts the process ("terminate called without an active exception"),
     and torchrun would report the finished run of all as a failure.
 
@@ -106,7 +106,8 @@ def end_process(status: int) -> NoReturn:
     distributed = sys.modules.get("torch.distributed")  # not loaded, there is no group
     if distributed is None or not distributed.is_initialized():
         sys.exit(status)
-    atexit._run_exitfuncs()  # leave the group, close logs, and let trackers send what they hold
+    # Leave the group, close logs, and let trackers send their data.
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -16,9 +16,9 @@ class Progress:
     """Shows how much of a total is done, while its context lasts; of several processes in the first only.
 
     Args:
-        title: What is done.
+        title: Name of the work.
         total: How many there are.
-        unit: What is counted.
+        unit: Name of the counted things.
     """
 
     def __init__(self, title: str, total: int, unit: str) -> None:

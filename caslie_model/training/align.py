@@ -283,7 +283,7 @@ def correct_attributes(values: Mapping[str, str], text: str) -> dict[str, bool]:
 
     Args:
         values: The product's attributes, in the order of the description.
-        text: What the model wrote.
+        text: The model's answer.
 
     Returns:
         Correctness by attribute.

@@ -1,8 +1,8 @@
 """End a training when its validation figure no longer improves, and restore its best weights.
 
 Everything that decides is in the Trainer's log, which its checkpoints hold: a resumed run stops where an uninterrupted
-one does. The weights of the best validation lie beside the checkpoints, named by their step. Older ones are deleted
-once a checkpoint is written whose log has the newer one.
+one does. The weights of the best validation are saved beside the checkpoints, named by their step. Older ones are
+deleted once a checkpoint is written whose log has the newer one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BestValidation:
 
 @dataclass(frozen=True)
 class EarlyStop:
-    """How a training is validated, and where the weights of its best step lie.
+    """How a training is validated, and where the weights of its best step are kept.
 
     Attributes:
         settings: Metric, interval and patience.

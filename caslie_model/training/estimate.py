@@ -1,4 +1,4 @@
-"""The estimate of a training: what `--dry-run` prints before anything is trained or written.
+"""The estimate of a training, which `--dry-run` prints before anything is trained or written.
 
 Parameters and FLOPs are counted on the meta device, from the configurations of base model and vision encoder alone.
 Peak memory and time are measured on real steps of the largest batch, where the weights and the device are here.
@@ -57,7 +57,7 @@ _FROM_WEIGHTS = ("memory", "time")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training takes. A figure that is unknown is None, and `unknown` has the reason.
+    """Estimated cost of a training. A figure that is unknown is None, and `unknown` has the reason.
 
     FLOPs are those of matrix products, 2 for a multiply-add, forward and backward, with whole squares for attention.
 
@@ -177,7 +177,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
 
 
 def _counts(inputs: TrainingInputs) -> dict[str, Any]:
-    """Return what is known from samples and their order alone."""
+    """Return the figures that follow from samples and their order alone."""
     encoded, order = inputs.encoded, inputs.order
     return {
         "samples": len(encoded),
@@ -192,7 +192,7 @@ def _counts(inputs: TrainingInputs) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Batches:
-    """What goes through the model at once, by step, with tokens (padding included) and images of each."""
+    """Forward passes by step, with tokens (padding included) and images of each."""
 
     steps: list[list[list[Encoded]]]
     sizes: dict[int, tuple[int, int]]  # by the id of a batch
@@ -261,7 +261,7 @@ def _run_flops(
 
 @dataclass(frozen=True)
 class _RandomImages(VisualInputs):
-    """Images whose features are random numbers: what a step takes does not depend on them."""
+    """Images whose features are random numbers: the costs of a step do not depend on them."""
 
     cache: Any = None
     encoder: str = ""
@@ -309,7 +309,7 @@ def _read(
 def _forward_batches(
     config: TrainingConfig, encoded: Sequence[Encoded], step: Sequence[int]
 ) -> list[list[Encoded]]:
-    """Return what goes through the model at once, of a step."""
+    """Return the forward passes of a step."""
     starts = range(0, len(step), config.batch_size)
     return [[encoded[index] for index in step[start : start + config.batch_size]] for start in starts]
 

@@ -76,7 +76,7 @@ def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = Fal
             visual_inputs.features if visual_inputs else None,
         )
     if visual_inputs is not None and validation:
-        # `trainable_model` checks that what is trained on has images at all.
+        # `trainable_model` checks that the training samples have images at all.
         visual_inputs = replace(
             visual_inputs, images={sample.id: visual_inputs.images[sample.id] for sample in samples}
         )
@@ -190,10 +190,10 @@ def select_validation(config: FinetuneConfig, samples: Sequence[Sample]) -> list
     for task, sampled in found.items():
         if not sampled:
             say(f"no validation samples of {task}: they do not decide when to stop")
-    ranked = [(rank, place) for place, task in enumerate(tasks) for rank in range(len(found[task]))]
-    chosen = [found[tasks[place]][rank] for rank, place in sorted(ranked)[:limit]]
+    ranked = [(rank, index) for index, task in enumerate(tasks) for rank in range(len(found[task]))]
+    chosen = [found[tasks[index]][rank] for rank, index in sorted(ranked)[:limit]]
     names = {sample.id for sample in samples}
     for sample in chosen:
         if sample.id in names:
-            raise DatasetError(f"sample {sample.id} stands in two splits or tasks; build the dataset again")
+            raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
     return chosen

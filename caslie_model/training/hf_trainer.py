@@ -91,13 +91,13 @@ def build_trainer(config: TrainingConfig, model: Any, inputs: TrainingInputs) ->
             history = self.state.log_history
             first_decides(lambda: early_stop.keep(model, history))
             if early_stop.is_over(history):
-                # With a checkpoint: what is killed before the adapter is written need not train again.
+                # With a checkpoint: a run killed before the adapter is written need not train again.
                 self.control.should_training_stop = self.control.should_save = True
             self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
             return figures
 
         def _save_rng_state(self, output_dir: str) -> None:
-            """What makes a checkpoint whole is written after this: then no process may be missing."""
+            """Wait for all processes: the files that complete a checkpoint are written after this."""
             super()._save_rng_state(output_dir)
             wait_for_all()
 
@@ -190,7 +190,8 @@ def _arguments(config: TrainingConfig, inputs: TrainingInputs) -> TrainingArgume
         **_checkpointing(config),
     )
     if not device.is_cpu:
-        arguments._n_gpu = 1  # else several GPUs in one process are joined by DataParallel
+        # Otherwise several GPUs in one process are joined by DataParallel.
+        arguments._n_gpu = 1
     return arguments
 
 

@@ -77,5 +77,5 @@ def _adapter_config(config: TrainingConfig) -> dict[str, Any]:
 
 
 def _is_left_open(name: str, value: Any) -> bool:
-    """Return whether a setting asks for what follows from the language model."""
+    """Return whether a setting asks for the value that follows from the language model."""
     return value is None or (name.endswith("_width") and value == 0)

@@ -23,7 +23,7 @@ class TrainingInputs:
         base: The frozen base model, on the device that is trained on.
         prompt_format: How samples became tokens. Its templates are saved with the adapter.
         encoded: The training samples in tokens.
-        order: Which samples stand in which batch.
+        order: Which samples are in which batch.
         visual_inputs: Images and features for a fusion model, None for text.
         early_stop: How validation ends the training, None without it.
     """

@@ -44,7 +44,7 @@ from mmecinstruct.core.files import write_atomically
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training wrote.
+    """The files that a training wrote.
 
     Attributes:
         folder: The adapter folder.
@@ -106,7 +106,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
     Raises:
         RunError: If samples, prompts or base model are not those that the run was started with, or memory runs out.
         ConfigError: If the samples are too few for the processes, or torch.compile does not work here.
-        ModelError: If the base model cannot carry what is trained, or cannot be packed.
+        ModelError: If the base model does not support this training, or cannot be packed.
         DatasetError: If no sample has an image for a fusion model.
     """
     from transformers import set_seed
@@ -146,7 +146,8 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
     seconds = time.monotonic() - start
     memory = peak_bytes(device)
-    wait_for_all()  # or a checkpoint that another process still writes would be deleted
+    # Otherwise a checkpoint that another process still writes would be deleted.
+    wait_for_all()
     tensors = trained_tensors(model, config)
 
     def finish() -> dict[str, Any]:
@@ -160,7 +161,8 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         best = tensors
         if inputs.early_stop is not None:
             summary |= _restore_best(inputs.early_stop, model, trainer.state, len(order.batches))
-            best = trained_tensors(model, config)  # never divided: an early stop does not go with FSDP
+            # The model is not divided: an early stop does not go with FSDP.
+            best = trained_tensors(model, config)
         return _finish(config, model, best, {**summary, "fingerprint": fingerprint})
 
     return TrainingResult(config.out, first_decides(finish))
@@ -212,7 +214,7 @@ def _summary(
         "answer_tokens": sum(len(encoded[index].target) * count for index, count in used.items()),
         "ended_by": order.ended_by,
         "resumed_at_step": resumed_at,
-        # Of this run, without what came before a resume.
+        # Of this run only, without the part before a resume.
         "seconds": round(seconds, 1),
         "tokens_per_second": round(tokens_now / seconds, 1) if tokens_now else None,
         "log": [entry for entry in state.log_history if "loss" in entry],

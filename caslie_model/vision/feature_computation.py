@@ -58,7 +58,7 @@ def compute_features(
 ) -> FeatureCounts:
     """Fill a cache with the features of all images of a dataset's tasks and splits, with progress on stderr.
 
-    What was computed is kept when the run is interrupted.
+    Computed features are kept when the run is interrupted.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
@@ -69,7 +69,7 @@ def compute_features(
         batch_size: Images in one pass through the encoder.
 
     Returns:
-        What was found and computed.
+        Counts of found and computed features.
 
     Raises:
         DatasetError: If there is no such dataset, or an image cannot be read.
@@ -79,15 +79,15 @@ def compute_features(
         raise ModelError(f"batch_size={batch_size}: give 1 or more")
     if cache.folder.name != encoder.fingerprint:
         raise ModelError(f"{cache.folder} is the cache of another encoder than '{encoder.name}'")
-    places = [(task, split) for task in tasks for split in splits]
-    sizes = [count_samples(data, task, split) for task, split in places]
+    parts = [(task, split) for task in tasks for split in splits]
+    sizes = [count_samples(data, task, split) for task, split in parts]
     start = time.monotonic()
     distinct: set[str] = set()
     samples = images = 0
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("features", sum(sizes), "samples"))
         computation: _Computation | None = None
-        for task, split in places:
+        for task, split in parts:
             for sample, shown in iterate_images(data, task, split):
                 for each in shown:
                     if each.image.key not in distinct and each.image.key not in cache:
@@ -134,7 +134,7 @@ def features(
         precision: auto, float32 or bfloat16.
 
     Returns:
-        The cache, and what was found and computed.
+        The cache, and counts of found and computed features.
 
     Raises:
         DatasetError: If the dataset has none of these tasks and splits, or an image cannot be read.
@@ -148,7 +148,7 @@ def features(
 
 
 class _Computation:
-    """Collects images into batches, and features into tensor files. What is encoded is written even after an error."""
+    """Collects images into batches, and features into tensor files. Encoded images are written even after an error."""
 
     def __init__(self, encoder: VisionEncoder, cache: FeatureCache, batch_size: int) -> None:
         self.done = 0
@@ -164,18 +164,18 @@ class _Computation:
     def __exit__(self, *error: object) -> None:
         self._write()
 
-    def add(self, image: EmbeddedImage, place: str) -> None:
+    def add(self, image: EmbeddedImage, location: str) -> None:
         """Take in one image, unless another process has computed it meanwhile."""
         key = image.image.key
         if key in self._cache:
             return
-        self._images.append(decode_image(image.content, place))
+        self._images.append(decode_image(image.content, location))
         self._keys.append(key)
         if len(self._keys) == self._batch_size:
             self._encode()
 
     def finish(self) -> None:
-        """Encode and write what is still waiting."""
+        """Encode and write the images that are still waiting."""
         self._encode()
         self._write()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-# What fills the rest where an image has another shape than the encoder's input: the ground of product images.
+# Fills the rest where an image has another shape than the encoder's input: the background of product images.
 PADDING = "white"
 
 

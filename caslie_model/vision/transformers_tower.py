@@ -26,12 +26,12 @@ _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 _NOT_NEEDED = re.compile(r"(^|\.)(pooler|head|mask_token)(\.|$)")
 
 
-def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower:
+def transformers_tower(name: str, location: str, layer: int | None = None) -> Tower:
     """Return the tower of a checkpoint; of one on the Hub at the commit that is there now.
 
     Args:
         name: Name of the encoder in errors.
-        place: A folder, or user/name on the Hub.
+        location: A folder, or user/name on the Hub.
         layer: Index into the hidden states, the embeddings being 0; None: the model's last hidden state.
 
     Returns:
@@ -42,17 +42,17 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
     """
     from transformers import AutoConfig, AutoImageProcessor
 
-    revision = _revision(name, place)
+    revision = _revision(name, location)
     source = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
     try:
-        config = AutoConfig.from_pretrained(place, **source)
+        config = AutoConfig.from_pretrained(location, **source)
     except (OSError, ValueError, KeyError) as error:
         raise not_loaded("vision encoder", name, error) from error
     vision = getattr(config, "vision_config", None) or config
     _check_takes_pixels(name, vision)
     try:
         # Pillow always: with torchvision, another machine would give other features.
-        processor = AutoImageProcessor.from_pretrained(place, backend="pil", **source)
+        processor = AutoImageProcessor.from_pretrained(location, backend="pil", **source)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"vision encoder '{name}' brings no image processor that Pillow can run (preprocessor_config.json): {error}"
@@ -65,7 +65,7 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
         return dict(given)
 
     def load(device: Device) -> Any:
-        model = _load(name, place, vision, source, device)
+        model = _load(name, location, vision, source, device)
 
         def grid(inputs: dict[str, Tensor]) -> Tensor:
             if layer is None:
@@ -78,7 +78,7 @@ def transformers_tower(name: str, place: str, layer: int | None = None) -> Tower
         return grid
 
     return Tower(
-        weights=f"{place}@{revision}" if revision else _hash_of_files(Path(place)),
+        weights=f"{location}@{revision}" if revision else _hash_of_files(Path(location)),
         processor=fingerprint(_plain(processor.to_dict())),
         size=size,
         resample=int(processor.resample if processor.resample is not None else 3),
@@ -123,11 +123,11 @@ def to_grid(hidden: Tensor, size: tuple[int, int], config: Any, name: str) -> Te
     )
 
 
-def _revision(name: str, place: str) -> str | None:
+def _revision(name: str, location: str) -> str | None:
     """Return the commit of a checkpoint on the Hub, None for a folder. Features are kept by it, so it must be known."""
-    if (Path(place) / "config.json").is_file():
+    if (Path(location) / "config.json").is_file():
         return None
-    if Path(place).exists() or not _HUB_NAME.match(place):
+    if Path(location).exists() or not _HUB_NAME.match(location):
         raise ModelError(
             f"no vision encoder '{name}': give a folder with a config.json, user/name on the Hub, "
             "package:efficientnet_lite0 or random:tiny-vit"
@@ -135,7 +135,7 @@ def _revision(name: str, place: str) -> str | None:
     from transformers.utils.hub import cached_file, extract_commit_hash
 
     try:
-        commit = extract_commit_hash(cached_file(place, "config.json"), None)
+        commit = extract_commit_hash(cached_file(location, "config.json"), None)
     except (OSError, ValueError) as error:
         raise not_loaded("vision encoder", name, error) from error
     if commit is None:
@@ -159,7 +159,8 @@ def _check_takes_pixels(name: str, config: Any) -> None:
 def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
     """Return (width, height) of the pixels that the model was made for."""
     patches = getattr(processor, "max_num_patches", None)
-    if patches:  # SigLIP 2 with any shape: the largest square of so many patches
+    # SigLIP 2 with any shape: the largest square of so many patches.
+    if patches:
         side = math.isqrt(patches) * processor.patch_size
         return side, side
     named = [processor.size, getattr(config, "image_size", None)]
@@ -178,7 +179,7 @@ def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
     raise ModelError(f"vision encoder '{name}': its image processor names no size")
 
 
-def _load(name: str, place: str, config: Any, source: dict[str, Any], device: Device) -> Any:
+def _load(name: str, location: str, config: Any, source: dict[str, Any], device: Device) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel
@@ -188,7 +189,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: De
             return AutoModel.from_config(config, dtype=device.dtype).eval()
     try:
         model, found = AutoModel.from_pretrained(
-            place,
+            location,
             config=config,
             dtype=device.dtype,
             attn_implementation="sdpa" if _has_sdpa(config) else "eager",
@@ -200,7 +201,7 @@ def _load(name: str, place: str, config: Any, source: dict[str, Any], device: De
         raise not_loaded("vision encoder", name, error) from error
     missing = sorted(key for key in found["missing_keys"] if not _NOT_NEEDED.search(key))
     if missing or found["mismatched_keys"]:
-        # transformers draws what is missing at random.
+        # transformers initialises missing weights at random.
         raise ModelError(
             f"vision encoder '{name}': the checkpoint lacks weights of its vision model ({len(missing)}, such as "
             f"{', '.join(missing[:2])}); name the vision model's own checkpoint"

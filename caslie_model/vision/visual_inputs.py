@@ -143,23 +143,23 @@ def shuffled(
     Returns:
         Images by sample id.
     """
-    places: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
+    slots: dict[tuple[str, str, str], list[tuple[str, int]]] = defaultdict(list)
     for sample in sorted(samples, key=lambda each: (hash_draw(seed, "shuffled pictures", each.id), each.id)):
         for number, image in enumerate(images[sample.id]):
             kind = image.role.partition(" ")[0]
-            places[sample.task, sample.split, kind].append((sample.id, number))
+            slots[sample.task, sample.split, kind].append((sample.id, number))
     moved = {name: list(shown) for name, shown in images.items()}
-    for found in places.values():
+    for found in slots.values():
         most = max(Counter(name for name, _ in found).values())
         # As far as a sample has images of the kind: then none gets its own.
-        for (name, number), (other, place) in zip(found, found[most:] + found[:most], strict=True):
-            moved[name][number] = SampleImage(images[name][number].role, images[other][place].key)
+        for (name, number), (other, position) in zip(found, found[most:] + found[:most], strict=True):
+            moved[name][number] = SampleImage(images[name][number].role, images[other][position].key)
     return {name: tuple(shown) for name, shown in moved.items()}
 
 
 def load_visual_inputs_of(
     data: str,
-    places: Sequence[tuple[str, str]],
+    parts: Sequence[tuple[str, str]],
     images: dict[str, tuple[SampleImage, ...]],
     vision: VisionSettings,
     device: Device,
@@ -169,7 +169,7 @@ def load_visual_inputs_of(
 
     Args:
         data: A dataset folder, or user/name on the Hub.
-        places: Pairs of task and split that have the images.
+        parts: Pairs of task and split that have the images.
         images: By any key.
         vision: The vision encoder.
         device: Where features are computed.
@@ -183,7 +183,7 @@ def load_visual_inputs_of(
         DatasetError: As `load_visual_inputs` does.
     """
     encoder = _encoder_of(vision, device, fingerprint)
-    return _computed(data, places, images, encoder)
+    return _computed(data, parts, images, encoder)
 
 
 def _encoder_of(vision: VisionSettings, device: Device, fingerprint: str) -> VisionEncoder:
@@ -203,13 +203,13 @@ def _encoder_of(vision: VisionSettings, device: Device, fingerprint: str) -> Vis
 
 def _computed(
     data: str,
-    places: Sequence[tuple[str, str]],
+    parts: Sequence[tuple[str, str]],
     images: dict[str, tuple[SampleImage, ...]],
     encoder: VisionEncoder,
 ) -> VisualInputs:
     cache = open_feature_cache(encoder)
     keys = [image.key for shown in images.values() for image in shown]
-    for task, split in places:
+    for task, split in parts:
         if not cache.missing(keys):
             break
         compute_features(data, [task], [split], encoder, cache)

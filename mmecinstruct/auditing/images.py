@@ -27,7 +27,8 @@ MAX_PIXELS = 50_000_000
 IMAGES = pa.schema(
     [
         ("key", pa.string()),  # SHA-256 of the embedded bytes
-        ("pixel_id", pa.string()),  # of size and RGB pixels at full size; null where it cannot be decoded
+        # Hash of size and RGB pixels at full size; null for an image that cannot be decoded.
+        ("pixel_id", pa.string()),
         ("phash", pa.uint64()),
         ("structure", pa.float32()),
         ("thumbnail", pa.binary()),  # 8 x 8 RGB, row by row

@@ -1,4 +1,4 @@
-"""What a worker reads of one file: its samples, the keys that must not cross splits, its texts.
+"""Read one file: its samples, the keys that must not cross splits, its texts.
 
 Keys are texts, one namespace per kind: product and cluster ids, user, query id, the words of a query, the hash of a
 text, the URL of an image at full size, the SHA-256 of its embedded bytes, the category.
@@ -22,7 +22,8 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.tasks import TASKS
 
-SAMPLE_SHIFT = 32  # a sample's number is its file's, shifted, plus its row
+# A sample's number is its file's, shifted, plus its row.
+SAMPLE_SHIFT = 32
 SAMPLES = pa.schema([("sample", pa.int64()), ("file", pa.int32()), ("id", pa.string())])
 USES = pa.schema(
     [("kind", pa.string()), ("key", pa.string()), ("sample", pa.int64()), ("place", pa.string())]
@@ -60,12 +61,13 @@ class KeysPayload:
     folder: Path
     file: SampleFile
     settings: AuditSettings
-    target: Path  # a folder; the files' names end in the file's number
+    # A folder; the files' names end in the file's number.
+    target: Path
 
 
 @dataclass(frozen=True)
 class KeysRead:
-    """What was read of one file."""
+    """The content of one file."""
 
     file: SampleFile
     rows: int
@@ -177,7 +179,7 @@ def iterate_images(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffer 
     sides = [name for name in ("image_roles", "image_product_ids") if name in shard.schema_arrow.names]
     start = 0
     for batch in shard.iter_batches(batch_size=_IMAGE_BATCH, columns=["images", *sides], use_threads=False):
-        told = [batch.column(name).to_pylist() for name in sides]
+        columns = [batch.column(name).to_pylist() for name in sides]
         column = batch.column("images")
         listed = _is_list(column.type)
         for row in range(batch.num_rows):
@@ -188,7 +190,7 @@ def iterate_images(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffer 
                 data = image["bytes"].as_buffer() if image.is_valid else None
                 place = " of ".join(
                     str(texts[row][index])
-                    for texts in told
+                    for texts in columns
                     if isinstance(texts[row], list) and index < len(texts[row])
                 )
                 yield start + row, place, data if data is not None and len(data) else None

@@ -75,7 +75,7 @@ def audit_folder(
         report: Called with (step, finished files, all files).
 
     Returns:
-        What the splits share.
+        The content that splits share.
 
     Raises:
         DatasetError: The folder does not exist, a file is damaged, or its recipe is not valid.

@@ -46,7 +46,7 @@ def images(
     recipe: OtherRecipe = None,
     override: Override = None,
     contact_sheet: Annotated[
-        bool, typer.Option("--contact-sheet", help="Draw a sheet of what each reason rejected.")
+        bool, typer.Option("--contact-sheet", help="Render a sheet of the rejected images by reason.")
     ] = False,
     retry_failed: RetryFailed = False,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -86,7 +86,7 @@ def images(
         print(out)
 
 
-takedown = panel.group("takedown", "The list of what no later build of a workspace may hold.")
+takedown = panel.group("takedown", "The list of objects that no later build of a workspace may hold.")
 
 
 @takedown.command(

@@ -66,8 +66,8 @@ def audit(
 ) -> None:
     """Show what the splits of a dataset folder share.
 
-    The recipe's part `audit` says what is tolerated; default: the folder's own. Exit status 1: more than that; 2: the
-    folder cannot be read.
+    The recipe's part `audit` has the tolerances; default: the folder's own. Exit status 1: a tolerance is exceeded; 2:
+    the folder cannot be read.
     """
     from mmecinstruct.auditing import report_markdown
 
@@ -91,6 +91,6 @@ def audit(
         say(f"error: {folder}: the files have none of the columns that an audit compares")
         raise typer.Exit(2)
     if found.exceeded:
-        say(f"{folder}: {len(found.exceeded)} finding(s) above what is tolerated")
+        say(f"{folder}: {len(found.exceeded)} finding(s) above the tolerance")
         raise typer.Exit(1)
-    say(f"{folder}: nothing above what is tolerated")
+    say(f"{folder}: nothing above the tolerance")

@@ -34,7 +34,7 @@ def push_to_hub(
 ) -> None:
     """Publish a dataset folder on the Hugging Face Hub as it is.
 
-    The token is taken from HF_TOKEN or from `hf auth login`. A damaged folder is refused.
+    The token is taken from HF_TOKEN or from `hf auth login`. A damaged folder is not uploaded.
     """
     quiet_libraries()
     result = api.push_to_hub(

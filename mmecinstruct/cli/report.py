@@ -1,4 +1,4 @@
-"""What a build did or would do, for a terminal."""
+"""Print what a build did or would do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def left_out_line(sources: Iterable[str]) -> str:
-    """Return what is said of the sources that a recipe's licences do not allow."""
+    """Return the line about sources that a recipe's licences do not allow."""
     return f"Left out, as licences: open allows only what anyone may pass on: {', '.join(sources)}"
 
 
 def print_report(report: BuildReport) -> None:
-    """Say what was wanted, there and chosen, what was rejected, and what was not built."""
+    """Print the wanted, available and chosen samples, the rejections, and the tasks that were not built."""
     say("")
     width = max(len(task) for task in report.sizes)
     say(f"{'task':<{width}}  {'split':<10}  {'wanted':>7}  {'available':>9}  {'chosen':>7}")

@@ -40,7 +40,7 @@ class Panel:
 
     Attributes:
         title: The heading.
-        app: What holds the commands.
+        app: The Typer app of the commands.
     """
 
     def __init__(self, title: str) -> None:
@@ -90,7 +90,7 @@ def make_app(name: str, help: str, panels: Iterable[Panel], *examples: str) -> t
 
     Args:
         name: The command's name.
-        help: What it is for.
+        help: Its purpose.
         panels: Its commands, in the order of the help.
         examples: Command lines that its help shows.
     """
@@ -119,8 +119,10 @@ def run_app(app: Callable[[], Any], end: Callable[[int], NoReturn] = sys.exit) -
         end: Ends the process with an exit status.
     """
     try:
-        app()  # ends with SystemExit where nothing else is raised
-    except (MmecError, OSError) as error:  # OSError: a disk, a permission; the error names the file
+        # Ends with SystemExit where nothing else is raised.
+        app()
+    except (MmecError, OSError) as error:
+        # OSError: a disk, a permission; the error names the file.
         say(f"error: {error}")
         end(1)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What a command tells a person, on stderr, and how it reads what a person types. Shared by both commands."""
+"""Messages of a command on stderr, and its reading of typed lists. Shared by both commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return somebody else's words without what a terminal would obey instead of show."""
+    """Return a text of another program without characters that control a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
@@ -30,7 +30,7 @@ def comma_list(text: str) -> tuple[str, ...]:
 
 @contextmanager
 def tell_what_is_kept(message: str = CONTINUES) -> Iterator[None]:
-    """Tell on Ctrl-C, which ends the command with exit status 130, that the work so far is not lost."""
+    """Say on Ctrl-C, which ends the command with exit status 130, that the work so far is kept."""
     try:
         yield
     except KeyboardInterrupt:

@@ -173,7 +173,7 @@ def create_view(
     connection.execute(
         f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename, file_row_number), "
         f"list_position([{files}], filename) AS file_index, file_row_number AS row_index "
-        # Else a folder such as `category=old` in the workspace's path would become a column.
+        # Without this a folder such as `category=old` in the workspace's path would become a column.
         f"FROM read_parquet([{files}], filename = true, file_row_number = true, hive_partitioning = false)"
     )
 

@@ -2,7 +2,7 @@
 
 Every random choice of a build (split, instruction, candidates) is a hash draw: a hash of (seed, purpose, stable ids)
 instead of the state of a generator. So a new row changes no other row, and the number of workers changes nothing. The
-same draw exists in Python (`hash_draw`) and in DuckDB SQL (`hash_draw_sql`); a test compares them.
+same hash draw exists in Python (`hash_draw`) and in DuckDB SQL (`hash_draw_sql`); a test compares them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def hash_draw(seed: int, purpose: str, *ids: str) -> int:
 
     Args:
         seed: The recipe's seed.
-        purpose: Name of the choice; draws of different purposes are independent.
+        purpose: Name of the choice; hash draws of different purposes are independent.
         *ids: Stable ids of the record.
     """
     text = _SEPARATOR.join((str(seed), purpose, *ids))

@@ -11,7 +11,7 @@ from typing import Any
 def lazy_names(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package whose public names stand in other modules.
+    """Return `__getattr__` and `__dir__` of a package whose public names are defined in other modules.
 
     Args:
         package: The package's name.

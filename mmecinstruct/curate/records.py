@@ -141,7 +141,7 @@ _KEYS = {
 
 
 def curate_records(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[pa.Table, list[Rejection]]:
-    """Curate relations or relevance judgements. Of a repeated key the first row is kept.
+    """Curate relations or relevance judgements. The first row of a repeated key is kept.
 
     Each task checks by its own rule whether the products are known: a relation may be useful with one known product.
 

@@ -1,4 +1,4 @@
-"""Settings of curation: which texts are kept, and what is masked in them."""
+"""Settings of curation: languages of the texts, and masking of personal data."""
 
 from __future__ import annotations
 

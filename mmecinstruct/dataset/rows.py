@@ -1,6 +1,6 @@
 """Check the rules of one published sample.
 
-What a row of a task looks like (input, options, answers, images) stands in the task's `labels` and `row`.
+The task's `labels` and `row` describe its rows: input, options, answers, images.
 
 A missing image has no role. In a folder that references its images each image is null, and where they were not read
 their ids are null as well.

@@ -166,7 +166,7 @@ def write_statistics(
         folder: The dataset folder.
         recipe: The resolved recipe.
         sizes: Per task and split: wanted, available and chosen samples, and a note where data did not suffice.
-        missing: What each task that could not be built lacks.
+        missing: Missing tables of each task that could not be built.
         stages: Rows in, kept, rejected and not sampled of each stage.
         audit: The summary of the audit (`AuditReport.summary`).
         measured: Counts of single stages by name: `hygiene` (tokens and swear words of all reviews and questions),

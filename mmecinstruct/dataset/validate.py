@@ -82,7 +82,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a check of a dataset folder found."""
+    """The problems that a check of a dataset folder found."""
 
     folder: Path
     problems: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""Find duplicate products, cluster them for the splits and, where the recipe says so, merge them."""
+"""Find duplicate products, cluster them for the splits and merge them if the recipe wants it."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _representatives(
     same: Mapping[str, str],
     images: pa.Table,
 ) -> dict[str, str]:
-    """Return each product's representative. completeness: of each record, see `_completeness`."""
+    """Return each product's representative. completeness: that of each record (`_completeness`)."""
     statuses = zip(images["image_url"].to_pylist(), images["status"].to_pylist(), strict=True)
     readable = {url for url, status in statuses if status == "ok"}
 

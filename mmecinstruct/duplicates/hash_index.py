@@ -251,7 +251,7 @@ def _tables(order: tuple[int, ...]) -> NDArray[np.uint64]:
 
 
 def _arranged(values: Hashes, tables: NDArray[np.uint64]) -> Hashes:
-    """Return the values with their bits in another order: eight look-ups a value."""
+    """Return the values with their bits in another order: eight lookups per value."""
     result = np.zeros(len(values), np.uint64)
     for byte, table in enumerate(tables):
         result |= table[((values >> np.uint64(8 * byte)) & np.uint64(255)).astype(np.intp)]

@@ -81,7 +81,7 @@ def find_pairs(
             same product.
 
     Returns:
-        Rows of PRODUCT_PAIRS in order of ids and kind, and counts per kind and of what was left out.
+        Rows of PRODUCT_PAIRS in order of ids and kind, and counts per kind and of omitted records.
     """
     by_id = {row["product_id"]: row for row in products}
     evidence = _evidence(products, images, settings, review_urls or {})

@@ -23,7 +23,7 @@ from rensa import RMinHash
 
 from mmecinstruct.duplicates.runs import Positions, pairs_in_runs, ranges, run_starts
 
-# Of the MinHash permutations.
+# Seed of the MinHash permutations.
 SEED = 20_170_337
 # Probability of finding a pair that is exactly at the required similarity.
 RECALL = 0.999

@@ -1,1 +1,1 @@
-"""What runs stages: the stage, the workspace that keeps finished ones, executors."""
+"""The engine: stages, the workspace that keeps finished ones, executors."""

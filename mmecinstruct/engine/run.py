@@ -32,7 +32,7 @@ class Run:
         self.outputs: list[StageOutput] = []
 
     def run(self, stage: Stage) -> StageOutput:
-        """Return the output of a stage, doing what is missing of it."""
+        """Return the output of a stage, running its missing work items."""
         return self.run_all([stage])[0]
 
     def run_all(self, stages: Sequence[Stage]) -> list[StageOutput]:
@@ -42,7 +42,7 @@ class Run:
         return outputs
 
     def step_progress(self, step: str) -> Callable[[int, int], None] | None:
-        """Return what a step that is no stage calls with (done, all)."""
+        """Return the progress callback, called with (done, all), of a step that is no stage."""
         progress = self.progress
         return None if progress is None else lambda done, total: progress(step, done, total)
 

@@ -12,7 +12,7 @@ A stage is one class in one file of `mmecinstruct/stages/`, a frozen dataclass w
 
         def work(self, item: WorkItem, folder: Path) -> Counts: ...
 
-The work sees nothing but these fields, and all of them that are not marked RUNTIME enter the fingerprint. So a
+The work reads only these fields, and all fields that are not marked RUNTIME enter the fingerprint. So a
 setting cannot be left out of it.
 """
 
@@ -37,7 +37,7 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 
 @dataclass(frozen=True)
 class Counts:
-    """What a work item did with its records: each was kept, rejected or, where a recipe samples, not sampled."""
+    """Counts of a work item's records: each was kept, rejected or, where a recipe samples, not sampled."""
 
     records: int
     kept: int
@@ -59,7 +59,7 @@ class WorkItem:
 
     Attributes:
         key: name of its folder; outputs are read in the order of keys.
-        payload: what tells this item from the others of the stage.
+        payload: describes the item's part of the work.
         weight: how long it takes compared with others. The longest start first, so that workers end together.
     """
 
@@ -70,7 +70,7 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A finished stage. `name` is the stage's label, `extra` what its work items counted, by their keys."""
+    """A finished stage. `name` is the stage's label, `extra` the further counts of its work items, by their keys."""
 
     name: str
     fingerprint: str
@@ -90,7 +90,7 @@ class StageOutput:
 
 @dataclass(frozen=True)
 class Files:
-    """Files that a stage reads, with what identifies their content: other paths, same stage.
+    """Files that a stage reads, with the fingerprint of their content: other paths, same stage.
 
     Attributes:
         paths: the files, in the order in which they are read.
@@ -139,7 +139,7 @@ class Stage:
 
     @property
     def label(self) -> str:
-        """The stage's name, with what tells it from other runs of the same class."""
+        """The stage's name, with an addition that distinguishes runs of the same class."""
         return self.name
 
     def items(self) -> Sequence[WorkItem]:
@@ -155,7 +155,7 @@ class Stage:
         return fingerprint(self.fingerprint_content())
 
     def fingerprint_content(self) -> dict[str, Any]:
-        """Return what the fingerprint covers, as JSON can hold it."""
+        """Return the content that the fingerprint covers, as values of JSON."""
         return {
             "stage": self.label,
             "version": self.version,

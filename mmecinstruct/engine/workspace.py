@@ -31,14 +31,17 @@ from mmecinstruct.engine.stage import Stage, StageOutput, WorkItem
 MANIFEST = "manifest.json"
 COUNTS = "counts.json"
 HASHES = "file_hashes.sqlite"
-SNAPSHOTS = "snapshots"  # what a build saw of the images outside the workspace
-VISIBLE_SECONDS = 120  # longer than a network file system remembers by default (60)
-_REMOVED = ".removed"  # ending of what is about to be deleted
+# The state of images outside the workspace.
+SNAPSHOTS = "snapshots"
+# Longer than a network file system remembers by default (60).
+VISIBLE_SECONDS = 120
+# Ending of folders that are about to be deleted.
+_REMOVED = ".removed"
 
 
 @dataclass(frozen=True)
 class _ItemWork:
-    """What a worker is given: a work item of a stage, and the folder that its files go to."""
+    """A work item of a stage as a worker gets it, with the folder for its files."""
 
     stage: Stage
     item: WorkItem
@@ -64,7 +67,7 @@ class _Prepared:
 
     @property
     def partial(self) -> Path:
-        """Where its work items are put together."""
+        """The folder that collects its work items."""
         return self.folder.with_name(self.fingerprint + ".partial")
 
     @property
@@ -112,7 +115,7 @@ class Workspace:
     def run_stages(
         self, stages: Sequence[Stage], executor: Executor, report: Report | None = None
     ) -> list[StageOutput]:
-        """Return finished stages that do not need each other, running what is missing of them side by side.
+        """Return finished stages that do not need each other, running their missing work items side by side.
 
         Raises WorkspaceError when the disk is full, a worker was killed or a finished stage's files are damaged.
         """
@@ -126,7 +129,7 @@ class Workspace:
         if report:
             for stage in missing:
                 report(stage.name, done[stage.name], stage.total)
-        # Of equally heavy items the first comes first: sorting is stable.
+        # Equally heavy items keep their order: sorting is stable.
         heaviest = sorted(
             (work for stage in missing for work in stage.work), key=lambda work: -work.item.weight
         )
@@ -153,7 +156,7 @@ class Workspace:
     def clean(self, keep_days: float) -> tuple[int, int]:
         """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed).
 
-        Killed on the way, it leaves no stage of which a part is missing.
+        A run that is killed leaves no incomplete stage.
         """
         horizon = time.time() - keep_days * 86_400
         removed = freed = 0
@@ -187,7 +190,7 @@ def _named(stage: str, workspace: Path) -> Iterator[None]:
 
 
 def _prepare(workspace: Path, stage: Stage) -> _Prepared:
-    """Read a finished stage, or make the folder of an unfinished one and see what is missing."""
+    """Read a finished stage, or make the folder of an unfinished one and find its missing work items."""
     fingerprint = stage.fingerprint()
     folder = workspace / "stages" / stage.label / fingerprint
     finished = _read_finished(stage.label, fingerprint, folder)
@@ -198,7 +201,8 @@ def _prepare(workspace: Path, stage: Stage) -> _Prepared:
     partial.mkdir(parents=True, exist_ok=True)
     items = list(stage.items())
     keys = tuple(item.key for item in items)
-    _remove_leftovers(partial, set(keys))  # of a killed run: half-written items, a manifest
+    # Leftovers of a killed run: incomplete items, a manifest.
+    _remove_leftovers(partial, set(keys))
     work = tuple(
         _ItemWork(stage, item, str(partial / item.key), str(workspace))
         for item in items
@@ -208,7 +212,7 @@ def _prepare(workspace: Path, stage: Stage) -> _Prepared:
 
 
 def _run_item(work: _ItemWork) -> str:
-    """Run one work item and return its target. The worker hashes what it wrote: the files are still in memory."""
+    """Run one work item and return its target. The worker hashes its files while they are still in memory."""
     with _named(work.stage.label, Path(work.workspace)):
         return _write_item(work)
 
@@ -254,12 +258,12 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
-    """Remove what is no work item of the stage, although a worker that nobody waits for may still write there."""
+    """Remove folders that are no work item of the stage; a worker that nobody waits for may still write there."""
     for leftover in [path for path in partial.iterdir() if path.name not in keys]:
         if not leftover.is_dir():
             leftover.unlink(missing_ok=True)
             continue
-        # Out of the stage first: what such a worker opens from now on, it does not find.
+        # Moved out of the stage first: such a worker does not find files that it opens from now on.
         doomed = partial.with_name(f"{partial.name}-{leftover.name}{_REMOVED}")
         _remove(doomed)
         try:
@@ -270,13 +274,14 @@ def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
 
 
 def _wait_for(file: Path) -> None:
-    """Wait until a file is seen that another host wrote.
+    """Wait until a file that another host wrote is visible.
 
     A network file system may remember for a while that it was not there.
     """
     deadline = time.monotonic() + VISIBLE_SECONDS
     while not file.is_file() and time.monotonic() < deadline:
-        os.scandir(file.parent.parent).close()  # looking into the folder refreshes what is remembered of it
+        # Reading the folder refreshes the cache of a network file system.
+        os.scandir(file.parent.parent).close()
         time.sleep(0.2)
 
 
@@ -302,7 +307,8 @@ def _finish(stage: _Prepared) -> StageOutput:
         "files": dict(sorted(files.items())),
     }
     write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
-    if folder.exists():  # without a manifest, or it would have been read
+    # The folder has no manifest, otherwise it would have been read.
+    if folder.exists():
         _remove(folder)
     partial.rename(folder)
     sync_folder(folder.parent)

@@ -51,7 +51,7 @@ def contact_sheet(
     Args:
         groups: Images by the name of their group.
         path: The file to write. Its suffix chooses JPEG (`.jpg`, `.jpeg`) or PNG (`.png`).
-        totals: The size of each group, for groups of which only a part is given.
+        totals: The size of each group, for groups that are given in part.
 
     Raises:
         DatasetError: The path has another suffix.

@@ -6,7 +6,7 @@ never compared):
 1. The normalised RGB image is shrunk by averaging whole blocks to 128 to 255 pixels per side (a shorter side stays),
    made grey (Pillow's `L`: ITU-R 601 luma) and shrunk to 32x32 by Lanczos.
 2. Two-dimensional DCT-II without normalisation, as in scipy's `dct`; the cosines are rounded to 1/16384.
-3. Of the 8x8 lowest frequencies, the constant one included, bit = coefficient > median of the 64.
+3. The 8x8 lowest frequencies, the constant one included: bit = coefficient > median of the 64.
 4. Row by row (vertical frequency 0 first, within it horizontal frequency 0 first), the first bit the highest.
 
 All sums are integers below 2**53, so float64 adds them exactly in any order: a hash depends neither on the

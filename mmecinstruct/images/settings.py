@@ -1,4 +1,4 @@
-"""Settings of the image stages: where local images are, how they are normalised, and which are rejected."""
+"""Settings of the image stages: folders of local images, normalisation, filters."""
 
 from __future__ import annotations
 
@@ -41,19 +41,24 @@ class Mirror(Settings):
         return value if value.endswith("/") else f"{value}/"
 
 
-# Which settings decide about which stage. A test sees to it that each has its place.
-PUBLISHING = frozenset({"publish", "read"})  # what of an image is read at all, and what stands in shards
-LOCATING = frozenset({"mirrors", "folders"})  # enter through what was located
-MEASURING = frozenset({"max_bytes", "max_pixels", "longest_side", "jpeg_quality"})  # changed: decoded again
-REFUSING = frozenset({"max_bytes", "max_pixels"})  # those of them that decide whether an image is read at all
-JUDGING = frozenset(
+# The settings that each stage reads. A test checks that every setting is in exactly one of the first four groups.
+# Whether images are read at all, and whether shards contain them.
+PUBLISHING = frozenset({"publish", "read"})
+# These enter a fingerprint through the located images.
+LOCATING = frozenset({"mirrors", "folders"})
+# A change decodes all images again.
+MEASURING = frozenset({"max_bytes", "max_pixels", "longest_side", "jpeg_quality"})
+# Those of them that decide whether an image is read at all.
+CAPS = frozenset({"max_bytes", "max_pixels"})
+FILTERING = frozenset(
     {"min_side", "max_aspect", "min_deviation", "allow_animated", "placeholders", "max_products_per_image"}
 )
-NAMING = frozenset({"placeholders", "max_products_per_image"})  # those of them that judge a URL alone
+# Those of them that need only a URL.
+URL_FILTERING = frozenset({"placeholders", "max_products_per_image"})
 
 
 class ImageSettings(Settings):
-    """Where local images are, how they are normalised, and which are rejected."""
+    """Folders of local images, normalisation and filters of images."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"max_products_per_picture": "max_products_per_image"}
 
@@ -131,5 +136,5 @@ class ImageSettings(Settings):
         return self
 
     def part(self, names: frozenset[str]) -> dict[str, Any]:
-        """Return the named settings as JSON can hold them: what a stage's fingerprint says of them."""
+        """Return the named settings as values of JSON: their part of a stage's fingerprint."""
         return self.model_dump(mode="json", include=set(names))

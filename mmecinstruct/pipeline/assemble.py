@@ -1,4 +1,4 @@
-"""Put the dataset folder together beside its final place, and swap it in whole."""
+"""Write the dataset folder under a temporary name, and rename it when it is complete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
-FOLDER_VERSION = 7  # raised when changed code gives another folder from the same stages
+# Raised when changed code gives another folder from the same stages.
+FOLDER_VERSION = 7
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -52,7 +53,7 @@ def is_up_to_date(out: Path, fingerprint: str) -> bool:
 
 
 def check_target(out: Path) -> None:
-    """Refuse a target that holds anything but a dataset folder: it will be replaced as a whole.
+    """Check that a target holds nothing but a dataset folder, since it is replaced as a whole.
 
     Raises DatasetError.
     """
@@ -103,21 +104,21 @@ def assemble_folder(
 ) -> AuditReport:
     """Write the dataset folder from the finished shards and reports.
 
-    An older dataset folder is replaced only when the new one is whole. What the splits share is audited on the finished
-    files. A folder that shares more than the recipe tolerates is written all the same; its card says so.
+    An older dataset folder is replaced only when the new one is complete. The finished files are audited for content
+    that splits share. A folder that shares more than the recipe tolerates is written nevertheless; its card reports it.
 
     Args:
         out: the dataset folder.
         recipe: published with it.
         fingerprint: of `folder_fingerprint`.
-        shards: folder of stage `shards`, whose files lie in <work item>/<task>/<split>-….parquet.
+        shards: folder of stage `shards`, with the files <work item>/<task>/<split>-….parquet.
         rejections: the files of all stages, in the order of the pipeline.
-        report: what the stages did.
+        report: the stages' counts.
         workers: processes of the audit.
         progress: called with the step of the audit.
 
     Returns:
-        What the splits share; `exceeded` has what the recipe does not tolerate.
+        The content that splits share; `exceeded` has the findings above the recipe's tolerances.
 
     Raises:
         DatasetError: `out` holds something else or cannot be written.
@@ -128,7 +129,7 @@ def assemble_folder(
             for source in sorted(shards.glob("*/*/*.parquet")):
                 target = partial / source.parent.name / source.name
                 target.parent.mkdir(exist_ok=True)
-                # A copy, not a link: whoever edits the dataset must not edit the workspace.
+                # A copy, not a link: an edit of the dataset must not change the workspace.
                 shutil.copyfile(source, target)
             write_rejections(partial, (publishable(part) for path in rejections for part in read_parts(path)))
             write_recipe(partial, recipe)
@@ -150,18 +151,20 @@ def assemble_folder(
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """Give a new folder beside `out`, which takes its place when it is filled and is removed when that fails."""
+    """Give a new folder beside `out`, which replaces it when it is filled and is removed when that fails."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     old = out.with_name(f".{out.name}.old")
-    if old.is_dir() and not out.exists():  # a build was killed between the two renames at the end
+    # A build was killed between the two renames at the end.
+    if old.is_dir() and not out.exists():
         old.rename(out)
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
         partial.mkdir()
         yield partial
-    except BaseException:  # a full disk is not filled by what nobody will read
+    except BaseException:
+        # A full disk must not keep an incomplete folder.
         shutil.rmtree(partial, ignore_errors=True)
         raise
     if out.is_dir():
@@ -179,15 +182,15 @@ def publishable(rejections: pa.Table) -> pa.Table:
         "origin": pc.replace_substring_regex(rejections["origin"], r"^(\w+:)//[^/?#]*@", r"\1//"),
     }
     for name, column in cleaned.items():
-        place = rejections.schema.get_field_index(name)
-        rejections = rejections.set_column(place, rejections.field(place), column)
+        index = rejections.schema.get_field_index(name)
+        rejections = rejections.set_column(index, rejections.field(index), column)
     return rejections
 
 
 def published_record_id(stage: str, record_id: str) -> str:
-    """Return a rejected record's id with a hash in the place of a user's.
+    """Return a rejected record's id with a hash instead of a user's id.
 
-    Users stand in the ids of Amazon's reviews (`amazon18:<product>:<user>:<time>`), and a record of a task that
+    Ids of Amazon's reviews contain users (`amazon18:<product>:<user>:<time>`), and a record of a task that
     splits by user is a user.
     """
     if stage in TASKS and TASKS[stage].splits_by_user:

@@ -3,7 +3,7 @@
     raw files → tables (→ sampled rows) → curated tables → images → clusters → samples → splits → instructions
     → shards → folder
 
-Each step is a stage of the workspace: run again, it does only what is missing.
+Each step is a stage of the workspace: run again, it does only the missing work.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from mmecinstruct.pipeline.warn import (
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out_kinds
 from mmecinstruct.stages import kept_libraries
-from mmecinstruct.stages.locate_images import ImagePlaces
+from mmecinstruct.stages.locate_images import ImageSources
 from mmecinstruct.stages.parse import parse_stages
 from mmecinstruct.stages.sample import sample_stage
 from mmecinstruct.stages.synthetic_shop import synthetic_shop
@@ -64,20 +64,20 @@ def build(
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> BuildReport:
-    """Build the recipe's dataset folder and return what was done.
+    """Build the recipe's dataset folder and return the report.
 
     Args:
         recipe: what to build.
         out: the dataset folder, replaced as a whole.
         workspace: where finished stages are kept.
         data: root of the recipe's relative paths (unused by a recipe with the built-in shop).
-        tasks: full names; what the data does not allow is reported in `missing`.
+        tasks: full names; tasks that the data does not allow are reported in `missing`.
         workers: processes at once, None for one per core, as far as the recipe's memory suffices. It changes no byte,
             nor does the executor.
         executor: what works on the stages: `local`, processes here, or `ray`, tasks of a cluster.
         ray_address: of the cluster; `mmecinstruct/engine/executors/ray.py` says what it may be.
-        retry_failed: ask again for images that could not be fetched for a reason that passes; else what the first
-            build saw of the web stays what later ones see.
+        retry_failed: ask again for images that could not be fetched for a reason that passes; otherwise later builds
+            get the outcomes of the first one.
         report: called with the stage, its finished work items and all of them.
 
     Raises:
@@ -94,10 +94,11 @@ def build(
     target = out.resolve()
     if workspace.resolve().is_relative_to(target):
         raise DatasetError(
-            f"--out {out}: the workspace {workspace} lies in it and would be replaced with it; choose another"
+            f"--out {out}: the workspace {workspace} is in it and would be replaced with it; choose another"
         )
     check_target(target)
-    store = Workspace(workspace.absolute())  # the nodes of a cluster have other working folders
+    # The nodes of a cluster have other working folders.
+    store = Workspace(workspace.absolute())
     folders = [] if recipe.sample is not None else [data.resolve()]
     processes = processes_here(recipe, workers if executor == "local" else None)
     pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)
@@ -141,8 +142,8 @@ def _run_stages(
     forget_taken_down(run.workspace.folder, takedowns.products, parsed, tables)
     # Before hours of images.
     no_category = check_ood_categories(recipe.split.ood_categories, tables, sampled, allowed.left_out)
-    places = ImagePlaces(recipe.images, recipe.fetch, roots, takedowns, retry_failed)
-    images = read_images(run, recipe, tables, places, budget)
+    image_sources = ImageSources(recipe.images, recipe.fetch, roots, takedowns, retry_failed)
+    images = read_images(run, recipe, tables, image_sources, budget)
     tables, merged = deduplicate_tables(run, recipe, tables, images.table)
     wanted = [task for task in TASKS if task in tasks]
     samples = select_samples(run, recipe, wanted, tables, images.table, sampled, merged, budget)

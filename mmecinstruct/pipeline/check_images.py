@@ -1,6 +1,6 @@
-"""The image stages alone, over a folder of files or a table of URLs: what is behind `mmec images`.
+"""Run the image stages alone, over a folder of files or a table of URLs: the work of `mmec images`.
 
-The stages are those of a build and lie in the same workspace: images that were measured once are not decoded again.
+The stages are those of a build and share its workspace: images that were measured once are not decoded again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.stages.filter_images import filter_stage
-from mmecinstruct.stages.locate_images import ImagePlaces, locate_images
+from mmecinstruct.stages.locate_images import ImageSources, locate_images
 from mmecinstruct.stages.measure_images import measure_stage
 from mmecinstruct.web.images import load_takedowns
 
@@ -48,7 +48,7 @@ _KEPT = "kept"
 
 @dataclass(frozen=True)
 class ImagesReport:
-    """What became of the images: images named (distinct), those kept, rejected records per reason."""
+    """The outcome for the images: images named (distinct), those kept, rejected records per reason."""
 
     out: Path
     images: int
@@ -70,11 +70,11 @@ def check_images(
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> ImagesReport:
-    """Locate, measure and filter the images of a folder or a table; write what was found into `out`.
+    """Locate, measure and filter the images of a folder or a table; write the results into `out`.
 
     source: a folder, all files below it; or a CSV, TSV, JSON lines or Parquet file whose `column` holds URLs or paths
     relative to `data` (default: the file's folder), several in one cell separated by `|`; Amazon's size codes are cut.
-    product_column: whose image it is; only with it can the same image under many products be told. Web addresses
+    product_column: ids of the products; without it the same image under many products is not found. Web addresses
     are fetched where the settings say so; retry_failed: also those that failed for a reason that passes.
 
     Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the images kept), rejections.parquet
@@ -95,9 +95,11 @@ def check_images(
     with store.lock(), LocalExecutor(workers) as executor:
         run = Run(store, executor, report)
         takedowns = load_takedowns(store.folder)
-        places = ImagePlaces(settings.images, settings.fetch, [root.resolve()], takedowns, retry_failed)
+        image_sources = ImageSources(
+            settings.images, settings.fetch, [root.resolve()], takedowns, retry_failed
+        )
         groups = [[url] for url in sorted({url for _, url in named})]
-        located = locate_images(run, groups, places)
+        located = locate_images(run, groups, image_sources)
         measured = run.run(measure_stage(store, located.images, settings.images))
         products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
         filtered = run.run(filter_stage(measured, products, settings.images, budget))
@@ -107,7 +109,7 @@ def check_images(
         pixels = measured.files("pixels.parquet")
         _write(out, images, all_rejections, pixels)
         if sheet:
-            _draw_sheet(images, pixels, out / "contact_sheet.jpg")
+            _render_sheet(images, pixels, out / "contact_sheet.jpg")
     reasons = Counter(all_rejections["reason"].to_pylist())
     kept = int(pc.sum(pc.equal(images["status"], "ok")).as_py() or 0)
     return ImagesReport(
@@ -131,9 +133,9 @@ def _files_below(folder: Path, without: Sequence[Path]) -> list[tuple[str, str]]
         return not path.name.startswith(".") and not any(path.absolute().is_relative_to(own) for own in ours)
 
     files = []
-    for place, folders, names in os.walk(folder, onerror=_cannot_be_read):
-        folders[:] = [name for name in folders if wanted(Path(place, name))]
-        files += [path for name in names if wanted(path := Path(place, name))]
+    for directory, folders, names in os.walk(folder, onerror=_cannot_be_read):
+        folders[:] = [name for name in folders if wanted(Path(directory, name))]
+        files += [path for name in names if wanted(path := Path(directory, name))]
     if not files:
         raise SourceError(f"{folder}: there is no file in it, hidden ones aside")
     return [("", path.relative_to(folder).as_posix()) for path in sorted(files)]
@@ -217,11 +219,11 @@ def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[P
     partial.rmdir()
 
 
-def _draw_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:
-    """Draw what each reason rejected, most frequent first, and at the end some of what was kept."""
+def _render_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:
+    """Render rejected images by reason, most frequent first, and at the end some of the images kept."""
     rows = images.select(["image_url", "reason", "detail", "image_id"]).to_pylist()
     totals = Counter(row["reason"] or _KEPT for row in rows)
-    # Drawn by hash: the first in alphabetical order would come from one folder.
+    # Sampled by hash: the first in alphabetical order would come from one folder.
     rows.sort(key=lambda row: hash_draw(0, "contact sheet", row["image_url"]))
     chosen: dict[str, list[dict[str, Any]]] = {
         name: [] for name in sorted(totals, key=lambda name: (name == _KEPT, -totals[name], name))

@@ -1,4 +1,4 @@
-"""What a build would be made from: sizes wanted, and raw files found and missing. Nothing is parsed or written."""
+"""The plan of a build: sizes wanted, and raw files found and missing. Nothing is parsed or written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PlannedSource:
         kind: The source's kind.
         files: Its raw files that are there, as paths below the data root.
         bytes: Their size.
-        missing: Paths, and patterns of paths, of which there is no file.
+        missing: Paths, and patterns of paths, without a file.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What a build would be made from.
+    """The plan of a build.
 
     Attributes:
         recipe: The recipe's name.
@@ -44,7 +44,7 @@ class BuildPlan:
         sizes: Task -> split -> the most samples that are wanted.
         sources: The recipe's sources; none for the sample shop, which is generated.
         left_out: Sources that the recipe's licences leave out, with why.
-        warnings: What may not be passed on.
+        warnings: Sources that may not be passed on.
     """
 
     recipe: str
@@ -60,7 +60,7 @@ class BuildPlan:
 
 
 def plan_build(recipe: Recipe, out: Path, tasks: Sequence[str], data: Path) -> BuildPlan:
-    """Return what a build would be made from.
+    """Return the plan of a build.
 
     Args:
         recipe: The recipe.

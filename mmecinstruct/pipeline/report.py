@@ -1,4 +1,4 @@
-"""What a build did, for a person and for statistics.json."""
+"""The report of a build, for a person and for statistics.json."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mmecinstruct.stages.locate_images import TAKEN_DOWN
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did.
+    """The results of a build.
 
     Attributes:
         out: the dataset folder.
         up_to_date: the folder was there already; nothing was written.
         stages: of each stage, in order, its records in, kept, rejected and not sampled.
-        measured: what single stages counted beside rows.
+        measured: counts of single stages beside rows.
         sizes: task -> split -> samples wanted, available and chosen, with a note.
         missing: task that was not built -> why.
-        audit: what the splits share; None where nothing was written.
-        fetched: URLs that this build asked for, by what became of them.
+        audit: the content that splits share; None where nothing was written.
+        fetched: URLs that this build asked for, by their outcome.
         left_out: sources that the recipe's licences do not allow, with why.
         warnings: what may not be passed on, or could not be honoured.
         taken_down: stage -> records that the takedown list kept out.

@@ -25,7 +25,7 @@ from mmecinstruct.stages.files import MERGED_FILE, CuratedTables
 from mmecinstruct.stages.filter_images import filter_stage
 from mmecinstruct.stages.hygiene import hygiene_stage
 from mmecinstruct.stages.index import Index
-from mmecinstruct.stages.locate_images import ImagePlaces, image_groups, locate_images
+from mmecinstruct.stages.locate_images import ImageSources, image_groups, locate_images
 from mmecinstruct.stages.measure_images import measure_stage
 from mmecinstruct.stages.oracle import Oracle
 from mmecinstruct.stages.references import references_stage
@@ -60,7 +60,7 @@ class Samples:
 
 
 def query_budget(resources: ResourceSettings, workers: int) -> Budget:
-    """Return what the query of a stage may use. It has all cores: there is never another at the same time."""
+    """Return the budget of a stage's query. It has all cores: there is never another query at the same time."""
     processes = 1 if workers == 1 else 1 + workers
     return Budget(resources.query_bytes(processes), workers, resources.spill_bytes)
 
@@ -73,7 +73,7 @@ def curate_tables(
     taken_down: frozenset[str],
     budget: Budget,
 ) -> CuratedTables:
-    """Curate products first, then what refers to them: of the tables of `sample`, where the recipe samples.
+    """Curate products first, then the records that refer to them: of the tables of `sample`, where the recipe samples.
 
     Raises RecipeError where there is no product.
     """
@@ -91,14 +91,14 @@ def curate_tables(
 
 
 def read_images(
-    run: Run, recipe: Recipe, tables: CuratedTables, places: ImagePlaces, budget: Budget
+    run: Run, recipe: Recipe, tables: CuratedTables, image_sources: ImageSources, budget: Budget
 ) -> Images:
     """Locate, measure and filter every image that a curated product or review names."""
     settings = recipe.images
     if not settings.read:
-        stage = references_stage(tables, settings, frozenset(places.takedowns.urls), budget)
+        stage = references_stage(tables, settings, frozenset(image_sources.takedowns.urls), budget)
         return Images(run.run(stage), Files(), {})
-    located = locate_images(run, image_groups(tables), places)
+    located = locate_images(run, image_groups(tables), image_sources)
     measured = run.run(measure_stage(run.workspace, located.images, settings))
     kept = run.run(filter_stage(measured, tables.products, settings, budget))
     counts = located.fetched.counts if located.fetched else {}

@@ -1,4 +1,4 @@
-"""What a build says of its inputs: files of no use or not there, too many processes, unknown categories."""
+"""Warnings of a build about its inputs: useless or missing files, too many processes, unknown categories."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def warn_of_synthetic(names: Sequence[str], root: Path) -> list[str]:
 
 
 def warn_of_useless(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -> list[str]:
-    """Return a warning for each file of which nothing can be used: a page or a pointer in its place, or no byte."""
+    """Return a warning for each file without a usable record, such as a web page, a pointer or an empty file."""
     warnings = []
     for source, output in zip(recipe.sources, parsed, strict=True):
-        for place, file in enumerate(source_files(source, root)):
+        for number, file in enumerate(source_files(source, root)):
             if (source.kind, file.role) == ("abo", "images"):  # which becomes no table of its own
                 continue
-            folders = [output.folder / key for key in output.extra if key.startswith(f"{place:05d}")]
+            folders = [output.folder / key for key in output.extra if key.startswith(f"{number:05d}")]
             tables = [path for folder in folders for path in folder.glob("*.parquet")]
             if any(path.name != REJECTIONS_FILE and pq.read_metadata(path).num_rows for path in tables):
                 continue
@@ -53,13 +53,13 @@ def warn_of_useless(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -
                 for part in read_parts(path, ["reason"]):
                     counts.update(count_reasons(part))
             why = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-            told = f"none of its records can be used ({why})" if why else "it has no record"
-            warnings.append(f"{file.origin}: {told}; see that it is its publisher's file, and whole")
+            problem = f"none of its records can be used ({why})" if why else "it has no record"
+            warnings.append(f"{file.origin}: {problem}; see that it is its publisher's file, and whole")
     return warnings
 
 
 def warn_of_absent(recipe: Recipe, folder: Path) -> list[str]:
-    """Name the published files that are not there, of sets of which others are: a glob takes those that it finds."""
+    """Name missing published files of sets with other files present: a glob matches only files that exist."""
     return [
         f"{source.kind}: not in {folder}, so that the dataset lacks what they hold: {', '.join(absent)}; mmec pull "
         "fetches them or says how to get them; then build again"
@@ -69,7 +69,7 @@ def warn_of_absent(recipe: Recipe, folder: Path) -> list[str]:
 
 
 def warn_of_processes(recipe: Recipe, processes: int) -> list[str]:
-    """Return a warning where more processes were asked for than the recipe's memory suffices for."""
+    """Return a warning where more processes are wanted than the recipe's memory allows."""
     most = recipe.resources.most_workers
     if processes <= most:
         return []
@@ -82,7 +82,7 @@ def warn_of_processes(recipe: Recipe, processes: int) -> list[str]:
 def check_ood_categories(
     wanted: Sequence[str], tables: CuratedTables, sample: StageOutput | None, left_out: Sequence[str] = ()
 ) -> list[str]:
-    """Refuse an out-of-domain category that no product is in: its test would silently be empty.
+    """Check that products are in each out-of-domain category: without one its test would silently be empty.
 
     Args:
         wanted: the recipe's out-of-domain categories.

@@ -1,4 +1,4 @@
-"""Settings of the audit: what counts as an overlap of two splits, and how much of it is tolerated."""
+"""Settings of the audit: limits of what counts as an overlap of two splits, and tolerances."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Tolerances(Settings):
 
 
 class DesignTolerances(Settings):
-    """The largest tolerated share (0 to 1) of what splits share by design; 1 reports it and tolerates all of it.
+    """The largest tolerated share (0 to 1) of content that splits share by design; 1 only reports it.
 
     Histories of sequential recommendation show products of all splits, and users of reviews occur in several splits.
     """

@@ -52,7 +52,7 @@ class LicenceChoice:
     Attributes:
         recipe: The recipe with the sources that are used.
         left_out: The other sources, each with the reason.
-        warnings: What may not be redistributed, one sentence per kind.
+        warnings: Data that may not be redistributed, one sentence per kind.
     """
 
     recipe: Recipe

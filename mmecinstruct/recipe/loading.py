@@ -118,27 +118,27 @@ def apply_override(content: dict[str, Any], override: str, kind: type[Settings] 
     except (ValueError, yaml.YAMLError) as error:
         raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")
-    place: Any = content
+    node: Any = content
     for name in parents:
-        if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
-            place = place[int(name)]
-        elif isinstance(place, dict):
-            field = _name_in(kind, place, name)
-            if place.get(field) is None:
-                place[field] = {}
-            place, kind = place[field], _kind_of_field(kind, name)
+        if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+            node = node[int(name)]
+        elif isinstance(node, dict):
+            field = _name_in(kind, node, name)
+            if node.get(field) is None:
+                node[field] = {}
+            node, kind = node[field], _kind_of_field(kind, name)
         else:
             raise RecipeError(f"--set {override}: there is no field '{name}' to set '{last}' in")
-    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
-        place[int(last)] = value
-    elif isinstance(place, dict):
-        place[_name_in(kind, place, last)] = value
+    if isinstance(node, list) and last.isdecimal() and int(last) < len(node):
+        node[int(last)] = value
+    elif isinstance(node, dict):
+        node[_name_in(kind, node, last)] = value
     else:
         raise RecipeError(f"--set {override}: there is no field '{last}'")
 
 
-def _name_in(kind: type[Settings] | None, place: dict[str, Any], name: str) -> str:
-    return name if kind is None else kind.name_in(place, name)
+def _name_in(kind: type[Settings] | None, node: dict[str, Any], name: str) -> str:
+    return name if kind is None else kind.name_in(node, name)
 
 
 def _kind_of_field(kind: type[Settings] | None, name: str) -> type[Settings] | None:

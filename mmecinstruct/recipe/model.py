@@ -127,7 +127,7 @@ class Recipe(Settings):
         default=PublishSettings(), description="Card and files of the dataset folder."
     )
     audit: AuditSettings = Field(
-        default=AuditSettings(), description="What the audit compares and tolerates."
+        default=AuditSettings(), description="Comparisons and tolerances of the audit."
     )
     resources: ResourceSettings = Field(
         default=ResourceSettings(), description="Memory and disk of the build. Not part of the dataset."

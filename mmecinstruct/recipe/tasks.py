@@ -19,7 +19,7 @@ class SplitSettings(Settings):
 
     scheme: Literal["clusters", "communities"] = Field(
         default="clusters",
-        description="What stays together: near-duplicates, or with `communities` also related products (small shops).",
+        description="Products that stay together: near-duplicates, and with `communities` related ones (small shops).",
     )
     train: float = Field(default=0.8, gt=0, lt=1, description="Share of train.", json_schema_extra=_SHARE)
     validation: float = Field(

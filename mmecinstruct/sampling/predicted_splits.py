@@ -54,7 +54,7 @@ def create_expected_products(
     """Create the table `expected_product`: each known product once, without those that are taken down.
 
     Columns: product_id, item (the smallest id of the same item), category (top level, as curation will have it),
-    label (the fine category of a label table, else null), has_path, has_image, split. Of several rows of an id the
+    label (the fine category of a label table, else null), has_path, has_image, split. Of several rows with one id the
     first is used.
 
     Args:

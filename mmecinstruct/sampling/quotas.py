@@ -86,7 +86,7 @@ def sample_records(
             WITH quota (split, label, wanted) AS (VALUES {rows}), strata AS (
                 SELECT split, label, count(*) AS available FROM candidate GROUP BY split, label
             ), near AS (
-                -- Not all candidates are sorted: the wanted smallest of uniform hashes lie below this share of their
+                -- Not all candidates are sorted: the wanted smallest of uniform hashes are below this share of their
                 -- range, with a margin of eight standard deviations. Beyond that margin fewer records are sampled.
                 SELECT c.*, wanted, available
                 FROM candidate c JOIN quota USING (split, label) JOIN strata USING (split, label)

@@ -13,29 +13,29 @@ from mmecinstruct.tasks.task import Record
 if TYPE_CHECKING:
     import duckdb
 
-# The table whose rows a task counts, by what names its records, and the clause that leaves those that were sampled for
-# it. A task of products needs the others for its options, and users own what they bought in other categories: such
-# tasks read `drawn` themselves.
+# By the names of a task's records: the table of these records, and the clause that keeps the sampled ones. A task of
+# products needs other products for its options, and users own what they bought in other categories: such tasks read
+# `sampled_records` themselves.
 _NARROWED: dict[tuple[Record, Record | None], tuple[str, str]] = {
-    ("question", "product"): ("questions", "SEMI JOIN drawn ON one = question_id"),
+    ("question", "product"): ("questions", "SEMI JOIN sampled_records ON one = question_id"),
     ("product", "product"): (
         "relations",
-        "SEMI JOIN drawn ON one = least(product_a, product_b) AND two = greatest(product_a, product_b)",
+        "SEMI JOIN sampled_records ON one = least(product_a, product_b) AND two = greatest(product_a, product_b)",
     ),
-    ("query", "product"): ("judgements", "SEMI JOIN drawn ON one = query_id AND two = product_id"),
-    ("review", "product"): ("reviews", "SEMI JOIN drawn ON one = review_id"),
-    ("user", None): ("reviews", "SEMI JOIN drawn ON one = user_id"),
+    ("query", "product"): ("judgements", "SEMI JOIN sampled_records ON one = query_id AND two = product_id"),
+    ("review", "product"): ("reviews", "SEMI JOIN sampled_records ON one = review_id"),
+    ("user", None): ("reviews", "SEMI JOIN sampled_records ON one = user_id"),
 }
 
 
 def create_sampled_views(connection: duckdb.DuckDBPyConnection, task: str) -> None:
-    """Restrict the view of a task's records to those sampled for it, and create the views `drawn` and `core`.
+    """Restrict the view of a task's records to those sampled for it, and create the views `sampled_records` and `core`.
 
     A record that was sampled under the id of a merged product counts under the kept id.
 
     Args:
-        connection: A connection with views of the curated tables, all_drawn (plan.SAMPLED), whole_core (plan.CORE) and
-            merged (columns merged and kept: ids of merged products and of their representatives).
+        connection: A connection with views of the curated tables, all_sampled_records (plan.SAMPLED), whole_core
+            (plan.CORE) and merged (columns merged and kept: ids of merged products and of their representatives).
         task: The task's name.
     """
     one, two = TASKS[task].sampling.one, TASKS[task].sampling.two
@@ -44,10 +44,10 @@ def create_sampled_views(connection: duckdb.DuckDBPyConnection, task: str) -> No
     new_two = "coalesce(b.kept, two)" if two == "product" else "two"
     connection.execute(
         f"""
-        CREATE VIEW drawn AS
+        CREATE VIEW sampled_records AS
         WITH renamed AS (
             SELECT {new_one} AS one, {new_two} AS two
-            FROM all_drawn LEFT JOIN merged a ON a.merged = one LEFT JOIN merged b ON b.merged = two
+            FROM all_sampled_records LEFT JOIN merged a ON a.merged = one LEFT JOIN merged b ON b.merged = two
             WHERE task = '{task}'
         )
         SELECT DISTINCT {"least(one, two)" if is_pair else "one"} AS one,

@@ -1,1 +1,1 @@
-"""Schemas of what flows: tables, samples, rejections."""
+"""Schemas of tables, samples and rejections."""

@@ -20,17 +20,21 @@ SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST, TEST_OOD)
 
 _STRINGS = pa.list_(pa.string())
 
-# What a task builder returns: everything but the wording.
+# The output of a task builder: everything but the wording.
 UNRENDERED = pa.schema(
     [
         ("id", pa.string()),  # hash of the task and the source records
         ("task", pa.string()),
-        ("category", pa.string()),  # top-level product category; the first product's where there are two
+        # Top-level product category; the first product's where there are two.
+        ("category", pa.string()),
         ("source", pa.string()),
-        ("fields", pa.string()),  # canonical JSON: an object of input fields; sr: a list of item texts
-        ("options", _STRINGS),  # texts without letters; empty for yes/no tasks and for fixed label sets
+        # Canonical JSON: an object of input fields; sr: a list of item texts.
+        ("fields", pa.string()),
+        # Texts without letters; empty for yes/no tasks and for fixed label sets.
+        ("options", _STRINGS),
         ("output", pa.string()),  # yes | no | a letter
-        ("label", pa.string()),  # what a label balance counts: the output; for cc the answer's category
+        # Counted by a label balance: the output; for cc the answer's category.
+        ("label", pa.string()),
         (
             # Wanted images in order. Of each role's candidates the first valid one is taken.
             "images",
@@ -47,7 +51,8 @@ UNRENDERED = pa.schema(
         ("product_ids", _STRINGS),
         ("user_id", pa.string()),  # null where no user is involved
         ("query_id", pa.string()),  # null where no query is involved
-        ("record_ids", _STRINGS),  # source records besides products: question_id, review_id, …
+        # Source records besides products: question_id, review_id and others.
+        ("record_ids", _STRINGS),
     ]
 )
 

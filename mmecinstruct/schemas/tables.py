@@ -30,7 +30,8 @@ REVIEWS = pa.schema(
     [
         ("review_id", pa.string()),
         ("product_id", pa.string()),
-        ("user_id", pa.string()),  # never published; a release has running numbers
+        # Never published; a release has running numbers.
+        ("user_id", pa.string()),
         ("rating", pa.int8()),  # 1 to 5
         ("title", pa.string()),
         ("text", pa.string()),
@@ -98,7 +99,8 @@ RAW_TABLES: dict[str, pa.Schema] = {
 
 # Curated products have the results of curation.
 CURATED_PRODUCTS = PRODUCTS.append(pa.field("fine_category", pa.string())).append(
-    pa.field("cluster_id", pa.string())  # smallest product_id of the near-duplicate cluster
+    # Smallest product_id of the near-duplicate cluster.
+    pa.field("cluster_id", pa.string())
 )
 
 # Curated reviews and questions: their texts with personal data masked, and the measurements of these texts.
@@ -130,16 +132,20 @@ IMAGES = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("image_id", pa.string()),  # SHA-256 of the received bytes
-        ("pixel_id", pa.string()),  # SHA-256 of the normalised image's size and pixels
+        # SHA-256 of the normalised image's size and pixels.
+        ("pixel_id", pa.string()),
         ("width", pa.int32()),  # as received
         ("height", pa.int32()),
         ("format", pa.string()),  # by content
         ("mode", pa.string()),  # Pillow's
         ("frames", pa.int32()),  # counted to 1,000
-        ("phash", pa.string()),  # 16 hexadecimal digits; null where there is no normalised image
+        # 16 hexadecimal digits; null where there is no normalised image.
+        ("phash", pa.string()),
         ("phash_version", pa.string()),
-        ("structure", pa.float32()),  # how much there is to hash, in grey levels (perceptual_hash.py)
-        ("pixel_deviation", pa.float32()),  # standard deviation of the grey image, 0 to 127.5
+        # Amount of structure to hash, in grey levels (perceptual_hash.py).
+        ("structure", pa.float32()),
+        # Standard deviation of the grey image, 0 to 127.5.
+        ("pixel_deviation", pa.float32()),
         ("thumbnail", pa.binary()),  # 8x8 RGB, averaged, row by row: 192 bytes
     ]
 )

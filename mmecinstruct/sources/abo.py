@@ -24,7 +24,8 @@ PREFIX = "abo"
 IMAGE_ROOT = "https://amazon-berkeley-objects.s3.amazonaws.com/images/small/"
 
 _IMAGE_COLUMNS = {f"the table of images has {name}": name for name in ("image_id", "path")}
-_ENGLISH_ROOT = "Categories"  # the first name of a path in English-language shops
+# The first name of a path in English-language shops.
+_ENGLISH_ROOT = "Categories"
 
 
 class ListingLine(msgspec.Struct, gc=False):

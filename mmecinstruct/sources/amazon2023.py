@@ -32,7 +32,8 @@ class MetadataLine(msgspec.Struct, gc=False):
     """The fields of a metadata line that are read."""
 
     parent_asin: Any = None
-    asin: Any = None  # not in the published files, but in copies that name products by it
+    # Not in the published files, but in copies that name products by it.
+    asin: Any = None
     title: Any = None
     main_category: Any = None
     categories: Any = None

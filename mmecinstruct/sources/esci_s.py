@@ -1,4 +1,4 @@
-"""ESCI-S: crawled pages of ESCI's products, of which images and category are read.
+"""ESCI-S: crawled pages of ESCI's products. Images and category are read.
 
 A line adds rows to the product of the same id in ESCI's own files; it never makes a product.
 """

@@ -73,7 +73,7 @@ class SyntheticFiles:
 
     def _is_unchanged(self, name: str) -> bool:
         size, path = self._sizes[name], self._folder / name
-        # Of a file that is being written there is the old or the new one: both are synthetic.
+        # While a file is being written, the old or the new one is there: both are synthetic.
         return path.is_file() and (size is None or size[0] == path.stat().st_size)
 
     def _save(self) -> None:

@@ -17,7 +17,7 @@ def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], se
     """Find communities by asynchronous label propagation.
 
     The result is deterministic: nodes are visited in the order of a hash draw, the most frequent label of the
-    neighbours wins, and ties are resolved by the same draw. A label stops spreading at MAX_COMMUNITY_SHARE of all
+    neighbours wins, and ties are resolved by the same hash draw. A label stops spreading at MAX_COMMUNITY_SHARE of all
     nodes. Source: Raghavan, Albert and Kumara, Physical Review E 76 (2007) 036106.
 
     Args:

@@ -24,13 +24,13 @@ from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
 from mmecinstruct.tasks import build_task
 
-# Of a task's settings, those that choose among finished samples: stage `select` alone reads them.
+# The settings of a task that choose among finished samples: only stage `select` reads them.
 SELECTING = ("label_balance", "require_images")
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Where the recipe samples: which records were sampled for which task, the k-core of all, and merged products."""
+    """Files of a recipe that samples: sampled records by task, the k-core of all users, and merged products."""
 
     drawn: Files
     core: Files
@@ -63,7 +63,7 @@ class BuildSamples(Stage):
             for name, schema in CURATED_TABLES.items():
                 create_view(connection, name, getattr(self.tables, name).paths, schema)
             if self.sampled is not None:
-                create_view(connection, "all_drawn", self.sampled.drawn.paths, SAMPLED)
+                create_view(connection, "all_sampled_records", self.sampled.drawn.paths, SAMPLED)
                 create_view(connection, "whole_core", self.sampled.core.paths, CORE)
                 create_view(connection, "merged", self.sampled.merged.paths, MERGED)
                 create_sampled_views(connection, self.task)

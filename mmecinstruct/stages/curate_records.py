@@ -21,12 +21,13 @@ from mmecinstruct.stages.files import write_rejections
 if TYPE_CHECKING:
     import duckdb
 
-LANGUAGE = ("languages", "min_language_score")  # the settings that decide which texts are kept
+# The settings that decide which texts are kept.
+LANGUAGE = ("languages", "min_language_score")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurateRecords(Stage):
-    """Write `<table>.parquet`: what all four tables have in common."""
+    """Write `<table>.parquet`: the common part of all four stages."""
 
     table: ClassVar[str]
     libraries = ("duckdb",)

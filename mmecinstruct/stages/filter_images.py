@@ -9,14 +9,14 @@ from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.images.filter import filter_images
-from mmecinstruct.images.settings import JUDGING, ImageSettings
+from mmecinstruct.images.settings import FILTERING, ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
 from mmecinstruct.stages.files import write_rejections
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterImages(Stage):
-    """Write images.parquet with what the recipe does not want rejected. settings: JUDGING alone."""
+    """Write images.parquet with unwanted images rejected. settings: those of FILTERING only."""
 
     name = "filter"
     version = 2
@@ -45,6 +45,6 @@ def filter_stage(
     return FilterImages(
         images=Files.of(measured, "images.parquet"),
         products=products,
-        settings=only(settings, JUDGING),
+        settings=only(settings, FILTERING),
         budget=budget,
     )

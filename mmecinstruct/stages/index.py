@@ -1,4 +1,4 @@
-"""Number the users of all tasks, and index where the pixels of their images lie."""
+"""Number the users of all tasks, and index the pixels of their images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Index(Stage):
 
     Attributes:
         selected: the chosen samples of all tasks.
-        pixels: files of pixels; the index names them by their place here. None where no image is read.
+        pixels: files of pixels; the index names them by their position here. None where no image is read.
     """
 
     name = "index"
@@ -53,7 +53,7 @@ class Index(Stage):
 
 
 def _pixel_index(pixels: Iterable[Path], wanted: set[str]) -> pa.Table:
-    """Return the first place of each wanted image, in order of its id."""
+    """Return the first location of each wanted image, in order of its id."""
     index: dict[str, tuple[int, int, int]] = {}
     for number, path in enumerate(pixels):
         file = pq.ParquetFile(path)
@@ -63,7 +63,7 @@ def _pixel_index(pixels: Iterable[Path], wanted: set[str]) -> pa.Table:
                 if image_id in wanted and image_id not in index:
                     index[image_id] = (number, group, row)
     rows = [
-        {"image_id": image_id, "file": place[0], "row_group": place[1], "row": place[2]}
-        for image_id, place in sorted(index.items())
+        {"image_id": image_id, "file": location[0], "row_group": location[1], "row": location[2]}
+        for image_id, location in sorted(index.items())
     ]
     return pa.Table.from_pylist(rows, schema=PIXEL_INDEX)

@@ -1,4 +1,4 @@
-"""Find the images that curated tables name: on disk, or on the web. No stage: what is found depends on the world."""
+"""Find the images that curated tables name: on disk, or on the web. No stage: the result depends on files outside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.engine.executors.local import cores
 from mmecinstruct.engine.run import Run
 from mmecinstruct.images.locate import NO_LOCAL_COPY, ImageLocator, LocatedImage
-from mmecinstruct.images.settings import REFUSING, ImageSettings
+from mmecinstruct.images.settings import CAPS, ImageSettings
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.stages.files import CuratedTables
 from mmecinstruct.web.images import (
@@ -33,14 +33,14 @@ Found = dict[str, LocatedImage]  # by URL
 
 
 @dataclass(frozen=True)
-class ImagePlaces:
-    """Where images may come from.
+class ImageSources:
+    """The disk folders and web settings from which images are taken.
 
     Attributes:
         settings: local folders and mirrors, and the caps of images to fetch.
         fetch: whether and how the web is asked.
         roots: folders that together are the data root.
-        takedowns: what no build may hold.
+        takedowns: images that no build may hold.
         retry_failed: ask again for what failed for a reason that passes.
     """
 
@@ -68,7 +68,7 @@ def image_groups(tables: CuratedTables) -> list[list[str]]:
     return groups
 
 
-def locate_images(run: Run, groups: Sequence[Sequence[str]], places: ImagePlaces) -> LocatedImages:
+def locate_images(run: Run, groups: Sequence[Sequence[str]], image_sources: ImageSources) -> LocatedImages:
     """Return a file with the hash of its bytes, or a reason, for each URL.
 
     Where the recipe fetches, a URL that was not asked for, since an earlier one of its group arrived, is left out.
@@ -76,14 +76,14 @@ def locate_images(run: Run, groups: Sequence[Sequence[str]], places: ImagePlaces
     Args:
         run: its workspace has the store of fetched images.
         groups: the URLs of each product or review.
-        places: where images may come from.
+        image_sources: where images may come from.
     """
-    locator, takedowns = ImageLocator(places.settings, places.roots), places.takedowns
+    locator, takedowns = ImageLocator(image_sources.settings, image_sources.roots), image_sources.takedowns
     found = {url: locator.locate(url) for url in sorted({url for urls in groups for url in urls})}
     report = None
-    if places.fetch.enabled:
+    if image_sources.fetch.enabled:
         missing = _without_local_copy(groups, found)
-        arrived, report = fetch_images(run, missing, places)
+        arrived, report = fetch_images(run, missing, image_sources)
         for url in {url for urls in missing for url in urls}:
             if takedowns.is_url(url):
                 continue  # not asked for, but counted
@@ -106,13 +106,13 @@ def _without_local_copy(groups: Sequence[Sequence[str]], found: Found) -> list[t
 
 
 def fetch_images(
-    run: Run, groups: Sequence[Sequence[str]], places: ImagePlaces
+    run: Run, groups: Sequence[Sequence[str]], image_sources: ImageSources
 ) -> tuple[Found, FetchReport | None]:
     """Fetch each group's images; return a file or a reason for each URL that was asked for.
 
-    What the first build saw stays what later ones see, until a build with `retry_failed`.
+    Later builds get the outcomes of the first one, until a build with `retry_failed`.
     """
-    takedowns, folder = places.takedowns, run.workspace.folder / FETCHED_FOLDER
+    takedowns, folder = image_sources.takedowns, run.workspace.folder / FETCHED_FOLDER
     shown = [candidate_urls(urls) for urls in groups]
     candidates = [[url for url in urls if not takedowns.is_url(url)] for urls in shown]
     unwanted = {url for urls in groups for url in urls} - {url for urls in shown for url in urls}
@@ -122,14 +122,14 @@ def fetch_images(
         return found, None
     snapshot, report = frozen_snapshot(
         candidates,
-        places.fetch,
+        image_sources.fetch,
         folder,
-        lambda: _ask_the_web(run, candidates, folder, places),
+        lambda: _ask_the_web(run, candidates, folder, image_sources),
         depends_on={
-            "refused": places.settings.part(REFUSING),
+            "refused": image_sources.settings.part(CAPS),
             "taken_down": [sorted(takedowns.images), sorted(takedowns.urls)],
         },
-        retry_failed=places.retry_failed,
+        retry_failed=image_sources.retry_failed,
     )
     rows = {row["url"]: row for row in snapshot.to_pylist()}
     asked = {url for urls in groups for url in urls} - unwanted
@@ -137,7 +137,7 @@ def fetch_images(
 
 
 def _ask_the_web(
-    run: Run, candidates: Sequence[Sequence[str]], folder: Path, places: ImagePlaces
+    run: Run, candidates: Sequence[Sequence[str]], folder: Path, image_sources: ImageSources
 ) -> FetchReport:
     """Fetch the first good image of each list of URLs into the store.
 
@@ -147,21 +147,23 @@ def _ask_the_web(
     """
     from mmecinstruct.images.measure import measure_image
 
-    decoders = threading.BoundedSemaphore(cores())  # not one per thread: a large image takes its memory
+    # Fewer than the threads: a large image takes much memory.
+    decoders = threading.BoundedSemaphore(cores())
 
-    def refusal(content: bytes) -> str | None:
+    def rejection_of(content: bytes) -> str | None:
         with decoders:
-            return measure_image(content, places.settings).reason or None
+            return measure_image(content, image_sources.settings).reason or None
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own about bombs and metadata: the caps are ours
+        # Pillow's warnings about large images and metadata: our own caps apply.
+        warnings.simplefilter("ignore")
         return fetch_groups(
             candidates,
-            places.fetch,
+            image_sources.fetch,
             folder,
-            accept=refusal if any(len(urls) > 1 for urls in candidates) else None,
-            takedowns=places.takedowns,
-            retry_failed=places.retry_failed,
+            accept=rejection_of if any(len(urls) > 1 for urls in candidates) else None,
+            takedowns=image_sources.takedowns,
+            retry_failed=image_sources.retry_failed,
             progress=run.step_progress("fetch"),
         )
 
@@ -170,7 +172,7 @@ def _arrived(asked: Collection[str], rows: Mapping[str, Mapping[str, str]], stor
     """Return a file or a reason for each URL. rows: the snapshot by URL."""
     found = {}
     for url in asked:
-        # An image came at full size, or else, where that is no good, at the size that was named.
+        # An image is there at full size or, if that is not valid, at the size of its URL.
         tried = [rows[name] for name in dict.fromkeys((full_size_url(url), url)) if name in rows]
         arrivals = [row for row in tried if row["status"] == FETCHED]
         if arrivals:

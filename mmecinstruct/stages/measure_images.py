@@ -77,9 +77,9 @@ def measure_stage(
 
 
 def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> Files:
-    """Write located images as a table of the workspace: what this build sees of the images outside it.
+    """Write located images as a table of the workspace: the state of the images outside it.
 
-    Its fingerprint is the same wherever the images lie, and another one when an image changes.
+    Its fingerprint does not depend on the images' folders, and changes when an image changes.
     """
     table = pa.Table.from_pylist([asdict(image) for image in located], schema=LOCATED)
     digest = fingerprint(table.drop_columns(["path"]).to_pylist())

@@ -34,7 +34,7 @@ class Oracle(Stage):
         if decided["id"].to_pylist() != table["id"].to_pylist():
             raise AssertionError("the oracle changed the order of samples")
         for name in ("visual_critical", "text_only_accuracy"):
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, table.schema.field(name), decided[name])
+            index = table.schema.get_field_index(name)
+            table = table.set_column(index, table.schema.field(name), decided[name])
         write_table(table, folder / RENDERED_FILE)
         return Counts(table.num_rows, table.num_rows, 0)

@@ -27,9 +27,9 @@ PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
 
 
 class RawPart(NamedTuple):
-    """A raw file, by its place in the stage's lists, and the part of it to parse; None is the whole file."""
+    """A raw file, by its position in the stage's lists, and the part of it to parse; None is the whole file."""
 
-    place: int
+    number: int
     part: FilePart | None = None
 
 
@@ -64,32 +64,32 @@ class Parse(Stage):
         """The stage's name with the source's number and kind."""
         return f"{self.name}-{self.number:02d}-{self.source.kind}"
 
-    def raw_file(self, place: int, part: FilePart | None = None) -> RawFile:
-        """Return the raw file at a place of the lists, or a part of it."""
-        return RawFile(self.roles[place], self.files.paths[place], self.origins[place], part)
+    def raw_file(self, number: int, part: FilePart | None = None) -> RawFile:
+        """Return the raw file at a position of the lists, or a part of it."""
+        return RawFile(self.roles[number], self.files.paths[number], self.origins[number], part)
 
     def items(self) -> Sequence[WorkItem]:
         """Cut files where that is possible. Keys sort in the order of rows; weights are bytes, roughly as unpacked.
 
-        Keys of parts name their ranges: should another machine or version cut otherwise, nothing of a killed build is
-        taken for what it is not.
+        Keys of parts name their ranges: if another machine or version cuts otherwise, no part of a killed build is
+        mistaken for another.
         """
         items = []
-        for place, (path, stamp) in enumerate(zip(self.files.paths, self.stamps, strict=True)):
+        for number, (path, stamp) in enumerate(zip(self.files.paths, self.stamps, strict=True)):
             packed_file = file_format(path).outer in ("gzip", "zstd", "parquet")
             weight = stamp[0] * (PACKED_WEIGHT if packed_file else 1)
-            parts = file_parts(self.source, self.raw_file(place), most_packed_parts=self.most_packed_parts)
+            parts = file_parts(self.source, self.raw_file(number), most_packed_parts=self.most_packed_parts)
             for part in parts:
                 packed = part.lines_before is None
                 share = round(weight * packed_weight(len(parts))) if packed else weight // len(parts)
-                key = f"{place:05d}-{part.start:015d}-{'end' if part.stop is None else part.stop}"
-                items.append(WorkItem(key, RawPart(place, part), share))
+                key = f"{number:05d}-{part.start:015d}-{'end' if part.stop is None else part.stop}"
+                items.append(WorkItem(key, RawPart(number, part), share))
             if not parts:
-                items.append(WorkItem(f"{place:05d}", RawPart(place), weight))
+                items.append(WorkItem(f"{number:05d}", RawPart(number), weight))
         return items
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
-        """Parse a file or a part of one. Where the archive is truncated, the counts say so (`truncated`).
+        """Parse a file or a part of one. The counts name a truncated archive (`truncated`).
 
         Raises SourceError where the file changed since its hash was taken.
         """
@@ -98,7 +98,7 @@ class Parse(Stage):
         file = self.raw_file(*item.payload)
         collecting = gc.isenabled()
         # Millions of rows and no cycle among them: looking for one takes a seventh of the time. Between batches there
-        # is nothing to look through but what some lines leave: Python's own reader of literals a kilobyte each.
+        # are few objects to search: those that Python's own reader of literals leaves, a kilobyte per line.
         gc.disable()
         try:
             with TableWriters(folder) as writers:
@@ -116,13 +116,13 @@ class Parse(Stage):
         finally:
             if collecting:
                 gc.enable()
-        if file_stamp(file.path) != self.stamps[item.payload.place]:
+        if file_stamp(file.path) != self.stamps[item.payload.number]:
             raise SourceError(f"{file.path} changed while it was read; run the build again")
         return Counts(records, kept, rejected, {"truncated": truncated} if truncated else None)
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
-    """Return what changes with a file's content: size and time of modification.
+    """Return the size and time of modification of a file, which change with its content.
 
     Raises SourceError where the file cannot be looked at.
     """
@@ -134,9 +134,9 @@ def file_stamp(path: Path) -> tuple[int, int]:
 
 
 def parse_stages(run: Run, sources: Sequence[Source], root: Path) -> list[Parse]:
-    """Return the stage of each source, whose files lie below `root`."""
-    # What reads the parts of an archive at the same time are the cores of this machine, or a cluster's. The workers of
-    # this run do not count: a build that goes on with fewer of them keeps what it has.
+    """Return the stage of each source, whose files are below `root`."""
+    # Parts of an archive are read by all cores of this machine, or of a cluster. The number of this run's workers does
+    # not count: a build that continues with fewer of them keeps its finished parts.
     at_once = cores() if isinstance(run.executor, LocalExecutor) else None
     found = [source_files(source, root) for source in sources]
     stamps = [tuple(file_stamp(file.path) for file in files) for files in found]

@@ -9,7 +9,7 @@ from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import write_table
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, WorkItem, only
 from mmecinstruct.images.references import reference_images
-from mmecinstruct.images.settings import NAMING, ImageSettings
+from mmecinstruct.images.settings import URL_FILTERING, ImageSettings
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_REVIEWS
 from mmecinstruct.stages.files import CuratedTables, write_rejections
 
@@ -21,7 +21,7 @@ class ReferenceImages(Stage):
     Attributes:
         products: curated products.
         reviews: curated reviews.
-        settings: NAMING alone.
+        settings: those of URL_FILTERING only.
         taken_down: full-size URLs that no build may hold.
     """
 
@@ -53,7 +53,7 @@ def references_stage(
     return ReferenceImages(
         products=tables.products,
         reviews=tables.reviews,
-        settings=only(settings, NAMING),
+        settings=only(settings, URL_FILTERING),
         taken_down=taken_down,
         budget=budget,
     )

@@ -83,7 +83,7 @@ class Render(Stage):
 
 
 def read_rows(path: Path, start: int, stop: int) -> pa.Table:
-    """Return rows start to stop - 1 of a file, reading no more row groups than they lie in."""
+    """Return rows start to stop - 1 of a file, reading only the row groups that contain them."""
     file = pq.ParquetFile(path)
     groups, skipped, position = [], 0, 0
     for group in range(file.num_row_groups):

@@ -24,7 +24,8 @@ from mmecinstruct.stages.build_samples import SELECTING
 from mmecinstruct.stages.files import write_rejections
 
 SELECTED_FILE = "selected.parquet"
-ROW_GROUP_ROWS = 1000  # whoever renders a part reads its own row groups only
+# Stage `render` reads only the row groups of its part.
+ROW_GROUP_ROWS = 1000
 _IMAGE_COLUMNS = ("image_roles", "image_urls", "image_ids", "image_product_ids")
 SELECTED = pa.schema(
     [
@@ -78,8 +79,8 @@ class Select(Stage):
         )
         chosen = []
         for split in SPLITS:
-            for place in selection.chosen[split]:
-                row = rows[place]
+            for index in selection.chosen[split]:
+                row = rows[index]
                 row["split"] = split
                 row["setting"] = "OOD" if split == TEST_OOD else "IND"
                 row["clusters"] = sorted({assignment.cluster_of[product] for product in row["product_ids"]})
@@ -110,13 +111,13 @@ class Select(Stage):
         image_ids = dict(zip(valid["image_url"].to_pylist(), valid["image_id"].to_pylist(), strict=True))
         required = self.settings.require_images
         rejections = []
-        for place, row in enumerate(rows):
-            if splits[place] is None:
+        for index, row in enumerate(rows):
+            if splits[index] is None:
                 continue
             missing = _resolve_images(row, image_ids)
             present = len(row["image_roles"])
             if (missing and required == "all") or (not present and row["images"] and required == "any"):
-                splits[place] = None
+                splits[index] = None
                 rejections.append(
                     Rejection("split", "missing_image", ", ".join(missing), self.task, row["id"])
                 )

@@ -21,7 +21,7 @@ from mmecinstruct.stages.render import RENDERED_FILE, rendered_schema
 
 
 class Shard(NamedTuple):
-    """One published file: rows start to stop - 1 of a split, counted within the files that they lie in."""
+    """One published file: rows start to stop - 1 of a split, counted within the files that contain them."""
 
     path: str  # below the dataset folder
     split: str
@@ -36,11 +36,11 @@ class Shards(Stage):
 
     Attributes:
         rendered: the rendered rows of each task.
-        pixel_index: where the pixels of an image lie.
+        pixel_index: the file, row group and row of an image's pixels.
         pixels: files of pixels, in the order of the index.
         shard_rows: at most so many rows in a file.
         row_group_rows: at most so many rows in a row group.
-        embed: whether pixels stand in the files.
+        embed: whether the files contain pixels.
     """
 
     name = "shards"
@@ -73,7 +73,8 @@ class Shards(Stage):
         table = read_tables(shard.files, rendered_schema())
         rows = table.filter(pc.equal(table["split"], shard.split))
         rows = rows.slice(shard.start, shard.stop - shard.start).drop_columns(["record_ids"])
-        rows = rows.combine_chunks()  # a shard's bytes do not tell how many files its rows came from
+        # A shard's bytes do not depend on the number of files of its rows.
+        rows = rows.combine_chunks()
         pixels = self._read_pixels(rows) if self.embed else None
         path = folder / shard.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,12 +85,12 @@ class Shards(Stage):
         """Return the JPEG of each image that the rows name, each row group read once."""
         wanted = pc.unique(pc.list_flatten(rows["image_ids"]))
         index = pq.read_table(self.pixel_index.paths[0])
-        places: dict[tuple[int, int], list[tuple[str, int]]] = {}
-        for place in index.filter(pc.is_in(index["image_id"], value_set=wanted)).to_pylist():
-            key = (place["file"], place["row_group"])
-            places.setdefault(key, []).append((place["image_id"], place["row"]))
+        locations: dict[tuple[int, int], list[tuple[str, int]]] = {}
+        for location in index.filter(pc.is_in(index["image_id"], value_set=wanted)).to_pylist():
+            key = (location["file"], location["row_group"])
+            locations.setdefault(key, []).append((location["image_id"], location["row"]))
         pixels = {}
-        for (file, group), entries in sorted(places.items()):
+        for (file, group), entries in sorted(locations.items()):
             jpegs = pq.ParquetFile(self.pixels.paths[file]).read_row_group(group, columns=["jpeg"])["jpeg"]
             for image_id, row in entries:
                 pixels[image_id] = jpegs[row].as_py()
@@ -98,7 +99,7 @@ class Shards(Stage):
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Where a split's rows lie: the files that have any, in order, and how many each has."""
+    """The files with rows of a split, in order, and the number of these rows in each."""
 
     files: tuple[Path, ...]
     counts: tuple[int, ...]
@@ -109,7 +110,7 @@ class SplitRows:
         return sum(self.counts)
 
     def part(self, start: int, stop: int) -> tuple[tuple[Path, ...], int, int]:
-        """Return the files that rows start to stop - 1 lie in, and the same range counted within these files."""
+        """Return the files that contain rows start to stop - 1, and the same range counted within these files."""
         files, skipped, position = [], 0, 0
         for file, count in zip(self.files, self.counts, strict=True):
             if position + count <= start:
@@ -121,15 +122,15 @@ class SplitRows:
 
 
 def splits_of(paths: Iterable[Path]) -> dict[str, SplitRows]:
-    """Return where the rendered rows of each split lie."""
+    """Return the files with the rendered rows of each split."""
     found: dict[str, list[tuple[Path, int]]] = {}
     for path in paths:
         counts = pc.value_counts(pq.read_table(path, columns=["split"])["split"])
         for entry in counts.to_pylist():
             found.setdefault(entry["values"], []).append((path, entry["counts"]))
     return {
-        split: SplitRows(tuple(path for path, _ in places), tuple(count for _, count in places))
-        for split, places in found.items()
+        split: SplitRows(tuple(path for path, _ in files), tuple(count for _, count in files))
+        for split, files in found.items()
     }
 
 

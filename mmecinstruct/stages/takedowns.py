@@ -1,4 +1,4 @@
-"""What the takedown list asks of a build beside its stages: objects to remove, and what cannot be done."""
+"""The takedown list in a build: objects to remove, and a warning of entries that cannot be honoured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMAGE_COLUMNS = (("products", "image_urls"), ("reviews", "image_urls"), ("produ
 def forget_taken_down(
     workspace: Path, taken_down: frozenset[str], parsed: Sequence[StageOutput], tables: CuratedTables
 ) -> int:
-    """Remove from the store what was fetched for products on the takedown list alone.
+    """Remove from the store the images that were fetched only for products on the takedown list.
 
     The list names products by id. Only a build knows which URLs are theirs, and which of them others share.
 
@@ -46,7 +46,7 @@ def forget_taken_down(
 
 
 def not_honoured(takedowns: Takedowns, images_read: bool) -> list[str]:
-    """Return a warning of what the takedown list asks for and a build that reads no image cannot do."""
+    """Return a warning of takedowns that a build without reading images cannot honour."""
     images = len(takedowns.images)
     if images_read or not images:
         return []

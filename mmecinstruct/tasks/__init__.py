@@ -72,8 +72,9 @@ def build_task(
         name: the task's full name.
         connection: with views of curated rows (`CURATED_TABLES`); a view may be empty.
         settings: of the task's own class.
-        seed: of hash draws.
-        sampled: the tables are part of larger ones, and two more views say which part: `drawn` and `core`
+        seed: seed of the hash draws.
+        sampled: the tables are part of larger ones, and two more views say which part: `sampled_records` and
+            `core`
             (see `Task.build`).
 
     Returns:

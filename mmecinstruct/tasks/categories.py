@@ -1,8 +1,8 @@
-"""Fine-grained categories of products and how they lie to each other.
+"""Fine-grained categories of products and their relations to each other.
 
 A product's fine category is the label that someone gave it (`fine_category`, MAVE), else the last name of
 its category path. Names are the same whatever their case. A labelled name is one category wherever its
-products are filed. A name that only stands in paths is one category per path: where several paths end in
+products are filed. A name that only occurs in paths is one category per path: where several paths end in
 it ("Pants" for men and for women) the text is the whole path.
 """
 
@@ -77,5 +77,5 @@ def create_category_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def drop_category_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what `create_category_tables` made."""
+    """Drop the tables of `create_category_tables`."""
     connection.execute("DROP TABLE product_category; DROP TABLE fine_category")

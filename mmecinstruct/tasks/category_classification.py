@@ -5,7 +5,7 @@ hash draws: the answer, half of all options siblings of it (first of the same pa
 level) as far as there are, the others from elsewhere; what one of the two groups lacks comes from the
 other. Fewer categories than options make fewer options, at least two. What a category is and when its
 text is a whole path: `categories`. An option that would be right too is never taken: a category that
-holds the product's path or lies within it.
+contains the product's path or is within it.
 Answer: its letter. Image: the product's. Label: the answer's text.
 
 A new product changes other products' samples only where it brings a new category or makes a name
@@ -13,8 +13,8 @@ ambiguous.
 
 Rejected: duplicate_in_cluster (a near-duplicate of the same title asks the same question: of those that have a
 category the one with the smallest id; one item in two sources is the usual case), no_fine_category (with
-`settings.labelled_only` also: none that somebody labelled), no_category (no top-level category, by which
-out-of-domain is told), too_few_categories (no other category that would be a wrong answer).
+`settings.labelled_only` also: none that somebody labelled), no_category (no top-level category, which
+decides about out-of-domain), too_few_categories (no other category that would be a wrong answer).
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ class CategoryClassificationSettings(TaskSettings):
 def build(
     connection: duckdb.DuckDBPyConnection, settings: CategoryClassificationSettings, seed: int, sampled: bool
 ) -> TaskOutput:
-    """Build all CC samples; where `sampled`, of the products in the view `drawn` (column one) alone."""
-    asked = "products SEMI JOIN drawn ON drawn.one = product_id" if sampled else "products"
+    """Build all CC samples; where `sampled`, of the products in the view `sampled_records` (column one) alone."""
+    asked = (
+        "products SEMI JOIN sampled_records ON sampled_records.one = product_id" if sampled else "products"
+    )
     unlabelled = "trim(coalesce(asked.fine_category, '')) = ''" if settings.labelled_only else "false"
     create_category_tables(connection)
     connection.register("cc_options", _choose_options(connection, settings, seed))

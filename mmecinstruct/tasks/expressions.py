@@ -40,6 +40,6 @@ def has_images(settings: TaskSettings, condition: str) -> str:
 def first_row(record_id: str) -> str:
     """Return the clause that keeps the first row of each repeated id, as curation does.
 
-    What is asked of a row's texts is computed in a query below this clause, or its window would hold the texts.
+    Compute expressions over a row's texts in a query after this clause, or its window would hold the texts.
     """
     return f"QUALIFY row_number() OVER (PARTITION BY {record_id} ORDER BY file_index, row_index) = 1"

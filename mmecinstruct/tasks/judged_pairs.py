@@ -103,7 +103,7 @@ def _build(connection: duckdb.DuckDBPyConnection, task: str, output: str) -> Tas
 def _candidates(connection: duckdb.DuckDBPyConnection, settings: TaskSettings, label: str) -> Candidates:
     """Return the judged pairs of a query and a product of its split.
 
-    Leaves the table `sampling_placed`: as a condition of the join, equal splits could be what a plan begins with.
+    Leaves the table `sampling_placed`: as a condition of the join, DuckDB could join on equal splits first.
     """
     connection.execute(
         """

@@ -1,9 +1,9 @@
 """The k-core of users' interactions with products, to its fixed point.
 
-Users and products with fewer than k interactions are removed until none is left to remove. Texts are looked at
+Users and products with fewer than k interactions are removed until none is left to remove. Texts are read
 twice: once to number the users and products that can be in the core at all (who has fewer than k rows cannot), and
 once to number the interactions of those. The rounds between run over two integers and a time per interaction, and the
-core is handed on in these numbers: whoever wants ids puts them in last, into the few rows that are left by then.
+core is handed on in these numbers: callers join the ids last, for the few rows that they keep.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def create_k_core(connection: duckdb.DuckDBPyConnection, source: str, target: st
     source: a table or view with user_id, product_id, timestamp (may be null), one row per review. Several reviews of a
     product by the same user are one interaction, of the earliest time; undated only where none is dated. Rows without a
     user or a product are left out. target: the columns user_code, product_code, timestamp, in the order of user, time
-    and product. What the codes stand for is in `target`_user (user_id, user_code) and `target`_product (product_id,
+    and product. The ids of the codes are in `target`_user (user_id, user_code) and `target`_product (product_id,
     product_code), which name some outside of the core too; codes are in the order of the ids. The three are temporary
     tables, replaced where they exist. A round removes products with fewer than k users, then users with fewer than k
     products.

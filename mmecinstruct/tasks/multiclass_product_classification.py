@@ -1,7 +1,7 @@
 """Multi-class product classification (MPC): how relevant is the product to the query?
 
 Unit record, rejections: see `judged_pairs`. Input: `query` and `product title`. Answer: A exact (E), B
-substitute (S), C complement (C), D irrelevant (I); the options' texts stand in `templates/options`.
+substitute (S), C complement (C), D irrelevant (I); the options' texts are in `templates/options`.
 Image: the product's. The query is a group of the split, beside the product.
 """
 

@@ -1,7 +1,7 @@
-"""What a task builder returns, and how it is read out of its working table.
+"""The output of a task builder, and how it is read from its working table.
 
 Each builder fills the temporary table `task_records`: one row per unit record with `record_id`, `reason`
-(null where a sample is built), `detail` and whatever its samples need. Reading both parts out of one
+(null where a sample is built), `detail` and the columns that its samples need. Reading both parts out of one
 table is what makes `records in = samples + rejected` hold.
 """
 

@@ -1,12 +1,12 @@
 """Order the members of a pool by hash draws: each asker has an order of its own, which stays when the pool grows.
 
-Ranking a whole pool for every asker would cost their product. So the members lie on a line by a hash; the
-line of a large pool is cut into buckets, their number a power of two, and an asker first looks into eight
-of them: 64 to 128 members on average, each with the same chance to be looked at. Only an asker that wants
-more sees the rest.
+Ranking a whole pool for every asker would cost their product. So the members are placed on a line by a
+hash; the line of a large pool is cut into buckets, their number a power of two, and an asker first reads
+eight of them: 64 to 128 members on average, each with the same chance to be read. Only an asker that wants
+more reads the rest.
 
-The order depends on the asker and the members alone: a new member appears in the order of those who look
-into its bucket and changes nobody else's, except where the pool outgrows its number of buckets.
+The order depends on the asker and the members alone: a new member appears in the order of askers that read
+its bucket and changes no other order, except where the pool outgrows its number of buckets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mmecinstruct.core.hashing import hash_draw
 
 WHOLE_POOL = 128
-BUCKETS_SEEN = 8
+BUCKETS_READ = 8
 
 # A Mersenne prime: the product of two numbers below it, and one more, fit in 64 bits.
 _PRIME = 2**31 - 1
@@ -29,7 +29,7 @@ _PRIME = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What options of a sample are chosen from.
+    """The members from which options of a sample are chosen.
 
     Attributes:
         members: int64 [N], each once, ordered by points.
@@ -51,7 +51,7 @@ def make_pool(members: NDArray[np.int64], points: NDArray[np.uint64]) -> Pool:
     """
     order = np.lexsort((members, points))
     members, points = members[order], points[order]
-    bits = 0 if len(members) <= WHOLE_POOL else (len(members) // BUCKETS_SEEN).bit_length() - 1
+    bits = 0 if len(members) <= WHOLE_POOL else (len(members) // BUCKETS_READ).bit_length() - 1
     starts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits) if bits else points[:0]
     edges = np.append(np.searchsorted(points, starts[1:]), len(members)).astype(np.int64)
     return Pool(members, points, np.insert(edges, 0, 0))
@@ -80,10 +80,10 @@ def hash_ordered_members(pool: Pool, seed: int, purpose: str, asker: str) -> Ite
     """Yield every member of the pool once, in the asker's order.
 
     Args:
-        pool: of the members.
-        seed: of the hash draws.
-        purpose: of the hash draws; another one gives another order.
-        asker: whose order it is, e.g. a sample's id.
+        pool: the pool of the members.
+        seed: seed of the hash draws.
+        purpose: purpose of the hash draws; another one gives another order.
+        asker: name of the asker, e.g. a sample's id.
     """
     if len(pool.members) == 0:
         return
@@ -92,9 +92,9 @@ def hash_ordered_members(pool: Pool, seed: int, purpose: str, asker: str) -> Ite
     mixed = hash_draw(seed, purpose, asker)
     factor, shift = np.uint64(mixed % (_PRIME - 1) + 1), np.uint64((mixed >> 32) % _PRIME)
 
-    def ordered(places: NDArray[np.int64]) -> list[int]:
-        numbers = (pool.points[places] % np.uint64(_PRIME) * factor + shift) % np.uint64(_PRIME)
-        members: list[int] = pool.members[places[np.argsort(numbers, kind="stable")]].tolist()
+    def ordered(indices: NDArray[np.int64]) -> list[int]:
+        numbers = (pool.points[indices] % np.uint64(_PRIME) * factor + shift) % np.uint64(_PRIME)
+        members: list[int] = pool.members[indices[np.argsort(numbers, kind="stable")]].tolist()
         return members
 
     buckets = len(pool.edges) - 1
@@ -104,9 +104,9 @@ def hash_ordered_members(pool: Pool, seed: int, purpose: str, asker: str) -> Ite
     first = hash_draw(seed, f"{purpose}:bucket", asker)
     # An odd stride visits different buckets, since their number is a power of two.
     stride = first >> 32 | 1
-    seen = sorted((first + turn * stride) % buckets for turn in range(BUCKETS_SEEN))
-    yield from ordered(np.concatenate([np.arange(pool.edges[b], pool.edges[b + 1]) for b in seen]))
+    first_buckets = sorted((first + turn * stride) % buckets for turn in range(BUCKETS_READ))
+    yield from ordered(np.concatenate([np.arange(pool.edges[b], pool.edges[b + 1]) for b in first_buckets]))
     rest = np.ones(len(pool.members), dtype=bool)
-    for bucket in seen:
+    for bucket in first_buckets:
         rest[pool.edges[bucket] : pool.edges[bucket + 1]] = False
     yield from ordered(np.flatnonzero(rest))

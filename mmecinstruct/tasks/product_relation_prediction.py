@@ -2,7 +2,7 @@
 
 Unit record: an unordered pair of products; a relation that is there several times or in both directions
 counts once. Input: the titles as `product 1` and `product 2`; a hash draw over the pair decides which comes
-first. Answer: A also bought, B also viewed, C similar; the options' texts stand in `templates/options`.
+first. Answer: A also bought, B also viewed, C similar; the options' texts are in `templates/options`.
 Images: both products'. Category and source: the first product's.
 
 Rejected: same_product (a product related to itself), unknown_product (at least one is not in the
@@ -95,15 +95,15 @@ def candidates(
     connection: duckdb.DuckDBPyConnection, settings: TaskSettings, splits: PredictedSplits
 ) -> Candidates:
     """Return the pairs of products of one split that have one relation. Leaves the table `sampling_placed`."""
-    # Where both need an image, those without are left out before there are pairs.
+    # If both need an image, products without one are left out before pairs are made.
     each = "has_image" if settings.require_images == "all" else "true"
     connection.execute(
         "CREATE OR REPLACE TEMP VIEW pairable_product AS "
         f"SELECT product_id FROM expected_product WHERE {each}"
     )
     create_related_pairs(connection, "relations", "pairable_product", "sampling_pair")
-    # A table of its own before splits are compared: as a condition of the join, equal splits could be what a plan
-    # begins with, and that is half of all pairs of products.
+    # A table of its own before splits are compared: as a condition of the join, DuckDB could join on equal
+    # splits first, which gives half of all pairs of products.
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE sampling_placed AS

@@ -15,13 +15,13 @@ def create_related_pairs(
 ) -> None:
     """Create the table `target` with the unordered pairs of known products that are related.
 
-    relations: a table or view with product_a, product_b, relation, in which a pair may stand several times and in both
+    relations: a table or view with product_a, product_b, relation, in which a pair may occur several times and in both
     directions. products: one with product_id, each id once. target: product_a < product_b, relation_bits (the set of
     the pair's relations: ALSO_BOUGHT, ALSO_VIEWED, SIMILAR, and OTHER for any other name), relation (its name, null
     where the pair has several or one that is none of the three), several (whether it has several); a temporary table,
     replaced where it exists. A product related to itself makes no pair.
 
-    Products are numbered first, so that what is grouped is two integers and a bit per relation of known products.
+    Products are numbered first, so that grouping reads only two integers and a bit per relation of known products.
     """
     try:
         connection.execute(

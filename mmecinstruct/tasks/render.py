@@ -1,6 +1,6 @@
 """Put samples into words: instruction, input, options and output, all from templates.
 
-Per task there are instructions 0 (base) to 5 (variants). One variant is held out: it stands only in
+Per task there are instructions 0 (base) to 5 (variants). One variant is held out: it is only in
 `instruction_unseen` of test rows, so that a model can be asked in words that no training row has. The
 others are chosen by hash draws over the samples' ids. Instructions have no variables, so each is rendered once.
 """
@@ -28,7 +28,8 @@ RENDERED = pa.schema(
     [
         ("id", pa.string()),
         ("instruction", pa.string()),
-        ("instruction_id", pa.string()),  # <task>/<number>@<first 8 digits of the template's SHA-256>
+        # <task>/<number>@<first 8 digits of the template's SHA-256>
+        ("instruction_id", pa.string()),
         ("instruction_unseen", pa.string()),  # test and test_ood only, else null
         ("instruction_unseen_id", pa.string()),
         ("input", pa.string()),  # JSON text
@@ -113,13 +114,13 @@ def render_samples(samples: pa.Table, instructions: InstructionSettings, seed: i
 def _render(
     sample: dict[str, Any], wording: _Wording, instructions: InstructionSettings, seed: int
 ) -> dict[str, Any]:
-    seen = [wording.instructions[n] for n in range(VARIANTS + 1) if n != instructions.held_out]
-    text, text_id = hash_choice(seen, seed, "instruction", sample["id"])
+    used = [wording.instructions[n] for n in range(VARIANTS + 1) if n != instructions.held_out]
+    text, text_id = hash_choice(used, seed, "instruction", sample["id"])
     unseen, unseen_id = (
         wording.instructions[instructions.held_out] if sample["split"] in (TEST, TEST_OOD) else (None, None)
     )
     texts = wording.label_set or sample["options"]
-    options = [f"{chr(ord('A') + place)}: {option}" for place, option in enumerate(texts)]
+    options = [f"{chr(ord('A') + number)}: {option}" for number, option in enumerate(texts)]
     _check_output(sample, options)
     return {
         "id": sample["id"],

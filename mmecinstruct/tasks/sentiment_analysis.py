@@ -3,7 +3,7 @@
 Unit record: a review. Input: `review`, its title and text as one: joined by a full stop where the title
 has no closing punctuation, the text alone where it begins with the title. A title that only names the
 stars ("Five Stars", which shops fill in by themselves) is the answer itself and is left out.
-Answer: 5 stars A very positive, 4 B, 3 C, 2 D, 1 E very negative; the options' texts stand in
+Answer: 5 stars A very positive, 4 B, 3 C, 2 D, 1 E very negative; the options' texts are in
 `templates/options`. Image: the review's (role `review`); where it has none and
 `settings.product_image` is set, the product's (role `product`). Category and source: the product's. The
 reviewer is noted in `user_id`; the split goes by the product.
@@ -52,7 +52,7 @@ class SentimentAnalysisSettings(TaskSettings):
 
 
 def review_texts(reviews: str) -> str:
-    """Return common table expressions of which `review_texts` is the last.
+    """Return common table expressions; the last one is `review_texts`.
 
     It has the columns of the table `reviews`, review (title and text as one) and words (how many it has).
     """
@@ -124,8 +124,8 @@ def candidates(
 ) -> Candidates:
     """Return the reviews with a rating and enough words.
 
-    Of a repeated id's rows only those with an image are looked at. Where curation keeps one without, the sampled record
-    is lost: such ids are few, and to number all reviews would cost more than a few records.
+    Of the rows with one id only those with an image are candidates. If curation keeps a row without one, the sampled
+    record is lost: such ids are few, and to number all reviews would cost more than a few records.
     """
     own = "coalesce(len(image_urls), 0) > 0"
     if settings.product_image:

@@ -4,7 +4,7 @@ A review, whatever it says, is an interaction; of several between a user and a p
 Users and known products with fewer than `settings.k_core` interactions are removed until none is left to
 remove.
 
-Unit record: a user and a top-level category, with all of the user's reviews in it. What remains of them,
+Unit record: a user and a top-level category, with all of the user's reviews in it. Their rest,
 ordered by (timestamp, product_id), is one sequence. Target: its last product. History: the most recent
 `settings.max_history` before it, oldest first.
 Options: `settings.candidates` products in the order of hash draws: the target and negatives of the same
@@ -100,8 +100,8 @@ def build(
 ) -> TaskOutput:
     """Build all SR samples.
 
-    Where `sampled`, of the users and categories in the view `drawn` (one, two) alone, and with the k-core in the view
-    `core` (user_id, product_id), which is that of more reviews than there are.
+    Where `sampled`, only of the users and categories in the view `sampled_records` (one, two), and with the k-core in
+    the view `core` (user_id, product_id), which is that of more reviews than there are.
     """
     create_category_tables(connection)
     _create_items(connection)
@@ -208,7 +208,7 @@ def _create_sequences(
 ) -> None:
     """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be built)."""
     # A user's other categories were not sampled: they would favour users of many.
-    asked = "SEMI JOIN drawn ON one = user_id AND two = category" if sampled else ""
+    asked = "SEMI JOIN sampled_records ON one = user_id AND two = category" if sampled else ""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE sr_records AS
@@ -329,7 +329,7 @@ def _negatives(
         for other in hash_ordered_members(pool, seed, purpose, asker["id"]):
             if len(chosen) == wanted:
                 return chosen
-            # What the first pool gave and the second one offers again stops at its title.
+            # A product of the first pool that the second pool has too is excluded by its title.
             if (
                 items.clusters[other] in clusters
                 or items.titles[other] in titles
@@ -380,7 +380,7 @@ def candidates(
     rounds = create_k_core(connection, "sampling_interaction", "sampling_core", settings.k_core)
     shown = settings.max_history + 1  # with the target
     images = {"all": f"with_image = least(items, {shown})", "any": "with_image > 0", "none": "true"}
-    # Where all need an image, those that are shown do; else no order need be found here.
+    # If all images are required, the shown items need one; otherwise no order is needed here.
     place = "row_number() OVER (PARTITION BY user_code, category ORDER BY timestamp DESC, product_code DESC)"
     back = place if settings.require_images == "all" else "1"
     select = f"""

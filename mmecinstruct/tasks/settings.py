@@ -1,4 +1,4 @@
-"""Settings that all tasks share; a task's own stand in its module."""
+"""Settings that all tasks share; a task's own settings are in its module."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Sizes(Settings):
 
 
 class TaskSettings(Settings):
-    """Settings that every task has. What only one task uses stands in its own class."""
+    """Settings that every task has. A setting that only one task uses is in the task's own class."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"require_pictures": "require_images"}
 

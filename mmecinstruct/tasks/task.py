@@ -1,4 +1,4 @@
-"""What a task is: one object that holds every fact about it.
+"""A task: one object that holds every fact about it.
 
 Each module of a task defines one as `TASK`; `tasks/__init__.py` lists them. Recipe, sampling, splits, rendering,
 validation, audit, card and metrics read these objects and have no lists of their own.
@@ -43,11 +43,11 @@ class InputField:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a published row of a task looks like, beside what all rows share.
+    """The format of a task's published rows, beside the columns of all rows.
 
     Attributes:
         fields: of the input object, by name. None: the input is a list of products, "1st: …".
-        roles: of images, in order. `history` stands for one role per product of the input list (`history 1` …),
+        roles: of images, in order. `history` means one role per product of the input list (`history 1` …),
             `option` for one per option (`option A` …).
         options_are_products: the options are titles of products: the audit compares them, and two may be the same.
     """
@@ -75,8 +75,8 @@ class Candidates:
     """The records of whole tables that a task can use.
 
     Attributes:
-        select: SELECT of one, two (what names the record: `Sampling.one` and `Sampling.two`), split (the predicted one)
-            and label (what a label balance counts).
+        select: SELECT of one, two (the names of the record: `Sampling.one` and `Sampling.two`), split (predicted) and
+            label (counted by a label balance).
         core_rounds: number of rounds that the k-core took, where the task made one as the tables `sampling_core`,
             `sampling_core_user` and `sampling_core_product` (see `create_k_core`).
     """
@@ -118,15 +118,15 @@ class Task(Generic[SettingsType]):
         requires: curated tables that the task is made from; where one has no rows, nothing can be built.
         also_reads: raw tables that add to it and that it can be built without.
         not_shared: groups that no two splits of the task may share. Samples go by product, or by user.
-        split_note: what the card says of the splits of this task alone.
+        split_note: text of the card about the splits of this task.
         has_ood: whether it has an out-of-domain test.
         settings: the class of its settings.
         build: builds all samples and rejections from views of the curated tables (schemas in `CURATED_TABLES`), given
             the settings, the seed, and whether the tables are part of larger ones. If they are, the views
-            `drawn` (one, two: the task's sampled records) and `core` (user_id, product_id: the sampled users'
+            `sampled_records` (one, two: the task's sampled records) and `core` (user_id, product_id: the sampled users'
             part of the k-core of all) say which part. Leaves no table behind.
         sampling: how its records are sampled from large tables.
-        row: what a published row looks like.
+        row: the format of a published row.
     """
 
     name: str
@@ -151,12 +151,12 @@ class Task(Generic[SettingsType]):
 
     @property
     def has_label_set(self) -> bool:
-        """Whether all samples have the same options, of which the template `options/<name>.j2` has the texts."""
+        """Whether all samples have the same options, with texts in the template `options/<name>.j2`."""
         return self.labels is not None and not self.is_yes_no
 
     @property
     def splits_by_user(self) -> bool:
-        """Whether a sample's split is that of its user; else it is that of its products and its query."""
+        """Whether a sample's split is that of its user; otherwise it is that of its products and its query."""
         return "user" in self.not_shared
 
 

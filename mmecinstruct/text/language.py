@@ -30,11 +30,11 @@ def measure_languages(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
         language.
     """
     detector = _detector()
-    beginnings = pc.utf8_slice_codeunits(pc.replace_substring_regex(texts, _TOKEN, ""), 0, MAX_CHARACTERS)
-    long_enough = pc.greater_equal(pc.count_substring_regex(beginnings, r"\pL"), MIN_LETTERS)
+    starts = pc.utf8_slice_codeunits(pc.replace_substring_regex(texts, _TOKEN, ""), 0, MAX_CHARACTERS)
+    long_enough = pc.greater_equal(pc.count_substring_regex(starts, r"\pL"), MIN_LETTERS)
     languages: list[str | None] = []
     scores: list[float | None] = []
-    for text, enough in zip(beginnings.to_pylist(), long_enough.to_pylist(), strict=True):
+    for text, enough in zip(starts.to_pylist(), long_enough.to_pylist(), strict=True):
         found = detector.detect(" ".join(text.split())) if enough else None
         languages.append(str(found[0]["lang"]).lower() if found else None)
         scores.append(float(found[0]["score"]) if found else None)

@@ -27,7 +27,7 @@ _BLOCK_TAG = re.compile(
     r"|blockquote|pre|figure|figcaption|option|img)\b)",
     re.IGNORECASE,
 )
-# The beginnings of markup. Any other `<` was typed by a person ("<five stars", "</3"), and a parser would drop the
+# The starts of markup. Any other `<` was typed by a person ("<five stars", "</3"), and a parser would drop the
 # text after it. Tags of one letter need a closing bracket or an attribute.
 _TAG = (
     r"<(?=[a-z/!?])(?:/?[abipqsu](?=\s*/?>|\s+[a-z-]+\s*=)|!--|!doctype\b|!\[CDATA\[|\?xml\b|/?[a-z]\w{0,20}[:-][a-z]"
@@ -81,7 +81,7 @@ def _replacements() -> dict[int, str | None]:
 
 _REPLACED = _replacements()
 # Joiners have a meaning between letters of some scripts and within emoji, none beside ASCII. The pattern matches a run
-# only as a whole from its beginning; otherwise a long run would take time proportional to the square of its length.
+# only as a whole from its start; otherwise a long run would take time proportional to the square of its length.
 _STRAY_JOINER = re.compile(
     r"(?<=[\x00-\x7f])[\u200c\u200d]+|(?<![\u200c\u200d])[\u200c\u200d]++(?=[\x00-\x7f]|$)|^[\u200c\u200d]+"
 )

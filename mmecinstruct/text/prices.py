@@ -35,7 +35,7 @@ def _dollars(price: str) -> float | None:
 
 
 def parse_price(price: object) -> tuple[float | None, str | None]:
-    """Return (amount, ISO 4217 currency) of a shop's price; None for what is missing.
+    """Return (amount, ISO 4217 currency) of a shop's price; None for a missing part.
 
     Args:
         price: A number, or a text such as `34`, `$1,299.00`, `12,50 €`, `EUR 9.90`. Where comma and point both occur,

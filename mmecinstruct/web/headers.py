@@ -8,7 +8,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
-# Directives under which an image is not stored; `none` stands for noindex and nofollow.
+# Directives under which an image is not stored; `none` means noindex and nofollow.
 FORBIDDING = ("noai", "noimageai", "noindex", "noimageindex", "none")
 # Directives with a value after a colon; the word before the colon is then no crawler's name.
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")

@@ -1,4 +1,4 @@
-"""Small dataset folders in the published schema, of text alone and with drawn images; a cache for the tiny model."""
+"""Small dataset folders in the published schema, of text alone and with rendered images; a cache for the tiny model."""
 
 from __future__ import annotations
 
@@ -75,61 +75,59 @@ def make_row(number: int, task: str, split: str, **changes: Any) -> dict[str, An
     return {**row, **changes}
 
 
-def paint_colour(colour: str, number: int) -> bytes:
+def render_colour(colour: str, number: int) -> bytes:
     """Return a JPEG of a field of that colour; the number decides its shade and a patch on it, so that all differ."""
     from PIL import Image, ImageDraw
 
-    drawn = random.Random(number)
-    shade = drawn.uniform(0.8, 1.15)
+    generator = random.Random(number)
+    shade = generator.uniform(0.8, 1.15)
     image = Image.new("RGB", (48, 40), tuple(min(255, round(part * shade)) for part in COLOURS[colour]))
-    left, top = drawn.randrange(36), drawn.randrange(28)
-    ImageDraw.Draw(image).rectangle((left, top, left + 8, top + 8), fill=(drawn.randrange(256),) * 3)
+    left, top = generator.randrange(36), generator.randrange(28)
+    ImageDraw.Draw(image).rectangle((left, top, left + 8, top + 8), fill=(generator.randrange(256),) * 3)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
 @dataclass(frozen=True)
-class PicturedProduct:
-    """A product whose colour only its image tells, and, for catalogues, the end of its id."""
+class ShownProduct:
+    """A product whose colour only its image shows, and, for catalogues, the end of its id."""
 
     id: str
     colour: str
     image: bytes
 
 
-def draw_product(seed: str, colour: str | None = None) -> PicturedProduct:
-    """Return a product of a colour, or of a drawn one."""
-    drawn = random.Random(seed)
-    colour = colour or drawn.choice(sorted(COLOURS))
-    return PicturedProduct(f"shop:{seed}-{colour}", colour, paint_colour(colour, drawn.randrange(2**32)))
+def make_product(seed: str, colour: str | None = None) -> ShownProduct:
+    """Return a product of a colour, or of a random one."""
+    generator = random.Random(seed)
+    colour = colour or generator.choice(sorted(COLOURS))
+    return ShownProduct(f"shop:{seed}-{colour}", colour, render_colour(colour, generator.randrange(2**32)))
 
 
-def make_pictured_row(
-    number: int, task: str, split: str, shows: bool = True, **changes: Any
-) -> dict[str, Any]:
-    """Return a published row whose answer is a colour that no text tells.
+def make_image_row(number: int, task: str, split: str, shows: bool = True, **changes: Any) -> dict[str, Any]:
+    """Return a published row whose answer is a colour that no text names.
 
     Of one product (CC: `product`, SA: `review`), of two (PRP: which colour has product 2), or of the last entry of a
     history (SR, with images of all but its first entry, and of two of three options). shows: false for a row
     without images.
     """
-    drawn = random.Random(f"{task} {split} {number}")
-    thing = drawn.choice(THINGS)
-    colours = drawn.sample(sorted(COLOURS), len(COLOURS))
+    generator = random.Random(f"{task} {split} {number}")
+    thing = generator.choice(THINGS)
+    colours = generator.sample(sorted(COLOURS), len(COLOURS))
     options = [f"{letter}: {colour}" for letter, colour in zip("ABC", colours, strict=True)]
 
-    def product(name: str, colour: str | None = None) -> PicturedProduct:
-        return draw_product(f"{task}-{split}-{number}-{name}", colour)
+    def product(name: str, colour: str | None = None) -> ShownProduct:
+        return make_product(f"{task}-{split}-{number}-{name}", colour)
 
     if task == "product_relation_prediction":
         content: Any = {"product 1": f"a {thing}", "product 2": f"another {thing}"}
         shown = {"product 1": product("a"), "product 2": product("b")}
         instruction, asked = "Which colour has product 2?", "product 2"
     elif task == "sequential_recommendation":
-        length = drawn.randrange(2, 5)
-        content = [f"{place}: a {drawn.choice(THINGS)}" for place in range(1, length + 1)]
-        shown = {f"history {place}": product(f"h{place}") for place in range(2, length + 1)}
+        length = generator.randrange(2, 5)
+        content = [f"{position}: a {generator.choice(THINGS)}" for position in range(1, length + 1)]
+        shown = {f"history {position}": product(f"h{position}") for position in range(2, length + 1)}
         shown |= {f"option {letter}": product(letter, colours["ABC".index(letter)]) for letter in "AC"}
         instruction, asked = "Which colour had the last purchase?", f"history {length}"
     else:
@@ -164,11 +162,11 @@ def write_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
     from mmecinstruct.schemas.samples import published_schema
 
-    places: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    by_task: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in rows:
-        places.setdefault(row["task"], {}).setdefault(row["split"], []).append(row)
+        by_task.setdefault(row["task"], {}).setdefault(row["split"], []).append(row)
     card = ["---", "configs:"]
-    for task, splits in places.items():
+    for task, splits in by_task.items():
         (folder / task).mkdir(parents=True, exist_ok=True)
         card += [f"- config_name: {task}", "  data_files:"]
         for split, content in splits.items():
@@ -204,13 +202,13 @@ def write_rows() -> Callable[[Path, list[dict[str, Any]]], Path]:
 
 
 @pytest.fixture(scope="session")
-def pictured_row() -> Callable[..., dict[str, Any]]:
-    return make_pictured_row
+def image_row() -> Callable[..., dict[str, Any]]:
+    return make_image_row
 
 
 @pytest.fixture(scope="session")
-def paint() -> Callable[[str, int], bytes]:
-    return paint_colour
+def render() -> Callable[[str, int], bytes]:
+    return render_colour
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -238,7 +236,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset whose answers only the images tell; every fourth sample has none. SR shows several images."""
     tasks = {
         "product_relation_prediction": {"train": 12, "test": 6},
@@ -247,9 +245,9 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sequential_recommendation": {"train": 8, "test": 6},
     }
     return write_dataset(
-        tmp_path_factory.mktemp("pictured"),
+        tmp_path_factory.mktemp("image_dataset"),
         [
-            make_pictured_row(number, task, split, shows=number % 4 != 3)
+            make_image_row(number, task, split, shows=number % 4 != 3)
             for task, splits in tasks.items()
             for split, count in splits.items()
             for number in range(count)
@@ -258,7 +256,7 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_shop(folder: Path) -> Path:
-    """Write pairs of products of two colours, shown in 0 to 3 images each; what is to be said is in the images."""
+    """Write pairs of products of two colours, shown in 0 to 3 images each; the answer is only in the images."""
     import io
 
     from PIL import Image
@@ -293,12 +291,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def contrary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is right in the train split is always A, in the validation split always C: learnt, it costs there."""
+    """A is always right in the train split, C in the validation split: learning A raises the validation loss."""
     counts = (("train", 16, "A"), ("validation", 6, "C"))
     return write_dataset(
         tmp_path_factory.mktemp("contrary"),
         [
-            make_pictured_row(number, "category_classification", split, shows=number % 4 != 3, output=answer)
+            make_image_row(number, "category_classification", split, shows=number % 4 != 3, output=answer)
             for split, count, answer in counts
             for number in range(count)
         ],

@@ -106,22 +106,22 @@ def dry_run(data: Path, out: Path, *options: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--plan"])
-def test_dry_run_prints_a_table_and_writes_nothing(dataset: Path, tmp_path: Path, option: str) -> None:
-    told = dry_run(dataset, tmp_path / "adapter", option)
-    assert told.returncode == 0, told.stderr
-    lines = [line.split() for line in told.stdout.splitlines()]
+def test_dry_run_prints_a_table(dataset: Path, tmp_path: Path, option: str) -> None:
+    done = dry_run(dataset, tmp_path / "adapter", option)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
     assert ["steps", "2"] in [line[:2] for line in lines]
     assert ["trained", "parameters", "8,192", "lora", "8,192"] in lines
-    assert ("--plan is now called --dry-run" in told.stderr) == (option == "--plan")
+    assert ("--plan is now called --dry-run" in done.stderr) == (option == "--plan")
     assert not (tmp_path / "adapter").exists()
 
 
 def test_dry_run_prints_json(dataset: Path, tmp_path: Path) -> None:
     content = json.loads(dry_run(dataset, tmp_path / "adapter", "--dry-run", "--json").stdout)
     assert (content["steps"], content["trained_parameters"]) == (2, 8192)
-    refused = dry_run(dataset, tmp_path / "adapter", "--json")
-    assert refused.returncode == 2
-    assert "--json goes with --dry-run" in refused.stderr
+    failed = dry_run(dataset, tmp_path / "adapter", "--json")
+    assert failed.returncode == 2
+    assert "--json goes with --dry-run" in failed.stderr
 
 
 def test_a_model_is_trained_and_measured(dataset: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class SmallDataset:
         )
 
     def image(self, product: str) -> str:
-        """Draw a product's image once; return its id."""
+        """Render a product's image once; return its id."""
         image_id = product.encode().hex().ljust(64, "0")
         if image_id not in self.pixels:
             number = sum(product.encode())
@@ -105,8 +105,8 @@ class SmallDataset:
             products = ["shop:popular", *products, f"shop:{split}-{number}c"]
             options, output = ["A: Mug", "B: Mug", "C: Pot"], "B"
             roles = ["history 1", "history 2", "option A", "option C"]
-        pictured = products[: len(roles)]
-        used = pictured if task != "sequential_recommendation" else products
+        with_image = products[: len(roles)]
+        used = with_image if task != "sequential_recommendation" else products
         test, asks_query = split.startswith("test"), "query" in value
         return {
             "id": f"{task[:3]}{list(TASKS).index(task)}-{split}-{number}",
@@ -123,9 +123,9 @@ class SmallDataset:
             "options": options,
             "output": output,
             "image_roles": roles,
-            "image_urls": [f"https://shop.example/{product}.jpg" for product in pictured],
-            "image_ids": [self.image(product) for product in pictured],
-            "image_product_ids": pictured,
+            "image_urls": [f"https://shop.example/{product}.jpg" for product in with_image],
+            "image_ids": [self.image(product) for product in with_image],
+            "image_product_ids": with_image,
             "product_ids": used,
             "group_ids": {
                 "products": used,
@@ -164,7 +164,7 @@ class SmallDataset:
         return folder
 
     def seal(self, folder: Path) -> None:
-        """Write the texts over the shards that lie in the folder."""
+        """Write the texts over the shards of the folder."""
         sizes = {
             next(iter(TASKS)): {
                 "train": {"wanted": 9, "available": 4, "chosen": 4, "note": "only 4 of 9 | can be built"},
@@ -213,7 +213,7 @@ def images() -> Iterator[Any]:
 
 @pytest.fixture
 def judged_reason(tmp_path: Path) -> Callable[..., str]:
-    """Measure and judge the bytes of one image as a build does; empty where it is kept."""
+    """Measure and filter the bytes of one image as a build does; empty where it is kept."""
 
     def reason(content: bytes, settings: ImageSettings = ImageSettings()) -> str:  # noqa: B008 (frozen)
         file = tmp_path / "one image"

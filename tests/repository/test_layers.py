@@ -17,7 +17,7 @@ LAZY_FOR_ANOTHER_REASON: dict[tuple[str, str], str] = {}
 
 
 def test_every_contract_of_pyproject_is_kept() -> None:
-    """The layers stand in pyproject.toml; `make check` runs the same contracts."""
+    """The layers are in pyproject.toml; `make check` runs the same contracts."""
     command = "import sys; from importlinter.cli import lint_imports_command as run; sys.exit(run())"
     result = subprocess.run(
         [sys.executable, "-c", command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -50,7 +50,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Failing:
     """A response without a file. hang_up: close without a response. drip: seconds for which its body continues."""
 
     status: int = 503
@@ -74,7 +74,7 @@ class Request:
         return self.headers.get("Range")
 
 
-Answer = Served | Refused
+Answer = Served | Failing
 
 
 @dataclass
@@ -107,8 +107,8 @@ class FileServer:
             self.most_at_once = max(self.most_at_once, self.at_once)
             found = self.routes.get(request.path)
             if found is None:
-                return Refused(404)
-            if isinstance(found, Served | Refused):
+                return Failing(404)
+            if isinstance(found, Served | Failing):
                 return found
             if request.method == "HEAD":
                 return found[0]

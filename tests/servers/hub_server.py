@@ -54,8 +54,8 @@ class Repository:
 
     def commit(self, branch: str, files: dict[str, File], message: str) -> str:
         content = sorted((path, file.etag) for path, file in files.items())
-        identity = f"{self.name} {len(self.commits)} {message} {content}"
-        oid = hashlib.sha1(identity.encode()).hexdigest()
+        digest_input = f"{self.name} {len(self.commits)} {message} {content}"
+        oid = hashlib.sha1(digest_input.encode()).hexdigest()
         self.commits[oid] = files
         self.messages.append(message)
         self.branches[branch] = oid
@@ -96,7 +96,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.large_files: dict[str, bytes] = {}
         self.requests: list[Request] = []
-        self.fail_commits_with: int | None = None  # a status, for tests of refusals
+        self.fail_commits_with: int | None = None  # a status, for tests of errors
         self.private_by_default = False  # as an organisation may set it
         self.cut_downloads_after: int | None = None  # bytes, after which the connection breaks
 
@@ -384,7 +384,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _commit(self, name: str, branch: str) -> None:
         found = self._repository(name, write=True)
         if self.hub.fail_commits_with is not None:
-            raise Answer(self.hub.fail_commits_with, "", "refused by the test")
+            raise Answer(self.hub.fail_commits_with, "", "failed by the test")
         lines = [json.loads(line) for line in self.body.splitlines() if line]
         header = next(line["value"] for line in lines if line["key"] == "header")
         if header.get("parentCommit") not in (None, found.branches[branch]):

@@ -1,7 +1,7 @@
 """Run a function over payloads: in this process, in a pool of processes, or on a Ray cluster.
 
 The contract is small so that each can keep it: a module-level function, picklable payloads (paths and settings, never
-pixels), results in any order. Nothing that is written depends on who ran it, where, or how often it was tried.
+pixels), results in any order. The written files do not depend on the executor, the machine or the number of attempts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """What a stage needs: a context that frees its workers at the end, and `run`."""
+    """The interface of executors: a context that frees its workers at the end, and `run`."""
 
     def __enter__(self) -> Executor: ...
 

@@ -43,7 +43,8 @@ class LocalExecutor:
         if self._pool is not None:
             assert self._pipe is not None
             if kind is not None:
-                self._pipe[1].close()  # nobody waits for the work items that are under way
+                # Nobody waits for the running work items.
+                self._pipe[1].close()
             # No worker outlives this, so that the next build may have the workspace.
             self._pool.shutdown(wait=True, cancel_futures=True)
             for end in self._pipe:

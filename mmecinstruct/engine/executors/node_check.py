@@ -1,4 +1,4 @@
-"""Does a node of a cluster fit? It must see the build's folders and have the driver's code and libraries.
+"""Check that a node of a cluster has the build's folders, and the driver's code and libraries.
 
 Ray carries these functions to the node by value, since the node may lack this package: standard library only.
 """
@@ -17,12 +17,13 @@ from pathlib import Path
 
 PACKAGE = "mmecinstruct"
 CODE = "the code of mmecinstruct"
-TOKEN_SECONDS = 5.0  # a network file system may show a new file a little later
+# A network file system may show a new file a little later.
+TOKEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What each node must have."""
+    """Requirements of each node."""
 
     token_file: str  # written by the driver into the workspace
     token: str
@@ -31,7 +32,7 @@ class Requirements:
 
 
 def versions_here(libraries: Sequence[str]) -> dict[str, str]:
-    """Return the versions of Python, of the libraries and of this package's files, "none" for what is missing."""
+    """Return the versions of Python, of the libraries and of this package's files, "none" for a missing one."""
     versions = {"python": platform.python_version()}
     for library in libraries:
         try:
@@ -47,7 +48,8 @@ def _code_hash() -> str:
     if found is None or found.origin is None:
         return "none"
     package = Path(found.origin).parent
-    carried = package / "_templates"  # as mmecinstruct/core/package_data.py finds them
+    # The same folders as in mmecinstruct/core/package_data.py.
+    carried = package / "_templates"
     templates = carried if carried.is_dir() else package.parent / "templates"
     digest = hashlib.sha256()
     for root, pattern in ((package, "*.py"), (templates, "*.j2")):
@@ -57,18 +59,18 @@ def _code_hash() -> str:
 
 
 def problems_here(requirements: Requirements) -> list[str]:
-    """Return what is wrong with this machine, each with the remedy; nothing where it fits."""
+    """Return the problems of this machine, each with the remedy; none where it fits."""
     problems = []
-    if not _sees_token(requirements):
+    if not _has_token(requirements):
         folder = os.path.dirname(requirements.token_file)
         problems.append(
-            f"it does not see the workspace {folder} of the build: give --workspace a folder on a file system that "
+            f"it does not have the workspace {folder} of the build: give --workspace a folder on a file system that "
             "all nodes share under the same path"
         )
     missing = [folder for folder in requirements.folders if not os.path.isdir(folder)]
     if missing:
         problems.append(
-            f"it does not see {missing[0]}: the data must lie on a file system that all nodes share under the same "
+            f"it does not have {missing[0]}: the data must be on a file system that all nodes share under the same "
             "path"
         )
     libraries = [name for name in requirements.versions if name not in ("python", CODE)]
@@ -86,7 +88,7 @@ def problems_here(requirements: Requirements) -> list[str]:
     return problems
 
 
-def _sees_token(requirements: Requirements) -> bool:
+def _has_token(requirements: Requirements) -> bool:
     deadline = time.monotonic() + TOKEN_SECONDS
     while True:
         try:

@@ -1,8 +1,8 @@
 """Run a function over payloads as Ray tasks: on a cluster that is there, or on one started for the build.
 
-A task gets paths and settings and returns nothing but the function's result; files lie on a file system that all nodes
-share. A node that does not see it, or has other versions, is refused. The tasks of a node that is lost run again
-elsewhere; what a task's function raises is raised here, as it would be without Ray.
+A task gets paths and settings and returns nothing but the function's result; files are on a file system that all nodes
+share. A node without it, or with other versions, is an error. The tasks of a node that is lost run again elsewhere.
+An exception of a task's function is raised here, as it would be without Ray.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ from mmecinstruct.engine.executors.node_check import Requirements, problems_here
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
-RETRIES = 3  # of a task whose process or node was lost; an error of its own is not tried again
-CHECK_SECONDS = 10.0  # how often to look at the nodes while no task finishes
-PATIENCE_SECONDS = 120.0  # with a cluster without any node that could run a task
+# Retries of a task whose process or node was lost; a task that raises an error is not run again.
+RETRIES = 3
+# Seconds between checks of the nodes while no task finishes.
+CHECK_SECONDS = 10.0
+# Seconds to wait for a cluster without any node that could run a task.
+PATIENCE_SECONDS = 120.0
 CONNECT_SECONDS = 5.0
-PROBE_SECONDS = 120.0  # a node under load may take long to start a process
+# Seconds for the check of a node. A node under load may take long to start a process.
+PROBE_SECONDS = 120.0
 _OBJECT_STORE_BYTES = 100 * 2**20  # nothing large travels
 _LOCAL = "local"
 _TOKEN_FILE = ".node-check-"
@@ -84,7 +88,8 @@ class RayExecutor:
         if self._requirements is not None:
             Path(self._requirements.token_file).unlink(missing_ok=True)
         if self._ray is not None and self._owns_connection:
-            self._ray.shutdown()  # a cluster of our own ends; in another one our tasks do
+            # A cluster of our own ends; in another one our tasks end.
+            self._ray.shutdown()
         self._ray = self._task = self._requirements = None
 
     def run(self, function: Callable[[Payload], Result], payloads: Sequence[Payload]) -> Iterator[Result]:
@@ -126,8 +131,10 @@ class RayExecutor:
         finally:
             for reference in in_flight:
                 ray.cancel(
-                    reference, force=True
-                )  # nobody waits for it; its half-written work item is never used
+                    reference,
+                    force=True,
+                    # Nobody waits for it; its incomplete work item is never used.
+                )
 
     def _limit(self) -> int:
         if self.workers is not None:
@@ -152,7 +159,7 @@ class RayExecutor:
 
     def _connect(self) -> None:
         """Reach or start the cluster and check its nodes."""
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is told of a build
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no report of a build is sent
         if ":" in self.address:
             _check_port(self.address)
         import ray

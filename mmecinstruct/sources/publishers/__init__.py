@@ -74,11 +74,11 @@ def remote_files(source: Source, folder: Path | None = None) -> list[RemoteFile]
     """Return the published files that a recipe's source names, in the order of its fields; none for a catalogue.
 
     A path is matched by its file name and stays where the recipe has it. Where two publishers use the same file name,
-    the folder decides (`amazon2014/meta_….json.gz`). A glob stands for the publisher's files that it matches.
+    the folder decides (`amazon2014/meta_….json.gz`). A glob means the publisher's files that it matches.
 
     Args:
         source: The recipe's source.
-        folder: The raw folder. A path or glob that names no published file then stands for the files in the folder.
+        folder: The raw folder. A path or glob that names no published file then means the files in the folder.
 
     Raises:
         SourceError: A glob leaves the categories open (`meta_*.json.gz`), or no publisher has the name, and the folder
@@ -102,7 +102,8 @@ def absent_files(source: Source, folder: Path) -> list[str]:
     for field, path in named_paths(source, publishers()).items():
         try:
             files = [file.origin for file in files_of_path(source.kind, field, path, publishers())]
-        except SourceError:  # a glob over categories, or a user's own files: their number is unknown
+        except SourceError:
+            # A glob over categories, or a user's own files: their number is unknown.
             continue
         lacking = [origin for origin in files if not (folder / origin).is_file()]
         if len(lacking) < len(files):

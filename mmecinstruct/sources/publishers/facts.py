@@ -71,7 +71,7 @@ class PublisherFile:
     Attributes:
         kind: The kind of the recipe's source that names the file.
         field: The field of that source.
-        path: The path below the raw folder. `{category}` stands for the publisher's irregular name of a category,
+        path: The path below the raw folder. `{category}` is the publisher's irregular name of a category,
             `{part}` for one of `parts`.
         holds: What the file contains, in words.
         url: The URL, with the same placeholders.
@@ -81,7 +81,7 @@ class PublisherFile:
         size: Bytes, where known.
         sha256: Hexadecimal digest, where the publisher states it.
         parts: The values of `{part}`.
-        note: What to know about the file.
+        note: A note about the file.
     """
 
     kind: str
@@ -132,7 +132,7 @@ class Publisher:
         tasks: Full names of the tasks that its files serve, or `all`.
         files: The files, or families of files.
         citations: The publications to cite.
-        notes: What to know before using the files, a sentence each.
+        notes: Notes for users of the files, a sentence each.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

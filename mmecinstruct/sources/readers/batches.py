@@ -68,7 +68,7 @@ class RawFile:
     """One file of a source, or a part of it.
 
     Attributes:
-        role: What the file is to its source (`metadata`, `examples`, …).
+        role: The file's role in its source (`metadata`, `examples`, …).
         path: The path on this machine.
         origin: The path below the data root with `/` between its parts, the same on every machine; rejections name it.
         part: The part of the file to read; None for the whole file.

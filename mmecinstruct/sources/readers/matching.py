@@ -18,6 +18,7 @@ def matching_files(root: Path, pattern: str) -> list[str]:
         root: The folder.
         pattern: A path or glob that stays below the folder (`stays_below`).
     """
-    if (root / pattern).is_file():  # also names with brackets, which have a meaning in globs
+    # Also names with brackets, which have a meaning in globs.
+    if (root / pattern).is_file():
         return [PurePosixPath(pattern).as_posix()]
     return sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())

@@ -130,7 +130,8 @@ def _plain_parts(path: Path, size: int, part_bytes: int) -> list[FilePart]:
                 lines += line_ends(block)
                 position += len(block)
             if position == begin:
-                break  # the file became shorter; its reader reports that
+                # The file became shorter; its reader reports that.
+                break
             parts.append(FilePart(begin, position, before))
             begin, before = position, before + lines
     return parts
@@ -173,7 +174,8 @@ def _text_bytes(path: Path, size: int, codec: str) -> int:
                 while (read := stream.tell()) < _SAMPLE_BYTES and (block := text.read(_BLOCK_BYTES)):
                     unpacked += len(block)
         except (OSError, pa.ArrowException):
-            return 0  # damaged or no archive; its reader reports the error
+            # Damaged or no archive; its reader reports the error.
+            return 0
     guess = unpacked * size // max(1, read)
     exact = ending + round((guess - ending) / 2**32) * 2**32
     return exact if codec == "gzip" and abs(exact - guess) < guess // 4 else guess

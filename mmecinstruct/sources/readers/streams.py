@@ -204,7 +204,8 @@ def read_line_lists(
             except TruncatedArchive:
                 return  # the part with the break reports it
         if stop is not None and offset >= stop:
-            return  # a line of an earlier part extends beyond this part
+            # A line of an earlier part extends beyond this part.
+            return
         for block in _with_line_ends(_up_to(stop, offset, chain((first,), blocks)), max_bytes):
             whole = block.split(b"\n")
             whole[0] = rest + whole[0]

@@ -144,7 +144,7 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | RowError]]:
         except csv.Error as error:
             if lines.truncated and str(error).startswith("unexpected end"):
                 break
-            # Either the rest of the file was read as one cell, or rows cannot be told apart.
+            # Either the rest of the file was read as one cell, or rows cannot be separated.
             if first and "new-line" in str(error):
                 raise SourceError(
                     f"{path}: its lines end in carriage returns alone; save it with line feeds"
@@ -171,7 +171,8 @@ class _TextLines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = read_lines(path)
-        self.offset = 0  # bytes of the unpacked file that were returned
+        # Bytes of the unpacked file that were returned.
+        self.offset = 0
         self.truncated = False
 
     def __iter__(self) -> _TextLines:

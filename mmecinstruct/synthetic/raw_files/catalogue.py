@@ -28,7 +28,7 @@ from mmecinstruct.synthetic.shop.vocabulary import series_name
 
 # The slots of a department.
 SLOTS = 128
-# Successive products of a slot, of which some are variants of the first.
+# Successive products of a slot; some are variants of the first.
 FAMILY = 4
 # Shares of variants among all but the first product of a family.
 COLOUR_VARIANTS = 0.07

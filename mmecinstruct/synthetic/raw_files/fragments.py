@@ -22,7 +22,7 @@ EMPTY = 0  # the fragment without text
 
 
 def json_text(text: str) -> str:
-    """Return a text as it stands between the quotes of a JSON string, in ASCII."""
+    """Return a text as it is written between the quotes of a JSON string, in ASCII."""
     return json.dumps(text)[1:-1]
 
 

@@ -27,8 +27,10 @@ from mmecinstruct.synthetic.shop.esci_files import EXAMPLES
 
 LOCALES = ("us", "es", "jp")
 LABELS = ("E", "S", "C", "I")
-_SMALL = (0.3066, 0.53, 0.574)  # share of the queries, by locale, that are in the small version
-_TEST = (0.2, 0.3)  # share of the queries in the test split: large only, small
+# Share of the queries, by locale, that are in the small version.
+_SMALL = (0.3066, 0.53, 0.574)
+# Share of the queries in the test split: large only, small.
+_TEST = (0.2, 0.3)
 _LABEL_SHARES = ((0.755, 0.16, 0.02), (0.437, 0.344, 0.05))  # of E, S, C: large only, small
 _COLUMNS = SLOTS * len(ALL_DEPARTMENTS)
 _SOURCES = ("other", "negations", "parse_pattern", "behavioral", "nlqec")

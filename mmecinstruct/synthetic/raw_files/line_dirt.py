@@ -23,7 +23,7 @@ class LineDirt:
         Args:
             world: The world of the file.
             file: The purpose of the file's hash draws.
-            start: The beginning of the file's lines, up to a quote.
+            start: The start of the file's lines, up to a quote.
             rest: The continuation of the truncated line.
         """
         self._draws, self._file = world.draws, file

@@ -22,7 +22,8 @@ BOUGHT, VIEWED, SIMILAR = "bought", "viewed", "similar"
 _LISTS = {BOUGHT: (0.62, 72, 1.6), VIEWED: (0.66, 70, 1.6), SIMILAR: (0.33, 5, 0.7)}
 _OUTSIDE_SHARE = {BOUGHT: 0.6, VIEWED: 0.55, SIMILAR: 0.35}
 _POPULAR_SHARE = 0.3  # of the links within the file
-_VIEWED_IS_BOUGHT = 0.06  # of the viewed links, those that repeat a bought one
+# Share of the viewed links that repeat a bought one.
+_VIEWED_IS_BOUGHT = 0.06
 _OUTSIDE_PRODUCTS = 12_000_000  # in all
 # The distance of neighbours, in products of a slot.
 _REACH = {

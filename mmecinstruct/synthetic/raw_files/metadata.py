@@ -43,7 +43,8 @@ _REPEATED_WITHIN = 20_000  # rows
 # Shares of rows. The first three kinds of title are no names, the fourth is empty, the fifth is missing.
 _TITLE_DIRT = (0.03, 0.003, 0.003, 0.002, 0.001)
 _ENTITIES = 0.6  # of the titles and categories with an `&`
-_PRICE_DIRT = (0.45, 0.03, 0.01, 0.02, 0.05, 0.0005)  # none, style sheet, script, a tag, a range, NaN
+# None, style sheet, script, a tag, a range, NaN.
+_PRICE_DIRT = (0.45, 0.03, 0.01, 0.02, 0.05, 0.0005)
 _CATEGORY_DIRT = (0.04, 0.02, 0.01)  # a bullet point, a tag, no category
 _BRAND_DIRT = (0.04, 0.005)  # none, the title of a page
 _DATE_DIRT = (0.3, 0.01, 0.01)  # none, a tag, stars

@@ -35,7 +35,8 @@ _ANSWERABLE = 0.62
 _MOST_SNIPPETS, _MOST_ANSWERS = 10, 5
 _SNIPPET_SENTENCES = (5, 10)
 _TAIL_KINDS = (0.0004, 0.0004)  # of sentences: half of a character, a link
-_OUTSIDE_FROM = 1_000_000_000  # numbers of asked products that are in no metadata
+# Numbers of asked products that are in no metadata.
+_OUTSIDE_FROM = 1_000_000_000
 
 
 class Questions:

@@ -30,17 +30,20 @@ from mmecinstruct.synthetic.shop.dirt import PERSONAL_DATA
 from mmecinstruct.synthetic.shop.wording import FOREIGN_REVIEWS
 
 REVIEWED_SHARE = 0.5  # of the products
-_PRODUCT_TAIL = 1.15  # exponent of the distribution of reviews over products
+# Exponent of the distribution of reviews over products.
+_PRODUCT_TAIL = 1.15
 # The ratio of the most reviews of a product to the fewest, and its growth with the products of a small file.
 _LONGEST_TAIL = 5000.0
 _TAIL_PER_PRODUCT = 0.01
 _REVIEWS_PER_USER = 5.5
 _USER_TAIL = 1.35
-_SHARED_USERS = 0.4  # of the users: those with reviews in all departments
+# Share of the users with reviews in all departments.
+_SHARED_USERS = 0.4
 _SHARES_OF_STARS = np.cumsum([0.07, 0.05, 0.08, 0.18])
 _WITH_IMAGES = 0.027
 _MOST_IMAGES = 4
-_SESSIONS = 5  # of a user: days on which several things are bought
+# Days on which a user buys several things.
+_SESSIONS = 5
 _IN_SESSION = 0.55
 _TEXT_KINDS = (0.08, 0.0025, 0.008)  # a few words, no text, another language
 # The end of a text: an emoji, half of one, a quotation with entities, a line break, personal data of three kinds.

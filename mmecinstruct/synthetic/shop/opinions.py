@@ -73,7 +73,8 @@ def _pick(number: int, *choices: Sequence[str]) -> list[str]:
 
 def make_reviews(users: list[User], products: list[Product], seed: int) -> list[Review]:
     """Return the reviews of all purchases, user by user in order of time."""
-    keyed: list[tuple[int, int, int]] = []  # hash draw, user, position in the user's purchases
+    # Hash draw, user, position in the user's purchases.
+    keyed: list[tuple[int, int, int]] = []
     for user_number, user in enumerate(users):
         for position in range(len(user.bought)):
             keyed.append((hash_draw(seed, "shop review", user.user_id, str(position)), user_number, position))

@@ -1,4 +1,4 @@
-"""The oracle of the sample shop: does a sample need its image, and what is the best accuracy from text alone?
+"""The oracle of the sample shop: whether a sample needs its image, and the best accuracy from text alone.
 
 The raw formats do not hold the answer. The oracle finds each sample's source records in the ground truth of the shop
 and assigns the sample to the class of all samples whose text carries the same information about the answer:

@@ -18,7 +18,8 @@ from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.vocabulary import scatter
 
 PURCHASES_PER_PRODUCT = 6
-LAST_SHARE = 0.45  # of a look's products, those that are bought last
+# Of a look's products, those that are bought last.
+LAST_SHARE = 0.45
 MIN_PURCHASES = 5  # as in the publisher's 5-core
 MAX_HISTORY = 6  # of a look-loyal user
 

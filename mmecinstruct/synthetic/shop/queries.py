@@ -2,8 +2,8 @@
 
 A query names a category and mostly a look. E: category and look match. S: the category matches and the look does not,
 or the category is the other one of the pair. C: a product of the complementary pair. I: a product of another top-level
-category. Of the products whose text leaves E or S open, each query has equally many of both, also among those with the
-ambiguous noun. S is half of all judgements, so that balancing the substitute task keeps these proportions.
+category. Among the products whose text leaves E or S open, each query has equally many of both, also with the ambiguous
+noun. S is half of all judgements, so that balancing the substitute task keeps these proportions.
 """
 
 from __future__ import annotations

@@ -150,7 +150,8 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:  # a full disk, a lock, a folder without write permission
+        except sqlite3.OperationalError as error:
+            # A full disk, a lock, a folder without write permission.
             raise WorkspaceError(
                 f"{self.file}: {error}; free space or repair it and run again: fetched images are kept"
             ) from error

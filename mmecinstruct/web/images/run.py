@@ -28,7 +28,8 @@ from mmecinstruct.web.outcome import FETCHED, TRANSIENT, FetchFailure, Outcome
 
 FETCHED_FOLDER = "fetched"  # below the workspace
 _TICK = 0.25  # seconds between two checks of the deadlines
-_JOIN_SECONDS = 5.0  # how long an interrupted run waits for its threads
+# How long an interrupted run waits for its threads.
+_JOIN_SECONDS = 5.0
 
 # (groups that are done, all groups)
 Progress = Callable[[int, int], None]
@@ -49,7 +50,7 @@ class GroupOutcome:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         groups: The outcome of each group, in their order.
@@ -168,12 +169,13 @@ class _Run:
             self._messages,
         )
         self._good: dict[str, bool] = {}  # done URLs: whether received and accepted
-        self._rejected: dict[str, str] = {}  # received URLs that were not accepted: the reason
+        # Received URLs that were not accepted: the reason.
+        self._rejected: dict[str, str] = {}
         self._pending: dict[str, list[_Group]] = {}  # by URL: the groups that wait for it
-        self._known: dict[str, Outcome] = {}  # earlier rows of URLs that this run has not reached
-        self._unrecorded: dict[
-            str, Outcome
-        ] = {}  # outcomes that depend on the settings only and are not recorded
+        # Earlier rows of URLs that this run has not reached.
+        self._known: dict[str, Outcome] = {}
+        # Outcomes that depend on the settings only and are not recorded.
+        self._unrecorded: dict[str, Outcome] = {}
         self._asked = self._received = 0
         self._checked = 0.0  # when the deadlines were last checked
 
@@ -323,7 +325,8 @@ class _Run:
                 if isinstance(message, Done) and not message.stored:
                     self._ledger.record(message.outcome)
                 self._messages.drop_first()
-        finally:  # a ledger on a full disk must not leave threads behind that make requests
+        finally:
+            # A ledger on a full disk must not leave threads behind that make requests.
             self._scheduler.stop()
             self._transport.connections.close()
             until = time.monotonic() + _JOIN_SECONDS

@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a thread does next: a request, a local task, or the end of a job that failed without a request.
+    """The next work of a thread: a request, a local task, or the end of a job that failed without a request.
 
     Attributes:
         job: The job to request or to end.

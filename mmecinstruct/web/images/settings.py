@@ -1,4 +1,4 @@
-"""Settings of the fetch stage: user agent, rates, timeouts, and what is never requested."""
+"""Settings of the fetch stage: user agent, rates, timeouts, and URLs that are never requested."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class FetchSettings(Settings):
     private_networks: tuple[str, ...] = Field(
         default=(),
         description="Private networks that may be requested, such as 192.168.7.0/24 for a shop in your own network. "
-        "All other private addresses stay refused, since URLs come from untrusted tables.",
+        "All other private addresses are never requested, since URLs come from untrusted tables.",
     )
 
     @field_validator("user_agent", "contact")
@@ -133,11 +133,11 @@ class FetchSettings(Settings):
         return value
 
     @model_validator(mode="after")
-    def _says_whom_to_write_to(self) -> FetchSettings:
+    def _has_contact(self) -> FetchSettings:
         if self.enabled and "{contact}" in self.user_agent and not self.contact.strip():
             raise ValueError(
-                "fetch.contact: name a page or an e-mail address; it stands in the User-Agent, so that whoever "
-                "runs a server can write to you instead of banning you"
+                "fetch.contact: name a page or an e-mail address; the User-Agent contains it, so that the "
+                "operator of a server can write to you instead of banning you"
             )
         return self
 

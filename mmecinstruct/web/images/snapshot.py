@@ -18,7 +18,7 @@ from mmecinstruct.web.images.settings import FetchSettings
 
 SNAPSHOTS_FOLDER = "snapshots"
 
-# Settings of identity, speed and patience do not change which images a build wants.
+# Settings of the user agent, speed and patience do not change which images a build wants.
 _WITHOUT_MEANING = {
     *("enabled", "user_agent", "contact", "threads", "connections_per_host", "requests_per_second"),
     *("connect_timeout", "read_timeout", "total_timeout", "retries", "backoff_base", "backoff_cap"),

@@ -38,7 +38,7 @@ class Takedown:
     Attributes:
         kind: Whether the value is a product id, a URL or the SHA-256 of an image.
         value: The product id, URL or SHA-256.
-        note: A comment of whoever added the line.
+        note: A comment of the person who added the line.
     """
 
     kind: Kind
@@ -48,7 +48,7 @@ class Takedown:
 
 @dataclass(frozen=True)
 class Takedowns:
-    """The takedown list, with look-ups by product, URL and image."""
+    """The takedown list, with lookups by product, URL and image."""
 
     entries: tuple[Takedown, ...] = ()
 

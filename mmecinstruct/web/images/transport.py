@@ -88,13 +88,13 @@ class Transport:
         self.settings, self.resolver = settings, resolver
         self.connections = KeptConnections(timeout, settings.connections_per_host)
 
-    def get(self, address: WebAddress, attempt: int, *, beginning: int | None = None) -> Answer:
+    def get(self, address: WebAddress, attempt: int, *, first_bytes: int | None = None) -> Answer:
         """Request an address once, without following redirects. No behaviour of a server raises an exception.
 
         Args:
             address: The checked URL.
             attempt: The number of the attempt from 0; each attempt uses the host's next network address.
-            beginning: Return at most so many bytes, whatever the type, as for robots.txt.
+            first_bytes: Return at most so many bytes, whatever the type, as for robots.txt.
         """
         found = self.resolver.addresses(address.host, address.port)
         if isinstance(found, FetchFailure):
@@ -108,7 +108,7 @@ class Transport:
                     headers={
                         "Host": address.host_header,
                         "User-Agent": self.settings.user_agent_header,
-                        "Accept": "*/*" if beginning else "image/*,*/*;q=0.5",
+                        "Accept": "*/*" if first_bytes else "image/*,*/*;q=0.5",
                         "Accept-Encoding": "identity",
                     },
                     retries=False,
@@ -120,7 +120,7 @@ class Transport:
             except (HTTPError, OSError, ValueError) as error:
                 return _failed(error, watch, address, self.settings)
             try:
-                return self._read(response, address, watch, beginning)
+                return self._read(response, address, watch, first_bytes)
             except (HTTPError, OSError, ValueError) as error:
                 return _failed(error, watch, address, self.settings, status=response.status)
             finally:
@@ -132,7 +132,7 @@ class Transport:
         response: urllib3.BaseHTTPResponse,
         address: WebAddress,
         watch: Watch,
-        beginning: int | None,
+        first_bytes: int | None,
     ) -> Answer:
         settings, status = self.settings, response.status
         location = response.headers.get("Location")
@@ -150,11 +150,11 @@ class Transport:
                 retry_after=error.retry_after,
             )
         length = declared_length(response.headers)
-        if beginning is None:
+        if first_bytes is None:
             failed = self._header_failure(response, length)
             if failed is not None:
                 return failed
-        cap = settings.max_bytes if beginning is None else beginning
+        cap = settings.max_bytes if first_bytes is None else first_bytes
         blocks: list[bytes] = []
         received = 0
         while received <= cap:
@@ -168,14 +168,14 @@ class Transport:
         if watch.expired:
             return _too_slow(settings)
         if received > cap:
-            if beginning is None:
+            if first_bytes is None:
                 return _too_large(f"more than {cap} bytes", cap + 1, status)
             return Received(
                 b"".join(blocks)[:cap], response.headers.get("Content-Type", "")[:100] or None, status
             )
         if length is not None and received != length:
             return _truncated(f"{received} of {length} bytes", status)
-        if received == 0 and beginning is None:
+        if received == 0 and first_bytes is None:
             return Failed(FetchFailure(PERMANENT, "empty_body", "0 bytes"), status, answered=True)
         return Received(b"".join(blocks), response.headers.get("Content-Type", "")[:100] or None, status)
 

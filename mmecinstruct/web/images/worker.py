@@ -90,8 +90,8 @@ class Worker:
             self.messages.put(Done(outcome, rejection, stored=True))
 
     def _request(self, job: Job) -> None:
-        beginning = None if job.robots_of is None else MAX_ROBOTS_BYTES
-        answer = self.transport.get(job.address, job.attempts, beginning=beginning)
+        first_bytes = None if job.robots_of is None else MAX_ROBOTS_BYTES
+        answer = self.transport.get(job.address, job.attempts, first_bytes=first_bytes)
         if isinstance(answer, Failed):
             self._failed(job, answer)
             return

@@ -22,8 +22,8 @@ _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", flags=re.IGNORECASE)
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def wrong_beginning(name: str, head: bytes) -> str | None:
-    """Return what is wrong with a file's first bytes, None where they fit its name.
+def wrong_first_bytes(name: str, head: bytes) -> str | None:
+    """Return the problem of a file's first bytes, None where they fit its name.
 
     Args:
         name: The file's name.
@@ -51,7 +51,7 @@ def wrong_beginning(name: str, head: bytes) -> str | None:
 
 
 def wrong_file(path: Path, name: str) -> str | None:
-    """Return what is wrong with a whole file, by its first bytes and, for Parquet, its last ones; None where it fits.
+    """Return the problem of a whole file, by its first bytes and, for Parquet, its last ones; None where it fits.
 
     Args:
         path: The file.
@@ -61,7 +61,7 @@ def wrong_file(path: Path, name: str) -> str | None:
         OSError: The file cannot be read.
     """
     with path.open("rb") as stream:
-        wrong = wrong_beginning(name, stream.read(HEAD_BYTES))
+        wrong = wrong_first_bytes(name, stream.read(HEAD_BYTES))
         if wrong is not None or file_format(name).outer != "parquet":
             return wrong
         stream.seek(-min(4, path.stat().st_size), 2)

@@ -16,7 +16,7 @@ from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.quantities import human
 from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.remote_file import RemoteFile
-from mmecinstruct.web.raw_files.content import HEAD_BYTES, wrong_beginning, wrong_file
+from mmecinstruct.web.raw_files.content import HEAD_BYTES, wrong_file, wrong_first_bytes
 from mmecinstruct.web.raw_files.locations import Location, find_location
 from mmecinstruct.web.raw_files.partial import Partial, Version
 from mmecinstruct.web.raw_files.settings import PullSettings
@@ -127,7 +127,8 @@ def _fetch(
     have = partial.size if known is not None else 0
     if known is not None and known.length is not None and have >= known.length:
         if have == known.length:
-            return None  # the file was complete when an earlier run was stopped
+            # The file was complete when an earlier run was stopped.
+            return None
         partial.discard()
         known, have = None, 0
     headers: dict[str, str] = {}
@@ -326,7 +327,7 @@ def _write(
 
 def _another_file(job: Job, head: bytes, total: int | None) -> Failed | None:
     """Return a failure where first bytes or announced length show that it is not the wanted file."""
-    wrong = wrong_beginning(job.target.name, head)
+    wrong = wrong_first_bytes(job.target.name, head)
     if wrong is not None:
         return permanent("not_the_file", f"what the server sent {wrong}")
     stated = job.file.size

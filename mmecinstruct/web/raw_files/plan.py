@@ -27,12 +27,12 @@ State = Literal["present", "found", "fetch", "by_hand"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file and what a pull does with it.
+    """A file and the pull's action for it.
 
     Attributes:
         file: The file.
         target: The path that the file has or gets.
-        state: What the pull does with it.
+        state: The pull's action for it.
         size: The bytes of the whole file, None where unknown.
         arrived: The bytes that an earlier pull downloaded.
         came_from: The URL of an earlier pull, where it is not the present one.
@@ -140,7 +140,7 @@ def check_origin(origin: str) -> None:
     parts = PurePosixPath(origin).parts
     plain = origin.isprintable() and "\\" not in origin and not origin.endswith("/")
     if not parts or origin.startswith("/") or ".." in parts or not plain or parts[0] in (RECORD, LOCK):
-        raise PullError(f"'{origin}': the path of a raw file lies below the raw folder, without '..'")
+        raise PullError(f"'{origin}': the path of a raw file is below the raw folder, without '..'")
 
 
 def check_not_synthetic(files: Sequence[RemoteFile], folder: Path) -> None:
@@ -258,7 +258,8 @@ def check_space(plan: PullPlan, settings: PullSettings) -> None:
         if planned.size is not None and planned.size > settings.max_bytes:
             continue
         folder = _existing(planned.target.parent)
-        device = folder.stat().st_dev  # a folder of the raw folder may be a link to another disk
+        # A folder of the raw folder may be a link to another disk.
+        device = folder.stat().st_dev
         needed[device] += planned.missing
         folders[device] = folder
     for device, size in needed.items():

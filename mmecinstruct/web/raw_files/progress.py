@@ -16,7 +16,8 @@ from mmecinstruct.web.raw_files.report import PulledFile
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-LOG_EVERY = 30.0  # seconds between two lines about one file in a log
+# Seconds between two lines about one file in a log.
+LOG_EVERY = 30.0
 
 
 class Listener(Protocol):

@@ -18,7 +18,7 @@ class PulledFile:
     Attributes:
         origin: The path below the raw folder.
         publisher: The publisher's short name.
-        status: What the pull did with the file.
+        status: The file's outcome.
         url: The URL without its query, empty where there is none.
         size: Bytes of the file.
         sha256: The hexadecimal digest, where known.

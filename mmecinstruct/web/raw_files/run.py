@@ -40,7 +40,8 @@ from mmecinstruct.web.raw_files.transport import Failed, Transport, permanent
 # After so many new bytes, the failures of a file are counted from zero.
 PROGRESS_BYTES = 1_000_000
 _SIZE_TIMEOUT = 15.0  # seconds; sizes are optional
-_JOIN_SECONDS = 2.0  # how long an interrupted pull waits for its threads
+# Seconds that an interrupted pull waits for its threads.
+_JOIN_SECONDS = 2.0
 _UNCHECKED = "`--set pull.checksums=false` takes it"
 _OTHER_FILE = ("wrong_checksum", "wrong_size")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -54,7 +55,7 @@ def plan_pull(
     fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
     mirror: str | None = None,
 ) -> PullPlan:
-    """Return what a pull would do; write nothing. Unknown sizes are requested from the servers, once.
+    """Return the plan of a pull; write nothing. Unknown sizes are requested from the servers, once.
 
     Args:
         files: The files.
@@ -204,7 +205,8 @@ class _Run:
             if wrong is None:
                 with self._lock:
                     self._record.put(file.origin, "", digest)
-                Partial(target).discard()  # an earlier download, which is no longer needed
+                # An earlier download, which is no longer needed.
+                Partial(target).discard()
         except OSError as error:
             wrong = f"cannot be read or recorded: {error.strerror}"
         if wrong is not None:
@@ -308,7 +310,7 @@ def _statistics(job: Job) -> dict[str, object]:
 
 
 def _remedy(job: Job, failed: Failed, settings: PullSettings, from_mirror: bool) -> str:
-    """Return what a person can do about a file that could not be downloaded."""
+    """Return the remedy for a file that could not be downloaded."""
     if failed.retry_after is not None and failed.retry_after > settings.max_retry_after:
         wait = lasting(failed.retry_after)
         return f"the server asks to wait {wait}, more than pull.max_retry_after: run the same command then"

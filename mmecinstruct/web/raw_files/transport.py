@@ -97,7 +97,8 @@ class Answer:
         try:
             block: bytes = self._response.raw.read1(BLOCK, decode_content=False)
         except ReadTimeoutError:
-            if self.received == self.length:  # complete, from a server that keeps the connection open
+            # Complete, from a server that keeps the connection open.
+            if self.received == self.length:
                 return b""
             return transient("read_timeout", f"nothing arrived within {self._settings.read_timeout:g} s")
         except (HTTPError, OSError, ValueError):

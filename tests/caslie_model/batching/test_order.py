@@ -55,11 +55,11 @@ def test_copies_of_a_sample_get_hash_draws_of_their_own() -> None:
     twice = batch_order([*IDS, *IDS], LENGTHS * 2, 1, 1, None, 0).batches
     assert Counter(i % 100 for (i,) in twice) == dict.fromkeys(range(100), 2)
     assert sum(a[0] % 100 == b[0] % 100 for a, b in pairwise(twice)) < 10
-    # Grouped by the 16 that are drawn together, the first copies keep their order.
+    # Grouped by the 16 that are batched together, the first copies keep their order.
     assert {i for (i,) in once[:16]} >= {i for (i,) in twice[:16] if i < 100}
 
 
-def test_what_cannot_be_trained_is_an_error() -> None:
+def test_an_impossible_training_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no samples"):
         batch_order([], [], 4, 1, None, 0)
     with pytest.raises(ConfigError, match="max_train_tokens=5 does not cover one step"):

@@ -63,7 +63,7 @@ def test_rows_are_few_and_filled_evenly() -> None:
     assert pack_rows([3, 3, 2, 2, 2], 6) == [[0, 1], [2, 3, 4]]
 
 
-def test_a_sample_longer_than_a_row_stands_alone() -> None:
+def test_a_sample_longer_than_a_row_has_its_own_row() -> None:
     assert pack_rows([40, 1500, 60], 1000) == [[1], [2, 0]]
 
 
@@ -85,11 +85,11 @@ def test_a_packed_batch(samples: tuple[list[Encoded], VisualInputs]) -> None:
             assert batch["position_ids"][row][here].tolist() == list(range(len(tokens)))
             assert labels.tolist() == [IGNORED] * len(each.prompt) + list(each.target)
             keys = [image.key for image in each.images]
-            place = slice(shown, shown + len(keys))
+            part = slice(shown, shown + len(keys))
             if keys:
-                assert torch.equal(batch["image_features"][place], visual_inputs.features(keys))
-            assert batch["image_groups"][place].tolist() == [group] * len(keys)
-            assert batch["image_items"][place].tolist() == [image.item for image in each.images]
+                assert torch.equal(batch["image_features"][part], visual_inputs.features(keys))
+            assert batch["image_groups"][part].tolist() == [group] * len(keys)
+            assert batch["image_items"][part].tolist() == [image.item for image in each.images]
             shown += len(keys)
             found.append(each.sample.id)
         rest = batch["token_groups"][row] == -1
@@ -104,8 +104,8 @@ def loss_and_gradients(
     """Return what the Trainer computes for one batch of all samples, with the model in training."""
     base = load_base_model("random:tiny")
     torch.manual_seed(0)
-    seen = visual_inputs if asked.fusion == "xattn" else None
-    model = trainable_model(base, asked, seen)
+    visual = visual_inputs if asked.fusion == "xattn" else None
+    model = trainable_model(base, asked, visual)
     for name, weight in model.named_parameters():  # these begin as nothing, and keep others from being learnt
         if (
             "lora_B" in name
@@ -115,7 +115,7 @@ def loss_and_gradients(
             torch.nn.init.normal_(weight, std=0.1)
     order = BatchOrder((tuple(range(len(encoded))),), 0, "epochs")
     prompts = PromptFormat(base.tokenizer, *packaged_templates(), "text", 4096)
-    trainer = build_trainer(asked, model, TrainingInputs(base, prompts, encoded, order, seen))
+    trainer = build_trainer(asked, model, TrainingInputs(base, prompts, encoded, order, visual))
     batch = next(iter(trainer.get_train_dataloader()))
     items = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
     model.train()

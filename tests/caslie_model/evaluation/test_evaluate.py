@@ -29,12 +29,10 @@ def config(dataset: Path, out: Path, **fields: Any) -> EvaluateConfig:
 
 def test_every_task_and_split_is_scored_in_parts(dataset: Path, tmp_path: Path) -> None:
     result = evaluate(config(dataset, tmp_path / "e", limit=None))
-    places = {(r["task"], r["split"], r["part"]): r for r in result.metrics["results"]}
-    assert len(places) == 2 * 2 * 3
-    whole = places["sentiment_analysis", "test", "all"]
-    parts = [
-        places["sentiment_analysis", "test", part] for part in ("visual_critical", "not_visual_critical")
-    ]
+    parts = {(r["task"], r["split"], r["part"]): r for r in result.metrics["results"]}
+    assert len(parts) == 2 * 2 * 3
+    whole = parts["sentiment_analysis", "test", "all"]
+    parts = [parts["sentiment_analysis", "test", part] for part in ("visual_critical", "not_visual_critical")]
     assert whole["samples"] == 12 == sum(part["samples"] for part in parts)
     assert [part["text_only_accuracy"] for part in parts] == [0.5, 1.0]
     assert whole["metric"] == "macro F1"
@@ -57,7 +55,7 @@ def test_a_run_cut_short_goes_on_and_ends_the_same(dataset: Path, tmp_path: Path
     assert (broken / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
 
 
-def test_a_larger_limit_keeps_what_is_answered(dataset: Path, tmp_path: Path) -> None:
+def test_a_larger_limit_keeps_answers(dataset: Path, tmp_path: Path) -> None:
     evaluate(config(dataset, tmp_path, limit=2))
     before = (tmp_path / "predictions.jsonl").read_text()
     evaluate(config(dataset, tmp_path, limit=3))
@@ -111,7 +109,7 @@ def test_samples_of_unknown_visual_need_are_in_no_part(dataset: Path) -> None:
     assert [(result["part"], result["text_only_accuracy"]) for result in results] == [("all", None)]
 
 
-def test_what_cannot_be_evaluated_is_an_error(dataset: Path, tmp_path: Path) -> None:
+def test_an_impossible_evaluation_is_an_error(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not an adapter folder"):
         evaluate(config(dataset, tmp_path, base_only=False))
     with pytest.raises(ModelError, match="no model 'nothing-here'"):

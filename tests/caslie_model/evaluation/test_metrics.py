@@ -89,8 +89,8 @@ def test_the_bootstrap_agrees_with_resampling_the_samples() -> None:
     values = []
     for _ in range(800):
         rows = generator.integers(0, 150, 150)
-        drawn = confusion([gold[i] for i in rows], [answers[i] for i in rows], LETTERS)
-        values.append(float(primary("macro F1", drawn, LETTERS)))
+        resampled = confusion([gold[i] for i in rows], [answers[i] for i in rows], LETTERS)
+        values.append(float(primary("macro F1", resampled, LETTERS)))
     assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=0.015)
     assert (low, high) == bootstrap_interval("macro F1", counts, LETTERS, Bootstrap(4000, 3))
 

@@ -106,11 +106,11 @@ def make_model(
 
 
 def make_question(seed: int, images: int = 2, length: int = 9, answer: Sequence[int] = (7, 0)) -> Question:
-    """Return a prompt: an instruction that sees nothing, the text of each item, an end that sees all images."""
-    draw = torch.Generator().manual_seed(seed)
-    prompt = torch.randint(1, VOCABULARY, (length,), generator=draw).tolist()
+    """Return a prompt: an instruction without images, the text of each item, an end that attends to all images."""
+    generator = torch.Generator().manual_seed(seed)
+    prompt = torch.randint(1, VOCABULARY, (length,), generator=generator).tolist()
     items = [-1, -1] + [1 + i * images // (length - 4) for i in range(length - 4)] + [0, 0]
-    images = [(torch.randn(PATCHES, WIDTH, generator=draw), i + 1) for i in range(images)]
+    images = [(torch.randn(PATCHES, WIDTH, generator=generator), i + 1) for i in range(images)]
     return Question(prompt, items if images else [0] * length, images, answer)
 
 
@@ -119,7 +119,7 @@ def make_batch(
 ) -> dict[str, Tensor]:
     """Return the inputs of a model for questions, padded on the left; with `answers` also the answers and labels.
 
-    For concat the visual tokens stand after the prompt's second token.
+    For concat the visual tokens follow the prompt's second token.
     """
     per_image = model.config.tokens_per_image if model.config.fusion != "xattn" else 0
     rows = []

@@ -1,4 +1,4 @@
-"""What must stay as it is: the base model, and text that sees no image."""
+"""The base model, and text that attends to no image, must not change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def text_of(batch: dict[str, Any]) -> dict[str, Any]:
 def test_before_its_training_a_model_is_its_base_model(
     make: SimpleNamespace, family: str, gate: float
 ) -> None:
-    """Shut gates add nothing, and through open ones a new adapter says nothing."""
+    """Shut gates add nothing, and a new adapter adds nothing through open ones."""
     base = make.language_model(family)
     model = make.model("xattn", family, gate_init=gate, speaking=gate == 0)
     batch = make.batch(model, [make.question(1), make.question(2, images=1, length=12)])
@@ -59,7 +59,7 @@ def test_a_batch_without_any_image_is_the_base_models(make: SimpleNamespace, fus
 def test_text_before_the_first_image_is_unchanged(make: SimpleNamespace) -> None:
     model = make.model("xattn", adapter_every=1, first_adapter_layer=0)
     batch = make.batch(model, [make.question(1)])
-    batch["token_items"][:, :5] = -1  # sees nothing
+    batch["token_items"][:, :5] = -1  # attends to nothing
     with torch.inference_mode():
         ours, theirs = model(**batch).logits, make.language_model()(**text_of(batch)).logits
     assert torch.equal(ours[:, :5], theirs[:, :5])
@@ -76,7 +76,7 @@ def test_the_text_of_an_item_attends_to_its_own_image_only(make: SimpleNamespace
         after = model(**make.batch(model, [replace(question, images=images)])).logits[0]
     of_item_3 = question.items.index(3)
     items = torch.tensor(question.items)
-    # Items 1 and 2 stand before item 3, and the instruction sees nothing: no token could tell them of it.
+    # Items 1 and 2 come before item 3, and the instruction attends to nothing: no token could pass it on to them.
     unaffected = (items == 1) | (items == 2)
     assert unaffected.sum() > 4
     assert torch.equal(before[unaffected], after[unaffected])
@@ -96,7 +96,7 @@ def test_all_text_attends_to_an_image_of_no_item(make: SimpleNamespace) -> None:
         )
     changes = (before - after).abs().amax(dim=1)
     assert bool((changes[2:] > 1e-3).all())
-    assert bool((changes[:2] == 0).all())  # the instruction, which sees nothing
+    assert bool((changes[:2] == 0).all())  # the instruction, which attends to nothing
 
 
 @pytest.mark.parametrize("family", FAMILIES)

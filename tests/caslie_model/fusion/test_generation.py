@@ -27,7 +27,7 @@ def generate(model: CaslieForCausalLM, batch: dict[str, Any], **settings: Any) -
     batch = {name: value for name, value in batch.items() if name != "position_ids"}
     sequences = model.generate(**batch, **{**GREEDY, **settings})[:, batch["input_ids"].shape[1] :]
     end = model.generation_config.eos_token_id
-    # Behind an answer that has ended stands padding, as far as the longest of the batch.
+    # Padding follows an answer that has ended, up to the longest of the batch.
     return [row[: row.index(end) + 1] if end in row else row for row in sequences.tolist()]
 
 
@@ -177,8 +177,8 @@ def test_inputs_that_do_not_fit_together_are_named(make: SimpleNamespace) -> Non
         ),
         ({"image_counts": None}, r"give image_counts of shape \[4\]"),
         ({"image_features": torch.zeros(6, 5, 13)}, r"takes \[M, 5, 12\]"),
-        ({"image_items": torch.full((6,), 65)}, "image_items must lie between 0 and 64, not at 65"),
-        ({"image_roles": torch.full((6,), -1)}, "image_roles must lie between 0 and 3, not at -1"),
+        ({"image_items": torch.full((6,), 65)}, "image_items must be between 0 and 64, not 65"),
+        ({"image_roles": torch.full((6,), -1)}, "image_roles must be between 0 and 3, not -1"),
         ({"image_items": torch.zeros(5)}, r"image_items of shape \[5\] for 6 images"),
         ({"guide_ids": None}, "guide_ids"),
         ({"guide_mask": torch.ones(2, 3)}, r"guide_mask of shape \[2, 3\] for 6 images"),

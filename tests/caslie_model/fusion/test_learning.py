@@ -23,12 +23,12 @@ def draw_questions(make: SimpleNamespace, seed: int, count: int) -> list[Any]:
     """Return questions with the same text whose image is of one of two kinds: the answer is which."""
 
     kinds = torch.randn(2, 1, 12, generator=torch.Generator().manual_seed(99))
-    draw = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     asked = make.question(3, images=1)
     questions = []
     for number in range(count):
         kind = number % 2
-        features = kinds[kind] + 0.3 * torch.randn(5, 12, generator=draw)
+        features = kinds[kind] + 0.3 * torch.randn(5, 12, generator=generator)
         questions.append(replace(asked, images=[(features, 1)], answer=((YES, NO)[kind], 0)))
     return questions
 
@@ -64,7 +64,7 @@ def test_a_model_learns_from_images_alone(
         optimiser.step()
     unseen = draw_questions(make, 1, 64)
     assert accuracy(model, make, unseen) == 1.0
-    # With an image that tells nothing there is one answer for all.
+    # With an image without information there is one answer for all.
     blind = [type(q)(q.prompt, q.items, [(torch.zeros(5, 12), 1)], q.answer) for q in unseen]
     assert accuracy(model, make, blind) <= 0.5
 
@@ -213,7 +213,7 @@ def test_checkpointed_gradients_are_the_same(
     batch = make.batch(model, asked, answers=True)
     loss, expected = step(model, batch), gradients(model)
     model.activation_checkpointing_enable({"use_reentrant": False})
-    # Another forward pass in between must not disturb what is computed again in the first one's backward pass.
+    # Another forward pass in between must not disturb the recomputation in the first one's backward pass.
     model.zero_grad()
     first = model(**batch).loss
     model(**make.batch(model, asked[2:3], answers=True))
@@ -370,7 +370,7 @@ def test_packed_samples_have_the_loss_and_gradients_of_a_padded_batch(
     torch.testing.assert_close(step(model, packed), loss)
     for name, gradient in gradients(model).items():
         torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-4)
-    # Without the groups each sample would see the images of all.
+    # Without the groups each sample would attend to the images of all.
     assert abs(float(step(model, {**packed, "token_groups": None})) - float(loss)) > 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Which token sees which image, and rows of what they see."""
+"""Which token attends to which image, and rows of the images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_images_of_all_samples_are_sorted_into_rows() -> None:
 
 
 def test_text_attends_to_images_of_its_item_and_of_none() -> None:
-    seen = make_media().visible(4, torch.tensor([[-1, 1, 2, 0], [0, 1, 2, 3]]), None)
-    assert seen.int().tolist() == [
+    visible = make_media().visible(4, torch.tensor([[-1, 1, 2, 0], [0, 1, 2, 3]]), None)
+    assert visible.int().tolist() == [
         [[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]],
         [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]],
     ]
@@ -40,8 +40,8 @@ def test_without_items_all_text_attends_to_all_images() -> None:
 
 
 def test_samples_in_a_packed_row_attend_to_their_own_images() -> None:
-    seen = make_media().visible(2, torch.zeros(2, 2), torch.tensor([[0, 1], [0, 1]]))
-    assert seen.int().tolist() == [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 0]]]
+    visible = make_media().visible(2, torch.zeros(2, 2), torch.tensor([[0, 1], [0, 1]]))
+    assert visible.int().tolist() == [[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 0]]]
 
 
 def test_rows_are_selected_in_any_order_and_repeatedly() -> None:
@@ -57,6 +57,6 @@ def test_rows_are_selected_in_any_order_and_repeatedly() -> None:
     assert make_media().repeat(2).items[:, 1].tolist() == [2, 2, 0, 0]
 
 
-def test_visual_tokens_replace_what_stands_at_their_slots() -> None:
+def test_visual_tokens_replace_the_tokens_at_their_slots() -> None:
     text, visual = torch.zeros(1, 4, 1), torch.tensor([[[7.0], [8.0]]])
     assert splice(text, visual, torch.tensor([[-1, 1, 0, -1]])).flatten().tolist() == [0, 8, 7, 0]

@@ -22,10 +22,10 @@ FUSIONS = ("xattn", "concat", "concat-full")
 def trained(make: SimpleNamespace, fusion: str, **choices: Any) -> CaslieForCausalLM:
     """Return a model none of whose own tensors is as it was initialised."""
     model = make.model(fusion, **choices)
-    draw = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for tensor in model.trained_state_dict().values():
-            tensor.add_(0.05 * torch.randn(tensor.shape, generator=draw))
+            tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
     return model
 
 
@@ -49,9 +49,9 @@ def test_a_model_saved_whole_is_itself_again(
         assert type(again) is CaslieForCausalLM
         assert torch.equal(logits(again.eval(), make), logits(model, make))
         ours, theirs = again.config.to_dict(), model.config.to_dict()
-        place = {"_name_or_path", "dtype", "text_config"}
-        assert {n: ours[n] for n in ours if n not in place} == {
-            n: theirs[n] for n in theirs if n not in place
+        of_this_machine = {"_name_or_path", "dtype", "text_config"}
+        assert {n: ours[n] for n in ours if n not in of_this_machine} == {
+            n: theirs[n] for n in theirs if n not in of_this_machine
         }
         frozen = {n for n, p in again.named_parameters() if not p.requires_grad}
         assert frozen == {n for n, p in model.named_parameters() if not p.requires_grad}
@@ -71,7 +71,7 @@ def test_an_adapter_alone_makes_a_fresh_base_model_the_same(
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("lora", [None, LORA])
-def test_an_adapter_holds_what_was_trained_and_nothing_else(
+def test_an_adapter_holds_exactly_the_trained_weights(
     make: SimpleNamespace, tmp_path: Path, fusion: str, lora: dict[str, Any] | None
 ) -> None:
     model = trained(make, fusion, lora=lora)
@@ -112,9 +112,7 @@ def test_merged_lora_answers_the_same(make: SimpleNamespace, tmp_path: Path) -> 
     assert torch.equal(logits(CaslieForCausalLM.from_pretrained(tmp_path), make), logits(model, make))
 
 
-def test_a_checkpoint_without_the_base_model_is_small_and_resumes(
-    make: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_a_checkpoint_without_the_base_model_resumes(make: SimpleNamespace, tmp_path: Path) -> None:
     base = make.language_model(tie_word_embeddings=True)
     model = trained(make, "xattn", base=base, lora=LORA)
     model.leave_base_out_of_checkpoints()

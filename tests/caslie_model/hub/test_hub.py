@@ -46,7 +46,7 @@ def test_without_a_network(load: object, what: str, tmp_path: Path, monkeypatch:
 def hub(request: pytest.FixtureRequest) -> Iterator[str]:
     """A Hub that answers every question with one error code."""
 
-    class Refuse(BaseHTTPRequestHandler):
+    class Rejecting(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response({"RepoNotFound": 404, "GatedRepo": 403}[request.param])
             self.send_header("X-Error-Code", request.param)
@@ -58,7 +58,7 @@ def hub(request: pytest.FixtureRequest) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Rejecting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -33,7 +33,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["one", "three"]
 
 
-def test_a_full_disk_is_said_and_loses_no_earlier_answer(tmp_path: Path) -> None:
+def test_a_full_disk_loses_no_earlier_answer(tmp_path: Path) -> None:
     write(tmp_path, "one")
     path = tmp_path / PREDICTIONS
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -133,9 +133,7 @@ def test_too_long_a_history_loses_its_oldest_items(prompt_format: PromptFormat, 
     assert len(encoded.prompt) + encoded.answer_room + len("- 00th: item number 00\n") > 700
 
 
-def test_what_cannot_fit_is_an_error_that_names_the_sample(
-    prompt_format: PromptFormat, sample: Sample
-) -> None:
+def test_a_sample_that_cannot_fit_is_named(prompt_format: PromptFormat, sample: Sample) -> None:
     with pytest.raises(DatasetError, match=r"sample s1 .* more than max_length=64; raise"):
         replace(prompt_format, max_length=64).encode(sample)
 

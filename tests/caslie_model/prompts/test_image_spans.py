@@ -1,4 +1,4 @@
-"""Whose image a token sees, and where visual tokens stand."""
+"""Items of tokens, and positions of visual tokens."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def test_two_products_are_two_items_and_one_product_is_none(
     assert single.images[0].kind == 0
 
 
-def test_a_guide_says_instruction_and_item_and_never_the_answer(
-    prompt_format: PromptFormat, tokenizer: Any, sample: Sample
-) -> None:
+def test_a_guide_never_has_the_answer(prompt_format: PromptFormat, tokenizer: Any, sample: Sample) -> None:
     guides = [image.guide for image in prompt_format.encode(sample, SHOWN).images]
     assert tokenizer.decode(guides[1]) == "What comes next?3rd: blue rug"
     assert tokenizer.decode(guides[3]) == "What comes next?black lamp"
@@ -118,7 +116,7 @@ def test_a_history_that_is_cut_keeps_its_images_and_the_right_items(
     assert len(encoded.images) == 4
 
 
-def test_visual_tokens_stand_before_their_item_or_before_the_instruction(
+def test_visual_tokens_precede_their_item_or_the_instruction(
     prompt_format: PromptFormat, tokenizer: Any, sample: Sample
 ) -> None:
     shown = (*SHOWN, SampleImage("review", "k"))
@@ -129,8 +127,8 @@ def test_visual_tokens_stand_before_their_item_or_before_the_instruction(
     assert [slot for slot in encoded.token_slots if slot >= 0] == [8, 9, 0, 1, 2, 3, 4, 5, 6, 7]
 
     def after(slot: int) -> str:
-        place = encoded.token_slots.index(slot)
-        return str(tokenizer.decode([t for t in encoded.prompt[place:] if t != tokenizer.eos_token_id]))
+        index = encoded.token_slots.index(slot)
+        return str(tokenizer.decode([t for t in encoded.prompt[index:] if t != tokenizer.eos_token_id]))
 
     assert after(9).startswith("What comes next?")
     assert after(1).startswith("1st: red mug")
@@ -138,9 +136,7 @@ def test_visual_tokens_stand_before_their_item_or_before_the_instruction(
     assert after(7).startswith("B: black lamp")
 
 
-def test_images_take_room_and_are_named_when_there_is_none(
-    prompt_format: PromptFormat, sample: Sample
-) -> None:
+def test_images_that_do_not_fit_are_named(prompt_format: PromptFormat, sample: Sample) -> None:
     whole = prompt_format.encode(sample)
     room = len(whole.prompt) + whole.answer_room
     tight = replace(prompt_format, visual_tokens=2, max_length=room)

@@ -123,7 +123,7 @@ for line in sys.stdin:
 
 
 def environment_of(url: str, home: Path) -> dict[str, str]:
-    """The environment of a process that takes the stand-in for the Hub."""
+    """The environment of a process that uses the local server as the Hub."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     return {
         **clean,
@@ -211,9 +211,11 @@ def text(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seeing(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_adapter(image_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = ("tasks=[cc]", "fusion=xattn", "connector.gate_init=0.5", "with_lora=true")
-    return finetune(config(pictured, tmp_path_factory.mktemp("seeing") / "adapter", *settings)).folder
+    return finetune(
+        config(image_dataset, tmp_path_factory.mktemp("image_adapter") / "adapter", *settings)
+    ).folder
 
 
 def head(files: dict[str, bytes]) -> dict[str, Any]:
@@ -231,27 +233,27 @@ def assert_tells_nothing_of_this_machine(files: dict[str, bytes], *folders: Path
 # --- publishing a folder ---------------------------------------------------------------------------------
 
 
-def test_a_pushed_adapter_is_whole_and_has_no_local_paths(
-    hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
+def test_a_pushed_adapter_has_no_local_paths(
+    hub: Any, client: Client, repo: str, image_adapter: Path, image_dataset: Path, tmp_path: Path
 ) -> None:
-    seeing = shutil.copytree(seeing, tmp_path / "adapter")
-    (seeing / "notes.txt").write_text("not part of the model")
-    (seeing / "checkpoints" / "checkpoint-1").mkdir(parents=True)
-    (seeing / "checkpoints" / "checkpoint-1" / "config.yaml").write_text("nor this")
-    done = client.push(seeing, repo, license="apache-2.0")
+    image_adapter = shutil.copytree(image_adapter, tmp_path / "adapter")
+    (image_adapter / "notes.txt").write_text("not part of the model")
+    (image_adapter / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    (image_adapter / "checkpoints" / "checkpoint-1" / "config.yaml").write_text("nor this")
+    done = client.push(image_adapter, repo, license="apache-2.0")
     files = hub.files(repo)
     assert set(files) == ADAPTER
     assert hub.repositories[repo].kind == "model"
     assert done["commit"] == hub.repositories[repo].branches["main"]
     assert hub.repositories[repo].messages[1:] == ["Release adapter"]
-    assert files["adapter_model.safetensors"] == (seeing / "adapter_model.safetensors").read_bytes()
-    assert str(pictured) in (seeing / "config.yaml").read_text()  # the folder itself is as it was
-    assert_tells_nothing_of_this_machine(files, seeing, pictured)
+    assert files["adapter_model.safetensors"] == (image_adapter / "adapter_model.safetensors").read_bytes()
+    assert str(image_dataset) in (image_adapter / "config.yaml").read_text()  # the folder itself is as it was
+    assert_tells_nothing_of_this_machine(files, image_adapter, image_dataset)
     assert done["notes"] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["text", "seeing"])
+@pytest.mark.parametrize("kind", ["text", "image_adapter"])
 def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
     hub: Any, client: Client, repo: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -259,7 +261,7 @@ def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
         request.getfixturevalue(kind),
         *{
             "text": ("dataset", "sa"),
-            "seeing": ("pictured", "cc"),
+            "image_adapter": ("image_dataset", "cc"),
         }[kind],
     )
     asked = {
@@ -283,12 +285,12 @@ def test_an_adapter_on_the_hub_is_evaluated_by_its_name(
 
 @pytest.mark.slow
 def test_init_from_takes_an_adapter_on_the_hub(
-    hub: Any, client: Client, repo: str, seeing: Path, pictured: Path, tmp_path: Path
+    hub: Any, client: Client, repo: str, image_adapter: Path, image_dataset: Path, tmp_path: Path
 ) -> None:
-    client.push(seeing, repo)
+    client.push(image_adapter, repo)
     settings = ["tasks=[cc]", "samples_per_task=4", "fusion=xattn", "device=cpu", "with_lora=true"]
     settings += ["connector.gate_init=0.5", f"init_from={repo}"]
-    client.call("finetune", settings=settings, data=str(pictured), out=str(tmp_path / "next"))
+    client.call("finetune", settings=settings, data=str(image_dataset), out=str(tmp_path / "next"))
     card = (tmp_path / "next" / "README.md").read_text()
     assert f"init_from: {repo}" in card
 
@@ -334,7 +336,7 @@ def test_a_card_has_what_the_hub_asks_for(
     assert_tells_nothing_of_this_machine(files, text, dataset)
 
 
-def test_a_license_stays_and_figures_stay_with_their_weights(
+def test_figures_stay_with_their_weights(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path, evaluation: Path
 ) -> None:
     client.push(text, repo, license="apache-2.0", evaluation=str(evaluation))
@@ -388,7 +390,7 @@ def test_figures_of_another_model_are_an_error(text: Path, tmp_path: Path, evalu
         push_model(other, "user/name", dry_run=True, evaluation=evaluation)
     with pytest.raises(ModelError, match="no evaluation"):
         push_model(text, "user/name", dry_run=True, evaluation=tmp_path / "nothing")
-    whole = tmp_path / "whole"  # one of `merge` looks like this
+    whole = tmp_path / "whole"  # `merge` writes such a folder
     whole.mkdir()
     for name in ("config.json", "model.safetensors"):
         (whole / name).write_text("{}")
@@ -424,9 +426,7 @@ def test_figures_of_controls_and_parts_are_an_error(
         push_model(text, "user/name", dry_run=True, evaluation=other)
 
 
-def test_what_was_given_as_the_default_is_no_other_setting(
-    text: Path, tmp_path: Path, evaluation: Path
-) -> None:
+def test_a_setting_given_as_its_default_changes_nothing(text: Path, tmp_path: Path, evaluation: Path) -> None:
     other = shutil.copytree(evaluation, tmp_path / "evaluation")
     asked = yaml.safe_load((other / "config.yaml").read_text())
     (other / "config.yaml").write_text(yaml.safe_dump({**asked, "quantise": "none", "batch_size": 1}))
@@ -446,7 +446,7 @@ def test_a_limited_evaluation_is_published_once_it_is_whole(
 
 
 @pytest.mark.slow
-def test_a_merged_model_is_pushed_with_its_card_and_read_by_transformers(
+def test_transformers_reads_a_pushed_merged_model(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
 ) -> None:
     merge(text, tmp_path / "whole")
@@ -491,14 +491,14 @@ def test_weights_of_an_earlier_push_are_removed(
 
 
 @pytest.mark.slow
-def test_a_model_in_memory_replaces_what_was_pushed_before(
-    hub: Any, client: Client, repo: str, seeing: Path
+def test_a_model_in_memory_replaces_pushed_files(
+    hub: Any, client: Client, repo: str, image_adapter: Path
 ) -> None:
-    client.push(seeing, repo)
-    done = client.call("push_own", folder=str(seeing), repo=repo, adapter_only=False)
+    client.push(image_adapter, repo)
+    done = client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=False)
     assert done == {**done, "same": True, "type": "CaslieForCausalLM"}
     assert "adapter_config.json" not in hub.files(repo)
-    assert client.call("push_own", folder=str(seeing), repo=repo, adapter_only=True)["same"]
+    assert client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=True)["same"]
     assert "model.safetensors" not in hub.files(repo)
 
 
@@ -525,7 +525,7 @@ def test_a_dry_run_lists_files_and_makes_no_request(hub: Any, client: Client, re
 
 
 @pytest.mark.slow
-def test_the_command_says_what_was_done_and_notes_apart_from_it(
+def test_the_command_prints_results_on_stdout(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path
 ) -> None:
     def push(token: str) -> subprocess.CompletedProcess[str]:
@@ -538,11 +538,11 @@ def test_the_command_says_what_was_done_and_notes_apart_from_it(
             env={**environment_of(hub.url, tmp_path), "HF_TOKEN": token},
         )
 
-    refused = push("hf_wrong_token")
-    assert refused.returncode == 1
-    assert refused.stdout == ""
-    assert refused.stderr.startswith(f"error: {repo}: the Hub does not accept the token")
-    assert "hf_wrong_token" not in refused.stderr
+    rejected = push("hf_wrong_token")
+    assert rejected.returncode == 1
+    assert rejected.stdout == ""
+    assert rejected.stderr.startswith(f"error: {repo}: the Hub does not accept the token")
+    assert "hf_wrong_token" not in rejected.stderr
     done = push(TOKEN)
     assert done.returncode == 0
     assert done.stdout.startswith(f"{hub.url}/{repo}: {len(ADAPTER)} files uploaded")
@@ -559,9 +559,9 @@ def test_the_command_says_what_was_done_and_notes_apart_from_it(
 @pytest.mark.slow
 @pytest.mark.parametrize("adapter_only", [True, False])
 def test_a_model_in_memory_pushes_itself_with_a_card(
-    hub: Any, client: Client, repo: str, seeing: Path, adapter_only: bool
+    hub: Any, client: Client, repo: str, image_adapter: Path, adapter_only: bool
 ) -> None:
-    done = client.call("push_own", folder=str(seeing), repo=repo, adapter_only=adapter_only)
+    done = client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=adapter_only)
     assert done["same"]
     assert done["type"] == "CaslieForCausalLM"
     assert done["url"].endswith(hub.repositories[repo].branches["main"])
@@ -570,13 +570,13 @@ def test_a_model_in_memory_pushes_itself_with_a_card(
     assert ("model.safetensors" in files) != adapter_only
     assert head(files)["pipeline_tag"] == "image-text-to-text"
     assert repo in files["README.md"].decode()
-    assert_tells_nothing_of_this_machine(files, seeing)
-    again = client.call("push_own", folder=str(seeing), repo=repo, adapter_only=adapter_only)
+    assert_tells_nothing_of_this_machine(files, image_adapter)
+    again = client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=adapter_only)
     assert again["url"].endswith(repo)  # nothing changed, no commit
 
 
 def test_a_model_that_cannot_be_saved_is_no_failed_upload(
-    seeing: Path, monkeypatch: pytest.MonkeyPatch
+    image_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from caslie_model.backbones.language_model import load_base_model
     from caslie_model.fusion import load_adapter
@@ -584,17 +584,17 @@ def test_a_model_that_cannot_be_saved_is_no_failed_upload(
     def save(*arguments: Any, **named: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    model = load_adapter(load_base_model("random:tiny").model, seeing)
+    model = load_adapter(load_base_model("random:tiny").model, image_adapter)
     monkeypatch.setattr(model, "save_pretrained", save)
     with pytest.raises(OSError, match="No space left"):
         model.push_to_hub("user/name", token=TOKEN)
 
 
 @pytest.mark.slow
-def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, seeing: Path) -> None:
-    client.push(seeing, repo)
+def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, image_adapter: Path) -> None:
+    client.push(image_adapter, repo)
     before = hub.files(repo)["README.md"]
-    client.call("push_own", folder=str(seeing), repo=repo, adapter_only=True)
+    client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=True)
     assert hub.files(repo)["README.md"] == before
 
 
@@ -613,7 +613,7 @@ def test_pefts_own_push_has_no_local_paths(hub: Any, client: Client, repo: str, 
     assert_tells_nothing_of_this_machine(files, text)
 
 
-# --- refusals --------------------------------------------------------------------------------------------
+# --- errors --- --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -625,10 +625,10 @@ def test_pefts_own_push_has_no_local_paths(hub: Any, client: Client, repo: str, 
     ],
 )
 def test_a_rejected_token_is_explained(
-    hub: Any, client: Client, repo: str, text: Path, seeing: Path, token: str, message: str
+    hub: Any, client: Client, repo: str, text: Path, image_adapter: Path, token: str, message: str
 ) -> None:
     failed = client.push(text, repo, environment_token=token)
-    own = client.call("push_own", token, folder=str(seeing), repo=repo, adapter_only=True)
+    own = client.call("push_own", token, folder=str(image_adapter), repo=repo, adapter_only=True)
     for answer in (failed, own):
         assert answer["error"].startswith("HubError: ")
         assert message in answer["error"]
@@ -724,7 +724,7 @@ def test_paths_become_names_wherever_they_stand(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_of_the_training_is_not_taken_for_a_repository(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relative paths have the form of names on the Hub, and whether they exist depends on where one stands."""
+    """Relative paths have the form of names on the Hub, and whether they exist depends on the working folder."""
     from caslie_model.adapters.model_card import write_model_card
     from caslie_model.backbones.language_model import locate
 
@@ -744,8 +744,8 @@ def test_a_folder_of_the_training_is_not_taken_for_a_repository(
     said = json.loads((text / "adapter_config.json").read_text())
     said["base_model_name_or_path"] = "models/base"
     (folder / "adapter_config.json").write_text(json.dumps(said))
-    for place in (there, elsewhere):
-        monkeypatch.chdir(place)
+    for folder in (there, elsewhere):
+        monkeypatch.chdir(folder)
         files, notes = model_files(folder)
         shown = yaml.safe_load(files["config.yaml"])
         assert (shown["data"], shown["base_model"], shown["init_from"]) == ("data", "base", "aligned")
@@ -761,14 +761,14 @@ def test_a_folder_of_the_training_is_not_taken_for_a_repository(
 
 @pytest.mark.slow
 def test_a_training_says_which_of_its_names_were_folders(
-    pictured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from caslie_model.backbones.language_model import locate
 
     (tmp_path / "models").mkdir()
     shutil.copytree(locate("random:tiny"), tmp_path / "models" / "base")
     (tmp_path / "shop").mkdir()
-    shutil.copytree(pictured, tmp_path / "shop" / "data")
+    shutil.copytree(image_dataset, tmp_path / "shop" / "data")
     monkeypatch.chdir(tmp_path)
     settings = ("tasks=[cc]", "samples_per_task=4", "fusion=xattn", "base_model=models/base")
     made = finetune(config(Path("shop/data"), Path("adapter"), *settings))
@@ -791,7 +791,7 @@ def test_a_training_says_which_of_its_names_were_folders(
 
 
 def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
-    """Also where two folders have one name: in one place, init_from and out would be the same."""
+    """Also where two folders have one name: beside each other, init_from and out would be the same."""
     made = finetune_config(
         "tiny",
         [

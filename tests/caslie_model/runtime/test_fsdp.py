@@ -72,7 +72,7 @@ def test_launch_passes_it_to_every_process() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", ["xattn", "LoRA"])
-def test_the_layers_of_every_base_model_are_what_is_divided(plugin: Any, family: str, kind: str) -> None:
+def test_every_base_model_is_divided_by_layers(plugin: Any, family: str, kind: str) -> None:
     from accelerate.utils.fsdp_utils import fsdp2_prepare_auto_wrap_policy
     from peft import LoraConfig, get_peft_model
 
@@ -245,10 +245,10 @@ for _ in range(3):
         value /= count
     losses.append(float(value))
 tensors = model.trained_state_dict()
-told = {"losses": losses, "gates": list(model.gates().values()), "guides": model.guide_gates()}
+results = {"losses": losses, "gates": list(model.gates().values()), "guides": model.guide_gates()}
 if rank == 0:
     model.save_adapter(folder, tensors)
-    (folder / "told.json").write_text(json.dumps(told))
+    (folder / "results.json").write_text(json.dumps(results))
 if count > 1:
     distributed.barrier()
     distributed.destroy_process_group()
@@ -257,7 +257,7 @@ if count > 1:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["xattn", "concat", "xattn, checkpointed", "xattn, bf16"])
-def test_a_divided_model_learns_what_a_whole_one_does(tmp_path: Path, kind: str) -> None:
+def test_a_divided_model_learns_like_a_whole_one(tmp_path: Path, kind: str) -> None:
     import json
 
     from safetensors.torch import load_file
@@ -290,7 +290,7 @@ def test_a_divided_model_learns_what_a_whole_one_does(tmp_path: Path, kind: str)
             timeout=600,
         )
         assert done.returncode == 0, done.stderr
-    one, two = (json.loads((tmp_path / count / "told.json").read_text()) for count in "12")
+    one, two = (json.loads((tmp_path / count / "results.json").read_text()) for count in "12")
     assert one["losses"][-1] < one["losses"][0]
     for name in one:
         rounding = {"rel": 2e-2, "abs": 1e-3} if "bf16" in kind else {"rel": 1e-4}

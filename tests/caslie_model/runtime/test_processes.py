@@ -85,12 +85,12 @@ def test_a_batch_is_divided_equally_or_not_at_all(monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_process_decides_for_itself() -> None:
-    def refuse() -> None:
+    def fail() -> None:
         raise RunError("no")
 
     assert first_decides(lambda: 3) == 3
     with pytest.raises(RunError, match="no"):
-        first_decides(refuse)
+        first_decides(fail)
 
 
 @pytest.mark.parametrize("number", ["0", "1"])
@@ -109,7 +109,7 @@ def test_the_first_process_talks_for_all(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_learn_what_one_does(
+def test_two_processes_learn_like_one(
     kind: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = (*SETTINGS, *KINDS[kind])

@@ -1,4 +1,4 @@
-"""The alignment stage: what is asked of which image, what is held out, what the folder tells."""
+"""The alignment stage: questions, held-out products, content of the folder."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ Write = Callable[[Path, list[dict[str, Any]]], Path]
 
 
 def products_of(data: Path) -> list[str]:
-    """Return the ids of all products that a drawn dataset shows; they end with the product's colour."""
+    """Return the ids of all products that a rendered dataset shows; they end with the product's colour."""
     files = data.glob("*/*.parquet")
     rows = [row for file in files for row in pq.read_table(file, columns=["image_product_ids"]).to_pylist()]
     return sorted({product for row in rows for product in row["image_product_ids"]})
 
 
 @pytest.fixture(scope="module")
-def catalogue(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of the drawn products, whose ids lack the dataset's prefix."""
+def catalogue(image_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of the rendered products, whose ids lack the dataset's prefix."""
     path = tmp_path_factory.mktemp("catalogue") / "products.csv"
     lines = [
-        f"{product.removeprefix('shop:')},{product.rpartition('-')[2]},thing {place % 2}"
-        for place, product in enumerate(products_of(pictured))
+        f"{product.removeprefix('shop:')},{product.rpartition('-')[2]},thing {number % 2}"
+        for number, product in enumerate(products_of(image_dataset))
     ]
     path.write_text("\n".join(["sku,colour,kind_of_thing", *lines, ""]), encoding="utf-8")
     return path
@@ -63,9 +63,9 @@ def config(data: Path, catalogue: Path, out: Path, *overrides: str, **fields: An
 
 
 @pytest.fixture(scope="module")
-def aligned(pictured: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def aligned(image_dataset: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("aligned") / "adapter"
-    return align(config(pictured, catalogue, out, "images=12", "held_out=0.2")).folder
+    return align(config(image_dataset, catalogue, out, "images=12", "held_out=0.2")).folder
 
 
 class TestTheCatalogue:
@@ -99,9 +99,9 @@ class TestTheCatalogue:
             "A2": {},
             "A3": {"size": sizes[1]},
         }
-        refused = 2 if kind == "jsonl" else 1
-        told = f"{refused} rows without an id or not readable, 1 values too long: left out"
-        assert told in capsys.readouterr().err
+        unusable = 2 if kind == "jsonl" else 1
+        message = f"{unusable} rows without an id or not readable, 1 values too long: left out"
+        assert message in capsys.readouterr().err
 
     @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
     def test_a_column_that_is_not_there_is_named(self, kind: str, tmp_path: Path) -> None:
@@ -111,23 +111,23 @@ class TestTheCatalogue:
         with pytest.raises(SourceError, match=r"asin.*--id-column"):
             read_catalogue(path, "asin", ("colour",))
 
-    def test_what_is_no_table_is_named(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_table_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"none\.csv: there is no such file"):
             read_catalogue(tmp_path / "none.csv", "sku", ("colour",))
         (tmp_path / "a.xlsx").write_text("")
         with pytest.raises(SourceError, match=r"no reader for '.xlsx'; convert it to .csv, .tsv"):
             read_catalogue(tmp_path / "a.xlsx", "sku", ("colour",))
 
-    def test_without_attributes_there_is_nothing_to_learn(self, pictured: Path, tmp_path: Path) -> None:
+    def test_without_attributes_there_is_nothing_to_learn(self, image_dataset: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="attributes"):
-            config(pictured, tmp_path / "c.csv", tmp_path / "o", attributes=())
+            config(image_dataset, tmp_path / "c.csv", tmp_path / "o", attributes=())
 
 
 class TestTheQuestions:
     def test_an_image_is_described_by_all_known_attributes(
-        self, pictured: Path, catalogue: Path, tmp_path: Path
+        self, image_dataset: Path, catalogue: Path, tmp_path: Path
     ) -> None:
-        settings = config(pictured, catalogue, tmp_path, "held_out=0")
+        settings = config(image_dataset, catalogue, tmp_path, "held_out=0")
         values = read_catalogue(catalogue, "sku", ("colour", "kind_of_thing"))
         shown = product_images(settings)
         first = next(iter(shown)).removeprefix("shop:")
@@ -146,8 +146,10 @@ class TestTheQuestions:
             assert image.role == "product"
         assert any(sample.id.startswith(f"{first}/") for sample, _ in learnt)
 
-    def test_ids_may_carry_the_source_or_not(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
-        settings = config(pictured, catalogue, tmp_path)
+    def test_ids_may_carry_the_source_or_not(
+        self, image_dataset: Path, catalogue: Path, tmp_path: Path
+    ) -> None:
+        settings = config(image_dataset, catalogue, tmp_path)
         without = read_catalogue(catalogue, "sku", ("colour",))
         shown = product_images(settings)
         prefixed = {f"shop:{name}": said for name, said in without.items()}
@@ -155,27 +157,27 @@ class TestTheQuestions:
         assert counts[0] == counts[1] > 0
 
     def test_reviewers_images_and_other_splits_are_not_used(
-        self, pictured: Path, catalogue: Path, tmp_path: Path
+        self, image_dataset: Path, catalogue: Path, tmp_path: Path
     ) -> None:
-        shown = product_images(config(pictured, catalogue, tmp_path))
-        assert any(name.startswith("shop:sentiment_analysis-") for name in products_of(pictured))
+        shown = product_images(config(image_dataset, catalogue, tmp_path))
+        assert any(name.startswith("shop:sentiment_analysis-") for name in products_of(image_dataset))
         assert shown
         assert all("-train-" in product for product in shown)
         assert not any("sentiment_analysis" in product for product in shown)
 
-    def test_tasks_of_which_the_images_are_taken_can_be_chosen(
-        self, pictured: Path, catalogue: Path, tmp_path: Path
+    def test_tasks_with_images_can_be_chosen(
+        self, image_dataset: Path, catalogue: Path, tmp_path: Path
     ) -> None:
-        shown = product_images(config(pictured, catalogue, tmp_path, "tasks=[cc]"))
+        shown = product_images(config(image_dataset, catalogue, tmp_path, "tasks=[cc]"))
         assert {product.split("-")[0] for product in shown} == {f"shop:{CC}"}
 
-    def test_what_a_held_out_product_shows_is_not_learnt_from(
-        self, pictured_row: Row, write_rows: Write, tmp_path: Path
+    def test_held_out_products_are_not_learnt_from(
+        self, image_row: Row, write_rows: Write, tmp_path: Path
     ) -> None:
         """Two sources tell of the same product, and a variant shares an image: neither may leak."""
         rows = []
         for number in range(40):
-            row = pictured_row(number, CC, "train")
+            row = image_row(number, CC, "train")
             [product] = row["image_product_ids"]
             twin = {"id": f"twin-{number}", "image_product_ids": [product.replace("shop:", "other:")]}
             variant = {"id": f"variant-{number}", "image_product_ids": [f"shop:variant-{number}"]}
@@ -185,17 +187,17 @@ class TestTheQuestions:
         values = {product.partition(":")[2]: {"colour": "red"} for product in products_of(data)}
         learnt, held_out = alignment_samples(settings, values, product_images(settings))
         assert 10 < len(held_out) < 40
-        for place in (lambda question: question[0].id.split("/")[0], lambda question: question[1][0].key):
-            assert not set(map(place, learnt)) & set(map(place, held_out))
+        for key in (lambda question: question[0].id.split("/")[0], lambda question: question[1][0].key):
+            assert not set(map(key, learnt)) & set(map(key, held_out))
         # A product of two sources is asked once.
         assert len({sample.id for sample, _ in learnt}) == len(learnt)
 
-    def test_images_are_limited_by_hash(self, pictured: Path, catalogue: Path, tmp_path: Path) -> None:
+    def test_images_are_limited_by_hash(self, image_dataset: Path, catalogue: Path, tmp_path: Path) -> None:
         values = read_catalogue(catalogue, "sku", ("colour",))
         chosen = []
         for limit in (5, 9):
             settings = config(
-                pictured, catalogue, tmp_path, f"images={limit}", "scored_images=2", "held_out=0.3"
+                image_dataset, catalogue, tmp_path, f"images={limit}", "scored_images=2", "held_out=0.3"
             )
             learnt, held_out = alignment_samples(settings, values, product_images(settings))
             chosen.append({image.key for _, (image,) in learnt})
@@ -204,26 +206,26 @@ class TestTheQuestions:
         assert chosen[0] < chosen[1]
 
     def test_an_attribute_with_one_value_is_named(
-        self, pictured: Path, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, image_dataset: Path, catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        settings = config(pictured, catalogue, tmp_path, attributes=("colour",))
+        settings = config(image_dataset, catalogue, tmp_path, attributes=("colour",))
         shown = product_images(settings)
         alignment_samples(settings, {product: {"colour": "red"} for product in shown}, shown)
         assert "colour: 1 different values among the products with an image" in capsys.readouterr().err
 
     def test_a_catalogue_of_other_products_is_an_error(
-        self, pictured: Path, catalogue: Path, tmp_path: Path
+        self, image_dataset: Path, catalogue: Path, tmp_path: Path
     ) -> None:
-        settings = config(pictured, catalogue, tmp_path)
+        settings = config(image_dataset, catalogue, tmp_path)
         with pytest.raises(
             DatasetError, match=r"such as shop:.*is in .*products.csv; is --id-column sku the right"
         ):
             alignment_samples(settings, {"B7": {"colour": "red"}}, product_images(settings))
 
     def test_a_dataset_without_images_is_an_error(
-        self, pictured_row: Row, write_rows: Write, catalogue: Path, tmp_path: Path
+        self, image_row: Row, write_rows: Write, catalogue: Path, tmp_path: Path
     ) -> None:
-        data = write_rows(tmp_path / "data", [pictured_row(0, CC, "train", shows=False)])
+        data = write_rows(tmp_path / "data", [image_row(0, CC, "train", shows=False)])
         with pytest.raises(DatasetError, match="shows no image of a product in its train split"):
             align(config(data, catalogue, tmp_path / "out"))
 
@@ -256,16 +258,16 @@ class TestTheFolder:
         weights = load_file(aligned / "adapter_model.safetensors")
         assert not any(name.startswith("language_model.") for name in weights)
 
-    def test_finished_it_is_not_made_again(self, aligned: Path, pictured: Path, catalogue: Path) -> None:
+    def test_finished_it_is_not_made_again(self, aligned: Path, image_dataset: Path, catalogue: Path) -> None:
         before = (aligned / "adapter_model.safetensors").stat().st_mtime_ns
-        again = align(config(pictured, catalogue, aligned, "images=12", "held_out=0.2"), resume=True)
+        again = align(config(image_dataset, catalogue, aligned, "images=12", "held_out=0.2"), resume=True)
         assert (aligned / "adapter_model.safetensors").stat().st_mtime_ns == before
         assert again.summary["attributes"]
 
     def test_stopped_before_its_scores_it_goes_on_with_these(
         self,
         aligned: Path,
-        pictured: Path,
+        image_dataset: Path,
         catalogue: Path,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -273,7 +275,7 @@ class TestTheFolder:
         def power_cut(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        settings = config(pictured, catalogue, tmp_path / "a", "images=12", "held_out=0.2")
+        settings = config(image_dataset, catalogue, tmp_path / "a", "images=12", "held_out=0.2")
         with monkeypatch.context() as patch:
             patch.setattr(caslie_model.training.align, "_score", power_cut)
             with pytest.raises(KeyboardInterrupt):
@@ -283,15 +285,15 @@ class TestTheFolder:
         assert (settings.out / "adapter_model.safetensors").stat().st_mtime_ns == before
         assert scores == json.loads((aligned / "training.json").read_text())["attributes"]
 
-    def test_evaluate_says_that_it_is_an_alignment(self, aligned: Path, pictured: Path) -> None:
+    def test_evaluate_says_that_it_is_an_alignment(self, aligned: Path, image_dataset: Path) -> None:
         with pytest.raises(ModelError, match=r"is an alignment.*finetune --set init_from="):
-            load_for_evaluation(evaluate_config(model=str(aligned), data=str(pictured), out="o"))
+            load_for_evaluation(evaluate_config(model=str(aligned), data=str(image_dataset), out="o"))
 
 
 def test_several_processes_are_an_error(
-    pictured: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_dataset: Path, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RunError, match="runs in one process"):
-        align(config(pictured, catalogue, tmp_path / "out"))
+        align(config(image_dataset, catalogue, tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -99,34 +99,34 @@ def test_a_run_whose_validation_loss_rises_is_stopped(
 ) -> None:
     result = stopped(kind)
     summary = json.loads((result.folder / "training.json").read_text())
-    told = summary["early_stop"]
-    losses = [entry["loss"] for entry in told["evaluations"]]
+    record = summary["early_stop"]
+    losses = [entry["loss"] for entry in record["evaluations"]]
     assert summary["ended_by"] == "early_stop"
-    assert [entry["step"] for entry in told["evaluations"]] == list(range(1, summary["steps"] + 1))
-    assert told["best"] == min(losses) == losses[told["best_step"] - 1]
-    assert summary["steps"] == told["best_step"] + 2 < 32
+    assert [entry["step"] for entry in record["evaluations"]] == list(range(1, summary["steps"] + 1))
+    assert record["best"] == min(losses) == losses[record["best_step"] - 1]
+    assert summary["steps"] == record["best_step"] + 2 < 32
     assert len(summary["log"]) == summary["steps"]
     assert summary["samples_seen"] <= 4 * summary["steps"]
     assert not (result.folder / CHECKPOINTS).exists()
-    assert f"those of step {told['best_step']}, the best of" in (result.folder / "README.md").read_text()
+    assert f"those of step {record['best_step']}, the best of" in (result.folder / "README.md").read_text()
 
 
 def test_the_weights_that_are_saved_are_those_of_the_best_step(
     stopped: Callable[[str], TrainingResult], contrary: Path, tmp_path: Path
 ) -> None:
     result = stopped("text")
-    told = result.summary["early_stop"]
+    record = result.summary["early_stop"]
     measure, model = early_stop_of(result.folder, contrary)
-    assert measure.measure(model) == pytest.approx(told["best"], rel=1e-3)
-    assert told["evaluations"][-1]["loss"] > 1.02 * told["best"]
-    # What is measured is the loss that is trained, without dropout.
+    assert measure.measure(model) == pytest.approx(record["best"], rel=1e-3)
+    assert record["evaluations"][-1]["loss"] > 1.02 * record["best"]
+    # The measured loss is the training loss, without dropout.
     with torch.inference_mode():
         batch = training_batch(measure.encoded, padding=0)
         loss = model(**batch, logits_to_keep=batch["labels"].shape[1]).loss
-    assert float(loss) == pytest.approx(told["best"], rel=1e-3)
+    assert float(loss) == pytest.approx(record["best"], rel=1e-3)
 
 
-def test_measuring_changes_nothing_of_what_is_learnt(
+def test_measuring_does_not_change_the_training(
     stopped: Callable[[str], TrainingResult], contrary: Path, tmp_path: Path
 ) -> None:
     """With dropout, whose random numbers must not be used up."""
@@ -160,7 +160,7 @@ def test_a_killed_run_goes_on_to_the_same_stop(
     ],
 )
 @pytest.mark.parametrize("after_the_best", [0, 1])
-def test_a_run_cut_off_between_two_checkpoints_goes_on_to_the_same_stop(
+def test_a_run_killed_between_checkpoints_stops_at_the_same_step(
     kind: str,
     after_the_best: int,
     stopped: Callable[[str], TrainingResult],
@@ -214,22 +214,22 @@ def test_lost_best_weights_are_an_error(
 
 
 def test_a_run_to_its_end_also_returns_to_its_best_step(contrary: Path, tmp_path: Path) -> None:
-    """Its last step is measured, whatever `every` says."""
+    """Its last step is measured for any `every`."""
     settings = ("fusion=text", "early_stop.every=6", "early_stop.patience=9", "epochs=4")
     summary = finetune(config(contrary, tmp_path / "a", *settings)).summary
-    told = summary["early_stop"]
-    assert (summary["ended_by"], summary["steps"], told["stopped"]) == ("epochs", 16, False)
-    assert [entry["step"] for entry in told["evaluations"]] == [6, 12, 16]
-    assert told["best_step"] < 16
+    record = summary["early_stop"]
+    assert (summary["ended_by"], summary["steps"], record["stopped"]) == ("epochs", 16, False)
+    assert [entry["step"] for entry in record["evaluations"]] == [6, 12, 16]
+    assert record["best_step"] < 16
     measure, model = early_stop_of(tmp_path / "a", contrary)
-    assert measure.measure(model) == pytest.approx(told["best"], rel=1e-3)
+    assert measure.measure(model) == pytest.approx(record["best"], rel=1e-3)
 
 
 @pytest.mark.parametrize("fusion", ["text", pytest.param("xattn", marks=pytest.mark.slow)])
-def test_the_score_is_the_mean_of_what_tasks_are_judged_by(
+def test_the_score_is_the_mean_of_the_tasks_primary_metrics(
     fusion: str,
     row: Callable[..., dict[str, Any]],
-    pictured_row: Callable[..., dict[str, Any]],
+    image_row: Callable[..., dict[str, Any]],
     write_rows: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
@@ -237,7 +237,7 @@ def test_the_score_is_the_mean_of_what_tasks_are_judged_by(
     rows = [
         make(number + offset, task, split)
         for split, count, offset in (("train", 12, 0), ("validation", 8, 100))
-        for task, make in ((AP, row), (SA, row), (CC, pictured_row))
+        for task, make in ((AP, row), (SA, row), (CC, image_row))
         for number in range(count)
     ]
     data = write_rows(tmp_path / "data", rows)
@@ -245,10 +245,12 @@ def test_the_score_is_the_mean_of_what_tasks_are_judged_by(
     summary = finetune(
         config(data, tmp_path / "a", *settings, "early_stop.patience=9", tasks="[ap, sa, cc]")
     ).summary
-    told = summary["early_stop"]
-    assert told["samples"] == 24
-    assert told["best"] == max(entry["score"] for entry in told["evaluations"])
-    assert told["best_step"] == next(e["step"] for e in told["evaluations"] if e["score"] == told["best"])
+    record = summary["early_stop"]
+    assert record["samples"] == 24
+    assert record["best"] == max(entry["score"] for entry in record["evaluations"])
+    assert record["best_step"] == next(
+        e["step"] for e in record["evaluations"] if e["score"] == record["best"]
+    )
     metrics = evaluate(
         evaluate_config(
             model=str(tmp_path / "a"),
@@ -259,19 +261,19 @@ def test_the_score_is_the_mean_of_what_tasks_are_judged_by(
             device="cpu",
         )
     ).metrics
-    judged = [each["primary"] for each in metrics["results"] if each["part"] == "all"]
-    assert len(judged) == 3
-    assert told["best"] == pytest.approx(sum(judged) / 3)
+    scores = [each["primary"] for each in metrics["results"] if each["part"] == "all"]
+    assert len(scores) == 3
+    assert record["best"] == pytest.approx(sum(scores) / 3)
 
 
 def test_trackers_get_the_logs(contrary: Path, tmp_path: Path) -> None:
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     settings = ("fusion=text", "epochs=1", "report_to=[tensorboard]", "early_stop.patience=9")
-    told = finetune(config(contrary, tmp_path / "a", *settings)).summary["early_stop"]
+    record = finetune(config(contrary, tmp_path / "a", *settings)).summary["early_stop"]
     events = reading.EventAccumulator(str(tmp_path / "a" / "tensorboard"))
     events.Reload()
-    seen = [(event.step, event.value) for event in events.Scalars("eval/loss")]
-    assert seen == [(e["step"], pytest.approx(e["loss"], rel=1e-5)) for e in told["evaluations"]]
+    logged = [(event.step, event.value) for event in events.Scalars("eval/loss")]
+    assert logged == [(e["step"], pytest.approx(e["loss"], rel=1e-5)) for e in record["evaluations"]]
 
 
 def standing(metric: str, *figures: float) -> BestValidation | None:
@@ -336,16 +338,18 @@ def test_validations_are_in_the_loss_curve(metric: str, gates: dict[str, float],
     from PIL import Image
 
     log = [{"step": n, "loss": 2.0 / n, "learning_rate": 1e-3, **gates} for n in range(1, 9)]
-    told = {
+    record = {
         "metric": metric,
         "best_step": 4,
         "evaluations": [{"step": n, metric: 0.5 + 0.05 * abs(n - 4)} for n in (2, 4, 6)],
     }
-    write_loss_curve(log, tmp_path / "with.png", told)
+    write_loss_curve(log, tmp_path / "with.png", record)
     write_loss_curve(log, tmp_path / "without.png")
-    seen, plain = (Image.open(tmp_path / f"{name}.png").convert("RGB") for name in ("with", "without"))
-    shown, undrawn = ({colour for _, colour in image.getcolors(2**20) or ()} for image in (seen, plain))
+    logged, plain = (Image.open(tmp_path / f"{name}.png").convert("RGB") for name in ("with", "without"))
+    shown, without_line = (
+        {colour for _, colour in image.getcolors(2**20) or ()} for image in (logged, plain)
+    )
     orange = (255, 127, 14)
     assert orange in shown
-    assert orange not in undrawn
-    assert (seen.height > plain.height) == (metric == "score")
+    assert orange not in without_line
+    assert (logged.height > plain.height) == (metric == "score")

@@ -81,9 +81,9 @@ def test_parameters_and_flops_of_text_lora_equal_the_formula(dataset: Path, tmp_
     assert found.flops == found.flops_of_largest_batch == flops
 
 
-def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_path: Path) -> None:
+def test_parameters_and_flops_of_xattn_equal_the_formula(image_dataset: Path, tmp_path: Path) -> None:
     asked = config(
-        pictured,
+        image_dataset,
         tmp_path / "out",
         "samples_per_task=4",
         "batch_size=4",
@@ -119,7 +119,7 @@ def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_pat
     for passes in (1, 2):
         flops += attention(b, t, t, D, trained=passes == 2)
         flops += sum(linear(b * t, i, o, passes) for i, o in LINEAR)
-    # The adapter: keys and values of n images stand in b rows. All that is trained follows a norm that is trained too.
+    # The adapter: keys and values of n images are in b rows. All trained weights follow a trained norm.
     flops += linear(b * t, D, A, 3) + linear(n * K, R, 2 * A, 3) + linear(b * t, A, D, 3)
     flops += attention(b, t, most * K, A)
     # The resampler: features and their mean, the guide, and two attentions and a feed-forward part in each block.
@@ -142,9 +142,11 @@ def test_parameters_and_flops_of_xattn_equal_the_formula(pictured: Path, tmp_pat
     ],
 )
 def test_estimate_equals_the_summary_of_the_run(
-    fusion: str, overrides: tuple[str, ...], dataset: Path, pictured: Path, tmp_path: Path
+    fusion: str, overrides: tuple[str, ...], dataset: Path, image_dataset: Path, tmp_path: Path
 ) -> None:
-    asked = config(dataset if fusion == "text" else pictured, tmp_path / "out", *overrides, fusion=fusion)
+    asked = config(
+        dataset if fusion == "text" else image_dataset, tmp_path / "out", *overrides, fusion=fusion
+    )
     found = estimate(asked)
     assert not asked.out.exists()
     assert found.unknown == {}
@@ -212,7 +214,7 @@ def test_weights_of_the_hub_count_once_every_file_is_cached(
 
 @pytest.mark.parametrize("fusion", ["text", "xattn"])
 def test_13_billion_parameters_are_planned_without_memory(
-    fusion: str, dataset: Path, pictured: Path, tmp_path: Path
+    fusion: str, dataset: Path, image_dataset: Path, tmp_path: Path
 ) -> None:
     base = without_weights(
         tmp_path / "base",
@@ -226,7 +228,7 @@ def test_13_billion_parameters_are_planned_without_memory(
     )
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     asked = config(
-        dataset if fusion == "text" else pictured, tmp_path / "out", fusion=fusion, base_model=str(base)
+        dataset if fusion == "text" else image_dataset, tmp_path / "out", fusion=fusion, base_model=str(base)
     )
     found = estimate(asked)
     assert 13.0e9 < found.parameters - found.trained_parameters < 13.1e9
@@ -241,9 +243,9 @@ def test_13_billion_parameters_are_planned_without_memory(
 
 
 @pytest.mark.parametrize("fusion", ["text", "concat"])
-def test_missing_data_leaves_parameters(fusion: str, pictured: Path, tmp_path: Path) -> None:
+def test_missing_data_leaves_parameters(fusion: str, image_dataset: Path, tmp_path: Path) -> None:
     found = estimate(config(tmp_path / "nowhere", tmp_path / "out", fusion=fusion))
-    whole = estimate(config(pictured, tmp_path / "out", "tasks=[prp]", fusion=fusion))
+    whole = estimate(config(image_dataset, tmp_path / "out", "tasks=[prp]", fusion=fusion))
     assert (found.parameters, found.trained) == (whole.parameters, whole.trained)
     assert (found.samples, found.flops, found.memory) == (None, None, None)
     assert list(found.unknown) == ["samples", "steps", "tokens", "FLOPs", "memory", "time"]
@@ -264,15 +266,15 @@ def test_missing_base_model_is_an_error_as_of_the_run(dataset: Path, tmp_path: P
         estimate(config(dataset, tmp_path / "out", base_model="nowhere"))
 
 
-def test_vision_encoder_without_weights_has_a_shape(pictured: Path, tmp_path: Path) -> None:
+def test_vision_encoder_without_weights_has_a_shape(image_dataset: Path, tmp_path: Path) -> None:
     from caslie_model.vision.encoder import load_vision_encoder
 
     load_vision_encoder("random:tiny-vit")
     whole = Path(locate("random:tiny")).parent / "random-tiny-vit-1"
     shutil.copytree(whole, tmp_path / "vit", ignore=shutil.ignore_patterns("*.safetensors"))
     encoder = {"encoder": str(tmp_path / "vit"), "pool": 2}
-    found = estimate(config(pictured, tmp_path / "out", fusion="xattn", vision=encoder))
-    assert found.trained == estimate(config(pictured, tmp_path / "out", fusion="xattn")).trained
+    found = estimate(config(image_dataset, tmp_path / "out", fusion="xattn", vision=encoder))
+    assert found.trained == estimate(config(image_dataset, tmp_path / "out", fusion="xattn")).trained
 
 
 def test_model_that_needs_values_leaves_flops_unknown(
@@ -301,7 +303,7 @@ def test_several_processes_are_an_error(
 
 
 def alignment(data: Path, folder: Path) -> AlignConfig:
-    """Return a config whose catalogue tells the colour of every product, which is in its id."""
+    """Return a config whose catalogue has the colour of every product, which is in its id."""
     products = {
         product.partition(":")[2]
         for shard in data.glob("*/train-*.parquet")
@@ -327,16 +329,16 @@ def agrees(asked: TrainingConfig, found: Estimate, summary: dict[str, Any]) -> N
     assert [getattr(found, name) for name in names] == [summary[name] for name in names]
 
 
-def test_estimate_of_an_alignment_equals_the_run(pictured: Path, tmp_path: Path) -> None:
-    asked = alignment(pictured, tmp_path)
+def test_estimate_of_an_alignment_equals_the_run(image_dataset: Path, tmp_path: Path) -> None:
+    asked = alignment(image_dataset, tmp_path)
     found = estimate(asked)
     assert found.samples == 8
     agrees(asked, found, align(asked).summary)
 
 
-def test_estimate_takes_the_shapes_of_init_from(pictured: Path, tmp_path: Path) -> None:
-    first = finetune(config(pictured, tmp_path / "first", "connector.latents=4", fusion="xattn"))
-    asked = config(pictured, tmp_path / "out", f"init_from={first.folder}", fusion="xattn")
+def test_estimate_takes_the_shapes_of_init_from(image_dataset: Path, tmp_path: Path) -> None:
+    first = finetune(config(image_dataset, tmp_path / "first", "connector.latents=4", fusion="xattn"))
+    asked = config(image_dataset, tmp_path / "out", f"init_from={first.folder}", fusion="xattn")
     found = estimate(asked)
     agrees(asked, found, finetune(asked).summary)
     assert found.trained_parameters == first.summary["trained_parameters"]

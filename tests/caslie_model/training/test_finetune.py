@@ -188,7 +188,7 @@ def test_a_finished_adapter_is_not_overwritten_unasked(trained: Path, dataset: P
     assert (trained / "adapter_model.safetensors").stat().st_mtime_ns == changed
 
 
-def test_a_resume_with_another_config_names_what_differs(trained: Path, dataset: Path) -> None:
+def test_a_resume_with_another_config_names_the_difference(trained: Path, dataset: Path) -> None:
     with pytest.raises(RunError, match=r"another config \(lr differ\)"):
         finetune(config(dataset, trained, "lr=0.1"), resume=True)
 
@@ -225,7 +225,7 @@ def test_the_last_whole_checkpoint_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_tiny_model_learns_what_stands_in_the_text(dataset: Path, tmp_path: Path) -> None:
+def test_a_tiny_model_learns_from_text(dataset: Path, tmp_path: Path) -> None:
     log = finetune(
         config(dataset, tmp_path / "a", "tasks=[sa]", "samples_per_task=40", "epochs=12", "lr=0.01")
     ).summary["log"]

@@ -1,4 +1,4 @@
-"""Fine-tuning and evaluation where images are seen: what is written, what is refused, what stays the same."""
+"""Fine-tuning and evaluation of image-text models: written files, errors, invariants."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHORT = (
     "batch_size=4",
     "log_every=1",
     "device=cpu",
-    # Open gates: after three steps from shut ones, images would hardly be seen.
+    # Open gates: after three steps from shut ones, images would have hardly any effect.
     "connector.gate_init=1",
 )
 ROUTES = [
@@ -72,7 +72,7 @@ Train = Callable[..., Trained]
 
 
 @pytest.fixture(scope="module")
-def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
+def train(image_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
     """Return the adapter of a route, trained when it is first asked for."""
     done: dict[tuple[str, bool], Trained] = {}
     built: list[Any] = []
@@ -88,7 +88,7 @@ def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             with patch.context() as inside:
                 inside.setattr(caslie_model.training.run, "trainable_model", keep_model)
                 out = tmp_path_factory.mktemp("route") / "adapter"
-                folder = finetune(config(pictured, out, fusion, lora=lora)).folder
+                folder = finetune(config(image_dataset, out, fusion, lora=lora)).folder
             done[fusion, lora] = Trained(folder, built[-1])
         return done[fusion, lora]
 
@@ -123,9 +123,7 @@ def evaluated(folder: Path, data: Path, out: Path, **fields: Any) -> dict[str, A
 
 
 @pytest.mark.parametrize(("fusion", "lora"), ROUTES)
-def test_an_adapter_folder_holds_what_was_trained_and_nothing_else(
-    train: Train, fusion: str, lora: bool
-) -> None:
+def test_an_adapter_folder_holds_exactly_the_trained_weights(train: Train, fusion: str, lora: bool) -> None:
     route = train(fusion, lora)
     assert {path.name for path in route.folder.iterdir()} == {
         "README.md",
@@ -149,20 +147,20 @@ def test_an_adapter_folder_holds_what_was_trained_and_nothing_else(
 @pytest.mark.parametrize(("fusion", "lora"), ROUTES)
 def test_training_leaves_the_base_model_bit_for_bit(train: Train, fusion: str, lora: bool) -> None:
     base = dict(load_base_model("random:tiny").model.named_parameters())
-    seen = 0
+    shown = 0
     for name, weight in train(fusion, lora).model.language_model.named_parameters():
         if "lora_" not in name:
             assert torch.equal(weight, base[name.replace(".base_layer", "")])
-            seen += 1
-    assert seen == len(base)
+            shown += 1
+    assert shown == len(base)
 
 
 @pytest.mark.parametrize(("fusion", "lora"), ROUTES)
 def test_an_adapter_on_a_fresh_base_gives_the_trained_model(
-    train: Train, pictured: Path, fusion: str, lora: bool
+    train: Train, image_dataset: Path, fusion: str, lora: bool
 ) -> None:
     route = train(fusion, lora)
-    there = answering(route.folder, pictured)
+    there = answering(route.folder, image_dataset)
     batch = prompt_batch(there.encoded[:6], 0, CPU, there.features)
     blind = {**batch, "image_features": torch.zeros_like(batch["image_features"])}
     with torch.inference_mode():
@@ -177,12 +175,12 @@ def test_an_adapter_on_a_fresh_base_gives_the_trained_model(
 
 @pytest.mark.slow
 def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
-    pictured: Path, tmp_path: Path, train_until_killed: Callable[[FinetuneConfig], None]
+    image_dataset: Path, tmp_path: Path, train_until_killed: Callable[[FinetuneConfig], None]
 ) -> None:
-    """With LoRA, whose dropout draws random numbers: these go on where they were, too."""
+    """With LoRA, whose dropout needs random numbers: their state continues, too."""
     settings = ("samples_per_task=8", "checkpoint_every=2", "connector.gate_init=0")
-    whole = finetune(config(pictured, tmp_path / "whole", "xattn", *settings, lora=True))
-    begun = config(pictured, tmp_path / "killed", "xattn", *settings, lora=True)
+    whole = finetune(config(image_dataset, tmp_path / "whole", "xattn", *settings, lora=True))
+    begun = config(image_dataset, tmp_path / "killed", "xattn", *settings, lora=True)
     train_until_killed(begun)
     checkpoint = load_file(begun.out / CHECKPOINTS / "checkpoint-4" / "model.safetensors")
     assert all(not name.startswith("language_model.") or "lora_" in name for name in checkpoint)
@@ -195,8 +193,8 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
 
 
 @pytest.mark.parametrize("fusion", ["xattn", "concat"])
-def test_the_batch_size_changes_no_prediction(train: Train, pictured: Path, fusion: str) -> None:
-    there = answering(train(fusion).folder, pictured)
+def test_the_batch_size_changes_no_prediction(train: Train, image_dataset: Path, fusion: str) -> None:
+    there = answering(train(fusion).folder, image_dataset)
     assert {len(each.images) for each in there.encoded} >= {0, 1, 2, 5}
     tolerance = TIE_TOLERANCE["float32"] / 10
 
@@ -224,74 +222,75 @@ def test_the_batch_size_changes_no_prediction(train: Train, pictured: Path, fusi
 
 
 @pytest.mark.parametrize("fusion", ["xattn", "concat"])
-def test_an_answer_depends_on_its_own_images_alone(train: Train, pictured: Path, fusion: str) -> None:
-    there = answering(train(fusion).folder, pictured)
-    [seen, *_] = [each for each in there.encoded if len(each.images) == 1]
+def test_an_answer_depends_on_its_own_images_alone(train: Train, image_dataset: Path, fusion: str) -> None:
+    there = answering(train(fusion).folder, image_dataset)
+    [shown, *_] = [each for each in there.encoded if len(each.images) == 1]
     [other, *_] = [each for each in there.encoded if len(each.images) > 1]
     [blind, *_] = [each for each in there.encoded if not each.images]
-    swapped = replace(seen, images=(replace(seen.images[0], key=other.images[0].key),))
-    before = answer_scores(there.loaded, [seen, other, blind], features=there.features)
+    swapped = replace(shown, images=(replace(shown.images[0], key=other.images[0].key),))
+    before = answer_scores(there.loaded, [shown, other, blind], features=there.features)
     after = answer_scores(there.loaded, [swapped, other, blind], features=there.features)
     assert after[1:] == before[1:]
     assert after[0] != pytest.approx(before[0], abs=TIE_TOLERANCE["float32"])
 
 
-def test_predictions_go_on_where_they_were(train: Train, pictured: Path, tmp_path: Path) -> None:
+def test_predictions_go_on_where_they_were(train: Train, image_dataset: Path, tmp_path: Path) -> None:
     folder, whole, broken = train("xattn").folder, tmp_path / "whole", tmp_path / "broken"
-    evaluated(folder, pictured, whole, scoring="likelihood")
-    evaluated(folder, pictured, broken, scoring="likelihood")
+    evaluated(folder, image_dataset, whole, scoring="likelihood")
+    evaluated(folder, image_dataset, broken, scoring="likelihood")
     lines = (broken / "predictions.jsonl").read_bytes().splitlines(keepends=True)
     (broken / "predictions.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:20])
-    metrics = evaluated(folder, pictured, broken, scoring="likelihood", batch_size=2)
+    metrics = evaluated(folder, image_dataset, broken, scoring="likelihood", batch_size=2)
     assert (broken / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
     assert metrics["provenance"]["fusion"] == "xattn"
     assert metrics["provenance"]["vision"]
 
 
 def test_a_changed_image_is_another_question(
-    train: Train, pictured_row: Row, write_rows: Write, paint: Callable[[str, int], bytes], tmp_path: Path
+    train: Train, image_row: Row, write_rows: Write, render: Callable[[str, int], bytes], tmp_path: Path
 ) -> None:
     folder, data, task = train("xattn").folder, tmp_path / "data", "category_classification"
-    row = pictured_row(0, task, "test")
+    row = image_row(0, task, "test")
     write_rows(data, [row])
     evaluated(folder, data, tmp_path / "out")
-    write_rows(data, [{**row, "images": [{"bytes": paint("blue", 77), "path": "a.jpg"}]}])
+    write_rows(data, [{**row, "images": [{"bytes": render("blue", 77), "path": "a.jpg"}]}])
     with pytest.raises(RunError, match=f"another prompt for sample {row['id']}: the dataset changed"):
         evaluated(folder, data, tmp_path / "out")
     evaluated(folder, data, tmp_path / "text", model="tiny", base_only=True)
     write_rows(data, [row])
-    evaluated(
-        folder, data, tmp_path / "text", model="tiny", base_only=True
-    )  # what sees nothing does not care
+    # A model without images does not read the images.
+    evaluated(folder, data, tmp_path / "text", model="tiny", base_only=True)
     evaluated(folder, data, tmp_path / "out")
 
 
-def test_another_encoder_than_in_training_is_an_error(train: Train, pictured: Path, tmp_path: Path) -> None:
+def test_another_encoder_than_in_training_is_an_error(
+    train: Train, image_dataset: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(train("xattn").folder, tmp_path / "adapter")
     content = yaml.safe_load((folder / "config.yaml").read_text())
     content["vision"]["pool"] = 1
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ModelError, match=r"'random:tiny-vit'.*pool=1"):
-        evaluated(folder, pictured, tmp_path / "out")
+        evaluated(folder, image_dataset, tmp_path / "out")
 
 
 def test_a_damaged_image_is_named_with_its_sample_and_role(
-    pictured_row: Row, write_rows: Write, tmp_path: Path
+    image_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
-    row = pictured_row(0, "product_relation_prediction", "train")
+    row = image_row(0, "product_relation_prediction", "train")
     images = [row["images"][0], {"bytes": row["images"][1]["bytes"][:200], "path": "b.jpg"}]
     data = write_rows(tmp_path / "data", [{**row, "images": images}])
     with pytest.raises(DatasetError, match=f"sample {row['id']}: image 'product 2' cannot be read"):
         finetune(config(data, tmp_path / "out", "xattn", "tasks=[prp]"))
-    finetune(config(data, tmp_path / "text", "text", "tasks=[prp]"))  # text looks at no image
+    finetune(config(data, tmp_path / "text", "text", "tasks=[prp]"))  # text reads no image
 
 
 def test_a_dataset_without_the_column_of_images_is_named(
-    pictured_row: Row, write_rows: Write, tmp_path: Path
+    image_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
     import pyarrow.parquet as pq
 
-    data = write_rows(tmp_path / "data", [pictured_row(0, "category_classification", "train")])
+    data = write_rows(tmp_path / "data", [image_row(0, "category_classification", "train")])
     [file] = data.glob("*/train-*.parquet")
     pq.write_table(pq.read_table(file).drop_columns(["images"]), file)
     with pytest.raises(DatasetError, match="has no column images; build the dataset again"):
@@ -299,10 +298,10 @@ def test_a_dataset_without_the_column_of_images_is_named(
 
 
 def test_a_dataset_without_images_is_an_error_for_fusion(
-    pictured_row: Row, write_rows: Write, train: Train, tmp_path: Path
+    image_row: Row, write_rows: Write, train: Train, tmp_path: Path
 ) -> None:
     task = "category_classification"
-    rows = [pictured_row(n, task, split, shows=False) for split in ("train", "test") for n in range(4)]
+    rows = [image_row(n, task, split, shows=False) for split in ("train", "test") for n in range(4)]
     data = write_rows(tmp_path / "data", rows)
     with pytest.raises(DatasetError, match=r"none of the 4 samples has an image.*fusion=text"):
         finetune(config(data, tmp_path / "out", "xattn", "tasks=[cc]"))
@@ -311,29 +310,38 @@ def test_a_dataset_without_images_is_an_error_for_fusion(
     assert metrics["results"][0]["samples"] == 4
 
 
-def test_samples_without_images_are_learnt_from_beside_others(train: Train, pictured: Path) -> None:
+def test_samples_without_images_are_learnt_from_beside_others(train: Train, image_dataset: Path) -> None:
     summary = json.loads((train("xattn").folder / "training.json").read_text())
     assert summary["samples"] == 12
-    assert any(not each.images for each in answering(train("xattn").folder, pictured).encoded)
+    assert any(not each.images for each in answering(train("xattn").folder, image_dataset).encoded)
 
 
-def test_visual_tokens_that_do_not_fit_name_sample_and_remedy(pictured: Path, tmp_path: Path) -> None:
+def test_visual_tokens_that_do_not_fit_name_sample_and_remedy(image_dataset: Path, tmp_path: Path) -> None:
     # Of images with 60 tokens each, the longest history has more than fit beside its text.
     with pytest.raises(
         DatasetError, match=r"sample sequential_\S+ .*its images \d+ \(fewer .*raise max_length"
     ):
         finetune(
-            config(pictured, tmp_path / "o", "concat", "tasks=[sr]", "connector.latents=60", "max_length=450")
+            config(
+                image_dataset,
+                tmp_path / "o",
+                "concat",
+                "tasks=[sr]",
+                "connector.latents=60",
+                "max_length=450",
+            )
         )
 
 
-def test_a_folder_trained_in_16_bits_is_evaluated_in_32(pictured: Path, tmp_path: Path) -> None:
-    folder = finetune(config(pictured, tmp_path / "o", "xattn", "precision=bfloat16", "tasks=[cc]")).folder
-    metrics = evaluated(folder, pictured, tmp_path / "e", limit=2)
+def test_a_folder_trained_in_16_bits_is_evaluated_in_32(image_dataset: Path, tmp_path: Path) -> None:
+    folder = finetune(
+        config(image_dataset, tmp_path / "o", "xattn", "precision=bfloat16", "tasks=[cc]")
+    ).folder
+    metrics = evaluated(folder, image_dataset, tmp_path / "e", limit=2)
     assert metrics["provenance"]["precision"] == "float32"
 
 
-# Images of one colour each, of which no text tells: three options, chance is a third.
+# Images of one colour each, which no text names: three options, chance is a third.
 COLOURS_TASK = "category_classification"
 TO_LEARN = (
     "tasks=[cc]",
@@ -348,9 +356,9 @@ TO_LEARN = (
 
 
 @pytest.fixture(scope="module")
-def colours(pictured_row: Row, write_rows: Write, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def colours(image_row: Row, write_rows: Write, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"train": 240, "test": 60}
-    rows = [pictured_row(n, COLOURS_TASK, split) for split, size in sizes.items() for n in range(size)]
+    rows = [image_row(n, COLOURS_TASK, split) for split, size in sizes.items() for n in range(size)]
     return write_rows(tmp_path_factory.mktemp("colours"), rows)
 
 
@@ -361,7 +369,7 @@ def learnt_accuracy(folder: Path, data: Path, out: Path) -> float:
 
 @pytest.mark.slow
 def test_xattn_learns_from_images_alone(
-    colours: Path, pictured_row: Row, write_rows: Write, tmp_path: Path
+    colours: Path, image_row: Row, write_rows: Write, tmp_path: Path
 ) -> None:
     result = finetune(
         finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="xattn")
@@ -374,8 +382,8 @@ def test_xattn_learns_from_images_alone(
     ]
     assert gates[0] < 0.3 < gates[-1]  # shut at the start
     assert learnt_accuracy(result.folder, colours, tmp_path / "e") >= 0.9
-    # Each sample with another one's image: what it says then is what that image shows.
-    rows = [pictured_row(n, COLOURS_TASK, "test") for n in range(60)]
+    # Each sample with another one's image: the answers follow that image.
+    rows = [image_row(n, COLOURS_TASK, "test") for n in range(60)]
     others = [*rows[1:], rows[0]]
     mixed = [{**row, "images": other["images"]} for row, other in zip(rows, others, strict=True)]
     shuffled = write_rows(tmp_path / "shuffled", mixed)
@@ -383,6 +391,6 @@ def test_xattn_learns_from_images_alone(
 
 
 @pytest.mark.slow
-def test_text_does_not_learn_what_only_images_show(colours: Path, tmp_path: Path) -> None:
+def test_text_does_not_learn_facts_of_images(colours: Path, tmp_path: Path) -> None:
     settings = finetune_config("tiny", TO_LEARN, data=str(colours), out=tmp_path / "o", fusion="text")
     assert learnt_accuracy(finetune(settings).folder, colours, tmp_path / "e") < 0.55

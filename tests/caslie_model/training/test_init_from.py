@@ -1,4 +1,4 @@
-"""init_from: an alignment, or any other adapter that sees."""
+"""init_from: an alignment, or any other fusion adapter."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def config(data: Path, out: Path, fusion: str, *overrides: str, lora: bool = Fal
 
 
 @pytest.fixture(scope="module")
-def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
+def train(image_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Return the adapter folder of a route, trained when it is first asked for."""
     done: dict[tuple[str, bool], Path] = {}
 
     def trained(fusion: str, lora: bool = False) -> Path:
         if (fusion, lora) not in done:
             out = tmp_path_factory.mktemp("first") / "adapter"
-            done[fusion, lora] = finetune(config(pictured, out, fusion, lora=lora)).folder
+            done[fusion, lora] = finetune(config(image_dataset, out, fusion, lora=lora)).folder
         return done[fusion, lora]
 
     return trained
@@ -52,29 +52,29 @@ def train(pictured: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
 
 @pytest.mark.parametrize("fusion", ["xattn", "concat"])
 def test_a_training_goes_on_with_those_weights(
-    train: Train, pictured: Path, tmp_path: Path, fusion: str
+    train: Train, image_dataset: Path, tmp_path: Path, fusion: str
 ) -> None:
     first = train(fusion)
     still = ("lr_connector=1e-12", "lr_gates=1e-12", f"init_from={first}")
-    second = finetune(config(pictured, tmp_path / "o", fusion, *still)).folder
+    second = finetune(config(image_dataset, tmp_path / "o", fusion, *still)).folder
     before, after = (load_file(p / "adapter_model.safetensors") for p in (first, second))
     assert before.keys() == after.keys()
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=0)
 
 
-def test_lora_can_be_added(train: Train, pictured: Path, tmp_path: Path) -> None:
+def test_lora_can_be_added(train: Train, image_dataset: Path, tmp_path: Path) -> None:
     begin = f"init_from={train('xattn')}"
-    folder = finetune(config(pictured, tmp_path / "o", "xattn", begin, lora=True)).folder
+    folder = finetune(config(image_dataset, tmp_path / "o", "xattn", begin, lora=True)).folder
     assert any("lora_" in name for name in load_file(folder / "adapter_model.safetensors"))
 
 
-def test_its_shapes_hold_where_none_are_asked_for(pictured: Path, tmp_path: Path) -> None:
-    first = finetune(config(pictured, tmp_path / "a", "concat", "connector.latents=3")).folder
-    second = finetune(config(pictured, tmp_path / "b", "concat", f"init_from={first}")).folder
+def test_its_shapes_are_the_defaults(image_dataset: Path, tmp_path: Path) -> None:
+    first = finetune(config(image_dataset, tmp_path / "a", "concat", "connector.latents=3")).folder
+    second = finetune(config(image_dataset, tmp_path / "b", "concat", f"init_from={first}")).folder
     asked = evaluate_config(
         model=str(second),
-        data=str(pictured),
+        data=str(image_dataset),
         out=tmp_path / "e",
         tasks=["cc"],
         splits=("test",),
@@ -97,11 +97,11 @@ def test_its_shapes_hold_where_none_are_asked_for(pictured: Path, tmp_path: Path
     ],
 )
 def test_other_shapes_than_the_adapters_are_an_error(
-    train: Train, pictured: Path, tmp_path: Path, fusion: str, setting: str, message: str
+    train: Train, image_dataset: Path, tmp_path: Path, fusion: str, setting: str, message: str
 ) -> None:
     begin = f"init_from={train('xattn')}"
     with pytest.raises(ModelError, match=message):
-        finetune(config(pictured, tmp_path / "o", fusion, begin, setting))
+        finetune(config(image_dataset, tmp_path / "o", fusion, begin, setting))
 
 
 @pytest.mark.parametrize(
@@ -112,42 +112,44 @@ def test_other_shapes_than_the_adapters_are_an_error(
     ],
 )
 def test_a_default_that_is_asked_for_counts_as_asked(
-    pictured: Path, tmp_path: Path, made_with: str, default: str, message: str
+    image_dataset: Path, tmp_path: Path, made_with: str, default: str, message: str
 ) -> None:
-    first = finetune(config(pictured, tmp_path / "a", "xattn", made_with, "samples_per_task=2")).folder
-    asked = config(pictured, tmp_path / "o", "xattn", f"init_from={first}", default)
+    first = finetune(config(image_dataset, tmp_path / "a", "xattn", made_with, "samples_per_task=2")).folder
+    asked = config(image_dataset, tmp_path / "o", "xattn", f"init_from={first}", default)
     with pytest.raises(ModelError, match=message):
         finetune(asked)
 
 
-def test_what_is_saved_says_the_shapes_that_hold(train: Train, pictured: Path, tmp_path: Path) -> None:
-    """Sizes that follow from the language model were not asked for; the gates' beginning is of each training."""
+def test_the_saved_config_has_the_shapes_of_init_from(
+    train: Train, image_dataset: Path, tmp_path: Path
+) -> None:
+    """Sizes that follow from the language model were not asked for; each training has its own initial gates."""
     left_open = (
         "connector.resampler_width=0",
         "connector.first_adapter_layer=null",
         f"init_from={train('xattn')}",
     )
-    told = with_shapes_of_init_from(config(pictured, tmp_path / "o", "xattn", *left_open))
+    completed = with_shapes_of_init_from(config(image_dataset, tmp_path / "o", "xattn", *left_open))
     there = json.loads((train("xattn") / "adapter_config.json").read_text())["config"]
-    assert told.connector.resampler_width == there["resampler_width"] > 0
-    assert told.connector.first_adapter_layer == there["first_adapter_layer"] is not None
-    assert told.connector.gate_init == 1
-    assert with_shapes_of_init_from(told) == told
+    assert completed.connector.resampler_width == there["resampler_width"] > 0
+    assert completed.connector.first_adapter_layer == there["first_adapter_layer"] is not None
+    assert completed.connector.gate_init == 1
+    assert with_shapes_of_init_from(completed) == completed
 
 
 def test_another_encoder_fails_before_features_are_computed(
-    train: Train, pictured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, image_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = f"init_from={train('xattn')}"
     monkeypatch.setattr(VisionEncoder, "encode", lambda *_: pytest.fail("it computes features"))
     monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ModelError, match=r"another vision encoder than 'random:tiny-vit' with pool=1"):
-        finetune(config(pictured, tmp_path / "o", "xattn", begin, "vision.pool=1"))
+        finetune(config(image_dataset, tmp_path / "o", "xattn", begin, "vision.pool=1"))
     assert not (tmp_path / "o").exists()
 
 
 def test_its_lora_stays_as_it_is_unless_lora_is_trained(
-    train: Train, pictured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Train, image_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = train("xattn", True)
     before = load_file(first / "adapter_model.safetensors")
@@ -155,14 +157,14 @@ def test_its_lora_stays_as_it_is_unless_lora_is_trained(
     assert lora
     for trains in (False, True):
         out = tmp_path / f"lora {trains}"
-        finetune(config(pictured, out, "xattn", f"init_from={first}", lora=trains))
+        finetune(config(image_dataset, out, "xattn", f"init_from={first}", lora=trains))
         after = load_file(out / "adapter_model.safetensors")
         assert after.keys() == before.keys()
         assert all(torch.equal(after[name], before[name]) for name in lora) != trains
         assert not torch.equal(after["adapters.1.gate"], before["adapters.1.gate"])
         said = capsys.readouterr().err
         assert (f"the LoRA of {first} stays as it is; give --lora to train it too" in said) != trains
-    asked = config(pictured, tmp_path / "o", "xattn", "lora.rank=2", f"init_from={first}", lora=True)
+    asked = config(image_dataset, tmp_path / "o", "xattn", "lora.rank=2", f"init_from={first}", lora=True)
     with pytest.raises(ModelError, match=r"lora.rank is 4, not 2; give the settings"):
         finetune(asked)
 
@@ -175,7 +177,7 @@ def test_its_lora_stays_as_it_is_unless_lora_is_trained(
     ],
 )
 def test_an_adapter_of_another_base_is_an_error(
-    train: Train, pictured: Path, tmp_path: Path, changes: dict[str, int], message: str
+    train: Train, image_dataset: Path, tmp_path: Path, changes: dict[str, int], message: str
 ) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -187,14 +189,14 @@ def test_an_adapter_of_another_base_is_an_error(
     base.tokenizer.save_pretrained(tmp_path / "base")
     settings = (f"init_from={train('xattn')}", f"base_model={tmp_path / 'base'}")
     with pytest.raises(ModelError, match=message):
-        finetune(config(pictured, tmp_path / "o", "xattn", *settings))
+        finetune(config(image_dataset, tmp_path / "o", "xattn", *settings))
 
 
-def test_a_folder_without_a_fusion_adapter_is_named(pictured: Path, tmp_path: Path) -> None:
-    text = finetune(config(pictured, tmp_path / "text", "text")).folder
+def test_a_folder_without_a_fusion_adapter_is_named(image_dataset: Path, tmp_path: Path) -> None:
+    text = finetune(config(image_dataset, tmp_path / "text", "text")).folder
     with pytest.raises(ModelError, match="an adapter of another kind"):
-        finetune(config(pictured, tmp_path / "o", "xattn", f"init_from={text}"))
+        finetune(config(image_dataset, tmp_path / "o", "xattn", f"init_from={text}"))
     with pytest.raises(ModelError, match="nowhere: no adapter of a fusion model"):
-        finetune(config(pictured, tmp_path / "p", "xattn", "init_from=nowhere"))
+        finetune(config(image_dataset, tmp_path / "p", "xattn", "init_from=nowhere"))
     with pytest.raises(ConfigError, match="give another fusion than text"):
-        config(pictured, tmp_path / "o", "text", f"init_from={text}")
+        config(image_dataset, tmp_path / "o", "text", f"init_from={text}")

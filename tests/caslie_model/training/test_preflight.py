@@ -78,7 +78,7 @@ def test_a_tracker_gets_the_losses(dataset: Path, tmp_path: Path) -> None:
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
     ],
 )
-def test_running_out_of_memory_says_what_to_change(error: Exception) -> None:
+def test_running_out_of_memory_names_the_remedy(error: Exception) -> None:
     asked = finetune_config("tiny", ["batch_size=6", "gradient_accumulation=2"], data="d", out="o")
     with (
         pytest.raises(
@@ -100,7 +100,7 @@ def test_advice_names_nothing_that_is_done_already() -> None:
         raise MemoryError
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_are_raised_unchanged() -> None:
     with (
         pytest.raises(RuntimeError, match="shapes"),
         explained_memory_errors(finetune_config("tiny", [], data="d", out="o")),

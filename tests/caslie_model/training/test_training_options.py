@@ -1,4 +1,4 @@
-"""Options that cost or save time and memory, and change nothing of what is learnt."""
+"""Options that cost or save time and memory, and do not change the trained weights."""
 
 from __future__ import annotations
 

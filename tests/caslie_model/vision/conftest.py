@@ -1,4 +1,4 @@
-"""Drawn images, and datasets that show them."""
+"""Rendered images, and datasets that show them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pack_image(number: int) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def draw() -> Callable[..., Image.Image]:
+def render() -> Callable[..., Image.Image]:
     return draw_image
 
 
@@ -53,8 +53,8 @@ def dataset_of_images(
                 number,
                 "product_relation_prediction",
                 split,
-                images=[{"bytes": content, "path": f"{place}.jpg"} for place, content in enumerate(images)],
-                image_roles=[f"product {place + 1}" for place in range(len(images))],
+                images=[{"bytes": content, "path": f"{number}.jpg"} for number, content in enumerate(images)],
+                image_roles=[f"product {number + 1}" for number in range(len(images))],
             )
             for number, images in enumerate(samples)
         ]

@@ -36,14 +36,14 @@ def test_an_earlier_block_can_be_asked_for() -> None:
     torch.manual_seed(0)
     whole, part = EfficientNetLite0().eval(), EfficientNetLite0(layer=10).eval()
     part.load_state_dict(whole.state_dict())
-    seen: list[torch.Tensor] = []
-    whole._blocks[10].register_forward_hook(lambda module, given, features: seen.append(features.clone()))
+    captured: list[torch.Tensor] = []
+    whole._blocks[10].register_forward_hook(lambda module, given, features: captured.append(features.clone()))
     pixels = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         whole(pixels)
         features = part(pixels)
     assert features.shape == (1, 112, 4, 4)
-    assert torch.equal(features, seen[0])
+    assert torch.equal(features, captured[0])
 
 
 def test_saved_weights_are_read_and_give_the_same_features(tmp_path: Path) -> None:

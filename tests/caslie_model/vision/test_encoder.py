@@ -13,7 +13,7 @@ from caslie_model.runtime.device import Device
 from caslie_model.runtime.model_cache import cache_folder
 from caslie_model.vision import VisionEncoder, load_vision_encoder
 
-Draw = Callable[..., Image.Image]
+Render = Callable[..., Image.Image]
 
 
 @pytest.fixture
@@ -24,18 +24,18 @@ def own_copy(tiny: VisionEncoder, tmp_path: Path) -> Path:
     return Path(shutil.copytree(cache_folder() / "random-tiny-vit-1", tmp_path / "encoder"))
 
 
-def test_images_of_any_size_become_patches(tiny: VisionEncoder, draw: Draw) -> None:
-    features = tiny.encode([draw(0), draw(1, (300, 20)), draw(2, (56, 56))])
+def test_images_of_any_size_become_patches(tiny: VisionEncoder, render: Render) -> None:
+    features = tiny.encode([render(0), render(1, (300, 20)), render(2, (56, 56))])
     assert features.shape == (3, tiny.patches, tiny.width) == (3, 49, 32)
     assert (features.dtype, features.device.type) == (torch.float32, "cpu")
     assert tiny.encode([]).shape == (0, 49, 32)
 
 
-def test_features_depend_on_the_image_alone(tiny: VisionEncoder, draw: Draw) -> None:
+def test_features_depend_on_the_image_alone(tiny: VisionEncoder, render: Render) -> None:
     again = load_vision_encoder("random:tiny-vit")
     assert again.fingerprint == tiny.fingerprint
-    both = again.encode([draw(7), draw(3)])
-    torch.testing.assert_close(both[1], tiny.encode([draw(3)])[0], atol=1e-5, rtol=1e-5)
+    both = again.encode([render(7), render(3)])
+    torch.testing.assert_close(both[1], tiny.encode([render(3)])[0], atol=1e-5, rtol=1e-5)
     assert (both[0] - both[1]).abs().max() > 0.1
 
 
@@ -46,17 +46,17 @@ def test_patches_stand_row_by_row_from_the_top_left(tiny: VisionEncoder) -> None
     assert int((marked_features - plain_features).norm(dim=1).argmax()) == 2 * 7 + 1
 
 
-def test_pooling_averages_the_grid(draw: Draw) -> None:
+def test_pooling_averages_the_grid(render: Render) -> None:
     whole = load_vision_encoder("random:tiny-vit", pool=0)
     one = load_vision_encoder("random:tiny-vit", pool=1)
     assert (whole.patches, one.patches) == (49, 1)
     assert load_vision_encoder("random:tiny-vit", pool=12).patches == 49  # a grid is never blown up
-    torch.testing.assert_close(one.encode([draw(0)])[0, 0], whole.encode([draw(0)])[0].mean(0))
+    torch.testing.assert_close(one.encode([render(0)])[0, 0], whole.encode([render(0)])[0].mean(0))
 
 
-def test_features_can_be_the_input_of_what_is_trained(tiny: VisionEncoder, draw: Draw) -> None:
+def test_features_can_be_the_input_of_a_trained_layer(tiny: VisionEncoder, render: Render) -> None:
     layer = torch.nn.Linear(tiny.width, 1)
-    layer(tiny.encode([draw(0)])).sum().backward()
+    layer(tiny.encode([render(0)])).sum().backward()
     assert layer.weight.grad is not None
 
 
@@ -94,9 +94,9 @@ def test_the_same_checkpoint_elsewhere_is_the_same_encoder(tiny: VisionEncoder, 
     assert load_vision_encoder(str(own_copy)).fingerprint == tiny.fingerprint
 
 
-def test_bfloat16_gives_nearly_the_same(tiny: VisionEncoder, draw: Draw) -> None:
-    expected = tiny.encode([draw(0)])
-    given = load_vision_encoder("random:tiny-vit", Device("cpu", "bfloat16")).encode([draw(0)])
+def test_bfloat16_gives_nearly_the_same(tiny: VisionEncoder, render: Render) -> None:
+    expected = tiny.encode([render(0)])
+    given = load_vision_encoder("random:tiny-vit", Device("cpu", "bfloat16")).encode([render(0)])
     assert given.dtype == torch.float32
     assert 0 < (given - expected).norm() / expected.norm() < 0.05
 

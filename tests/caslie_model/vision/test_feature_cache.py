@@ -86,7 +86,7 @@ def test_a_image_that_two_processes_computed_is_read_once(cache: FeatureCache) -
     assert len(FeatureCache(cache.folder)) == 6
 
 
-def test_whoever_writes_removes_what_killed_ones_left(cache: FeatureCache) -> None:
+def test_a_writer_removes_files_of_killed_writers(cache: FeatureCache) -> None:
     leftover = cache.folder / ".0123.safetensors.tmp"
     leftover.write_bytes(b"half of it")
     assert len(FeatureCache(cache.folder)) == 5
@@ -98,8 +98,8 @@ def test_whoever_writes_removes_what_killed_ones_left(cache: FeatureCache) -> No
 def test_damaged_features_are_found_when_they_are_read(cache: FeatureCache) -> None:
     path = shards(cache)[0]
     content = bytearray(path.read_bytes())
-    place = content.index(features_of(4).half().numpy().tobytes())
-    content[place + 5] ^= 1
+    offset = content.index(features_of(4).half().numpy().tobytes())
+    content[offset + 5] ^= 1
     path.write_bytes(content)
     damaged = FeatureCache(cache.folder)
     damaged.features(keys_of(0, 1, 2, 3))

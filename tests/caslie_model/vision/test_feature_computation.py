@@ -94,14 +94,14 @@ def test_another_encoder_computes_anew(data: str, tiny: VisionEncoder, tmp_path:
         compute(data, tiny, cache)
 
 
-def test_what_was_computed_before_a_damaged_image_is_kept(
+def test_features_before_a_damaged_image_are_kept(
     dataset_of_images: WriteData, pack: Pack, tiny: VisionEncoder, tmp_path: Path
 ) -> None:
     samples = [[pack(0)], [pack(1)], [pack(2), pack(3)[:-80]], [pack(4)]]
     data = dataset_of_images(tmp_path / "data", samples)
     cache = open_feature_cache(tiny, tmp_path)
-    place = rf"{data}: sample {TASK}-train-0002: image 'product 2' cannot be read: .*truncated"
-    with pytest.raises(DatasetError, match=place):
+    message = rf"{data}: sample {TASK}-train-0002: image 'product 2' cannot be read: .*truncated"
+    with pytest.raises(DatasetError, match=message):
         compute(data, tiny, cache, batch_size=1)
     assert len(FeatureCache(cache.folder)) == 3
 
@@ -119,9 +119,9 @@ def test_tensor_files_hold_a_few_hundred_images(
 def test_the_encoder_is_described_beside_the_features(data: str, tiny: VisionEncoder, tmp_path: Path) -> None:
     cache = open_feature_cache(tiny, tmp_path)
     compute(data, tiny, cache)
-    told = json.loads((cache.folder / "encoder.json").read_text())
-    assert (told["name"], told["patches"], told["width"]) == ("random:tiny-vit", 49, 32)
-    assert told["settings"]["padding"] == "white"
+    described = json.loads((cache.folder / "encoder.json").read_text())
+    assert (described["name"], described["patches"], described["width"]) == ("random:tiny-vit", 49, 32)
+    assert described["settings"]["padding"] == "white"
 
 
 def test_a_dataset_without_images_still_gives_the_shape(
@@ -225,7 +225,7 @@ def test_ctrl_c_says_that_nothing_is_lost(dataset_of_images: WriteData, pack: Pa
 
 
 @pytest.mark.slow
-def test_two_processes_at_once_lose_nothing_and_compute_nothing_twice(
+def test_two_processes_at_once_compute_nothing_twice(
     dataset_of_images: WriteData, pack: Pack, tmp_path: Path
 ) -> None:
     contents = [pack(number) for number in range(600)]
@@ -280,7 +280,7 @@ def test_the_sample_shop(encoder: str, tmp_path: Path, monkeypatch: pytest.Monke
     keys = [image.key for shown in images.values() for image in shown]
     given = again.features(keys)
     assert given.shape == (len(keys), *(again.shape or ()))
-    # Images of different products are told apart.
+    # Images of different products are described apart.
     assert len({row.numpy().tobytes() for row in given}) == len(set(keys))
 
 

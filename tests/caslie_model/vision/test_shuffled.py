@@ -1,4 +1,4 @@
-"""The control of a model that sees: images of other samples, in the same roles, each as often as before."""
+"""The control of an image-text model: images of other samples, in the same roles, each as often as before."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 
 def patches_by_hand(folder: Path, prefix: int, image: Image.Image, layer: int | None = None) -> torch.Tensor:
-    """Return what the checkpoint's vision model says of each patch, loaded and asked without our code."""
+    """Return the states of the checkpoint's vision model for each patch, loaded and run without our code."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     inputs = processor([image], return_tensors="pt", do_resize=False, do_center_crop=False)
     model = transformers.AutoModel.from_pretrained(folder)
@@ -128,10 +128,10 @@ def patches_by_hand(folder: Path, prefix: int, image: Image.Image, layer: int | 
 
 @pytest.mark.parametrize("name", TOWERS)
 def test_patches_are_those_of_the_vision_model(
-    name: str, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
+    name: str, checkpoints: Callable[[str], Path], render: Callable[..., Image.Image]
 ) -> None:
     encoder = load_vision_encoder(str(checkpoints(name)), pool=0)
-    image = draw(3, (SIDE, SIDE))
+    image = render(3, (SIDE, SIDE))
     features = encoder.encode([image])
     assert features.shape == (1, (SIDE // PATCH) ** 2, WIDTH)
     expected = patches_by_hand(checkpoints(name), TOWERS[name][2], image)
@@ -144,10 +144,10 @@ def test_patches_are_those_of_the_vision_model(
 
 @pytest.mark.parametrize(("name", "layer"), [("clip", -2), ("dinov2-registers", 1), ("siglip", 0)])
 def test_an_earlier_layer_can_be_asked_for(
-    name: str, layer: int, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
+    name: str, layer: int, checkpoints: Callable[[str], Path], render: Callable[..., Image.Image]
 ) -> None:
     encoder = load_vision_encoder(str(checkpoints(name)), pool=0, layer=layer)
-    image = draw(3, (SIDE, SIDE))
+    image = render(3, (SIDE, SIDE))
     expected = patches_by_hand(checkpoints(name), TOWERS[name][2], image, layer)
     torch.testing.assert_close(encoder.encode([image]), expected, atol=1e-4, rtol=1e-4)
     with pytest.raises(ModelError, match="has no layer 3: it has 3"):
@@ -156,9 +156,9 @@ def test_an_earlier_layer_can_be_asked_for(
 
 @pytest.mark.parametrize("name", ["dinov2", "clip"])
 def test_the_edges_of_an_image_are_kept(
-    name: str, checkpoints: Callable[[str], Path], draw: Callable[..., Image.Image]
+    name: str, checkpoints: Callable[[str], Path], render: Callable[..., Image.Image]
 ) -> None:
-    image = draw(0, (200, 200))
+    image = render(0, (200, 200))
     framed = image.copy()
     framed.paste("black", (0, 0, 200, 6))  # within what DINOv2's own way cuts off
     encoder = load_vision_encoder(str(checkpoints(name)))
@@ -166,8 +166,8 @@ def test_the_edges_of_an_image_are_kept(
     assert (plain - marked).norm() > 0.05 * plain.norm()
 
 
-def test_a_hierarchical_model_and_a_convolutional_one_have_coarser_grids(
-    tmp_path: Path, draw: Callable[..., Image.Image]
+def test_hierarchical_and_convolutional_models_have_coarser_grids(
+    tmp_path: Path, render: Callable[..., Image.Image]
 ) -> None:
     swin = transformers.SwinConfig(
         image_size=SIDE, patch_size=4, embed_dim=8, depths=[1, 1, 1], num_heads=[2, 2, 2], window_size=4
@@ -180,7 +180,7 @@ def test_a_hierarchical_model_and_a_convolutional_one_have_coarser_grids(
         folder = tmp_path / type(model).__name__
         model.save_pretrained(folder)
         _plain().save_pretrained(folder)
-        assert load_vision_encoder(str(folder), pool=0).encode([draw(0)]).shape == shape
+        assert load_vision_encoder(str(folder), pool=0).encode([render(0)]).shape == shape
 
 
 def test_a_language_model_is_no_vision_encoder(tmp_path: Path) -> None:

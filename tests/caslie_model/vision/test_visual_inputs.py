@@ -54,12 +54,14 @@ def samples_of(data: Path, split: str = "train") -> list[Sample]:
     return [sample for task in TASKS for sample in read_samples(str(data), task, split)]
 
 
-def test_what_was_computed_is_not_computed_again(pictured: Path, own_cache: Path, encoded: list[int]) -> None:
+def test_computed_features_are_not_computed_again(
+    image_dataset: Path, own_cache: Path, encoded: list[int]
+) -> None:
     tasks = (*TASKS, "product_relation_prediction")
-    _, first = features(str(pictured), "random:tiny-vit", tasks, pool=2, device="cpu")
+    _, first = features(str(image_dataset), "random:tiny-vit", tasks, pool=2, device="cpu")
     assert first.computed == first.distinct == sum(encoded) > 60
     encoded.clear()
-    _, second = features(str(pictured), "random:tiny-vit", tasks, pool=2, device="cpu")
+    _, second = features(str(image_dataset), "random:tiny-vit", tasks, pool=2, device="cpu")
     assert second.computed == 0
     assert second.distinct == first.distinct
     out = own_cache.parent / "adapter"
@@ -67,49 +69,49 @@ def test_what_was_computed_is_not_computed_again(pictured: Path, own_cache: Path
         finetune_config(
             "tiny",
             ["tasks=[cc, sr]", "samples_per_task=4", "device=cpu"],
-            data=str(pictured),
+            data=str(image_dataset),
             out=out,
             fusion="xattn",
         )
     )
     evaluate(
         evaluate_config(
-            model=str(out), data=str(pictured), out=own_cache.parent / "e", tasks=["cc"], device="cpu"
+            model=str(out), data=str(image_dataset), out=own_cache.parent / "e", tasks=["cc"], device="cpu"
         )
     )
     assert encoded == []
 
 
 def test_features_cover_whole_splits_and_images_the_samples(
-    pictured: Path, own_cache: Path, encoded: list[int]
+    image_dataset: Path, own_cache: Path, encoded: list[int]
 ) -> None:
-    few = samples_of(pictured)[:3] + samples_of(pictured, "test")[:1]
-    visual_inputs = load_visual_inputs(str(pictured), few, TINY, CPU)
+    few = samples_of(image_dataset)[:3] + samples_of(image_dataset, "test")[:1]
+    visual_inputs = load_visual_inputs(str(image_dataset), few, TINY, CPU)
     assert visual_inputs.images.keys() == {sample.id for sample in few}
-    # The next run draws others.
-    again = load_visual_inputs(str(pictured), samples_of(pictured)[:12], TINY, CPU)
+    # The next run samples others.
+    again = load_visual_inputs(str(image_dataset), samples_of(image_dataset)[:12], TINY, CPU)
     assert sum(encoded) > sum(len(shown) for shown in visual_inputs.images.values())
     assert again.cache.missing([p.key for shown in again.images.values() for p in shown]) == []
     assert len(encoded) == 2  # train and test of one task: nothing is computed for others
 
 
-def test_features_are_those_of_the_encoder(pictured: Path, own_cache: Path) -> None:
+def test_features_are_those_of_the_encoder(image_dataset: Path, own_cache: Path) -> None:
     from caslie_model.data.images import decode_image
 
-    visual_inputs = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU)
+    visual_inputs = load_visual_inputs(str(image_dataset), samples_of(image_dataset), TINY, CPU)
     encoder = load_vision_encoder("random:tiny-vit", pool=2)
     assert (visual_inputs.encoder, visual_inputs.fingerprint) == ("random:tiny-vit", encoder.fingerprint)
     assert (visual_inputs.patches, visual_inputs.width) == (encoder.patches, encoder.width) == (4, 32)
-    for _, shown in list(iterate_images(str(pictured), "sequential_recommendation", "train"))[:3]:
+    for _, shown in list(iterate_images(str(image_dataset), "sequential_recommendation", "train"))[:3]:
         expected = encoder.encode([decode_image(each.content, "") for each in shown])
         found = visual_inputs.features([each.image.key for each in shown])
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)  # stored in 16 bits
 
 
-def test_samples_without_images_have_none_and_the_shape_is_known(
-    pictured_row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], own_cache: Path
+def test_samples_without_images_have_none(
+    image_row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], own_cache: Path
 ) -> None:
-    rows = [pictured_row(number, TASKS[0], "train", shows=False) for number in range(2)]
+    rows = [image_row(number, TASKS[0], "train", shows=False) for number in range(2)]
     data = write_rows(own_cache.parent / "blind", rows)
     visual_inputs = load_visual_inputs(str(data), samples_of(data), TINY, CPU)
     assert list(visual_inputs.images.values()) == [(), ()]
@@ -120,36 +122,40 @@ class TestTheEncoderOfTheTraining:
     """An adapter answers with the features that it was trained with."""
 
     def test_another_encoder_fails_before_computing(
-        self, pictured: Path, own_cache: Path, encoded: list[int]
+        self, image_dataset: Path, own_cache: Path, encoded: list[int]
     ) -> None:
         trained_with = load_vision_encoder("random:tiny-vit", pool=1).fingerprint
         with pytest.raises(ModelError, match=r"another vision encoder than 'random:tiny-vit' with pool=2"):
-            load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU, trained_with)
+            load_visual_inputs(str(image_dataset), samples_of(image_dataset), TINY, CPU, trained_with)
         assert encoded == []
 
-    def test_its_precision_goes_before_the_language_models(self, pictured: Path, own_cache: Path) -> None:
+    def test_its_precision_goes_before_the_language_models(
+        self, image_dataset: Path, own_cache: Path
+    ) -> None:
         trained_with = load_vision_encoder("random:tiny-vit", Device("cpu", "bfloat16"), pool=2).fingerprint
-        asked = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU)
-        visual_inputs = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU, trained_with)
+        asked = load_visual_inputs(str(image_dataset), samples_of(image_dataset), TINY, CPU)
+        visual_inputs = load_visual_inputs(
+            str(image_dataset), samples_of(image_dataset), TINY, CPU, trained_with
+        )
         assert visual_inputs.fingerprint == trained_with != asked.fingerprint
 
 
 def test_images_that_were_read_before_are_used_as_they_are(
-    pictured: Path, own_cache: Path, encoded: list[int]
+    image_dataset: Path, own_cache: Path, encoded: list[int]
 ) -> None:
-    seen = load_visual_inputs(str(pictured), samples_of(pictured), TINY, CPU).images
-    shown = {"a product": next(images for images in seen.values() if images)}
+    by_sample = load_visual_inputs(str(image_dataset), samples_of(image_dataset), TINY, CPU).images
+    shown = {"a product": next(images for images in by_sample.values() if images)}
     encoded.clear()
     visual_inputs = load_visual_inputs_of(
-        str(pictured), [(task, "train") for task in TASKS], shown, TINY, CPU
+        str(image_dataset), [(task, "train") for task in TASKS], shown, TINY, CPU
     )
     assert visual_inputs.images == shown
     assert encoded == []
 
 
-def test_statistics_are_of_all_patches_of_each_image_once(pictured: Path, own_cache: Path) -> None:
-    samples = read_samples(str(pictured), "category_classification", "train")[:5]
-    visual_inputs = load_visual_inputs(str(pictured), [*samples, *samples], TINY, CPU)
+def test_statistics_are_of_all_patches_of_each_image_once(image_dataset: Path, own_cache: Path) -> None:
+    samples = read_samples(str(image_dataset), "category_classification", "train")[:5]
+    visual_inputs = load_visual_inputs(str(image_dataset), [*samples, *samples], TINY, CPU)
     keys = sorted({image.key for shown in visual_inputs.images.values() for image in shown})
     patches = visual_inputs.features(keys).flatten(0, 1)
     mean, deviation = visual_inputs.statistics()
@@ -157,9 +163,9 @@ def test_statistics_are_of_all_patches_of_each_image_once(pictured: Path, own_ca
     torch.testing.assert_close(deviation, patches.std(dim=0, correction=0), atol=1e-5, rtol=1e-4)
 
 
-def test_a_training_measures_features_where_asked_for(pictured: Path, tmp_path: Path) -> None:
+def test_a_training_measures_features_where_asked_for(image_dataset: Path, tmp_path: Path) -> None:
     settings = ("tasks=[cc]", "samples_per_task=4", "connector.feature_norm=standard", "device=cpu")
-    run = finetune(finetune_config("tiny", settings, data=str(pictured), out=tmp_path, fusion="xattn"))
+    run = finetune(finetune_config("tiny", settings, data=str(image_dataset), out=tmp_path, fusion="xattn"))
     weights = load_file(run.folder / "adapter_model.safetensors")
     assert bool((weights["resampler.feature_norm.mean"] != 0).all())
     assert bool((weights["resampler.feature_norm.scale"] != 1).all())

@@ -229,7 +229,7 @@ def test_the_command_exits_1_above_the_tolerance(shop: Shop, tmp_path: Path) -> 
     done = run(folder, "--out", out, "--examples", "1")
     assert done.exit_code == 1
     assert re.search(r"\| product +\| within a task \| +1 \(5\.6 %\) \|", done.stdout)
-    assert "1 finding(s) above what is tolerated" in done.stderr
+    assert "1 finding(s) above the tolerance" in done.stderr
     assert json.loads(out.read_text())["findings"][0]["examples"][0]["shared"] == "shop:13"
     tolerant = tmp_path / "tolerant.yaml"
     tolerant.write_text(

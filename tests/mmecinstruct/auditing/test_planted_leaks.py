@@ -283,7 +283,7 @@ def test_users_of_reviews_are_shared_by_design(shop: Shop, tmp_path: Path) -> No
     }
 
 
-# --- what is no leak ----------------------------------------------------------------------------------
+# --- no leaks --------- ----------------------------------------------------------------------------------
 
 
 def mug(colour: str) -> Image.Image:

@@ -125,7 +125,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("validate", "nowhere"), "nowhere"),
         (("clean",), ".mmec: there is no such folder"),
         (("build", "--recipe", "."), "no recipe '.'"),
-        (("build", "--out", "a", "--workspace", "a/w"), "the workspace a/w lies in it"),
+        (("build", "--out", "a", "--workspace", "a/w"), "the workspace a/w is in it"),
     ],
 )
 def test_bad_input_ends_with_a_message_and_exit_code_1(
@@ -152,7 +152,7 @@ def test_a_wrong_option_is_a_usage_error(arguments: tuple[str, ...], said: str) 
     assert said in result.stderr
 
 
-def test_dry_run_tells_sizes_and_raw_files_and_writes_nothing(tmp_path: Path) -> None:
+def test_dry_run_shows_sizes_and_raw_files(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "reviews.json").write_text("{}\n")
     (tmp_path / "two.yaml").write_text(
@@ -186,7 +186,7 @@ def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_ends_with_a_message_and_leaves_nobody_at_work(tmp_path: Path, workers: str) -> None:
+def test_ctrl_c_ends_all_workers(tmp_path: Path, workers: str) -> None:
     command = [sys.executable, "-m", "mmecinstruct", "build", "--set", "sample.products=120"]
     process = subprocess.Popen(
         [*command, "--workers", workers],

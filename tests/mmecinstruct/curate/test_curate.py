@@ -84,7 +84,7 @@ def test_the_first_row_of_an_id_stays_across_files(connection, tmp_path) -> None
     assert rejections == [("duplicate_id", "a:1"), ("duplicate_id", "a:2")]
 
 
-def test_one_item_in_two_sources_is_one_cluster_and_shares_its_category(connection, tmp_path) -> None:
+def test_one_item_in_two_sources_is_one_cluster(connection, tmp_path) -> None:
     rows, _ = curated(
         connection,
         tmp_path,
@@ -225,7 +225,7 @@ def test_questions_are_rejected_when_repeated_or_in_another_language(connection,
 @pytest.mark.parametrize(
     ("languages", "kept"), [(("en",), ["r1"]), (("en", "de"), ["r1", "r2"]), ((), ["r1", "r2", "r3"])]
 )
-def test_words_in_the_recipes_languages_stay_and_without_one_all_do(
+def test_words_in_the_recipes_languages_stay(
     connection, tmp_path, languages: tuple[str, ...], kept: list[str]
 ) -> None:
     spoken = {"r1": "en", "r2": "de", "r3": "fr"}

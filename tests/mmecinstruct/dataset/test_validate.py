@@ -44,10 +44,10 @@ def test_a_valid_folder_has_no_problem(sound_folder):
 
 
 def test_progress_reaches_the_number_of_rows(sound_folder):
-    seen = []
-    validate_folder(sound_folder, decode=False, progress=lambda *step: seen.append(step))
-    assert seen[-1][1:] == (66, 66)
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    steps = []
+    validate_folder(sound_folder, decode=False, progress=lambda *step: steps.append(step))
+    assert steps[-1][1:] == (66, 66)
+    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
 
 
 def test_a_problem_names_file_row_sample_and_reason(small, own_folder):

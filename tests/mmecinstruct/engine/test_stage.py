@@ -1,4 +1,4 @@
-"""A stage that stands in this file alone: run in processes, cached, and run again when a field changes."""
+"""A stage defined in this file alone: run in processes, cached, and run again when a field changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmecinstruct.engine.workspace import Workspace
 
 
 class WordSettings(Settings):
-    """Settings of which the stage below reads the first."""
+    """Settings; the stage below reads the first."""
 
     least: int = 3
     unread: int = 0

@@ -1,9 +1,8 @@
 """A stage whose code changed must raise its version, or old output in a workspace would be taken for new.
 
-The code of a stage is what its class reaches: the definitions that its own names stand for, those that these name, and
-so on, over all modules of the package. After a change run `python tests/mmecinstruct/engine/test_versions.py`. It
-records the new hashes, and refuses to where a version was not raised (say --same-result where the change alters no
-result).
+The code of a stage is all that its class reaches: the definitions that it names, those that these name, and so on, over
+all modules of the package. After a change run `python tests/mmecinstruct/engine/test_versions.py`. It records the new
+hashes, and fails where a version was not raised (give --same-result where the change alters no result).
 """
 
 from __future__ import annotations
@@ -25,15 +24,16 @@ from mmecinstruct.pipeline.assemble import FOLDER_VERSION, assemble_folder
 from mmecinstruct.stages import stage_classes
 
 RECORD = Path(__file__).with_name("stage_versions.json")
-FOLDER = "folder"  # what puts the dataset folder together is no stage, but has a version too
-# What decides no byte, or stands in the fingerprint itself: modules, and after a colon a definition of one.
+# The code that writes the dataset folder is no stage, but has a version too.
+FOLDER = "folder"
+# Code that decides no byte, or is in the fingerprint itself: modules, and after a colon a definition of one.
 LEFT_OUT = (
     "mmecinstruct.core.console",
     "mmecinstruct.core.errors",
     "mmecinstruct.core.progress",
     "mmecinstruct.engine",
     "mmecinstruct.version",
-    "mmecinstruct.sources:_can_be_pulled",  # what an error says
+    "mmecinstruct.sources:_can_be_pulled",  # the text of an error
 )
 DATA_ENDINGS = (".txt", ".yaml")
 
@@ -41,7 +41,7 @@ Definition = tuple[str, str]  # module, name
 
 
 class Module:
-    """The definitions of a module by name, each the statements that make it, and what its imports stand for."""
+    """The definitions of a module by name, each the statements that make it, and the targets of its imports."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
@@ -118,7 +118,7 @@ class Code:
                     yield from self._resolved(*target)
 
     def _module_named(self, module: Module, here: dict[str, tuple[str, str]], name: str) -> str:
-        """Return the module that a name stands for, empty where it stands for no module."""
+        """Return the module that a name means, empty where it means no module."""
         outer, inner = here.get(name) or module.imports.get(name) or ("", "")
         if inner and any(True for _ in self._resolved(outer, inner)):
             return ""
@@ -149,7 +149,7 @@ def _flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _imported(node: ast.AST) -> dict[str, tuple[str, str]]:
-    """Return what the names of an import stand for: (module, name in it, empty for the module itself)."""
+    """Return the targets of an import's names: (module, name in it, empty for the module itself)."""
     if isinstance(node, ast.ImportFrom) and node.module:
         return {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
     if isinstance(node, ast.Import):
@@ -244,7 +244,7 @@ def test_changed_code_has_a_new_version(stage: str) -> None:
         (FOLDER, "mmecinstruct.sources.publishers", "publishers"),
     ],
 )
-def test_a_stage_reaches_what_it_is_made_of(stage: str, module: str, name: str) -> None:
+def test_a_stage_reaches_its_code(stage: str, module: str, name: str) -> None:
     assert (module, name) in code().reached(guarded()[stage][1])
 
 
@@ -274,7 +274,7 @@ PROBE = {
         ("other", "unused = 1", "unused = 2", False),
     ],
 )
-def test_the_hash_covers_what_is_reached_and_no_more(
+def test_the_hash_covers_exactly_the_reached_code(
     tmp_path: Path, module: str, old: str, new: str, differs: bool
 ) -> None:
     assert old in PROBE[module]

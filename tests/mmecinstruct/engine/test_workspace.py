@@ -68,7 +68,8 @@ class Numbers(Stage):
 
     def items(self) -> Sequence[WorkItem]:
         return [
-            WorkItem(f"{place:03d}", self.first + place, weight) for place, weight in enumerate(self.weights)
+            WorkItem(f"{position:03d}", self.first + position, weight)
+            for position, weight in enumerate(self.weights)
         ]
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
@@ -132,7 +133,7 @@ def test_a_changed_setting_or_version_runs_again_beside_the_old_output(tmp_path:
     assert len(fingerprints) == 3
 
 
-def test_after_a_failure_only_what_is_missing_runs(tmp_path: Path) -> None:
+def test_after_a_failure_only_missing_items_run(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(ValueError, match="two"):
         run(tmp_path / "w", log, fail_on_two)
@@ -184,7 +185,7 @@ def leave_a_lost_attempt(payload: tuple[int, str], folder: Path) -> Counts:
     return write_number(payload, folder)
 
 
-def test_what_a_lost_attempt_left_is_no_part_of_the_stage(tmp_path: Path) -> None:
+def test_files_of_a_lost_attempt_are_no_part_of_the_stage(tmp_path: Path) -> None:
     output = run(tmp_path / "w", tmp_path / "log", leave_a_lost_attempt)
     names = sorted(path.name for path in output.folder.iterdir())
     assert names == ["000", "001", "002", "003", "004", "manifest.json"]
@@ -201,7 +202,7 @@ out_of_sight = threading.Event()
 
 
 def hide_an_item_for_a_while(payload: tuple[int, str], folder: Path) -> Counts:
-    """Write the item; what another host writes may be seen here only a little later."""
+    """Write the item; a file of another host may be visible here only a little later."""
     if payload[0] == 4:
         target, aside = folder.with_name("004"), folder.parent.with_name("aside")
 
@@ -218,14 +219,14 @@ def hide_an_item_for_a_while(payload: tuple[int, str], folder: Path) -> Counts:
 
 
 class PatientExecutor(LocalExecutor):
-    """Ends its run only when the last item is out of sight."""
+    """Ends its run only when the last item is no longer visible."""
 
     def run(self, function, payloads):
         yield from super().run(function, payloads)
         assert out_of_sight.wait(30)
 
 
-def test_an_item_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
+def test_an_item_that_is_visible_late_is_waited_for(tmp_path: Path) -> None:
     stage = Numbers(log=tmp_path / "log", function=hide_an_item_for_a_while)
     with PatientExecutor() as executor:
         (output,) = Workspace(tmp_path / "w").run_stages([stage], executor)
@@ -283,7 +284,7 @@ def test_counts_must_add_up() -> None:
         Counts(3, 1, 1)
 
 
-def test_a_second_build_is_kept_out_and_a_dead_one_is_not(tmp_path: Path) -> None:
+def test_a_second_build_at_the_same_time_is_an_error(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     script = (
         "import sys, time; from pathlib import Path; from mmecinstruct.engine.workspace import Workspace\n"
@@ -352,7 +353,7 @@ def test_a_hash_is_remembered_as_soon_as_it_is_known(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("later")
-def test_a_file_put_in_the_place_of_another_with_its_size_and_time_is_hashed_again(tmp_path: Path) -> None:
+def test_a_replaced_file_of_equal_size_and_time_is_hashed_again(tmp_path: Path) -> None:
     workspace, file, other = Workspace(tmp_path / "w"), tmp_path / "f", tmp_path / "g"
     file.write_text("one")
     other.write_text("two")
@@ -432,7 +433,7 @@ def test_rows_in_are_rows_kept_rejected_and_not_sampled(not_sampled: int) -> Non
         Counts(4 + not_sampled, 2, 1, None, not_sampled)
 
 
-def test_clean_removes_only_what_was_not_used(tmp_path: Path) -> None:
+def test_clean_removes_only_unused_folders(tmp_path: Path) -> None:
     old, new = (run(tmp_path / "w", tmp_path / "log", setting=number) for number in (1, 2))
     past = time.time() - 10 * 86_400
     os.utime(old.folder / "manifest.json", (past, past))

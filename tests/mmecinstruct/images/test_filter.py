@@ -18,7 +18,7 @@ from mmecinstruct.engine.stage import Files, StageOutput
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.images.filter import filter_images
 from mmecinstruct.images.locate import LocatedImage
-from mmecinstruct.images.settings import JUDGING, LOCATING, MEASURING, PUBLISHING, ImageSettings
+from mmecinstruct.images.settings import FILTERING, LOCATING, MEASURING, PUBLISHING, ImageSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES
 from mmecinstruct.stages.filter_images import filter_stage
@@ -130,7 +130,7 @@ def test_equal_pixels_in_several_files_count_together() -> None:
 
 
 def test_every_setting_belongs_to_exactly_one_stage() -> None:
-    parts = (PUBLISHING, LOCATING, MEASURING, JUDGING)
+    parts = (PUBLISHING, LOCATING, MEASURING, FILTERING)
     assert sorted(name for part in parts for name in part) == sorted(ImageSettings.model_fields)
 
 

@@ -50,29 +50,30 @@ from mmecinstruct.tasks import TASKS
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def word(draw: random.Random) -> str:
-    return "".join(draw.choice(LETTERS) for _ in range(7)).capitalize()
+def word(generator: random.Random) -> str:
+    return "".join(generator.choice(LETTERS) for _ in range(7)).capitalize()
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of 90 products in 9 categories, with links, reviews by accounts, questions and judged queries."""
     folder = tmp_path_factory.mktemp("shop")
-    draw = random.Random(4)
+    generator = random.Random(4)
     (folder / "images").mkdir()
     products = []
     for number in range(90):
         top, fine = f"Top {number % 3}", f"Fine {number % 9}"
         name = f"images/{number}.png"
         image = Image.new("RGB", (120, 90), "white")
-        corners = [draw.randint(5, 40), draw.randint(5, 30), draw.randint(60, 110), draw.randint(45, 85)]
-        ImageDraw.Draw(image).ellipse(corners, fill=tuple(draw.randint(0, 200) for _ in range(3)))
+        ranges = ((5, 40), (5, 30), (60, 110), (45, 85))
+        corners = [generator.randint(*limits) for limits in ranges]
+        ImageDraw.Draw(image).ellipse(corners, fill=tuple(generator.randint(0, 200) for _ in range(3)))
         image.save(folder / name)
         products.append(
             {
                 "id": str(number),
-                "title": f"{word(draw)} {word(draw)} {fine} item",
-                "brand": word(draw),
+                "title": f"{word(generator)} {word(generator)} {fine} item",
+                "brand": word(generator),
                 "category": f"{top} > {fine}",
                 "description": "<p>Nice &amp; good</p>",
                 "price": "9.90",
@@ -182,7 +183,7 @@ def test_datasets_loads_every_config_and_split(
             assert all(image.size for image in row["images"])
 
 
-def test_what_was_rejected_is_there_with_its_reason(built: tuple[Path, BuildReport]) -> None:
+def test_every_rejection_has_its_reason(built: tuple[Path, BuildReport]) -> None:
     folder, _ = built
     rows = pq.read_table(folder / "out" / "rejections" / "rejections.parquet").to_pylist()
     found = {(row["stage"], row["reason"]): row for row in rows}
@@ -252,7 +253,7 @@ def test_a_damaged_folder_is_built_again_from_the_workspace(
     assert hashes(folder / "out") == before
 
 
-def test_a_changed_size_redoes_selection_and_what_follows_but_not_the_images(
+def test_a_changed_size_does_not_measure_images_again(
     shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
 ) -> None:
     folder, _ = built
@@ -304,7 +305,7 @@ def test_rows_are_read_from_the_groups_they_lie_in(tmp_path: Path) -> None:
         assert render.read_rows(path, start, stop)["n"].to_pylist() == list(range(start, stop))
 
 
-def test_a_part_of_a_split_names_the_files_it_lies_in(tmp_path: Path) -> None:
+def test_a_part_of_a_split_names_its_files(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.parquet" for number in range(3)]
     for path, splits in zip(paths, (["train"] * 5, ["train"] * 2 + ["test"] * 3, ["test"] * 4), strict=True):
         pq.write_table(pa.table({"split": splits}), path)
@@ -341,12 +342,12 @@ def test_an_empty_folder_says_which_file_is_missing(tmp_path: Path) -> None:
         build(load_recipe("catalog"), tmp_path / "out", workspace=tmp_path / "ws", data=tmp_path)
 
 
-def test_a_table_without_the_mapped_column_says_which_columns_there_are(shop: Path, tmp_path: Path) -> None:
+def test_a_table_without_the_mapped_column_names_its_columns(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"name.*products\.csv|products\.csv.*name"):
         build_shop(shop, tmp_path, "sources.0.products.title=name")
 
 
-def test_a_disk_that_takes_no_more_leaves_nothing_half_written_beside_the_target(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_incomplete_folder(tmp_path: Path) -> None:
     task, out = "sentiment_analysis", tmp_path / "data" / "out"
     shard = tmp_path / "shards" / "key" / task / "train-00000-of-00001.parquet"
     shard.parent.mkdir(parents=True)
@@ -386,7 +387,7 @@ def test_rejections_are_published_without_passwords() -> None:
     assert published["origin"].to_pylist() == ["https://x.example/a@b.jpg", *origins[1:]]
 
 
-def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp_path: Path) -> None:
+def test_nothing_to_build_is_an_error(shop: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     (small / "products.csv").write_bytes((shop / "products.csv").read_bytes())
@@ -394,7 +395,7 @@ def test_nothing_to_build_is_an_error_that_lists_what_is_missing(shop: Path, tmp
         build_shop(small, tmp_path, tasks=["answerability_prediction"])
 
 
-def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Path) -> None:
+def test_an_ood_category_without_products_is_an_error(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no product is in 'Top 9'; .*'Top 0', 'Top 1', 'Top 2'"):
         build_shop(shop, tmp_path, "split.ood_categories=[Top 2, Top 9]")
     stages = {path.name for path in (tmp_path / "ws" / "stages").iterdir()}
@@ -402,7 +403,7 @@ def test_an_ood_category_that_no_product_has_is_refused(shop: Path, tmp_path: Pa
     assert "images" not in stages  # said before any image is fetched or decoded
 
 
-def test_an_ood_category_of_which_nothing_is_drawn_is_there_all_the_same(shop: Path, tmp_path: Path) -> None:
+def test_an_ood_category_without_sampled_records_is_no_error(shop: Path, tmp_path: Path) -> None:
     wanted = ["sampling={oversample: 1}", "sizes={train: 1, validation: 1, test: 1, test_ood: 0}"]
     report = build_shop(
         shop,
@@ -415,7 +416,7 @@ def test_an_ood_category_of_which_nothing_is_drawn_is_there_all_the_same(shop: P
         build_shop(shop, tmp_path / "other", *wanted, "split.ood_categories=[Top 2, Top 9]")
 
 
-def test_of_a_table_of_which_nothing_is_drawn_it_is_said_that_it_has_rows(shop: Path, tmp_path: Path) -> None:
+def test_a_table_without_sampled_rows_is_not_called_empty(shop: Path, tmp_path: Path) -> None:
     overrides = [
         "sampling={oversample: 1}",
         "tasks.answerability_prediction.sizes={train: 0, validation: 0, test: 0, test_ood: 0}",
@@ -424,7 +425,7 @@ def test_of_a_table_of_which_nothing_is_drawn_it_is_said_that_it_has_rows(shop: 
         build_shop(shop, tmp_path, *overrides, "sizes.train=2", tasks=["answerability_prediction"])
 
 
-def test_where_nothing_at_all_is_drawn_the_files_are_not_said_to_be_empty(shop: Path, tmp_path: Path) -> None:
+def test_files_without_sampled_rows_are_not_called_empty(shop: Path, tmp_path: Path) -> None:
     overrides = ["sampling={oversample: 1}", "sizes={train: 0, validation: 0, test: 0, test_ood: 0}"]
     with pytest.raises(RecipeError, match="nothing to build from: none of 90 products was sampled"):
         build_shop(shop, tmp_path, *overrides)
@@ -446,12 +447,12 @@ def test_tasks_of_a_cluster_are_no_processes_of_this_machine(
         asked.append(workers)
         return LocalExecutor(1)
 
-    def told(resources: ResourceSettings, workers: int) -> Budget:
+    def recorded(resources: ResourceSettings, workers: int) -> Budget:
         budgets.append(query_budget(resources, workers))
         return budgets[-1]
 
     monkeypatch.setattr(building, "RayExecutor", cluster)
-    monkeypatch.setattr(building, "query_budget", told)
+    monkeypatch.setattr(building, "query_budget", recorded)
     report = build_shop(shop, tmp_path, workers=64, executor="ray", tasks=["answerability_prediction"])
     assert asked == [64]
     assert not [warning for warning in report.warnings if "processes" in warning]
@@ -496,9 +497,7 @@ def test_an_ood_category_that_licences_may_have_left_out_is_a_warning(shop: Path
         ("sizes={train: 0, validation: 0, test: 0, test_ood: 0}", "the recipe's sizes want none"),
     ],
 )
-def test_where_nothing_is_chosen_the_reason_is_said(
-    shop: Path, tmp_path: Path, override: str, said: str
-) -> None:
+def test_an_empty_choice_names_the_reason(shop: Path, tmp_path: Path, override: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         build_shop(shop, tmp_path, override, tasks=["category_classification"])
 
@@ -517,7 +516,7 @@ def test_files_that_no_build_wrote_are_not_lost(
         build_shop(shop, tmp_path)
 
 
-def test_a_workspace_within_the_target_is_refused(shop: Path, tmp_path: Path) -> None:
+def test_a_workspace_within_the_target_is_an_error(shop: Path, tmp_path: Path) -> None:
     recipe = load_recipe("catalog")
     with pytest.raises(DatasetError, match="would be replaced with it"):
         build(recipe, tmp_path / "out", workspace=tmp_path / "out" / ".mmec", data=shop)
@@ -573,7 +572,7 @@ def parse_one(source: CatalogSource, role: str, path: Path) -> Parse:
     )
 
 
-def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
+def test_a_truncated_archive_is_built_with_a_warning(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut = tmp_path / "cut"
@@ -586,24 +585,24 @@ def test_an_archive_cut_short_is_built_as_far_as_it_goes_and_said_aloud(
             cut, tmp_path, "sources.0.reviews.path=reviews.csv.gz", tasks=["category_classification"]
         )
         (line,) = report.truncated
-        place, _, said = line.partition(": ")
-        assert re.fullmatch(r"reviews\.csv\.gz:[0-9]+", place)
+        location, _, said = line.partition(": ")
+        assert re.fullmatch(r"reviews\.csv\.gz:[0-9]+", location)
         assert "truncated" in said
         print_report(report)
         assert f"warning: {line}, and run the build again." in capsys.readouterr().err
     rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
-    assert [row["origin"] for row in rows if row["reason"] == "truncated_archive"] == [place]
+    assert [row["origin"] for row in rows if row["reason"] == "truncated_archive"] == [location]
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         ("<html>sign in</html>\n<p>\n", r"none of its records can be used \(2 broken_json\)"),
         ("", "it has no record"),
     ],
 )
-def test_a_file_of_which_nothing_can_be_used_is_said_aloud(
-    shop: Path, tmp_path: Path, content: str, told: str
+def test_a_file_without_usable_records_is_warned_of(
+    shop: Path, tmp_path: Path, content: str, problem: str
 ) -> None:
     raw = tmp_path / "raw"
     shutil.copytree(shop, raw)
@@ -614,10 +613,10 @@ def test_a_file_of_which_nothing_can_be_used_is_said_aloud(
     cc, sa = "category_classification", "sentiment_analysis"
     report = build(recipe, tmp_path / "out", workspace=tmp_path / "ws", data=raw, tasks=[cc])
     [said] = [warning for warning in report.warnings if "publisher's file" in warning]
-    assert re.match(rf"labels\.jsonl: {told}; see that it is its publisher's file, and whole", said)
+    assert re.match(rf"labels\.jsonl: {problem}; see that it is its publisher's file, and whole", said)
     (raw / "reviews.csv").write_text((raw / "reviews.csv").read_text().splitlines()[0] + "\n")
     with pytest.raises(
-        RecipeError, match=rf"sentiment_analysis: .*\n  reviews\.csv: it .*\n  labels\.jsonl: {told}"
+        RecipeError, match=rf"sentiment_analysis: .*\n  reviews\.csv: it .*\n  labels\.jsonl: {problem}"
     ):
         build(recipe, tmp_path / "out", workspace=tmp_path / "ws", data=raw, tasks=[sa])
 
@@ -634,7 +633,7 @@ def test_rejections_of_several_batches_are_all_kept(tmp_path: Path) -> None:
     assert rows["origin"].to_pylist()[-1] == f"reviews.csv:{2 * BATCH_RECORDS + 2}"
 
 
-def test_a_file_in_the_way_is_refused_before_any_work(shop: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_an_error_before_any_work(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(DatasetError, match="a file of that name"):
         build_shop(shop, tmp_path)
@@ -661,7 +660,7 @@ def test_a_sample_build_killed_three_times_gives_the_same_files(tmp_path: Path) 
 
 
 @pytest.mark.skipif("MMEC_REAL_DATA" not in os.environ, reason="MMEC_REAL_DATA names no folder of real data")
-def test_a_real_shop_is_built_and_what_it_lacks_is_counted(tmp_path: Path) -> None:
+def test_a_real_shop_is_built(tmp_path: Path) -> None:
     data = Path(os.environ["MMEC_REAL_DATA"]) / "luma_shop"
     report = build(load_recipe("luma-shop"), tmp_path / "out", workspace=tmp_path / "ws", data=data)
     assert set(report.sizes) == {

@@ -1,4 +1,4 @@
-"""Images, duplicates and takedowns in a build: what is asked of the web, what is kept, what is done again."""
+"""Images, duplicates and takedowns in a build: requests, kept files, repeated work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.servers import image_server
 
 PRODUCTS = 36
 FETCH = "fetch={enabled: true, contact: 'https://shop.example/', private_networks: [127.0.0.0/8], retries: 0}"
-# Words that no other title has: titles must be near only where a test says so.
+# Words that no other title has: titles are near only where a test makes them so.
 WORDS = [
     f"{first}{second}" for first in "bdfgklmnprst" for second in ("ala", "iro", "une", "osta", "ebi", "ami")
 ]
@@ -104,12 +104,10 @@ def web_shop(tmp_path: Path, images: Any) -> Path:
     return write_products(tmp_path / "shop", products(image))
 
 
-def test_a_build_fetches_what_it_lacks_once_and_retries_when_told(
-    web_shop: Path, tmp_path: Path, images: Any
-) -> None:
+def test_a_build_fetches_missing_images_once(web_shop: Path, tmp_path: Path, images: Any) -> None:
     report = build_shop(web_shop, tmp_path, FETCH)
     assert report.fetched == {"fetched": PRODUCTS - 1, "http_404": 1, "http_503": 1}
-    # Product 3's second image stands in for its first; nobody asked for the second one of product 5.
+    # Product 3's second image replaces its first; the second one of product 5 is not requested.
     assert images.asked("/3b.jpg") == 1
     assert images.asked("/5b.jpg") == 0
     assert images.url("/3b.jpg") in published(tmp_path, "image_urls")
@@ -126,7 +124,7 @@ def test_a_build_fetches_what_it_lacks_once_and_retries_when_told(
     assert images.paths()[asked - 1 :].count("/4.jpg") == 1
     assert images.asked("/3.jpg") == 1
     assert images.url("/4.jpg") in published(tmp_path, "image_urls")
-    # The new look at the web is what later builds see.
+    # Later builds get the outcomes of the new requests.
     asked = len(images.log)
     assert build_shop(web_shop, tmp_path, FETCH).up_to_date
     assert len(images.log) == asked
@@ -186,7 +184,7 @@ def test_products_that_share_a_image_share_a_split(local_shop: Path, tmp_path: P
     assert not [finding for finding in audit["findings"] if finding["kind"].startswith("image")]
 
 
-def test_a_recipe_may_merge_what_is_the_same_product(local_shop: Path, tmp_path: Path) -> None:
+def test_a_recipe_may_merge_equal_products(local_shop: Path, tmp_path: Path) -> None:
     build_shop(local_shop, tmp_path, "duplicates.merge=true")
     kept = published(tmp_path, "product_ids")
     rejected = rejections(tmp_path)
@@ -204,7 +202,7 @@ def write_table(path: Path, names: str, *rows: tuple[object, ...]) -> None:
 
 
 def test_a_merge_reaches_every_table_and_every_row_is_accounted_for(local_shop: Path, tmp_path: Path) -> None:
-    """shop:0 and shop:1 are the same product, of which the first stays."""
+    """shop:0 and shop:1 are the same product; the first stays."""
     write_table(
         local_shop / "reviews.csv",
         REVIEWS,
@@ -272,7 +270,7 @@ def test_a_image_in_the_reviews_of_two_products_keeps_them_together(local_shop: 
     assert statistics["duplicates"]["merged"] == 1
 
 
-def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp_path: Path) -> None:
+def test_the_folder_reports_duplicates_and_hygiene(local_shop: Path, tmp_path: Path) -> None:
     write_table(
         local_shop / "reviews.csv",
         REVIEWS,
@@ -292,15 +290,15 @@ def test_the_folder_says_what_duplicates_and_hygiene_found(local_shop: Path, tmp
 
 def test_a_changed_threshold_decodes_nothing_again(local_shop: Path, tmp_path: Path) -> None:
     build_shop(local_shop, tmp_path)
-    told: list[str] = []
+    stages: list[str] = []
     build_shop(
-        local_shop, tmp_path, "images.min_side=100", report=lambda stage, done, total: told.append(stage)
+        local_shop, tmp_path, "images.min_side=100", report=lambda stage, done, total: stages.append(stage)
     )
-    assert "filter" in told
-    assert not {"images", "parse-00-catalog", "curate_products"} & set(told)
+    assert "filter" in stages
+    assert not {"images", "parse-00-catalog", "curate_products"} & set(stages)
 
 
-def test_what_is_on_the_takedown_list_is_in_no_later_build(local_shop: Path, tmp_path: Path) -> None:
+def test_a_takedown_holds_in_later_builds(local_shop: Path, tmp_path: Path) -> None:
     build_shop(local_shop, tmp_path)
     workspace = tmp_path / "ws"
     fetched = workspace / FETCHED_FOLDER
@@ -315,9 +313,7 @@ def test_what_is_on_the_takedown_list_is_in_no_later_build(local_shop: Path, tmp
     assert rejected["8.jpg"] == rejected["9.jpg"] == ("images", "taken_down")
 
 
-def test_takedowns_of_fetched_images_are_counted_and_leave_the_store(
-    web_shop: Path, tmp_path: Path, images: Any
-) -> None:
+def test_taken_down_images_leave_the_store(web_shop: Path, tmp_path: Path, images: Any) -> None:
     shared = photo(11)
     images.routes["/10.jpg"] = images.routes["/11.jpg"]  # the same bytes under another product
     build_shop(web_shop, tmp_path, FETCH)
@@ -336,7 +332,7 @@ def test_takedowns_of_fetched_images_are_counted_and_leave_the_store(
     assert store.has(sha256(shared))
 
 
-def test_a_thumbnail_stands_in_for_a_full_size_that_is_broken(tmp_path: Path, images: Any) -> None:
+def test_a_thumbnail_replaces_a_broken_full_size(tmp_path: Path, images: Any) -> None:
     for number in range(PRODUCTS):
         images.routes[f"/I/{number}.jpg"] = image_server.Answer(body=photo(number))
     images.routes["/I/5.jpg"] = image_server.Answer(body=photo(5)[:-500])
@@ -355,10 +351,10 @@ def test_a_thumbnail_stands_in_for_a_full_size_that_is_broken(tmp_path: Path, im
 
 
 def test_the_command_keeps_the_takedown_list(tmp_path: Path) -> None:
-    place = ["--workspace", str(tmp_path / "ws")]
-    add = CliRunner().invoke(app, ["takedown", "add", "product", "shop:7", "--note", "asked for", *place])
+    options = ["--workspace", str(tmp_path / "ws")]
+    add = CliRunner().invoke(app, ["takedown", "add", "product", "shop:7", "--note", "asked for", *options])
     assert add.exit_code == 0
-    assert CliRunner().invoke(app, ["takedown", "list", *place]).stdout == "product\tshop:7\tasked for\n"
-    wrong = CliRunner().invoke(app, ["takedown", "add", "photo", "x", *place])
+    assert CliRunner().invoke(app, ["takedown", "list", *options]).stdout == "product\tshop:7\tasked for\n"
+    wrong = CliRunner().invoke(app, ["takedown", "add", "photo", "x", *options])
     assert wrong.exit_code == 2
     assert "'photo' is not one of 'product', 'url', 'image'" in wrong.output

@@ -1,4 +1,4 @@
-"""Builds whose shards hold no pixels: images told by hashes of their bytes, or taken as publishers name them."""
+"""Builds whose shards hold no pixels: images with hashes of their bytes, or as URLs of publishers only."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def build_shop(shop: Path, folder: Path, *overrides: str) -> BuildReport:
     return build(recipe, folder / "out", workspace=folder / "ws", data=shop)
 
 
-def test_urls_are_taken_as_they_are_and_nobody_is_asked(web_shop: Path, tmp_path: Path, images: Any) -> None:
+def test_urls_are_published_without_requests(web_shop: Path, tmp_path: Path, images: Any) -> None:
     build_shop(web_shop, tmp_path, REFERENCE, UNREAD)
     assert images.log == []
     out = tmp_path / "out"
@@ -119,9 +119,7 @@ def test_products_of_one_url_stay_together(web_shop: Path, tmp_path: Path) -> No
     assert len({row["cluster_id"] for row in products.values()}) == PRODUCTS - 1
 
 
-def test_read_images_are_told_by_the_bytes_that_were_received(
-    web_shop: Path, tmp_path: Path, images: Any
-) -> None:
+def test_read_images_have_the_hash_of_the_received_bytes(web_shop: Path, tmp_path: Path, images: Any) -> None:
     bodies = {}
     for number in range(1, PRODUCTS):
         values = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
@@ -139,7 +137,7 @@ def test_read_images_are_told_by_the_bytes_that_were_received(
     assert validate_folder(tmp_path / "out") == []
 
 
-def test_a_takedown_by_bytes_that_nobody_reads_is_warned_of_and_one_by_url_holds(
+def test_a_takedown_by_bytes_of_unread_images_is_warned_of(
     web_shop: Path, tmp_path: Path, images: Any
 ) -> None:
     workspace = tmp_path / "ws"
@@ -163,7 +161,7 @@ def test_a_takedown_by_bytes_that_nobody_reads_is_warned_of_and_one_by_url_holds
         (("licences=free",), "licences"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_remedy(overrides: tuple[str, ...], said: str) -> None:
+def test_impossible_settings_are_an_error_with_the_remedy(overrides: tuple[str, ...], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         load_recipe("catalog", list(overrides))
 

@@ -77,9 +77,7 @@ def test_every_file_of_a_folder_is_kept_or_has_its_reason(folder: Path, tmp_path
     assert sorted(pixels(tmp_path)) == sorted(row["image_id"] for row in images if row["status"] == "ok")
 
 
-def test_what_was_written_is_not_read_as_a_source_and_may_be_written_again(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_written_files_are_not_read_as_a_source(folder: Path, tmp_path: Path) -> None:
     for settings in (
         ImageCheckSettings(images=ImageSettings()),
         ImageCheckSettings(images=ImageSettings(min_side=5)),
@@ -151,16 +149,16 @@ def test_web_addresses_are_fetched_where_the_settings_say_so(
     assert [row["image_url"] for row in images if row["status"] == "ok"] == ["0.jpg", urls[0]]
 
 
-def test_nothing_is_decoded_twice_and_workers_change_nothing(folder: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    check_images(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: told.append(step))
-    assert {stage for stage, _, _ in told} == {"images", "filter"}
-    told.clear()
+def test_nothing_is_decoded_twice(folder: Path, tmp_path: Path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    check_images(folder, tmp_path / "a", workspace=tmp_path / "wa", report=lambda *step: steps.append(step))
+    assert {stage for stage, _, _ in steps} == {"images", "filter"}
+    steps.clear()
     stricter = ImageCheckSettings(images=ImageSettings(min_deviation=30))
     check_images(
-        folder, tmp_path / "a", stricter, workspace=tmp_path / "wa", report=lambda *step: told.append(step)
+        folder, tmp_path / "a", stricter, workspace=tmp_path / "wa", report=lambda *step: steps.append(step)
     )
-    assert {stage for stage, _, _ in told} == {"filter"}
+    assert {stage for stage, _, _ in steps} == {"filter"}
     check_images(folder, tmp_path / "b", stricter, workspace=tmp_path / "wb", workers=2)
     for name in ("images.parquet", "rejections.parquet", "pixels/00000.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -180,8 +178,8 @@ def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "out")
-    told = f"Rejected, each with its reason in {tmp_path / 'out' / 'rejections.parquet'}:"
-    assert f"9 images, 0 kept\n{told}\n  too_small: 6\n" in result.stderr
+    heading = f"Rejected, each with its reason in {tmp_path / 'out' / 'rejections.parquet'}:"
+    assert f"9 images, 0 kept\n{heading}\n  too_small: 6\n" in result.stderr
     assert Image.open(tmp_path / "out" / "contact_sheet.jpg").width > 1000
     wrong = CliRunner().invoke(app, [*command, "--set", "images.min_sides=90"])
     assert wrong.exit_code == 1
@@ -189,7 +187,7 @@ def test_the_command_counts_by_reason(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("MMEC_REAL_DATA" not in os.environ, reason="MMEC_REAL_DATA names no folder of real data")
-def test_real_images_end_with_the_reasons_that_their_readme_tells(tmp_path: Path) -> None:
+def test_real_images_have_the_reasons_of_their_readme(tmp_path: Path) -> None:
     _, images, reasons = check(Path(os.environ["MMEC_REAL_DATA"]) / "imagededup_tests", tmp_path)
     assert reasons == {
         "LICENSE": "not_an_image",

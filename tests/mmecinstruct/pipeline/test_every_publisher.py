@@ -1,4 +1,4 @@
-"""What users combine: each publisher's files alone and together, from raw files to a valid dataset folder.
+"""Combinations of users: each publisher's files alone and together, from raw files to a valid dataset folder.
 
 The files are generated with their dirt, and the writers say how many lines are to be rejected for which reason.
 """
@@ -81,7 +81,7 @@ def chosen_sizes(report: BuildReport) -> dict[str, dict[str, int]]:
 
 
 @pytest.mark.slow
-def test_amazon_2023_alone_makes_what_needs_no_relations_and_no_queries(tmp_path: Path) -> None:
+def test_amazon_2023_alone_makes_tasks_without_relations_or_queries(tmp_path: Path) -> None:
     raw, planted = tmp_path / "raw", Counter[str]()
     for domain in PAPER_DOMAINS:
         # One domain as `datasets` exports it: the same kind of source reads it.
@@ -119,7 +119,7 @@ def test_amazon_2023_alone_makes_what_needs_no_relations_and_no_queries(tmp_path
 
 
 @pytest.mark.slow
-def test_a_domain_without_categories_has_its_reviews_and_no_fine_category(tmp_path: Path) -> None:
+def test_a_domain_without_categories_has_no_fine_category(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     amazon2023_files.write_metadata(raw, "All_Beauty", 150, 1, "datasets")
     amazon2023_files.write_reviews(raw, "All_Beauty", 150, 200, 1)
@@ -172,7 +172,7 @@ def test_berkeley_objects_alone_make_categories_with_images_inside(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_esci_with_images_of_esci_s_judges_queries_of_the_training_file_too(tmp_path: Path) -> None:
+def test_esci_with_images_of_esci_s_has_queries_of_the_training_file(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
     write_sample_shop(SampleShopSettings(products=300, images=False, dirt=False), 1, raw)
@@ -220,7 +220,7 @@ audit: {tolerances: {text_near: 1.0, text_identical: 1.0}}
 
 
 @pytest.mark.slow
-def test_literals_of_2014_and_their_reviews_make_all_but_questions_and_queries(tmp_path: Path) -> None:
+def test_files_of_2014_make_all_tasks_but_questions_and_queries(tmp_path: Path) -> None:
     raw, planted = tmp_path / "raw", Counter[str]()
     for domain in ("Electronics", OOD):
         planted += amazon2014_files.write_metadata(raw, domain, 250, 1)
@@ -235,7 +235,7 @@ def test_literals_of_2014_and_their_reviews_make_all_but_questions_and_queries(t
 
 
 @pytest.mark.slow
-def test_ratings_alone_make_sequences_whatever_the_order_of_their_columns(tmp_path: Path) -> None:
+def test_ratings_make_sequences_in_any_order_of_columns(tmp_path: Path) -> None:
     published = []
     for order in ("2018", "2014"):
         raw, planted = tmp_path / order / "raw", Counter[str]()

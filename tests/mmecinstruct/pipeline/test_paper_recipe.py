@@ -60,7 +60,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def has_a_beginning(path: Path) -> bool:
+def has_begun(path: Path) -> bool:
     """Whether bytes of a file have arrived that is not whole."""
     try:
         return path.with_name(f"{path.name}.partial").stat().st_size > 0
@@ -99,7 +99,7 @@ def pulled(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Pulled:
         assert server.halted.wait(PATIENCE), "the pull ended before half of the bytes were asked for"
         # What was sent may still be on its way: on a busy machine the kill would come before a piece was written.
         deadline = time.monotonic() + 100  # the server halts a little longer
-        while not any(has_a_beginning(home / "raw" / path) for path in list(server.unfinished)):
+        while not any(has_begun(home / "raw" / path) for path in list(server.unfinished)):
             assert time.monotonic() < deadline, f"nothing has arrived of {server.unfinished}"
             time.sleep(0.1)
         kill(process)
@@ -129,7 +129,7 @@ def build_command(out: str, workers: int, workspace: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Built:
-    """A dataset folder, built by two commands, the first of which was killed."""
+    """A dataset folder, built by two commands; the first was killed."""
 
     folder: Path
     kept: dict[Path, int]  # files that were finished when it was killed, and when they were written
@@ -166,7 +166,7 @@ def dataset(built: Built) -> Path:
     return built.folder
 
 
-def test_what_was_pulled_is_what_was_published(published: Path, pulled: Pulled) -> None:
+def test_pulled_files_equal_the_published_ones(published: Path, pulled: Pulled) -> None:
     wanted, there = hashes(published), hashes(pulled.home / "raw")
     fetched = {name: digest for name, digest in there.items() if name in wanted}
     assert {name: wanted[name] for name in fetched} == fetched
@@ -180,7 +180,7 @@ def test_a_killed_pull_goes_on_where_it_stopped(pulled: Pulled) -> None:
     assert pulled.ranges > 0
 
 
-def test_what_is_there_is_not_asked_for_again(pulled: Pulled) -> None:
+def test_existing_files_are_not_requested_again(pulled: Pulled) -> None:
     assert pulled.asked_by_third == 0
 
 
@@ -225,14 +225,14 @@ def test_no_stage_loses_a_record_in_silence(dataset: Path) -> None:
         assert stage["records"] == stage["kept"] + stage["rejected"] + stage.get("not_sampled", 0), stage
 
 
-def test_open_licences_leave_what_anyone_may_pass_on(pulled: Pulled) -> None:
+def test_open_licences_keep_redistributable_sources(pulled: Pulled) -> None:
     command = build_command("open", 1, "work-open")
     done = mmec(*command, "--licences", "open", cwd=pulled.home)
     assert done.returncode == 0, done.stderr
     assert "warning: split.ood_categories: no product is in 'Tools & Home Improvement'" in done.stderr
     for task in TASKS:
-        told = f"Not built: {task}: " in done.stderr
-        assert told == (
+        not_built = f"Not built: {task}: " in done.stderr
+        assert not_built == (
             task not in ("product_substitute_identification", "multiclass_product_classification")
         )
     sizes = json.loads((pulled.home / "open" / "statistics.json").read_text())["tasks"]

@@ -1,4 +1,4 @@
-"""Builds that sample: all tasks reach their sizes from a part of the rows, the same whoever builds."""
+"""Builds that sample: all tasks reach their sizes from a part of the rows, with the same result for any workers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_all_tasks_reach_their_sizes_from_a_part_of_the_rows(sampled: Built) -> 
     for task, splits in sampled.report.sizes.items():
         for split, entry in splits.items():
             assert entry["chosen"] == entry["wanted"], (task, split)
-            # Draws were made for this task alone, and not much more than was asked for.
+            # Records were sampled for this task alone, and not many more than wanted.
             assert entry["available"] <= 2 * entry["wanted"] + 2
     assert validate_folder(sampled.folder) == []
     rows, not_sampled = (sampled.statistics["sampling"][name] for name in ("rows", "not_sampled"))
@@ -95,13 +95,13 @@ def test_workers_and_memory_change_no_byte(sampled: Built, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_histories_are_those_of_a_build_that_looks_at_everything(sampled: Built, whole: Built) -> None:
+def test_histories_equal_those_of_a_build_without_sampling(sampled: Built, whole: Built) -> None:
     everything = {row["id"]: row for row in whole.table(f"task-{SR}", "samples")}
-    drawn = sampled.table(f"task-{SR}", "samples")
-    assert 0 < len(drawn) < len(everything)
-    for row in drawn:
+    chosen = sampled.table(f"task-{SR}", "samples")
+    assert 0 < len(chosen) < len(everything)
+    for row in chosen:
         other = everything[row["id"]]
-        # Input, and the first reviews of history and target; the negatives come from the drawn products.
+        # Input, and the first reviews of history and target; the negatives come from the sampled products.
         assert (row["fields"], row["record_ids"]) == (other["fields"], other["record_ids"])
 
 
@@ -129,7 +129,7 @@ def test_tasks_that_are_built_alone_have_the_same_samples(sampled: Built, tmp_pa
         assert ids.equals(pq.read_table(sampled.folder / task / path.name, columns=["id"]))
 
 
-def test_what_cannot_be_foretold_is_refused() -> None:
+def test_settings_that_cannot_be_estimated_are_an_error() -> None:
     with pytest.raises(RecipeError, match=r"split\.scheme clusters"):
         load_recipe("sample", ["sampling.oversample=2", "split.scheme=communities"])
     balance = "tasks.category_classification.label_balance={Mugs: 0.5, Pots: 0.5}"

@@ -64,25 +64,25 @@ values = st.recursive(
 )
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
+def positions(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (container, key or index) of everything within a row."""
     inside = list(value.items()) if isinstance(value, dict) else []
     if isinstance(value, list):
         inside = list(enumerate(value))
     for key, item in inside:
         yield value, key
-        yield from places(item)
+        yield from positions(item)
 
 
 @st.composite
 def mutated(draw: st.DrawFn, rows: list[Any]) -> Any:
-    """Generate a row of which up to three values are dropped, replaced, wrapped or repeated; or no row at all."""
+    """Generate a row with up to three values dropped, replaced, wrapped or repeated; or no row at all."""
     row = copy.deepcopy(draw(st.sampled_from(rows)))
     changes = draw(st.integers(0, 4))
     if changes == 4:
         return draw(values)
     for _ in range(changes):
-        found = list(places(row))
+        found = list(positions(row))
         if not found:
             break
         holder, key = found[draw(st.integers(0, len(found) - 1))]
@@ -104,15 +104,15 @@ def mutated(draw: st.DrawFn, rows: list[Any]) -> Any:
 def damaged(draw: st.DrawFn, line: bytes) -> bytes:
     """Generate a line that is cut, or has bytes replaced, lost or doubled; most often an unchanged line."""
     for _ in range(max(0, draw(st.integers(-4, 3)))):
-        place = draw(st.integers(0, len(line)))
+        position = draw(st.integers(0, len(line)))
         kind = draw(st.sampled_from(("replace", "lose", "double", "cut")))
         if kind == "cut":
-            line = line[:place]
+            line = line[:position]
         elif kind == "double":
-            line = line[:place] + line[max(0, place - 3) :]
+            line = line[:position] + line[max(0, position - 3) :]
         else:
             new = draw(st.binary(min_size=1, max_size=2)) if kind == "replace" else b""
-            line = line[:place] + new + line[place + 1 :]
+            line = line[:position] + new + line[position + 1 :]
     return line
 
 
@@ -289,22 +289,22 @@ def check_lines(tmp_path: Path, read_soundly: Any, name: str, case: Case, data: 
     (tmp_path / "images.csv").write_text("image_id,path\n51Ax1GgPVcL,14/a.jpg\n", encoding="utf-8")
 
     def read(lines: list[bytes]) -> tuple[dict[str, list[Any]], list[Rejection], int]:
-        # A sound line is the first: a table of which no line has a column that is read is an error.
+        # A sound line is the first: a table without a single readable column is an error.
         (tmp_path / "f.jsonl").write_bytes(b"\n".join([as_json(rows[0], "json"), *lines]))
         return read_soundly(source, tmp_path, role)
 
-    first, refused_first, counted_first = read([])
+    first, rejected_first, counted_first = read([])
     lines = data.draw(st.lists(json_lines(rows), min_size=1, max_size=5))
     expected = {table: list(found) for table, found in first.items()}
-    rejections, records = list(refused_first), counted_first
-    for place, line in enumerate(lines):
-        alone, refused, counted = read([b""] * place + [line])
+    rejections, records = list(rejected_first), counted_first
+    for position, line in enumerate(lines):
+        alone, rejected, counted = read([b""] * position + [line])
         counted -= counted_first
         blank = not line or line.isspace()
         assert counted == (not blank) or (name == "amazonqa" and counted > 1)  # each question of SQuAD's form
         for table, found in alone.items():
             expected.setdefault(table, []).extend(found[len(first.get(table, [])) :])
-        rejections += refused[len(refused_first) :]
+        rejections += rejected[len(rejected_first) :]
         records += counted
     assert read(lines) == (expected, rejections, records)
 

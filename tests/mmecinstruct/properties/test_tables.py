@@ -113,7 +113,7 @@ def rows_like(draw: st.DrawFn, row: list[str]) -> list[str]:
 
 
 def as_csv(rows: list[list[str]], quoting: int, end: str) -> list[bytes]:
-    """Return each row as it stands in a file, with its line ends."""
+    """Return each row as it is in a file, with its line ends."""
     written = []
     for row in rows:
         text = io.StringIO()
@@ -180,9 +180,9 @@ def read_or_named(root: Path, read_soundly: Any, source: Source, role: str | Non
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
-        place = draw(st.integers(0, len(content)))
+        position = draw(st.integers(0, len(content)))
         new = draw(st.sampled_from((b"", b'"', b"\n", b"\r", b"\x00", b"\xff")) | st.binary(max_size=3))
-        content = content[:place] + new + content[place + draw(st.integers(0, 2)) :]
+        content = content[:position] + new + content[position + draw(st.integers(0, 2)) :]
     return content[: draw(st.integers(0, len(content)))] if draw(st.integers(0, 3)) == 0 else content
 
 
@@ -236,9 +236,9 @@ def test_each_parquet_row_of_any_type_is_kept_or_rejected(
     pq.write_table(pa.table(table), tmp_path / "f.parquet")
     _, rejections, records = read_soundly(source_of(fields, "f.parquet"), tmp_path, role)
     assert records == length
-    places = [int(rejection.origin.removeprefix("f.parquet:")) for rejection in rejections]
-    assert len(set(places)) == len(places)
-    assert set(places) <= set(range(1, length + 1))
+    positions = [int(rejection.origin.removeprefix("f.parquet:")) for rejection in rejections]
+    assert len(set(positions)) == len(positions)
+    assert set(positions) <= set(range(1, length + 1))
 
 
 @given(change=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 7)), max_size=3), cut=st.floats(0, 2))
@@ -248,8 +248,8 @@ def test_a_damaged_parquet_file_is_read_or_an_error_names_it(
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([JUDGED] * 50), buffer)
     content = bytearray(buffer.getvalue())
-    for place, bit in change:
-        content[place % len(content)] ^= 1 << bit
+    for position, bit in change:
+        content[position % len(content)] ^= 1 << bit
     (tmp_path / "f.parquet").write_bytes(content[: int(len(content) * cut)])
     read_or_named(tmp_path, read_soundly, source_of(ESCI, "f.parquet"), "products", "f.parquet")
 
@@ -270,14 +270,14 @@ contents = st.lists(
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 @given(content=contents, cuts=st.lists(st.integers(1, 400), max_size=5), most=st.integers(1, 40))
-def test_the_lines_of_the_parts_are_those_of_the_file_wherever_it_is_cut(
+def test_parts_have_the_lines_of_the_file_for_any_cuts(
     tmp_path: Path, suffix: str, content: bytes, cuts: list[int], most: int
 ) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_bytes(packed(content, suffix))
     whole = list(read_lines(path, most))
-    places = [0, *sorted(set(cuts)), None]
-    parts = [FilePart(start, stop) for start, stop in itertools.pairwise(places) if start is not None]
+    positions = [0, *sorted(set(cuts)), None]
+    parts = [FilePart(start, stop) for start, stop in itertools.pairwise(positions) if start is not None]
     assert [line for part in parts for line in read_lines(path, most, part)] == whole
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     assert [number for number, _ in whole] == list(range(1, len(lines) + 1))
@@ -294,8 +294,8 @@ def test_a_damaged_archive_gives_its_lines_or_an_error_that_names_it(
     tmp_path: Path, suffix: str, content: bytes, change: list[tuple[int, int]]
 ) -> None:
     archive = bytearray(packed(content * 20, suffix))
-    for place, bit in change:
-        archive[place % len(archive)] ^= 1 << bit
+    for position, bit in change:
+        archive[position % len(archive)] ^= 1 << bit
     path = tmp_path / f"x{suffix}"
     path.write_bytes(archive)
     numbers, message = [], str(path)

@@ -99,7 +99,7 @@ def test_normal_texts_stay_as_they_are(text: str) -> None:
     once = normalise_text(text)
     check_normal(once)
     assert normalise_text(once) == once
-    # What is around a text does not change it.
+    # The texts around it do not change a text.
     assert normalise_text(f"\n{text} ") == once
 
 

@@ -115,7 +115,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """Yield a stand-in for the Hub with one user, `shopkeeper`, and a client of it."""
+    """Yield a local server as the Hub with one user, `shopkeeper`, and a client of it."""
     with hub_server.running_hub({TOKEN: "shopkeeper", "hf_read_only": None}) as server:
         client = Client(server.url, tmp_path_factory.mktemp("home"))
         yield server, client
@@ -124,7 +124,7 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def hub(running):
-    """Return the stand-in for the Hub, without repositories."""
+    """Return the local server as the Hub, without repositories."""
     running[0].reset()
     return running[0]
 
@@ -246,7 +246,7 @@ def test_branch_and_message(hub, client, repo, sound_folder):
     assert client.push(sound_folder, repo, revision="v2")["commit"] == ""
 
 
-def test_dry_run_lists_files_and_makes_no_request(hub, client, repo, sound_folder):
+def test_dry_run_makes_no_request(hub, client, repo, sound_folder):
     done = client.push(sound_folder, repo, private=True, dry_run=True)
     assert hub.requests == []
     assert dict(done["files"]) == {path: len(data) for path, data in content_of(sound_folder).items()}
@@ -290,7 +290,7 @@ def test_another_namespace_is_an_error(hub, client, sound_folder):
     [
         (404, "the Hub does not find it"),
         (412, "somebody changed it during the upload"),
-        (418, "the Hub answered 418 (refused by the test)"),
+        (418, "the Hub answered 418 (failed by the test)"),
     ],
 )
 def test_a_rejected_commit_can_be_repeated(hub, client, repo, sound_folder, status, message):

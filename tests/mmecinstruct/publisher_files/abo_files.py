@@ -1,6 +1,6 @@
 """Files in the format of Amazon Berkeley Objects: listings in several languages, and images.
 
-A listing is known by its number and its marketplace: the same number may stand in two of them.
+A listing is known by its number and its marketplace: two of them may have the same number.
 """
 
 from __future__ import annotations
@@ -37,45 +37,45 @@ def write_listings(
 
     image_side: pixels of the images rendered below abo/images/small, or none. Counts: `lines`, `english` (listings
     with a title in English), `images` (rows of images.csv.gz), `unknown_image` (English listings whose image
-    no row names), and by reason what is to be rejected.
+    no row names), and by reason the records to be rejected.
     """
     counts: Counter[str] = Counter()
     images: dict[str, str] = {}  # id -> path, in the order of images.csv.gz
-    for place in range(files):
-        with open_text(folder / "abo" / f"listings_{place:x}.json.gz") as file:
+    for number in range(files):
+        with open_text(folder / "abo" / f"listings_{number:x}.json.gz") as file:
             for item in goods(DOMAIN, count, seed):
-                if item.number % files != place:
+                if item.number % files != number:
                     continue
                 for row in _listings(item):
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                     counts["lines"] += 1
                     _count_listing(row, counts)
-            if place == 0:
+            if number == 0:
                 file.write('{"brand": [{"language_tag": "en_US", "value": "Riv\n')
                 counts.update(("lines", "broken_json"))
     for item in goods(DOMAIN, count, seed):
         known = _image_ids(item)
-        images.update({identity: _path_of(identity, seed) for identity in known if not _is_lost(identity)})
+        images.update({image_id: _path_of(image_id, seed) for image_id in known if not _is_lost(image_id)})
     with open_text(folder / "abo" / "images.csv.gz") as file:
         file.write("image_id,height,width,path\n")
-        for identity, path in images.items():
+        for image_id, path in images.items():
             side = image_side or 256
-            file.write(f"{identity},{side},{side},{path}\n")
+            file.write(f"{image_id},{side},{side},{path}\n")
             counts["images"] += 1
             if image_side is not None:
                 target = folder / "abo" / "images" / "small" / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_jpeg(identity, image_side, seed))
+                target.write_bytes(_jpeg(image_id, image_side, seed))
     return counts
 
 
 def _listings(item: Good) -> list[dict[str, Any]]:
     """Return a good's listing, and for one in thirty the same number in a second marketplace."""
     first = list(_MARKETPLACES)[(0, 0, 0, 0, 0, 1, 2, 3, 4)[item.chance % 9]]
-    places = [first]
+    marketplaces = [first]
     if item.chance % 30 == 7:
-        places.append("amazon.co.uk" if first != "amazon.co.uk" else "amazon.com")
-    return [_listing(item, marketplace) for marketplace in places]
+        marketplaces.append("amazon.co.uk" if first != "amazon.co.uk" else "amazon.com")
+    return [_listing(item, marketplace) for marketplace in marketplaces]
 
 
 def _listing(item: Good, marketplace: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _listing(item: Good, marketplace: str) -> dict[str, Any]:
             ),
         }
     ]
-    if language == "de_DE" and chance % 2:  # English too, but not in the first place
+    if language == "de_DE" and chance % 2:  # English too, but not first
         names.append({"language_tag": "en_GB", "value": item.title})
     main, *others = _image_ids(item)
     row: dict[str, Any] = {
@@ -150,7 +150,7 @@ def _count_listing(row: dict[str, Any], counts: Counter[str]) -> None:
     elif any(name["language_tag"].startswith("en_") for name in row["item_name"]):
         counts["english"] += 1
         if "main_image_id" in row and all(
-            _is_lost(identity) for identity in (row["main_image_id"], *row["other_image_id"])
+            _is_lost(image_id) for image_id in (row["main_image_id"], *row["other_image_id"])
         ):
             counts["unknown_image"] += 1
     else:
@@ -162,24 +162,24 @@ def _image_ids(item: Good) -> list[str]:
     return [item.image_id, f"0{item.image_id[1:]}"] if item.chance % 2 else [item.image_id]
 
 
-def _is_lost(identity: str) -> bool:
+def _is_lost(image_id: str) -> bool:
     """Return whether images.csv.gz lacks an image."""
-    return hash_draw(0, "miniature lost picture", identity) % 37 == 0
+    return hash_draw(0, "miniature lost picture", image_id) % 37 == 0
 
 
-def _path_of(identity: str, seed: int) -> str:
-    name = f"{hash_draw(seed, 'miniature image path', identity):016x}"[:8]
+def _path_of(image_id: str, seed: int) -> str:
+    name = f"{hash_draw(seed, 'miniature image path', image_id):016x}"[:8]
     return f"{name[:2]}/{name}.jpg"
 
 
-def _jpeg(identity: str, side: int, seed: int) -> bytes:
+def _jpeg(image_id: str, side: int, seed: int) -> bytes:
     """Return a small JPEG with blurred patches of colour that no other image has."""
     from PIL import Image
 
     patches = Image.new("RGB", (5, 5))
-    for place in range(25):
-        colour = hash_draw(seed, "miniature patch", identity, str(place))
-        patches.putpixel((place % 5, place // 5), (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
+    for number in range(25):
+        colour = hash_draw(seed, "miniature patch", image_id, str(number))
+        patches.putpixel((number % 5, number // 5), (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
     target = io.BytesIO()
     patches.resize((side, side), Image.Resampling.BICUBIC).save(target, "JPEG", quality=80)
     return target.getvalue()

@@ -36,7 +36,7 @@ def write_metadata(folder: Path, domain: str, count: int, seed: int) -> Counter[
             counts["lines"] += 1
             if reason:
                 counts[reason] += 1
-        # A literal that would do harm if it were run as code: it must be refused.
+        # A literal that would do harm if it were run as code: it must be rejected.
         file.write("{'asin': 'B000000000', 'title': __import__('os').getcwd()}\n")
         counts.update(("lines", "broken_json"))
     return counts
@@ -57,7 +57,7 @@ def _metadata_row(item: Good, count: int, seed: int) -> tuple[dict[str, Any], st
         row["imUrl"] = f"{_IMAGES}{item.image_id}._SY300_.jpg"
     if chance % 3:
         row["related"] = {
-            name: [_neighbour(item, count, seed, name, place) for place in range(1 + chance // 7 % 3)]
+            name: [_neighbour(item, count, seed, name, position) for position in range(1 + chance // 7 % 3)]
             for name in ("also_bought", "also_viewed", "bought_together", "buy_after_viewing")
             if hash_draw(seed, "miniature related 2014", item.asin, name) % 4
         }
@@ -73,9 +73,9 @@ def _metadata_row(item: Good, count: int, seed: int) -> tuple[dict[str, Any], st
     return row, reason
 
 
-def _neighbour(item: Good, count: int, seed: int, name: str, place: int) -> str:
-    luck = hash_draw(seed, "miniature neighbour 2014", item.asin, name, str(place))
-    # A third of what is linked lies outside of the file.
+def _neighbour(item: Good, count: int, seed: int, name: str, position: int) -> str:
+    luck = hash_draw(seed, "miniature neighbour 2014", item.asin, name, str(position))
+    # A third of the linked products is not in the file.
     return asin_of(item.domain, luck // 3 % count + (count if luck % 3 == 0 else 0))
 
 

@@ -38,7 +38,7 @@ def write_metadata(
 ) -> Counter[str]:
     """Write amazon2023/meta_<domain>.jsonl.gz; return its lines and the expected rejections by reason.
 
-    `duplicate_id`: rows of a product that stands in the file already, which no reader of single lines can tell.
+    `duplicate_id`: rows of a product that the file has already, which no reader of single lines can know.
     """
     counts: Counter[str] = Counter()
     with open_text(folder / "amazon2023" / f"meta_{domain}.jsonl.gz") as file:

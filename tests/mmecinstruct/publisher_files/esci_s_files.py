@@ -36,7 +36,7 @@ def esci_products(folder: Path) -> Iterator[tuple[str, str, str]]:
 def write_pages(folder: Path, products: Iterable[tuple[str, str, str]], seed: int) -> Counter[str]:
     """Write esci_s/esci.json.zst for eleven of twelve products, as (id, title, locale); return its counts.
 
-    Counts: `lines`, `images` (pages with an image of the product), and by reason what is to be rejected.
+    Counts: `lines`, `images` (pages with an image of the product), and by reason the records to be rejected.
     """
     counts: Counter[str] = Counter()
     with open_text(folder / ESCI_S) as file:

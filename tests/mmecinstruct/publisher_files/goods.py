@@ -127,7 +127,7 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """A user's review of a good. seconds: UTC, of the day's beginning as Amazon's files of 2018 have it."""
+    """A user's review of a good. seconds: UTC, of the day's start as in Amazon's files of 2018."""
 
     user: int
     good: int
@@ -151,18 +151,18 @@ def good(domain: str, number: int, seed: int) -> Good:
     asin = asin_of(domain, number)
     chance = hash_draw(seed, "miniature good", asin)
     top, middles = DOMAINS[domain]
-    rest, place = divmod(chance, len(middles))
-    middle = list(middles)[place]
-    rest, place = divmod(rest, 2)
-    noun = middles[middle][place]
-    rest, place = divmod(rest, len(KINDS))
-    kind = KINDS[place]
-    rest, place = divmod(rest, len(_MATERIALS))
-    material = _MATERIALS[place]
-    rest, place = divmod(rest, len(_COLOURS))
-    colour = _COLOURS[place]
-    rest, place = divmod(rest, len(_SIZES))
-    size = _SIZES[place]
+    rest, position = divmod(chance, len(middles))
+    middle = list(middles)[position]
+    rest, position = divmod(rest, 2)
+    noun = middles[middle][position]
+    rest, position = divmod(rest, len(KINDS))
+    kind = KINDS[position]
+    rest, position = divmod(rest, len(_MATERIALS))
+    material = _MATERIALS[position]
+    rest, position = divmod(rest, len(_COLOURS))
+    colour = _COLOURS[position]
+    rest, position = divmod(rest, len(_SIZES))
+    size = _SIZES[position]
     rest, brand_number = divmod(rest, 300)
     rest, cents = divmod(rest, 20_000)
     # The series is a word that only this good has: goods of one kind are no near-duplicates of one another.
@@ -196,8 +196,8 @@ def purchases(domain: str, goods_count: int, users: int, seed: int) -> Iterator[
     for user in range(first, first + users):
         chance = hash_draw(seed, "miniature user", str(user))
         taken: set[int] = set()
-        for place in range(5 + chance % 8):
-            luck = hash_draw(seed, "miniature purchase", str(user), str(place))
+        for position in range(5 + chance % 8):
+            luck = hash_draw(seed, "miniature purchase", str(user), str(position))
             fraction = (luck >> 32) / 2**32
             number = int(goods_count * fraction * fraction)  # the first goods are the popular ones
             if number in taken:
@@ -216,8 +216,8 @@ def purchases(domain: str, goods_count: int, users: int, seed: int) -> Iterator[
 def review_text(bought: Good, purchase: Purchase) -> str:
     """Return the user's text: three sentences of at least ten words in all."""
     chance = purchase.chance
-    rest, place = divmod(chance, 4)
-    opening = _PRAISE[purchase.rating][place]
+    rest, position = divmod(chance, 4)
+    opening = _PRAISE[purchase.rating][position]
     rest, first = divmod(rest, len(_DETAILS))
     rest, second = divmod(rest, len(_DETAILS))
     return (

@@ -1,4 +1,4 @@
-"""Sampling: which records are chosen, what is kept with them, and what leaves them unchanged."""
+"""Sampling: the chosen records, the records kept with them, and changes that leave them as they are."""
 
 from __future__ import annotations
 

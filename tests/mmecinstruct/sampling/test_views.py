@@ -47,7 +47,7 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
             connection.register(f"{name}_rows", pa.Table.from_pylist(ROWS[name], schema=schema))
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {name}_rows")
         chosen = [{"task": task, "one": one, "two": two} for task, one, two in SAMPLED_RECORDS]
-        connection.register("all_drawn", pa.Table.from_pylist(chosen, schema=SAMPLED))
+        connection.register("all_sampled_records", pa.Table.from_pylist(chosen, schema=SAMPLED))
         core = [{"user_id": "u2", "product_id": product} for product in ("p1", "p2")]
         connection.register("whole_core", pa.Table.from_pylist(core, schema=CORE))
         connection.register(
@@ -59,7 +59,7 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
             "relations": "product_a, product_b",
             "judgements": "query_id, product_id",
             "reviews": "review_id",
-            "drawn": "one, two",
+            "sampled_records": "one, two",
             "core": "user_id, product_id",
         }
         return {
@@ -77,7 +77,7 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
         (MPC, "judgements", [("s2", "p2")]),
         (SA, "reviews", [("r2",)]),
         (SR, "reviews", [("r3",)]),
-        (CC, "drawn", [("p1", None)]),
+        (CC, "sampled_records", [("p1", None)]),
     ],
 )
 def test_a_task_reads_the_records_sampled_for_it(task: str, table: str, rows: list[tuple[Any, ...]]) -> None:
@@ -89,7 +89,7 @@ def test_a_task_reads_the_records_sampled_for_it(task: str, table: str, rows: li
 
 def test_merged_products_count_under_the_kept_id() -> None:
     merged = {"p1": "p2"}
-    assert shown(CC, merged)["drawn"] == [("p2", None)]
+    assert shown(CC, merged)["sampled_records"] == [("p2", None)]
     assert shown(PRP, merged)["relations"] == [("p2", "p3")]
     assert shown(PSI, merged)["judgements"] == [("s1", "p2")]
     assert shown(SR, merged)["core"] == [("u2", "p2")]

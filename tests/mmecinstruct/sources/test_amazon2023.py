@@ -208,6 +208,6 @@ def test_reviews_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
     assert batch.tables["reviews"]["product_id"].to_pylist() == ["amazon23:B088SZDGXG"]
     assert [r.reason for r in batch.rejections] == ["missing_id", "missing_id", "bad_rating", "bad_timestamp"]
     assert not any(REVIEW["user_id"] in r.detail for r in batch.rejections)
-    # A published folder says neither who wrote a rejected review.
+    # A published folder does not name the writer of a rejected review either.
     assert REVIEW["user_id"] in batch.rejections[2].record_id
     assert REVIEW["user_id"] not in published_record_id("parse", batch.rejections[2].record_id)

@@ -49,7 +49,7 @@ def test_a_question_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_files_that_number_their_questions_anew_do_not_name_each_others(tmp_path: Path) -> None:
+def test_questions_of_files_with_equal_numbers_stay_apart(tmp_path: Path) -> None:
     ids = [
         parse(tmp_path, QA, [QUESTION | {"asin": asin}]).tables["questions"]["question_id"][0].as_py()
         for asin in ("B1", "B2")

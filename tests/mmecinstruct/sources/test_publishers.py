@@ -60,7 +60,7 @@ def test_citations_are_bibtex(publisher: Publisher) -> None:
         assert dict(citation.fields)["title"]
 
 
-def test_amazons_reviews_are_not_open_and_2023_never_feeds_relations() -> None:
+def test_amazons_reviews_are_not_open() -> None:
     for name in ("amazon2018", "amazon2014", "amazon2023", "amazonqa"):
         assert find_publisher(name).licence.texts == "not stated"
     assert "product_relation_prediction" not in find_publisher("amazon2023").tasks
@@ -166,7 +166,7 @@ def test_a_manual_file_is_listed_with_instructions_and_path() -> None:
     assert file.by_hand.endswith("put the file there as raw/Electronics.json.gz")
 
 
-def test_a_glob_stands_for_the_published_files() -> None:
+def test_a_glob_means_the_published_files() -> None:
     files = remote_files(source("amazonqa", path="amazonqa/*-qar.jsonl"))
     assert [file.origin for file in files] == [
         "amazonqa/train-qar.jsonl",
@@ -254,14 +254,14 @@ def test_files_that_are_not_there_beside_others_of_their_set_are_named(tmp_path:
     assert absent_files(source("amazon18_metadata", path="amazon2018/meta_*.json.gz"), tmp_path) == []
 
 
-def test_a_catalogue_has_nothing_to_fetch_and_is_its_owners() -> None:
+def test_a_catalogue_belongs_to_its_owner() -> None:
     products = {"path": "products.csv", "id": "id", "title": "title"}
     own = TypeAdapter(Source).validate_python({"kind": "catalog", "products": products})
     assert remote_files(own) == []
     assert [one.name for one in publishers_of(own)] == ["catalogue"]
 
 
-def test_the_folder_tells_publishers_apart_that_name_files_alike() -> None:
+def test_the_folder_decides_between_publishers_of_equal_file_names() -> None:
     for folder, name in (("amazon2014", "amazon2014"), ("amazon2018", "amazon2018"), ("mine", "amazon2018")):
         (one,) = publishers_of(source("amazon18_metadata", path=f"{folder}/meta_*.json.gz"))
         assert one.name == name
@@ -279,7 +279,7 @@ def test_the_table_has_a_line_for_each_publisher() -> None:
 
 
 @BY_NAME
-def test_details_and_records_tell_everything(publisher: Publisher) -> None:
+def test_details_and_records_are_complete(publisher: Publisher) -> None:
     text, record = details(publisher, SHORT_NAMES), publisher_record(publisher, TASKS)
     unwrapped = " ".join(text.split())
     assert publisher.title in text

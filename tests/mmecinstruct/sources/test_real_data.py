@@ -67,7 +67,7 @@ def test_magazine_metadata_in_both_image_schemas_gives_the_same_tables() -> None
     assert older["relations"].equals(newer["relations"])
 
 
-def test_the_documented_dirt_of_the_magazines_is_what_the_file_has(tmp_path: Path) -> None:
+def test_the_magazines_file_has_the_documented_dirt(tmp_path: Path) -> None:
     """The counts that were measured: 3,153 titles are a tag; 1,065 rows repeat an earlier one."""
     if ROOT is None or not (ROOT / "amazon2018_magazines_meta").is_dir():
         pytest.skip("MMEC_REAL_DATA names no folder with amazon2018_magazines_meta")

@@ -112,7 +112,7 @@ def test_a_sequence_is_assigned_by_its_user_alone() -> None:
 # --- communities ---------------------------------------------------------------------------------------
 
 
-def test_label_propagation_finds_the_cliques_and_is_deterministic() -> None:
+def test_label_propagation_finds_the_cliques() -> None:
     nodes = [f"{group}{n}" for group in "abcdefghijkl" for n in range(4)]
     edges = [(x, y) for x in nodes for y in nodes if x < y and x[0] == y[0]]
     edges += [("a0", "b0"), ("c0", "d0")]

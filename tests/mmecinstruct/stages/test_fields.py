@@ -44,7 +44,7 @@ def test_a_field_is_in_the_fingerprint_or_named_here(stage: type[Stage], name: s
     assert (one.fingerprint() == other.fingerprint()) == ((stage.name, name) in RUNTIME_FIELDS)
 
 
-def test_what_this_file_names_is_there() -> None:
+def test_every_name_of_this_file_exists() -> None:
     assert {(stage.name, name) for stage, name in FIELDS} >= RUNTIME_FIELDS
 
 

@@ -77,14 +77,14 @@ class SmallShop:
         *,
         seed: int = 0,
         reverse: bool = False,
-        drawn: list[tuple[str, str | None]] | None = None,
+        sampled_records: list[tuple[str, str | None]] | None = None,
         core: list[tuple[str, str]] | None = None,
         **settings: Any,
     ) -> TaskOutput:
-        """Build a task; drawn, core: as where the tables are a part of larger ones."""
+        """Build a task; sampled_records, core: the tables are a part of larger ones."""
         connection = connect()
         for name, rows, columns in (
-            ("drawn", drawn, ("one", "two")),
+            ("sampled_records", sampled_records, ("one", "two")),
             ("core", core, ("user_id", "product_id")),
         ):
             pairs = [dict(zip(columns, row, strict=True)) for row in rows or []]
@@ -93,7 +93,7 @@ class SmallShop:
         for name, schema in SCHEMAS.items():
             rows = self.rows[name][::-1] if reverse else self.rows[name]
             connection.register(name, pa.Table.from_pylist(rows, schema=schema))
-        sampled = drawn is not None or core is not None
+        sampled = sampled_records is not None or core is not None
         output = build_task(task, connection, TASKS[task].settings(**settings), seed, sampled=sampled)
         ids = output.samples["id"].to_pylist()
         assert ids == sorted(set(ids))

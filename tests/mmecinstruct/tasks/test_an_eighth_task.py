@@ -50,7 +50,9 @@ def build_title_length(
     connection: duckdb.DuckDBPyConnection, settings: TitleLengthSettings, seed: int, sampled: bool
 ) -> TaskOutput:
     """Ask of each product whether its title is long."""
-    asked = "products SEMI JOIN drawn ON drawn.one = product_id" if sampled else "products"
+    asked = (
+        "products SEMI JOIN sampled_records ON sampled_records.one = product_id" if sampled else "products"
+    )
     create_records(
         connection,
         f"""

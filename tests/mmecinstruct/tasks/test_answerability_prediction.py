@@ -32,7 +32,7 @@ def test_a_product_without_images_keeps_its_role(shop: Any, samples: Any) -> Non
     ]
 
 
-def test_what_cannot_be_asked_is_rejected(shop: Any, reasons: Any) -> None:
+def test_records_that_cannot_be_asked_about_are_rejected(shop: Any, reasons: Any) -> None:
     shop.product("p")
     shop.question("good", "p")
     shop.question("lost", "other")

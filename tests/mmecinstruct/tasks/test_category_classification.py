@@ -78,7 +78,7 @@ def test_fewer_categories_than_options(shop: Any, samples: Any) -> None:
         assert sorted(sample["options"]) == ["Leaf 0.0", "Leaf 1.0"]
 
 
-def test_the_order_is_drawn(shop: Any, samples: Any) -> None:
+def test_the_order_is_a_hash_draw(shop: Any, samples: Any) -> None:
     fill(shop, products=10)
     letters = Counter(sample["output"] for sample in samples(shop.build(TASK)))
     assert set(letters) == set("ABCDEFGHIJ")
@@ -103,9 +103,7 @@ def test_products_without_a_category_are_rejected(shop: Any, reasons: Any) -> No
     }
 
 
-def test_a_record_without_a_category_takes_the_place_of_none_that_has_one(
-    shop: Any, samples: Any, reasons: Any
-) -> None:
+def test_a_record_with_a_category_is_kept_over_one_without(shop: Any, samples: Any, reasons: Any) -> None:
     fill(shop)
     title = {"title": "The same title", "cluster_id": "abo:1"}
     shop.product("abo:1", **title, category="", category_path=[])
@@ -130,7 +128,7 @@ def test_a_single_category_is_no_question(shop: Any, reasons: Any) -> None:
     assert (output.records_in, output.samples.num_rows) == (2, 0)
 
 
-def test_a_name_under_several_parents_is_told_by_its_path(shop: Any, samples: Any) -> None:
+def test_a_name_under_several_parents_is_shown_as_its_path(shop: Any, samples: Any) -> None:
     shop.product("a", category="Men", category_path=["Men", "Bottoms", "Pants"])
     shop.product("b", category="Women", category_path=["Women", "Bottoms", "Pants"])
     shop.product("c", category="Women", category_path=["Women", "Bottoms", "Shorts"])
@@ -187,7 +185,7 @@ def test_a_product_of_a_known_category_changes_no_other_sample(shop: Any, sample
 
 
 def test_many_categories(shop: Any, samples: Any) -> None:
-    """More than a draw looks at: the rules hold all the same."""
+    """More members than one asker reads: the rules hold as well."""
     fill(shop, tops=3, leaves=150, products=1)
     for sample in samples(shop.build(TASK)):
         near = sum(one.startswith(sample["label"][:6]) for one in sample["options"])
@@ -204,9 +202,7 @@ def test_one_item_in_two_sources_is_asked_about_once(shop: Any, samples: Any, re
     assert {sample["product_ids"][0] for sample in samples(output)} >= {"p0.0.0", "q1"}
 
 
-def test_only_labelled_products_are_asked_about_where_the_recipe_says_so(
-    shop: Any, samples: Any, reasons: Any
-) -> None:
+def test_labelled_only_asks_about_labelled_products(shop: Any, samples: Any, reasons: Any) -> None:
     fill(shop)
     shop.product("labelled", fine_category="Teapots", category_path=["Top 0"], category="Top 0")
     output = shop.build(TASK, labelled_only=True)
@@ -215,14 +211,12 @@ def test_only_labelled_products_are_asked_about_where_the_recipe_says_so(
     assert set(output.rejections["detail"].to_pylist()) == {"no label"}
 
 
-def test_of_sampled_products_only_the_drawn_are_asked_about_and_all_give_options(
-    shop: Any, samples: Any
-) -> None:
+def test_only_sampled_products_are_asked_about(shop: Any, samples: Any) -> None:
     fill(shop)
     whole = {sample["id"]: sample for sample in samples(shop.build(TASK))}
-    drawn = ["p0.0.0", "p2.3.1"]
-    output = shop.build(TASK, drawn=[(one, None) for one in drawn])
+    asked = ["p0.0.0", "p2.3.1"]
+    output = shop.build(TASK, sampled_records=[(one, None) for one in asked])
     assert output.records_in == 2
     assert [sample["product_ids"][0] for sample in samples(output)] != []
     assert all(whole[sample["id"]] == sample for sample in samples(output))
-    assert {sample["product_ids"][0] for sample in samples(output)} == set(drawn)
+    assert {sample["product_ids"][0] for sample in samples(output)} == set(asked)

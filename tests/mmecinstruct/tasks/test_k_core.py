@@ -65,12 +65,12 @@ def plain_core(reviews: Iterable[Review], k: int) -> set[Review]:
 
 
 def drawn_reviews(seed: int, users: int, products: int, count: int) -> list[Review]:
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     return [
         (
-            f"u{draw.randrange(users)}",
-            f"p{min(draw.randrange(products), draw.randrange(products))}",
-            draw.choice([None, *range(6)]),
+            f"u{generator.randrange(users)}",
+            f"p{min(generator.randrange(products), generator.randrange(products))}",
+            generator.choice([None, *range(6)]),
         )
         for _ in range(count)
     ]
@@ -96,7 +96,7 @@ def test_a_chain_is_taken_apart_to_its_end() -> None:
     assert core_of(held, 2)[1] == 0
 
 
-def test_several_reviews_of_a_product_count_once_and_at_the_earliest_time() -> None:
+def test_several_reviews_of_a_product_count_at_the_earliest_time() -> None:
     repeated: list[Review] = [("u", "p", at) for at in (None, 9, 3, 3, 1)]
     assert core_of(repeated, 2)[0] == set()
     assert core_of(repeated, 1)[0] == {("u", "p", 1)}
@@ -104,7 +104,7 @@ def test_several_reviews_of_a_product_count_once_and_at_the_earliest_time() -> N
     assert core_of(repeated[:1], 1)[0] == {("u", "p", None)}
 
 
-def test_users_that_only_repeat_themselves_are_found_scarce_by_whom_they_leave() -> None:
+def test_repeated_interactions_do_not_keep_a_user_in_the_core() -> None:
     # `u` has two rows and one product, which then has one user: what the first round's counts of rows do not tell.
     rows: list[Review] = [
         ("u", "p", 1),
@@ -146,7 +146,7 @@ def test_k_is_at_least_one() -> None:
         create_k_core(connection, "reviews", "core", 0)
 
 
-def test_what_does_not_fit_in_memory_spills_and_changes_nothing(tmp_path: Path) -> None:
+def test_spilling_to_disk_changes_nothing(tmp_path: Path) -> None:
     def run(budget: Budget) -> tuple[Any, int]:
         with working_connection(tmp_path / "work", budget) as connection:
             connection.execute(
@@ -172,7 +172,7 @@ def test_what_does_not_fit_in_memory_spills_and_changes_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("spill", [0, 1_000_000])
-def test_no_more_spills_than_is_allowed_and_the_error_names_the_setting(tmp_path: Path, spill: int) -> None:
+def test_the_error_of_too_much_spilling_names_the_setting(tmp_path: Path, spill: int) -> None:
     most = 0
 
     def fill() -> None:
@@ -193,9 +193,9 @@ def test_no_more_spills_than_is_allowed_and_the_error_names_the_setting(tmp_path
 
 def test_without_a_word_a_part_of_the_disk_stays_free(tmp_path: Path) -> None:
     with working_connection(tmp_path / "work") as connection:
-        [(told,)] = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
+        [(limit,)] = connection.execute("SELECT current_setting('max_temp_directory_size')").fetchall()
         free = shutil.disk_usage(tmp_path).free
-    number, unit = told.split()
+    number, unit = limit.split()
     allowed = float(number) * 1024 ** ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
     assert allowed == pytest.approx(0.8 * free, rel=0.1)
 

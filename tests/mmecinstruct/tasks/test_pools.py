@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmecinstruct.core.hashing import hash_draw
-from mmecinstruct.tasks.pools import BUCKETS_SEEN, WHOLE_POOL, hash_ordered_members, make_pool, make_pools
+from mmecinstruct.tasks.pools import BUCKETS_READ, WHOLE_POOL, hash_ordered_members, make_pool, make_pools
 
 
 def pool_of(size: int):
@@ -39,7 +39,7 @@ def test_the_rows_order_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("size", [60, 2000])
-def test_members_are_drawn_equally_often(size: int) -> None:
+def test_members_are_sampled_equally_often(size: int) -> None:
     """The count of a member is binomial, but for the sizes of the buckets, which spread it a little more."""
     pool, askers, wanted = pool_of(size), 6000, 19
     counts = np.zeros(size)
@@ -56,18 +56,20 @@ def test_members_are_drawn_equally_often(size: int) -> None:
 def test_a_new_member_changes_few_draws_of_a_large_pool() -> None:
     size, askers = 5000, 300
 
-    def drawn(count: int) -> list[tuple[int, ...]]:
+    def first_members(count: int) -> list[tuple[int, ...]]:
         pool = pool_of(count)
         return [
             tuple(islice(hash_ordered_members(pool, 0, "test", str(asker)), 20)) for asker in range(askers)
         ]
 
-    changed = sum(before != after for before, after in zip(drawn(size), drawn(size + 1), strict=True))
-    # An asker looks into 8 of 512 buckets.
-    assert changed <= 4 * askers * BUCKETS_SEEN / 512
+    changed = sum(
+        before != after for before, after in zip(first_members(size), first_members(size + 1), strict=True)
+    )
+    # An asker reads 8 of 512 buckets.
+    assert changed <= 4 * askers * BUCKETS_READ / 512
 
 
-def test_without_the_new_member_the_order_of_a_small_pool_is_the_old_one() -> None:
+def test_a_new_member_keeps_the_order_of_a_small_pool() -> None:
     before = list(hash_ordered_members(pool_of(100), 0, "test", "a"))
     after = [one for one in hash_ordered_members(pool_of(101), 0, "test", "a") if one != 100]
     assert after == before

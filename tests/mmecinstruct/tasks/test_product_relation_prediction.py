@@ -40,7 +40,7 @@ def test_pairs_have_no_direction(shop: Any) -> None:
     assert shop.build(TASK) == forward
 
 
-def test_which_product_comes_first_is_drawn(shop: Any, samples: Any) -> None:
+def test_a_hash_draw_decides_which_product_comes_first(shop: Any, samples: Any) -> None:
     for number in range(101):
         shop.product(f"p{number:03}")
         if number:

@@ -1,4 +1,4 @@
-"""Pairs of related products, from relations that stand several times and in both directions."""
+"""Pairs of related products, from relations that occur several times and in both directions."""
 
 from __future__ import annotations
 
@@ -55,10 +55,12 @@ def test_unknown_products_and_self_relations_make_no_pair() -> None:
     assert pairs_of(relations, ["a", "b"]) == {}
 
 
-def test_it_is_what_a_plain_implementation_finds() -> None:
-    draw = random.Random(5)
+def test_it_equals_a_plain_implementation() -> None:
+    generator = random.Random(5)
     names = [f"p{number:02}" for number in range(40)]
-    relations = [(draw.choice(names), draw.choice(names), draw.choice(list(BITS))) for _ in range(900)]
+    relations = [
+        (generator.choice(names), generator.choice(names), generator.choice(list(BITS))) for _ in range(900)
+    ]
     known = names[:30]
     sets: dict[tuple[str, str], set[str]] = defaultdict(set)
     for a, b, relation in relations:

@@ -95,20 +95,20 @@ def test_candidates_keep_their_order_and_label_sets_the_references() -> None:
     sentiments = render([sample("sentiment_analysis")])[0]["options"]
     assert (sentiments[0], sentiments[4]) == ("A: very positive", "E: very negative")
     relevance = render([sample("multiclass_product_classification")])[0]["options"]
-    # The first word tells the options apart: a small model that answers in words learns it from few samples.
+    # The first word distinguishes the options: a small model that answers in words learns it from few samples.
     assert [one.split()[1] for one in relevance] == ["exact", "substitute", "complement", "irrelevant"]
     relations = render([sample("product_relation_prediction")])[0]["options"]
     assert [one.split()[1] for one in relations] == ["bought", "viewed", "similar"]
 
 
 @pytest.mark.parametrize("held_out", [1, 5])
-def test_the_held_out_instruction_stands_on_test_rows_only(held_out: int) -> None:
+def test_only_test_rows_have_the_held_out_instruction(held_out: int) -> None:
     task = "sentiment_analysis"
     splits = ("train", "validation", "test", "test_ood")
     rows = render([sample(task, number, splits[number % 4]) for number in range(400)], held_out)
-    seen = Counter(row["instruction_id"] for row in rows)
-    assert {one.split("/")[1][0] for one in seen} == set("012345") - {str(held_out)}
-    assert min(seen.values()) > 50  # 80 expected
+    used = Counter(row["instruction_id"] for row in rows)
+    assert {one.split("/")[1][0] for one in used} == set("012345") - {str(held_out)}
+    assert min(used.values()) > 50  # 80 expected
     for number, row in enumerate(rows):
         if splits[number % 4].startswith("test"):
             assert row["instruction_unseen_id"].startswith(f"{task}/{held_out}@")
@@ -171,12 +171,12 @@ def test_an_output_without_an_option_is_an_error(task: str, output: str) -> None
         render([sample(task, output=output)])
 
 
-def test_a_field_that_the_template_needs_and_the_sample_lacks_is_an_error() -> None:
+def test_a_missing_field_of_a_template_is_an_error() -> None:
     with pytest.raises(RenderError, match="review"):
         render([sample("sentiment_analysis", fields="{}")])
 
 
-def test_template_hashes_cover_what_is_rendered() -> None:
+def test_template_hashes_cover_all_rendered_templates() -> None:
     hashes = template_hashes(["sentiment_analysis"])
     assert sorted(hashes) == [
         "inputs/sentiment_analysis.j2",

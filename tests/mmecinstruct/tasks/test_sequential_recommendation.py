@@ -19,8 +19,8 @@ def fill(shop: Any, products: int = 12, category: str = "Home", fine: int = 2) -
 
 
 def buy(shop: Any, user: str | None, products: list[str], start: int = 100) -> None:
-    for place, product in enumerate(products):
-        shop.review(f"{user}/{product}", product, user, timestamp=start + place, text=None)
+    for position, product in enumerate(products):
+        shop.review(f"{user}/{product}", product, user, timestamp=start + position, text=None)
 
 
 def test_a_users_purchases_become_a_sample(shop: Any, samples: Any) -> None:
@@ -35,7 +35,7 @@ def test_a_users_purchases_become_a_sample(shop: Any, samples: Any) -> None:
     assert (sample["category"], sample["source"], sample["user_id"]) == ("Home", "shop", "u")
     assert sample["record_ids"] == [f"u/{one}" for one in ids[:4]]
     assert sample["product_ids"][:4] == ids[:4]
-    negatives = [one for place, one in enumerate(sample["options"]) if place != answer]
+    negatives = [one for position, one in enumerate(sample["options"]) if position != answer]
     assert [f"Title of {one}" for one in sample["product_ids"][4:]] == negatives
     assert [one["role"] for one in sample["images"]] == [
         "history 1",
@@ -52,7 +52,7 @@ def test_a_users_purchases_become_a_sample(shop: Any, samples: Any) -> None:
         assert image["image_urls"] == [f"{image['product_id']}.jpg"]
 
 
-def test_the_brand_is_named_where_the_title_lacks_it_and_never_the_category(shop: Any, samples: Any) -> None:
+def test_items_name_the_brand_that_the_title_lacks(shop: Any, samples: Any) -> None:
     shop.product("a", title="Acme kettle", brand="ACME", category_path=["Home", "Kettles"])
     shop.product("b", title="Teapot", brand="Acme", category_path=["Home", "Kettles"])
     shop.product("c", title="Jug", brand=" ", category_path=["Home", "Kettles"])
@@ -125,7 +125,7 @@ def test_no_candidate_was_ever_bought_by_the_user(shop: Any, samples: Any, negat
         assert sample["options"][LETTERS.index(sample["output"])] == f"Title of {target}"
 
 
-def test_what_the_core_removed_still_counts_as_bought(shop: Any, samples: Any) -> None:
+def test_products_outside_the_core_count_as_bought(shop: Any, samples: Any) -> None:
     ids = fill(shop, 8)
     for user in ("u", "v"):
         buy(shop, user, ids[:4])
@@ -195,7 +195,7 @@ def test_the_core_is_filtered_until_nothing_changes(shop: Any, samples: Any, rea
     assert output.records_in == 6
 
 
-def test_what_makes_no_sequence_is_rejected(shop: Any, samples: Any, reasons: Any) -> None:
+def test_records_without_a_sequence_are_rejected(shop: Any, samples: Any, reasons: Any) -> None:
     ids = fill(shop)
     shop.product("stray", category=None)
     buy(shop, "good", ids[:3])
@@ -218,7 +218,7 @@ def test_what_makes_no_sequence_is_rejected(shop: Any, samples: Any, reasons: An
     }
 
 
-def test_the_answers_place_is_drawn(shop: Any, samples: Any) -> None:
+def test_the_answers_position_is_a_hash_draw(shop: Any, samples: Any) -> None:
     ids = fill(shop, 30)
     for user in range(200):
         buy(shop, f"u{user:03}", [ids[(user + step) % 30] for step in range(3)])
@@ -227,7 +227,7 @@ def test_the_answers_place_is_drawn(shop: Any, samples: Any) -> None:
     assert max(letters.values()) < 80  # 50 expected of 200
 
 
-def test_negatives_are_drawn_per_sample_and_seed(shop: Any, samples: Any) -> None:
+def test_negatives_depend_on_sample_and_seed(shop: Any, samples: Any) -> None:
     ids = fill(shop, 40)
     for user in range(20):
         buy(shop, f"u{user}", ids[:3])
@@ -258,7 +258,7 @@ def test_a_new_user_changes_no_other_sample(shop: Any, samples: Any) -> None:
     assert all(sample in after for sample in before)
 
 
-def test_a_new_product_changes_only_samples_that_draw_it(shop: Any, samples: Any) -> None:
+def test_a_new_product_changes_only_samples_that_choose_it(shop: Any, samples: Any) -> None:
     ids = fill(shop, 30)
     for user in range(12):
         buy(shop, f"u{user}", [ids[(user * 5 + step * 3) % 30] for step in range(6)])
@@ -268,9 +268,7 @@ def test_a_new_product_changes_only_samples_that_draw_it(shop: Any, samples: Any
         assert sample == before[sample["id"]] or "A new one" in sample["product_ids"]
 
 
-def test_a_core_that_is_handed_on_stands_for_the_one_of_the_reviews(
-    shop: Any, samples: Any, reasons: Any
-) -> None:
+def test_a_given_core_replaces_that_of_the_reviews(shop: Any, samples: Any, reasons: Any) -> None:
     ids = fill(shop, 20)
     buy(shop, "u", ids[:5])
     buy(shop, "v", ids[5:9])
@@ -278,21 +276,19 @@ def test_a_core_that_is_handed_on_stands_for_the_one_of_the_reviews(
     assert set(reasons(shop.build(TASK, **SMALL | {"k_core": 2})).values()) == {"k_core"}
     core = [("u", product) for product in (ids[0], ids[2], ids[3], ids[4])]
     asked = [("u", "Home"), ("v", "Home")]
-    output = shop.build(TASK, **SMALL | {"k_core": 2}, core=core, drawn=asked)
+    output = shop.build(TASK, **SMALL | {"k_core": 2}, core=core, sampled_records=asked)
     (sample,) = samples(output)
     assert sample["product_ids"][:4] == [ids[0], ids[2], ids[3], ids[4]]
     assert ids[1] not in sample["product_ids"]  # it is not in the core, but bought
     assert reasons(output) == {"v Home": "k_core"}
 
 
-def test_of_a_drawn_user_the_drawn_category_is_asked_and_the_other_still_owned(
-    shop: Any, samples: Any
-) -> None:
+def test_only_the_sampled_category_of_a_sampled_user_is_asked(shop: Any, samples: Any) -> None:
     home, garden = fill(shop, 12), fill(shop, 12, category="Garden")
     buy(shop, "u", home[:4])
     buy(shop, "u", garden[:4])
     buy(shop, "v", home[:4])
     core = [(row["user_id"], row["product_id"]) for row in shop.rows["reviews"]]
-    output = shop.build(TASK, **SMALL, core=core, drawn=[("u", "Garden")])
+    output = shop.build(TASK, **SMALL, core=core, sampled_records=[("u", "Garden")])
     (sample,) = samples(output)
     assert (output.records_in, sample["user_id"], sample["category"]) == (1, "u", "Garden")

@@ -1,4 +1,4 @@
-"""What holds for all seven tasks together."""
+"""Rules of all seven tasks together."""
 
 from __future__ import annotations
 

@@ -76,8 +76,8 @@ def test_instructions_have_no_variables_and_are_one_line(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_the_six_instructions_differ_in_wording(task: str) -> None:
     texts = instructions(task)
-    for place, one in enumerate(texts):
-        for other in texts[:place]:
+    for position, one in enumerate(texts):
+        for other in texts[:position]:
             shared = len(words(one) & words(other)) / len(words(one) | words(other))
             assert shared < 0.6, f"{one}\n{other}"
 

@@ -77,7 +77,9 @@ def test_a_question_is_masked_with_its_snippets() -> None:
     assert table["language"].to_pylist()[2] == "de"
     assert table["profanity"].to_pylist()[:2] == [0, 0]
     # The same rows in pieces give the same table.
-    pieces = [clean_questions(rows.slice(place, 1), PERSONAL_DATA_KINDS) for place in range(rows.num_rows)]
+    pieces = [
+        clean_questions(rows.slice(position, 1), PERSONAL_DATA_KINDS) for position in range(rows.num_rows)
+    ]
     assert pa.concat_tables(pieces).to_pylist() == table.to_pylist()
 
 

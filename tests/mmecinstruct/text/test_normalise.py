@@ -120,7 +120,7 @@ def test_pieces_of_pages_are_no_titles(title: str) -> None:
     assert is_markup(plain_title(title))
 
 
-def test_a_title_keeps_its_words_and_resolves_entities_even_twice_escaped() -> None:
+def test_a_title_resolves_entities_even_twice_escaped() -> None:
     assert plain_title(" Salt &amp; Pepper\n Mill ") == "Salt & Pepper Mill"
     assert plain_title("Salt &amp;amp; Pepper") == "Salt & Pepper"
     assert is_markup(plain_title("&lt;span&gt;"))
@@ -189,7 +189,7 @@ def test_shop_prices_are_read_in_their_usual_forms(
         None,
     ],
 )
-def test_a_category_path_ends_before_what_is_no_category(intruder: object) -> None:
+def test_a_category_path_ends_before_other_text(intruder: object) -> None:
     assert clean_category_path(["Tools &amp; Home", "Lamps & Shades", intruder, "Lost"]) == [
         "Tools & Home",
         "Lamps & Shades",

@@ -14,7 +14,7 @@ from mmecinstruct.text.hygiene import clean_reviews
 from mmecinstruct.text.pii import PERSONAL_DATA_KINDS, TOKENS, mask_personal_data, suspected_kinds
 from mmecinstruct.text.pii_numbers import passes_luhn
 
-# What stands between « and » is personal data of the kind.
+# The text between « and » is personal data of the kind.
 POSITIVE: dict[str, list[str]] = {
     "email": [
         "Write to «jane.doe@example.com» please",

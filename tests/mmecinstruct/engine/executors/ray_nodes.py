@@ -114,9 +114,9 @@ class Namespace:
     def start_node(
         self, name: str, *, head: bool = False, pythonpath: str | None = None, hidden: Path | None = None
     ) -> subprocess.Popen[str]:
-        """Start a node of one CPU and wait until it stands. Its workers have the node's name in MMEC_TEST_NODE.
+        """Start a node of one CPU and wait until it runs. Its workers have the node's name in MMEC_TEST_NODE.
 
-        hidden: a folder that the node sees empty.
+        hidden: a folder that is empty on the node.
         """
         where = [f"--address=127.0.0.1:{PORT}"]
         if head:

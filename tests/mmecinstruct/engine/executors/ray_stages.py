@@ -37,7 +37,7 @@ def write_number(payload: tuple[int, str], folder: Path) -> Counts:
     return Counts(1, 1, 0)
 
 
-def refuse_two(payload: tuple[int, str], folder: Path) -> Counts:
+def fail_on_two(payload: tuple[int, str], folder: Path) -> Counts:
     number, log = payload
     (Path(log) / f"{number}-{time.time_ns()}").touch()
     if number == 2:

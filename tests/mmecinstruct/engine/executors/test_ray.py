@@ -62,7 +62,7 @@ def test_a_single_payload_needs_no_cluster(tmp_path: Path) -> None:
         assert list(executor.run(double, [])) == []
 
 
-def test_an_address_where_nobody_listens_is_an_error_at_once(tmp_path: Path) -> None:
+def test_an_address_without_a_server_is_an_error_at_once(tmp_path: Path) -> None:
     with (
         RayExecutor(2, "127.0.0.1:1", workspace=tmp_path) as executor,
         pytest.raises(ExecutorError, match=r"127\.0\.0\.1:1: no Ray cluster can be reached there .*refused"),
@@ -80,7 +80,7 @@ def test_the_address_in_the_environment_is_used(tmp_path: Path, monkeypatch: pyt
         list(executor.run(double, [1, 2]))
 
 
-def test_the_client_protocol_is_refused(tmp_path: Path) -> None:
+def test_the_client_protocol_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExecutorError, match="shares the cluster's file system"):
         RayExecutor(2, "ray://127.0.0.1:10001", workspace=tmp_path)
 
@@ -92,7 +92,7 @@ def test_the_client_protocol_is_refused(tmp_path: Path) -> None:
         (("--ray-address", "auto"), "--ray-address goes with --executor ray"),
     ],
 )
-def test_what_cannot_be_is_said_before_any_work(
+def test_impossible_settings_are_an_error_before_any_work(
     arguments: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_RAY)
@@ -131,19 +131,19 @@ def test_a_machine_like_the_driver_fits(requirements: Requirements) -> None:
     assert problems_here(requirements) == []
 
 
-def test_a_machine_that_sees_another_folder_under_the_same_path_does_not_fit(
+def test_a_machine_with_another_folder_at_the_path_does_not_fit(
     requirements: Requirements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_check, "TOKEN_SECONDS", 0.0)
     Path(requirements.token_file).write_text("of another build")
-    assert "does not see the workspace" in problems_here(requirements)[0]
+    assert "does not have the workspace" in problems_here(requirements)[0]
     Path(requirements.token_file).unlink()
     assert "all nodes share under the same path" in problems_here(requirements)[0]
 
 
 def test_a_machine_without_the_data_does_not_fit(requirements: Requirements, tmp_path: Path) -> None:
     lacking = Requirements(**{**requirements.__dict__, "folders": (str(tmp_path / "shop"),)})
-    assert f"does not see {tmp_path / 'shop'}" in problems_here(lacking)[0]
+    assert f"does not have {tmp_path / 'shop'}" in problems_here(lacking)[0]
 
 
 @pytest.mark.parametrize("name", ["pillow", "python", node_check.CODE])
@@ -185,7 +185,7 @@ def attempts(folder: Path) -> list[int]:
 
 
 @isolated
-def test_nodes_are_started_only_where_nobody_else_can_reach_them() -> None:
+def test_nodes_are_started_only_on_a_private_network() -> None:
     opened = ray_nodes.Namespace()
     try:
         ray_nodes.require_isolation(opened.holder.pid)
@@ -207,7 +207,7 @@ def test_nodes_are_started_only_where_nobody_else_can_reach_them() -> None:
 @pytest.mark.parametrize(
     ("function", "error", "said"),
     [
-        ("refuse_two", "SourceError", "two.csv:2: not a number; mend the line"),
+        ("fail_on_two", "SourceError", "two.csv:2: not a number; mend the line"),
         ("fill_the_disk", "WorkspaceError", "stage stage: No space left on device (x.parquet); free space"),
         ("break_code", "KeyError", "a fault of the program"),
     ],
@@ -218,14 +218,14 @@ def test_an_error_of_a_task_is_the_same_as_without_ray(
     end = run_stage(namespace, function, tmp_path)
     assert end["error"] == error
     assert said in str(end["said"])
-    if function == "refuse_two":
+    if function == "fail_on_two":
         assert attempts(tmp_path).count(2) == 1  # it would fail again
 
 
 @pytest.mark.slow
 @isolated
 @pytest.mark.usefixtures("head")
-def test_a_task_whose_process_dies_is_tried_again_and_then_given_up(namespace, tmp_path: Path) -> None:
+def test_a_task_whose_process_dies_is_retried(namespace, tmp_path: Path) -> None:
     end = run_stage(namespace, "die_on_two", tmp_path)
     assert end["error"] == "WorkspaceError"
     assert "lost 4 times" in str(end["said"])
@@ -236,9 +236,7 @@ def test_a_task_whose_process_dies_is_tried_again_and_then_given_up(namespace, t
 @pytest.mark.slow
 @isolated
 @pytest.mark.usefixtures("head")
-def test_the_tasks_of_a_killed_node_run_elsewhere_and_their_halves_are_never_results(
-    namespace, tmp_path: Path
-) -> None:
+def test_the_tasks_of_a_killed_node_run_elsewhere(namespace, tmp_path: Path) -> None:
     node = namespace.start_node("node b")
     log = tmp_path / "log"
     driver = namespace.start(
@@ -293,17 +291,17 @@ def test_a_build_that_loses_a_node_gives_the_same_files_as_one_without_ray(
     driver = namespace.start(
         sys.executable, STAGES, "build", str(tmp_path / "out"), str(tmp_path / "workspace"), "ray", ADDRESS
     )
-    killed, seen = False, {}
+    killed, progress = False, {}
     for line in driver.stdout:
         stage, _, numbers = line.partition(" ")
-        seen[stage] = numbers
+        progress[stage] = numbers
         if stage == "images" and not numbers.startswith("0 ") and not killed:
             namespace.kill(node)
             killed = True
-    assert driver.wait() == 0, seen
+    assert driver.wait() == 0, progress
     assert killed
-    assert int(seen["images"].split()[1]) > 4
-    assert int(seen["render-category_classification"].split()[1]) > 2
+    assert int(progress["images"].split()[1]) > 4
+    assert int(progress["render-category_classification"].split()[1]) > 2
     assert hashes(tmp_path / "out") == hashes(small_shop)
     assert not list((tmp_path / "workspace").glob(".node-check-*"))
 
@@ -327,13 +325,13 @@ def test_nodes_that_do_not_fit_are_named_with_the_remedy(namespace, tmp_path: Pa
     ]
     try:
         done = namespace.run(
-            sys.executable, STAGES, "refuse_two", str(workspace), str(tmp_path / "log"), ADDRESS
+            sys.executable, STAGES, "fail_on_two", str(workspace), str(tmp_path / "log"), ADDRESS
         )
         end = json.loads(done.stdout.splitlines()[-1])
         assert end["error"] == "ExecutorError"
         said = end["said"].splitlines()
         assert len(said) == 3
-        assert any(f"does not see the workspace {workspace}" in line for line in said)
+        assert any(f"does not have the workspace {workspace}" in line for line in said)
         assert any("the code of mmecinstruct" in line and "same versions" in line for line in said)
         assert list((tmp_path / "log").iterdir()) == []
     finally:
@@ -343,7 +341,7 @@ def test_nodes_that_do_not_fit_are_named_with_the_remedy(namespace, tmp_path: Pa
 
 @pytest.mark.slow
 @isolated
-def test_a_cluster_for_the_build_alone_ends_with_ctrl_c_and_the_next_one_goes_on(
+def test_a_build_on_its_own_cluster_continues_after_ctrl_c(
     namespace, small_shop: Path, tmp_path: Path
 ) -> None:
     out, workspace = tmp_path / "out", tmp_path / "workspace"

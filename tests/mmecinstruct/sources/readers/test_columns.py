@@ -253,7 +253,7 @@ def test_lines_come_in_lists_with_their_numbers(tmp_path: Path) -> None:
     assert sum(len(records) for _, records in lists) == 15_000
 
 
-def test_tables_are_read_as_they_were_written_whatever_has_a_dictionary(tmp_path: Path) -> None:
+def test_tables_with_dictionaries_are_read_as_written(tmp_path: Path) -> None:
     table = pa.table(
         {"product_id": ["a", "b"] * 50, "text": ["x", None] * 50, "category_path": [["c"], []] * 50}
     )

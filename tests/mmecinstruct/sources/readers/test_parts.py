@@ -398,7 +398,7 @@ def test_row_groups_are_bounded_in_rows_and_bytes(tmp_path: Path) -> None:
     assert groups == {"narrow": [100_000, 100_000, 50_000], "wide": [20_000, 20_000, 10_000]}
 
 
-def test_a_query_is_written_in_groups_that_do_not_depend_on_how_it_is_read(tmp_path: Path) -> None:
+def test_row_groups_do_not_depend_on_how_a_query_is_read(tmp_path: Path) -> None:
     schema = pa.schema([("i", pa.int64()), ("text", pa.string())])
     for threads, name in ((1, "one"), (2, "two")):
         with connect(threads=threads) as connection:

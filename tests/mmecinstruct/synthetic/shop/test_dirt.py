@@ -50,23 +50,19 @@ def test_every_task_has_samples_in_a_small_shop_too(sample: tuple[Path, BuildRep
     assert sample[1].missing == {}
 
 
-def test_whatever_was_planted_to_be_rejected_is_rejected_with_its_reason(
-    planted: Planted, rejections: list[Row]
-) -> None:
-    found = {
-        (row["reason"], place) for row in rejections for place in (row["origin"], row["record_id"]) if place
-    }
+def test_planted_dirt_is_rejected_with_its_reason(planted: Planted, rejections: list[Row]) -> None:
+    found = {(row["reason"], key) for row in rejections for key in (row["origin"], row["record_id"]) if key}
     checked = 0
     for kind, entry in planted.items():
         if entry["fate"] != "rejected":
             continue
         for record in entry["records"]:
-            places = {record.get("image_url")}
+            keys = {record.get("image_url")}
             if "record_id" in record:
-                places.add(published_record_id("curate_reviews", record["record_id"]))
+                keys.add(published_record_id("curate_reviews", record["record_id"]))
             if "line" in record:
-                places.add(f"{record['file']}:{record['line']}")
-            assert any((entry["reason"], place) in found for place in places), (kind, record)
+                keys.add(f"{record['file']}:{record['line']}")
+            assert any((entry["reason"], key) in found for key in keys), (kind, record)
             checked += 1
     assert checked >= 20
 

@@ -29,9 +29,9 @@ def pixels(spec: ImageSpec, side: int = 128) -> np.ndarray:
 def share_of_colour(spec: ImageSpec, colour: str) -> float:
     """Return the share of pixels whose hue is near a colour's, at any brightness."""
     image = Image.open(io.BytesIO(render_image(spec, 128))).convert("RGB")
-    seen = np.asarray(image).astype(float)
+    rendered = np.asarray(image).astype(float)
     wanted = np.array(RGB[colour], dtype=float)
-    return float((np.abs(seen - wanted).sum(axis=2) < 110).mean())
+    return float((np.abs(rendered - wanted).sum(axis=2) < 110).mean())
 
 
 def test_a_image_depends_on_its_specification_alone() -> None:
@@ -47,8 +47,8 @@ def test_rendering_in_parts_gives_the_same_files(tmp_path: Path) -> None:
     render_images(specs[2:], tmp_path / "parts", 64)
     render_images(specs[:2], tmp_path / "parts", 64)
     for spec in specs:
-        place = Path("images") / "I" / f"{spec.image_id}.jpg"
-        assert (tmp_path / "whole" / place).read_bytes() == (tmp_path / "parts" / place).read_bytes()
+        path = Path("images") / "I" / f"{spec.image_id}.jpg"
+        assert (tmp_path / "whole" / path).read_bytes() == (tmp_path / "parts" / path).read_bytes()
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -99,7 +99,7 @@ def test_the_two_categories_of_a_pair_look_different(pair: object) -> None:
     assert overlap < 0.8
 
 
-def test_the_states_of_a_reviewed_product_differ_more_than_two_tables_do() -> None:
+def test_damage_of_a_reviewed_product_grows_with_lower_states() -> None:
     rendered = {state: pixels(replace(MUG, state=state)) for state in range(1, 6)}
     new = rendered[5]
     damage = {state: float((np.abs(rendered[state] - new).sum(axis=2) > 60).mean()) for state in range(1, 5)}

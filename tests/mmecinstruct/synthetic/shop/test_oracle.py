@@ -45,7 +45,7 @@ def products(folder: Path) -> list[Row]:
     return pq.read_table(folder / "latents/products.parquet").to_pylist()
 
 
-def latents(folder: Path, name: str) -> list[Row]:
+def ground_truth(folder: Path, name: str) -> list[Row]:
     return pq.read_table(folder / "latents" / f"{name}.parquet").to_pylist()
 
 
@@ -69,7 +69,7 @@ def find(products: list[Row], **wanted: Any) -> list[Row]:
     return [row for row in products if all(row[name] == value for name, value in wanted.items())]
 
 
-def pictured(*rows: Row, prefix: str = "amazon18") -> dict[str, Any]:
+def with_images(*rows: Row, prefix: str = "amazon18") -> dict[str, Any]:
     ids = [f"{prefix}:{row['asin']}" for row in rows]
     return {
         "product_ids": ids,
@@ -81,10 +81,10 @@ def pictured(*rows: Row, prefix: str = "amazon18") -> dict[str, Any]:
 # --- category classification -------------------------------------------------------------------------
 
 
-def test_an_exact_noun_tells_the_category(folder: Path, products: list[Row]) -> None:
+def test_an_exact_noun_determines_the_category(folder: Path, products: list[Row]) -> None:
     product = find(products, fine_category="Mugs", names_category=True)[0]
     row = sample(
-        "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **pictured(product)
+        "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **with_images(product)
     )
     assert oracle([row], folder) == [(False, 1.0)]
 
@@ -95,7 +95,7 @@ def test_an_ambiguous_noun_leaves_as_many_options_as_fit(folder: Path, products:
         "category_classification",
         options=["A: Kites", "B: Mugs", "C: Tumblers"],
         output="B",
-        **pictured(product),
+        **with_images(product),
     )
     alone = both | {"options": ["A: Kites", "B: Mugs"]}
     assert oracle([both, alone], folder) == [(True, 0.5), (False, 1.0)]
@@ -104,7 +104,7 @@ def test_an_ambiguous_noun_leaves_as_many_options_as_fit(folder: Path, products:
 def test_the_oracle_is_null_without_the_deciding_image(folder: Path, products: list[Row]) -> None:
     product = find(products, fine_category="Mugs", names_category=False)[0]
     row = sample(
-        "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **pictured(product)
+        "category_classification", options=["A: Mugs", "B: Tumblers"], output="A", **with_images(product)
     )
     assert oracle([row | {"image_product_ids": []}], folder) == [(None, None)]
 
@@ -142,7 +142,7 @@ def test_query_samples_need_the_image_where_the_text_fits_two_labels(
     critical: bool,
 ) -> None:
     rows = []
-    for query in latents(folder, "queries"):
+    for query in ground_truth(folder, "queries"):
         if query["colour"] is None or query["pattern"] is not None:
             continue
         names = PAIRS[CATEGORY_BY_NAME[query["fine_category"]].pair].names
@@ -161,7 +161,7 @@ def test_query_samples_need_the_image_where_the_text_fits_two_labels(
                     "multiclass_product_classification",
                     record_ids=[f"esci:{query['query_id']}"],
                     output="AB"[len(rows) % 2],
-                    **pictured(product, prefix="esci"),
+                    **with_images(product, prefix="esci"),
                 )
             )
     rows = rows[: len(rows) // 2 * 2]  # as many of either label
@@ -170,12 +170,12 @@ def test_query_samples_need_the_image_where_the_text_fits_two_labels(
 
 
 def test_a_class_with_enough_samples_gives_its_own_share(folder: Path, products: list[Row]) -> None:
-    query = next(row for row in latents(folder, "queries") if row["colour"] and not row["pattern"])
+    query = next(row for row in ground_truth(folder, "queries") if row["colour"] and not row["pattern"])
     product = find(products, fine_category=query["fine_category"], names_category=True, shows_look=False)[0]
     row = sample(
         "product_substitute_identification",
         record_ids=[f"esci:{query['query_id']}"],
-        **pictured(product, prefix="esci"),
+        **with_images(product, prefix="esci"),
     )
     many = [row | {"id": str(n), "output": "yes" if n < 24 else "no"} for n in range(40)]
     assert set(oracle(many, folder)) == {(True, 0.6)}
@@ -191,17 +191,17 @@ def test_relations_need_images_where_a_look_is_hidden(folder: Path, products: li
     bowl = find(products, fine_category="Bowls", shows_look=False)[0]
     task = "product_relation_prediction"
     rows = [
-        sample(task, output="C", **pictured(shown[0], shown[1])),
-        sample(task, output="C", **pictured(shown[0], hidden[1])),
-        sample(task, output="B", **pictured(hidden[0], hidden[1])),
-        sample(task, output="A", **pictured(hidden[0], bowl)),
-        sample(task, output="B", **(pictured(hidden[0], hidden[1]) | {"image_product_ids": []})),
+        sample(task, output="C", **with_images(shown[0], shown[1])),
+        sample(task, output="C", **with_images(shown[0], hidden[1])),
+        sample(task, output="B", **with_images(hidden[0], hidden[1])),
+        sample(task, output="A", **with_images(hidden[0], bowl)),
+        sample(task, output="B", **(with_images(hidden[0], hidden[1]) | {"image_product_ids": []})),
     ]
     assert oracle(rows, folder) == [(False, 1.0), (True, 0.5), (True, 0.5), (False, 1.0), (None, None)]
 
 
 def test_a_neutral_review_needs_its_own_image(folder: Path) -> None:
-    reviews = latents(folder, "reviews")
+    reviews = ground_truth(folder, "reviews")
     neutral = find(reviews, neutral=True)[0]["review_id"]
     rated = find(reviews, neutral=False)[0]["review_id"]
     task = "sentiment_analysis"
@@ -217,11 +217,11 @@ def test_a_neutral_review_needs_its_own_image(folder: Path) -> None:
 
 
 def sequence(user: Row, history: list[Row], candidates: list[Row], answer: int, roles: list[str]) -> Row:
-    texts = [f"{place}th: {row['title']}" for place, row in enumerate(history, start=1)]
+    texts = [f"{position}th: {row['title']}" for position, row in enumerate(history, start=1)]
     return sample(
         "sequential_recommendation",
         input=json.dumps(texts),
-        options=[f"{chr(65 + place)}: {row['title']}" for place, row in enumerate(candidates)],
+        options=[f"{chr(65 + position)}: {row['title']}" for position, row in enumerate(candidates)],
         output=chr(65 + answer),
         product_ids=[f"amazon18:{row['asin']}" for row in [*history, *candidates]],
         record_ids=[f"amazon18:{user['bought'][0]}:{user['user_id']}:1400000000"],
@@ -234,7 +234,7 @@ def look_loyal_case(
 ) -> tuple[Row, list[Row], Row, list[Row]]:
     """Return a user, a history that shows the taste or not, a hidden target and its category."""
     by_asin = {row["asin"]: row for row in products}
-    for user in latents(folder, "users"):
+    for user in ground_truth(folder, "users"):
         if user["brand"] is not None:
             continue
         *history, target = (by_asin[asin] for asin in user["bought"])
@@ -263,7 +263,7 @@ def test_a_shown_taste_excludes_candidates_with_another_look(folder: Path, produ
     assert oracle([alone], folder) == [(False, 1.0)], "no other is left, so no image is needed"
 
 
-def test_a_taste_that_no_title_tells_leaves_all_candidates_alike(folder: Path, products: list[Row]) -> None:
+def test_a_taste_that_titles_hide_leaves_candidates_equally_likely(folder: Path, products: list[Row]) -> None:
     user, history, target, others = look_loyal_case(folder, products, taste_shown=False)
     candidates = [target, *others[:9]]
     complete = sequence(user, history, candidates, 0, ["history 1", "option A"])
@@ -274,7 +274,7 @@ def test_a_taste_that_no_title_tells_leaves_all_candidates_alike(folder: Path, p
 
 def test_the_brand_determines_a_brand_loyal_users_target(folder: Path, products: list[Row]) -> None:
     by_asin = {row["asin"]: row for row in products}
-    user = next(row for row in latents(folder, "users") if row["brand"] is not None)
+    user = next(row for row in ground_truth(folder, "users") if row["brand"] is not None)
     *history, target = (by_asin[asin] for asin in user["bought"])
     others = [
         row for row in find(products, fine_category=target["fine_category"]) if row["brand"] != user["brand"]

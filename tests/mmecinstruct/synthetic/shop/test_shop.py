@@ -234,9 +234,9 @@ def test_came_like_this_reviews_have_every_rating_equally_often(shop: Shop) -> N
     assert set(counts) == {1, 2, 3, 4, 5}
     assert max(counts.values()) - min(counts.values()) <= 1
     assert all(review.image_id for review in neutral)
-    pictured = [review for review in shop.reviews if review.image_id]
-    assert 0.35 < len(pictured) / len(shop.reviews) < 0.45
-    assert 0.3 < len(neutral) / len(pictured) < 0.37
+    with_image = [review for review in shop.reviews if review.image_id]
+    assert 0.35 < len(with_image) / len(shop.reviews) < 0.45
+    assert 0.3 < len(neutral) / len(with_image) < 0.37
 
 
 def test_other_reviews_are_worded_by_their_rating(shop: Shop) -> None:

@@ -246,7 +246,7 @@ def test_the_parsers_clean_the_dirt_planted_to_be_cleaned(
     parsed: tuple[dict[str, list[dict[str, Any]]], list[Rejection]],
 ) -> None:
     products = {row["product_id"]: row for row in parsed[0]["products"]}
-    latents = {
+    ground_truth = {
         f"amazon18:{row['asin']}": row
         for row in pq.read_table(folder / "latents/products.parquet").to_pylist()
     }
@@ -257,15 +257,15 @@ def test_the_parsers_clean_the_dirt_planted_to_be_cleaned(
 
     assert all(products[key]["price"] is None for kind in ("css_price", "script_price") for key in ids(kind))
     for key in ids("entity_title"):
-        assert products[key]["title"] == latents[key]["title"]
+        assert products[key]["title"] == ground_truth[key]["title"]
         assert " & " in products[key]["title"]
-    assert all(products[key]["brand"] == latents[key]["brand"] for key in ids("brand_page"))
+    assert all(products[key]["brand"] == ground_truth[key]["brand"] for key in ids("brand_page"))
     for kind in ("bullet_in_category", "tag_in_category"):
         for key in ids(kind):
-            assert products[key]["category_path"][-1] == latents[key]["fine_category"]
+            assert products[key]["category_path"][-1] == ground_truth[key]["fine_category"]
             assert len(products[key]["category_path"]) == 3
     for key in ids("thumbnails_only"):
-        assert products[key]["image_urls"][0].endswith(f"/I/{latents[key]['image_id']}.jpg")
+        assert products[key]["image_urls"][0].endswith(f"/I/{ground_truth[key]['image_id']}.jpg")
     texts = {row["review_id"]: row["text"] for row in parsed[0]["reviews"]}
     texts |= {row["question_id"]: " ".join(row["document"]) for row in parsed[0]["questions"]}
     for key in ids("surrogate_in_review") + ids("surrogate_in_snippet"):

@@ -144,7 +144,7 @@ def test_an_invalid_network_is_an_error(text: str) -> None:
         FetchSettings(private_networks=(text,))
 
 
-def test_a_name_is_resolved_once_and_that_address_is_used(fetch: Any, images: Any, answer: Any) -> None:
+def test_a_name_is_resolved_once(fetch: Any, images: Any, answer: Any) -> None:
     """A second answer of the resolver, as in DNS rebinding, would lead to a closed port elsewhere."""
     images.default = answer(body=b"x")
     asked: list[str] = []

@@ -106,9 +106,7 @@ def test_two_runs_ask_once(fetch: Any, images: Any, answer: Any) -> None:
     assert second.snapshot.equals(first.snapshot)
 
 
-def test_only_transient_failures_are_retried_and_only_on_request(
-    fetch: Any, images: Any, answer: Any
-) -> None:
+def test_only_transient_failures_are_retried(fetch: Any, images: Any, answer: Any) -> None:
     images.routes["/down"] = (answer(503), answer(503), answer(body=b"up again"))
     urls = [images.url("/down"), images.url("/gone")]
     assert fetch(urls).counts == {"http_404": 1, "http_503": 1}
@@ -240,9 +238,7 @@ def test_a_ledger_that_cannot_be_written_leaves_no_thread_behind(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetch-")]
 
 
-def test_an_old_snapshot_is_removed_and_made_anew_without_asking(
-    fetch: Any, images: Any, answer: Any
-) -> None:
+def test_an_old_snapshot_is_made_anew_without_requests(fetch: Any, images: Any, answer: Any) -> None:
     images.routes["/a"] = answer(body=b"x")
     groups = [[images.url("/a")]]
 

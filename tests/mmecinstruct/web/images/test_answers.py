@@ -159,7 +159,7 @@ def test_a_silent_server_ends_at_the_read_timeout(fetch: Any, images: Any, answe
     assert found == ("transient", "read_timeout")
 
 
-def test_a_closed_or_refused_connection_is_transient(fetch: Any, images: Any, answer: Any) -> None:
+def test_a_failed_connection_is_transient(fetch: Any, images: Any, answer: Any) -> None:
     images.routes["/a.jpg"] = answer(hang_up=True)
     assert fetch.reason(images.url("/a.jpg")) == ("transient", "connection_broken")
     assert images.asked("/a.jpg") == 2

@@ -19,9 +19,7 @@ def robots(answer: Any, *lines: str) -> Any:
     return answer(body="\n".join(lines).encode(), headers=TEXT)
 
 
-def test_robots_is_asked_for_once_per_origin_and_kept_for_later_runs(
-    fetch: Any, images: Any, answer: Any
-) -> None:
+def test_robots_is_requested_once_per_origin(fetch: Any, images: Any, answer: Any) -> None:
     images.default = answer(body=b"x")
     hosts = ("a.example", "b.example")
     fetch([images.url(f"/{n}.jpg", host) for n in range(20) for host in hosts])

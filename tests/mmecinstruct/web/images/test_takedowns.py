@@ -98,9 +98,7 @@ def test_adding_removes_the_image_and_its_urls_are_not_asked_for(
     assert sorted(images.paths()) == ["/a", "/b", "/same"]
 
 
-def test_a_taken_down_url_covers_all_sizes_and_redirects_to_it(
-    fetch: Any, images: Any, answer: Any, redirect: Any
-) -> None:
+def test_a_taken_down_url_covers_all_sizes(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
     images.routes["/I/1._SX38_.jpg"] = answer(body=b"x")
     images.routes["/short"] = redirect("/I/2.jpg")
     images.routes["/I/2.jpg"] = answer(body=b"2")

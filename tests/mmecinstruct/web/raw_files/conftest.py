@@ -111,9 +111,9 @@ def served() -> Any:
 
 
 @pytest.fixture
-def refused() -> Any:
+def failing() -> Any:
     """Make a response without a file: status, headers, …"""
-    return file_server.Refused
+    return file_server.Failing
 
 
 @pytest.fixture(scope="session")

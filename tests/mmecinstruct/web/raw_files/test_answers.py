@@ -32,9 +32,9 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in to\n continue</title></head
 class TestBusyServer:
     @pytest.mark.parametrize("status", [429, 503])
     def test_retry_after_is_honoured(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes, status: int
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes, status: int
     ) -> None:
-        server.routes[URL] = [refused(status, (("Retry-After", "1"),)), served(mugs)]
+        server.routes[URL] = [failing(status, (("Retry-After", "1"),)), served(mugs)]
         done = puller.one(server.url(URL), size=len(mugs))
         first, second = server.gets()
         assert done.status == "fetched"
@@ -43,19 +43,19 @@ class TestBusyServer:
 
     @pytest.mark.slow
     def test_a_date_is_honoured_too(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
         at = formatdate(time.time() + 2, usegmt=True)
-        server.routes[URL] = [refused(503, (("Retry-After", at),)), served(mugs)]
+        server.routes[URL] = [failing(503, (("Retry-After", at),)), served(mugs)]
         puller.one(server.url(URL), size=len(mugs))
         first, second = server.gets()
         assert second.time - first.time >= 0.9
 
     @pytest.mark.slow
     def test_the_whole_host_is_left_alone(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/busy"] = [refused(429, (("Retry-After", "1"),)), served(mugs)]
+        server.routes["/busy"] = [failing(429, (("Retry-After", "1"),)), served(mugs)]
         server.routes["/other"] = served(mugs)
         files = [
             puller.file(server.url(path), f"{path[1:]}.gz", size=len(mugs)) for path in ("/busy", "/other")
@@ -67,9 +67,9 @@ class TestBusyServer:
 
     @pytest.mark.slow
     def test_a_file_that_waits_holds_up_no_other(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/broken"] = [refused(500), served(mugs)]
+        server.routes["/broken"] = [failing(500), served(mugs)]
         server.routes["/other"] = served(mugs)
         files = [
             puller.file(server.url(path), f"{path[1:]}.gz", size=len(mugs)) for path in ("/broken", "/other")
@@ -77,8 +77,8 @@ class TestBusyServer:
         assert puller(*files, connections=1, backoff_base=1.0, backoff_cap=1.0).complete
         assert [request.path for request in server.gets()] == ["/broken", "/other", "/broken"]
 
-    def test_a_too_long_retry_after_is_a_failure(self, puller: Any, server: Any, refused: Any) -> None:
-        server.routes[URL] = refused(503, (("Retry-After", "7200"),))
+    def test_a_too_long_retry_after_is_a_failure(self, puller: Any, server: Any, failing: Any) -> None:
+        server.routes[URL] = failing(503, (("Retry-After", "7200"),))
         done = puller.one(server.url(URL), size=9)
         assert done.status == "failed"
         assert "asks to wait 2.0 h, more than pull.max_retry_after" in done.detail
@@ -86,15 +86,15 @@ class TestBusyServer:
 
     @pytest.mark.parametrize("passed", ["0", "Wed, 07 Oct 2020 10:00:00 GMT"])
     def test_a_time_that_has_passed_is_no_hint(
-        self, puller: Any, server: Any, refused: Any, passed: str
+        self, puller: Any, server: Any, failing: Any, passed: str
     ) -> None:
-        server.routes[URL] = refused(503, (("Retry-After", passed),))
+        server.routes[URL] = failing(503, (("Retry-After", passed),))
         puller.one(server.url(URL), size=9, retries=2, backoff_base=0.1, backoff_cap=10)
         times = [request.time for request in server.gets()]
         assert all(b - a >= 0.05 for a, b in itertools.pairwise(times))
 
-    def test_without_a_hint_the_waits_grow(self, puller: Any, server: Any, refused: Any) -> None:
-        server.routes[URL] = refused(500)
+    def test_without_a_hint_the_waits_grow(self, puller: Any, server: Any, failing: Any) -> None:
+        server.routes[URL] = failing(500)
         done = puller.one(server.url(URL), size=9, retries=3, backoff_base=0.1, backoff_cap=10)
         times = [request.time for request in server.gets()]
         waits = [b - a for a, b in itertools.pairwise(times)]
@@ -102,9 +102,9 @@ class TestBusyServer:
         assert all(wait >= 0.05 * 2**n for n, wait in enumerate(waits))
 
     def test_a_server_that_hangs_up_is_asked_again(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes[URL] = [refused(hang_up=True), served(mugs)]
+        server.routes[URL] = [failing(hang_up=True), served(mugs)]
         assert puller.one(server.url(URL), size=len(mugs)).status == "fetched"
 
     def test_silence_in_the_middle_is_a_broken_connection(
@@ -126,10 +126,8 @@ class TestBusyServer:
 @pytest.mark.parametrize(
     ("status", "said"), [(404, "not there"), (410, "not there"), (403, "a login"), (401, "a login")]
 )
-def test_an_http_refusal_is_final_and_names_the_remedy(
-    puller: Any, server: Any, refused: Any, status: int, said: str
-) -> None:
-    server.routes[URL] = refused(status)
+def test_an_http_error_is_final(puller: Any, server: Any, failing: Any, status: int, said: str) -> None:
+    server.routes[URL] = failing(status)
     done = puller.one(server.url(URL), size=9)
     assert (done.status, done.reason, done.attempts) == ("failed", f"http_{status}", 1)
     assert said in done.detail
@@ -137,7 +135,7 @@ def test_an_http_refusal_is_final_and_names_the_remedy(
 
 
 def test_one_file_that_fails_stops_no_other(
-    puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+    puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
 ) -> None:
     server.routes["/good"] = served(mugs)
     report = puller(puller.file(server.url("/gone"), "a.gz"), puller.file(server.url("/good"), "b.gz"))
@@ -146,13 +144,13 @@ def test_one_file_that_fails_stops_no_other(
 
 
 class TestRedirects:
-    def to(self, refused: Any, place: str, status: int = 302) -> Any:
-        return refused(status, (("Location", place),))
+    def to(self, failing: Any, location: str, status: int = 302) -> Any:
+        return failing(status, (("Location", location),))
 
     def test_they_are_followed(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/old"] = self.to(refused, "/new%20place?signature=secret", 301)
+        server.routes["/old"] = self.to(failing, "/new%20place?signature=secret", 301)
         server.routes["/new%20place"] = [served(mugs, cut=100_000), served(mugs)]
         done = puller.one(server.url("/old"), size=len(mugs))
         assert done.status == "fetched"
@@ -160,45 +158,45 @@ class TestRedirects:
         assert server.ranges("/new%20place") == [None, "bytes=100000-"]
         assert done.url == server.url("/old")
 
-    def test_a_circle_ends(self, puller: Any, server: Any, refused: Any) -> None:
-        server.routes["/a"] = self.to(refused, "/b")
-        server.routes["/b"] = self.to(refused, "/a")
+    def test_a_circle_ends(self, puller: Any, server: Any, failing: Any) -> None:
+        server.routes["/a"] = self.to(failing, "/b")
+        server.routes["/b"] = self.to(failing, "/a")
         done = puller.one(server.url("/a"), size=9)
         assert (done.status, done.reason) == ("failed", "redirect_loop")
         assert len(server.gets()) == 2
 
     def test_the_body_of_one_is_not_read(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/a"] = refused(302, (("Location", "/b"),), drip=8.0)
+        server.routes["/a"] = failing(302, (("Location", "/b"),), drip=8.0)
         server.routes["/b"] = served(mugs)
         began = time.monotonic()
         assert puller.one(server.url("/a"), size=len(mugs)).status == "fetched"
         assert time.monotonic() - began < 4
 
     def test_a_location_in_latin_1_is_followed(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/a"] = self.to(refused, "/caf\xe9")
+        server.routes["/a"] = self.to(failing, "/caf\xe9")
         server.routes["/caf%C3%A9"] = served(mugs)
         assert puller.one(server.url("/a"), size=len(mugs)).status == "fetched"
 
-    def test_a_location_that_is_no_url_is_not_shown(self, puller: Any, server: Any, refused: Any) -> None:
-        server.routes["/a"] = self.to(refused, "http://[::1/x?X-Amz-Signature=abc123")
+    def test_a_location_that_is_no_url_is_not_shown(self, puller: Any, server: Any, failing: Any) -> None:
+        server.routes["/a"] = self.to(failing, "http://[::1/x?X-Amz-Signature=abc123")
         done = puller.one(server.url("/a"), size=9)
         assert (done.status, done.reason) == ("failed", "bad_url")
         assert f"127.0.0.1:{server.port} redirects to a URL that may not be requested" in done.detail
         assert "abc123" not in done.detail
 
-    def test_a_long_chain_ends(self, puller: Any, server: Any, refused: Any) -> None:
+    def test_a_long_chain_ends(self, puller: Any, server: Any, failing: Any) -> None:
         for number in range(9):
-            server.routes[f"/{number}"] = self.to(refused, f"/{number + 1}")
+            server.routes[f"/{number}"] = self.to(failing, f"/{number + 1}")
         done = puller.one(server.url("/0"), size=9, max_redirects=3)
         assert done.reason == "too_many_redirects"
         assert len(server.gets()) == 4
 
-    def test_they_are_checked_as_addresses_are(self, puller: Any, server: Any, refused: Any) -> None:
-        server.routes[URL] = self.to(refused, "http://169.254.169.254/latest/meta-data/")
+    def test_they_are_checked_as_addresses_are(self, puller: Any, server: Any, failing: Any) -> None:
+        server.routes[URL] = self.to(failing, "http://169.254.169.254/latest/meta-data/")
         done = puller.one(server.url(URL), size=9)
         assert (done.status, done.reason) == ("failed", "private_address")
         assert "fetch.private_networks" in done.detail
@@ -257,17 +255,17 @@ class TestOverTls:
         assert certified.ranges() == [None, "bytes=100000-"]
         assert puller.content() == mugs
 
-    def test_more_bytes_than_announced_are_seen(
+    def test_more_bytes_than_announced_are_found(
         self, puller: Any, certified: Any, served: Any, mugs: bytes
     ) -> None:
         certified.routes[URL] = served(mugs, lie=-10)
         assert puller.one(certified.url(URL)).reason == "wrong_length"
 
     def test_nothing_leads_back_to_plain_http(
-        self, puller: Any, certified: Any, refused: Any, server: Any, served: Any, mugs: bytes
+        self, puller: Any, certified: Any, failing: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         server.routes[URL] = served(mugs)
-        certified.routes[URL] = refused(302, (("Location", server.url(URL)),))
+        certified.routes[URL] = failing(302, (("Location", server.url(URL)),))
         done = puller.one(certified.url(URL))
         assert (done.status, done.reason) == ("failed", "insecure_redirect")
         assert server.log == []
@@ -435,11 +433,11 @@ class TestLimits:
 
 class TestSecrets:
     def test_no_query_is_shown_or_kept(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes, capsys: Any
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes, capsys: Any
     ) -> None:
         secret = "X-Amz-Signature=abc123"
         server.routes["/a"] = served(mugs, cut=10)
-        server.routes["/b"] = refused(302, (("Location", f"http://127.0.0.1:1/x?{secret}"),))
+        server.routes["/b"] = failing(302, (("Location", f"http://127.0.0.1:1/x?{secret}"),))
         server.routes["/c"] = served(mugs)
         files = [puller.file(server.url(f"{path}?{secret}"), f"{path[1:]}.gz") for path in ("/a", "/b", "/c")]
         report = puller(*files)
@@ -466,10 +464,10 @@ class TestSecrets:
         assert agents[1].endswith("(+me@shop.example)")
 
     def test_a_redirect_to_another_host_gets_no_authorization(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/a"] = refused(302, (("Location", "/b"),))
-        server.routes["/b"] = refused(302, (("Location", server.url("/c", host="localhost")),))
+        server.routes["/a"] = failing(302, (("Location", "/b"),))
+        server.routes["/b"] = failing(302, (("Location", server.url("/c", host="localhost")),))
         server.routes["/c"] = served(mugs)
         fetch = FetchSettings(private_networks=("127.0.0.0/8", "::1/128"))
         lookup = {"127.0.0.1": ["127.0.0.1"], "localhost": ["127.0.0.1"]}
@@ -483,10 +481,10 @@ class TestSecrets:
         assert given == {"/a": "Bearer x", "/b": "Bearer x", "/c": None}
 
     def test_a_redirect_back_gets_no_token(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
-        server.routes["/a"] = refused(302, (("Location", server.url("/c", host="localhost")),))
-        server.routes["/c"] = refused(302, (("Location", server.url("/private")),))
+        server.routes["/a"] = failing(302, (("Location", server.url("/c", host="localhost")),))
+        server.routes["/c"] = failing(302, (("Location", server.url("/private")),))
         server.routes["/private"] = served(mugs)
         resolver = Resolver(OPEN.allowed_networks, lambda host, port: ["127.0.0.1"])
         answer = Transport(puller.settings(), OPEN, resolver).open(server.url("/a"), authorization="Bearer x")

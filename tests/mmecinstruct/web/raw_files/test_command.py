@@ -25,7 +25,7 @@ sources:
   - {kind: mave, path: mave/mave_positives_labels.jsonl}
 """
 REVIEWS, LABELS = "amazon2018/Mugs_5.json.gz", "mave/mave_positives_labels.jsonl"
-# The files stand in for the publishers', whose hashes some publishers state.
+# The files replace the publishers', whose hashes some publishers state.
 OPEN = tuple(
     part
     for setting in ("fetch.private_networks=[127.0.0.0/8]", "pull.space_margin=0", "pull.checksums=false")
@@ -105,7 +105,7 @@ def test_a_killed_pull_continues(start: Any, server: Any, served: Any, labels: b
 
 
 @pytest.mark.slow
-def test_a_finished_one_is_data_on_stdout_and_talk_on_stderr(
+def test_results_go_to_stdout(
     mmec_pull: Any, server: Any, served: Any, labels: bytes, mugs: bytes, tmp_path: Path
 ) -> None:
     server.routes[f"/mine/{LABELS}"], server.routes[f"/mine/{REVIEWS}"] = served(labels), served(mugs)

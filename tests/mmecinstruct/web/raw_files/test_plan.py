@@ -51,11 +51,11 @@ class TestSizes:
         assert server.log == []
 
     def test_others_are_asked_for(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
         server.routes["/new"] = served(mugs)
-        server.routes["/old"] = refused(301, (("Location", "/new"),))
-        server.routes["/no"] = refused(405)
+        server.routes["/old"] = failing(301, (("Location", "/new"),))
+        server.routes["/no"] = failing(405)
         server.routes["/chunked"] = served(mugs, chunked=True)
         names = ("new", "old", "no", "chunked")
         plan = puller.plan(*(puller.file(server.url(f"/{name}"), f"{name}.gz") for name in names))
@@ -152,9 +152,9 @@ class TestRoom:
         assert puller.content() == mugs
 
     def test_a_file_of_unknown_size_is_measured_when_it_is_asked_for(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes, free: Any
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes, free: Any
     ) -> None:
-        server.routes[URL] = [refused(405), served(mugs)]  # the first is for HEAD
+        server.routes[URL] = [failing(405), served(mugs)]  # the first is for HEAD
         server.routes["/small"] = served(mugs[:100])
         free(1000)
         report = puller(puller.file(server.url(URL)), puller.file(server.url("/small"), "b.gz"), retries=0)
@@ -331,15 +331,15 @@ class TestMirror:
         assert "--mirror" not in done.detail
 
     def test_a_mirror_may_be_private_but_not_its_redirects(
-        self, puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+        self, puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
     ) -> None:
         file = puller.file("https://publisher.example/a.gz", "a.gz")
-        server.routes["/a.gz"] = refused(302, (("Location", "/elsewhere/a.gz"),))
+        server.routes["/a.gz"] = failing(302, (("Location", "/elsewhere/a.gz"),))
         server.routes["/elsewhere/a.gz"] = served(mugs)
         assert puller(file, mirror=server.url(""), fetch=FetchSettings()).complete
         with file_server.serving_files() as other:
             other.routes["/b.gz"] = served(mugs)
-            server.routes["/b.gz"] = refused(302, (("Location", other.url("/b.gz")),))
+            server.routes["/b.gz"] = failing(302, (("Location", other.url("/b.gz")),))
             file = puller.file("https://publisher.example/b.gz", "b.gz")
             [done] = puller(file, mirror=server.url(""), fetch=FetchSettings()).files
             assert done.reason == "private_address"

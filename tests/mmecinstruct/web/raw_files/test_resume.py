@@ -44,10 +44,10 @@ def test_a_dropped_connection_continues_with_a_range(
     assert {r.headers.get("If-Range") for r in server.gets()[1:]} == {served(mugs).tag}
 
 
-def test_a_later_pull_continues_what_an_earlier_one_left(
-    puller: Any, server: Any, served: Any, refused: Any, mugs: bytes
+def test_a_later_pull_continues_an_earlier_one(
+    puller: Any, server: Any, served: Any, failing: Any, mugs: bytes
 ) -> None:
-    server.routes[URL] = [served(mugs, cut=100_000), refused(500)]
+    server.routes[URL] = [served(mugs, cut=100_000), failing(500)]
     first = puller.one(server.url(URL), retries=1)
     assert first.status == "failed"
     assert "after the 100.0 kB that have arrived" in first.detail
@@ -254,7 +254,7 @@ class TestServerThatLiesAboutLength:
         assert puller.one(server.url(URL)).status == "fetched"
         assert puller.content() == mugs
 
-    def test_without_any_length_the_stated_size_tells(
+    def test_without_any_length_the_stated_size_decides(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:
         server.routes[URL] = [served(mugs, no_length=True, cut=100_000), served(mugs, no_length=True)]

@@ -113,7 +113,7 @@ def test_arrived_images_are_not_requested_again(
 
 
 @pytest.mark.slow
-def test_a_pull_that_is_killed_again_and_again_comes_to_its_end(
+def test_a_pull_that_is_killed_repeatedly_finishes(
     puller: Any, server: Any, served: Any, large: bytes, start: Any
 ) -> None:
     for reached in (1_000_000, 2_000_000, 3_000_000):
@@ -148,7 +148,7 @@ def test_a_thread_that_a_stopped_pull_left_behind_touches_nothing(
     server.routes[URL] = served(mugs, cut=100_000)
     file = puller.file(server.url(URL))
     puller(file, retries=0)
-    server.routes[URL] = served(pots)  # for which what is there would be thrown away
+    server.routes[URL] = served(pots)  # the bytes that are there would be discarded
     stop = threading.Event()
     stop.set()
     job = Job(file, puller.path(), Partial(puller.path()))
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(puller: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_log_tells_the_plan_and_each_file(
+def test_the_log_has_the_plan_and_each_file(
     puller: Any, server: Any, served: Any, large: bytes, start: Any
 ) -> None:
     server.routes[URL] = [served(large, cut=1_500_000), served(large)]

@@ -1,6 +1,6 @@
 """Measure the recall of the near-image search: planted edits of real images, and imagededup's test images.
 
-    MMEC_REAL_DATA=FOLDER python benchmarks/picture_duplicates.py [--images 120] [--results benchmarks/results]
+    MMEC_REAL_DATA=FOLDER python benchmarks/image_duplicates.py [--images 120] [--results benchmarks/results]
 
 Real images (luma_shop, dotnet_eshop, vendure_mock) are edited as shops and scrapers edit them and measured as in a
 build. Recall of an edit is the share of images that are near their original. Near pairs of different originals are
@@ -30,7 +30,7 @@ SHOPS = ("luma_shop", "dotnet_eshop", "vendure_mock")
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 LONGEST_SIDE = 640  # of an original, before the edit
 
-# An image of imagededup whose name does not say of which scene it is; looked at.
+# An image of imagededup whose name does not give its scene; assigned by eye.
 SCENES = {"alpha_channel_image": "ukbench00120"}
 
 Edit = Callable[[Image.Image], Image.Image]
@@ -145,17 +145,17 @@ def settings_beside() -> dict[str, DuplicateSettings]:
 
 
 def recall_of_edits(paths: list[Path], data: Path) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Return (edit -> settings -> share of images near their original, what is near among the originals)."""
+    """Return (edit -> settings -> share of images near their original, near pairs among the originals)."""
     images = {str(path.relative_to(data)): image for path in paths if (image := original(path)) is not None}
     originals, structures = measured({name: encoded(image, 92) for name, image in images.items()})
     recalls: dict[str, dict[str, float]] = {}
-    place = {name: number for number, name in enumerate(originals.image_ids)}
+    indices = {name: number for number, name in enumerate(originals.image_ids)}
     for edit, (change, quality, _) in EDITS.items():
         edited, _ = measured({name: encoded(change(image), quality) for name, image in images.items()})
         recalls[edit] = {}
         for called, settings in settings_beside().items():
             found = near_images_between(originals, edited, settings)
-            right = {a for a, b, _, _ in found if place[edited.image_ids[b]] == a}
+            right = {a for a, b, _, _ in found if indices[edited.image_ids[b]] == a}
             recalls[edit][called] = len(right) / len(originals)
     between = {
         called: [
@@ -204,7 +204,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     yield "# Which duplicates of images are found"
     yield ""
     yield (
-        f"`picture_duplicates.py`: {result['originals']['images']} real images of three shops, each edited and "
+        f"`image_duplicates.py`: {result['originals']['images']} real images of three shops, each edited and "
         f"re-encoded as JPEG. Chosen: hashes within {chosen.image_radius} of 64 bits, no cell of the thumbnail "
         f"further apart than {chosen.max_colour_difference:g} of 255; beside it one of the two changed. Share of "
         "images near their original; the last three edits are other products rather than duplicates, and should "
@@ -220,7 +220,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     between = result["originals"]["between"]
     yield "| pairs of different originals | " + " | ".join(str(len(between[name])) for name in names) + " |"
     yield ""
-    yield "Pairs of different originals at the chosen settings, for a look:"
+    yield "Pairs of different originals at the chosen settings, to inspect:"
     yield ""
     for a, b, bits, colour in between["chosen"]:
         yield f"* {a}, {b}: {bits} bits, colour {colour}"
@@ -247,7 +247,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure and write picture_duplicates.json and .md."""
+    """Measure and write image_duplicates.json and .md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -274,10 +274,10 @@ def main() -> None:
     page = "\n".join(markdown(result)) + "\n"
     sys.stdout.write(page)
     if args.results:
-        (args.results / "picture_duplicates.json").write_text(
+        (args.results / "image_duplicates.json").write_text(
             json.dumps(result, indent=1) + "\n", encoding="utf-8"
         )
-        (args.results / "picture_duplicates.md").write_text(page, encoding="utf-8")
+        (args.results / "image_duplicates.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
