@@ -1,6 +1,6 @@
 """Measure the recall of the near-image search: planted edits of real images, and imagededup's test images.
 
-    MMEC_REAL_DATA=FOLDER python benchmarks/image_duplicates.py [--images 120] [--results benchmarks/results]
+    MMEC_REAL_DATA=FOLDER python benchmarks/picture_duplicates.py [--images 120] [--results benchmarks/results]
 
 Real images (luma_shop, dotnet_eshop, vendure_mock) are edited as shops and scrapers edit them and measured as in a
 build. Recall of an edit is the share of images that are near their original. Near pairs of different originals are
@@ -204,7 +204,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     yield "# Which duplicates of images are found"
     yield ""
     yield (
-        f"`image_duplicates.py`: {result['originals']['images']} real images of three shops, each edited and "
+        f"`picture_duplicates.py`: {result['originals']['images']} real images of three shops, each edited and "
         f"re-encoded as JPEG. Chosen: hashes within {chosen.image_radius} of 64 bits, no cell of the thumbnail "
         f"further apart than {chosen.max_colour_difference:g} of 255; beside it one of the two changed. Share of "
         "images near their original; the last three edits are other products rather than duplicates, and should "
@@ -247,7 +247,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure and write image_duplicates.json and .md."""
+    """Measure and write picture_duplicates.json and .md."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -274,10 +274,10 @@ def main() -> None:
     page = "\n".join(markdown(result)) + "\n"
     sys.stdout.write(page)
     if args.results:
-        (args.results / "image_duplicates.json").write_text(
+        (args.results / "picture_duplicates.json").write_text(
             json.dumps(result, indent=1) + "\n", encoding="utf-8"
         )
-        (args.results / "image_duplicates.md").write_text(page, encoding="utf-8")
+        (args.results / "picture_duplicates.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
