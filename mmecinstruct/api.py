@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from mmecinstruct.publish.hub_upload import PushResult
     from mmecinstruct.recipe import Recipe
     from mmecinstruct.sources.remote_file import RemoteFile
-    from mmecinstruct.web.raw_files import Listener, PullPlan, PullReport
+    from mmecinstruct.web.raw_files.plan import PullPlan
+    from mmecinstruct.web.raw_files.progress import Listener
+    from mmecinstruct.web.raw_files.report import PullReport
 
 AnyPath: TypeAlias = str | Path
 Overrides: TypeAlias = Sequence[str] | Mapping[str, Any]
@@ -328,8 +330,9 @@ def pull(
     """
     from mmecinstruct.recipe import Recipe
     from mmecinstruct.recipe.licences import apply_licences
-    from mmecinstruct.web.raw_files import choose, plan_pull
-    from mmecinstruct.web.raw_files import pull as pull_files
+    from mmecinstruct.web.raw_files.plan import choose
+    from mmecinstruct.web.raw_files.run import plan_pull
+    from mmecinstruct.web.raw_files.run import pull as pull_files
 
     loaded = apply_licences(recipe if isinstance(recipe, Recipe) else load_recipe(recipe)).recipe
     folder = Path(data)
@@ -341,7 +344,7 @@ def pull(
 
 def check_images(
     source: AnyPath,
-    out: AnyPath = "images",
+    out: AnyPath = "checked-images",
     *,
     recipe: AnyPath | None = None,
     overrides: Overrides = (),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from caslie_model.config.common import Config
 from caslie_model.config.evaluation import EvaluateConfig
-from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, _without_removed
+from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.errors import RecipeError
@@ -111,12 +111,13 @@ def _validate(
     kind: type[Config], content: dict[str, Any], overrides: Sequence[str], *, quiet: bool = False
 ) -> Config:
     """Return a validated config. quiet: read old names without a message, as the user cannot change the file."""
+    silent = quiet or not is_first_process()
     try:
         for override in overrides:
             apply_override(content, override, kind)
         if issubclass(kind, TrainingConfig):
-            content = _without_removed(content)
-        return kind.model_validate(content, context=QUIET if quiet or not is_first_process() else None)
+            content = without_removed(content, silent)
+        return kind.model_validate(content, context=QUIET if silent else None)
     except RecipeError as error:
         raise ConfigError(str(error)) from error
     except ValidationError as error:

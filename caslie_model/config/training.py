@@ -410,8 +410,8 @@ class AlignConfig(TrainingConfig):
 _REMOVED = ("reuse_lower_layers", "lower_layers_gigabytes")
 
 
-def _without_removed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config without removed settings, which changed no result. Print a line where one was on."""
-    if content.get("reuse_lower_layers"):
+def without_removed(content: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
+    """Return a config without removed settings, which changed no result. Print a line where one was on, or be quiet."""
+    if content.get("reuse_lower_layers") and not quiet:
         print("reuse_lower_layers is ignored: this version has no such setting", file=sys.stderr)
     return {key: value for key, value in content.items() if key not in _REMOVED}

@@ -106,7 +106,7 @@ class PredictionFile:
 
 
 # Names in headers that earlier versions wrote.
-_OLD_NAMES = {"base_identity": "base_fingerprint"}
+_OLD_NAMES = {"base_identity": "base_fingerprint", "pictures": "images"}
 
 
 def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> None:

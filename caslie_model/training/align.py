@@ -1,7 +1,7 @@
 """The alignment: adapters learn to name the attributes of products from their images, before any task.
 
 Each image of a dataset's train split is described by all attributes that a catalogue has of its product, with a short
-prompt: "Describe the product in the image: colour; kind.", "red; mug". (Asked for one attribute at a time, a model of
+prompt: "Describe the product in the picture: colour; kind.", "red; mug". (Asked for one attribute at a time, a model of
 135 M parameters learns several times more slowly.) Products, not images, are held out for scoring: an attribute is
 right when the model writes exactly its words at its position.
 """
@@ -267,7 +267,7 @@ def _question(product: str, image: SampleImage, values: Mapping[str, str]) -> Qu
         task="description",
         split=SPLIT,
         category="",
-        instruction=f"Describe the product in the image: {names}.",
+        instruction=f"Describe the product in the picture: {names}.",
         instruction_unseen=None,
         fields=(),
         options={description: description},

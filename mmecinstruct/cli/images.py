@@ -34,7 +34,7 @@ def images(
     source: Annotated[
         Path, typer.Argument(metavar="FOLDER_OR_TABLE", help="Image files, or CSV, JSON lines, Parquet.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("images"),
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("checked-images"),
     column: Annotated[str, typer.Option(help="The table's column of URLs or paths.")] = "image_url",
     product_column: Annotated[
         str | None,
@@ -108,7 +108,8 @@ def add_takedown(
     what earlier builds left in the workspace.
     """
     from mmecinstruct.engine.workspace import Workspace
-    from mmecinstruct.web.images import FETCHED_FOLDER, add_takedown
+    from mmecinstruct.web.images.run import FETCHED_FOLDER
+    from mmecinstruct.web.images.takedowns import add_takedown
 
     with Workspace(workspace).lock():
         entry = add_takedown(workspace, workspace / FETCHED_FOLDER, kind, value, note)
@@ -118,7 +119,7 @@ def add_takedown(
 @takedown.command("list", "mmec takedown list")
 def list_takedowns(workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
     """Print the list: kind, value and note, separated by tabs."""
-    from mmecinstruct.web.images import load_takedowns
+    from mmecinstruct.web.images.takedowns import load_takedowns
 
     if not workspace.is_dir():
         raise WorkspaceError(f"--workspace {workspace}: there is no such folder")

@@ -37,7 +37,8 @@ def clean(
 ) -> None:
     """Remove the stages, and the snapshots of the web, that no recent build used. Fetched images stay."""
     from mmecinstruct.engine.workspace import Workspace
-    from mmecinstruct.web.images import FETCHED_FOLDER, remove_old_snapshots
+    from mmecinstruct.web.images.run import FETCHED_FOLDER
+    from mmecinstruct.web.images.snapshot import remove_old_snapshots
 
     if not workspace.is_dir():
         raise WorkspaceError(f"--workspace {workspace}: there is no such folder")

@@ -79,7 +79,7 @@ def pull(
         import json
 
         from mmecinstruct.recipe.licences import apply_licences
-        from mmecinstruct.web.raw_files import show_pull
+        from mmecinstruct.web.raw_files.progress import show_pull
 
         loaded = api.load_recipe(recipe, override or ())
         if left_out := apply_licences(loaded).left_out:

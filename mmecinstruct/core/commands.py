@@ -125,7 +125,10 @@ def run_app(app: Callable[[], Any], end: Callable[[int], NoReturn] = sys.exit) -
         # OSError: a disk, a permission; the error names the file.
         say(f"error: {error}")
         end(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        # `tell_what_is_kept` has said more already.
+        if not error.args:
+            say("interrupted")
         end(INTERRUPTED)
     except SystemExit as exit:
         if not isinstance(exit.code, int):

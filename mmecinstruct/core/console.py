@@ -33,8 +33,9 @@ def tell_what_is_kept(message: str = CONTINUES) -> Iterator[None]:
     """Say on Ctrl-C, which ends the command with exit status 130, that the work so far is kept."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         say(f"interrupted; {message}")
+        error.args = (message,)
         raise
 
 

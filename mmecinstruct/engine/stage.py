@@ -100,6 +100,11 @@ class Files:
     paths: tuple[Path, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that no file stays out of a stage's fingerprint."""
+        if self.paths and not self.fingerprints:
+            raise AssertionError(f"{self.paths[0]}, …: files without a fingerprint")
+
     @classmethod
     def of(cls, outputs: StageOutput | Iterable[StageOutput], name: str) -> Files:
         """Return the files of that name that finished stages wrote."""

@@ -121,7 +121,7 @@ class Workspace:
         """
         prepared = []
         for one in stages:
-            with _named(one.label, self.folder):
+            with disk_errors(one.label, self.folder):
                 prepared.append(_prepare(self.folder, one))
         missing = [stage for stage in prepared if stage.finished is None]
         of_target = {work.target: stage for stage in missing for work in stage.work}
@@ -134,7 +134,7 @@ class Workspace:
             (work for stage in missing for work in stage.work), key=lambda work: -work.item.weight
         )
         # An item's own errors name its stage; what else goes wrong here are workers that cannot be started.
-        with _named(", ".join(stage.name for stage in missing), self.folder):
+        with disk_errors(", ".join(stage.name for stage in missing), self.folder):
             for target in executor.run(_run_item, heaviest):
                 stage = of_target[target]
                 done[stage.name] += 1
@@ -142,7 +142,7 @@ class Workspace:
                     report(stage.name, done[stage.name], stage.total)
         outputs = []
         for stage in prepared:
-            with _named(stage.name, self.folder):
+            with disk_errors(stage.name, self.folder):
                 outputs.append(stage.finished or _finish(stage))
         return outputs
 
@@ -177,7 +177,7 @@ class Workspace:
 
 
 @contextmanager
-def _named(stage: str, workspace: Path) -> Iterator[None]:
+def disk_errors(stage: str, workspace: Path) -> Iterator[None]:
     """Turn an error of the disk into one that names the stage and the workspace."""
     try:
         yield
@@ -213,7 +213,7 @@ def _prepare(workspace: Path, stage: Stage) -> _Prepared:
 
 def _run_item(work: _ItemWork) -> str:
     """Run one work item and return its target. The worker hashes its files while they are still in memory."""
-    with _named(work.stage.label, Path(work.workspace)):
+    with disk_errors(work.stage.label, Path(work.workspace)):
         return _write_item(work)
 
 

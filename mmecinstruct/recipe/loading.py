@@ -119,34 +119,34 @@ def apply_override(content: dict[str, Any], override: str, kind: type[Settings] 
         raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")
     node: Any = content
+    kinds: tuple[type[Settings], ...] = () if kind is None else (kind,)
     for name in parents:
         if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
             node = node[int(name)]
         elif isinstance(node, dict):
-            field = _name_in(kind, node, name)
+            field = _name_in(kinds, node, name)
             if node.get(field) is None:
                 node[field] = {}
-            node, kind = node[field], _kind_of_field(kind, name)
+            node, kinds = node[field], _kinds_of_field(kinds, name)
         else:
             raise RecipeError(f"--set {override}: there is no field '{name}' to set '{last}' in")
     if isinstance(node, list) and last.isdecimal() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict):
-        node[_name_in(kind, node, last)] = value
+        node[_name_in(kinds, node, last)] = value
     else:
         raise RecipeError(f"--set {override}: there is no field '{last}'")
 
 
-def _name_in(kind: type[Settings] | None, node: dict[str, Any], name: str) -> str:
-    return name if kind is None else kind.name_in(node, name)
+def _name_in(kinds: Sequence[type[Settings]], node: dict[str, Any], name: str) -> str:
+    """Return the spelling, old or new, under which a mapping has a field of one of the settings classes."""
+    return next((found for kind in kinds if (found := kind.name_in(node, name)) != name), name)
 
 
-def _kind_of_field(kind: type[Settings] | None, name: str) -> type[Settings] | None:
-    """Return the settings class of a field; `kind` itself for a name that is no field but a key of a mapping."""
-    if kind is None:
-        return None
-    field = kind.model_fields.get(kind.renamed_fields.get(name, name))
-    if field is None:
-        return kind
-    kinds = nested_settings(field.annotation)
-    return kinds[0] if len(kinds) == 1 else None
+def _kinds_of_field(kinds: Sequence[type[Settings]], name: str) -> tuple[type[Settings], ...]:
+    """Return the settings classes of a field; `kinds` themselves for a name that is no field but a key of a mapping."""
+    fields = [kind.model_fields.get(kind.renamed_fields.get(name, name)) for kind in kinds]
+    there = [field for field in fields if field is not None]
+    if not there:
+        return tuple(kinds)
+    return tuple(nested for field in there for nested in nested_settings(field.annotation))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from mmecinstruct.core.errors import SourceError
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.core.parquet import write_table
 from mmecinstruct.engine.stage import Counts, Files, Stage, WorkItem, only
-from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
+from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace, disk_errors
 from mmecinstruct.images.locate import LocatedImage
 from mmecinstruct.images.settings import MEASURING, ImageSettings
 from mmecinstruct.stages.files import write_rejections
@@ -43,8 +45,12 @@ class MeasureImages(Stage):
 
         Raises SourceError where a fetched image is no longer there.
         """
+        from mmecinstruct.web.images.run import FETCHED_FOLDER
+
         located = pq.read_table(self.located.paths[0])
-        gone = [path for path in located["path"].to_pylist() if path is not None and not Path(path).is_file()]
+        fetched = self.located.paths[0].parent.parent / FETCHED_FOLDER
+        paths = [Path(path) for path in located["path"].to_pylist() if path is not None]
+        gone = [path for path in paths if path.is_relative_to(fetched) and not path.is_file()]
         if gone:
             raise SourceError(
                 f"{len(gone)} fetched images are no longer in the workspace ({gone[0]}, …); run again with "
@@ -84,6 +90,13 @@ def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> File
     table = pa.Table.from_pylist([asdict(image) for image in located], schema=LOCATED)
     digest = fingerprint(table.drop_columns(["path"]).to_pylist())
     path = workspace.folder / SNAPSHOTS / f"{digest}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(table, path)
+    if path.is_file():
+        with suppress(OSError):
+            os.utime(path)  # when it was last used, for `mmec clean`
+    else:
+        with disk_errors("images", workspace.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".arriving")
+            write_table(table, temporary)
+            temporary.replace(path)
     return Files((path,), {"located": digest})

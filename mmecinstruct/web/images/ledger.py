@@ -21,7 +21,7 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.web.outcome import PERMANENT, Outcome
 
 FILE = "ledger.sqlite"
-_VERSION = 1
+_VERSION = 2
 _COLUMNS = tuple(field.name for field in fields(Outcome))
 _BATCH = 500  # parameters per query
 
@@ -58,15 +58,14 @@ class Ledger:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
+            if not 0 <= version <= _VERSION:
                 raise WorkspaceError(
                     f"{self.file} was written by another version ({version}, this one reads {_VERSION}); move it "
                     "away to fetch again"
                 )
             columns = ", ".join(name for name in _COLUMNS if name != "url")
-            # Ledgers of earlier versions have the same rows under another name.
-            if self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'pictures'").fetchone():
-                self._database.execute("ALTER TABLE pictures RENAME TO images")
+            if version == 1:
+                self._migrate()
             self._database.execute(
                 f"CREATE TABLE IF NOT EXISTS images (url TEXT PRIMARY KEY, {columns}, finished REAL) WITHOUT ROWID"
             )
@@ -76,6 +75,14 @@ class Ledger:
                 "(origin TEXT PRIMARY KEY, http_status INT, content TEXT, asked REAL) WITHOUT ROWID"
             )
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _migrate(self) -> None:
+        """Rename the table of version 1, whose rows are the same."""
+        self._database.execute("BEGIN IMMEDIATE")
+        if self._database.execute("PRAGMA user_version").fetchone()[0] == 1:
+            self._database.execute("ALTER TABLE pictures RENAME TO images")
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        self._database.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""

@@ -53,6 +53,8 @@ def frozen_snapshot(
         WorkspaceError: The snapshot's file is damaged.
     """
     kept = settings.model_dump(mode="json", exclude=_WITHOUT_MEANING)
+    # Keys of earlier versions had the settings' names of then; with another key a frozen snapshot would be lost.
+    kept["pictures_per_product"] = kept.pop("images_per_product")
     key = fingerprint({"groups": [list(urls) for urls in groups], "settings": kept, "identity": depends_on})
     file = folder / SNAPSHOTS_FOLDER / f"{key}.parquet"
     if file.is_file() and not retry_failed:

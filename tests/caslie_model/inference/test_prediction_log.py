@@ -84,10 +84,13 @@ def test_two_evaluations_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 
 def test_a_header_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    now = {"base_model": "m", "base_fingerprint": "abc"}
+    now = {"base_model": "m", "base_fingerprint": "abc", "images": "shuffled"}
     with open_predictions(tmp_path, now, overwrite=False) as file:
         file.append([{"id": "one", "prediction": "A"}])
-    old = {"fingerprint": "f", "identity": {"base_model": "m", "base_identity": "abc"}}
+    old = {
+        "fingerprint": "f",
+        "identity": {"base_model": "m", "base_identity": "abc", "pictures": "shuffled"},
+    }
     (tmp_path / HEADER).write_text(json.dumps(old))
     with open_predictions(tmp_path, now, overwrite=False) as file:
         assert list(file.records) == ["one"]

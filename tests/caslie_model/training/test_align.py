@@ -141,7 +141,7 @@ class TestTheQuestions:
             assert sample.output == "; ".join(said.values())
             assert sample.labels == (sample.output,)
             asked = "colour" if product == first else "colour; kind of thing"
-            assert sample.instruction == f"Describe the product in the image: {asked}."
+            assert sample.instruction == f"Describe the product in the picture: {asked}."
             assert image.key.startswith(key)
             assert image.role == "product"
         assert any(sample.id.startswith(f"{first}/") for sample, _ in learnt)

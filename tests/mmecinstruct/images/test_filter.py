@@ -149,7 +149,9 @@ def test_a_changed_threshold_decodes_no_image_again(images, tmp_path: Path) -> N
             paths = [tmp_path / f"{n}.jpg" for n in range(2)]
             located = [LocatedImage(path.name, str(path), sha256=sha256_file(path)) for path in paths]
             measured = run.run(measure_stage(store, located, chosen))
-            return measured, run.run(filter_stage(measured, Files((products,)), chosen, DEFAULT_BUDGET))
+            return measured, run.run(
+                filter_stage(measured, Files((products,), {"curate_products": "a"}), chosen, DEFAULT_BUDGET)
+            )
 
     first, kept = run_stages()
     assert (first.cached, kept.kept) == (False, 2)

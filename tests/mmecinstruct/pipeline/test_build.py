@@ -567,7 +567,7 @@ def parse_one(source: CatalogSource, role: str, path: Path) -> Parse:
         source=source,
         roles=(role,),
         origins=(path.name,),
-        files=Files((path,)),
+        files=Files((path,), {"reviews": "a"}),
         stamps=(file_stamp(path),),
     )
 

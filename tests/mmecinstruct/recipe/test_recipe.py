@@ -218,3 +218,16 @@ def test_a_resolved_recipe_reads_back_as_the_same_recipe() -> None:
 def test_an_override_through_a_list_of_scalars_is_rejected() -> None:
     with pytest.raises(RecipeError, match="there is no field"):
         apply_override({"a": [1]}, "a.5=2")
+
+
+@pytest.mark.parametrize("written", ["product_image", "product_picture"])
+@pytest.mark.parametrize("given", ["product_image", "product_picture"])
+def test_an_override_of_a_task_may_give_the_old_name(tmp_path: Path, written: str, given: str) -> None:
+    content = yaml.safe_load(find_recipe("catalog").read_text())
+    content["tasks"]["sentiment_analysis"] = {written: True}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    recipe = load_recipe(str(file), [f"tasks.sentiment_analysis.{given}=false"])
+    settings = recipe.task("sentiment_analysis")
+    assert isinstance(settings, SentimentAnalysisSettings)
+    assert settings.product_image is False

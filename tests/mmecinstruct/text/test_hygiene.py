@@ -130,7 +130,7 @@ def test_a_large_file_is_cut_at_row_groups_and_gives_the_same_rows(
     pq.write_table(rows, tmp_path / "reviews.parquet", row_group_size=60)
     monkeypatch.setattr(hygiene, "ITEM_ROWS", 100)
     stage = hygiene.Hygiene(
-        reviews=Files((tmp_path / "reviews.parquet",)),
+        reviews=Files((tmp_path / "reviews.parquet",), {"parse": "a"}),
         questions=Files(),
         mask=PERSONAL_DATA_KINDS,
         word_list=Files(),

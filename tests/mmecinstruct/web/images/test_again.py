@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from mmecinstruct.core.errors import WorkspaceError
-from mmecinstruct.web.images import ImageStore, Ledger, frozen_snapshot, remove_old_snapshots
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.recipe import FetchSettings
+from mmecinstruct.web.images import SNAPSHOT, ImageStore, Ledger, frozen_snapshot, remove_old_snapshots
 
 SCRIPT = """
 import json, sys
@@ -43,7 +45,7 @@ def start(fetch: Any, urls: list[str], **changes: Any) -> subprocess.Popen[str]:
         [sys.executable, "-c", SCRIPT, json.dumps(task)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -214,6 +216,38 @@ def test_a_ledger_of_another_version_is_an_error(fetch: Any, images: Any) -> Non
     database.close()
     with pytest.raises(WorkspaceError, match="another version"):
         fetch([images.url("/a")])
+
+
+def test_a_ledger_of_version_1_keeps_its_rows(fetch: Any, images: Any, answer: Any) -> None:
+    import sqlite3
+
+    images.default = answer(body=b"x")
+    url = images.url("/a")
+    fetch([url])
+    with sqlite3.connect(fetch.folder / "ledger.sqlite") as database:
+        database.execute("ALTER TABLE images RENAME TO pictures")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    for _ in range(2):
+        ledger = Ledger(fetch.folder)
+        assert ledger.known([url])[url].status == "fetched"
+        ledger.close()
+
+
+def test_the_key_of_a_frozen_snapshot_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    """Otherwise a build that was finished long ago would take what the web has now."""
+    settings = FetchSettings(enabled=True, contact="https://shop.example/about")
+    (tmp_path / "snapshots").mkdir()
+    file = tmp_path / "snapshots" / "547bc44f379a179317b61fb961491000.parquet"
+    write_table(SNAPSHOT.empty_table(), file)
+
+    def must_not_ask() -> Any:
+        raise AssertionError("the web was asked")
+
+    frozen, report = frozen_snapshot(
+        [["https://shop.example/a.jpg"]], settings, tmp_path, must_not_ask, depends_on={"refused": {}}
+    )
+    assert (frozen.num_rows, report) == (0, None)
 
 
 def test_a_folder_that_cannot_be_written_is_named(fetch: Any, images: Any, answer: Any) -> None:
