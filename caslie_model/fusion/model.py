@@ -66,8 +66,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    # The language model's own are added by `post_init`.
-    _tied_weights_keys: ClassVar[dict[str, str]] = {}
+    _tied_weights_keys: ClassVar[dict[str, str]] = {}  # `post_init` adds the language model's
 
     def __init__(self, config: CaslieConfig, language_model: Any = None) -> None:
         super().__init__(config)
@@ -435,9 +434,7 @@ class CaslieForCausalLM(LanguageModelAccess, TrainedWeights, PreTrainedModel, Ca
         if token_slots is None:
             images = bool(media.present.any())
             if images and not started:
-                raise ModelError(
-                    f"fusion={self.config.fusion} needs token_slots: the positions of the visual tokens"
-                )
+                raise ModelError(f"fusion={self.config.fusion} needs token_slots: positions of visual tokens")
             if started or not self.training:
                 return inputs_embeds
         elif not started:

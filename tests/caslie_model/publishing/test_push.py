@@ -744,8 +744,8 @@ def test_a_folder_of_the_training_is_not_taken_for_a_repository(
     said = json.loads((text / "adapter_config.json").read_text())
     said["base_model_name_or_path"] = "models/base"
     (folder / "adapter_config.json").write_text(json.dumps(said))
-    for folder in (there, elsewhere):
-        monkeypatch.chdir(folder)
+    for working_folder in (there, elsewhere):
+        monkeypatch.chdir(working_folder)
         files, notes = model_files(folder)
         shown = yaml.safe_load(files["config.yaml"])
         assert (shown["data"], shown["base_model"], shown["init_from"]) == ("data", "base", "aligned")
