@@ -2,10 +2,12 @@
 
     import mmecinstruct as mm
 
-    mm.build("sample", "dataset-sample")
-    rows = mm.load("dataset-sample", "sentiment_analysis", split="test")
+    if __name__ == "__main__":
+        mm.build("sample", "dataset-sample")
+        rows = mm.load("dataset-sample", "sentiment_analysis", split="test")
 
-A name is imported when it is first used.
+A name is imported when it is first used. Builds, image checks and audits work in several processes, which import the
+script: there call them below `if __name__ == "__main__":`, or give `workers=1`.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def load(dataset: AnyPath, task: str, split: str = "train") -> datasets.Dataset:
 
     Args:
         dataset: A dataset folder, or user/name on the Hugging Face Hub.
-        task: A task's name or short name.
+        task: A task's name or short name, or "all".
         split: `train`, `validation`, `test` or `test_ood`.
 
     Returns:
@@ -153,7 +153,7 @@ def load(dataset: AnyPath, task: str, split: str = "train") -> datasets.Dataset:
     """
     import datasets
 
-    (name,) = task_names([task])
+    name = task if task == "all" else task_names([task])[0]
     if not Path(dataset).exists() and str(dataset).count("/") != 1:
         raise DatasetError(f"no dataset '{dataset}': give a dataset folder, or user/name on the Hub")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +74,9 @@ def audit(
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise typer.BadParameter(f"--out {out}: the name ends in .json or .md")
+    # Exit status 1 means a finding, so an unwritable file is found before.
+    if out is not None and not os.access(out.parent, os.W_OK):
+        raise typer.BadParameter(f"--out {out}: cannot write to the folder {out.parent}")
     try:
         with show_progress() as progress:
             found = api.audit(folder, recipe, examples=examples, workers=workers, progress=progress)

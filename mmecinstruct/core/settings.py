@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, get_args
 
@@ -88,12 +88,29 @@ def settings_classes(*roots: type[Settings]) -> list[type[Settings]]:
 
 def wrong_fields(error: ValidationError, kind: type[Settings]) -> list[str]:
     """Return one line per wrong field of a configuration; an unknown name with the field that it resembles most."""
-    names = list(dict.fromkeys(name for one in settings_classes(kind) for name in one.model_fields))
+    everywhere = _field_names(settings_classes(kind))
     lines = []
     for problem in error.errors(include_url=False):
         message = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            close = get_close_matches(str(problem["loc"][-1]), names, n=1)
+            name = str(problem["loc"][-1])
+            classes = _classes_at(kind, problem["loc"][:-1])
+            renamed = {old: new for one in classes for old, new in one.renamed_fields.items()}
+            close = get_close_matches(name, [*_field_names(classes), *renamed], n=1)
+            close = [renamed.get(each, each) for each in close] or get_close_matches(name, everywhere, n=1)
             message = "there is no such field" + (f"; did you mean '{close[0]}'?" if close else "")
         lines.append(f"  {'.'.join(map(str, problem['loc'])) or '(top level)'}: {message}")
     return lines
+
+
+def _field_names(kinds: Iterable[type[Settings]]) -> list[str]:
+    return list(dict.fromkeys(name for kind in kinds for name in kind.model_fields))
+
+
+def _classes_at(kind: type[Settings], path: Sequence[int | str]) -> list[type[Settings]]:
+    """Return the settings classes that the mapping at a path of a configuration may be of."""
+    kinds = [kind]
+    for part in path:
+        fields = [one.model_fields[str(part)] for one in kinds if part in one.model_fields]
+        kinds = [nested for field in fields for nested in nested_settings(field.annotation)] or kinds
+    return kinds

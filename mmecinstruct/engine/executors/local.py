@@ -87,7 +87,8 @@ class LocalExecutor:
         except BrokenProcessPool as error:
             raise WorkspaceError(
                 "a worker process was killed (out of memory?); run the same command again, if need be with "
-                "fewer --workers: finished work items are kept"
+                "fewer --workers: finished work items are kept. A Python script has to call this below "
+                'if __name__ == "__main__":, as its worker processes import it'
             ) from error
         finally:
             for future in in_flight:

@@ -64,7 +64,7 @@ def find_publisher(name: str) -> Publisher:
         SourceError: No publisher has the name; the message lists the known names.
     """
     for publisher in publishers():
-        if publisher.name == name:
+        if publisher.name == name or (publisher.name == CATALOGUE and name in publisher.kinds):
             return publisher
     known = ", ".join(_NAMES)
     raise SourceError(f"no source '{name}'; there are {known}")

@@ -93,3 +93,11 @@ def test_a_wrong_name_is_answered_with_the_closest_one() -> None:
         "  leaves.a.timeout: Input should be greater than 0",
         "  zzz: there is no such field",
     ]
+
+
+def test_a_name_like_an_old_one_leads_to_the_new_name() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Tree.model_validate({"leaf": {"wiat": 3}})
+    assert wrong_fields(caught.value, Tree) == [
+        "  leaf.wiat: there is no such field; did you mean 'timeout'?"
+    ]
