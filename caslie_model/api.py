@@ -226,7 +226,7 @@ def features(
         >>> computed.counts.samples > 0
         True
     """
-    from caslie_model.config.common import full_task_names
+    from caslie_model.config.choices import full_task_names
     from caslie_model.vision import features
     from mmecinstruct.schemas.samples import SPLITS
 

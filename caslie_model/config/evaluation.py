@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from caslie_model.config.common import Answers, Device, Precision, Quantise, full_task_names
+from caslie_model.config.choices import Answers, Device, Precision, Quantise, full_task_names
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import task_names

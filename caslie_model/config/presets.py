@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from caslie_model.config.common import Config
+from caslie_model.config.choices import Config
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
 from caslie_model.errors import ConfigError

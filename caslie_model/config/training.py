@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from caslie_model.config.common import Answers, Device, Fusion, Precision, Quantise, full_task_names
+from caslie_model.config.choices import Answers, Device, Fusion, Precision, Quantise, full_task_names
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 

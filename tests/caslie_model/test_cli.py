@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from caslie_model.config.common import Fusion
+from caslie_model.config.choices import Fusion
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.presets import built_in_presets
 from mmecinstruct.version import __version__

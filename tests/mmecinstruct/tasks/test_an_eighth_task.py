@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import Field
 
-from caslie_model.config.common import full_task_names
+from caslie_model.config.choices import full_task_names
 from caslie_model.evaluation.metrics import Bootstrap, score_part
 from mmecinstruct.api import task_names
 from mmecinstruct.auditing import audit_folder
