@@ -93,7 +93,7 @@ def parse(what: str, source: Path, folder: Path, workers: int) -> None:
         source=kind,
         roles=(role,),
         origins=(source.name,),
-        files=Files((source,)),
+        files=Files((source,), {"source": "a"}),
         stamps=(file_stamp(source),),
         most_packed_parts=cores(),
     )

@@ -163,7 +163,7 @@ def stage_over(
         source=source,
         roles=tuple(file.role for file in files),
         origins=tuple(file.origin for file in files),
-        files=Files(tuple(file.path for file in files)),
+        files=Files(tuple(file.path for file in files), {"files": "a"}),
         stamps=tuple((size, 0) if size else file_stamp(file.path) for file in files),
         most_packed_parts=most_parts,
     )
