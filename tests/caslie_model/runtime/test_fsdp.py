@@ -161,7 +161,7 @@ def test_a_tensor_that_is_not_divided_is_whole() -> None:
 
 # Trains three steps on the same two samples: one process on both, two processes on one each.
 TRAINING = """
-import json, os, sys
+import atexit, json, os, sys
 from pathlib import Path
 from types import SimpleNamespace
 import torch
@@ -173,6 +173,7 @@ rank = int(os.environ.get("RANK", "0"))
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.fusion import CaslieForCausalLM
 from caslie_model.runtime.device import Device
+from caslie_model.runtime.processes import end_process
 
 torch.manual_seed(0)
 half = os.environ.get("PRECISION") == "bf16"
@@ -251,7 +252,9 @@ if rank == 0:
     (folder / "results.json").write_text(json.dumps(results))
 if count > 1:
     distributed.barrier()
-    distributed.destroy_process_group()
+    # Gloo's threads outlive the group and could abort an interpreter that shuts down, as in a command's end.
+    atexit.register(distributed.destroy_process_group)
+    end_process(0)
 """
 
 
