@@ -249,19 +249,24 @@ def features(
     return Features(cache.folder, counts)
 
 
-def merge(adapter: AnyPath, out: AnyPath, *, full_base: bool = False) -> MergeResult:
+def merge(
+    adapter: AnyPath, out: AnyPath, *, base: AnyPath | None = None, full_base: bool = False
+) -> MergeResult:
     """Write a base model and its adapter as one model folder, which transformers loads.
 
     Args:
         adapter: A finished adapter folder, or user/name of one on the Hub.
         out: The model folder to write; new or empty.
+        base: Where the adapter's base model is now. It must be the same one, by its fingerprint. Default: where it was
+            in training.
         full_base: Whether to merge an adapter of a quantised base model too, into the whole weights.
 
     Returns:
         The folder, and how far its logits are from those of base model and adapter, in their spread.
 
     Raises:
-        ModelError: The adapter is not finished, its base model was quantised, or merging changes its logits.
+        ModelError: The adapter is not finished, its base model is another one or was quantised, or merging changes its
+            logits.
         RunError: `out` is not empty.
 
     Examples:
@@ -271,7 +276,7 @@ def merge(adapter: AnyPath, out: AnyPath, *, full_base: bool = False) -> MergeRe
     """
     from caslie_model.adapters.merge import merge
 
-    return merge(Path(adapter), Path(out), full_base)
+    return merge(Path(adapter), Path(out), full_base, None if base is None else str(base))
 
 
 def push_model(
@@ -334,8 +339,8 @@ def _names(value: str | Sequence[str]) -> tuple[str, ...]:
 def _fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a config; lists of names may be texts with commas, and paths texts."""
     fields = {name: value for name, value in given.items() if value is not None} | settings
-    for name in ("model", "data", "base_model"):
-        if name in fields:
+    for name in ("model", "data", "base_model", "base"):
+        if fields.get(name) is not None:
             fields[name] = str(fields[name])
     for name in ("tasks", "splits"):
         if isinstance(fields.get(name), str):

@@ -1,6 +1,8 @@
 """The adapter folder, and loading a model for evaluation: an adapter on its base model, or a base model alone.
 
-adapter_config.json, adapter_model.safetensors   every trained tensor and nothing else; for text they are peft's own
+adapter_config.json, adapter_model.safetensors   of a text adapter: shapes and every trained tensor, as peft has them
+tokenizer.json, tokenizer_config.json, …         of a text adapter: the base model's, for peft and transformers
+caslie_config.json, caslie_adapter.safetensors   the same of a fusion adapter, which peft cannot read
 prompts/user.j2, prompts/plain.j2                the prompt it was trained with
 config.yaml                                      the resolved config
 training.json, loss_curve.png                    what happened
@@ -9,20 +11,24 @@ README.md                                        the model card
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.adapters.trainable import load_trained
+from caslie_model.adapters.base import load_base_of
+from caslie_model.adapters.trained import load_to_answer
 from caslie_model.backbones.language_model import BaseModel, is_base_model_name, load_base_model
 from caslie_model.config.evaluation import EvaluateConfig
-from caslie_model.config.files import CONFIG, WEIGHTS
+from caslie_model.config.files import CONFIG, MODEL_CONFIG, PEFT_CONFIG, PEFT_WEIGHTS, adapter_weights
 from caslie_model.config.presets import built_in_presets, load_config, load_finetune_config, read_preset
 from caslie_model.config.training import AlignConfig, FinetuneConfig, VisionSettings
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub.download import adapter_folder
 from caslie_model.prompts.encoder import PromptFormat
 from caslie_model.prompts.templates import PROMPTS_FOLDER, packaged_templates, read_templates
+from caslie_model.runtime.console import say
 from caslie_model.runtime.device import Device, choose_device
 from mmecinstruct.core.hashing import sha256_file
 
@@ -58,7 +64,7 @@ class _Form:
 
 
 def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
-    """Load the adapter folder `config.model`, or with base_only the base model that it names.
+    """Load the adapter or merged model in folder `config.model`, or with base_only the base model that it names.
 
     Args:
         config: The settings of the evaluation.
@@ -67,41 +73,101 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
         The model with its prompt format.
 
     Raises:
-        ModelError: If there is no such model, or it is not finished or an alignment.
-        ConfigError: If its saved config or the preset is not valid.
+        ModelError: If there is no such model, it is not finished or an alignment, or its base model is another one.
+        ConfigError: If its saved config or the preset is not valid, or `config.base` goes with no adapter.
     """
     device = choose_device(config.device, config.precision)
     folder = Path(config.model) if config.base_only else adapter_folder(config.model)
+    is_whole = (folder / MODEL_CONFIG).is_file()
+    if config.base_only and (is_whole or not (folder / CONFIG).is_file()):
+        return _bare_model(config, device)
     if not (folder / CONFIG).is_file():
-        if not config.base_only:
-            raise ModelError(
-                f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
-            )
-        name, quantise, form = _bare_settings(config.model)
-        base = load_base_model(name, device, config.quantise or quantise)
-        return _assemble(base, base.model, form, config, None)
+        return _adapter_of_peft(config, folder, device)
     trained = _read_config(folder)
     form = _Form(read_templates(folder / PROMPTS_FOLDER), trained.answers, trained.max_length)
-    base = load_base_model(trained.base_model, device, config.quantise or trained.quantise)
+    quantise = config.quantise or trained.quantise
+    if is_whole:
+        return _merged_model(config, folder, trained, form, device)
+    base = load_base_of(folder, trained, device, quantise, config.base)
     if config.base_only:
-        return _assemble(base, base.model, form, config, None)
-    if not (folder / WEIGHTS).is_file():
+        return _assemble(base, base.model, form, config)
+    weights = adapter_weights(folder)
+    if weights is None:
         raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
-    model = load_trained(base, trained, folder)
-    loaded = _assemble(base, model, form, config, sha256_file(folder / WEIGHTS))
+    model = load_to_answer(base, trained.fusion, folder)
+    return _with_images(_assemble(base, model, form, config, sha256_file(weights)), trained)
+
+
+def _with_images(loaded: LoadedModel, trained: FinetuneConfig) -> LoadedModel:
+    """Return a model with the vision encoder of its training, where it has one."""
     if trained.fusion == "text":
         return loaded
-    tokens = 0 if trained.fusion == "xattn" else model.config.tokens_per_image
+    fusion = loaded.model.config
+    tokens = 0 if trained.fusion == "xattn" else fusion.tokens_per_image
     return replace(
         loaded,
         prompt_format=replace(loaded.prompt_format, visual_tokens=tokens),
         provenance={
             **loaded.provenance,
             "fusion": trained.fusion,
-            "vision": model.config.vision_fingerprint,
+            "vision": fusion.vision_fingerprint,
         },
         vision=trained.vision,
     )
+
+
+def _merged_model(
+    config: EvaluateConfig, folder: Path, trained: FinetuneConfig, form: _Form, device: Device
+) -> LoadedModel:
+    """Load a folder that `merge` wrote: base model and adapter in one, with the settings of the training."""
+    if config.base:
+        raise ConfigError(f"{folder} is a merged model, which has no base model: leave out --base")
+    if trained.fusion != "text":
+        import caslie_model.fusion  # noqa: F401  (its classes are registered)
+    whole = load_base_model(str(folder), device, config.quantise or "none")
+    return _with_images(_assemble(whole, whole.model, form, config), trained)
+
+
+def _bare_model(config: EvaluateConfig, device: Device) -> LoadedModel:
+    if config.base:
+        raise ConfigError(
+            f"--base goes with an adapter, and {config.model} is none: give the base model as --model"
+        )
+    name, quantise, form = _bare_settings(config.model)
+    base = load_base_model(name, device, config.quantise or quantise)
+    return _assemble(base, base.model, form, config)
+
+
+def _adapter_of_peft(config: EvaluateConfig, folder: Path, device: Device) -> LoadedModel:
+    """Load an adapter that peft wrote without us: it has no settings of a training, so the defaults hold."""
+    if (folder / MODEL_CONFIG).is_file():
+        raise ModelError(
+            f"{config.model} is a whole model without the settings of its training ({CONFIG}): give --base-only, or of "
+            "a merged image-text model the adapter, or merge it again"
+        )
+    name = _base_of_peft(folder)
+    if name is None:
+        raise ModelError(
+            f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
+        )
+    name = config.base or name
+    say(
+        f"{folder} is peft's own: it does not record the fingerprint of its base model, so {name} is not checked, and "
+        "prompts are the packaged ones"
+    )
+    base = load_base_model(name, device, config.quantise or "none")
+    model = load_to_answer(base, "text", folder)
+    weights = folder / PEFT_WEIGHTS
+    return _assemble(base, model, _default_form(), config, sha256_file(weights))
+
+
+def _base_of_peft(folder: Path) -> str | None:
+    """Return the base model that peft's adapter names, None for a folder of another kind."""
+    try:
+        content = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
+        return str(content["base_model_name_or_path"]) if "peft_type" in content else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _read_config(folder: Path) -> FinetuneConfig:
@@ -118,9 +184,18 @@ def _read_config(folder: Path) -> FinetuneConfig:
         ) from None
 
 
+def _defaults() -> dict[str, Any]:
+    return {key: entry.default for key, entry in FinetuneConfig.model_fields.items()}
+
+
+def _default_form(settings: Mapping[str, Any] | None = None) -> _Form:
+    settings = settings or _defaults()
+    return _Form(packaged_templates(), str(settings["answers"]), int(settings["max_length"]))
+
+
 def _bare_settings(name: str) -> tuple[str, str, _Form]:
     """Return base model, its quantisation and form: those of a preset, or of a base model the defaults."""
-    defaults = {key: entry.default for key, entry in FinetuneConfig.model_fields.items()}
+    defaults = _defaults()
     is_preset = name in built_in_presets() or name.endswith((".yaml", ".yml"))
     if is_preset:
         defaults |= read_preset(name)
@@ -132,14 +207,13 @@ def _bare_settings(name: str) -> tuple[str, str, _Form]:
             f"no model '{name}': give an adapter folder, or with --base-only also a preset "
             f"({', '.join(built_in_presets())}), a model folder or user/name on the Hub"
         )
-    form = _Form(packaged_templates(), str(defaults["answers"]), int(defaults["max_length"]))
-    return name, str(defaults["quantise"]), form
+    return name, str(defaults["quantise"]), _default_form(defaults)
 
 
 def _assemble(
-    base: BaseModel, model: Any, form: _Form, config: EvaluateConfig, adapter: str | None
+    base: BaseModel, model: Any, form: _Form, config: EvaluateConfig, adapter: str | None = None
 ) -> LoadedModel:
-    """Return a model with its prompt format and provenance. adapter: SHA-256 of the adapter's weights."""
+    """Return a model with its prompt format and provenance. adapter: SHA-256 of the adapter's weights, if any."""
     answers, max_length = config.answers or form.answers, config.max_length or form.max_length
     prompt_format = PromptFormat(base.tokenizer, *form.templates, answers, max_length, config.instruction)
     provenance = {

@@ -1,7 +1,8 @@
 """Merge an adapter and its base model into one model folder that `from_pretrained` reads.
 
 LoRA is added to the base model's weights. Fusion adapters stay parts of their own, since no weight of the base model
-could take them in: such a folder is read after `import caslie_model.fusion`.
+could take them in: such a folder is read after `import caslie_model.fusion`. The folder has the settings of the
+training (config.yaml), so that `evaluate` asks as they say.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caslie_model.adapters.base import load_base_of
 from caslie_model.adapters.model_card import write_model_card
-from caslie_model.adapters.trainable import load_trained
+from caslie_model.adapters.parity import TOLERANCE, deviation, probe_logits
+from caslie_model.adapters.trained import load_trained, merge_lora
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.backbones.quantisation import check_not_quantised
-from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
+from caslie_model.config.files import CONFIG, FUSION_WEIGHTS, PEFT_WEIGHTS, TRAINING, adapter_weights
 from caslie_model.config.presets import load_finetune_config
 from caslie_model.errors import ModelError, RunError
 from caslie_model.hub.download import adapter_folder
 from caslie_model.hub.public_names import known_names, public_name
 from caslie_model.prompts.templates import PROMPTS_FOLDER
-
-# Adding LoRA to the weights rounds. Differences of logits beyond this, relative to their spread, are a fault.
-TOLERANCE = 1e-3
-_PROBE = "Which category does the product belong to? Reply with the words of one option and nothing else."
+from mmecinstruct.core.files import give_ordinary_permissions
 
 
 @dataclass(frozen=True)
@@ -41,28 +41,28 @@ class MergeResult:
     deviation: float
 
 
-def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
+def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None = None) -> MergeResult:
     """Write base model and adapter as one model folder in float32, and compare its logits after reading it back.
 
     Args:
         adapter: A finished adapter folder.
         out: The model folder to write, new or empty.
         full_base: Also merge an adapter that was trained on a quantised base model, with the unquantised weights.
+        place: Where the base model is now; None: where it was in training.
 
     Returns:
         The folder and the deviation of its logits.
 
     Raises:
-        ModelError: If `adapter` is not finished, was trained on a quantised base model without full_base, or the merged
-            model's logits differ.
+        ModelError: If `adapter` is not finished, was trained on another base model or, without full_base, on a
+            quantised one, or the merged model's logits differ.
         RunError: If `out` is not empty or cannot be written.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     adapter = adapter_folder(adapter)
-    if not (adapter / CONFIG).is_file() or not (adapter / WEIGHTS).is_file():
-        raise ModelError(f"{adapter} is not a finished adapter folder (no {CONFIG} or {WEIGHTS})")
+    if not (adapter / CONFIG).is_file() or adapter_weights(adapter) is None:
+        raise ModelError(
+            f"{adapter} is not a finished adapter folder (no {CONFIG}, or neither {PEFT_WEIGHTS} nor {FUSION_WEIGHTS})"
+        )
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise RunError(f"--out {out} is not empty; give another folder")
     config = load_finetune_config(adapter / CONFIG)
@@ -73,13 +73,14 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
         )
     # Read before anything is loaded: the card at the end is made of it.
     summary = _summary(adapter)
-    tokens = torch.tensor([load_base_model(config.base_model).tokenizer(_PROBE)["input_ids"]])
-    expected = _logits(
-        load_trained(load_base_model(config.base_model), config, adapter, merges_lora=False), tokens
-    )
-    base = load_base_model(config.base_model)
+    base = load_base_of(adapter, config, quantise="none", place=place)
     check_not_quantised(base.model)
-    model = load_trained(base, config, adapter)
+    model = load_trained(base, config.fusion, adapter)
+    expected = probe_logits(model, base.tokenizer)
+    try:
+        model = merge_lora(model, config.fusion)
+    except ModelError as error:
+        raise ModelError(f"{adapter} cannot be merged: {error}; use the adapter folder itself") from error
     if config.fusion != "text":
         model.leave_base_out_of_checkpoints(False)
         known = known_names(config, summary.get("folders"))
@@ -91,14 +92,13 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
         model.save_pretrained(partial)
         base.tokenizer.save_pretrained(partial)
         shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
+        shutil.copyfile(adapter / CONFIG, partial / CONFIG)
         write_model_card(config, summary, partial / "README.md", merged=True)
-        if config.fusion != "text":
-            import caslie_model.fusion  # noqa: F401  (its classes are registered)
-        found = _logits(AutoModelForCausalLM.from_pretrained(partial, dtype=torch.float32).eval(), tokens)
-        deviation = float((found - expected).abs().max() / expected.std())
-        if not deviation <= TOLERANCE:
+        give_ordinary_permissions(partial)
+        found = deviation(probe_logits(load_base_model(str(partial)).model, base.tokenizer), expected)
+        if not found <= TOLERANCE:
             raise ModelError(
-                f"the merged model's logits differ by {deviation:.2g} of their spread from the adapter's (at most "
+                f"the merged model's logits differ by {found:.2g} of their spread from the adapter's (at most "
                 f"{TOLERANCE:g}); use the adapter folder itself"
             )
         out.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def merge(adapter: Path, out: Path, full_base: bool = False) -> MergeResult:
         raise RunError(f"--out {out}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return MergeResult(out, deviation)
+    return MergeResult(out, found)
 
 
 def _summary(adapter: Path) -> dict[str, Any]:
@@ -120,10 +120,3 @@ def _summary(adapter: Path) -> dict[str, Any]:
             "from where the adapter was"
         ) from error
     return summary
-
-
-def _logits(model: Any, tokens: Any) -> Any:
-    import torch
-
-    with torch.inference_mode():
-        return model(input_ids=tokens).logits.float()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from caslie_model.backbones.language_model import BaseModel, locate
-from caslie_model.backbones.quantisation import is_quantised
+from caslie_model.backbones.tied_weights import (
+    check_targets_not_tied,
+    find_modules,
+    has_tied_head,
+    ties_are_handled,
+)
 from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import ModelError
 from caslie_model.hub.public_names import public_name
@@ -14,6 +18,7 @@ from caslie_model.runtime.console import say
 from caslie_model.runtime.fsdp import whole_tensors
 from caslie_model.vision.visual_inputs import VisualInputs
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.files import give_ordinary_permissions
 
 
 def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: VisualInputs | None) -> Any:
@@ -41,6 +46,15 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
             "to learn from; choose other tasks or another dataset, or give fusion=text"
         )
     lora = config.lora.model_dump(mode="json") if config.trains_lora else None
+    model = _fusion_model(base, config, visual_inputs, lora)
+    check_targets_not_tied(model)
+    model.leave_base_out_of_checkpoints()
+    return model
+
+
+def _fusion_model(
+    base: BaseModel, config: TrainingConfig, visual_inputs: VisualInputs, lora: dict[str, Any] | None
+) -> Any:
     if config.init_from is not None:
         from caslie_model.fusion import load_adapter
 
@@ -58,7 +72,6 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
             model.freeze_lora()
             if base.model.device.type != "meta":
                 say(f"the LoRA of {config.init_from} stays as it is; give --lora to train it too")
-        model.leave_base_out_of_checkpoints()
         return model
     from caslie_model.fusion import CaslieForCausalLM
 
@@ -78,7 +91,6 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
     )
     if config.connector.feature_norm == "standard" and base.model.device.type != "meta":
         model.set_feature_statistics(*visual_inputs.statistics())
-    model.leave_base_out_of_checkpoints()
     return model
 
 
@@ -139,72 +151,60 @@ def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
     return whole_tensors({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
 
 
-def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any]) -> None:
-    """Write adapter_config.json and adapter_model.safetensors, with every trained tensor and nothing else.
+def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any], tokenizer: Any) -> None:
+    """Write the adapter's shapes and every trained tensor; of a text adapter the tokenizer too.
+
+    peft and transformers open a text adapter: its adapter_config.json names a place that they can load the base model
+    from, on this machine or on the Hub.
 
     Args:
         model: As `trainable_model` returns it.
         config: The settings of the training, with the folder `out`.
         tensors: As `trained_tensors` returns them.
+        tokenizer: The base model's.
     """
     if config.fusion != "text":
         model.save_adapter(config.out, tensors)
         return
-    # peft writes the path from which the base was read; others can only use its name.
-    model.peft_config["default"].base_model_name_or_path = config.base_model
+    tokenizer.save_pretrained(config.out)
     model.save_pretrained(config.out, save_embedding_layers=False, state_dict=tensors)
-
-
-def load_trained(base: BaseModel, config: TrainingConfig, folder: Path, merges_lora: bool = True) -> Any:
-    """Return the base model with the adapter of a folder, in evaluation mode.
-
-    Args:
-        base: The base model, which becomes part of the result.
-        config: The settings of the adapter's training.
-        folder: The adapter folder.
-        merges_lora: Add LoRA to the weights, for speed, where that is exact enough: float32, not quantised.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: If the adapter does not fit.
-    """
-    if config.fusion != "text":
-        from caslie_model.fusion.load_adapter import load_adapter
-
-        model = load_adapter(base.model, folder, base_fingerprint=base.fingerprint)
-        if merges_lora and _can_merge(base):
-            model.merge_lora()
-        return model.eval()
-    from peft import PeftModel
-
-    try:
-        model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: the adapter does not load on {base.name}: {error}") from error
-    merged = model.merge_and_unload() if merges_lora and _can_merge(base) else model
-    return merged.eval()
-
-
-def _can_merge(base: BaseModel) -> bool:
-    """Merged weights answer faster; in bfloat16, or quantised, merging would round the adapter away."""
-    return base.device.precision == "float32" and not is_quantised(base.model)
+    give_ordinary_permissions(config.out)
 
 
 def _with_lora(model: Any, config: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
+    from torch import bfloat16, float16
 
-    targets = config.lora.target_modules
-    return get_peft_model(
-        model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=config.lora.rank,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            # A path that exists: peft reads it when it saves, and would otherwise ask the network.
-            base_model_name_or_path=locate(config.base_model),
-        ),
+    lora = config.lora
+    whole = find_modules(model, lora.modules_to_save)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    keeps_tie = has_tied_head(model) and any(
+        model.get_submodule(name) is end for name in whole for end in ends
     )
+    targets = lora.target_modules
+    adapter = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        modules_to_save=whole or None,
+        ensure_weight_tying=keeps_tie,
+        # A path that exists: peft reads it when it saves, and would otherwise ask the network.
+        base_model_name_or_path=locate(config.base_model),
+    )
+    try:
+        with ties_are_handled():
+            adapted = get_peft_model(model, adapter)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"LoRA does not fit on {type(model).__name__}: {error}") from error
+    check_targets_not_tied(adapted)
+    if keeps_tie and not has_tied_head(adapted):
+        raise ModelError(
+            f"lora.modules_to_save: peft does not keep {', '.join(whole)} tied in {type(model).__name__}; leave it out"
+        )
+    for name, weight in adapted.named_parameters():
+        if ".modules_to_save." in name and weight.dtype in (bfloat16, float16):
+            # As LoRA: small updates would be rounded away.
+            weight.data = weight.data.float()
+    return adapted

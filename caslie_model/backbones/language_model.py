@@ -42,6 +42,7 @@ class BaseModel:
         fingerprint: Changes when the files of weights or tokenizer do, not with `quantise`; "" on the meta device.
         device: Where the model is, and its precision.
         quantise: none, 8bit or 4bit: how the weights were loaded.
+        location: The folder or Hub id that it was loaded from, which loads it again.
     """
 
     name: str
@@ -50,6 +51,7 @@ class BaseModel:
     fingerprint: str
     device: Device
     quantise: str = "none"
+    location: str = ""
 
 
 def is_base_model_name(name: str) -> bool:
@@ -178,7 +180,7 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     if not loading and not is_quantised(model):
         model.to(device.name)
     of_files = "" if device.is_meta else _fingerprint(name, location, model)
-    return BaseModel(name, model, tokenizer, of_files, device, quantise)
+    return BaseModel(name, model, tokenizer, of_files, device, quantise, location)
 
 
 def _fingerprint(name: str, location: str, model: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from caslie_model import api
-from caslie_model.cli.options import AsJson, Data, Override, Overwrite, Tasks
+from caslie_model.cli.options import AsJson, Base, Data, Override, Overwrite, Tasks
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
 
@@ -33,6 +33,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
     splits: Annotated[str, typer.Option(help="Splits, separated by commas.")] = "test,test_ood",
     tasks: Tasks = "all",
+    base: Base = None,
     base_only: Annotated[bool, typer.Option("--base-only", help="The model without its adapter.")] = False,
     limit: Annotated[
         int | None,
@@ -69,6 +70,7 @@ def evaluate(
         out=out,
         splits=comma_list(splits),
         tasks=comma_list(tasks),
+        base=base,
         base_only=base_only,
         limit=limit,
         subset=subset,

@@ -19,6 +19,12 @@ Preset = Annotated[
     str, typer.Option(help=f"{', '.join(_presets())}, or a YAML file.", autocompletion=_presets)
 ]
 AdapterOut = Annotated[Path, typer.Option(help="Adapter folder to write.")]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the adapter's base model is now; it must be the same one. Default: as in training."
+    ),
+]
 Tasks = Annotated[str, typer.Option(help="`all`, or names or short names separated by commas, e.g. sa,cc.")]
 Override = Annotated[
     list[str] | None,

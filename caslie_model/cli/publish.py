@@ -8,24 +8,29 @@ from typing import Annotated
 import typer
 
 from caslie_model import api
-from caslie_model.cli.options import AsJson
+from caslie_model.cli.options import AsJson, Base
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries, say
 
 panel = Panel("Publish")
 
 
-@panel.command("merge", "caslie_model merge my-adapter --out my-model")
+@panel.command(
+    "merge",
+    "caslie_model merge my-adapter --out my-model",
+    "caslie_model merge my-adapter --out my-model --base models/base",
+)
 def merge(
     adapter: Annotated[Path, typer.Argument(help="A finished adapter folder.")],
     out: Annotated[Path, typer.Option(help="Model folder to write; new or empty.")],
+    base: Base = None,
     full_base: Annotated[
         bool, typer.Option("--full-base", help="Also one that was trained on a quantised base model.")
     ] = False,
 ) -> None:
     """Write a base model and its adapter as one model folder, and check that it gives the same logits."""
     quiet_libraries()
-    result = api.merge(adapter, out, full_base=full_base)
+    result = api.merge(adapter, out, full_base=full_base, base=base)
     print(result.folder)
     say(f"logits differ by at most {result.deviation:.1e} of their spread")
 

@@ -22,6 +22,11 @@ class EvaluateConfig(Settings):
     model: str = Field(
         description="Adapter: a folder, or `user/name` on the Hub. With `base_only` also a preset or a base model."
     )
+    base: str | None = Field(
+        default=None,
+        description="Where the adapter's base model is now: a folder, or `user/name` on the Hub. It must be the same "
+        "one, by its fingerprint. `null`: where it was in training.",
+    )
     data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
     out: Path = Field(description="Folder to write predictions and metrics to.")
     splits: tuple[str, ...] = Field(default=("test", "test_ood"), description="Splits to evaluate.")

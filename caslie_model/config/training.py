@@ -43,6 +43,11 @@ class LoraSettings(Settings):
         description="Layers with an adapter: `all-linear` is every linear layer but the output head, else give module "
         "names.",
     )
+    modules_to_save: tuple[str, ...] = Field(
+        default=(),
+        description="Modules that are trained whole and saved with the adapter, by name: `embed_tokens`, `lm_head`. An "
+        "output head that is tied to the embeddings stays tied.",
+    )
 
 
 class VisionSettings(Settings):

@@ -1,9 +1,9 @@
 """The trained part of a fusion model as a small folder, to be loaded onto its base model.
 
-adapter_config.json         shapes and choices, and which base model and vision encoder it was made with
-adapter_model.safetensors   every trained tensor and nothing else
+caslie_config.json           shapes and choices, and which base model and vision encoder it was made with
+caslie_adapter.safetensors   every trained tensor and nothing else
 
-The file names are peft's convention. The type "caslie" is our own, as peft's list of types is closed.
+Version 0.1 wrote them as adapter_config.json and adapter_model.safetensors, peft's names; such folders are read too.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 
+from caslie_model.config.files import FUSION_CONFIG, FUSION_WEIGHTS, adapter_config
 from caslie_model.errors import ModelError
 from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.language_model import describe_base
 from caslie_model.hub.download import adapter_folder
 from mmecinstruct.core.files import write_atomically
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _TYPE = "caslie"
 _FORMAT = 2
 
@@ -46,13 +45,13 @@ def save_adapter(config: CaslieConfig, tensors: Mapping[str, torch.Tensor], fold
         "base": describe_base(config),
         "config": config.choices(),
     }
-    write_atomically(folder / ADAPTER_CONFIG, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(folder / FUSION_CONFIG, (json.dumps(content, indent=1) + "\n").encode())
     saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(folder / ADAPTER_WEIGHTS, save(saved, metadata={"format": "pt"}))
+    write_atomically(folder / FUSION_WEIGHTS, save(saved, metadata={"format": "pt"}))
 
 
 def read_adapter_config(folder: str | Path) -> dict[str, Any]:
-    """Return the content of adapter_config.json, with the names that settings have today.
+    """Return the content of caslie_config.json, with the names that settings have today.
 
     Args:
         folder: A path, or user/name on the Hub.
@@ -63,7 +62,8 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
     Raises:
         ModelError: If the file is missing, damaged or not of a fusion model.
     """
-    path = adapter_folder(folder) / ADAPTER_CONFIG
+    place = adapter_folder(folder)
+    path = adapter_config(place) or place / FUSION_CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

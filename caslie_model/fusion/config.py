@@ -35,7 +35,7 @@ _COUNTS = (
     "max_items",
     "roles",
 )
-_LORA_FIELDS = frozenset({"rank", "alpha", "dropout", "target_modules"})
+_LORA_FIELDS = frozenset({"rank", "alpha", "dropout", "target_modules", "modules_to_save"})
 
 
 class CaslieConfig(PreTrainedConfig):
@@ -71,7 +71,7 @@ class CaslieConfig(PreTrainedConfig):
         max_items: Largest number of an item.
         roles: Kinds of roles of an image.
         visual_scale: With concat, initial size of a visual token's entries, as the text's are.
-        lora: rank, alpha, dropout and target_modules; None: no LoRA.
+        lora: rank, alpha, dropout, target_modules and modules_to_save; None: no LoRA.
 
     Raises:
         ModelError: If a value or a combination of values means nothing.
@@ -230,11 +230,13 @@ class CaslieConfig(PreTrainedConfig):
                     f"{', '.join(map(str, self.adapter_layers)) or '(none)'}"
                 )
         if self.lora is not None:
-            if not isinstance(self.lora, Mapping) or set(self.lora) != _LORA_FIELDS:
+            # Adapters of version 0.1 have no modules_to_save.
+            if not isinstance(self.lora, Mapping) or {*self.lora, "modules_to_save"} != _LORA_FIELDS:
                 raise ModelError(f"lora={self.lora!r}: give {', '.join(sorted(_LORA_FIELDS))}")
             targets = self.lora["target_modules"]
             # JSON knows no tuples: a saved config must equal itself when read back.
             self.lora = {
                 **self.lora,
                 "target_modules": targets if isinstance(targets, str) else list(targets),
+                "modules_to_save": list(self.lora.get("modules_to_save") or ()),
             }

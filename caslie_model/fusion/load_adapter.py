@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from caslie_model.config.files import FUSION_CONFIG, FUSION_WEIGHTS, adapter_weights
 from caslie_model.errors import ModelError
-from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter_config
+from caslie_model.fusion.adapter_files import read_adapter_config
 from caslie_model.fusion.config import CaslieConfig
 from caslie_model.fusion.language_model import SHAPE_FIELDS
 from caslie_model.fusion.model import CaslieForCausalLM
@@ -47,7 +48,7 @@ def load_adapter(
     try:
         config = CaslieConfig.for_base(base_model.config, **content["config"])
     except (TypeError, ValueError, ModelError) as error:
-        raise ModelError(f"{folder}: its {ADAPTER_CONFIG} is not valid: {error}") from error
+        raise ModelError(f"{folder}: its {FUSION_CONFIG} is not valid: {error}") from error
     for what, made_with, name, now in (
         ("base model", config.base_fingerprint, config.base_model, base_fingerprint),
         ("vision encoder", config.vision_fingerprint, config.vision_encoder, vision_fingerprint),
@@ -58,9 +59,12 @@ def load_adapter(
                 f"{now[:16]}; use the same weights and settings, or train an adapter for these"
             )
     try:
-        weights = load_file(adapter_folder(folder) / ADAPTER_WEIGHTS)
+        place = adapter_folder(folder)
+        weights = load_file(adapter_weights(place) or place / FUSION_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder}: its weights cannot be read: {error}") from error
+    # Before modules that are trained whole become float32.
+    dtype = base_model.dtype
     model = CaslieForCausalLM.from_base(base_model, config)
     expected = model.trained_state_dict()
     wrong = sorted(set(expected) ^ set(weights))
@@ -73,8 +77,8 @@ def load_adapter(
         model.load_state_dict(weights, strict=False)
     if trainable:
         return model
-    if base_model.dtype in (torch.bfloat16, torch.float16):
-        model.set_own_dtype(base_model.dtype)
+    if dtype in (torch.bfloat16, torch.float16):
+        model.set_own_dtype(dtype)
     return model.requires_grad_(False).eval()
 
 

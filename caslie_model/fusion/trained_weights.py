@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from caslie_model.backbones.quantisation import is_quantised
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import save_adapter
-from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora
+from caslie_model.fusion.lora import inject_lora, is_lora, merge_lora, whole_weights
 from caslie_model.fusion.resampler import FeatureNorm
 from caslie_model.runtime.fsdp import whole, whole_tensors
 
@@ -38,14 +39,17 @@ class TrainedWeights:
         return self.resampler is not None and self.config.guide
 
     def freeze_base(self) -> None:
-        """Freeze the language model, except its LoRA."""
+        """Freeze the language model, except its LoRA and the modules that are trained whole."""
+        whole = whole_weights(self.language_model, self.config.lora)
         for name, weight in self.language_model.named_parameters():
-            weight.requires_grad_(is_lora(name))
+            weight.requires_grad_(is_lora(name) or name in whole)
 
     def _own_parts(self) -> list[nn.Module]:
         return [part for part in (self.resampler, self.adapters, self.projector) if part is not None]
 
-    def add_lora(self, rank: int, alpha: int, dropout: float, target_modules: Any) -> None:
+    def add_lora(
+        self, rank: int, alpha: int, dropout: float, target_modules: Any, modules_to_save: Sequence[str] = ()
+    ) -> None:
         """Put trained low-rank adapters into the language model.
 
         Args:
@@ -53,6 +57,7 @@ class TrainedWeights:
             alpha: Their scale times rank.
             dropout: Share of dropped inputs.
             target_modules: all-linear, or names of modules.
+            modules_to_save: Modules that are trained whole.
 
         Raises:
             ModelError: If they do not fit, or there are some already.
@@ -61,23 +66,23 @@ class TrainedWeights:
             raise ModelError("this model has LoRA already")
         settings = {"rank": rank, "alpha": alpha, "dropout": dropout}
         targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-        self.config.lora = {**settings, "target_modules": targets}
-        inject_lora(self.language_model, self.config.lora)
+        lora = {**settings, "target_modules": targets, "modules_to_save": list(modules_to_save)}
+        inject_lora(self.language_model, lora)
+        self.config.lora = lora
+        self.freeze_base()
 
     def freeze_lora(self) -> None:
-        """Freeze the low-rank adapters while the connector is trained: no gradient and no dropout."""
+        """Freeze LoRA and modules trained whole while the connector is trained: no gradient and no dropout."""
         for name, module in self.language_model.named_modules():
             if ".lora_dropout." in f".{name}." and isinstance(module, nn.Dropout):
                 module.p = 0.0
-        for name, weight in self.language_model.named_parameters():
-            if is_lora(name):
-                weight.requires_grad_(False)
+        self.language_model.requires_grad_(False)
 
     def merge_lora(self) -> None:
         """Add LoRA to the language model's weights, so that it costs nothing in inference.
 
         Raises:
-            ModelError: If these are quantised.
+            ModelError: If these are quantised, or tied to those of another layer.
         """
         if self.config.lora is not None:
             merge_lora(self.language_model)
@@ -107,7 +112,15 @@ class TrainedWeights:
 
         With FSDP they are gathered, and all processes must call.
         """
-        return whole_tensors({name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)})
+        ours = self._own_names()
+        return whole_tensors({name: tensor for name, tensor in self.state_dict().items() if name in ours})
+
+    def _own_names(self) -> set[str]:
+        """Return the names of all tensors but the base model's."""
+        whole = {LANGUAGE_MODEL + name for name in whole_weights(self.language_model, self.config.lora)}
+        return whole | {
+            name for name in self.state_dict() if not name.startswith(LANGUAGE_MODEL) or is_lora(name)
+        }
 
     def save_adapter(self, folder: str | Path, tensors: dict[str, Tensor] | None = None) -> None:
         """Write the adapter folder (`caslie_model.fusion.adapter_files`), which `load_adapter` reads.
@@ -119,9 +132,13 @@ class TrainedWeights:
         save_adapter(self.config, self.trained_state_dict() if tensors is None else tensors, folder)
 
     def set_own_dtype(self, dtype: torch.dtype) -> None:
-        """Set the type of resampler, adapters and projector; norms still compute in float32."""
+        """Set the type of all that is trained but LoRA; norms still compute in float32."""
         for part in self._own_parts():
             part.to(dtype)
+        whole = whole_weights(self.language_model, self.config.lora)
+        for name, weight in self.language_model.named_parameters():
+            if name in whole:
+                weight.data = weight.data.to(dtype)
 
     def leave_base_out_of_checkpoints(self, leave: bool = True) -> None:
         """Let `save_pretrained`, and so the Trainer's checkpoints, save the trained part only.
@@ -131,8 +148,7 @@ class TrainedWeights:
         Args:
             leave: False: save all weights again.
         """
-        names = [name for name in self.state_dict() if not _is_ours(name)]
-        self._keys_to_ignore_on_save = set(names) if leave else set()
+        self._keys_to_ignore_on_save = set(self.state_dict()) - self._own_names() if leave else set()
 
     def check_saved_whole(self) -> None:
         """Check that `save_pretrained` saves a model that `from_pretrained` reads.
@@ -171,13 +187,8 @@ class TrainedWeights:
         return [float(torch.tanh(whole(block.guide_gate.detach()))) for block in self.resampler.blocks]
 
 
-def _is_ours(name: str) -> bool:
-    """Return whether a tensor of this name is not the base model's."""
-    return not name.startswith(LANGUAGE_MODEL) or is_lora(name)
-
-
 def _group(name: str) -> str:
-    if is_lora(name):
+    if name.startswith(LANGUAGE_MODEL):
         return "lora"
     if name.endswith(("gate", "guide_gate")):
         return "gates"

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caslie_model.config.files import (
+    FUSION_CONFIG,
+    FUSION_WEIGHTS,
+    PEFT_CONFIG,
+    PEFT_WEIGHTS,
+    adapter_config,
+)
 from caslie_model.errors import ModelError
 from caslie_model.hub.names import is_hub_name
 
 # No pickle, no code.
 FILES = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
+    PEFT_CONFIG,
+    PEFT_WEIGHTS,
+    FUSION_CONFIG,
+    FUSION_WEIGHTS,
     "config.yaml",
     "training.json",
     "prompts/*.j2",
@@ -44,6 +53,8 @@ def adapter_folder(name: str | Path) -> Path:
             f"{name}: there is no such folder, and the Hub does not give it ({type(error).__name__}: {reason}); check "
             "the name, or run `hf auth login` for a private one"
         ) from error
-    if not (found / FILES[0]).is_file():
-        raise ModelError(f"{name}: the repository on the Hub holds no adapter ({FILES[0]})")
+    if adapter_config(found) is None:
+        raise ModelError(
+            f"{name}: the repository on the Hub holds no adapter ({PEFT_CONFIG} or {FUSION_CONFIG})"
+        )
     return found

@@ -7,27 +7,32 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
+from caslie_model.config.files import FUSION_CONFIG, PEFT_CONFIG
 from caslie_model.errors import ModelError
 from caslie_model.hub.download import FILES
 from caslie_model.hub.public_names import public_json
 from mmecinstruct.publish.hub_upload import Content
 
 CARD = "README.md"
-ADAPTER_FILES = (*FILES, "loss_curve.png")
-MODEL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
+TOKENIZER_FILES = (
     "tokenizer*",
     "special_tokens_map.json",
     "vocab.*",
     "merges.txt",
     "added_tokens.json",
     "chat_template*",
+)
+ADAPTER_FILES = (*FILES, *TOKENIZER_FILES, "loss_curve.png")
+_ADAPTER_CONFIGS = (PEFT_CONFIG, FUSION_CONFIG)
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    *TOKENIZER_FILES,
     "prompts/*.j2",
     CARD,
-    FILES[0],
+    *_ADAPTER_CONFIGS,
 )
 
 
@@ -44,7 +49,7 @@ def is_weights(path: str) -> bool:
         Whether it decides which weights are loaded.
     """
     return "/" not in path and (
-        path == FILES[0] or path.endswith((".safetensors", ".safetensors.index.json"))
+        path in _ADAPTER_CONFIGS or path.endswith((".safetensors", ".safetensors.index.json"))
     )
 
 

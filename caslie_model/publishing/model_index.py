@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caslie_model.config.evaluation import EvaluateConfig
-from caslie_model.config.files import CONFIG, WEIGHTS
+from caslie_model.config.files import CONFIG, adapter_weights
 from caslie_model.config.presets import load_config
 from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import ConfigError, ModelError
@@ -47,7 +47,8 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
         asked = load_config(EvaluateConfig, evaluation / CONFIG)
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"--evaluation {evaluation}: no evaluation: {error}") from error
-    if weights != sha256_file(folder / WEIGHTS):
+    there = adapter_weights(folder)
+    if there is None or weights != sha256_file(there):
         raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
     _check_whole(asked, trained, evaluation)
     data = metrics.get("public_data") or public_name(metrics["data"])

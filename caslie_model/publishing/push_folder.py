@@ -10,7 +10,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
+from caslie_model.config.files import (
+    CONFIG,
+    MODEL_CONFIG,
+    PEFT_CONFIG,
+    TRAINING,
+    adapter_weights,
+)
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.errors import ConfigError, ModelError
@@ -88,7 +94,7 @@ def push_model(
     if evaluation:
         from huggingface_hub.repocard_data import eval_results_to_model_index
 
-        trained = _any_config(folder) if (folder / CONFIG).is_file() else None
+        trained = None if (folder / MODEL_CONFIG).is_file() else _any_config(folder)
         results = model_index(folder, trained, evaluation)
         card.data["model-index"] = eval_results_to_model_index(repo.partition("/")[2], results)
     if license or evaluation:
@@ -125,10 +131,12 @@ def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
     Raises:
         ModelError: If it is no finished adapter folder and no whole model folder.
     """
-    if (folder / CONFIG).is_file():
-        return _adapter_files(folder)
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is no adapter folder (no {CONFIG}) and no model folder (no config.json)")
+    if not (folder / MODEL_CONFIG).is_file():
+        if (folder / CONFIG).is_file():
+            return _adapter_files(folder)
+        raise ModelError(
+            f"{folder} is no adapter folder (no {CONFIG}) and no model folder (no {MODEL_CONFIG})"
+        )
     files = chosen_files(folder)
     if not any(path.endswith(".safetensors") for path in files):
         raise ModelError(f"{folder} holds no weights (*.safetensors)")
@@ -138,7 +146,9 @@ def model_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
 
 
 def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
-    missing = [name for name in (WEIGHTS, TRAINING, CARD) if not (folder / name).is_file()]
+    missing = [name for name in (TRAINING, CARD) if not (folder / name).is_file()]
+    if adapter_weights(folder) is None:
+        missing.insert(0, "the weights")
     if missing:
         raise ModelError(
             f"{folder} is not finished ({', '.join(missing)} missing); finish it with `finetune --resume`"
@@ -149,16 +159,26 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
     except (ValueError, AttributeError) as error:
         raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
     known = known_names(config, folders)
+    is_text = config.fusion == "text"
+    if is_text:
+        # A path, so that peft finds it here; others need the name.
+        there = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
+        known[str(there.get("base_model_name_or_path"))] = public_name(config.base_model, known)
     files = chosen_files(folder, ADAPTER_FILES, known)
     files[CONFIG] = config_yaml(public_config(config, folders)).encode()
     needed = {"base model": config.base_model}
-    if config.vision is not None and config.fusion != "text":
+    if config.vision is not None and not is_text:
         needed["vision encoder"] = config.vision.encoder
     notes = [
         f"its {what} {public_name(name, known)} is a folder of this machine: others cannot load the adapter without it"
         for what, name in needed.items()
         if not name.startswith(("package:", "random:")) and hub_id(name, known) is None
     ]
+    if is_text and config.base_model.startswith("package:"):
+        notes.append(
+            f"its base model comes in a Python package ({config.base_model}), from which peft and transformers do not "
+            "load: `caslie_model evaluate` does; for others push the whole model that `caslie_model merge` writes"
+        )
     return files, notes
 
 

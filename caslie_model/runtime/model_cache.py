@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from caslie_model.errors import ModelError
+from mmecinstruct.core.files import give_ordinary_permissions
 
 
 def cache_folder() -> Path:
@@ -38,6 +39,7 @@ def written_once(folder_name: str, write: Callable[[Path], None]) -> Path:
     try:
         temporary.mkdir(parents=True)
         write(temporary)
+        give_ordinary_permissions(temporary)
         try:
             temporary.rename(target)
         except OSError:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmecinstruct.core.files import sync_folder
+from mmecinstruct.core.files import give_ordinary_permissions, sync_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,7 @@ def write_tensor_file(folder: Path, tensors: dict[str, Tensor], header: dict[str
         save_file(tensors, temporary, metadata=header)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
+        give_ordinary_permissions(temporary)
         temporary.replace(folder / name)
         sync_folder(folder)
     except (OSError, SafetensorError) as error:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
-from caslie_model.adapters.trainable import load_trained, visual_tokens
+from caslie_model.adapters.trainable import visual_tokens
+from caslie_model.adapters.trained import load_to_answer
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.batching.order import order_batches
 from caslie_model.config.files import TRAINING
@@ -297,7 +298,7 @@ def correct_attributes(values: Mapping[str, str], text: str) -> dict[str, bool]:
 
 def _load_aligned(config: AlignConfig, device: Device, prompt_format: PromptFormat) -> LoadedModel:
     base = load_base_model(config.base_model, device, config.quantise)
-    return LoadedModel(load_trained(base, config, config.out), base.tokenizer, prompt_format, device)
+    return LoadedModel(load_to_answer(base, config.fusion, config.out), base.tokenizer, prompt_format, device)
 
 
 def _score(

@@ -11,7 +11,7 @@ Config = TypeVar("Config", bound=TrainingConfig)
 
 # A setting of the training, not a shape: a later one may start with another value.
 _NOT_SHAPES = {"gate_init"}
-_LORA_SHAPES = {"rank", "alpha", "target_modules"}
+_LORA_SHAPES = {"rank", "alpha", "target_modules", "modules_to_save"}
 
 
 def with_shapes_of_init_from(config: Config) -> Config:

@@ -163,7 +163,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
             summary |= _restore_best(inputs.early_stop, model, trainer.state, len(order.batches))
             # The model is not divided: an early stop does not go with FSDP.
             best = trained_tensors(model, config)
-        return _finish(config, model, best, {**summary, "fingerprint": fingerprint})
+        return _finish(config, inputs, model, best, {**summary, "fingerprint": fingerprint})
 
     return TrainingResult(config.out, first_decides(finish))
 
@@ -222,10 +222,14 @@ def _summary(
 
 
 def _finish(
-    config: TrainingConfig, model: Any, tensors: dict[str, Any], summary: dict[str, Any]
+    config: TrainingConfig,
+    inputs: TrainingInputs,
+    model: Any,
+    tensors: dict[str, Any],
+    summary: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
-    save_trained(model, config, tensors)
+    save_trained(model, config, tensors, inputs.base.tokenizer)
     write_loss_curve(summary["log"], config.out / "loss_curve.png", summary.get("early_stop"))
     write_model_card(config, summary, config.out / "README.md")
     write_atomically(

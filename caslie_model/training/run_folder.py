@@ -7,10 +7,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from caslie_model.config.files import CONFIG, TRAINING, WEIGHTS
+from caslie_model.config.files import (
+    CONFIG,
+    FUSION_CONFIG,
+    FUSION_WEIGHTS,
+    PEFT_CONFIG,
+    PEFT_WEIGHTS,
+    TRAINING,
+    adapter_weights,
+)
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import RunError
+from caslie_model.hub.model_files import TOKENIZER_FILES
 from caslie_model.prompts.templates import PROMPTS_FOLDER
 from caslie_model.runtime.console import say
 from mmecinstruct.core.files import write_atomically
@@ -19,6 +28,18 @@ CHECKPOINTS = "checkpoints"
 FINGERPRINT = "fingerprint.txt"
 # Its name in runs that an earlier version started.
 _OLD_FINGERPRINT = "identity.txt"
+# The files of a finished run, settings last: they say that the folder is one of ours.
+_WRITTEN = (
+    PEFT_WEIGHTS,
+    PEFT_CONFIG,
+    FUSION_WEIGHTS,
+    FUSION_CONFIG,
+    *TOKENIZER_FILES,
+    "README.md",
+    "loss_curve.png",
+    TRAINING,
+    CONFIG,
+)
 
 
 def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
@@ -44,12 +65,13 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
     if not (out / CONFIG).is_file() and not (out / TRAINING).is_file():
         raise RunError(f"--out {out} is not empty and not of caslie_model; give another folder")
     if overwrite:
-        for name in (WEIGHTS, "adapter_config.json", "README.md", "loss_curve.png", TRAINING, CONFIG):
-            (out / name).unlink(missing_ok=True)
+        for name in _WRITTEN:
+            for path in out.glob(name):
+                path.unlink()
         for name in (CHECKPOINTS, PROMPTS_FOLDER):
             shutil.rmtree(out / name, ignore_errors=True)
         return None
-    finished = (out / WEIGHTS).is_file() and (out / TRAINING).is_file()
+    finished = adapter_weights(out) is not None and (out / TRAINING).is_file()
     if not resume:
         state = "a finished adapter" if finished else "an unfinished run"
         remedy = "--overwrite" if finished else "--resume to go on, --overwrite to start again"

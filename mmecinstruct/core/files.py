@@ -1,4 +1,4 @@
-"""Atomic writes and flushing to disk."""
+"""Atomic writes, flushing to disk and permissions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def give_ordinary_permissions(path: Path) -> None:
+    """Give a file, or all below a folder, the permissions of new ones: some libraries write for the owner alone."""
+    # It can only be read by setting it; meanwhile new files are the owner's.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for file in path.rglob("*") if path.is_dir() else (path,):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(0o666 & ~umask)
 
 
 def sync_tree(folder: Path) -> None:

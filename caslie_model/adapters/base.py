@@ -1,0 +1,70 @@
+"""The base model of an adapter: loaded from where it is now, and checked to be the one that it was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from caslie_model.backbones.language_model import BaseModel, load_base_model
+from caslie_model.config.files import TRAINING
+from caslie_model.config.training import TrainingConfig
+from caslie_model.errors import ModelError
+from caslie_model.runtime.console import say
+from caslie_model.runtime.device import CPU, Device
+
+
+def load_base_of(
+    folder: Path,
+    trained: TrainingConfig,
+    device: Device = CPU,
+    quantise: str | None = None,
+    place: str | None = None,
+) -> BaseModel:
+    """Load the base model of an adapter.
+
+    Args:
+        folder: The adapter folder.
+        trained: The settings of its training.
+        device: Where to load the base model, and in which precision.
+        quantise: none, 8bit or 4bit; None: as in training.
+        place: Where the base model is now; None: where it was in training.
+
+    Returns:
+        The base model, under its name in training. Of an adapter that records no fingerprint, under the name of the
+        place.
+
+    Raises:
+        ModelError: If the base model cannot be loaded, or is not the one that the adapter was trained on.
+    """
+    name = place or trained.base_model
+    try:
+        base = load_base_model(name, device, quantise or trained.quantise)
+    except ModelError as error:
+        if place:
+            raise
+        raise ModelError(
+            f"{error}. {folder} was trained on it: if it is elsewhere now, name the place with --base"
+        ) from error
+    recorded = _recorded_fingerprint(folder)
+    if recorded is None:
+        # Fusion adapters have it in their own config too, which `load_adapter` compares.
+        if trained.fusion == "text":
+            say(f"{folder} does not record the fingerprint of its base model: {name} is not checked")
+        return base
+    if base.fingerprint != recorded:
+        raise ModelError(
+            f"{folder} was trained on another base model: {trained.base_model} had the fingerprint {recorded[:16]}, "
+            f"and {name} has {base.fingerprint[:16]} (weights, tokenizer or chat template differ); name a place of the "
+            "same base model with --base, or train an adapter for this one"
+        )
+    return replace(base, name=trained.base_model)
+
+
+def _recorded_fingerprint(folder: Path) -> str | None:
+    try:
+        summary = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    # The second name is that of version 0.1.
+    return summary.get("base_fingerprint") or summary.get("base_identity")
