@@ -199,6 +199,7 @@ def _with_lora(model: Any, config: TrainingConfig) -> Any:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"LoRA does not fit on {type(model).__name__}: {error}") from error
     check_targets_not_tied(adapted)
+    _shorten_targets(adapted)
     if keeps_tie and not has_tied_head(adapted):
         raise ModelError(
             f"lora.modules_to_save: peft does not keep {', '.join(whole)} tied in {type(model).__name__}; leave it out"
@@ -208,3 +209,17 @@ def _with_lora(model: Any, config: TrainingConfig) -> Any:
             # As LoRA: small updates would be rounded away.
             weight.data = weight.data.float()
     return adapted
+
+
+def _shorten_targets(model: Any) -> None:
+    """Let the config of a peft model name its targets by their last parts, where these name the same modules.
+
+    peft resolves all-linear to full names. `AutoModel` has the decoder without its head, where these are others.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    settings = model.peft_config["default"]
+    short = {name.rpartition(".")[2] for name in settings.target_modules}
+    named = [module for name, module in model.named_modules() if name.rpartition(".")[2] in short]
+    if all(isinstance(module, BaseTunerLayer) for module in named):
+        settings.target_modules = short

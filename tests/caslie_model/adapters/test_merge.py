@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from caslie_model.adapters.merge import merge
-from caslie_model.adapters.trainable import load_trained
+from caslie_model.adapters.trained import load_to_answer, load_trained
 from caslie_model.backbones.language_model import load_base_model
-from caslie_model.config.files import WEIGHTS
+from caslie_model.config.files import PEFT_WEIGHTS
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ModelError, RunError
@@ -45,9 +45,7 @@ def test_a_merged_model_gives_the_same_logits_in_transformers(
     assert result.deviation < 1e-3
     whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole", dtype=torch.float32).eval()
     assert type(whole).__name__ == "LlamaForCausalLM"
-    adapted = load_trained(
-        load_base_model("random:tiny"), config(dataset, tmp_path), trained, merges_lora=False
-    )  # not merged
+    adapted = load_trained(load_base_model("random:tiny"), "text", trained)
     torch.testing.assert_close(logits(whole), logits(adapted), atol=1e-3, rtol=1e-3)
     assert not torch.allclose(logits(whole), logits(load_base_model("random:tiny").model), atol=1e-2)
     assert AutoTokenizer.from_pretrained(tmp_path / "whole")("a")["input_ids"]
@@ -72,11 +70,7 @@ def test_a_merged_fusion_model_is_read_after_importing_fusion(image_dataset: Pat
     whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole").eval()
     assert type(whole).__name__ == "CaslieForCausalLM"
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["lora"] is None
-    loaded = load_trained(
-        load_base_model("random:tiny"),
-        config(image_dataset, tmp_path, "fusion=xattn", "with_lora=true", "tasks=[cc]"),
-        adapter,
-    )
+    loaded = load_to_answer(load_base_model("random:tiny"), "xattn", adapter)
     state = loaded.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
 
@@ -92,8 +86,8 @@ def test_merging_needs_an_adapter_and_an_empty_folder(trained: Path, tmp_path: P
 
 def test_a_merge_with_loss_leaves_nothing_behind(trained: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(trained, tmp_path / "broken")
-    weights = load_file(broken / WEIGHTS)
-    save_file({name: value * 1e6 for name, value in weights.items()}, broken / WEIGHTS)
+    weights = load_file(broken / PEFT_WEIGHTS)
+    save_file({name: value * 1e6 for name, value in weights.items()}, broken / PEFT_WEIGHTS)
     with pytest.raises(ModelError, match="use the adapter folder itself"):
         merge(broken, tmp_path / "whole")
     assert {path.name for path in tmp_path.iterdir()} == {"broken"}
@@ -118,7 +112,7 @@ def test_a_missing_summary_fails_before_loading(
     damaged = shutil.copytree(trained, tmp_path / "damaged")
     (damaged / "training.json").write_text("{")
     monkeypatch.setattr(
-        "caslie_model.adapters.merge.load_base_model", lambda name: pytest.fail("loaded a model")
+        "caslie_model.adapters.merge.load_base_of", lambda *_, **__: pytest.fail("loaded a model")
     )
     with pytest.raises(ModelError, match=r"its training.json cannot be read: .*train again"):
         merge(damaged, tmp_path / "whole")

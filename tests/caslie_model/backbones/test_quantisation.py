@@ -16,6 +16,7 @@ from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.adapters.merge import merge
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.backbones.quantisation import check_quantisation, is_quantised
+from caslie_model.config.files import adapter_weights
 from caslie_model.config.presets import evaluate_config, finetune_config, load_finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ConfigError, ModelError
@@ -143,9 +144,7 @@ def test_text_is_evaluated_as_it_was_trained(dataset: Path, tmp_path: Path, quan
     assert summary["quantise"] == quantise
     assert summary["log"][-1]["loss"] < summary["log"][0]["loss"]
     assert load_finetune_config(asked.out / "config.yaml").quantise == quantise
-    assert {"lora_A", "lora_B"} == {
-        name.split(".")[-2] for name in load_file(asked.out / "adapter_model.safetensors")
-    }
+    assert {"lora_A", "lora_B"} == {name.split(".")[-2] for name in load_file(adapter_weights(asked.out))}
     asking = {"model": str(asked.out), "data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
     result = evaluate(evaluate_config(("device=cpu", "limit=4"), out=tmp_path / "as trained", **asking))
     assert result.metrics["provenance"]["quantise"] == quantise
@@ -175,9 +174,9 @@ def test_a_fusion_model_trains_on_a_quantised_base(
     asked = config(image_dataset, tmp_path / "model", *settings, task="cc")
     losses = [entry["loss"] for entry in finetune(asked).summary["log"]]
     assert sum(losses[-3:]) < sum(losses[:3])
-    written = json.loads((asked.out / "adapter_config.json").read_text())["config"]
+    written = json.loads((asked.out / "caslie_config.json").read_text())["config"]
     assert written["base_quantise"] == quantise
-    names = load_file(asked.out / "adapter_model.safetensors").keys()
+    names = load_file(adapter_weights(asked.out)).keys()
     assert any(".lora_B." in name for name in names) == (lora == "true")
     assert all(name.startswith(("resampler.", "adapters.")) or ".lora_" in name for name in names)
     asking = {"model": str(asked.out), "data": str(image_dataset), "tasks": ("cc",), "splits": ("test",)}
@@ -240,7 +239,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     broken = config(dataset, tmp_path / "broken", *settings)
     train_until_killed(broken)
     assert finetune(broken, resume=True).summary["resumed_at_step"] == 4
-    first, second = (load_file(out / "adapter_model.safetensors") for out in (whole.folder, broken.out))
+    first, second = (load_file(adapter_weights(out)) for out in (whole.folder, broken.out))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -265,12 +264,12 @@ def test_adapters_move_between_a_quantised_base_model_and_the_whole_one(
     finetune(first)
     second = config(image_dataset, tmp_path / "second", *settings, f"init_from={first.out}", task="cc")
     finetune(second)
-    assert json.loads((second.out / "adapter_config.json").read_text())["config"]["base_quantise"] == "none"
+    assert json.loads((second.out / "caslie_config.json").read_text())["config"]["base_quantise"] == "none"
     third = config(
         image_dataset, tmp_path / "third", *settings, f"init_from={second.out}", "quantise=8bit", task="cc"
     )
     finetune(third)
-    assert json.loads((third.out / "adapter_config.json").read_text())["config"]["base_quantise"] == "8bit"
+    assert json.loads((third.out / "caslie_config.json").read_text())["config"]["base_quantise"] == "8bit"
 
 
 @with_bitsandbytes

@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
+from caslie_model.config.files import FUSION_CONFIG
 from caslie_model.errors import ModelError
 from caslie_model.fusion import CaslieConfig, CaslieForCausalLM
-from caslie_model.fusion.adapter_files import ADAPTER_CONFIG, read_adapter_config
+from caslie_model.fusion.adapter_files import read_adapter_config
 
 
 def config(hidden: int = 64, layers: int = 6, **choices: Any) -> CaslieConfig:
@@ -62,7 +63,7 @@ def test_a_config_reads_back_as_itself() -> None:
         ),
         ({"first_adapter_layer": 6}, "first_adapter_layer=6: the language model has layers 0 to 5"),
         ({"first_adapter_layer": -1}, "first_adapter_layer=-1"),
-        ({"lora": {"r": 4}}, "give alpha, dropout, rank, target_modules"),
+        ({"lora": {"r": 4}}, "give alpha, dropout, modules_to_save, rank, target_modules"),
         ({"gate_init": "open"}, "gate_init='open' is not a number"),
         ({"state_scales": [1.0, 2.0]}, "give a number above 0 for each of the layers"),
         ({"state_scales": [0.0]}, "give a number above 0 for each of the layers"),
@@ -91,7 +92,7 @@ def test_names_of_earlier_versions_are_read(make: SimpleNamespace, tmp_path: Pat
     model = make.model("xattn", first_layer=1, adapter_every=2)
     assert (model.config.first_adapter_layer, model.config.adapter_every) == (1, 2)
     model.save_adapter(tmp_path)
-    file = tmp_path / ADAPTER_CONFIG
+    file = tmp_path / FUSION_CONFIG
     text = file.read_text()
     old = text.replace("first_adapter_layer", "first_layer").replace("adapter_every", "every")
     file.write_text(old.replace("_fingerprint", "_identity"))

@@ -77,10 +77,10 @@ def test_an_adapter_holds_exactly_the_trained_weights(
     model = trained(make, fusion, lora=lora)
     model.save_adapter(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "adapter_config.json",
-        "adapter_model.safetensors",
+        "caslie_adapter.safetensors",
+        "caslie_config.json",
     ]
-    weights = load_file(tmp_path / "adapter_model.safetensors")
+    weights = load_file(tmp_path / "caslie_adapter.safetensors")
     assert set(weights) == {name for name, weight in model.named_parameters() if weight.requires_grad}
     again = load_adapter(make.language_model(), tmp_path)
     assert torch.equal(logits(again, make), logits(model, make))
@@ -155,7 +155,7 @@ def test_a_damaged_or_foreign_adapter_folder_is_named(make: SimpleNamespace, tmp
     base = make.language_model()
     with pytest.raises(ModelError, match="no adapter of a fusion model"):
         load_adapter(base, tmp_path)
-    config, weights = tmp_path / "adapter_config.json", tmp_path / "adapter_model.safetensors"
+    config, weights = tmp_path / "caslie_config.json", tmp_path / "caslie_adapter.safetensors"
     config.write_text('{"peft_type": "LORA"}')
     with pytest.raises(ModelError, match="an adapter of another kind"):
         load_adapter(base, tmp_path)
@@ -165,7 +165,7 @@ def test_a_damaged_or_foreign_adapter_folder_is_named(make: SimpleNamespace, tmp
     with pytest.raises(ModelError, match="adapter format 9"):
         load_adapter(base, tmp_path)
     config.write_text(json.dumps({**content, "config": {**content["config"], "fusion": "magic"}}))
-    with pytest.raises(ModelError, match=r"adapter_config.json is not valid: fusion 'magic' is not there"):
+    with pytest.raises(ModelError, match=r"caslie_config.json is not valid: fusion 'magic' is not there"):
         load_adapter(base, tmp_path)
     config.write_text(json.dumps(content))
     first = sorted(tensors)[0]

@@ -35,16 +35,21 @@ from tests.servers import hub_server
 
 REPOSITORY = Path(__file__).parents[3]
 TOKEN = "hf_right_token"
-ADAPTER = {
+ANY_ADAPTER = {
     "README.md",
-    "adapter_config.json",
-    "adapter_model.safetensors",
     "config.yaml",
     "loss_curve.png",
     "prompts/plain.j2",
     "prompts/user.j2",
     "training.json",
 }
+TEXT_ADAPTER = ANY_ADAPTER | {
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+FUSION_ADAPTER = ANY_ADAPTER | {"caslie_adapter.safetensors", "caslie_config.json"}
 
 # Answers one JSON line on stdin with one on stdout.
 CLIENT = """
@@ -242,11 +247,11 @@ def test_a_pushed_adapter_has_no_local_paths(
     (image_adapter / "checkpoints" / "checkpoint-1" / "config.yaml").write_text("nor this")
     done = client.push(image_adapter, repo, license="apache-2.0")
     files = hub.files(repo)
-    assert set(files) == ADAPTER
+    assert set(files) == FUSION_ADAPTER
     assert hub.repositories[repo].kind == "model"
     assert done["commit"] == hub.repositories[repo].branches["main"]
     assert hub.repositories[repo].messages[1:] == ["Release adapter"]
-    assert files["adapter_model.safetensors"] == (image_adapter / "adapter_model.safetensors").read_bytes()
+    assert files["caslie_adapter.safetensors"] == (image_adapter / "caslie_adapter.safetensors").read_bytes()
     assert str(image_dataset) in (image_adapter / "config.yaml").read_text()  # the folder itself is as it was
     assert_tells_nothing_of_this_machine(files, image_adapter, image_dataset)
     assert done["notes"] == []
@@ -497,7 +502,7 @@ def test_a_model_in_memory_replaces_pushed_files(
     client.push(image_adapter, repo)
     done = client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=False)
     assert done == {**done, "same": True, "type": "CaslieForCausalLM"}
-    assert "adapter_config.json" not in hub.files(repo)
+    assert "caslie_config.json" not in hub.files(repo)
     assert client.call("push_own", folder=str(image_adapter), repo=repo, adapter_only=True)["same"]
     assert "model.safetensors" not in hub.files(repo)
 
@@ -519,7 +524,7 @@ def test_private_stays_private(hub: Any, client: Client, repo: str, text: Path) 
 def test_a_dry_run_lists_files_and_makes_no_request(hub: Any, client: Client, repo: str, text: Path) -> None:
     done = client.push(text, repo, private=True, dry_run=True)
     assert hub.requests == []
-    assert {path for path, _ in done["files"]} == ADAPTER
+    assert {path for path, _ in done["files"]} == TEXT_ADAPTER
     assert f"would go to private {repo}" in done["text"]
     assert any("the card names no license" in note for note in done["notes"])
 
@@ -545,12 +550,12 @@ def test_the_command_prints_results_on_stdout(
     assert "hf_wrong_token" not in rejected.stderr
     done = push(TOKEN)
     assert done.returncode == 0
-    assert done.stdout.startswith(f"{hub.url}/{repo}: {len(ADAPTER)} files uploaded")
+    assert done.stdout.startswith(f"{hub.url}/{repo}: {len(TEXT_ADAPTER)} files uploaded")
     note = "note: the card names no license; give one with --license, e.g. --license apache-2.0"
     assert note in done.stderr.splitlines()
     assert "note:" not in done.stdout
     assert hub.repositories[repo].messages[-1] == "By hand"
-    assert set(hub.files(repo)) == ADAPTER
+    assert set(hub.files(repo)) == TEXT_ADAPTER
 
 
 # --- the models' own push_to_hub -------------------------------------------------------------------------
@@ -566,7 +571,7 @@ def test_a_model_in_memory_pushes_itself_with_a_card(
     assert done["type"] == "CaslieForCausalLM"
     assert done["url"].endswith(hub.repositories[repo].branches["main"])
     files = hub.files(repo)
-    assert ("adapter_model.safetensors" in files) == adapter_only
+    assert ("caslie_adapter.safetensors" in files) == adapter_only
     assert ("model.safetensors" in files) != adapter_only
     assert head(files)["pipeline_tag"] == "image-text-to-text"
     assert repo in files["README.md"].decode()
@@ -599,8 +604,8 @@ def test_a_card_that_is_there_stays(hub: Any, client: Client, repo: str, image_a
 
 
 @pytest.mark.slow
-def test_pefts_own_push_has_no_local_paths(hub: Any, client: Client, repo: str, text: Path) -> None:
-    """It writes a card of its own, and keeps ours where it is there already."""
+def test_pefts_own_push_works_too(hub: Any, client: Client, repo: str, text: Path) -> None:
+    """It writes a card of its own, and keeps ours where it is there already; it names the base model by its path."""
     assert client.call("push_peft", folder=str(text), repo=repo) == {"same": True}
     assert {"README.md", "adapter_config.json", "adapter_model.safetensors"} <= set(hub.files(repo))
     assert_tells_nothing_of_this_machine(hub.files(repo), text)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from caslie_model.config.files import adapter_weights
 from caslie_model.config.presets import finetune_config
 from caslie_model.errors import ConfigError
 from caslie_model.fusion.language_model import decoder_layers
@@ -298,7 +299,7 @@ def test_a_divided_model_learns_like_a_whole_one(tmp_path: Path, kind: str) -> N
     for name in one:
         rounding = {"rel": 2e-2, "abs": 1e-3} if "bf16" in kind else {"rel": 1e-4}
         assert two[name] == pytest.approx(one[name], **rounding), name
-    weights, others = (load_file(tmp_path / count / "adapter_model.safetensors") for count in "12")
+    weights, others = (load_file(adapter_weights(tmp_path / count)) for count in "12")
     assert weights.keys() == others.keys()
     for name in weights:
         assert others[name].dtype == torch.float32

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from caslie_model.config.files import adapter_weights
 from caslie_model.config.presets import config_yaml, finetune_config
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.runtime.console import say
@@ -126,7 +127,7 @@ def test_two_processes_learn_like_one(
         straight, shared = ([entry[value] for entry in log(folder)["log"]] for folder in (one, two))
         assert len(straight) == 6
         assert shared == pytest.approx(straight, rel=1e-3), value
-    weights, others = (load_file(folder / "adapter_model.safetensors") for folder in (one, two))
+    weights, others = (load_file(adapter_weights(folder)) for folder in (one, two))
     assert weights.keys() == others.keys()
     for name in weights:
         torch.testing.assert_close(others[name], weights[name], atol=2e-3, rtol=2e-3)
@@ -161,7 +162,7 @@ def test_two_killed_processes_go_on_bit_for_bit(shop: Path, tmp_path: Path) -> N
     finetune_in_two(shop, broken, settings, "--resume")
     assert log(broken)["resumed_at_step"] == 4
     assert [e["loss"] for e in log(broken)["log"]] == [e["loss"] for e in log(whole)["log"]]
-    weights, again = (load_file(folder / "adapter_model.safetensors") for folder in (whole, broken))
+    weights, again = (load_file(adapter_weights(folder)) for folder in (whole, broken))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
@@ -181,7 +182,7 @@ def test_two_processes_stop_where_one_does(contrary: Path, tmp_path: Path) -> No
     assert double["early_stop"]["best_step"] == single["early_stop"]["best_step"]
     losses, others = ([e["loss"] for e in run["early_stop"]["evaluations"]] for run in (single, double))
     assert others == pytest.approx(losses, rel=1e-3)
-    weights, again = (load_file(folder / "adapter_model.safetensors") for folder in (one, two))
+    weights, again = (load_file(adapter_weights(folder)) for folder in (one, two))
     for name in weights:  # a step moves a weight by up to 0.02: Adam makes of rounding a part of that
         torch.testing.assert_close(again[name], weights[name], atol=1e-2, rtol=2e-3)
 

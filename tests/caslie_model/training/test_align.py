@@ -255,13 +255,13 @@ class TestTheFolder:
             assert 0 < score["most_frequent"] <= 1
         assert summary["samples"] == 12  # a description of each image
         assert (aligned / "README.md").is_file()
-        weights = load_file(aligned / "adapter_model.safetensors")
+        weights = load_file(aligned / "caslie_adapter.safetensors")
         assert not any(name.startswith("language_model.") for name in weights)
 
     def test_finished_it_is_not_made_again(self, aligned: Path, image_dataset: Path, catalogue: Path) -> None:
-        before = (aligned / "adapter_model.safetensors").stat().st_mtime_ns
+        before = (aligned / "caslie_adapter.safetensors").stat().st_mtime_ns
         again = align(config(image_dataset, catalogue, aligned, "images=12", "held_out=0.2"), resume=True)
-        assert (aligned / "adapter_model.safetensors").stat().st_mtime_ns == before
+        assert (aligned / "caslie_adapter.safetensors").stat().st_mtime_ns == before
         assert again.summary["attributes"]
 
     def test_stopped_before_its_scores_it_goes_on_with_these(
@@ -280,9 +280,9 @@ class TestTheFolder:
             patch.setattr(caslie_model.training.align, "_score", power_cut)
             with pytest.raises(KeyboardInterrupt):
                 align(settings)
-        before = (settings.out / "adapter_model.safetensors").stat().st_mtime_ns
+        before = (settings.out / "caslie_adapter.safetensors").stat().st_mtime_ns
         scores = align(settings, resume=True).summary["attributes"]
-        assert (settings.out / "adapter_model.safetensors").stat().st_mtime_ns == before
+        assert (settings.out / "caslie_adapter.safetensors").stat().st_mtime_ns == before
         assert scores == json.loads((aligned / "training.json").read_text())["attributes"]
 
     def test_evaluate_says_that_it_is_an_alignment(self, aligned: Path, image_dataset: Path) -> None:

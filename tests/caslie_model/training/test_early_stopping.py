@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.batching.labels_and_padding import training_batch
+from caslie_model.config.files import adapter_weights
 from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.config.training import EarlyStopSettings, FinetuneConfig
 from caslie_model.data.samples import read_samples
@@ -78,7 +79,7 @@ def early_stop_of(folder: Path, data: Path, task: str = CC) -> tuple[EarlyStop, 
 
 
 def weights_of(result: TrainingResult) -> dict[str, torch.Tensor]:
-    return load_file(result.folder / "adapter_model.safetensors")
+    return load_file(adapter_weights(result.folder))
 
 
 def assert_equal_runs(one: TrainingResult, other: TrainingResult) -> None:

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from caslie_model.adapters.loading import load_for_evaluation
-from caslie_model.backbones.language_model import load_base_model
+from caslie_model.backbones.language_model import load_base_model, locate
 from caslie_model.batching.labels_and_padding import IGNORED, training_batch
 from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.config.training import FinetuneConfig
@@ -51,14 +51,15 @@ def test_the_adapter_folder(trained: Path, dataset: Path) -> None:
         "config.yaml",
         "loss_curve.png",
         "prompts",
+        "tokenizer.json",
+        "tokenizer_config.json",
         "training.json",
     }
     weights = load_file(trained / "adapter_model.safetensors")
     assert all("lora_" in name for name in weights)
     assert yaml.safe_load((trained / "config.yaml").read_text())["data"] == str(dataset)
-    assert (
-        json.loads((trained / "adapter_config.json").read_text())["base_model_name_or_path"] == "random:tiny"
-    )
+    said = json.loads((trained / "adapter_config.json").read_text())
+    assert said["base_model_name_or_path"] == locate("random:tiny")
     log = json.loads((trained / "training.json").read_text())
     assert log["steps"] == len(log["log"]) == 6
     assert log["samples_per_task"] == {"answerability_prediction": 12, "sentiment_analysis": 12}

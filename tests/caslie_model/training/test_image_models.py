@@ -127,14 +127,14 @@ def test_an_adapter_folder_holds_exactly_the_trained_weights(train: Train, fusio
     route = train(fusion, lora)
     assert {path.name for path in route.folder.iterdir()} == {
         "README.md",
-        "adapter_config.json",
-        "adapter_model.safetensors",
+        "caslie_config.json",
+        "caslie_adapter.safetensors",
         "config.yaml",
         "loss_curve.png",
         "prompts",
         "training.json",
     }
-    weights = load_file(route.folder / "adapter_model.safetensors")
+    weights = load_file(route.folder / "caslie_adapter.safetensors")
     learnt = {name: weight for name, weight in route.model.named_parameters() if weight.requires_grad}
     assert weights.keys() == learnt.keys()
     assert all(torch.equal(weights[name], learnt[name]) for name in weights)
@@ -187,7 +187,7 @@ def test_resumed_training_equals_uninterrupted_training_bit_for_bit(
     result = finetune(begun, resume=True)
     assert (result.summary["resumed_at_step"], result.summary["steps"]) == (4, 6)
     assert result.summary["log"] == whole.summary["log"]  # losses, rates and gates
-    weights, again = (load_file(p.folder / "adapter_model.safetensors") for p in (whole, result))
+    weights, again = (load_file(p.folder / "caslie_adapter.safetensors") for p in (whole, result))
     assert weights.keys() == again.keys()
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 

@@ -57,7 +57,7 @@ def test_a_training_goes_on_with_those_weights(
     first = train(fusion)
     still = ("lr_connector=1e-12", "lr_gates=1e-12", f"init_from={first}")
     second = finetune(config(image_dataset, tmp_path / "o", fusion, *still)).folder
-    before, after = (load_file(p / "adapter_model.safetensors") for p in (first, second))
+    before, after = (load_file(p / "caslie_adapter.safetensors") for p in (first, second))
     assert before.keys() == after.keys()
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=0)
@@ -66,7 +66,7 @@ def test_a_training_goes_on_with_those_weights(
 def test_lora_can_be_added(train: Train, image_dataset: Path, tmp_path: Path) -> None:
     begin = f"init_from={train('xattn')}"
     folder = finetune(config(image_dataset, tmp_path / "o", "xattn", begin, lora=True)).folder
-    assert any("lora_" in name for name in load_file(folder / "adapter_model.safetensors"))
+    assert any("lora_" in name for name in load_file(folder / "caslie_adapter.safetensors"))
 
 
 def test_its_shapes_are_the_defaults(image_dataset: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_saved_config_has_the_shapes_of_init_from(
         f"init_from={train('xattn')}",
     )
     completed = with_shapes_of_init_from(config(image_dataset, tmp_path / "o", "xattn", *left_open))
-    there = json.loads((train("xattn") / "adapter_config.json").read_text())["config"]
+    there = json.loads((train("xattn") / "caslie_config.json").read_text())["config"]
     assert completed.connector.resampler_width == there["resampler_width"] > 0
     assert completed.connector.first_adapter_layer == there["first_adapter_layer"] is not None
     assert completed.connector.gate_init == 1
@@ -152,13 +152,13 @@ def test_its_lora_stays_as_it_is_unless_lora_is_trained(
     train: Train, image_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = train("xattn", True)
-    before = load_file(first / "adapter_model.safetensors")
+    before = load_file(first / "caslie_adapter.safetensors")
     lora = [name for name in before if "lora_" in name]
     assert lora
     for trains in (False, True):
         out = tmp_path / f"lora {trains}"
         finetune(config(image_dataset, out, "xattn", f"init_from={first}", lora=trains))
-        after = load_file(out / "adapter_model.safetensors")
+        after = load_file(out / "caslie_adapter.safetensors")
         assert after.keys() == before.keys()
         assert all(torch.equal(after[name], before[name]) for name in lora) != trains
         assert not torch.equal(after["adapters.1.gate"], before["adapters.1.gate"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from caslie_model.config.files import adapter_weights
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ConfigError
@@ -37,7 +38,7 @@ def assert_same_training(one: TrainingResult, other: TrainingResult, tolerance: 
     )
     assert len(losses) > 1
     assert losses == pytest.approx(others, rel=tolerance)
-    weights, again = (load_file(each.folder / "adapter_model.safetensors") for each in (one, other))
+    weights, again = (load_file(adapter_weights(each.folder)) for each in (one, other))
     assert weights.keys() == again.keys()
     for name in weights:
         torch.testing.assert_close(again[name], weights[name], atol=20 * tolerance, rtol=20 * tolerance)

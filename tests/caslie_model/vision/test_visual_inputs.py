@@ -166,6 +166,6 @@ def test_statistics_are_of_all_patches_of_each_image_once(image_dataset: Path, o
 def test_a_training_measures_features_where_asked_for(image_dataset: Path, tmp_path: Path) -> None:
     settings = ("tasks=[cc]", "samples_per_task=4", "connector.feature_norm=standard", "device=cpu")
     run = finetune(finetune_config("tiny", settings, data=str(image_dataset), out=tmp_path, fusion="xattn"))
-    weights = load_file(run.folder / "adapter_model.safetensors")
+    weights = load_file(run.folder / "caslie_adapter.safetensors")
     assert bool((weights["resampler.feature_norm.mean"] != 0).all())
     assert bool((weights["resampler.feature_norm.scale"] != 1).all())
