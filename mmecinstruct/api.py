@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from mmecinstruct.core.console import comma_list
 from mmecinstruct.core.errors import DatasetError, PullError, RecipeError
+from mmecinstruct.core.hub import reading_from_hub
 from mmecinstruct.engine.executors.local import cores
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def load(dataset: AnyPath, task: str, split: str = "train") -> datasets.Dataset:
     if not Path(dataset).exists() and str(dataset).count("/") != 1:
         raise DatasetError(f"no dataset '{dataset}': give a dataset folder, or user/name on the Hub")
     try:
-        return datasets.load_dataset(str(dataset), name, split=split)
+        with reading_from_hub(dataset):
+            return datasets.load_dataset(str(dataset), name, split=split)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DatasetError(f"{dataset}: cannot load {split} of {name}: {error}") from error
 

@@ -26,6 +26,7 @@ from caslie_model.hub.names import is_hub_name
 from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from mmecinstruct.core.hashing import fingerprint, sha256_file
+from mmecinstruct.core.hub import reading_from_hub
 
 _TINY_VERSION = 1
 _PACKAGE_NAME = re.compile(r"^[A-Za-z_]\w*$")
@@ -148,16 +149,17 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     location = locate(name)
     settings = {"dtype": device.dtype, "attn_implementation": "sdpa", "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
-        if device.is_meta:
-            shapes = AutoConfig.from_pretrained(location, trust_remote_code=False)
-            with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(shapes, **settings)
-        else:
-            # never a pickle
-            model = AutoModelForCausalLM.from_pretrained(
-                location, use_safetensors=True, **settings, **loading
-            )
+        with reading_from_hub(location):
+            tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+            if device.is_meta:
+                shapes = AutoConfig.from_pretrained(location, trust_remote_code=False)
+                with torch.device("meta"):
+                    model = AutoModelForCausalLM.from_config(shapes, **settings)
+            else:
+                # never a pickle
+                model = AutoModelForCausalLM.from_pretrained(
+                    location, use_safetensors=True, **settings, **loading
+                )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:

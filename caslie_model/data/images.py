@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from caslie_model.data.samples import available_splits
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.hub import reading_from_hub
 from mmecinstruct.images.signatures import MAX_SCANS, jpeg_scans, signature_of, unsupported_format, webp_size
 
 if TYPE_CHECKING:
@@ -248,7 +249,8 @@ def _hub_split(data: str, task: str, split: str) -> Any:
     """Return a split on the Hub as Arrow tables: nothing is decoded, nothing but the current rows is in memory."""
     import datasets
 
-    rows = datasets.load_dataset(data, task, split=split)
+    with reading_from_hub(data):
+        rows = datasets.load_dataset(data, task, split=split)
     missing = [name for name in _COLUMNS if name not in rows.column_names]
     if missing:
         raise DatasetError(f"{data}: {task}/{split} has no column {', '.join(missing)}")

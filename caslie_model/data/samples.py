@@ -16,6 +16,7 @@ from typing import Any
 from caslie_model.data.answers import allowed_labels, split_options
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import hash_draw
+from mmecinstruct.core.hub import reading_from_hub
 
 COLUMNS: tuple[str, ...] = (
     "id",
@@ -198,9 +199,10 @@ def _hub_splits(data: str, task: str) -> tuple[str, ...]:
     import datasets
 
     try:
-        if task not in datasets.get_dataset_config_names(data):
-            return ()
-        return tuple(datasets.get_dataset_split_names(data, task))
+        with reading_from_hub(data):
+            if task not in datasets.get_dataset_config_names(data):
+                return ()
+            return tuple(datasets.get_dataset_split_names(data, task))
     except (OSError, ValueError, RuntimeError) as error:
         raise DatasetError(f"no dataset '{data}', neither as a folder nor on the Hub: {error}") from error
 
@@ -213,8 +215,8 @@ def _read_rows(data: str, task: str, split: str, columns: Sequence[str]) -> list
     if folder is None:
         import datasets
 
-        rows = datasets.load_dataset(data, task, split=split).select_columns(list(columns))
-        return list(rows)
+        with reading_from_hub(data):
+            return list(datasets.load_dataset(data, task, split=split).select_columns(list(columns)))
     result: list[dict[str, Any]] = []
     for file in sorted((folder / task).glob(f"{split}-*.parquet")):
         try:

@@ -12,7 +12,9 @@ from caslie_model.config.files import (
     adapter_config,
 )
 from caslie_model.errors import ModelError
+from caslie_model.hub.errors import not_loaded
 from caslie_model.hub.names import is_hub_name
+from mmecinstruct.core.hub import reading_from_hub
 
 # No pickle, no code.
 FILES = (
@@ -46,13 +48,10 @@ def adapter_folder(name: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = Path(snapshot_download(str(name), allow_patterns=list(FILES)))
+        with reading_from_hub(name):
+            found = Path(snapshot_download(str(name), allow_patterns=list(FILES)))
     except (httpx2.HTTPError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{name}: there is no such folder, and the Hub does not give it ({type(error).__name__}: {reason}); check "
-            "the name, or run `hf auth login` for a private one"
-        ) from error
+        raise not_loaded("adapter", str(name), error) from error
     if adapter_config(found) is None:
         raise ModelError(
             f"{name}: the repository on the Hub holds no adapter ({PEFT_CONFIG} or {FUSION_CONFIG})"

@@ -9,7 +9,7 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
     """Return the error for a model that cannot be loaded, with the remedy.
 
     Args:
-        what: base model or vision encoder.
+        what: base model, vision encoder or adapter.
         name: The name that was asked for.
         error: The error of transformers.
 
@@ -28,7 +28,7 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
     def is_because_of(kind: type[Exception]) -> bool:
         return any(isinstance(each, kind) for each in causes)
 
-    reason = str(error)
+    reason = " ".join(str(error).split())[:500]
     if is_because_of(GatedRepoError):
         reason = "its owner gives it on request: ask on its page on the Hub, then log in with `hf auth login`"
     elif is_because_of(RepositoryNotFoundError):

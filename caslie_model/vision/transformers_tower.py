@@ -16,6 +16,7 @@ from caslie_model.hub.errors import not_loaded
 from caslie_model.runtime.device import Device
 from caslie_model.vision.tower import Tower
 from mmecinstruct.core.hashing import fingerprint, sha256_file
+from mmecinstruct.core.hub import reading_from_hub
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,14 +46,16 @@ def transformers_tower(name: str, location: str, layer: int | None = None) -> To
     revision = _revision(name, location)
     source = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
     try:
-        config = AutoConfig.from_pretrained(location, **source)
+        with reading_from_hub(location):
+            config = AutoConfig.from_pretrained(location, **source)
     except (OSError, ValueError, KeyError) as error:
         raise not_loaded("vision encoder", name, error) from error
     vision = getattr(config, "vision_config", None) or config
     _check_takes_pixels(name, vision)
     try:
         # Pillow always: with torchvision, another machine would give other features.
-        processor = AutoImageProcessor.from_pretrained(location, backend="pil", **source)
+        with reading_from_hub(location):
+            processor = AutoImageProcessor.from_pretrained(location, backend="pil", **source)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"vision encoder '{name}' brings no image processor that Pillow can run (preprocessor_config.json): {error}"
@@ -135,7 +138,8 @@ def _revision(name: str, location: str) -> str | None:
     from transformers.utils.hub import cached_file, extract_commit_hash
 
     try:
-        commit = extract_commit_hash(cached_file(location, "config.json"), None)
+        with reading_from_hub(location):
+            commit = extract_commit_hash(cached_file(location, "config.json"), None)
     except (OSError, ValueError) as error:
         raise not_loaded("vision encoder", name, error) from error
     if commit is None:
@@ -188,15 +192,16 @@ def _load(name: str, location: str, config: Any, source: dict[str, Any], device:
         with torch.device("meta"):
             return AutoModel.from_config(config, dtype=device.dtype).eval()
     try:
-        model, found = AutoModel.from_pretrained(
-            location,
-            config=config,
-            dtype=device.dtype,
-            attn_implementation="sdpa" if _has_sdpa(config) else "eager",
-            use_safetensors=True,  # never a pickle
-            output_loading_info=True,
-            **source,
-        )
+        with reading_from_hub(location):
+            model, found = AutoModel.from_pretrained(
+                location,
+                config=config,
+                dtype=device.dtype,
+                attn_implementation="sdpa" if _has_sdpa(config) else "eager",
+                use_safetensors=True,  # never a pickle
+                output_loading_info=True,
+                **source,
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise not_loaded("vision encoder", name, error) from error
     missing = sorted(key for key in found["missing_keys"] if not _NOT_NEEDED.search(key))
