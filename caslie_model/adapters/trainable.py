@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from caslie_model.backbones.language_model import BaseModel, locate
+from caslie_model.backbones.language_model import BaseModel
 from caslie_model.backbones.tied_weights import (
     check_targets_not_tied,
     find_modules,
@@ -39,7 +39,7 @@ def trainable_model(base: BaseModel, config: TrainingConfig, visual_inputs: Visu
         DatasetError: If there is no image at all.
     """
     if visual_inputs is None:
-        return _with_lora(base.model, config)
+        return _with_lora(base, config)
     if not any(visual_inputs.images.values()):
         raise DatasetError(
             f"none of the {len(visual_inputs.images)} samples has an image: fusion={config.fusion} has nothing "
@@ -148,7 +148,9 @@ def trained_tensors(model: Any, config: TrainingConfig) -> dict[str, Any]:
     if config.fusion != "text":
         tensors: dict[str, Any] = model.trained_state_dict()
         return tensors
-    return whole_tensors({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
+    # peft asks for tied weights under each of their names.
+    named = model.named_parameters(remove_duplicate=False)
+    return whole_tensors({name: weight for name, weight in named if weight.requires_grad})
 
 
 def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any], tokenizer: Any) -> None:
@@ -171,11 +173,11 @@ def save_trained(model: Any, config: TrainingConfig, tensors: dict[str, Any], to
     give_ordinary_permissions(config.out)
 
 
-def _with_lora(model: Any, config: TrainingConfig) -> Any:
+def _with_lora(base: BaseModel, config: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
     from torch import bfloat16, float16
 
-    lora = config.lora
+    model, lora = base.model, config.lora
     whole = find_modules(model, lora.modules_to_save)
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     keeps_tie = has_tied_head(model) and any(
@@ -190,14 +192,14 @@ def _with_lora(model: Any, config: TrainingConfig) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
         modules_to_save=whole or None,
         ensure_weight_tying=keeps_tie,
-        # A path that exists: peft reads it when it saves, and would otherwise ask the network.
-        base_model_name_or_path=locate(config.base_model),
     )
     try:
         with ties_are_handled():
             adapted = get_peft_model(model, adapter)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"LoRA does not fit on {type(model).__name__}: {error}") from error
+    # A place that exists: peft reads it when it saves, and would otherwise ask the network.
+    adapted.peft_config["default"].base_model_name_or_path = base.location
     check_targets_not_tied(adapted)
     _shorten_targets(adapted)
     if keeps_tie and not has_tied_head(adapted):

@@ -8,7 +8,12 @@ from typing import Any
 import torch
 
 from caslie_model.backbones.quantisation import check_not_quantised
-from caslie_model.backbones.tied_weights import find_modules, tied_targets, ties_are_handled
+from caslie_model.backbones.tied_weights import (
+    check_targets_not_tied,
+    find_modules,
+    tied_targets,
+    ties_are_handled,
+)
 from caslie_model.errors import ModelError
 
 
@@ -24,6 +29,7 @@ def inject_lora(language_model: Any, settings: Mapping[str, Any]) -> None:
         ModelError: If no module has such a name.
     """
     from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     targets, whole = settings["target_modules"], find_modules(language_model, settings["modules_to_save"])
     adapters = LoraConfig(
@@ -39,6 +45,9 @@ def inject_lora(language_model: Any, settings: Mapping[str, Any]) -> None:
             inject_adapter_in_model(adapters, language_model)
     except (ValueError, TypeError) as error:
         raise ModelError(f"LoRA does not fit on {type(language_model).__name__}: {error}") from error
+    if isinstance(language_model.get_output_embeddings(), BaseTunerLayer):
+        # transformers would fail to tie such a head again.
+        check_targets_not_tied(language_model)
     trained = whole_weights(language_model, settings)
     for name, weight in language_model.named_parameters():
         if (is_lora(name) or name in trained) and weight.dtype in (torch.bfloat16, torch.float16):

@@ -78,6 +78,9 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
         raise RunError(f"--out {out} holds {state}; give {remedy}, or another folder")
     before = load_config(type(config), out / CONFIG).model_dump(exclude={"out"})
     now = config.model_dump(exclude={"out"})
+    if not finished:
+        # It may have moved; `write_run_files` compares its fingerprint.
+        before["base_model"] = now["base_model"]
     changed = sorted(key for key in now if now[key] != before[key])
     if changed:
         raise RunError(

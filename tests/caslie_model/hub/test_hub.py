@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 import caslie_model
-from caslie_model.backbones.language_model import load_base_model
+from caslie_model.backbones.language_model import load_base_model, locate
+from caslie_model.data.samples import available_splits
 from caslie_model.errors import ModelError
+from caslie_model.hub.download import adapter_folder
 from caslie_model.vision.encoder import load_vision_encoder
+from mmecinstruct.core.errors import MmecError
+from mmecinstruct.core.hub import _answers
 
 SCRIPT = """
 from caslie_model.backbones.language_model import load_base_model
@@ -94,3 +101,48 @@ def test_the_hubs_answer(hub: str, reason: str, tmp_path: Path) -> None:
     assert len(said) == 2, done.stdout
     assert said[0].startswith(f"base model 'shop/modle' cannot be loaded: {reason}")
     assert said[1].startswith(f"vision encoder 'shop/encodre' cannot be loaded: {reason}")
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Hub that nothing listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    _answers.cache_clear()
+    yield
+    _answers.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("load", "what"),
+    [
+        (load_base_model, "base model"),
+        (load_vision_encoder, "vision encoder"),
+        (adapter_folder, "adapter"),
+        (lambda name: available_splits(name, "sentiment_analysis"), "dataset"),
+    ],
+)
+def test_a_name_that_is_not_there_fails_within_seconds(
+    load: Callable[[str], object], what: str, silent: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = time.monotonic()
+    with pytest.raises(MmecError, match=f"{what} 'shop/misspelt'"):
+        load("shop/misspelt")
+    assert time.monotonic() - start < 5
+    assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("silent")
+def test_what_is_in_the_cache_is_read_without_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    commit = "0" * 40
+    kept = tmp_path / "models--shop--model"
+    shutil.copytree(locate("random:tiny"), kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    assert load_base_model("shop/model").name == "shop/model"
