@@ -192,20 +192,20 @@ class PromptFormat:
             )
         user = self._fill(
             self._user,
-            instruction=marked_start(self._defuse(instruction)),
+            instruction=marked_start(self.defused(instruction)),
             fields=[
                 replace(
                     field,
-                    name=self._defuse(field.name),
+                    name=self.defused(field.name),
                     texts=tuple(
-                        marked(self._defuse(text), item)
+                        marked(self.defused(text), item)
                         for text, item in zip(field.texts, field.items or [0] * len(field.texts), strict=True)
                     ),
                 )
                 for field in fields
             ],
             options=[
-                marked(f"{letter}: {self._defuse(text)}", numbers.get(f"option {letter}", 0))
+                marked(f"{letter}: {self.defused(text)}", numbers.get(f"option {letter}", 0))
                 for letter, text in sample.options.items()
             ],
             answers=self.answers,
@@ -242,8 +242,17 @@ class PromptFormat:
         added = (str(token) for token in self.tokenizer.added_tokens_decoder.values())
         return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
 
-    def _defuse(self, text: str) -> str:
-        """Break up control tokens: a review must not be able to end the user's turn, nor to start another."""
+    def defused(self, text: str) -> str:
+        """Return a dataset's text as the model is shown and taught it, with control tokens broken up.
+
+        A review must not be able to end the user's turn, nor to start another.
+
+        Args:
+            text: Any text of a sample.
+
+        Returns:
+            The text without markers and control tokens.
+        """
         text = without_marks(text)
         for special in self._special_texts:
             if special in text:
@@ -251,7 +260,7 @@ class PromptFormat:
         return text
 
     def _answer_tokens(self, answer: str) -> tuple[int, ...]:
-        tokens = self.tokenizer(self._defuse(answer), add_special_tokens=False)["input_ids"]
+        tokens = self.tokenizer(self.defused(answer), add_special_tokens=False)["input_ids"]
         return (*tokens, self.tokenizer.eos_token_id)
 
     def _prompt_tokens(
@@ -276,7 +285,7 @@ class PromptFormat:
         return PlacedImage(image.key, image.role, item, guide)
 
     def _head(self, text: str) -> tuple[int, ...]:
-        tokens = self.tokenizer(self._defuse(text), add_special_tokens=False)["input_ids"]
+        tokens = self.tokenizer(self.defused(text), add_special_tokens=False)["input_ids"]
         return tuple(tokens[:GUIDE_TOKENS])
 
     def _shorten(
