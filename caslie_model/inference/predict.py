@@ -9,7 +9,8 @@ noise is not taken from the batch: the sample is answered again alone, without p
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,16 +33,18 @@ class Prediction:
     """One answer.
 
     Attributes:
-        label: None when unparsable.
+        label: None when unparsable, or not finite.
         text: The generated text; None for likelihood.
-        scores: Log-likelihood by label; None for generation.
+        scores: Log-likelihood by label, None for one that is no finite number; None for generation.
         alone: Whether it was decided outside the batch, as two candidates were too close.
+        finite: Whether all scores that decide are finite numbers.
     """
 
     label: str | None
     text: str | None
-    scores: dict[str, float] | None
+    scores: dict[str, float | None] | None
     alone: bool
+    finite: bool = True
 
 
 def predict_batch(
@@ -66,27 +69,27 @@ def predict_batch(
     if scoring == "generate":
         generated = _generate(loaded, batch, features)
         if len(batch) > 1:
+            again = [_is_near(loaded, lead) for _, lead in generated]
             generated = [
-                (_generate(loaded, [sample], features)[0][0], margin)
-                if _is_near(loaded, margin)
-                else (tokens, margin)
-                for sample, (tokens, margin) in zip(batch, generated, strict=True)
+                _generate(loaded, [sample], features)[0] if alone else result
+                for sample, result, alone in zip(batch, generated, again, strict=True)
             ]
+        else:
+            again = [False]
         return [
-            _generated_prediction(loaded, sample, tokens, len(batch) > 1 and _is_near(loaded, margin))
-            for sample, (tokens, margin) in zip(batch, generated, strict=True)
+            _generated_prediction(loaded, sample, tokens, alone, not math.isnan(lead))
+            for sample, (tokens, lead), alone in zip(batch, generated, again, strict=True)
         ]
     results = []
     all_scores = answer_scores(loaded, batch, length_normalised, features)
     for sample, scores in zip(batch, all_scores, strict=True):
         room = 1 if length_normalised else sample.answer_room
-        best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, float("-inf"))
-        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.device.precision] * room
+        best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, -math.inf)
+        is_near = best - second < TIE_TOLERANCE[loaded.device.precision] * room
+        alone = len(batch) > 1 and (is_near or not _are_finite(scores.values()))
         if alone:
             scores = answer_scores(loaded, [sample], length_normalised, features)[0]
-        # The first of equal scores, in the order of the options.
-        label = max(scores, key=lambda name: scores[name])
-        results.append(Prediction(label, None, scores, alone))
+        results.append(_scored_prediction(scores, alone))
     return results
 
 
@@ -190,7 +193,10 @@ def _continue(
 def _generate(
     loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
 ) -> list[tuple[list[int], float]]:
-    """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next."""
+    """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next.
+
+    The lead is NaN where a token was chosen by what is no finite number.
+    """
     import torch
 
     inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
@@ -201,7 +207,8 @@ def _generate(
             **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
         )
         top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
-        leads = (top[..., 0] - top[..., 1]).tolist()
+        # NaN counts as the largest value; infinity less a number is infinity.
+        leads = torch.where(top[..., 0].isfinite(), top[..., 0] - top[..., 1], torch.nan).tolist()
         sequences = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
     ends = set(loaded.model.generation_config.eos_token_id)
     results = []
@@ -209,17 +216,32 @@ def _generate(
         # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
         length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
         decided = budget if length is None else length + 1
-        results.append((tokens[: budget if length is None else length], min(steps[:decided])))
+        lead = min(steps[:decided], key=lambda step: (not math.isnan(step), step))
+        results.append((tokens[: budget if length is None else length], lead))
     return results
 
 
+def _scored_prediction(scores: dict[str, float], alone: bool) -> Prediction:
+    """Return the likeliest label, the first of equal ones in the order of the options."""
+    finite = _are_finite(scores.values())
+    label = max(scores, key=lambda name: scores[name]) if finite else None
+    known = {name: score if math.isfinite(score) else None for name, score in scores.items()}
+    return Prediction(label, None, known, alone, finite)
+
+
 def _generated_prediction(
-    loaded: LoadedModel, sample: Encoded, tokens: Sequence[int], alone: bool
+    loaded: LoadedModel, sample: Encoded, tokens: Sequence[int], alone: bool, finite: bool
 ) -> Prediction:
     text = loaded.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-    label = parse_answer(text, sample.sample.options, loaded.prompt_format.answers)
-    return Prediction(label, text, None, alone)
+    prompt_format = loaded.prompt_format
+    options = {letter: prompt_format.defused(words) for letter, words in sample.sample.options.items()}
+    label = parse_answer(text, options, prompt_format.answers)
+    return Prediction(label if finite else None, text, None, alone, finite)
+
+
+def _are_finite(scores: Iterable[float]) -> bool:
+    return all(math.isfinite(score) for score in scores)
 
 
 def _is_near(loaded: LoadedModel, lead: float) -> bool:
-    return lead < TIE_TOLERANCE[loaded.device.precision]
+    return not lead >= TIE_TOLERANCE[loaded.device.precision]  # NaN too
