@@ -24,8 +24,8 @@ from mmecinstruct.tasks.task import YES_NO
 
 _Z95 = 1.959963984540054
 
-Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64] | Floats
 
 
 def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> Counts:

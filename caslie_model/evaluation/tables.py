@@ -135,8 +135,8 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         "",
         "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
         "the same figure of always giving the most frequent training answer. no answer: unparsable or "
-        "missing answers and those of scores that are no finite numbers (not finite), counted as wrong. text-only: the mean accuracy that the best possible guesser "
-        "without images reaches.",
+        "missing answers and those whose scores are no finite numbers (not finite), counted as wrong. text-only: "
+        "the mean accuracy that the best possible guesser without images reaches.",
         "",
     ]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from caslie_model.data.answers import written_answer
 from caslie_model.data.images import MAX_ITEMS, SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
+from caslie_model.prompts.chat import end_token, user_turn
 from caslie_model.prompts.image_spans import (
     PlacedImage,
     marked,
@@ -39,9 +40,6 @@ SHORTEST_TEXT = 16  # characters; a text is not shortened below
 # Tokens of the instruction, and of an item's text, that guide the resampler.
 GUIDE_TOKENS = 24
 
-# Some chat templates write today's date or open a thinking block: both must not vary.
-_CHAT_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
-
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -50,7 +48,7 @@ class Encoded:
     Attributes:
         sample: The sample.
         prompt: Tokens of the prompt.
-        answers: Tokens of each allowed label, with the end-of-sequence token.
+        answers: Tokens of each allowed label, with the token that ends an answer.
         shortened: Whether its input was shortened to fit.
         images: Its images.
         token_items: Item of each token of the prompt; empty without images.
@@ -212,13 +210,7 @@ class PromptFormat:
         )
         if not self.tokenizer.chat_template:
             return self._fill(self._plain, user=user.strip()).rstrip() + "\n"
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": user.strip()}],
-            tokenize=False,
-            add_generation_prompt=True,
-            **_CHAT_SETTINGS,
-        )
-        return text
+        return user_turn(self.tokenizer, user.strip())
 
     @cached_property
     def _user(self) -> Any:
@@ -236,6 +228,10 @@ class PromptFormat:
         except TemplateError as error:
             raise ModelError(f"the prompt template cannot be filled: {error}") from error
         return text
+
+    @cached_property
+    def _end(self) -> int:
+        return end_token(self.tokenizer)
 
     @cached_property
     def _special_texts(self) -> tuple[str, ...]:
@@ -261,7 +257,7 @@ class PromptFormat:
 
     def _answer_tokens(self, answer: str) -> tuple[int, ...]:
         tokens = self.tokenizer(self.defused(answer), add_special_tokens=False)["input_ids"]
-        return (*tokens, self.tokenizer.eos_token_id)
+        return (*tokens, self._end)
 
     def _prompt_tokens(
         self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]

@@ -15,7 +15,6 @@ from caslie_model.errors import RunError
 from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.files import write_atomically
 
-
 LAST_FINITE = "last_finite.safetensors"
 
 

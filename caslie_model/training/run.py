@@ -150,8 +150,8 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         tensors = trained_tensors(model, config)
         check_finite(trainer.state.global_step, "weights are", tensors.values())
     except Diverged as error:
-        tensors = trained_tensors(model, config)
-        raise first_decides(lambda: _diverged(error, config, device, checkpoint, tensors)) from error
+        found, tensors = error, trained_tensors(model, config)
+        raise first_decides(lambda: _diverged(found, config, device, checkpoint, tensors)) from error
     seconds = time.monotonic() - start
     memory = peak_bytes(device)
     # Otherwise a checkpoint that another process still writes would be deleted.

@@ -125,7 +125,8 @@ def test_scores_that_are_no_numbers_are_no_answers(
     assert "16 of 16 samples have scores that are no finite numbers" in capsys.readouterr().err
     for line in (tmp_path / "predictions.jsonl").read_text().splitlines():
         record = json.loads(line, parse_constant=no_constant)
-        assert record["prediction"] is None and record["not_finite"] is True
+        assert record["prediction"] is None
+        assert record["not_finite"] is True
         assert scoring == "generate" or set(record["scores"].values()) == {None}
     json.loads((tmp_path / "metrics.json").read_text(), parse_constant=no_constant)
     for part in result.metrics["results"]:

@@ -130,7 +130,9 @@ def test_an_interval_without_spread_shrinks_with_samples() -> None:
         low, high = bootstrap_interval("macro F1", confusion(golds, golds, labels), labels, Bootstrap())
         assert high == 1
         widths.append(high - low)
-    assert widths[0] > 0.3 and widths == sorted(widths, reverse=True) and widths[2] < 0.02
+    assert widths[0] > 0.3
+    assert widths == sorted(widths, reverse=True)
+    assert widths[2] < 0.02
 
 
 def test_a_constant_wrong_answer_leaves_f1_open_above() -> None:
