@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
@@ -101,7 +101,8 @@ def answer_scores(
 ) -> list[dict[str, float]]:
     """Return the log-likelihood of each allowed answer, its end included.
 
-    Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers.
+    Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers. A
+    model with layers of another kind (linear attention, Mamba, convolution) computes it anew for each answer.
 
     Args:
         loaded: The model.
@@ -114,6 +115,8 @@ def answer_scores(
     """
     import torch
 
+    if not _shares_prompts(loaded.model):
+        return [_whole_scores(loaded, sample, length_normalised, features) for sample in batch]
     with torch.inference_mode():
         inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
         output = loaded.model(**inputs, use_cache=True, logits_to_keep=1)
@@ -141,6 +144,56 @@ def answer_scores(
                 scores[index][label] = total / len(tokens) if length_normalised else total
             start = end
     return scores
+
+
+def _shares_prompts(model: Any) -> bool:
+    """Return whether a prompt's cache can be repeated and continued by several tokens: it has keys and values alone."""
+    from transformers import DynamicCache
+
+    language_model = getattr(model, "language_model", model)
+    if getattr(language_model, "_is_stateful", False):
+        return False
+    cache = DynamicCache(config=language_model.config.get_text_config(decoder=True))
+    return not any(hasattr(layer, "conv_states") for layer in cache.layers)
+
+
+def _whole_scores(
+    loaded: LoadedModel, sample: Encoded, length_normalised: bool, features: Features | None
+) -> dict[str, float]:
+    """Return the log-likelihood of each allowed answer of a sample, without a cache and without padding before it."""
+    import torch
+
+    fed = sample.answer_room - 1
+    rows = list(sample.answers.items())
+    at_once = max(1, SCORING_TOKENS // (len(sample.prompt) + fed))
+    scores: dict[str, float] = {}
+    with torch.inference_mode():
+        for start in range(0, len(rows), at_once):
+            chunk = rows[start : start + at_once]
+            inputs = prompt_batch(
+                [_continued(sample, tokens[:-1], fed, loaded.tokenizer.eos_token_id) for _, tokens in chunk],
+                loaded.tokenizer.eos_token_id,
+                loaded.device,
+                features,
+            )
+            logits = loaded.model(**inputs, use_cache=False, logits_to_keep=fed + 1).logits[:, -fed - 1 :]
+            likelihoods = torch.log_softmax(logits.float(), dim=-1)
+            for row, (label, tokens) in enumerate(chunk):
+                targets = torch.tensor(tokens, device=likelihoods.device)
+                total = float(likelihoods[row, range(len(tokens)), targets].double().sum())
+                scores[label] = total / len(tokens) if length_normalised else total
+    return scores
+
+
+def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int) -> Encoded:
+    """Return a sample whose prompt is continued by tokens, filled up to a length behind all that is read."""
+    more = (*tokens, *[filler] * (length - len(tokens)))
+    return replace(
+        sample,
+        prompt=(*sample.prompt, *more),
+        token_items=(*sample.token_items, *[0] * length) if sample.token_items else (),
+        token_slots=(*sample.token_slots, *[-1] * length) if sample.token_slots else (),
+    )
 
 
 def _continue(
