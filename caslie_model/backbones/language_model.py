@@ -23,6 +23,7 @@ from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import not_loaded
 from caslie_model.hub.names import is_hub_name
+from caslie_model.prompts.chat import end_token
 from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from mmecinstruct.core.hashing import fingerprint, sha256_file
@@ -171,7 +172,7 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     model.generation_config = GenerationConfig(
         do_sample=False,
         num_beams=1,
-        eos_token_id=sorted({tokenizer.eos_token_id, *ends}),
+        eos_token_id=sorted({tokenizer.eos_token_id, end_token(tokenizer), *ends}),
         pad_token_id=padding,
     )
     model.eval()

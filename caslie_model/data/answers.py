@@ -1,26 +1,56 @@
 """Answers: which are allowed, how they are written, and what a model's words mean.
 
 A label is what the `output` column holds: `yes` or `no`, or the letter of an option. An answer is how the
-label is written for the model: with answers=letter the letter, with answers=text the option's words. Parsing
-is strict but sensible: an answer that is not clearly one of the allowed ones is unparsable (None), and counts as wrong.
+label is written for the model: with answers=letter the letter, with answers=text the option's words.
+
+Reading is strict: a text that is not certainly one of the allowed answers is unparsable (None), and counts as wrong.
+The grammar, after markup (Markdown, quotes, tags, LaTeX) is removed:
+
+    text    = [lead ...] (yes-no | letter | words)        only the first line, or the one after a lead of its own
+    lead    = ["the" | "my"] ["final" | "correct" | ...] ("answer" | "option" | "choice") ["is"] [":"]
+    yes-no  = ("yes" | "no") (end | mark remark)          the remark does not give the other answer
+    letter  = LETTER (end | mark remark)                  the remark neither denies nor names another option
+    words   = an option's words ["(" its LETTER ")"]      exactly, else without outer marks, else folded
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.tasks.task import YES_NO
 
 _OPTION = re.compile(r"^([A-Z]): ?(.*)$", re.DOTALL)
-_LEAD = re.compile(
-    r"^(?:the )?(?:(?:correct|right|best) )?(?:answer|option)(?: is\b)?\s*:?\s*", re.IGNORECASE
+_BULLET = re.compile(r"^(?:[-–*•>#]+\s+)+")
+# Markdown, quotes, tags, LaTeX, characters without width.
+_MARKUP = re.compile(
+    r"[*_`\"“”„«»$\u200b-\u200d\u2060\ufeff]|</?[A-Za-z]+>|\\(?:boxed|text(?:bf)?|math(?:rm|bf))\b|\\(?=[()\[\]])|[{}]"
 )
-# A letter is an answer alone or before punctuation, never before a word: "A red mug" does not answer A.
-_LETTER = re.compile(r"^\(?([A-Za-z])(?:$|[:)](.*)$|\.(?:$|\s(.*)$))", re.DOTALL)
-_YES_NO = re.compile(r"^(yes|no)(?:$|\s*[.,:;!\n])", re.IGNORECASE)
+# "The answer is a" may be the beginning of a longer one.
+_LEAD = re.compile(
+    r"^(?:(?:the|my) )?(?:(?:final|correct|right|best) )?(?:answer|option|choice)\b(?: to the question)?"
+    r"(?: is\b(?!\s+(?-i:[ai])$))?\s*[:：]?\s*",
+    re.IGNORECASE,
+)
+# "No. 5" is a number, "no-name" a word.
+_YES_NO = re.compile(
+    r"^[(\[]*(yes|no)(?:$|[)\]]+|\s*(?:[,:;!。(\[]|\.+(?!\s*(?:[0-9]|of\b)|(?-i:[a-z])))|\s+-|\s*[–—])(.*)$",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"^\W*(?:(?:and|or|but|also|maybe|perhaps|possibly)\b\W*)*", re.IGNORECASE)
+# A letter alone, or before a mark; never before a word: "A red mug" does not answer A.
+_LETTER = re.compile(
+    r"^[(\[]*([A-Za-z])(?:(?P<mark>\s*$|[)\]]+|:|[.!。](?=\s|$))|,|\.+|\s?\(|\s+-\s|\s*[–—])(.*)$"
+)
+_DENIAL = re.compile(
+    r"^\W*(?:is\s+|it\s+is\s+)?(?:not|no|never|isn't|wrong|incorrect|false)\b", re.IGNORECASE
+)
+# A capital letter that stands alone, and is neither the article nor the pronoun of a sentence.
+_NAMED = re.compile(r"(?<![\w'’-])(?![AI] (?!and\b|or\b)[a-z])([A-Z])(?![\w'’-])")
+_WORDS_AND_LETTER = re.compile(r"^(.+?)\s*[(\[]([A-Z])[)\]]\W*$")
+_OUTER = " .,:;!?。…\"'’‘`*()[]"
 
 
 def split_options(options: Sequence[str], sample_id: str) -> dict[str, str]:
@@ -79,52 +109,96 @@ def written_answer(label: str, options: dict[str, str], answers: str) -> str:
 def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None:
     """Return the label that a model's text means.
 
-    Only the first line with text counts. Accepted are, for yes/no: the word, alone or before punctuation. For options:
-    the letter, alone or before punctuation ("B", "(B)", "B: …", "B. …"), and an option's words, compared without case,
-    outer punctuation and spacing. Letter and words that contradict each other are no answer. With answers=text words go
-    before letters, so that an option called "A" is found by its words.
+    Letter and words that contradict each other are no answer, nor are words that two options share. With answers=text
+    words go before letters, so that an option called "A" is found by its words.
 
     Args:
         text: The model's answer.
-        options: Texts by letter; empty for yes/no.
+        options: Texts by letter, as the model was shown and taught them; empty for yes/no.
         answers: letter or text, as the model was asked to answer.
 
     Returns:
         The label, None for a text that is not clearly one allowed answer.
     """
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    if not options:
-        match = _YES_NO.match(line)
-        return match[1].lower() if match else None
-    for candidate in (line, _LEAD.sub("", line, count=1)):
-        by_words = _parse_words(candidate, options)
-        by_letter = _parse_letter(candidate, options)
-        label = (by_words or by_letter) if answers == "text" else (by_letter or by_words)
-        if label is not None:
-            return label
-    return None
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    listed = [_tokens(f"{letter} {words}") for letter, words in list(options.items())[:2]]
+    if not lines or (options and [_tokens(line) for line in lines[:2]] == listed):
+        return None  # empty, or the list of options again
+    if len(lines) > 1 and not _without_leads(_clean(lines[0])) and _by_words(lines[0], options) is None:
+        del lines[0]
+    candidates = list(dict.fromkeys((lines[0], _clean(lines[0]), _without_leads(_clean(lines[0])))))
+    readers: list[Callable[[str, dict[str, str]], str | None]] = [_by_yes_no]
+    if options:
+        readers = [_by_words, _by_letter] if answers == "text" else [_by_letter, _by_words]
+    found = (read(candidate, options) for read in readers for candidate in candidates)
+    return next((label for label in found if label is not None), None)
 
 
-def _parse_letter(line: str, options: dict[str, str]) -> str | None:
+def _by_yes_no(line: str, options: dict[str, str]) -> str | None:
+    match = _YES_NO.match(line)
+    if match is None:
+        return None
+    label = match[1].lower()
+    remark = _without_leads(_LINK.sub("", match[2]))
+    return None if _by_yes_no(remark, options) not in (None, label) else label
+
+
+def _by_letter(line: str, options: dict[str, str]) -> str | None:
     match = _LETTER.match(line)
     if match is None or match[1].upper() not in options:
         return None
-    letter, rest = match[1].upper(), match[2] or match[3] or ""
-    by_words = _parse_words(rest, options)
-    if by_words is not None:
-        return letter if _plain(options[by_words]) == _plain(options[letter]) else None
-    second = _plain(rest).upper()
-    return None if second in options and second != letter else letter  # "A: B" is no answer
+    letter, remark = match[1].upper(), match[3].strip(" .,:;-–—")
+    own = options[letter]
+    words = _by_words(remark, options)
+    if words is not None:
+        return letter if words == letter else None
+    rest = remark if remark.startswith("(") else re.sub(r"\(.*?\)", " ", remark)
+    starts_with_own = own != "" and _tokens(rest).startswith(_tokens(own))
+    if match["mark"] is None and not starts_with_own:  # after a comma or dash: "I, for one, …", "T - shirt"
+        explains = not remark or (len(remark.split()) > 2 and remark[0].islower())
+        if letter in "AI" or not explains:
+            return None
+    if own:
+        rest = re.sub(re.escape(own), " ", rest, count=1, flags=re.IGNORECASE)
+    named = {found for found in _NAMED.findall(rest) if found in options} - {letter}
+    said = {other for other, text in options.items() if text and _tokens(text) in _tokens(rest)} - {letter}
+    return None if _DENIAL.match(rest) or named or said else letter
 
 
-def _parse_words(line: str, options: dict[str, str]) -> str | None:
-    """Return the letter of the option with these words, the first of several."""
-    words = _plain(line)
-    if not words:
-        return None
-    return next((letter for letter, option in options.items() if _plain(option) == words), None)
+def _by_words(line: str, options: dict[str, str]) -> str | None:
+    """Return the letter of the only option with these words, compared ever less exactly."""
+    for form in (str, _bare, _folded):
+        words = form(line)
+        found = [letter for letter, option in options.items() if words and form(option) == words]
+        if found:
+            return found[0] if len(found) == 1 else None
+    match = _WORDS_AND_LETTER.match(line)
+    return match[2] if match is not None and _by_words(match[1], options) == match[2] else None
 
 
-def _plain(text: str) -> str:
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return folded.strip(" .,:;!?\"'`*()[]")
+def _without_leads(line: str) -> str:
+    """Return a line without what announces an answer: "The correct answer is option"."""
+    while (shorter := _LEAD.sub("", line, count=1)) != line:
+        line = shorter
+    return line
+
+
+def _clean(line: str) -> str:
+    """Return a line without markup, with full-width characters as ordinary ones."""
+    plain = _MARKUP.sub("", _BULLET.sub("", unicodedata.normalize("NFKC", line)))
+    return " ".join(plain.split()).strip("'’‘ ")
+
+
+def _bare(text: str) -> str:
+    return _clean(text).strip(_OUTER)
+
+
+def _folded(text: str) -> str:
+    """Return a text without case, outer marks and blanks, which a tokenizer's decoding may move."""
+    return "".join(_bare(text).casefold().split())
+
+
+def _tokens(text: str) -> str:
+    """Return the words of a text, each between blanks."""
+    words = re.findall(r"\w+", _clean(text).casefold())
+    return " ".join(["", *words, ""])

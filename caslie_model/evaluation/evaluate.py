@@ -6,7 +6,7 @@ Files in the output folder: `predictions.jsonl` with its header, `metrics.json`,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,16 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
                 batch = missing[start : start + config.batch_size]
                 file.append(_records(batch, _predict(loaded, batch, config, features)))
                 progress.update(start + len(batch))
-        answers = {each.sample.id: file.records[each.sample.id]["prediction"] for each in encoded}
+        records = {each.sample.id: file.records[each.sample.id] for each in encoded}
+        not_finite = {name for name, record in records.items() if _is_not_finite(record)}
+        answers = {
+            name: None if name in not_finite else record["prediction"] for name, record in records.items()
+        }
+        if not_finite:
+            say(
+                f"{len(not_finite)} of {len(encoded)} samples have scores that are no finite numbers: they count as "
+                "wrong. Did the training diverge? Else give precision=float32"
+            )
         baselines = majority_labels(config, samples)
         metrics = {
             "model": config.model,
@@ -117,10 +126,12 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
             "public_data": public_name(config.data),
             "provenance": provenance,
             "samples_shortened": sum(each.shortened for each in encoded),
-            "results": score(samples, answers, baselines, Bootstrap(config.bootstrap_resamples, config.seed)),
+            "results": score(
+                samples, answers, baselines, Bootstrap(config.bootstrap_resamples, config.seed), not_finite
+            ),
         }
         for name, text in (
-            (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False) + "\n"),
+            (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"),
             (METRICS_TEXT, metrics_markdown(metrics)),
             (CONFIG, config_yaml(config)),
         ):
@@ -188,6 +199,7 @@ def score(
     answers: Mapping[str, str | None],
     baselines: Mapping[tuple[str, str], tuple[str, str]],
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    not_finite: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return the figures of every part of every task and split.
 
@@ -196,6 +208,7 @@ def score(
         answers: Label by sample id, None when unparsable; a sample without an entry is missing. Both are wrong.
         baselines: As `majority_labels` returns them.
         bootstrap: Number of resamples and seed, from which each part's own follows.
+        not_finite: Ids of samples without an answer because their scores are no finite numbers.
 
     Returns:
         Figures by name for each part.
@@ -226,7 +239,10 @@ def score(
                     "part": part,
                     **figures,
                     "majority_from": counted_in,
-                    "unparsable": sum(s.id in answers and answers[s.id] is None for s in rows),
+                    "unparsable": sum(
+                        s.id in answers and answers[s.id] is None and s.id not in not_finite for s in rows
+                    ),
+                    "not_finite": sum(s.id in not_finite for s in rows),
                     "missing": sum(s.id not in answers for s in rows),
                     "text_only_accuracy": sum(known) / len(known) if known else None,
                 }
@@ -271,9 +287,19 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
         if prediction.text is not None:
             record["text"] = prediction.text
         if prediction.scores is not None:
-            record["scores"] = {label: round(value, 4) for label, value in prediction.scores.items()}
+            record["scores"] = {
+                label: None if value is None else round(value, 4)
+                for label, value in prediction.scores.items()
+            }
+        if not prediction.finite:
+            record["not_finite"] = True
         records.append(record)
     return records
+
+
+def _is_not_finite(record: Mapping[str, Any]) -> bool:
+    """Return whether a prediction was decided by no finite number, which earlier versions wrote without a mark."""
+    return record.get("not_finite", False) or None in record.get("scores", {}).values()
 
 
 def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folder: Path) -> None:

@@ -24,8 +24,8 @@ from mmecinstruct.tasks.task import YES_NO
 
 _Z95 = 1.959963984540054
 
-Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64] | Floats
 
 
 def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]) -> Counts:
@@ -173,7 +173,49 @@ def bootstrap_interval(
     sampled = generator.multinomial(total, counts.reshape(-1) / total, size=bootstrap.resamples)
     values = primary(metric, sampled.reshape(bootstrap.resamples, *counts.shape), labels)
     low, high = np.percentile(values, [2.5, 97.5])
+    if low == high:
+        return _interval_without_spread(metric, counts, labels)
     return float(low), float(high)
+
+
+def _interval_without_spread(metric: str, counts: Counts, labels: Sequence[str]) -> tuple[float, float]:
+    """Return an interval where no resample differs, as where all or none are right.
+
+    The metric of answers whose accuracy is at the bounds of the Wilson interval: for accuracy that interval itself.
+    Where errors change nothing, as for F1 without any yes, the metric is unknown.
+    """
+    bounds = wilson_interval(int(np.trace(counts)), int(counts.sum()))
+    values = [
+        float(primary(metric, each, labels))
+        for each in (counts, *(_with_accuracy(counts, share) for share in bounds))
+    ]
+    low, high = min(values), max(values)
+    return (low, high) if low < high else (0.0, 1.0)
+
+
+def _with_accuracy(counts: Counts, share: float) -> Floats:
+    """Return counts [L, L + 1] of another accuracy.
+
+    Right answers become errors that follow the gold labels, or no answer where there is one label; errors of each label
+    become right answers in one proportion.
+    """
+    size = len(counts)
+    there = counts.sum(axis=1)
+    right = np.diag(counts).astype(np.float64)
+    now = right.sum() / there.sum()
+    result = counts.astype(np.float64)
+    if share > now:
+        kept = (1 - share) / (1 - now)
+        result *= kept
+        result[range(size), range(size)] = there - kept * (there - right)
+        return result
+    kept = share / now if now else 1.0
+    others = np.tile(np.append(there, 0.0), (size, 1))
+    others[range(size), range(size)] = 0.0
+    others[others.sum(axis=1) == 0, -1] = 1.0
+    result += others / others.sum(axis=1, keepdims=True) * (right * (1 - kept))[:, None]
+    result[range(size), range(size)] = right * kept
+    return result
 
 
 def majority_label(labels: Sequence[str]) -> str:

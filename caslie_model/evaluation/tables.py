@@ -23,10 +23,11 @@ COLUMNS = (
     "macro R",
     "macro F1",
     "no answer",
+    "not finite",
     "text-only",
 )
 # Columns that fit a narrow terminal; metrics.md has all of them.
-FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 15)
+FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 16)
 WIDTH, FEWER_WIDTH = 180, 100  # characters
 _PART_NAMES = {"all": "all", "visual_critical": "needs image", "not_visual_critical": "text suffices"}
 
@@ -56,7 +57,8 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             _figure(result["macro_precision"]),
             _figure(result["macro_recall"]),
             _figure(result["macro_f1"]),
-            str(result["unparsable"] + result["missing"]),
+            str(result["unparsable"] + result["missing"] + result.get("not_finite", 0)),
+            str(result.get("not_finite", 0)),
             _figure(result["text_only_accuracy"]),
         )
         for result in results
@@ -133,8 +135,8 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         "",
         "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
         "the same figure of always giving the most frequent training answer. no answer: unparsable or "
-        "missing answers, counted as wrong. text-only: the mean accuracy that the best possible guesser "
-        "without images reaches.",
+        "missing answers and those whose scores are no finite numbers (not finite), counted as wrong. text-only: "
+        "the mean accuracy that the best possible guesser without images reaches.",
         "",
     ]
     return "\n".join(lines)

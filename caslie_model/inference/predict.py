@@ -9,8 +9,9 @@ noise is not taken from the batch: the sample is answered again alone, without p
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
@@ -32,16 +33,18 @@ class Prediction:
     """One answer.
 
     Attributes:
-        label: None when unparsable.
+        label: None when unparsable, or not finite.
         text: The generated text; None for likelihood.
-        scores: Log-likelihood by label; None for generation.
+        scores: Log-likelihood by label, None for one that is no finite number; None for generation.
         alone: Whether it was decided outside the batch, as two candidates were too close.
+        finite: Whether all scores that decide are finite numbers.
     """
 
     label: str | None
     text: str | None
-    scores: dict[str, float] | None
+    scores: dict[str, float | None] | None
     alone: bool
+    finite: bool = True
 
 
 def predict_batch(
@@ -66,27 +69,27 @@ def predict_batch(
     if scoring == "generate":
         generated = _generate(loaded, batch, features)
         if len(batch) > 1:
+            again = [_is_near(loaded, lead) for _, lead in generated]
             generated = [
-                (_generate(loaded, [sample], features)[0][0], margin)
-                if _is_near(loaded, margin)
-                else (tokens, margin)
-                for sample, (tokens, margin) in zip(batch, generated, strict=True)
+                _generate(loaded, [sample], features)[0] if alone else result
+                for sample, result, alone in zip(batch, generated, again, strict=True)
             ]
+        else:
+            again = [False]
         return [
-            _generated_prediction(loaded, sample, tokens, len(batch) > 1 and _is_near(loaded, margin))
-            for sample, (tokens, margin) in zip(batch, generated, strict=True)
+            _generated_prediction(loaded, sample, tokens, alone, not math.isnan(lead))
+            for sample, (tokens, lead), alone in zip(batch, generated, again, strict=True)
         ]
     results = []
     all_scores = answer_scores(loaded, batch, length_normalised, features)
     for sample, scores in zip(batch, all_scores, strict=True):
         room = 1 if length_normalised else sample.answer_room
-        best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, float("-inf"))
-        alone = len(batch) > 1 and best - second < TIE_TOLERANCE[loaded.device.precision] * room
+        best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, -math.inf)
+        is_near = best - second < TIE_TOLERANCE[loaded.device.precision] * room
+        alone = len(batch) > 1 and (is_near or not _are_finite(scores.values()))
         if alone:
             scores = answer_scores(loaded, [sample], length_normalised, features)[0]
-        # The first of equal scores, in the order of the options.
-        label = max(scores, key=lambda name: scores[name])
-        results.append(Prediction(label, None, scores, alone))
+        results.append(_scored_prediction(scores, alone))
     return results
 
 
@@ -98,7 +101,8 @@ def answer_scores(
 ) -> list[dict[str, float]]:
     """Return the log-likelihood of each allowed answer, its end included.
 
-    Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers.
+    Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers. A
+    model with layers of another kind (linear attention, Mamba, convolution) computes it anew for each answer.
 
     Args:
         loaded: The model.
@@ -111,6 +115,8 @@ def answer_scores(
     """
     import torch
 
+    if not _shares_prompts(loaded.model):
+        return [_whole_scores(loaded, sample, length_normalised, features) for sample in batch]
     with torch.inference_mode():
         inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
         output = loaded.model(**inputs, use_cache=True, logits_to_keep=1)
@@ -138,6 +144,56 @@ def answer_scores(
                 scores[index][label] = total / len(tokens) if length_normalised else total
             start = end
     return scores
+
+
+def _shares_prompts(model: Any) -> bool:
+    """Return whether a prompt's cache can be repeated and continued by several tokens: it has keys and values alone."""
+    from transformers import DynamicCache
+
+    language_model = getattr(model, "language_model", model)
+    if getattr(language_model, "_is_stateful", False):
+        return False
+    cache = DynamicCache(config=language_model.config.get_text_config(decoder=True))
+    return not any(hasattr(layer, "conv_states") for layer in cache.layers)
+
+
+def _whole_scores(
+    loaded: LoadedModel, sample: Encoded, length_normalised: bool, features: Features | None
+) -> dict[str, float]:
+    """Return the log-likelihood of each allowed answer of a sample, without a cache and without padding before it."""
+    import torch
+
+    fed = sample.answer_room - 1
+    rows = list(sample.answers.items())
+    at_once = max(1, SCORING_TOKENS // (len(sample.prompt) + fed))
+    scores: dict[str, float] = {}
+    with torch.inference_mode():
+        for start in range(0, len(rows), at_once):
+            chunk = rows[start : start + at_once]
+            inputs = prompt_batch(
+                [_continued(sample, tokens[:-1], fed, loaded.tokenizer.eos_token_id) for _, tokens in chunk],
+                loaded.tokenizer.eos_token_id,
+                loaded.device,
+                features,
+            )
+            logits = loaded.model(**inputs, use_cache=False, logits_to_keep=fed + 1).logits[:, -fed - 1 :]
+            likelihoods = torch.log_softmax(logits.float(), dim=-1)
+            for row, (label, tokens) in enumerate(chunk):
+                targets = torch.tensor(tokens, device=likelihoods.device)
+                total = float(likelihoods[row, range(len(tokens)), targets].double().sum())
+                scores[label] = total / len(tokens) if length_normalised else total
+    return scores
+
+
+def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int) -> Encoded:
+    """Return a sample whose prompt is continued by tokens, filled up to a length behind all that is read."""
+    more = (*tokens, *[filler] * (length - len(tokens)))
+    return replace(
+        sample,
+        prompt=(*sample.prompt, *more),
+        token_items=(*sample.token_items, *[0] * length) if sample.token_items else (),
+        token_slots=(*sample.token_slots, *[-1] * length) if sample.token_slots else (),
+    )
 
 
 def _continue(
@@ -190,7 +246,10 @@ def _continue(
 def _generate(
     loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
 ) -> list[tuple[list[int], float]]:
-    """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next."""
+    """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next.
+
+    The lead is NaN where a token was chosen by what is no finite number.
+    """
     import torch
 
     inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
@@ -201,7 +260,8 @@ def _generate(
             **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
         )
         top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
-        leads = (top[..., 0] - top[..., 1]).tolist()
+        # NaN counts as the largest value; infinity less a number is infinity.
+        leads = torch.where(top[..., 0].isfinite(), top[..., 0] - top[..., 1], torch.nan).tolist()
         sequences = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
     ends = set(loaded.model.generation_config.eos_token_id)
     results = []
@@ -209,17 +269,32 @@ def _generate(
         # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
         length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
         decided = budget if length is None else length + 1
-        results.append((tokens[: budget if length is None else length], min(steps[:decided])))
+        lead = min(steps[:decided], key=lambda step: (not math.isnan(step), step))
+        results.append((tokens[: budget if length is None else length], lead))
     return results
 
 
+def _scored_prediction(scores: dict[str, float], alone: bool) -> Prediction:
+    """Return the likeliest label, the first of equal ones in the order of the options."""
+    finite = _are_finite(scores.values())
+    label = max(scores, key=lambda name: scores[name]) if finite else None
+    known = {name: score if math.isfinite(score) else None for name, score in scores.items()}
+    return Prediction(label, None, known, alone, finite)
+
+
 def _generated_prediction(
-    loaded: LoadedModel, sample: Encoded, tokens: Sequence[int], alone: bool
+    loaded: LoadedModel, sample: Encoded, tokens: Sequence[int], alone: bool, finite: bool
 ) -> Prediction:
     text = loaded.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-    label = parse_answer(text, sample.sample.options, loaded.prompt_format.answers)
-    return Prediction(label, text, None, alone)
+    prompt_format = loaded.prompt_format
+    options = {letter: prompt_format.defused(words) for letter, words in sample.sample.options.items()}
+    label = parse_answer(text, options, prompt_format.answers)
+    return Prediction(label if finite else None, text, None, alone, finite)
+
+
+def _are_finite(scores: Iterable[float]) -> bool:
+    return all(math.isfinite(score) for score in scores)
 
 
 def _is_near(loaded: LoadedModel, lead: float) -> bool:
-    return lead < TIE_TOLERANCE[loaded.device.precision]
+    return not lead >= TIE_TOLERANCE[loaded.device.precision]  # NaN too

@@ -75,7 +75,9 @@ class PredictionFile:
             RunError: If the disk takes no more.
         """
         new = {record["id"]: dict(record) for record in records}
-        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in new.values())
+        lines = "".join(
+            json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in new.values()
+        )
         left = memoryview(lines.encode())
         try:
             while left:
@@ -96,7 +98,8 @@ class PredictionFile:
         records = {}
         for number, line in enumerate(content[:whole].splitlines(), start=1):
             try:
-                record = json.loads(line)
+                # Earlier versions wrote NaN, which is no JSON.
+                record = json.loads(line, parse_constant=lambda _: None)
                 records[record["id"]] = record
             except (ValueError, TypeError, KeyError):
                 raise RunError(
@@ -116,7 +119,9 @@ def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> N
             raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another --out, or --overwrite")
         header = {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(header, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
         temporary.replace(path)
         return
     try:

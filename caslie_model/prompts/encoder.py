@@ -19,6 +19,7 @@ from caslie_model.data.answers import written_answer
 from caslie_model.data.images import MAX_ITEMS, SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
+from caslie_model.prompts.chat import end_token, user_turn
 from caslie_model.prompts.image_spans import (
     PlacedImage,
     marked,
@@ -39,9 +40,6 @@ SHORTEST_TEXT = 16  # characters; a text is not shortened below
 # Tokens of the instruction, and of an item's text, that guide the resampler.
 GUIDE_TOKENS = 24
 
-# Some chat templates write today's date or open a thinking block: both must not vary.
-_CHAT_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
-
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -50,7 +48,7 @@ class Encoded:
     Attributes:
         sample: The sample.
         prompt: Tokens of the prompt.
-        answers: Tokens of each allowed label, with the end-of-sequence token.
+        answers: Tokens of each allowed label, with the token that ends an answer.
         shortened: Whether its input was shortened to fit.
         images: Its images.
         token_items: Item of each token of the prompt; empty without images.
@@ -192,33 +190,27 @@ class PromptFormat:
             )
         user = self._fill(
             self._user,
-            instruction=marked_start(self._defuse(instruction)),
+            instruction=marked_start(self.defused(instruction)),
             fields=[
                 replace(
                     field,
-                    name=self._defuse(field.name),
+                    name=self.defused(field.name),
                     texts=tuple(
-                        marked(self._defuse(text), item)
+                        marked(self.defused(text), item)
                         for text, item in zip(field.texts, field.items or [0] * len(field.texts), strict=True)
                     ),
                 )
                 for field in fields
             ],
             options=[
-                marked(f"{letter}: {self._defuse(text)}", numbers.get(f"option {letter}", 0))
+                marked(f"{letter}: {self.defused(text)}", numbers.get(f"option {letter}", 0))
                 for letter, text in sample.options.items()
             ],
             answers=self.answers,
         )
         if not self.tokenizer.chat_template:
             return self._fill(self._plain, user=user.strip()).rstrip() + "\n"
-        text: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": user.strip()}],
-            tokenize=False,
-            add_generation_prompt=True,
-            **_CHAT_SETTINGS,
-        )
-        return text
+        return user_turn(self.tokenizer, user.strip())
 
     @cached_property
     def _user(self) -> Any:
@@ -238,12 +230,25 @@ class PromptFormat:
         return text
 
     @cached_property
+    def _end(self) -> int:
+        return end_token(self.tokenizer)
+
+    @cached_property
     def _special_texts(self) -> tuple[str, ...]:
         added = (str(token) for token in self.tokenizer.added_tokens_decoder.values())
         return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
 
-    def _defuse(self, text: str) -> str:
-        """Break up control tokens: a review must not be able to end the user's turn, nor to start another."""
+    def defused(self, text: str) -> str:
+        """Return a dataset's text as the model is shown and taught it, with control tokens broken up.
+
+        A review must not be able to end the user's turn, nor to start another.
+
+        Args:
+            text: Any text of a sample.
+
+        Returns:
+            The text without markers and control tokens.
+        """
         text = without_marks(text)
         for special in self._special_texts:
             if special in text:
@@ -251,8 +256,8 @@ class PromptFormat:
         return text
 
     def _answer_tokens(self, answer: str) -> tuple[int, ...]:
-        tokens = self.tokenizer(self._defuse(answer), add_special_tokens=False)["input_ids"]
-        return (*tokens, self.tokenizer.eos_token_id)
+        tokens = self.tokenizer(self.defused(answer), add_special_tokens=False)["input_ids"]
+        return (*tokens, self._end)
 
     def _prompt_tokens(
         self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]
@@ -276,7 +281,7 @@ class PromptFormat:
         return PlacedImage(image.key, image.role, item, guide)
 
     def _head(self, text: str) -> tuple[int, ...]:
-        tokens = self.tokenizer(self._defuse(text), add_special_tokens=False)["input_ids"]
+        tokens = self.tokenizer(self.defused(text), add_special_tokens=False)["input_ids"]
         return tuple(tokens[:GUIDE_TOKENS])
 
     def _shorten(

@@ -106,12 +106,12 @@ class EarlyStop:
         return [(int(entry["step"]), entry[self.logged_as]) for entry in log if self.logged_as in entry]
 
     def best(self, log: Log) -> BestValidation | None:
-        """Return the best validation of a log, the first of equal ones; None without any. NaN is the worst."""
+        """Return the best validation of a log, the first of equal ones; None without any that is a finite number."""
         best: BestValidation | None = None
         for step, figure in self.evaluations(log):
-            if best is None or self._worth(figure) > self._worth(best.figure):
+            if math.isfinite(figure) and (best is None or self._worth(figure) > self._worth(best.figure)):
                 best = BestValidation(step, figure, 0)
-            else:
+            elif best is not None:
                 best = replace(best, waited=best.waited + 1)
         return best
 
@@ -193,8 +193,6 @@ class EarlyStop:
         }
 
     def _worth(self, figure: float) -> float:
-        if math.isnan(figure):
-            return -math.inf
         return -figure if self.settings.metric == "loss" else figure
 
     def _file(self, step: int | str) -> Path:

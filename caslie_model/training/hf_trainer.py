@@ -7,6 +7,7 @@ computed for the last positions only (about a third faster for a small model).
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from caslie_model.runtime.processes import (
     wait_for_all,
 )
 from caslie_model.runtime.progress import Progress
+from caslie_model.training.divergence import Diverged, check_finite, check_step
 from caslie_model.training.early_stopping import EarlyStop
 from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run_folder import CHECKPOINTS
@@ -55,6 +57,8 @@ def build_trainer(config: TrainingConfig, model: Any, inputs: TrainingInputs) ->
     features, early_stop = inputs.features, inputs.early_stop
     fuses = features is not None
     head_at_end = head_can_be_partial(model, fuses)
+    # Of the forward passes of the current step.
+    losses: list[Any] = []
 
     def collate(examples: Sequence[Encoded]) -> dict[str, Any]:
         return micro_batch(config, examples, padding, features)
@@ -77,16 +81,42 @@ def build_trainer(config: TrainingConfig, model: Any, inputs: TrainingInputs) ->
             """Also log how far each adapter's gate is open: one that stays shut fails silently."""
             if fuses and "loss" in logs:
                 logs = {**logs, **{f"gate_{layer}": round(gate, 5) for layer, gate in model.gates().items()}}
+            # The norm of a gradient that a scaler skipped: JSON has no word for it.
+            logs = {
+                name: value
+                for name, value in logs.items()
+                if not isinstance(value, float) or math.isfinite(value)
+            }
             super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             inputs = loss_inputs(config, inputs, fuses, head_at_end)
             return super().compute_loss(model, inputs, *args, **kwargs)
 
+        def training_step(self, *args: Any, **kwargs: Any) -> Any:
+            loss = super().training_step(*args, **kwargs)
+            losses.append(loss.detach())
+            return loss
+
+        def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+            """Check the step's numbers: this is called before each step of the optimiser."""
+            norm = super()._get_grad_norm(*args, **kwargs)
+            check_step(self.state.global_step + 1, losses, norm if self.accelerator.scaler is None else None)
+            losses.clear()
+            return norm
+
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            trained = (weight for weight in model.parameters() if weight.requires_grad)
+            check_finite(self.state.global_step, "weights are", trained)
+            super()._save_checkpoint(*args, **kwargs)
+
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
             """Measure the model in the first process, keep its weights if they are the best, or stop."""
             assert early_stop is not None
-            figures = {early_stop.logged_as: first_decides(lambda: early_stop.measure(model))}
+            figure = first_decides(lambda: early_stop.measure(model))
+            if not math.isfinite(figure):
+                raise Diverged(self.state.global_step, f"validation {early_stop.settings.metric} is")
+            figures = {early_stop.logged_as: figure}
             self.log(figures)
             history = self.state.log_history
             first_decides(lambda: early_stop.keep(model, history))

@@ -23,6 +23,7 @@ from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import ConfigError, RunError
 from caslie_model.hub.public_names import local_folders
 from caslie_model.runtime.console import say
+from caslie_model.runtime.device import Device
 from caslie_model.runtime.fsdp import check_fsdp
 from caslie_model.runtime.memory import begin_peak, peak_bytes
 from caslie_model.runtime.processes import (
@@ -32,6 +33,7 @@ from caslie_model.runtime.processes import (
     process_count,
     wait_for_all,
 )
+from caslie_model.training.divergence import Diverged, check_finite, explained, keep_finite_weights
 from caslie_model.training.early_stopping import EarlyStop
 from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.inputs import TrainingInputs
@@ -139,16 +141,21 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
     begin_peak(device)
     start = time.monotonic()
     state = _stopped_before(checkpoint, inputs.early_stop)
-    if state is not None:
-        trainer.state = state
-    else:
-        with explained_memory_errors(config):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
+    try:
+        if state is not None:
+            trainer.state = state
+        else:
+            with explained_memory_errors(config):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
+        tensors = trained_tensors(model, config)
+        check_finite(trainer.state.global_step, "weights are", tensors.values())
+    except Diverged as error:
+        found, tensors = error, trained_tensors(model, config)
+        raise first_decides(lambda: _diverged(found, config, device, checkpoint, tensors)) from error
     seconds = time.monotonic() - start
     memory = peak_bytes(device)
     # Otherwise a checkpoint that another process still writes would be deleted.
     wait_for_all()
-    tensors = trained_tensors(model, config)
 
     def finish() -> dict[str, Any]:
         resumed_at = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
@@ -166,6 +173,17 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         return _finish(config, inputs, model, best, {**summary, "fingerprint": fingerprint})
 
     return TrainingResult(config.out, first_decides(finish))
+
+
+def _diverged(
+    error: Diverged, config: TrainingConfig, device: Device, resumed: Path | None, tensors: dict[str, Any]
+) -> RunError:
+    """Keep the last finite weights; return the error with its remedy."""
+    folder = config.out / CHECKPOINTS
+    found = (last_checkpoint(folder), keep_finite_weights(folder, tensors))
+    # A checkpoint that the run began with is no proof of finite weights.
+    kept = [path for path in found if path is not None and path != resumed]
+    return explained(error, config, device.precision, resumed, kept)
 
 
 def _stopped_before(checkpoint: Path | None, early_stop: EarlyStop | None) -> Any:
@@ -233,7 +251,8 @@ def _finish(
     write_loss_curve(summary["log"], config.out / "loss_curve.png", summary.get("early_stop"))
     write_model_card(config, summary, config.out / "README.md")
     write_atomically(
-        config.out / TRAINING, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode()
+        config.out / TRAINING,
+        (json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
     )
     shutil.rmtree(config.out / CHECKPOINTS, ignore_errors=True)
     return summary

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from caslie_model.data.answers import allowed_labels, parse_answer, split_options, written_answer
@@ -68,8 +72,24 @@ def test_words_go_before_letters_where_words_are_asked_for() -> None:
     assert parse_answer("A", sizes, "letter") == "A"
 
 
-def test_options_of_the_same_words_mean_the_first() -> None:
-    assert parse_answer("mug", {"A": "lamp", "B": "Mug", "C": "mug"}, "text") == "B"
+def test_words_that_two_options_share_are_no_answer() -> None:
+    options = {"A": "lamp", "B": "Mug", "C": "mug", "D": "lamp"}
+    assert parse_answer("mug", options, "text") == "C"
+    assert parse_answer("MUG", options, "text") is None
+    assert parse_answer("lamp", options, "text") is None
+
+
+CASES = [
+    json.loads(line)
+    for name in ("answers.jsonl", "traps.jsonl")
+    for line in (Path(__file__).parent / "answers" / name).read_text(encoding="utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['id']} {case['why']}" for case in CASES])
+def test_answers_mean_what_an_honest_reader_takes_them_for(case: dict[str, Any]) -> None:
+    options = split_options(case["options"], case["id"])
+    assert parse_answer(case["text"], options, case["answers"]) == case["right"]
 
 
 @pytest.mark.parametrize("answers", ["letter", "text"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from caslie_model.backbones.language_model import load_base_model
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.presets import evaluate_config
 from caslie_model.data.samples import read_samples
@@ -98,6 +100,50 @@ def test_unparsable_and_missing_answers_are_wrong_and_counted(dataset: Path) -> 
     [whole, *_] = score(samples, answers, {("sequential_recommendation", "test"): ("A", "train")})
     assert whole["accuracy"] == whole["primary"] == 0.4
     assert (whole["unparsable"], whole["missing"]) == (3, 3)
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model one of whose weights is no number."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    base = load_base_model("random:tiny")
+    base.model.model.norm.weight.data[3] = math.nan
+    base.model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@pytest.mark.parametrize("scoring", ["likelihood", "generate"])
+def test_scores_that_are_no_numbers_are_no_answers(
+    dataset: Path, tmp_path: Path, spoiled: Path, scoring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = evaluate(config(dataset, tmp_path, model=str(spoiled), scoring=scoring))
+    assert "16 of 16 samples have scores that are no finite numbers" in capsys.readouterr().err
+    for line in (tmp_path / "predictions.jsonl").read_text().splitlines():
+        record = json.loads(line, parse_constant=no_constant)
+        assert record["prediction"] is None
+        assert record["not_finite"] is True
+        assert scoring == "generate" or set(record["scores"].values()) == {None}
+    json.loads((tmp_path / "metrics.json").read_text(), parse_constant=no_constant)
+    for part in result.metrics["results"]:
+        assert part["primary"] == part["accuracy"] == part["unparsable"] == part["missing"] == 0
+        assert part["not_finite"] == part["samples"]
+    row = (tmp_path / "metrics.md").read_text().partition("| ap | test | all |")[2].splitlines()[0]
+    assert row.split(" | ")[-3:-1] == ["4", "4"]
+    # Those of a file that an earlier version wrote, too.
+    file = tmp_path / "predictions.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    if scoring == "likelihood":
+        for record in lines:
+            del record["not_finite"]
+            record |= {"prediction": "yes", "scores": dict.fromkeys(record["scores"], math.nan)}
+        file.write_text("".join(json.dumps(record) + "\n" for record in lines))
+    again = evaluate(config(dataset, tmp_path, model=str(spoiled), scoring=scoring))
+    assert again.metrics == result.metrics
 
 
 def test_samples_of_unknown_visual_need_are_in_no_part(dataset: Path) -> None:
