@@ -35,5 +35,9 @@ class HubError(MmecError):
     """The Hub rejected a request or could not be reached."""
 
 
+class OutputError(MmecError):
+    """A path that a command should write to holds what another made, or cannot be written."""
+
+
 class RenderError(MmecError):
     """A template is missing, is not valid, or renders an invalid text."""

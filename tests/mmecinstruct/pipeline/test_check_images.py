@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from mmecinstruct.cli.app import app
 from mmecinstruct.core.errors import DatasetError, SourceError
+from mmecinstruct.core.output_folder import MARK
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.pipeline.check_images import check_images
 from mmecinstruct.recipe import ImageCheckSettings
@@ -86,7 +87,7 @@ def test_written_files_are_not_read_as_a_source(folder: Path, tmp_path: Path) ->
         assert report.images == 9
     assert report.kept == 6
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        *("contact_sheet.jpg", "images.parquet", "pixels", "rejections.parquet")
+        *(MARK, "contact_sheet.jpg", "images.parquet", "pixels", "rejections.parquet")
     ]
 
 
