@@ -11,6 +11,10 @@ class RecipeError(MmecError):
     """The recipe, or an override of it, is not valid."""
 
 
+class YamlError(MmecError):
+    """A YAML file or text cannot be read, or is not what settings are written in."""
+
+
 class SourceError(MmecError):
     """A raw file is missing or does not have the format of its source."""
 

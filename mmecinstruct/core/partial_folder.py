@@ -39,8 +39,8 @@ def partial_folder(target: Path, command: str) -> Iterator[Path]:
     partial = target.with_name(f"{prefix}{os.getpid()}.partial")
     with writing_to(target):
         partial.mkdir(parents=True)
-    claim_output(partial, command)
     try:
+        claim_output(partial, command)
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -126,6 +126,13 @@ def test_help_imports_nothing_heavy() -> None:
         (("clean",), ".mmec: there is no such folder"),
         (("build", "--recipe", "."), "no recipe '.'"),
         (("build", "--out", "a", "--workspace", "a/w"), "the workspace a/w is in it"),
+        (("build", "--set", "sources=" + "[" * 4000), "nested too deeply"),
+        (("build", "--set", "a." * 4000 + "b=1"), "nested too deeply"),
+        (("build", "--set", "sizes={train: 1, train: 2}"), "the key 'train' is given twice"),
+        (("build", "--recipe", "n" * 5000), "no recipe 'nnn"),
+        (("miniature", "--out", "n" * 300), "File name too long; give a shorter name"),
+        (("pull", "--recipe", "paper", "--data", "n" * 300), "File name too long; give a shorter name"),
+        (("images", ".", "--out", "n" * 300), "File name too long; give a shorter name"),
     ],
 )
 def test_bad_input_ends_with_a_message_and_exit_code_1(
