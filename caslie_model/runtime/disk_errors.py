@@ -35,11 +35,7 @@ def explained_disk_errors(folder: Path, kept: str) -> Iterator[None]:
 
     try:
         yield
-    except OSError as error:
-        if error.errno not in _ERRORS:
-            raise
-        raise RunError(f"{explained(error, folder)}; {kept}") from error
-    except (SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
         found = disk_error(error)
         if found is None:
             raise
@@ -47,14 +43,16 @@ def explained_disk_errors(folder: Path, kept: str) -> Iterator[None]:
 
 
 def disk_error(error: Exception) -> OSError | None:
-    """Return the error of the disk that an error of torch or safetensors stands for; None where it is another.
+    """Return the error of a full disk, or of a limit, that an error of a library stands for; None where it is another.
 
     Args:
         error: What the library raised.
     """
+    if isinstance(error, OSError) and error.errno in _ERRORS:
+        return error
     text = str(error)
     for number in _ERRORS:
-        if f"(os error {number})" in text:
+        if f"(os error {number})" in text or f"{os.strerror(number)} ({number})" in text:
             return OSError(number, os.strerror(number))
     if any(words in text for words in _TORCH_WORDS):
         return OSError(errno.ENOSPC, "a file could not be written to its end")

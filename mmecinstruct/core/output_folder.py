@@ -206,8 +206,13 @@ def claim_output(folder: Path, command: str, setting: str = "out") -> None:
     with writing_to(folder, setting):
         folder.mkdir(parents=True, exist_ok=True)
         if not is_marked(folder, command):
-            content = {"command": command, "version": __version__}
-            write_atomically(folder / MARK, (json.dumps(content) + "\n").encode())
+            write_mark(folder, command)
+
+
+def write_mark(folder: Path, command: str) -> None:
+    """Mark a folder as a command's own."""
+    content = {"command": command, "version": __version__}
+    write_atomically(folder / MARK, (json.dumps(content) + "\n").encode())
 
 
 def check_output_file(path: Path, command: str, setting: str = "out") -> None:

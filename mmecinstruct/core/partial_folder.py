@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmecinstruct.core.disk_errors import writing_to
-from mmecinstruct.core.output_folder import claim_output, is_marked
+from mmecinstruct.core.output_folder import is_marked, write_mark
 
 
 @contextmanager
@@ -40,7 +40,8 @@ def partial_folder(target: Path, command: str) -> Iterator[Path]:
     with writing_to(target):
         partial.mkdir(parents=True)
     try:
-        claim_output(partial, command)
+        with writing_to(target):
+            write_mark(partial, command)
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
