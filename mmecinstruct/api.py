@@ -115,7 +115,7 @@ def build(
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     wanted = task_names(tasks)
     if loaded.sample is None and not Path(data).is_dir():
-        raise RecipeError(f"--data {data}: there is no such folder")
+        raise RecipeError(f"data={data}: there is no such folder")
     return build(
         loaded,
         Path(out) if out is not None else Path(f"dataset-{loaded.name}"),

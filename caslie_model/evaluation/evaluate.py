@@ -301,5 +301,5 @@ def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folde
         if record is not None and record.get("prompt") != each.fingerprint:
             raise RunError(
                 f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
-                "another --out, or --overwrite"
+                "another folder, or --overwrite"
             )

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.core.disk_errors import check_can_write, writing_to
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.hashing import fingerprint, hash_draw
-from mmecinstruct.core.output_folder import CHECK_IMAGES, MARK, check_output, claim_output
+from mmecinstruct.core.output_folder import CHECK_IMAGES, MARK, WORKSPACE, check_output, claim_output
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.core.partial_folder import partial_folder
 from mmecinstruct.core.progress import Report
@@ -87,6 +87,7 @@ def check_images(
     DatasetError (`out` holds other files), WorkspaceError.
     """
     _check_target(out)
+    check_output(workspace, WORKSPACE, setting="workspace")
     if source.is_dir():
         root = source
         named, rejections = _files_below(source, (out, workspace)), list[Rejection]()
@@ -156,7 +157,7 @@ def _read_table(
     path: Path, column: str, product_column: str | None
 ) -> tuple[list[tuple[str, str]], list[Rejection]]:
     """Return (product, URL) of each image that a table names, and a rejection for each row that names none."""
-    wanted = {"--column": column} | ({"--product-column": product_column} if product_column else {})
+    wanted = {"column": column} | ({"product_column": product_column} if product_column else {})
     named: list[tuple[str, str]] = []
     rejections = []
     found = False
@@ -174,7 +175,7 @@ def _read_table(
             rejections.append(Rejection(STAGE, "missing_url", f"'{column}' is empty", origin, product))
         named.extend((product, url) for url in urls)
     if not found:
-        raise SourceError(f"{path}: there is no row with '{column}' (--column)")
+        raise SourceError(f"{path}: there is no row with '{column}' (column)")
     return named, rejections
 
 

@@ -57,7 +57,7 @@ def test_other_errors_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_too_few_open_files_are_a_remedy_and_no_riddle(tmp_path: Path) -> None:
     error = RuntimeError("unable to open file <a> in read-only mode: Too many open files (24)")
-    with pytest.raises(RunError, match=r"Too many open files; raise the limit of open files"):
-        with explained_disk_errors(tmp_path, ""):
-            raise error
+    said = "Too many open files; raise the limit of open files"
+    with pytest.raises(RunError, match=said), explained_disk_errors(tmp_path, ""):
+        raise error
     assert "`ulimit -n 4096`" in str(not_loaded("base model", "x", error))

@@ -150,6 +150,8 @@ def test_bad_input_ends_with_a_message_and_exit_code_1(
         (("build", "--taks", "all"), "No such option: --taks"),
         (("build", "--executor", "dask"), "'dask' is not one of 'local', 'ray'"),
         (("build", "--json"), "--json goes with --dry-run"),
+        (("push-to-hub", "folder"), "give the dataset repository once, as user/name"),
+        (("push-to-hub", "folder", "user/a", "--repo", "user/b"), "give the dataset repository once"),
         (("takedown", "add", "shop", "a"), "'shop' is not one of 'product', 'url', 'image'"),
     ],
 )
@@ -235,8 +237,9 @@ def test_reports_on_a_folder_are_json_on_request(sound_folder: Path) -> None:
     assert json.loads(checked.stdout) == {"valid": True, "folder": str(sound_folder), "problems": []}
     audited = mmec("audit", str(sound_folder), "--json", "--workers", "1")
     assert json.loads(audited.stdout)["audit_version"] == 1
-    pushed = mmec("push-to-hub", str(sound_folder), "--repo", "user/name", "--dry-run", "--json")
-    assert json.loads(pushed.stdout)["repo"] == "user/name"
+    for repo in (("user/name",), ("--repo", "user/name")):
+        pushed = mmec("push-to-hub", str(sound_folder), *repo, "--dry-run", "--json")
+        assert json.loads(pushed.stdout)["repo"] == "user/name"
 
 
 def test_a_damaged_folder_is_json_and_status_1(own_folder: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_read_is_rejected(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_column_that_is_not_there_is_an_error(kind: str, folder: Path, tmp_path: Path) -> None:
     table = write_table(folder, kind, [{"photo": "0.jpg"}])
-    with pytest.raises(SourceError, match=r"'image_url'.*--column"):
+    with pytest.raises(SourceError, match=r"'image_url'.*column"):
         check(table, tmp_path)
 
 
