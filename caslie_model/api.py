@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from caslie_model.errors import ConfigError
+from caslie_model.runtime.console import quiet_libraries_meanwhile
 from mmecinstruct.core.console import comma_list
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def finetune(
         config = _whole(data, out, settings)
     else:
         config = finetune_config(preset, **_fields({"data": data, "out": out}, settings))
-    return finetune(config, resume, overwrite)
+    with quiet_libraries_meanwhile():
+        return finetune(config, resume, overwrite)
 
 
 def align(
@@ -136,7 +138,8 @@ def align(
     else:
         fields = {"data": data, "catalogue": catalogue, "attributes": _names(attributes), "out": out}
         config = align_config(preset, **_fields(fields, settings))
-    return align(config, resume, overwrite)
+    with quiet_libraries_meanwhile():
+        return align(config, resume, overwrite)
 
 
 def evaluate(
@@ -182,7 +185,8 @@ def evaluate(
         config = _whole(model, data or out, settings)
     else:
         config = evaluate_config(**_fields({"model": model, "data": data, "out": out}, settings))
-    return evaluate(config, overwrite)
+    with quiet_libraries_meanwhile():
+        return evaluate(config, overwrite)
 
 
 def features(
@@ -226,26 +230,27 @@ def features(
         >>> computed.counts.samples > 0
         True
     """
-    from caslie_model.config.choices import full_task_names
+    from caslie_model.config.choices import full_task_names, known_splits
     from caslie_model.vision import features
     from mmecinstruct.schemas.samples import SPLITS
 
     try:
         wanted = full_task_names(_names(tasks))
+        chosen = known_splits(SPLITS if splits == "all" else _names(splits))
     except ValueError as error:
-        raise ConfigError(f"--tasks: {error}") from error
-    chosen = SPLITS if splits == "all" else _names(splits)
-    cache, counts = features(
-        str(data),
-        str(encoder),
-        wanted,
-        chosen,
-        batch_size=batch_size,
-        pool=pool,
-        layer=layer,
-        device=device,
-        precision=precision,
-    )
+        raise ConfigError(str(error)) from error
+    with quiet_libraries_meanwhile():
+        cache, counts = features(
+            str(data),
+            str(encoder),
+            wanted,
+            chosen,
+            batch_size=batch_size,
+            pool=pool,
+            layer=layer,
+            device=device,
+            precision=precision,
+        )
     return Features(cache.folder, counts)
 
 
@@ -276,7 +281,8 @@ def merge(
     """
     from caslie_model.adapters.merge import merge
 
-    return merge(Path(adapter), Path(out), full_base, None if base is None else str(base))
+    with quiet_libraries_meanwhile():
+        return merge(Path(adapter), Path(out), full_base, None if base is None else str(base))
 
 
 def push_model(

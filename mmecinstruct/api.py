@@ -116,7 +116,7 @@ def build(
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     wanted = task_names(tasks)
     if loaded.sample is None and not Path(data).is_dir():
-        raise RecipeError(f"--data {data}: there is no such folder")
+        raise RecipeError(f"data={data}: there is no such folder")
     return build(
         loaded,
         Path(out) if out is not None else Path(f"dataset-{loaded.name}"),
@@ -437,9 +437,15 @@ def task_names(tasks: str | Sequence[str]) -> tuple[str, ...]:
 def _override_texts(overrides: Overrides) -> list[str]:
     import json
 
-    if isinstance(overrides, Mapping):  # JSON is YAML
-        return [f"{field}={json.dumps(value, default=str)}" for field, value in overrides.items()]
-    return list(overrides)
+    if not isinstance(overrides, Mapping):
+        return list(overrides)
+    texts = []
+    for field, value in overrides.items():
+        try:
+            texts.append(f"{field}={json.dumps(value, default=str)}")  # JSON is YAML
+        except (ValueError, RecursionError) as error:
+            raise RecipeError(f"setting {field}: nested too deeply, or within itself") from error
+    return texts
 
 
 def _remote_files(recipe: Recipe, folder: Path) -> list[RemoteFile]:

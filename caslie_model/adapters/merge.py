@@ -25,7 +25,11 @@ from caslie_model.errors import ModelError, RunError
 from caslie_model.hub.download import adapter_folder
 from caslie_model.hub.public_names import known_names, public_name
 from caslie_model.prompts.templates import PROMPTS_FOLDER
+from caslie_model.runtime.disk_errors import explained_disk_errors
+from mmecinstruct.core.disk_errors import LEAST_FREE_BYTES, check_can_write
 from mmecinstruct.core.files import give_ordinary_permissions
+from mmecinstruct.core.output_folder import MERGE, check_output
+from mmecinstruct.core.partial_folder import partial_folder
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,18 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
     Raises:
         ModelError: If `adapter` is not finished, was trained on another base model or, without full_base, on a
             quantised one, or the merged model's logits differ.
-        RunError: If `out` is not empty or cannot be written.
+        RunError: If `out` is not empty, or the disk is full.
+        OutputError: If another command made `out`, or it cannot be written.
     """
     adapter = adapter_folder(adapter)
     if not (adapter / CONFIG).is_file() or adapter_weights(adapter) is None:
         raise ModelError(
             f"{adapter} is not a finished adapter folder (no {CONFIG}, or neither {PEFT_WEIGHTS} nor {FUSION_WEIGHTS})"
         )
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise RunError(f"--out {out} is not empty; give another folder")
+    check_output(out, MERGE, [adapter])
+    if out.is_dir() and any(out.iterdir()):
+        raise RunError(f"out={out} is not empty; give another folder")
+    check_can_write(out)
     config = load_finetune_config(adapter / CONFIG)
     if config.quantise != "none" and not full_base:
         raise ModelError(
@@ -86,9 +93,9 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
         known = known_names(config, summary.get("folders"))
         model.config.base_model = public_name(model.config.base_model, known)
         model.config.vision_encoder = public_name(model.config.vision_encoder, known)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    # In float32; the tokenizer and the rest are small beside it.
+    check_can_write(out, LEAST_FREE_BYTES + 4 * sum(weight.numel() for weight in model.parameters()))
+    with explained_disk_errors(out, "then merge again"), partial_folder(out, MERGE) as partial:
         model.save_pretrained(partial)
         base.tokenizer.save_pretrained(partial)
         shutil.copytree(adapter / PROMPTS_FOLDER, partial / PROMPTS_FOLDER)
@@ -101,13 +108,9 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
                 f"the merged model's logits differ by {found:.2g} of their spread from the adapter's (at most "
                 f"{TOLERANCE:g}); use the adapter folder itself"
             )
-        out.mkdir(parents=True, exist_ok=True)
-        out.rmdir()
+        if out.is_dir():
+            out.rmdir()
         partial.rename(out)
-    except OSError as error:
-        raise RunError(f"--out {out}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return MergeResult(out, found)
 
 

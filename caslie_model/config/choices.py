@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from mmecinstruct.core.settings import Settings
+from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import TASKS, task_names
 
 Fusion = Literal["text", "xattn", "concat", "concat-full"]
@@ -13,6 +15,18 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Quantise = Literal["none", "8bit", "4bit"]
 Config = TypeVar("Config", bound=Settings)
+
+
+def known_splits(names: Sequence[str]) -> tuple[str, ...]:
+    """Return splits in their usual order.
+
+    Raises:
+        ValueError: A name is no split's, or none is given.
+    """
+    unknown = sorted(set(names) - set(SPLITS))
+    if unknown or not names:
+        raise ValueError(f"no such split: {', '.join(unknown) or '(none)'}; there are {', '.join(SPLITS)}")
+    return tuple(split for split in SPLITS if split in names)
 
 
 def full_task_names(value: Any) -> Any:

@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from caslie_model.config.choices import Answers, Device, Precision, Quantise, full_task_names
+from caslie_model.config.choices import Answers, Device, Precision, Quantise, full_task_names, known_splits
 from mmecinstruct.core.settings import Settings, unit
-from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.tasks import task_names
 
 
@@ -87,12 +86,4 @@ class EvaluateConfig(Settings):
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
-    @field_validator("splits")
-    @classmethod
-    def _splits_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(value) - set(SPLITS))
-        if unknown or not value:
-            raise ValueError(
-                f"no such split: {', '.join(unknown) or '(none)'}; there are {', '.join(SPLITS)}"
-            )
-        return tuple(split for split in SPLITS if split in value)
+    _splits = field_validator("splits")(known_splits)

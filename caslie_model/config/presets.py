@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
-from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.core.errors import RecipeError, YamlError
 from mmecinstruct.core.package_data import pipelines_folder
-from mmecinstruct.core.settings import QUIET, wrong_fields
+from mmecinstruct.core.settings import QUIET, tell_old_names, wrong_fields
+from mmecinstruct.core.yaml_text import read_yaml
 from mmecinstruct.recipe import apply_override
 
 _OF_TASKS = frozenset(FinetuneConfig.model_fields) - frozenset(TrainingConfig.model_fields)
@@ -39,10 +41,10 @@ def find_preset(name_or_path: str) -> Path:
     presets = built_in_presets()
     if name_or_path in presets:
         return presets[name_or_path]
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return path
-    raise ConfigError(f"no preset '{name_or_path}': give a YAML file or one of {', '.join(presets)}")
+    # Not Path.is_file, which raises for a name that is too long.
+    if name_or_path.endswith((".yaml", ".yml")) and os.path.isfile(name_or_path):
+        return Path(name_or_path)
+    raise ConfigError(f"no preset '{name_or_path[:100]}': give a YAML file or one of {', '.join(presets)}")
 
 
 def read_preset(name_or_path: str) -> dict[str, Any]:
@@ -56,9 +58,9 @@ def read_preset(name_or_path: str) -> dict[str, Any]:
     """
     path = find_preset(name_or_path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a preset is a mapping of fields to values")
     return content
@@ -117,7 +119,9 @@ def _validate(
             apply_override(content, override, kind)
         if issubclass(kind, TrainingConfig):
             content = without_removed(content, silent)
-        return kind.model_validate(content, context=QUIET if silent else None)
+        if not silent:
+            tell_old_names(kind, content)
+        return kind.model_validate(content, context=QUIET)
     except RecipeError as error:
         raise ConfigError(str(error)) from error
     except ValidationError as error:
@@ -140,9 +144,9 @@ def load_config(kind: type[Config], path: Path) -> Config:
         ConfigError: The file is missing or not valid.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not readable: {error}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a config")
     return _validate(kind, content, (), quiet=True)

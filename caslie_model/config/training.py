@@ -269,7 +269,7 @@ class TrainingConfig(Settings):
         if self.fusion == "text" and self.init_from is not None:
             raise ValueError("init_from needs an image-text adapter: give another fusion than text")
         if self.init_from is not None and self.init_from.resolve() == self.out.resolve():
-            raise ValueError("init_from is the same folder as out: give another --out")
+            raise ValueError("init_from is the same folder as out: give another")
         return self
 
     @model_validator(mode="after")

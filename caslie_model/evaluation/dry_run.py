@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.config.evaluation import EvaluateConfig
-from caslie_model.evaluation.evaluate import select_samples
+from caslie_model.evaluation.evaluate import check_folder, select_samples
 from caslie_model.inference.prediction_log import PREDICTIONS
 
 
@@ -24,8 +24,10 @@ def estimate_evaluation(config: EvaluateConfig, overwrite: bool = False) -> dict
         earlier answers are of the same model and settings is not checked.
 
     Raises:
+        OutputError: `config.out` is another command's folder, or a file.
         DatasetError: There is no such dataset, or it has no such samples.
     """
+    check_folder(config)
     samples = select_samples(config)
     answered = set() if overwrite else _answered(config.out / PREDICTIONS)
     found = Counter((sample.task, sample.split) for sample in samples)

@@ -25,11 +25,14 @@ from caslie_model.inference.predict import Prediction, predict_batch
 from caslie_model.inference.prediction_log import open_predictions
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.console import say
+from caslie_model.runtime.disk_errors import explained_disk_errors
 from caslie_model.runtime.progress import Progress
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs, shuffled
+from mmecinstruct.core.disk_errors import check_can_write
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import hash_draw
+from mmecinstruct.core.output_folder import EVALUATE, check_output, claim_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,8 +76,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
     Raises:
         MmecError: If data, model or folder do not allow it; the message has the remedy.
     """
-    if config.out.is_file():
-        raise RunError(f"--out {config.out} is a file")
+    check_folder(config)
+    check_can_write(config.out)
     samples = select_samples(config)
     loaded = load_for_evaluation(config)
     if config.images != "own" and loaded.vision is None:
@@ -91,7 +94,11 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         "length_normalised": config.length_normalised,
         **({"images": config.images} if config.images != "own" else {}),
     }
-    with open_predictions(config.out, provenance, overwrite) as file:
+    claim_output(config.out, EVALUATE)
+    with (
+        explained_disk_errors(config.out, "then run the same again: what was answered is kept"),
+        open_predictions(config.out, provenance, overwrite) as file,
+    ):
         _check_prompts(encoded, file.records, config.out)
         # Longest first: running out of memory happens at once, not at the end.
         missing = sorted(
@@ -137,6 +144,18 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         ):
             write_atomically(config.out / name, text.encode())
     return EvaluationResult(config.out, metrics)
+
+
+def check_folder(config: EvaluateConfig) -> None:
+    """Check that no other command made the folder `out`, and that it can be one.
+
+    Args:
+        config: The settings of the evaluation.
+
+    Raises:
+        OutputError: If it is another command's, lies inside model or dataset, or has another `config.yaml`.
+    """
+    check_output(config.out, EVALUATE, [config.model, config.data], writes=(CONFIG, METRICS, METRICS_TEXT))
 
 
 def select_samples(config: EvaluateConfig) -> list[Sample]:
@@ -308,5 +327,5 @@ def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folde
         if record is not None and record.get("prompt") != each.fingerprint:
             raise RunError(
                 f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
-                "another --out, or --overwrite"
+                "another folder, or --overwrite"
             )

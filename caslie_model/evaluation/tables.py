@@ -18,7 +18,7 @@ COLUMNS = (
     "majority",
     "accuracy",
     "95 %",
-    "majority",
+    "majority accuracy",
     "macro P",
     "macro R",
     "macro F1",
@@ -28,7 +28,7 @@ COLUMNS = (
 )
 # Columns that fit a narrow terminal; metrics.md has all of them.
 FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 16)
-WIDTH, FEWER_WIDTH = 180, 100  # characters
+WIDTH, FEWER_WIDTH = 200, 100  # characters
 _PART_NAMES = {"all": "all", "visual_critical": "needs image", "not_visual_critical": "text suffices"}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from caslie_model.errors import ModelError
+from caslie_model.runtime.disk_errors import disk_error
+from mmecinstruct.core.disk_errors import explained
 
 
 def not_loaded(what: str, name: str, error: Exception) -> ModelError:
@@ -42,4 +44,6 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
             f"it is not in this machine's cache, and {offline}: check how it is written, run once with a network, or "
             "name a folder that holds the model"
         )
+    elif (found := disk_error(error)) is not None:
+        reason = explained(found)
     return ModelError(f"{what} '{name}' cannot be loaded: {reason}")

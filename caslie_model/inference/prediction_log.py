@@ -44,7 +44,7 @@ def open_predictions(
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"another evaluation writes to {folder}; give another --out") from None
+            raise RunError(f"another evaluation writes to {folder}; give another folder") from None
         if overwrite:
             stream.truncate(0)
             (folder / HEADER).unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> N
     path = folder / HEADER
     if not path.is_file():
         if not empty:
-            raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another --out, or --overwrite")
+            raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another folder, or --overwrite")
         header = {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}
         temporary = path.with_suffix(".tmp")
         temporary.write_text(
@@ -129,7 +129,7 @@ def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> N
         saved = header["provenance"] if "provenance" in header else header["identity"]
         there = {_OLD_NAMES.get(name, name): value for name, value in saved.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise RunError(f"{path} is damaged; give another --out, or --overwrite") from None
+        raise RunError(f"{path} is damaged; give another folder, or --overwrite") from None
     other = sorted(
         name
         for name in {*there, *provenance}
@@ -138,5 +138,5 @@ def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> N
     if other:
         raise RunError(
             f"{folder} holds predictions of another model or other settings ({', '.join(other)} differ); give "
-            "another --out, or --overwrite"
+            "another folder, or --overwrite"
         )

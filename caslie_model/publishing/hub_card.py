@@ -52,7 +52,7 @@ def read_card(content: Content, name: object) -> RepoCard:
     try:
         # Not ModelCard, which rewrites figures that it reads: those on a card may be anyone's.
         card = RepoCard(text.decode())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ModelError(f"{name}: its head is not valid YAML: {error}") from error
     except (TypeError, ValueError):
         card = None
@@ -119,5 +119,5 @@ def _fields(repo: str, revision: str | None, token: str) -> dict[str, Any]:
         path = hf_hub_download(repo, CARD, revision=revision, token=token, local_dir=folder)
         try:
             return metadata_load(path) or {}
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             return {}

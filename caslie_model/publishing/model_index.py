@@ -36,7 +36,7 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
 
     if trained is None:
         raise ModelError(
-            f"--evaluation {evaluation}: figures are of adapters, and {folder} is a whole model; give --evaluation "
+            f"evaluation={evaluation}: figures are of adapters, and {folder} is a whole model; give --evaluation "
             "when pushing the adapter, or write the figures into its card"
         )
     try:
@@ -46,10 +46,10 @@ def model_index(folder: Path, trained: TrainingConfig | None, evaluation: Path) 
         whole = [result for result in metrics["results"] if result["part"] == "all"]
         asked = load_config(EvaluateConfig, evaluation / CONFIG)
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
-        raise ModelError(f"--evaluation {evaluation}: no evaluation: {error}") from error
+        raise ModelError(f"evaluation={evaluation}: no evaluation: {error}") from error
     there = adapter_weights(folder)
     if there is None or weights != sha256_file(there):
-        raise ModelError(f"--evaluation {evaluation} is of another model than {folder}; evaluate this one")
+        raise ModelError(f"evaluation={evaluation} is of another model than {folder}; evaluate this one")
     _check_whole(asked, trained, evaluation)
     data = metrics.get("public_data") or public_name(metrics["data"])
     return [
@@ -85,11 +85,11 @@ def _check_whole(asked: EvaluateConfig, trained: TrainingConfig, evaluation: Pat
     ]
     if others:
         raise ModelError(
-            f"--evaluation {evaluation}: its figures are of {'; '.join([*others, *parts])}, and would be read as those "
+            f"evaluation={evaluation}: its figures are of {'; '.join([*others, *parts])}, and would be read as those "
             "of the model as it is; evaluate without these settings, into another folder"
         )
     if parts:
         raise ModelError(
-            f"--evaluation {evaluation}: its figures are of a part of the samples ({', '.join(parts)}), and would be "
+            f"evaluation={evaluation}: its figures are of a part of the samples ({', '.join(parts)}), and would be "
             "read as those of the whole; evaluate again into the same folder without it: what is answered is kept"
         )

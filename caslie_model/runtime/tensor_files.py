@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caslie_model.runtime.disk_errors import disk_error
 from mmecinstruct.core.files import give_ordinary_permissions, sync_folder
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def write_tensor_file(folder: Path, tensors: dict[str, Tensor], header: dict[str
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OSError(str(error)) from error
+        found = error if isinstance(error, OSError) else disk_error(error)
+        raise found or OSError(str(error)) from error
     return folder / name
 
 

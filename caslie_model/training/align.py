@@ -144,8 +144,8 @@ def read_catalogue(path: Path, id_column: str, attributes: Sequence[str]) -> dic
         SourceError: If the file is missing, of no known kind, or has no row with one of the columns.
     """
     if not path.is_file():
-        raise SourceError(f"--catalogue {path}: there is no such file")
-    columns = {"--id-column": id_column, **{f"--attributes {name}": name for name in attributes}}
+        raise SourceError(f"catalogue={path}: there is no such file")
+    columns = {"id_column": id_column, **{f"attributes: {name}": name for name in attributes}}
     products: dict[str, dict[str, str]] = {}
     unreadable = too_long = 0
     absent = set(columns.values())
@@ -227,7 +227,7 @@ def alignment_samples(
         example = next(iter(images), None)
         raise DatasetError(
             f"no product with an image in {config.data} (such as {example}) is in {config.catalogue}; is "
-            f"--id-column {config.id_column} the right one?"
+            f"id_column={config.id_column} the right one?"
             if example
             else f"{config.data} shows no image of a product in its {SPLIT} split of {', '.join(config.tasks)}"
         )

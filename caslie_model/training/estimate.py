@@ -44,6 +44,7 @@ from caslie_model.training.hf_trainer import build_trainer
 from caslie_model.training.init_from import with_shapes_of_init_from
 from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.preflight import check_compiler, explained_memory_errors
+from caslie_model.training.run_folder import check_folder
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.visual_inputs import VisualInputs, images_of
 from mmecinstruct.core.errors import DatasetError, MmecError, SourceError
@@ -126,6 +127,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
     """
     if process_count() > 1:
         raise RunError("--dry-run works in one process; start it without torchrun or accelerate launch")
+    check_folder(config)
     config = with_shapes_of_init_from(config)
     unknown: dict[str, str] = {}
     try:

@@ -150,7 +150,7 @@ def select_samples(config: FinetuneConfig) -> list[Sample]:
         result.extend(first_by_hash(samples, limit, config.seed, "training samples"))
     if missing and (config.tasks != task_names() or not result):
         raise DatasetError(
-            f"{config.data} has no {config.split} samples of {', '.join(missing)}; choose others with --tasks"
+            f"{config.data} has no {config.split} samples of {', '.join(missing)}; choose other tasks"
         )
     for task in missing:
         say(f"no {config.split} samples of {task}")

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import ModelError
+from caslie_model.hub.names import is_hub_name
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
@@ -72,6 +73,10 @@ def _adapter_config(config: TrainingConfig) -> dict[str, Any]:
     from caslie_model.fusion.adapter_files import read_adapter_config
 
     assert config.init_from is not None
+    if not config.init_from.exists() and not is_hub_name(str(config.init_from)):
+        raise ModelError(
+            f"init_from={config.init_from}: there is no such folder; give an adapter folder, or user/name on the Hub"
+        )
     content: dict[str, Any] = read_adapter_config(config.init_from)["config"]
     return content
 

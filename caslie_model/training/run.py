@@ -24,6 +24,7 @@ from caslie_model.errors import ConfigError, RunError
 from caslie_model.hub.public_names import local_folders
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import Device
+from caslie_model.runtime.disk_errors import explained_disk_errors
 from caslie_model.runtime.fsdp import check_fsdp
 from caslie_model.runtime.memory import begin_peak, peak_bytes
 from caslie_model.runtime.processes import (
@@ -41,7 +42,12 @@ from caslie_model.training.loss_curve import write_loss_curve
 from caslie_model.training.preflight import check_compiler, check_trackers, explained_memory_errors
 from caslie_model.training.run_folder import CHECKPOINTS, last_checkpoint, prepare_folder, write_run_files
 from caslie_model.vision.encoder import load_vision_encoder
+from mmecinstruct.core.disk_errors import LEAST_FREE_BYTES, check_can_write
 from mmecinstruct.core.files import write_atomically
+
+# Of a trained parameter: its weight in float32, and the two moments of AdamW.
+_CHECKPOINT_BYTES = 12
+_KEPT = "then give --resume: it goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         check_packing(inputs.base.model)
     set_seed(config.seed)
     model = trainable_model(inputs.base, config, inputs.visual_inputs)
+    first_decides(lambda: _check_room(config, model))
     first_decides(lambda: write_run_files(config, inputs.templates, fingerprint))
     say(
         f"{len(encoded)} samples ({sum(each.shortened for each in encoded)} shortened to fit), "
@@ -145,7 +152,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         if state is not None:
             trainer.state = state
         else:
-            with explained_memory_errors(config):
+            with explained_memory_errors(config), explained_disk_errors(config.out, _KEPT):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else False)
         tensors = trained_tensors(model, config)
         check_finite(trainer.state.global_step, "weights are", tensors.values())
@@ -173,6 +180,13 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
         return _finish(config, inputs, model, best, {**summary, "fingerprint": fingerprint})
 
     return TrainingResult(config.out, first_decides(finish))
+
+
+def _check_room(config: TrainingConfig, model: Any) -> None:
+    """Check that the disk takes the checkpoints: two are kept while another is written."""
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    copies = 1 if last_checkpoint(config.out / CHECKPOINTS) else 3
+    check_can_write(config.out, LEAST_FREE_BYTES + trained * _CHECKPOINT_BYTES * copies)
 
 
 def _diverged(
@@ -247,12 +261,13 @@ def _finish(
     summary: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the adapter folder. The weights come last but one, training.json last: it makes it finished."""
-    save_trained(model, config, tensors, inputs.base.tokenizer)
-    write_loss_curve(summary["log"], config.out / "loss_curve.png", summary.get("early_stop"))
-    write_model_card(config, summary, config.out / "README.md")
-    write_atomically(
-        config.out / TRAINING,
-        (json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
-    )
+    with explained_disk_errors(config.out, _KEPT):
+        save_trained(model, config, tensors, inputs.base.tokenizer)
+        write_loss_curve(summary["log"], config.out / "loss_curve.png", summary.get("early_stop"))
+        write_model_card(config, summary, config.out / "README.md")
+        write_atomically(
+            config.out / TRAINING,
+            (json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        )
     shutil.rmtree(config.out / CHECKPOINTS, ignore_errors=True)
     return summary

@@ -17,12 +17,14 @@ from caslie_model.config.files import (
     adapter_weights,
 )
 from caslie_model.config.presets import config_yaml, load_config
-from caslie_model.config.training import TrainingConfig
+from caslie_model.config.training import AlignConfig, TrainingConfig
 from caslie_model.errors import RunError
 from caslie_model.hub.model_files import TOKENIZER_FILES
 from caslie_model.prompts.templates import PROMPTS_FOLDER
 from caslie_model.runtime.console import say
+from mmecinstruct.core.disk_errors import check_can_write, writing_to
 from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.output_folder import ALIGN, FINETUNE, check_output, claim_output, is_marked
 
 CHECKPOINTS = "checkpoints"
 FINGERPRINT = "fingerprint.txt"
@@ -54,16 +56,51 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
         The content of training.json of a run that is already finished, else None.
 
     Raises:
+        OutputError: If another command made the folder, or nothing can be written there.
         RunError: If the folder holds something else, a run that is neither resumed nor overwritten, or one of another
             config.
     """
+    summary = _look_into(config, resume, overwrite)
+    if summary is None:
+        check_can_write(config.out)
+    return summary
+
+
+def check_folder(config: TrainingConfig) -> None:
+    """Check that no other command made the folder `out`, and that it can be one.
+
+    Args:
+        config: The settings of the run.
+
+    Raises:
+        OutputError: If it is another command's, or cannot be written.
+        RunError: If it holds files that no command of ours wrote.
+    """
     out = config.out
-    if out.is_file():
-        raise RunError(f"--out {out} is a file")
-    if not out.is_dir() or not any(out.iterdir()):
+    check_output(
+        out, _command(config), [config.data, *([] if config.init_from is None else [config.init_from])]
+    )
+    if out.is_dir() and any(out.iterdir()) and not _holds_run(out) and not is_marked(out, _command(config)):
+        raise RunError(f"out={out} is not empty and not of caslie_model; give another folder")
+
+
+def _command(config: TrainingConfig) -> str:
+    return ALIGN if isinstance(config, AlignConfig) else FINETUNE
+
+
+def _holds_run(out: Path) -> bool:
+    return (out / CONFIG).is_file() or (out / TRAINING).is_file()
+
+
+def _look_into(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    out = config.out
+    check_folder(config)
+    if not _holds_run(out):
+        # A run was stopped while it wrote its first files.
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+        if resume:
+            say(f"{out} holds no run to resume: training starts from the beginning")
         return None
-    if not (out / CONFIG).is_file() and not (out / TRAINING).is_file():
-        raise RunError(f"--out {out} is not empty and not of caslie_model; give another folder")
     if overwrite:
         for name in _WRITTEN:
             for path in out.glob(name):
@@ -75,7 +112,7 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
     if not resume:
         state = "a finished adapter" if finished else "an unfinished run"
         remedy = "--overwrite" if finished else "--resume to go on, --overwrite to start again"
-        raise RunError(f"--out {out} holds {state}; give {remedy}, or another folder")
+        raise RunError(f"out={out} holds {state}; give {remedy}, or another folder")
     before = load_config(type(config), out / CONFIG).model_dump(exclude={"out"})
     now = config.model_dump(exclude={"out"})
     if not finished:
@@ -88,6 +125,8 @@ def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dic
             "one, or --overwrite"
         )
     if not finished:
+        if last_checkpoint(out / CHECKPOINTS) is None:
+            say(f"{out} has no checkpoint to resume from: training starts from the beginning")
         return None
     say(f"{out} is already finished")
     summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
@@ -105,7 +144,7 @@ def write_run_files(config: TrainingConfig, templates: tuple[str, str], fingerpr
     Raises:
         RunError: If samples, prompts or base model changed since the run was started.
     """
-    config.out.mkdir(parents=True, exist_ok=True)
+    claim_output(config.out, _command(config))
     checkpoints = config.out / CHECKPOINTS
     for name in (FINGERPRINT, _OLD_FINGERPRINT):
         file = checkpoints / name
@@ -114,12 +153,13 @@ def write_run_files(config: TrainingConfig, templates: tuple[str, str], fingerpr
                 f"--resume: the samples, the prompts or the base model changed since {config.out} was started; "
                 "start again with --overwrite"
             )
-    (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)
-    for name, source in zip(("user.j2", "plain.j2"), templates, strict=True):
-        write_atomically(config.out / PROMPTS_FOLDER / name, source.encode())
-    checkpoints.mkdir(exist_ok=True)
-    write_atomically(checkpoints / FINGERPRINT, fingerprint.encode())
-    write_atomically(config.out / CONFIG, config_yaml(config).encode())
+    with writing_to(config.out):
+        (config.out / PROMPTS_FOLDER).mkdir(exist_ok=True)
+        for name, source in zip(("user.j2", "plain.j2"), templates, strict=True):
+            write_atomically(config.out / PROMPTS_FOLDER / name, source.encode())
+        checkpoints.mkdir(exist_ok=True)
+        write_atomically(checkpoints / FINGERPRINT, fingerprint.encode())
+        write_atomically(config.out / CONFIG, config_yaml(config).encode())
 
 
 def last_checkpoint(folder: Path) -> Path | None:

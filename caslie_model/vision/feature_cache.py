@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from caslie_model.errors import ModelError
-from caslie_model.runtime.model_cache import cache_folder
+from caslie_model.runtime.model_cache import cache_folder, check_cache, unwritable_cache
 from caslie_model.runtime.processes import is_first_process
 from caslie_model.runtime.tensor_files import checksum, index_hash, write_tensor_file
 from mmecinstruct.core.files import write_atomically
@@ -140,7 +140,7 @@ class FeatureCache:
         try:
             path = write_tensor_file(self.folder, tensors, header)
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable_cache(self.folder, error) from error
         self._take_in(path)
 
     def describe(self, encoder: VisionEncoder) -> None:
@@ -163,7 +163,7 @@ class FeatureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / DESCRIPTION, (json.dumps(content, indent=1) + "\n").encode())
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable_cache(self.folder, error) from error
         self._described = (encoder.patches, encoder.width)
 
     def refresh(self) -> None:
@@ -197,11 +197,12 @@ class FeatureCache:
         Raises:
             ModelError: If the folder cannot be written.
         """
+        check_cache(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             stream = (self.folder / _LOCK).open("wb")
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable_cache(self.folder, error) from error
         with stream:
             if _lock(stream, self.folder):
                 for leftover in self.folder.glob(".*.tmp"):
@@ -289,7 +290,3 @@ def _damaged(path: Path, detail: str) -> ModelError:
     return ModelError(
         f"{path} is damaged: {detail}; delete it, and `caslie_model features` computes it again"
     )
-
-
-def _unwritable(folder: Path, error: Exception) -> ModelError:
-    return ModelError(f"the feature cache {folder} cannot be written: {error}; set CASLIE_MODEL_CACHE")

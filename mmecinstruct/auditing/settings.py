@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
-from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.errors import DatasetError, YamlError
 from mmecinstruct.core.settings import QUIET
+from mmecinstruct.core.yaml_text import read_yaml
 from mmecinstruct.dataset.manifest import MAX_TEXT_BYTES, RECIPE
 from mmecinstruct.recipe.audit import AuditSettings
 
@@ -28,14 +28,12 @@ def settings_of_folder(folder: Path) -> AuditSettings:
     if not file.is_file():
         return AuditSettings()
     try:
-        if file.stat().st_size > MAX_TEXT_BYTES:
-            raise DatasetError(f"{file}: larger than {MAX_TEXT_BYTES} bytes; name a recipe with --recipe")
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file, MAX_TEXT_BYTES)
         part = content.get("audit") if isinstance(content, dict) else None
         return AuditSettings.model_validate(part or {}, context=QUIET)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise DatasetError(f"{file}: audit.{where}: {first['msg']}; name a recipe with --recipe") from error
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise DatasetError(f"{file}: not readable as YAML: {error}; name a recipe with --recipe") from error
+        raise DatasetError(f"{file}: audit.{where}: {first['msg']}; name another recipe") from error
+    except YamlError as error:
+        raise DatasetError(f"{error}; name another recipe") from error

@@ -20,6 +20,7 @@ from mmecinstruct.cli.options import (
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import say, show_progress, tell_what_is_kept
 from mmecinstruct.core.errors import WorkspaceError
+from mmecinstruct.core.output_folder import WORKSPACE, check_output
 
 panel = Panel("Images")
 
@@ -111,9 +112,32 @@ def add_takedown(
     from mmecinstruct.web.images.run import FETCHED_FOLDER
     from mmecinstruct.web.images.takedowns import add_takedown
 
+    check_output(workspace, WORKSPACE, setting="workspace")
     with Workspace(workspace).lock():
         entry = add_takedown(workspace, workspace / FETCHED_FOLDER, kind, value, note)
     say(f"{workspace}: no later build holds {entry.kind} {entry.value}")
+
+
+@takedown.command("remove", "mmec takedown remove url https://shop.example/a.jpg")
+def remove_takedown(
+    kind: Annotated[Literal["product", "url", "image"], typer.Argument(help="What VALUE names.")],
+    value: Annotated[str, typer.Argument(help="As it is on the list.")],
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Take a product, URL or image off the list; the next build asks for its images again."""
+    from mmecinstruct.engine.workspace import Workspace
+    from mmecinstruct.web.images.run import FETCHED_FOLDER
+    from mmecinstruct.web.images.takedowns import remove_takedown
+
+    _check_workspace(workspace)
+    with Workspace(workspace).lock():
+        entry = remove_takedown(workspace, workspace / FETCHED_FOLDER, kind, value)
+    say(f"{workspace}: {entry.kind} {entry.value} is off the list")
+
+
+def _check_workspace(workspace: Path) -> None:
+    if not workspace.is_dir():
+        raise WorkspaceError(f"workspace={workspace}: there is no such folder")
 
 
 @takedown.command("list", "mmec takedown list")
@@ -121,8 +145,7 @@ def list_takedowns(workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = F
     """Print the list: kind, value and note, separated by tabs."""
     from mmecinstruct.web.images.takedowns import load_takedowns
 
-    if not workspace.is_dir():
-        raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
+    _check_workspace(workspace)
     entries = load_takedowns(workspace).entries
     if as_json:
         import json

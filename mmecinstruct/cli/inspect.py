@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,10 @@ from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, DatasetFolder, OtherRecipe, Workers
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import say, show_progress
+from mmecinstruct.core.disk_errors import writing_to
 from mmecinstruct.core.errors import MmecError
 from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.output_folder import check_output_file
 
 panel = Panel("Inspect a dataset")
 
@@ -74,10 +75,10 @@ def audit(
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise typer.BadParameter(f"--out {out}: the name ends in .json or .md")
-    # Exit status 1 means a finding, so an unwritable file is found before.
-    if out is not None and not os.access(out.parent, os.W_OK):
-        raise typer.BadParameter(f"--out {out}: cannot write to the folder {out.parent}")
     try:
+        # Exit status 1 means a finding, so an unwritable file is found before.
+        if out is not None:
+            check_output_file(out, "mmec audit")
         with show_progress() as progress:
             found = api.audit(folder, recipe, examples=examples, workers=workers, progress=progress)
     except MmecError as error:
@@ -86,7 +87,12 @@ def audit(
     print(found.to_json() if as_json else report_markdown(found), end="")
     if out is not None:
         text = found.to_json() if out.suffix == ".json" else report_markdown(found)
-        write_atomically(out, text.encode())
+        try:
+            with writing_to(out):
+                write_atomically(out, text.encode())
+        except MmecError as error:
+            say(f"error: {error}")
+            raise typer.Exit(2) from error
     for check in found.unchecked:
         say(f"{check.kind}: {check.status}: {check.note}")
     if found.unread:

@@ -16,12 +16,15 @@ panel = Panel("Publish")
 
 @panel.command(
     "push-to-hub",
-    "mmec push-to-hub dataset-sample --repo user/my-shop --private --dry-run",
-    "mmec push-to-hub dataset-sample --repo user/my-shop --private",
+    "mmec push-to-hub dataset-sample user/my-shop --private --dry-run",
+    "mmec push-to-hub dataset-sample user/my-shop --private",
 )
 def push_to_hub(
     folder: DatasetFolder,
-    repo: Annotated[str, typer.Option(help="The dataset repository, as user/name.")],
+    repo: Annotated[
+        str, typer.Argument(metavar="REPO", show_default=False, help="The dataset repository, as user/name.")
+    ] = "",
+    repo_option: Annotated[str, typer.Option("--repo", hidden=True)] = "",
     private: Annotated[
         bool, typer.Option("--private", help="Create the repository as a private one.")
     ] = False,
@@ -36,8 +39,10 @@ def push_to_hub(
 
     The token is taken from HF_TOKEN or from `hf auth login`. A damaged folder is not uploaded.
     """
+    if bool(repo) == bool(repo_option):
+        raise typer.BadParameter("give the dataset repository once, as user/name")
     quiet_libraries()
     result = api.push_to_hub(
-        folder, repo, private=private, dry_run=dry_run, revision=revision, message=message
+        folder, repo or repo_option, private=private, dry_run=dry_run, revision=revision, message=message
     )
     print(result.to_json() if as_json else result)

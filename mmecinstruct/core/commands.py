@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from mmecinstruct.core.console import say
+from mmecinstruct.core.disk_errors import explained
 from mmecinstruct.core.errors import MmecError
 from mmecinstruct.version import __version__
 
@@ -121,9 +122,11 @@ def run_app(app: Callable[[], Any], end: Callable[[int], NoReturn] = sys.exit) -
     try:
         # Ends with SystemExit where nothing else is raised.
         app()
-    except (MmecError, OSError) as error:
-        # OSError: a disk, a permission; the error names the file.
+    except MmecError as error:
         say(f"error: {error}")
+        end(1)
+    except OSError as error:
+        say(f"error: {explained(error)}")
         end(1)
     except KeyboardInterrupt as error:
         # `tell_what_is_kept` has said more already.

@@ -11,6 +11,10 @@ class RecipeError(MmecError):
     """The recipe, or an override of it, is not valid."""
 
 
+class YamlError(MmecError):
+    """A YAML file or text cannot be read, or is not what settings are written in."""
+
+
 class SourceError(MmecError):
     """A raw file is missing or does not have the format of its source."""
 
@@ -33,6 +37,10 @@ class DatasetError(MmecError):
 
 class HubError(MmecError):
     """The Hub rejected a request or could not be reached."""
+
+
+class OutputError(MmecError):
+    """A path that a command should write to holds what another made, or cannot be written."""
 
 
 class RenderError(MmecError):

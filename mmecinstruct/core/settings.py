@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, get_args
 
@@ -15,6 +15,7 @@ from mmecinstruct.core.console import say
 QUIET: Mapping[str, Any] = {"quiet": True}
 
 _told: set[tuple[str, str]] = set()
+_told_in_files: set[str] = set()
 
 
 def unit(name: str) -> FieldInfo:
@@ -99,8 +100,46 @@ def wrong_fields(error: ValidationError, kind: type[Settings]) -> list[str]:
             close = get_close_matches(name, [*_field_names(classes), *renamed], n=1)
             close = [renamed.get(each, each) for each in close] or get_close_matches(name, everywhere, n=1)
             message = "there is no such field" + (f"; did you mean '{close[0]}'?" if close else "")
-        lines.append(f"  {'.'.join(map(str, problem['loc'])) or '(top level)'}: {message}")
+        # What our own validators raise is a whole sentence.
+        for words in ("Value error, ", "Assertion failed, "):
+            message = message.removeprefix(words)
+        where = ".".join(map(str, problem["loc"]))
+        lines.append(f"  {where}: {message}" if where else f"  {message}")
     return lines
+
+
+def tell_old_names(kind: type[Settings], content: Any, path: tuple[str, ...] = ()) -> None:
+    """Print one line for each old name of a field in a configuration, with the section that it is in.
+
+    Args:
+        kind: The settings class of the content.
+        content: The content of a file.
+        path: Where the content is.
+    """
+    if not isinstance(content, Mapping):
+        return
+    for name, value in content.items():
+        new = kind.renamed_fields.get(name, name)
+        if new != name and (old := ".".join([*path, name])) not in _told_in_files:
+            _told_in_files.add(old)
+            say(f"setting {old} is now called {new}")
+        if new not in kind.model_fields:
+            continue
+        for nested in nested_settings(kind.model_fields[new].annotation):
+            for part, each in _parts(nested, value):
+                tell_old_names(nested, each, (*path, name, *part))
+
+
+def _parts(kind: type[Settings], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield what may be of a settings class in a field: the value itself, or the items of a mapping or list."""
+    if isinstance(value, Mapping) and not any(
+        name in kind.model_fields or name in kind.renamed_fields for name in value
+    ):
+        yield from (((str(name),), each) for name, each in value.items())
+    elif isinstance(value, list):
+        yield from (((str(number),), each) for number, each in enumerate(value))
+    else:
+        yield (), value
 
 
 def _field_names(kinds: Iterable[type[Settings]]) -> list[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mmecinstruct.core.errors import YamlError
+from mmecinstruct.core.yaml_text import read_yaml
 from mmecinstruct.dataset.manifest import MAX_TEXT_BYTES, RECIPE
 
 
@@ -31,10 +31,8 @@ def published_images(folder: Path) -> PublishedImages:
     """
     file = folder / RECIPE
     try:
-        if file.stat().st_size > MAX_TEXT_BYTES:
-            return PublishedImages()
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        content: Any = read_yaml(file, MAX_TEXT_BYTES)
+    except YamlError:
         return PublishedImages()
     part = content.get("images") if isinstance(content, dict) else None
     if not isinstance(part, dict) or part.get("publish") != "reference":

@@ -15,6 +15,7 @@ from typing import Literal
 from PIL import Image, ImageDraw, ImageFont
 
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.files import write_atomically
 
 COLUMNS = 6
 PER_GROUP = 12
@@ -92,7 +93,7 @@ def contact_sheet(
     sheet.save(
         stream, kinds[path.suffix.lower()], **({"quality": 85} if path.suffix.lower() != ".png" else {})
     )
-    path.write_bytes(stream.getvalue())
+    write_atomically(path, stream.getvalue())
 
 
 def _tile(images: Sequence[SheetImage]) -> int:

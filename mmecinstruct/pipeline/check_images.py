@@ -17,9 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmecinstruct.core.disk_errors import check_can_write, writing_to
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.hashing import fingerprint, hash_draw
+from mmecinstruct.core.output_folder import CHECK_IMAGES, MARK, WORKSPACE, check_output, claim_output
 from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.core.partial_folder import partial_folder
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run
@@ -42,7 +45,7 @@ from mmecinstruct.web.images import load_takedowns
 
 STAGE = "images"
 LIST_SEPARATOR = "|"
-_WRITTEN = ("images.parquet", "rejections.parquet", "pixels", "contact_sheet.jpg")
+_WRITTEN = (MARK, "images.parquet", "rejections.parquet", "pixels", "contact_sheet.jpg")
 _KEPT = "kept"
 
 
@@ -80,9 +83,11 @@ def check_images(
     Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the images kept), rejections.parquet
     and, where `sheet`, contact_sheet.jpg.
 
-    Raises SourceError (the source cannot be read), DatasetError (`out` holds something else), WorkspaceError.
+    Raises SourceError (the source cannot be read), OutputError (`out` is another command's, or cannot be written),
+    DatasetError (`out` holds other files), WorkspaceError.
     """
     _check_target(out)
+    check_output(workspace, WORKSPACE, setting="workspace")
     if source.is_dir():
         root = source
         named, rejections = _files_below(source, (out, workspace)), list[Rejection]()
@@ -109,7 +114,8 @@ def check_images(
         pixels = measured.files("pixels.parquet")
         _write(out, images, all_rejections, pixels)
         if sheet:
-            _render_sheet(images, pixels, out / "contact_sheet.jpg")
+            with writing_to(out):
+                _render_sheet(images, pixels, out / "contact_sheet.jpg")
     reasons = Counter(all_rejections["reason"].to_pylist())
     kept = int(pc.sum(pc.equal(images["status"], "ok")).as_py() or 0)
     return ImagesReport(
@@ -118,11 +124,11 @@ def check_images(
 
 
 def _check_target(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"{out}: there is a file of that name; choose another")
+    check_output(out, CHECK_IMAGES)
     others = sorted(path.name for path in out.iterdir() if path.name not in _WRITTEN) if out.exists() else []
     if others:
-        raise DatasetError(f"{out}: also holds {others[0]}; choose a new folder")
+        raise DatasetError(f"out={out} also holds {others[0]}; choose a new folder")
+    check_can_write(out)
 
 
 def _files_below(folder: Path, without: Sequence[Path]) -> list[tuple[str, str]]:
@@ -151,7 +157,7 @@ def _read_table(
     path: Path, column: str, product_column: str | None
 ) -> tuple[list[tuple[str, str]], list[Rejection]]:
     """Return (product, URL) of each image that a table names, and a rejection for each row that names none."""
-    wanted = {"--column": column} | ({"--product-column": product_column} if product_column else {})
+    wanted = {"column": column} | ({"product_column": product_column} if product_column else {})
     named: list[tuple[str, str]] = []
     rejections = []
     found = False
@@ -169,7 +175,7 @@ def _read_table(
             rejections.append(Rejection(STAGE, "missing_url", f"'{column}' is empty", origin, product))
         named.extend((product, url) for url in urls)
     if not found:
-        raise SourceError(f"{path}: there is no row with '{column}' (--column)")
+        raise SourceError(f"{path}: there is no row with '{column}' (column)")
     return named, rejections
 
 
@@ -192,10 +198,17 @@ def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> Files
 
 def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[Path]) -> None:
     """Write the result, each file under its name only when it is whole."""
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "pixels").mkdir(parents=True)
+    with writing_to(out), partial_folder(out, CHECK_IMAGES) as partial:
+        _write_tables(partial, images, rejections, pixels)
+        claim_output(out, CHECK_IMAGES)
+        shutil.rmtree(out / "pixels", ignore_errors=True)
+        (out / "contact_sheet.jpg").unlink(missing_ok=True)
+        for path in sorted(partial.iterdir()):
+            path.replace(out / path.name)
+
+
+def _write_tables(folder: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[Path]) -> None:
+    (folder / "pixels").mkdir()
     kept = images.filter(pc.equal(images["status"], "ok"))["image_id"].unique()
     written = pa.array([], pa.string())
     for number, path in enumerate(pixels):
@@ -208,15 +221,10 @@ def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[P
         table = table.filter(wanted)
         written = pa.concat_arrays([written, table["image_id"].combine_chunks()])
         pq.write_table(
-            table, partial / "pixels" / f"{number:05d}.parquet", compression="none", row_group_size=100
+            table, folder / "pixels" / f"{number:05d}.parquet", compression="none", row_group_size=100
         )
-    write_table(images, partial / "images.parquet")
-    write_table(rejections, partial / "rejections.parquet")
-    shutil.rmtree(out / "pixels", ignore_errors=True)
-    (out / "contact_sheet.jpg").unlink(missing_ok=True)
-    for path in sorted(partial.iterdir()):
-        path.replace(out / path.name)
-    partial.rmdir()
+    write_table(images, folder / "images.parquet")
+    write_table(rejections, folder / "rejections.parquet")
 
 
 def _render_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:

@@ -6,17 +6,20 @@ validation, so a wrong name or type is an error that names the field.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from mmecinstruct.core.errors import RecipeError
+from mmecinstruct.core.errors import RecipeError, YamlError
 from mmecinstruct.core.package_data import pipelines_folder
-from mmecinstruct.core.settings import Settings, nested_settings, wrong_fields
+from mmecinstruct.core.settings import QUIET, Settings, nested_settings, tell_old_names, wrong_fields
+from mmecinstruct.core.yaml_text import MAX_DEPTH, parse_yaml, read_yaml
 from mmecinstruct.recipe.model import ImageCheckSettings, Recipe
+
+_SHOWN = 100  # characters of an override in a message
 
 
 def built_in_recipes() -> dict[str, Path]:
@@ -36,11 +39,11 @@ def find_recipe(name_or_path: str) -> Path:
     built_in = built_in_recipes()
     if name_or_path in built_in:
         return built_in[name_or_path]
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
+    # Not Path.is_file, which raises for a name that is too long.
+    if os.path.isfile(name_or_path):
+        return Path(name_or_path)
     raise RecipeError(
-        f"no recipe '{name_or_path}': give a YAML file or one of {', '.join(built_in) or 'none found'}"
+        f"no recipe '{name_or_path[:_SHOWN]}': give a YAML file or one of {', '.join(built_in) or 'none found'}"
     )
 
 
@@ -59,18 +62,18 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = find_recipe(name_or_path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    # ValueError: not UTF-8, or an impossible date.
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: not readable as YAML: {error}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise RecipeError(str(error)) from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields to values")
     for override in overrides:
         apply_override(content, override, Recipe)
+    tell_old_names(Recipe, content)
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(content, context=QUIET)
     except ValidationError as error:
-        changed = " with what --set changes" if overrides else ""
+        changed = " with its overrides" if overrides else ""
         lines = [f"{path}{changed}: not a valid recipe:", *wrong_fields(error, Recipe)]
         raise RecipeError("\n".join(lines)) from error
 
@@ -91,8 +94,9 @@ def load_image_check_settings(recipe: str | None, overrides: Sequence[str] = ())
         content = {"images": loaded.images.model_dump(), "fetch": loaded.fetch.model_dump()}
     for override in overrides:
         apply_override(content, override, ImageCheckSettings)
+    tell_old_names(ImageCheckSettings, content)
     try:
-        return ImageCheckSettings.model_validate(content)
+        return ImageCheckSettings.model_validate(content, context=QUIET)
     except ValidationError as error:
         lines = ["not valid settings of images:", *wrong_fields(error, ImageCheckSettings)]
         raise RecipeError("\n".join(lines)) from error
@@ -111,13 +115,16 @@ def apply_override(content: dict[str, Any], override: str, kind: type[Settings] 
         RecipeError: The override is not of this form, or its path leads through something that is no mapping or list.
     """
     key, separator, text = override.partition("=")
+    shown = override if len(override) <= _SHOWN else f"{override[:_SHOWN]}…"
     if not separator or not key:
-        raise RecipeError(f"--set {override}: write FIELD=VALUE, e.g. sizes.train=100")
+        raise RecipeError(f"setting {shown}: write FIELD=VALUE, e.g. sizes.train=100")
     try:
-        value = yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"--set {override}: the value is not YAML: {error}") from error
+        value = parse_yaml(text, f"setting {shown}")
+    except YamlError as error:
+        raise RecipeError(str(error)) from error
     *parents, last = key.split(".")
+    if len(parents) >= MAX_DEPTH:
+        raise RecipeError(f"setting {shown}: nested too deeply (more than {MAX_DEPTH} levels)")
     node: Any = content
     kinds: tuple[type[Settings], ...] = () if kind is None else (kind,)
     for name in parents:
@@ -129,13 +136,13 @@ def apply_override(content: dict[str, Any], override: str, kind: type[Settings] 
                 node[field] = {}
             node, kinds = node[field], _kinds_of_field(kinds, name)
         else:
-            raise RecipeError(f"--set {override}: there is no field '{name}' to set '{last}' in")
+            raise RecipeError(f"setting {shown}: there is no field '{name}' to set '{last}' in")
     if isinstance(node, list) and last.isdecimal() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict):
         node[_name_in(kinds, node, last)] = value
     else:
-        raise RecipeError(f"--set {override}: there is no field '{last}'")
+        raise RecipeError(f"setting {shown}: there is no field '{last}'")
 
 
 def _name_in(kinds: Sequence[type[Settings]], node: dict[str, Any], name: str) -> str:

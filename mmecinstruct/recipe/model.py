@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from mmecinstruct.core.settings import Pixels, Settings, unit
 from mmecinstruct.curate.settings import CurateSettings
@@ -135,8 +135,8 @@ class Recipe(Settings):
 
     @field_validator("tasks", mode="before")
     @classmethod
-    def _read_tasks(cls, value: Any) -> Any:
-        return read_task_settings(value)
+    def _read_tasks(cls, value: Any, info: ValidationInfo) -> Any:
+        return read_task_settings(value, info.context)
 
     @model_validator(mode="after")
     def _sampling_knows_the_split(self) -> Recipe:

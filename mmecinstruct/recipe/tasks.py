@@ -37,13 +37,14 @@ class SplitSettings(Settings):
         return self
 
 
-def read_task_settings(content: Any) -> Any:
+def read_task_settings(content: Any, context: Any = None) -> Any:
     """Read a recipe's `tasks`, each entry into the settings class of its task.
 
     A setting of another task at its default is left out: the resolved recipes of earlier versions name them all.
 
     Args:
         content: settings by task, as YAML gives them or as objects; anything else is returned as it is.
+        context: of the recipe's validation.
 
     Returns:
         The settings by task, in the order given.
@@ -59,7 +60,7 @@ def read_task_settings(content: Any) -> Any:
         raise ValueError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
     classes: dict[str, Any] = {name: (TASKS[name].settings, ...) for name in content}
     read = create_model("Tasks", __base__=Settings, **classes).model_validate(
-        {name: _own_settings(name, values) for name, values in content.items()}
+        {name: _own_settings(name, values) for name, values in content.items()}, context=context
     )
     settings: dict[str, TaskSettings] = {name: getattr(read, name) for name in content}
     for name, one in settings.items():

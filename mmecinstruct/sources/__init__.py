@@ -87,10 +87,14 @@ def _matches(source: Source, field: str, pattern: str, root: Path, optional: boo
         raise SourceError(f"{named} must be a path below the data root ({root}), without '..'")
     origins = matching_files(root, pattern)
     if not origins and not optional:
-        pull = ", or run `mmec pull --recipe NAME`" if _can_be_pulled(source, field, pattern) else ""
+        pull = (
+            ", or run `mmec pull` with the same recipe and data root"
+            if _can_be_pulled(source, field, pattern)
+            else ""
+        )
         raise SourceError(
             f"{named} matches no file below {root}; put the file there{pull}, correct the field in the recipe "
-            "or give another data root with --data"
+            "or give another data root (--data)"
         )
     return origins
 

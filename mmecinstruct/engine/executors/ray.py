@@ -63,12 +63,12 @@ class RayExecutor:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, not {workers}")
         if importlib.util.find_spec("ray") is None:
-            raise ExecutorError("--executor ray needs Ray: pip install 'mmecinstruct[ray]'")
+            raise ExecutorError("executor=ray needs Ray: pip install 'mmecinstruct[ray]'")
         self.workers = workers
         self.address = address or os.environ.get("RAY_ADDRESS") or _LOCAL
         if "://" in self.address:
             raise ExecutorError(
-                f"--ray-address {self.address}: give host:port, and run mmec on a machine that shares the cluster's "
+                f"ray_address={self.address}: give host:port, and run mmec on a machine that shares the cluster's "
                 "file system; Ray's client protocol is not used"
             )
         self._workspace = workspace.absolute()
@@ -255,7 +255,7 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
         raise ExecutorError(
-            f"--ray-address {address}: no Ray cluster can be reached there ({error}); give the host:port that `ray "
+            f"ray_address={address}: no Ray cluster can be reached there ({error}); give the host:port that `ray "
             "start --head` printed"
         ) from error
 

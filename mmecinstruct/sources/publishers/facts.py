@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 
+from mmecinstruct.core.yaml_text import read_yaml
 from mmecinstruct.sources.remote_file import HubFile
 
 # Whether something may be redistributed: for any purpose; for non-commercial purposes; not stated; the user has to
@@ -154,6 +154,5 @@ def read_publishers(paths: Iterable[Path]) -> tuple[Publisher, ...]:
     Raises:
         pydantic.ValidationError: A file does not match `Publisher`.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    contents = [yaml.load(path.read_bytes(), loader) for path in paths]
+    contents = [read_yaml(path) for path in paths]
     return TypeAdapter(tuple[Publisher, ...]).validate_python(contents)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from mmecinstruct.core.disk_errors import explained
 from mmecinstruct.core.errors import SourceError
+from mmecinstruct.core.output_folder import MINIATURE, check_output
 from mmecinstruct.synthetic.raw_files.volumes import volumes_at
 
 __all__ = ["write_miniature"]
@@ -42,12 +44,14 @@ def write_miniature(
         RecipeError: The scale is out of range.
         SourceError: The folder cannot be written, or has a file of such a name that is not synthetic. A publisher's
             file is never replaced.
+        OutputError: Another command made the folder, or it cannot be written.
     """
     from mmecinstruct.sources.synthetic_files import SyntheticFiles
     from mmecinstruct.synthetic.raw_files.files import file_names, write_files
 
     volumes = volumes_at(scale)
     names = file_names(volumes)
+    check_output(folder, MINIATURE)
     record = SyntheticFiles(folder)
     if foreign := record.foreign(names):
         raise SourceError(
@@ -61,8 +65,6 @@ def write_miniature(
             folder, volumes, seed, workers=workers, progress=progress, existing=existing, on_done=record.put
         )
     except OSError as error:
-        named = f" ({error.filename})" if error.filename else ""
         raise SourceError(
-            f"{folder} cannot be written: {error.strerror or error}{named}; correct that or give another folder, and "
-            "run again: finished files are kept"
+            f"out={folder} cannot be written: {explained(error)}, and run again: finished files are kept"
         ) from error

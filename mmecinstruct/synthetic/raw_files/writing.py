@@ -18,6 +18,7 @@ from typing import IO, Protocol
 
 import pyarrow as pa
 
+from mmecinstruct.core.partial_folder import is_running
 from mmecinstruct.engine.executors.local import LocalExecutor
 
 GZIP_LEVEL = 1
@@ -98,18 +99,8 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
     for path in paths:
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
             number = left.name.split(".")[-2]
-            if number.isdigit() and not _is_running(int(number)):
+            if number.isdigit() and not is_running(int(number)):
                 left.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        pass
-    return True
 
 
 def write_text(path: Path, part_rows: int, make: Callable[[], TextSource], executor: LocalExecutor) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         add_takedown,
         forget_images,
         load_takedowns,
+        remove_takedown,
     )
     from mmecinstruct.web.outcome import FETCHED, PERMANENT, TRANSIENT, Outcome
 
@@ -41,6 +42,7 @@ __all__ = [
     "frozen_snapshot",
     "load_takedowns",
     "remove_old_snapshots",
+    "remove_takedown",
 ]
 
 # The settings of this room are read without its HTTP libraries.
@@ -63,6 +65,7 @@ if not TYPE_CHECKING:
             "add_takedown": "mmecinstruct.web.images.takedowns",
             "forget_images": "mmecinstruct.web.images.takedowns",
             "load_takedowns": "mmecinstruct.web.images.takedowns",
+            "remove_takedown": "mmecinstruct.web.images.takedowns",
             "FETCHED": "mmecinstruct.web.outcome",
             "PERMANENT": "mmecinstruct.web.outcome",
             "TRANSIENT": "mmecinstruct.web.outcome",

@@ -153,6 +153,13 @@ class Ledger:
                 [(PERMANENT, detail, url) for url in urls],
             )
 
+    def forget_taken_down(self, urls: Iterable[str]) -> None:
+        """Remove the rows of URLs that were taken down, so that they are requested again."""
+        with self._explained():
+            self._database.executemany(
+                "DELETE FROM images WHERE url = ? AND reason = 'taken_down'", [(url,) for url in urls]
+            )
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:

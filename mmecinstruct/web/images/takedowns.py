@@ -12,7 +12,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -168,14 +168,57 @@ def add_takedown(workspace: Path, fetched: Path, kind: str, value: str, note: st
         raise WorkspaceError(f"takedown: {error}") from error
     there = load_takedowns(workspace)
     if (entry.kind, entry.value) not in {(old.kind, old.value) for old in there.entries}:
-        stream = io.StringIO(newline="")
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows((old.kind, old.value, old.note) for old in (*there.entries, entry))
-        workspace.mkdir(parents=True, exist_ok=True)
-        write_atomically(workspace / TAKEDOWNS_FILE, stream.getvalue().encode())
+        _write_list(workspace, (*there.entries, entry))
     _remove_images(fetched, entry)
     return entry
+
+
+def remove_takedown(workspace: Path, fetched: Path, kind: str, value: str) -> Takedown:
+    """Take an entry off the list; call it under the workspace's lock. The next build asks for its images again.
+
+    Args:
+        workspace: The folder of the list.
+        fetched: The folder of the store.
+        kind: `product`, `url` or `image`.
+        value: The product id, URL or SHA-256.
+
+    Raises:
+        WorkspaceError: The list has no such entry.
+    """
+    try:
+        wanted = make_takedown(kind, value)
+    except ValueError as error:
+        raise WorkspaceError(f"takedown: {error}") from error
+    entries = load_takedowns(workspace).entries
+    found = [entry for entry in entries if (entry.kind, entry.value) == (wanted.kind, wanted.value)]
+    if not found:
+        raise WorkspaceError(
+            f"takedown: the list of {workspace} has no {wanted.kind} {wanted.value}; `mmec takedown list` prints it"
+        )
+    _write_list(workspace, [entry for entry in entries if entry not in found])
+    if wanted.kind != "product" and (fetched / FILE).is_file():
+        ledger = Ledger(fetched)
+        try:
+            ledger.forget_taken_down(_urls_of(ledger, wanted))
+        finally:
+            ledger.close()
+    return found[0]
+
+
+def _write_list(workspace: Path, entries: Iterable[Takedown]) -> None:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows((entry.kind, entry.value, entry.note) for entry in entries)
+    workspace.mkdir(parents=True, exist_ok=True)
+    write_atomically(workspace / TAKEDOWNS_FILE, stream.getvalue().encode())
+
+
+def _urls_of(ledger: Ledger, entry: Takedown) -> list[str]:
+    """Return the URLs that an entry for a URL or an image concerns."""
+    return (
+        ledger.urls_of(entry.value) if entry.kind == "image" else ledger.urls_at(full_size_url(entry.value))
+    )
 
 
 def _remove_images(fetched: Path, entry: Takedown) -> None:
@@ -187,10 +230,8 @@ def _remove_images(fetched: Path, entry: Takedown) -> None:
         return
     ledger = Ledger(fetched)
     try:
-        if entry.kind == "image":
-            urls = ledger.urls_of(entry.value)
-        else:
-            urls = ledger.urls_at(full_size_url(entry.value))
+        urls = _urls_of(ledger, entry)
+        if entry.kind == "url":
             _remove_objects(store, ledger, urls)
         ledger.take_down(urls, f"the {entry.kind} is on the takedown list")
     finally:

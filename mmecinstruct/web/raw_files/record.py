@@ -117,7 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
         handle = (folder / LOCK).open("a+")
     except OSError as error:
         raise PullError(
-            f"--data {folder}: cannot be written ({error.strerror}); give another folder"
+            f"data={folder}: cannot be written ({error.strerror}); give another folder"
         ) from error
     with handle:
         try:
@@ -130,7 +130,7 @@ def locked(folder: Path) -> Iterator[None]:
             ) from None
         except OSError as error:
             raise PullError(
-                f"--data {folder}: cannot be locked ({error.strerror}); give a folder on a disk that can lock files"
+                f"data={folder}: cannot be locked ({error.strerror}); give a folder on a disk that can lock files"
             ) from error
         handle.truncate(0)
         handle.write(str(os.getpid()))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmecinstruct.core.console import printable
 from mmecinstruct.core.hashing import hash_fraction
+from mmecinstruct.core.output_folder import PULL, check_output
 from mmecinstruct.core.quantities import human, lasting
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
@@ -66,7 +67,9 @@ def plan_pull(
 
     Raises:
         PullError: A file cannot be put at its path.
+        OutputError: Another command made the folder.
     """
+    check_output(folder, PULL, setting="data")
     wanted = [file if settings.checksums else replace(file, sha256=None) for file in distinct(files)]
     if mirror is not None:
         wanted = mirrored(wanted, mirror)
@@ -122,6 +125,7 @@ def pull(
     """
     began = time.monotonic()
     listener = report or Silent()
+    check_output(folder, PULL, setting="data")
     with locked(folder):
         plan = plan_pull(files, folder, settings, fetch=fetch, mirror=mirror)
         listener.planned(plan)

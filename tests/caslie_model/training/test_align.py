@@ -106,9 +106,9 @@ class TestTheCatalogue:
     @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
     def test_a_column_that_is_not_there_is_named(self, kind: str, tmp_path: Path) -> None:
         path = self.write(tmp_path, kind)
-        with pytest.raises(SourceError, match=r"color.*--attributes color"):
+        with pytest.raises(SourceError, match=r"color.*attributes: color"):
             read_catalogue(path, "sku", ("color",))
-        with pytest.raises(SourceError, match=r"asin.*--id-column"):
+        with pytest.raises(SourceError, match=r"asin.*id_column"):
             read_catalogue(path, "asin", ("colour",))
 
     def test_a_file_that_is_no_table_is_named(self, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ class TestTheQuestions:
     ) -> None:
         settings = config(image_dataset, catalogue, tmp_path)
         with pytest.raises(
-            DatasetError, match=r"such as shop:.*is in .*products.csv; is --id-column sku the right"
+            DatasetError, match=r"such as shop:.*is in .*products.csv; is id_column=sku the right"
         ):
             alignment_samples(settings, {"B7": {"colour": "red"}}, product_images(settings))
 

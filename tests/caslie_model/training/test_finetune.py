@@ -22,6 +22,7 @@ from caslie_model.prompts.templates import packaged_templates
 from caslie_model.training.finetune import finetune, select_samples
 from caslie_model.training.run_folder import CHECKPOINTS, last_checkpoint
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.output_folder import MARK
 
 SHORT = (
     "tasks=[sa, ap]",
@@ -45,6 +46,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_adapter_folder(trained: Path, dataset: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
+        MARK,
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",

@@ -152,9 +152,9 @@ def test_values_beyond_float16_are_an_error(cache: FeatureCache, value: float) -
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     cache = FeatureCache(tmp_path / "file" / "encoder")
-    with pytest.raises(ModelError, match="set CASLIE_MODEL_CACHE"):
+    with pytest.raises(ModelError, match="CASLIE_MODEL_CACHE"):
         cache.append(keys_of(1), features_of(1))
-    with pytest.raises(ModelError, match="set CASLIE_MODEL_CACHE"), cache.writing():
+    with pytest.raises(ModelError, match="CASLIE_MODEL_CACHE"), cache.writing():
         pass
 
 

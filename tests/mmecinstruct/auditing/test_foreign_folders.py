@@ -196,7 +196,7 @@ def test_tolerances_come_from_the_folders_recipe(shop: Shop, tmp_path: Path) -> 
 )
 def test_an_invalid_recipe_is_named_in_the_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
-    with pytest.raises(DatasetError, match=r"(?s)recipe\.yaml.*--recipe"):
+    with pytest.raises(DatasetError, match=r"(?s)recipe\.yaml.*name another recipe"):
         settings_of_folder(tmp_path)
 
 

@@ -126,6 +126,13 @@ def test_help_imports_nothing_heavy() -> None:
         (("clean",), ".mmec: there is no such folder"),
         (("build", "--recipe", "."), "no recipe '.'"),
         (("build", "--out", "a", "--workspace", "a/w"), "the workspace a/w is in it"),
+        (("build", "--set", "sources=" + "[" * 4000), "nested too deeply"),
+        (("build", "--set", "a." * 4000 + "b=1"), "nested too deeply"),
+        (("build", "--set", "sizes={train: 1, train: 2}"), "the key 'train' is given twice"),
+        (("build", "--recipe", "n" * 5000), "no recipe 'nnn"),
+        (("miniature", "--out", "n" * 300), "File name too long; give a shorter name"),
+        (("pull", "--recipe", "paper", "--data", "n" * 300), "File name too long; give a shorter name"),
+        (("images", ".", "--out", "n" * 300), "File name too long; give a shorter name"),
     ],
 )
 def test_bad_input_ends_with_a_message_and_exit_code_1(
@@ -143,6 +150,8 @@ def test_bad_input_ends_with_a_message_and_exit_code_1(
         (("build", "--taks", "all"), "No such option: --taks"),
         (("build", "--executor", "dask"), "'dask' is not one of 'local', 'ray'"),
         (("build", "--json"), "--json goes with --dry-run"),
+        (("push-to-hub", "folder"), "give the dataset repository once, as user/name"),
+        (("push-to-hub", "folder", "user/a", "--repo", "user/b"), "give the dataset repository once"),
         (("takedown", "add", "shop", "a"), "'shop' is not one of 'product', 'url', 'image'"),
     ],
 )
@@ -228,8 +237,9 @@ def test_reports_on_a_folder_are_json_on_request(sound_folder: Path) -> None:
     assert json.loads(checked.stdout) == {"valid": True, "folder": str(sound_folder), "problems": []}
     audited = mmec("audit", str(sound_folder), "--json", "--workers", "1")
     assert json.loads(audited.stdout)["audit_version"] == 1
-    pushed = mmec("push-to-hub", str(sound_folder), "--repo", "user/name", "--dry-run", "--json")
-    assert json.loads(pushed.stdout)["repo"] == "user/name"
+    for repo in (("user/name",), ("--repo", "user/name")):
+        pushed = mmec("push-to-hub", str(sound_folder), *repo, "--dry-run", "--json")
+        assert json.loads(pushed.stdout)["repo"] == "user/name"
 
 
 def test_a_damaged_folder_is_json_and_status_1(own_folder: Path) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from mmecinstruct.cli.app import app
 from mmecinstruct.core.errors import DatasetError, SourceError
+from mmecinstruct.core.output_folder import MARK
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.pipeline.check_images import check_images
 from mmecinstruct.recipe import ImageCheckSettings
@@ -86,7 +87,7 @@ def test_written_files_are_not_read_as_a_source(folder: Path, tmp_path: Path) ->
         assert report.images == 9
     assert report.kept == 6
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        *("contact_sheet.jpg", "images.parquet", "pixels", "rejections.parquet")
+        *(MARK, "contact_sheet.jpg", "images.parquet", "pixels", "rejections.parquet")
     ]
 
 
@@ -130,7 +131,7 @@ def test_a_row_that_cannot_be_read_is_rejected(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_column_that_is_not_there_is_an_error(kind: str, folder: Path, tmp_path: Path) -> None:
     table = write_table(folder, kind, [{"photo": "0.jpg"}])
-    with pytest.raises(SourceError, match=r"'image_url'.*--column"):
+    with pytest.raises(SourceError, match=r"'image_url'.*column"):
         check(table, tmp_path)
 
 

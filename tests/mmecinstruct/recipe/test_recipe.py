@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import mmecinstruct as mm
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
 from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, PROCESS_BYTES
@@ -59,7 +60,7 @@ def test_an_override_creates_missing_mappings() -> None:
         ("images.max_aspect=.inf", "images.max_aspect"),
         ("scal=0.01", "scal: there is no such field; did you mean 'scale'?"),
         ("images.raed=true", "images.raed: there is no such field; did you mean 'read'?"),
-        ("zzz=1", "with what --set changes: not a valid recipe:\n  zzz: there is no such field"),
+        ("zzz=1", "with its overrides: not a valid recipe:\n  zzz: there is no such field"),
     ],
 )
 def test_a_wrong_override_names_its_field(override: str, named: str) -> None:
@@ -231,3 +232,37 @@ def test_an_override_of_a_task_may_give_the_old_name(tmp_path: Path, written: st
     settings = recipe.task("sentiment_analysis")
     assert isinstance(settings, SentimentAnalysisSettings)
     assert settings.product_image is False
+
+
+def test_both_names_of_a_setting_are_an_error_wherever_they_are_given(tmp_path: Path) -> None:
+    content = yaml.safe_load(find_recipe("sample").read_text(encoding="utf-8"))
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump({**content, "sample": {"pictures": False, "images": True}}))
+    said = re.escape(
+        "two.yaml: not a valid recipe:\n  sample: pictures is the old name of images: give images alone"
+    )
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(str(file))
+    with pytest.raises(RecipeError, match="pictures is the old name of images"):
+        load_recipe("sample", ["sample={pictures: false, images: true}"])
+
+
+def test_an_old_name_is_told_with_its_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = yaml.safe_load(find_recipe("catalog").read_text(encoding="utf-8"))
+    file = tmp_path / "old.yaml"
+    tasks = {"sentiment_analysis": {"require_pictures": "any"}}
+    file.write_text(yaml.safe_dump({**content, "duplicates": {"picture_radius": 3}, "tasks": tasks}))
+    for _ in range(2):
+        load_recipe(str(file), ["fetch.pictures_per_product=3"])
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "setting duplicates.picture_radius is now called image_radius",
+        "setting fetch.pictures_per_product is now called images_per_product",
+        "setting tasks.sentiment_analysis.require_pictures is now called require_images",
+    ]
+
+
+def test_a_value_within_itself_is_an_error() -> None:
+    circular: dict[str, object] = {}
+    circular["a"] = circular
+    with pytest.raises(RecipeError, match="setting sizes: nested too deeply, or within itself"):
+        mm.load_recipe("sample", {"sizes": circular})

@@ -96,7 +96,7 @@ def test_nothing_found_names_the_recipe_field_and_the_remedy(
 def test_published_files_can_be_pulled(tmp_path: Path, source: Source, pulled: bool) -> None:
     with pytest.raises(SourceError, match="put the file there") as error:
         source_files(source, tmp_path)
-    assert ("run `mmec pull --recipe NAME`" in str(error.value)) == pulled
+    assert ("run `mmec pull` with the same recipe" in str(error.value)) == pulled
 
 
 def test_a_table_that_may_be_absent_is_left_out_but_products_never_are(tmp_path: Path) -> None:

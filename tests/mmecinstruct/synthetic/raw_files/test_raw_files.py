@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmecinstruct.cli.app import main
-from mmecinstruct.core.errors import PullError, RecipeError, SourceError
+from mmecinstruct.core.errors import OutputError, PullError, RecipeError, SourceError
 from mmecinstruct.pipeline.build import build
 from mmecinstruct.recipe import load_recipe
 from mmecinstruct.sources.remote_file import RemoteFile
@@ -231,9 +231,7 @@ def test_a_file_that_replaced_a_synthetic_one_is_not_replaced(tmp_path: Path) ->
 
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(
-        SourceError, match=f"{tmp_path}/file cannot be written: File exists .*give another folder"
-    ):
+    with pytest.raises(OutputError, match=f"out={tmp_path}/file is a file; give a folder"):
         write_miniature(tmp_path / "file", 0.0001)
 
 

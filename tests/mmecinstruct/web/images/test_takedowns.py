@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from mmecinstruct.core.errors import WorkspaceError
-from mmecinstruct.web.images import ImageStore, Ledger, Takedown, Takedowns, add_takedown, load_takedowns
+from mmecinstruct.web.images import (
+    ImageStore,
+    Ledger,
+    Takedown,
+    Takedowns,
+    add_takedown,
+    load_takedowns,
+    remove_takedown,
+)
 
 HASH = hashlib.sha256(b"x").hexdigest()
 
@@ -96,6 +104,24 @@ def test_adding_removes_the_image_and_its_urls_are_not_asked_for(
     assert {row.reason for row in ledger.known([a, same, b]).values()} == {"taken_down"}
     ledger.close()
     assert sorted(images.paths()) == ["/a", "/b", "/same"]
+
+
+def test_what_is_off_the_list_is_asked_for_again(fetch: Any, images: Any, answer: Any) -> None:
+    images.routes.update({path: answer(body=path.encode()) for path in ("/a", "/b")})
+    a, b = images.url("/a"), images.url("/b")
+    fetch([a, b])
+    workspace = fetch.folder.parent
+    hash_of_b = hashlib.sha256(b"/b").hexdigest()
+    for kind, value in (("url", a), ("image", hash_of_b), ("product", "shop:1")):
+        add(workspace, kind, value, "a mistake")
+    assert fetch([[a], [b]], takedowns=load_takedowns(workspace)).counts == {"taken_down": 1}
+    remove_takedown(workspace, fetch.folder, "image", hash_of_b.upper())
+    assert remove_takedown(workspace, fetch.folder, "url", a) == Takedown("url", a, "a mistake")
+    assert load_takedowns(workspace).entries == (Takedown("product", "shop:1", "a mistake"),)
+    report = fetch([[a], [b]], takedowns=load_takedowns(workspace))
+    assert [group.accepted for group in report.groups] == [(a,), (b,)]
+    with pytest.raises(WorkspaceError, match=f"has no url {a}; `mmec takedown list` prints it"):
+        remove_takedown(workspace, fetch.folder, "url", a)
 
 
 def test_a_taken_down_url_covers_all_sizes(fetch: Any, images: Any, answer: Any, redirect: Any) -> None:
