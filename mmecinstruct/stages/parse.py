@@ -48,7 +48,7 @@ class Parse(Stage):
     """
 
     name = "parse"
-    version = 5
+    version = 6
     libraries = ("msgspec", "selectolax")
 
     number: int
