@@ -6,6 +6,7 @@ from pathlib import Path
 
 from caslie_model.errors import ModelError
 from caslie_model.hub.names import is_hub_name
+from mmecinstruct.core.shown import shown_text
 
 # No pickle, no code.
 FILES = (
@@ -39,7 +40,7 @@ def adapter_folder(name: str | Path) -> Path:
     try:
         found = Path(snapshot_download(str(name), allow_patterns=list(FILES)))
     except (httpx2.HTTPError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = shown_text(" ".join(str(error).split()))[:300]
         raise ModelError(
             f"{name}: there is no such folder, and the Hub does not give it ({type(error).__name__}: {reason}); check "
             "the name, or run `hf auth login` for a private one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caslie_model.errors import ModelError
+from mmecinstruct.core.shown import shown_text
 
 
 def not_loaded(what: str, name: str, error: Exception) -> ModelError:
@@ -28,7 +29,7 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
     def is_because_of(kind: type[Exception]) -> bool:
         return any(isinstance(each, kind) for each in causes)
 
-    reason = str(error)
+    reason = shown_text(str(error))
     if is_because_of(GatedRepoError):
         reason = "its owner gives it on request: ask on its page on the Hub, then log in with `hf auth login`"
     elif is_because_of(RepositoryNotFoundError):

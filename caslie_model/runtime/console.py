@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from caslie_model.runtime.processes import is_first_process
+from mmecinstruct.core import console
 
 
 def say(message: str) -> None:
@@ -14,4 +13,4 @@ def say(message: str) -> None:
         message: One line.
     """
     if is_first_process():
-        print(message, file=sys.stderr, flush=True)
+        console.say(message)

@@ -72,8 +72,9 @@ class ImageLocator:
             return _first_file(url, url, self._folders)
         try:
             parts = urlsplit(url)
-        except ValueError as error:
-            return LocatedImage(url, None, "bad_path", f"not a web address: {error}")
+        except ValueError:
+            # The error's text quotes the URL, which may hold a password.
+            return LocatedImage(url, None, "bad_path", "not a web address")
         scheme = parts.scheme.lower()
         if scheme in ("http", "https"):
             for prefix, folders in self._mirrors:

@@ -30,7 +30,7 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.pipeline.stage_groups import query_budget
 from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.recipe.resources import ResourceSettings
-from mmecinstruct.schemas.rejections import Rejection, rejections_table
+from mmecinstruct.schemas.rejections import Rejection, public_rejections, rejections_table
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
 from mmecinstruct.sources.readers.batches import RowError
 from mmecinstruct.sources.readers.fields import text_value
@@ -211,7 +211,7 @@ def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[P
             table, partial / "pixels" / f"{number:05d}.parquet", compression="none", row_group_size=100
         )
     write_table(images, partial / "images.parquet")
-    write_table(rejections, partial / "rejections.parquet")
+    write_table(public_rejections(rejections), partial / "rejections.parquet")
     shutil.rmtree(out / "pixels", ignore_errors=True)
     (out / "contact_sheet.jpg").unlink(missing_ok=True)
     for path in sorted(partial.iterdir()):

@@ -79,8 +79,8 @@ def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | FetchF
         return FetchFailure(PERMANENT, "bad_url", f"{len(url)} characters, at most {MAX_URL_LENGTH}")
     try:
         parts = parse_url(url)
-    except (LocationParseError, UnicodeError) as error:
-        return FetchFailure(PERMANENT, "bad_url", str(error))
+    except (LocationParseError, UnicodeError):
+        return FetchFailure(PERMANENT, "bad_url", "cannot be read as a URL")
     if not parts.host or parts.scheme != scheme:
         return FetchFailure(PERMANENT, "bad_url", "names no host")
     if parts.auth is not None:

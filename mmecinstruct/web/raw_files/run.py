@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmecinstruct.core.console import printable
 from mmecinstruct.core.hashing import hash_fraction
 from mmecinstruct.core.quantities import human, lasting
+from mmecinstruct.core.shown import printable
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.content import wrong_file
