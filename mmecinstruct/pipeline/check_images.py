@@ -32,7 +32,7 @@ from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, public_rejections, rejections_table
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
-from mmecinstruct.sources.readers.batches import RowError
+from mmecinstruct.sources.readers.batches import FLUSH, RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.stages.filter_images import filter_stage
@@ -156,6 +156,8 @@ def _read_table(
     rejections = []
     found = False
     for line, row in read_rows(path, wanted):
+        if row is FLUSH:
+            continue
         origin = f"{path.name}:{line}"
         if isinstance(row, RowError):
             rejections.append(Rejection(STAGE, row.reason, row.detail, origin))

@@ -16,6 +16,7 @@ from mmecinstruct.schemas.tables import REJECTIONS
 DETAIL_LENGTH = 300
 # A text without any of these is fit to publish.
 _SUSPICIOUS = r"[<?&;@\\]|//|hf_|[^\x20-\x7e]|[Bb]earer"
+_PUBLIC_LENGTH = 1_000
 _OPENED_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -53,6 +54,9 @@ def public_rejections(table: pa.Table) -> pa.Table:
     """Return rejections (tables.REJECTIONS) fit to publish: no secret in a URL, no tag, no control character."""
     for name in ("detail", "origin", "record_id"):
         column = table[name]
+        if (pc.max(pc.binary_length(column)).as_py() or 0) > _PUBLIC_LENGTH:
+            column = pc.utf8_slice_codeunits(column, 0, _PUBLIC_LENGTH)
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
         suspicious = pc.fill_null(pc.match_substring_regex(column, _SUSPICIOUS), False)
         if not pc.any(suspicious).as_py():
             continue

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import relevance_label, text_value
-from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.sources.readers.rows import Row
+from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.text.names import clean_brand
 from mmecinstruct.text.normalise import feature_texts, html_to_text, is_markup, plain_title
 

@@ -18,7 +18,8 @@ from mmecinstruct.sources.readers.fields import (
     truth_value,
     utc_seconds,
 )
-from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.sources.readers.rows import Row
+from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.sources.settings import (
     CatalogSource,
     JudgementMapping,

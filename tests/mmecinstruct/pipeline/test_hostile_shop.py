@@ -52,7 +52,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, images: Any) -> Iterator[Path]:
+def shop(tmp_path: Path, images: Any) -> Path:
     """Write the tables of the shop, whose images the local server gives, redirects or refuses."""
     folder = tmp_path / "shop"
     folder.mkdir()
@@ -141,7 +141,7 @@ def shop(tmp_path: Path, images: Any) -> Iterator[Path]:
         },
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    yield folder
+    return folder
 
 
 def run(*arguments: object, **environment: str) -> str:
