@@ -196,7 +196,10 @@ class _Run:
         """Check a file that somebody has put into the folder, as far as its publisher states facts about it."""
         file, target = planned.file, planned.target
         try:
-            wrong = wrong_file(target, target.name)
+            size = planned.size or 0
+            limit = self._settings.max_bytes
+            wrong = f"has {human(size)}, at most {human(limit)} (pull.max_bytes)" if size > limit else None
+            wrong = wrong or wrong_file(target, target.name)
             if wrong is None and file.sha256 is not None and file.size not in (None, planned.size):
                 wrong = f"has {planned.size} bytes, but its publisher states {file.size} ({_UNCHECKED})"
             digest = found_hash(target, file.sha256) if wrong is None else None
