@@ -5,6 +5,7 @@ from __future__ import annotations
 from caslie_model.errors import ModelError
 from caslie_model.runtime.disk_errors import disk_error
 from mmecinstruct.core.disk_errors import explained
+from mmecinstruct.core.shown import shown_text
 
 
 def not_loaded(what: str, name: str, error: Exception) -> ModelError:
@@ -30,7 +31,7 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
     def is_because_of(kind: type[Exception]) -> bool:
         return any(isinstance(each, kind) for each in causes)
 
-    reason = " ".join(str(error).split())[:500]
+    reason = shown_text(" ".join(str(error).split()))[:500]
     if is_because_of(GatedRepoError):
         reason = "its owner gives it on request: ask on its page on the Hub, then log in with `hf auth login`"
     elif is_because_of(RepositoryNotFoundError):

@@ -7,8 +7,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-
 from caslie_model.runtime.processes import is_first_process
+from mmecinstruct.core import console
 
 _NOISY = "bitsandbytes"
 
@@ -20,7 +20,7 @@ def say(message: str) -> None:
         message: One line.
     """
     if is_first_process():
-        print(message, file=sys.stderr, flush=True)
+        console.say(message)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from mmecinstruct.cli.options import (
 )
 from mmecinstruct.cli.report import build_plan_text, print_report
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import show_progress, tell_what_is_kept
+from mmecinstruct.core.console import show, show_progress, tell_what_is_kept
 
 panel = Panel("Build a dataset")
 
@@ -88,7 +88,7 @@ def build(
             from mmecinstruct.pipeline.dry_run import plan_build
 
             plan = plan_build(loaded, target, api.task_names(tasks), data)
-            print(json.dumps(plan.to_json(), indent=1) if as_json else build_plan_text(plan))
+            show(json.dumps(plan.to_json(), indent=1) if as_json else build_plan_text(plan))
             return
         # Ray prints what happens to its nodes where data goes.
         with redirect_stdout(sys.stderr), show_progress() as progress:
@@ -105,4 +105,4 @@ def build(
                 progress=progress,
             )
         print_report(done)
-        print(target)
+        show(target)

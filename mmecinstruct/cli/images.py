@@ -18,7 +18,7 @@ from mmecinstruct.cli.options import (
     Workspace,
 )
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import say, show_progress, tell_what_is_kept
+from mmecinstruct.core.console import say, show, show_progress, tell_what_is_kept
 from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.output_folder import WORKSPACE, check_output
 
@@ -82,9 +82,9 @@ def images(
         import json
         from dataclasses import asdict
 
-        print(json.dumps(asdict(done), indent=1, default=str))
+        show(json.dumps(asdict(done), indent=1, default=str))
     else:
-        print(out)
+        show(out)
 
 
 takedown = panel.group("takedown", "The list of objects that no later build of a workspace may hold.")
@@ -151,7 +151,7 @@ def list_takedowns(workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = F
         import json
         from dataclasses import asdict
 
-        print(json.dumps([asdict(entry) for entry in entries], indent=1, ensure_ascii=False))
+        show(json.dumps([asdict(entry) for entry in entries], indent=1, ensure_ascii=False))
         return
     for entry in entries:
-        print(f"{entry.kind}\t{entry.value}\t{entry.note}")
+        show(f"{entry.kind}\t{entry.value}\t{entry.note}")

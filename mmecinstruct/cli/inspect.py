@@ -10,7 +10,7 @@ import typer
 from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, DatasetFolder, OtherRecipe, Workers
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import say, show_progress
+from mmecinstruct.core.console import say, show, show_progress
 from mmecinstruct.core.disk_errors import writing_to
 from mmecinstruct.core.errors import MmecError
 from mmecinstruct.core.files import write_atomically
@@ -39,9 +39,9 @@ def validate(
         from dataclasses import asdict
 
         content = {"valid": checked.valid, **asdict(checked)}
-        print(json.dumps(content, indent=1, ensure_ascii=False, default=str))
+        show(json.dumps(content, indent=1, ensure_ascii=False, default=str))
     elif checked.problems:
-        print(format_problems(checked.problems))
+        show(format_problems(checked.problems))
     if not checked.valid:
         say(f"{folder}: {len(checked.problems)} problem(s)")
         raise typer.Exit(1)
@@ -84,7 +84,7 @@ def audit(
     except MmecError as error:
         say(f"error: {error}")
         raise typer.Exit(2) from error
-    print(found.to_json() if as_json else report_markdown(found), end="")
+    show((found.to_json() if as_json else report_markdown(found)).removesuffix("\n"))
     if out is not None:
         text = found.to_json() if out.suffix == ".json" else report_markdown(found)
         try:

@@ -8,7 +8,7 @@ import typer
 
 from mmecinstruct.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import say
+from mmecinstruct.core.console import say, show
 from mmecinstruct.core.errors import WorkspaceError
 
 panel = Panel("Recipes and workspace")
@@ -24,10 +24,10 @@ def recipes(as_json: AsJson = False) -> None:
         import json
 
         rows = [{"name": name, "description": description} for name, description in listed.items()]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        show(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     for name, description in listed.items():
-        print(f"{name}\t{description}")
+        show(f"{name}\t{description}")
 
 
 @panel.command("clean", "mmec clean --days 7")

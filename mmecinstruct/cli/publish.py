@@ -9,7 +9,7 @@ import typer
 from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, DatasetFolder
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import quiet_libraries
+from mmecinstruct.core.console import quiet_libraries, show
 
 panel = Panel("Publish")
 
@@ -45,4 +45,4 @@ def push_to_hub(
     result = api.push_to_hub(
         folder, repo or repo_option, private=private, dry_run=dry_run, revision=revision, message=message
     )
-    print(result.to_json() if as_json else result)
+    show(result.to_json() if as_json else result)

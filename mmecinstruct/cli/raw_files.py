@@ -11,7 +11,7 @@ from mmecinstruct import api
 from mmecinstruct.cli.options import AsJson, Override, RecipeName, Workers
 from mmecinstruct.cli.report import left_out_line
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import say, show_progress, tell_what_is_kept
+from mmecinstruct.core.console import say, show, show_progress, tell_what_is_kept
 from mmecinstruct.engine.executors.local import cores
 from mmecinstruct.synthetic.raw_files import write_miniature
 
@@ -36,11 +36,9 @@ def sources(
     if as_json:
         shown = [publisher_record(one, TASKS) for one in publishers()]
         content = shown if name is None else publisher_record(find_publisher(name), TASKS)
-        print(json.dumps(content, indent=1, ensure_ascii=False))
+        show(json.dumps(content, indent=1, ensure_ascii=False))
     else:
-        print(
-            table(publishers(), short_names) if name is None else details(find_publisher(name), short_names)
-        )
+        show(table(publishers(), short_names) if name is None else details(find_publisher(name), short_names))
 
 
 @panel.command(
@@ -86,11 +84,11 @@ def pull(
             say(left_out_line(left_out))
         if dry_run:
             plan = api.pull(loaded, data, only=only or (), mirror=mirror, dry_run=True)
-            print(json.dumps(plan.to_json(), indent=1) if as_json else plan)
+            show(json.dumps(plan.to_json(), indent=1) if as_json else plan)
             return
         with show_pull() as listener:
             done = api.pull(loaded, data, only=only or (), mirror=mirror, progress=listener)
-    print(json.dumps(done.to_json(), indent=1) if as_json else done)
+    show(json.dumps(done.to_json(), indent=1) if as_json else done)
     for file in done.of("by_hand"):  # the others were reported when they failed
         say(f"missing: {file.origin}: {file.detail}")
     if not done.complete:
@@ -129,4 +127,4 @@ def miniature(
         )
     for name, size in sizes.items():
         say(f"{size / 1e6:12,.1f} MB  {name}")
-    print(out)
+    show(out)

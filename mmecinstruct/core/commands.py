@@ -5,9 +5,10 @@ Help is plain text: it comes twice as fast as with boxes, and an example can be 
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 from typer.core import TyperGroup
@@ -21,8 +22,41 @@ INTERRUPTED = 130  # exit status after Ctrl-C
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# `ClickException`; newer versions of Typer bring their own copy of click.
+_CommandLineError = cast(type[Exception], typer.BadParameter.__mro__[2])
+
 
 class _Group(TyperGroup):
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command; errors of the command line, which quote it, are shown as messages are."""
+        try:
+            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except _CommandLineError as error:
+            if not standalone_mode:
+                raise
+            found: Any = error
+            lines = io.StringIO()
+            found.show(lines)
+            for line in lines.getvalue().splitlines():
+                say(line)
+            sys.exit(found.exit_code)
+        except typer.Abort:
+            if not standalone_mode:
+                raise
+            say("Aborted.")
+            sys.exit(1)
+        if not standalone_mode:
+            return status
+        sys.exit(status if isinstance(status, int) else 0)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
         shown = [command for command in commands if command is not None and not command.hidden]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mmecinstruct.core.shown import printable, shown_text
+
 if TYPE_CHECKING:
     from mmecinstruct.core.progress import Report
 
@@ -14,13 +16,25 @@ CONTINUES = "run the same command again: it continues where it stopped"
 
 
 def say(text: str) -> None:
-    """Print a message, as opposed to data."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message, as opposed to data, in the form of `message_text`."""
+    print(message_text(text), file=sys.stderr, flush=True)
 
 
-def printable(text: str) -> str:
-    """Return a text of another program without characters that control a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def message_text(text: str) -> str:
+    """Return a message as a terminal may get it.
+
+    URLs are without secrets, and no character controls the terminal. Lines after the first are indented, so that a name
+    or an error from outside cannot pretend to be a message of its own.
+    """
+    first, *others = shown_text(str(text)).split("\n")
+    lines = [first, *(line if line.startswith("  ") or not line else f"  {line}" for line in others)]
+    return "\n".join(printable(line.removesuffix("\r"), keep="\t") for line in lines)
+
+
+def show(data: object) -> None:
+    """Print data on stdout; on a terminal, characters that control it are escaped as in JSON, which stays JSON."""
+    text = str(data)
+    print(printable(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
 def comma_list(text: str) -> tuple[str, ...]:
@@ -71,13 +85,18 @@ def show_progress() -> Iterator[Report]:
 
         yield log
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         rows: dict[str, int] = {}
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in rows:
-                rows[stage] = int(progress.add_task(stage, total=total))
+                rows[stage] = int(progress.add_task(printable(stage), total=total))
             progress.update(rows[stage], completed=done, visible=done < total)  # type: ignore[arg-type]
 
         yield show

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from mmecinstruct.core.settings import Settings
+from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.text.pii_kinds import PERSONAL_DATA_KINDS, PersonalDataKind
+
+MAX_TEXT = 20_000  # characters
 
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
@@ -29,6 +31,14 @@ class CurateSettings(Settings):
     mask: tuple[PersonalDataKind, ...] = Field(
         default=PERSONAL_DATA_KINDS,
         description="Kinds of personal data that are replaced by a token such as `[EMAIL]`. An empty list masks none.",
+    )
+
+    max_text: Annotated[int, unit("characters")] = Field(
+        default=MAX_TEXT,
+        ge=100,
+        le=1_000_000,
+        description="Longest text that is kept. A record with a longer title, review, question, snippet, query or "
+        "category is rejected; longer descriptions, which no task shows, are cut.",
     )
 
     @field_validator("mask")

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.shown import shown_text
 
 COLUMNS = 6
 PER_GROUP = 12
@@ -150,8 +151,8 @@ def _shortened(draw: ImageDraw.ImageDraw, text: str, keep: Literal["start", "end
 
 
 def _printable(text: str) -> str:
-    """Return a text that is safe to render: names come from untrusted tables."""
-    return "".join(character if character.isprintable() else "·" for character in text[:300])
+    """Return a text that is safe to render: names and URLs come from untrusted tables."""
+    return "".join(character if character.isprintable() else "·" for character in shown_text(text)[:300])
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

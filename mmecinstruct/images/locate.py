@@ -51,6 +51,7 @@ class ImageLocator:
     """
 
     def __init__(self, settings: ImageSettings, roots: Sequence[Path]) -> None:
+        self._max_bytes = settings.max_bytes
         self._mirrors: list[tuple[str, list[Path]]] = []
         for mirror in sorted(settings.mirrors, key=lambda mirror: -len(mirror.url)):
             found = [path for root in roots for path in _folders(root, mirror.folder)]
@@ -69,22 +70,23 @@ class ImageLocator:
         if url.startswith("data:"):
             return LocatedImage(url[:100], None, "data_url", "data URLs are not accepted")
         if "://" not in url[:12]:
-            return _first_file(url, url, self._folders)
+            return _first_file(url, url, self._folders, self._max_bytes)
         try:
             parts = urlsplit(url)
-        except ValueError as error:
-            return LocatedImage(url, None, "bad_path", f"not a web address: {error}")
+        except ValueError:
+            # The error's text quotes the URL, which may hold a password.
+            return LocatedImage(url, None, "bad_path", "not a web address")
         scheme = parts.scheme.lower()
         if scheme in ("http", "https"):
             for prefix, folders in self._mirrors:
                 if url.startswith(prefix):
                     relative = unquote(parts.path)[len(unquote(urlsplit(prefix).path)) :]
-                    return _first_file(url, relative, folders)
+                    return _first_file(url, relative, folders, self._max_bytes)
             return LocatedImage(
                 url, None, NO_LOCAL_COPY, "a web address below none of the recipe's images.mirrors"
             )
         if scheme == "file":
-            return _first_file(url, unquote(parts.path), self._folders)
+            return _first_file(url, unquote(parts.path), self._folders, self._max_bytes)
         return LocatedImage(url, None, "unknown_scheme", f"{scheme} addresses are not read")
 
 
@@ -99,7 +101,7 @@ def _folders(root: Path, pattern: str) -> list[Path]:
     return [path for path in sorted(root.glob(pattern)) if path.is_dir()]
 
 
-def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedImage:
+def _first_file(url: str, relative: str, folders: Sequence[Path], max_bytes: int) -> LocatedImage:
     outside = False
     for folder in folders:
         try:
@@ -112,6 +114,10 @@ def _first_file(url: str, relative: str, folders: Sequence[Path]) -> LocatedImag
             elif path.is_file():
                 if not os.access(path, os.R_OK):
                     return LocatedImage(url, None, "unreadable_file", "no permission to read it")
+                # Before anything reads it: even its hash would take as long as the file is large.
+                size = path.stat().st_size
+                if size > max_bytes:
+                    return LocatedImage(url, None, "too_many_bytes", f"{size} bytes, at most {max_bytes}")
                 return LocatedImage(url, str(path))
         # A name that is too long, or a folder without permission.
         except OSError as error:

@@ -75,7 +75,9 @@ def _measure_one(image: LocatedImage, path: Path, settings: ImageSettings) -> Me
         if size > settings.max_bytes:
             detail = f"{size} bytes, at most {settings.max_bytes}"
             return MeasuredImage(image.sha256 or "", "too_many_bytes", detail)
-        outcome = measure_image(path.read_bytes(), settings)
+        with path.open("rb") as stream:
+            content = stream.read(settings.max_bytes + 1)
+        outcome = measure_image(content, settings)
     except OSError as error:
         raise SourceError(f"{path}: can no longer be read: {error.strerror}; run the build again") from error
     if outcome.image_id != image.sha256:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from mmecinstruct.images.settings import ImageSettings
-from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_still
+from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_still, one_form
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import IMAGES
 
@@ -58,7 +58,7 @@ def reference_images(
         rows = []
         for url, clusters in zip(batch["image_url"].to_pylist(), batch["clusters"].to_pylist(), strict=True):
             found: tuple[str, str] | None
-            if unwanted and full_size_url(url) in unwanted:
+            if unwanted and one_form(url) in unwanted:
                 found = "taken_down", "the URL is on the takedown list"
             else:
                 found = url_rejection(url, known) or _sharing_rejection(clusters, settings)
@@ -83,8 +83,9 @@ def url_rejection(url: str, placeholders: Collection[str] = ()) -> tuple[str, st
     try:
         parts = urlsplit(url)
         host = parts.hostname
-    except ValueError as error:
-        return "no_web_address", f"not a web address: {error}"
+    except ValueError:
+        # The error's text quotes the URL, which may hold a password.
+        return "no_web_address", "not a web address"
     if parts.scheme.lower() not in ("http", "https"):
         if "://" in url[:12]:
             return "unknown_scheme", f"others cannot open {parts.scheme} addresses"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from mmecinstruct.core.shown import shown_url
+
 # An id has no point; the part from `._` to the extension is made of codes.
 _SIZE_CODE = re.compile(r"^([^?#]*/I/[^/.?#]+)\._[^/?#]*(\.[A-Za-z]{3,4})$")
 
@@ -31,6 +33,11 @@ def full_size_url(url: str) -> str:
     """Return the URL without its size codes. URLs of other servers are returned unchanged."""
     match = _SIZE_CODE.match(url) if "._" in url else None
     return match[1] + match[2] if match else url
+
+
+def one_form(url: str) -> str:
+    """Return the form in which URLs of one image are compared: at full size, and as published, without a signature."""
+    return full_size_url(shown_url(url, len(url) * 3))
 
 
 def is_placeholder(url: str) -> bool:

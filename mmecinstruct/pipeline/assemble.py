@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mmecinstruct.auditing import AuditReport, audit_folder
 from mmecinstruct.core.errors import DatasetError
@@ -30,12 +29,13 @@ from mmecinstruct.engine.stage import StageOutput
 from mmecinstruct.pipeline.report import BuildReport
 from mmecinstruct.publish.card import CARD_TEMPLATE, write_card
 from mmecinstruct.recipe import Recipe
+from mmecinstruct.schemas.rejections import public_rejections
 from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
 # Raised when changed code gives another folder from the same stages.
-FOLDER_VERSION = 7
+FOLDER_VERSION = 8
 
 
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
@@ -175,16 +175,11 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def publishable(rejections: pa.Table) -> pa.Table:
-    """Return rejections (tables.REJECTIONS) whose record ids name no user, and their URLs no password."""
+    """Return rejections (tables.REJECTIONS) whose record ids name no user, and whose texts are fit to publish."""
     rows = zip(rejections["stage"].to_pylist(), rejections["record_id"].to_pylist(), strict=True)
-    cleaned = {
-        "record_id": pa.array([published_record_id(stage, record_id) for stage, record_id in rows]),
-        "origin": pc.replace_substring_regex(rejections["origin"], r"^(\w+:)//[^/?#]*@", r"\1//"),
-    }
-    for name, column in cleaned.items():
-        index = rejections.schema.get_field_index(name)
-        rejections = rejections.set_column(index, rejections.field(index), column)
-    return rejections
+    ids = pa.array([published_record_id(stage, record_id) for stage, record_id in rows], pa.string())
+    index = rejections.schema.get_field_index("record_id")
+    return public_rejections(rejections.set_column(index, rejections.field(index), ids))
 
 
 def published_record_id(stage: str, record_id: str) -> str:

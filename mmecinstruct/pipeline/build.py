@@ -133,7 +133,7 @@ def _run_stages(
     shop, roots = None, [data.resolve()]
     if recipe.sample is not None:
         shop, roots = synthetic_shop(run, recipe.sample, recipe.seed)
-    parsed = run.run_all(parse_stages(run, recipe.sources, roots[0]))
+    parsed = run.run_all(parse_stages(run, recipe.sources, roots[0], recipe.curate.max_text))
     useless = warn_of_useless(recipe, roots[0], parsed)
     sampled = None
     if recipe.sampling is not None:

@@ -33,9 +33,9 @@ from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.pipeline.stage_groups import query_budget
 from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.recipe.resources import ResourceSettings
-from mmecinstruct.schemas.rejections import Rejection, rejections_table
+from mmecinstruct.schemas.rejections import Rejection, public_rejections, rejections_table
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
-from mmecinstruct.sources.readers.batches import RowError
+from mmecinstruct.sources.readers.batches import FLUSH, RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.stages.filter_images import filter_stage
@@ -162,6 +162,8 @@ def _read_table(
     rejections = []
     found = False
     for line, row in read_rows(path, wanted):
+        if row is FLUSH:
+            continue
         origin = f"{path.name}:{line}"
         if isinstance(row, RowError):
             rejections.append(Rejection(STAGE, row.reason, row.detail, origin))
@@ -224,7 +226,7 @@ def _write_tables(folder: Path, images: pa.Table, rejections: pa.Table, pixels: 
             table, folder / "pixels" / f"{number:05d}.parquet", compression="none", row_group_size=100
         )
     write_table(images, folder / "images.parquet")
-    write_table(rejections, folder / "rejections.parquet")
+    write_table(public_rejections(rejections), folder / "rejections.parquet")
 
 
 def _render_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:

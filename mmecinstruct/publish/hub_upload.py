@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmecinstruct.core.errors import HubError
 from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.core.shown import shown_text, shown_url
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -145,7 +146,7 @@ def upload(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi(token=token)
-    url = str(api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True))
+    url = shown_url(str(api.create_repo(repo, repo_type=repo_type, private=private or None, exist_ok=True)))
     present = api.repo_info(repo, repo_type=repo_type)
     if private and not present.private:
         raise HubError(
@@ -245,7 +246,7 @@ def hub_errors(repo: str, token: str) -> Iterator[None]:
     except HubError:
         raise
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
-        raise HubError(_explain(repo, error).replace(token, "***")) from None
+        raise HubError(shown_text(_explain(repo, error).replace(token, "***"))) from None
 
 
 def _explain(repo: str, error: BaseException) -> str:
@@ -258,7 +259,7 @@ def _explain(repo: str, error: BaseException) -> str:
         cause = cause.__cause__
     if isinstance(cause, HfHubHTTPError):
         return _explain_answer(repo, cause)
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    endpoint = shown_url(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     if isinstance(error, OfflineModeIsEnabled):
         return f"{repo}: HF_HUB_OFFLINE is set; unset it to upload"
     if cause is not None:

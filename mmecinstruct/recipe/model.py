@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from mmecinstruct.core.settings import Pixels, Settings, unit
+from mmecinstruct.core.shown import shown_text
 from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.images.settings import ImageSettings
@@ -186,5 +187,14 @@ class Recipe(Settings):
         return sizes if TASKS[name].has_ood else sizes.model_copy(update={"test_ood": 0})
 
     def published(self) -> dict[str, object]:
-        """Return the settings that decide the output, as JSON can hold them: all but the resources."""
-        return self.model_dump(mode="json", exclude={"resources"})
+        """Return the settings that decide the output as values of JSON: all but the resources, URLs without secrets."""
+        settings: dict[str, object] = _without_secrets(self.model_dump(mode="json", exclude={"resources"}))
+        return settings
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value]
+    return shown_text(value) if isinstance(value, str) else value

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from mmecinstruct.core.shown import printable, shown_text
 from mmecinstruct.schemas.tables import REJECTIONS
 
 DETAIL_LENGTH = 300
+# A text without any of these is fit to publish.
+_SUSPICIOUS = r"[<?&;@\\]|//|hf_|[^\x20-\x7e]|[Bb]earer"
+_PUBLIC_LENGTH = 1_000
+_OPENED_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,28 @@ def rejections_table(rejections: Iterable[Rejection]) -> pa.Table:
             row["detail"] = row["detail"][: DETAIL_LENGTH - 1] + "…"
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=REJECTIONS)
+
+
+def public_rejections(table: pa.Table) -> pa.Table:
+    """Return rejections (tables.REJECTIONS) fit to publish: no secret in a URL, no tag, no control character."""
+    for name in ("detail", "origin", "record_id"):
+        column = table[name]
+        if (pc.max(pc.binary_length(column)).as_py() or 0) > _PUBLIC_LENGTH:
+            column = pc.utf8_slice_codeunits(column, 0, _PUBLIC_LENGTH)
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+        suspicious = pc.fill_null(pc.match_substring_regex(column, _SUSPICIOUS), False)
+        if not pc.any(suspicious).as_py():
+            continue
+        texts = [_public_text(text) for text in column.filter(suspicious).to_pylist()]
+        replaced = pc.replace_with_mask(
+            column.combine_chunks(), suspicious.combine_chunks(), pa.array(texts, pa.string())
+        )
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), replaced)
+    return table
+
+
+def _public_text(text: str) -> str:
+    return _OPENED_TAG.sub("< ", printable(shown_text(text)))
 
 
 def count_reasons(table: pa.Table) -> dict[str, int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mmecinstruct.core.errors import SourceError
+from mmecinstruct.curate.settings import MAX_TEXT
 from mmecinstruct.sources import (
     abo,
     amazon2018,
@@ -23,6 +24,7 @@ from mmecinstruct.sources import (
 )
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile
 from mmecinstruct.sources.readers.matching import matching_files, stays_below
+from mmecinstruct.sources.readers.text_cap import cap_texts
 from mmecinstruct.sources.settings import (
     AboSource,
     Amazon2023Metadata,
@@ -110,16 +112,21 @@ def _can_be_pulled(source: Source, field: str, pattern: str) -> bool:
     return any(file.url is not None or file.hub is not None for file in files)
 
 
-def parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
+def parse_file(source: Source, file: RawFile, max_text: int = MAX_TEXT) -> Iterator[ParsedBatch]:
     """Yield the tables of one raw file in batches, without reading the whole file into memory.
 
     Args:
         source: The recipe's source that names the file.
         file: The file, or a part of it.
+        max_text: The largest number of characters of one text.
 
     Raises:
         SourceError: The file cannot be read or is not what its source says it is.
     """
+    return cap_texts(_parse_file(source, file), file.origin, max_text)
+
+
+def _parse_file(source: Source, file: RawFile) -> Iterator[ParsedBatch]:
     match source:
         case AmazonMetadata():
             return amazon2018.parse_metadata(file)

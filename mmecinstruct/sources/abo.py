@@ -16,7 +16,8 @@ import msgspec
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
-from mmecinstruct.sources.readers.tabular import Row, read_csv
+from mmecinstruct.sources.readers.rows import Row
+from mmecinstruct.sources.readers.tabular import read_csv
 from mmecinstruct.text.names import clean_brand, clean_category_path
 from mmecinstruct.text.normalise import description_text, feature_texts, is_markup, plain_title
 

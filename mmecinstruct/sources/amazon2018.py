@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from mmecinstruct.images.urls import image_urls
 from mmecinstruct.schemas.tables import PRODUCTS, RELATIONS, REVIEWS, STRINGS
 from mmecinstruct.sources.readers.batches import (
+    BATCH_BYTES,
+    FLUSH,
     ParsedBatch,
     RawFile,
     RowError,
@@ -296,7 +298,12 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
 
 def _rating_cells(file: RawFile) -> Iterator[tuple[int, list[str] | RowError]]:
     """Yield the cells of each line. No cell holds a line break, so a stray quote spoils its own line only."""
+    waiting = 0
     for number, line in read_lines(file.path, part=file.part):
+        waiting += len(line)
+        if waiting > BATCH_BYTES:
+            yield number, FLUSH
+            waiting = 0
         if isinstance(line, RowError):
             yield number, line
         elif line and not line.isspace():

@@ -18,7 +18,7 @@ from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
 from mmecinstruct.sources.readers.json_lines import read_json_lines
-from mmecinstruct.sources.readers.tabular import read_parquet
+from mmecinstruct.sources.readers.parquet import read_parquet
 from mmecinstruct.text.names import clean_brand, clean_category_path
 from mmecinstruct.text.normalise import description_text, feature_texts, html_to_text, is_markup, plain_title
 from mmecinstruct.text.prices import parse_dollars

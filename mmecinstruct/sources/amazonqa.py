@@ -22,7 +22,7 @@ from mmecinstruct.sources import amazon2018
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value, truth_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
-from mmecinstruct.text.normalise import html_to_text, normalise_text
+from mmecinstruct.text.normalise import html_to_text
 
 PREFIX = "amazonqa"
 
@@ -112,6 +112,7 @@ def category_name(category: object) -> str | None:
     """Return a category as the metadata names it: `Sports_and_Outdoors` is `Sports & Outdoors`."""
     if not isinstance(category, str) or not category.strip():
         return None
+    category = html_to_text(category)
     if " " in category or "_" not in category:
-        return normalise_text(category)
+        return category or None
     return _NAMES_WITH_COMMAS.get(category, category.replace("_and_", " & ").replace("_", " "))

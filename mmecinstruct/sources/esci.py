@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import relevance_label, text_value
-from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.sources.readers.rows import Row
+from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.text.names import clean_brand
-from mmecinstruct.text.normalise import feature_texts, html_to_text, is_markup, normalise_text, plain_title
+from mmecinstruct.text.normalise import feature_texts, html_to_text, is_markup, plain_title
 
 PREFIX = "esci"
 
@@ -41,7 +42,7 @@ def parse_examples(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
         if not query_id or not product:
             return RowError("missing_id", f"query_id is {shown(query_id)}, product_id is {shown(product)}")
         record_id = f"{PREFIX}:{query_id}"
-        query = normalise_text(text_value(row.get("query")))
+        query = html_to_text(text_value(row.get("query")))
         if not query:
             return RowError("missing_text", "the query is empty", record_id)
         label = relevance_label(row.get("esci_label"))
@@ -90,7 +91,7 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
                 feature_texts(text_value(row.get("product_bullet_point")).split("\n")),
                 None,
                 None,
-                plain_title(text_value(row.get("product_color"))) or None,
+                html_to_text(text_value(row.get("product_color"))) or None,
                 [],
             )
         )
@@ -112,7 +113,7 @@ def parse_query_kinds(file: RawFile) -> Iterator[ParsedBatch]:
 
 
 def _parse_query_kind(row: Row, _number: int, rows: Rows) -> RowError | None:
-    query_id, kind = text_value(row.get("query_id")), normalise_text(text_value(row.get("source")))
+    query_id, kind = text_value(row.get("query_id")), html_to_text(text_value(row.get("source")))
     if not query_id:
         return RowError("missing_id", f"query_id is {shown(row.get('query_id'))}")
     if not kind:

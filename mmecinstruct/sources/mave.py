@@ -11,7 +11,7 @@ from mmecinstruct.sources import amazon2018
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
-from mmecinstruct.text.normalise import plain_title
+from mmecinstruct.text.normalise import html_to_text
 
 
 class LabelLine(msgspec.Struct, gc=False):
@@ -34,7 +34,7 @@ def parse_label(line: LabelLine, _number: int, rows: Rows) -> RowError | None:
     if not asin:
         return RowError("missing_id", f"id is {shown(line.id)}")
     record_id = amazon2018.product_id(asin)
-    category = plain_title(line.category) if isinstance(line.category, str) else ""
+    category = html_to_text(line.category) if isinstance(line.category, str) else ""
     if not category:
         return RowError("missing_category", f"category is {shown(line.category)}", record_id)
     rows["category_labels"].append((record_id, category, []))

@@ -18,7 +18,8 @@ from mmecinstruct.sources.readers.fields import (
     truth_value,
     utc_seconds,
 )
-from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.sources.readers.rows import Row
+from mmecinstruct.sources.readers.tabular import read_rows
 from mmecinstruct.sources.settings import (
     CatalogSource,
     JudgementMapping,
@@ -31,9 +32,9 @@ from mmecinstruct.text.names import clean_brand
 from mmecinstruct.text.normalise import (
     description_text,
     feature_texts,
+    has_tags,
     html_to_text,
     is_markup,
-    normalise_text,
     plain_title,
 )
 from mmecinstruct.text.prices import parse_price
@@ -112,7 +113,7 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
         path = _category_path(_cell(row, mapping.category), mapping)
         price, currency = parse_price(_cell(row, mapping.price))
         if price is not None:
-            currency = _text(row, mapping.currency) or mapping.currency_code or currency
+            currency = html_to_text(_text(row, mapping.currency)) or mapping.currency_code or currency
         features = _cell(row, mapping.features)
         rows["products"].append(
             (
@@ -126,7 +127,7 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
                 feature_texts(_items(features, mapping.list_separator)),
                 price,
                 currency,
-                normalise_text(" ".join(_items(_cell(row, mapping.color), mapping.list_separator))) or None,
+                html_to_text(" ".join(_items(_cell(row, mapping.color), mapping.list_separator))) or None,
                 _items(_cell(row, mapping.images), mapping.list_separator),
             )
         )
@@ -136,15 +137,20 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
 
 
 def _category_path(value: object, mapping: ProductMapping) -> list[str]:
-    parts = value if isinstance(value, list) else text_value(value).split(mapping.category_separator)
+    parts = value if isinstance(value, list) else _parts(text_value(value), mapping.category_separator)
     names: list[str] = []
     for part in parts:
-        name = plain_title(text_value(part))
+        name = html_to_text(text_value(part))
         if name in mapping.category_stop:
             break
         if name:
             names.append(name)
     return names
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    """Split a cell. Tags are removed before: the separator is often `>`."""
+    return (html_to_text(text) if has_tags(text) else text).split(separator)
 
 
 def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:
@@ -236,7 +242,7 @@ def _judgement_parser(prefix: str, mapping: JudgementMapping) -> RowParser:
         if not product:
             return RowError("missing_id", f"column '{mapping.product}' is empty")
         record_id = f"{prefix}:{product}"
-        query = normalise_text(_text(row, mapping.query))
+        query = html_to_text(_text(row, mapping.query))
         if not query:
             return RowError("missing_text", f"column '{mapping.query}' is empty", record_id)
         grade = _text(row, mapping.label)

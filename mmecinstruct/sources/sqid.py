@@ -8,7 +8,8 @@ from mmecinstruct.images.urls import full_size_url, is_placeholder, web_address
 from mmecinstruct.sources import esci
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
 from mmecinstruct.sources.readers.fields import text_value
-from mmecinstruct.sources.readers.tabular import Row, read_rows
+from mmecinstruct.sources.readers.rows import Row
+from mmecinstruct.sources.readers.tabular import read_rows
 
 _COLUMNS = ("product_id", "image_url")
 

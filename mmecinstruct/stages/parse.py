@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.core.parquet import TableWriters
+from mmecinstruct.curate.settings import MAX_TEXT
 from mmecinstruct.engine.executors.local import LocalExecutor, cores
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import REJECTIONS_FILE, RUNTIME, Counts, Files, Stage, WorkItem
@@ -44,11 +45,12 @@ class Parse(Stage):
         origins: path of each file below the data root; rejections name it.
         files: the raw files.
         stamps: of each file, `file_stamp` from before its hash was taken.
+        max_text: characters of the longest text that is kept.
         most_packed_parts: into how many parts an archive may be cut.
     """
 
     name = "parse"
-    version = 5
+    version = 6
     libraries = ("msgspec", "selectolax")
 
     number: int
@@ -57,6 +59,7 @@ class Parse(Stage):
     origins: tuple[str, ...]
     files: Files
     stamps: tuple[tuple[int, int], ...] = field(metadata=RUNTIME)
+    max_text: int = MAX_TEXT
     most_packed_parts: int | None = field(default=None, metadata=RUNTIME)
 
     @property
@@ -102,7 +105,7 @@ class Parse(Stage):
         gc.disable()
         try:
             with TableWriters(folder) as writers:
-                for batch in parse_file(self.source, file):
+                for batch in parse_file(self.source, file, self.max_text):
                     records += batch.records
                     kept += batch.kept
                     rejected += len(batch.rejections)
@@ -133,8 +136,8 @@ def file_stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def parse_stages(run: Run, sources: Sequence[Source], root: Path) -> list[Parse]:
-    """Return the stage of each source, whose files are below `root`."""
+def parse_stages(run: Run, sources: Sequence[Source], root: Path, max_text: int = MAX_TEXT) -> list[Parse]:
+    """Return the stage of each source, whose files are below `root`; longer texts than `max_text` are refused."""
     # Parts of an archive are read by all cores of this machine, or of a cluster. The number of this run's workers does
     # not count: a build that continues with fewer of them keeps its finished parts.
     at_once = cores() if isinstance(run.executor, LocalExecutor) else None
@@ -152,6 +155,7 @@ def parse_stages(run: Run, sources: Sequence[Source], root: Path) -> list[Parse]
                 {f"{file.role}:{file.origin}": next(hashes) for file in files},
             ),
             stamps=times,
+            max_text=max_text,
             most_packed_parts=at_once,
         )
         for number, (source, files, times) in enumerate(zip(sources, found, stamps, strict=True))

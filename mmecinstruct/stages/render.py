@@ -11,11 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.core.shown import shown_url
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem
 from mmecinstruct.recipe import InstructionSettings, Recipe
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, published_schema
 from mmecinstruct.stages.index import USERS, USERS_FILE
 from mmecinstruct.stages.select_samples import SELECTED_FILE
+from mmecinstruct.web.addresses import MAX_URL_LENGTH
 
 RENDERED_FILE = "rendered.parquet"
 ITEM_ROWS = 1000  # some tenths of a second
@@ -26,7 +28,7 @@ class Render(Stage):
     """Write rendered.parquet: published rows without pixels, on which the oracle has not yet decided."""
 
     name = "render"
-    version = 1
+    version = 2
     libraries = ("jinja2",)
 
     task: str
@@ -66,8 +68,9 @@ class Render(Stage):
             row = {name: source[name] for name in ("task", "split", "setting", "category", "source")}
             row |= {
                 name: source[name]
-                for name in ("image_roles", "image_urls", "image_ids", "image_product_ids", "product_ids")
+                for name in ("image_roles", "image_ids", "image_product_ids", "product_ids")
             }
+            row["image_urls"] = [shown_url(url, MAX_URL_LENGTH) for url in source["image_urls"]]
             row |= text
             row["group_ids"] = {
                 "products": sorted(set(source["product_ids"])),

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from functools import cache
 from html import unescape
+from html.entities import html5
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 # The parser's time grows with the square of the nesting, so longer text is cut before it is parsed.
 MARKUP_LENGTH = 100_000
 
-# How many times a text is unescaped or parsed: some publishers escape text that was escaped before.
-_ROUNDS = 4
+# How many times a text is normalised and unescaped or parsed. Some publishers escape text that was escaped before; no
+# honest text needs half as many rounds.
+_ROUNDS = 8
 
 # Tags that begin a new line on a page; without a space the words around them would be joined.
 _BLOCK_TAG = re.compile(
@@ -31,13 +33,14 @@ _BLOCK_TAG = re.compile(
 # text after it. Tags of one letter need a closing bracket or an attribute.
 _TAG = (
     r"<(?=[a-z/!?])(?:/?[abipqsu](?=\s*/?>|\s+[a-z-]+\s*=)|!--|!doctype\b|!\[CDATA\[|\?xml\b|/?[a-z]\w{0,20}[:-][a-z]"
-    r"|/?(?:abbr|acronym|address|area|article|aside|audio|base|basefont|bdi|bdo|big|blink|blockquote|body|br|button"
-    r"|canvas|caption|center|cite|code|col|colgroup|data|datalist|dd|del|details|dfn|dialog|dir|div|dl|dt|em|embed"
-    r"|fieldset|figcaption|figure|font|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|img|input|ins"
-    r"|kbd|label|legend|li|link|main|map|mark|marquee|math|meta|meter|nav|nobr|noframes|noscript|object|ol|optgroup"
-    r"|option|output|param|path|picture|plaintext|pre|progress|rp|rt|ruby|samp|script|section|select|small|source"
-    r"|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr"
-    r"|track|tt|ul|var|video|wbr|xmp)(?=[\s/>]|$))"
+    r"|/?(?:abbr|acronym|address|animate|applet|area|article|aside|audio|base|basefont|bdi|bdo|bgsound|big"
+    r"|blink|blockquote|body|br|button|canvas|caption|center|cite|code|col|colgroup|data|datalist|dd|del"
+    r"|details|dfn|dialog|dir|div|dl|dt|em|embed|fieldset|figcaption|figure|font|footer|foreignobject|form"
+    r"|frame|frameset|h[1-6]|head|header|hr|html|iframe|image|img|input|ins|isindex|kbd|keygen|label|legend"
+    r"|li|link|listing|main|map|mark|marquee|math|menu|meta|meter|nav|nobr|noembed|noframes|noscript|object"
+    r"|ol|optgroup|option|output|param|path|picture|plaintext|pre|progress|rp|rt|ruby|samp|script|section"
+    r"|select|slot|small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template"
+    r"|textarea|tfoot|th|thead|time|title|tr|track|tt|ul|var|video|wbr|xmp)(?=[\s/>]|$))"
 )
 _MARKUP = re.compile(_TAG, re.IGNORECASE)
 _TYPED = re.compile(rf"(?!{_TAG})<", re.IGNORECASE)
@@ -47,9 +50,20 @@ _PLAIN_BLOCK_TAG = re.compile(r"</?(?:p|br|li|ul|ol|div|h[1-6])[ ]?/?>", re.IGNO
 _PLAIN_INLINE_TAG = re.compile(r"</?(?:b|i|u|em|strong|small|span)>", re.IGNORECASE)
 _NOT_SHOWN = ["script", "style", "noscript", "template", "iframe"]
 
-# Character references of a text that was escaped more than once; later rounds resolve only complete references.
-_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# Character references. A name without a semicolon is one only before a character that cannot continue it
+# ("garden&center" has none), except for the few that pages leave open most often.
+_OPEN_NAMES = "|".join(sorted((name for name in html5 if not name.endswith(";")), key=len, reverse=True))
+_REFERENCE = (
+    r"&(?:#[0-9]|#[xX][0-9A-Fa-f]|[A-Za-z][A-Za-z0-9]{1,31};|lt|LT|quot|nbsp"
+    rf"|(?:{_OPEN_NAMES})(?![0-9A-Za-z=;]))"
+)
+_REFERENCES = re.compile(rf"{_REFERENCE}[0-9A-Za-z]{{0,32}};?")
+_BARE_AMPERSAND = re.compile(rf"&(?!{_REFERENCE})")
+# "&amp;amp;lt;" is "&lt;".
+_NESTED = re.compile(r"&(?:(?:amp|AMP|#0{0,9}38|#[xX]0{0,9}26);)+")
 _LONG_NUMBER = re.compile(r"&#([0-9]{8,})")
+# What a parser takes for a tag, known or not.
+_OPENED = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def _replacements() -> dict[int, str | None]:
@@ -136,15 +150,27 @@ def html_to_text(text: str) -> str:
     """Return the text that a browser would show for an HTML fragment, normalised.
 
     Scripts and styles are removed. Entities are resolved, also where the publisher escaped them several times. A `<`
-    that opens no HTML tag is text. Markup longer than `MARKUP_LENGTH` is cut.
+    that opens no HTML tag is text. Markup longer than `MARKUP_LENGTH` is cut. Normalising, stripping and resolving are
+    repeated until nothing changes, as each may reveal what another removes: the result has no tag, and is its own
+    result.
     """
-    if "<" in text or "&" in text:
-        text = _without_plain_tags(text) or _shown(text)
-        for _ in range(_ROUNDS - 1):
-            if not (_has_markup(text) or ("&" in text and _REFERENCE.search(text))):
-                break
-            text = _shown(text)
-    return normalise_text(text)
+    text = normalise_text(text)
+    for _ in range(_ROUNDS):
+        if "<" not in text and "&" not in text:
+            return text
+        shown = normalise_text(_without_plain_tags(text) or _shown(text))
+        if shown == text:
+            break
+        text = shown
+    else:
+        # Only a text that is made to outlast the rounds comes here.
+        return normalise_text(text.replace("<", " ").replace("&", " "))
+    return _without_attributes(text)
+
+
+def has_tags(text: str) -> bool:
+    """Return whether a raw text has HTML tags, also where normalising reveals them."""
+    return _has_markup(normalise_text(text))
 
 
 def _without_plain_tags(text: str) -> str:
@@ -160,11 +186,18 @@ def _shown(text: str) -> str:
 
 
 def _has_markup(text: str) -> bool:
-    return "<" in text and _MARKUP.search(text, 0, MARKUP_LENGTH) is not None
+    return "<" in text and _MARKUP.search(text) is not None
+
+
+def _without_attributes(text: str) -> str:
+    """Put a blank behind each `<` of a text without tags that a parser could read as an element with attributes."""
+    last = text.rfind("=")
+    return text if last < 0 else _OPENED.sub("< ", text[:last]) + text[last:]
 
 
 def _parsed_text(markup: str) -> str:
-    tree = _parser()(_BLOCK_TAG.sub(" <", _TYPED.sub("&lt;", markup)))
+    markup = _BARE_AMPERSAND.sub("&amp;", _TYPED.sub("&lt;", _NESTED.sub("&", markup)))
+    tree = _parser()(_BLOCK_TAG.sub(" <", markup))
     tree.strip_tags(_NOT_SHOWN)
     body = tree.body
     return body.text(separator="") if body is not None else ""
@@ -174,7 +207,12 @@ def _unescape(text: str) -> str:
     """Resolve entities. The standard library fails at a number of more than 4,300 digits."""
     if "&" not in text:
         return text
-    return unescape(_LONG_NUMBER.sub(_short_number, text) if "&#" in text else text)
+    text = _NESTED.sub("&", text)
+    return _REFERENCES.sub(_resolved, _LONG_NUMBER.sub(_short_number, text) if "&#" in text else text)
+
+
+def _resolved(match: re.Match[str]) -> str:
+    return unescape(match[0])
 
 
 def _short_number(match: re.Match[str]) -> str:
@@ -191,9 +229,15 @@ def _parser() -> type[LexborHTMLParser]:
 
 def plain_title(title: str) -> str:
     """Return a title with its entities resolved, normalised. Tags are kept, so that `is_markup` finds them."""
-    if "&" in title:
-        title = _unescape(_unescape(title))
-    return normalise_text(title)
+    title = normalise_text(title)
+    for _ in range(_ROUNDS):
+        if "&" not in title:
+            return title
+        shown = normalise_text(_unescape(title))
+        if shown == title:
+            return title
+        title = shown
+    return normalise_text(title.replace("&", " "))
 
 
 def is_markup(text: str) -> bool:

@@ -10,6 +10,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from mmecinstruct.core.networks import is_public
+
 Span = tuple[int, int]
 
 # A number after one of these words belongs to a product, an order or a book.
@@ -183,7 +185,7 @@ def find_ip_addresses(text: str) -> list[Span]:
     for pattern in (_IP_V4, _IP_V6):
         for match in pattern.finditer(text):
             try:
-                public = ipaddress.ip_address(match[0]).is_global
+                public = is_public(ipaddress.ip_address(match[0]))
             except ValueError:
                 continue
             # Short texts with two colons ("a::b") are no addresses.

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+from mmecinstruct.core.networks import Address, is_public
 from mmecinstruct.web.outcome import PERMANENT, TRANSIENT, FetchFailure
 
 MAX_URL_LENGTH = 4096
 RESOLVED_FOR = 300.0  # seconds
 _PORTS = {"http": 80, "https": 443}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # (host name, port) → network addresses; raises OSError
 Lookup = Callable[[str, int], list[str]]
@@ -79,8 +78,8 @@ def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | FetchF
         return FetchFailure(PERMANENT, "bad_url", f"{len(url)} characters, at most {MAX_URL_LENGTH}")
     try:
         parts = parse_url(url)
-    except (LocationParseError, UnicodeError) as error:
-        return FetchFailure(PERMANENT, "bad_url", str(error))
+    except (LocationParseError, UnicodeError):
+        return FetchFailure(PERMANENT, "bad_url", "cannot be read as a URL")
     if not parts.host or parts.scheme != scheme:
         return FetchFailure(PERMANENT, "bad_url", "names no host")
     if parts.auth is not None:
@@ -103,19 +102,6 @@ def check_url(url: str, networks: Sequence[Network] = ()) -> WebAddress | FetchF
 def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
     """Return whether a network address is public or in one of the allowed networks."""
     return is_public(address) or any(address in network for network in networks)
-
-
-def is_public(address: Address) -> bool:
-    """Return whether a network address is public; an IPv4 address inside an IPv6 address is checked too."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.is_site_local or address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def look_up(host: str, port: int) -> list[str]:

@@ -21,8 +21,12 @@ from mmecinstruct.schemas.tables import RAW_TABLES
 
 STAGE = "parse"
 BATCH_RECORDS = 5_000
+# Bytes of raw records after which a batch ends, however few they are.
+BATCH_BYTES = 16 * 1024 * 1024
 # Blocks of a file; each may end a line of the largest size.
 BATCH_LISTS = 100
+# Longer ids are cut in rejections.
+ID_LENGTH = 1_000
 # The reason for the record at which an archive breaks off.
 TRUNCATED = "truncated_archive"
 
@@ -88,6 +92,10 @@ class RowError(NamedTuple):
     record_id: str = ""
 
 
+# No record: a reader says by it that the records so far fill `BATCH_BYTES`.
+FLUSH = RowError("flush", "")
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
     """The rows of at most `BATCH_RECORDS` records.
@@ -97,12 +105,14 @@ class ParsedBatch:
         rejections: The rejections of the records that are not kept.
         records: The number of records.
         kept: The number of records that are kept.
+        lines: Of each kept record its line or row, in the order of the tables.
     """
 
     tables: dict[str, pa.Table]
     rejections: list[Rejection]
     records: int
     kept: int
+    lines: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.records != self.kept + len(self.rejections):
@@ -129,23 +139,27 @@ def parse_records(
         builders: Functions that make a table from its rows, for tables whose tuples are not in the order of the schema.
 
     Yields:
-        Batches of at most `BATCH_RECORDS` records.
+        Batches of at most `BATCH_RECORDS` records; smaller ones where a reader gives `FLUSH`.
     """
     builders = builders or {}
     rows: Rows = {name: [] for name in tables}
     rejections: list[Rejection] = []
     count = 0
+    lines: list[int] = []
     for number, record in records:
-        row_error = record if isinstance(record, RowError) else parse(record, number, rows)
-        count += 1
-        if row_error is not None:
-            rejections.append(_rejection(row_error, origin, number))
-        if count == BATCH_RECORDS:
-            batch = _batch(rows, rejections, count, builders)
-            rows, rejections, count = {name: [] for name in tables}, [], 0
+        if record is not FLUSH:
+            row_error = record if isinstance(record, RowError) else parse(record, number, rows)
+            count += 1
+            if row_error is None:
+                lines.append(number)
+            else:
+                rejections.append(_rejection(row_error, origin, number))
+        if count == BATCH_RECORDS or (record is FLUSH and count):
+            batch = _batch(rows, rejections, count, builders, lines)
+            rows, rejections, lines, count = {name: [] for name in tables}, [], [], 0
             yield batch
     if count:
-        yield _batch(rows, rejections, count, builders)
+        yield _batch(rows, rejections, count, builders, lines)
 
 
 def parse_lists(
@@ -189,7 +203,9 @@ def parse_lists(
                 rejections.append(_rejection(row_error, origin, numbers[index]))
         if rows[name]:
             table = pa.concat_tables([table, rows_table(name, rows[name])]).take(pa.array(np.argsort(kept)))
-        yield ParsedBatch({name: table}, rejections, len(records), table.num_rows)
+        kept.sort()
+        lines_kept = [numbers[index] for index in kept]
+        yield ParsedBatch({name: table}, rejections, len(records), table.num_rows, lines_kept)
 
 
 def _batches(
@@ -200,6 +216,9 @@ def _batches(
     records: list[Record | RowError] = []
     joined = 0
     for more_numbers, more_records in lists:
+        if more_records and more_records[0] is FLUSH:
+            joined = BATCH_LISTS
+            more_numbers, more_records = (), ()
         numbers += more_numbers
         records += more_records
         joined += 1
@@ -213,17 +232,22 @@ def _batches(
 
 def _rejection(row_error: RowError, origin: str, number: int) -> Rejection:
     detail = row_error.detail[:DETAIL_LENGTH]
-    return Rejection(STAGE, row_error.reason, detail, f"{origin}:{number}", row_error.record_id)
+    record_id = row_error.record_id[:ID_LENGTH]
+    return Rejection(STAGE, row_error.reason, detail, f"{origin}:{number}", record_id)
 
 
 def _batch(
-    rows: Rows, rejections: list[Rejection], count: int, builders: Mapping[str, TableBuilder]
+    rows: Rows,
+    rejections: list[Rejection],
+    count: int,
+    builders: Mapping[str, TableBuilder],
+    lines: list[int],
 ) -> ParsedBatch:
     tables = {
         name: builders[name](table_rows) if name in builders else rows_table(name, table_rows)
         for name, table_rows in rows.items()
     }
-    return ParsedBatch(tables, rejections, count, count - len(rejections))
+    return ParsedBatch(tables, rejections, count, count - len(rejections), lines)
 
 
 def rows_table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:

@@ -92,7 +92,8 @@ def utc_seconds(value: object) -> int | None:
         value = datetime.combine(value, time())
     if isinstance(value, datetime):
         seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        return int(seconds) if math.isfinite(seconds) else None  # pandas' NaT
+        # pandas' NaT is not finite.
+        return int(seconds) if abs(seconds) < MILLISECONDS_FROM else None
     return None
 
 

@@ -18,8 +18,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from mmecinstruct.sources.readers.batches import FilePart, RowError
-from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_line_lists
+from mmecinstruct.sources.readers.batches import BATCH_BYTES, FLUSH, FilePart, RowError
+from mmecinstruct.sources.readers.streams import BLOCK_BYTES, MAX_LINE_BYTES, read_line_lists
 
 Line = TypeVar("Line")
 
@@ -57,6 +57,8 @@ def read_json_lists(
 ) -> Iterator[tuple[Sequence[int], list[Line | RowError]]]:
     """Yield lists of line numbers and of records or row errors, as `read_json_lines` yields them one by one.
 
+    `FLUSH` stands between them wherever the lines so far have `BATCH_BYTES`.
+
     Args:
         path: The file, compressed or not.
         line_type: As for `read_json_lines`.
@@ -67,7 +69,14 @@ def read_json_lists(
         SourceError: The file is damaged.
     """
     decode = msgspec.json.Decoder(line_type).decode
+    waiting = 0
     for first, lines in read_line_lists(path, max_bytes, part):
+        # Only the first line of a block may be longer than a block.
+        first_line = lines[0]
+        waiting += BLOCK_BYTES + (0 if isinstance(first_line, RowError) else len(first_line))
+        if waiting > BATCH_BYTES:
+            yield [0], [FLUSH]
+            waiting = 0
         records: list[Line | RowError | None] = []
         blank = False
         undecoded = iter(lines)

@@ -21,7 +21,7 @@ from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart, RowError
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 # Fits into the CPU caches: with 512 KiB, reading took a third longer.
-_BLOCK_BYTES = 128 * 1024
+BLOCK_BYTES = 128 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -66,9 +66,7 @@ def read_blocks(path: Path, start: int = 0) -> Generator[bytes, None, None]:
                 _check_gzip(path, stream)
             stream.seek(start)
             yield from (
-                _gzip_blocks(stream)
-                if compression == "gzip"
-                else iter(lambda: stream.read(_BLOCK_BYTES), b"")
+                _gzip_blocks(stream) if compression == "gzip" else iter(lambda: stream.read(BLOCK_BYTES), b"")
             )
     except _DAMAGED as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); get the file again") from error
@@ -91,7 +89,7 @@ def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:
     decoder, data = inflating.decompressobj(_GZIP), b""
     between_members, members = True, 0
     while True:
-        if not data and not (data := stream.read(_BLOCK_BYTES)):
+        if not data and not (data := stream.read(BLOCK_BYTES)):
             break
         if between_members and members:
             data = data.lstrip(b"\0")
@@ -101,7 +99,7 @@ def _gzip_blocks(stream: IO[bytes]) -> Iterator[bytes]:
             # Not every decoder detects this, and none from a few bytes.
             raise zlib.error("incorrect header")
         between_members = False
-        if block := decoder.decompress(data, _BLOCK_BYTES):
+        if block := decoder.decompress(data, BLOCK_BYTES):
             yield block
         data = decoder.unconsumed_tail
         if decoder.eof:
@@ -127,7 +125,7 @@ def _zstandard_blocks(path: Path) -> Iterator[bytes]:
     done = 0
     try:
         with pa.CompressedInputStream(str(path), "zstd") as stream:
-            while block := stream.read(_BLOCK_BYTES):
+            while block := stream.read(BLOCK_BYTES):
                 done += len(block)
                 yield block
     except OSError as error:
@@ -140,7 +138,7 @@ def _zstandard_blocks(path: Path) -> Iterator[bytes]:
     # The read that failed returned none of the bytes that it had unpacked: read these again, byte by byte.
     with pa.CompressedInputStream(str(path), "zstd") as stream:
         while done:
-            done -= len(stream.read(min(done, _BLOCK_BYTES)))
+            done -= len(stream.read(min(done, BLOCK_BYTES)))
         rest = bytearray()
         try:
             while byte := stream.read(1):

@@ -1,4 +1,4 @@
-"""Read the rows of CSV, JSON-lines and Parquet files as dictionaries, within bounds and with their numbers.
+"""Read the rows of CSV, JSON-lines and (by `parquet`) Parquet files as dictionaries, within bounds, numbered.
 
 The number of a CSV row is the line on which it begins, as an editor counts lines; that of a Parquet row is its
 position from 1.
@@ -7,17 +7,19 @@ position from 1.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.formats import file_format
-from mmecinstruct.sources.readers.batches import BATCH_RECORDS, TRUNCATED, FilePart, RowError
+from mmecinstruct.sources.readers.batches import BATCH_BYTES, FLUSH, TRUNCATED, FilePart, RowError
 from mmecinstruct.sources.readers.json_lines import read_json_lines
+from mmecinstruct.sources.readers.parquet import read_parquet
+from mmecinstruct.sources.readers.rows import Row, require_columns
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_lines, starts_with, truncation
 
-Row = dict[str, Any]
+# Of all lines of a CSV row.
+MAX_ROW_BYTES = 2 * MAX_LINE_BYTES
 
 
 def read_rows(
@@ -47,27 +49,6 @@ def read_rows(
     raise SourceError(
         f"{path}: no reader for '{suffix}'; convert it to .csv, .tsv, .json or .jsonl (JSON lines) or .parquet"
     )
-
-
-def require_columns(path: Path, present: Sequence[str], wanted: Mapping[str, str]) -> None:
-    """Check that a table has the columns that are read.
-
-    Args:
-        path: The file, for the message.
-        present: The columns of the table.
-        wanted: Columns by what needs them, a recipe field or a publisher's format.
-
-    Raises:
-        SourceError: A column is missing or occurs twice; the message names the file, the column and what needs it.
-    """
-    for field, column in wanted.items():
-        if column not in present:
-            there = ", ".join(present[:50]) or "none"
-            raise SourceError(
-                f"{path}: there is no column '{column}' ({field}). Columns that there are: {there}"
-            )
-        if present.count(column) > 1:
-            raise SourceError(f"{path}: there are several columns '{column}' ({field}); rename all but one")
 
 
 # --- JSON lines --------------------------------------------------------------------------------------
@@ -134,9 +115,13 @@ def _read_cells(path: Path) -> Iterator[tuple[int, list[str] | RowError]]:
     csv.field_size_limit(MAX_LINE_BYTES)
     lines = _TextLines(path)
     reader = csv.reader(lines, delimiter="\t" if file_format(path).table == "tsv" else ",", strict=True)
-    first = True
+    first, flushed = True, 0
     while True:
         start, offset = reader.line_num + 1, lines.offset
+        lines.row = start, offset
+        if offset - flushed > BATCH_BYTES:
+            yield start, FLUSH
+            flushed = offset
         try:
             cells = next(reader)
         except StopIteration:
@@ -173,6 +158,8 @@ class _TextLines:
         self._lines = read_lines(path)
         # Bytes of the unpacked file that were returned.
         self.offset = 0
+        # The line on which the row begins, and the bytes before it.
+        self.row = 1, 0
         self.truncated = False
 
     def __iter__(self) -> _TextLines:
@@ -186,6 +173,11 @@ class _TextLines:
                 raise StopIteration
             raise SourceError(f"{self._path}:{number}: {line.detail}")
         self.offset += len(line) + 1
+        if self.offset - self.row[1] > MAX_ROW_BYTES:
+            raise SourceError(
+                f"{self._path}:{self.row[0]}: a row of more than {MAX_ROW_BYTES} bytes; is a quote opened here that is "
+                "never closed?"
+            )
         return line.decode("utf-8", errors="surrogateescape") + "\n"
 
 
@@ -196,72 +188,3 @@ def _is_storable(cells: Iterable[str]) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-# --- Parquet -----------------------------------------------------------------------------------------
-
-
-def read_parquet(
-    path: Path, wanted: Mapping[str, str], optional: Iterable[str] = (), part: FilePart | None = None
-) -> Iterator[tuple[int, Row | RowError]]:
-    """Yield (row number from 1, the wanted columns of a row) of a Parquet file or a part of it, batch by batch.
-
-    Reasons: not_utf8 (some writers do not check texts), bad_row (a value that Python cannot represent, such as a day
-    after the year 9999).
-
-    Args:
-        path: The file.
-        wanted: Columns by what needs them, a recipe field or a publisher's format.
-        optional: Columns that are read where the file has them.
-        part: The part of the file to read; None for the whole file.
-
-    Raises:
-        SourceError: The file is no Parquet file or lacks a wanted column.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            present = file.schema_arrow.names
-            require_columns(path, present, wanted)
-            columns = sorted({*wanted.values(), *(set(optional) & set(present))})
-            number = part.start if part else 0
-            groups = _row_groups(file.metadata, part)
-            for batch in file.iter_batches(BATCH_RECORDS, row_groups=groups, columns=columns):
-                for row in _rows(batch):
-                    number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for a column's name
-        raise SourceError(f"{path}: not readable as Parquet: {error}; get the file again") from error
-
-
-def _row_groups(metadata: Any, part: FilePart | None) -> list[int]:
-    """Return the numbers of the row groups that begin in a part."""
-    chosen, row = [], 0
-    for number in range(metadata.num_row_groups):
-        if part is None or (part.start <= row and (part.stop is None or row < part.stop)):
-            chosen.append(number)
-        row += metadata.row_group(number).num_rows
-    return chosen
-
-
-# A text that is not UTF-8 raises UnicodeDecodeError, which is a ValueError.
-_UNREADABLE = (ValueError, OverflowError)
-
-
-def _rows(batch: Any) -> Iterable[Row | RowError]:
-    try:
-        rows: list[Row | RowError] = batch.to_pylist()
-        return rows
-    except _UNREADABLE:
-        return [_row(batch, index) for index in range(batch.num_rows)]
-
-
-def _row(batch: Any, index: int) -> Row | RowError:
-    try:
-        row: Row = batch.slice(index, 1).to_pylist()[0]
-        return row
-    except _UNREADABLE as error:
-        reason = "not_utf8" if isinstance(error, UnicodeDecodeError) else "bad_row"
-        return RowError(reason, str(error))

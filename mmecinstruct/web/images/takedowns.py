@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.images.urls import full_size_url
+from mmecinstruct.images.urls import one_form
 from mmecinstruct.web.images.ledger import FILE, Ledger
 from mmecinstruct.web.images.store import ImageStore
 
@@ -59,8 +59,8 @@ class Takedowns:
 
     @cached_property
     def urls(self) -> frozenset[str]:
-        """The URLs on the list, at full size: the size code of a URL does not make another image."""
-        return frozenset(full_size_url(entry.value) for entry in self.entries if entry.kind == "url")
+        """The URLs on the list, in the form of `one_form`."""
+        return frozenset(one_form(entry.value) for entry in self.entries if entry.kind == "url")
 
     @cached_property
     def images(self) -> frozenset[str]:
@@ -69,7 +69,7 @@ class Takedowns:
 
     def is_url(self, url: str) -> bool:
         """Return whether an image's URL is on the list, at any size."""
-        return bool(self.urls) and full_size_url(url) in self.urls
+        return bool(self.urls) and one_form(url) in self.urls
 
     def is_image(self, sha256: str | None) -> bool:
         """Return whether an image is on the list by the SHA-256 of its received bytes."""
@@ -217,7 +217,7 @@ def _write_list(workspace: Path, entries: Iterable[Takedown]) -> None:
 def _urls_of(ledger: Ledger, entry: Takedown) -> list[str]:
     """Return the URLs that an entry for a URL or an image concerns."""
     return (
-        ledger.urls_of(entry.value) if entry.kind == "image" else ledger.urls_at(full_size_url(entry.value))
+        ledger.urls_of(entry.value) if entry.kind == "image" else ledger.urls_at(one_form(entry.value))
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmecinstruct.core.hashing import hash_fraction
+from mmecinstruct.core.shown import printable, shown_text, shown_url
 from mmecinstruct.web.addresses import check_url
 from mmecinstruct.web.images.mailbox import Mailbox
 from mmecinstruct.web.images.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
@@ -108,10 +109,12 @@ class Worker:
         address = check_url(answer.url, self.settings.allowed_networks)
         if isinstance(address, FetchFailure):
             failure = FetchFailure(
-                PERMANENT, address.reason, f"redirected to {answer.url[:200]}: {address.detail}"
+                PERMANENT, address.reason, f"redirected to {shown_url(answer.url)}: {address.detail}"
             )
         elif address.url in job.visited:
-            failure = FetchFailure(PERMANENT, "redirect_loop", f"redirected to {address.url[:200]} again")
+            failure = FetchFailure(
+                PERMANENT, "redirect_loop", f"redirected to {shown_url(address.url)} again"
+            )
         elif len(job.visited) > self.settings.max_redirects:
             failure = FetchFailure(
                 PERMANENT, "too_many_redirects", f"more than {self.settings.max_redirects}"
@@ -185,7 +188,9 @@ class Worker:
         elif failure.reason in ("private_address", "unknown_host"):
             self.scheduler.set_rules(job.robots_of, RobotsRules(failure=failure))
         else:
-            detail = f"no response to {job.robots_of.url[:200]}, so no request is allowed: {failure.detail}"
+            detail = (
+                f"no response to {shown_url(job.robots_of.url)}, so no request is allowed: {failure.detail}"
+            )
             unavailable = FetchFailure(TRANSIENT, "robots_unavailable", detail)
             self.scheduler.set_rules(job.robots_of, RobotsRules(failure=unavailable))
 
@@ -216,7 +221,7 @@ def _failure_outcome(
         job.url,
         failure.status,
         failure.reason,
-        failure.detail,
+        printable(shown_text(failure.detail)),
         sha256=sha256,
         bytes=size,
         http_status=http_status,

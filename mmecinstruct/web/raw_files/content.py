@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmecinstruct.core.console import printable
+from mmecinstruct.core.shown import printable
 from mmecinstruct.sources.formats import file_format
 
 HEAD_BYTES = 2048  # enough for every check of the first bytes

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from mmecinstruct.core.errors import PullError
+from mmecinstruct.core.shown import shown_text
 from mmecinstruct.sources.remote_file import HubFile, RemoteFile
 from mmecinstruct.web.raw_files.partial import Version
 from mmecinstruct.web.raw_files.transport import Failed, permanent, shown, transient
@@ -93,7 +94,7 @@ def _on_the_hub(file: HubFile) -> Location | Failed:
     except OfflineModeIsEnabled:
         return permanent("offline", f"{file.repo_id}: HF_HUB_OFFLINE is set; unset it to fetch")
     except (HFValidationError, ValueError) as error:
-        detail = f"{type(error).__name__}: {error}".replace(token or "\0", "***")
+        detail = shown_text(f"{type(error).__name__}: {error}".replace(token or "\0", "***"))
         return permanent("bad_repository", f"{file.repo_id}: {detail[:200]}")
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         return transient(

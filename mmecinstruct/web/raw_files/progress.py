@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mmecinstruct.core.console import say
 from mmecinstruct.core.quantities import human, lasting
+from mmecinstruct.core.shown import printable
 from mmecinstruct.web.raw_files.plan import PullPlan
 from mmecinstruct.web.raw_files.report import PulledFile
 
@@ -64,7 +65,8 @@ class Log:
 
     def planned(self, plan: PullPlan) -> None:
         """Write the plan."""
-        say(str(plan))
+        for line in str(plan).splitlines():
+            say(line)
 
     def progress(self, origin: str, done: int, total: int | None) -> None:
         """Write how far a file is, if the last line about it is old enough."""
@@ -119,7 +121,7 @@ class _Bars(Log):
     def progress(self, origin: str, done: int, total: int | None) -> None:
         with self._lock:
             if origin not in self._rows:
-                self._rows[origin] = int(self._bars.add_task(origin, total=total, completed=done))
+                self._rows[origin] = int(self._bars.add_task(printable(origin), total=total, completed=done))
             self._bars.update(self._rows[origin], completed=done, total=total)  # type: ignore[arg-type]
 
     def finished(self, file: PulledFile) -> None:

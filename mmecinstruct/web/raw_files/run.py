@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmecinstruct.core.console import printable
 from mmecinstruct.core.hashing import hash_fraction
 from mmecinstruct.core.output_folder import PULL, check_output
 from mmecinstruct.core.quantities import human, lasting
+from mmecinstruct.core.shown import printable
 from mmecinstruct.sources.remote_file import RemoteFile
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.content import wrong_file
@@ -200,7 +200,10 @@ class _Run:
         """Check a file that somebody has put into the folder, as far as its publisher states facts about it."""
         file, target = planned.file, planned.target
         try:
-            wrong = wrong_file(target, target.name)
+            size = planned.size or 0
+            limit = self._settings.max_bytes
+            wrong = f"has {human(size)}, at most {human(limit)} (pull.max_bytes)" if size > limit else None
+            wrong = wrong or wrong_file(target, target.name)
             if wrong is None and file.sha256 is not None and file.size not in (None, planned.size):
                 wrong = f"has {planned.size} bytes, but its publisher states {file.size} ({_UNCHECKED})"
             digest = found_hash(target, file.sha256) if wrong is None else None

@@ -11,14 +11,14 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from mmecinstruct.core.shown import shown_url
 from mmecinstruct.version import __version__
-from mmecinstruct.web.addresses import Resolver, WebAddress, check_url
+from mmecinstruct.web.addresses import MAX_URL_LENGTH, Resolver, WebAddress, check_url
 from mmecinstruct.web.connections import PinnedAdapter
 from mmecinstruct.web.headers import declared_length, is_chunked, redirect_target
 from mmecinstruct.web.images.settings import FetchSettings
@@ -62,11 +62,7 @@ def permanent(reason: str, detail: str) -> Failed:
 
 def shown(url: str) -> str:
     """Return a URL for messages and records, without query and password, which may hold a signature or a token."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # no valid URL
-        return url.partition("?")[0].rpartition("@")[2]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return shown_url(url, MAX_URL_LENGTH, query=False)
 
 
 class Answer:

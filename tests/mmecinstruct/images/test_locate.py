@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from mmecinstruct.core.errors import RecipeError
-from mmecinstruct.images.locate import ImageLocator
+from mmecinstruct.engine.executors import LocalExecutor
+from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.workspace import Workspace
+from mmecinstruct.images.locate import ImageLocator, LocatedImage
 from mmecinstruct.images.settings import ImageSettings, Mirror
+from mmecinstruct.stages.locate_images import ImageSources, locate_images
+from mmecinstruct.web.images import Takedowns
+from mmecinstruct.web.images.settings import FetchSettings
 
 
 @pytest.fixture
@@ -75,3 +81,19 @@ def test_a_mirror_may_be_the_whole_data_root(root: Path) -> None:
 def test_a_mirror_without_folder_is_a_recipe_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no folder 'nowhere'"):
         ImageLocator(ImageSettings(mirrors=(Mirror(url="https://x.example/", folder="nowhere"),)), [tmp_path])
+
+
+def test_a_file_that_is_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
+    """A file of a terabyte, most of it a hole: nothing may read it, not even for its hash."""
+    with (tmp_path / "huge.jpg").open("wb") as stream:
+        stream.truncate(10**12)
+    run = locate_images_of(tmp_path, ["huge.jpg"])
+    assert (run.reason, run.detail) == ("too_many_bytes", "1000000000000 bytes, at most 20000000")
+
+
+def locate_images_of(root: Path, names: list[str]) -> LocatedImage:
+    store = Workspace(root / "ws")
+    sources = ImageSources(ImageSettings(), FetchSettings(), [root], Takedowns())
+    with store.lock(), LocalExecutor(1) as executor:
+        (located,) = locate_images(Run(store, executor, None), [names], sources).images
+    return located

@@ -19,9 +19,13 @@ from hypothesis import HealthCheck, settings
 from mmecinstruct.schemas.rejections import DETAIL_LENGTH, Rejection, rejections_table
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.sources import Source, parse_file, source_files
-from mmecinstruct.text.normalise import is_markup, normalise_text
+from mmecinstruct.text.normalise import html_to_text, is_markup, normalise_text
 
 Rows = dict[str, list[dict[str, Any]]]
+_PUBLISHED = {
+    *("title", "brand", "category", "category_path", "fine_category", "description", "features", "color"),
+    *("currency", "text", "query", "question", "document", "kind"),
+}
 ReadSoundly = Callable[..., tuple[Rows, list[Rejection], int]]
 
 wanted = os.environ.get("MMEC_FUZZ_EXAMPLES")
@@ -78,6 +82,11 @@ def _check_row(name: str, row: dict[str, Any]) -> None:
             prefix, _, rest = value.partition(":")
             assert prefix
             assert rest
+    for column, value in row.items():
+        # Texts that may be published. Titles with markup are rejected.
+        if column in _PUBLISHED:
+            for text in value if isinstance(value, list) else [value]:
+                assert text is None or text == html_to_text(text), column
     match name:
         case "products":
             assert row["title"]

@@ -33,6 +33,7 @@ ODD_TEXTS = (
     *("", " ", "\x00", "0", "None", "nan", "null", "-", "\ud800", "a\udfffb", "\ufeff", "\u202e", "🦄"),
     *("e" + "\u0301" * 500, "é" + "\u200d" * 500 + "é", "&#99999999999;", "&" * 300, "&amp;" * 50),
     *("<" * 300, "<p>" * 200, "<!--", "<script>", "<![CDATA[", "&lt;b&gt;", "{", "/>", "getTime"),
+    *("＜script＞x＜/script＞", "a <s\u200bcript>b", "&amp;lt;img src=x&amp;gt;", "Gear > <b>Bags"),
     *("$" + "9" * 400, "$1,2,3", "9" * 5000, "１２,５", "1\u202f299,00 €", "-5", "1e5", "1_0", "５"),
     *(f"{HOST}/a._SX38_.jpg", "//host/x", "data:image/png;base64,AAAA", "https://", "http://[::1", "../x"),
     *("x" * 70_000, "a:b:c", "two\nlines", 'quo"ted', "com,ma", "\r", "|", "a|b", "Gear > Bags"),

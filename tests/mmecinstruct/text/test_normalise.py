@@ -73,6 +73,55 @@ def test_html_becomes_the_text_that_is_shown(markup: str, shown: str) -> None:
     assert html_to_text(markup) == shown
 
 
+@pytest.mark.parametrize(
+    ("hidden", "shown"),
+    [
+        ("Mug ＜script＞alert(1)＜/script＞ and more", "Mug and more"),
+        ("Lamp ＜img src=x onerror=alert(1)＞ in the hall", "Lamp in the hall"),
+        ("Rug <s\u200bcript>alert(1)</s\u200bcript> for the floor", "Rug for the floor"),
+        ("Kite &lt;scr&#x200b;ipt&gt;alert(1)&lt;/scr&#x200b;ipt&gt; to fly", "Kite to fly"),
+        ("Pot &" + "amp;" * 40 + "lt;b&gt;soup", "Pot soup"),
+        ("Pot ＆lt;img src=x＆gt; soup", "Pot soup"),
+        ("Pot <textarea>&lt;img src=x&gt;</textarea> soup", "Pot soup"),
+        ("Pot <a x href=javascript:y>soup", "Pot < a x href=javascript:y>soup"),
+        ("Pot <five onclick=y>soup", "Pot < five onclick=y>soup"),
+        ("x" * MARKUP_LENGTH + "<script>alert(1)</script>", "x" * MARKUP_LENGTH),
+    ],
+)
+def test_no_tag_comes_back_by_normalising(hidden: str, shown: str) -> None:
+    assert html_to_text(hidden) == shown
+    assert html_to_text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("I <3 this pot, 5 < 6 and 7 > 3", "I <3 this pot, 5 < 6 and 7 > 3"),
+        ("Width 10 ＜ 12 cm, fits", "Width 10 < 12 cm, fits"),
+        ("size <10 cm>, Kettle <1.7 L>", "size <10 cm>, Kettle <1.7 L>"),
+        ("R&amp;D, R&D, garden&center, a&lte", "R&D, R&D, garden&center, a<e"),
+        ("garden&amp;center &copy 2010", "garden&center © 2010"),
+        ("one&lt;br&gt;two", "one two"),
+        ("tray ﹤img src=x onerror=alert(1)﹥ for seeds", "tray ﹤img src=x onerror=alert(1)﹥ for seeds"),
+    ],
+)
+def test_typed_signs_stay(raw: str, shown: str) -> None:
+    assert html_to_text(raw) == shown
+
+
+def test_a_text_made_to_outlast_the_rounds_has_no_tag() -> None:
+    text = "<img src=x>"
+    for _ in range(30):
+        text = text.replace("&", "&#38;#38;").replace("<", "&#38;lt;")
+    assert "<" not in html_to_text(text)
+    text = "<b>x"
+    for _ in range(30):
+        text = f"<xmp>{text}".replace("<", "&lt;").replace("&", "&AMP;")
+    shown = html_to_text(text)
+    assert "<" not in shown
+    assert html_to_text(shown) == shown
+
+
 def test_text_with_lone_surrogates_can_be_stored() -> None:
     for raw in ("lone \ud800 half", "lone \ud800 <b>half</b>", "&#xD800; half"):
         assert html_to_text(raw).encode().endswith(b"half")

@@ -118,7 +118,7 @@ def test_any_cut_gives_the_lines_of_the_file(tmp_path: Path, content: bytes, suf
 def test_lines_and_cuts_lie_anywhere_in_the_blocks(
     tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmecinstruct.sources.readers.streams._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("mmecinstruct.sources.readers.streams.BLOCK_BYTES", block_bytes)
     test_any_cut_gives_the_lines_of_the_file(tmp_path, next(iter(TEXTS.values()))[:300], ".gz")
 
 

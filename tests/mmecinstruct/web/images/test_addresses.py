@@ -43,6 +43,20 @@ from mmecinstruct.web.outcome import FetchFailure
             "2002:7f00:1::",
         ),
         "2001:0:53aa:64c:0:0:80ff:fffe",
+        # Metadata services of clouds, relays, benchmarks, documentation, translations of private addresses.
+        *("168.63.129.16", "192.0.0.192", "192.0.0.9", "192.0.0.170", "100.100.100.200", "198.18.0.1"),
+        *("192.88.99.1", "198.51.100.1", "203.0.113.1", "127.255.255.254", "fd00:ec2::254", "fd20:ce::254"),
+        *("::ffff:169.254.169.254", "::ffff:168.63.129.16", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808"),
+        *(
+            "2002:a9fe:a9fe::1",
+            "2002:a83f:8110::",
+            "100::1",
+            "100:0:0:1::1",
+            "5f00::1",
+            "3fff::1",
+            "2001:2::1",
+        ),
+        *("2001:10::1", "2001:20::1", "2001:1::1", "::7f00:1", "::8.8.8.8", "fe80::1%1", "4000::1", "1::1"),
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -57,7 +71,21 @@ def test_addresses_that_are_not_public(address: str) -> None:
     assert isinstance(check_url(f"http://{host}/a.jpg", [other]), FetchFailure)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "2606:4700::1", "64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::1", "2a00:1450::1"),
+        *(
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.32.0.1",
+            "168.63.129.17",
+            "192.0.1.1",
+            "198.20.0.1",
+            "2001:200::1",
+        ),
+    ],
+)
 def test_addresses_that_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 

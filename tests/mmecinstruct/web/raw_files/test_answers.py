@@ -299,7 +299,7 @@ class TestSomethingElseThanTheFile:
     def test_its_title_cannot_steer_a_terminal(self, puller: Any, server: Any, served: Any) -> None:
         server.routes[URL] = served(PAGE.replace(b"Sign", b"\x1b]0;owned\x07Sign"))
         done = puller.one(server.url(URL))
-        assert "web page, “ ]0;owned Sign in" in done.detail
+        assert "web page, “\\u001b]0;owned\\u0007Sign in" in done.detail
         assert done.detail.isprintable()
 
     def test_a_long_one_is_not_read_to_its_end(self, puller: Any, server: Any, served: Any) -> None:

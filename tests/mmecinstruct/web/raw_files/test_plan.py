@@ -211,6 +211,18 @@ class TestFilesThatAreThere:
         assert done.status == "rejected"
         assert f"has {len(mugs)} bytes, but its publisher states 10" in done.detail
 
+    def test_one_above_the_cap_is_not_read(
+        self, puller: Any, mugs: bytes, hash_of: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        puller.path().parent.mkdir(parents=True)
+        puller.path().write_bytes(mugs)
+        monkeypatch.setattr(
+            "mmecinstruct.web.raw_files.record.sha256_file", lambda path: pytest.fail("was read")
+        )
+        done = puller.one("http://127.0.0.1:1/", sha256=hash_of(mugs), max_bytes=len(mugs) - 1)
+        assert done.status == "rejected"
+        assert "pull.max_bytes" in done.detail
+
     def test_one_that_was_put_there_ends_an_earlier_try_to_fetch_it(
         self, puller: Any, server: Any, served: Any, mugs: bytes
     ) -> None:

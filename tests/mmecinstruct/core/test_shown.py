@@ -1,0 +1,114 @@
+"""URLs, messages and data from outside are fit to show: no secret, nothing that controls a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmecinstruct.core.console import message_text
+from mmecinstruct.core.shown import printable, shown_text, shown_url
+
+SIGNED = (
+    "https://img.example.com/0.jpg?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=SECRET%2F20260101"
+    "&X-Amz-Expires=900&X-Amz-Signature=SECRET"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (SIGNED, "https://img.example.com/0.jpg"),
+        ("https://h/1.jpg?sv=2024-01-01&se=2026-01-01&sig=SECRET%3D", "https://h/1.jpg"),
+        ("https://h/2.jpg?Expires=1700000000&Signature=SECRET&Key-Pair-Id=SECRET", "https://h/2.jpg"),
+        ("https://h/3.jpg?X-Goog-Signature=SECRET&X-Goog-Expires=900", "https://h/3.jpg"),
+        ("https://h/4.jpg?token=SECRET&width=800", "https://h/4.jpg?width=800"),
+        (
+            "https://h/4.jpg?width=800&access_token=SECRET;height=2#t=3",
+            "https://h/4.jpg?width=800;height=2#t=3",
+        ),
+        ("https://h/5.jpg#access_token=SECRET", "https://h/5.jpg"),
+        ("https://h/6;jsessionid=SECRET?v=1", "https://h/6?v=1"),
+        ("https://h/7?w=400&s=SECRET41402abc4b2a76b9719d911017c", "https://h/7?w=400"),
+        ("https://h/8?x=eyJSECRET.eyJSECRET.SECRET", "https://h/8"),
+        ("https://h/9?x=SECRET" + "a1" * 40, "https://h/9"),
+        ("http://user:SECRET@h/x", "http://h/x"),
+        ("http://SECRET@h/x?v=1", "http://h/x?v=1"),
+        ("http://user:SECRET/SECRET@h/x", "http://h/x"),
+        ("http://us?er:SECRET@h:80/x", "http://us"),
+        ("http:\\\\user:SECRET@h\\x", "http:\\\\h\\x"),
+        ("//user:SECRET@h/x", "//h/x"),
+        ("user:SECRET@h/x", "h/x"),
+        ("https://h/?url=https%3A%2F%2Fuser%3ASECRET%40h%2Fy&w=1", "https://h/?w=1"),
+        ("https://h/\x1b[31m\u202e.jpg", "https://h/%1B[31m%E2%80%AE.jpg"),
+    ],
+)
+def test_a_url_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+    assert shown_url(shown) == shown
+    if not url.startswith("user:"):
+        assert "SECRET" not in shown_text(f"cannot be reached ({url}): retried")
+        assert "SECRET" not in shown_text(f"url='{url}', and more")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://img.example.com/5.jpg?v=1700000000&width=800",
+        "https://h:8080/a/b@2x.png?file=a%20b.jpg#top",
+        "https://h/?url=https%3A%2F%2Fh%2Fy&w=1",
+        "https://h/x?v=5d41402abc4b2a76b9719d911017c592",
+        "http://[::1]:80/@",
+        "images/a@2x.png",
+        "mailto:shop@example.com",
+        "data/a:b@c.png",
+        "https://müller.example/größe.jpg?author=7",
+        "",
+        "no URL",
+    ],
+)
+def test_a_url_without_secrets_stays(url: str) -> None:
+    assert shown_url(url) == url
+    assert shown_text(f"see {url}, there") == f"see {url}, there"
+
+
+def test_a_long_url_is_cut() -> None:
+    assert len(shown_url("https://h/" + "a" * 5000)) == 300
+    assert shown_url("https://h/x?v=1", query=False) == "https://h/x"
+
+
+def test_tokens_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a-secret-of-no-form")
+    for text in (
+        "url: /x.jpg?X-Amz-Signature=SECRET (Caused by …)",
+        "Authorization: Bearer SECRETSECRET",
+        "the token hf_SECRETSECRET",
+        "text/html; token=SECRET",
+    ):
+        assert "SECRET" not in shown_text(text)
+    assert shown_text("not a-secret-of-no-form!") == "not ***!"
+    assert shown_text("--set resources.memory=8GB, see a=b?") == "--set resources.memory=8GB, see a=b?"
+
+
+HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb\u2066c\rd\u200be\U000e0041é\u00a0漢👩\u200d👧"
+
+
+def test_no_character_controls_a_terminal() -> None:
+    shown = printable(HOSTILE)
+    assert shown.endswith("é\u00a0漢👩\u200d👧")
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\r", "\u200b", "\U000e0041"} & set(shown)
+    assert json.loads(printable(json.dumps(HOSTILE, ensure_ascii=False))) == HOSTILE
+
+
+def test_lines_of_data_pretend_to_be_no_message() -> None:
+    assert message_text("error: a\nerror: b\n  c\r\nd\x85e") == "error: a\n  error: b\n  c\n  d\\u0085e"
+
+
+@given(text=st.text(max_size=50))
+def test_any_text_can_be_shown(text: str) -> None:
+    for shown in (shown_url(text), message_text(text), printable(text)):
+        shown.encode("utf-8", "surrogatepass")
+        assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(shown)
+    assert shown_url(shown_url(text)) == shown_url(text)
