@@ -85,7 +85,7 @@ def assemble_folder(
     out: Path,
     recipe: Recipe,
     fingerprint: str,
-    shards: Path,
+    shards: Sequence[Path],
     rejections: Sequence[Path],
     report: BuildReport,
     *,
@@ -102,7 +102,7 @@ def assemble_folder(
         out: the dataset folder, links followed; the caller holds its lock.
         recipe: published with it.
         fingerprint: of `folder_fingerprint`.
-        shards: folder of stage `shards`, with the files <work item>/<task>/<split>-….parquet.
+        shards: the files of stage `shards`: …/<task>/<split>-….parquet.
         rejections: the files of all stages, in the order of the pipeline.
         report: the stages' counts.
         workers: processes of the audit.
@@ -117,7 +117,7 @@ def assemble_folder(
     try:
         carry_over = CarryOver(out)
         with replacing(out, carry_over) as partial:
-            for source in sorted(shards.glob("*/*/*.parquet")):
+            for source in shards:
                 target = partial / source.parent.name / source.name
                 target.parent.mkdir(exist_ok=True)
                 # A copy, not a link: an edit of the dataset must not change the workspace.

@@ -18,7 +18,7 @@ from mmecinstruct.core.progress import Report
 from mmecinstruct.dataset.manifest import has_recipe
 from mmecinstruct.engine.executors import Executor, LocalExecutor, RayExecutor
 from mmecinstruct.engine.executors.local import cores
-from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.assemble import assemble_folder, folder_fingerprint, is_up_to_date
@@ -111,16 +111,31 @@ def build(
             raise DatasetError(
                 f"--out {out}: cannot be written: {not_writable.strerror}; {remedy(not_writable)}"
             )
-        run = Run(store, pool, report, processes)
-        done, shards = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
-        fingerprint = folder_fingerprint(recipe, run.outputs, done)
-        if is_up_to_date(target, fingerprint):
-            return replace(done, up_to_date=True)
-        rejections = [path for output in run.outputs for path in output.files(REJECTIONS_FILE)]
-        assembled = assemble_folder(
-            target, recipe, fingerprint, shards.folder, rejections, done, workers=processes, progress=report
-        )
-        return replace(done, audit=assembled.audit, warnings=(*done.warnings, *assembled.warnings))
+
+        def once() -> BuildReport:
+            run = Run(store, pool, report, processes)
+            with run.damage_told():
+                done, shards = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
+                return _write_folder(run, recipe, target, done, shards)
+
+        done, damaged = until_sound(once)
+        return replace(done, warnings=(*done.warnings, *damaged))
+
+
+def _write_folder(
+    run: Run, recipe: Recipe, target: Path, done: BuildReport, shards: StageOutput
+) -> BuildReport:
+    """Write the dataset folder unless it is there already; return the report with what became of it."""
+    fingerprint = folder_fingerprint(recipe, run.outputs, done)
+    if is_up_to_date(target, fingerprint):
+        return replace(done, up_to_date=True)
+    files = [shards.folder / path for path in sorted(shards.hashes)]
+    rejections = [path for output in run.outputs for path in output.files(REJECTIONS_FILE)]
+    run.verify_read([*files, *rejections])
+    assembled = assemble_folder(
+        target, recipe, fingerprint, files, rejections, done, workers=run.workers, progress=run.progress
+    )
+    return replace(done, audit=assembled.audit, warnings=(*done.warnings, *assembled.warnings))
 
 
 def _run_stages(

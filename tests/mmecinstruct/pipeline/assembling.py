@@ -27,7 +27,9 @@ def assemble(
 ) -> Assembled:
     """Write a dataset folder over the shards, with the rejections of a dataset."""
     rejections = [dataset / "rejections" / "rejections.parquet"]
-    return assemble_folder(out, recipe, fingerprint, shards, rejections, BuildReport(out))
+    return assemble_folder(
+        out, recipe, fingerprint, sorted(shards.glob("*/*/*.parquet")), rejections, BuildReport(out)
+    )
 
 
 def hashes(folder: Path) -> dict[str, str]:
