@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core import console
 

@@ -19,19 +19,26 @@ _Key = tuple[bytes, int, int, int]
 _SETTLED_NS = 2_000_000_000
 
 
-def remembered_hashes(memory: Path, paths: Sequence[Path], threads: int = 1) -> list[str]:
+def remembered_hashes(
+    memory: Path, paths: Sequence[Path], threads: int = 1, read: set[Path] | None = None
+) -> list[str]:
     """Return the SHA-256 of each file; only files that are not in the cache are read.
+
+    A cache that cannot be written is read nevertheless.
 
     Args:
         memory: The SQLite file of the cache. A damaged one is replaced, since it only saves time.
         paths: The files.
         threads: Files that are read at once.
+        read: Gets the files that were read now.
 
     Raises:
         OSError: A file cannot be read.
         WorkspaceError: The cache cannot be written.
     """
-    with _open_memory(memory) as database, ThreadPoolExecutor(max(1, threads)) as pool:
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    writable = os.access(memory.parent if not memory.exists() else memory, os.W_OK)
+    with _open_memory(memory, writable) as database, ThreadPoolExecutor(max(1, threads)) as pool:
         keys = [_key(path) for path in paths]
         known = [_look_up(database, key) for key in keys]
         unknown = [position for position, digest in enumerate(known) if digest is None]
@@ -39,7 +46,9 @@ def remembered_hashes(memory: Path, paths: Sequence[Path], threads: int = 1) -> 
         digests = pool.map(lambda position: sha256_file(paths[position]), unknown)
         for position, digest in zip(unknown, digests, strict=True):
             known[position] = digest
-            if time.time_ns() - max(keys[position][2:]) > _SETTLED_NS:
+            if read is not None:
+                read.add(paths[position])
+            if writable and time.time_ns() - max(keys[position][2:]) > _SETTLED_NS:
                 database.execute(
                     "INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*keys[position], digest)
                 )
@@ -62,9 +71,12 @@ def _look_up(database: sqlite3.Connection, key: _Key) -> str | None:
 
 
 @contextmanager
-def _open_memory(file: Path) -> Iterator[sqlite3.Connection]:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def _open_memory(file: Path, writable: bool) -> Iterator[sqlite3.Connection]:
     try:
+        if not writable:
+            with closing(_open_to_read(file)) as database:
+                yield database
+            return
         try:
             database = _open(file)
         except sqlite3.OperationalError:
@@ -78,6 +90,13 @@ def _open_memory(file: Path) -> Iterator[sqlite3.Connection]:
         raise WorkspaceError(
             f"{file}: {error}; free space or delete the file, and run again: it only saves time"
         ) from error
+
+
+def _open_to_read(file: Path) -> sqlite3.Connection:
+    """Return a cache that is only read: nothing is written beside it either; an empty one where there is none."""
+    if not file.is_file():
+        return _open(Path(":memory:"))
+    return sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)
 
 
 def _open(file: Path) -> sqlite3.Connection:

@@ -1,7 +1,7 @@
 """The manifest: the files of a dataset folder with their rows, sizes and hashes.
 
-It holds no time, host or absolute path: the same build gives the same bytes. The card is not in it, so that a
-person may edit the card.
+It holds no time, host or absolute path: the same build gives the same bytes. Of the card it has a hash of each
+generated part, so that people may write between them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.dataset.card_parts import CardParts, parse_card, part_hashes
 from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.samples import SCHEMA_VERSION
@@ -67,6 +68,7 @@ class Manifest(BaseModel):
         recipe: Name of the recipe.
         fingerprint: Fingerprint of everything that decided the content.
         files: All files but the card and the manifest.
+        card: SHA-256 of each generated part of the card, by its name. None in a folder of an earlier version.
     """
 
     # Later versions may add fields; these keep their meaning within a schema version.
@@ -77,16 +79,28 @@ class Manifest(BaseModel):
     recipe: str
     fingerprint: str
     files: tuple[FileEntry, ...]
+    card: dict[str, str] | None = None
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write the resolved recipe as recipe.yaml; `load_recipe` reads it back as an equal value."""
-    text = yaml.safe_dump(recipe.published(), sort_keys=False, allow_unicode=True, width=100)
-    write_atomically(folder / RECIPE, text.encode())
+    write_atomically(folder / RECIPE, _recipe_text(recipe))
+
+
+def has_recipe(folder: Path, recipe: Recipe) -> bool:
+    """Return whether a dataset folder was built with the recipe."""
+    try:
+        return (folder / RECIPE).read_bytes() == _recipe_text(recipe)
+    except OSError:
+        return False
+
+
+def _recipe_text(recipe: Recipe) -> bytes:
+    return yaml.safe_dump(recipe.published(), sort_keys=False, allow_unicode=True, width=100).encode()
 
 
 def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
-    """Write manifest.json of the shards, rejections, recipe, audit and statistics in a folder; call it last.
+    """Write manifest.json of the shards, rejections, recipe, audit, statistics and card in a folder; call it last.
 
     Args:
         folder: The dataset folder.
@@ -97,8 +111,12 @@ def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
         The manifest.
 
     Raises:
-        DatasetError: One of the files is missing.
+        DatasetError: One of the files is missing, or the card is not valid.
     """
+    try:
+        card = part_hashes(read_card(folder))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{folder / CARD}: {error}; write it before the manifest") from error
     entries = []
     audit = [AUDIT] if (folder / AUDIT).is_file() else []
     for path in [*find_shards(folder), REJECTIONS_PATH, RECIPE, *audit, STATISTICS]:
@@ -113,10 +131,24 @@ def write_manifest(folder: Path, recipe: Recipe, fingerprint: str) -> Manifest:
         recipe=recipe.name,
         fingerprint=fingerprint,
         files=tuple(entries),
+        card=card,
     )
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(folder / MANIFEST, text.encode())
     return manifest
+
+
+def read_card(folder: Path) -> CardParts:
+    """Return the parts of a folder's card.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is larger than MAX_TEXT_BYTES, no UTF-8, or its YAML or marks are not valid.
+    """
+    file = folder / CARD
+    if file.stat().st_size > MAX_TEXT_BYTES:
+        raise ValueError(f"larger than {MAX_TEXT_BYTES} bytes")
+    return parse_card(file.read_text(encoding="utf-8-sig"))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -54,6 +54,14 @@ def parse_shard_path(path: str) -> tuple[str, str, int, int] | None:
         return None
     task, split, index, count = match.groups()
     return task, split, int(index), int(count)
+
+
+def looks_like_shard(path: str) -> bool:
+    """Return whether a path below a dataset folder is a table where only builds write tables."""
+    return path.endswith(".parquet") and path.partition("/")[0] in (
+        *TASKS,
+        PurePosixPath(REJECTIONS_PATH).parts[0],
+    )
 
 
 def find_shards(folder: Path) -> list[str]:

@@ -10,74 +10,38 @@ import functools
 import hashlib
 import io
 import json
-import re
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
-from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.hashing import sha256_file
-from mmecinstruct.dataset.configs import card_configs
-from mmecinstruct.dataset.manifest import (
-    CARD,
-    MANIFEST,
-    MAX_TEXT_BYTES,
-    RECIPE,
-    STATISTICS,
-    Manifest,
-    read_manifest,
-)
+from mmecinstruct.dataset.folder_files import check_card, check_manifest, known_version
+from mmecinstruct.dataset.manifest import MANIFEST, Manifest
+from mmecinstruct.dataset.problems import Problem, ProblemLog, format_problems
 from mmecinstruct.dataset.published_images import PublishedImages, published_images
 from mmecinstruct.dataset.rows import row_problems
-from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shard_path
+from mmecinstruct.dataset.shards import find_shards, parse_shard_path
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 from mmecinstruct.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["Problem", "Validation", "format_problems", "validate_folder"]
+
 # An image that claims more is not decoded.
 MAX_IMAGE_PIXELS = 50_000_000
 # Uncompressed; the limit of the Hub's viewer is lower.
 MAX_ROW_GROUP_BYTES = 2**30
-# Problems of one reason in one file; further ones are counted.
-SHOWN_PER_REASON = 20
 
 _BATCH_ROWS = 16
 
 # File, rows checked, rows of all files.
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One problem of a dataset folder.
-
-    Attributes:
-        file: Path below the folder.
-        row: Number of the row within the file, from 0; None where the problem concerns no row.
-        sample_id: Id of the sample; empty where the problem concerns no sample.
-        reason: Machine-readable, snake_case.
-        detail: For a person.
-    """
-
-    file: str
-    row: int | None
-    sample_id: str
-    reason: str
-    detail: str
-
-    def __str__(self) -> str:
-        position = self.file if self.row is None else f"{self.file} row {self.row}"
-        sample = f" (sample {self.sample_id})" if self.sample_id else ""
-        return f"{position}{sample}: {self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -101,11 +65,6 @@ class Validation:
         return pd.DataFrame(rows, columns=[each.name for each in fields(Problem)])
 
 
-def format_problems(problems: Sequence[Problem]) -> str:
-    """Return one line per problem."""
-    return "\n".join(str(problem) for problem in problems)
-
-
 def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
     """Return all problems of a dataset folder; an empty list means that it is valid.
 
@@ -118,13 +77,13 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
         decode: Decode every embedded image, as `datasets` does.
         progress: Called with (file, rows checked, rows of all files).
     """
-    log = _Log()
+    log = ProblemLog()
     shards = find_shards(folder) if folder.is_dir() else []
     if not shards and not (folder / MANIFEST).is_file():
         log.add(str(folder), "not_a_dataset_folder", "it has neither a manifest nor a shard")
         return log.problems()
-    manifest = _check_manifest(folder, shards, log)
-    _check_card(folder, shards, log)
+    manifest = check_manifest(folder, shards, log)
+    check_card(folder, shards, manifest, log)
     total = sum(entry.rows or 0 for entry in manifest.files if entry.path in set(shards)) if manifest else 0
     seen = _Seen(manifest.schema_version if manifest else None, published_images(folder))
     done = 0
@@ -135,27 +94,6 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
                 progress(path, done, max(done, total))
     _check_whole(seen, log)
     return log.problems()
-
-
-@dataclass
-class _Log:
-    """Problems in the order found; of one reason in one file only the first are kept."""
-
-    found: list[Problem] = field(default_factory=list)
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, file: str, reason: str, detail: str, row: int | None = None, sample_id: str = "") -> None:
-        self.counts[file, reason] += 1
-        if self.counts[file, reason] <= SHOWN_PER_REASON:
-            self.found.append(Problem(file, row, sample_id, reason, " ".join(detail.split())[:300]))
-
-    def problems(self) -> list[Problem]:
-        more = [
-            Problem(file, None, "", reason, f"{count - SHOWN_PER_REASON} more")
-            for (file, reason), count in self.counts.items()
-            if count > SHOWN_PER_REASON
-        ]
-        return self.found + more
 
 
 @dataclass
@@ -174,111 +112,6 @@ class _Seen:
     images: set[bytes] = field(default_factory=set)  # digests of images that were decoded
 
 
-# --- the folder ----------------------------------------------------------------------------------------
-
-
-def _check_manifest(folder: Path, shards: Sequence[str], log: _Log) -> Manifest | None:
-    for path in (RECIPE, STATISTICS, REJECTIONS_PATH):
-        if not (folder / path).is_file():
-            log.add(path, "file_missing", "a dataset folder has this file")
-    for file in sorted(folder.rglob("*.parquet")):
-        path = file.relative_to(folder).as_posix()
-        if parse_shard_path(path) is None and path != REJECTIONS_PATH and not path.startswith("."):
-            log.add(path, "file_unexpected", "not named <task>/<split>-00000-of-00001.parquet")
-    _check_numbering(shards, log)
-    if not (folder / MANIFEST).is_file():
-        log.add(MANIFEST, "manifest_missing", "without it the files of the folder are not known")
-        return None
-    try:
-        manifest = read_manifest(folder)
-    except DatasetError as error:
-        log.add(MANIFEST, "manifest_invalid", str(error))
-        return None
-    if not _known_version(manifest.schema_version):
-        log.add(MANIFEST, "schema_version", f"{manifest.schema_version}; this program reads {SCHEMA_VERSION}")
-    listed = {entry.path for entry in manifest.files}
-    for path in shards:
-        if path not in listed:
-            log.add(path, "file_unlisted", "the manifest does not list it; it may be from another build")
-    for entry in manifest.files:
-        file = folder / entry.path
-        if not file.is_file():
-            if entry.path not in (RECIPE, STATISTICS, REJECTIONS_PATH):
-                log.add(entry.path, "file_missing", "the manifest lists it")
-            continue
-        size = file.stat().st_size
-        if size != entry.bytes:
-            log.add(entry.path, "file_changed", f"{size} bytes; the manifest says {entry.bytes}")
-        elif sha256_file(file) != entry.sha256:
-            log.add(entry.path, "file_changed", "its SHA-256 differs from the manifest's")
-    return manifest
-
-
-def _check_numbering(shards: Sequence[str], log: _Log) -> None:
-    """Check that the shards of each task and split are numbered completely."""
-    numbers: dict[tuple[str, str], dict[int, set[int]]] = {}
-    for path in shards:
-        task, split, index, count = parse_shard_path(path) or ("", "", 0, 0)
-        numbers.setdefault((task, split), {}).setdefault(count, set()).add(index)
-    for (task, split), counts in numbers.items():
-        if len(counts) > 1:
-            totals = ", ".join(map(str, sorted(counts)))
-            log.add(f"{task}/{split}", "shards_incomplete", f"shards of different builds: of {totals}")
-        for count, indexes in counts.items():
-            if indexes != set(range(count)):
-                lost = [index for index in range(min(count, 100_000)) if index not in indexes]
-                log.add(f"{task}/{split}", "shards_incomplete", f"no shard {lost[:5]} of {count}")
-
-
-def _check_card(folder: Path, shards: Sequence[str], log: _Log) -> None:
-    """Check that the card's YAML assigns exactly its shards to each config and split."""
-    # Imported here: it takes 0.3 s.
-    from huggingface_hub import metadata_load
-
-    file = folder / CARD
-    try:
-        if file.stat().st_size > MAX_TEXT_BYTES:
-            log.add(CARD, "card_invalid", f"larger than {MAX_TEXT_BYTES} bytes")
-            return
-        content: Any = metadata_load(file)
-    except FileNotFoundError:
-        log.add(CARD, "card_missing", "without its YAML load_dataset mixes tasks and splits")
-        return
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        log.add(CARD, "card_invalid", str(error))
-        return
-    try:
-        found, expected = _data_files(content["configs"]), _data_files(card_configs(shards))
-        for name in [*expected, *(name for name in found if name not in expected)]:
-            have = {split: _matched(paths, shards) for split, paths in found.get(name, {}).items()}
-            want = {split: _matched(paths, shards) for split, paths in expected.get(name, {}).items()}
-            wrong = sorted(split for split in {*have, *want} if have.get(split) != want.get(split))
-            if wrong:
-                detail = f"config {name}: the files of {', '.join(wrong)} are not its shards"
-                log.add(CARD, "card_configs", detail)
-    except (KeyError, TypeError, AttributeError):
-        log.add(CARD, "card_invalid", "its YAML does not list configs with data_files of split and path")
-
-
-def _data_files(configs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {
-        config["config_name"]: {entry["split"]: entry["path"] for entry in config["data_files"]}
-        for config in configs
-    }
-
-
-def _matched(paths: str | Sequence[str], shards: Sequence[str]) -> set[str]:
-    """Return the shards that match glob patterns; `*` does not match `/`."""
-    patterns = [paths] if isinstance(paths, str) else list(paths)
-    regexes = [re.compile(re.escape(pattern).replace(r"\*", "[^/]*")) for pattern in patterns]
-    return {path for path in shards if any(regex.fullmatch(path) for regex in regexes)}
-
-
-def _known_version(version: str) -> bool:
-    """Return whether the version has the known major number; minor versions only add columns."""
-    return version.partition(".")[0] == SCHEMA_VERSION.partition(".")[0]
-
-
 # --- one shard -----------------------------------------------------------------------------------------
 
 
@@ -286,7 +119,7 @@ _schema = functools.cache(published_schema)
 
 
 def _check_shard(
-    folder: Path, path: str, manifest: Manifest | None, decode: bool, seen: _Seen, log: _Log
+    folder: Path, path: str, manifest: Manifest | None, decode: bool, seen: _Seen, log: ProblemLog
 ) -> Iterator[int]:
     """Check a shard; yield the number of rows of each batch."""
     task, split, _, _ = parse_shard_path(path) or ("", "", 0, 0)
@@ -308,7 +141,7 @@ def _check_shard(
         log.add(path, "parquet_unreadable", f"after row {row_number}: {error}")
 
 
-def _check_schema(file: pq.ParquetFile, path: str, version: str, log: _Log) -> bool:
+def _check_schema(file: pq.ParquetFile, path: str, version: str, log: ProblemLog) -> bool:
     """Check columns, types, the `huggingface` metadata and the size of row groups; return whether rows can be read.
 
     A file of a later minor version may have more columns.
@@ -353,7 +186,7 @@ def _check_row(
     number: int,
     decode: bool,
     seen: _Seen,
-    log: _Log,
+    log: ProblemLog,
 ) -> None:
     sample_id = str(row["id"] or "")[:100]
 
@@ -366,7 +199,7 @@ def _check_row(
     if any(reason == "value_missing" for reason, _ in found):
         return
     version = row["schema_version"]
-    if not _known_version(version):
+    if not known_version(version):
         add("schema_version", f"{version!r}; this program reads {SCHEMA_VERSION}")
     elif seen.schema_version is not None and version != seen.schema_version:
         add("schema_version", f"{version!r}; the manifest says {seen.schema_version}")
@@ -437,7 +270,7 @@ def _image_problem(image: Mapping[str, Any] | None, decode: bool, seen: _Seen) -
 # --- over all shards -----------------------------------------------------------------------------------
 
 
-def _check_whole(seen: _Seen, log: _Log) -> None:
+def _check_whole(seen: _Seen, log: ProblemLog) -> None:
     for (task, category), (file, row, sample_id) in seen.ood_categories.items():
         if (task, category) in seen.train_categories:
             name = repr(category) if category else "no category"

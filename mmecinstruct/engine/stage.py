@@ -19,7 +19,7 @@ setting cannot be left out of it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -70,7 +70,13 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A finished stage. `name` is the stage's label, `extra` the further counts of its work items, by their keys."""
+    """A finished stage.
+
+    Attributes:
+        name: the stage's label.
+        extra: the further counts of its work items, by their keys.
+        hashes: the SHA-256 of its files, by their paths below `folder`.
+    """
 
     name: str
     fingerprint: str
@@ -81,11 +87,12 @@ class StageOutput:
     not_sampled: int
     extra: dict[str, dict[str, Any]]
     cached: bool
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, name: str) -> list[Path]:
         """Return the files of that name, one per work item that wrote it, in the order of the items."""
-        paths = (self.folder / key / name for key in sorted(self.extra))
-        return [path for path in paths if path.is_file()]
+        paths = (f"{key}/{name}" for key in sorted(self.extra))
+        return [self.folder / path for path in paths if path in self.hashes]
 
 
 @dataclass(frozen=True)
@@ -95,10 +102,12 @@ class Files:
     Attributes:
         paths: the files, in the order in which they are read.
         fingerprints: of each stage that wrote some of them, or of each file, its fingerprint.
+        hashes: SHA-256 of files that no stage wrote.
     """
 
     paths: tuple[Path, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that no file stays out of a stage's fingerprint."""
@@ -167,6 +176,22 @@ class Stage:
             "libraries": {library: library_version(library) for library in self.libraries},
             "fields": _json(self),
         }
+
+
+def files_of(value: Any) -> Iterator[Files]:
+    """Yield all files among the fields of a stage, those of RUNTIME fields too."""
+    match value:
+        case Files():
+            yield value
+        case Mapping():
+            for one in value.values():
+                yield from files_of(one)
+        case tuple() | list():
+            for one in value:
+                yield from files_of(one)
+        case _ if dataclasses.is_dataclass(value):
+            for one in dataclasses.fields(value):
+                yield from files_of(getattr(value, one.name))
 
 
 def _json(value: Any) -> Any:

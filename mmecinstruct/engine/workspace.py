@@ -4,39 +4,63 @@ A stage's work is cut into work items. An item's files are written into a tempor
 and renamed. When all items are there, a manifest with row counts and file hashes makes the stage finished. A run that
 was killed therefore continues with the missing items, and nothing half-written is ever read. Each attempt at an item
 has a folder of its own: a cluster tries an item again while a lost node may still work on it.
+
+Before a stage runs, the hashes of its input files are compared, each file once in a run. A damaged file opens the stage
+that wrote it again.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
+import errno
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mmecinstruct.core.errors import WorkspaceError
+from mmecinstruct.core.errors import SourceError, WorkspaceError
 from mmecinstruct.core.file_hashes import remembered_hashes
-from mmecinstruct.core.files import sync_folder, sync_tree, write_atomically
+from mmecinstruct.core.files import (
+    NOT_WRITABLE,
+    LockHeld,
+    hold_lock,
+    path_problem,
+    remedy,
+    sync_folder,
+    sync_tree,
+    write_atomically,
+)
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import Executor
-from mmecinstruct.engine.stage import Stage, StageOutput, WorkItem
+from mmecinstruct.engine.stage import Stage, StageOutput, WorkItem, files_of
+from mmecinstruct.engine.stage_folder import (
+    COUNTS,
+    MANIFEST,
+    REMOVED,
+    DamagedOutput,
+    hashed_files,
+    read_counts,
+    read_finished,
+    remove,
+    reopen,
+    sealed,
+    wait_for,
+)
 
-MANIFEST = "manifest.json"
-COUNTS = "counts.json"
 HASHES = "file_hashes.sqlite"
 # The state of images outside the workspace.
 SNAPSHOTS = "snapshots"
-# Longer than a network file system remembers by default (60).
-VISIBLE_SECONDS = 120
-# Ending of folders that are about to be deleted.
-_REMOVED = ".removed"
+# Files of up to so many bytes together are hashed in this process, more by the workers.
+HASHED_HERE = 100_000_000
+
+_LOCK = "lock"
+_STAGE_FOLDER = re.compile(r"[0-9a-f]{32}(\..*)?")
+_SNAPSHOT_FILE = re.compile(r"(products-)?[0-9a-f]{32}\.(parquet|arriving)")
 
 
 @dataclass(frozen=True)
@@ -77,39 +101,47 @@ class _Prepared:
 
 
 class Workspace:
-    """A folder that keeps stages between builds."""
+    """A folder that keeps stages between builds.
+
+    Raises:
+        WorkspaceError: No program could use the path.
+    """
 
     def __init__(self, folder: Path) -> None:
+        if problem := path_problem(folder):
+            raise WorkspaceError(f"workspace {folder}: {problem}")
         self.folder = folder
+        self._outputs: dict[Path, StageOutput] = {}
+        # Files whose hashes were compared, or taken, in this run.
+        self._verified: set[Path] = set()
+
+    def is_there(self) -> bool:
+        """Return whether the folder is a workspace: every command that works in one locks it."""
+        return (self.folder / _LOCK).is_file()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other builds out while the context lasts; the system frees the lock of a killed build.
 
-        Raises WorkspaceError when another build holds it, or when the folder cannot be written.
+        A workspace that cannot be written is read without a lock.
+
+        Raises:
+            WorkspaceError: Another build holds it, or the folder cannot be written.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = (self.folder / "lock").open("a+")
-        except OSError as error:
-            raise WorkspaceError(f"workspace {self.folder} cannot be written: {error.strerror}") from error
-        with handle:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if not isinstance(error, BlockingIOError):
-                    raise WorkspaceError(
-                        f"workspace {self.folder} cannot be locked ({error.strerror}); give --workspace a folder "
-                        "on a disk that can lock files, such as a local one"
-                    ) from error
-                handle.seek(0)
-                holder = handle.read().strip() or "unknown"
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(hold_lock(self.folder / _LOCK))
+            except LockHeld as error:
                 raise WorkspaceError(
-                    f"another build (process {holder}) works in {self.folder}; wait for it or give --workspace"
+                    f"another build ({error}) works in {self.folder}; wait for it or give --workspace"
                 ) from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+            except OSError as error:
+                if error.errno not in NOT_WRITABLE or not self.is_there():
+                    raise WorkspaceError(
+                        f"workspace {self.folder} cannot be locked: {error.strerror}; {remedy(error)}, such as a "
+                        "folder on a local disk (--workspace)"
+                    ) from error
             yield
 
     def run_stages(
@@ -117,12 +149,12 @@ class Workspace:
     ) -> list[StageOutput]:
         """Return finished stages that do not need each other, running their missing work items side by side.
 
-        Raises WorkspaceError when the disk is full, a worker was killed or a finished stage's files are damaged.
+        Raises WorkspaceError when the disk is full or a worker was killed; DamagedOutput where an input is damaged.
         """
         prepared = []
         for one in stages:
             with disk_errors(one.label, self.folder):
-                prepared.append(_prepare(self.folder, one))
+                prepared.append(self._prepare(one, executor))
         missing = [stage for stage in prepared if stage.finished is None]
         of_target = {work.target: stage for stage in missing for work in stage.work}
         done = {stage.name: stage.total - len(stage.work) for stage in missing}
@@ -144,14 +176,78 @@ class Workspace:
         for stage in prepared:
             with disk_errors(stage.name, self.folder):
                 outputs.append(stage.finished or _finish(stage))
+        self._outputs |= {output.folder: output for output in outputs}
         return outputs
+
+    def _prepare(self, stage: Stage, executor: Executor) -> _Prepared:
+        """Read a finished stage, or make the folder of an unfinished one and find its missing work items."""
+        fingerprint = stage.fingerprint()
+        folder = self.folder / "stages" / stage.label / fingerprint
+        finished = read_finished(stage.label, fingerprint, folder)
+        if finished is not None:
+            # When it was last used, for `mmec clean`.
+            with suppress(OSError):
+                os.utime(folder / MANIFEST)
+            return _Prepared(stage, fingerprint, folder, finished)
+        inputs = list(files_of(stage))
+        self.verify([path for files in inputs for path in files.paths if not files.hashes], executor)
+        outside = {path: sha256 for files in inputs for path, sha256 in files.hashes.items()}
+        self._verify_outside(outside, executor)
+        return _unfinished(self.folder, stage, fingerprint, folder)
+
+    def verify(self, paths: Iterable[Path], executor: Executor) -> None:
+        """Compare the hashes of files that stages of this run wrote, each once; a folder stands for all files in it.
+
+        Raises:
+            DamagedOutput: A file is damaged; its stage is open again.
+            WorkspaceError: It is damaged, and its stage cannot be opened again.
+        """
+        expected: dict[Path, tuple[StageOutput, str]] = {}
+        for path in paths:
+            output = next((self._outputs[one] for one in (path, *path.parents) if one in self._outputs), None)
+            if output is None:
+                continue
+            inside = path.relative_to(output.folder).as_posix()
+            for name in [inside] if inside in output.hashes else output.hashes:
+                if inside in (".", name) or name.startswith(f"{inside}/"):
+                    expected[output.folder / name] = (output, name)
+        missing = [path for path in expected if path not in self._verified]
+        for path, found in self._hash(missing, executor):
+            output, name = expected[path]
+            if found != output.hashes[name]:
+                self._outputs.pop(output.folder)
+                reopen(output.folder, [name])
+                why = (
+                    "it is not there" if found is None else "its SHA-256 is not that of the stage's manifest"
+                )
+                raise DamagedOutput(output.name, path, output.folder, why)
+            self._verified.add(path)
+
+    def _hash(self, paths: Sequence[Path], executor: Executor) -> Iterable[tuple[Path, str | None]]:
+        if sum(path.stat().st_size for path in paths if path.is_file()) <= HASHED_HERE:
+            return map(_hash_file, paths)
+        return executor.run(_hash_file, paths)
+
+    def _verify_outside(self, expected: dict[Path, str], executor: Executor) -> None:
+        """Compare the hashes of files that no stage wrote, where they are remembered from an earlier run.
+
+        Raises:
+            SourceError: A file changed, although its size and times did not.
+        """
+        for path, found in self._hash([path for path in expected if path not in self._verified], executor):
+            if found != expected[path]:
+                raise SourceError(
+                    f"{path}: the content changed, but neither size nor times: the file is damaged; get it again (mmec "
+                    "pull), or touch it if it is meant to be so, and run again"
+                )
+            self._verified.add(path)
 
     def file_fingerprints(self, paths: Sequence[Path], threads: int = 1) -> list[str]:
         """Return the SHA-256 of each file, remembered by path, size and times of change.
 
         Raises OSError where a file cannot be read, WorkspaceError where the memory of hashes cannot be written.
         """
-        return remembered_hashes(self.folder / HASHES, paths, threads)
+        return remembered_hashes(self.folder / HASHES, paths, threads, self._verified)
 
     def clean(self, keep_days: float) -> tuple[int, int]:
         """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed).
@@ -161,16 +257,18 @@ class Workspace:
         horizon = time.time() - keep_days * 86_400
         removed = freed = 0
         for folder in sorted((self.folder / "stages").glob("*/*")):
+            if not _STAGE_FOLDER.fullmatch(folder.name):
+                continue
             manifest = folder / MANIFEST
             used = (manifest if manifest.is_file() else folder).stat().st_mtime
-            if used < horizon or folder.name.endswith(_REMOVED):
+            if used < horizon or folder.name.endswith(REMOVED):
                 freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                doomed = folder.with_name(folder.name.removesuffix(_REMOVED) + _REMOVED)
+                doomed = folder.with_name(folder.name.removesuffix(REMOVED) + REMOVED)
                 folder.rename(doomed)
                 shutil.rmtree(doomed)
                 removed += 1
         for file in sorted((self.folder / SNAPSHOTS).glob("*")):
-            if file.stat().st_mtime < horizon:
+            if _SNAPSHOT_FILE.fullmatch(file.name) and file.stat().st_mtime < horizon:
                 freed += file.stat().st_size
                 file.unlink()
         return removed, freed
@@ -178,25 +276,31 @@ class Workspace:
 
 @contextmanager
 def disk_errors(stage: str, workspace: Path) -> Iterator[None]:
-    """Turn an error of the disk into one that names the stage and the workspace."""
+    """Turn an error of the disk or of memory into one that names the stage and the workspace."""
     try:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise WorkspaceError(
-            f"stage {stage}: {error.strerror or error}{where}; free space on the disk of the workspace {workspace}, or "
-            "mend it, and run again: finished work items are kept"
+            f"stage {stage}: {error.strerror or error}{where}; {remedy(error)} (workspace {workspace}), and run again: "
+            "finished work items are kept"
+        ) from error
+    except MemoryError as error:
+        raise WorkspaceError(
+            f"stage {stage}: memory does not suffice; give fewer --workers or close other programs, and run again: "
+            "finished work items are kept"
         ) from error
 
 
-def _prepare(workspace: Path, stage: Stage) -> _Prepared:
-    """Read a finished stage, or make the folder of an unfinished one and find its missing work items."""
-    fingerprint = stage.fingerprint()
-    folder = workspace / "stages" / stage.label / fingerprint
-    finished = _read_finished(stage.label, fingerprint, folder)
-    if finished is not None:
-        os.utime(folder / MANIFEST)  # when it was last used, for `mmec clean`
-        return _Prepared(stage, fingerprint, folder, finished)
+def _hash_file(path: Path) -> tuple[Path, str | None]:
+    """Return a file with its SHA-256, or None where it is not there."""
+    try:
+        return path, sha256_file(path)
+    except FileNotFoundError:
+        return path, None
+
+
+def _unfinished(workspace: Path, stage: Stage, fingerprint: str, folder: Path) -> _Prepared:
     partial = folder.with_name(fingerprint + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     items = list(stage.items())
@@ -206,9 +310,20 @@ def _prepare(workspace: Path, stage: Stage) -> _Prepared:
     work = tuple(
         _ItemWork(stage, item, str(partial / item.key), str(workspace))
         for item in items
-        if not (partial / item.key / COUNTS).is_file()
+        if not _is_whole(partial / item.key)
     )
+    for one in work:
+        remove(Path(one.target))
     return _Prepared(stage, fingerprint, folder, None, keys, work)
+
+
+def _is_whole(item: Path) -> bool:
+    """Return whether a work item is finished and has its files, by their sizes."""
+    counts = read_counts(item)
+    if counts is None:
+        return False
+    files = {item / path: entry["bytes"] for path, entry in counts.get("files", {}).items()}
+    return all(file.is_file() and file.stat().st_size == size for file, size in files.items())
 
 
 def _run_item(work: _ItemWork) -> str:
@@ -229,32 +344,19 @@ def _write_item(work: _ItemWork) -> str:
         "rejected": counts.rejected,
         "not_sampled": counts.not_sampled,
         "extra": dict(counts.extra or {}),
-        "files": _hashed_files(temporary),
+        "files": hashed_files(temporary),
     }
-    (temporary / COUNTS).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+    (temporary / COUNTS).write_bytes(sealed(content))
     sync_tree(temporary)
     try:
         temporary.rename(target)
     except OSError:
         # A worker of a killed build or a lost node, not yet gone, may have finished the same item: its bytes are
         # the same.
-        if not (target / COUNTS).is_file():
+        if read_counts(target) is None:
             raise
         shutil.rmtree(temporary)
     return work.target
-
-
-def _hashed_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the size and hash of each file of a work item, by its path in the item's folder."""
-    return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != COUNTS
-    }
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
@@ -264,38 +366,29 @@ def _remove_leftovers(partial: Path, keys: Collection[str]) -> None:
             leftover.unlink(missing_ok=True)
             continue
         # Moved out of the stage first: such a worker does not find files that it opens from now on.
-        doomed = partial.with_name(f"{partial.name}-{leftover.name}{_REMOVED}")
-        _remove(doomed)
+        doomed = partial.with_name(f"{partial.name}-{leftover.name}{REMOVED}")
+        shutil.rmtree(doomed, ignore_errors=True)
         try:
             leftover.rename(doomed)
         except FileNotFoundError:  # its worker renamed it this moment
             continue
-        _remove(doomed)
-
-
-def _wait_for(file: Path) -> None:
-    """Wait until a file that another host wrote is visible.
-
-    A network file system may remember for a while that it was not there.
-    """
-    deadline = time.monotonic() + VISIBLE_SECONDS
-    while not file.is_file() and time.monotonic() < deadline:
-        # Reading the folder refreshes the cache of a network file system.
-        os.scandir(file.parent.parent).close()
-        time.sleep(0.2)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _finish(stage: _Prepared) -> StageOutput:
     partial, folder, keys = stage.partial, stage.folder, stage.keys
     counts = {}
     for key in keys:
-        _wait_for(partial / key / COUNTS)
-        counts[key] = json.loads((partial / key / COUNTS).read_text(encoding="utf-8"))
+        wait_for(partial / key / COUNTS)
+        found = read_counts(partial / key)
+        if found is None:
+            raise OSError(errno.EIO, "damaged", str(partial / key / COUNTS))
+        counts[key] = found
     _remove_leftovers(partial, set(keys))  # of attempts that were lost on the way
     files = {
         f"{key}/{path}": entry
         for key in keys
-        for path, entry in (counts[key].get("files") or _hashed_files(partial / key)).items()
+        for path, entry in (counts[key].get("files") or hashed_files(partial / key)).items()
     }
     manifest = {
         "fingerprint_of": stage.stage.fingerprint_content(),
@@ -306,35 +399,12 @@ def _finish(stage: _Prepared) -> StageOutput:
         "extra": {key: entry["extra"] for key, entry in counts.items()},
         "files": dict(sorted(files.items())),
     }
-    write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    write_atomically(partial / MANIFEST, sealed(manifest, indent=1))
     # The folder has no manifest, otherwise it would have been read.
-    if folder.exists():
-        _remove(folder)
+    remove(folder)
     partial.rename(folder)
     sync_folder(folder.parent)
-    output = _read_finished(stage.name, stage.fingerprint, folder)
-    assert output is not None
+    output = read_finished(stage.name, stage.fingerprint, folder)
+    if output is None:
+        raise OSError(errno.EIO, "a file vanished while the stage was finished", str(folder))
     return StageOutput(**{**output.__dict__, "cached": False})
-
-
-def _read_finished(name: str, fingerprint: str, folder: Path) -> StageOutput | None:
-    """Return a finished stage, or None.
-
-    Raises WorkspaceError where one of its files is missing or has another size.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise WorkspaceError(f"{folder / MANIFEST} is damaged ({error}); delete {folder}") from error
-    try:
-        for path, entry in manifest["files"].items():
-            file = folder / path
-            if not file.is_file() or file.stat().st_size != entry["bytes"]:
-                raise WorkspaceError(f"{file} is missing or changed; delete {folder} and run again")
-        totals = (manifest["records"], manifest["kept"], manifest["rejected"], manifest["not_sampled"])
-        extra = manifest["extra"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise WorkspaceError(f"{folder / MANIFEST} is no manifest of a stage; delete {folder}") from error
-    return StageOutput(name, fingerprint, folder, *totals, extra, cached=True)

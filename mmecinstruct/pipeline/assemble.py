@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from mmecinstruct.auditing import AuditReport, audit_folder
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.files import sync_folder, sync_tree, write_atomically
+from mmecinstruct.core.files import remedy, sync_tree, write_atomically
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.core.parquet import read_parts
 from mmecinstruct.core.progress import Report
@@ -24,9 +24,12 @@ from mmecinstruct.dataset import (
     write_rejections,
     write_statistics,
 )
-from mmecinstruct.dataset.manifest import AUDIT, CARD, MANIFEST
+from mmecinstruct.dataset.card_parts import part_hashes
+from mmecinstruct.dataset.manifest import AUDIT, read_card
 from mmecinstruct.engine.stage import StageOutput
+from mmecinstruct.pipeline.carry_over import CarryOver
 from mmecinstruct.pipeline.report import BuildReport
+from mmecinstruct.pipeline.target import replacing
 from mmecinstruct.publish.card import CARD_TEMPLATE, write_card
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.rejections import public_rejections
@@ -38,42 +41,29 @@ from mmecinstruct.version import __version__
 FOLDER_VERSION = 8
 
 
+@dataclass(frozen=True)
+class Assembled:
+    """A folder that was written. audit: the content that splits share. warnings: of files that got another name."""
+
+    audit: AuditReport
+    warnings: Sequence[str]
+
+
 def is_up_to_date(out: Path, fingerprint: str) -> bool:
-    """Return whether `out` already is the dataset folder of this fingerprint, with all its files."""
+    """Return whether `out` already is the dataset folder of this fingerprint, with all its files and its card."""
     try:
         manifest = read_manifest(out)
     except DatasetError:
         return False
-    if manifest.fingerprint != fingerprint or not (out / CARD).is_file():
+    try:
+        if manifest.fingerprint != fingerprint or part_hashes(read_card(out)) != manifest.card:
+            return False
+    except (OSError, ValueError):
         return False
     return all(
         (out / entry.path).is_file() and (out / entry.path).stat().st_size == entry.bytes
         for entry in manifest.files
     )
-
-
-def check_target(out: Path) -> None:
-    """Check that a target holds nothing but a dataset folder, since it is replaced as a whole.
-
-    Raises DatasetError.
-    """
-    if out.exists() and not out.is_dir():
-        raise DatasetError(f"--out {out}: there is a file of that name")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    try:
-        written = {entry.path for entry in read_manifest(out).files} | {CARD, MANIFEST}
-    except DatasetError as error:
-        raise DatasetError(
-            f"--out {out}: the folder holds other files than a dataset; name a new or an empty one"
-        ) from error
-    for file in sorted(out.rglob("*")):
-        path = file.relative_to(out).as_posix()
-        if not file.is_dir() and path not in written:
-            raise DatasetError(
-                f"--out {out}: the folder also holds {path}, which no build wrote and which would be lost; "
-                "move it away or name another folder"
-            )
 
 
 def folder_fingerprint(recipe: Recipe, stages: Sequence[StageOutput], report: BuildReport) -> str:
@@ -95,38 +85,39 @@ def assemble_folder(
     out: Path,
     recipe: Recipe,
     fingerprint: str,
-    shards: Path,
+    shards: Sequence[Path],
     rejections: Sequence[Path],
     report: BuildReport,
     *,
     workers: int = 1,
     progress: Report | None = None,
-) -> AuditReport:
+) -> Assembled:
     """Write the dataset folder from the finished shards and reports.
 
-    An older dataset folder is replaced only when the new one is complete. The finished files are audited for content
-    that splits share. A folder that shares more than the recipe tolerates is written nevertheless; its card reports it.
+    An older dataset folder is replaced only when the new one is complete, which takes over what no build wrote. The
+    finished files are audited for content that splits share. A folder that shares more than the recipe tolerates is
+    written nevertheless; its card reports it.
 
     Args:
-        out: the dataset folder.
+        out: the dataset folder, links followed; the caller holds its lock.
         recipe: published with it.
         fingerprint: of `folder_fingerprint`.
-        shards: folder of stage `shards`, with the files <work item>/<task>/<split>-….parquet.
+        shards: the files of stage `shards`: …/<task>/<split>-….parquet.
         rejections: the files of all stages, in the order of the pipeline.
         report: the stages' counts.
         workers: processes of the audit.
         progress: called with the step of the audit.
 
     Returns:
-        The content that splits share; `exceeded` has the findings above the recipe's tolerances.
+        The content that splits share, and the files of the older folder that got another name.
 
     Raises:
         DatasetError: `out` holds something else or cannot be written.
     """
-    check_target(out)
     try:
-        with _replacing(out) as partial:
-            for source in sorted(shards.glob("*/*/*.parquet")):
+        carry_over = CarryOver(out)
+        with replacing(out, carry_over) as partial:
+            for source in shards:
                 target = partial / source.parent.name / source.name
                 target.parent.mkdir(exist_ok=True)
                 # A copy, not a link: an edit of the dataset must not change the workspace.
@@ -138,40 +129,15 @@ def assemble_folder(
             statistics = write_statistics(
                 partial, recipe, report.sizes, report.missing, report.stages, audit.summary(), report.measured
             )
-            write_card(partial, recipe, statistics, fingerprint)
+            write_card(partial, recipe, statistics, fingerprint, carry_over.card)
             write_manifest(partial, recipe, fingerprint)
             sync_tree(partial)
     except OSError as error:
         raise DatasetError(
-            f"--out {out}: cannot be written: {error.strerror or error}; mend it or name another folder, and run "
-            "again: finished stages are kept"
+            f"--out {out}: cannot be written: {error.strerror or error}; {remedy(error)}, and run again: finished "
+            "stages are kept"
         ) from error
-    return audit
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Give a new folder beside `out`, which replaces it when it is filled and is removed when that fails."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    old = out.with_name(f".{out.name}.old")
-    # A build was killed between the two renames at the end.
-    if old.is_dir() and not out.exists():
-        old.rename(out)
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        partial.mkdir()
-        yield partial
-    except BaseException:
-        # A full disk must not keep an incomplete folder.
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if out.is_dir():
-        out.rename(old)
-    partial.rename(out)
-    sync_folder(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    return Assembled(audit, carry_over.warnings())
 
 
 def publishable(rejections: pa.Table) -> pa.Table:

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmecinstruct.core.errors import DatasetError, ExecutorError, RecipeError
+from mmecinstruct.core.errors import DatasetError, ExecutorError, RecipeError, SourceError
+from mmecinstruct.core.files import path_problem, remedy
 from mmecinstruct.core.progress import Report
+from mmecinstruct.dataset.manifest import has_recipe
 from mmecinstruct.engine.executors import Executor, LocalExecutor, RayExecutor
 from mmecinstruct.engine.executors.local import cores
-from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.engine.workspace import Workspace
-from mmecinstruct.pipeline.assemble import assemble_folder, check_target, folder_fingerprint, is_up_to_date
+from mmecinstruct.pipeline.assemble import assemble_folder, folder_fingerprint, is_up_to_date
 from mmecinstruct.pipeline.report import BuildReport, measured, stage_rows, taken_down, truncated_files
 from mmecinstruct.pipeline.stage_groups import (
     curate_tables,
@@ -29,6 +31,7 @@ from mmecinstruct.pipeline.stage_groups import (
     select_samples,
     write_shards,
 )
+from mmecinstruct.pipeline.target import lock_target, resolve_target
 from mmecinstruct.pipeline.warn import (
     check_ood_categories,
     synthetic_inputs,
@@ -68,7 +71,7 @@ def build(
 
     Args:
         recipe: what to build.
-        out: the dataset folder, replaced as a whole.
+        out: the dataset folder, replaced as a whole; files that no build wrote are taken over.
         workspace: where finished stages are kept.
         data: root of the recipe's relative paths (unused by a recipe with the built-in shop).
         tasks: full names; tasks that the data does not allow are reported in `missing`.
@@ -91,28 +94,48 @@ def build(
     if unknown:
         raise RecipeError(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
     allowed = apply_licences(recipe)
-    target = out.resolve()
+    target = resolve_target(out)
+    # The nodes of a cluster have other working folders.
+    store = Workspace(workspace.absolute())
     if workspace.resolve().is_relative_to(target):
         raise DatasetError(
             f"--out {out}: the workspace {workspace} is in it and would be replaced with it; choose another"
         )
-    check_target(target)
-    # The nodes of a cluster have other working folders.
-    store = Workspace(workspace.absolute())
+    if recipe.sample is None and (problem := path_problem(data)):
+        raise SourceError(f"--data {data}: {problem}")
     folders = [] if recipe.sample is not None else [data.resolve()]
     processes = processes_here(recipe, workers if executor == "local" else None)
     pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)
-    with store.lock(), pool:
-        run = Run(store, pool, report, processes)
-        done, shards = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
-        fingerprint = folder_fingerprint(recipe, run.outputs, done)
-        if is_up_to_date(target, fingerprint):
-            return replace(done, up_to_date=True)
-        rejections = [path for output in run.outputs for path in output.files(REJECTIONS_FILE)]
-        audit = assemble_folder(
-            target, recipe, fingerprint, shards.folder, rejections, done, workers=processes, progress=report
-        )
-        return replace(done, audit=audit)
+    with store.lock(), lock_target(target) as not_writable, pool:
+        if not_writable is not None and not has_recipe(target, recipe):
+            raise DatasetError(
+                f"--out {out}: cannot be written: {not_writable.strerror}; {remedy(not_writable)}"
+            )
+
+        def once() -> BuildReport:
+            run = Run(store, pool, report, processes)
+            with run.damage_told():
+                done, shards = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
+                return _write_folder(run, recipe, target, done, shards)
+
+        done, damaged = until_sound(once)
+        return replace(done, warnings=(*done.warnings, *damaged))
+
+
+def _write_folder(
+    run: Run, recipe: Recipe, target: Path, done: BuildReport, shards: StageOutput
+) -> BuildReport:
+    """Write the dataset folder unless it is there already; return the report with what became of it."""
+    fingerprint = folder_fingerprint(recipe, run.outputs, done)
+    if is_up_to_date(target, fingerprint):
+        return replace(done, up_to_date=True)
+    files = [shards.folder / path for path in sorted(shards.hashes)]
+    rejections = [path for output in run.outputs for path in output.files(REJECTIONS_FILE)]
+    run.verify_read([*files, *rejections])
+    assembled = assemble_folder(
+        target, recipe, fingerprint, files, rejections, done, workers=run.workers, progress=run.progress
+    )
+    return replace(done, audit=assembled.audit, warnings=(*done.warnings, *assembled.warnings))
 
 
 def _run_stages(

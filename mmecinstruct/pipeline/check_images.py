@@ -25,7 +25,7 @@ from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.core.partial_folder import partial_folder
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import LocalExecutor
-from mmecinstruct.engine.run import Run
+from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import REJECTIONS_FILE, Files
 from mmecinstruct.engine.workspace import SNAPSHOTS, Workspace
 from mmecinstruct.images.contact_sheet import PER_GROUP, SheetImage, contact_sheet
@@ -98,20 +98,25 @@ def check_images(
         raise SourceError(f"{source}: there is no such folder or table")
     store = Workspace(workspace.absolute())
     with store.lock(), LocalExecutor(workers) as executor:
-        run = Run(store, executor, report)
         takedowns = load_takedowns(store.folder)
         image_sources = ImageSources(
             settings.images, settings.fetch, [root.resolve()], takedowns, retry_failed
         )
         groups = [[url] for url in sorted({url for _, url in named})]
-        located = locate_images(run, groups, image_sources)
-        measured = run.run(measure_stage(store, located.images, settings.images))
-        products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
-        filtered = run.run(filter_stage(measured, products, settings.images, budget))
-        images = read_tables(filtered.files("images.parquet"), IMAGES)
-        rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]
-        all_rejections = pa.concat_tables([rejections_table(rejections), read_tables(rejected, REJECTIONS)])
-        pixels = measured.files("pixels.parquet")
+
+        def once() -> tuple[pa.Table, pa.Table, list[Path]]:
+            run = Run(store, executor, report)
+            located = locate_images(run, groups, image_sources)
+            measured = run.run(measure_stage(store, located.images, settings.images))
+            products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
+            filtered = run.run(filter_stage(measured, products, settings.images, budget))
+            kept, pixels = filtered.files("images.parquet"), measured.files("pixels.parquet")
+            rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]
+            run.verify_read([*kept, *rejected, *pixels])
+            tables = [rejections_table(rejections), read_tables(rejected, REJECTIONS)]
+            return read_tables(kept, IMAGES), pa.concat_tables(tables), pixels
+
+        (images, all_rejections, pixels), _ = until_sound(once)
         _write(out, images, all_rejections, pixels)
         if sheet:
             with writing_to(out):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmecinstruct.pipeline.assemble import check_target
+from mmecinstruct.pipeline.target import resolve_target
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import apply_licences
 from mmecinstruct.schemas.samples import SPLITS
@@ -73,7 +73,7 @@ def plan_build(recipe: Recipe, out: Path, tasks: Sequence[str], data: Path) -> B
         DatasetError: `out` holds something else.
     """
     allowed = apply_licences(recipe)
-    check_target(out.resolve())
+    resolve_target(out)
     sources = () if recipe.sample is not None else allowed.recipe.sources
     return BuildPlan(
         recipe.name,

@@ -98,6 +98,7 @@ def read_images(
     if not settings.read:
         stage = references_stage(tables, settings, frozenset(image_sources.takedowns.urls), budget)
         return Images(run.run(stage), Files(), {})
+    run.reads(tables.products, tables.reviews)
     located = locate_images(run, image_groups(tables), image_sources)
     measured = run.run(measure_stage(run.workspace, located.images, settings))
     kept = run.run(filter_stage(measured, tables.products, settings, budget))
@@ -149,6 +150,7 @@ def select_samples(
     assigned = run.run(
         Assign(products=tables.products, relations=tables.relations, split=recipe.split, seed=recipe.seed)
     )
+    run.reads(*(getattr(tables, name) for name in ("products", *MERGED_TABLES)))
     counts = {
         name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name).paths)
         for name in ("products", *MERGED_TABLES)

@@ -1,5 +1,7 @@
 """Write the card (README.md): YAML for `load_dataset` and the Hub, and a page for people.
 
+A card that is there keeps what people added to it (`dataset.card_parts`).
+
 Names of categories, the recipe's description and notes are untrusted text: huggingface_hub writes the YAML, and
 `markdown_text` escapes tables, links and HTML in the page.
 """
@@ -14,6 +16,7 @@ from typing import Any
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.markdown import markdown_text
 from mmecinstruct.core.templating import compiled, rendered
+from mmecinstruct.dataset.card_parts import CardParts, card_text, split_page, with_edits
 from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.manifest import CARD
 from mmecinstruct.recipe import Recipe
@@ -69,7 +72,13 @@ def card_metadata(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fingerprint: str) -> None:
+def write_card(
+    folder: Path,
+    recipe: Recipe,
+    statistics: Mapping[str, Any],
+    fingerprint: str,
+    previous: CardParts | None = None,
+) -> None:
     """Write README.md.
 
     Args:
@@ -77,22 +86,21 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
         recipe: The resolved recipe.
         statistics: The statistics that `write_statistics` returned.
         fingerprint: Fingerprint of everything that decided the content.
+        previous: The card that this one replaces; what people added to it is kept.
     """
     # Imported here: it takes 0.3 s.
     from huggingface_hub import DatasetCardData
 
-    metadata = card_metadata(recipe, statistics)
     tasks = [task for task in TASKS if task in statistics["tasks"]]
     summaries = [_task_summary(task, statistics["tasks"][task]) for task in tasks]
     ood_categories = {
         name for task in tasks for name in statistics["tasks"][task].get(TEST_OOD, {}).get("categories", ())
     }
-    text = rendered(
+    page = rendered(
         compiled(CARD_TEMPLATE),
         {
             "md": markdown_text,
             "percent": _percent,
-            "metadata": DatasetCardData(**metadata).to_yaml(original_order=list(metadata)),
             "recipe": recipe,
             "fingerprint": fingerprint,
             "version": __version__,
@@ -118,7 +126,11 @@ def write_card(folder: Path, recipe: Recipe, statistics: Mapping[str, Any], fing
             "rejected": sum(sum(reasons.values()) for reasons in statistics["rejections"].values()),
         },
     )
-    write_atomically(folder / CARD, (text + "\n").encode())
+    card = CardParts(card_metadata(recipe, statistics), split_page(page))
+    if previous is not None:
+        card = with_edits(card, previous)
+    metadata = DatasetCardData(**card.metadata).to_yaml(original_order=list(card.metadata))
+    write_atomically(folder / CARD, card_text(card, metadata).encode())
 
 
 def _task_summary(task: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> File
     table = pa.Table.from_pylist([asdict(image) for image in located], schema=LOCATED)
     digest = fingerprint(table.drop_columns(["path"]).to_pylist())
     path = workspace.folder / SNAPSHOTS / f"{digest}.parquet"
-    if path.is_file():
+    if _holds(path, table):
         with suppress(OSError):
             os.utime(path)  # when it was last used, for `mmec clean`
     else:
@@ -100,3 +100,11 @@ def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> File
             write_table(table, temporary)
             temporary.replace(path)
     return Files((path,), {"located": digest})
+
+
+def _holds(path: Path, table: pa.Table) -> bool:
+    """Return whether a file is the table, so that a damaged one is written anew."""
+    try:
+        return bool(pq.read_table(path).equals(table))
+    except (OSError, pa.ArrowException):
+        return False

@@ -143,7 +143,8 @@ def parse_stages(run: Run, sources: Sequence[Source], root: Path, max_text: int 
     at_once = cores() if isinstance(run.executor, LocalExecutor) else None
     found = [source_files(source, root) for source in sources]
     stamps = [tuple(file_stamp(file.path) for file in files) for files in found]
-    hashes = iter(run.file_fingerprints([file.path for files in found for file in files]))
+    paths = [file.path for files in found for file in files]
+    hashes = dict(zip(paths, run.file_fingerprints(paths), strict=True))
     return [
         Parse(
             number=number,
@@ -152,7 +153,8 @@ def parse_stages(run: Run, sources: Sequence[Source], root: Path, max_text: int 
             origins=tuple(file.origin for file in files),
             files=Files(
                 tuple(file.path for file in files),
-                {f"{file.role}:{file.origin}": next(hashes) for file in files},
+                {f"{file.role}:{file.origin}": hashes[file.path] for file in files},
+                {file.path: hashes[file.path] for file in files},
             ),
             stamps=times,
             max_text=max_text,

@@ -73,4 +73,5 @@ def synthetic_shop(run: Run, settings: SampleShopSettings, seed: int) -> tuple[F
     if not settings.images:
         return shop, [*shop.paths]
     images = run.run(SyntheticShopImages(shop=shop, side=settings.image_side))
-    return shop, [*shop.paths, *sorted(path for path in images.folder.iterdir() if path.is_dir())]
+    run.reads(Files((images.folder,), {images.name: images.fingerprint}))
+    return shop, [*shop.paths, *(images.folder / key for key in sorted(images.extra))]

@@ -216,9 +216,7 @@ def _write_list(workspace: Path, entries: Iterable[Takedown]) -> None:
 
 def _urls_of(ledger: Ledger, entry: Takedown) -> list[str]:
     """Return the URLs that an entry for a URL or an image concerns."""
-    return (
-        ledger.urls_of(entry.value) if entry.kind == "image" else ledger.urls_at(one_form(entry.value))
-    )
+    return ledger.urls_of(entry.value) if entry.kind == "image" else ledger.urls_at(one_form(entry.value))
 
 
 def _remove_images(fetched: Path, entry: Takedown) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mmecinstruct.dataset import validate, write_manifest
+from mmecinstruct.dataset.problems import SHOWN_PER_REASON
 from mmecinstruct.dataset.validate import Problem, format_problems, validate_folder
 
 AP, CC, PRP, PSI, MPC, SA, SR = (
@@ -208,7 +209,7 @@ def test_many_problems_of_a_kind_are_counted(small, own_folder):
     rows = [{**small.rows(CC, "validation")[0], "id": f"new-{n}", "output": "Z"} for n in range(50)]
     small.edit_rows(own_folder, shard(CC), lambda old: old.__setitem__(slice(None), grown(old, rows)))
     problems = validate_folder(own_folder)
-    assert len(problems) == validate.SHOWN_PER_REASON + 1
+    assert len(problems) == SHOWN_PER_REASON + 1
     assert (problems[-1].row, problems[-1].detail) == (None, "30 more")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import gzip
 import json
 import os
@@ -31,7 +30,6 @@ from mmecinstruct.dataset.validate import validate_folder
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.executors.local import cores
 from mmecinstruct.engine.stage import Files, WorkItem
-from mmecinstruct.pipeline import assemble
 from mmecinstruct.pipeline import build as building
 from mmecinstruct.pipeline.assemble import assemble_folder, publishable
 from mmecinstruct.pipeline.build import BuildReport, build
@@ -249,7 +247,16 @@ def test_a_damaged_folder_is_built_again_from_the_workspace(
     before = hashes(folder / "out")
     victim = next((folder / "out" / "sentiment_analysis").glob("*.parquet"))
     victim.write_bytes(b"damaged")
-    assert not build_shop(shop, folder).up_to_date
+    report = build_shop(shop, folder)
+    assert not report.up_to_date
+    kept = victim.with_name(f"{victim.name}.kept")
+    assert [
+        warning
+        for warning in report.warnings
+        if warning.endswith(f"kept as {victim.parent.name}/{kept.name}")
+    ]
+    assert kept.read_bytes() == b"damaged"
+    kept.unlink()
     assert hashes(folder / "out") == before
 
 
@@ -356,27 +363,10 @@ def test_a_full_disk_leaves_no_incomplete_folder(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # no file grows beyond this
     try:
         with pytest.raises(DatasetError, match=rf"--out {out}: cannot be written: File too large"):
-            assemble_folder(
-                out, load_recipe("catalog"), "fingerprint", tmp_path / "shards", [], BuildReport(out)
-            )
+            assemble_folder(out, load_recipe("catalog"), "fingerprint", [shard], [], BuildReport(out))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(out.parent.iterdir()) == []
-
-
-def test_a_kill_between_the_renames_loses_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, old = tmp_path / "d", tmp_path / ".d.old"
-    old.mkdir()
-    (old / "README.md").write_text("the older dataset")
-
-    def fill_the_disk(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(assemble, "write_recipe", fill_the_disk)
-    with pytest.raises(DatasetError, match="cannot be written"):
-        assemble_folder(out, load_recipe("catalog"), "fingerprint", tmp_path / "shards", [], BuildReport(out))
-    assert [path.name for path in tmp_path.iterdir()] == ["d"]
-    assert (out / "README.md").read_text() == "the older dataset"
 
 
 def test_rejections_are_published_without_passwords() -> None:
@@ -502,18 +492,17 @@ def test_an_empty_choice_names_the_reason(shop: Path, tmp_path: Path, override: 
         build_shop(shop, tmp_path, override, tasks=["category_classification"])
 
 
-def test_files_that_no_build_wrote_are_not_lost(
+def test_files_that_no_build_wrote_are_no_hindrance(
     shop: Path, built: tuple[Path, BuildReport], tmp_path: Path
 ) -> None:
     shutil.copytree(built[0] / "out", tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match=r"also holds notes\.txt"):
-        build_shop(shop, tmp_path)
-    shutil.rmtree(tmp_path / "out")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.json").write_text('{"name": "a web page"}')
-    with pytest.raises(DatasetError, match="holds other files than a dataset"):
-        build_shop(shop, tmp_path)
+    recipe = load_recipe("catalog", [*SETTINGS, "publish.shard_rows=20"])
+    report = build(recipe, tmp_path / "out", workspace=built[0] / "ws", data=shop)
+    assert not report.up_to_date
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert validate_folder(tmp_path / "out") == []
+    assert build(recipe, tmp_path / "out", workspace=built[0] / "ws", data=shop).up_to_date
 
 
 def test_a_workspace_within_the_target_is_an_error(shop: Path, tmp_path: Path) -> None:
