@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # The servers that stand in for the Hub and for publishers are those of the tests.
 sys.path.insert(0, str(ROOT))
 
+import attack_images  # noqa: E402
+import attack_kills  # noqa: E402
 import attack_pairs  # noqa: E402
 import attack_tables  # noqa: E402
 from attack_runs import Attack, Bench, Fault, Finding, NotTried  # noqa: E402
@@ -41,7 +43,9 @@ from attack_runs import Attack, Bench, Fault, Finding, NotTried  # noqa: E402
 GROUPS = {
     module.GROUP: module
     for module in (
+        attack_kills,
         attack_pairs,
+        attack_images,
         attack_tables,
     )
 }
@@ -173,6 +177,8 @@ def main() -> int:
         ]
         tries = run_all(attacks, bench, options.jobs)
     finally:
+        for server in bench.servers:
+            server.__exit__(None, None, None)
         if options.scratch is None:
             shutil.rmtree(scratch, ignore_errors=True)
     # Paths of this machine have no place in the record.

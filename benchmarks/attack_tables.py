@@ -101,6 +101,13 @@ def parquet_table(goods: Sequence[Row], **columns: Any) -> pa.Table:
     return table
 
 
+def parquet_wide(goods: Sequence[Row]) -> pa.Table:
+    table = parquet_table(goods)
+    for number in range(5_000):
+        table = table.append_column(f"c{number}", pa.array([number] * len(goods)))
+    return table
+
+
 def write_parquet(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd")
 
@@ -110,7 +117,8 @@ def expanding_dictionary(path: Path, goods: Sequence[Row]) -> None:
     count = 200_000
     titles = pa.DictionaryArray.from_arrays(pa.array(np_zeros(count)), pa.array(["wide " * 1_000_000]))
     ids = pa.array([f"P{number}" for number in range(count)])
-    write_parquet(path, pa.table({"id": ids, "title": titles, "category": pa.array(["Kitchen"] * count)}))
+    same = {name: pa.array(["Kitchen"] * count) for name in ("category", "description", "price")}
+    write_parquet(path, pa.table({"id": ids, "title": titles, **same}))
 
 
 def np_zeros(count: int) -> Any:
@@ -158,7 +166,7 @@ def table_cases(bench: Bench) -> dict[str, tuple[str, Callable[[Path, list[Row]]
         "CSV: NUL bytes": ("products.csv", raw(lambda g: csv_rows(g) + b"b\0d,nul\0title,Kitchen > Mug,,\n"), GOOD),
         "CSV: a cell of 20 MB": ("products.csv", raw(lambda g: csv_rows(g) + b"bad," + huge + b",Kitchen,,\n"), GOOD),
         "CSV: 100,000 cells in a row": ("products.csv", raw(lambda g: csv_rows(g) + b"bad" + b",x" * 100_000 + b"\n"), GOOD),
-        "CSV: 50,000 columns": ("products.csv", raw(lambda g: b",".join(b"c%d" % n for n in range(50_000)) + b"\n"), 0),
+        "CSV: 50,000 columns": ("products.csv", raw(lambda g: csv_rows(g).replace(b"price\n", b",".join(b"c%d" % n for n in range(50_000)) + b",price\n")), 0),
         "CSV: not UTF-8": ("products.csv", raw(lambda g: csv_rows(g) + b"bad,\xff\xfe\x80 title,Kitchen > Mug,,\n"), 0),
         "CSV: empty": ("products.csv", raw(lambda g: b""), 0),
         "CSV: header only": ("products.csv", raw(lambda g: csv_rows(g[:0])), 0),
@@ -198,7 +206,7 @@ def table_cases(bench: Bench) -> dict[str, tuple[str, Callable[[Path, list[Row]]
         "Parquet: no rows": ("products.parquet", parquet(lambda g: parquet_table(g).slice(0, 0)), 0),
         "Parquet: 5,000 columns": (
             "products.parquet",
-            parquet(lambda g: pa.table({"id": ["a"], **{f"c{n}": [n] for n in range(5_000)}})),
+            parquet(lambda g: parquet_wide(g)),
             0,
         ),
         "Parquet: binary titles, not UTF-8": (
