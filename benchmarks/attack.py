@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # The servers that stand in for the Hub and for publishers are those of the tests.
 sys.path.insert(0, str(ROOT))
 
+import attack_disks  # noqa: E402
+import attack_folders  # noqa: E402
 import attack_images  # noqa: E402
 import attack_kills  # noqa: E402
 import attack_pairs  # noqa: E402
@@ -44,9 +46,11 @@ GROUPS = {
     module.GROUP: module
     for module in (
         attack_kills,
+        attack_disks,
         attack_pairs,
         attack_images,
         attack_tables,
+        attack_folders,
     )
 }
 OUTCOMES = ("survived", "lost", "mixed", "wrong", "not tried")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,8 +196,12 @@ def cached(folder: Path) -> dict[bytes, bytes]:
 
 def weights(folder: Path) -> dict[str, str]:
     """Return the digest of what a training is for: the weights, and what they belong to."""
-    names = ("*.safetensors", "*config*.json", "prompts/*")
-    return {name: value for pattern in names for name, value in digest(folder, pattern).items()}
+    found = {name: value for pattern in ("*.safetensors", "prompts/*") for name, value in digest(folder, pattern).items()}
+    for path in folder.glob("*config*.json"):
+        # peft writes the names of layers in the order of a set.
+        content = json.loads(path.read_text())
+        found[path.name] = json.dumps({k: sorted(v) if isinstance(v, list) else v for k, v in sorted(content.items())})
+    return found
 
 
 LONG = ("--set", "samples_per_task=48", "--set", "checkpoint_every=4")
