@@ -38,8 +38,10 @@ import attack_disks  # noqa: E402
 import attack_folders  # noqa: E402
 import attack_images  # noqa: E402
 import attack_kills  # noqa: E402
+import attack_models  # noqa: E402
 import attack_pairs  # noqa: E402
 import attack_tables  # noqa: E402
+import attack_web  # noqa: E402
 from attack_runs import Attack, Bench, Fault, Finding, NotTried  # noqa: E402
 
 GROUPS = {
@@ -49,7 +51,9 @@ GROUPS = {
         attack_disks,
         attack_pairs,
         attack_images,
+        attack_web,
         attack_tables,
+        attack_models,
         attack_folders,
     )
 }
