@@ -41,6 +41,7 @@ import attack_kills  # noqa: E402
 import attack_models  # noqa: E402
 import attack_pairs  # noqa: E402
 import attack_tables  # noqa: E402
+import attack_texts  # noqa: E402
 import attack_web  # noqa: E402
 from attack_runs import Attack, Bench, Fault, Finding, NotTried  # noqa: E402
 
@@ -53,10 +54,12 @@ GROUPS = {
         attack_images,
         attack_web,
         attack_tables,
+        attack_texts,
         attack_models,
         attack_folders,
     )
 }
+MARKS = ("<!-- attack: begin -->", "<!-- attack: end -->")
 OUTCOMES = ("survived", "lost", "mixed", "wrong", "not tried")
 
 
@@ -88,7 +91,9 @@ def made(attack: Attack, bench: Bench, number: int) -> list[Try]:
         findings = [Finding(attack.name, Fault("wrong", f"unforeseen: {type(error).__name__}: {error}"))]
     seconds = (time.monotonic() - began) / len(findings)
     tries = [
-        Try(attack.group, one.name, one.fault.kind if one.fault else "survived", str(one.fault or ""), seconds)
+        Try(
+            attack.group, one.name, one.fault.kind if one.fault else "survived", str(one.fault or ""), seconds
+        )
         for one in findings
     ]
     if all(one.outcome == "survived" for one in tries):
@@ -113,7 +118,11 @@ def run_all(attacks: list[Attack], bench: Bench, jobs: int) -> list[Try]:
 def commit() -> str:
     """Return the commit of the code, with a mark where files differ from it."""
     said = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return said.stdout.strip() or "unknown"
 
@@ -122,11 +131,10 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def as_markdown(record: dict[str, Any]) -> str:
-    """Return the record as a page."""
+def summary(record: dict[str, Any]) -> list[str]:
+    """Return the lines that sum up the record: where it was made, and a table with a row per group."""
     tries = [Try(**one) for one in record["tries"]]
     lines = [
-        "# What the commands survive",
         "",
         f"`attack.py`, seed {record['seed']}, commit {record['commit']}: {len(tries)} tries in "
         f"{record['seconds'] / 60:.0f} minutes on {record['cores']} cores, {record['memory'] / 1e9:.0f} GB, "
@@ -146,10 +154,19 @@ def as_markdown(record: dict[str, Any]) -> str:
         "traceback, another exit status than 0 and 1, too much memory or time, hostile text let through, a message "
         "without the remedy.",
     ]
+    return lines
+
+
+def as_markdown(record: dict[str, Any]) -> str:
+    """Return the record as a page: the summary, and each try that was not survived."""
+    lines = ["# What the commands survive", *summary(record)]
+    tries = [Try(**one) for one in record["tries"]]
     faults = [one for one in tries if one.outcome != "survived"]
     if faults:
         lines += ["", "## Not survived", "", "| attack | outcome | reason |", "|---|---|---|"]
-        lines += [f"| {one.group}: {cell(one.attack)} | {one.outcome} | {cell(one.reason)} |" for one in faults]
+        lines += [
+            f"| {one.group}: {cell(one.attack)} | {one.outcome} | {cell(one.reason)} |" for one in faults
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -162,7 +179,9 @@ def cell(text: str) -> str:
 def main() -> int:
     """Make the attacks and write the record; return 1 where one was not survived."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", metavar="GROUP", help=f"one of: {', '.join(GROUPS)}; repeatable")
+    parser.add_argument(
+        "--only", action="append", metavar="GROUP", help=f"one of: {', '.join(GROUPS)}; repeatable"
+    )
     parser.add_argument("--match", help="only attacks whose name has this text")
     parser.add_argument("--quick", action="store_true", help="a few of each group, in about two minutes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of the inputs")
@@ -170,6 +189,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="attacks at once")
     parser.add_argument("--scratch", type=Path, help="where to write; what was not survived stays there")
     parser.add_argument("--out", type=Path, help="write the record here (.json), and a page beside it")
+    parser.add_argument(
+        "--page", type=Path, help="a page of the documentation that gets the table, between its marks"
+    )
     options = parser.parse_args()
     if unknown := set(options.only or ()) - set(GROUPS):
         parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(GROUPS)}")
@@ -207,6 +229,11 @@ def main() -> int:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+    if options.page:
+        before, _, rest = options.page.read_text(encoding="utf-8").partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        shown = "\n".join([MARKS[0], *summary(record), "", MARKS[1]])
+        options.page.write_text(before + shown + after, encoding="utf-8")
     return 0 if all(one.outcome in ("survived", "not tried") for one in tries) else 1
 
 

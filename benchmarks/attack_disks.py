@@ -100,12 +100,22 @@ def attacks(bench: Bench) -> list[Attack]:
     """Return the attacks of this group."""
     return [
         *(
-            Attack(GROUP, f"{name}, {size} MB free", going_on(full(name, size)), quick=name == "build" and size == 1.5)
+            Attack(
+                GROUP,
+                f"{name}, {size} MB free",
+                going_on(full(name, size)),
+                quick=name == "build" and size == 1.5,
+            )
             for name, sizes in DISKS.items()
             for size in sizes
         ),
         *(
-            Attack(GROUP, f"{name}, files below {size:,} bytes", going_on(limited(name, size)), quick=name == "merge")
+            Attack(
+                GROUP,
+                f"{name}, files below {size:,} bytes",
+                going_on(limited(name, size)),
+                quick=name == "merge",
+            )
             for name, sizes in FILES.items()
             for size in sizes
         ),

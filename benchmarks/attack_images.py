@@ -1,4 +1,4 @@
-"""Hostile images, paths and names: `mmec images` and `mmec build` read what is an image inside the folder, and no more."""
+"""Hostile images, paths and names: `mmec images` and `mmec build` read what is an image in the folder, no more."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ CHECKED = (
 )
 SECRET = "PLANTED-SECRET-5319"
 ESCAPE = "\x1b]0;PWNED\x07\x1b[2J\x9b31m"
+SCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(PWNED) (w) file closefile\nshowpage\n"
 # The colour of the images that lie outside, and of which no pixel may be published.
 OUTSIDE = (201, 17, 133)
 
@@ -33,7 +34,9 @@ def png(width: int, height: int, lines: int, extra: bytes = b"") -> bytes:
     """Return a PNG that claims a size and has so many black lines, some kilobytes in all."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     packer = zlib.compressobj(9)
     line = b"\0" * (min(width, 30_000) * 3 + 1)
@@ -44,7 +47,9 @@ def png(width: int, height: int, lines: int, extra: bytes = b"") -> bytes:
 
 def text_chunk(size: int) -> bytes:
     content = b"note\0\0" + zlib.compress(b"x" * size, 9)
-    return struct.pack(">I", len(content)) + b"zTXt" + content + struct.pack(">I", zlib.crc32(b"zTXt" + content))
+    return (
+        struct.pack(">I", len(content)) + b"zTXt" + content + struct.pack(">I", zlib.crc32(b"zTXt" + content))
+    )
 
 
 def animated(frames: int, form: str) -> bytes:
@@ -66,7 +71,13 @@ def hostile_images(numbers: random.Random) -> dict[str, bytes]:
         "bomb.gif": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + forms["GIF"][10:],
         "bomb.webp": forms["WEBP"][:26] + b"\xff\x3f\xff\x3f" + forms["WEBP"][30:],
         "bomb.bmp": forms["BMP"][:18] + struct.pack("<ii", 40_000, 40_000) + forms["BMP"][26:],
-        "bomb.jpg": re.sub(rb"(\xff\xc0..)(.)....", lambda m: m[1] + m[2] + b"\xff\xff\xff\xff", jpeg, count=1, flags=re.DOTALL),
+        "bomb.jpg": re.sub(
+            rb"(\xff\xc0..)(.)....",
+            lambda m: m[1] + m[2] + b"\xff\xff\xff\xff",
+            jpeg,
+            count=1,
+            flags=re.DOTALL,
+        ),
         "text-of-200-mb.png": png(64, 64, 64, text_chunk(200_000_000)),
         "frames.gif": animated(2_000, "GIF"),
         "frames.webp": animated(60, "WEBP"),
@@ -75,10 +86,14 @@ def hostile_images(numbers: random.Random) -> dict[str, bytes]:
         "page.jpg": b"<!doctype html><script>alert(1)</script>",
         "drawing.svg": b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg xmlns="http://www.w3.org/2000/svg"><text>&x;</text></svg>',
         "drawing-named.png": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
-        "script.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(PWNED) (w) file closefile\nshowpage\n",
-        "script-named.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(PWNED) (w) file closefile\nshowpage\n",
+        "script.eps": SCRIPT,
+        "script-named.jpg": SCRIPT,
         "paper.pdf": b"%PDF-1.7\n1 0 obj<</Type/Catalog/OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj\n",
-        "polyglot-html.jpg": jpeg[:2] + b"\xff\xfe\x00\x2a<script>alert('" + SECRET.encode() + b"')</script>" + jpeg[2:],
+        "polyglot-html.jpg": jpeg[:2]
+        + b"\xff\xfe\x00\x2a<script>alert('"
+        + SECRET.encode()
+        + b"')</script>"
+        + jpeg[2:],
         "polyglot-zip.png": forms["PNG"] + b"PK\x03\x04" + SECRET.encode() * 10,
         "polyglot-script.gif": forms["GIF"][:-1] + b"!\xfe\x10*/=1;alert(1)//__\0;",
         "noise.jpg": numbers.randbytes(20_000),
@@ -122,8 +137,12 @@ def contents(folder: Path) -> bytes:
         parts.append(path.read_bytes())
         if path.suffix == ".parquet":
             table = pq.read_table(path)
-            parts += [column.cast(pa.binary()).to_pylist().__repr__().encode() for column in table.columns if pa.types.is_string(column.type)]
-            parts += [value for value in pixels_of(table)]
+            parts += [
+                column.cast(pa.binary()).to_pylist().__repr__().encode()
+                for column in table.columns
+                if pa.types.is_string(column.type)
+            ]
+            parts += pixels_of(table)
     return b"\n".join(parts)
 
 
@@ -152,7 +171,7 @@ def image_attack(family: str) -> Callable[[Bench, Path], Sequence[Finding]]:
 
     def attack(bench: Bench, folder: Path) -> Sequence[Finding]:
         files = images_once(bench)
-        chosen = {name: content for name, content in files.items() if name.startswith(family) or name.startswith("sound")}
+        chosen = {name: content for name, content in files.items() if name.startswith((family, "sound"))}
         (folder / "in").mkdir()
         for name, content in chosen.items():
             (folder / "in" / name).write_bytes(content)
@@ -162,9 +181,17 @@ def image_attack(family: str) -> Callable[[Bench, Path], Sequence[Finding]]:
             raise wrong(f"one image stopped the command: {last_line(ran.said)}")
         if list(folder.rglob("PWNED")) or SECRET.encode() in contents(folder / "out"):
             raise wrong("a planted script was run, or planted metadata is in the output")
-        rows = {Path(row["image_url"]).name: row for row in pq.read_table(folder / "out" / "images.parquet").to_pylist()}
-        rejected = {Path(row["origin"]).name for row in pq.read_table(folder / "out" / "rejections.parquet").to_pylist()}
-        if any(rows.get(f"sound-{number}.png", {}).get("status") not in ("kept", "ok") for number in range(5)):
+        rows = {
+            Path(row["image_url"]).name: row
+            for row in pq.read_table(folder / "out" / "images.parquet").to_pylist()
+        }
+        rejected = {
+            Path(row["origin"]).name
+            for row in pq.read_table(folder / "out" / "rejections.parquet").to_pylist()
+        }
+        if any(
+            rows.get(f"sound-{number}.png", {}).get("status") not in ("kept", "ok") for number in range(5)
+        ):
             raise wrong("a sound image beside the hostile ones was not kept")
         # Files of another kind than images are not looked at: their names have no image's ending.
         ignored = {".svg", ".eps", ".pdf", ".ico", ".tiff", ".bmp"}
@@ -231,7 +258,18 @@ def paths_attack(bench: Bench, folder: Path) -> Sequence[Finding]:
     content["tasks"] = {"category_classification": {"require_images": "any"}}
     content["images"] = {"max_products_per_image": 1_000}
     write_recipe(folder / "recipe.yaml", content)
-    command = ["mmec", "build", "--recipe", "recipe.yaml", "--data", "data", "--out", "out", "--workspace", "workspace"]
+    command = [
+        "mmec",
+        "build",
+        "--recipe",
+        "recipe.yaml",
+        "--data",
+        "data",
+        "--out",
+        "out",
+        "--workspace",
+        "workspace",
+    ]
     ran = bench.run(command, folder, limit=60)
     if ran.code:
         raise wrong(f"one path stopped the build: {last_line(ran.said)}")
@@ -251,7 +289,10 @@ def paths_attack(bench: Bench, folder: Path) -> Sequence[Finding]:
     if not any(map(is_outside, shown.pop("allowed"))):
         raise wrong("not even the allowed image is published")
     return [
-        Finding(name, wrong("an image from outside the folder is published") if any(map(is_outside, images)) else None)
+        Finding(
+            name,
+            wrong("an image from outside the folder is published") if any(map(is_outside, images)) else None,
+        )
         for name, images in shown.items()
     ]
 
@@ -281,24 +322,45 @@ def terminal_attack(bench: Bench, folder: Path) -> Sequence[Finding]:
         write_csv(folder / f"{name}.csv", content)
     content = recipe()
     content["images"] = {"publish": "reference", "read": False}
-    content["tasks"] = {"category_classification": {"require_images": "none"}, "sentiment_analysis": {"require_images": "none"}}
+    content["tasks"] = {
+        "category_classification": {"require_images": "none"},
+        "sentiment_analysis": {"require_images": "none"},
+    }
     del content["sources"][0]["products"]["images"]
     write_recipe(folder / "recipe.yaml", content)
     name = f"photos{ESCAPE.replace('/', '')}"
     (folder / name).mkdir()
     for number in range(6):
-        (folder / name / f"{number}{ESCAPE}.png").write_bytes(encoded(picture(0, number)) if number else b"broken")
+        (folder / name / f"{number}{ESCAPE}.png").write_bytes(
+            encoded(picture(0, number)) if number else b"broken"
+        )
     (folder / f"shop{ESCAPE}.csv").write_bytes(b"\xff\xfe\x00\x01")
     broken = recipe(only=())
     broken["sources"][0]["products"]["path"] = "shop*.csv"
     write_recipe(folder / "broken.yaml", broken)
     build = ["mmec", "build", "--data", ".", "--workspace", "workspace"]
     commands = {
-        "ids, titles and categories in a build": [*build, "--recipe", "recipe.yaml", "--out", "out", "--tasks", "cc,sa"],
+        "ids, titles and categories in a build": [
+            *build,
+            "--recipe",
+            "recipe.yaml",
+            "--out",
+            "out",
+            "--tasks",
+            "cc,sa",
+        ],
         "the audit of that build": ["mmec", "audit", "out"],
         "the validation of that build": ["mmec", "validate", "out"],
         "a broken file's name in a build": [*build, "--recipe", "broken.yaml", "--out", "out2"],
-        "file names in an image check": ["mmec", "images", name, "--out", "checked", "--workspace", "workspace"],
+        "file names in an image check": [
+            "mmec",
+            "images",
+            name,
+            "--out",
+            "checked",
+            "--workspace",
+            "workspace",
+        ],
         "a recipe's name": [*build, "--recipe", f"no{ESCAPE}.yaml", "--out", "out3"],
         "an --out": [*build, "--recipe", "recipe.yaml", "--out", f"recipe.yaml/{ESCAPE}"],
         "a takedown": ["mmec", "takedown", "add", "product", f"shop:{ESCAPE}", "--workspace", "workspace"],
@@ -308,7 +370,10 @@ def terminal_attack(bench: Bench, folder: Path) -> Sequence[Finding]:
     foreign = folder / "foreign" / f"task{ESCAPE}"
     foreign.mkdir(parents=True)
     pq.write_table(pa.table({"id": [ESCAPE], "task": [ESCAPE]}), foreign / f"train-{ESCAPE}.parquet")
-    return [found(what, lambda command=command: before_terminal(bench, folder, command)) for what, command in commands.items()]
+    return [
+        found(what, lambda command=command: before_terminal(bench, folder, command))
+        for what, command in commands.items()
+    ]
 
 
 def before_terminal(bench: Bench, folder: Path, command: list[str]) -> None:
@@ -330,7 +395,11 @@ def attacks(bench: Bench) -> list[Attack]:
     """Return the attacks of this group."""
     families = sorted({re.split(r"[-.]", name)[0] for name in images_once(bench)})
     return [
-        *(Attack(GROUP, f"images: {family}", image_attack(family), quick=family == "cut") for family in families if family != "sound"),
+        *(
+            Attack(GROUP, f"images: {family}", image_attack(family), quick=family == "cut")
+            for family in families
+            if family != "sound"
+        ),
         Attack(GROUP, "images: sound", image_attack("sound")),
         Attack(GROUP, "paths", paths_attack, quick=True),
         Attack(GROUP, "terminals", terminal_attack, quick=True),

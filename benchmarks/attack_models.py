@@ -57,7 +57,9 @@ def scaled(path: Path, factor: float) -> None:
 
     with safe_open(path, "np") as file:
         metadata = file.metadata()
-    save_file({name: value * value.dtype.type(factor) for name, value in load_file(path).items()}, path, metadata)
+    save_file(
+        {name: value * value.dtype.type(factor) for name, value in load_file(path).items()}, path, metadata
+    )
 
 
 def no_code(folder: Path, ran: Ran) -> None:
@@ -78,7 +80,11 @@ def pickled(folder: Path) -> None:
 def remote_code(folder: Path) -> None:
     code = f"open({str(folder / 'PWNED')!r}, 'w')\n"
     (folder / "planted.py").write_text(code + "class Config: pass\nclass Model: pass\n")
-    names = {"AutoConfig": "planted.Config", "AutoModelForCausalLM": "planted.Model", "AutoTokenizer": ["planted.Model", None]}
+    names = {
+        "AutoConfig": "planted.Config",
+        "AutoModelForCausalLM": "planted.Model",
+        "AutoTokenizer": ["planted.Model", None],
+    }
     changed_json(folder / "config.json", auto_map=names, model_type="planted")
     changed_json(folder / "tokenizer_config.json", auto_map=names, tokenizer_class="Planted")
 
@@ -86,7 +92,9 @@ def remote_code(folder: Path) -> None:
 def template(text: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         (folder / "chat_template.jinja").write_text(text.replace("PLACE", str(folder / "PWNED")))
-        changed_json(folder / "tokenizer_config.json", chat_template=text.replace("PLACE", str(folder / "PWNED")))
+        changed_json(
+            folder / "tokenizer_config.json", chat_template=text.replace("PLACE", str(folder / "PWNED"))
+        )
 
     return change
 
@@ -118,11 +126,15 @@ BASES: dict[str, Callable[[Path], None]] = {
     "a chat template that leaves its sandbox": template(ESCAPES),
     "a chat template without end": template(ENDLESS),
     "a chat template that is broken": template("{% if %}"),
-    "a width of a billion": lambda folder: changed_json(folder / "config.json", hidden_size=2**30, intermediate_size=2**31),
+    "a width of a billion": lambda folder: changed_json(
+        folder / "config.json", hidden_size=2**30, intermediate_size=2**31
+    ),
     "ten million layers": lambda folder: changed_json(folder / "config.json", num_hidden_layers=10**7),
     "a vocabulary of two billion": lambda folder: changed_json(folder / "config.json", vocab_size=2**31),
     "an unknown kind": lambda folder: changed_json(folder / "config.json", model_type="no-such-kind"),
-    "weights of another shape": lambda folder: changed_json(folder / "config.json", num_attention_heads=3, head_dim=7),
+    "weights of another shape": lambda folder: changed_json(
+        folder / "config.json", num_attention_heads=3, head_dim=7
+    ),
     "weights with a header of exabytes": header(2**62),
     "weights cut short": cut,
     "weights outside the folder": outside_index,
@@ -157,13 +169,17 @@ def adapter(bench: Bench, folder: Path, model: Path | None = None) -> Path:
     if model is None:
         shutil.copytree(trained(bench)[0], folder / "adapter")
     else:
-        bench.done(finetune_command(bench, folder / "adapter", "text", "--set", f"base_model={model}"), folder)
+        bench.done(
+            finetune_command(bench, folder / "adapter", "text", "--set", f"base_model={model}"), folder
+        )
     return folder / "adapter"
 
 
 CHANGES: dict[str, Callable[[Path], None]] = {
     "other weights": lambda folder: scaled(weights_of(folder), 1.3),
-    "another chat template": template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"),
+    "another chat template": template(
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    ),
     "another tokenizer": lambda folder: other_tokenizer(folder),
 }
 
@@ -210,12 +226,16 @@ def hostile_adapters(bench: Bench, folder: Path) -> Sequence[Finding]:
             weights_of(one).unlink(),
             (one / "adapter_model.bin").write_bytes(pickle.dumps(Planted(one / "PWNED"))),
         )[0],
-        "a prompt that leaves its sandbox": lambda one: write_prompts(one, ESCAPES.replace("PLACE", str(one / "PWNED"))),
+        "a prompt that leaves its sandbox": lambda one: write_prompts(
+            one, ESCAPES.replace("PLACE", str(one / "PWNED"))
+        ),
         "a prompt without end": lambda one: write_prompts(one, ENDLESS),
         "a Python object in its config": lambda one: with_object(one),
         "weights of NaN": lambda one: scaled(weights_of(one), float("nan")),
         "weights cut short": cut,
-        "a config that is no JSON": lambda one: (one / "adapter_config.json").write_text("[" * 9_000) and None,
+        "a config that is no JSON": lambda one: (
+            (one / "adapter_config.json").write_text("[" * 9_000) and None
+        ),
     }
     findings = []
     for name, change in changes.items():
@@ -224,12 +244,16 @@ def hostile_adapters(bench: Bench, folder: Path) -> Sequence[Finding]:
 
         def check(inner: Path = inner, change: Callable[[Path], None] = change, name: str = name) -> None:
             change(adapter(bench, inner))
-            ran = bench.run(evaluate_command(bench, inner / "results", inner / "adapter", *FEW), inner, limit=60)
+            ran = bench.run(
+                evaluate_command(bench, inner / "results", inner / "adapter", *FEW), inner, limit=60
+            )
             no_code(inner, ran)
             if name == "weights of NaN":
                 no_answers(inner / "results", ran)
             # `merge` reads the same folder.
-            ran = bench.run(["caslie_model", "merge", str(inner / "adapter"), "--out", "merged"], inner, limit=60)
+            ran = bench.run(
+                ["caslie_model", "merge", str(inner / "adapter"), "--out", "merged"], inner, limit=60
+            )
             no_code(inner, ran)
 
         findings.append(found(f"an adapter with {name}", check))
@@ -252,7 +276,10 @@ def no_answers(results: Path, ran: Ran) -> None:
         return
     try:
         rows = rows_of(results / "predictions.jsonl")
-        json.loads((results / "metrics.json").read_text(), parse_constant=lambda name: (_ for _ in ()).throw(ValueError(name)))
+        json.loads(
+            (results / "metrics.json").read_text(),
+            parse_constant=lambda name: (_ for _ in ()).throw(ValueError(name)),
+        )
     except ValueError as error:
         raise wrong(f"what was written is no JSON: {error}") from error
     answered = sum(row["prediction"] is not None for row in rows)
@@ -306,7 +333,7 @@ def answer_logs(bench: Bench, folder: Path) -> Sequence[Finding]:
         "a prediction that is a list": [json.dumps({**first, "prediction": [["A"]] * 9}), *lines[1:3], ""],
         "a prediction of 50 MB": [json.dumps({**first, "prediction": "A" * 50_000_000}), *lines[1:3], ""],
         "bytes that are not UTF-8": [*lines[:3], '{"id": "\udcff"}', ""],
-        "no header": lines[:3] + [""],
+        "no header": [*lines[:3], ""],
     }
     findings = []
     for name, content in damages.items():
@@ -332,8 +359,12 @@ def names(bench: Bench, folder: Path) -> Sequence[Finding]:
     """Names of models that are not there, with no network."""
     options = {
         "a base model": finetune_command(bench, folder / "a", "text", "--set", "base_model=nobody/nothing"),
-        "a base model with dots": finetune_command(bench, folder / "b", "text", "--set", "base_model=../../etc/passwd"),
-        "an encoder": finetune_command(bench, folder / "c", "xattn", "--set", "vision.encoder=nobody/nothing"),
+        "a base model with dots": finetune_command(
+            bench, folder / "b", "text", "--set", "base_model=../../etc/passwd"
+        ),
+        "an encoder": finetune_command(
+            bench, folder / "c", "xattn", "--set", "vision.encoder=nobody/nothing"
+        ),
         "a package": finetune_command(bench, folder / "d", "text", "--set", "base_model=package:os"),
         "an adapter": evaluate_command(bench, folder / "e", Path("nobody/nothing")),
     }
@@ -345,7 +376,10 @@ def names(bench: Bench, folder: Path) -> Sequence[Finding]:
         if ran.seconds > 30:
             raise wrong(f"refused after {ran.seconds:.0f} s")
 
-    return [found(f"{name} that is not there", lambda command=command: check(command)) for name, command in options.items()]
+    return [
+        found(f"{name} that is not there", lambda command=command: check(command))
+        for name, command in options.items()
+    ]
 
 
 def merged_alike(bench: Bench, folder: Path) -> None:
@@ -367,7 +401,10 @@ def merged_alike(bench: Bench, folder: Path) -> None:
 def attacks(bench: Bench) -> list[Attack]:
     """Return the attacks of this group."""
     return [
-        *(Attack(GROUP, f"a base model with {name}", base_attack(name), quick=name == "weights as a pickle") for name in BASES),
+        *(
+            Attack(GROUP, f"a base model with {name}", base_attack(name), quick=name == "weights as a pickle")
+            for name in BASES
+        ),
         Attack(GROUP, "changed bases", changed_base),
         Attack(GROUP, "adapters", hostile_adapters),
         Attack(GROUP, "no finite loss", no_finite_loss, quick=True),

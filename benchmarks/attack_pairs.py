@@ -60,7 +60,9 @@ def check_dataset(bench: Bench, folder: Path, undisturbed: Sequence[Digest]) -> 
         raise wrong(f"left beside --out: {', '.join(left)}")
 
 
-def builds(offset: float, recipes: Sequence[str], *, warm: bool, shared: bool = False) -> Callable[[Bench, Path], None]:
+def builds(
+    offset: float, recipes: Sequence[str], *, warm: bool, shared: bool = False
+) -> Callable[[Bench, Path], None]:
     """Return an attack by two builds.
 
     Args:
@@ -127,7 +129,9 @@ def check_answers(bench: Bench, out: Path) -> None:
     right = bench.once("evaluated", make)
     answers = [sorted(rows_of(one / "predictions.jsonl"), key=lambda row: row["id"]) for one in (out, right)]
     if answers[0] != answers[1]:
-        raise lost(f"{len(answers[0])} answers, other than the {len(answers[1])} of an undisturbed evaluation")
+        raise lost(
+            f"{len(answers[0])} answers, other than the {len(answers[1])} of an undisturbed evaluation"
+        )
     tables = [(one / "metrics.md").read_bytes() for one in (out, right)]
     if tables[0] != tables[1]:
         raise lost("other metrics than those of an undisturbed evaluation")
@@ -136,7 +140,12 @@ def check_answers(bench: Bench, out: Path) -> None:
 def merges(bench: Bench, folder: Path) -> None:
     """Two merges of one adapter."""
     right = merged(bench)
-    both(bench, folder, [["caslie_model", "merge", str(trained(bench)[0]), "--out", str(folder / "out")]] * 2, 0.1)
+    both(
+        bench,
+        folder,
+        [["caslie_model", "merge", str(trained(bench)[0]), "--out", str(folder / "out")]] * 2,
+        0.1,
+    )
     is_one_of(digest(folder / "out"), [digest(right)])
     if left := beside(folder, "out"):
         raise wrong(f"left beside --out: {', '.join(left)}")
@@ -155,7 +164,16 @@ def merged(bench: Bench) -> Path:
 
 def features_command(bench: Bench) -> list[str]:
     """Return the command that fills a cache with the features of the dataset's images."""
-    return ["caslie_model", "features", "--data", str(dataset(bench)), "--encoder", "random:tiny-vit", "--batch-size", "4"]
+    return [
+        "caslie_model",
+        "features",
+        "--data",
+        str(dataset(bench)),
+        "--encoder",
+        "random:tiny-vit",
+        "--batch-size",
+        "4",
+    ]
 
 
 def images_of(out: Path) -> dict[str, object]:
@@ -173,7 +191,9 @@ def image_checks(bench: Bench, folder: Path) -> None:
     both(bench, folder, [command] * 2, 0.1)
     found = images_of(folder / "out")
     if len(found) != 60 or beside(folder, "out", "workspace"):
-        raise Fault("mixed", f"{len(found)} of 60 images, beside the folder {beside(folder, 'out', 'workspace')}")
+        raise Fault(
+            "mixed", f"{len(found)} of 60 images, beside the folder {beside(folder, 'out', 'workspace')}"
+        )
 
 
 def attacks(bench: Bench) -> list[Attack]:
@@ -191,8 +211,12 @@ def attacks(bench: Bench) -> list[Attack]:
     found += [
         Attack(GROUP, "one recipe twice", builds(0.1, same, warm=False)),
         Attack(GROUP, "one recipe twice, stages finished", builds(0.05, same, warm=True)),
-        Attack(GROUP, "one recipe twice, one workspace", builds(0.1, same, warm=False, shared=True), quick=True),
-        Attack(GROUP, "two recipes, one workspace", builds(0.2, ("recipe", "other"), warm=False, shared=True)),
+        Attack(
+            GROUP, "one recipe twice, one workspace", builds(0.1, same, warm=False, shared=True), quick=True
+        ),
+        Attack(
+            GROUP, "two recipes, one workspace", builds(0.2, ("recipe", "other"), warm=False, shared=True)
+        ),
         Attack(GROUP, "two trainings", trainings),
         Attack(GROUP, "two evaluations", evaluations),
         Attack(GROUP, "two merges", merges),

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -167,7 +167,7 @@ class Running:
     ) -> None:
         self.command, self.limit, self.memory = command, limit, memory
         self.peak, self.refused = 0, ""
-        self._logs = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
+        self._logs = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115 - closed in __exit__
         self._over = threading.Event()
         self._began = time.monotonic()
         # Python sets SIGINT to its own handler only where it is not ignored, as it is below a shell's `&`.
@@ -215,10 +215,8 @@ class Running:
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole process group, where any of it is left."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def _watch(self) -> None:
         while not self._over.wait(SAMPLED_EVERY):
@@ -322,7 +320,9 @@ def short(command: Sequence[str]) -> str:
 def last_line(text: str) -> str:
     """Return the last line that says something, cut, and fit to show."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    chosen = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "nothing said")
+    chosen = next(
+        (line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "nothing said"
+    )
     return "".join(one if one.isprintable() else "?" for one in chosen)[:200]
 
 
@@ -345,13 +345,17 @@ def difference(found: Digest, right: Digest) -> str:
         ("too many", sorted(found.keys() - right.keys())),
         ("other bytes", sorted(name for name in found.keys() & right.keys() if found[name] != right[name])),
     )
-    return "; ".join(f"{what}: {', '.join(names[:3])}" + (" …" if len(names) > 3 else "") for what, names in parts if names)
+    return "; ".join(
+        f"{what}: {', '.join(names[:3])}" + (" …" if len(names) > 3 else "") for what, names in parts if names
+    )
 
 
 def beside(folder: Path, *expected: str) -> list[str]:
     """Return what lies in a folder besides what is expected; locks may."""
     return sorted(
-        path.name for path in folder.iterdir() if path.name not in expected and not path.name.endswith(".lock")
+        path.name
+        for path in folder.iterdir()
+        if path.name not in expected and not path.name.endswith(".lock")
     )
 
 

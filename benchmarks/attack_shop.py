@@ -75,7 +75,9 @@ def picture(seed: int, number: int, side: int = SIDE) -> Image.Image:
     for _ in range(7):
         x, y, size = (int(v) for v in numbers.integers(4, side, 3))
         fill = tuple(int(v) for v in numbers.integers(0, 256, 3))
-        (pen.ellipse if numbers.random() < 0.5 else pen.rectangle)((x - size // 3, y - size // 4, x, y), fill=fill)
+        (pen.ellipse if numbers.random() < 0.5 else pen.rectangle)(
+            (x - size // 3, y - size // 4, x, y), fill=fill
+        )
     return image
 
 
@@ -118,7 +120,9 @@ def tables(seed: int) -> dict[str, list[Row]]:
     for number in range(36):
         wanted = f"{numbers.choice(COLOURS)} {numbers.choice(MATERIALS)} {word(numbers)}"
         for product in numbers.sample(ids, 4):
-            judgements.append({"query": wanted, "product": product, "label": "ESCI"[(number + len(judgements)) % 4]})
+            judgements.append(
+                {"query": wanted, "product": product, "label": "ESCI"[(number + len(judgements)) % 4]}
+            )
     for product in ids:
         for other in numbers.sample([one for one in ids if one != product], 3):
             kind = numbers.choice(("also_bought", "also_viewed", "similar"))
@@ -139,7 +143,12 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
-def recipe(name: str = "attack", seed: int = 1, *, only: Iterable[str] = ("reviews", "questions", "judgements", "relations")) -> Row:
+def recipe(
+    name: str = "attack",
+    seed: int = 1,
+    *,
+    only: Iterable[str] = ("reviews", "questions", "judgements", "relations"),
+) -> Row:
     """Return the recipe of the shop, with the product table and those that are named."""
     source: Row = {
         "kind": "catalog",
@@ -204,7 +213,9 @@ def shop(bench: Bench) -> Path:
     return bench.once("shop", make)
 
 
-def build_command(bench: Bench, out: Path, workspace: Path, name: str = "recipe", workers: int = 1) -> list[str]:
+def build_command(
+    bench: Bench, out: Path, workspace: Path, name: str = "recipe", workers: int = 1
+) -> list[str]:
     """Return the command that builds one of the shop's recipes."""
     folder = shop(bench)
     return [
@@ -251,7 +262,16 @@ def finetune_command(bench: Bench, out: Path, fusion: str = "text", *more: str) 
     """Return the command that trains a tiny model for a few steps, with a checkpoint after every second one."""
     return [
         *("caslie_model", "finetune", "--data", str(dataset(bench)), "--out", str(out), "--preset", "tiny"),
-        *("--fusion", fusion, "--tasks", "sa,cc", "--set", "samples_per_task=16", "--set", "checkpoint_every=2"),
+        *(
+            "--fusion",
+            fusion,
+            "--tasks",
+            "sa,cc",
+            "--set",
+            "samples_per_task=16",
+            "--set",
+            "checkpoint_every=2",
+        ),
         *("--set", "max_length=1536", *more),
     ]
 
@@ -259,7 +279,16 @@ def finetune_command(bench: Bench, out: Path, fusion: str = "text", *more: str) 
 def evaluate_command(bench: Bench, out: Path, model: Path, *more: str) -> list[str]:
     """Return the command that answers some samples of the dataset."""
     return [
-        *("caslie_model", "evaluate", "--model", str(model), "--data", str(dataset(bench)), "--out", str(out)),
+        *(
+            "caslie_model",
+            "evaluate",
+            "--model",
+            str(model),
+            "--data",
+            str(dataset(bench)),
+            "--out",
+            str(out),
+        ),
         *("--tasks", "sa,cc", "--splits", "test", "--scoring", "likelihood", "--batch-size", "2", *more),
     ]
 

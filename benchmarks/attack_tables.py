@@ -1,29 +1,25 @@
-"""Hostile tables, recipes and texts: `mmec build` ends with a message or counts the row, and lets nothing through."""
+"""Hostile tables and recipes: `mmec build` ends with a message or counts the row, within its memory."""
 
 from __future__ import annotations
 
 import gzip
-import html
 import json
 import random
-import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from attack_runs import Attack, Bench, Fault, Finding, Ran, last_line, wrong
-from attack_shop import Row, products, recipe, tables, write_csv, write_recipe
+from attack_shop import Row, products, recipe, write_csv, write_recipe
 
-GROUP = "hostile tables and texts"
+GROUP = "hostile tables and recipes"
 CHECKED = (
     "exit status 0 or 1, no traceback, memory below 2 GB for a recipe of 1 GB, the message names the file, record or "
-    "setting, the folder is valid, the good rows are there, no tag, escape sequence or planted secret in any output"
+    "setting, the folder is valid, the good rows are there, no planted code is run"
 )
 GOOD = 20  # rows beside the hostile ones
-TAG = re.compile(r"<\s*/?\s*(script|img|svg|iframe|a|object|style|form|input)\b", re.IGNORECASE)
 Write = Callable[[Path], None]
 
 
@@ -40,31 +36,19 @@ def text_recipe(**changes: Any) -> Row:
 
 def build(bench: Bench, folder: Path, *more: str, **options: Any) -> Ran:
     """Build the recipe in a folder."""
-    command = ["mmec", "build", "--recipe", "recipe.yaml", "--data", ".", "--out", "out", "--workspace", "workspace"]
+    command = [
+        "mmec",
+        "build",
+        "--recipe",
+        "recipe.yaml",
+        "--data",
+        ".",
+        "--out",
+        "out",
+        "--workspace",
+        "workspace",
+    ]
     return bench.run([*command, "--workers", "1", *more], folder, **options)
-
-
-def texts_of(out: Path) -> Iterator[tuple[str, str]]:
-    """Yield where it is, and what it says, of each text that a dataset folder publishes."""
-
-    def strings(value: Any) -> Iterator[str]:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            for one in value.values():
-                yield from strings(one)
-        elif isinstance(value, list):
-            for one in value:
-                yield from strings(one)
-
-    for path in sorted(out.rglob("*")):
-        name = path.relative_to(out).as_posix()
-        if path.suffix == ".parquet":
-            for row in pq.read_table(path).to_pylist():
-                for text in strings({key: value for key, value in row.items() if key != "images"}):
-                    yield name, text
-        elif path.is_file():
-            yield name, path.read_text(encoding="utf-8", errors="replace")
 
 
 def check_built(bench: Bench, folder: Path, ran: Ran, named: str, least: int = 1) -> None:
@@ -78,7 +62,9 @@ def check_built(bench: Bench, folder: Path, ran: Ran, named: str, least: int = 1
         raise wrong(f"the build succeeded, and `validate`: {last_line(valid.said)}")
     statistics = json.loads((folder / "out" / "statistics.json").read_text())
     if statistics["products"] < least:
-        raise wrong(f"{statistics['products']} products are left of {least} good ones, and the build succeeded")
+        raise wrong(
+            f"{statistics['products']} products are left of {least} good ones, and the build succeeded"
+        )
 
 
 # Tables.
@@ -86,7 +72,10 @@ def check_built(bench: Bench, folder: Path, ran: Ran, named: str, least: int = 1
 
 def csv_rows(goods: Sequence[Row]) -> bytes:
     lines = ["id,title,category,description,price"]
-    lines += [f"{r['id']},{r['title']},{r['category']},{r['description'].replace(',', '')},{r['price']}" for r in goods]
+    lines += [
+        f"{r['id']},{r['title']},{r['category']},{r['description'].replace(',', '')},{r['price']}"
+        for r in goods
+    ]
     return "\n".join(lines).encode() + b"\n"
 
 
@@ -95,7 +84,9 @@ def json_rows(goods: Sequence[Row]) -> bytes:
 
 
 def parquet_table(goods: Sequence[Row], **columns: Any) -> pa.Table:
-    table = pa.Table.from_pylist([{key: row[key] for key in ("id", "title", "category", "description", "price")} for row in goods])
+    table = pa.Table.from_pylist(
+        [{key: row[key] for key in ("id", "title", "category", "description", "price")} for row in goods]
+    )
     for name, values in columns.items():
         table = table.set_column(table.schema.get_field_index(name), name, values)
     return table
@@ -162,30 +153,98 @@ def table_cases(bench: Bench) -> dict[str, tuple[str, Callable[[Path, list[Row]]
     huge = b'"' + b"x" * 20_000_000 + b'"'
     long_title = "long " * 40_000_000
     return {
-        "CSV: a quote never closed": ("products.csv", raw(lambda g: csv_rows(g) + b'bad,"open,Kitchen,,\n' * 50), 0),
-        "CSV: NUL bytes": ("products.csv", raw(lambda g: csv_rows(g) + b"b\0d,nul\0title,Kitchen > Mug,,\n"), GOOD),
-        "CSV: a cell of 20 MB": ("products.csv", raw(lambda g: csv_rows(g) + b"bad," + huge + b",Kitchen,,\n"), GOOD),
-        "CSV: 100,000 cells in a row": ("products.csv", raw(lambda g: csv_rows(g) + b"bad" + b",x" * 100_000 + b"\n"), GOOD),
-        "CSV: 50,000 columns": ("products.csv", raw(lambda g: csv_rows(g).replace(b"price\n", b",".join(b"c%d" % n for n in range(50_000)) + b",price\n")), 0),
-        "CSV: not UTF-8": ("products.csv", raw(lambda g: csv_rows(g) + b"bad,\xff\xfe\x80 title,Kitchen > Mug,,\n"), 0),
+        "CSV: a quote never closed": (
+            "products.csv",
+            raw(lambda g: csv_rows(g) + b'bad,"open,Kitchen,,\n' * 50),
+            0,
+        ),
+        "CSV: NUL bytes": (
+            "products.csv",
+            raw(lambda g: csv_rows(g) + b"b\0d,nul\0title,Kitchen > Mug,,\n"),
+            GOOD,
+        ),
+        "CSV: a cell of 20 MB": (
+            "products.csv",
+            raw(lambda g: csv_rows(g) + b"bad," + huge + b",Kitchen,,\n"),
+            GOOD,
+        ),
+        "CSV: 100,000 cells in a row": (
+            "products.csv",
+            raw(lambda g: csv_rows(g) + b"bad" + b",x" * 100_000 + b"\n"),
+            GOOD,
+        ),
+        "CSV: 50,000 columns": (
+            "products.csv",
+            raw(
+                lambda g: csv_rows(g).replace(
+                    b"price\n", b",".join(b"c%d" % n for n in range(50_000)) + b",price\n"
+                )
+            ),
+            0,
+        ),
+        "CSV: not UTF-8": (
+            "products.csv",
+            raw(lambda g: csv_rows(g) + b"bad,\xff\xfe\x80 title,Kitchen > Mug,,\n"),
+            0,
+        ),
         "CSV: empty": ("products.csv", raw(lambda g: b""), 0),
         "CSV: header only": ("products.csv", raw(lambda g: csv_rows(g[:0])), 0),
-        "CSV: a column twice": ("products.csv", raw(lambda g: b"id,id,title,category,description,price\na,b,c,d,e,1\n"), 0),
+        "CSV: a column twice": (
+            "products.csv",
+            raw(lambda g: b"id,id,title,category,description,price\na,b,c,d,e,1\n"),
+            0,
+        ),
         "CSV: lone carriage returns": ("products.csv", raw(lambda g: csv_rows(g).replace(b"\n", b"\r")), 0),
         "CSV: random bytes": ("products.csv", raw(lambda g: numbers.randbytes(100_000)), 0),
         "CSV: one line of 200 MB": ("products.csv", raw(lambda g: b"id" * 100_000_000), 0),
-        "TSV: quotes and tabs": ("products.tsv", raw(lambda g: csv_rows(g).replace(b",", b"\t") + b'bad\t"5" x 7" \t\t"\t\n'), 0),
-        "JSON lines: 100,000 open brackets": ("products.jsonl", raw(lambda g: json_rows(g) + line % (b"[" * 100_000)), GOOD),
-        "JSON lines: NaN and Infinity": ("products.jsonl", raw(lambda g: json_rows(g) + line % b"NaN" + line % b"-Infinity"), GOOD),
-        "JSON lines: a number of 50,000 digits": ("products.jsonl", raw(lambda g: json_rows(g) + line % (b"9" * 50_000)), GOOD),
+        "TSV: quotes and tabs": (
+            "products.tsv",
+            raw(lambda g: csv_rows(g).replace(b",", b"\t") + b'bad\t"5" x 7" \t\t"\t\n'),
+            0,
+        ),
+        "JSON lines: 100,000 open brackets": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % (b"[" * 100_000)),
+            GOOD,
+        ),
+        "JSON lines: NaN and Infinity": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % b"NaN" + line % b"-Infinity"),
+            GOOD,
+        ),
+        "JSON lines: a number of 50,000 digits": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % (b"9" * 50_000)),
+            GOOD,
+        ),
         "JSON lines: a text of 20 MB": ("products.jsonl", raw(lambda g: json_rows(g) + line % huge), GOOD),
-        "JSON lines: half a surrogate": ("products.jsonl", raw(lambda g: json_rows(g) + line % b'"a \\ud800 mug"'), GOOD),
-        "JSON lines: not UTF-8": ("products.jsonl", raw(lambda g: json_rows(g) + line % b'"a \xff\xc0\x80 mug"'), GOOD),
-        "JSON lines: an object as title": ("products.jsonl", raw(lambda g: json_rows(g) + line % b'{"a": [1]}'), GOOD),
+        "JSON lines: half a surrogate": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % b'"a \\ud800 mug"'),
+            GOOD,
+        ),
+        "JSON lines: not UTF-8": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % b'"a \xff\xc0\x80 mug"'),
+            GOOD,
+        ),
+        "JSON lines: an object as title": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % b'{"a": [1]}'),
+            GOOD,
+        ),
         "JSON lines: a list of files": ("products.jsonl", raw(lambda g: json.dumps(g).encode()), 0),
-        "JSON lines: NUL in a text": ("products.jsonl", raw(lambda g: json_rows(g) + line % b'"a \\u0000 mug"'), GOOD),
+        "JSON lines: NUL in a text": (
+            "products.jsonl",
+            raw(lambda g: json_rows(g) + line % b'"a \\u0000 mug"'),
+            GOOD,
+        ),
         "gzip: cut short": ("products.jsonl.gz", raw(lambda g: gzip.compress(json_rows(g))[:-40]), 0),
-        "gzip: a line that grows to 1 GB": ("products.jsonl.gz", raw(lambda g: gzip_bomb(json_rows(g))), GOOD),
+        "gzip: a line that grows to 1 GB": (
+            "products.jsonl.gz",
+            raw(lambda g: gzip_bomb(json_rows(g))),
+            GOOD,
+        ),
         "gzip: not gzip": ("products.jsonl.gz", raw(lambda g: json_rows(g)), 0),
         "Parquet: a dictionary that grows to 1 TB": ("products.parquet", expanding_dictionary, 0),
         "Parquet: 8 kB with a title of 200 MB": (
@@ -200,7 +259,11 @@ def table_cases(bench: Bench) -> dict[str, tuple[str, Callable[[Path, list[Row]]
         ),
         "Parquet: ids that are floats": (
             "products.parquet",
-            parquet(lambda g: parquet_table(g, id=pa.array([float("nan"), float("inf"), *range(len(g) - 2)], pa.float64()))),
+            parquet(
+                lambda g: parquet_table(
+                    g, id=pa.array([float("nan"), float("inf"), *range(len(g) - 2)], pa.float64())
+                )
+            ),
             0,
         ),
         "Parquet: no rows": ("products.parquet", parquet(lambda g: parquet_table(g).slice(0, 0)), 0),
@@ -225,7 +288,12 @@ def table_cases(bench: Bench) -> dict[str, tuple[str, Callable[[Path, list[Row]]
 def gzip_bomb(before: bytes) -> bytes:
     """Return a compressed file whose last line is a gigabyte."""
     block = b"x" * 10_000_000
-    return gzip.compress(before) + gzip.compress(b'{"id": "bad", "title": "') + gzip.compress(block) * 100 + gzip.compress(b'"}\n')
+    return (
+        gzip.compress(before)
+        + gzip.compress(b'{"id": "bad", "title": "')
+        + gzip.compress(block) * 100
+        + gzip.compress(b'"}\n')
+    )
 
 
 def table_attack(name: str) -> Callable[[Bench, Path], None]:
@@ -244,7 +312,9 @@ def table_attack(name: str) -> Callable[[Bench, Path], None]:
 def recipe_cases() -> dict[str, tuple[str, str]]:
     """Return a recipe's text, and what the message has to name, by the case's name. {…} is a sound recipe."""
     lists, maps = "[" * 4_000 + "]" * 4_000, "{a: " * 3_000 + "1" + "}" * 3_000
-    bomb = "x0: &a0 [lol]\n" + "".join(f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    bomb = "x0: &a0 [lol]\n" + "".join(
+        f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+    )
     return {
         "YAML: 4,000 nested lists": ("{…}\nx: " + lists, "recipe.yaml"),
         "YAML: 3,000 nested maps": ("{…}\nx: " + maps, "recipe.yaml"),
@@ -258,7 +328,10 @@ def recipe_cases() -> dict[str, tuple[str, str]]:
         "YAML: a tab": ("{…}\n\tx: 1\n", "recipe.yaml"),
         "YAML: a number of 10,000 digits": ("{…}\nscale: " + "9" * 10_000 + "\n", "recipe.yaml"),
         "YAML: NaN": ("{…}\nscale: .nan\n", "scale"),
-        "YAML: a template in a text": ("{…}\ndescription: \"{{ 7*7 }}{% for x in range(9**9) %}x{% endfor %}\"\n", ""),
+        "YAML: a template in a text": (
+            '{…}\ndescription: "{{ 7*7 }}{% for x in range(9**9) %}x{% endfor %}"\n',
+            "",
+        ),
     }
 
 
@@ -268,7 +341,9 @@ def recipe_attack(name: str) -> Callable[[Bench, Path], None]:
         write_csv(folder / "products.csv", products(bench.seed, GOOD))
         write_recipe(folder / "recipe.yaml", text_recipe())
         sound = (folder / "recipe.yaml").read_text()
-        (folder / "recipe.yaml").write_bytes(text.replace("{…}", sound.rstrip()).encode(errors="surrogateescape"))
+        (folder / "recipe.yaml").write_bytes(
+            text.replace("{…}", sound.rstrip()).encode(errors="surrogateescape")
+        )
         ran = build(bench, folder, limit=60)
         if (folder / "PWNED").exists():
             raise wrong("the recipe's code was run")
@@ -309,99 +384,6 @@ def found(name: str, check: Callable[[], None]) -> Finding:
     return Finding(name)
 
 
-# Texts.
-
-MARKUP = {
-    "fullwidth brackets": "＜img src=x onerror=alert(1)＞",
-    "zero-width space in a tag": "<scr\u200bipt>alert(1)</scr\u200bipt>",
-    "soft hyphen in a tag": "<i\u00admg src=x onerror=alert(1)>",
-    "entities": "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "entities within entities": "&amp;lt;img src=x onerror=alert(1)&amp;gt;",
-    "five levels of entities": "&amp;amp;amp;amp;lt;script&amp;amp;amp;amp;gt;alert(1)",
-    "numeric entities": "&#60;svg onload=alert(1)&#62;",
-    "fullwidth entities": "＆lt;script＆gt;alert(1)",
-    "a tag within a tag": "<scr<script>ipt>alert(1)</scr</script>ipt>",
-    "a tag that never closes": "<img src=x onerror=alert(1) ",
-    "a comment": "<!--><img src=x onerror=alert(1)>-->",
-    "a byte-order mark in a tag": "<\ufeffscript>alert(1)</script>",
-    "a NUL in a tag": "<scr\0ipt>alert(1)</script>",
-    "plain": "<iframe src=javascript:alert(1)></iframe><a href=javascript:alert(1)>here</a>",
-}
-# By name: the table and its column.
-PLACES = {
-    "titles": ("products", "title"),
-    "categories": ("products", "category"),
-    "descriptions": ("products", "description"),
-    "reviews": ("reviews", "text"),
-    "questions": ("questions", "question"),
-    "snippets": ("questions", "document"),
-    "queries": ("judgements", "query"),
-}
-
-
-def markup_attack(place: str) -> Callable[[Bench, Path], Sequence[Finding]]:
-    """Return an attack that puts each form of markup into many cells of a column."""
-
-    def attack(bench: Bench, folder: Path) -> Sequence[Finding]:
-        table, column = PLACES[place]
-        rows = tables(bench.seed)
-        forms = list(MARKUP.items())
-        for number, row in enumerate(rows[table]):
-            name, payload = forms[number % len(forms)]
-            if column == "category":
-                row[column] = f"{row[column]} XSS{number % len(forms):02} {payload}"
-            else:
-                row[column] = f"{row[column]} XSS{number % len(forms):02} {payload} and it is the end."
-        for name, content in rows.items():
-            write_csv(folder / f"{name}.csv", content)
-        content = recipe()
-        content["images"] = {"publish": "reference", "read": False}
-        content["tasks"] = {name: {"require_images": "none"} for name in TASKS}
-        content["curate"] = {"languages": []}
-        del content["sources"][0]["products"]["images"]
-        write_recipe(folder / "recipe.yaml", content)
-        check_built(bench, folder, build(bench, folder), "recipe")
-        live: dict[str, str] = {}
-        for file, text in texts_of(folder / "out"):
-            for match in TAG.finditer(seen_by_a_reader(text)):
-                near = seen_by_a_reader(text)[max(0, match.start() - 12) : match.end() + 12]
-                marked = re.search(r"XSS(\d\d)", text[: match.end()][-60:] or text)
-                which = forms[int(marked[1])][0] if marked else form_of(near)
-                live.setdefault(which, f"{file}: …{near}…")
-        return [
-            Finding(f"{name} in {place}", wrong(f"a live tag is published in {live[name]}") if name in live else None)
-            for name in MARKUP
-        ] + [Finding(f"markup in {place}", wrong(live[other])) for other in live if other not in MARKUP]
-
-    return attack
-
-
-TASKS = (
-    "answerability_prediction",
-    "category_classification",
-    "product_relation_prediction",
-    "product_substitute_identification",
-    "multiclass_product_classification",
-    "sentiment_analysis",
-    "sequential_recommendation",
-)
-
-
-def form_of(text: str) -> str:
-    """Return a name for markup whose form cannot be told any more."""
-    return f"some form of {TAG.search(text)[1].lower() if TAG.search(text) else 'a tag'}"
-
-
-def seen_by_a_reader(text: str) -> str:
-    """Return a text as a page shows it whose author unescapes it: entities resolved, no invisible characters."""
-    for _ in range(8):
-        plain = html.unescape(text)
-        if plain == text:
-            break
-        text = plain
-    return "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Cc") or one in "\n\t")
-
-
 def attacks(bench: Bench) -> list[Attack]:
     """Return the attacks of this group."""
     heavy = ("Parquet: a dictionary", "Parquet: 8 kB", "gzip: a line", "CSV: one line")
@@ -413,5 +395,8 @@ def attacks(bench: Bench) -> list[Attack]:
         ),
         *(Attack(GROUP, name, recipe_attack(name), quick="key twice" in name) for name in recipe_cases()),
         Attack(GROUP, "--set", option_attack),
-        *(Attack(GROUP, f"markup in {place}", markup_attack(place), quick=place == "reviews") for place in PLACES),
+        *(
+            Attack(GROUP, f"markup in {place}", markup_attack(place), quick=place == "reviews")
+            for place in PLACES
+        ),
     ]

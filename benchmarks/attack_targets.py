@@ -97,7 +97,9 @@ def replace(bench: Bench, folder: Path) -> Iterator[Prepared]:
 def images(bench: Bench, folder: Path) -> Iterator[Prepared]:
     """Images from a slow server."""
     port = image_server(bench)
-    (folder / "urls.csv").write_text("".join(["image_url\n", *(f"http://127.0.0.1:{port}/{n}.png\n" for n in range(40))]))
+    (folder / "urls.csv").write_text(
+        "".join(["image_url\n", *(f"http://127.0.0.1:{port}/{n}.png\n" for n in range(40))])
+    )
     command = [
         *("mmec", "images", "urls.csv", "--out", "out", "--workspace", "workspace", "--workers", "1"),
         *("--set", "fetch.enabled=true", "--set", "fetch.contact=https://example.com/attack"),
@@ -125,7 +127,9 @@ def image_server(bench: Bench) -> int:
         state = server.__enter__()
         bench.servers.append(server)
         kind = (("Content-Type", "image/png"),)
-        state.routes |= {f"/{n}.png": Answer(200, encoded(picture(1, n)), kind, delay=0.1) for n in range(PRODUCTS)}
+        state.routes |= {
+            f"/{n}.png": Answer(200, encoded(picture(1, n)), kind, delay=0.1) for n in range(PRODUCTS)
+        }
         return state.port
 
     return bench.once("image server", make)
@@ -140,18 +144,35 @@ def pull(bench: Bench, folder: Path) -> Iterator[Prepared]:
     numbers = bench.moments(f"pull {folder.name}")
     (folder / "mirror" / "amazonqa").mkdir(parents=True)
     for name in names:
-        lines = b"".join(b'{"questionText": "%d"}\n' % numbers.getrandbits(64) for _ in range(RAW_BYTES // 40))
+        lines = b"".join(
+            b'{"questionText": "%d"}\n' % numbers.getrandbits(64) for _ in range(RAW_BYTES // 40)
+        )
         (folder / "mirror" / name).write_bytes(lines)
     with serving(folder / "mirror") as server:
         server.halt_after = numbers.randrange(10_000, 2 * RAW_BYTES)
         command = [
-            *("mmec", "pull", "--recipe", "paper", "--data", "raw", "--only", "amazonqa", "--mirror", server.url),
+            *(
+                "mmec",
+                "pull",
+                "--recipe",
+                "paper",
+                "--data",
+                "raw",
+                "--only",
+                "amazonqa",
+                "--mirror",
+                server.url,
+            ),
             *("--set", "pull.space_margin=0"),
         ]
 
         def check() -> None:
             right = digest(folder / "mirror")
-            found = {name: value for name, value in digest(folder / "raw").items() if not name.startswith(".mmec-pull")}
+            found = {
+                name: value
+                for name, value in digest(folder / "raw").items()
+                if not name.startswith(".mmec-pull")
+            }
             if differing := difference(found, right):
                 raise lost(differing)
 
@@ -163,7 +184,16 @@ def features(bench: Bench, folder: Path) -> Iterator[Prepared]:
     """Features of images, into a cache."""
     cache = {"CASLIE_MODEL_CACHE": str(folder / "cache")}
     command = [
-        *("caslie_model", "features", "--data", str(dataset(bench)), "--encoder", "random:tiny-vit", "--batch-size", "4")
+        *(
+            "caslie_model",
+            "features",
+            "--data",
+            str(dataset(bench)),
+            "--encoder",
+            "random:tiny-vit",
+            "--batch-size",
+            "4",
+        )
     ]
 
     def undisturbed() -> dict[bytes, bytes]:
@@ -196,11 +226,17 @@ def cached(folder: Path) -> dict[bytes, bytes]:
 
 def weights(folder: Path) -> dict[str, str]:
     """Return the digest of what a training is for: the weights, and what they belong to."""
-    found = {name: value for pattern in ("*.safetensors", "prompts/*") for name, value in digest(folder, pattern).items()}
+    found = {
+        name: value
+        for pattern in ("*.safetensors", "prompts/*")
+        for name, value in digest(folder, pattern).items()
+    }
     for path in folder.glob("*config*.json"):
         # peft writes the names of layers in the order of a set.
         content = json.loads(path.read_text())
-        found[path.name] = json.dumps({k: sorted(v) if isinstance(v, list) else v for k, v in sorted(content.items())})
+        found[path.name] = json.dumps(
+            {k: sorted(v) if isinstance(v, list) else v for k, v in sorted(content.items())}
+        )
     return found
 
 
@@ -232,7 +268,14 @@ def align(bench: Bench, folder: Path) -> Iterator[Prepared]:
 
     def command(out: Path) -> list[str]:
         return [
-            *("caslie_model", "align", "--data", str(dataset(bench)), "--catalogue", str(shop(bench) / "products.csv")),
+            *(
+                "caslie_model",
+                "align",
+                "--data",
+                str(dataset(bench)),
+                "--catalogue",
+                str(shop(bench) / "products.csv"),
+            ),
             *("--attributes", "colour", "--preset", "tiny", "--out", str(out), "--set", "checkpoint_every=2"),
             *("--set", "scored_images=4"),
         ]
@@ -282,7 +325,12 @@ def push(bench: Bench, folder: Path) -> Iterator[Prepared]:
     from tests.servers.hub_server import running_hub
 
     with running_hub({TOKEN: USER}) as hub:
-        place = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder / "hub")}
+        place = {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(folder / "hub"),
+        }
         command = ["mmec", "push-to-hub", str(dataset(bench)), "--repo", f"{USER}/shop", "--private"]
 
         def check() -> None:

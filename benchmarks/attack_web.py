@@ -80,9 +80,23 @@ def fetching(bench: Bench, folder: Path, urls: Sequence[str], *more: str, limit:
     (folder / "urls.csv").write_text("\n".join(["image_url", *urls]) + "\n")
     command = [
         *("mmec", "images", "urls.csv", "--out", "out", "--workspace", "workspace", "--workers", "1"),
-        *("--set", "fetch.enabled=true", "--set", "fetch.contact=https://example.com/attack", "--set", "fetch.retries=0"),
+        *(
+            "--set",
+            "fetch.enabled=true",
+            "--set",
+            "fetch.contact=https://example.com/attack",
+            "--set",
+            "fetch.retries=0",
+        ),
         *("--set", "fetch.private_networks=[127.0.0.1/32]", "--set", "fetch.requests_per_second=1000"),
-        *("--set", "fetch.total_timeout=4", "--set", "fetch.read_timeout=2", "--set", "fetch.connect_timeout=2"),
+        *(
+            "--set",
+            "fetch.total_timeout=4",
+            "--set",
+            "fetch.read_timeout=2",
+            "--set",
+            "fetch.connect_timeout=2",
+        ),
         *("--set", "fetch.host_failures=1000", "--set", "fetch.max_retry_after=2", *more),
     ]
     return bench.run(command, folder, limit=limit)
@@ -96,12 +110,16 @@ def hostile_images(bench: Bench, folder: Path) -> Sequence[Finding]:
     kind = (("Content-Type", "image/png"),)
     with serving() as server, listener() as other:
         routes = {
-            "redirect with a password": redirect(f"http://user:{SECRET}@127.0.0.1:{server.port}/sound/1.png", 302),
+            "redirect with a password": redirect(
+                f"http://user:{SECRET}@127.0.0.1:{server.port}/sound/1.png", 302
+            ),
             "redirect with a signature": redirect(f"/gone.png?X-Amz-Signature={SECRET}&token={SECRET}", 302),
             "redirect to itself": redirect("/redirect-to-itself.png"),
             "redirect to a file": redirect("file:///etc/passwd"),
             "redirect to gopher": redirect("gopher://127.0.0.1:70/"),
-            "redirect with a line's end": Answer(302, headers=(("Location", "/sound/1.png\x0bSet-Cookie: a=b"),)),
+            "redirect with a line's end": Answer(
+                302, headers=(("Location", "/sound/1.png\x0bSet-Cookie: a=b"),)
+            ),
             "redirect to nowhere": Answer(302, headers=()),
             "redirect of 100 kB": redirect("/" + "a" * 60_000),
             "endless body": Answer(200, b"\xff\xd8" + b"x" * 1_000_000, kind, chunked=True, repeat=100_000),
@@ -112,7 +130,9 @@ def hostile_images(bench: Bench, folder: Path) -> Sequence[Finding]:
             "too long": Answer(200, image, kind, length=len(image) // 2),
             "a length of 10 exabytes": Answer(200, image, kind, length=10**19),
             "a negative length": Answer(200, image, (*kind, ("Content-Length", "-5")), length=-1),
-            "gzip that grows": Answer(200, gzip.compress(b"\0" * 300_000_000, 9), (*kind, ("Content-Encoding", "gzip"))),
+            "gzip that grows": Answer(
+                200, gzip.compress(b"\0" * 300_000_000, 9), (*kind, ("Content-Encoding", "gzip"))
+            ),
             "a header of 1 MB": Answer(200, image, (*kind, ("X-Long", "x" * 1_000_000))),
             "5,000 headers": Answer(200, image, (*kind, *((f"X-{n}", "x") for n in range(5_000)))),
             "a page": html(),
@@ -122,7 +142,9 @@ def hostile_images(bench: Bench, folder: Path) -> Sequence[Finding]:
             "wait for NaN": Answer(503, b"", (("Retry-After", "nan"),)),
             **{f"redirect to {host}": redirect(f"http://{host}:{other.port}/x.png") for host in PRIVATE},
         }
-        paths = {name: "/" + "".join(c if c.isalnum() else "-" for c in name.lower()) + ".png" for name in routes}
+        paths = {
+            name: "/" + "".join(c if c.isalnum() else "-" for c in name.lower()) + ".png" for name in routes
+        }
         server.routes |= {paths[name]: answer for name, answer in routes.items()}
         server.routes |= {f"/sound/{n}.png": Answer(200, encoded(picture(0, n)), kind) for n in range(5)}
         direct = {f"at {host}": f"http://{host}:{other.port}/x.png" for host in PRIVATE}
@@ -137,7 +159,9 @@ def hostile_images(bench: Bench, folder: Path) -> Sequence[Finding]:
         if ran.code:
             raise wrong(f"one server stopped the command: {last_line(ran.said)}")
         rows = {row["image_url"]: row for row in pq.read_table(folder / "out" / "images.parquet").to_pylist()}
-        rejected = {row["origin"]: row for row in pq.read_table(folder / "out" / "rejections.parquet").to_pylist()}
+        rejected = {
+            row["origin"]: row for row in pq.read_table(folder / "out" / "rejections.parquet").to_pylist()
+        }
         if any(rows.get(url, {}).get("status") not in ("kept", "ok") for url in sound):
             raise wrong("a sound image beside the hostile ones was not kept")
         findings = [Finding(name, fault_of(name, url, rows, rejected)) for name, url in urls.items()]
@@ -155,7 +179,13 @@ def hostile_images(bench: Bench, folder: Path) -> Sequence[Finding]:
 
 
 # What may be kept all the same: the image did arrive.
-HARMLESS = {"a header of 1 MB", "5,000 headers", "too long", "a negative length", "redirect with a line's end"}
+HARMLESS = {
+    "a header of 1 MB",
+    "5,000 headers",
+    "too long",
+    "a negative length",
+    "redirect with a line's end",
+}
 
 
 def fault_of(name: str, url: str, rows: dict[str, dict], rejected: dict[str, dict]) -> Fault | None:  # type: ignore[type-arg]
@@ -181,7 +211,9 @@ def raw_files(bench: Bench, folder: Path) -> Sequence[Finding]:
     with serving() as server, listener() as other:
         answers = {
             "a page instead": html(),
-            "a pointer of Git LFS": Answer(200, b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", text),
+            "a pointer of Git LFS": Answer(
+                200, b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", text
+            ),
             "redirect to itself": redirect("/amazonqa/val-qar.jsonl"),
             "redirect to a private address": redirect(f"http://127.0.0.2:{other.port}/x"),
             "redirect with a signature that fails": redirect(f"/gone?X-Amz-Signature={SECRET}"),
@@ -199,8 +231,22 @@ def raw_files(bench: Bench, folder: Path) -> Sequence[Finding]:
             raw = folder / f"raw-{number}"
             command = [
                 *("mmec", "pull", "--recipe", "paper", "--data", str(raw), "--only", "amazonqa/val*"),
-                *("--mirror", f"http://127.0.0.1:{server.port}/", "--set", "pull.retries=1", "--set", "pull.space_margin=0"),
-                *("--set", "pull.read_timeout=3", "--set", "pull.stall_timeout=3", "--set", "pull.stall_speed=5000"),
+                *(
+                    "--mirror",
+                    f"http://127.0.0.1:{server.port}/",
+                    "--set",
+                    "pull.retries=1",
+                    "--set",
+                    "pull.space_margin=0",
+                ),
+                *(
+                    "--set",
+                    "pull.read_timeout=3",
+                    "--set",
+                    "pull.stall_timeout=3",
+                    "--set",
+                    "pull.stall_speed=5000",
+                ),
                 *("--set", "pull.backoff_base=0.1"),
             ]
             ran = bench.run(command, folder, limit=60)
@@ -219,14 +265,49 @@ def endpoints(bench: Bench, folder: Path) -> Sequence[Finding]:
     from attack_shop import dataset, trained
 
     places = {
-        "HF_ENDPOINT": {"HF_ENDPOINT": f"http://user:{SECRET}@127.0.0.1:9", "HF_TOKEN": SECRET, "HF_HUB_OFFLINE": "0"},
-        "https_proxy": {"https_proxy": f"http://user:{SECRET}@127.0.0.1:9", "HF_TOKEN": SECRET, "HF_HUB_OFFLINE": "0"},
+        "HF_ENDPOINT": {
+            "HF_ENDPOINT": f"http://user:{SECRET}@127.0.0.1:9",
+            "HF_TOKEN": SECRET,
+            "HF_HUB_OFFLINE": "0",
+        },
+        "https_proxy": {
+            "https_proxy": f"http://user:{SECRET}@127.0.0.1:9",
+            "HF_TOKEN": SECRET,
+            "HF_HUB_OFFLINE": "0",
+        },
     }
     commands = {
         "push a dataset": ["mmec", "push-to-hub", str(dataset(bench)), "--repo", "attacker/shop"],
-        "push a model": ["caslie_model", "push-to-hub", str(trained(bench)[0]), "attacker/model", "--license", "mit"],
-        "pull": ["mmec", "pull", "--recipe", "paper", "--data", str(folder / "raw"), "--only", "esci", "--set", "pull.retries=0"],
-        "read a dataset": ["caslie_model", "evaluate", "--model", str(trained(bench)[0]), "--data", "attacker/shop", "--out", "out"],
+        "push a model": [
+            "caslie_model",
+            "push-to-hub",
+            str(trained(bench)[0]),
+            "attacker/model",
+            "--license",
+            "mit",
+        ],
+        "pull": [
+            "mmec",
+            "pull",
+            "--recipe",
+            "paper",
+            "--data",
+            str(folder / "raw"),
+            "--only",
+            "esci",
+            "--set",
+            "pull.retries=0",
+        ],
+        "read a dataset": [
+            "caslie_model",
+            "evaluate",
+            "--model",
+            str(trained(bench)[0]),
+            "--data",
+            "attacker/shop",
+            "--out",
+            "out",
+        ],
     }
 
     def one(environment: dict[str, str], command: list[str]) -> None:
