@@ -68,10 +68,10 @@ def split_options(options: Sequence[str], sample_id: str) -> dict[str, str]:
     """
     texts: dict[str, str] = {}
     for option in options:
-        match = _OPTION.match(option)
+        match = _OPTION.match(str(option))
         if match is None or match[1] in texts:
             raise DatasetError(
-                f"sample {sample_id}: option {option[:80]!r} is not written 'A: …' with a letter of its own; "
+                f"sample {sample_id}: option {str(option)[:80]!r} is not written 'A: …' with a letter of its own; "
                 "build the dataset again"
             )
         texts[match[1]] = " ".join(match[2].split())
