@@ -407,7 +407,7 @@ def _measure(config: TrainingConfig, inputs: TrainingInputs, device: Device) -> 
 def estimate_json(found: Estimate) -> str:
     """Return an estimate as JSON, with the sum of the trained parameters."""
     content = {**asdict(found), "trained_parameters": found.trained_parameters}
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def estimate_table(found: Estimate) -> str:
