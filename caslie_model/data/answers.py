@@ -68,10 +68,10 @@ def split_options(options: Sequence[str], sample_id: str) -> dict[str, str]:
     """
     texts: dict[str, str] = {}
     for option in options:
-        match = _OPTION.match(option)
+        match = _OPTION.match(str(option))
         if match is None or match[1] in texts:
             raise DatasetError(
-                f"sample {sample_id}: option {option[:80]!r} is not written 'A: …' with a letter of its own; "
+                f"sample {sample_id}: option {str(option)[:80]!r} is not written 'A: …' with a letter of its own; "
                 "build the dataset again"
             )
         texts[match[1]] = " ".join(match[2].split())
@@ -135,12 +135,13 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
 
 
 def _by_yes_no(line: str, options: dict[str, str]) -> str | None:
-    match = _YES_NO.match(line)
-    if match is None:
-        return None
-    label = match[1].lower()
-    remark = _without_leads(_LINK.sub("", match[2]))
-    return None if _by_yes_no(remark, options) not in (None, label) else label
+    label = None
+    while match := _YES_NO.match(line):
+        if label not in (None, match[1].lower()):
+            return None
+        label = match[1].lower()
+        line = _without_leads(_LINK.sub("", match[2]))
+    return label
 
 
 def _by_letter(line: str, options: dict[str, str]) -> str | None:
@@ -166,14 +167,22 @@ def _by_letter(line: str, options: dict[str, str]) -> str | None:
 
 
 def _by_words(line: str, options: dict[str, str]) -> str | None:
+    """Return the letter of the only option with these words, or with these words and its letter in brackets."""
+    label = _option_with(line, options)
+    match = _WORDS_AND_LETTER.match(line)
+    if label is not None or match is None:
+        return label
+    return match[2] if _option_with(match[1], options) == match[2] else None
+
+
+def _option_with(line: str, options: dict[str, str]) -> str | None:
     """Return the letter of the only option with these words, compared ever less exactly."""
     for form in (str, _bare, _folded):
         words = form(line)
         found = [letter for letter, option in options.items() if words and form(option) == words]
         if found:
             return found[0] if len(found) == 1 else None
-    match = _WORDS_AND_LETTER.match(line)
-    return match[2] if match is not None and _by_words(match[1], options) == match[2] else None
+    return None
 
 
 def _without_leads(line: str) -> str:

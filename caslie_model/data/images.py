@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.data.samples import available_splits
+from caslie_model.data.shards import shards_of
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hub import reading_from_hub
 from mmecinstruct.images.signatures import MAX_SCANS, jpeg_scans, signature_of, unsupported_format, webp_size
@@ -227,7 +228,7 @@ def _batches(data: str, task: str, split: str, wanted: frozenset[str] | None) ->
 
 
 def _shards(data: str, task: str, split: str) -> list[Path]:
-    return sorted((Path(data) / task).glob(f"{split}-*.parquet"))
+    return shards_of(Path(data), task)[split]
 
 
 def _open_shard(file: Path) -> Any:

@@ -7,30 +7,35 @@ the Hub is read by `datasets.load_dataset`.
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caslie_model.data.answers import allowed_labels, split_options
+from caslie_model.data.shards import is_dataset_folder, shards_of
+from caslie_model.runtime.console import say
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.core.hub import reading_from_hub
 
-COLUMNS: tuple[str, ...] = (
-    "id",
-    "task",
-    "split",
-    "category",
-    "instruction",
-    "instruction_unseen",
-    "input",
-    "options",
-    "output",
-    "visual_critical",
-    "text_only_accuracy",
-)
+# Whether a dataset must have the column.
+_COLUMNS: dict[str, bool] = {
+    "id": True,
+    "task": False,
+    "split": False,
+    "category": False,
+    "instruction": True,
+    "instruction_unseen": False,
+    "input": True,
+    "options": False,
+    "output": True,
+    "visual_critical": False,
+    "text_only_accuracy": False,
+}
 # Largest input of one sample; more is damage, not a product text.
 MAX_INPUT_CHARACTERS = 1_000_000
 
@@ -105,13 +110,14 @@ def available_splits(data: str, task: str) -> tuple[str, ...]:
     """
     folder = _local_folder(data)
     if folder is not None:
-        # `test-*` does not take `test_ood-*`.
-        return tuple(sorted({file.name.split("-")[0] for file in (folder / task).glob("*-*.parquet")}))
+        return tuple(sorted(shards_of(folder, task)))
     return _hub_splits(data, task)
 
 
 def read_samples(data: str, task: str, split: str) -> list[Sample]:
     """Return a task's samples of one split, in stored order.
+
+    Folder and file decide about task and split; that rows name others is said on stderr.
 
     Args:
         data: A dataset folder, or user/name on the Hub.
@@ -126,7 +132,16 @@ def read_samples(data: str, task: str, split: str) -> list[Sample]:
     """
     if split not in available_splits(data, task):
         return []
-    samples = [_parse_row(row) for row in _read_rows(data, task, split, COLUMNS)]
+    needed = [column for column, must_be in _COLUMNS.items() if must_be]
+    rows = _read_rows(data, task, split, tuple(_COLUMNS), needed)
+    for column, here in (("task", task), ("split", split)):
+        others = Counter(row[column] for row in rows if row[column] not in (None, here))
+        if others:
+            say(
+                f"{data}: {others.total()} samples of {task}/{split} name another {column} "
+                f"({', '.join(sorted(map(str, others))[:3])}); they are taken as {here}"
+            )
+    samples = [_parse_row({**row, "task": task, "split": split}) for row in rows]
     ids: set[str] = set()
     for sample in samples:
         if sample.id in ids:
@@ -148,7 +163,7 @@ def read_outputs(data: str, task: str, split: str) -> list[str]:
     """
     if split not in available_splits(data, task):
         return []
-    return [row["output"] for row in _read_rows(data, task, split, ("output",))]
+    return [row["output"] for row in _read_rows(data, task, split, ("output",), ("output",))]
 
 
 def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -162,8 +177,11 @@ def read_columns(data: str, task: str, split: str, columns: Sequence[str]) -> li
 
     Returns:
         Values by column for each sample; none when the dataset lacks the split.
+
+    Raises:
+        DatasetError: If a column is missing.
     """
-    return _read_rows(data, task, split, columns) if split in available_splits(data, task) else []
+    return _read_rows(data, task, split, columns, columns) if split in available_splits(data, task) else []
 
 
 def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpose: str) -> list[Sample]:
@@ -187,8 +205,11 @@ def first_by_hash(samples: Iterable[Sample], count: int | None, seed: int, purpo
 def _local_folder(data: str) -> Path | None:
     path = Path(data)
     if path.is_dir():
-        if not any(path.glob("*/*-*.parquet")):
-            raise DatasetError(f"{data}: not a dataset folder: it has no <task>/<split>-*.parquet")
+        if not is_dataset_folder(path):
+            raise DatasetError(
+                f"{data}: not a dataset folder: it has no <task>/<split>-*.parquet, <task>/<split>.parquet or "
+                "<task>/<split>/*.parquet"
+            )
         return path
     if path.exists() or not _HUB_NAME.match(data):
         raise DatasetError(f"no dataset '{data}': give a folder that mmec built, or user/name on the Hub")
@@ -207,35 +228,50 @@ def _hub_splits(data: str, task: str) -> tuple[str, ...]:
         raise DatasetError(f"no dataset '{data}', neither as a folder nor on the Hub: {error}") from error
 
 
-def _read_rows(data: str, task: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _read_rows(
+    data: str, task: str, split: str, columns: Sequence[str], needed: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return rows with these columns; those that are not needed are None where the dataset lacks them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    def present(location: str, names: Sequence[str]) -> list[str]:
+        missing = [column for column in needed if column not in names]
+        if missing:
+            raise DatasetError(f"{location}: has no column {', '.join(missing)}; build the dataset again")
+        return [column for column in columns if column in names]
+
     folder = _local_folder(data)
+    rows: list[dict[str, Any]] = []
     if folder is None:
         import datasets
 
         with reading_from_hub(data):
-            return list(datasets.load_dataset(data, task, split=split).select_columns(list(columns)))
-    result: list[dict[str, Any]] = []
-    for file in sorted((folder / task).glob(f"{split}-*.parquet")):
-        try:
-            result.extend(pq.read_table(file, columns=list(columns)).to_pylist())
-        except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"{file}: cannot be read: {error}; `mmec validate` says more") from error
-    return result
+            found = datasets.load_dataset(data, task, split=split)
+        rows.extend(found.select_columns(present(f"{data}: {task}/{split}", found.column_names)))
+    else:
+        for file in shards_of(folder, task)[split]:
+            try:
+                with pq.ParquetFile(file) as shard:
+                    rows.extend(shard.read(present(str(file), shard.schema_arrow.names)).to_pylist())
+            except (OSError, pa.ArrowException) as error:
+                raise DatasetError(f"{file}: cannot be read: {error}; `mmec validate` says more") from error
+    return [{column: row.get(column) for column in columns} for row in rows]
 
 
 def _parse_row(row: dict[str, Any]) -> Sample:
     name = row.get("id")
-    if not name:
-        raise DatasetError("a sample has no id; `mmec validate` says more")
-    if not all(isinstance(row.get(column), str) for column in ("task", "instruction", "input", "output")):
-        raise DatasetError(f"sample {name}: task, instruction, input or output is missing")
+    if not name or not isinstance(name, str):
+        raise DatasetError(
+            f"a sample of {row['task']}/{row['split']} has no id, or one that is no text: {name!r}"
+        )
+    for column in ("instruction", "input", "output"):
+        if not isinstance(row[column], str):
+            raise DatasetError(f"sample {name}: {column} is missing or no text")
     sample = Sample(
         id=name,
         task=row["task"],
-        split=row["split"] or "",
+        split=row["split"],
         category=row["category"] or "",
         instruction=row["instruction"],
         instruction_unseen=row["instruction_unseen"],
@@ -243,7 +279,7 @@ def _parse_row(row: dict[str, Any]) -> Sample:
         options=split_options(row["options"] or (), name),
         output=row["output"],
         visual_critical=row["visual_critical"],
-        text_only_accuracy=row["text_only_accuracy"],
+        text_only_accuracy=_finite_number(row["text_only_accuracy"]),
     )
     if sample.output not in sample.labels:
         raise DatasetError(
@@ -272,6 +308,10 @@ def _parse_input(text: str, name: str) -> tuple[InputField, ...]:
         if texts:
             fields.append(InputField(" ".join(key.split()), texts, isinstance(value, list)))
     return tuple(fields)
+
+
+def _finite_number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _plain_text(value: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.adapters.loading import LoadedModel, load_for_evaluation
+from caslie_model.batching.positions import check_positions
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
@@ -21,7 +22,7 @@ from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.evaluation.metrics import DEFAULT_BOOTSTRAP, Bootstrap, majority_label, score_part
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
-from caslie_model.inference.predict import Prediction, predict_batch
+from caslie_model.inference.predict import GENERATION_SLACK, Prediction, predict_batch
 from caslie_model.inference.prediction_log import open_predictions
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.console import say
@@ -87,6 +88,12 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         trained_with = loaded.model.config.vision_fingerprint
         visual_inputs = load_visual_inputs(config.data, samples, loaded.vision, loaded.device, trained_with)
     encoded = loaded.prompt_format.encode_all(samples, _images_by_sample(config, samples, visual_inputs))
+    check_positions(
+        loaded.model,
+        loaded.prompt_format.max_length,
+        max(len(each.prompt) + each.answer_room for each in encoded),
+        GENERATION_SLACK if config.scoring == "generate" else 0,
+    )
     features = visual_inputs.features if visual_inputs else None
     provenance = {
         **loaded.provenance,

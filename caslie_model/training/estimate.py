@@ -30,6 +30,7 @@ from caslie_model.batching.loss_inputs import (
 )
 from caslie_model.batching.order import BatchOrder, order_batches
 from caslie_model.batching.packing import pack_rows
+from caslie_model.batching.positions import check_positions
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig
 from caslie_model.data.images import Features, SampleImage
 from caslie_model.errors import ModelError, RunError
@@ -137,6 +138,7 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         unknown |= dict.fromkeys(_FROM_WEIGHTS, str(error))
     # Float32 throughout: nothing is cast, and FLOPs do not depend on it.
     base = load_base_model(config.base_model, META)
+    check_positions(base.model, config.max_length, config.max_length)
     shape = _feature_shape(config)
     inputs: TrainingInputs | None = None
     try:
@@ -407,7 +409,7 @@ def _measure(config: TrainingConfig, inputs: TrainingInputs, device: Device) -> 
 def estimate_json(found: Estimate) -> str:
     """Return an estimate as JSON, with the sum of the trained parameters."""
     content = {**asdict(found), "trained_parameters": found.trained_parameters}
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def estimate_table(found: Estimate) -> str:

@@ -18,6 +18,7 @@ from caslie_model.adapters.trainable import save_trained, trainable_model, train
 from caslie_model.backbones.language_model import locate
 from caslie_model.backbones.quantisation import check_quantisation
 from caslie_model.batching.packing import check_packing
+from caslie_model.batching.positions import check_positions
 from caslie_model.config.files import TRAINING
 from caslie_model.config.training import TrainingConfig
 from caslie_model.errors import ConfigError, RunError
@@ -113,7 +114,8 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
 
     Raises:
         RunError: If samples, prompts or base model are not those that the run was started with, or memory runs out.
-        ConfigError: If the samples are too few for the processes, or torch.compile does not work here.
+        ConfigError: If the samples are too few for the processes, the base model has learnt fewer positions than
+            `max_length`, or torch.compile does not work here.
         ModelError: If the base model does not support this training, or cannot be packed.
         DatasetError: If no sample has an image for a fusion model.
     """
@@ -128,6 +130,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
             "gradient_accumulation, or train in one process"
         )
     # Before anything is written: a model that is rejected leaves no run behind.
+    check_positions(inputs.base.model, config.max_length, config.max_length)
     if config.compile:
         check_compiler(device)
     if config.packing:

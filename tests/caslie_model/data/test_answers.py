@@ -92,6 +92,14 @@ def test_answers_mean_what_an_honest_reader_takes_them_for(case: dict[str, Any])
     assert parse_answer(case["text"], options, case["answers"]) == case["right"]
 
 
+@pytest.mark.parametrize(
+    "text", ["yes, ", "no. ", "(A) ", "A: ", "The answer is ", "B, ", "[", "**", "or ", "a (B) ", "\\boxed{"]
+)
+def test_a_model_that_repeats_itself_is_read_in_no_time(text: str) -> None:
+    for options in ({}, OPTIONS):
+        assert parse_answer(text * 2_000, options, "text") in (None, *allowed_labels(options))
+
+
 @pytest.mark.parametrize("answers", ["letter", "text"])
 @pytest.mark.parametrize(
     ("text", "label"),

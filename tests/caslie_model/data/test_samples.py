@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from caslie_model.config.presets import evaluate_config
+from caslie_model.data.images import iterate_images
 from caslie_model.data.samples import available_splits, first_by_hash, read_outputs, read_samples
+from caslie_model.evaluation.evaluate import evaluate
 from mmecinstruct.core.errors import DatasetError
 
 Row = Callable[..., dict[str, Any]]
@@ -60,7 +64,7 @@ def test_input_becomes_fields(row: Row, write_rows: Write, tmp_path: Path) -> No
         ({"input": "{"}, "its input is not JSON"),
         ({"input": "3"}, "neither a JSON object nor a list"),
         ({"options": ["A one"]}, "is not written"),
-        ({"instruction": None}, "is missing"),
+        ({"instruction": None}, "instruction is missing"),
     ],
 )
 def test_damaged_rows_name_the_sample(
@@ -69,6 +73,96 @@ def test_damaged_rows_name_the_sample(
     write_rows(tmp_path, [row(0, "sentiment_analysis", "test", id="broken-one", **changes)])
     with pytest.raises(DatasetError, match=f"sample broken-one.*{message}"):
         read_samples(str(tmp_path), "sentiment_analysis", "test")
+
+
+def rewritten(data: Path, target: Path, name: str, change: Callable[[Any], Any]) -> Path:
+    """Write a dataset's files anew under other names: `{task}`, `{split}`."""
+    import pyarrow.parquet as pq
+
+    for file in data.glob("*/*.parquet"):
+        path = target / name.format(task=file.parent.name, split=file.name.partition("-")[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(change(pq.read_table(file)), path)
+    return target
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{task}/{split}.parquet",
+        "{task}/{split}/0000.parquet",
+        "{task}/data/{split}-00000-of-00001.parquet",
+        "{task}/{split}/part-0.parquet",
+    ],
+)
+def test_file_names_of_other_tools_are_read(dataset: Path, tmp_path: Path, name: str) -> None:
+    foreign = str(rewritten(dataset, tmp_path, name, lambda table: table))
+    assert available_splits(foreign, "sentiment_analysis") == ("test", "test_ood", "train")
+    for split in ("test", "test_ood"):
+        ours = read_samples(str(dataset), "sentiment_analysis", split)
+        assert read_samples(foreign, "sentiment_analysis", split) == ours
+        images = [sample for sample, _ in iterate_images(foreign, "sentiment_analysis", split)]
+        assert images == [sample.id for sample in ours]
+
+
+def test_optional_columns_may_be_missing(dataset: Path, tmp_path: Path) -> None:
+    optional = ["task", "split", "category", "instruction_unseen", "visual_critical", "text_only_accuracy"]
+    foreign = rewritten(
+        dataset, tmp_path, "{task}/{split}.parquet", lambda table: table.drop_columns([*optional, "options"])
+    )
+    [sample, *_] = read_samples(str(foreign), "answerability_prediction", "test")
+    assert (sample.task, sample.split, sample.category) == ("answerability_prediction", "test", "")
+    assert (sample.visual_critical, sample.text_only_accuracy, sample.options) == (None, None, {})
+    metrics = evaluate(
+        evaluate_config(
+            model="tiny",
+            base_only=True,
+            tasks=["ap"],
+            limit=2,
+            device="cpu",
+            data=str(foreign),
+            out=tmp_path / "e",
+        )
+    ).metrics
+    assert [(part["split"], part["part"]) for part in metrics["results"]] == [
+        ("test", "all"),
+        ("test_ood", "all"),
+    ]
+
+
+@pytest.mark.parametrize("column", ["id", "instruction", "input", "output"])
+def test_a_needed_column_is_named(dataset: Path, tmp_path: Path, column: str) -> None:
+    foreign = rewritten(
+        dataset, tmp_path, "{task}/{split}.parquet", lambda table: table.drop_columns([column])
+    )
+    with pytest.raises(DatasetError, match=rf"sentiment_analysis/test.parquet: has no column {column}"):
+        read_samples(str(foreign), "sentiment_analysis", "test")
+
+
+def test_folder_and_file_decide_about_task_and_split(
+    row: Row, write_rows: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pyarrow.compute as pc
+
+    task = "sentiment_analysis"
+    write_rows(tmp_path / "a", [row(number, task, "test") for number in range(3)])
+
+    def renamed(table: Any) -> Any:
+        for column, value in (("split", "train"), ("task", "SA")):
+            place = table.schema.get_field_index(column)
+            table = table.set_column(place, column, pc.if_else(pc.is_valid(table[column]), value, None))
+        return table
+
+    foreign = rewritten(tmp_path / "a", tmp_path / "b", "{task}/{split}.parquet", renamed)
+    assert {(s.task, s.split) for s in read_samples(str(foreign), task, "test")} == {(task, "test")}
+    said = capsys.readouterr().err
+    assert "3 samples of sentiment_analysis/test name another split (train); they are taken as test" in said
+    assert "another task (SA)" in said
+
+
+def test_a_figure_that_is_no_number_is_unknown(row: Row, write_rows: Write, tmp_path: Path) -> None:
+    write_rows(tmp_path, [row(0, "sentiment_analysis", "test", text_only_accuracy=math.nan)])
+    assert read_samples(str(tmp_path), "sentiment_analysis", "test")[0].text_only_accuracy is None
 
 
 def test_one_id_twice_is_an_error(row: Row, write_rows: Write, tmp_path: Path) -> None:
