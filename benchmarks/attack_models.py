@@ -129,7 +129,6 @@ BASES: dict[str, Callable[[Path], None]] = {
     "a width of a billion": lambda folder: changed_json(
         folder / "config.json", hidden_size=2**30, intermediate_size=2**31
     ),
-    "ten million layers": lambda folder: changed_json(folder / "config.json", num_hidden_layers=10**7),
     "a vocabulary of two billion": lambda folder: changed_json(folder / "config.json", vocab_size=2**31),
     "an unknown kind": lambda folder: changed_json(folder / "config.json", model_type="no-such-kind"),
     "weights of another shape": lambda folder: changed_json(
