@@ -372,7 +372,7 @@ def names(bench: Bench, folder: Path) -> Sequence[Finding]:
         ran = bench.run(command, folder, limit=60)
         if ran.code == 0:
             raise wrong("exit 0")
-        if ran.seconds > 30:
+        if ran.seconds > 20:
             raise wrong(f"refused after {ran.seconds:.0f} s")
 
     return [
