@@ -150,7 +150,7 @@ def base_attack(name: str) -> Callable[[Bench, Path], None]:
         hostile = base(bench, folder)
         BASES[name](hostile)
         command = finetune_command(bench, folder / "out", "text", "--set", f"base_model={hostile}")
-        ran = bench.run(command, folder, limit=100, memory=3_000_000_000)
+        ran = bench.run(command, folder, memory=3_000_000_000)
         no_code(folder, ran)
         if name == "weights of NaN" and ran.code == 0:
             raise wrong("a training whose loss is NaN succeeded")
