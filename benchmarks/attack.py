@@ -9,7 +9,7 @@ generated, servers are on 127.0.0.1. A try is judged by what lies on the disk af
 what an undisturbed command leaves, by memory and processes seen from outside, and by planted marks; never by the
 command's own word alone. A line on stderr per try; exit status 1 where anything was lost, mixed or wrong.
 
-Linux only. Bounded: no try begins after 25 minutes (--minutes), each command is ended after 150 seconds. The parts:
+Linux only. Bounded: no try begins after 23 minutes (--minutes), each command is ended after 150 seconds. The parts:
 attack_runs.py (run, disturb, compare), attack_shop.py (inputs), and a module per group.
 """
 
@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,11 +108,18 @@ def run_all(attacks: list[Attack], bench: Bench, jobs: int) -> list[Try]:
     for alone in (False, True):
         chosen = [(number, one) for number, one in enumerate(attacks) if one.alone == alone]
         with ThreadPoolExecutor(1 if alone else jobs) as pool:
-            for results in pool.map(lambda pair: made(pair[1], bench, pair[0]), chosen):
-                for one in results:
-                    tries.append(one)
-                    reason = f": {one.reason}" if one.reason else ""
-                    print(f"{one.outcome:9} {one.group}, {one.attack}{reason}", file=sys.stderr, flush=True)
+            try:
+                for results in pool.map(lambda pair: made(pair[1], bench, pair[0]), chosen):
+                    for one in results:
+                        tries.append(one)
+                        reason = f": {one.reason}" if one.reason else ""
+                        print(
+                            f"{one.outcome:9} {one.group}, {one.attack}{reason}", file=sys.stderr, flush=True
+                        )
+            except BaseException:
+                # Ctrl-C: the pool waits for its threads.
+                bench.stop()
+                raise
     return tries
 
 
@@ -185,7 +193,7 @@ def main() -> int:
     parser.add_argument("--match", help="only attacks whose name has this text")
     parser.add_argument("--quick", action="store_true", help="a few of each group, in about two minutes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of the inputs")
-    parser.add_argument("--minutes", type=float, default=25.0, help="after which no further try begins")
+    parser.add_argument("--minutes", type=float, default=23.0, help="after which no further try begins")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="attacks at once")
     parser.add_argument("--scratch", type=Path, help="where to write; what was not survived stays there")
     parser.add_argument("--out", type=Path, help="write the record here (.json), and a page beside it")
@@ -205,6 +213,7 @@ def main() -> int:
             for one in attacks
             if (one.quick or not options.quick) and (not options.match or options.match in one.name)
         ]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         tries = run_all(attacks, bench, options.jobs)
     finally:
         for server in bench.servers:

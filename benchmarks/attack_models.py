@@ -129,7 +129,6 @@ BASES: dict[str, Callable[[Path], None]] = {
     "a width of a billion": lambda folder: changed_json(
         folder / "config.json", hidden_size=2**30, intermediate_size=2**31
     ),
-    "ten million layers": lambda folder: changed_json(folder / "config.json", num_hidden_layers=10**7),
     "a vocabulary of two billion": lambda folder: changed_json(folder / "config.json", vocab_size=2**31),
     "an unknown kind": lambda folder: changed_json(folder / "config.json", model_type="no-such-kind"),
     "weights of another shape": lambda folder: changed_json(
@@ -151,7 +150,7 @@ def base_attack(name: str) -> Callable[[Bench, Path], None]:
         hostile = base(bench, folder)
         BASES[name](hostile)
         command = finetune_command(bench, folder / "out", "text", "--set", f"base_model={hostile}")
-        ran = bench.run(command, folder, limit=100, memory=3_000_000_000)
+        ran = bench.run(command, folder, memory=3_000_000_000)
         no_code(folder, ran)
         if name == "weights of NaN" and ran.code == 0:
             raise wrong("a training whose loss is NaN succeeded")
@@ -373,7 +372,7 @@ def names(bench: Bench, folder: Path) -> Sequence[Finding]:
         ran = bench.run(command, folder, limit=60)
         if ran.code == 0:
             raise wrong("exit 0")
-        if ran.seconds > 30:
+        if ran.seconds > 20:
             raise wrong(f"refused after {ran.seconds:.0f} s")
 
     return [

@@ -31,6 +31,7 @@ PACKAGES = {"mmec": "mmecinstruct", "caslie_model": "caslie_model"}
 MEMORY_LIMIT = 2_000_000_000
 SAMPLED_EVERY = 0.2  # seconds
 TIME_LIMIT = 150.0  # seconds of one command
+GRACE = 180.0  # seconds after the deadline in which tries that began may begin another command
 Digest = dict[str, str]
 Made = TypeVar("Made")
 
@@ -83,9 +84,16 @@ class Bench:
     seed: int
     deadline: float
     servers: list[AbstractContextManager[object]] = field(default_factory=list)
+    running: set[Running] = field(default_factory=set)
     _made: dict[str, object] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stop(self) -> None:
+        """Begin no further try, and end the commands that run."""
+        self.deadline = 0.0
+        for command in list(self.running):
+            command.signal(signal.SIGKILL)
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """Return what `make` gives, made once however many attacks ask for it at the same time."""
@@ -122,6 +130,8 @@ class Bench:
 
     def start(self, command: Sequence[str], folder: Path, **options: object) -> Running:
         """Start a command (its first word is `mmec` or `caslie_model`) in a folder; it is ended with the context."""
+        if time.monotonic() > self.deadline + GRACE:
+            raise NotTried("the time was over")
         return Running(self, command, folder, **options)  # type: ignore[arg-type]
 
     def run(self, command: Sequence[str], folder: Path, **options: object) -> Ran:
@@ -199,12 +209,15 @@ class Running:
             os.close(inner)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
+        self._running = bench.running
+        self._running.add(self)
 
     def __enter__(self) -> Running:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.signal(signal.SIGKILL)
+        self._running.discard(self)
         self.process.wait()
         self._over.set()
         self._watcher.join()

@@ -395,8 +395,4 @@ def attacks(bench: Bench) -> list[Attack]:
         ),
         *(Attack(GROUP, name, recipe_attack(name), quick="key twice" in name) for name in recipe_cases()),
         Attack(GROUP, "--set", option_attack),
-        *(
-            Attack(GROUP, f"markup in {place}", markup_attack(place), quick=place == "reviews")
-            for place in PLACES
-        ),
     ]

@@ -173,6 +173,8 @@ def pull(bench: Bench, folder: Path) -> Iterator[Prepared]:
                 for name, value in digest(folder / "raw").items()
                 if not name.startswith(".mmec-pull")
             }
+            if left := sorted(found.keys() - right.keys()):
+                raise wrong(f"left in the raw folder: {', '.join(left[:2])}")
             if differing := difference(found, right):
                 raise lost(differing)
 

@@ -96,7 +96,7 @@ def test_markup_is_found_behind_entities_and_invisible_characters(runs: ModuleTy
 @pytest.mark.slow
 def test_the_benchmark_runs_and_records_each_try(tmp_path: Path) -> None:
     out, page = tmp_path / "attack.json", tmp_path / "page.md"
-    page.write_text("before\n<!-- attack: begin -->\nold\n<!-- attack: end -->\nafter\n")
+    page.write_text("before\n<!-- attack: begin -->\na stale table\n<!-- attack: end -->\nafter\n")
     command = [sys.executable, str(BENCHMARKS / "attack.py"), "--only", "hostile tables and recipes"]
     command += ["--match", "CSV: e", "--out", str(out), "--page", str(page)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -107,5 +107,5 @@ def test_the_benchmark_runs_and_records_each_try(tmp_path: Path) -> None:
     written = page.read_text()
     assert written.startswith("before\n")
     assert written.endswith("after\n")
-    assert "old" not in written
+    assert "stale" not in written
     assert str(tmp_path) not in out.read_text()
