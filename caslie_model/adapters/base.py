@@ -63,8 +63,8 @@ def load_base_of(
 
 def _recorded_fingerprint(folder: Path) -> str | None:
     try:
-        summary = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        summary = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
     # The second name is that of version 0.1.
     return summary.get("base_fingerprint") or summary.get("base_identity")
