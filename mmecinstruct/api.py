@@ -320,6 +320,7 @@ def pull(
 
     Raises:
         PullError: The recipe needs no publisher's files, another pull works in the folder, or the disk has no room.
+        OutputError: Another command made the folder, or it cannot be one.
         RecipeError: The recipe is not valid.
 
     Examples:
