@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.console import quiet_libraries_meanwhile
 from mmecinstruct.core.console import comma_list
+from mmecinstruct.core.disk_errors import shown
+from mmecinstruct.core.output_folder import check_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -239,6 +241,7 @@ def features(
         chosen = known_splits(SPLITS if splits == "all" else _names(splits))
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    check_name(str(data), shown(str(data)))
     with quiet_libraries_meanwhile():
         cache, counts = features(
             str(data),

@@ -58,9 +58,9 @@ def load_recipe(recipe: AnyPath, overrides: Overrides = ()) -> Recipe:
         >>> recipe.name, recipe.sizes.train
         ('sample', 100)
     """
-    from mmecinstruct.recipe import load_recipe
+    from mmecinstruct.recipe import load_recipe, override_texts
 
-    return load_recipe(str(recipe), _override_texts(overrides))
+    return load_recipe(str(recipe), override_texts(overrides))
 
 
 def build(
@@ -322,6 +322,7 @@ def pull(
 
     Raises:
         PullError: The recipe needs no publisher's files, another pull works in the folder, or the disk has no room.
+        OutputError: Another command made the folder, or it cannot be one.
         RecipeError: The recipe is not valid.
 
     Examples:
@@ -393,9 +394,9 @@ def check_images(
         (2, 1)
     """
     from mmecinstruct.pipeline.check_images import check_images
-    from mmecinstruct.recipe import load_image_check_settings
+    from mmecinstruct.recipe import load_image_check_settings, override_texts
 
-    settings = load_image_check_settings(None if recipe is None else str(recipe), _override_texts(overrides))
+    settings = load_image_check_settings(None if recipe is None else str(recipe), override_texts(overrides))
     return check_images(
         Path(source),
         Path(out),
@@ -432,20 +433,6 @@ def task_names(tasks: str | Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise RecipeError("tasks: name at least one task, or all")
     return tuple(dict.fromkeys(full_names[name] for name in names))
-
-
-def _override_texts(overrides: Overrides) -> list[str]:
-    import json
-
-    if not isinstance(overrides, Mapping):
-        return list(overrides)
-    texts = []
-    for field, value in overrides.items():
-        try:
-            texts.append(f"{field}={json.dumps(value, default=str)}")  # JSON is YAML
-        except (ValueError, RecursionError) as error:
-            raise RecipeError(f"setting {field}: nested too deeply, or within itself") from error
-    return texts
 
 
 def _remote_files(recipe: Recipe, folder: Path) -> list[RemoteFile]:

@@ -128,8 +128,11 @@ def _look_into(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[st
         if last_checkpoint(out / CHECKPOINTS) is None:
             say(f"{out} has no checkpoint to resume from: training starts from the beginning")
         return None
+    try:
+        summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{out / TRAINING} is damaged ({error}); start again with --overwrite") from error
     say(f"{out} is already finished")
-    summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
     return summary
 
 

@@ -170,6 +170,7 @@ def check_output(
     resolved = folder.resolve()
     for each in inputs:
         read = Path(each)
+        check_name(each, shown(each))
         if not read.is_dir():
             continue
         if resolved == read.resolve():
@@ -252,9 +253,7 @@ def check_path(path: Path, setting: str = "out") -> None:
         OutputError: If it could not.
     """
     name = f"{setting}={shown(path)}"
-    text = os.fspath(path)
-    if "\0" in text or text != shown(path):
-        raise OutputError(f"{name}: the name is not UTF-8 text; give another")
+    check_name(path, name)
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -264,6 +263,20 @@ def check_path(path: Path, setting: str = "out") -> None:
     there = existing(path)
     if there != path.absolute() and not there.is_dir():
         raise OutputError(f"{name}: {shown(there)} is no folder; give another path")
+
+
+def check_name(path: Path | str, name: str) -> None:
+    """Check that a path is text, as every file that names it will be.
+
+    Args:
+        path: The path.
+        name: Its name in the message.
+
+    Raises:
+        OutputError: If it is not.
+    """
+    if "\0" in os.fspath(path) or os.fspath(path) != shown(path):
+        raise OutputError(f"{name}: the name is not UTF-8 text; give another, or rename it")
 
 
 def _check_not_inside(resolved: Path, name: str, command: str) -> None:

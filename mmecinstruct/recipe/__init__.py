@@ -10,6 +10,7 @@ from mmecinstruct.recipe.loading import (
     find_recipe,
     load_image_check_settings,
     load_recipe,
+    override_texts,
 )
 from mmecinstruct.recipe.model import (
     ImageCheckSettings,
@@ -47,4 +48,5 @@ __all__ = [
     "find_recipe",
     "load_image_check_settings",
     "load_recipe",
+    "override_texts",
 ]

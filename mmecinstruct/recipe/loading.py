@@ -6,8 +6,9 @@ validation, so a wrong name or type is an error that names the field.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,26 @@ def load_image_check_settings(recipe: str | None, overrides: Sequence[str] = ())
     except ValidationError as error:
         lines = ["not valid settings of images:", *wrong_fields(error, ImageCheckSettings)]
         raise RecipeError("\n".join(lines)) from error
+
+
+def override_texts(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """Return overrides in dotted form.
+
+    Args:
+        overrides: Texts such as `sizes.train=100`, or values by dotted names.
+
+    Raises:
+        RecipeError: A value has no end.
+    """
+    if not isinstance(overrides, Mapping):
+        return list(overrides)
+    texts = []
+    for field, value in overrides.items():
+        try:
+            texts.append(f"{field}={json.dumps(value, default=str)}")  # JSON is YAML
+        except (ValueError, RecursionError) as error:
+            raise RecipeError(f"setting {field}: nested too deeply, or within itself") from error
+    return texts
 
 
 def apply_override(content: dict[str, Any], override: str, kind: type[Settings] | None = None) -> None:

@@ -196,7 +196,7 @@ def test_a_folder_without_a_fusion_adapter_is_named(image_dataset: Path, tmp_pat
     text = finetune(config(image_dataset, tmp_path / "text", "text")).folder
     with pytest.raises(ModelError, match="an adapter of another kind"):
         finetune(config(image_dataset, tmp_path / "o", "xattn", f"init_from={text}"))
-    with pytest.raises(ModelError, match="nowhere: no adapter of a fusion model"):
+    with pytest.raises(ModelError, match="init_from=nowhere: there is no such folder"):
         finetune(config(image_dataset, tmp_path / "p", "xattn", "init_from=nowhere"))
     with pytest.raises(ConfigError, match="give another fusion than text"):
         config(image_dataset, tmp_path / "o", "text", f"init_from={text}")

@@ -6,7 +6,7 @@ import pytest
 
 from caslie_model.config.presets import finetune_config
 from caslie_model.errors import RunError
-from caslie_model.training.run_folder import CHECKPOINTS, FINGERPRINT, write_run_files
+from caslie_model.training.run_folder import CHECKPOINTS, FINGERPRINT, prepare_folder, write_run_files
 
 
 @pytest.mark.parametrize("name", [FINGERPRINT, "identity.txt"])
@@ -19,3 +19,13 @@ def test_a_changed_fingerprint_stops_a_resumed_run(name: str, tmp_path: Path) ->
     with pytest.raises(RunError, match="the base model changed since"):
         write_run_files(config, ("", ""), "after")
     write_run_files(config, ("", ""), "before")
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_damaged_summary_of_a_finished_run_is_named(content: str, tmp_path: Path) -> None:
+    config = finetune_config("tiny", [], data="d", out=tmp_path / "out")
+    write_run_files(config, ("", ""), "x")
+    for name in ("adapter_model.safetensors", "training.json"):
+        (config.out / name).write_text(content)
+    with pytest.raises(RunError, match=r"training\.json is damaged .* start again with --overwrite"):
+        prepare_folder(config, resume=True, overwrite=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from mmecinstruct.core.output_folder import (
     made_by,
 )
 from mmecinstruct.core.partial_folder import partial_folder
+from tests.small_disk import run_on_small_disk
 
 COMMANDS = [command for kind in KINDS for command in kind.commands]
 # Files as earlier versions, the Hub and other tools leave them, without a mark.
@@ -180,6 +182,8 @@ def test_a_path_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path) -> 
             check_output(path, MERGE)
         assert str(caught.value).startswith("out=")
         str(caught.value).encode()
+    with pytest.raises(OutputError, match=r"a\\udcff: the name is not UTF-8 text; .* rename it"):
+        check_output(tmp_path / "out", EVALUATE, [os.fsdecode(b"a\xff")])
 
 
 def test_a_full_disk_is_found_beforehand(tmp_path: Path) -> None:
@@ -222,3 +226,20 @@ def test_only_leftovers_of_the_same_command_are_removed(tmp_path: Path) -> None:
     with partial_folder(tmp_path / "out", MERGE):
         pass
     assert sorted(tmp_path.iterdir()) == sorted([theirs, others, running])
+
+
+def look_at_a_read_only_disk(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(
+        OutputError, match=rf"^out={disk}/out cannot be written: {disk} is read-only, or of another"
+    ):
+        check_can_write(disk / "out")
+    with pytest.raises(
+        OutputError, match=r"out=.*out cannot be written: .*Read-only file system; give a path on"
+    ):
+        claim_output(disk / "out", MERGE)
+    check_output(disk / "out", MERGE)
+
+
+def test_a_read_only_disk_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    run_on_small_disk(look_at_a_read_only_disk, tmp_path / "disk")

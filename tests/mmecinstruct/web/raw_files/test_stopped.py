@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import mmecinstruct
-from mmecinstruct.core.errors import PullError
+from mmecinstruct.core.errors import OutputError, PullError
 from mmecinstruct.web.images.settings import FetchSettings
 from mmecinstruct.web.raw_files.download import Job, Stopped, Watch, attempt
 from mmecinstruct.web.raw_files.partial import Partial
@@ -166,7 +166,7 @@ def test_the_lock_is_free_after_a_pull(puller: Any) -> None:
 
 def test_a_folder_that_cannot_be_made_is_an_error(puller: Any) -> None:
     puller.folder.write_text("a file")
-    with pytest.raises(PullError, match="cannot be written"):
+    with pytest.raises(OutputError, match="is a file; give a folder"):
         puller.one("http://127.0.0.1:1/")
 
 
