@@ -7,7 +7,7 @@ DEMO ?= demo
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-fast check docs format clean
+.PHONY: demo test test-fast check docs vulnerabilities format clean
 
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -38,6 +38,10 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
+
+# Skips with a reason where there is no network.
+vulnerabilities: $(INSTALLED)
+	$(BIN)/python .ci/vulnerabilities.py
 
 # The site, in build/site. The pages that are generated from the code must be current; nothing is fetched.
 docs: $(INSTALLED)

@@ -26,7 +26,7 @@ class ReferenceImages(Stage):
     """
 
     name = "references"
-    version = 2
+    version = 3
     libraries = ("duckdb",)
 
     products: Files

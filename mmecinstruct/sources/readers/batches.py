@@ -204,7 +204,7 @@ def parse_lists(
         if rows[name]:
             table = pa.concat_tables([table, rows_table(name, rows[name])]).take(pa.array(np.argsort(kept)))
         kept.sort()
-        lines_kept = [numbers[index] for index in kept]
+        lines_kept = numbers if len(kept) == len(numbers) else [numbers[index] for index in kept]
         yield ParsedBatch({name: table}, rejections, len(records), table.num_rows, lines_kept)
 
 
