@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from mmecinstruct.core.console import comma_list
 from mmecinstruct.core.errors import DatasetError, PullError, RecipeError
+from mmecinstruct.core.files import path_problem
 from mmecinstruct.engine.executors.local import cores
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def build(
 
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     wanted = task_names(tasks)
-    if loaded.sample is None and not Path(data).is_dir():
-        raise RecipeError(f"--data {data}: there is no such folder")
+    if loaded.sample is None and (path_problem(Path(data)) or not Path(data).is_dir()):
+        raise RecipeError(f"--data {data}: {path_problem(Path(data)) or 'there is no such folder'}")
     return build(
         loaded,
         Path(out) if out is not None else Path(f"dataset-{loaded.name}"),
@@ -219,6 +220,8 @@ def audit(
     from mmecinstruct.auditing import audit_folder, settings_of_folder
     from mmecinstruct.recipe import Recipe
 
+    if problem := path_problem(Path(folder)):
+        raise DatasetError(f"{folder}: {problem}")
     if recipe is None:
         settings = settings_of_folder(Path(folder))
     else:

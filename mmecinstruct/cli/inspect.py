@@ -80,7 +80,7 @@ def audit(
     try:
         with show_progress() as progress:
             found = api.audit(folder, recipe, examples=examples, workers=workers, progress=progress)
-    except MmecError as error:
+    except (MmecError, OSError) as error:
         say(f"error: {error}")
         raise typer.Exit(2) from error
     print(found.to_json() if as_json else report_markdown(found), end="")

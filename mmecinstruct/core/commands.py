@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from mmecinstruct.core.console import say
 from mmecinstruct.core.errors import MmecError
+from mmecinstruct.core.files import remedy
 from mmecinstruct.version import __version__
 
 INTERRUPTED = 130  # exit status after Ctrl-C
@@ -121,9 +122,14 @@ def run_app(app: Callable[[], Any], end: Callable[[int], NoReturn] = sys.exit) -
     try:
         # Ends with SystemExit where nothing else is raised.
         app()
-    except (MmecError, OSError) as error:
-        # OSError: a disk, a permission; the error names the file.
+    except MmecError as error:
         say(f"error: {error}")
+        end(1)
+    except OSError as error:
+        say(f"error: {error}; {remedy(error)}")
+        end(1)
+    except MemoryError:
+        say("error: memory does not suffice; close other programs or give fewer --workers")
         end(1)
     except KeyboardInterrupt as error:
         # `tell_what_is_kept` has said more already.

@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.EMFILE: "allow more open files (ulimit -n 4096) or give fewer --workers",
     errno.ENFILE: "close other programs, as the system has too many open files",
     errno.ENAMETOOLONG: "choose a shorter path",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file is in the way; choose another path"),
     errno.ELOOP: "mend the link, which leads back to itself, or choose another path",
     **dict.fromkeys(NOT_WRITABLE, "allow writing there or choose another path"),
 }
@@ -33,7 +34,11 @@ class LockHeld(Exception):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it holds either the old or the whole new content, also after a power cut."""
+    """Write a file so that it holds either the old or the whole new content, also after a power cut.
+
+    Raises:
+        OSError: It cannot be written; the error names the file.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -41,9 +46,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
     sync_folder(path.parent)
 
 
