@@ -41,6 +41,8 @@ def clean(
     from mmecinstruct.web.images.snapshot import remove_old_snapshots
 
     store = Workspace(workspace)
+    if not workspace.is_dir():
+        raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
     if not store.is_there():
         raise WorkspaceError(f"--workspace {workspace}: it is no workspace; name the folder that builds use")
     with store.lock():
