@@ -115,8 +115,8 @@ def build(
 
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     wanted = task_names(tasks)
-    if loaded.sample is None and (path_problem(Path(data)) or not Path(data).is_dir()):
-        raise RecipeError(f"--data {data}: {path_problem(Path(data)) or 'there is no such folder'}")
+    if loaded.sample is None and ((problem := path_problem(Path(data))) or not Path(data).is_dir()):
+        raise RecipeError(f"--data {data}: {problem or 'there is no such folder'}")
     return build(
         loaded,
         Path(out) if out is not None else Path(f"dataset-{loaded.name}"),
@@ -182,7 +182,7 @@ def validate(folder: AnyPath, *, decode: bool = True, progress: Report | None = 
     """
     from mmecinstruct.dataset.validate import Validation, validate_folder
 
-    return Validation(Path(folder), tuple(validate_folder(Path(folder), decode=decode, progress=progress)))
+    return Validation(Path(folder), tuple(validate_folder(Path(folder), decode, progress)))
 
 
 def audit(
@@ -222,10 +222,8 @@ def audit(
 
     if problem := path_problem(Path(folder)):
         raise DatasetError(f"{folder}: {problem}")
-    if recipe is None:
-        settings = settings_of_folder(Path(folder))
-    else:
-        settings = (recipe if isinstance(recipe, Recipe) else load_recipe(recipe)).audit
+    given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(recipe)
+    settings = settings_of_folder(Path(folder)) if given is None else given.audit
     if examples is not None:
         settings = settings.model_copy(update={"examples": examples})
     return audit_folder(Path(folder), settings, workers=workers or cores(), report=progress)
