@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from mmecinstruct.core.console import comma_list
+from mmecinstruct.core.disk_errors import path_problem, shown
 from mmecinstruct.core.errors import DatasetError, PullError, RecipeError
 from mmecinstruct.core.hub import reading_from_hub
 from mmecinstruct.engine.executors.local import cores
@@ -115,8 +116,8 @@ def build(
 
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     wanted = task_names(tasks)
-    if loaded.sample is None and not Path(data).is_dir():
-        raise RecipeError(f"data={data}: there is no such folder")
+    if loaded.sample is None and ((problem := path_problem(Path(data))) or not Path(data).is_dir()):
+        raise RecipeError(f"data={shown(data)}: {problem or 'there is no such folder'}")
     return build(
         loaded,
         Path(out) if out is not None else Path(f"dataset-{loaded.name}"),
@@ -183,7 +184,7 @@ def validate(folder: AnyPath, *, decode: bool = True, progress: Report | None = 
     """
     from mmecinstruct.dataset.validate import Validation, validate_folder
 
-    return Validation(Path(folder), tuple(validate_folder(Path(folder), decode=decode, progress=progress)))
+    return Validation(Path(folder), tuple(validate_folder(Path(folder), decode, progress)))
 
 
 def audit(
@@ -221,10 +222,10 @@ def audit(
     from mmecinstruct.auditing import audit_folder, settings_of_folder
     from mmecinstruct.recipe import Recipe
 
-    if recipe is None:
-        settings = settings_of_folder(Path(folder))
-    else:
-        settings = (recipe if isinstance(recipe, Recipe) else load_recipe(recipe)).audit
+    if problem := path_problem(Path(folder)):
+        raise DatasetError(f"{folder}: {problem}")
+    given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(recipe)
+    settings = settings_of_folder(Path(folder)) if given is None else given.audit
     if examples is not None:
         settings = settings.model_copy(update={"examples": examples})
     return audit_folder(Path(folder), settings, workers=workers or cores(), report=progress)

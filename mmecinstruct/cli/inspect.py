@@ -81,7 +81,7 @@ def audit(
             check_output_file(out, "mmec audit")
         with show_progress() as progress:
             found = api.audit(folder, recipe, examples=examples, workers=workers, progress=progress)
-    except MmecError as error:
+    except (MmecError, OSError) as error:
         say(f"error: {error}")
         raise typer.Exit(2) from error
     show((found.to_json() if as_json else report_markdown(found)).removesuffix("\n"))

@@ -40,9 +40,11 @@ def clean(
     from mmecinstruct.web.images.run import FETCHED_FOLDER
     from mmecinstruct.web.images.snapshot import remove_old_snapshots
 
+    store = Workspace(workspace)
     if not workspace.is_dir():
         raise WorkspaceError(f"--workspace {workspace}: there is no such folder")
-    store = Workspace(workspace)
+    if not store.is_there():
+        raise WorkspaceError(f"--workspace {workspace}: it is no workspace; name the folder that builds use")
     with store.lock():
         removed, freed = store.clean(days)
         freed += remove_old_snapshots(workspace / FETCHED_FOLDER, days)

@@ -162,6 +162,9 @@ def run_app(app: Callable[[], Any], end: Callable[[int], NoReturn] = sys.exit) -
     except OSError as error:
         say(f"error: {explained(error)}")
         end(1)
+    except MemoryError:
+        say("error: memory does not suffice; close other programs or give fewer --workers")
+        end(1)
     except RecursionError:
         say("error: a file or an option is nested too deeply to be read")
         end(1)

@@ -14,12 +14,15 @@ from mmecinstruct.core.errors import OutputError
 # Less free space than this is a full disk.
 LEAST_FREE_BYTES = 1_000_000
 
+# Errors of a folder that can be read and not written.
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
 _ANOTHER = "give another folder"
 _REMEDIES = {
     errno.ENOSPC: "free space there",
     errno.EDQUOT: "free space there",
     errno.EFBIG: "raise the limit of a file's size (`ulimit -f`), or use another disk",
-    errno.EMFILE: "raise the limit of open files, e.g. `ulimit -n 4096`",
+    errno.EMFILE: "raise the limit of open files, e.g. `ulimit -n 4096`, or give fewer workers",
     errno.ENFILE: "close other programs, or raise the system's limit of open files",
     errno.EACCES: "change its permissions, or give another path",
     errno.EPERM: "change its permissions, or give another path",
@@ -27,6 +30,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "give a shorter name",
     errno.ELOOP: "a symbolic link there leads back to itself: delete it, or give another path",
     errno.ENOTDIR: "a part of the path is a file: give another path",
+    errno.EEXIST: "a file is in the way: give another path",
 }
 _UNKNOWN = "mend it, or give another path"
 
@@ -55,6 +59,20 @@ def remedy(error: OSError) -> str:
 def shown(path: Path | str | os.PathLike[str]) -> str:
     """Return a path as it can be printed, whatever bytes it is made of."""
     return os.fspath(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def path_problem(path: Path) -> str | None:
+    """Return why no program could use a path, with the remedy; None where nothing is wrong or nothing is there."""
+    text = os.fspath(path)
+    if "\0" in text or text != shown(path):
+        return "the name is not UTF-8 text; give another"
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return f"{error.strerror}; {remedy(error)}"
+    return None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ _SETTLED_NS = 2_000_000_000
 
 
 def remembered_hashes(
-    memory: Path, paths: Sequence[Path], threads: int = 1, read: set[Path] | None = None
+    memory: Path, paths: Sequence[Path], threads: int = 1, read: dict[Path, str | None] | None = None
 ) -> list[str]:
     """Return the SHA-256 of each file; only files that are not in the cache are read.
 
@@ -30,7 +30,7 @@ def remembered_hashes(
         memory: The SQLite file of the cache. A damaged one is replaced, since it only saves time.
         paths: The files.
         threads: Files that are read at once.
-        read: Gets the files that were read now.
+        read: Gets the hashes of the files that were read now.
 
     Raises:
         OSError: A file cannot be read.
@@ -47,7 +47,7 @@ def remembered_hashes(
         for position, digest in zip(unknown, digests, strict=True):
             known[position] = digest
             if read is not None:
-                read.add(paths[position])
+                read[paths[position]] = digest
             if writable and time.time_ns() - max(keys[position][2:]) > _SETTLED_NS:
                 database.execute(
                     "INSERT OR REPLACE INTO known_files VALUES (?, ?, ?, ?, ?)", (*keys[position], digest)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmecinstruct.core.disk_errors import check_can_write, existing, explained, shown, writing_to
+from mmecinstruct.core.disk_errors import check_can_write, existing, path_problem, shown, writing_to
 from mmecinstruct.core.errors import OutputError
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.version import __version__
@@ -253,13 +253,8 @@ def check_path(path: Path, setting: str = "out") -> None:
         OutputError: If it could not.
     """
     name = f"{setting}={shown(path)}"
-    check_name(path, name)
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        raise OutputError(f"{name} cannot be written: {explained(error, path)}") from error
+    if problem := path_problem(path):
+        raise OutputError(f"{name}: {problem}")
     there = existing(path)
     if there != path.absolute() and not there.is_dir():
         raise OutputError(f"{name}: {shown(there)} is no folder; give another path")

@@ -48,6 +48,8 @@ class ProblemLog:
 
     def add(self, file: str, reason: str, detail: str, row: int | None = None, sample_id: str = "") -> None:
         """Add a problem; further ones of one reason in one file are counted."""
+        # Names of files may hold bytes that no terminal shows.
+        file, detail = (text.encode(errors="replace").decode() for text in (file, detail))
         self.counts[file, reason] += 1
         if self.counts[file, reason] <= SHOWN_PER_REASON:
             self.found.append(Problem(file, row, sample_id, reason, " ".join(detail.split())[:300]))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmecinstruct.core.disk_errors import path_problem
 from mmecinstruct.dataset.folder_files import check_card, check_manifest, known_version
 from mmecinstruct.dataset.manifest import MANIFEST, Manifest
 from mmecinstruct.dataset.problems import Problem, ProblemLog, format_problems
@@ -78,6 +79,9 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
         progress: Called with (file, rows checked, rows of all files).
     """
     log = ProblemLog()
+    if problem := path_problem(folder):
+        log.add(str(folder), "not_a_dataset_folder", problem)
+        return log.problems()
     shards = find_shards(folder) if folder.is_dir() else []
     if not shards and not (folder / MANIFEST).is_file():
         log.add(str(folder), "not_a_dataset_folder", "it has neither a manifest nor a shard")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from mmecinstruct.core.errors import MmecError, SourceError
+from mmecinstruct.core.errors import MmecError, RecipeError, SourceError
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import Executor
 from mmecinstruct.engine.stage import Files, Stage, StageOutput
@@ -84,8 +84,8 @@ class Run:
         """Raise DamagedOutput instead of what a reader says of a damaged file of a finished stage."""
         try:
             yield
-        except SourceError:
-            # It may be of a file that a stage wrote, such as an image of the sample shop.
+        except (RecipeError, SourceError):
+            # The cause may be a file that a stage wrote, such as an image of the sample shop.
             self.verify_read()
             raise
         except MmecError:

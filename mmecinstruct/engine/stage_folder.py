@@ -41,6 +41,8 @@ class DamagedOutput(WorkspaceError):
 
 def sealed(content: Mapping[str, Any], indent: int | None = None) -> bytes:
     """Return JSON that holds a hash of itself."""
+    # As it is read back: keys that are numbers become texts, which sort otherwise.
+    content = json.loads(json.dumps(content))
     return json.dumps({**content, _SEAL: fingerprint(content)}, indent=indent, sort_keys=True).encode()
 
 

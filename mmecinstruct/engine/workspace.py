@@ -21,20 +21,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from mmecinstruct.core.disk_errors import NOT_WRITABLE, path_problem, remedy
 from mmecinstruct.core.errors import SourceError, WorkspaceError
 from mmecinstruct.core.file_hashes import remembered_hashes
-from mmecinstruct.core.files import (
-    NOT_WRITABLE,
-    LockHeld,
-    hold_lock,
-    path_problem,
-    remedy,
-    sync_folder,
-    sync_tree,
-    write_atomically,
-)
+from mmecinstruct.core.files import sync_folder, sync_tree, write_atomically
 from mmecinstruct.core.hashing import sha256_file
+from mmecinstruct.core.locks import LockHeld, hold_lock
 from mmecinstruct.core.progress import Report
 from mmecinstruct.engine.executors import Executor
 from mmecinstruct.engine.stage import Stage, StageOutput, WorkItem, files_of
@@ -112,8 +106,8 @@ class Workspace:
             raise WorkspaceError(f"workspace {folder}: {problem}")
         self.folder = folder
         self._outputs: dict[Path, StageOutput] = {}
-        # Files whose hashes were compared, or taken, in this run.
-        self._verified: set[Path] = set()
+        # Hashes that were taken in this run.
+        self._taken: dict[Path, str | None] = {}
 
     def is_there(self) -> bool:
         """Return whether the folder is a workspace: every command that works in one locks it."""
@@ -211,22 +205,35 @@ class Workspace:
             for name in [inside] if inside in output.hashes else output.hashes:
                 if inside in (".", name) or name.startswith(f"{inside}/"):
                     expected[output.folder / name] = (output, name)
-        missing = [path for path in expected if path not in self._verified]
-        for path, found in self._hash(missing, executor):
-            output, name = expected[path]
-            if found != output.hashes[name]:
-                self._outputs.pop(output.folder)
-                reopen(output.folder, [name])
-                why = (
-                    "it is not there" if found is None else "its SHA-256 is not that of the stage's manifest"
-                )
-                raise DamagedOutput(output.name, path, output.folder, why)
-            self._verified.add(path)
+        damaged = [
+            path
+            for path, found in self._hashes(list(expected), executor)
+            if found != expected[path][0].hashes[expected[path][1]]
+        ]
+        if damaged:
+            self._open_again(*expected[damaged[0]], damaged)
 
-    def _hash(self, paths: Sequence[Path], executor: Executor) -> Iterable[tuple[Path, str | None]]:
-        if sum(path.stat().st_size for path in paths if path.is_file()) <= HASHED_HERE:
-            return map(_hash_file, paths)
-        return executor.run(_hash_file, paths)
+    def _open_again(self, output: StageOutput, name: str, damaged: Sequence[Path]) -> NoReturn:
+        """Make a stage unfinished whose files are damaged, and raise DamagedOutput, which names one of them."""
+        folder, missing = output.folder, self._taken[output.folder / name] is None
+        reopen(
+            folder, [path.relative_to(folder).as_posix() for path in damaged if path.is_relative_to(folder)]
+        )
+        del self._outputs[folder]
+        self._taken = {
+            path: sha256 for path, sha256 in self._taken.items() if not path.is_relative_to(folder)
+        }
+        why = "it is not there" if missing else "its SHA-256 is not that of the stage's manifest"
+        raise DamagedOutput(output.name, folder / name, folder, why)
+
+    def _hashes(self, paths: Sequence[Path], executor: Executor) -> list[tuple[Path, str | None]]:
+        """Return each file with its SHA-256, taken once in a run."""
+        missing = [path for path in paths if path not in self._taken]
+        if sum(path.stat().st_size for path in missing if path.is_file()) <= HASHED_HERE:
+            self._taken |= dict(map(_hash_file, missing))
+        else:
+            self._taken |= dict(executor.run(_hash_file, missing))
+        return [(path, self._taken[path]) for path in paths]
 
     def _verify_outside(self, expected: dict[Path, str], executor: Executor) -> None:
         """Compare the hashes of files that no stage wrote, where they are remembered from an earlier run.
@@ -234,20 +241,19 @@ class Workspace:
         Raises:
             SourceError: A file changed, although its size and times did not.
         """
-        for path, found in self._hash([path for path in expected if path not in self._verified], executor):
+        for path, found in self._hashes(list(expected), executor):
             if found != expected[path]:
                 raise SourceError(
                     f"{path}: the content changed, but neither size nor times: the file is damaged; get it again (mmec "
                     "pull), or touch it if it is meant to be so, and run again"
                 )
-            self._verified.add(path)
 
     def file_fingerprints(self, paths: Sequence[Path], threads: int = 1) -> list[str]:
         """Return the SHA-256 of each file, remembered by path, size and times of change.
 
         Raises OSError where a file cannot be read, WorkspaceError where the memory of hashes cannot be written.
         """
-        return remembered_hashes(self.folder / HASHES, paths, threads, self._verified)
+        return remembered_hashes(self.folder / HASHES, paths, threads, self._taken)
 
     def clean(self, keep_days: float) -> tuple[int, int]:
         """Remove stages that no build used within `keep_days` days; return (stages removed, bytes freed).

@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.auditing import AuditReport, audit_folder
+from mmecinstruct.core.disk_errors import remedy
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.files import remedy, sync_tree, write_atomically
+from mmecinstruct.core.files import sync_tree, write_atomically
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.core.parquet import read_parts
 from mmecinstruct.core.progress import Report

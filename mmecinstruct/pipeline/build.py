@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmecinstruct.core.errors import DatasetError, ExecutorError, RecipeError, SourceError
-from mmecinstruct.core.files import path_problem, remedy
+from mmecinstruct.core.disk_errors import remedy
+from mmecinstruct.core.errors import DatasetError, ExecutorError, RecipeError
 from mmecinstruct.core.progress import Report
 from mmecinstruct.dataset.manifest import has_recipe
 from mmecinstruct.engine.executors import Executor, LocalExecutor, RayExecutor
@@ -101,8 +101,6 @@ def build(
         raise DatasetError(
             f"--out {out}: the workspace {workspace} is in it and would be replaced with it; choose another"
         )
-    if recipe.sample is None and (problem := path_problem(data)):
-        raise SourceError(f"--data {data}: {problem}")
     folders = [] if recipe.sample is not None else [data.resolve()]
     processes = processes_here(recipe, workers if executor == "local" else None)
     pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.dataset.card_parts import CardParts, part_hashes
-from mmecinstruct.dataset.manifest import CARD, MANIFEST, Manifest, read_card, read_manifest
+from mmecinstruct.dataset.manifest import CARD, MANIFEST, read_card, read_manifest
 from mmecinstruct.dataset.shards import looks_like_shard
 
 
@@ -35,15 +35,18 @@ class CarryOver:
         except DatasetError:
             # There is no older dataset.
             return
+        card_now = ""
+        # A card that is not valid, or of which a generated part was edited, is kept under another name. A card of an
+        # earlier version does not tell.
+        with suppress(OSError, ValueError):
+            self.card = read_card(out)
+            if part_hashes(self.card) == manifest.card:
+                card_now = sha256_file(out / CARD)
         self._written = {
             **{entry.path: entry.sha256 for entry in manifest.files},
             MANIFEST: None,
-            CARD: None,
+            CARD: card_now,
         }
-        # One that is not valid is kept under another name.
-        with suppress(OSError, ValueError):
-            self.card = read_card(out)
-        self._card_changed = self.card is None or _is_edited(self.card, manifest)
 
     def __call__(self, old: Path, new: Path) -> None:
         """Take over everything of the old folder that the new one lacks; what was taken over before stays.
@@ -89,8 +92,6 @@ class CarryOver:
         """Return whether a build wrote the file and nobody changed it."""
         if path not in self._written:
             return False
-        if path == CARD:
-            return not self._card_changed
         expected = self._written[path]
         return expected is None or (file.is_file() and sha256_file(file) == expected)
 
@@ -105,11 +106,6 @@ class CarryOver:
         found = target.with_name(next(free))
         self.renamed[path] = found.relative_to(self._root).as_posix()
         return found
-
-
-def _is_edited(card: CardParts, manifest: Manifest) -> bool:
-    """Return whether a generated part is not as its build wrote it. A folder of an earlier version does not tell."""
-    return part_hashes(card) != manifest.card
 
 
 def _take(source: Path, target: Path) -> None:

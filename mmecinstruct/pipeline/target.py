@@ -20,16 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from mmecinstruct.core.disk_errors import NOT_WRITABLE, path_problem, remedy
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.files import (
-    NOT_WRITABLE,
-    LockHeld,
-    exchange,
-    hold_lock,
-    path_problem,
-    remedy,
-    sync_folder,
-)
+from mmecinstruct.core.files import exchange, sync_folder
+from mmecinstruct.core.locks import LockHeld, hold_lock
 from mmecinstruct.dataset.manifest import read_manifest
 
 _MARK = "mark"

@@ -93,7 +93,7 @@ def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> File
     if _holds(path, table):
         with suppress(OSError):
             os.utime(path)  # when it was last used, for `mmec clean`
-    else:
+    elif os.access(workspace.folder, os.W_OK) or not path.is_file():
         with disk_errors("images", workspace.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".arriving")
@@ -103,7 +103,7 @@ def located_files(workspace: Workspace, located: Sequence[LocatedImage]) -> File
 
 
 def _holds(path: Path, table: pa.Table) -> bool:
-    """Return whether a file is the table, so that a damaged one is written anew."""
+    """Return whether a file is the table; one that is damaged, or of a workspace that moved, is not."""
     try:
         return bool(pq.read_table(path).equals(table))
     except (OSError, pa.ArrowException):

@@ -70,6 +70,7 @@ def synthetic_shop(run: Run, settings: SampleShopSettings, seed: int) -> tuple[F
     """
     output = run.run(SyntheticShop(settings=settings, seed=seed))
     shop = Files((output.folder / TABLES,), {output.name: output.fingerprint})
+    run.reads(shop)
     if not settings.images:
         return shop, [*shop.paths]
     images = run.run(SyntheticShopImages(shop=shop, side=settings.image_side))

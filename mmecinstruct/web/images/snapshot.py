@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,7 +60,9 @@ def frozen_snapshot(
     file = folder / SNAPSHOTS_FOLDER / f"{key}.parquet"
     if file.is_file() and not retry_failed:
         try:
-            os.utime(file)  # when it was last used, for `mmec clean`
+            # When it was last used, for `mmec clean`. A workspace may be read-only.
+            with suppress(OSError):
+                os.utime(file)
             return pq.read_table(file), None
         except (pa.ArrowInvalid, OSError) as error:
             raise WorkspaceError(f"{file} is damaged ({error}); delete it and run again") from error

@@ -144,6 +144,14 @@ def test_bad_input_ends_with_a_message_and_exit_code_1(
     assert "Traceback" not in result.stderr
 
 
+def test_clean_makes_nothing_in_a_folder_that_is_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "stages" / "mine" / "old").mkdir(parents=True)
+    result = mmec("clean", "--days", "0", "--workspace", str(tmp_path), cwd=tmp_path)
+    assert result.returncode == 1
+    assert "it is no workspace; name the folder that builds use" in result.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "old", "stages"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

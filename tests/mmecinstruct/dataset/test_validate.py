@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mmecinstruct import audit
+from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.dataset import validate, write_manifest
 from mmecinstruct.dataset.problems import SHOWN_PER_REASON
 from mmecinstruct.dataset.validate import Problem, format_problems, validate_folder
@@ -392,3 +395,34 @@ def test_other_files_beside_the_data_are_ignored(own_folder):
 def test_another_folder_is_no_dataset_folder(tmp_path, make):
     make(tmp_path / "x")
     assert reasons(validate_folder(tmp_path / "x")) == {"not_a_dataset_folder"}
+
+
+def test_names_that_no_terminal_shows_are_told(own_folder):
+    (own_folder / CC / os.fsdecode(b"\xff.parquet")).touch()
+    (problem,) = validate_folder(own_folder)
+    assert (problem.file, problem.reason) == (f"{CC}/?.parquet", "file_unexpected")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("loop", "leads back to itself"), (os.fsdecode(b"\xff"), "not UTF-8"), ("x" * 300, "too long")],
+)
+def test_a_path_that_cannot_be_used_is_a_problem(tmp_path, name, said):
+    (tmp_path / "loop").symlink_to("loop")
+    (problem,) = validate_folder(tmp_path / name)
+    assert problem.reason == "not_a_dataset_folder"
+    assert said in problem.detail
+    with pytest.raises(DatasetError, match=said):
+        audit(tmp_path / name)
+
+
+def test_tables_of_people_beside_the_tasks_are_ignored(own_folder):
+    (own_folder / "captions").mkdir()
+    shutil.copy(own_folder / shard(CC), own_folder / "captions" / "train.parquet")
+    assert validate_folder(own_folder) == []
+
+
+def test_an_audit_that_the_manifest_does_not_list_is_found(own_folder):
+    (own_folder / "audit.json").write_text("{}")
+    (problem,) = validate_folder(own_folder)
+    assert (problem.file, problem.reason) == ("audit.json", "file_unlisted")

@@ -18,7 +18,7 @@ from mmecinstruct.engine import workspace as workspace_module
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem
-from mmecinstruct.engine.stage_folder import DamagedOutput
+from mmecinstruct.engine.stage_folder import DamagedOutput, read_sealed, sealed
 from mmecinstruct.engine.workspace import Workspace
 
 
@@ -168,6 +168,12 @@ def test_damaged_counts_are_never_used(shop, name, change):
     assert (output.kept, output.extra["001"]) == (3, {"number": 1})
     assert json.loads((output.folder / "manifest.json").read_text()) == expected
     assert sorted(shop.log.read_text()) == [*("0", "1"), *(["1"] if name != "manifest.json" else []), "2"]
+
+
+def test_counts_by_number_are_read_back(tmp_path):
+    content = {"sizes": dict.fromkeys((2, 10, 1), 1), "share": 0.1}
+    (tmp_path / "f").write_bytes(sealed(content))
+    assert read_sealed(tmp_path / "f") == {"sizes": {"2": 1, "10": 1, "1": 1}, "share": 0.1}
 
 
 def test_damage_that_repeats_is_an_error(shop, monkeypatch):

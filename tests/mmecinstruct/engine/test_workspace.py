@@ -238,6 +238,16 @@ def test_a_full_disk_is_an_error_with_a_remedy(tmp_path: Path) -> None:
         run(tmp_path / "w", tmp_path / "log", fill_the_disk)
 
 
+def lack_memory(payload: tuple[int, str], folder: Path) -> Counts:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_lack_of_memory_is_an_error_with_a_remedy(tmp_path: Path, workers: int) -> None:
+    with pytest.raises(WorkspaceError, match="stage stage: memory does not suffice; give fewer --workers"):
+        run(tmp_path / "w", tmp_path / "log", lack_memory, workers=workers)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_of_stages_side_by_side_the_one_that_fails_is_named(tmp_path: Path, workers: int) -> None:
     workspace = tmp_path / "w"

@@ -11,6 +11,7 @@ import pytest
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.dataset.manifest import read_card
 from mmecinstruct.dataset.validate import validate_folder
+from mmecinstruct.pipeline import assemble as assemble_module
 from mmecinstruct.pipeline.target import check_target
 from tests.mmecinstruct.pipeline.assembling import assemble, hashes, stage_output
 
@@ -211,3 +212,19 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
     with pytest.raises(DatasetError, match="holds other files than a dataset"):
         check_target(tmp_path)
+
+
+def test_what_people_write_while_a_build_runs_is_kept(rebuild, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    rebuild()
+    real = assemble_module.write_manifest
+
+    def write_meanwhile(*arguments: object) -> object:
+        (out / "notes.txt").write_text("just now")
+        (out / "README.md").write_text((out / "README.md").read_text() + "\nJust now.\n")
+        return real(*arguments)
+
+    monkeypatch.setattr(assemble_module, "write_manifest", write_meanwhile)
+    assert len(rebuild()) == 1
+    assert (out / "notes.txt").read_text() == "just now"
+    assert (out / "README.md.kept").read_text().endswith("\nJust now.\n")

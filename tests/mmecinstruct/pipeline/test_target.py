@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmecinstruct.core.errors import DatasetError
-from mmecinstruct.core.files import hold_lock
+from mmecinstruct.core.locks import hold_lock
 from mmecinstruct.dataset.validate import validate_folder
 from mmecinstruct.pipeline import assemble as assembling_module
 from mmecinstruct.pipeline import target as target_module
@@ -122,7 +122,10 @@ def test_a_full_disk_leaves_the_older_folder(small, sound_folder, tmp_path, monk
         (lambda folder: folder / ("x" * 240), "more than 220 bytes; choose a shorter one"),
         (lambda folder: folder / "loop", "mend the link, which leads back to itself"),
         (lambda folder: folder / os.fsdecode(b"\xff\xfe"), "is not UTF-8; rename it"),
-        (lambda folder: folder / "file" / "x", "cannot be made: .*; mend it or choose another path"),
+        (
+            lambda folder: folder / "file" / "x",
+            "cannot be made: .*; a file is in the way; choose another path",
+        ),
     ],
 )
 def test_a_target_that_cannot_be_used_is_an_error_with_a_remedy(tmp_path, make, message):
