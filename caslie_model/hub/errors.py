@@ -36,8 +36,8 @@ def not_loaded(what: str, name: str, error: Exception) -> ModelError:
         reason = "its owner gives it on request: ask on its page on the Hub, then log in with `hf auth login`"
     elif is_because_of(RepositoryNotFoundError):
         reason = (
-            "the Hub knows no model of this name: check how it is written; for a private one log in with "
-            "`hf auth login`"
+            "there is no such folder, and the Hub knows no model of this name: check how it is written; for a private "
+            "one log in with `hf auth login`"
         )
     elif is_because_of(LocalEntryNotFoundError):
         offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the Hub does not answer"

@@ -76,7 +76,7 @@ def hub(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("hub", "reason"),
     [
-        ("RepoNotFound", "the Hub knows no model of this name: check how it is written"),
+        ("RepoNotFound", "there is no such folder, and the Hub knows no model of this name: check"),
         ("GatedRepo", "its owner gives it on request: ask on its page on the Hub"),
     ],
     indirect=["hub"],

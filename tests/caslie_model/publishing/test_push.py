@@ -645,7 +645,7 @@ def test_a_name_that_the_hub_does_not_know(hub: Any, client: Client, dataset: Pa
     asked = {"data": str(dataset), "tasks": ["sa"], "splits": ["test"], "out": str(tmp_path / "out")}
     failed = client.call("evaluate", model="shopkeeper/nothing", **asked)
     assert failed["error"].startswith(
-        "ModelError: shopkeeper/nothing: there is no such folder, and the Hub does"
+        "ModelError: adapter 'shopkeeper/nothing' cannot be loaded: there is no such folder, and the Hub knows no model"
     )
     assert not (tmp_path / "out").exists()
 
