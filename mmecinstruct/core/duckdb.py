@@ -144,7 +144,7 @@ def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterato
             ) from error
         if "Too many open files" in str(error):
             raise WorkspaceError(
-                f"DuckDB: {error}; allow more open files (ulimit -n 4096), and run again: finished work items are kept"
+                f"DuckDB: {error}; raise the limit of open files, e.g. `ulimit -n 4096`, and run again: finished work items are kept"
             ) from error
         raise WorkspaceError(
             f"DuckDB lacks memory or disk: {error}; free disk space, or give the recipe more memory "

@@ -37,7 +37,7 @@ class CurateSettings(Settings):
         default=MAX_TEXT,
         ge=100,
         le=1_000_000,
-        description="Longest text that is kept. A record with a longer title, review, question, snippet, query or "
+        description="Most characters of a text. A record with a longer title, review, question, snippet, query or "
         "category is rejected; longer descriptions, which no task shows, are cut.",
     )
 

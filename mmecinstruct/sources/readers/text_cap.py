@@ -78,7 +78,12 @@ def _without(batch: ParsedBatch, name: str, column: str, origin: str, max_text: 
         tables[other] = tables[other].filter(pc.invert(of_them))
     lines = [line for line, is_wrong in zip(batch.lines, wrong.tolist(), strict=True) if not is_wrong]
     kept = batch.kept - len(rejections)
-    return ParsedBatch(tables, [*batch.rejections, *rejections], batch.records, kept, lines)
+    in_order = sorted([*batch.rejections, *rejections], key=_line)
+    return ParsedBatch(tables, in_order, batch.records, kept, lines)
+
+
+def _line(rejection: Rejection) -> int:
+    return int(rejection.origin.rpartition(":")[2])
 
 
 def _longest(column: pa.ChunkedArray, max_text: int) -> NDArray[np.int64]:

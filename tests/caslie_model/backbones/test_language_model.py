@@ -77,7 +77,7 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match="set CASLIE_MODEL_CACHE"):
+    with pytest.raises(ModelError, match="CASLIE_MODEL_CACHE names the cache"):
         locate("random:tiny")
 
 

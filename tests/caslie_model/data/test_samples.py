@@ -108,7 +108,10 @@ def test_file_names_of_other_tools_are_read(dataset: Path, tmp_path: Path, name:
 def test_optional_columns_may_be_missing(dataset: Path, tmp_path: Path) -> None:
     optional = ["task", "split", "category", "instruction_unseen", "visual_critical", "text_only_accuracy"]
     foreign = rewritten(
-        dataset, tmp_path, "{task}/{split}.parquet", lambda table: table.drop_columns([*optional, "options"])
+        dataset,
+        tmp_path / "foreign",
+        "{task}/{split}.parquet",
+        lambda table: table.drop_columns([*optional, "options"]),
     )
     [sample, *_] = read_samples(str(foreign), "answerability_prediction", "test")
     assert (sample.task, sample.split, sample.category) == ("answerability_prediction", "test", "")

@@ -126,6 +126,7 @@ def evaluated(folder: Path, data: Path, out: Path, **fields: Any) -> dict[str, A
 def test_an_adapter_folder_holds_exactly_the_trained_weights(train: Train, fusion: str, lora: bool) -> None:
     route = train(fusion, lora)
     assert {path.name for path in route.folder.iterdir()} == {
+        ".made-by.json",
         "README.md",
         "caslie_config.json",
         "caslie_adapter.safetensors",

@@ -263,4 +263,4 @@ def test_a_finished_stage_in_a_workspace_that_cannot_be_written_is_read(shop):
     assert (found.returncode, found.stdout[:2]) == (0, "3 "), found.stderr
     more = read_only(shop.folder, "--more")
     assert "WorkspaceError: stage add: " in more.stderr
-    assert "allow writing there or choose another path" in more.stderr
+    assert "give a path on a disk that can be written" in more.stderr

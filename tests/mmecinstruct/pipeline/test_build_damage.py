@@ -174,4 +174,4 @@ def test_limits_of_the_system_are_told_with_a_remedy(tmp_path: Path, limit: str)
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert f"(ulimit {limit[:2]}" in done.stderr
+    assert f"`ulimit {limit[:2]}" in done.stderr

@@ -118,13 +118,13 @@ def test_a_full_disk_leaves_the_older_folder(small, sound_folder, tmp_path, monk
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: folder / ("x" * 300), "File name too long; choose a shorter path"),
+        (lambda folder: folder / ("x" * 300), "File name too long; give a shorter name"),
         (lambda folder: folder / ("x" * 240), "more than 220 bytes; choose a shorter one"),
-        (lambda folder: folder / "loop", "mend the link, which leads back to itself"),
-        (lambda folder: folder / os.fsdecode(b"\xff\xfe"), "is not UTF-8; rename it"),
+        (lambda folder: folder / "loop", "a symbolic link there leads back to itself: delete it"),
+        (lambda folder: folder / os.fsdecode(b"\xff\xfe"), "the name is not UTF-8 text; give another"),
         (
             lambda folder: folder / "file" / "x",
-            "cannot be made: .*; a file is in the way; choose another path",
+            "cannot be made: .*; a file is in the way: give another path",
         ),
     ],
 )
