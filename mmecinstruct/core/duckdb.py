@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmecinstruct.core.disk_errors import remedy
 from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.parquet import ROW_GROUP_ROWS
 
@@ -144,7 +146,7 @@ def working_connection(folder: Path, budget: Budget = DEFAULT_BUDGET) -> Iterato
             ) from error
         if "Too many open files" in str(error):
             raise WorkspaceError(
-                f"DuckDB: {error}; raise the limit of open files, e.g. `ulimit -n 4096`, and run again: finished work items are kept"
+                f"DuckDB: {error}; {remedy(OSError(errno.EMFILE, ''))}, and run again: finished work items are kept"
             ) from error
         raise WorkspaceError(
             f"DuckDB lacks memory or disk: {error}; free disk space, or give the recipe more memory "
