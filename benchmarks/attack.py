@@ -203,6 +203,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.only or ()) - set(GROUPS):
         parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(GROUPS)}")
+    if options.scratch is not None:
+        options.scratch.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="attack-", dir=options.scratch)).resolve()
     began = time.monotonic()
     bench = Bench(scratch, options.seed, began + 60 * options.minutes)
