@@ -16,54 +16,11 @@ _DEPTH = 3  # of URLs within the query of a URL
 
 # Parameters that sign a request, name its user or let somebody in; compared in lower case, with `_` for `-`.
 _SECRET_NAMES = frozenset(
-    {
-        *(
-            "sig",
-            "sign",
-            "hash",
-            "hmac",
-            "s",
-            "st",
-            "se",
-            "sp",
-            "sr",
-            "sv",
-            "spr",
-            "skoid",
-            "sktid",
-            "skt",
-            "ske",
-        ),
-        *(
-            "sks",
-            "skv",
-            "sip",
-            "si",
-            "oh",
-            "oe",
-            "key",
-            "k",
-            "pass",
-            "pwd",
-            "user",
-            "username",
-            "email",
-            "login",
-        ),
-        *(
-            "sid",
-            "expires",
-            "expire",
-            "expiry",
-            "exp",
-            "policy",
-            "key_pair_id",
-            "credential",
-            "hdnea",
-            "hdnts",
-        ),
-        *("googleaccessid", "ossaccesskeyid", "response_content_disposition"),
-    }
+    """
+    sig sign hash hmac s st se sp sr sv spr skoid sktid skt ske sks skv sip si oh oe key k pass pwd user
+    username email login sid expires expire expiry exp policy key_pair_id credential hdnea hdnts
+    googleaccessid ossaccesskeyid response_content_disposition
+    """.split()
 )
 # Words that are secret wherever they are in a parameter's name.
 _SECRET_WORDS = re.compile(
