@@ -15,12 +15,10 @@ SHOWN_URL_LENGTH = 300
 _DEPTH = 3  # of URLs within the query of a URL
 
 # Parameters that sign a request, name its user or let somebody in; compared in lower case, with `_` for `-`.
-_SECRET_NAMES = frozenset(
-    """
-    sig sign hash hmac s st se sp sr sv spr skoid sktid skt ske sks skv sip si oh oe key k pass pwd user
-    username email login sid expires expire expiry exp policy key_pair_id credential hdnea hdnts
-    googleaccessid ossaccesskeyid response_content_disposition
-    """.split()
+_SECRET_NAME = re.compile(
+    r"sig|sign|hash|hmac|s|st|se|sp|sr|sv|spr|skoid|sktid|skt|ske|sks|skv|sip|si|oh|oe|key|k|pass|pwd|user|username"
+    r"|email|login|sid|expires|expire|expiry|exp|policy|key_pair_id|credential|hdnea|hdnts|googleaccessid"
+    r"|ossaccesskeyid|response_content_disposition"
 )
 # Words that are secret wherever they are in a parameter's name.
 _SECRET_WORDS = re.compile(
@@ -172,7 +170,7 @@ def _is_secret(name: str, value: str, depth: int) -> bool:
     if name in _SIGNED_WITH:
         return len(plain) >= _SIGNED_LENGTH
     # A name with an `@` is a piece of a password.
-    if name in _SECRET_NAMES or "@" in name or _SECRET_WORDS.search(name):
+    if _SECRET_NAME.fullmatch(name) or "@" in name or _SECRET_WORDS.search(name):
         return True
     if "//" in plain or "@" in plain:
         # A URL within the URL.
