@@ -34,6 +34,31 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left of atomic writes in a folder.
+
+    Args:
+        folder: The folder; what is below its folders stays.
+        name: The name of the written file, as a pattern.
+    """
+    for left in folder.glob(f".{name}.*.tmp"):
+        process = left.name.removesuffix(".tmp").rpartition(".")[2]
+        if process.isdecimal() and not is_running(int(process)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process of this machine is running, whosever it is."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def give_ordinary_permissions(path: Path) -> None:
     """Give a file, or all below a folder, the permissions of new ones: some libraries write for the owner alone."""
     # It can only be read by setting it; meanwhile new files are the owner's.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmecinstruct.core.disk_errors import check_can_write, existing, path_problem, shown, writing_to
 from mmecinstruct.core.errors import OutputError
-from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.files import remove_leftovers, write_atomically
 from mmecinstruct.version import __version__
 
 MARK = ".made-by.json"
@@ -206,6 +206,7 @@ def claim_output(folder: Path, command: str, setting: str = "out") -> None:
     """
     with writing_to(folder, setting):
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         if not is_marked(folder, command):
             write_mark(folder, command)
 

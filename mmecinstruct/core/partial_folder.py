@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmecinstruct.core.disk_errors import writing_to
+from mmecinstruct.core.files import is_running
 from mmecinstruct.core.output_folder import is_marked, write_mark
 
 
@@ -45,14 +46,3 @@ def partial_folder(target: Path, command: str) -> Iterator[Path]:
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def is_running(process: int) -> bool:
-    """Return whether a process of this machine is running, whosever it is."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True

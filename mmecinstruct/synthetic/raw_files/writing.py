@@ -18,7 +18,7 @@ from typing import IO, Protocol
 
 import pyarrow as pa
 
-from mmecinstruct.core.partial_folder import is_running
+from mmecinstruct.core.files import is_running
 from mmecinstruct.engine.executors.local import LocalExecutor
 
 GZIP_LEVEL = 1

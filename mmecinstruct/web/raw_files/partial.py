@@ -8,13 +8,14 @@ before the new version is written, so one version's bytes are never taken for an
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mmecinstruct.core.files import sync_folder, write_atomically
+from mmecinstruct.core.files import remove_leftovers, sync_folder, write_atomically
 
 PARTIAL = ".partial"
 STATE = ".partial.state"
@@ -97,6 +98,7 @@ class Partial:
     def begin(self, version: Version) -> None:
         """Remove the bytes and start a new download of this version."""
         self.discard()
+        remove_leftovers(self._state.parent, glob.escape(self._state.name))
         write_atomically(self._state, json.dumps(asdict(version), indent=1).encode())
         self.path.touch()
 
