@@ -25,11 +25,16 @@ from caslie_model.errors import ModelError, RunError
 from caslie_model.hub.download import adapter_folder
 from caslie_model.hub.public_names import known_names, public_name
 from caslie_model.prompts.templates import PROMPTS_FOLDER
+from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors
 from mmecinstruct.core.disk_errors import LEAST_FREE_BYTES, check_can_write
-from mmecinstruct.core.files import give_ordinary_permissions
+from mmecinstruct.core.files import give_ordinary_permissions, sync_folder, sync_tree, write_atomically
+from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.output_folder import MERGE, check_output
 from mmecinstruct.core.partial_folder import partial_folder
+
+# Of a finished merge: the adapter and the deviation. It is not uploaded.
+MERGED = "merge.json"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class MergeResult:
 def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None = None) -> MergeResult:
     """Write base model and adapter as one model folder in float32, and compare its logits after reading it back.
 
+    A folder that an earlier call has merged from the same adapter is returned at once.
+
     Args:
         adapter: A finished adapter folder.
         out: The model folder to write, new or empty.
@@ -64,11 +71,17 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
         OutputError: If another command made `out`, or it cannot be written.
     """
     adapter = adapter_folder(adapter)
-    if not (adapter / CONFIG).is_file() or adapter_weights(adapter) is None:
+    weights = adapter_weights(adapter)
+    if not (adapter / CONFIG).is_file() or weights is None:
         raise ModelError(
             f"{adapter} is not a finished adapter folder (no {CONFIG}, or neither {PEFT_WEIGHTS} nor {FUSION_WEIGHTS})"
         )
     check_output(out, MERGE, [adapter])
+    record = {"adapter_sha256": sha256_file(weights)}
+    merged = _merged(out)
+    if merged.items() >= record.items():
+        say(f"{out} is finished: the same adapter was merged there")
+        return MergeResult(out, merged["deviation"])
     if out.is_dir() and any(out.iterdir()):
         raise RunError(f"out={out} is not empty; give another folder")
     check_can_write(out)
@@ -108,10 +121,22 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
                 f"the merged model's logits differ by {found:.2g} of their spread from the adapter's (at most "
                 f"{TOLERANCE:g}); use the adapter folder itself"
             )
+        write_atomically(partial / MERGED, json.dumps(record | {"deviation": found}, indent=1).encode())
+        sync_tree(partial)
         if out.is_dir():
             out.rmdir()
         partial.rename(out)
+        sync_folder(out.parent)
     return MergeResult(out, found)
+
+
+def _merged(out: Path) -> dict[str, Any]:
+    """Return what a finished merge recorded; nothing where there is none."""
+    try:
+        found = json.loads((out / MERGED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("deviation"), float) else {}
 
 
 def _summary(adapter: Path) -> dict[str, Any]:

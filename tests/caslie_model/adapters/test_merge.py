@@ -84,6 +84,18 @@ def test_merging_needs_an_adapter_and_an_empty_folder(trained: Path, tmp_path: P
         merge(trained, tmp_path / "full")
 
 
+def test_a_second_merge_of_the_same_adapter_is_finished_at_once(trained: Path, tmp_path: Path) -> None:
+    first = merge(trained, tmp_path / "whole")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "whole").rglob("*")}
+    assert merge(trained, tmp_path / "whole") == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "whole").rglob("*")} == times
+    other = shutil.copytree(trained, tmp_path / "other")
+    weights = load_file(other / PEFT_WEIGHTS)
+    save_file({name: value * 2 for name, value in weights.items()}, other / PEFT_WEIGHTS)
+    with pytest.raises(RunError, match="not empty"):
+        merge(other, tmp_path / "whole")
+
+
 def test_a_merge_with_loss_leaves_nothing_behind(trained: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(trained, tmp_path / "broken")
     weights = load_file(broken / PEFT_WEIGHTS)
