@@ -20,6 +20,7 @@ def load_base_of(
     device: Device = CPU,
     quantise: str | None = None,
     place: str | None = None,
+    any_base: bool = False,
 ) -> BaseModel:
     """Load the base model of an adapter.
 
@@ -29,10 +30,11 @@ def load_base_of(
         device: Where to load the base model, and in which precision.
         quantise: none, 8bit or 4bit; None: as in training.
         place: Where the base model is now; None: where it was in training.
+        any_base: Load another base model than that of the training all the same, with a warning.
 
     Returns:
-        The base model, under its name in training. Of an adapter that records no fingerprint, under the name of the
-        place.
+        The base model, under its name in training. Another one, or that of an adapter that records no fingerprint,
+        under the name of the place.
 
     Raises:
         ModelError: If the base model cannot be loaded, or is not the one that the adapter was trained on.
@@ -46,22 +48,29 @@ def load_base_of(
         raise ModelError(
             f"{error}. {folder} was trained on it: if it is elsewhere now, name the place with --base"
         ) from error
-    recorded = _recorded_fingerprint(folder)
+    recorded = recorded_fingerprint(folder)
     if recorded is None:
         # Fusion adapters have it in their own config too, which `load_adapter` compares.
         if trained.fusion == "text":
             say(f"{folder} does not record the fingerprint of its base model: {name} is not checked")
         return base
     if base.fingerprint != recorded:
-        raise ModelError(
+        difference = (
             f"{folder} was trained on another base model: {trained.base_model} had the fingerprint {recorded[:16]}, "
-            f"and {name} has {base.fingerprint[:16]} (weights, tokenizer or chat template differ); name a place of the "
-            "same base model with --base, or train an adapter for this one"
+            f"and {name} has {base.fingerprint[:16]} (weights, tokenizer or chat template differ)"
+        )
+        if any_base:
+            say(f"warning: {difference}: the figures are not those of the trained model")
+            return base
+        raise ModelError(
+            f"{difference}; name a place of the same base model with --base, or train an adapter for this one; "
+            "`evaluate --set any_base=true` scores it all the same"
         )
     return replace(base, name=trained.base_model)
 
 
-def _recorded_fingerprint(folder: Path) -> str | None:
+def recorded_fingerprint(folder: Path) -> str | None:
+    """Return the fingerprint of the base model that an adapter was trained on; None where it records none."""
     try:
         summary = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

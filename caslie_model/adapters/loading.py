@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.adapters.base import load_base_of
+from caslie_model.adapters.base import load_base_of, recorded_fingerprint
 from caslie_model.adapters.trained import load_to_answer
 from caslie_model.backbones.language_model import BaseModel, is_base_model_name, load_base_model
 from caslie_model.config.evaluation import EvaluateConfig
@@ -88,14 +88,18 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     quantise = config.quantise or trained.quantise
     if is_whole:
         return _merged_model(config, folder, trained, form, device)
-    base = load_base_of(folder, trained, device, quantise, config.base)
+    base = load_base_of(folder, trained, device, quantise, config.base, config.any_base)
     if config.base_only:
         return _assemble(base, base.model, form, config)
     weights = adapter_weights(folder)
     if weights is None:
         raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
-    model = load_to_answer(base, trained.fusion, folder)
-    return _with_images(_assemble(base, model, form, config, sha256_file(weights)), trained)
+    model = load_to_answer(base, trained.fusion, folder, any_base=config.any_base)
+    loaded = _assemble(base, model, form, config, sha256_file(weights))
+    recorded = recorded_fingerprint(folder)
+    if recorded not in (None, base.fingerprint):
+        loaded = replace(loaded, provenance={**loaded.provenance, "trained_on_fingerprint": recorded})
+    return _with_images(loaded, trained)
 
 
 def _with_images(loaded: LoadedModel, trained: FinetuneConfig) -> LoadedModel:

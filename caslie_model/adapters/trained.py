@@ -14,13 +14,14 @@ from caslie_model.errors import ModelError
 from caslie_model.runtime.console import say
 
 
-def load_trained(base: BaseModel, fusion: str, folder: Path) -> Any:
+def load_trained(base: BaseModel, fusion: str, folder: Path, *, any_base: bool = False) -> Any:
     """Return the base model with the adapter of a folder, in evaluation mode.
 
     Args:
         base: The base model, which becomes part of the result.
         fusion: The fusion of the adapter's training.
         folder: The adapter folder.
+        any_base: Whether the base model may be another one than in training, of the same shape.
 
     Returns:
         The model, with LoRA beside the weights.
@@ -31,7 +32,7 @@ def load_trained(base: BaseModel, fusion: str, folder: Path) -> Any:
     if fusion != "text":
         from caslie_model.fusion.load_adapter import load_adapter
 
-        return load_adapter(base.model, folder, base_fingerprint=base.fingerprint)
+        return load_adapter(base.model, folder, base_fingerprint="" if any_base else base.fingerprint)
     from peft import PeftModel
     from safetensors import SafetensorError
 
@@ -43,7 +44,7 @@ def load_trained(base: BaseModel, fusion: str, folder: Path) -> Any:
     return model.eval()
 
 
-def load_to_answer(base: BaseModel, fusion: str, folder: Path) -> Any:
+def load_to_answer(base: BaseModel, fusion: str, folder: Path, *, any_base: bool = False) -> Any:
     """Return the base model with the adapter of a folder, fit to answer many samples.
 
     LoRA is added to the weights, which is faster, where it changes no answer: in float32 and not quantised, and if the
@@ -53,6 +54,7 @@ def load_to_answer(base: BaseModel, fusion: str, folder: Path) -> Any:
         base: The base model, which becomes part of the result, or is loaded again.
         fusion: The fusion of the adapter's training.
         folder: The adapter folder.
+        any_base: As of `load_trained`.
 
     Returns:
         The model, in evaluation mode.
@@ -60,7 +62,7 @@ def load_to_answer(base: BaseModel, fusion: str, folder: Path) -> Any:
     Raises:
         ModelError: If the adapter does not fit.
     """
-    model = load_trained(base, fusion, folder)
+    model = load_trained(base, fusion, folder, any_base=any_base)
     if base.device.precision != "float32" or is_quantised(base.model):
         return model
     expected = probe_logits(model, base.tokenizer)
@@ -74,7 +76,7 @@ def load_to_answer(base: BaseModel, fusion: str, folder: Path) -> Any:
         reason = str(error)
     say(f"{folder}: LoRA stays beside the weights, which is exact but slower: {reason}")
     again = load_base_model(base.location, base.device, base.quantise)
-    return load_trained(replace(again, name=base.name), fusion, folder)
+    return load_trained(replace(again, name=base.name), fusion, folder, any_base=any_base)
 
 
 def merge_lora(model: Any, fusion: str) -> Any:

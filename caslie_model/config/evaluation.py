@@ -26,6 +26,11 @@ class EvaluateConfig(Settings):
         description="Where the adapter's base model is now: a folder, or `user/name` on the Hub. It must be the same "
         "one, by its fingerprint. `null`: where it was in training.",
     )
+    any_base: bool = Field(
+        default=False,
+        description="Evaluate an adapter on another base model than that of its training all the same, of the same "
+        "shape: after a change of its weights, tokenizer or chat template. Metrics record both fingerprints.",
+    )
     data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
     out: Path = Field(description="Folder to write predictions and metrics to.")
     splits: tuple[str, ...] = Field(default=("test", "test_ood"), description="Splits to evaluate.")

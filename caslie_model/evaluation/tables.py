@@ -129,6 +129,7 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         f"{'likelihood' if provenance['scoring'] == 'likelihood' else 'greedy generation'}; "
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
+        *_other_base(provenance),
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "|".join("---" if index < 3 else "--:" for index in range(len(COLUMNS))) + "|",
         *("| " + " | ".join(cells) + " |" for cells in table_rows(metrics["results"])),
@@ -140,6 +141,17 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _other_base(provenance: Mapping[str, Any]) -> list[str]:
+    recorded = provenance.get("trained_on_fingerprint")
+    if recorded is None:
+        return []
+    return [
+        f"The adapter was trained on another base model (fingerprint {recorded[:16]}) than the one evaluated "
+        f"({provenance['base_fingerprint'][:16]}): these are not the figures of the trained model.",
+        "",
+    ]
 
 
 def _title(metrics: Mapping[str, Any]) -> str:

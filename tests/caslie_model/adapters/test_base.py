@@ -92,6 +92,22 @@ def test_a_changed_base_is_refused_with_both_fingerprints(
     assert {path.name for path in tmp_path.iterdir()} == {"copied"}
 
 
+@pytest.mark.parametrize("change", [other_weights, other_template])
+def test_any_base_evaluates_all_the_same_and_records_it(
+    copied: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Change
+) -> None:
+    before = load_base_model(str(copied / "base")).fingerprint
+    own = evaluate(asked(copied / "adapter", dataset, tmp_path / "own", any_base=True)).metrics["provenance"]
+    assert "trained_on_fingerprint" not in own
+    change(copied / "base")
+    after = load_base_model(str(copied / "base")).fingerprint
+    result = evaluate(asked(copied / "adapter", dataset, tmp_path / "e", any_base=True))
+    provenance = result.metrics["provenance"]
+    assert (provenance["trained_on_fingerprint"], provenance["base_fingerprint"]) == (before, after)
+    assert "warning: " in capsys.readouterr().err
+    assert "trained on another base model" in (result.folder / "metrics.md").read_text()
+
+
 def test_a_moved_base_is_named_with_base(copied: Path, dataset: Path, tmp_path: Path) -> None:
     adapter = copied / "adapter"
     first = evaluate(asked(adapter, dataset, tmp_path / "e")).metrics
