@@ -21,7 +21,7 @@ from typing import Any
 
 from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
-from caslie_model.hub.errors import not_loaded
+from caslie_model.hub.errors import loading_errors, not_loaded
 from caslie_model.hub.names import is_hub_name
 from caslie_model.prompts.chat import end_token
 from caslie_model.runtime.device import CPU, Device
@@ -143,7 +143,6 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
         ConfigError: If quantising is not possible here.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     loading = quantised_loading(quantise, device)
@@ -161,7 +160,7 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
                 model = AutoModelForCausalLM.from_pretrained(
                     location, use_safetensors=True, **settings, **loading
                 )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+    except loading_errors() as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")

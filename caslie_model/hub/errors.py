@@ -8,6 +8,15 @@ from mmecinstruct.core.disk_errors import explained
 from mmecinstruct.core.shown import shown_text
 
 
+def loading_errors() -> tuple[type[Exception], ...]:
+    """Return what transformers raises for a model that is missing, damaged or contradicts itself."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    lookups = (KeyError, AttributeError, IndexError, TypeError, RecursionError)
+    return (OSError, ValueError, RuntimeError, ImportError, *lookups, SafetensorError, StrictDataclassError)
+
+
 def not_loaded(what: str, name: str, error: Exception) -> ModelError:
     """Return the error for a model that cannot be loaded, with the remedy.
 

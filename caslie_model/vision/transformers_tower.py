@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caslie_model.errors import ModelError
-from caslie_model.hub.errors import not_loaded
+from caslie_model.hub.errors import loading_errors, not_loaded
 from caslie_model.runtime.device import Device
 from caslie_model.vision.tower import Tower
 from mmecinstruct.core.hashing import fingerprint, sha256_file
@@ -48,7 +48,7 @@ def transformers_tower(name: str, location: str, layer: int | None = None) -> To
     try:
         with reading_from_hub(location):
             config = AutoConfig.from_pretrained(location, **source)
-    except (OSError, ValueError, KeyError) as error:
+    except loading_errors() as error:
         raise not_loaded("vision encoder", name, error) from error
     vision = getattr(config, "vision_config", None) or config
     _check_takes_pixels(name, vision)
@@ -56,7 +56,7 @@ def transformers_tower(name: str, location: str, layer: int | None = None) -> To
         # Pillow always: with torchvision, another machine would give other features.
         with reading_from_hub(location):
             processor = AutoImageProcessor.from_pretrained(location, backend="pil", **source)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except loading_errors() as error:
         raise ModelError(
             f"vision encoder '{name}' brings no image processor that Pillow can run (preprocessor_config.json): {error}"
         ) from error
@@ -185,7 +185,6 @@ def _input_size(name: str, processor: Any, config: Any) -> tuple[int, int]:
 
 def _load(name: str, location: str, config: Any, source: dict[str, Any], device: Device) -> Any:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModel
 
     if device.is_meta:
@@ -202,7 +201,7 @@ def _load(name: str, location: str, config: Any, source: dict[str, Any], device:
                 output_loading_info=True,
                 **source,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except loading_errors() as error:
         raise not_loaded("vision encoder", name, error) from error
     missing = sorted(key for key in found["missing_keys"] if not _NOT_NEEDED.search(key))
     if missing or found["mismatched_keys"]:

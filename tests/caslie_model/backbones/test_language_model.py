@@ -74,6 +74,25 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
         load_base_model(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"model_type": "llama", "hidden_size": "x"}'),
+        ("config.json", '{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 3}'),
+        ("config.json", "[1]"),
+        ("config.json", '{"model_type": ' * 5000),
+        ("tokenizer.json", '{"model": null}'),
+        ("tokenizer_config.json", "[]"),
+        ("generation_config.json", "[]"),
+    ],
+)
+def test_files_that_contradict_themselves_are_told(tmp_path: Path, file: str, content: str) -> None:
+    folder = shutil.copytree(locate("random:tiny"), tmp_path / "model")
+    (folder / file).write_text(content)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_base_model(str(folder))
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CASLIE_MODEL_CACHE", str(tmp_path / "file"))
