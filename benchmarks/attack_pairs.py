@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from attack_runs import Attack, Bench, Digest, Fault, Ran, beside, difference, digest, lost, wrong
 from attack_shop import (
+    Row,
     build_command,
     built,
     built_digest,
@@ -118,6 +120,15 @@ def evaluations(bench: Bench, folder: Path) -> None:
     check_answers(bench, folder / "out")
 
 
+def same_answer(one: Row, other: Row) -> bool:
+    """Return whether two answers are the same, up to what other batches change by rounding."""
+    scores = [row.get("scores") or {} for row in (one, other)]
+    rest = [{name: value for name, value in row.items() if name != "scores"} for row in (one, other)]
+    if rest[0] != rest[1] or scores[0].keys() != scores[1].keys():
+        return False
+    return all(math.isclose(scores[0][name], scores[1][name], abs_tol=1e-3) for name in scores[0])
+
+
 def check_answers(bench: Bench, out: Path) -> None:
     """Raise a fault unless an evaluation has each answer once, the same as undisturbed, and the same figures."""
 
@@ -128,7 +139,7 @@ def check_answers(bench: Bench, out: Path) -> None:
 
     right = bench.once("evaluated", make)
     answers = [sorted(rows_of(one / "predictions.jsonl"), key=lambda row: row["id"]) for one in (out, right)]
-    if answers[0] != answers[1]:
+    if len(answers[0]) != len(answers[1]) or not all(map(same_answer, *answers)):
         raise lost(
             f"{len(answers[0])} answers, other than the {len(answers[1])} of an undisturbed evaluation"
         )
