@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +21,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
+            with suppress(OSError):
+                # Keeps `remove_leftovers` of another container away, which does not see this process.
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except BaseException as error:
         # What a full disk did not take would keep it full.
         with suppress(OSError):
@@ -44,7 +48,8 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
     for left in folder.glob(f".{name}.*.tmp"):
         process = left.name.removesuffix(".tmp").rpartition(".")[2]
         if process.isdecimal() and not is_running(int(process)):
-            with suppress(OSError):
+            with suppress(OSError), left.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
 
 

@@ -51,7 +51,6 @@ KINDS = (
         (
             ("recipe.yaml", "manifest.json"),
             ("recipe.yaml", "statistics.json"),
-            ("*/*-?????-of-?????.parquet",),
         ),
     ),
     Kind("checked images", (CHECK_IMAGES,), (("images.parquet", "rejections.parquet"),)),

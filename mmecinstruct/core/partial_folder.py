@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import glob
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmecinstruct.core.disk_errors import writing_to
-from mmecinstruct.core.files import is_running
+from mmecinstruct.core.locks import LockHeld, hold_folder
 from mmecinstruct.core.output_folder import is_marked, write_mark
 
 
@@ -34,15 +34,16 @@ def partial_folder(target: Path, command: str) -> Iterator[Path]:
     # Short, so that its name is never the longer one that no disk takes.
     prefix = f".{target.name[:50]}."
     for left in target.parent.glob(f"{glob.escape(prefix)}*.partial"):
-        number = left.name[len(prefix) :].removesuffix(".partial")
-        if number.isdigit() and not is_running(int(number)) and is_marked(left, command):
-            shutil.rmtree(left, ignore_errors=True)
-    partial = target.with_name(f"{prefix}{os.getpid()}.partial")
+        if is_marked(left, command):
+            with suppress(LockHeld, OSError), hold_folder(left):
+                shutil.rmtree(left, ignore_errors=True)
+    partial = target.with_name(f"{prefix}{secrets.token_hex(4)}.partial")
     with writing_to(target):
         partial.mkdir(parents=True)
     try:
-        with writing_to(target):
-            write_mark(partial, command)
-        yield partial
+        with hold_folder(partial):
+            with writing_to(target):
+                write_mark(partial, command)
+            yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)

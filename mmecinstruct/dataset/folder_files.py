@@ -25,7 +25,7 @@ from mmecinstruct.dataset.problems import ProblemLog
 from mmecinstruct.dataset.shards import REJECTIONS_PATH, looks_like_shard, parse_shard_path
 from mmecinstruct.schemas.samples import SCHEMA_VERSION
 
-_OTHER_BUILD = "it was edited, or is of another build; build again, which keeps it under another name"
+_OTHER_BUILD = "it was edited, or is of another build; move it away and build again"
 
 
 def check_manifest(folder: Path, shards: Sequence[str], log: ProblemLog) -> Manifest | None:

@@ -167,4 +167,6 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise DatasetError(f"{file}: not a manifest ({where}: {first['msg']}); build again") from error
+        raise DatasetError(
+            f"{file}: not a manifest ({where}: {first['msg']}); build into another folder"
+        ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.auditing import AuditReport, audit_folder
-from mmecinstruct.core.disk_errors import remedy
+from mmecinstruct.core.disk_errors import explained
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import sync_tree, write_atomically
 from mmecinstruct.core.hashing import fingerprint
@@ -135,8 +135,7 @@ def assemble_folder(
             sync_tree(partial)
     except OSError as error:
         raise DatasetError(
-            f"--out {out}: cannot be written: {error.strerror or error}; {remedy(error)}, and run again: finished "
-            "stages are kept"
+            f"out={out}: cannot be written: {explained(error)}, and run again: finished stages are kept"
         ) from error
     return Assembled(audit, carry_over.warnings())
 

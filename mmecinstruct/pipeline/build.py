@@ -99,7 +99,7 @@ def build(
     store = Workspace(workspace.absolute())
     if workspace.resolve().is_relative_to(target):
         raise DatasetError(
-            f"--out {out}: the workspace {workspace} is in it and would be replaced with it; choose another"
+            f"out={out}: the workspace {workspace} is in it and would be replaced with it; choose another"
         )
     folders = [] if recipe.sample is not None else [data.resolve()]
     processes = processes_here(recipe, workers if executor == "local" else None)
@@ -107,7 +107,7 @@ def build(
     with store.lock(), lock_target(target) as not_writable, pool:
         if not_writable is not None and not has_recipe(target, recipe):
             raise DatasetError(
-                f"--out {out}: cannot be written: {not_writable.strerror}; {remedy(not_writable)}"
+                f"out={out}: cannot be written: {not_writable.strerror}; {remedy(not_writable)}"
             )
 
         def once() -> BuildReport:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import glob
 import itertools
 import os
 import shutil
@@ -60,10 +62,14 @@ class CarryOver:
     def warnings(self) -> list[str]:
         """Return a warning for each file that is kept under another name."""
         return [
-            f"{path} was not as a build of this version wrote it, or is a name for a build's files: what it held is "
-            f"kept as {kept}"
+            f"{path} {self._reason(path)}: what it held is kept as {kept}"
             for path, kept in self.renamed.items()
         ]
+
+    def _reason(self, path: str) -> str:
+        if path == CARD:
+            return "is the card of an earlier version, or a generated part of it was edited"
+        return "was changed since its build" if path in self._written else "is a name for files of builds"
 
     def _take_folder(self, old: Path, new: Path, prefix: str) -> None:
         for entry in sorted(os.scandir(old), key=lambda entry: entry.name):
@@ -84,6 +90,8 @@ class CarryOver:
                     continue
                 target = new / entry.name
                 if path in self._written or os.path.lexists(target) or looks_like_shard(path):
+                    if _is_kept(source):
+                        continue
                     target = self._other_name(source, target, path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _take(source, target)
@@ -106,6 +114,14 @@ class CarryOver:
         found = target.with_name(next(free))
         self.renamed[path] = found.relative_to(self._root).as_posix()
         return found
+
+
+def _is_kept(file: Path) -> bool:
+    """Return whether an earlier build has kept the same content under another name."""
+    if file.is_symlink() or not file.is_file():
+        return False
+    kept = [one for one in file.parent.glob(f"{glob.escape(file.name)}.kept*") if one.is_file()]
+    return any(filecmp.cmp(file, one, shallow=False) for one in kept)
 
 
 def _take(source: Path, target: Path) -> None:

@@ -40,7 +40,7 @@ def resolve_target(out: Path) -> Path:
             used.
     """
     if problem := path_problem(out):
-        raise DatasetError(f"--out {out}: {problem}")
+        raise DatasetError(f"out={out}: {problem}")
     target = out.resolve()
     check_target(target)
     return target
@@ -53,19 +53,22 @@ def check_target(out: Path) -> None:
         DatasetError: It is something else, or cannot be read.
     """
     if len(os.fsencode(out.name)) > _NAME_BYTES:
-        raise DatasetError(f"--out {out}: the name has more than {_NAME_BYTES} bytes; choose a shorter one")
+        raise DatasetError(f"out={out}: the name has more than {_NAME_BYTES} bytes; choose a shorter one")
     if out.exists() and not out.is_dir():
-        raise DatasetError(f"--out {out}: there is a file of that name")
+        raise DatasetError(f"out={out}: there is a file of that name")
+    if out.is_dir() and (os.path.ismount(out) or out == Path.cwd()):
+        what = "a mount point" if os.path.ismount(out) else "the current folder"
+        raise DatasetError(f"out={out}: is {what}, which cannot be replaced; name a folder in it")
     try:
         if not out.is_dir() or not any(out.iterdir()):
             return
     except OSError as error:
-        raise DatasetError(f"--out {out}: cannot be read: {error.strerror}; {remedy(error)}") from error
+        raise DatasetError(f"out={out}: cannot be read: {error.strerror}; {remedy(error)}") from error
     try:
         read_manifest(out)
     except DatasetError as error:
         raise DatasetError(
-            f"--out {out}: the folder holds other files than a dataset ({error}); name a new or an empty one"
+            f"out={out}: the folder holds other files than a dataset ({error}); name a new or an empty one"
         ) from error
 
 
@@ -87,7 +90,7 @@ def lock_target(out: Path) -> Iterator[OSError | None]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"--out {out}: cannot be made: {error.strerror}; {remedy(error)}") from error
+        raise DatasetError(f"out={out}: cannot be made: {error.strerror}; {remedy(error)}") from error
     blocked = None
     with ExitStack() as stack:
         try:
@@ -95,7 +98,7 @@ def lock_target(out: Path) -> Iterator[OSError | None]:
             _clear_leftovers(out)
         except LockHeld as error:
             raise DatasetError(
-                f"--out {out}: another build ({error}) writes this folder; wait for it or name another"
+                f"out={out}: another build ({error}) writes this folder; wait for it or name another"
             ) from None
         except OSError as error:
             if error.errno in NOT_WRITABLE:
@@ -103,7 +106,7 @@ def lock_target(out: Path) -> Iterator[OSError | None]:
             # Without locks two builds do not mix either: a new folder takes its place in one step.
             elif error.errno not in _NO_LOCKS:
                 raise DatasetError(
-                    f"--out {out}: cannot be locked: {error.strerror}; {remedy(error)}"
+                    f"out={out}: cannot be locked: {error.strerror}; {remedy(error)}"
                 ) from error
         yield blocked
 
@@ -168,7 +171,12 @@ def _remove(work: Path, out: Path) -> None:
     old = work / "old"
     if old.is_dir() and not out.exists():
         old.rename(out)
-    for part in ("new", "old"):
-        shutil.rmtree(work / part, ignore_errors=True)
-    # The mark goes last, so that a killed removal is finished by the next build.
-    shutil.rmtree(work, ignore_errors=True)
+    for part in (work / "new", work / "old"):
+        for folder, _, _ in os.walk(part):
+            # Also of folders that a person has made read-only.
+            with suppress(OSError):
+                os.chmod(folder, 0o700)
+        shutil.rmtree(part, ignore_errors=True)
+    # The mark goes last, so that the next build finishes a removal that was killed or did not succeed.
+    if not any(os.path.lexists(work / part) for part in ("new", "old")):
+        shutil.rmtree(work, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -45,7 +46,11 @@ def test_only_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
     others = [running, tmp_path / ".a.json.mine.tmp", tmp_path / "a.tmp", tmp_path / f".b.{'9' * 40}.tmpx"]
     for other in others:
         other.write_text("kept")
-    remove_leftovers(tmp_path)
+    held = kill_while_writing(tmp_path / "held.json")
+    with held.open("rb") as stream:  # by a process of another container, whose number is not known here
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path)
+    assert held.exists()
     assert not left.exists()
     assert all(other.exists() for other in others)
 

@@ -12,6 +12,7 @@ import pytest
 
 from mmecinstruct.core.disk_errors import check_can_write, explained, writing_to
 from mmecinstruct.core.errors import OutputError
+from mmecinstruct.core.locks import hold_folder
 from mmecinstruct.core.output_folder import (
     ALIGN,
     BUILD,
@@ -36,7 +37,6 @@ COMMANDS = [command for kind in KINDS for command in kind.commands]
 # Files as earlier versions, the Hub and other tools leave them, without a mark.
 UNMARKED = {
     "a dataset": ["README.md", "manifest.json", "recipe.yaml", "statistics.json"],
-    "a dataset without manifest": ["README.md", "sentiment_analysis/test-00000-of-00001.parquet"],
     "checked images": ["images.parquet", "rejections.parquet", "pixels/00000.parquet"],
     "a workspace": ["lock", "stages/parse-a/x/manifest.json"],
     "raw files": [".mmec-pull.json", "esci/examples.parquet"],
@@ -214,16 +214,20 @@ def test_a_partial_folder_is_removed_unless_it_was_moved(tmp_path: Path) -> None
     assert is_marked(tmp_path / "out", MERGE)
 
 
+def test_raw_files_named_as_shards_are_no_dataset(tmp_path: Path) -> None:
+    write(tmp_path / "raw", ["raw_meta_All_Beauty/full-00000-of-00001.parquet"])
+    check_output(tmp_path / "raw", PULL)
+
+
 def test_only_leftovers_of_the_same_command_are_removed(tmp_path: Path) -> None:
-    process = next(number for number in range(4_000_000, 100, -1) if not Path(f"/proc/{number}").exists())
-    theirs = write(tmp_path / f".out.{process}.partial", ["precious"])
-    others = tmp_path / f".out.{process - 1}.partial"
+    theirs = write(tmp_path / ".out.01234567.partial", ["precious"])
+    others = tmp_path / ".out.12345678.partial"
     claim_output(others, CHECK_IMAGES)
-    running = tmp_path / f".out.{os.getppid()}.partial"
+    running = tmp_path / ".out.23456789.partial"
     claim_output(running, MERGE)
-    left = tmp_path / f".out.{process - 2}.partial"
+    left = tmp_path / ".out.3456789a.partial"
     claim_output(left, MERGE)
-    with partial_folder(tmp_path / "out", MERGE):
+    with hold_folder(running), partial_folder(tmp_path / "out", MERGE):
         pass
     assert sorted(tmp_path.iterdir()) == sorted([theirs, others, running])
 

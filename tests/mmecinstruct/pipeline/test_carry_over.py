@@ -88,6 +88,19 @@ def test_a_changed_file_of_a_build_is_kept_under_another_name(rebuild, tmp_path,
         assert validate_folder(out) == []
 
 
+def test_the_same_change_is_kept_once(rebuild, tmp_path):
+    out = tmp_path / "out"
+    rebuild()
+    for number in range(3):
+        (out / "statistics.json").write_text("{}")
+        assert bool(rebuild()) == (number == 0)
+    (out / "statistics.json").write_text("[]")
+    assert rebuild() == [
+        "statistics.json was changed since its build: what it held is kept as statistics.json.kept2"
+    ]
+    assert {path.name for path in out.glob("*.kept*")} == {"statistics.json.kept", "statistics.json.kept2"}
+
+
 def test_a_file_of_people_never_stands_where_a_build_writes(rebuild, tmp_path):
     out = tmp_path / "out"
     rebuild(CC)

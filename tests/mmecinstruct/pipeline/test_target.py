@@ -176,6 +176,14 @@ for line in sys.stdin:
 """
 
 
+def test_a_folder_that_cannot_be_replaced_is_refused_before_any_work(tmp_path, monkeypatch):
+    with pytest.raises(DatasetError, match="is a mount point, which cannot be replaced"):
+        resolve_target(Path("/"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="is the current folder, which cannot be replaced"):
+        resolve_target(Path())
+
+
 @pytest.mark.slow
 def test_a_build_killed_at_any_moment_leaves_the_old_or_the_new_folder(small, sound_folder, tmp_path):
     out = tmp_path / "data" / "out"
