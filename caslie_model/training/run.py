@@ -137,7 +137,7 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
             raise ConfigError(
                 f"{name}={getattr(config, name):g} is more than {_MAX_RATE:g}; usual are 1e-5 to 1e-2"
             )
-    check_positions(inputs.base.model, config.max_length, config.max_length)
+    check_positions(inputs.base.model, config.max_length, inputs.longest)
     if config.compile:
         check_compiler(device)
     if config.packing:
