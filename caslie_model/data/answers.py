@@ -6,7 +6,8 @@ label is written for the model: with answers=letter the letter, with answers=tex
 Reading is strict: a text that is not certainly one of the allowed answers is unparsable (None), and counts as wrong.
 The grammar, after markup (Markdown, quotes, tags, LaTeX) is removed:
 
-    text    = [lead ...] (yes-no | letter | words)        only the first line, or the one after a lead of its own
+    text    = [reasoning] line {line}                     a later line gives no other answer
+    line    = [lead ...] (yes-no | letter | words)        the first, or the one after a lead of its own
     lead    = ["the" | "my"] ["final" | "correct" | ...] ("answer" | "option" | "choice") ["is"] [":"]
     yes-no  = ("yes" | "no") (end | mark remark)          the remark does not give the other answer
     letter  = LETTER (end | mark remark)                  the remark neither denies nor names another option
@@ -23,6 +24,8 @@ from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.tasks.task import YES_NO
 
 _OPTION = re.compile(r"^([A-Z]): ?(.*)$", re.DOTALL)
+# "<think>" opens a model's reasoning, "</think>" closes it.
+_REASONING = re.compile(r"[<\[](/?)(?:think(?:ing)?|thoughts?|reasoning|reflection)[>\]]", re.IGNORECASE)
 _BULLET = re.compile(r"^(?:[-–*•>#]+\s+)+")
 # Markdown, quotes, tags, LaTeX, characters without width.
 _MARKUP = re.compile(
@@ -36,19 +39,29 @@ _LEAD = re.compile(
 )
 # "No. 5" is a number, "no-name" a word.
 _YES_NO = re.compile(
-    r"^[(\[]*(yes|no)(?:$|[)\]]+|\s*(?:[,:;!。(\[]|\.+(?!\s*(?:[0-9]|of\b)|(?-i:[a-z])))|\s+-|\s*[–—])(.*)$",
+    r"^[(\[]*(yes|no)(?:$|[)\]]+|\s*(?:[,;!。(\[]|:(?!\s*[0-9])|\.+(?!\s*(?:[0-9]|of\b)|(?-i:[a-z])))|\s+-|\s*[–—])"
+    r"(.*)$",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"^\W*(?:(?:and|or|but|also|maybe|perhaps|possibly)\b\W*)*", re.IGNORECASE)
+# A later yes or no, but not the "no" of "no doubt"; or what takes the answer back.
+_LATER_YES_NO = re.compile(r"\b(?:(yes)|(no)(?!\s+(?!wait\b|sorry\b|actually\b)\w))\b", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"\bnot (?:the case|true|sure|correct|right|certain)\b|\b(?:wrong|incorrect|unsure|uncertain|unclear)\b",
+    re.IGNORECASE,
+)
 # A letter alone, or before a mark; never before a word: "A red mug" does not answer A.
 _LETTER = re.compile(
     r"^[(\[]*([A-Za-z])(?:(?P<mark>\s*$|[)\]]+|:|[.!。](?=\s|$))|,|\.+|\s?\(|\s+-\s|\s*[–—])(.*)$"
 )
 _DENIAL = re.compile(
-    r"^\W*(?:is\s+|it\s+is\s+)?(?:not|no|never|isn't|wrong|incorrect|false)\b", re.IGNORECASE
+    r"\b(?:not|no|never|none|neither|nor|cannot|(?:less|least|un)\s?likely|wrong|incorrect|false|unsure|uncertain|unclear"
+    r"|excluded|eliminated|rejected|ruled out)\b|n['’]t\b|[❌✗✘✕☒🚫👎]",
+    re.IGNORECASE,
 )
 # A capital letter that stands alone, and is neither the article nor the pronoun of a sentence.
 _NAMED = re.compile(r"(?<![\w'’-])(?![AI] (?!and\b|or\b)[a-z])([A-Z])(?![\w'’-])")
+# The letter of an option before its mark, also in brackets: "(A: 2)".
+_LISTED = re.compile(r"(?<![\w'’-])([A-Z])\s*[:=]")
 _WORDS_AND_LETTER = re.compile(r"^(.+?)\s*[(\[]([A-Z])[)\]]\W*$")
 _OUTER = " .,:;!?。…\"'’‘`*()[]"
 
@@ -120,13 +133,22 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     Returns:
         The label, None for a text that is not clearly one allowed answer.
     """
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    listed = [_tokens(f"{letter} {words}") for letter, words in list(options.items())[:2]]
-    if not lines or (options and [_tokens(line) for line in lines[:2]] == listed):
-        return None  # empty, or the list of options again
+    said = [(match.end(), bool(match[1])) for match in _REASONING.finditer(text)]
+    start = max((end for end, closes in said if closes), default=0)
+    if any(end > start for end, _ in said):
+        return None
+    lines = [" ".join(line.split()) for line in text[start:].splitlines() if line.strip()]
     if len(lines) > 1 and not _without_leads(_clean(lines[0])) and _by_words(lines[0], options) is None:
         del lines[0]
-    candidates = list(dict.fromkeys((lines[0], _clean(lines[0]), _without_leads(_clean(lines[0])))))
+    if not lines:
+        return None
+    label = _read_line(lines[0], options, answers)
+    return None if any(_is_other(line, label, options, answers) for line in lines[1:]) else label
+
+
+def _read_line(line: str, options: dict[str, str], answers: str) -> str | None:
+    """Return the label that one line means."""
+    candidates = list(dict.fromkeys((line, _clean(line), _without_leads(_clean(line)))))
     readers: list[Callable[[str, dict[str, str]], str | None]] = [_by_yes_no]
     if options:
         readers = [_by_words, _by_letter] if answers == "text" else [_by_letter, _by_words]
@@ -134,14 +156,21 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     return next((label for label in found if label is not None), None)
 
 
+def _is_other(line: str, label: str | None, options: dict[str, str], answers: str) -> bool:
+    """Return whether a later line gives, or begins as, another answer than the first."""
+    match = _LETTER.match(_without_leads(_clean(line)))
+    if match and match[1] in options and (match["mark"] is not None or match[1] not in "AI"):
+        return match[1] != label
+    return _read_line(line, options, answers) not in (None, label)
+
+
 def _by_yes_no(line: str, options: dict[str, str]) -> str | None:
-    label = None
-    while match := _YES_NO.match(line):
-        if label not in (None, match[1].lower()):
-            return None
-        label = match[1].lower()
-        line = _without_leads(_LINK.sub("", match[2]))
-    return label
+    match = _YES_NO.match(line)
+    if match is None or _TAKEN_BACK.search(match[2]):
+        return None
+    label = match[1].lower()
+    later = (word.lower() for pair in _LATER_YES_NO.findall(match[2]) for word in pair if word)
+    return label if all(word == label for word in later) else None
 
 
 def _by_letter(line: str, options: dict[str, str]) -> str | None:
@@ -160,10 +189,12 @@ def _by_letter(line: str, options: dict[str, str]) -> str | None:
         if letter in "AI" or not explains:
             return None
     if own:
-        rest = re.sub(re.escape(own), " ", rest, count=1, flags=re.IGNORECASE)
-    named = {found for found in _NAMED.findall(rest) if found in options} - {letter}
+        rest, remark = (
+            re.sub(re.escape(own), " ", part, count=1, flags=re.IGNORECASE) for part in (rest, remark)
+        )
+    named = ({*_NAMED.findall(rest), *_LISTED.findall(remark)} & set(options)) - {letter}
     said = {other for other, text in options.items() if text and _tokens(text) in _tokens(rest)} - {letter}
-    return None if _DENIAL.match(rest) or named or said else letter
+    return None if _DENIAL.search(rest) or named or said else letter
 
 
 def _by_words(line: str, options: dict[str, str]) -> str | None:
@@ -203,8 +234,8 @@ def _bare(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Return a text without case, outer marks and blanks, which a tokenizer's decoding may move."""
-    return "".join(_bare(text).casefold().split())
+    """Return a text without case, outer marks and blanks, which a tokenizer's decoding may move; "1 2" is not 12."""
+    return re.sub(r"(?<![0-9]) | (?![0-9])", "", _bare(text).casefold())
 
 
 def _tokens(text: str) -> str:

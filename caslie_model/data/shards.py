@@ -32,7 +32,8 @@ def shards_of(folder: Path, task: str) -> dict[str, list[Path]]:
     root = folder / task
     for file in sorted(file for depth in _DEPTHS for file in root.glob(depth)):
         names = [name for name in file.relative_to(root).parts if name != "data"]
-        split = names[0].removesuffix(".parquet").partition("-")[0]
+        # "test-00000-of-00002.parquet", or the folder "test"; the folder "test-backup" is no split.
+        split = names[0].removesuffix(".parquet").partition("-")[0] if len(names) == 1 else names[0]
         if not names[0].startswith("."):
             shards.setdefault("validation" if split in _VALIDATION else split, []).append(file)
     return shards

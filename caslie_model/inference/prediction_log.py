@@ -1,13 +1,14 @@
 """Predictions on disk: JSON lines by sample id, only ever appended to, and a header with their provenance.
 
-A killed run leaves at most one torn last line, which is cut off when the file is opened again. A file of another model
-or of other settings is rejected.
+A killed run leaves at most one torn last line, which is cut off when the file is opened again. Other damaged lines are
+dropped then, and told: their samples are answered again. A file of another model or of other settings is rejected.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.errors import RunError
+from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import fingerprint
 
 PREDICTIONS = "predictions.jsonl"
@@ -36,7 +38,7 @@ def open_predictions(
         The open file.
 
     Raises:
-        RunError: If another process writes there, or the predictions are of another provenance or damaged.
+        RunError: If another process writes there, or the predictions are of another provenance.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Unbuffered: what a full disk rejects would be written, and fail, again on closing.
@@ -95,17 +97,51 @@ class PredictionFile:
         whole = content.rfind(b"\n") + 1
         if whole != len(content):
             self._stream.truncate(whole)
-        records = {}
-        for number, line in enumerate(content[:whole].splitlines(), start=1):
-            try:
-                # Earlier versions wrote NaN, which is no JSON.
-                record = json.loads(line, parse_constant=lambda _: None)
-                records[record["id"]] = record
-            except (ValueError, TypeError, KeyError):
-                raise RunError(
-                    f"{self.path}:{number}: not a prediction; delete the line, or start over with --overwrite"
-                ) from None
-        return records
+        lines = content[:whole].split(b"\n")[:-1]
+        read = [_record(line) for line in lines]
+        damaged = [str(number) for number, record in enumerate(read, start=1) if record is None]
+        if damaged:
+            kept = [line for line, record in zip(lines, read, strict=True) if record is not None]
+            self._rewrite(b"".join(line + b"\n" for line in kept))
+            more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+            say(
+                f"{self.path}: dropped damaged lines ({', '.join(damaged[:5])}{more}); their samples are answered again"
+            )
+        return {record["id"]: record for record in read if record is not None}
+
+    def _rewrite(self, content: bytes) -> None:
+        """Replace the file at once, and go on with the new one under the same lock."""
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("a+b", buffering=0) as new:
+            fcntl.flock(new, fcntl.LOCK_EX)
+            new.truncate(0)
+            left = memoryview(content)
+            while left:
+                left = left[new.write(left) :]
+            temporary.replace(self.path)
+            # The lock belongs to the open file, which both descriptors name from now on.
+            os.dup2(new.fileno(), self._stream.fileno())
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """Return the prediction in a line, None where it is damaged: `NaN`, which is no JSON, counts as damage too."""
+    try:
+        record = json.loads(line, parse_constant=_no_json)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str) or "prediction" not in record:
+        return None
+    scores = record.get("scores", {})
+    is_text = all(isinstance(record.get(name), str | None) for name in ("prediction", "text", "prompt"))
+    is_scores = isinstance(scores, dict) and all(
+        value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        for value in scores.values()
+    )
+    return record if is_text and is_scores else None
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 # Names in headers that earlier versions wrote.

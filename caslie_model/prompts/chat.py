@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from datetime import date
+from functools import lru_cache
+from typing import Any, NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import SecurityError
+from jinja2.utils import Namespace
 
 from caslie_model.errors import ModelError
+from caslie_model.prompts.bounds import BoundedEnvironment, bounded_render, within_bounds
 
 # Some chat templates write today's date or open a thinking block: both must not vary.
-_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+_TODAY = date(2024, 7, 26)
+_SETTINGS = {"date_string": f"{_TODAY:%d %b %Y}", "enable_thinking": False}
 # Of letters that no template writes.
 _ANSWER = "QZX"
 
@@ -27,10 +36,7 @@ def user_turn(tokenizer: Any, text: str) -> str:
     Raises:
         ModelError: If the template cannot be filled.
     """
-    try:
-        return _rendered(tokenizer, [{"role": "user", "content": text}], True)
-    except TemplateError as error:
-        raise ModelError(f"the tokenizer's chat template cannot be filled: {error}") from error
+    return _rendered(tokenizer, [{"role": "user", "content": text}], True)
 
 
 def end_token(tokenizer: Any) -> int:
@@ -51,7 +57,7 @@ def end_token(tokenizer: Any) -> int:
     turns = [{"role": "user", "content": _ANSWER}, {"role": "assistant", "content": _ANSWER}]
     try:
         after = _rendered(tokenizer, turns, False).rpartition(_ANSWER)[2]
-    except TemplateError:  # one that knows no answers
+    except ModelError:  # one that knows no answers
         return end
     for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
         if token in tokenizer.added_tokens_decoder:
@@ -62,7 +68,56 @@ def end_token(tokenizer: Any) -> int:
 
 
 def _rendered(tokenizer: Any, turns: list[dict[str, str]], answers_next: bool) -> str:
-    text: str = tokenizer.apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=answers_next, **_SETTINGS
-    )
-    return text
+    """Render a chat template as `apply_chat_template` does, which knows no bounds."""
+    what = "the tokenizer's chat template"
+    with within_bounds(what):
+        template = _compiled(tokenizer.get_chat_template())
+    variables = {
+        **tokenizer.special_tokens_map,
+        **_SETTINGS,
+        "messages": turns,
+        "tools": None,
+        "documents": None,
+        "add_generation_prompt": answers_next,
+    }
+    return bounded_render(template, variables, what)
+
+
+@lru_cache(maxsize=8)
+def _compiled(source: str) -> Template:
+    made = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    made.filters["tojson"] = _to_json
+    made.globals |= {
+        "raise_exception": _raise,
+        "strftime_now": lambda form: _TODAY.strftime(form),
+        "dict": lambda *args, **values: dict(*args, **values),
+        "namespace": _PlainNamespace,
+    }
+    return made.from_string(source)
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks what the assistant says, and writes it."""
+
+    tags = {"generation"}  # noqa: RUF012 (declared so by Jinja)
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _PlainNamespace(Namespace):
+    """A namespace without names that Python itself uses."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            raise SecurityError(f"a namespace takes no name {name!r}")
+        super().__setitem__(name, value)
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: Any = None, **settings: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **settings)
+
+
+def _raise(message: str) -> NoReturn:
+    raise TemplateError(message)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from caslie_model.data.answers import written_answer
 from caslie_model.data.images import MAX_ITEMS, SampleImage
 from caslie_model.data.samples import InputField, Sample
-from caslie_model.errors import ModelError
+from caslie_model.prompts.bounds import bounded_render
 from caslie_model.prompts.chat import end_token, user_turn
 from caslie_model.prompts.image_spans import (
     PlacedImage,
@@ -221,13 +221,7 @@ class PromptFormat:
         return compile_template(self.plain_template)
 
     def _fill(self, template: Any, **values: Any) -> str:
-        from jinja2 import TemplateError
-
-        try:
-            text: str = template.render(**values)
-        except TemplateError as error:
-            raise ModelError(f"the prompt template cannot be filled: {error}") from error
-        return text
+        return bounded_render(template, values, "the prompt template")
 
     @cached_property
     def _end(self) -> int:

@@ -47,11 +47,15 @@ def compile_template(source: str) -> Any:
     Raises:
         ModelError: If it is not valid.
     """
-    from jinja2 import TemplateError
+    from jinja2 import StrictUndefined
 
+    from caslie_model.prompts.bounds import BoundedEnvironment, within_bounds
     from mmecinstruct.core.templating import environment
 
-    try:
-        return environment().from_string(source)
-    except TemplateError as error:
-        raise ModelError(f"the prompt template is not valid: {error}") from error
+    ours = environment()
+    with within_bounds("the prompt template"):
+        made = BoundedEnvironment(
+            loader=ours.loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        made.filters |= ours.filters
+        return made.from_string(source)

@@ -138,12 +138,12 @@ def estimate(config: FinetuneConfig | AlignConfig) -> Estimate:
         unknown |= dict.fromkeys(_FROM_WEIGHTS, str(error))
     # Float32 throughout: nothing is cast, and FLOPs do not depend on it.
     base = load_base_model(config.base_model, META)
-    check_positions(base.model, config.max_length, config.max_length)
     shape = _feature_shape(config)
     inputs: TrainingInputs | None = None
     try:
         inputs = _read(config, base, shape)
         images = inputs.visual_inputs
+        check_positions(base.model, config.max_length, inputs.longest)
     except (DatasetError, SourceError) as error:
         unknown |= dict.fromkeys(_FROM_DATA, str(error))
         images = shape and _RandomImages({"": (SampleImage("product", ""),)}, shape=shape)

@@ -50,6 +50,16 @@ class TrainingInputs:
         """The user's and the plain prompt template."""
         return self.prompt_format.user_template, self.prompt_format.plain_template
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sample with the answer that is learnt, or with any answer that is validated."""
+        validated = self.early_stop.encoded if self.early_stop else ()
+        return max(
+            *(len(each.prompt) + len(each.target) for each in self.encoded),
+            *(len(each.prompt) + each.answer_room for each in validated),
+            0,
+        )
+
     def fingerprint(self) -> str:
         """Return the fingerprint that a resumed run compares: it changes with model, samples, prompts and order."""
         return fingerprint(

@@ -48,6 +48,8 @@ from mmecinstruct.core.files import write_atomically
 
 # Of a trained parameter: its weight in float32, and the two moments of AdamW.
 _CHECKPOINT_BYTES = 12
+# AdamW's first step divides the rate by 0.1, in float32.
+_MAX_RATE = 1e37
 _KEPT = "then give --resume: it goes on from the last checkpoint"
 
 
@@ -130,7 +132,12 @@ def train(config: TrainingConfig, inputs: TrainingInputs) -> TrainingResult:
             "gradient_accumulation, or train in one process"
         )
     # Before anything is written: a model that is rejected leaves no run behind.
-    check_positions(inputs.base.model, config.max_length, config.max_length)
+    for name in ("lr", "lr_connector", "lr_gates"):
+        if getattr(config, name, 0) > _MAX_RATE:
+            raise ConfigError(
+                f"{name}={getattr(config, name):g} is more than {_MAX_RATE:g}; usual are 1e-5 to 1e-2"
+            )
+    check_positions(inputs.base.model, config.max_length, inputs.longest)
     if config.compile:
         check_compiler(device)
     if config.packing:

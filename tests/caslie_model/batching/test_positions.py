@@ -86,6 +86,14 @@ def test_a_prompt_may_fill_the_learnt_positions(dataset: Path, tmp_path: Path) -
     assert run(dataset, model, tmp_path / "f", "likelihood", max_length=420)["results"]
 
 
+def test_short_samples_are_trained_whatever_max_length_allows(dataset: Path, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m", "gpt2", {**LEARNT["gpt2"], "n_positions": 600})
+    settings = ("tasks=[ap]", f"base_model={model}", "device=cpu", "samples_per_task=4", "epochs=1")
+    config = finetune_config("tiny", [*settings, "max_length=4096"], data=str(dataset), out=tmp_path / "a")
+    assert estimate(config).samples == 4
+    assert finetune(config).summary["samples"] == 4
+
+
 def test_rotary_positions_are_exceeded_with_a_warning(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,8 @@ OPTIONS = {"A": "very positive", "B": "positive", "C": "a red mug", "D": "Negati
         ("Answer: B", "B"),
         ("The correct answer is B.", "B"),
         ("Option (C).", "C"),
-        ("\n\nB\nC", "B"),
+        ("\n\nB\nbecause", "B"),
+        ("\n\nB\nC", None),
         ("positive", "B"),  # not a letter, but plainly one option
         ("Based on the query: D", None),
         ("A red mug", "C"),  # the article is no letter
@@ -54,7 +55,8 @@ def test_letter_answers(text: str, label: str | None) -> None:
         ("negative", "D"),
         ("ｎｅｇａｔｉｖｅ", "D"),
         ("The answer is: positive", "B"),
-        ("positive\nvery positive", "B"),
+        ("positive\nis it", "B"),
+        ("positive\nvery positive", None),
         ("C", "C"),
         ("C: a red mug", "C"),
         ("positive or negative", None),
@@ -93,7 +95,22 @@ def test_answers_mean_what_an_honest_reader_takes_them_for(case: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "text", ["yes, ", "no. ", "(A) ", "A: ", "The answer is ", "B, ", "[", "**", "or ", "a (B) ", "\\boxed{"]
+    "text",
+    [
+        "yes, ",
+        "no. ",
+        "(A) ",
+        "A: ",
+        "The answer is ",
+        "B, ",
+        "[",
+        "**",
+        "or ",
+        "a (B) ",
+        "\\boxed{",
+        "<think>",
+        "B\n",
+    ],
 )
 def test_a_model_that_repeats_itself_is_read_in_no_time(text: str) -> None:
     for options in ({}, OPTIONS):
@@ -108,7 +125,8 @@ def test_a_model_that_repeats_itself_is_read_in_no_time(text: str) -> None:
         ("No", "no"),
         ("YES.", "yes"),
         ("no, because it is small", "no"),
-        ("Yes\nno", "yes"),
+        ("Yes\nyes", "yes"),
+        ("Yes\nno", None),
         ("not sure", None),
         ("No idea", None),
         ("yes and no", None),

@@ -105,6 +105,13 @@ def test_file_names_of_other_tools_are_read(dataset: Path, tmp_path: Path, name:
         assert images == [sample.id for sample in ours]
 
 
+def test_a_folder_beside_a_split_is_not_part_of_it(dataset: Path, tmp_path: Path) -> None:
+    foreign = rewritten(dataset, tmp_path, "{task}/{split}/0.parquet", lambda table: table)
+    rewritten(dataset, tmp_path, "{task}/{split}-backup/0.parquet", lambda table: table)
+    task = "sentiment_analysis"
+    assert read_samples(str(foreign), task, "test") == read_samples(str(dataset), task, "test")
+
+
 def test_optional_columns_may_be_missing(dataset: Path, tmp_path: Path) -> None:
     optional = ["task", "split", "category", "instruction_unseen", "visual_critical", "text_only_accuracy"]
     foreign = rewritten(

@@ -49,12 +49,40 @@ def test_a_full_disk_loses_no_earlier_answer(tmp_path: Path) -> None:
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["one", "two"]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    write(tmp_path, "one", "two")
+DAMAGED = {
+    "no JSON": b"nonsense",
+    "no UTF-8": b'{"id": "\xff", "prediction": "A"}',
+    "a number": b"3",
+    "no id": b'{"prediction": "A"}',
+    "an id that is a list": b'{"id": ["one"], "prediction": "A"}',
+    "no prediction": b'{"id": "one"}',
+    "a prediction that is a list": b'{"id": "one", "prediction": ["A"]}',
+    "scores that are a number": b'{"id": "one", "prediction": "A", "scores": 5}',
+    "a score that is a text": b'{"id": "one", "prediction": "A", "scores": {"A": "1"}}',
+    "NaN": b'{"id": "one", "prediction": "A", "scores": {"A": NaN}}',
+    "nesting without end": b"[" * 100_000,
+    "an empty line": b"",
+}
+
+
+@pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_lines_are_dropped_and_told(
+    tmp_path: Path, line: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "two")
     path = tmp_path / PREDICTIONS
-    path.write_text("nonsense\n" + path.read_text())
-    with pytest.raises(RunError, match=r"predictions\.jsonl:1: not a prediction"):
-        write(tmp_path, "three")
+    path.write_bytes(line + b"\n" + path.read_bytes() + line + b"\n")
+    with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
+        assert list(file.records) == ["two"]
+        with pytest.raises(RunError, match="another evaluation"):
+            write(tmp_path, "one")
+        file.append([{"id": "three", "prediction": None, "scores": {"A": None}}])
+    assert "dropped damaged lines (1, 3)" in capsys.readouterr().err
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["two", "three"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [HEADER, PREDICTIONS]
+    with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
+        assert list(file.records) == ["two", "three"]
+    assert "dropped" not in capsys.readouterr().err
 
 
 def test_predictions_of_another_model_are_an_error(tmp_path: Path) -> None:

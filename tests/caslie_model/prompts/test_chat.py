@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import signal
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ from caslie_model.config.presets import evaluate_config, finetune_config
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ModelError
 from caslie_model.inference.predict import _generate, answer_scores
-from caslie_model.prompts.chat import end_token
+from caslie_model.prompts import bounds
+from caslie_model.prompts.bounds import within_bounds
+from caslie_model.prompts.chat import end_token, user_turn
 from caslie_model.prompts.encoder import PromptFormat
 from caslie_model.training.finetune import finetune
 
@@ -45,6 +50,11 @@ OPEN_ENDED = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}
 USERS_ONLY = (
     "{% for m in messages %}{% if m.role != 'user' %}{{ raise_exception('users only') }}{% endif %}"
     "{{ m.content }}{% endfor %}"
+)
+USES_ALL = (
+    "{% set n = namespace(x=dict(a=1)) %}{{ n.x | tojson }}{{ messages | tojson(indent=2) }}{% for m in messages %}"
+    "{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}{{ tools }}{{ documents is none }}"
+    "{% if no_such_thing %}x{% endif %}{{ unk_token }}\n"
 )
 CONTROL = ["<|start|>", "<|stop|>", "<|head|>", "<|/head|>", "<|eot|>", "<start_of_turn>", "<end_of_turn>"]
 CONTROL += ["<|user|>", "<|assistant|>", "<|finish|>"]
@@ -83,6 +93,63 @@ def test_a_template_that_knows_no_users_is_an_error(
         PromptFormat(
             tokenizer, prompt_format.user_template, prompt_format.plain_template, "text", 2000
         ).render(sample)
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form not in ("users only", "none")])
+def test_a_template_is_filled_as_other_tools_fill_it(tokenizer: Any, form: str) -> None:
+    for template in (FORMS[form][0], USES_ALL + str(FORMS[form][0])):
+        tokenizer = with_template(tokenizer, template)
+        turns = [{"role": "user", "content": "a <b> 'ü'"}]
+        expected = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        assert user_turn(tokenizer, "a <b> 'ü'") == expected
+
+
+HOSTILE = {
+    "another error": "{{ 1 / 0 }}",
+    "other types": "{{ messages + 1 }}",
+    "a range too long": "{% for i in range(10 ** 12) %}x{% endfor %}",
+    "no such file": "{% include 'x' %}",
+    "a date of no form": "{{ strftime_now(3) }}",
+    "itself for ever": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "text without end": "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+    "loops without end": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "a number without end": "{{ 10 ** (10 ** 9) }}",
+    "a power of a power": "{% set n = namespace(x=9) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+    "a long text": "{{ 'x' * 10 ** 10 }}",
+    "a long list": "{{ [1] * 10 ** 10 }}",
+    "a wide text": "{{ '%99999999999d' % 1 }}",
+    "a text that doubles": "{% set n = namespace(x='x') %}{% for i in range(99) %}{% set n.x = n.x+n.x %}{% endfor %}",
+    "no template": "{% for %}",
+}
+
+
+@pytest.mark.parametrize("template", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_template_is_an_error_and_bounded(
+    tokenizer: Any,
+    prompt_format: PromptFormat,
+    dataset: Path,
+    template: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_SECONDS", 0.2)
+    monkeypatch.setattr(bounds, "MAX_CHARACTERS", 100_000)
+    tokenizer = with_template(tokenizer, template)
+    started = time.process_time()
+    with pytest.raises(ModelError, match="chat template cannot be filled: "):
+        user_turn(tokenizer, "x")
+    assert tokenizer.convert_ids_to_tokens(end_token(tokenizer)) == "<|end|>"
+    sample = read_samples(str(dataset), "sentiment_analysis", "test")[0]
+    prompt = template.replace("messages", "fields")
+    with pytest.raises(ModelError, match="the prompt template cannot be filled: "):
+        replace(prompt_format, user_template=prompt).render(sample)
+    assert time.process_time() - started < 2
+
+
+def test_the_time_limit_leaves_the_timer_as_it_was() -> None:
+    with within_bounds("it"):
+        assert signal.getitimer(signal.ITIMER_PROF)[0] > 0
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+    assert signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from caslie_model.config.presets import finetune_config
 from caslie_model.config.training import FinetuneConfig
-from caslie_model.errors import RunError
+from caslie_model.errors import ConfigError, RunError
 from caslie_model.training.divergence import LAST_FINITE, check_step
 from caslie_model.training.finetune import finetune
 from caslie_model.training.run_folder import CHECKPOINTS
@@ -50,6 +50,12 @@ def test_a_training_whose_loss_is_no_number_stops(dataset: Path, tmp_path: Path)
     kept = load_file(tmp_path / "a" / CHECKPOINTS / LAST_FINITE)
     assert kept
     assert all(bool(tensor.isfinite().all()) for tensor in kept.values())
+
+
+def test_a_rate_that_no_step_can_have_is_an_error(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lr=1e\+38 is more than 1e\+37"):
+        finetune(config(dataset, tmp_path / "a", "lr=1e38"))
+    assert not (tmp_path / "a").exists()
 
 
 def test_an_image_model_stops_too(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
