@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # one long text is copied up to `_COPIES` times.
 MAX_PAGES_BYTES = 900 * 1000 * 1000
 _COPIES = 3
-# A column may repeat a long text at almost no bytes of the file (by a dictionary, by shared beginnings): rows with texts
-# longer than this are read until they have these bytes in a row group.
+# A column may repeat a long text at almost no bytes of the file, by a dictionary or by shared beginnings: rows with
+# texts longer than this are read until they have these bytes in a row group.
 _LONG_TEXT = 1024 * 1024
 MAX_REPEATED_BYTES = 256 * 1024 * 1024
 # Values within the lists of a row group; each takes 8 bytes while they are read.
