@@ -73,7 +73,7 @@ def public_rejections(table: pa.Table) -> pa.Table:
 
 def _public_text(text: str, column: str) -> str:
     # An origin is a URL, or a file with a line.
-    shown = shown_url(text, _PUBLIC_LENGTH) if column == "origin" else shown_text(text)
+    shown = shown_text(shown_url(text, _PUBLIC_LENGTH) if column == "origin" else text)
     return _OPENED_TAG.sub("< ", printable(shown))
 
 

@@ -394,7 +394,7 @@ def test_rejections_are_published_without_passwords() -> None:
             "https://u:SECRET%40h/x",
             "https://h/?pw=SECRET",
         ),
-        *("https://h/token=SECRET/a.jpg", "u:SECRET@h/x a"),
+        *("https://h/token=SECRET/a.jpg", "\x1b[31mhttps://u:SECRET@h/x"),
     ],
 )
 def test_rejections_name_no_secret(text: str) -> None:
