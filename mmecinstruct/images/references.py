@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from mmecinstruct.images.settings import ImageSettings
-from mmecinstruct.images.urls import full_size_url, is_placeholder, is_video_still, one_form
+from mmecinstruct.images.urls import forms, full_size_url, is_placeholder, is_video_still
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import IMAGES
 
@@ -58,7 +58,7 @@ def reference_images(
         rows = []
         for url, clusters in zip(batch["image_url"].to_pylist(), batch["clusters"].to_pylist(), strict=True):
             found: tuple[str, str] | None
-            if unwanted and one_form(url) in unwanted:
+            if unwanted and not unwanted.isdisjoint(forms(url)):
                 found = "taken_down", "the URL is on the takedown list"
             else:
                 found = url_rejection(url, known) or _sharing_rejection(clusters, settings)
@@ -82,7 +82,7 @@ def url_rejection(url: str, placeholders: Collection[str] = ()) -> tuple[str, st
         return "data_url", "data URLs are not accepted"
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         # The error's text quotes the URL, which may hold a password.
         return "no_web_address", "not a web address"
@@ -96,7 +96,7 @@ def url_rejection(url: str, placeholders: Collection[str] = ()) -> tuple[str, st
         or any(character.isspace() or character < " " for character in url)
     ):
         return "no_web_address", "it has no host, contains white space or has too many characters"
-    if "@" in parts.netloc:
+    if "@" in unquote(parts.netloc):
         return "credentials_in_url", "a user name or password in a URL must not be published"
     if url in placeholders or is_placeholder(full_size_url(url)):
         return "placeholder", "a known image that shows no product"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mmecinstruct.core.shown import shown_url
+from mmecinstruct.core.shown import published_url, unsigned_url
 
 # An id has no point; the part from `._` to the extension is made of codes.
 _SIZE_CODE = re.compile(r"^([^?#]*/I/[^/.?#]+)\._[^/?#]*(\.[A-Za-z]{3,4})$")
@@ -36,8 +36,13 @@ def full_size_url(url: str) -> str:
 
 
 def one_form(url: str) -> str:
-    """Return the form in which URLs of one image are compared: at full size, and as published, without a signature."""
-    return full_size_url(shown_url(url, len(url) * 3))
+    """Return the form in which URLs of one image are compared: at full size, without what signs a request."""
+    return full_size_url(unsigned_url(url))
+
+
+def forms(url: str) -> set[str]:
+    """Return the forms by which a takedown may name an image: `one_form`, and that of the URL as published."""
+    return {one_form(url), full_size_url(published_url(url, len(url) * 3))}
 
 
 def is_placeholder(url: str) -> bool:

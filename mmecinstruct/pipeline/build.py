@@ -45,6 +45,7 @@ from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out
 from mmecinstruct.stages import kept_libraries
 from mmecinstruct.stages.locate_images import ImageSources
 from mmecinstruct.stages.parse import parse_stages
+from mmecinstruct.stages.render import shortened_urls
 from mmecinstruct.stages.sample import sample_stage
 from mmecinstruct.stages.synthetic_shop import synthetic_shop
 from mmecinstruct.stages.takedowns import forget_taken_down, not_honoured
@@ -191,6 +192,7 @@ def _run_stages(
             *warn_of_absent(recipe, roots[0]),
             *not_honoured(takedowns, recipe.images.read),
             *no_category,
+            *shortened_urls(samples.selected.values()),
         ),
         taken_down=taken_down(run.outputs),
         truncated=truncated_files(parsed),

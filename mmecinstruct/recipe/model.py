@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from mmecinstruct.core.settings import Pixels, Settings, unit
-from mmecinstruct.core.shown import shown_text
+from mmecinstruct.core.shown import published_url
 from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.images.settings import ImageSettings
@@ -192,9 +193,14 @@ class Recipe(Settings):
         return settings
 
 
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S+$", re.IGNORECASE)
+
+
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_secrets(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_secrets(inner) for inner in value]
-    return shown_text(value) if isinstance(value, str) else value
+    # Only what is a URL as a whole: a text says what its author wrote.
+    is_url = isinstance(value, str) and _URL.match(value) is not None
+    return published_url(value, len(value)) if is_url else value

@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmecinstruct.core.shown import printable, shown_text
+from mmecinstruct.core.shown import printable, shown_text, shown_url
 from mmecinstruct.schemas.tables import REJECTIONS
 
 DETAIL_LENGTH = 300
 # A text without any of these is fit to publish.
-_SUSPICIOUS = r"[<?&;@\\]|//|hf_|[^\x20-\x7e]|[Bb]earer"
+_SUSPICIOUS = (
+    r"(?i)[<?&;@=\\]|//|%(?:25)*40|[^\x20-\x7e]|bearer|basic|passw|passphrase|token|secret|key|authorization"
+    r"|hf_|gh[opsur]_|_pat_|glpat-|a[ks]ia|sk-|xox|eyj|:[^@]*@"
+)
 _PUBLIC_LENGTH = 1_000
 _OPENED_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -60,7 +63,7 @@ def public_rejections(table: pa.Table) -> pa.Table:
         suspicious = pc.fill_null(pc.match_substring_regex(column, _SUSPICIOUS), False)
         if not pc.any(suspicious).as_py():
             continue
-        texts = [_public_text(text) for text in column.filter(suspicious).to_pylist()]
+        texts = [_public_text(text, name) for text in column.filter(suspicious).to_pylist()]
         replaced = pc.replace_with_mask(
             column.combine_chunks(), suspicious.combine_chunks(), pa.array(texts, pa.string())
         )
@@ -68,8 +71,10 @@ def public_rejections(table: pa.Table) -> pa.Table:
     return table
 
 
-def _public_text(text: str) -> str:
-    return _OPENED_TAG.sub("< ", printable(shown_text(text)))
+def _public_text(text: str, column: str) -> str:
+    # An origin is a URL, or a file with a line.
+    shown = shown_text(shown_url(text, _PUBLIC_LENGTH) if column == "origin" else text)
+    return _OPENED_TAG.sub("< ", printable(shown))
 
 
 def count_reasons(table: pa.Table) -> dict[str, int]:

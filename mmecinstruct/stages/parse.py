@@ -50,7 +50,7 @@ class Parse(Stage):
     """
 
     name = "parse"
-    version = 6
+    version = 7
     libraries = ("msgspec", "selectolax")
 
     number: int

@@ -26,7 +26,7 @@ class ReferenceImages(Stage):
     """
 
     name = "references"
-    version = 3
+    version = 4
     libraries = ("duckdb",)
 
     products: Files

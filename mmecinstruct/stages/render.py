@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables, write_table
-from mmecinstruct.core.shown import shown_url
+from mmecinstruct.core.shown import published_url
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem
 from mmecinstruct.recipe import InstructionSettings, Recipe
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, published_schema
@@ -28,7 +28,7 @@ class Render(Stage):
     """Write rendered.parquet: published rows without pixels, on which the oracle has not yet decided."""
 
     name = "render"
-    version = 2
+    version = 3
     libraries = ("jinja2",)
 
     task: str
@@ -70,7 +70,7 @@ class Render(Stage):
                 name: source[name]
                 for name in ("image_roles", "image_ids", "image_product_ids", "product_ids")
             }
-            row["image_urls"] = [shown_url(url, MAX_URL_LENGTH) for url in source["image_urls"]]
+            row["image_urls"] = [published_url(url, MAX_URL_LENGTH) for url in source["image_urls"]]
             row |= text
             row["group_ids"] = {
                 "products": sorted(set(source["product_ids"])),
@@ -103,6 +103,37 @@ def rendered_schema() -> pa.Schema:
     """Return the published schema without pixels, plus record_ids for the oracle."""
     fields = [field for field in published_schema() if field.name != "images"]
     return pa.schema([*fields, pa.field("record_ids", pa.list_(pa.string()))])
+
+
+def shortened_urls(selected: Iterable[StageOutput]) -> list[str]:
+    """Return a warning where image URLs of the selected samples are published shortened, and where some become one.
+
+    Args:
+        selected: The outputs with the selected samples.
+    """
+    urls: set[str] = set()
+    for path in Files.of(list(selected), SELECTED_FILE).paths:
+        for batch in pq.ParquetFile(path).iter_batches(columns=["image_urls"]):
+            urls.update(filter(None, batch["image_urls"].flatten().to_pylist()))
+    return warn_of_shortened(urls)
+
+
+def warn_of_shortened(urls: Collection[str]) -> list[str]:
+    """Return a warning where URLs are published shortened (`published_url`), and where some become one.
+
+    Args:
+        urls: Each once.
+    """
+    published = {url: published_url(url, MAX_URL_LENGTH) for url in sorted(urls)}
+    shortened = [url for url, shown in published.items() if shown != url]
+    if not shortened:
+        return []
+    merged = len(urls) - len(set(published.values()))
+    same = f", {merged} of them to a URL that another image has too" if merged else ""
+    return [
+        f"image_urls: {len(shortened)} URLs were shortened{same}, as what signs a request or lets somebody in is not "
+        f"published, such as that of {published[shortened[0]]}; give URLs that anybody can open"
+    ]
 
 
 def render_stage(recipe: Recipe, task: str, selected: StageOutput, index: StageOutput) -> Render:

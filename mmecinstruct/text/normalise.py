@@ -191,8 +191,16 @@ def _has_markup(text: str) -> bool:
 
 def _without_attributes(text: str) -> str:
     """Put a blank behind each `<` of a text without tags that a parser could read as an element with attributes."""
-    last = text.rfind("=")
-    return text if last < 0 else _OPENED.sub("< ", text[:last]) + text[last:]
+    if "=" not in text or ">" not in text:
+        return text
+    # Each piece ends where its tags would. An attribute follows a blank or a slash after the `<` of its tag.
+    *pieces, rest = text.split(">")
+    for index, piece in enumerate(pieces):
+        equals = piece.rfind("=")
+        last = max(piece.rfind(" ", 0, equals), piece.rfind("/", 0, equals)) if equals > 0 else -1
+        if last > 0:
+            pieces[index] = _OPENED.sub("< ", piece[:last]) + piece[last:]
+    return ">".join([*pieces, rest])
 
 
 def _parsed_text(markup: str) -> str:

@@ -7,7 +7,7 @@ unpacked at once, dictionaries are not expanded, and only rows of an ordinary si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-# The largest cell, or element of a list in it. It is below the limit of a whole row because one text of a dictionary is
-# unpacked again for each of its rows.
-MAX_CELL_BYTES = 1024 * 1024
-# The largest page that is unpacked: reading one takes four times its size.
-MAX_PAGE_BYTES = 128 * 1024 * 1024
+# Memory that the pages of a row group may take while it is read. Each column keeps one page, unpacked; a page that is
+# one long text is copied up to `_COPIES` times.
+MAX_PAGES_BYTES = 900 * 1000 * 1000
+_COPIES = 3
+# A column may repeat a long text at almost no bytes of the file, by a dictionary or by shared beginnings: rows with
+# texts longer than this are read until they have these bytes in a row group.
+_LONG_TEXT = 1024 * 1024
+MAX_REPEATED_BYTES = 256 * 1024 * 1024
 # Values within the lists of a row group; each takes 8 bytes while they are read.
 MAX_VALUES = 64_000_000
 
@@ -46,8 +49,8 @@ def read_parquet(
 ) -> Iterator[tuple[int, Row | RowError]]:
     """Yield (row number from 1, the wanted columns of a row) of a Parquet file or a part of it, batch by batch.
 
-    Reasons: row_too_long (a cell of more than `MAX_CELL_BYTES`, a row of more than `MAX_LINE_BYTES`, or a row group
-    that cannot be unpacked in bounded memory), not_utf8 (some writers do not check texts), bad_row (a value that
+    Reasons: row_too_long (a row of more than `MAX_LINE_BYTES`, a long text that a row group repeats too often, or a row
+    group that cannot be unpacked in bounded memory), not_utf8 (some writers do not check texts), bad_row (a value that
     Python cannot represent, such as a day after the year 9999).
 
     Args:
@@ -102,11 +105,13 @@ class _Plan:
     Attributes:
         batch_rows: Rows that are unpacked at once.
         dictionaries: Paths of the columns that are read as dictionaries, as one of their values may be long.
+        repeating: Names of the columns that can repeat a long text at almost no bytes of the file.
         refusal: Why the row group is not read.
     """
 
     batch_rows: int = BATCH_RECORDS
     dictionaries: tuple[str, ...] = ()
+    repeating: frozenset[str] = frozenset()
     refusal: RowError | None = None
 
 
@@ -114,8 +119,9 @@ def _plan(file: pq.ParquetFile, stream: BinaryIO, group: int, columns: list[str]
     """Return how to read a row group: no batch of its rows takes much more than `BATCH_BYTES`."""
     metadata = file.metadata.row_group(group)
     rows, batch_rows = metadata.num_rows, BATCH_RECORDS
-    largest = 0
+    held = largest = 0
     dictionaries = []
+    repeating = set()
     for index in range(metadata.num_columns):
         chunk = metadata.column(index)
         name = chunk.path_in_schema.partition(".")[0]
@@ -126,7 +132,8 @@ def _plan(file: pq.ParquetFile, stream: BinaryIO, group: int, columns: list[str]
         if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
             start = min(start, chunk.dictionary_page_offset)
         pages = list(read_pages(stream, start, chunk.total_compressed_size))
-        largest += max((page.size for page in pages), default=0)
+        size = max((page.size for page in pages), default=0)
+        held += size
         values = sum(page.values for page in pages if not page.is_dictionary)
         if column.max_repetition_level:
             if values > MAX_VALUES:
@@ -139,19 +146,24 @@ def _plan(file: pq.ParquetFile, stream: BinaryIO, group: int, columns: list[str]
         if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
             batch_rows = min(batch_rows, max(1, BATCH_BYTES // max(1, column.length)))
         if column.physical_type == "BYTE_ARRAY":
+            largest = max(largest, size)
             shared = sum(page.size for page in pages if page.shares_prefixes)
             batch_rows = min(batch_rows, max(1, BATCH_BYTES // max(1, shared)))
+            if shared > _LONG_TEXT:
+                repeating.add(name)
             for page in pages:
                 if page.is_dictionary:
                     at_once = BATCH_BYTES // max(1, _longest(stream, page, chunk.compression))
                     if at_once < _FEW_ROWS:
                         dictionaries.append(chunk.path_in_schema)
+                        repeating.add(name)
                     else:
                         batch_rows = min(batch_rows, at_once)
-    if largest > MAX_PAGE_BYTES:
-        detail = f"its row group has pages of {human(largest)}, at most {human(MAX_PAGE_BYTES)}"
-        return _Plan(refusal=RowError("row_too_long", detail))
-    return _Plan(batch_rows, tuple(dictionaries))
+    needed = held + _COPIES * largest
+    if needed > MAX_PAGES_BYTES:
+        detail = f"the pages of its row group may take {human(needed)} of memory, at most {human(MAX_PAGES_BYTES)}; "
+        return _Plan(refusal=RowError("row_too_long", detail + "write the file with smaller row groups"))
+    return _Plan(batch_rows, tuple(dictionaries), frozenset(repeating))
 
 
 def _longest(stream: BinaryIO, page: Page, codec: str) -> int:
@@ -167,9 +179,9 @@ def _group_rows(path: Path, group: int, columns: list[str], plan: _Plan) -> Iter
 
     options: dict[str, Any] = {"read_dictionary": list(plan.dictionaries)} if plan.dictionaries else {}
     with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, **options) as file:
-        waiting = 0
+        waiting = repeated = 0
         for batch in file.iter_batches(plan.batch_rows, row_groups=[group], columns=columns):
-            sizes, refused = _measure(batch)
+            sizes, refused, repeated = _measure(batch, plan.repeating, repeated)
             for start, stop in _slices(sizes, refused):
                 if refused[start] is not None:
                     yield refused[start]  # type: ignore[misc]
@@ -181,57 +193,54 @@ def _group_rows(path: Path, group: int, columns: list[str], plan: _Plan) -> Iter
                     waiting = 0
 
 
-def _measure(batch: pa.RecordBatch) -> tuple[NDArray[np.int64], list[RowError | None]]:
-    """Return the bytes of each row, and why a row is refused."""
+def _measure(
+    batch: pa.RecordBatch, repeating: Collection[str], repeated: int
+) -> tuple[NDArray[np.int64], list[RowError | None], int]:
+    """Return the bytes of each row, why a row is refused, and the bytes of repeated long texts so far."""
     sizes = np.zeros(batch.num_rows, np.int64)
     refused: list[RowError | None] = [None] * batch.num_rows
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        cells, longest = _cell_bytes(column)
+        cells = _cell_bytes(column)
         sizes += cells
-        for index in np.flatnonzero(longest > MAX_CELL_BYTES).tolist():
-            detail = f"'{name}' has {human(int(longest[index]))}, at most {human(MAX_CELL_BYTES)}"
+        for index in np.flatnonzero(cells > MAX_LINE_BYTES).tolist():
+            detail = f"'{name}' has {human(int(cells[index]))}, at most {human(MAX_LINE_BYTES)}"
             refused[index] = refused[index] or RowError("row_too_long", detail)
+        for index in np.flatnonzero(cells > _LONG_TEXT).tolist() if name in repeating else ():
+            if refused[index] is None and repeated + cells[index] > MAX_REPEATED_BYTES:
+                detail = f"the long texts in '{name}' unpack to more than {human(MAX_REPEATED_BYTES)} in its row group"
+                refused[index] = RowError("row_too_long", detail)
+            elif refused[index] is None:
+                repeated += int(cells[index])
     for index in np.flatnonzero(sizes > MAX_LINE_BYTES).tolist():
         detail = f"the row has {human(int(sizes[index]))}, at most {human(MAX_LINE_BYTES)}"
         refused[index] = refused[index] or RowError("row_too_long", detail)
-    return sizes, refused
+    return sizes, refused, repeated
 
 
 _ELEMENT_BYTES = 8  # of a number, and of a place in a list
 
 
-def _cell_bytes(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return of each cell its bytes, and the bytes of the longest text in it."""
+def _cell_bytes(array: pa.Array) -> NDArray[np.int64]:
+    """Return the bytes of each cell."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = array.type
     if pa.types.is_dictionary(kind):
-        sizes, longest = _cell_bytes(array.dictionary)
+        sizes = _cell_bytes(array.dictionary)
         places = pc.fill_null(array.indices, 0).to_numpy(zero_copy_only=False)
-        if not len(sizes):
-            return np.zeros(len(array), np.int64), np.zeros(len(array), np.int64)
-        return sizes[places], longest[places]
+        return sizes[places] if len(sizes) else np.zeros(len(array), np.int64)
     if _is_text(kind):
-        lengths = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        return lengths, lengths
+        return pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     if pa.types.is_struct(kind):
         parts = [_cell_bytes(array.field(index)) for index in range(kind.num_fields)]
-        empty = np.zeros(len(array), np.int64)
-        return sum((part[0] for part in parts), empty), np.maximum.reduce(
-            [empty, *(part[1] for part in parts)]
-        )
+        return sum(parts, np.zeros(len(array), np.int64))
     if _is_list(kind):
         counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        inner, longest = _cell_bytes(array.flatten())
         bounds = np.concatenate([[0], np.cumsum(counts)])
-        sums = np.concatenate([[0], np.cumsum(inner + _ELEMENT_BYTES)])
-        found = np.zeros(len(array), np.int64)
-        filled = np.flatnonzero(counts)
-        if len(filled):
-            found[filled] = np.maximum.reduceat(longest, bounds[filled])
-        return sums[bounds[1:]] - sums[bounds[:-1]], found
-    return np.full(len(array), _ELEMENT_BYTES, np.int64), np.zeros(len(array), np.int64)
+        sums = np.concatenate([[0], np.cumsum(_cell_bytes(array.flatten()) + _ELEMENT_BYTES)])
+        return sums[bounds[1:]] - sums[bounds[:-1]]
+    return np.full(len(array), _ELEMENT_BYTES, np.int64)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmecinstruct.core.errors import WorkspaceError
-from mmecinstruct.images.urls import one_form
+from mmecinstruct.images.urls import forms
 from mmecinstruct.web.outcome import PERMANENT, Outcome
 
 FILE = "ledger.sqlite"
@@ -138,10 +138,10 @@ class Ledger:
             return [row[0] for row in rows]
 
     def urls_at(self, wanted: str) -> list[str]:
-        """Return the URLs, sorted, that name this image (`one_form`) or were redirected to it."""
+        """Return the URLs, sorted, that name this image (`forms`) or were redirected to it."""
         with self._explained():
             rows = self._database.execute("SELECT url, final_url FROM images ORDER BY url")
-            return [row[0] for row in rows if wanted in (one_form(row[0]), one_form(row[1] or ""))]
+            return [row[0] for row in rows if wanted in forms(row[0]) | forms(row[1] or "")]
 
     def take_down(self, urls: Iterable[str], detail: str) -> None:
         """Turn rows into permanent failures, so that no run requests these URLs again."""

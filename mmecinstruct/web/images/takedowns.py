@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from mmecinstruct.core.errors import WorkspaceError
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.images.urls import one_form
+from mmecinstruct.images.urls import forms, one_form
 from mmecinstruct.web.images.ledger import FILE, Ledger
 from mmecinstruct.web.images.store import ImageStore
 
@@ -69,7 +69,7 @@ class Takedowns:
 
     def is_url(self, url: str) -> bool:
         """Return whether an image's URL is on the list, at any size."""
-        return bool(self.urls) and one_form(url) in self.urls
+        return bool(self.urls) and not self.urls.isdisjoint(forms(url))
 
     def is_image(self, sha256: str | None) -> bool:
         """Return whether an image is on the list by the SHA-256 of its received bytes."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmecinstruct.core.console import message_text
-from mmecinstruct.core.shown import printable, shown_text, shown_url
+from mmecinstruct.core.shown import printable, published_url, shown_text, shown_url, unsigned_url
 
 SIGNED = (
     "https://img.example.com/0.jpg?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=SECRET%2F20260101"
@@ -41,6 +41,19 @@ SIGNED = (
         ("http:\\\\user:SECRET@h\\x", "http:\\\\h\\x"),
         ("//user:SECRET@h/x", "//h/x"),
         ("user:SECRET@h/x", "h/x"),
+        ("https:user:SECRET@h/x", "https:h/x"),
+        ("https:/user:SECRET@h/x", "https:/h/x"),
+        ("https://user:SECRET%40h/x", "https://h/x"),
+        ("https://user:SECRET\uff20h/x", "https://h/x"),
+        ("https://user:SEC RET@h/x", "https://h/x"),
+        ("https://h/token=SECRET/a.jpg", "https://h/token=***/a.jpg"),
+        ("https://h/t/eyJSECRET.eyJSECRET.SECRET/a", "https://h/t/***/a"),
+        ("https://h/a?%2574oken=SECRET", "https://h/a"),
+        ("https://h/a?x=1%26token=SECRET", "https://h/a"),
+        ("https://h/a?x=1|token=SECRET", "https://h/a"),
+        ("https://h/a?next=%2Fcb%3Ftoken%3DSECRET", "https://h/a"),
+        ("javascript:token=SECRET", "javascript:token=***"),
+        ("token=SECRET", "token=***"),
         ("https://h/?url=https%3A%2F%2Fuser%3ASECRET%40h%2Fy&w=1", "https://h/?w=1"),
         ("https://h/\x1b[31m\u202e.jpg", "https://h/%1B[31m%E2%80%AE.jpg"),
     ],
@@ -74,6 +87,88 @@ def test_a_url_without_secrets_stays(url: str) -> None:
     assert shown_text(f"see {url}, there") == f"see {url}, there"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "api.key",
+            "app_key",
+            "subscription-key",
+            "apiKey",
+            "pw",
+            "otp",
+            "sessid",
+            "PHPSESSID",
+            "%74oken",
+            "token[]",
+        ),
+        *("access_token", "auth[token]", "client_secret", "awsaccesskeyid", "wsSecret", "Signature", "hdnts"),
+    ],
+)
+def test_what_is_clearly_secret_is_not_published(name: str) -> None:
+    assert published_url(f"https://h/a.jpg?{name}=SECRET&v=1") == "https://h/a.jpg?v=1"
+    assert shown_url(f"https://h/a.jpg?{name}=SECRET&v=1") == "https://h/a.jpg?v=1"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (SIGNED, "https://img.example.com/0.jpg"),
+        ("https://h/1.jpg?sv=2024&se=2026&sr=b&sp=r&sig=SECRET%3D&width=3", "https://h/1.jpg?width=3"),
+        ("https://h/2.jpg?Expires=17&Signature=SECRET&Key-Pair-Id=K&Policy=P", "https://h/2.jpg"),
+        ("https://h/3.jpg?X-Goog-Signature=SECRET&X-Goog-Expires=900", "https://h/3.jpg"),
+        ("https://h/p;jsessionid=SECRET/a.jpg", "https://h/p/a.jpg"),
+        ("https://user:SECRET%40h/a.jpg", "https://h/a.jpg"),
+        ("https://h/a.jpg?g=ghp_SECRETSECRETSECRETSECRET", "https://h/a.jpg"),
+    ],
+)
+def test_a_signature_is_not_published(url: str, shown: str) -> None:
+    assert published_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            "key=p7",
+            "k=abc",
+            "hash=abcdef0123456789",
+            "user=12",
+            "sid=12",
+            "policy=a",
+            "sign=left",
+            "login=1",
+            "exp=3",
+        ),
+        *(
+            "s=0123456789abcdef0123456789abcdef",
+            "author_id=4",
+            "session=summer2020",
+            "expires=3",
+            "sv=1",
+            "username=a",
+        ),
+        *(
+            "image=" + "A1" * 40,
+            "compass=w",
+            "keyword=desk",
+            "product=tokens",
+            "e=mail@h.com",
+            "url=https%3A%2F%2Fh%2Fy",
+        ),
+    ],
+)
+def test_a_parameter_that_may_name_an_image_is_published(query: str) -> None:
+    url = f"https://h/photo.php?{query}"
+    assert published_url(url) == unsigned_url(url) == url
+
+
+def test_only_signatures_are_ignored_in_comparisons() -> None:
+    assert unsigned_url(SIGNED) == "https://img.example.com/0.jpg"
+    url = "https://u:p@h/a.jpg?token=1&key=2&x=a%26token%3D3"
+    assert unsigned_url(url) == url
+
+
 def test_a_long_url_is_cut() -> None:
     assert len(shown_url("https://h/" + "a" * 5000)) == 300
     assert shown_url("https://h/x?v=1", query=False) == "https://h/x"
@@ -86,9 +181,27 @@ def test_tokens_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         "Authorization: Bearer SECRETSECRET",
         "the token hf_SECRETSECRET",
         "text/html; token=SECRET",
+        "X-Api-Key: SECRET",
+        '{"token": "SECRET"}',
+        "password: SECRET",
+        "authorization: token SECRET1",
+        "key AKIASECRETSECRETSE12",
+        "not reached: https:/user:SECRET@h/x",
+        "not reached: https:user:SECRET@h/x",
+        "not reached: user:SECRET@h/x",
+        "not reached: https://user:SEC SECRET@h/x",
+        "not reached: https://user:SECRET\uff20h/x",
+        "javascript:token=SECRET",
     ):
         assert "SECRET" not in shown_text(text)
     assert shown_text("not a-secret-of-no-form!") == "not ***!"
+    for text in (
+        "the Hub does not accept the token: log in",
+        "see mailto:shop@example.com and https://h:80 or me@h.com",
+        "at 12:30 by jane@h.com",
+        "key=front, user=all",
+    ):
+        assert shown_text(text) == text
     assert shown_text("--set resources.memory=8GB, see a=b?") == "--set resources.memory=8GB, see a=b?"
 
 

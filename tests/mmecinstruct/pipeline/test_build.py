@@ -42,6 +42,7 @@ from mmecinstruct.sources.readers.batches import BATCH_RECORDS
 from mmecinstruct.sources.settings import AmazonMetadata, AmazonReviews, CatalogSource, MaveSource
 from mmecinstruct.stages import render
 from mmecinstruct.stages.parse import Parse, RawPart, file_stamp
+from mmecinstruct.stages.render import warn_of_shortened
 from mmecinstruct.stages.shards import splits_of
 from mmecinstruct.tasks import TASKS
 
@@ -375,6 +376,41 @@ def test_rejections_are_published_without_passwords() -> None:
     published = publishable(rejections_table(rows))
     assert published.schema == REJECTIONS
     assert published["origin"].to_pylist() == ["https://x.example/a@b.jpg", *origins[1:]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "https:/u:SECRET@h/x",
+            "https:u:SECRET@h/x",
+            "u:SECRET@h/x",
+            "https://u:SECRET\uff20h/x",
+            "token=SECRET",
+        ),
+        *(
+            "https://u:A SECRET@h/x",
+            "javascript:token=SECRET",
+            "https://u:SECRET%40h/x",
+            "https://h/?pw=SECRET",
+        ),
+        *("https://h/token=SECRET/a.jpg", "\x1b[31mhttps://u:SECRET@h/x"),
+    ],
+)
+def test_rejections_name_no_secret(text: str) -> None:
+    published = publishable(
+        rejections_table([Rejection("images", "dead", f"not reached: {text}", text, "id")])
+    )
+    (row,) = published.to_pylist()
+    assert "SECRET" not in row["origin"] + row["detail"]
+
+
+def test_shortened_urls_are_told() -> None:
+    signed = [f"https://h/a.jpg?X-Amz-Signature={number}" for number in range(3)]
+    assert warn_of_shortened(["https://h/a.jpg?key=1", "https://h/b.jpg?hash=2"]) == []
+    (warning,) = warn_of_shortened([*signed, "https://h/b.jpg?token=1", "https://h/c.jpg?v=1"])
+    assert "4 URLs were shortened, 2 of them to a URL that another image has too" in warning
+    assert "https://h/a.jpg;" in warning
 
 
 def test_nothing_to_build_is_an_error(shop: Path, tmp_path: Path) -> None:

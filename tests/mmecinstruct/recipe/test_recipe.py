@@ -144,6 +144,19 @@ def test_resources_are_not_published() -> None:
     assert load_recipe("paper", ["resources.memory=9GB"]).published() == load_recipe("paper").published()
 
 
+def test_texts_are_published_as_they_are_and_urls_without_secrets() -> None:
+    recipe = load_recipe(
+        "sample",
+        [
+            'description="Tables by shop; key=front, user=all, token=x"',
+            "images.mirrors=[{url: 'https://me:pw@h.example/?token=x&key=front', folder: a}]",
+        ],
+    )
+    published = yaml.safe_load(yaml.safe_dump(recipe.published()))
+    assert published["description"] == "Tables by shop; key=front, user=all, token=x"
+    assert published["images"]["mirrors"][0]["url"] == "https://h.example/?key=front/"
+
+
 def test_yes_and_no_need_no_quotes() -> None:
     recipe = load_recipe("sample", ["tasks.answerability_prediction.label_balance={yes: 0.3, no: 0.7}"])
     assert recipe.task("answerability_prediction").label_balance == {"yes": 0.3, "no": 0.7}

@@ -85,6 +85,11 @@ def test_html_becomes_the_text_that_is_shown(markup: str, shown: str) -> None:
         ("Pot <textarea>&lt;img src=x&gt;</textarea> soup", "Pot soup"),
         ("Pot <a x href=javascript:y>soup", "Pot < a x href=javascript:y>soup"),
         ("Pot <five onclick=y>soup", "Pot < five onclick=y>soup"),
+        ("Pot <five/onclick=y>soup", "Pot < five/onclick=y>soup"),
+        ("Pot <five<six onclick=y>soup", "Pot < five< six onclick=y>soup"),
+        ("list<int> x=3", "list<int> x=3"),
+        ("I <heart> it, score=5", "I <heart> it, score=5"),
+        ("for(i=0;i<n;i++) x=3", "for(i=0;i<n;i++) x=3"),
         ("x" * MARKUP_LENGTH + "<script>alert(1)</script>", "x" * MARKUP_LENGTH),
     ],
 )

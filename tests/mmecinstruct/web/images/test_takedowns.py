@@ -48,6 +48,21 @@ def test_entries_are_found_by_kind(tmp_path: Path) -> None:
     assert not found.is_url("https://m.media-amazon.com/images/I/61%2BXt.jpg")
 
 
+def test_an_entry_names_one_image(tmp_path: Path) -> None:
+    host = "https://h.example"
+    for query in ("hash=abcdef0123456789", "key=p1", "token=t1", "user=a&v=1", "v=2&Signature=x&Expires=1"):
+        add(tmp_path, "url", f"{host}/photo.php?{query}")
+    found = load_takedowns(tmp_path)
+    for query in ("hash=abcdef0123456788", "key=p2", "token=t2", "user=b&v=1", "v=3&Signature=x", "v=1", ""):
+        assert not found.is_url(f"{host}/photo.php?{query}"), query
+    assert not found.is_url(f"{host}/photo.php")
+    for query in ("key=p1&X-Amz-Signature=y&X-Amz-Date=3", "v=2&Signature=y&Expires=2", "v=2", "key=p1"):
+        assert found.is_url(f"{host}/photo.php?{query}"), query
+    # As published, without its token.
+    add(tmp_path, "url", f"{host}/a.jpg?w=1")
+    assert load_takedowns(tmp_path).is_url(f"{host}/a.jpg?w=1&token=t1")
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [("shop", "x"), ("image", "abc"), ("image", HASH + "0"), ("url", " "), ("url", "a\x00b")],
