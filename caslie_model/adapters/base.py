@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from caslie_model.backbones.base_fingerprint import fingerprint_of_read_files, is_without_content
 from caslie_model.backbones.language_model import BaseModel, load_base_model
 from caslie_model.config.files import TRAINING
 from caslie_model.config.training import TrainingConfig
@@ -51,9 +52,11 @@ def load_base_of(
     recorded = recorded_fingerprint(folder)
     if recorded is None:
         # Fusion adapters have it in their own config too, which `load_adapter` compares.
-        if trained.fusion == "text":
+        if trained.fusion == "text" or _recorded(folder)[1]:
             say(f"{folder} does not record the fingerprint of its base model: {name} is not checked")
         return base
+    if base.fingerprint != recorded and recorded == _of_read_files(base):
+        base = replace(base, fingerprint=recorded)
     if base.fingerprint != recorded:
         difference = (
             f"{folder} was trained on another base model: {trained.base_model} had the fingerprint {recorded[:16]}, "
@@ -70,10 +73,21 @@ def load_base_of(
 
 
 def recorded_fingerprint(folder: Path) -> str | None:
-    """Return the fingerprint of the base model that an adapter was trained on; None where it records none."""
+    """Return the fingerprint of the base model that an adapter was trained on; None where it records none of use."""
+    name, recorded = _recorded(folder)
+    return None if not recorded or is_without_content(recorded, name) else recorded
+
+
+def _recorded(folder: Path) -> tuple[str, str]:
     try:
         summary = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return None
+        return "", ""
     # The second name is that of version 0.1.
-    return summary.get("base_fingerprint") or summary.get("base_identity")
+    recorded = summary.get("base_fingerprint") or summary.get("base_identity") or ""
+    return str(summary.get("base_model")), recorded
+
+
+def _of_read_files(base: BaseModel) -> str | None:
+    """Return the fingerprint that the same base model has on the Hub, for a folder."""
+    return fingerprint_of_read_files(Path(base.location)) if Path(base.location).is_dir() else None

@@ -76,7 +76,9 @@ def load_to_answer(base: BaseModel, fusion: str, folder: Path, *, any_base: bool
         reason = str(error)
     say(f"{folder}: LoRA stays beside the weights, which is exact but slower: {reason}")
     again = load_base_model(base.location, base.device, base.quantise)
-    return load_trained(replace(again, name=base.name), fusion, folder, any_base=any_base)
+    return load_trained(
+        replace(again, name=base.name, fingerprint=base.fingerprint), fusion, folder, any_base=any_base
+    )
 
 
 def merge_lora(model: Any, fusion: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from caslie_model.backbones.base_fingerprint import is_without_content
 from caslie_model.config.files import FUSION_CONFIG, FUSION_WEIGHTS, adapter_weights
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import read_adapter_config
@@ -53,7 +54,7 @@ def load_adapter(
         ("base model", config.base_fingerprint, config.base_model, base_fingerprint),
         ("vision encoder", config.vision_fingerprint, config.vision_encoder, vision_fingerprint),
     ):
-        if now and made_with and now != made_with:
+        if now and made_with and now != made_with and not is_without_content(made_with, name):
             raise ModelError(
                 f"{folder} was made with another {what}: {name or 'unnamed'} of fingerprint {made_with[:16]}, not "
                 f"{now[:16]}; use the same weights and settings, or train an adapter for these"
