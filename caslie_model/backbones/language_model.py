@@ -25,6 +25,7 @@ from caslie_model.errors import ModelError
 from caslie_model.hub.errors import loading_errors, not_loaded
 from caslie_model.hub.names import is_hub_name
 from caslie_model.prompts.chat import end_token
+from caslie_model.runtime.console import say
 from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
 from mmecinstruct.core.hashing import sha256_file
@@ -160,9 +161,15 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
                     model = AutoModelForCausalLM.from_config(shapes, trust_remote_code=False, **settings)
             else:
                 # never a pickle
-                model = AutoModelForCausalLM.from_pretrained(
-                    location, use_safetensors=True, **source, **settings, **loading
+                model, found = AutoModelForCausalLM.from_pretrained(
+                    location,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **source,
+                    **settings,
+                    **loading,
                 )
+                _check_weights(name, found)
     except loading_errors() as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
@@ -200,6 +207,21 @@ def _snapshot(location: str) -> tuple[Path | None, str | None]:
 
     file = cached_file(location, "config.json")
     return Path(file).parent, extract_commit_hash(file, None)
+
+
+def _check_weights(name: str, found: dict[str, Any]) -> None:
+    """Refuse weights that do not cover the config: transformers makes up what is missing, at random."""
+    wrong = sorted(str(key) for key in (*found["missing_keys"], *found["mismatched_keys"]))
+    if wrong:
+        raise ModelError(
+            f"base model '{name}': its weights lack {len(wrong)} tensors that its config.json asks for, such as "
+            f"{', '.join(wrong[:2])}: the two do not belong together; download it again"
+        )
+    if unused := sorted(found["unexpected_keys"]):
+        say(
+            f"warning: base model '{name}': {len(unused)} tensors of its weights are not used, such as "
+            f"{', '.join(unused[:2])}: its config.json does not ask for them"
+        )
 
 
 def _convert_gguf(gguf: Path, target: Path) -> None:
