@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from caslie_model.backbones.base_fingerprint import is_without_content
+from caslie_model.backbones.finite_weights import check_finite_weights
 from caslie_model.config.files import FUSION_CONFIG, FUSION_WEIGHTS, adapter_weights
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import read_adapter_config
@@ -64,6 +65,7 @@ def load_adapter(
         weights = load_file(adapter_weights(place) or place / FUSION_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder}: its weights cannot be read: {error}") from error
+    check_finite_weights(weights, folder)
     # Before modules that are trained whole become float32.
     dtype = base_model.dtype
     model = CaslieForCausalLM.from_base(base_model, config)
