@@ -55,7 +55,7 @@ def load_base_of(
         if trained.fusion == "text" or _recorded(folder)[1]:
             say(f"{folder} does not record the fingerprint of its base model: {name} is not checked")
         return base
-    if base.fingerprint != recorded and recorded == _of_read_files(base):
+    if base.fingerprint != recorded and recorded == of_read_files(base.location):
         base = replace(base, fingerprint=recorded)
     if base.fingerprint != recorded:
         difference = (
@@ -88,6 +88,10 @@ def _recorded(folder: Path) -> tuple[str, str]:
     return str(summary.get("base_model")), recorded
 
 
-def _of_read_files(base: BaseModel) -> str | None:
-    """Return the fingerprint that the same base model has on the Hub, for a folder."""
-    return fingerprint_of_read_files(Path(base.location)) if Path(base.location).is_dir() else None
+def of_read_files(location: str) -> str | None:
+    """Return the fingerprint that a base model in a folder has on the Hub; None for one that is there already.
+
+    Args:
+        location: As `locate` returns it.
+    """
+    return fingerprint_of_read_files(Path(location)) if Path(location).is_dir() else None

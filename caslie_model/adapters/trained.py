@@ -52,7 +52,7 @@ def load_trained(base: BaseModel, fusion: str, folder: Path, *, any_base: bool =
 
 
 def peft_weights(folder: Path) -> Path:
-    """Return the weights of a text adapter. Without them peft would read a pickle, or ask the Hub for the folder's name.
+    """Return the weights of a text adapter. Without them peft reads a pickle, or asks the Hub for the folder's name.
 
     Args:
         folder: The adapter folder.
@@ -87,8 +87,8 @@ def _check_complete(model: Any, weights: Mapping[str, Any], folder: Path) -> Non
         wrong |= more - get_peft_model_state_dict(model, save_embedding_layers=True).keys()
     if wrong:
         raise ModelError(
-            f"{folder}: {PEFT_WEIGHTS} does not fit {PEFT_CONFIG}: {len(wrong)} tensors are in one of them alone, first "
-            f"{min(wrong)}; copy both from where the adapter was, or train it again"
+            f"{folder}: {PEFT_WEIGHTS} does not fit {PEFT_CONFIG}: {len(wrong)} tensors are in one of them alone, "
+            f"first {min(wrong)}; copy both from where the adapter was, or train it again"
         )
 
 

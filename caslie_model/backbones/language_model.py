@@ -199,6 +199,30 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     return BaseModel(name, model, tokenizer, of_files, device, quantise, location)
 
 
+def base_fingerprint(name: str) -> str:
+    """Return the fingerprint of a base model without loading it.
+
+    Args:
+        name: As `load_base_model` takes it.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        ModelError: If it cannot be found.
+    """
+    location = locate(name)
+    try:
+        with reading_from_hub(location):
+            return _fingerprint(location, _snapshot(location)[0])
+    except loading_errors() as error:
+        raise not_loaded("base model", name, error) from error
+
+
+def _fingerprint(location: str, snapshot: Path | None) -> str:
+    return fingerprint_of_folder(Path(location)) if snapshot is None else fingerprint_of_read_files(snapshot)
+
+
 def _snapshot(location: str) -> tuple[Path | None, str | None]:
     """Return the folder of a model on the Hub in its cache, and the commit, so that all files are of one; else None."""
     if Path(location).is_dir():

@@ -96,6 +96,44 @@ def test_a_second_merge_of_the_same_adapter_is_finished_at_once(trained: Path, t
         merge(other, tmp_path / "whole")
 
 
+@pytest.mark.parametrize("damage", ["shorter", "other", "gone"])
+def test_a_damaged_earlier_merge_is_not_finished(trained: Path, tmp_path: Path, damage: str) -> None:
+    weights = merge(trained, tmp_path / "whole").folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:1000] if damage == "shorter" else content[:-1] + b"\x00")
+    if damage == "gone":
+        weights.unlink()
+    with pytest.raises(RunError, match=r"whose model.safetensors is missing or changed: delete the folder"):
+        merge(trained, tmp_path / "whole")
+
+
+def test_a_merge_with_another_base_is_not_finished(trained: Path, tmp_path: Path) -> None:
+    from caslie_model.backbones.language_model import locate
+
+    merge(trained, tmp_path / "whole")
+    base = shutil.copytree(locate("random:tiny"), tmp_path / "base")
+    assert merge(trained, tmp_path / "whole", place=str(base)).deviation < 1e-3
+    (base / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    with pytest.raises(RunError, match="not empty"):
+        merge(trained, tmp_path / "whole", place=str(base))
+
+
+def test_a_record_without_end_is_no_finished_merge(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "merge.json").write_text("[" * 100_000)
+    with pytest.raises(RunError, match="not empty"):
+        merge(trained, tmp_path / "whole")
+
+
+def test_a_link_to_an_empty_folder_is_followed(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    merge(trained, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "empty" / "model.safetensors").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "link"}
+
+
 def test_a_merge_with_loss_leaves_nothing_behind(trained: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(trained, tmp_path / "broken")
     weights = load_file(broken / PEFT_WEIGHTS)
