@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
+from caslie_model.adapters.summary import read_summary
 from caslie_model.backbones.base_fingerprint import fingerprint_of_read_files, is_without_content
 from caslie_model.backbones.language_model import BaseModel, load_base_model
 from caslie_model.config.files import TRAINING
@@ -38,9 +38,11 @@ def load_base_of(
         under the name of the place.
 
     Raises:
-        ModelError: If the base model cannot be loaded, or is not the one that the adapter was trained on.
+        ModelError: If the base model cannot be loaded, or is not the one that the adapter was trained on, or the record
+            of the training is damaged.
     """
     name = place or trained.base_model
+    recorded = recorded_fingerprint(folder)
     try:
         base = load_base_model(name, device, quantise or trained.quantise)
     except ModelError as error:
@@ -49,7 +51,6 @@ def load_base_of(
         raise ModelError(
             f"{error}. {folder} was trained on it: if it is elsewhere now, name the place with --base"
         ) from error
-    recorded = recorded_fingerprint(folder)
     if recorded is None:
         # Fusion adapters have it in their own config too, which `load_adapter` compares.
         if trained.fusion == "text" or _recorded(folder)[1]:
@@ -79,10 +80,8 @@ def recorded_fingerprint(folder: Path) -> str | None:
 
 
 def _recorded(folder: Path) -> tuple[str, str]:
-    try:
-        summary = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return "", ""
+    # An unfinished run has none.
+    summary = read_summary(folder) if (folder / TRAINING).exists() else {}
     # The second name is that of version 0.1.
     recorded = summary.get("base_fingerprint") or summary.get("base_identity") or ""
     return str(summary.get("base_model")), recorded

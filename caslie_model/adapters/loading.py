@@ -170,7 +170,7 @@ def _base_of_peft(folder: Path) -> str | None:
     try:
         content = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
         return str(content["base_model_name_or_path"]) if "peft_type" in content else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from typing import Any
 from caslie_model.adapters.base import load_base_of, of_read_files, recorded_fingerprint
 from caslie_model.adapters.model_card import write_model_card
 from caslie_model.adapters.parity import TOLERANCE, deviation, probe_logits
+from caslie_model.adapters.summary import read_summary
 from caslie_model.adapters.trained import load_trained, merge_lora
 from caslie_model.backbones.language_model import base_fingerprint, load_base_model, locate
 from caslie_model.backbones.quantisation import check_not_quantised
 from caslie_model.config.files import CONFIG, FUSION_WEIGHTS, PEFT_WEIGHTS, TRAINING, adapter_weights
 from caslie_model.config.presets import load_finetune_config
+from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ModelError, RunError
 from caslie_model.hub.download import adapter_folder
 from caslie_model.hub.public_names import known_names, public_name
@@ -28,6 +31,7 @@ from caslie_model.prompts.templates import PROMPTS_FOLDER
 from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors
 from mmecinstruct.core.disk_errors import LEAST_FREE_BYTES, check_can_write
+from mmecinstruct.core.errors import RenderError
 from mmecinstruct.core.files import give_ordinary_permissions, sync_folder, sync_tree, write_atomically
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.output_folder import MERGE, check_output
@@ -93,7 +97,7 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
             "it answers a little otherwise: measure that with `evaluate --set quantise=none`, then give --full-base"
         )
     # Read before anything is loaded: the card at the end is made of it.
-    summary = _summary(adapter)
+    summary = _summary(adapter, config)
     base = load_base_of(adapter, config, quantise="none", place=place)
     check_not_quantised(base.model)
     model = load_trained(base, config.fusion, adapter)
@@ -170,12 +174,15 @@ def _check_files(out: Path, recorded: dict[str, Any]) -> None:
         )
 
 
-def _summary(adapter: Path) -> dict[str, Any]:
+def _summary(adapter: Path, config: FinetuneConfig) -> dict[str, Any]:
+    """Return the content of training.json, of which a card can be made."""
+    summary = read_summary(adapter)
     try:
-        summary: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with tempfile.TemporaryDirectory() as folder:
+            write_model_card(config, summary, Path(folder) / "README.md", merged=True)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RenderError) as error:
         raise ModelError(
-            f"{adapter}: its {TRAINING} cannot be read: {error}; without it there is no card: train again, or copy it "
+            f"{adapter / TRAINING} is damaged: there is no card without its entries ({error}); train again, or copy it "
             "from where the adapter was"
         ) from error
     return summary

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from caslie_model.adapters.summary import read_summary
 from caslie_model.config.files import (
     CONFIG,
     FUSION_CONFIG,
@@ -18,7 +19,7 @@ from caslie_model.config.files import (
 )
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import AlignConfig, TrainingConfig
-from caslie_model.errors import RunError
+from caslie_model.errors import ModelError, RunError
 from caslie_model.hub.model_files import TOKENIZER_FILES
 from caslie_model.prompts.templates import PROMPTS_FOLDER
 from caslie_model.runtime.console import say
@@ -129,9 +130,9 @@ def _look_into(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[st
             say(f"{out} has no checkpoint to resume from: training starts from the beginning")
         return None
     try:
-        summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{out / TRAINING} is damaged ({error}); start again with --overwrite") from error
+        summary = read_summary(out)
+    except ModelError as error:
+        raise RunError(f"{error}, or start again with --overwrite") from error
     say(f"{out} is already finished")
     return summary
 

@@ -160,6 +160,18 @@ def test_an_older_record_is_read_and_a_missing_one_is_told(
     ]
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000, '{"base_fingerprint": 5}'])
+def test_a_damaged_record_does_not_switch_the_check_off(
+    trained: Path, dataset: Path, tmp_path: Path, content: str
+) -> None:
+    adapter = shutil.copytree(trained / "adapter", tmp_path / "adapter")
+    (adapter / "training.json").write_text(content)
+    with pytest.raises(
+        ModelError, match=rf"{adapter / 'training.json'} is damaged \(.*train again, or copy it"
+    ):
+        load_for_evaluation(asked(adapter, dataset, tmp_path, base="random:tiny"))
+
+
 def test_a_run_is_resumed_on_a_moved_base(
     copied: Path, dataset: Path, tmp_path: Path, config: Settings, train_until_killed: Callable[[Any], None]
 ) -> None:

@@ -156,13 +156,14 @@ def test_an_adapter_of_an_earlier_version_is_merged_too(trained: Path, tmp_path:
     assert "GB at most" not in card
 
 
-def test_a_missing_summary_fails_before_loading(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", ["{", "[1]", "{}", '{"log": [], "steps": 1}'])
+def test_a_damaged_summary_fails_before_loading(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     damaged = shutil.copytree(trained, tmp_path / "damaged")
-    (damaged / "training.json").write_text("{")
+    (damaged / "training.json").write_text(content)
     monkeypatch.setattr(
         "caslie_model.adapters.merge.load_base_of", lambda *_, **__: pytest.fail("loaded a model")
     )
-    with pytest.raises(ModelError, match=r"its training.json cannot be read: .*train again"):
+    with pytest.raises(ModelError, match=r"training.json is damaged.*train again"):
         merge(damaged, tmp_path / "whole")

@@ -21,11 +21,11 @@ def test_a_changed_fingerprint_stops_a_resumed_run(name: str, tmp_path: Path) ->
     write_run_files(config, ("", ""), "before")
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])
 def test_a_damaged_summary_of_a_finished_run_is_named(content: str, tmp_path: Path) -> None:
     config = finetune_config("tiny", [], data="d", out=tmp_path / "out")
     write_run_files(config, ("", ""), "x")
     for name in ("adapter_model.safetensors", "training.json"):
         (config.out / name).write_text(content)
-    with pytest.raises(RunError, match=r"training\.json is damaged .* start again with --overwrite"):
+    with pytest.raises(RunError, match=r"training\.json is damaged .*start again with --overwrite"):
         prepare_folder(config, resume=True, overwrite=False)
