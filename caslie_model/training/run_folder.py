@@ -20,7 +20,6 @@ from caslie_model.config.files import (
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import AlignConfig, TrainingConfig
 from caslie_model.errors import ModelError, RunError
-from caslie_model.hub.model_files import TOKENIZER_FILES
 from caslie_model.prompts.templates import PROMPTS_FOLDER
 from caslie_model.runtime.console import say
 from mmecinstruct.core.disk_errors import check_can_write, writing_to
@@ -31,13 +30,26 @@ CHECKPOINTS = "checkpoints"
 FINGERPRINT = "fingerprint.txt"
 # Its name in runs that an earlier version started.
 _OLD_FINGERPRINT = "identity.txt"
+# What `save_pretrained` of a tokenizer writes.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 # The files of a finished run, settings last: they say that the folder is one of ours.
 _WRITTEN = (
     PEFT_WEIGHTS,
     PEFT_CONFIG,
     FUSION_WEIGHTS,
     FUSION_CONFIG,
-    *TOKENIZER_FILES,
+    *_TOKENIZER_FILES,
     "README.md",
     "loss_curve.png",
     TRAINING,
@@ -104,8 +116,7 @@ def _look_into(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[st
         return None
     if overwrite:
         for name in _WRITTEN:
-            for path in out.glob(name):
-                path.unlink()
+            (out / name).unlink(missing_ok=True)
         for name in (CHECKPOINTS, PROMPTS_FOLDER):
             shutil.rmtree(out / name, ignore_errors=True)
         return None

@@ -29,3 +29,17 @@ def test_a_damaged_summary_of_a_finished_run_is_named(content: str, tmp_path: Pa
         (config.out / name).write_text(content)
     with pytest.raises(RunError, match=r"training\.json is damaged .*start again with --overwrite"):
         prepare_folder(config, resume=True, overwrite=False)
+
+
+def test_overwriting_leaves_files_of_others(tmp_path: Path) -> None:
+    config = finetune_config("tiny", [], data="d", out=tmp_path / "out")
+    write_run_files(config, ("", ""), "x")
+    kept = config.out / "tokenizer_backup"
+    kept.mkdir()
+    for file in (kept / "tokenizer.json", config.out / "tokenizer.old.json", config.out / "vocab.notes"):
+        file.write_text("mine")
+    (config.out / "tokenizer.json").write_text("of an earlier run")
+    prepare_folder(config, resume=False, overwrite=True)
+    names = {path.name for path in config.out.iterdir()}
+    assert names == {".made-by.json", "tokenizer_backup", "tokenizer.old.json", "vocab.notes"}
+    assert (kept / "tokenizer.json").read_text() == "mine"
