@@ -138,8 +138,21 @@ def _bare_model(config: EvaluateConfig, device: Device) -> LoadedModel:
             f"--base goes with an adapter, and {config.model} is none: give the base model as --model"
         )
     name, quantise, form = _bare_settings(config.model)
+    if _is_fusion_model(Path(name)):
+        raise ConfigError(
+            f"{name} is a merged image-text model, and --base-only would ask it without its images: leave it out, or "
+            "name its base model"
+        )
     base = load_base_model(name, device, config.quantise or quantise)
     return _assemble(base, base.model, form, config)
+
+
+def _is_fusion_model(folder: Path) -> bool:
+    try:
+        content = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+        return bool(content["model_type"] == "caslie")
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return False
 
 
 def _adapter_of_peft(config: EvaluateConfig, folder: Path, device: Device) -> LoadedModel:
