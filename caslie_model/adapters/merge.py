@@ -16,6 +16,7 @@ from typing import Any
 
 from caslie_model.adapters.base import load_base_of, of_read_files, recorded_fingerprint
 from caslie_model.adapters.model_card import write_model_card
+from caslie_model.adapters.output_lock import output_lock
 from caslie_model.adapters.parity import TOLERANCE, deviation, probe_logits
 from caslie_model.adapters.summary import read_summary
 from caslie_model.adapters.trained import load_trained, merge_lora
@@ -71,17 +72,23 @@ def merge(adapter: Path, out: Path, full_base: bool = False, place: str | None =
     Raises:
         ModelError: If `adapter` is not finished, was trained on another base model or, without full_base, on a
             quantised one, or the merged model's logits differ.
-        RunError: If `out` is not empty, or the disk is full.
+        RunError: If `out` is not empty, another merge writes there, or the disk is full.
         OutputError: If another command made `out`, or it cannot be written.
     """
     adapter = adapter_folder(adapter)
-    weights = adapter_weights(adapter)
-    if not (adapter / CONFIG).is_file() or weights is None:
+    if not (adapter / CONFIG).is_file() or adapter_weights(adapter) is None:
         raise ModelError(
             f"{adapter} is not a finished adapter folder (no {CONFIG}, or neither {PEFT_WEIGHTS} nor {FUSION_WEIGHTS})"
         )
     check_output(out, MERGE, [adapter])
+    with output_lock(out):
+        return _merge(adapter, out, full_base, place)
+
+
+def _merge(adapter: Path, out: Path, full_base: bool, place: str | None) -> MergeResult:
     config = load_finetune_config(adapter / CONFIG)
+    weights = adapter_weights(adapter)
+    assert weights is not None
     record: dict[str, Any] = {"adapter_sha256": sha256_file(weights)}
     merged = _merged(out)
     if merged.items() >= record.items() and _is_same_base(merged["base_fingerprint"], adapter, place):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from caslie_model.adapters.output_lock import output_lock
 from caslie_model.adapters.summary import read_summary
 from caslie_model.config.files import (
     CONFIG,
@@ -25,6 +28,10 @@ from caslie_model.runtime.console import say
 from mmecinstruct.core.disk_errors import check_can_write, writing_to
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.output_folder import ALIGN, FINETUNE, check_output, claim_output, is_marked
+
+AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
 
 CHECKPOINTS = "checkpoints"
 FINGERPRINT = "fingerprint.txt"
@@ -55,6 +62,24 @@ _WRITTEN = (
     TRAINING,
     CONFIG,
 )
+
+
+def one_run_at_a_time(
+    train: Callable[Concatenate[AnyConfig, Rest], Result],
+) -> Callable[Concatenate[AnyConfig, Rest], Result]:
+    """Return a training that is refused while another process trains into the same folder.
+
+    Args:
+        train: Takes its settings first.
+    """
+
+    @wraps(train)
+    def locked(config: AnyConfig, /, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        check_folder(config)
+        with output_lock(config.out):
+            return train(config, *rest, **named)
+
+    return locked
 
 
 def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:

@@ -216,7 +216,9 @@ def test_a_merged_fusion_model_is_evaluated_as_its_adapter(
     ]
     assert found[0]["results"] == found[1]["results"]
     assert found[0]["provenance"]["vision"] == found[1]["provenance"]["vision"]
-    with pytest.raises(ConfigError, match="is a merged image-text model, and --base-only would ask it without"):
+    with pytest.raises(
+        ConfigError, match="is a merged image-text model, and --base-only would ask it without"
+    ):
         evaluate(asked(tmp_path / "whole", image_dataset, tmp_path / "bare", base_only=True, tasks=["cc"]))
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from caslie_model.adapters.merge import merge
+from caslie_model.adapters.output_lock import output_lock
 from caslie_model.adapters.trained import load_to_answer, load_trained
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.config.files import PEFT_WEIGHTS
@@ -116,6 +117,15 @@ def test_a_merge_with_another_base_is_not_finished(trained: Path, tmp_path: Path
     (base / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
     with pytest.raises(RunError, match="not empty"):
         merge(trained, tmp_path / "whole", place=str(base))
+
+
+def test_a_second_merge_into_one_folder_is_refused(trained: Path, tmp_path: Path) -> None:
+    with (
+        output_lock(tmp_path / "whole"),
+        pytest.raises(RunError, match=r"another run writes there \(process"),
+    ):
+        merge(trained, tmp_path / "whole")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_record_without_end_is_no_finished_merge(trained: Path, tmp_path: Path) -> None:
