@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
+from caslie_model.adapters.summary import read_summary
+from caslie_model.backbones.base_fingerprint import fingerprint_of_read_files, is_without_content
 from caslie_model.backbones.language_model import BaseModel, load_base_model
 from caslie_model.config.files import TRAINING
 from caslie_model.config.training import TrainingConfig
@@ -37,9 +38,11 @@ def load_base_of(
         under the name of the place.
 
     Raises:
-        ModelError: If the base model cannot be loaded, or is not the one that the adapter was trained on.
+        ModelError: If the base model cannot be loaded, or is not the one that the adapter was trained on, or the record
+            of the training is damaged.
     """
     name = place or trained.base_model
+    recorded = recorded_fingerprint(folder)
     try:
         base = load_base_model(name, device, quantise or trained.quantise)
     except ModelError as error:
@@ -48,12 +51,13 @@ def load_base_of(
         raise ModelError(
             f"{error}. {folder} was trained on it: if it is elsewhere now, name the place with --base"
         ) from error
-    recorded = recorded_fingerprint(folder)
     if recorded is None:
         # Fusion adapters have it in their own config too, which `load_adapter` compares.
-        if trained.fusion == "text":
+        if trained.fusion == "text" or _recorded(folder)[1]:
             say(f"{folder} does not record the fingerprint of its base model: {name} is not checked")
         return base
+    if base.fingerprint != recorded and recorded == of_read_files(base.location):
+        base = replace(base, fingerprint=recorded)
     if base.fingerprint != recorded:
         difference = (
             f"{folder} was trained on another base model: {trained.base_model} had the fingerprint {recorded[:16]}, "
@@ -70,10 +74,23 @@ def load_base_of(
 
 
 def recorded_fingerprint(folder: Path) -> str | None:
-    """Return the fingerprint of the base model that an adapter was trained on; None where it records none."""
-    try:
-        summary = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    """Return the fingerprint of the base model that an adapter was trained on; None where it records none of use."""
+    name, recorded = _recorded(folder)
+    return None if not recorded or is_without_content(recorded, name) else recorded
+
+
+def _recorded(folder: Path) -> tuple[str, str]:
+    # An unfinished run has none.
+    summary = read_summary(folder) if (folder / TRAINING).exists() else {}
     # The second name is that of version 0.1.
-    return summary.get("base_fingerprint") or summary.get("base_identity")
+    recorded = summary.get("base_fingerprint") or summary.get("base_identity") or ""
+    return str(summary.get("base_model")), recorded
+
+
+def of_read_files(location: str) -> str | None:
+    """Return the fingerprint that a base model in a folder has on the Hub; None for one that is there already.
+
+    Args:
+        location: As `locate` returns it.
+    """
+    return fingerprint_of_read_files(Path(location)) if Path(location).is_dir() else None

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.adapters.base import load_base_of, recorded_fingerprint
-from caslie_model.adapters.trained import load_to_answer
+from caslie_model.adapters.trained import load_to_answer, peft_weights
 from caslie_model.backbones.language_model import BaseModel, is_base_model_name, load_base_model
 from caslie_model.config.evaluation import EvaluateConfig
-from caslie_model.config.files import CONFIG, MODEL_CONFIG, PEFT_CONFIG, PEFT_WEIGHTS, adapter_weights
+from caslie_model.config.files import CONFIG, MODEL_CONFIG, PEFT_CONFIG, adapter_weights
 from caslie_model.config.presets import built_in_presets, load_config, load_finetune_config, read_preset
 from caslie_model.config.training import AlignConfig, FinetuneConfig, VisionSettings
 from caslie_model.errors import ConfigError, ModelError
@@ -138,8 +138,21 @@ def _bare_model(config: EvaluateConfig, device: Device) -> LoadedModel:
             f"--base goes with an adapter, and {config.model} is none: give the base model as --model"
         )
     name, quantise, form = _bare_settings(config.model)
+    if _is_fusion_model(Path(name)):
+        raise ConfigError(
+            f"{name} is a merged image-text model, and --base-only would ask it without its images: leave it out, or "
+            "name its base model"
+        )
     base = load_base_model(name, device, config.quantise or quantise)
     return _assemble(base, base.model, form, config)
+
+
+def _is_fusion_model(folder: Path) -> bool:
+    try:
+        content = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+        return bool(content["model_type"] == "caslie")
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return False
 
 
 def _adapter_of_peft(config: EvaluateConfig, folder: Path, device: Device) -> LoadedModel:
@@ -154,6 +167,7 @@ def _adapter_of_peft(config: EvaluateConfig, folder: Path, device: Device) -> Lo
         raise ModelError(
             f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
         )
+    weights = peft_weights(folder)
     name = config.base or name
     say(
         f"{folder} is peft's own: it does not record the fingerprint of its base model, so {name} is not checked, and "
@@ -161,7 +175,6 @@ def _adapter_of_peft(config: EvaluateConfig, folder: Path, device: Device) -> Lo
     )
     base = load_base_model(name, device, config.quantise or "none")
     model = load_to_answer(base, "text", folder)
-    weights = folder / PEFT_WEIGHTS
     return _assemble(base, model, _default_form(), config, sha256_file(weights))
 
 
@@ -170,7 +183,7 @@ def _base_of_peft(folder: Path) -> str | None:
     try:
         content = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
         return str(content["base_model_name_or_path"]) if "peft_type" in content else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -19,14 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caslie_model.backbones.base_fingerprint import fingerprint_of_folder, fingerprint_of_read_files
 from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import loading_errors, not_loaded
 from caslie_model.hub.names import is_hub_name
 from caslie_model.prompts.chat import end_token
+from caslie_model.runtime.console import say
 from caslie_model.runtime.device import CPU, Device
 from caslie_model.runtime.model_cache import written_once
-from mmecinstruct.core.hashing import fingerprint, sha256_file
+from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.core.hub import reading_from_hub
 
 _TINY_VERSION = 1
@@ -147,19 +149,27 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
 
     loading = quantised_loading(quantise, device)
     location = locate(name)
-    settings = {"dtype": device.dtype, "attn_implementation": "sdpa", "trust_remote_code": False}
+    settings = {"dtype": device.dtype, "attn_implementation": "sdpa"}
     try:
         with reading_from_hub(location):
-            tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+            snapshot, revision = _snapshot(location)
+            source = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+            tokenizer = AutoTokenizer.from_pretrained(location, **source)
             if device.is_meta:
-                shapes = AutoConfig.from_pretrained(location, trust_remote_code=False)
+                shapes = AutoConfig.from_pretrained(location, **source)
                 with torch.device("meta"):
-                    model = AutoModelForCausalLM.from_config(shapes, **settings)
+                    model = AutoModelForCausalLM.from_config(shapes, trust_remote_code=False, **settings)
             else:
                 # never a pickle
-                model = AutoModelForCausalLM.from_pretrained(
-                    location, use_safetensors=True, **settings, **loading
+                model, found = AutoModelForCausalLM.from_pretrained(
+                    location,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **source,
+                    **settings,
+                    **loading,
                 )
+                _check_weights(name, found)
     except loading_errors() as error:
         raise not_loaded("base model", name, error) from error
     if tokenizer.eos_token_id is None:
@@ -181,17 +191,61 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
     # A quantised model is on its device already, or is not to be moved.
     if not loading and not is_quantised(model):
         model.to(device.name)
-    of_files = "" if device.is_meta else _fingerprint(name, location, model)
+    of_files = ""
+    if not device.is_meta:
+        of_files = (
+            fingerprint_of_folder(Path(location)) if snapshot is None else fingerprint_of_read_files(snapshot)
+        )
     return BaseModel(name, model, tokenizer, of_files, device, quantise, location)
 
 
-def _fingerprint(name: str, location: str, model: Any) -> str:
-    folder = Path(location)
-    if folder.is_dir():
-        files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("tokenizer*"))
-        files += sorted(folder.glob("chat_template*"))
-        return fingerprint({file.name: sha256_file(file) for file in files})
-    return fingerprint({"name": name, "commit": getattr(model.config, "_commit_hash", None)})
+def base_fingerprint(name: str) -> str:
+    """Return the fingerprint of a base model without loading it.
+
+    Args:
+        name: As `load_base_model` takes it.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        ModelError: If it cannot be found.
+    """
+    location = locate(name)
+    try:
+        with reading_from_hub(location):
+            return _fingerprint(location, _snapshot(location)[0])
+    except loading_errors() as error:
+        raise not_loaded("base model", name, error) from error
+
+
+def _fingerprint(location: str, snapshot: Path | None) -> str:
+    return fingerprint_of_folder(Path(location)) if snapshot is None else fingerprint_of_read_files(snapshot)
+
+
+def _snapshot(location: str) -> tuple[Path | None, str | None]:
+    """Return the folder of a model on the Hub in its cache, and the commit, so that all files are of one; else None."""
+    if Path(location).is_dir():
+        return None, None
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    file = cached_file(location, "config.json")
+    return Path(file).parent, extract_commit_hash(file, None)
+
+
+def _check_weights(name: str, found: dict[str, Any]) -> None:
+    """Refuse weights that do not cover the config: transformers makes up what is missing, at random."""
+    wrong = sorted(str(key) for key in (*found["missing_keys"], *found["mismatched_keys"]))
+    if wrong:
+        raise ModelError(
+            f"base model '{name}': its weights lack {len(wrong)} tensors that its config.json asks for, such as "
+            f"{', '.join(wrong[:2])}: the two do not belong together; download it again"
+        )
+    if unused := sorted(found["unexpected_keys"]):
+        say(
+            f"warning: base model '{name}': {len(unused)} tensors of its weights are not used, such as "
+            f"{', '.join(unused[:2])}: its config.json does not ask for them"
+        )
 
 
 def _convert_gguf(gguf: Path, target: Path) -> None:

@@ -66,7 +66,7 @@ def read_adapter_config(folder: str | Path) -> dict[str, Any]:
     path = adapter_config(place) or place / FUSION_CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder}: no adapter of a fusion model: {error}") from error
     if not isinstance(content, dict) or content.get("type") != _TYPE:
         raise ModelError(f"{folder}: an adapter of another kind (peft's own?), not of a fusion model")

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from caslie_model.backbones.base_fingerprint import is_without_content
+from caslie_model.backbones.finite_weights import check_finite_weights
 from caslie_model.config.files import FUSION_CONFIG, FUSION_WEIGHTS, adapter_weights
 from caslie_model.errors import ModelError
 from caslie_model.fusion.adapter_files import read_adapter_config
@@ -53,7 +55,7 @@ def load_adapter(
         ("base model", config.base_fingerprint, config.base_model, base_fingerprint),
         ("vision encoder", config.vision_fingerprint, config.vision_encoder, vision_fingerprint),
     ):
-        if now and made_with and now != made_with:
+        if now and made_with and now != made_with and not is_without_content(made_with, name):
             raise ModelError(
                 f"{folder} was made with another {what}: {name or 'unnamed'} of fingerprint {made_with[:16]}, not "
                 f"{now[:16]}; use the same weights and settings, or train an adapter for these"
@@ -63,6 +65,7 @@ def load_adapter(
         weights = load_file(adapter_weights(place) or place / FUSION_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder}: its weights cannot be read: {error}") from error
+    check_finite_weights(weights, folder)
     # Before modules that are trained whole become float32.
     dtype = base_model.dtype
     model = CaslieForCausalLM.from_base(base_model, config)

@@ -80,7 +80,7 @@ def chosen_files(
         if name.endswith(".json") and not name.startswith("tokenizer."):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ModelError(f"{path}: damaged: {error}") from error
             public = public_json(content, known=known or {})
             if public != content:

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from caslie_model.adapters.summary import read_summary
 from caslie_model.config.files import (
     CONFIG,
     MODEL_CONFIG,
@@ -154,16 +155,12 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
             f"{folder} is not finished ({', '.join(missing)} missing); finish it with `finetune --resume`"
         )
     config = _any_config(folder)
-    try:
-        folders = json.loads((folder / TRAINING).read_text(encoding="utf-8")).get("folders")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{folder / TRAINING}: damaged: {error}") from error
+    folders = read_summary(folder).get("folders")
     known = known_names(config, folders)
     is_text = config.fusion == "text"
     if is_text:
         # A path, so that peft finds it here; others need the name.
-        there = json.loads((folder / PEFT_CONFIG).read_text(encoding="utf-8"))
-        known[str(there.get("base_model_name_or_path"))] = public_name(config.base_model, known)
+        known[_base_of_peft(folder / PEFT_CONFIG)] = public_name(config.base_model, known)
     files = chosen_files(folder, ADAPTER_FILES, known)
     files[CONFIG] = config_yaml(public_config(config, folders)).encode()
     needed = {"base model": config.base_model}
@@ -180,6 +177,13 @@ def _adapter_files(folder: Path) -> tuple[dict[str, Content], list[str]]:
             "load: `caslie_model evaluate` does; for others push the whole model that `caslie_model merge` writes"
         )
     return files, notes
+
+
+def _base_of_peft(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} is damaged ({error}); copy it from where the adapter was") from error
 
 
 def _any_config(folder: Path) -> TrainingConfig:

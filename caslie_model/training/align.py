@@ -34,6 +34,7 @@ from caslie_model.runtime.processes import process_count
 from caslie_model.training.init_from import vision_fingerprint_of_init_from, with_shapes_of_init_from
 from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run import TrainingResult, finished_before, train
+from caslie_model.training.run_folder import one_run_at_a_time
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs_of
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.files import write_atomically
@@ -52,6 +53,7 @@ _SEPARATOR = ";"  # of the attributes of a description
 Question = tuple[Sample, tuple[SampleImage]]
 
 
+@one_run_at_a_time
 def align(config: AlignConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
     """Train adapters to name attributes, write the adapter folder `config.out`, and score held-out products.
 

@@ -21,7 +21,7 @@ from caslie_model.training.early_stopping import EarlyStop
 from caslie_model.training.init_from import vision_fingerprint_of_init_from, with_shapes_of_init_from
 from caslie_model.training.inputs import TrainingInputs
 from caslie_model.training.run import TrainingResult, finished_before, train
-from caslie_model.training.run_folder import CHECKPOINTS
+from caslie_model.training.run_folder import CHECKPOINTS, one_run_at_a_time
 from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.tasks import task_names
@@ -29,6 +29,7 @@ from mmecinstruct.tasks import task_names
 VALIDATION = "validation"
 
 
+@one_run_at_a_time
 def finetune(config: FinetuneConfig, resume: bool = False, overwrite: bool = False) -> TrainingResult:
     """Fine-tune as the config says and write the adapter folder `config.out`.
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from caslie_model.adapters.output_lock import output_lock
+from caslie_model.adapters.summary import read_summary
 from caslie_model.config.files import (
     CONFIG,
     FUSION_CONFIG,
@@ -18,30 +22,64 @@ from caslie_model.config.files import (
 )
 from caslie_model.config.presets import config_yaml, load_config
 from caslie_model.config.training import AlignConfig, TrainingConfig
-from caslie_model.errors import RunError
-from caslie_model.hub.model_files import TOKENIZER_FILES
+from caslie_model.errors import ModelError, RunError
 from caslie_model.prompts.templates import PROMPTS_FOLDER
 from caslie_model.runtime.console import say
 from mmecinstruct.core.disk_errors import check_can_write, writing_to
 from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.output_folder import ALIGN, FINETUNE, check_output, claim_output, is_marked
 
+AnyConfig = TypeVar("AnyConfig", bound=TrainingConfig)
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
+
 CHECKPOINTS = "checkpoints"
 FINGERPRINT = "fingerprint.txt"
 # Its name in runs that an earlier version started.
 _OLD_FINGERPRINT = "identity.txt"
+# What `save_pretrained` of a tokenizer writes.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 # The files of a finished run, settings last: they say that the folder is one of ours.
 _WRITTEN = (
     PEFT_WEIGHTS,
     PEFT_CONFIG,
     FUSION_WEIGHTS,
     FUSION_CONFIG,
-    *TOKENIZER_FILES,
+    *_TOKENIZER_FILES,
     "README.md",
     "loss_curve.png",
     TRAINING,
     CONFIG,
 )
+
+
+def one_run_at_a_time(
+    train: Callable[Concatenate[AnyConfig, Rest], Result],
+) -> Callable[Concatenate[AnyConfig, Rest], Result]:
+    """Return a training that is refused while another process trains into the same folder.
+
+    Args:
+        train: Takes its settings first.
+    """
+
+    @wraps(train)
+    def locked(config: AnyConfig, /, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        check_folder(config)
+        with output_lock(config.out):
+            return train(config, *rest, **named)
+
+    return locked
 
 
 def prepare_folder(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:
@@ -103,8 +141,7 @@ def _look_into(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[st
         return None
     if overwrite:
         for name in _WRITTEN:
-            for path in out.glob(name):
-                path.unlink()
+            (out / name).unlink(missing_ok=True)
         for name in (CHECKPOINTS, PROMPTS_FOLDER):
             shutil.rmtree(out / name, ignore_errors=True)
         return None
@@ -129,9 +166,9 @@ def _look_into(config: TrainingConfig, resume: bool, overwrite: bool) -> dict[st
             say(f"{out} has no checkpoint to resume from: training starts from the beginning")
         return None
     try:
-        summary: dict[str, Any] = json.loads((out / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{out / TRAINING} is damaged ({error}); start again with --overwrite") from error
+        summary = read_summary(out)
+    except ModelError as error:
+        raise RunError(f"{error}, or start again with --overwrite") from error
     say(f"{out} is already finished")
     return summary
 

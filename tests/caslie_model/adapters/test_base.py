@@ -18,6 +18,7 @@ from caslie_model.config.presets import evaluate_config
 from caslie_model.errors import ConfigError, ModelError
 from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.training.finetune import finetune
+from mmecinstruct.core.hashing import fingerprint
 from tests.caslie_model.adapters.conftest import Settings
 
 Change = Callable[[Path], None]
@@ -159,6 +160,18 @@ def test_an_older_record_is_read_and_a_missing_one_is_told(
     ]
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000, '{"base_fingerprint": 5}'])
+def test_a_damaged_record_does_not_switch_the_check_off(
+    trained: Path, dataset: Path, tmp_path: Path, content: str
+) -> None:
+    adapter = shutil.copytree(trained / "adapter", tmp_path / "adapter")
+    (adapter / "training.json").write_text(content)
+    with pytest.raises(
+        ModelError, match=rf"{adapter / 'training.json'} is damaged \(.*train again, or copy it"
+    ):
+        load_for_evaluation(asked(adapter, dataset, tmp_path, base="random:tiny"))
+
+
 def test_a_run_is_resumed_on_a_moved_base(
     copied: Path, dataset: Path, tmp_path: Path, config: Settings, train_until_killed: Callable[[Any], None]
 ) -> None:
@@ -203,3 +216,69 @@ def test_a_merged_fusion_model_is_evaluated_as_its_adapter(
     ]
     assert found[0]["results"] == found[1]["results"]
     assert found[0]["provenance"]["vision"] == found[1]["provenance"]["vision"]
+    with pytest.raises(
+        ConfigError, match="is a merged image-text model, and --base-only would ask it without"
+    ):
+        evaluate(asked(tmp_path / "whole", image_dataset, tmp_path / "bare", base_only=True, tasks=["cc"]))
+
+
+@pytest.fixture
+def on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
+    """Puts a model into the Hub's cache on disk as shop/base, and makes it the newest there."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def put(model: Path, commit: str) -> None:
+        kept = tmp_path / "hub" / "models--shop--base"
+        shutil.copytree(model, kept / "snapshots" / (commit * 40))
+        (kept / "refs").mkdir(exist_ok=True)
+        (kept / "refs" / "main").write_text(commit * 40)
+
+    return put
+
+
+def test_a_base_on_the_hub_is_known_by_its_content(
+    copied: Path, dataset: Path, tmp_path: Path, on_the_hub: Callable[[Path, str], None]
+) -> None:
+    adapter, base = copied / "adapter", copied / "base"
+    on_the_hub(base, "a")
+    assert load_base_model("shop/base").fingerprint == load_base_model(str(base)).fingerprint
+    load_for_evaluation(asked(adapter, dataset, tmp_path, base="shop/base"))
+    # What transformers does not read is in no cache, or comes there later.
+    (base / "README.md").write_text("new")
+    (base / "tokenizer.model").write_text("the same in another format")
+    (base / "consolidated.safetensors").write_text("the same in another format")
+    on_the_hub(base, "b")
+    load_for_evaluation(asked(adapter, dataset, tmp_path, base="shop/base"))
+    load_for_evaluation(asked(adapter, dataset, tmp_path, base=str(base)))
+    (base / "consolidated.safetensors").unlink()
+    other_weights(base)
+    on_the_hub(base, "c")
+    with pytest.raises(ModelError, match="was trained on another base model"):
+        load_for_evaluation(asked(adapter, dataset, tmp_path, base="shop/base"))
+
+
+@pytest.mark.parametrize("fusion", ["text", "xattn"])
+def test_a_record_without_content_is_told(
+    image_dataset: Path,
+    make_base: Callable[..., Path],
+    image_config: Settings,
+    tmp_path: Path,
+    on_the_hub: Callable[[Path, str], None],
+    capsys: pytest.CaptureFixture[str],
+    fusion: str,
+) -> None:
+    """Earlier versions recorded a fingerprint of the name alone, of a base model on the Hub."""
+    on_the_hub(make_base(tmp_path / "base", tied=False), "a")
+    adapter = finetune(
+        image_config(image_dataset, tmp_path / "adapter", "base_model=shop/base", f"fusion={fusion}")
+    ).folder
+    before = load_base_model("shop/base").fingerprint
+    earlier = fingerprint({"name": "shop/base", "commit": None})
+    for file in adapter.glob("*.json"):
+        file.write_text(file.read_text().replace(before, earlier))
+    assert earlier in (adapter / "training.json").read_text()
+    loaded = load_for_evaluation(asked(adapter, image_dataset, tmp_path))
+    assert "trained_on_fingerprint" not in loaded.provenance
+    said = [line for line in capsys.readouterr().err.splitlines() if "fingerprint" in line]
+    assert said == [f"{adapter} does not record the fingerprint of its base model: shop/base is not checked"]

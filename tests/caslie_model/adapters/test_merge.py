@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from caslie_model.adapters.merge import merge
+from caslie_model.adapters.output_lock import output_lock
 from caslie_model.adapters.trained import load_to_answer, load_trained
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.config.files import PEFT_WEIGHTS
@@ -96,6 +97,53 @@ def test_a_second_merge_of_the_same_adapter_is_finished_at_once(trained: Path, t
         merge(other, tmp_path / "whole")
 
 
+@pytest.mark.parametrize("damage", ["shorter", "other", "gone"])
+def test_a_damaged_earlier_merge_is_not_finished(trained: Path, tmp_path: Path, damage: str) -> None:
+    weights = merge(trained, tmp_path / "whole").folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:1000] if damage == "shorter" else content[:-1] + b"\x00")
+    if damage == "gone":
+        weights.unlink()
+    with pytest.raises(RunError, match=r"whose model.safetensors is missing or changed: delete the folder"):
+        merge(trained, tmp_path / "whole")
+
+
+def test_a_merge_with_another_base_is_not_finished(trained: Path, tmp_path: Path) -> None:
+    from caslie_model.backbones.language_model import locate
+
+    merge(trained, tmp_path / "whole")
+    base = shutil.copytree(locate("random:tiny"), tmp_path / "base")
+    assert merge(trained, tmp_path / "whole", place=str(base)).deviation < 1e-3
+    (base / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    with pytest.raises(RunError, match="not empty"):
+        merge(trained, tmp_path / "whole", place=str(base))
+
+
+def test_a_second_merge_into_one_folder_is_refused(trained: Path, tmp_path: Path) -> None:
+    with (
+        output_lock(tmp_path / "whole"),
+        pytest.raises(RunError, match=r"another run writes there \(process"),
+    ):
+        merge(trained, tmp_path / "whole")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_without_end_is_no_finished_merge(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "merge.json").write_text("[" * 100_000)
+    with pytest.raises(RunError, match="not empty"):
+        merge(trained, tmp_path / "whole")
+
+
+def test_a_link_to_an_empty_folder_is_followed(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    merge(trained, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "empty" / "model.safetensors").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "link"}
+
+
 def test_a_merge_with_loss_leaves_nothing_behind(trained: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(trained, tmp_path / "broken")
     weights = load_file(broken / PEFT_WEIGHTS)
@@ -118,13 +166,14 @@ def test_an_adapter_of_an_earlier_version_is_merged_too(trained: Path, tmp_path:
     assert "GB at most" not in card
 
 
-def test_a_missing_summary_fails_before_loading(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", ["{", "[1]", "{}", '{"log": [], "steps": 1}'])
+def test_a_damaged_summary_fails_before_loading(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     damaged = shutil.copytree(trained, tmp_path / "damaged")
-    (damaged / "training.json").write_text("{")
+    (damaged / "training.json").write_text(content)
     monkeypatch.setattr(
         "caslie_model.adapters.merge.load_base_of", lambda *_, **__: pytest.fail("loaded a model")
     )
-    with pytest.raises(ModelError, match=r"its training.json cannot be read: .*train again"):
+    with pytest.raises(ModelError, match=r"training.json is damaged.*train again"):
         merge(damaged, tmp_path / "whole")

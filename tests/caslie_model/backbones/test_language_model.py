@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from caslie_model.backbones.language_model import find_gguf, load_base_model, locate
 from caslie_model.errors import ModelError
@@ -123,3 +126,34 @@ def test_the_packaged_model_is_converted_once() -> None:
     inputs = base.tokenizer(text, return_tensors="pt", add_special_tokens=False)
     said = base.model.generate(**inputs, max_new_tokens=20)
     assert "Paris" in base.tokenizer.decode(said[0])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"num_hidden_layers": 3}, {"model_type": "gpt2"}, {"tie_word_embeddings": True}]
+)
+def test_weights_that_are_not_there_are_not_made_up(
+    tmp_path: Path, changed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(locate("random:tiny"), tmp_path / "model")
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, **changed}))
+    if "tie_word_embeddings" in changed:
+        load_base_model(str(folder))
+        weights = load_file(folder / "model.safetensors")
+        weights.pop("lm_head.weight")
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        load_base_model(str(folder))
+        assert "warning" not in capsys.readouterr().err
+        return
+    with pytest.raises(ModelError, match=r"its weights lack \d+ tensors that its config.json asks for"):
+        load_base_model(str(folder))
+
+
+def test_weights_that_are_not_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(locate("random:tiny"), tmp_path / "model")
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "num_hidden_layers": 1}))
+    load_base_model(str(folder))
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(said) == 1
+    assert "9 tensors of its weights are not used, such as model.layers.1.input_layernorm.weight" in said[0]

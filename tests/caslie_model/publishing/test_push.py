@@ -684,6 +684,15 @@ def test_a_damaged_card_fails_before_the_upload(text: Path, tmp_path: Path) -> N
             push_model(folder, "user/name", dry_run=True)
 
 
+@pytest.mark.parametrize("name", ["adapter_config.json", "training.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
+def test_a_damaged_file_is_named(text: Path, tmp_path: Path, name: str, content: str) -> None:
+    folder = shutil.copytree(text, tmp_path / "adapter")
+    (folder / name).write_text(content)
+    with pytest.raises(ModelError, match=rf"{folder / name} is damaged"):
+        push_model(folder, "user/name", dry_run=True)
+
+
 # --- names -----------------------------------------------------------------------------------------------
 
 
