@@ -56,6 +56,8 @@ USES_ALL = (
     "{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}{{ tools }}{{ documents is none }}"
     "{% if no_such_thing %}x{% endif %}{{ unk_token }}\n"
 )
+FIRST_TURN = "{{ messages[0].content }}<|stop|>"
+LOWER = "{% for m in messages %}{{ m.content | lower }}<|stop|>{% endfor %}"
 CONTROL = ["<|start|>", "<|stop|>", "<|head|>", "<|/head|>", "<|eot|>", "<start_of_turn>", "<end_of_turn>"]
 CONTROL += ["<|user|>", "<|assistant|>", "<|finish|>"]
 FORMS = {
@@ -66,6 +68,8 @@ FORMS = {
     "tags": (TAGS, "<|finish|>"),
     "open-ended": (OPEN_ENDED, "<|end|>"),
     "users only": (USERS_ONLY, "<|end|>"),
+    "the first turn only": (FIRST_TURN, "<|end|>"),
+    "lower case": (LOWER, "<|end|>"),
     "none": (None, "<|end|>"),
 }
 
