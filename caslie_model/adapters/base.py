@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from caslie_model.backbones.language_model import BaseModel, load_base_model
 from caslie_model.config.files import TRAINING
@@ -69,11 +70,20 @@ def load_base_of(
     return replace(base, name=trained.base_model)
 
 
+def ends_by_eos(folder: Path) -> bool:
+    """Return whether an adapter was taught to end answers by the end-of-sequence token, as by earlier versions."""
+    return "end_token" not in _summary(folder)
+
+
 def recorded_fingerprint(folder: Path) -> str | None:
     """Return the fingerprint of the base model that an adapter was trained on; None where it records none."""
-    try:
-        summary = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    summary = _summary(folder)
     # The second name is that of version 0.1.
     return summary.get("base_fingerprint") or summary.get("base_identity")
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}

@@ -340,6 +340,6 @@ def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folde
         record = records.get(each.sample.id)
         if record is not None and record.get("prompt") != each.fingerprint:
             raise RunError(
-                f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
-                "another folder, or --overwrite"
+                f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed, or the token "
+                "that ends an answer; give another folder, or --overwrite"
             )
