@@ -20,6 +20,7 @@ CHECKED = (
     "no planted code is run, an adapter is refused on another base, a training without finite loss fails and leaves no "
     "finished adapter, no NaN in any JSON, merged and unmerged models answer alike, exit status 0 or 1, no traceback"
 )
+OTHER = "0" * 24
 FEW = ("--limit", "3")
 
 
@@ -328,7 +329,7 @@ def answer_logs(bench: Bench, folder: Path) -> Sequence[Finding]:
         "a line that is no JSON": [*lines[:2], "{{{", *lines[2:4], ""],
         "NaN": [*lines[:2], json.dumps({**first, "scores": {"A": float("nan")}, "prediction": "A"}), ""],
         "a line twice": [*lines[:3], lines[0], ""],
-        "another sample": [*lines[:3], json.dumps({**first, "id": "0" * 24}), ""],
+        "another sample": [*lines[:3], json.dumps({**first, "id": OTHER}), ""],
         "a prediction that is no option": [json.dumps({**first, "prediction": "\x1b[31mZ"}), *lines[1:3], ""],
         "a prediction that is a list": [json.dumps({**first, "prediction": [["A"]] * 9}), *lines[1:3], ""],
         "a prediction of 50 MB": [json.dumps({**first, "prediction": "A" * 50_000_000}), *lines[1:3], ""],
@@ -349,6 +350,9 @@ def answer_logs(bench: Bench, folder: Path) -> Sequence[Finding]:
             ran = bench.run(evaluate_command(bench, out, model), folder)
             if ran.code:
                 bench.done(evaluate_command(bench, out, model, "--overwrite"), folder)
+            # A log may hold answers to samples of an evaluation with a larger limit.
+            kept = [row for row in rows_of(out / "predictions.jsonl") if row["id"] != OTHER]
+            (out / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
             check_answers(bench, out)
 
         findings.append(found(f"an answer log with {name}", check))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from caslie_model.adapters.summary import read_summary
 from caslie_model.backbones.base_fingerprint import fingerprint_of_read_files, is_without_content
@@ -73,6 +74,11 @@ def load_base_of(
     return replace(base, name=trained.base_model)
 
 
+def ends_by_eos(folder: Path) -> bool:
+    """Return whether an adapter was taught to end answers by the end-of-sequence token, as by earlier versions."""
+    return "end_token" not in _summary(folder)
+
+
 def recorded_fingerprint(folder: Path) -> str | None:
     """Return the fingerprint of the base model that an adapter was trained on; None where it records none of use."""
     name, recorded = _recorded(folder)
@@ -80,11 +86,15 @@ def recorded_fingerprint(folder: Path) -> str | None:
 
 
 def _recorded(folder: Path) -> tuple[str, str]:
-    # An unfinished run has none.
-    summary = read_summary(folder) if (folder / TRAINING).exists() else {}
+    summary = _summary(folder)
     # The second name is that of version 0.1.
     recorded = summary.get("base_fingerprint") or summary.get("base_identity") or ""
     return str(summary.get("base_model")), recorded
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    # An unfinished run has none.
+    return read_summary(folder) if (folder / TRAINING).exists() else {}
 
 
 def of_read_files(location: str) -> str | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from caslie_model.adapters.base import load_base_of, recorded_fingerprint
+from caslie_model.adapters.base import ends_by_eos, load_base_of, recorded_fingerprint
 from caslie_model.adapters.trained import load_to_answer, peft_weights
 from caslie_model.backbones.language_model import BaseModel, is_base_model_name, load_base_model
 from caslie_model.config.evaluation import EvaluateConfig
@@ -96,6 +96,8 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
         raise ModelError(f"{folder} holds no finished adapter; finish it with `finetune --resume`")
     model = load_to_answer(base, trained.fusion, folder, any_base=config.any_base)
     loaded = _assemble(base, model, form, config, sha256_file(weights))
+    if ends_by_eos(folder):
+        loaded = replace(loaded, prompt_format=replace(loaded.prompt_format, ends_by_eos=True))
     recorded = recorded_fingerprint(folder)
     if recorded not in (None, base.fingerprint):
         loaded = replace(loaded, provenance={**loaded.provenance, "trained_on_fingerprint": recorded})

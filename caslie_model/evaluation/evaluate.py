@@ -107,6 +107,13 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
         open_predictions(config.out, provenance, overwrite) as file,
     ):
         _check_prompts(encoded, file.records, config.out)
+        answered = [each.sample for each in encoded if each.sample.id in file.records]
+        if strange := {
+            sample.id
+            for sample in answered
+            if file.records[sample.id]["prediction"] not in (None, *sample.labels)
+        }:
+            file.drop(strange)
         # Longest first: running out of memory happens at once, not at the end.
         missing = sorted(
             (each for each in encoded if each.sample.id not in file.records),
@@ -333,6 +340,6 @@ def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folde
         record = records.get(each.sample.id)
         if record is not None and record.get("prompt") != each.fingerprint:
             raise RunError(
-                f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed; give "
-                "another folder, or --overwrite"
+                f"{folder} answers another prompt for sample {each.sample.id}: the dataset changed, or the token "
+                "that ends an answer; give another folder, or --overwrite"
             )

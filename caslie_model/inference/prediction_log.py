@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -77,10 +77,7 @@ class PredictionFile:
             RunError: If the disk takes no more.
         """
         new = {record["id"]: dict(record) for record in records}
-        lines = "".join(
-            json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in new.values()
-        )
-        left = memoryview(lines.encode())
+        left = memoryview(_lines(new.values()))
         try:
             while left:
                 left = left[self._stream.write(left) :]
@@ -97,30 +94,41 @@ class PredictionFile:
         whole = content.rfind(b"\n") + 1
         if whole != len(content):
             self._stream.truncate(whole)
-        lines = content[:whole].split(b"\n")[:-1]
-        read = [_record(line) for line in lines]
-        damaged = [str(number) for number, record in enumerate(read, start=1) if record is None]
-        if damaged:
-            kept = [line for line, record in zip(lines, read, strict=True) if record is not None]
-            self._rewrite(b"".join(line + b"\n" for line in kept))
-            more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
-            say(
-                f"{self.path}: dropped damaged lines ({', '.join(damaged[:5])}{more}); their samples are answered again"
-            )
-        return {record["id"]: record for record in read if record is not None}
+        read = [_record(line) for line in content[:whole].split(b"\n")[:-1]]
+        records = {record["id"]: record for record in read if record is not None}
+        if len(records) < len(read):
+            self._rewrite(records, len(read) - len(records))
+        return records
 
-    def _rewrite(self, content: bytes) -> None:
+    def drop(self, names: Collection[str]) -> None:
+        """Drop predictions that no model gave.
+
+        Args:
+            names: Ids of their samples.
+        """
+        self.records = {name: record for name, record in self.records.items() if name not in names}
+        self._rewrite(self.records, len(names))
+
+    def _rewrite(self, records: Mapping[str, Mapping[str, Any]], dropped: int) -> None:
         """Replace the file at once, and go on with the new one under the same lock."""
+        say(
+            f"{self.path}: dropped {dropped} damaged or repeated lines; samples without an answer are answered again"
+        )
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("a+b", buffering=0) as new:
             fcntl.flock(new, fcntl.LOCK_EX)
             new.truncate(0)
-            left = memoryview(content)
+            left = memoryview(_lines(records.values()))
             while left:
                 left = left[new.write(left) :]
             temporary.replace(self.path)
             # The lock belongs to the open file, which both descriptors name from now on.
             os.dup2(new.fileno(), self._stream.fileno())
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+    return "".join(lines).encode()
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

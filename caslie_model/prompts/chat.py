@@ -20,7 +20,7 @@ from caslie_model.prompts.bounds import BoundedEnvironment, bounded_render, with
 _TODAY = date(2024, 7, 26)
 _SETTINGS = {"date_string": f"{_TODAY:%d %b %Y}", "enable_thinking": False}
 # Of letters that no template writes.
-_ANSWER = "QZX"
+_QUESTION, _ANSWER = "XZJ", "QZX"
 
 
 def user_turn(tokenizer: Any, text: str) -> str:
@@ -43,7 +43,8 @@ def end_token(tokenizer: Any) -> int:
     """Return the token that ends an answer: the one by which the chat template closes a turn.
 
     It is found by rendering an answer, and differs from the end-of-sequence token in Gemma's form. Where the template
-    closes a turn with no control token, or there is no template, the end-of-sequence token ends an answer.
+    does not write the answer as it is, or closes a turn with no control token, or there is no template, the
+    end-of-sequence token ends an answer.
 
     Args:
         tokenizer: A tokenizer with an end-of-sequence token.
@@ -54,10 +55,12 @@ def end_token(tokenizer: Any) -> int:
     end: int = tokenizer.eos_token_id
     if not tokenizer.chat_template:
         return end
-    turns = [{"role": "user", "content": _ANSWER}, {"role": "assistant", "content": _ANSWER}]
+    turns = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}]
     try:
-        after = _rendered(tokenizer, turns, False).rpartition(_ANSWER)[2]
+        _, found, after = _rendered(tokenizer, turns, False).rpartition(_ANSWER)
     except ModelError:  # one that knows no answers
+        return end
+    if not found or _QUESTION in after:  # one that leaves out or moves what the assistant says
         return end
     for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
         if token in tokenizer.added_tokens_decoder:

@@ -98,6 +98,7 @@ class PromptFormat:
         max_length: Tokens of prompt and answer together.
         instruction: seen or unseen, which of the sample's instructions is used.
         visual_tokens: Visual tokens of an image in the prompt (concat), 0 for none.
+        ends_by_eos: End answers by the end-of-sequence token, whatever the chat template closes a turn by.
     """
 
     tokenizer: Any
@@ -107,6 +108,7 @@ class PromptFormat:
     max_length: int
     instruction: str = "seen"
     visual_tokens: int = 0
+    ends_by_eos: bool = False
 
     def encode(self, sample: Sample, images: Sequence[SampleImage] = ()) -> Encoded:
         """Return a sample in tokens.
@@ -224,8 +226,9 @@ class PromptFormat:
         return bounded_render(template, values, "the prompt template")
 
     @cached_property
-    def _end(self) -> int:
-        return end_token(self.tokenizer)
+    def end(self) -> int:
+        """Id of the token that ends an answer."""
+        return int(self.tokenizer.eos_token_id) if self.ends_by_eos else end_token(self.tokenizer)
 
     @cached_property
     def _special_texts(self) -> tuple[str, ...]:
@@ -251,7 +254,7 @@ class PromptFormat:
 
     def _answer_tokens(self, answer: str) -> tuple[int, ...]:
         tokens = self.tokenizer(self.defused(answer), add_special_tokens=False)["input_ids"]
-        return (*tokens, self._end)
+        return (*tokens, self.end)
 
     def _prompt_tokens(
         self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]

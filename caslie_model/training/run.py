@@ -245,6 +245,7 @@ def _summary(
         "base_model": base.name,
         "base_fingerprint": base.fingerprint,
         "quantise": base.quantise,
+        "end_token": base.tokenizer.convert_ids_to_tokens(inputs.prompt_format.end),
         "folders": local_folders(config),
         "samples": len(encoded),
         "samples_per_task": dict(Counter(each.sample.task for each in encoded)),

@@ -146,6 +146,15 @@ def test_scores_that_are_no_numbers_are_no_answers(
     assert again.metrics == result.metrics
 
 
+def test_predictions_that_are_no_option_are_answered_again(dataset: Path, tmp_path: Path) -> None:
+    result = evaluate(config(dataset, tmp_path))
+    file = tmp_path / "predictions.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([json.dumps({**json.loads(lines[0]), "prediction": "Z"}), *lines[1:], ""]))
+    assert evaluate(config(dataset, tmp_path)).metrics == result.metrics
+    assert sorted(file.read_text().splitlines()) == sorted(lines)
+
+
 def test_samples_of_unknown_visual_need_are_in_no_part(dataset: Path) -> None:
     samples = [
         replace(sample, visual_critical=None, text_only_accuracy=None)

@@ -62,6 +62,7 @@ DAMAGED = {
     "NaN": b'{"id": "one", "prediction": "A", "scores": {"A": NaN}}',
     "nesting without end": b"[" * 100_000,
     "an empty line": b"",
+    "the same sample": b'{"id": "two", "prediction": "A"}',
 }
 
 
@@ -77,7 +78,7 @@ def test_damaged_lines_are_dropped_and_told(
         with pytest.raises(RunError, match="another evaluation"):
             write(tmp_path, "one")
         file.append([{"id": "three", "prediction": None, "scores": {"A": None}}])
-    assert "dropped damaged lines (1, 3)" in capsys.readouterr().err
+    assert "dropped 2 damaged or repeated lines" in capsys.readouterr().err
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["two", "three"]
     assert sorted(file.name for file in tmp_path.iterdir()) == [HEADER, PREDICTIONS]
     with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -56,6 +58,8 @@ USES_ALL = (
     "{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}{{ tools }}{{ documents is none }}"
     "{% if no_such_thing %}x{% endif %}{{ unk_token }}\n"
 )
+FIRST_TURN = "{{ messages[0].content }}<|stop|>"
+LOWER = "{% for m in messages %}{{ m.content | lower }}<|stop|>{% endfor %}"
 CONTROL = ["<|start|>", "<|stop|>", "<|head|>", "<|/head|>", "<|eot|>", "<start_of_turn>", "<end_of_turn>"]
 CONTROL += ["<|user|>", "<|assistant|>", "<|finish|>"]
 FORMS = {
@@ -66,6 +70,8 @@ FORMS = {
     "tags": (TAGS, "<|finish|>"),
     "open-ended": (OPEN_ENDED, "<|end|>"),
     "users only": (USERS_ONLY, "<|end|>"),
+    "the first turn only": (FIRST_TURN, "<|end|>"),
+    "lower case": (LOWER, "<|end|>"),
     "none": (None, "<|end|>"),
 }
 
@@ -172,6 +178,15 @@ def test_the_end_of_a_turn_is_learnt_scored_and_a_stop(dataset: Path, chatty: Pa
         evaluate_config(model=str(out), data=str(dataset), out="unused", device="cpu")
     )
     end = loaded.tokenizer.convert_tokens_to_ids("<end_of_turn>")
+    summary = json.loads((out / "training.json").read_text())
+    assert summary.pop("end_token") == "<end_of_turn>"
+    old = tmp_path / "old"
+    shutil.copytree(out, old)
+    (old / "training.json").write_text(json.dumps(summary))
+    taught = load_for_evaluation(
+        evaluate_config(model=str(old), data=str(dataset), out="unused", device="cpu")
+    )
+    assert taught.prompt_format.end == taught.tokenizer.eos_token_id
     [sample] = [
         loaded.prompt_format.encode(each)
         for each in read_samples(str(dataset), "answerability_prediction", "test")[:1]
