@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from mmecinstruct.core.shown import printable, shown_text
 
 if TYPE_CHECKING:
+    from logging import LogRecord
+
     from mmecinstruct.core.progress import Report
 
 CONTINUES = "run the same command again: it continues where it stopped"
@@ -63,11 +65,20 @@ def quiet_libraries() -> None:
     import warnings
 
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # It says which address of the Hub it tries again, with a user and a password where the address has them.
+    for name in ("huggingface_hub.utils._http", "huggingface_hub.hf_api"):
+        logging.getLogger(name).addFilter(_without_secrets)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def _without_secrets(record: LogRecord) -> bool:
+    """Write a library's message as `shown_text` gives it."""
+    record.msg, record.args = shown_text(record.getMessage()), ()
+    return True
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Outcome:
         bytes: The number of received bytes.
         content_type: The Content-Type header, which may be wrong.
         http_status: The status of the last response.
-        final_url: The URL after redirects.
+        final_url: The URL after redirects, without secrets.
         attempts: The number of requests.
     """
 

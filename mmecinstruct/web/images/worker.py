@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmecinstruct.core.hashing import hash_fraction
-from mmecinstruct.core.shown import printable, shown_text, shown_url
+from mmecinstruct.core.shown import printable, published_url, shown_text, shown_url
 from mmecinstruct.web.addresses import check_url
 from mmecinstruct.web.images.mailbox import Mailbox
 from mmecinstruct.web.images.robots import MAX_ROBOTS_BYTES, RobotsRules, rules_from_answer
@@ -167,7 +167,7 @@ class Worker:
             bytes=len(answer.content),
             content_type=answer.content_type,
             http_status=answer.http_status,
-            final_url=job.address.url,
+            final_url=published_url(job.address.url, len(job.address.url) * 3),
             attempts=job.attempts + 1,
         )
         if self.takedowns.is_image(sha256):
@@ -225,6 +225,6 @@ def _failure_outcome(
         sha256=sha256,
         bytes=size,
         http_status=http_status,
-        final_url=job.address.url,
+        final_url=published_url(job.address.url, len(job.address.url) * 3),
         attempts=job.attempts,
     )

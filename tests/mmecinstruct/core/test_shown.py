@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -225,3 +227,14 @@ def test_any_text_can_be_shown(text: str) -> None:
         shown.encode("utf-8", "surrogatepass")
         assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(shown)
     assert shown_url(shown_url(text)) == shown_url(text)
+
+
+def test_addresses_that_are_tried_again_are_told_without_passwords() -> None:
+    """In a process of its own: loggers stay as they are here."""
+    code = (
+        "import logging; from mmecinstruct.core.console import quiet_libraries; quiet_libraries()\n"
+        "from huggingface_hub.utils import _http; _http.logger.warning('GET http://user:SECRET@127.0.0.1:9/api')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "GET http://127.0.0.1:9/api" in done.stderr
+    assert "SECRET" not in done.stderr
