@@ -123,6 +123,33 @@ def run_all(attacks: list[Attack], bench: Bench, jobs: int) -> list[Try]:
     return tries
 
 
+def tries_of(attack: Attack, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that an attack has in a record: one of its name, or some whose names begin with it."""
+    rows = [one for one in record["tries"] if one["group"] == attack.group]
+    same = [one for one in rows if one["attack"] == attack.name]
+    return same or [one for one in rows if one["attack"].startswith(attack.name)]
+
+
+def is_survived(attack: Attack, record: dict[str, Any]) -> bool:
+    """Return whether a record has an attack, and all its tries were survived."""
+    rows = tries_of(attack, record)
+    return bool(rows) and all(one["outcome"] == "survived" for one in rows)
+
+
+def joined(earlier: dict[str, Any], later: dict[str, Any], again: list[Attack]) -> dict[str, Any]:
+    """Return an earlier record with the tries that were made again, and what they were made of."""
+    gone = [id(one) for attack in again for one in tries_of(attack, earlier)]
+    kept = [one for one in earlier["tries"] if id(one) not in gone]
+    order = list(GROUPS)
+    rows = sorted([*kept, *later["tries"]], key=lambda one: order.index(one["group"]))
+    run = {name: later[name] for name in ("commit", "seconds")}
+    return {
+        **earlier,
+        "again": [*earlier.get("again", []), {**run, "tries": len(later["tries"])}],
+        "tries": rows,
+    }
+
+
 def commit() -> str:
     """Return the commit of the code, with a mark where files differ from it."""
     said = subprocess.run(
@@ -147,6 +174,11 @@ def summary(record: dict[str, Any]) -> list[str]:
         f"`attack.py`, seed {record['seed']}, commit {record['commit']}: {len(tries)} tries in "
         f"{record['seconds'] / 60:.0f} minutes on {record['cores']} cores, {record['memory'] / 1e9:.0f} GB, "
         f"{record['system']}, Python {record['python']}.",
+        *(
+            f"{run['tries']} of them are of commit {run['commit']}: those that had not been survived, or not been made "
+            f"for lack of time, were made again after mends, in {run['seconds'] / 60:.0f} minutes more."
+            for run in record.get("again", [])
+        ),
         "",
         "| attack | tries | survived | lost | mixed | wrong | not tried | what was checked |",
         "|---|---:|---:|---:|---:|---:|---:|---|",
@@ -196,6 +228,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=23.0, help="after which no further try begins")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="attacks at once")
     parser.add_argument("--scratch", type=Path, help="where to write; what was not survived stays there")
+    parser.add_argument(
+        "--again",
+        type=Path,
+        metavar="RECORD",
+        help="make only those attacks of an earlier record again that were not survived or not made; the new record "
+        "has both commits",
+    )
     parser.add_argument("--out", type=Path, help="write the record here (.json), and a page beside it")
     parser.add_argument(
         "--page", type=Path, help="a page of the documentation that gets the table, between its marks"
@@ -215,6 +254,9 @@ def main() -> int:
             for one in attacks
             if (one.quick or not options.quick) and (not options.match or options.match in one.name)
         ]
+        earlier = json.loads(options.again.read_text(encoding="utf-8")) if options.again else None
+        if earlier is not None:
+            attacks = [one for one in attacks if not is_survived(one, earlier)]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         tries = run_all(attacks, bench, options.jobs)
     finally:
@@ -234,6 +276,8 @@ def main() -> int:
         "seconds": time.monotonic() - began,
         "tries": cleaned,
     }
+    if earlier is not None:
+        record = joined(earlier, record, attacks)
     page = as_markdown(record)
     print(page)
     if options.out:
@@ -245,7 +289,7 @@ def main() -> int:
         after = rest.partition(MARKS[1])[2]
         shown = "\n".join([MARKS[0], *summary(record), "", MARKS[1]])
         options.page.write_text(before + shown + after, encoding="utf-8")
-    return 0 if all(one.outcome in ("survived", "not tried") for one in tries) else 1
+    return 0 if all(one["outcome"] in ("survived", "not tried") for one in record["tries"]) else 1
 
 
 if __name__ == "__main__":
