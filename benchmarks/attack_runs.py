@@ -189,6 +189,8 @@ class Running:
                 if amount is not None:
                     resource.setrlimit(kind, (amount, amount))
 
+        # Python itself leaves truncated files of bytecode behind under such a limit, which its next start cannot read.
+        without_bytecode = {} if file_bytes is None else {"PYTHONDONTWRITEBYTECODE": "1"}
         whole = [sys.executable, "-m", PACKAGES[command[0]], *command[1:]]
         streams: list[int] = [log.fileno() for log in self._logs]
         self._terminal = None
@@ -198,7 +200,7 @@ class Running:
         self.process = subprocess.Popen(
             whole,
             cwd=folder,
-            env=bench.environment(**(environment or {})),
+            env=bench.environment(**(environment or {}), **without_bytecode),
             stdin=subprocess.DEVNULL,
             stdout=streams[0],
             stderr=streams[1],
