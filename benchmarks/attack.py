@@ -66,20 +66,21 @@ OUTCOMES = ("survived", "lost", "mixed", "wrong", "not tried")
 
 @dataclass(frozen=True)
 class Try:
-    """A row of the record."""
+    """A row of the record. of: the attack; some attacks have several tries."""
 
     group: str
     attack: str
     outcome: str
     reason: str
     seconds: float
+    of: str
 
 
 def made(attack: Attack, bench: Bench, number: int) -> list[Try]:
     """Make an attack in a folder of its own; return its tries."""
     began = time.monotonic()
     if began > bench.deadline:
-        return [Try(attack.group, attack.name, "not tried", "the time was over", 0.0)]
+        return [Try(attack.group, attack.name, "not tried", "the time was over", 0.0, attack.name)]
     folder = bench.scratch / "tries" / f"{number:03}"
     folder.mkdir(parents=True)
     try:
@@ -87,13 +88,18 @@ def made(attack: Attack, bench: Bench, number: int) -> list[Try]:
     except Fault as fault:
         findings = [Finding(attack.name, fault)]
     except NotTried as why:
-        return [Try(attack.group, attack.name, "not tried", str(why), 0.0)]
+        return [Try(attack.group, attack.name, "not tried", str(why), 0.0, attack.name)]
     except Exception as error:  # noqa: BLE001 - a fault that the attack did not foresee is a fault
         findings = [Finding(attack.name, Fault("wrong", f"unforeseen: {type(error).__name__}: {error}"))]
     seconds = (time.monotonic() - began) / len(findings)
     tries = [
         Try(
-            attack.group, one.name, one.fault.kind if one.fault else "survived", str(one.fault or ""), seconds
+            attack.group,
+            one.name,
+            one.fault.kind if one.fault else "survived",
+            str(one.fault or ""),
+            seconds,
+            attack.name,
         )
         for one in findings
     ]
@@ -123,23 +129,16 @@ def run_all(attacks: list[Attack], bench: Bench, jobs: int) -> list[Try]:
     return tries
 
 
-def tries_of(attack: Attack, record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows that an attack has in a record: one of its name, or some whose names begin with it."""
-    rows = [one for one in record["tries"] if one["group"] == attack.group]
-    same = [one for one in rows if one["attack"] == attack.name]
-    return same or [one for one in rows if one["attack"].startswith(attack.name)]
-
-
 def is_survived(attack: Attack, record: dict[str, Any]) -> bool:
     """Return whether a record has an attack, and all its tries were survived."""
-    rows = tries_of(attack, record)
+    rows = [one for one in record["tries"] if (one["group"], one["of"]) == (attack.group, attack.name)]
     return bool(rows) and all(one["outcome"] == "survived" for one in rows)
 
 
-def joined(earlier: dict[str, Any], later: dict[str, Any], again: list[Attack]) -> dict[str, Any]:
-    """Return an earlier record with the tries that were made again, and what they were made of."""
-    gone = [id(one) for attack in again for one in tries_of(attack, earlier)]
-    kept = [one for one in earlier["tries"] if id(one) not in gone]
+def joined(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Return an earlier record with those attacks replaced that were made again, and the commit of these."""
+    again = {(one["group"], one["of"]) for one in later["tries"]}
+    kept = [one for one in earlier["tries"] if (one["group"], one["of"]) not in again]
     order = list(GROUPS)
     rows = sorted([*kept, *later["tries"]], key=lambda one: order.index(one["group"]))
     run = {name: later[name] for name in ("commit", "seconds")}
@@ -277,7 +276,7 @@ def main() -> int:
         "tries": cleaned,
     }
     if earlier is not None:
-        record = joined(earlier, record, attacks)
+        record = joined(earlier, record)
     page = as_markdown(record)
     print(page)
     if options.out:
