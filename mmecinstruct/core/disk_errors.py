@@ -30,6 +30,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "give a shorter name",
     errno.ELOOP: "a symbolic link there leads back to itself: delete it, or give another path",
     errno.ENOTDIR: "a part of the path is a file: give another path",
+    errno.EBUSY: "it is a mount point, or in use: give a folder in it, or another path",
     errno.EEXIST: "a file is in the way: give another path",
 }
 _UNKNOWN = "mend it, or give another path"
