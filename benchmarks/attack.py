@@ -174,8 +174,8 @@ def summary(record: dict[str, Any]) -> list[str]:
         f"{record['seconds'] / 60:.0f} minutes on {record['cores']} cores, {record['memory'] / 1e9:.0f} GB, "
         f"{record['system']}, Python {record['python']}.",
         *(
-            f"{run['tries']} of them were made again after mends, at commit {run['commit']} in {run['seconds'] / 60:.0f} "
-            "minutes more: what had not been survived, or not been made for lack of time, and what shares its runs."
+            f"{run['tries']} of them were made again after mends, at commit {run['commit']} in "
+            f"{run['seconds'] / 60:.0f} minutes more: what had not been survived, or not been made for lack of time, and what shares its runs."
             for run in record.get("again", [])
         ),
         "",
