@@ -175,7 +175,8 @@ def summary(record: dict[str, Any]) -> list[str]:
         f"{record['system']}, Python {record['python']}.",
         *(
             f"{run['tries']} of them were made again after mends, at commit {run['commit']} in "
-            f"{run['seconds'] / 60:.0f} minutes more: what had not been survived, or not been made for lack of time, and what shares its runs."
+            f"{run['seconds'] / 60:.0f} minutes more: what had not been survived, or not been made for lack of time, "
+            "and what shares its runs."
             for run in record.get("again", [])
         ),
         "",
