@@ -28,6 +28,7 @@ from mmecinstruct.pipeline.stage_groups import (
     deduplicate_tables,
     query_budget,
     read_images,
+    reading_bytes,
     select_samples,
     write_shards,
 )
@@ -155,7 +156,8 @@ def _run_stages(
     shop, roots = None, [data.resolve()]
     if recipe.sample is not None:
         shop, roots = synthetic_shop(run, recipe.sample, recipe.seed)
-    parsed = run.run_all(parse_stages(run, recipe.sources, roots[0], recipe.curate.max_text))
+    reading = reading_bytes(whole.resources, run.workers)
+    parsed = run.run_all(parse_stages(run, recipe.sources, roots[0], recipe.curate.max_text, reading))
     useless = warn_of_useless(recipe, roots[0], parsed)
     sampled = None
     if recipe.sampling is not None:

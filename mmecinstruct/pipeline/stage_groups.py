@@ -61,8 +61,17 @@ class Samples:
 
 def query_budget(resources: ResourceSettings, workers: int) -> Budget:
     """Return the budget of a stage's query. It has all cores: there is never another query at the same time."""
-    processes = 1 if workers == 1 else 1 + workers
-    return Budget(resources.query_bytes(processes), workers, resources.spill_bytes)
+    return Budget(resources.query_bytes(_processes(workers)), workers, resources.spill_bytes)
+
+
+def reading_bytes(resources: ResourceSettings, workers: int) -> int:
+    """Return the bytes of memory that all processes share for reading large row groups; no query runs meanwhile."""
+    return resources.reading_bytes(_processes(workers))
+
+
+def _processes(workers: int) -> int:
+    """Return the number of processes of a build on this machine: a single worker is the main process itself."""
+    return 1 if workers == 1 else 1 + workers
 
 
 def curate_tables(

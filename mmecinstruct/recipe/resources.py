@@ -22,6 +22,8 @@ PROCESS_BYTES = 300_000_000
 # DuckDB's limit covers its buffers only, not what it and Arrow need beside them.
 QUERY_SHARE = 0.7
 MIN_QUERY_BYTES = 200_000_000
+# Left free by the default number of workers, for row groups that take more than a process is counted with.
+READING_BYTES = 900_000_000
 
 
 def parse_amount(text: str) -> int:
@@ -70,8 +72,8 @@ class ResourceSettings(Settings):
 
     @property
     def most_workers(self) -> int:
-        """The number of worker processes that fit into memory beside the main process and its query."""
-        return max(1, (self.memory_bytes - MIN_QUERY_BYTES) // PROCESS_BYTES - 1)
+        """The number of worker processes that fit into memory beside the main process and large row groups."""
+        return max(1, (self.memory_bytes - READING_BYTES) // PROCESS_BYTES - 1)
 
     @property
     def spill_bytes(self) -> int | None:
@@ -80,5 +82,8 @@ class ResourceSettings(Settings):
 
     def query_bytes(self, processes: int) -> int:
         """Return the bytes of memory that a query may use beside this many processes of the build, working or idle."""
-        left = self.memory_bytes - processes * PROCESS_BYTES
-        return max(int(left * QUERY_SHARE), MIN_QUERY_BYTES)
+        return max(int(self.reading_bytes(processes) * QUERY_SHARE), MIN_QUERY_BYTES)
+
+    def reading_bytes(self, processes: int) -> int:
+        """Return the bytes of memory that this many processes of the build leave for reading large row groups."""
+        return self.memory_bytes - processes * PROCESS_BYTES

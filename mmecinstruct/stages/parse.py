@@ -19,11 +19,13 @@ from mmecinstruct.sources import RawFile, parse_file, source_files
 from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart
 from mmecinstruct.sources.readers.parts import file_parts, packed_weight
+from mmecinstruct.sources.readers.shared_memory import MemoryStock, reading_from
 from mmecinstruct.sources.settings import Source
 
 if TYPE_CHECKING:
     from mmecinstruct.sources import RawFile
 
+MEMORY_FILE = "memory.lock"
 PACKED_WEIGHT = 4  # bytes of text in a byte of a compressed file
 
 
@@ -47,6 +49,7 @@ class Parse(Stage):
         stamps: of each file, `file_stamp` from before its hash was taken.
         max_text: characters of the longest text that is kept.
         most_packed_parts: into how many parts an archive may be cut.
+        memory: what the processes share for large row groups; None on a cluster, whose nodes have memory of their own.
     """
 
     name = "parse"
@@ -61,6 +64,7 @@ class Parse(Stage):
     stamps: tuple[tuple[int, int], ...] = field(metadata=RUNTIME)
     max_text: int = MAX_TEXT
     most_packed_parts: int | None = field(default=None, metadata=RUNTIME)
+    memory: MemoryStock | None = field(default=None, metadata=RUNTIME)
 
     @property
     def label(self) -> str:
@@ -104,7 +108,7 @@ class Parse(Stage):
         # are few objects to search: those that Python's own reader of literals leaves, a kilobyte per line.
         gc.disable()
         try:
-            with TableWriters(folder) as writers:
+            with TableWriters(folder) as writers, reading_from(self.memory):
                 for batch in parse_file(self.source, file, self.max_text):
                     records += batch.records
                     kept += batch.kept
@@ -136,11 +140,31 @@ def file_stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def parse_stages(run: Run, sources: Sequence[Source], root: Path, max_text: int = MAX_TEXT) -> list[Parse]:
-    """Return the stage of each source, whose files are below `root`; longer texts than `max_text` are refused."""
+def parse_stages(
+    run: Run,
+    sources: Sequence[Source],
+    root: Path,
+    max_text: int = MAX_TEXT,
+    reading_bytes: int | None = None,
+) -> list[Parse]:
+    """Return the stage of each source.
+
+    Args:
+        run: The run.
+        sources: The recipe's sources.
+        root: The folder below which their files are.
+        max_text: Characters of the longest text that is kept.
+        reading_bytes: Bytes of memory that all processes share for large row groups; None for no limit.
+    """
     # Parts of an archive are read by all cores of this machine, or of a cluster. The number of this run's workers does
     # not count: a build that continues with fewer of them keeps its finished parts.
-    at_once = cores() if isinstance(run.executor, LocalExecutor) else None
+    local = isinstance(run.executor, LocalExecutor)
+    at_once = cores() if local else None
+    memory = (
+        MemoryStock(run.workspace.folder / MEMORY_FILE, reading_bytes)
+        if local and reading_bytes is not None
+        else None
+    )
     found = [source_files(source, root) for source in sources]
     stamps = [tuple(file_stamp(file.path) for file in files) for files in found]
     paths = [file.path for files in found for file in files]
@@ -159,6 +183,7 @@ def parse_stages(run: Run, sources: Sequence[Source], root: Path, max_text: int 
             stamps=times,
             max_text=max_text,
             most_packed_parts=at_once,
+            memory=memory,
         )
         for number, (source, files, times) in enumerate(zip(sources, found, stamps, strict=True))
     ]

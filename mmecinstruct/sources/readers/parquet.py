@@ -20,6 +20,7 @@ from mmecinstruct.core.quantities import human
 from mmecinstruct.sources.readers.batches import BATCH_BYTES, BATCH_RECORDS, FLUSH, FilePart, RowError
 from mmecinstruct.sources.readers.parquet_pages import Page, PagesError, longest_text, read_pages
 from mmecinstruct.sources.readers.rows import Row, require_columns
+from mmecinstruct.sources.readers.shared_memory import FREE_BYTES, taken_memory
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def read_parquet(
         part: The part of the file to read; None for the whole file.
 
     Raises:
-        SourceError: The file is no Parquet file or lacks a wanted column.
+        SourceError: The file is no Parquet file or lacks a wanted column, or a row group needs more memory than
+            `shared_memory` has.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -80,9 +82,13 @@ def read_parquet(
                     yield from ((number + index, plan.refusal) for index in range(1, rows + 1))
                     number += rows
                     continue
-                for row in _group_rows(path, group, columns, plan):
-                    number += row is not FLUSH
-                    yield number, row
+                with taken_memory(plan.needed, f"{path}: row group {group}"):
+                    for row in _group_rows(path, group, columns, plan):
+                        number += row is not FLUSH
+                        yield number, row
+                    if plan.needed > FREE_BYTES:
+                        # Arrow keeps what it freed, which other processes may now take.
+                        pa.default_memory_pool().release_unused()
     # UnicodeDecodeError: a column's name.
     except (pa.ArrowException, PagesError, OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}; get the file again") from error
@@ -106,12 +112,14 @@ class _Plan:
         batch_rows: Rows that are unpacked at once.
         dictionaries: Paths of the columns that are read as dictionaries, as one of their values may be long.
         repeating: Names of the columns that can repeat a long text at almost no bytes of the file.
+        needed: Bytes of memory that reading may take beside a batch of rows.
         refusal: Why the row group is not read.
     """
 
     batch_rows: int = BATCH_RECORDS
     dictionaries: tuple[str, ...] = ()
     repeating: frozenset[str] = frozenset()
+    needed: int = 0
     refusal: RowError | None = None
 
 
@@ -163,7 +171,7 @@ def _plan(file: pq.ParquetFile, stream: BinaryIO, group: int, columns: list[str]
     if needed > MAX_PAGES_BYTES:
         detail = f"the pages of its row group may take {human(needed)} of memory, at most {human(MAX_PAGES_BYTES)}; "
         return _Plan(refusal=RowError("row_too_long", detail + "write the file with smaller row groups"))
-    return _Plan(batch_rows, tuple(dictionaries), frozenset(repeating))
+    return _Plan(batch_rows, tuple(dictionaries), frozenset(repeating), needed)
 
 
 def _longest(stream: BinaryIO, page: Page, codec: str) -> int:

@@ -11,7 +11,7 @@ import yaml
 import mmecinstruct as mm
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.recipe import Recipe, apply_override, built_in_recipes, find_recipe, load_recipe
-from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, PROCESS_BYTES
+from mmecinstruct.recipe.resources import MIN_QUERY_BYTES, PROCESS_BYTES, READING_BYTES
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.sentiment_analysis import SentimentAnalysisSettings
 
@@ -132,12 +132,14 @@ def test_a_query_gets_the_memory_that_processes_leave() -> None:
     assert resources.query_bytes(100) == MIN_QUERY_BYTES
 
 
-@pytest.mark.parametrize(("memory", "workers"), [("512MB", 1), ("1GB", 1), ("1.4GB", 3), ("4GB", 11)])
+@pytest.mark.parametrize(
+    ("memory", "workers"), [("512MB", 1), ("1GB", 1), ("1.6GB", 1), ("2.5GB", 4), ("4GB", 9)]
+)
 def test_memory_limits_the_number_of_workers(memory: str, workers: int) -> None:
     resources = load_recipe("paper", [f"resources.memory={memory}"]).resources
     assert resources.most_workers == workers
     left = resources.memory_bytes - (1 + workers) * PROCESS_BYTES
-    assert left >= MIN_QUERY_BYTES or workers == 1
+    assert left >= READING_BYTES or workers == 1
 
 
 def test_resources_are_not_published() -> None:

@@ -20,6 +20,7 @@ RUNTIME_FIELDS = {
         for table in ("products", "reviews", "relations", "judgements", "questions")
     ),
     *((stage, "budget") for stage in ("filter", "references", "sample", "task")),
+    ("parse", "memory"),
     ("parse", "most_packed_parts"),
     ("parse", "stamps"),
 }
