@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.synthetic.shop import wording
+from mmecinstruct.synthetic.shop.asides import aside
 from mmecinstruct.synthetic.shop.products import Product, image_id_of
 from mmecinstruct.synthetic.shop.purchases import User
 
@@ -96,7 +97,8 @@ def make_reviews(users: list[User], products: list[Product], seed: int) -> list[
         if (user_number, position) in kinds:
             rating, neutral = kinds[user_number, position]
             image_id = image_id_of(first_image + len(reviews))
-        text, summary = _review_text(rating, neutral, chance)
+        detail = aside(hash_draw(seed, "shop review aside", users[user_number].user_id, str(position)))
+        text, summary = _review_text(rating, neutral, chance, detail)
         reviews.append(
             Review(
                 product=users[user_number].bought[position],
@@ -113,7 +115,7 @@ def make_reviews(users: list[User], products: list[Product], seed: int) -> list[
     return reviews
 
 
-def _review_text(rating: int, neutral: bool, chance: int) -> tuple[str, str]:
+def _review_text(rating: int, neutral: bool, chance: int, detail: str) -> tuple[str, str]:
     if neutral:
         opening, middle, closing, summary = _pick(
             chance,
@@ -122,7 +124,7 @@ def _review_text(rating: int, neutral: bool, chance: int) -> tuple[str, str]:
             wording.NEUTRAL_CLOSINGS,
             wording.NEUTRAL_SUMMARIES,
         )
-        return f"{opening} {middle} {closing}", summary
+        return f"{opening} {detail} {middle} {closing}", summary
     opening, middle, closing, summary = _pick(
         chance,
         wording.OPENINGS[rating],
@@ -132,8 +134,8 @@ def _review_text(rating: int, neutral: bool, chance: int) -> tuple[str, str]:
     )
     # A third of the texts lacks the opening or the closing.
     form = chance // 1_000_003 % 6
-    parts = [middle, closing] if form == 0 else [opening, middle] if form == 1 else [opening, middle, closing]
-    return " ".join(parts), summary
+    opening, closing = "" if form == 0 else opening, "" if form == 1 else closing
+    return " ".join(part for part in (opening, detail, middle, closing) if part), summary
 
 
 def make_questions(products: list[Product], seed: int) -> list[Question]:
@@ -163,15 +165,16 @@ def make_questions(products: list[Product], seed: int) -> list[Question]:
             sentences[rest // 101 % count] = (answer,)
         mixed = hash_draw(seed, "shop snippets", str(product), str(number))
         snippets = []
-        for choices in sentences:
-            start, sentence, end = _pick(mixed, wording.SNIPPET_STARTS, choices, wording.SNIPPET_ENDS)
-            mixed //= len(wording.SNIPPET_STARTS) * len(choices) * len(wording.SNIPPET_ENDS)
-            snippets.append(" ".join(part for part in (start, sentence, end) if part))
+        for place, choices in enumerate(sentences):
+            detail = aside(hash_draw(seed, "shop snippet aside", str(product), str(number), str(place)))
+            sentence, end = _pick(mixed, choices, wording.SNIPPET_ENDS)
+            mixed //= len(choices) * len(wording.SNIPPET_ENDS)
+            snippets.append(" ".join(part for part in (detail, sentence, end) if part))
         questions.append(
             Question(
                 qid=product * 10 + number,
                 product=product,
-                text=text,
+                text=text.format(series=products[product].series),
                 snippets=tuple(snippets),
                 answerable=answerable,
                 answer=answer if answerable else "I do not know.",

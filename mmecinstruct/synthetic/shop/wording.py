@@ -175,10 +175,14 @@ FOREIGN_REVIEWS: tuple[str, ...] = (
     "Il prodotto è arrivato molto presto ed è fatto davvero bene, lo comprerei di nuovo senza pensarci.",
 )
 
-# By topic: (questions, snippets that answer them). A snippet answers only its own topic.
+# By topic: (questions about a series, snippets that answer them). A snippet answers only its own topic.
 TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "weight": (
-        ("How much does it weigh?", "What is the weight of this item?", "Is it heavy?"),
+        (
+            "How much does the {series} weigh?",
+            "What is the weight of the {series}?",
+            "Is the {series} heavy?",
+        ),
         (
             "On my scale it weighs a little under two pounds.",
             "It is light, about 400 grams by my measure.",
@@ -186,7 +190,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "warranty": (
-        ("Is there a warranty?", "How long is the warranty?", "Does it come with a guarantee?"),
+        (
+            "Is there a warranty on the {series}?",
+            "How long is the warranty of the {series}?",
+            "Does the {series} come with a guarantee?",
+        ),
         (
             "The card inside promises a two year warranty.",
             "There is a one year guarantee by the maker.",
@@ -194,7 +202,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "made": (
-        ("Where is it made?", "In which country is this manufactured?", "Is this made in the USA?"),
+        (
+            "Where is the {series} made?",
+            "In which country is the {series} manufactured?",
+            "Is the {series} made in the USA?",
+        ),
         (
             "The label underneath says made in Portugal.",
             "Mine was manufactured in Ohio, it says so on the box.",
@@ -202,7 +214,7 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "washing": (
-        ("How do I clean it?", "Can it be washed?", "Is it easy to clean?"),
+        ("How do I clean the {series}?", "Can the {series} be washed?", "Is the {series} easy to clean?"),
         (
             "I wash it by hand with mild soap and it is clean in a minute.",
             "A damp cloth is all it takes to clean it.",
@@ -210,7 +222,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "assembly": (
-        ("Does it need assembly?", "Do I have to put it together?", "Does it come in one piece?"),
+        (
+            "Does the {series} need assembly?",
+            "Do I have to put the {series} together?",
+            "Does the {series} come in one piece?",
+        ),
         (
             "No assembly at all, it comes in one piece.",
             "I had to put two parts together, no tools needed.",
@@ -218,7 +234,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "gift": (
-        ("Can it be gift wrapped?", "Does it come in a gift box?", "Is the box suitable as a present?"),
+        (
+            "Can the {series} be gift wrapped?",
+            "Does the {series} come in a gift box?",
+            "Is the box of the {series} suitable as a present?",
+        ),
         (
             "It comes in a handsome gift box with a lid.",
             "There is no gift box, only a thin bag around it.",
@@ -226,7 +246,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "smell": (
-        ("Does it smell?", "Is there a chemical odor?", "Has anybody noticed a strange smell?"),
+        (
+            "Does the {series} smell?",
+            "Does the {series} have a chemical odor?",
+            "Has anybody noticed a strange smell of the {series}?",
+        ),
         (
             "There was a faint odor that was gone after a day.",
             "No smell whatsoever, not even when new.",
@@ -234,7 +258,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "outdoors": (
-        ("Can I leave it outside?", "Is it weatherproof?", "Does rain damage it?"),
+        (
+            "Can I leave the {series} outside?",
+            "Is the {series} weatherproof?",
+            "Does rain damage the {series}?",
+        ),
         (
             "Mine stood outside in the rain all winter without harm.",
             "I would not leave it outdoors, the rain gets in.",
@@ -242,7 +270,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "children": (
-        ("Is it safe for small children?", "From what age can kids use it?", "Is it suitable for a toddler?"),
+        (
+            "Is the {series} safe for small children?",
+            "From what age can kids use the {series}?",
+            "Is the {series} suitable for a toddler?",
+        ),
         (
             "My toddler uses it and there are no sharp edges.",
             "The box says for ages six and up.",
@@ -250,7 +282,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "returns": (
-        ("Can I send it back?", "How do returns work?", "Is the return free of charge?"),
+        (
+            "Can I send the {series} back?",
+            "How do returns of the {series} work?",
+            "Is the return of the {series} free of charge?",
+        ),
         (
             "I sent one back within thirty days and paid nothing.",
             "Returns are possible, but you pay the postage.",
@@ -259,9 +295,9 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "storage": (
         (
-            "Does it fold flat for storage?",
-            "How much room does it need in a drawer?",
-            "Can several be stacked?",
+            "Does the {series} fold flat for storage?",
+            "How much room does the {series} need in a drawer?",
+            "Can several of the {series} be stacked?",
         ),
         (
             "Several of them stack without trouble in my cupboard.",
@@ -270,7 +306,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "quantity": (
-        ("How many are in one package?", "Is this a set or a single item?", "Do I get more than one?"),
+        (
+            "How many {series} are in one package?",
+            "Is the {series} a set or a single item?",
+            "Do I get more than one {series}?",
+        ),
         (
             "You get exactly one in the package.",
             "There were two in my package, as a set.",
@@ -278,7 +318,11 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "battery": (
-        ("Does it need batteries?", "Does any part of it use electricity?", "Are batteries included?"),
+        (
+            "Does the {series} need batteries?",
+            "Does any part of the {series} use electricity?",
+            "Are batteries included with the {series}?",
+        ),
         (
             "There are no batteries and nothing electric in it.",
             "It needs no power at all.",
@@ -287,9 +331,9 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "personal": (
         (
-            "Can a name be engraved on it?",
-            "Is it possible to personalize it?",
-            "Can I have initials put on it?",
+            "Can a name be engraved on the {series}?",
+            "Is it possible to personalize the {series}?",
+            "Can I have initials put on the {series}?",
         ),
         (
             "I had initials engraved by a shop in town, that went well.",
@@ -298,15 +342,6 @@ TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
 }
-SNIPPET_STARTS: tuple[str, ...] = (
-    "",
-    "I have had it for a month.",
-    "Bought this in spring.",
-    "My second purchase from this maker.",
-    "A friend told me about it.",
-    "Ordered it for my office.",
-    "It was a present from my brother.",
-)
 SNIPPET_ENDS: tuple[str, ...] = (
     "",
     "Hope this helps.",

@@ -10,7 +10,7 @@ import pytest
 
 from mmecinstruct.duplicates.titles import title_words
 from mmecinstruct.recipe import SampleShopSettings
-from mmecinstruct.synthetic.shop import wording
+from mmecinstruct.synthetic.shop import asides, wording
 from mmecinstruct.synthetic.shop.amazon_files import _metadata_row, _review_row
 from mmecinstruct.synthetic.shop.assembly import make_shop
 from mmecinstruct.synthetic.shop.esci_files import _esci_row
@@ -252,12 +252,43 @@ def test_other_reviews_are_worded_by_their_rating(shop: Shop) -> None:
 def test_a_question_is_answerable_when_a_snippet_is_of_its_topic(shop: Shop) -> None:
     topic_of = {text: topic for topic, (texts, _) in wording.TOPICS.items() for text in texts}
     for question in shop.questions:
-        answers = wording.TOPICS[topic_of[question.text]][1]
+        series = shop.products[question.product].series
+        answers = wording.TOPICS[topic_of[question.text.replace(series, "{series}")]][1]
         answered = any(answer in snippet for snippet in question.snippets for answer in answers)
         assert answered == question.answerable
     share = sum(question.answerable for question in shop.questions) / len(shop.questions)
     assert abs(share - 0.6) < 0.01
     assert len({question.qid for question in shop.questions}) == len(shop.questions)
+
+
+def test_no_text_of_a_person_repeats(shop: Shop) -> None:
+    texts = [review.text for review in shop.reviews]
+    texts += [snippet for question in shop.questions for snippet in question.snippets]
+    assert len(texts) > 2_000
+    assert len(set(texts)) == len(texts)
+
+
+def test_circumstances_are_independent_of_all_that_is_asked(shop: Shop) -> None:
+    words = {word for values in asides.SLOTS.values() for value in values for word in title_words(value)}
+    words |= {word for form in asides.FORMS for word in title_words(form)}
+    assert not words & LOOK_WORDS
+    nouns = {word for category in FINE_CATEGORIES for word in title_words(f"{category.noun} {category.name}")}
+    assert not words & nouns
+    forms = [re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(form))) for form in asides.FORMS]
+    seen: Counter[tuple[int, int]] = Counter()
+    for review in shop.reviews:
+        (form,) = (number for number, form in enumerate(forms) if form.search(review.text))
+        seen[form, review.rating] += 1
+    by_form, by_rating = Counter[int](), Counter[int]()
+    for (form, rating), count in seen.items():
+        by_form[form] += count
+        by_rating[rating] += count
+    total = sum(seen.values())
+    expected = {
+        (form, rating): by_form[form] * by_rating[rating] / total for form in by_form for rating in by_rating
+    }
+    statistic = sum((seen[key] - value) ** 2 / value for key, value in expected.items())
+    assert statistic < 58.6, "the 1 % bound of chi-squared with 36 degrees of freedom"
 
 
 @pytest.mark.parametrize("products", [60, 100, 451, 1000])
