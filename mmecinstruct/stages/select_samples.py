@@ -33,6 +33,7 @@ SELECTED = pa.schema(
         ("split", pa.string()),
         ("setting", pa.string()),
         ("clusters", pa.list_(pa.string())),
+        ("groups", pa.list_(pa.string())),
         *((name, pa.list_(pa.string())) for name in _IMAGE_COLUMNS),
     ]
 )
@@ -46,7 +47,7 @@ class Select(Stage):
     """
 
     name = "select"
-    version = 2
+    version = 3
 
     task: str
     samples: Files
@@ -84,6 +85,8 @@ class Select(Stage):
                 row["split"] = split
                 row["setting"] = "OOD" if split == TEST_OOD else "IND"
                 row["clusters"] = sorted({assignment.cluster_of[product] for product in row["product_ids"]})
+                groups = {assignment.group_of[product] for product in row["product_ids"]}
+                row["groups"] = sorted(group for group in groups if group is not None)
                 chosen.append(row)
         pq.write_table(
             pa.Table.from_pylist(chosen, schema=SELECTED),
@@ -97,11 +100,13 @@ class Select(Stage):
     def _assignment(self, rows: list[dict[str, Any]]) -> Assignment:
         """Return the clusters of products and the splits of clusters."""
         assigned = read_tables(self.assignment.paths, ASSIGNED)
-        products, clusters, splits = (assigned[name].to_pylist() for name in ASSIGNED.names)
+        products, clusters, splits, groups, cut_off = (assigned[name].to_pylist() for name in ASSIGNED.names)
         return Assignment(
             dict(zip(products, clusters, strict=True)),
             dict(zip(clusters, splits, strict=True)),
             frozenset(self.split.ood_categories),
+            dict(zip(products, groups, strict=True)),
+            frozenset(product for product, cut in zip(products, cut_off, strict=True) if cut),
         )
 
     def _without_images(self, rows: list[dict[str, Any]], splits: list[str | None]) -> list[Rejection]:
