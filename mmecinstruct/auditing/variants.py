@@ -1,0 +1,90 @@
+"""Find titles that differ in few words: variants of one article, where the source does not say which they are.
+
+This is a ruler of its own: no word lists, as the build has them, and no brand. Two titles are those of variants where
+each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. Two words often name
+the kind of product ("Rain Jacket", "Garden Glove"). So they count only where they are a number or recur over articles as
+sizes and colours do: in more titles than the rarest word that both have.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmecinstruct.auditing.keys import VARIANT
+from mmecinstruct.auditing.near_duplicates import LINKS
+
+MIN_COMMON = 3
+# Longer titles that differ in so few words are near titles (`title_near`).
+MAX_WORDS = 24
+# Earlier titles that are linked to a later one. More of them are one pattern of titles, and the finding is the same.
+MAX_LINKS = 50
+
+
+def title_variants(earlier: pa.Table, later: pa.Table) -> pa.Table:
+    """Return LINKS of titles that differ in at most two words on either side; equal ones are left out.
+
+    Args:
+        earlier: Columns key and words (normalised) of the earlier splits' titles, each once.
+        later: The same of the later split.
+    """
+    keys, words = earlier["key"].to_pylist(), earlier["words"].to_pylist()
+    parts_of = [_parts(text) for text in words]
+    positions = np.repeat(np.arange(len(words)), [len(parts) for parts in parts_of])
+    parts = np.concatenate([np.empty(0, np.uint64), *parts_of])
+    order = np.lexsort((positions, parts))
+    positions, parts = positions[order], parts[order]
+    frequency = Counter(word for text in {*words, *later["words"].to_pylist()} for word in set(text.split()))
+    rows = []
+    for key, text in zip(later["key"].to_pylist(), later["words"].to_pylist(), strict=True):
+        mine = _parts(text)
+        starts, ends = np.searchsorted(parts, mine), np.searchsorted(parts, mine, side="right")
+        found = {one for a, b in zip(starts, ends, strict=True) if a < b for one in positions[a:b].tolist()}
+        others = sorted(
+            keys[one] for one in found if keys[one] != key and _are_variants(words[one], text, frequency)
+        )
+        rows += [
+            {"kind": VARIANT, "left": other, "right": key, "detail": ""} for other in others[:MAX_LINKS]
+        ]
+    return pa.Table.from_pylist(rows, schema=LINKS)
+
+
+def _are_variants(one: str, other: str, frequency: Mapping[str, int]) -> bool:
+    """Return whether two titles that differ in at most two words on either side are those of variants."""
+    a, b = set(one.split()), set(other.split())
+    if max(len(a - b), len(b - a)) <= 1:
+        return True
+    rarest = min(frequency[word] for word in a & b)
+    return all(word[0].isdigit() or frequency[word] > rarest for word in a ^ b)
+
+
+def _parts(text: str) -> NDArray[np.uint64]:
+    """Return a number for the set of a text's words, and for each part of it without one or two of them.
+
+    The number of a set is the sum of its words' hashes. Parts of fewer than MIN_COMMON words are left out.
+    """
+    words = sorted(set(text.split()))
+    if not MIN_COMMON <= len(words) <= MAX_WORDS:
+        return np.empty(0, np.uint64)
+    digests = (
+        hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in words
+    )
+    hashes = np.frombuffer(b"".join(digests), "<u8")
+    lacking = [np.zeros(1, np.uint64)]
+    if len(words) - 1 >= MIN_COMMON:
+        lacking.append(hashes)
+    if len(words) - 2 >= MIN_COMMON:
+        one, other = _pairs(len(words))
+        lacking.append(hashes[one] + hashes[other])
+    return hashes.sum() - np.concatenate(lacking)
+
+
+@functools.cache
+def _pairs(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.triu_indices(size, 1)
