@@ -16,7 +16,7 @@ from typing import Any
 
 from mmecinstruct.duplicates.clusters import Edge
 from mmecinstruct.duplicates.titles import normalised_text
-from mmecinstruct.duplicates.variant_words import COLOURS, MATERIALS, SHADES, SIZE_NAMES, SIZES, UNITS
+from mmecinstruct.text.variant_words import COLOURS, MATERIALS, SHADES, SIZE_NAMES, SIZES, UNITS
 
 MIN_WORDS = 2
 MIN_WORDS_UNBRANDED = 3
