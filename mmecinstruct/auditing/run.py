@@ -206,7 +206,9 @@ def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, r
         found = near_texts(_texts_of(connection, earlier), _texts_of(connection, [later]), settings)
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
-        found = title_variants(_titles_of(connection, earlier), _titles_of(connection, [later]))
+        found = title_variants(
+            _titles_of(connection, earlier), _titles_of(connection, [later]), settings.text_similarity
+        )
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
         if report:

@@ -2,8 +2,8 @@
 
 This is a ruler of its own: no word lists, as the build has them, and no brand. Two titles are those of variants where
 each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. Two words often name
-the kind of product ("Rain Jacket", "Garden Glove"). So they count only where they are a number or recur over articles as
-sizes and colours do: in more titles than the rarest word that both have.
+the kind of product ("Rain Jacket", "Garden Glove"). So they count only where they recur over articles as sizes and
+colours do: in more titles than the rarest word that both have.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ MAX_WORDS = 24
 MAX_LINKS = 50
 
 
-def title_variants(earlier: pa.Table, later: pa.Table) -> pa.Table:
-    """Return LINKS of titles that differ in at most two words on either side; equal ones are left out.
+def title_variants(earlier: pa.Table, later: pa.Table, similarity: float) -> pa.Table:
+    """Return LINKS of titles that differ in at most two words on either side; equal and near ones are left out.
 
     Args:
         earlier: Columns key and words (normalised) of the earlier splits' titles, each once.
         later: The same of the later split.
+        similarity: The Jaccard similarity from which titles are near: `title_near` has them.
     """
     keys, words = earlier["key"].to_pylist(), earlier["words"].to_pylist()
     parts_of = [_parts(text) for text in words]
@@ -47,7 +48,7 @@ def title_variants(earlier: pa.Table, later: pa.Table) -> pa.Table:
         starts, ends = np.searchsorted(parts, mine), np.searchsorted(parts, mine, side="right")
         found = {one for a, b in zip(starts, ends, strict=True) if a < b for one in positions[a:b].tolist()}
         others = sorted(
-            keys[one] for one in found if keys[one] != key and _are_variants(words[one], text, frequency)
+            keys[one] for one in found if _are_variants(words[one], text, similarity, frequency)
         )
         rows += [
             {"kind": VARIANT, "left": other, "right": key, "detail": ""} for other in others[:MAX_LINKS]
@@ -55,13 +56,15 @@ def title_variants(earlier: pa.Table, later: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=LINKS)
 
 
-def _are_variants(one: str, other: str, frequency: Mapping[str, int]) -> bool:
+def _are_variants(one: str, other: str, similarity: float, frequency: Mapping[str, int]) -> bool:
     """Return whether two titles that differ in at most two words on either side are those of variants."""
     a, b = set(one.split()), set(other.split())
+    if len(a & b) >= similarity * len(a | b):
+        return False
     if max(len(a - b), len(b - a)) <= 1:
         return True
     rarest = min(frequency[word] for word in a & b)
-    return all(word[0].isdigit() or frequency[word] > rarest for word in a ^ b)
+    return all(frequency[word] > rarest for word in a ^ b)
 
 
 def _parts(text: str) -> NDArray[np.uint64]:
