@@ -1,9 +1,10 @@
 """Find titles that differ in few words: variants of one article, where the source does not say which they are.
 
 This is a ruler of its own: no word lists, as the build has them, and no brand. Two titles are those of variants where
-each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. Two words often name
-the kind of product ("Rain Jacket", "Garden Glove"). So they count only where they recur over articles as sizes and
-colours do: in more titles than the rarest word that both have.
+each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. But such words often
+name another article ("Hero Hoodie-XS", "Oslo Hoodie-XS") or kind of product ("Rain Jacket", "Garden Glove"). So two words
+count only where they recur over articles as sizes and colours do: in more titles than the rarest word that both have. One
+word counts also where it is a number or the last one, or as rare as the others.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from mmecinstruct.auditing.keys import VARIANT
 from mmecinstruct.auditing.near_duplicates import LINKS
 
 MIN_COMMON = 3
+# Sizes and colours recur in more titles than an article's own words, by this factor.
+MORE_FREQUENT = 1.5
 # Longer titles that differ in so few words are near titles (`title_near`).
 MAX_WORDS = 24
 # Earlier titles that are linked to a later one. More of them are one pattern of titles, and the finding is the same.
@@ -61,10 +64,14 @@ def _are_variants(one: str, other: str, similarity: float, frequency: Mapping[st
     a, b = set(one.split()), set(other.split())
     if len(a & b) >= similarity * len(a | b):
         return False
-    if max(len(a - b), len(b - a)) <= 1:
-        return True
+    frequencies = [frequency[word] for word in a ^ b]
     rarest = min(frequency[word] for word in a & b)
-    return all(frequency[word] > rarest for word in a ^ b)
+    if max(len(a - b), len(b - a)) > 1:
+        return min(frequencies) >= MORE_FREQUENT * rarest
+    if all(word[0].isdigit() for word in a ^ b) or one.split()[:-1] == other.split()[:-1]:
+        return True
+    # Both titles have the common words.
+    return min(frequencies) >= rarest - 1
 
 
 def _parts(text: str) -> NDArray[np.uint64]:

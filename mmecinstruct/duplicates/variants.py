@@ -1,10 +1,11 @@
 """Recognise variants of one article by their titles, where the source does not say which products are variants.
 
 Variants are products of one brand and one top-level category whose titles are equal but for words of colour, size or
-material, or numbers with a unit: each in the same place and of the same kind. What is left of the title has to identify
-the article: at least MIN_WORDS words beside the brand's own. Where the source names no brand it is MIN_WORDS_UNBRANDED,
-and another material makes another article. A number without a unit counts as a size only in the notation of shops,
-between hyphens (`Pant-32-Brown`); numbers of model names (`D3200`) never count.
+material, or numbers with a unit: each in the same place and of the same kind, and at the end one may lack it. What is
+left of the title has to identify the article: at least MIN_WORDS words beside the brand's own. Where the source names no
+brand it is MIN_WORDS_UNBRANDED, another material makes another article, and colour and size stand at the end, as shops
+append them. A number without a unit counts as a size only in the notation of shops, between hyphens (`Pant-32-Brown`);
+numbers of model names (`D3200`) never count.
 """
 
 from __future__ import annotations
@@ -67,25 +68,36 @@ def article_words(title: str, materials: bool = True) -> str:
 
 
 def variant_edges(products: Sequence[Mapping[str, Any]]) -> list[Edge]:
-    """Return edges between variants, each with the first one of its article.
+    """Return edges between variants, each with the first one of its article; equal titles need none.
 
     Args:
         products: Rows with product_id, title, brand, category and group_id. A product with a group is left out: its
             source says what it belongs to.
     """
-    first: dict[tuple[str, str, str], str] = {}
+    first: dict[tuple[str, str, str], tuple[str, str]] = {}
     edges = []
     for row in sorted(products, key=lambda row: row["product_id"]):
         if row["group_id"] is not None:
             continue
-        brand = normalised_text(row["brand"] or "")
-        article = article_words(row["title"] or "", materials=bool(brand))
-        words = set(article.split())
-        identifying = words - set(brand.split()) - MARKS
-        if words.isdisjoint(MARKS) or len(identifying) < (MIN_WORDS if brand else MIN_WORDS_UNBRANDED):
+        title, brand = row["title"] or "", normalised_text(row["brand"] or "")
+        article = _article(title, brand)
+        if article is None:
             continue
         key = brand, normalised_text(row["category"] or ""), article
-        one = first.setdefault(key, row["product_id"])
-        if one != row["product_id"]:
+        one, its_title = first.setdefault(key, (row["product_id"], title))
+        if normalised_text(title) != normalised_text(its_title):
             edges.append((one, row["product_id"]))
     return edges
+
+
+def _article(title: str, brand: str) -> str | None:
+    """Return the text that variants have in common; None where it does not identify an article."""
+    words = article_words(title, materials=bool(brand)).split()
+    identifying = set(words) - set(brand.split()) - MARKS
+    if len(identifying) < (MIN_WORDS if brand else MIN_WORDS_UNBRANDED):
+        return None
+    marks = sum(word in MARKS for word in words)
+    while words[-1] in MARKS:
+        words.pop()
+        marks -= 1
+    return " ".join(words) if brand or not marks else None

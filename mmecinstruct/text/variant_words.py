@@ -7,7 +7,7 @@ from __future__ import annotations
 
 _COLOURS = """
     amber apricot aqua azure beige black blue bronze brown burgundy caramel champagne charcoal chocolate cobalt coral
-    cream crimson cyan ebony ecru emerald fuchsia gold golden graphite gray green grey gunmetal indigo ivory jade khaki
+    clear cream crimson cyan ebony ecru emerald fuchsia gold golden graphite gray green grey gunmetal indigo ivory jade khaki
     lavender lilac lime magenta maroon mauve mint moss multicolor multicolour mustard navy ochre olive orange peach
     pewter pink plum purple red rose ruby russet rust sage salmon sand sapphire scarlet silver slate taupe teal
     terracotta turquoise violet white yellow

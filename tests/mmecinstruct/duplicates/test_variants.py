@@ -49,6 +49,7 @@ def test_properties_of_a_title_are_marked(title: str, words: str) -> None:
         ("Red Enamel Camping Mug, 300 ml", "Blue Steel Camping Mug, 500 ml"),
         ("Regenjacke leicht, dunkelblau, Gr. 42", "Regenjacke leicht, rot, Gr. 38"),
         ("Yoga Strap 6 foot", "Yoga Strap 10 foot"),
+        ("Camera D3200 body", "Camera D3200 body, black"),
     ],
 )
 def test_variants_differ_in_properties_alone(one: str, other: str) -> None:
@@ -84,4 +85,5 @@ def test_variants_have_one_brand_one_category_and_no_group() -> None:
 def test_without_a_brand_a_title_has_to_say_more() -> None:
     assert not are_variants("Rain Jacket-S", "Rain Jacket-M", brand=None)
     assert are_variants("Fernhollow Rain Jacket-S", "Fernhollow Rain Jacket-M", brand=None)
-    assert not are_variants("Vintage Leather Messenger Bag", "Vintage Canvas Messenger Bag", brand=None)
+    assert not are_variants("Vintage Messenger Bag Leather", "Vintage Messenger Bag Canvas", brand=None)
+    assert not are_variants("Classic Teal Crew Neck Tee", "Classic White Crew Neck Tee", brand=None)
