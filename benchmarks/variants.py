@@ -8,8 +8,8 @@ miniature's products, brand, series and category of the sample shop's. Elsewhere
 variants that the rule makes; pairs of equal titles are left out, as equal titles share a split anyway. Precision is the
 share of these pairs that are one article, recall the share of one article's pairs of different titles that are found.
 
-Two real shops' tables list articles with their options, so the titles of their variants are made as these shops' programs
-make them: Magento's `name-size-colour`, in five sizes and three colours, and Vendure's name with the options.
+Two real shops' tables list articles with their options, so the titles of their variants are made as these shops'
+programs make them: Magento's `name-size-colour`, in five sizes and three colours, and Vendure's name with the options.
 """
 
 from __future__ import annotations
@@ -148,15 +148,15 @@ def measure(rows: Iterable[Row], judged: Mapping[tuple[str, str], bool]) -> dict
     for one in by_id.values():
         if one["article"] is not None:
             articles[one["article"]].append(normalised_text(one["title"]))
-    counts["of_one_article"] = sum(
-        a != b for titles in articles.values() for a, b in combinations(titles, 2)
-    )
+    counts["of_one_article"] = sum(a != b for titles in articles.values() for a, b in combinations(titles, 2))
     return counts
 
 
 def main() -> None:
     """Measure all catalogues and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     folder = Path(os.environ["MMEC_REAL_DATA"])
@@ -177,7 +177,10 @@ def main() -> None:
     for name, counts in found.items():
         for titles in counts.pop("unjudged"):
             print(f"not judged: {name}: {' | '.join(titles)}")
-    lines = ["| catalogue | products | pairs | one article | precision | recall |", "|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| catalogue | products | pairs | one article | precision | recall |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for name, counts in found.items():
         precision = f"{counts['one_article'] / counts['pairs']:.3f}" if counts["pairs"] else "–"
         whole = counts["of_one_article"]

@@ -1,10 +1,10 @@
 """Find titles that differ in few words: variants of one article, where the source does not say which they are.
 
 This is a ruler of its own: no word lists, as the build has them, and no brand. Two titles are those of variants where
-each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. But such words often
-name another article ("Hero Hoodie-XS", "Oslo Hoodie-XS") or kind of product ("Rain Jacket", "Garden Glove"). So two words
-count only where they recur over articles as sizes and colours do: in more titles than the rarest word that both have. One
-word counts also where it is a number or the last one, or as rare as the others.
+each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. But such words
+often name another article ("Hero Hoodie-XS", "Oslo Hoodie-XS") or kind of product ("Rain Jacket", "Garden Glove"). So
+two words count only where they recur over articles as sizes and colours do: in more titles than the rarest word that
+both have. One word counts also where it is a number or the last one, or as rare as the others.
 """
 
 from __future__ import annotations
@@ -50,12 +50,8 @@ def title_variants(earlier: pa.Table, later: pa.Table, similarity: float) -> pa.
         mine = _parts(text)
         starts, ends = np.searchsorted(parts, mine), np.searchsorted(parts, mine, side="right")
         found = {one for a, b in zip(starts, ends, strict=True) if a < b for one in positions[a:b].tolist()}
-        others = sorted(
-            keys[one] for one in found if _are_variants(words[one], text, similarity, frequency)
-        )
-        rows += [
-            {"kind": VARIANT, "left": other, "right": key, "detail": ""} for other in others[:MAX_LINKS]
-        ]
+        others = sorted(keys[one] for one in found if _are_variants(words[one], text, similarity, frequency))
+        rows += [{"kind": VARIANT, "left": other, "right": key, "detail": ""} for other in others[:MAX_LINKS]]
     return pa.Table.from_pylist(rows, schema=LINKS)
 
 

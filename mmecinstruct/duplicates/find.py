@@ -67,9 +67,11 @@ def find_duplicates(
     """Cluster products that share an item number, a title or an image, and merge records of the same product.
 
     The given cluster_id is replaced by the smallest kept product_id of the new cluster, split_unit by the name of the
-    clusters that share a group, are variants of one article, or were cut though they share a title or an image. Records of the same product
-    have one representative: the most complete one (most columns with a value, then most readable images), then the one
-    of the smallest id. With `settings.merge` the others are rejected as `duplicate_product`.
+    clusters that share a group, are variants of one article, or were cut though they share a title or an image.
+
+    Records of the same product have one representative: the most complete one (most columns with a value, then most
+    readable images), then the one of the smallest id. With `settings.merge` the others are rejected as
+    `duplicate_product`.
 
     Args:
         products: CURATED_PRODUCTS, each id once.

@@ -55,8 +55,8 @@ class DuplicateSettings(Settings):
     )
     recognise_variants: bool = Field(
         default=True,
-        description="Keep products in one split whose titles differ in colour, size or material alone, where the source "
-        "names no group.",
+        description="Keep products in one split whose titles differ in colour, size or material alone, where the "
+        "source names no group.",
     )
     merge: bool = Field(
         default=False,

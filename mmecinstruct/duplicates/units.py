@@ -46,7 +46,7 @@ def group_edges(products: Rows) -> list[Edge]:
     Args:
         products: Rows with product_id and group_id.
     """
-    first = {row["product_id"]: row["product_id"] for row in products}
+    first: dict[str, str] = {row["product_id"]: row["product_id"] for row in products}
     edges = []
     for row in products:
         if row["group_id"] is not None:

@@ -2,9 +2,9 @@
 
 Variants are products of one brand and one top-level category whose titles are equal but for words of colour, size or
 material, or numbers with a unit: each in the same place and of the same kind, and at the end one may lack it. What is
-left of the title has to identify the article: at least MIN_WORDS words beside the brand's own. Where the source names no
-brand it is MIN_WORDS_UNBRANDED, another material makes another article, and colour and size stand at the end, as shops
-append them. A number without a unit counts as a size only in the notation of shops, between hyphens (`Pant-32-Brown`);
+left of the title has to identify the article: at least MIN_WORDS words beside the brand's own. Where the source names
+no brand it is MIN_WORDS_UNBRANDED, another material makes another article, and colour and size stand at the end, as
+shops append them. A number without a unit counts as a size only in the notation of shops, between hyphens (`Pant-32-Brown`);
 numbers of model names (`D3200`) never count.
 """
 
@@ -42,9 +42,7 @@ _SIZE = "|".join(
     )
 )
 _COLOUR = rf"\b(?:{_any_of(SHADES)}[\s-]*)?{_any_of(COLOURS)}\b"
-_PROPERTY = re.compile(
-    rf"(?P<size>{_SIZE})|(?P<colour>{_COLOUR})|(?P<material>\b{_any_of(MATERIALS)}\b)"
-)
+_PROPERTY = re.compile(rf"(?P<size>{_SIZE})|(?P<colour>{_COLOUR})|(?P<material>\b{_any_of(MATERIALS)}\b)")
 # In place of a property stands a letter that no title has, as titles are case-folded.
 _MARKS = {"size": "S", "colour": "C", "material": "M"}
 MARKS = frozenset(_MARKS.values())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Shorter words join titles of anything, as do those of more than so many products and of so large a share of all.
 MIN_LETTERS = 4
 FREQUENT_PRODUCTS, FREQUENT_SHARE = 20, 0.1
-_JOINING = frozenset("with from ohne avec pour sans para".split())
+_JOINING = {"with", "from", "ohne", "avec", "pour", "sans", "para"}
 
 
 def create_sharing(connection: duckdb.DuckDBPyConnection, uses: str, most: int) -> None:

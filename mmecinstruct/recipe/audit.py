@@ -78,7 +78,8 @@ class DesignTolerances(Settings):
         default=1.0, description="Tolerated share of samples that share a near-duplicate cluster by design."
     )
     variant: Share = Field(
-        default=1.0, description="Tolerated share of samples that have another variant of one article by design."
+        default=1.0,
+        description="Tolerated share of samples that have another variant of one article by design.",
     )
     user: Share = Field(default=1.0, description="Tolerated share of samples that share a user by design.")
     image_url: Share = Field(

@@ -122,8 +122,8 @@ class ProductMapping(Settings):
     title: str = Field(description="Column of the titles.")
     group: str | None = Field(
         default=None,
-        description="Column that the variants of one article share (`item_group_id`, parent SKU, handle). It ties their "
-        "splits and wrong options; variants stay products with samples of their own.",
+        description="Column that the variants of one article share (`item_group_id`, parent SKU, handle). They share a "
+        "split and are no wrong options for each other; they stay products with samples of their own.",
     )
     brand: str | None = Field(default=None, description="Column of the brands.")
     category: str | None = Field(

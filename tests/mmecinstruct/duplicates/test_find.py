@@ -153,7 +153,10 @@ def test_groups_and_variants_share_a_split_unit_and_no_cluster(make) -> None:
         {"title": "Something else"},
     ]
     products = make.products(*({"product_id": f"shop:{n}", **row} for n, row in enumerate(articles)))
-    units = [row["split_unit"] for row in rows(find_duplicates(products, make.images({}), DuplicateSettings())).values()]
+    units = [
+        row["split_unit"]
+        for row in rows(find_duplicates(products, make.images({}), DuplicateSettings())).values()
+    ]
     assert units == ["shop:FERN", "shop:FERN", "shop:2", "shop:2", "shop:4"]
     told = find_duplicates(products, make.images({}), DuplicateSettings(recognise_variants=False))
     assert [row["split_unit"] for row in rows(told).values()] == [*units[:2], "shop:2", "shop:3", "shop:4"]

@@ -10,7 +10,13 @@ from mmecinstruct.duplicates.variants import article_words, variant_edges
 
 
 def product(number: int, title: str, **values: Any) -> dict[str, Any]:
-    return {"product_id": f"{number}", "title": title, "brand": "Acme", "category": "Home", "group_id": None} | values
+    return {
+        "product_id": f"{number}",
+        "title": title,
+        "brand": "Acme",
+        "category": "Home",
+        "group_id": None,
+    } | values
 
 
 def are_variants(one: str, other: str, **values: Any) -> bool:
@@ -26,7 +32,7 @@ def are_variants(one: str, other: str, **values: Any) -> bool:
         ("Sprite Stasis Ball 55 cm", "sprite stasis ball S"),
         ("Rug 120 x 80cm, wool", "rug S M"),
         ("Set of 6 glasses, 0.3l", "S glasses S"),
-        ('Kabel 1,5 m, dunkelgrün, Gr. 42', "kabel S C S"),
+        ("Kabel 1,5 m, dunkelgrün, Gr. 42", "kabel S C S"),
         ("Chemise en coton, bleu foncé, taille M", "chemise en M C foncé S"),
         ("Camisa de algodón roja talla 40", "camisa de M C S"),
         # Numbers of models, single letters and other words are no sizes.

@@ -140,7 +140,8 @@ def named(number: int, title: str, path: str, group: str | None = None, url: str
         ),
         # Most of them are related, but more than two others are not.
         (
-            [named(n, f"N{n}", "Coats") for n in range(6)] + [named(n, f"N{n}", f"c{n}") for n in range(6, 9)],
+            [named(n, f"N{n}", "Coats") for n in range(6)]
+            + [named(n, f"N{n}", f"c{n}") for n in range(6, 9)],
             "placeholder",
         ),
     ],

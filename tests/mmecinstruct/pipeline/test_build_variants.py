@@ -55,7 +55,13 @@ def write(folder: Path, rows: Iterable[dict[str, str]], name: str = "products.cs
 
 
 def built(folder: Path, out: str, mapped: dict[str, str] | None = None, **more: Any) -> BuildReport:
-    products = {"path": "products.csv", "id": "id", "title": "title", "category": "category", "images": "images"}
+    products = {
+        "path": "products.csv",
+        "id": "id",
+        "title": "title",
+        "category": "category",
+        "images": "images",
+    }
     sources = [{"kind": "catalog", "products": products | (mapped or {}), **more.pop("tables", {})}]
     content = {"name": out, "sources": sources, "split": {"train": 0.6, "validation": 0.1, "test": 0.3}}
     return build(Recipe.model_validate(content | more), folder / out, workspace=folder / "ws", data=folder)
@@ -63,7 +69,11 @@ def built(folder: Path, out: str, mapped: dict[str, str] | None = None, **more: 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     columns = ["task", "split", "product_ids", "group_ids", "image_ids"]
-    return [row for path in find_shards(folder) for row in pq.read_table(folder / path, columns=columns).to_pylist()]
+    return [
+        row
+        for path in find_shards(folder)
+        for row in pq.read_table(folder / path, columns=columns).to_pylist()
+    ]
 
 
 def articles_by_split(folder: Path) -> dict[str, set[str]]:
@@ -162,6 +172,10 @@ def test_sizes_of_an_article_share_a_photograph_which_is_no_placeholder(tmp_path
     kept = rows_of(tmp_path / "out")
     assert Counter(row["product_ids"][0].split("-")[0] for row in kept) == {f"shop:A{n}": 7 for n in range(4)}
     rejections = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
+    lacking = [row for row in rejections if row["stage"] == "split"]
+    assert {row["reason"] for row in lacking} == {"placeholder"}
+    assert {row["detail"] for row in lacking} == {"product: pics/9.jpg is rejected as placeholder"}
+    assert len(lacking) == 6
     (placeholder,) = [row for row in rejections if row["stage"] == "filter"]
     assert placeholder["reason"] == "placeholder"
     assert placeholder["origin"] == "pics/9.jpg"
@@ -200,7 +214,9 @@ def test_an_oversized_cluster_of_one_title_and_image_crosses_no_split(tmp_path: 
         images={"publish": "reference", "read": False},
     )
     assert strict(report) == Counter()
-    splits = {row["split"] for row in rows_of(tmp_path / "out") if any("V" in one for one in row["product_ids"])}
+    splits = {
+        row["split"] for row in rows_of(tmp_path / "out") if any("V" in one for one in row["product_ids"])
+    }
     assert len(splits) == 1
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
     found = statistics["duplicates"]

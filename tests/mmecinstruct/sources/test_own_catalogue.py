@@ -74,7 +74,7 @@ def test_a_product_is_read_from_csv(tmp_path: Path) -> None:
             "currency": "USD",
             "color": "Blue Grey",
             "image_urls": ["images/a.jpg", "images/b.jpg"],
-                "group_id": None,
+            "group_id": None,
         }
     ]
 

@@ -32,7 +32,10 @@ def test_units_share_a_split_and_products_near_an_earlier_split_are_cut_off(tmp_
     ):
         write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / f"{name}.parquet")
     stage = Assign(
-        **{name: Files((tmp_path / f"{name}.parquet",), {name: name}) for name in ("products", "pairs", "relations")},
+        **{
+            name: Files((tmp_path / f"{name}.parquet",), {name: name})
+            for name in ("products", "pairs", "relations")
+        },
         split=SPLIT,
         seed=1,
     )
@@ -51,7 +54,10 @@ def test_units_share_a_split_and_products_near_an_earlier_split_are_cut_off(tmp_
 
 def test_a_sample_of_a_cut_off_product_is_rejected() -> None:
     assignment = Assignment({"a": "a", "b": "b"}, {"a": "test", "b": "test"}, cut_off=frozenset({"b"}))
-    samples = [{"id": name, "product_ids": [name], "query_id": None, "user_id": None, "category": ""} for name in "ab"]
+    samples = [
+        {"id": name, "product_ids": [name], "query_id": None, "user_id": None, "category": ""}
+        for name in "ab"
+    ]
     splits, rejections = assign_samples(samples, "category_classification", assignment, SPLIT, 1)
     assert splits == ["test", None]
     assert [(one.reason, one.record_id) for one in rejections] == [("cut_off", "b")]
