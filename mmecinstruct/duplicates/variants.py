@@ -4,8 +4,8 @@ Variants are products of one brand and one top-level category whose titles are e
 material, or numbers with a unit: each in the same place and of the same kind, and at the end one may lack it. What is
 left of the title has to identify the article: at least MIN_WORDS words beside the brand's own. Where the source names
 no brand it is MIN_WORDS_UNBRANDED, another material makes another article, and colour and size stand at the end, as
-shops append them. A number without a unit counts as a size only in the notation of shops, between hyphens (`Pant-32-Brown`);
-numbers of model names (`D3200`) never count.
+shops append them. A number without a unit counts as a size only in the notation of shops, between hyphens
+(`Pant-32-Brown`); numbers of model names (`D3200`) never count.
 """
 
 from __future__ import annotations
