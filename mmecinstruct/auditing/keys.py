@@ -1,7 +1,8 @@
 """Read one file: its samples, the keys that must not cross splits, its texts.
 
 Keys are texts, one namespace per kind: product and cluster ids, user, query id, the words of a query, the hash of a
-text, the URL of an image at full size, the SHA-256 of its embedded bytes, the category.
+text, the URL of an image at full size, the SHA-256 of its embedded bytes, the category. Variants have the id of their
+group as key; a row without groups has the keys of its titles.
 """
 
 from __future__ import annotations
@@ -33,13 +34,16 @@ TEXTS = pa.schema(
 )
 
 # Kinds of keys; of texts, `query` and `title` are units and kinds of their own, all else is `text`.
-PRODUCT, CLUSTER, USER, QUERY_ID, IMAGE, IMAGE_URL, TEXT, CATEGORY = (
-    *("product", "cluster", "user", "query_id", "image", "image_url", "text", "category"),
+PRODUCT, CLUSTER, VARIANT, USER, QUERY_ID, IMAGE, IMAGE_URL, TEXT, CATEGORY = (
+    *("product", "cluster", "variant", "user", "query_id", "image", "image_url", "text", "category"),
 )
+GROUP_PREFIX = "group:"
 # The columns that give the keys of a kind: any one of them suffices. After a point: a field of a struct.
 COLUMNS: dict[str, tuple[str, ...]] = {
     PRODUCT: ("product_ids", "group_ids.products"),
     CLUSTER: ("group_ids.clusters",),
+    # Titles, where a row has no group.
+    VARIANT: ("group_ids.groups", "input"),
     USER: ("group_ids.user",),
     QUERY_ID: ("group_ids.query",),
     QUERY: ("input",),
@@ -114,9 +118,13 @@ def read_keys(payload: KeysPayload) -> KeysRead:
                     {"kind": kind, "key": key, "sample": number, "place": ""}
                     for kind, key in _group_keys(row)
                 ]
+                has_groups = bool(_groups(row))
                 for kind, place, entry in _text_keys(row, file.task, payload.settings):
                     key = entry["key"]
-                    found_uses.append({"kind": kind, "key": key, "sample": number, "place": place})
+                    kinds = [kind, VARIANT] if kind == TITLE and not has_groups else [kind]
+                    found_uses += [
+                        {"kind": name, "key": key, "sample": number, "place": place} for name in kinds
+                    ]
                     if kind != QUERY and key not in known:
                         known.add(key)
                         found_texts.append(entry)
@@ -147,10 +155,17 @@ def _group_keys(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for kind, name in ((CLUSTER, "clusters"), (USER, "user"), (QUERY_ID, "query")):
         for key in dict.fromkeys(_texts(groups.get(name))):
             yield kind, key
+    for group in _groups(row):
+        yield VARIANT, GROUP_PREFIX + group
     for url in dict.fromkeys(_texts(row.get("image_urls"))):
         yield IMAGE_URL, full_size_url(url[:MAX_TEXT])
     if "category" in row:
         yield CATEGORY, _text(row["category"])
+
+
+def _groups(row: Mapping[str, Any]) -> list[str]:
+    groups = row.get("group_ids")
+    return _texts(groups.get("groups")) if isinstance(groups, dict) else []
 
 
 def _text_keys(

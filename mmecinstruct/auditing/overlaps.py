@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mmecinstruct.auditing.keys import GROUP_PREFIX
 from mmecinstruct.auditing.report import ACROSS, BY_DESIGN, KINDS, WITHIN, Example, Finding
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, TRAIN
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _JOINS: dict[str, tuple[str, str | None]] = {
     "product": ("product", None),
     "cluster": ("cluster", None),
+    "variant": ("variant", "variant"),
     "user": ("user", None),
     "query": ("query", None),
     "query_id": ("query_id", None),
@@ -205,6 +207,8 @@ def _shared(kind: str, key: str, other_key: str, detail: str, text: str, other_t
     """Describe in one line what two samples share."""
     if kind in ("title_identical", "text_identical"):
         return text
+    if kind == "variant":
+        return f"{text} | {other_text}" if text else key.removeprefix(GROUP_PREFIX)
     if kind in ("title_near", "text_near"):
         return f"{detail}: {text} | {other_text}"
     if kind == "image_bytes":

@@ -19,6 +19,7 @@ REPORT_VERSION = 1
 KINDS: dict[str, str] = {
     "product": "the same product id",
     "cluster": "a product of the same near-duplicate cluster",
+    "variant": "another variant of one article: the same group, else a title that differs in two words at most",
     "user": "the same user",
     "query": "a query of the same words",
     "query_id": "the same query id",

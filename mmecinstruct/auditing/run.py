@@ -41,6 +41,7 @@ Result = TypeVar("Result")
 _KEY_KIND = {
     "product": keys.PRODUCT,
     "cluster": keys.CLUSTER,
+    "variant": keys.VARIANT,
     "user": keys.USER,
     "query": QUERY,
     "query_id": keys.QUERY_ID,
@@ -185,7 +186,12 @@ def _measure_images(
 def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, report: Report | None) -> None:
     """Fill `links`: images of equal pixels in other bytes, and near images and texts of later and earlier splits."""
     from mmecinstruct.auditing.near_duplicates import near_images, near_texts
+    from mmecinstruct.auditing.variants import title_variants
 
+    connection.execute(
+        f"INSERT INTO links SELECT DISTINCT '{keys.VARIANT}', key, key, '' FROM uses "
+        f"WHERE kind = '{keys.VARIANT}' AND starts_with(key, '{keys.GROUP_PREFIX}')"
+    )
     connection.execute(
         "INSERT INTO links SELECT 'image_pixels', a.key, b.key, '' FROM images a JOIN images b "
         "ON a.pixel_id = b.pixel_id AND a.key <> b.key"
@@ -198,6 +204,11 @@ def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, r
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
         found = near_texts(_texts_of(connection, earlier), _texts_of(connection, [later]), settings)
+        connection.register("found", found)
+        connection.execute("INSERT INTO links SELECT * FROM found")
+        found = title_variants(
+            _titles_of(connection, earlier), _titles_of(connection, [later]), settings.text_similarity
+        )
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
         if report:
@@ -229,6 +240,19 @@ def _texts_of(connection: duckdb.DuckDBPyConnection, splits: Sequence[str]) -> p
         ORDER BY key
         """,
         params=[list(splits)],
+    ).to_arrow_table()
+
+
+def _titles_of(connection: duckdb.DuckDBPyConnection, splits: Sequence[str]) -> pa.Table:
+    """Return the titles of the rows without groups."""
+    return connection.sql(
+        """
+        SELECT key, words FROM texts WHERE key IN (
+            SELECT key FROM uses JOIN samples USING (sample) WHERE kind = ? AND list_contains(?, split)
+        )
+        ORDER BY key
+        """,
+        params=[keys.VARIANT, list(splits)],
     ).to_arrow_table()
 
 

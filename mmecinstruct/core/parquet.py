@@ -25,6 +25,7 @@ REPEATING = [
         "category_path.list.element",
         "currency",
         "color",
+        "group_id",
     ),
     *("rating", "relation", "query_id", "query", "label", "locale", "source_split", "fine_category", "kind"),
     *("stage", "reason"),

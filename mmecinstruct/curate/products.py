@@ -116,7 +116,8 @@ def curate_products(
                         lambda url: NOT list_contains(coalesce(kept.image_urls, []), url))) AS image_urls
             ),
             labels.fine_category AS fine_category,
-            clusters.cluster_id AS cluster_id
+            clusters.cluster_id AS cluster_id,
+            clusters.cluster_id AS split_unit
         FROM kept JOIN clusters USING (product_id)
             LEFT JOIN categories USING (family, item)
             LEFT JOIN labels USING (product_id)

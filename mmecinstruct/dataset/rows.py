@@ -180,6 +180,8 @@ def _image_problems(
 
 def _group_problems(row: Mapping[str, Any], task: AnyTask) -> Iterator[Found]:
     groups = row["group_ids"]
+    if "groups" in groups and groups["groups"] is None:
+        yield "value_missing", "null in group_ids.groups"
     missing = []
     if not row["product_ids"]:
         missing.append("product_ids")

@@ -26,7 +26,7 @@ from mmecinstruct.dataset.problems import Problem, ProblemLog, format_problems
 from mmecinstruct.dataset.published_images import PublishedImages, published_images
 from mmecinstruct.dataset.rows import row_problems
 from mmecinstruct.dataset.shards import find_shards, parse_shard_path
-from mmecinstruct.schemas.samples import SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
+from mmecinstruct.schemas.samples import READ_VERSIONS, SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 from mmecinstruct.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def _check_shard(
             entry = next((e for e in manifest.files if e.path == path), None) if manifest else None
             if entry is not None and entry.rows != file.metadata.num_rows:
                 log.add(path, "rows_differ", f"{file.metadata.num_rows} rows; the manifest says {entry.rows}")
-            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=_schema().names, use_threads=False)
+            names = _schema(SCHEMA_VERSION).names
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names, use_threads=False)
             for batch in batches:
                 for row in batch.to_pylist():
                     _check_row(row, task, split, path, row_number, decode, seen, log)
@@ -150,7 +151,8 @@ def _check_schema(file: pq.ParquetFile, path: str, version: str, log: ProblemLog
 
     A file of a later minor version may have more columns.
     """
-    expected, found = _schema(), file.schema_arrow
+    expected = _schema(version if version in READ_VERSIONS else SCHEMA_VERSION)
+    found = file.schema_arrow
     wrong = [
         f"{field.name} is {found.field(field.name).type}, not {field.type}"
         if found.names.count(field.name) == 1
@@ -158,7 +160,7 @@ def _check_schema(file: pq.ParquetFile, path: str, version: str, log: ProblemLog
         for field in expected
         if found.names.count(field.name) != 1 or found.field(field.name).type != field.type
     ]
-    if version == SCHEMA_VERSION:
+    if version in READ_VERSIONS:
         wrong += [f"{name} is unknown" for name in found.names if name not in expected.names]
     if wrong:
         log.add(path, "schema_columns", "; ".join(wrong))
@@ -239,6 +241,8 @@ def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
     if "product" in not_shared:
         for cluster in groups["clusters"] or groups["products"] or ():
             yield "product cluster", cluster
+        for group in groups.get("groups") or ():
+            yield "product group", group
     if "query" in not_shared and groups["query"]:
         yield "query", groups["query"]
 

@@ -66,17 +66,22 @@ def connected_components(nodes: Iterable[str], edges: Iterable[Edge]) -> dict[st
 
 
 def bounded_clusters(
-    nodes: Sequence[str], edges: Sequence[tuple[str, str, float]], max_size: int
+    nodes: Sequence[str],
+    edges: Sequence[tuple[str, str, float]],
+    max_size: int,
+    inseparable: Sequence[Edge] = (),
 ) -> Clusters:
     """Return the connected components; those above `max_size` are split by dropping their weakest edges.
 
-    A component that is too large is built again from its strongest edge on (ties in order of the nodes). An edge that
-    would make a cluster larger than allowed is skipped. The result depends on the edges alone, not on their order.
+    A component that is too large is built again: from its inseparable nodes, then from its strongest edge on (ties in
+    order of the nodes). An edge that would make a cluster larger than allowed is skipped. The result depends on the
+    edges alone, not on their order.
 
     Args:
         nodes: The names of all nodes.
         edges: (node, node, strength).
-        max_size: The largest number of nodes of a cluster.
+        max_size: The largest number of nodes of a cluster, unless more are inseparable.
+        inseparable: Pairs of nodes of one component that stay in one cluster.
 
     Returns:
         The clusters, and how much was split.
@@ -88,6 +93,9 @@ def bounded_clusters(
         return Clusters(component, 0, 0)
     inside = [edge for edge in edges if component[edge[0]] in too_large]
     sets = _Union(node for node, name in component.items() if name in too_large)
+    for a, b in inseparable:
+        if component[a] in too_large:
+            sets.join(a, b)
     for a, b, _ in sorted(inside, key=lambda edge: (-edge[2], min(edge[:2]), max(edge[:2]))):
         sets.join(a, b, max_size)
     cluster_of = {node: sets.root(node) if name in too_large else name for node, name in component.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 from mmecinstruct.duplicates.clusters import bounded_clusters, connected_components, members, size_histogram
 from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS, find_pairs, strength
 from mmecinstruct.duplicates.settings import DuplicateSettings
+from mmecinstruct.duplicates.units import group_edges, inseparable_products, split_units
+from mmecinstruct.duplicates.variants import variant_edges
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS
@@ -24,7 +27,7 @@ REVIEW_COLUMNS = ("product_id", "image_urls")
 DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
 
 # The columns that are compared. Descriptions, most of a catalogue's bytes, are not loaded.
-COMPARED = ("product_id", "title", "brand", "color", "image_urls")
+COMPARED = ("product_id", "title", "brand", "category", "color", "image_urls", "group_id")
 
 # A record is the more complete, the more of these columns have a value.
 _COMPLETENESS_COLUMNS = (
@@ -63,9 +66,12 @@ def find_duplicates(
 ) -> Duplicates:
     """Cluster products that share an item number, a title or an image, and merge records of the same product.
 
-    The given cluster_id is replaced by the smallest kept product_id of the new cluster. Records of the same product
-    have one representative: the most complete one (most columns with a value, then most readable images), then the one
-    of the smallest id. With `settings.merge` the others are rejected as `duplicate_product`.
+    The given cluster_id is replaced by the smallest kept product_id of the new cluster, split_unit by the name of the
+    clusters that share a group, are variants of one article, or were cut though they share a title or an image.
+
+    Records of the same product have one representative: the most complete one (most columns with a value, then most
+    readable images), then the one of the smallest id. With `settings.merge` the others are rejected as
+    `duplicate_product`.
 
     Args:
         products: CURATED_PRODUCTS, each id once.
@@ -82,7 +88,9 @@ def find_duplicates(
     images = _with_ids(images)
     pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
     edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
-    clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
+    clusters = bounded_clusters(
+        ids, edges, settings.max_cluster_size, inseparable_products(rows, _pixels(images))
+    )
     same = connected_components(
         ids,
         (
@@ -95,6 +103,8 @@ def find_duplicates(
     representative = _representatives(rows, _completeness(products), same, images)
     duplicates = {one: kept for one, kept in representative.items() if one != kept}
     merged = duplicates if settings.merge else {}
+    variants = variant_edges(rows) if settings.recognise_variants else []
+    units = split_units(rows, clusters.cluster_of, pairs, [*group_edges(rows), *variants])
     kept_name: dict[str, str] = {}
     for one in sorted(ids):
         if one not in merged:
@@ -102,9 +112,10 @@ def find_duplicates(
     kept = [one for one in ids if one not in merged]
     columns = {
         "cluster_id": [kept_name[clusters.cluster_of[one]] for one in kept],
+        "split_unit": [units[one] for one in kept],
         "same_product_id": [representative[one] for one in kept],
     }
-    distinct = products.drop_columns("cluster_id").filter(
+    distinct = products.drop_columns(["cluster_id", "split_unit"]).filter(
         pa.array([one not in merged for one in ids], pa.bool_())
     )
     for name, values in columns.items():
@@ -116,6 +127,10 @@ def find_duplicates(
         "cluster_sizes": clusters.sizes(),
         "split_components": clusters.split,
         "dropped_pairs": clusters.dropped,
+        "groups": len({row["group_id"] for row in rows} - {None}),
+        "variants": len(variants),
+        "split_units": len(set(units.values())),
+        "largest_split_unit": max(Counter(units.values()).values(), default=0),
         "same_product_sizes": size_histogram(same),
         "duplicate_products": len(duplicates),
         "merged": len(merged),
@@ -138,6 +153,13 @@ def _with_ids(images: pa.Table) -> pa.Table:
     return images.set_column(
         images.schema.get_field_index("image_id"), images.schema.field("image_id"), named
     )
+
+
+def _pixels(images: pa.Table) -> dict[str, str]:
+    """Return the name of each readable image's pixels, by URL."""
+    names = pc.coalesce(images["pixel_id"], images["image_id"]).to_pylist()
+    columns = (images["image_url"].to_pylist(), images["status"].to_pylist(), names)
+    return {url: name for url, status, name in zip(*columns, strict=True) if status == "ok"}
 
 
 def _review_urls(reviews: pa.Table | None) -> dict[str, list[str]]:

@@ -50,7 +50,13 @@ class DuplicateSettings(Settings):
     max_cluster_size: Annotated[int, unit("products")] = Field(
         default=200,
         ge=2,
-        description="Products per cluster at most. A larger cluster is rebuilt without its weakest pairs.",
+        description="Products per cluster at most. A larger cluster is rebuilt without its weakest pairs; products of "
+        "one title and one image stay together.",
+    )
+    recognise_variants: bool = Field(
+        default=True,
+        description="Keep products in one split whose titles differ in colour, size or material alone, where the "
+        "source names no group.",
     )
     merge: bool = Field(
         default=False,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from mmecinstruct.core.duckdb import query
 from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.images.sharing import create_sharing
 from mmecinstruct.images.urls import is_placeholder
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import IMAGES
@@ -29,31 +30,35 @@ def filter_images(
     """Reject the measured images that the recipe excludes.
 
     An image has one reason, the first that holds of: placeholder (a known one), animated, too_small, extreme_aspect,
-    blank, placeholder (the same pixels under more than max_products_per_image clusters of products). Variants of one
-    product share a cluster, so they may share an image.
+    blank, placeholder (the same pixels under more than max_products_per_image unrelated products, see
+    `images.sharing`).
 
     Args:
-        connection: A connection with the views images (tables.IMAGES) and products (cluster_id, image_urls).
+        connection: A connection with the views images (tables.IMAGES) and products (product_id, cluster_id,
+            title, category, category_path, group_id, image_urls).
         settings: The thresholds. Settings that locating and measuring read are not read here.
 
     Returns:
         The images in order of URL, with status, reason and detail updated, and one rejection per newly rejected image.
     """
     connection.register("known_placeholders", _known_placeholders(connection, settings))
-    shared = f"products > {settings.max_products_per_image}"
+    create_sharing(
+        connection,
+        """
+        SELECT pixel_id AS image, product_id
+        FROM (SELECT product_id, unnest(image_urls) AS image_url FROM products) JOIN images USING (image_url)
+        WHERE status = 'ok'
+        """,
+        settings.max_products_per_image,
+    )
+    shared = f"unrelated > {settings.max_products_per_image}"
     # The further images of a phone's MPO file are previews and depth, no animation.
     animated = "FALSE" if settings.allow_animated else "frames > 1 AND format <> 'MPO'"
     each_side, most = settings.min_side, settings.max_aspect
     filtered = query(
         connection,
         f"""
-        WITH uses AS (
-            SELECT DISTINCT pixel_id, cluster_id
-            FROM (SELECT cluster_id, unnest(image_urls) AS image_url FROM products) JOIN images USING (image_url)
-            WHERE status = 'ok'
-        ), counted AS (
-            SELECT pixel_id, count(*) AS products FROM uses GROUP BY pixel_id
-        ), filtered AS (
+        WITH filtered AS (
             SELECT images.*, CASE
                 WHEN status <> 'ok' THEN {{'reason': reason, 'detail': detail}}
                 WHEN image_url IN (FROM known_placeholders) OR image_id IN (FROM known_placeholders)
@@ -66,10 +71,10 @@ def filter_images(
                     'detail': width || 'x' || height || ', at most {most} to 1'}}
                 WHEN pixel_deviation < {settings.min_deviation} THEN {{'reason': 'blank',
                     'detail': format('deviation {{:.2f}}, at least {settings.min_deviation}', pixel_deviation)}}
-                WHEN {shared} THEN {{'reason': 'placeholder', 'detail': 'the same image under ' || products
-                    || ' products, at most {settings.max_products_per_image}'}}
+                WHEN {shared} THEN {{'reason': 'placeholder', 'detail': 'the same image under ' || unrelated
+                    || ' unrelated products, at most {settings.max_products_per_image}'}}
                 ELSE {{'reason': '', 'detail': ''}} END AS outcome
-            FROM images LEFT JOIN counted ON images.pixel_id = counted.pixel_id
+            FROM images LEFT JOIN sharing ON images.pixel_id = sharing.image
         )
         SELECT * EXCLUDE (outcome) REPLACE (
             CASE WHEN outcome.reason = '' THEN 'ok' ELSE 'rejected' END AS status,

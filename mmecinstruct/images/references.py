@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from mmecinstruct.images.settings import ImageSettings
+from mmecinstruct.images.sharing import create_sharing
 from mmecinstruct.images.urls import forms, full_size_url, is_placeholder, is_video_still
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import IMAGES
@@ -32,36 +33,45 @@ def reference_images(
     """Filter the image URLs of products and reviews.
 
     Reasons: taken_down, data_url, no_web_address (a path, or no address at all), unknown_scheme, credentials_in_url,
-    placeholder (also a still of a video, and a URL of more than max_products_per_image clusters of products).
+    placeholder (also a still of a video, and a URL of more than max_products_per_image unrelated products, see
+    `images.sharing`).
 
     Args:
-        connection: A connection with the views products (cluster_id, image_urls) and reviews (image_urls).
+        connection: A connection with the views products (product_id, cluster_id, title, category, category_path,
+            group_id, image_urls) and reviews (image_urls).
         settings: `placeholders` and `max_products_per_image` are read.
         taken_down: Full-size URLs that no build may hold.
 
     Returns:
         The rows of tables.IMAGES in order of URL, without ids and measurements, and one rejection per rejected URL.
     """
+    create_sharing(
+        connection,
+        "SELECT unnest(image_urls) AS image, product_id FROM products",
+        settings.max_products_per_image,
+    )
     reader = connection.sql(
         """
-        SELECT image_url, count(DISTINCT cluster_id) AS clusters
+        SELECT image_url, coalesce(unrelated, 0) AS unrelated
         FROM (
-            SELECT unnest(image_urls) AS image_url, cluster_id FROM products
-            UNION ALL SELECT unnest(image_urls), NULL FROM reviews
-        )
-        WHERE image_url IS NOT NULL GROUP BY image_url ORDER BY image_url
+            SELECT DISTINCT image_url FROM (
+                SELECT unnest(image_urls) AS image_url FROM products
+                UNION ALL SELECT unnest(image_urls) FROM reviews
+            )
+        ) LEFT JOIN sharing ON image = image_url
+        WHERE image_url IS NOT NULL ORDER BY image_url
         """
     ).to_arrow_reader(_BATCH_ROWS)
     unwanted, known = frozenset(taken_down), frozenset(settings.placeholders)
     tables, rejections = [_FILTERED.empty_table()], []
     for batch in reader:
         rows = []
-        for url, clusters in zip(batch["image_url"].to_pylist(), batch["clusters"].to_pylist(), strict=True):
+        for url, products in zip(batch["image_url"].to_pylist(), batch["unrelated"].to_pylist(), strict=True):
             found: tuple[str, str] | None
             if unwanted and not unwanted.isdisjoint(forms(url)):
                 found = "taken_down", "the URL is on the takedown list"
             else:
-                found = url_rejection(url, known) or _sharing_rejection(clusters, settings)
+                found = url_rejection(url, known) or _sharing_rejection(products, settings)
             reason, detail = found or ("", "")
             rows.append((url, "rejected" if found else "ok", reason, detail))
             if found:
@@ -105,8 +115,8 @@ def url_rejection(url: str, placeholders: Collection[str] = ()) -> tuple[str, st
     return None
 
 
-def _sharing_rejection(clusters: int, settings: ImageSettings) -> tuple[str, str] | None:
+def _sharing_rejection(products: int, settings: ImageSettings) -> tuple[str, str] | None:
     most = settings.max_products_per_image
-    if clusters > most:
-        return "placeholder", f"the same URL under {clusters} products, at most {most}"
+    if products > most:
+        return "placeholder", f"the same URL under {products} unrelated products, at most {most}"
     return None

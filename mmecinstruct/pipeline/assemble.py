@@ -39,7 +39,7 @@ from mmecinstruct.tasks import TASKS
 from mmecinstruct.version import __version__
 
 # Raised when changed code gives another folder from the same stages.
-FOLDER_VERSION = 9
+FOLDER_VERSION = 10
 
 
 @dataclass(frozen=True)

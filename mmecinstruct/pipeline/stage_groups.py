@@ -117,10 +117,10 @@ def read_images(
 
 def deduplicate_tables(
     run: Run, recipe: Recipe, tables: CuratedTables, images: StageOutput
-) -> tuple[CuratedTables, Files]:
+) -> tuple[CuratedTables, Files, Files]:
     """Cluster products by what they share, images included; where the recipe merges, in all tables.
 
-    Returns the tables with the final clusters, and which products were merged into which.
+    Returns the tables with the final clusters, which products were merged into which, and the near-duplicate pairs.
     """
     settings = recipe.duplicates
     found = run.run(
@@ -131,10 +131,10 @@ def deduplicate_tables(
             settings=settings,
         )
     )
-    merged = Files.of(found, MERGED_FILE)
+    merged, pairs = Files.of(found, MERGED_FILE), Files.of(found, "pairs.parquet")
     distinct = replace(tables, products=Files.of(found, "products.parquet"))
     if not settings.merge:
-        return distinct, merged
+        return distinct, merged, pairs
     repointed = {
         table: Files.of(
             run.run(MergeRecords(table=table, records=getattr(tables, table), merged=merged)),
@@ -142,7 +142,7 @@ def deduplicate_tables(
         )
         for table in MERGED_TABLES
     }
-    return replace(distinct, **repointed), merged
+    return replace(distinct, **repointed), merged, pairs
 
 
 def select_samples(
@@ -153,11 +153,18 @@ def select_samples(
     images: StageOutput,
     sample: StageOutput | None,
     merged: Files,
+    pairs: Files,
     budget: Budget,
 ) -> Samples:
     """Assign products to splits; build, split and select each task's samples."""
     assigned = run.run(
-        Assign(products=tables.products, relations=tables.relations, split=recipe.split, seed=recipe.seed)
+        Assign(
+            products=tables.products,
+            pairs=pairs,
+            relations=tables.relations,
+            split=recipe.split,
+            seed=recipe.seed,
+        )
     )
     run.reads(*(getattr(tables, name) for name in ("products", *MERGED_TABLES)))
     counts = {

@@ -23,6 +23,11 @@ class Tolerances(Settings):
     cluster: Share = Field(
         default=0.0, description="Tolerated share of samples that share a near-duplicate cluster."
     )
+    variant: Share = Field(
+        default=0.1,
+        description="Tolerated share of samples that have another variant of one article. Where the source names no "
+        "groups, titles decide, and unrelated titles may differ in two words, hence above 0.",
+    )
     user: Share = Field(default=0.0, description="Tolerated share of samples that share a user.")
     query: Share = Field(
         default=0.0, description="Tolerated share of samples that share the words of a query."
@@ -71,6 +76,10 @@ class DesignTolerances(Settings):
     )
     cluster: Share = Field(
         default=1.0, description="Tolerated share of samples that share a near-duplicate cluster by design."
+    )
+    variant: Share = Field(
+        default=1.0,
+        description="Tolerated share of samples that have another variant of one article by design.",
     )
     user: Share = Field(default=1.0, description="Tolerated share of samples that share a user by design.")
     image_url: Share = Field(

@@ -1,7 +1,7 @@
 """Predict the splits of products and queries before near-duplicates are known.
 
-A product alone in its cluster is assigned by the hash of its id, and an item of several publishers (the same item
-number) by the smallest of its ids. This holds for most products. A query is assigned by its words.
+A product alone in its cluster is assigned by the hash of its group, else of its id, and an item of several publishers
+(the same item number) by the smallest of these. This holds for most products. A query is assigned by its words.
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ def create_expected_products(
         WITH stated AS (
         SELECT product_id, coalesce(category, '') AS category, coalesce(category_path[1], '') AS path_top,
                coalesce(len(image_urls), 0) > 0 AS has_image,
+               -- The product that gives a group its name belongs to it.
+               CASE WHEN group_id IS NOT NULL THEN group_id
+                    WHEN product_id IN (SELECT group_id FROM products) THEN product_id END AS group_id,
                coalesce(CASE split_part(product_id, ':', 1) {families} END
                         || substr(product_id, strpos(product_id, ':')), product_id) AS item_key,
                file_index, row_index
@@ -87,7 +90,7 @@ def create_expected_products(
         f"""
         CREATE OR REPLACE TEMP TABLE expected_product AS
         WITH items AS (
-            SELECT item_key, min(product_id) AS item,
+            SELECT item_key, min(product_id) AS item, coalesce(min(group_id), item) AS unit,
                    arg_min(path_top, product_id) FILTER (path_top <> '') AS path_top
             FROM known_product GROUP BY item_key
         ), labels AS (
@@ -97,7 +100,7 @@ def create_expected_products(
         ), images AS (
             SELECT DISTINCT product_id FROM product_images
         ), named AS (
-            SELECT p.product_id, items.item, l.label,
+            SELECT p.product_id, items.item, items.unit, l.label,
                    p.path_top <> '' OR coalesce(l.path_top, items.path_top) IS NOT NULL AS has_path,
                    p.has_image OR i.product_id IS NOT NULL AS has_image,
                    coalesce(nullif(p.category, ''), l.path_top, items.path_top, '') AS category
@@ -105,11 +108,11 @@ def create_expected_products(
             LEFT JOIN labels l ON l.product_id = p.product_id
             LEFT JOIN images i ON i.product_id = p.product_id
         ), outside AS (
-            SELECT DISTINCT item FROM named WHERE list_contains({text_list(settings.ood_categories)}, category)
+            SELECT DISTINCT unit FROM named WHERE list_contains({text_list(settings.ood_categories)}, category)
         )
-        SELECT named.*, CASE WHEN outside.item IS NOT NULL THEN '{TEST_OOD}'
-                        ELSE {split_sql(settings, seed, "split:product", "named.item")} END AS split
-        FROM named LEFT JOIN outside ON outside.item = named.item
+        SELECT named.* EXCLUDE (unit), CASE WHEN outside.unit IS NOT NULL THEN '{TEST_OOD}'
+                        ELSE {split_sql(settings, seed, "split:product", "named.unit")} END AS split
+        FROM named LEFT JOIN outside ON outside.unit = named.unit
         """
     )
     connection.execute("DROP TABLE known_product")

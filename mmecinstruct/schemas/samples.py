@@ -13,7 +13,9 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from datasets import Features
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
+# Versions that are read: 1.0 has no `group_ids.groups`.
+READ_VERSIONS = ("1.0", SCHEMA_VERSION)
 
 TRAIN, VALIDATION, TEST, TEST_OOD = "train", "validation", "test", "test_ood"
 SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST, TEST_OOD)
@@ -57,11 +59,14 @@ UNRENDERED = pa.schema(
 )
 
 
-def published_features() -> Features:
-    """Return the `datasets` features of a published sample (DESIGN: a published sample)."""
+def published_features(version: str = SCHEMA_VERSION) -> Features:
+    """Return the `datasets` features of a published sample of this version, or of an earlier one."""
     from datasets import Features, Image, List, Value
 
     string, strings = Value("string"), List(Value("string"))
+    groups = {"products": strings, "clusters": strings, "user": Value("int64"), "query": string}
+    if version != "1.0":
+        groups["groups"] = strings  # of variants, as the source names them
     return Features(
         {
             "id": string,
@@ -83,12 +88,7 @@ def published_features() -> Features:
             "image_ids": strings,
             "image_product_ids": strings,
             "product_ids": strings,
-            "group_ids": {
-                "products": strings,
-                "clusters": strings,
-                "user": Value("int64"),
-                "query": string,
-            },
+            "group_ids": groups,
             "visual_critical": Value("bool"),
             "text_only_accuracy": Value("float64"),
             "schema_version": string,
@@ -96,7 +96,7 @@ def published_features() -> Features:
     )
 
 
-def published_schema() -> pa.Schema:
+def published_schema(version: str = SCHEMA_VERSION) -> pa.Schema:
     """Return the Arrow schema of a published shard, with the `huggingface` metadata that makes images."""
-    schema: Any = published_features().arrow_schema
+    schema: Any = published_features(version).arrow_schema
     return schema

@@ -23,6 +23,7 @@ PRODUCTS = pa.schema(
         ("currency", pa.string()),
         ("color", pa.string()),
         ("image_urls", STRINGS),  # best candidate first
+        ("group_id", pa.string()),  # shared by the variants of one article; null: the source does not say
     ]
 )
 
@@ -98,9 +99,15 @@ RAW_TABLES: dict[str, pa.Schema] = {
 }
 
 # Curated products have the results of curation.
-CURATED_PRODUCTS = PRODUCTS.append(pa.field("fine_category", pa.string())).append(
-    # Smallest product_id of the near-duplicate cluster.
-    pa.field("cluster_id", pa.string())
+CURATED_PRODUCTS = pa.schema(
+    [
+        *PRODUCTS,
+        pa.field("fine_category", pa.string()),
+        # Smallest product_id of the near-duplicate cluster.
+        pa.field("cluster_id", pa.string()),
+        # The products that stay in one split: clusters that share a group, are variants or were cut (duplicates/units).
+        pa.field("split_unit", pa.string()),
+    ]
 )
 
 # Curated reviews and questions: their texts with personal data masked, and the measurements of these texts.

@@ -123,6 +123,7 @@ def parse_listings(file: RawFile, images: Sequence[Path], language: str) -> Iter
                 None,
                 clean_brand(next(iter(_in_language(line.color, language)), None)),
                 _image_urls(line, paths),
+                None,
             )
         )
         if product_type:

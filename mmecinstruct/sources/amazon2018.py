@@ -151,6 +151,7 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | No
             None if price is None else "USD",
             None,
             image_urls(line.imageURLHighRes, line.imageURL, line.image, line.imUrl),
+            None,
         )
     )
     related: dict[str, Any] = line.related if isinstance(line.related, dict) else {}

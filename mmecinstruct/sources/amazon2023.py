@@ -89,7 +89,8 @@ def _read(file: RawFile, line_type: type[Line], required: str) -> Iterable[tuple
 
 def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | None:
     """Append a product; reasons: missing_id, missing_title, title_not_text."""
-    asin = text_value(line.parent_asin) or text_value(line.asin)
+    parent = text_value(line.parent_asin)
+    asin = parent or text_value(line.asin)
     if not asin:
         return RowError("missing_id", f"parent_asin is {shown(line.parent_asin)}")
     record_id = f"{PREFIX}:{asin}"
@@ -116,6 +117,7 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | No
             None if price is None else "USD",
             clean_brand(details.get("Color")),
             image_urls(line.images) if line.images else [],
+            f"{PREFIX}:{parent}" if parent else None,
         )
     )
     return None

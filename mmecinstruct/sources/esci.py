@@ -93,6 +93,7 @@ def parse_products(file: RawFile, locale: str) -> Iterator[ParsedBatch]:
                 None,
                 html_to_text(text_value(row.get("product_color"))) or None,
                 [],
+                None,
             )
         )
         return None

@@ -129,6 +129,7 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
                 currency,
                 html_to_text(" ".join(_items(_cell(row, mapping.color), mapping.list_separator))) or None,
                 _items(_cell(row, mapping.images), mapping.list_separator),
+                f"{prefix}:{group}" if (group := _text(row, mapping.group)) else None,
             )
         )
         return None

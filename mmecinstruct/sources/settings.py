@@ -120,6 +120,11 @@ class ProductMapping(Settings):
     path: Glob
     id: str = Field(description="Column of the product ids.")
     title: str = Field(description="Column of the titles.")
+    group: str | None = Field(
+        default=None,
+        description="Column that the variants of one article share (`item_group_id`, parent SKU, handle). They share a "
+        "split and are no wrong options for each other; they stay products with samples of their own.",
+    )
     brand: str | None = Field(default=None, description="Column of the brands.")
     category: str | None = Field(
         default=None, description="Column of the categories: a path with `category_separator`, or one name."

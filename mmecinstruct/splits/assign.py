@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -35,11 +35,15 @@ class Assignment:
         cluster_of: The cluster_id of each product_id.
         split_of: The split of each cluster_id.
         ood_categories: Out-of-domain categories.
+        group_of: The group of each product_id, None where it has none.
+        cut_off: Products near one of an earlier split.
     """
 
     cluster_of: Mapping[str, str]
     split_of: Mapping[str, str]
     ood_categories: frozenset[str] = frozenset()
+    group_of: Mapping[str, str | None] = field(default_factory=dict)
+    cut_off: frozenset[str] = frozenset()
 
 
 def split_by_hash(settings: SplitSettings, seed: int, purpose: str, key: str) -> str:
@@ -114,7 +118,7 @@ def assign_samples(
 ) -> tuple[list[str | None], list[Rejection]]:
     """Assign samples to splits.
 
-    Reasons: ood_user, crosses_splits, ood_product.
+    Reasons: ood_user, crosses_splits, cut_off (`max_cluster_size` parted it from a near product), ood_product.
 
     Args:
         samples: Rows with id, category, product_ids, user_id, query_id, fields (samples.UNRENDERED).
@@ -161,6 +165,8 @@ def _split_of_products(
     sample: Mapping[str, object], task: str, assignment: Assignment, settings: SplitSettings, seed: int
 ) -> tuple[str | None, str, str]:
     products: list[str] = sample["product_ids"]  # type: ignore[assignment]
+    if cut_off := assignment.cut_off.intersection(products):
+        return None, "cut_off", f"{min(cut_off)} is near a product of another split: see max_cluster_size"
     found = {assignment.split_of[assignment.cluster_of[product]] for product in products}
     if sample["query_id"] is not None:
         # Queries have no domain, so only the product decides beside an OOD product.

@@ -28,7 +28,7 @@ class Render(Stage):
     """Write rendered.parquet: published rows without pixels, on which the oracle has not yet decided."""
 
     name = "render"
-    version = 3
+    version = 4
     libraries = ("jinja2",)
 
     task: str
@@ -75,6 +75,7 @@ class Render(Stage):
             row["group_ids"] = {
                 "products": sorted(set(source["product_ids"])),
                 "clusters": source["clusters"],
+                "groups": source["groups"],
                 "user": numbers.get(source["user_id"]),
                 "query": source["query_id"],
             }

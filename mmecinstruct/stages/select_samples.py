@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ SELECTED = pa.schema(
         ("split", pa.string()),
         ("setting", pa.string()),
         ("clusters", pa.list_(pa.string())),
+        ("groups", pa.list_(pa.string())),
         *((name, pa.list_(pa.string())) for name in _IMAGE_COLUMNS),
     ]
 )
@@ -46,7 +47,7 @@ class Select(Stage):
     """
 
     name = "select"
-    version = 2
+    version = 3
 
     task: str
     samples: Files
@@ -84,6 +85,8 @@ class Select(Stage):
                 row["split"] = split
                 row["setting"] = "OOD" if split == TEST_OOD else "IND"
                 row["clusters"] = sorted({assignment.cluster_of[product] for product in row["product_ids"]})
+                groups = {assignment.group_of[product] for product in row["product_ids"]}
+                row["groups"] = sorted(group for group in groups if group is not None)
                 chosen.append(row)
         pq.write_table(
             pa.Table.from_pylist(chosen, schema=SELECTED),
@@ -97,11 +100,13 @@ class Select(Stage):
     def _assignment(self, rows: list[dict[str, Any]]) -> Assignment:
         """Return the clusters of products and the splits of clusters."""
         assigned = read_tables(self.assignment.paths, ASSIGNED)
-        products, clusters, splits = (assigned[name].to_pylist() for name in ASSIGNED.names)
+        products, clusters, splits, groups, cut_off = (assigned[name].to_pylist() for name in ASSIGNED.names)
         return Assignment(
             dict(zip(products, clusters, strict=True)),
             dict(zip(clusters, splits, strict=True)),
             frozenset(self.split.ood_categories),
+            dict(zip(products, groups, strict=True)),
+            frozenset(product for product, cut in zip(products, cut_off, strict=True) if cut),
         )
 
     def _without_images(self, rows: list[dict[str, Any]], splits: list[str | None]) -> list[Rejection]:
@@ -109,6 +114,7 @@ class Select(Stage):
         images = read_tables(self.images.paths, IMAGES)
         valid = images.filter(pc.equal(images["status"], "ok"))
         image_ids = dict(zip(valid["image_url"].to_pylist(), valid["image_id"].to_pylist(), strict=True))
+        reasons = dict(zip(images["image_url"].to_pylist(), images["reason"].to_pylist(), strict=True))
         required = self.settings.require_images
         rejections = []
         for index, row in enumerate(rows):
@@ -118,20 +124,42 @@ class Select(Stage):
             present = len(row["image_roles"])
             if (missing and required == "all") or (not present and row["images"] and required == "any"):
                 splits[index] = None
-                rejections.append(
-                    Rejection("split", "missing_image", ", ".join(missing), self.task, row["id"])
-                )
+                reason, detail = why_missing(missing, reasons)
+                rejections.append(Rejection("split", reason, detail, self.task, row["id"]))
         return rejections
 
 
-def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[str]:
-    """Set the row's image columns from its wanted images; return the roles without a valid image."""
+def why_missing(missing: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]) -> tuple[str, str]:
+    """Return the reason and the detail of a sample that lacks images.
+
+    Args:
+        missing: The wanted images without a valid one, with role and image_urls.
+        reasons: Why images were rejected, by URL.
+
+    Returns:
+        `placeholder` where each of them has a placeholder, else `missing_image`; each role with its first image.
+    """
+    found = [
+        (image["role"], [(url, reasons.get(url, "")) for url in image["image_urls"]]) for image in missing
+    ]
+    told = []
+    for role, urls in found:
+        url, reason = next(
+            ((url, why) for url, why in urls if why == "placeholder"), urls[0] if urls else ("", "")
+        )
+        told.append(f"{role}: {url} is rejected as {reason}" if reason else f"{role}: no image")
+    placeholders = all(any(why == "placeholder" for _, why in urls) for _, urls in found)
+    return "placeholder" if placeholders else "missing_image", "; ".join(told)
+
+
+def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Set the row's image columns from its wanted images; return those without a valid image."""
     found: dict[str, list[object]] = {name: [] for name in _IMAGE_COLUMNS}
     missing = []
     for image in row["images"]:
         url = next((url for url in image["image_urls"] or [] if url in image_ids), None)
         if url is None:
-            missing.append(str(image["role"]))
+            missing.append(image)
             continue
         values = (image["role"], url, image_ids[url], image["product_id"])
         for name, value in zip(_IMAGE_COLUMNS, values, strict=True):

@@ -9,8 +9,8 @@ ordered by (timestamp, product_id), is one sequence. Target: its last product. H
 `settings.max_history` before it, oldest first.
 Options: `settings.candidates` products in the order of hash draws: the target and negatives of the same
 top-level category; with `negatives = category` first of the target's fine category. A negative is never a
-product that the user bought at any time in any category, a near-duplicate of such a product or one with
-its title, nor one whose title (or text) equals another candidate's.
+product that the user bought at any time in any category, a near-duplicate or variant of such a product or
+one with its title, nor one whose title (or text) equals another candidate's.
 Input and options give a product as its title, with the brand in parentheses where the title lacks it;
 never the category, which would give away answers of another task.
 Images: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
@@ -161,7 +161,7 @@ def _create_items(connection: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE sr_items AS
         WITH named AS (
             SELECT p.product_id, p.category, c.category_key, p.image_urls,
-                   coalesce(p.cluster_id, p.product_id) AS cluster_id,
+                   coalesce(p.split_unit, p.cluster_id, p.product_id) AS cluster_id,
                    {comparable_title("p.title")} AS compared,
                    CASE WHEN trim(coalesce(p.brand, '')) = ''
                              OR contains(lower(p.title), lower(trim(p.brand))) THEN p.title

@@ -130,6 +130,7 @@ class SmallDataset:
             "group_ids": {
                 "products": used,
                 "clusters": used,
+                "groups": [f"shop:group-{split}"],
                 "user": SPLITS.index(split) * 100 + number
                 if task in ("sentiment_analysis", "sequential_recommendation")
                 else None,

@@ -18,7 +18,7 @@ from mmecinstruct.sources.readers.batches import ID_LENGTH, STAGE, ParsedBatch
 
 # Columns whose texts may be published, of the tables that may have one row per kept record. The first is its id.
 _PUBLISHED = {
-    "products": ("product_id", "title", "brand", "category_path", "color", "currency"),
+    "products": ("product_id", "title", "brand", "category_path", "color", "currency", "group_id"),
     "reviews": ("review_id", "product_id", "user_id", "title", "text"),
     "judgements": ("query_id", "query", "product_id"),
     "questions": ("question_id", "product_id", "category", "question", "document"),

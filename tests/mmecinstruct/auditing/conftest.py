@@ -107,6 +107,7 @@ class Shop:
             "group_ids": {
                 "products": products,
                 "clusters": list(products),
+                "groups": [],
                 "user": number if task in (SA, SR) else None,
                 "query": f"q{number}" if task == PSI else None,
             },

@@ -73,6 +73,24 @@ def share_cluster(shop: Shop) -> None:
     shop.row(PRP, "test")["group_ids"]["clusters"] += shop.row(PRP, "train")["group_ids"]["clusters"][1:]
 
 
+def share_group(shop: Shop) -> None:
+    for split in ("train", "test"):
+        shop.row(PRP, split)["group_ids"]["groups"] = [f"shop:{split}", "shop:jacket"]
+
+
+def share_all_but_the_colour(shop: Shop) -> None:
+    title = json.loads(shop.row(CC, "train")["input"])["title"]
+    shop.set_input(shop.row(CC, "test"), title=title.rsplit(" ", 1)[0] + " teal")
+
+
+def share_all_but_size_and_colour(shop: Shop) -> None:
+    # Sizes and colours recur over articles.
+    for split, (size, colour), other in (("train", ("XS", "Moss"), "Lamp"), ("test", ("L", "Plum"), "Table")):
+        shop.set_input(shop.row(CC, split), title=f"Fern Rain Jacket-{size}-{colour}")
+        for position, one in enumerate((f"{other} {size} {colour}", f"{other} {split} {colour} {size} Gold")):
+            shop.set_input(shop.row(CC, split, position + 1), title=one)
+
+
 def share_user(shop: Shop) -> None:
     shop.row(SR, "test")["group_ids"]["user"] = shop.row(SR, "train")["group_ids"]["user"]
 
@@ -142,6 +160,9 @@ LEAKS: list[tuple[Callable[[Shop], None], str, str]] = [
     (share_product, "product", CC),
     (share_product_of_groups, "product", CC),
     (share_cluster, "cluster", PRP),
+    (share_group, "variant", PRP),
+    (share_all_but_the_colour, "variant", CC),
+    (share_all_but_size_and_colour, "variant", CC),
     (share_user, "user", SR),
     (share_query, "query", PSI),
     (share_query_id, "query_id", PSI),
@@ -202,6 +223,20 @@ def test_a_missing_category_is_compared(shop: Shop, tmp_path: Path) -> None:
     shop.row(CC, "train")["category"] = shop.row(CC, "test_ood")["category"] = None
     report = audit_folder(shop.write(tmp_path))
     assert [(finding.kind, finding.samples) for finding in report.findings] == [("category", 1)]
+
+
+def test_titles_of_other_articles_are_no_variants(shop: Shop, tmp_path: Path) -> None:
+    """Two words that occur nowhere else name another kind of product."""
+    shop.set_input(shop.row(CC, "train"), title="Fernhollow Rain Jacket-XS-Moss")
+    shop.set_input(shop.row(CC, "test"), title="Fernhollow Garden Glove-XS-Moss")
+    assert audit_folder(shop.write(tmp_path)).findings == ()
+
+
+def test_where_groups_are_named_titles_decide_nothing(shop: Shop, tmp_path: Path) -> None:
+    share_all_but_the_colour(shop)
+    for split in ("train", "test"):
+        shop.row(CC, split)["group_ids"]["groups"] = [f"shop:{split}"]
+    assert audit_folder(shop.write(tmp_path)).findings == ()
 
 
 # --- where it is found --------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.dataset import validate, write_manifest
 from mmecinstruct.dataset.problems import SHOWN_PER_REASON
 from mmecinstruct.dataset.validate import Problem, format_problems, validate_folder
+from mmecinstruct.schemas.samples import published_schema
 
 AP, CC, PRP, PSI, MPC, SA, SR = (
     "answerability_prediction",
@@ -137,6 +138,8 @@ SAMPLE_DAMAGE = {
     "no query": (MPC, update_groups(query=None), "group_missing"),
     "the id occurs twice in a file": (CC, lambda rows: rows[1].update(id=rows[0]["id"]), "id_repeated"),
     "the id is in another task": (CC, update(id="pro2-train-0"), "id_repeated"),
+    "the groups are null": (CC, update_groups(groups=None), "value_missing"),
+    "a group of another split": (CC, update_groups(groups=["shop:group-train"]), "group_in_two_splits"),
     "a cluster of another split": (CC, update_groups(clusters=["shop:train-0"]), "group_in_two_splits"),
     "a cluster of another task's split": (
         *(PSI, update_groups(clusters=["shop:test_ood-1b"]), "group_in_two_splits"),
@@ -250,6 +253,20 @@ def test_a_damaged_table_is_found(small, own_folder, name):
     change, reason = TABLE_DAMAGE[name]
     rewrite(small, own_folder, shard(CC), change)
     assert reasons(validate_folder(own_folder)) == {reason}
+
+
+def test_a_folder_of_an_earlier_version_has_no_groups(small, own_folder):
+    manifest = json.loads((own_folder / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        if entry["rows"] and "rejections" not in entry["path"]:
+            rows = pq.read_table(own_folder / entry["path"]).to_pylist()
+            old = pa.Table.from_pylist(
+                [{**row, "schema_version": "1.0"} for row in rows], schema=published_schema("1.0")
+            )
+            pq.write_table(old, own_folder / entry["path"])
+    content = write_manifest(own_folder, small.recipe, "f" * 32).model_dump(mode="json")
+    (own_folder / "manifest.json").write_text(json.dumps({**content, "schema_version": "1.0"}))
+    assert validate_folder(own_folder) == []
 
 
 def test_later_minor_version_may_add_columns(small, own_folder):

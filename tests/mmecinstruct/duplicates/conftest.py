@@ -58,7 +58,11 @@ class Maker:
             "image_urls": [],
         }
         return pa.Table.from_pylist(
-            [empty | {"cluster_id": row["product_id"]} | row for row in rows], schema=CURATED_PRODUCTS
+            [
+                empty | {"cluster_id": row["product_id"], "split_unit": row["product_id"]} | row
+                for row in rows
+            ],
+            schema=CURATED_PRODUCTS,
         )
 
 

@@ -49,6 +49,13 @@ def test_the_size_limit_holds_for_any_order_of_edges() -> None:
     assert all(one <= node for node, one in clusters.cluster_of.items())
 
 
+def test_inseparable_nodes_exceed_the_limit() -> None:
+    edges = [("a", "b", 1.0), ("a", "c", 1.0), ("c", "d", 3.0), ("d", "e", 2.0)]
+    clusters = bounded_clusters("abcde", edges, 2, [("b", "a"), ("a", "c")])
+    assert clusters.cluster_of == {"a": "a", "b": "a", "c": "a", "d": "d", "e": "d"}
+    assert clusters.dropped == 1
+
+
 def test_sizes_and_members_are_returned() -> None:
     cluster_of = {"b": "a", "a": "a", "c": "c"}
     assert size_histogram(cluster_of) == {1: 1, 2: 1}

@@ -129,6 +129,41 @@ def test_a_boilerplate_title_makes_no_oversized_cluster(make) -> None:
     assert result.statistics["duplicate_products"] == 0
 
 
+def test_what_a_large_cluster_lets_go_stays_in_its_split_unit(make) -> None:
+    """Of equal titles the cap lets some go; those with the same image, too, stay in the cluster."""
+    content = make.encoded(make.drawing(3))
+    products = make.products(
+        *({"product_id": f"shop:{n:02d}", "title": "Gift Card", "image_urls": ["x"]} for n in range(15)),
+        *({"product_id": f"shop:{n:02d}", "title": "Gift Card"} for n in range(15, 30)),
+    )
+    result = find_duplicates(products, make.images({"x": content}), DuplicateSettings(max_cluster_size=10))
+    found = list(rows(result).values())
+    assert {row["cluster_id"] for row in found[:15]} == {"shop:00"}
+    assert len({row["cluster_id"] for row in found[15:]}) > 1
+    assert {row["split_unit"] for row in found} == {"shop:00"}
+    assert (result.statistics["split_units"], result.statistics["largest_split_unit"]) == (1, 30)
+
+
+def test_groups_and_variants_share_a_split_unit_and_no_cluster(make) -> None:
+    articles = [
+        {"title": "Rain Jacket Fern XS", "group_id": "shop:FERN"},
+        {"title": "Coat for the garden", "group_id": "shop:FERN"},
+        {"title": "Trail Hoodie-XS-Moss", "brand": "Tidewick"},
+        {"title": "Trail Hoodie-L-Dark Plum", "brand": "Tidewick"},
+        {"title": "Something else"},
+    ]
+    products = make.products(*({"product_id": f"shop:{n}", **row} for n, row in enumerate(articles)))
+    units = [
+        row["split_unit"]
+        for row in rows(find_duplicates(products, make.images({}), DuplicateSettings())).values()
+    ]
+    assert units == ["shop:FERN", "shop:FERN", "shop:2", "shop:2", "shop:4"]
+    told = find_duplicates(products, make.images({}), DuplicateSettings(recognise_variants=False))
+    assert [row["split_unit"] for row in rows(told).values()] == [*units[:2], "shop:2", "shop:3", "shop:4"]
+    assert len({row["cluster_id"] for row in rows(told).values()}) == 5
+    assert (told.statistics["groups"], told.statistics["variants"]) == (1, 0)
+
+
 def test_a_shared_image_links_but_does_not_merge(make) -> None:
     content = make.encoded(make.drawing(11))
     products = make.products(

@@ -117,8 +117,37 @@ def test_an_image_shared_by_unrelated_products_is_a_placeholder() -> None:
     reasons, rejections = filtered(images, products, max_products_per_image=2)
     assert reasons == {"shared": "placeholder", "variants": ""}
     assert [(r.record_id, r.detail) for r in rejections] == [
-        ("image-shared", "the same image under 3 products, at most 2")
+        ("image-shared", "the same image under 3 unrelated products, at most 2")
     ]
+
+
+def named(number: int, title: str, path: str, group: str | None = None, url: str = "u") -> Row:
+    return product(number, number, url) | {"title": title, "category_path": [path], "group_id": group}
+
+
+@pytest.mark.parametrize(
+    ("products", "reason"),
+    [
+        ([named(n, f"N{n}", f"c{n}", "coat") for n in range(9)], ""),
+        ([named(n, f"N{n}", "Coats") for n in range(9)], ""),
+        ([named(n, f"Larkrise Voucher {'abcdefghi'[n] * 4}", f"c{n}") for n in range(9)], ""),
+        # What all goods have says nothing: a colour, a short word, a word of every title of the shop.
+        ([named(n, f"The black N{n}", f"c{n}") for n in range(9)], "placeholder"),
+        (
+            [named(n, f"Collection N{n}", f"c{n}") for n in range(9)]
+            + [named(n, "A collection", f"c{n}", url="other") for n in range(9, 30)],
+            "placeholder",
+        ),
+        # Most of them are related, but more than two others are not.
+        (
+            [named(n, f"N{n}", "Coats") for n in range(6)]
+            + [named(n, f"N{n}", f"c{n}") for n in range(6, 9)],
+            "placeholder",
+        ),
+    ],
+)
+def test_related_products_may_share_an_image(products: list[Row], reason: str) -> None:
+    assert filtered([measured("u")], products, max_products_per_image=2)[0] == {"u": reason}
 
 
 def test_equal_pixels_in_several_files_count_together() -> None:

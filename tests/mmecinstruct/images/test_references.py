@@ -85,7 +85,7 @@ def test_listed_and_shared_urls_are_placeholders() -> None:
     assert referenced(products, max_products_per_image=4)[0] == {shared: ""}
     reasons, (rejection,) = referenced(products, max_products_per_image=3)
     assert reasons == {shared: "placeholder"}
-    assert rejection.detail == "the same URL under 4 products, at most 3"
+    assert rejection.detail == "the same URL under 4 unrelated products, at most 3"
     # Variants of one product may share their image.
     assert referenced([("one", [shared])] * 9, max_products_per_image=3)[0] == {shared: ""}
     assert referenced([("a", [known])], placeholders=(known,))[0] == {known: "placeholder"}

@@ -67,6 +67,19 @@ def test_an_item_of_two_publishers_is_assigned_by_its_smallest_id(raw: Any) -> N
     assert found["esci:B4"]["split"] == split_by_hash(SETTINGS, 7, "split:product", "amazon18:B4")
 
 
+def test_a_group_is_assigned_by_its_name(raw: Any) -> None:
+    for number in range(30):
+        for size in ("S", "M"):
+            raw.product(f"shop:{number}-{size}", "Garden" if (number, size) == (3, "M") else "Home")
+            raw.rows["products"][-1]["group_id"] = f"shop:{number}"
+        raw.product(f"shop:{number}", "Home")
+    found = expected(raw)
+    for number in range(30):
+        (split,) = {found[f"shop:{number}{end}"]["split"] for end in ("-S", "-M", "")}
+        wanted = split_by_hash(SETTINGS, 7, "split:product", f"shop:{number}")
+        assert split == ("test_ood" if number == 3 else wanted)
+
+
 def test_repeated_and_taken_down_products_are_left_out(raw: Any) -> None:
     raw.product("a", "Home", image_urls=[])
     raw.product("a", "Garden")

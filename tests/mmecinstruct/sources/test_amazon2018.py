@@ -77,6 +77,7 @@ def test_a_product_is_read_and_cleaned(tmp_path: Path) -> None:
             "currency": "USD",
             "color": None,
             "image_urls": [f"{HOST}/a1.jpg"],
+            "group_id": None,
         }
     ]
 

@@ -108,6 +108,7 @@ def test_a_product_is_read_and_cleaned(tmp_path: Path) -> None:
             "currency": "USD",
             "color": "Red",
             "image_urls": [f"{HOST}/a.jpg", f"{HOST}/b.jpg"],
+            "group_id": "amazon23:B01CUPMQZE",
         }
     ]
 

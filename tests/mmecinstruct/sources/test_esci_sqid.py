@@ -102,6 +102,7 @@ def test_a_product_is_read(tmp_path: Path) -> None:
             "currency": None,
             "color": "Red",
             "image_urls": [],
+            "group_id": None,
         }
     ]
 

@@ -47,6 +47,13 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
+def test_a_product_may_name_the_group_of_its_variants(tmp_path: Path) -> None:
+    write(tmp_path / "p.csv", "sku,name,parent\nA-S,Coat S,A\nA-M,Coat M,A\nB,Hat, \n")
+    mapping = {"path": "p.csv", "id": "sku", "title": "name", "group": "parent"}
+    table = parse(tmp_path, {"products": mapping}).tables["products"]
+    assert table["group_id"].to_pylist() == ["shop:A", "shop:A", None]
+
+
 def test_a_product_is_read_from_csv(tmp_path: Path) -> None:
     row = (
         'B-1,Duffle &amp; Bag,Luma,Gear > Bags > Promotions > New,"<p>Roomy.\n</p>",'
@@ -67,6 +74,7 @@ def test_a_product_is_read_from_csv(tmp_path: Path) -> None:
             "currency": "USD",
             "color": "Blue Grey",
             "image_urls": ["images/a.jpg", "images/b.jpg"],
+            "group_id": None,
         }
     ]
 

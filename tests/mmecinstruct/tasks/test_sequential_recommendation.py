@@ -153,11 +153,12 @@ def test_negatives_of_the_targets_category_come_first(shop: Any, samples: Any) -
 
 def test_near_duplicates_and_equal_titles_are_no_candidates(shop: Any, samples: Any, reasons: Any) -> None:
     for number in range(3):
-        shop.product(f"bought {number}", cluster_id=f"bought {number}")
-    shop.product("copy of the target", cluster_id="bought 2")
+        shop.product(f"bought {number}", cluster_id=f"bought {number}", split_unit=f"bought {number}")
+    shop.product("copy of the target", cluster_id="bought 2", split_unit="bought 2")
     shop.product("target's title", title="TITLE of bought 2!")
-    shop.product("other source's record of the history", cluster_id="bought 0")
+    shop.product("other source's record of the history", split_unit="bought 0")
     shop.product("history's title", title="title of bought 1")
+    shop.product("variant of the history", split_unit="bought 1")
     shop.product("x", title="Plain mug")
     shop.product("y", title="plain, mug")
     shop.product("z", title="Bowl")

@@ -1,0 +1,64 @@
+"""Products are assigned by split unit; what a cut cluster parts is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmecinstruct.core.parquet import write_table
+from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS
+from mmecinstruct.engine.stage import Files, WorkItem
+from mmecinstruct.recipe import SplitSettings
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, RELATIONS
+from mmecinstruct.splits.assign import Assignment, assign_samples
+from mmecinstruct.stages.assign_splits import ASSIGNED_FILE, Assign
+
+SPLIT = SplitSettings(train=0.5, validation=0.2, test=0.3)
+
+
+def test_units_share_a_split_and_products_near_an_earlier_split_are_cut_off(tmp_path: Path) -> None:
+    products = [
+        {"product_id": f"p{n}", "cluster_id": f"p{n}", "split_unit": f"u{n // 2}", "group_id": f"g{n % 3}"}
+        for n in range(40)
+    ]
+    pairs = [{"product_a": f"p{n}", "product_b": f"p{n + 1}", "kind": "near_title"} for n in range(39)]
+    pairs.append({"product_a": "merged", "product_b": "p0", "kind": "same_item"})
+    for name, rows, schema in (
+        ("products", products, CURATED_PRODUCTS),
+        ("pairs", pairs, PRODUCT_PAIRS),
+        ("relations", [], RELATIONS),
+    ):
+        write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / f"{name}.parquet")
+    stage = Assign(
+        **{
+            name: Files((tmp_path / f"{name}.parquet",), {name: name})
+            for name in ("products", "pairs", "relations")
+        },
+        split=SPLIT,
+        seed=1,
+    )
+    counts = stage.work(WorkItem("all", None), tmp_path)
+    found = pq.read_table(tmp_path / ASSIGNED_FILE).to_pylist()
+    splits = [row["split"] for row in found]
+    assert splits[::2] == splits[1::2]
+    assert len(set(splits)) == 3
+    assert [row["group_id"] for row in found[:4]] == ["g0", "g1", "g2", "g0"]
+    rank = {"train": 0, "validation": 1, "test": 2}
+    for n, row in enumerate(found):
+        near = [splits[other] for other in (n - 1, n + 1) if 0 <= other < 40]
+        assert row["cut_off"] == any(rank[split] < rank[row["split"]] for split in near)
+    assert counts.extra["cut_off_products"] == sum(row["cut_off"] for row in found) > 0
+
+
+def test_a_sample_of_a_cut_off_product_is_rejected() -> None:
+    assignment = Assignment({"a": "a", "b": "b"}, {"a": "test", "b": "test"}, cut_off=frozenset({"b"}))
+    samples = [
+        {"id": name, "product_ids": [name], "query_id": None, "user_id": None, "category": ""}
+        for name in "ab"
+    ]
+    splits, rejections = assign_samples(samples, "category_classification", assignment, SPLIT, 1)
+    assert splits == ["test", None]
+    assert [(one.reason, one.record_id) for one in rejections] == [("cut_off", "b")]
+    assert "max_cluster_size" in rejections[0].detail
