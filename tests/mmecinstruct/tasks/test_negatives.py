@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +88,27 @@ def test_popularity_guesses_within_the_simulated_bounds(shop: Any, samples: Any)
     assert 0.05 <= score["1"] <= 0.13
     assert score["1"] < score[".75"] <= 0.18
     assert score[".75"] < score["uniform"] < score["metadata"]
+
+
+def test_popularity_answers_little_on_real_purchases(shop: Any, samples: Any) -> None:
+    """Of 2,320 magazines, 157 were reviewed; most titles of the file are HTML, so products are named by their ids."""
+    root = os.environ.get("MMEC_REAL_DATA")
+    folder = Path(root or "", "amazon2018_magazines_reviews")
+    if not root or not folder.is_dir():
+        pytest.skip(f"MMEC_REAL_DATA names no folder with {folder.name}")
+    with gzip.open(folder / "meta_Magazine_Subscriptions.json.gz", "rt") as lines:
+        products = {json.loads(line)["asin"] for line in lines}
+    with gzip.open(folder / "Magazine_Subscriptions_5.json.gz", "rt") as lines:
+        reviews = [json.loads(line) for line in lines]
+    for product in sorted(products):
+        shop.product(product)
+    users = {user: f"u{number}" for number, user in enumerate(sorted({one["reviewerID"] for one in reviews}))}
+    for number, one in enumerate(reviews):
+        shop.review(str(number), one["asin"], users[one["reviewerID"]], timestamp=one["unixReviewTime"])
+    score = {way: guessed_by_popularity(samples(shop.build(TASK, negatives=way))) for way in WAYS}
+    print(score)
+    assert score["popularity"] <= 0.15
+    assert score["metadata"] > 0.5
 
 
 def negatives_of(shop: Any, samples: Any, **settings: Any) -> dict[str, list[str]]:
