@@ -26,16 +26,14 @@ too_few_items (fewer than `settings.min_history` before the target), too_few_can
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 from pydantic.config import JsonDict
 
-from mmecinstruct.core.console import say
 from mmecinstruct.core.hashing import hash_draw_sql
-from mmecinstruct.core.settings import QUIET
 from mmecinstruct.schemas.samples import TEST_OOD
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
     import duckdb
 
 NAME = "sequential_recommendation"
+OLD_NAME_OF_METADATA = "random"
 
 _PRODUCTS: JsonDict = {"unit": "products"}
 _TABLES = (
@@ -65,6 +64,8 @@ _TABLES = (
 
 class SequentialRecommendationSettings(TaskSettings):
     """Settings of sequential recommendation."""
+
+    old_defaults: ClassVar[Mapping[str, Any]] = {"negatives": OLD_NAME_OF_METADATA}
 
     candidates: int = Field(
         default=20,
@@ -104,17 +105,8 @@ class SequentialRecommendationSettings(TaskSettings):
 
     @field_validator("negatives", mode="before")
     @classmethod
-    def _read_old_name(cls, value: Any, info: ValidationInfo) -> Any:
-        if value != "random":
-            return value
-        if info.context != QUIET:
-            _tell_old_name()
-        return "metadata"
-
-
-@cache
-def _tell_old_name() -> None:
-    say("setting negatives: random is now called metadata")
+    def _read_old_name(cls, value: Any) -> Any:
+        return "metadata" if value == OLD_NAME_OF_METADATA else value
 
 
 def _negatives(settings: SequentialRecommendationSettings) -> Negatives:
