@@ -84,7 +84,9 @@ def _own_settings(task: str, values: Any) -> Any:
             own[name] = value
             continue
         settings = TASKS[users[0]].settings
-        if value != settings.model_fields[_field(settings, name)].default:
+        today = _field(settings, name)
+        default = settings.model_fields[today].default
+        if value not in (default, settings.old_defaults.get(today, default)):
             raise ValueError(f"tasks.{task}.{name}: only {', '.join(users)} uses it; remove it")
     return own
 

@@ -15,8 +15,10 @@ from mmecinstruct.tasks.task import Record
 SAMPLED = pa.schema([(name, pa.string()) for name in ("task", "split", "one", "two")])
 # The part of the k-core of all interactions that belongs to sampled users.
 CORE = pa.schema([("user_id", pa.string()), ("product_id", pa.string())])
+# All products of that k-core, with the interactions that count for samples of their category (`create_popularity`).
+POPULARITY = pa.schema([("product_id", pa.string()), ("category", pa.string()), ("interactions", pa.int64())])
 
-SAMPLED_FILE, CORE_FILE = "drawn.parquet", "core.parquet"
+SAMPLED_FILE, CORE_FILE, POPULARITY_FILE = "drawn.parquet", "core.parquet", "popularity.parquet"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ as not sampled; they are not rejected. The later stages (near-duplicates, langua
 on the sampled rows.
 
 All reviews of a sampled user are kept, so that no item the user owns becomes a candidate for a new one. The k-core is
-that of all interactions, not of the reduced ones; its part of the sampled users is written to core.parquet.
+that of all interactions, not of the reduced ones; its part of the sampled users is written to core.parquet, and the
+popularity of all its products to popularity.parquet. Products that will be candidates beside the target are chosen from
+the whole core, and kept.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmecinstruct.core.duckdb import write_query
-from mmecinstruct.sampling.plan import CORE, CORE_FILE, SAMPLED, SAMPLED_FILE, SamplingPlan, tasks_sampled_by
+from mmecinstruct.sampling.plan import (
+    CORE,
+    CORE_FILE,
+    POPULARITY,
+    POPULARITY_FILE,
+    SAMPLED,
+    SAMPLED_FILE,
+    SamplingPlan,
+    tasks_sampled_by,
+)
 from mmecinstruct.sampling.predicted_splits import (
     create_expected_products,
     create_expected_queries,
@@ -50,7 +61,7 @@ class Sampled:
 
 
 def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, folder: Path) -> Sampled:
-    """Sample records and write `<table>.parquet` of each raw table with kept rows, drawn.parquet and core.parquet.
+    """Sample records and write `<table>.parquet` of each raw table with kept rows, and the other files of plan.py.
 
     Args:
         connection: A connection with a view of each raw table with file_index and row_index, in whose order the rows
@@ -62,6 +73,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     create_expected_queries(connection, plan.split, plan.seed)
     outside = _outside(connection, plan.split.ood_categories)
     create_sampled(connection)
+    connection.execute("CREATE OR REPLACE TEMP TABLE offered (product_id VARCHAR)")
     available = {}
     core: dict[str, int] = {}
     splits = PredictedSplits(
@@ -76,6 +88,9 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         wanted = quotas(plan.sampling, sizes, settings, sampling.knows_labels)
         available[task] = sample_records(connection, task, found.select, wanted, plan.seed)
         connection.execute("DROP TABLE IF EXISTS sampling_placed")
+        if sampling.create_offered is not None:
+            sampling.create_offered(connection, settings, plan.seed)
+            connection.execute("INSERT INTO offered FROM sampling_offered; DROP TABLE sampling_offered")
     _create_kept(connection, plan.taken_down)
     rows = {name: _count(connection, name) for name in RAW_TABLES}
     kept = {
@@ -98,6 +113,13 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
             CORE,
             folder / CORE_FILE,
         )
+        write_query(
+            connection,
+            "SELECT product_id, category, interactions FROM sampling_popularity "
+            "JOIN sampling_core_product ON product_code = product ORDER BY product_id",
+            POPULARITY,
+            folder / POPULARITY_FILE,
+        )
     return Sampled(
         rows,
         kept,
@@ -106,7 +128,7 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
 
 
 def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[str]) -> None:
-    """Create `kept_user` and `kept_product` from `sampled`.
+    """Create `kept_user` and `kept_product` from `sampled` and `offered`.
 
     A product's records in other sources are kept with it, since they decide its cluster and category. Products that are
     taken down are kept too, so that curation rejects and reports them.
@@ -122,6 +144,7 @@ def _create_kept(connection: duckdb.DuckDBPyConnection, taken_down: Collection[s
             SELECT one AS product_id FROM sampled WHERE task IN {tasks_sampled_by(one="product")}
             UNION SELECT two FROM sampled WHERE task IN {tasks_sampled_by(two="product")}
             UNION SELECT product_id FROM reviews SEMI JOIN kept_user USING (user_id)
+            UNION SELECT product_id FROM offered
         ), items AS (
             SELECT DISTINCT item FROM expected_product SEMI JOIN named USING (product_id)
         )

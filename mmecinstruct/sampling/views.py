@@ -29,13 +29,15 @@ _NARROWED: dict[tuple[Record, Record | None], tuple[str, str]] = {
 
 
 def create_sampled_views(connection: duckdb.DuckDBPyConnection, task: str) -> None:
-    """Restrict the view of a task's records to those sampled for it, and create the views `sampled_records` and `core`.
+    """Restrict the view of a task's records to those sampled for it; create `sampled_records`, `core` and `popularity`.
 
-    A record that was sampled under the id of a merged product counts under the kept id.
+    A record that was sampled under the id of a merged product counts under the kept id. In the view `popularity` a
+    merged product keeps a row of its own, as it had when products were chosen, with the kept id as item_id.
 
     Args:
         connection: A connection with views of the curated tables, all_sampled_records (plan.SAMPLED), whole_core
-            (plan.CORE) and merged (columns merged and kept: ids of merged products and of their representatives).
+            (plan.CORE), whole_popularity (plan.POPULARITY) and merged (columns merged and kept: ids of merged products
+            and of their representatives).
         task: The task's name.
     """
     one, two = TASKS[task].sampling.one, TASKS[task].sampling.two
@@ -59,6 +61,13 @@ def create_sampled_views(connection: duckdb.DuckDBPyConnection, task: str) -> No
         """
         CREATE VIEW core AS SELECT DISTINCT user_id, coalesce(kept, product_id) AS product_id
         FROM whole_core LEFT JOIN merged ON merged = product_id
+        """
+    )
+    connection.execute(
+        """
+        CREATE VIEW popularity AS
+        SELECT product_id, coalesce(kept, product_id) AS item_id, category, interactions
+        FROM whole_popularity LEFT JOIN merged ON merged = product_id
         """
     )
     if (one, two) in _NARROWED:

@@ -18,11 +18,11 @@ from mmecinstruct.engine.stage import (
     only,
 )
 from mmecinstruct.recipe import Recipe, TaskSettings
-from mmecinstruct.sampling.plan import CORE, CORE_FILE, SAMPLED, SAMPLED_FILE
+from mmecinstruct.sampling.plan import CORE, CORE_FILE, POPULARITY, POPULARITY_FILE, SAMPLED, SAMPLED_FILE
 from mmecinstruct.sampling.views import create_sampled_views
 from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
-from mmecinstruct.tasks import build_task
+from mmecinstruct.tasks import TASKS, build_task
 
 # The settings of a task that choose among finished samples: only stage `select` reads them.
 SELECTING = ("label_balance", "require_images")
@@ -30,19 +30,30 @@ SELECTING = ("label_balance", "require_images")
 
 @dataclass(frozen=True)
 class Sampled:
-    """Files of a recipe that samples: sampled records by task, the k-core of all users, and merged products."""
+    """Files of a recipe that samples: sampled records by task, the k-core and its products, and merged products."""
 
     drawn: Files
     core: Files
+    popularity: Files
     merged: Files
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSamples(Stage):
-    """Write samples.parquet (samples.UNRENDERED). settings: without SELECTING and sizes."""
+    """Write samples.parquet (samples.UNRENDERED).
+
+    Attributes:
+        task: full name.
+        tables: the curated tables.
+        settings: the task's, without SELECTING and sizes.
+        seed: the recipe's.
+        sampled: the files of a recipe that samples.
+        ood_categories: out-of-domain categories, for a task that splits by user; otherwise they change no sample.
+        budget: of the queries.
+    """
 
     name = "task"
-    version = 3
+    version = 4
     libraries = ("duckdb", "numpy")
 
     task: str
@@ -50,6 +61,7 @@ class BuildSamples(Stage):
     settings: TaskSettings
     seed: int
     sampled: Sampled | None
+    ood_categories: tuple[str, ...]
     budget: Budget = field(metadata=RUNTIME)
 
     @property
@@ -65,10 +77,16 @@ class BuildSamples(Stage):
             if self.sampled is not None:
                 create_view(connection, "all_sampled_records", self.sampled.drawn.paths, SAMPLED)
                 create_view(connection, "whole_core", self.sampled.core.paths, CORE)
+                create_view(connection, "whole_popularity", self.sampled.popularity.paths, POPULARITY)
                 create_view(connection, "merged", self.sampled.merged.paths, MERGED)
                 create_sampled_views(connection, self.task)
             output = build_task(
-                self.task, connection, self.settings, self.seed, sampled=self.sampled is not None
+                self.task,
+                connection,
+                self.settings,
+                self.seed,
+                sampled=self.sampled is not None,
+                ood_categories=self.ood_categories,
             )
         write_table(output.samples, folder / "samples.parquet")
         rejected = output.rejections.num_rows
@@ -90,12 +108,18 @@ def build_samples_stage(
     building = set(type(settings).model_fields) - {"sizes", *SELECTING}
     sampled = None
     if sample is not None:
-        sampled = Sampled(Files.of(sample, SAMPLED_FILE), Files.of(sample, CORE_FILE), merged)
+        sampled = Sampled(
+            Files.of(sample, SAMPLED_FILE),
+            Files.of(sample, CORE_FILE),
+            Files.of(sample, POPULARITY_FILE),
+            merged,
+        )
     return BuildSamples(
         task=task,
         tables=tables,
         settings=only(settings, building),
         seed=recipe.seed,
         sampled=sampled,
+        ood_categories=recipe.split.ood_categories if TASKS[task].splits_by_user else (),
         budget=budget,
     )

@@ -16,7 +16,7 @@ class Oracle(Stage):
     """Write rendered.parquet with visual_critical and text_only_accuracy set. shop: its data root."""
 
     name = "oracle"
-    version = 1
+    version = 2
 
     task: str
     rendered: Files

@@ -5,8 +5,10 @@ A new task is a module here, a line in `TASKS` below, its templates and its test
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from mmecinstruct.tasks import (
     answerability_prediction,
@@ -63,6 +65,7 @@ def build_task(
     seed: int,
     *,
     sampled: bool = False,
+    ood_categories: Collection[str] = (),
 ) -> TaskOutput:
     """Build a task's samples from the views products, reviews, relations, judgements and questions.
 
@@ -73,14 +76,18 @@ def build_task(
         connection: with views of curated rows (`CURATED_TABLES`); a view may be empty.
         settings: of the task's own class.
         seed: seed of the hash draws.
-        sampled: the tables are part of larger ones, and two more views say which part: `sampled_records` and
-            `core`
-            (see `Task.build`).
+        sampled: the tables are part of larger ones, and more views say which part: `sampled_records`, `core` and
+            `popularity` (see `Task.build`).
+        ood_categories: out-of-domain categories.
 
     Returns:
         The samples, and a rejection for every other record.
     """
-    return TASKS[name].build(connection, settings, seed, sampled)
+    outside = pa.table({"category": pa.array(sorted(ood_categories), pa.string())})
+    connection.register("ood_categories", outside)
+    output = TASKS[name].build(connection, settings, seed, sampled)
+    connection.unregister("ood_categories")
+    return output
 
 
 def missing_tables(task: str, counts: Mapping[str, int]) -> list[str]:

@@ -8,12 +8,15 @@ Images: both products'. Category and source: the first product's.
 Rejected: same_product (a product related to itself), unknown_product (at least one is not in the
 products), several_relations (no single answer would be right), unknown_relation (a name that is none of
 the three), same_cluster (near-duplicates of each other), same_title (equal but for case, punctuation and
-white space).
+white space), repeated_titles (as many pairs of the same two titles, in either order, and the same relation
+were kept as `settings.max_per_titles` allows; a hash draw over each pair decides which ones).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from pydantic import Field
 
 from mmecinstruct.core.hashing import hash_draw_sql
 from mmecinstruct.tasks.expressions import comparable_title, has_images, product_image, sample_id
@@ -28,8 +31,22 @@ if TYPE_CHECKING:
 NAME = "product_relation_prediction"
 
 
+class ProductRelationPredictionSettings(TaskSettings):
+    """Settings of product relation prediction."""
+
+    max_per_titles: int = Field(
+        default=1,
+        ge=1,
+        description="Most pairs that have the same two titles and the same answer.",
+        json_schema_extra={"unit": "pairs"},
+    )
+
+
 def build(
-    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, seed: int, sampled: bool
+    connection: duckdb.DuckDBPyConnection,
+    settings: ProductRelationPredictionSettings,
+    seed: int,
+    sampled: bool,
 ) -> TaskOutput:
     """Build all PRP samples; `sampled` has no influence."""
     create_records(
@@ -48,28 +65,43 @@ def build(
                    CASE WHEN kept THEN low ELSE high END AS first_id,
                    CASE WHEN kept THEN high ELSE low END AS second_id
             FROM pairs
+        ), judged AS (
+            SELECT concat_ws(' ', low, high) AS record_id, low, high, first_id, second_id, found[1] AS relation,
+                   one.title AS first_title, one.category, one.source, one.image_urls AS first_urls,
+                   two.title AS second_title, two.image_urls AS second_urls,
+                   {comparable_title("one.title")} AS first_compared,
+                   {comparable_title("two.title")} AS second_compared,
+                   CASE WHEN low = high THEN 'same_product'
+                        WHEN one.product_id IS NULL OR two.product_id IS NULL THEN 'unknown_product'
+                        WHEN len(found) > 1 THEN 'several_relations'
+                        WHEN relation NOT IN ('also_bought', 'also_viewed', 'similar') THEN 'unknown_relation'
+                        WHEN one.cluster_id = two.cluster_id THEN 'same_cluster'
+                        WHEN first_compared = second_compared THEN 'same_title'
+                   END AS reason,
+                   CASE reason WHEN 'same_product' THEN 'related to itself'
+                               WHEN 'unknown_product' THEN concat_ws(' and ',
+                                    CASE WHEN one.product_id IS NULL THEN first_id END,
+                                    CASE WHEN two.product_id IS NULL THEN second_id END) || ' unknown'
+                               WHEN 'several_relations' THEN array_to_string(found, ' and ')
+                               WHEN 'unknown_relation' THEN relation
+                               WHEN 'same_cluster' THEN 'both of near-duplicate cluster ' || one.cluster_id
+                               WHEN 'same_title' THEN first_title END AS detail
+            FROM ordered
+            LEFT JOIN products one ON one.product_id = first_id
+            LEFT JOIN products two ON two.product_id = second_id
+        ), counted AS (
+            SELECT *, row_number() OVER same_titles AS place, first_value(record_id) OVER same_titles AS first_of_them
+            FROM judged
+            WINDOW same_titles AS (
+                PARTITION BY CASE WHEN reason IS NULL THEN relation ELSE record_id END,
+                             least(first_compared, second_compared), greatest(first_compared, second_compared)
+                ORDER BY {hash_draw_sql(seed, "prp:repeat", "low", "high")}, record_id)
         )
-        SELECT concat_ws(' ', low, high) AS record_id, low, high, first_id, second_id, found[1] AS relation,
-               one.title AS first_title, one.category, one.source, one.image_urls AS first_urls,
-               two.title AS second_title, two.image_urls AS second_urls,
-               CASE WHEN low = high THEN 'same_product'
-                    WHEN one.product_id IS NULL OR two.product_id IS NULL THEN 'unknown_product'
-                    WHEN len(found) > 1 THEN 'several_relations'
-                    WHEN relation NOT IN ('also_bought', 'also_viewed', 'similar') THEN 'unknown_relation'
-                    WHEN one.cluster_id = two.cluster_id THEN 'same_cluster'
-                    WHEN {comparable_title("one.title")} = {comparable_title("two.title")} THEN 'same_title'
-               END AS reason,
-               CASE reason WHEN 'same_product' THEN 'related to itself'
-                           WHEN 'unknown_product' THEN concat_ws(' and ',
-                                CASE WHEN one.product_id IS NULL THEN first_id END,
-                                CASE WHEN two.product_id IS NULL THEN second_id END) || ' unknown'
-                           WHEN 'several_relations' THEN array_to_string(found, ' and ')
-                           WHEN 'unknown_relation' THEN relation
-                           WHEN 'same_cluster' THEN 'both of near-duplicate cluster ' || one.cluster_id
-                           WHEN 'same_title' THEN first_title END AS detail
-        FROM ordered
-        LEFT JOIN products one ON one.product_id = first_id
-        LEFT JOIN products two ON two.product_id = second_id
+        SELECT * EXCLUDE (reason, detail),
+               reason IS NULL AND place > {settings.max_per_titles} AS repeats,
+               CASE WHEN repeats THEN 'repeated_titles' ELSE reason END AS reason,
+               CASE WHEN repeats THEN 'the titles and relation of ' || first_of_them ELSE detail END AS detail
+        FROM counted
         """,
     )
     return collect(
@@ -92,7 +124,9 @@ def build(
 
 
 def candidates(
-    connection: duckdb.DuckDBPyConnection, settings: TaskSettings, splits: PredictedSplits
+    connection: duckdb.DuckDBPyConnection,
+    settings: ProductRelationPredictionSettings,
+    splits: PredictedSplits,
 ) -> Candidates:
     """Return the pairs of products of one split that have one relation. Leaves the table `sampling_placed`."""
     # If both need an image, products without one are left out before pairs are made.
@@ -131,6 +165,7 @@ TASK = Task(
     labels=("A", "B", "C"),
     metric="macro F1",
     requires=("products", "relations"),
+    settings=ProductRelationPredictionSettings,
     build=build,
     sampling=Sampling("product", "product", candidates),
     row=Row(

@@ -8,7 +8,7 @@ Unit record: a user and a top-level category, with all of the user's reviews in 
 ordered by (timestamp, product_id), is one sequence. Target: its last product. History: the most recent
 `settings.max_history` before it, oldest first.
 Options: `settings.candidates` products in the order of hash draws: the target and negatives of the same
-top-level category; with `negatives = category` first of the target's fine category. A negative is never a
+top-level category, by default in proportion to their popularity (see negatives.py). A negative is never a
 product that the user bought at any time in any category, a near-duplicate or variant of such a product or
 one with its title, nor one whose title (or text) equals another candidate's.
 Input and options give a product as its title, with the brand in parentheses where the title lacks it;
@@ -16,8 +16,8 @@ never the category, which would give away answers of another task.
 Images: `history 1` … and `option A` …. product_ids: history, target, negatives. record_ids: the first
 reviews of history and target. Source: the target's.
 
-A new product or review changes others' samples only where it becomes one of their candidates, or alters
-what the k-core keeps.
+A new product or review changes others' samples where it alters what the k-core keeps or a product's
+popularity, which decides who has it as a candidate. No other choice of a build depends on other rows.
 
 Rejected: no_user, unknown_product (the user's reviews of products that are not there), no_category (of
 products without a top-level one), k_core (nothing left), no_timestamp (the order is not known),
@@ -26,13 +26,11 @@ too_few_items (fewer than `settings.min_history` before the target), too_few_can
 
 from __future__ import annotations
 
-from array import array
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.config import JsonDict
 
 from mmecinstruct.core.hashing import hash_draw_sql
@@ -40,8 +38,9 @@ from mmecinstruct.schemas.samples import TEST_OOD
 from mmecinstruct.tasks.categories import create_category_tables, drop_category_tables
 from mmecinstruct.tasks.expressions import comparable_title, letter, product_image, sample_id
 from mmecinstruct.tasks.k_core import create_k_core, drop_k_core, with_ids
+from mmecinstruct.tasks.negatives import Negatives, Way, choose_candidates, offered_negatives
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
-from mmecinstruct.tasks.pools import Pool, hash_ordered_members, make_pools
+from mmecinstruct.tasks.popularity import create_popularity
 from mmecinstruct.tasks.settings import TaskSettings
 from mmecinstruct.tasks.task import Candidates, PredictedSplits, Row, Sampling, Task
 
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     import duckdb
 
 NAME = "sequential_recommendation"
+OLD_NAME_OF_METADATA = "random"
 
 _PRODUCTS: JsonDict = {"unit": "products"}
 _TABLES = (
@@ -57,12 +57,15 @@ _TABLES = (
     "sr_core",
     "sr_records",
     "sr_ordered",
+    "sr_popularity",
     "sr_options",
 )
 
 
 class SequentialRecommendationSettings(TaskSettings):
     """Settings of sequential recommendation."""
+
+    old_defaults: ClassVar[Mapping[str, Any]] = {"negatives": OLD_NAME_OF_METADATA}
 
     candidates: int = Field(
         default=20,
@@ -80,9 +83,18 @@ class SequentialRecommendationSettings(TaskSettings):
     min_history: int = Field(
         default=3, ge=1, description="Fewest products before the target.", json_schema_extra=_PRODUCTS
     )
-    negatives: Literal["random", "category"] = Field(
-        default="random",
-        description="Where wrong candidates come from: the target's top-level category, or first its fine category.",
+    negatives: Way = Field(
+        default="popularity",
+        description="Wrong candidates, of the target's top-level category: products of the k-core in proportion to "
+        "popularity^`negatives_exponent`, or each as likely (uniform), or by popularity after those of the fine "
+        "category (category) or with the nearest titles (hard); or any product, bought or not (metadata).",
+    )
+    negatives_exponent: float = Field(
+        default=1.0,
+        ge=0,
+        le=2,
+        description="Power of a product's popularity that is its weight among the negatives. At 1 popularity says "
+        "nothing about the answer; below, popular candidates are more often right.",
     )
     k_core: int = Field(
         default=5,
@@ -90,6 +102,15 @@ class SequentialRecommendationSettings(TaskSettings):
         description="Fewest interactions of a user and of a product.",
         json_schema_extra={"unit": "interactions"},
     )
+
+    @field_validator("negatives", mode="before")
+    @classmethod
+    def _read_old_name(cls, value: Any) -> Any:
+        return "metadata" if value == OLD_NAME_OF_METADATA else value
+
+
+def _negatives(settings: SequentialRecommendationSettings) -> Negatives:
+    return Negatives(settings.negatives, settings.negatives_exponent, settings.candidates - 1)
 
 
 def build(
@@ -100,15 +121,16 @@ def build(
 ) -> TaskOutput:
     """Build all SR samples.
 
-    Where `sampled`, only of the users and categories in the view `sampled_records` (one, two), and with the k-core in
-    the view `core` (user_id, product_id), which is that of more reviews than there are.
+    Where `sampled`, only of the users and categories in the view `sampled_records` (one, two), with the k-core in the
+    view `core` (user_id, product_id), which is that of more reviews than there are, and its view `popularity`.
     """
     create_category_tables(connection)
     _create_items(connection)
     _create_interactions(connection)
     _filter_core(connection, settings.k_core, sampled)
     _create_sequences(connection, settings, sampled)
-    connection.register("sr_chosen", _choose_candidates(connection, settings, seed))
+    _create_popularity(connection, sampled)
+    connection.register("sr_chosen", choose_candidates(connection, _negatives(settings), seed))
     _create_options(connection, seed)
     connection.unregister("sr_chosen")
     create_records(
@@ -168,9 +190,8 @@ def _create_items(connection: duckdb.DuckDBPyConnection) -> None:
                         ELSE p.title || ' (' || trim(p.brand) || ')' END AS item_text
             FROM products p LEFT JOIN product_category c ON c.product_id = p.product_id
         )
-        SELECT product_id, category, item_text, image_urls,
+        SELECT product_id, category, item_text, image_urls, compared,
                row_number() OVER (ORDER BY product_id) - 1 AS position,
-               dense_rank() OVER (ORDER BY category) AS top_code,
                dense_rank() OVER (ORDER BY category, category_key) AS fine_code,
                dense_rank() OVER (ORDER BY cluster_id) AS cluster_code,
                dense_rank() OVER (ORDER BY compared) AS title_code,
@@ -250,96 +271,21 @@ def _create_sequences(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Items:
-    """All products; each is known by its position in these arrays. Equal codes mean equal values."""
-
-    clusters: list[int]
-    titles: list[int]
-    texts: list[int]
-    by_top: dict[int, Pool]
-    by_fine: dict[int, Pool]
-
-
-def _read_items(connection: duckdb.DuckDBPyConnection, seed: int) -> _Items:
-    table = connection.sql(
-        f"""
-        SELECT cluster_code, title_code, text_code, top_code, fine_code,
-               {hash_draw_sql(seed, "sr:item", "product_id")} AS point
-        FROM sr_items ORDER BY position
-        """
-    ).to_arrow_table()
-    positions, points = np.arange(table.num_rows), table["point"].to_numpy()
-    return _Items(
-        table["cluster_code"].to_pylist(),
-        table["title_code"].to_pylist(),
-        table["text_code"].to_pylist(),
-        make_pools(table["top_code"].to_numpy(), positions, points),
-        make_pools(table["fine_code"].to_numpy(), positions, points),
-    )
-
-
-def _choose_candidates(
-    connection: duckdb.DuckDBPyConnection, settings: SequentialRecommendationSettings, seed: int
-) -> pa.Table:
-    """Return id, position, is_target of each sample's candidates, also where they are too few."""
-    items = _read_items(connection, seed)
-    askers = connection.sql(
-        """
-        WITH bought AS (
-            SELECT user_id, list(position) AS positions FROM sr_first JOIN sr_items USING (product_id)
-            WHERE user_id IN (SELECT user_id FROM sr_ordered) GROUP BY user_id
+def _create_popularity(connection: duckdb.DuckDBPyConnection, sampled: bool) -> None:
+    """Create `sr_popularity` (product_id, item_id, category, interactions); item_id is the product's in the tables."""
+    if not sampled:
+        is_ood = "category IN (SELECT category FROM ood_categories)"
+        create_popularity(
+            connection,
+            "SELECT user_id AS customer, product_id AS product, category FROM sr_core",
+            f"SELECT DISTINCT user_id AS customer FROM sr_records WHERE reason IS NULL AND {is_ood}",
+            is_ood,
+            "sr_counted",
         )
-        SELECT o.id, i.position, i.top_code, i.fine_code, bought.positions AS bought
-        FROM sr_ordered o JOIN sr_items i USING (product_id) JOIN bought ON bought.user_id = o.user_id
-        WHERE o.is_target ORDER BY o.id
-        """
-    ).to_arrow_table()
-    counts, positions = array("q"), array("q")
-    for batch in askers.to_batches(max_chunksize=10_000):
-        for asker in batch.to_pylist():
-            pools = [(items.by_top[asker["top_code"]], "sr:top")]
-            if settings.negatives == "category":
-                pools.insert(0, (items.by_fine[asker["fine_code"]], "sr:fine"))
-            chosen = _negatives(items, asker, pools, settings.candidates - 1, seed)
-            positions.append(asker["position"])
-            positions.extend(chosen)
-            counts.append(1 + len(chosen))
-    sizes = np.array(counts, dtype=np.int64)
-    is_target = np.zeros(len(positions), dtype=bool)
-    is_target[np.cumsum(sizes) - sizes] = True
-    return pa.table(
-        {
-            "id": askers["id"].take(pa.array(np.repeat(np.arange(len(sizes)), sizes))),
-            "position": pa.array(np.array(positions, dtype=np.int64)),
-            "is_target": pa.array(is_target),
-        }
-    )
-
-
-def _negatives(
-    items: _Items, asker: dict[str, Any], pools: list[tuple[Pool, str]], wanted: int, seed: int
-) -> list[int]:
-    # The target is among the bought. Whole clusters count, as one product may come from several sources.
-    clusters = {items.clusters[one] for one in asker["bought"]}
-    titles = {items.titles[one] for one in asker["bought"]}
-    texts = {items.texts[one] for one in asker["bought"]}
-    chosen: list[int] = []
-    for pool, purpose in pools:
-        for other in hash_ordered_members(pool, seed, purpose, asker["id"]):
-            if len(chosen) == wanted:
-                return chosen
-            # A product of the first pool that the second pool has too is excluded by its title.
-            if (
-                items.clusters[other] in clusters
-                or items.titles[other] in titles
-                or items.texts[other] in texts
-            ):
-                continue
-            titles.add(items.titles[other])
-            texts.add(items.texts[other])
-            chosen.append(other)
-    return chosen
+    source = "popularity" if sampled else "sr_counted"
+    columns = "*" if sampled else "product AS product_id, product AS item_id, category, interactions"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sr_popularity AS SELECT {columns} FROM {source}")
+    connection.execute("DROP TABLE IF EXISTS sr_counted")
 
 
 def _create_options(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
@@ -368,7 +314,8 @@ def candidates(
 ) -> Candidates:
     """Return the users and top-level categories with enough items of the k-core.
 
-    Leaves the tables of `sampling_core`, the core of all interactions with known products.
+    Leaves the tables of `sampling_core`, the core of all interactions with known products, and their popularity as
+    `sampling_popularity` (product: its code in the core, category, interactions).
     """
     connection.execute(
         """
@@ -383,7 +330,9 @@ def candidates(
     # If all images are required, the shown items need one; otherwise no order is needed here.
     place = "row_number() OVER (PARTITION BY user_code, category ORDER BY timestamp DESC, product_code DESC)"
     back = place if settings.require_images == "all" else "1"
-    select = f"""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE sampling_placed AS
         WITH placed AS (
             SELECT user_code, category, timestamp, has_image, {back} AS back
             FROM sampling_core JOIN sampling_core_product USING (product_code)
@@ -393,16 +342,51 @@ def candidates(
                    count(*) FILTER (has_image AND back <= {shown}) AS with_image,
                    {splits.is_ood} AS outside
             FROM placed GROUP BY user_code, category
-        ), usable AS (
-            SELECT *, bool_or(outside) OVER (PARTITION BY user_code) AS goes_outside FROM held
-            WHERE category <> '' AND dated = items AND items > {settings.min_history}
-                  AND {images[settings.require_images]}
         )
+        SELECT *, bool_or(outside) OVER (PARTITION BY user_code) AS goes_outside FROM held
+        WHERE category <> '' AND dated = items AND items > {settings.min_history}
+              AND {images[settings.require_images]}
+        """
+    )
+    create_popularity(
+        connection,
+        """
+        SELECT user_code AS customer, product_code AS product, category FROM sampling_core
+        JOIN sampling_core_product USING (product_code) JOIN expected_product USING (product_id)
+        """,
+        "SELECT DISTINCT user_code AS customer FROM sampling_placed WHERE outside",
+        splits.is_ood,
+        "sampling_popularity",
+    )
+    return Candidates(
+        f"""
         SELECT user_id AS one, category AS two, NULL::VARCHAR AS label,
                CASE WHEN outside THEN '{TEST_OOD}' ELSE {splits.of_user} END AS split
-        FROM usable JOIN sampling_core_user USING (user_code) WHERE outside OR NOT goes_outside
+        FROM sampling_placed JOIN sampling_core_user USING (user_code) WHERE outside OR NOT goes_outside
+        """,
+        core_rounds=rounds,
+    )
+
+
+def create_offered(
+    connection: duckdb.DuckDBPyConnection, settings: SequentialRecommendationSettings, seed: int
+) -> None:
+    """Create `sampling_offered` (product_id): the products that the sampled records' negatives will be.
+
+    They are sampled beside the users' own, or products that sampled users share would be offered too often.
     """
-    return Candidates(select, core_rounds=rounds)
+    askers = f"""
+        SELECT two AS category, {sample_id(NAME, "one", "two")} AS id, list(product_code) AS bought
+        FROM sampled JOIN sampling_core_user ON user_id = one JOIN sampling_core USING (user_code)
+        WHERE task = '{NAME}' GROUP BY one, two
+    """
+    codes = pa.array(sorted(offered_negatives(connection, askers, _negatives(settings), seed)), pa.uint32())
+    connection.register("offered_codes", pa.table({"product_code": codes}))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE sampling_offered AS "
+        "SELECT product_id FROM sampling_core_product SEMI JOIN offered_codes USING (product_code)"
+    )
+    connection.unregister("offered_codes")
 
 
 TASK = Task(
@@ -416,6 +400,6 @@ TASK = Task(
     split_note="goes by user instead: a user's sequence stands in one split, its products in any.",
     settings=SequentialRecommendationSettings,
     build=build,
-    sampling=Sampling("user", None, candidates, knows_labels=False),
+    sampling=Sampling("user", None, candidates, create_offered, knows_labels=False),
     row=Row(None, roles=("history", "option"), options_are_products=True),
 )

@@ -36,9 +36,14 @@ class Sizes(Settings):
 
 
 class TaskSettings(Settings):
-    """Settings that every task has. A setting that only one task uses is in the task's own class."""
+    """Settings that every task has. A setting that only one task uses is in the task's own class.
+
+    Attributes:
+        old_defaults: Defaults of earlier versions, by field: the resolved recipes of these name them in every task.
+    """
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"require_pictures": "require_images"}
+    old_defaults: ClassVar[Mapping[str, Any]] = {}
 
     sizes: Sizes | None = Field(default=None, description="Sizes of this task; null takes the recipe's.")
     label_balance: dict[str, float] | None = Field(

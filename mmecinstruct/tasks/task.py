@@ -78,7 +78,7 @@ class Candidates:
         select: SELECT of one, two (the names of the record: `Sampling.one` and `Sampling.two`), split (predicted) and
             label (counted by a label balance).
         core_rounds: number of rounds that the k-core took, where the task made one as the tables `sampling_core`,
-            `sampling_core_user` and `sampling_core_product` (see `create_k_core`).
+            `sampling_core_user` and `sampling_core_product` (see `create_k_core`) with `sampling_popularity`.
     """
 
     select: str
@@ -95,12 +95,16 @@ class Sampling(Generic[SettingsType]):
         candidates: returns the records that the task can use. Given are a connection with the raw tables as views,
             and the tables `expected_product` and `expected_query` (sampling/predicted_splits.py); the task's settings;
             and the splits that sampling predicts.
+        create_offered: creates, after sampling, the table `sampling_offered` (product_id) of products that the task
+            will offer as options of its records in the table `sampled`. They are kept beside those that are named by
+            a record. Given are the connection, the settings and the seed.
         knows_labels: whether the candidates' labels are those of the samples, so that a label balance can be kept.
     """
 
     one: Record
     two: Record | None
     candidates: Callable[[duckdb.DuckDBPyConnection, SettingsType, PredictedSplits], Candidates]
+    create_offered: Callable[[duckdb.DuckDBPyConnection, SettingsType, int], None] | None = None
     knows_labels: bool = True
 
 
@@ -124,7 +128,9 @@ class Task(Generic[SettingsType]):
         build: builds all samples and rejections from views of the curated tables (schemas in `CURATED_TABLES`), given
             the settings, the seed, and whether the tables are part of larger ones. If they are, the views
             `sampled_records` (one, two: the task's sampled records) and `core` (user_id, product_id: the sampled users'
-            part of the k-core of all) say which part. Leaves no table behind.
+            part of the k-core of all) say which part, and `popularity` (product_id, item_id, category, interactions)
+            what all of the core is. The view `ood_categories` (category) names those that are out of domain. Leaves no
+            table behind.
         sampling: how its records are sampled from large tables.
         row: the format of a published row.
     """

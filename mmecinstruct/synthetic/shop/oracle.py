@@ -104,10 +104,10 @@ class _GroundTruth:
 
     @cached_property
     def categories(self) -> dict[str, list[Row]]:
-        """Products of each fine category."""
+        """Products of each top-level category."""
         found: dict[str, list[Row]] = defaultdict(list)
         for row in self.products.values():
-            found[row["fine_category"]].append(row)
+            found[_top(row)].append(row)
         return found
 
     @cached_property
@@ -264,14 +264,18 @@ def _sentiment_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
     return Open("neutral text", 0.2) if "review" in sample["image_roles"] else Unknown()
 
 
+def _top(product: Row) -> str:
+    return CATEGORY_BY_NAME[product["fine_category"]].top
+
+
 def _sequence_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
     """Return the accuracy of the best guess from text, given the shop's generator and every title.
 
     Titles name brands, so a brand-loyal user's target is one of the candidates of that brand. The taste of a look-loyal
     user is known if one title of the history names it. Then a candidate whose title names another look has weight 0,
     one that hides its look has weight 1, and one that names the right look has weight 1/p. Here p is the share of that
-    look among the category's products that may be a negative (those that the user never bought). Without a named look
-    in the history all candidates have the same weight.
+    look among the products of the top-level category that may be a negative (those that the user never bought; all are
+    bought equally often). Without a named look in the history all candidates have the same weight.
     """
     user = truth.users.get(sample["record_ids"][0].rpartition(":")[0].rpartition(":")[2])
     products = {}
@@ -293,7 +297,7 @@ def _sequence_evidence(sample: Sample, truth: _GroundTruth) -> Evidence:
     weights = [1.0] * len(candidates)
     if taste_is_named:
         bought = set(user["bought"])
-        others = [p for p in truth.categories[target["fine_category"]] if p["asin"] not in bought]
+        others = [p for p in truth.categories[_top(target)] if p["asin"] not in bought]
         alike = sum((p["colour"], p["pattern"]) == taste for p in others)
         right = len(others) / alike if alike else float("inf")
         weights = [

@@ -101,8 +101,11 @@ def test_histories_equal_those_of_a_build_without_sampling(sampled: Built, whole
     assert 0 < len(chosen) < len(everything)
     for row in chosen:
         other = everything[row["id"]]
-        # Input, and the first reviews of history and target; the negatives come from the sampled products.
+        # Input, and the first reviews of history and target.
         assert (row["fields"], row["record_ids"]) == (other["fields"], other["record_ids"])
+    # Candidates too, as far as the popularity of the raw rows is that of the curated ones.
+    same = sum(set(row["product_ids"]) == set(everything[row["id"]]["product_ids"]) for row in chosen)
+    assert same > 0.9 * len(chosen)
 
 
 @pytest.mark.slow

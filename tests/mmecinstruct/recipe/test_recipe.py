@@ -173,7 +173,8 @@ def test_settings_of_another_task_at_their_defaults_are_left_out() -> None:
     assert isinstance(settings, SentimentAnalysisSettings)
     assert (settings.product_image, settings.min_words) == (True, 2)
     other = load_recipe(
-        "sample", ["tasks.category_classification={product_picture: false, require_pictures: any}"]
+        "sample",
+        ["tasks.category_classification={product_picture: false, require_pictures: any, negatives: random}"],
     )
     assert other.task("category_classification").require_images == "any"
     with pytest.raises(RecipeError, match=r"product_picture: only sentiment_analysis uses it"):

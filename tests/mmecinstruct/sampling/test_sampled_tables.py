@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mmecinstruct.sampling.quotas import quotas
 from mmecinstruct.sampling.sample_tables import Sampled, sample_tables
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.splits.assign import split_by_hash
-from mmecinstruct.tasks import TASKS
+from mmecinstruct.tasks import TASKS, build_task
 
 AP, CC, PRP, PSI, MPC, SA, SR = TASKS
 
@@ -254,7 +255,59 @@ def test_all_reviews_of_sampled_users_are_kept(raw: Any, sample: Any) -> None:
     reviews = [row for row in raw.rows["reviews"] if row["user_id"] in chosen]
     assert [row["review_id"] for row in few.rows("reviews")] == [row["review_id"] for row in reviews]
     owned = {row["product_id"] for row in reviews} - {"shop:unheard-of"}
-    assert {row["product_id"] for row in few.rows("products")} == owned
+    kept = {row["product_id"] for row in few.rows("products")}
+    assert owned <= kept <= owned | {product for _, product in whole}
+
+
+def test_the_popularity_of_the_whole_core_is_written(raw: Any, sample: Any) -> None:
+    """Of the users who are not sampled too, but not of those out of domain."""
+    products = fill(raw, 40)
+    home = [product for product in products if expected_split(product) != "test_ood"]
+    garden = [product for product in products if expected_split(product) == "test_ood"]
+    for user in range(30):
+        buy(raw, f"u{user:02}", [home[(user + step) % 12] for step in range(5)])
+    for user in range(3):
+        buy(raw, f"outsider {user}", [*garden[:4], home[0], home[12]])
+    buy(raw, "once", home[20:21])
+    settings = {"k_core": 3, "min_history": 3, "require_images": "none"}
+    few = sample(SR, sizes=Sizes(train=2, validation=1, test=1, test_ood=1), oversample=1, **settings)
+    counted = {row["product_id"]: row for row in few.rows("popularity")}
+    assert list(counted) == sorted(counted)
+    assert (
+        {one: counted[one]["interactions"] for one in counted}
+        == {
+            **Counter(home[(user + step) % 12] for user in range(30) for step in range(5)),
+            home[12]: 1,  # bought by outsiders only
+            **dict.fromkeys(garden[:4], 3),
+        }
+    )
+    assert {counted[one]["category"] for one in garden[:4]} == {"Garden"}
+
+
+@pytest.mark.parametrize("negatives", ["popularity", "uniform", "metadata"])
+def test_products_that_will_be_offered_are_kept(raw: Any, sample: Any, negatives: str) -> None:
+    """They are those that a build of all rows offers, whoever else was sampled."""
+    home = [product for product in fill(raw, 400) if expected_split(product) != "test_ood"]
+    for user in range(90):
+        buy(raw, f"u{user:02}", [home[(user * 3 + step * step) % len(home)] for step in range(8)])
+    settings = {"k_core": 1, "candidates": 6, "require_images": "none", "negatives": negatives}
+    few = sample(SR, sizes=Sizes(train=4, validation=1, test=1, test_ood=0), oversample=1, **settings)
+    kept = {row["product_id"] for row in few.rows("products")}
+    owned = {row["product_id"] for row in few.rows("reviews")}
+    if negatives == "metadata":
+        assert kept == owned
+        return
+    assert owned < kept
+    users = {one for _, one, _ in few.sampled_records(SR)}
+    with raw.connected() as connection:
+        curated = "SELECT *, NULL::VARCHAR AS fine_category, product_id AS cluster_id FROM products"
+        table = connection.sql(curated).to_arrow_table()
+        connection.unregister("products")
+        connection.register("products", table)
+        built = build_task(SR, connection, TASKS[SR].settings(**settings), SEED).samples.to_pylist()
+    offered = {one for row in built if row["user_id"] in users for one in row["product_ids"]}
+    assert offered <= kept
+    assert {row["user_id"] for row in built} > users
 
 
 @pytest.mark.parametrize(("require", "users"), [("all", "ab"), ("any", "abc"), ("none", "abcd")])

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mmecinstruct.core.duckdb import connect
-from mmecinstruct.sampling.plan import CORE, SAMPLED
+from mmecinstruct.sampling.plan import CORE, POPULARITY, SAMPLED
 from mmecinstruct.sampling.views import create_sampled_views
 from mmecinstruct.schemas.tables import JUDGEMENTS, QUESTIONS, RELATIONS, REVIEWS
 from mmecinstruct.tasks import TASKS
@@ -50,6 +50,8 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
         connection.register("all_sampled_records", pa.Table.from_pylist(chosen, schema=SAMPLED))
         core = [{"user_id": "u2", "product_id": product} for product in ("p1", "p2")]
         connection.register("whole_core", pa.Table.from_pylist(core, schema=CORE))
+        counted = [{"product_id": one, "category": "Home", "interactions": 3} for one in ("p1", "p2", "p9")]
+        connection.register("whole_popularity", pa.Table.from_pylist(counted, schema=POPULARITY))
         connection.register(
             "merged", pa.table(names, schema=pa.schema([("merged", pa.string()), ("kept", pa.string())]))
         )
@@ -61,6 +63,7 @@ def shown(task: str, merged: dict[str, str] | None = None) -> dict[str, list[tup
             "reviews": "review_id",
             "sampled_records": "one, two",
             "core": "user_id, product_id",
+            "popularity": "product_id, item_id, category, interactions",
         }
         return {
             name: connection.sql(f"SELECT {columns} FROM {name} ORDER BY ALL").fetchall()

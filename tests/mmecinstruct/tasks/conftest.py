@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -80,10 +81,27 @@ class SmallShop:
         reverse: bool = False,
         sampled_records: list[tuple[str, str | None]] | None = None,
         core: list[tuple[str, str]] | None = None,
+        popularity: dict[str, int] | None = None,
+        ood_categories: tuple[str, ...] = (),
         **settings: Any,
     ) -> TaskOutput:
-        """Build a task; sampled_records, core: the tables are a part of larger ones."""
+        """Build a task; sampled_records, core: the tables are a part of larger ones.
+
+        popularity: interactions of each product of the whole core; by default those of `core`.
+        """
         connection = connect()
+        category = {row["product_id"]: row["category"] for row in self.rows["products"]}
+        counts = popularity if popularity is not None else Counter(product for _, product in core or [])
+        counted = {
+            "product_id": list(counts),
+            "item_id": list(counts),
+            "category": [category.get(one, "Home") for one in counts],
+            "interactions": list(counts.values()),
+        }
+        types = [pa.string(), pa.string(), pa.string(), pa.int64()]
+        connection.register(
+            "popularity", pa.table(counted, schema=pa.schema(list(zip(counted, types, strict=True))))
+        )
         for name, rows, columns in (
             ("sampled_records", sampled_records, ("one", "two")),
             ("core", core, ("user_id", "product_id")),
@@ -95,7 +113,14 @@ class SmallShop:
             rows = self.rows[name][::-1] if reverse else self.rows[name]
             connection.register(name, pa.Table.from_pylist(rows, schema=schema))
         sampled = sampled_records is not None or core is not None
-        output = build_task(task, connection, TASKS[task].settings(**settings), seed, sampled=sampled)
+        output = build_task(
+            task,
+            connection,
+            TASKS[task].settings(**settings),
+            seed,
+            sampled=sampled,
+            ood_categories=ood_categories,
+        )
         ids = output.samples["id"].to_pylist()
         assert ids == sorted(set(ids))
         assert all(len(one) == 24 and set(one) <= set("0123456789abcdef") for one in ids)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -92,3 +93,61 @@ def test_row_order_and_new_rows_change_no_other_sample(shop: Any, samples: Any) 
     after = samples(shop.build(TASK))
     assert len(after) == before.samples.num_rows + 1
     assert all(sample in after for sample in samples(before))
+
+
+def link_vouchers(shop: Any) -> None:
+    """Link 20 products of one title to one mug, in either order, and 10 pairs of other titles."""
+    shop.product("mug", title="Oak Mug")
+    for number in range(20):
+        title = ["Gift Voucher", "GIFT  voucher!"][number % 2]
+        shop.product(f"voucher {number:02}", title=title, cluster_id=f"voucher {number:02}")
+        ends = [f"voucher {number:02}", "mug"]
+        shop.relation(*ends[:: [1, -1][number // 2 % 2]], "also_bought")
+    for number in range(10):
+        shop.product(f"p{number}")
+        shop.relation(f"p{number}", "mug", "similar")
+
+
+def test_pairs_of_equal_titles_count_once(shop: Any, samples: Any, reasons: Any) -> None:
+    link_vouchers(shop)
+    output = shop.build(TASK)
+    assert (output.records_in, output.samples.num_rows) == (30, 11)
+    assert Counter(reasons(output).values()) == {"repeated_titles": 19}
+    (kept,) = (one for one in samples(output) if one["label"] == "A")
+    (name,) = (one for one in kept["product_ids"] if one != "mug")
+    assert set(output.rejections["detail"].to_pylist()) == {f"the titles and relation of mug {name}"}
+    assert shop.build(TASK, reverse=True) == output
+    chosen = {
+        one["product_ids"][0] + one["product_ids"][1]
+        for seed in range(12)
+        for one in samples(shop.build(TASK, seed=seed))
+        if one["label"] == "A"
+    }
+    assert len(chosen) > 4, "a hash draw decides which one"
+
+
+def test_a_recipe_may_keep_more_pairs_of_equal_titles(shop: Any, samples: Any) -> None:
+    link_vouchers(shop)
+    kept = [{one["id"] for one in samples(shop.build(TASK, max_per_titles=most))} for most in (1, 3, 50)]
+    assert [len(one) for one in kept] == [11, 13, 30]
+    assert kept[0] < kept[1] < kept[2]
+
+
+def test_another_relation_of_equal_titles_counts_for_itself(shop: Any, reasons: Any) -> None:
+    link_vouchers(shop)
+    shop.product("voucher 99", title="Gift voucher")
+    shop.relation("voucher 99", "mug", "also_viewed")
+    output = shop.build(TASK)
+    assert output.samples.num_rows == 12
+    assert Counter(reasons(output).values()) == {"repeated_titles": 19}
+
+
+def test_rejected_pairs_take_no_place_of_equal_titles(shop: Any, samples: Any) -> None:
+    shop.product("mug", title="Oak Mug")
+    for number in range(6):
+        shop.product(f"v{number}", title="Voucher")
+        shop.relation(f"v{number}", "mug", "similar")
+        if number:
+            shop.relation(f"v{number}", "mug", "also_bought")
+    (sample,) = samples(shop.build(TASK))
+    assert set(sample["product_ids"]) == {"v0", "mug"}
