@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mmecinstruct.curate.settings import WhichCategory
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.task import Record
@@ -16,7 +17,10 @@ SAMPLED = pa.schema([(name, pa.string()) for name in ("task", "split", "one", "t
 # The part of the k-core of all interactions that belongs to sampled users.
 CORE = pa.schema([("user_id", pa.string()), ("product_id", pa.string())])
 
-SAMPLED_FILE, CORE_FILE = "drawn.parquet", "core.parquet"
+# The splits of products with relevance judgements, by the judgements of all products and queries.
+JUDGED = pa.schema([("product_id", pa.string()), ("split", pa.string())])
+
+SAMPLED_FILE, CORE_FILE, JUDGED_FILE = "drawn.parquet", "core.parquet", "judged.parquet"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class SamplingPlan:
         tasks: Settings and scaled sizes of every task.
         seed: The recipe's seed.
         taken_down: Ids of products that no sample may use.
+        which_category: Which of several categories of a product is its own.
     """
 
     sampling: SamplingSettings
@@ -36,6 +41,7 @@ class SamplingPlan:
     tasks: Mapping[str, tuple[TaskSettings, Sizes]]
     seed: int
     taken_down: frozenset[str] = frozenset()
+    which_category: WhichCategory = "deepest"
 
 
 def tasks_sampled_by(*, one: Record | None = None, two: Record | None = None) -> str:

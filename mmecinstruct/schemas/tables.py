@@ -71,7 +71,8 @@ QUESTIONS = pa.schema(
     ]
 )
 
-# A category from another publisher: the fine one (MAVE) or a whole path (ESCI-S).
+# A further category of a product: from another publisher the fine one (MAVE) or a whole path (ESCI-S), from a shop
+# each path beside the first one.
 CATEGORY_LABELS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -98,9 +99,15 @@ RAW_TABLES: dict[str, pa.Schema] = {
 }
 
 # Curated products have the results of curation.
-CURATED_PRODUCTS = PRODUCTS.append(pa.field("fine_category", pa.string())).append(
-    # Smallest product_id of the near-duplicate cluster.
-    pa.field("cluster_id", pa.string())
+CURATED_PRODUCTS = pa.schema(
+    [
+        *PRODUCTS,
+        ("fine_category", pa.string()),
+        # Smallest product_id of the near-duplicate cluster.
+        ("cluster_id", pa.string()),
+        # All paths of the product beside category_path.
+        ("other_category_paths", pa.list_(STRINGS)),
+    ]
 )
 
 # Curated reviews and questions: their texts with personal data masked, and the measurements of these texts.

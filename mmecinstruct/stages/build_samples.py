@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import write_table
+from mmecinstruct.curate.settings import WhichCategory
 from mmecinstruct.engine.stage import (
     REJECTIONS_FILE,
     RUNTIME,
@@ -23,6 +24,7 @@ from mmecinstruct.sampling.views import create_sampled_views
 from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
 from mmecinstruct.tasks import build_task
+from mmecinstruct.tasks.categories import place_products
 
 # The settings of a task that choose among finished samples: only stage `select` reads them.
 SELECTING = ("label_balance", "require_images")
@@ -39,15 +41,20 @@ class Sampled:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSamples(Stage):
-    """Write samples.parquet (samples.UNRENDERED). settings: without SELECTING and sizes."""
+    """Write samples.parquet (samples.UNRENDERED). settings: without SELECTING and sizes.
+
+    which_category and ood_categories: which of a product's categories is its own, see `place_products`.
+    """
 
     name = "task"
-    version = 3
+    version = 4
     libraries = ("duckdb", "numpy")
 
     task: str
     tables: CuratedTables
     settings: TaskSettings
+    which_category: WhichCategory
+    ood_categories: tuple[str, ...]
     seed: int
     sampled: Sampled | None
     budget: Budget = field(metadata=RUNTIME)
@@ -62,6 +69,7 @@ class BuildSamples(Stage):
         with working_connection(folder, self.budget) as connection:
             for name, schema in CURATED_TABLES.items():
                 create_view(connection, name, getattr(self.tables, name).paths, schema)
+            place_products(connection, self.which_category, self.ood_categories)
             if self.sampled is not None:
                 create_view(connection, "all_sampled_records", self.sampled.drawn.paths, SAMPLED)
                 create_view(connection, "whole_core", self.sampled.core.paths, CORE)
@@ -95,6 +103,8 @@ def build_samples_stage(
         task=task,
         tables=tables,
         settings=only(settings, building),
+        which_category=recipe.curate.which_category,
+        ood_categories=recipe.split.ood_categories,
         seed=recipe.seed,
         sampled=sampled,
         budget=budget,
