@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -11,6 +11,7 @@ from mmecinstruct.text.pii_kinds import PERSONAL_DATA_KINDS, PersonalDataKind
 
 MAX_TEXT = 20_000  # characters
 
+WhichCategory = Literal["first", "deepest", "rarest"]
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]  # ISO 639
 
 
@@ -31,6 +32,13 @@ class CurateSettings(Settings):
     mask: tuple[PersonalDataKind, ...] = Field(
         default=PERSONAL_DATA_KINDS,
         description="Kinds of personal data that are replaced by a token such as `[EMAIL]`. An empty list masks none.",
+    )
+
+    which_category: WhichCategory = Field(
+        default="deepest",
+        description="Of a product in several categories the one that it is sorted by and asked for: the first, the "
+        "deepest, or the one of fewest products; of equal ones the first. A category of `split.ood_categories` goes "
+        "before all others.",
     )
 
     max_text: Annotated[int, unit("characters")] = Field(

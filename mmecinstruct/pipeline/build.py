@@ -38,6 +38,7 @@ from mmecinstruct.pipeline.warn import (
     synthetic_inputs,
     warn_of_absent,
     warn_of_processes,
+    warn_of_spellings,
     warn_of_synthetic,
     warn_of_useless,
 )
@@ -194,6 +195,7 @@ def _run_stages(
             *warn_of_absent(recipe, roots[0]),
             *not_honoured(takedowns, recipe.images.read),
             *no_category,
+            *warn_of_spellings(run.outputs),
             *shortened_urls(samples.selected.values()),
         ),
         taken_down=taken_down(run.outputs),

@@ -16,7 +16,7 @@ from mmecinstruct.pipeline.report import count_rejections
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.samples import SPLITS
-from mmecinstruct.stages.assign_splits import Assign
+from mmecinstruct.stages.assign_splits import assign_stage
 from mmecinstruct.stages.build_samples import build_samples_stage
 from mmecinstruct.stages.curate_products import curate_products_stage
 from mmecinstruct.stages.curate_records import curate_records_stages
@@ -157,15 +157,7 @@ def select_samples(
     budget: Budget,
 ) -> Samples:
     """Assign products to splits; build, split and select each task's samples."""
-    assigned = run.run(
-        Assign(
-            products=tables.products,
-            pairs=pairs,
-            relations=tables.relations,
-            split=recipe.split,
-            seed=recipe.seed,
-        )
-    )
+    assigned = run.run(assign_stage(recipe, tables, pairs, sample, merged))
     run.reads(*(getattr(tables, name) for name in ("products", *MERGED_TABLES)))
     counts = {
         name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name).paths)

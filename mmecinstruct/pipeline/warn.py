@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.errors import RecipeError
@@ -16,7 +17,9 @@ from mmecinstruct.schemas.rejections import count_reasons
 from mmecinstruct.sources import source_files
 from mmecinstruct.sources.publishers import absent_files
 from mmecinstruct.sources.synthetic_files import SyntheticFiles
+from mmecinstruct.stages.curate_products import SPELLINGS, CurateProducts
 from mmecinstruct.stages.files import CuratedTables
+from mmecinstruct.text.names import same_categories
 
 LISTED_CATEGORIES = 40
 
@@ -79,6 +82,25 @@ def warn_of_processes(recipe: Recipe, processes: int) -> list[str]:
     ]
 
 
+def warn_of_spellings(outputs: Sequence[StageOutput]) -> list[str]:
+    """Return a warning where names of categories differ in spelling alone.
+
+    Args:
+        outputs: Of all stages.
+    """
+    curated = [one for one in outputs if one.name == CurateProducts.name]
+    found = curated[0].extra["all"][SPELLINGS] if curated else {}
+    if not found:
+        return []
+    listed = ", ".join(f"'{name}' and '{kept}'" for name, kept in sorted(found.items())[:LISTED_CATEGORIES])
+    more = len(found) - LISTED_CATEGORIES
+    others = f" and {more} more" if more > 0 else ""
+    return [
+        f"categories: spellings of one name, which count as one category: {listed}{others}; the second spelling of "
+        "each pair, the more frequent one, is published; give one spelling to keep it"
+    ]
+
+
 def check_ood_categories(
     wanted: Sequence[str], tables: CuratedTables, sample: StageOutput | None, left_out: Sequence[str] = ()
 ) -> list[str]:
@@ -100,9 +122,12 @@ def check_ood_categories(
     """
     there: set[str] = set()
     for path in tables.products.paths if wanted else ():
-        there.update(pq.read_table(path, columns=["category"])["category"].unique().to_pylist())
+        table = pq.read_table(path, columns=["category", "other_category_paths"])
+        there.update(table["category"].unique().to_pylist())
+        paths = pc.list_flatten(table["other_category_paths"])
+        there.update(pc.list_element(paths.filter(pc.greater(pc.list_value_length(paths), 0)), 0).to_pylist())
     known = there | (set(sample.extra["all"]["ood_products"]) if sample else set())
-    unknown = sorted(set(wanted) - known)
+    unknown = [name for name in sorted(wanted) if not same_categories([name], known)]
     if not unknown:
         return []
     listed = ", ".join(f"'{name}'" for name in sorted(filter(None, there))[:LISTED_CATEGORIES])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mmecinstruct.curate.settings import WhichCategory
 from mmecinstruct.recipe import SamplingSettings, Sizes, SplitSettings, TaskSettings
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.task import Record
@@ -18,7 +19,11 @@ CORE = pa.schema([("user_id", pa.string()), ("product_id", pa.string())])
 # All products of that k-core, with the interactions that count for samples of their category (`create_popularity`).
 POPULARITY = pa.schema([("product_id", pa.string()), ("category", pa.string()), ("interactions", pa.int64())])
 
+# The splits of products with relevance judgements, by the judgements of all products and queries.
+JUDGED = pa.schema([("product_id", pa.string()), ("split", pa.string())])
+
 SAMPLED_FILE, CORE_FILE, POPULARITY_FILE = "drawn.parquet", "core.parquet", "popularity.parquet"
+JUDGED_FILE = "judged.parquet"
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class SamplingPlan:
         tasks: Settings and scaled sizes of every task.
         seed: The recipe's seed.
         taken_down: Ids of products that no sample may use.
+        which_category: Which of several categories of a product is its own.
     """
 
     sampling: SamplingSettings
@@ -38,6 +44,7 @@ class SamplingPlan:
     tasks: Mapping[str, tuple[TaskSettings, Sizes]]
     seed: int
     taken_down: frozenset[str] = frozenset()
+    which_category: WhichCategory = "deepest"
 
 
 def tasks_sampled_by(*, one: Record | None = None, two: Record | None = None) -> str:

@@ -22,6 +22,8 @@ from mmecinstruct.core.duckdb import write_query
 from mmecinstruct.sampling.plan import (
     CORE,
     CORE_FILE,
+    JUDGED,
+    JUDGED_FILE,
     POPULARITY,
     POPULARITY_FILE,
     SAMPLED,
@@ -32,6 +34,7 @@ from mmecinstruct.sampling.plan import (
 from mmecinstruct.sampling.predicted_splits import (
     create_expected_products,
     create_expected_queries,
+    known_ood_categories,
     split_sql,
     text_list,
 )
@@ -69,15 +72,16 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
         plan: The sampling plan.
         folder: The folder of the files.
     """
-    create_expected_products(connection, plan.split, plan.seed, plan.taken_down)
+    create_expected_products(connection, plan.split, plan.seed, plan.taken_down, plan.which_category)
     create_expected_queries(connection, plan.split, plan.seed)
-    outside = _outside(connection, plan.split.ood_categories)
+    ood_categories = known_ood_categories(connection, plan.split.ood_categories)
+    outside = _outside(connection, ood_categories)
     create_sampled(connection)
     connection.execute("CREATE OR REPLACE TEMP TABLE offered (product_id VARCHAR)")
     available = {}
     core: dict[str, int] = {}
     splits = PredictedSplits(
-        is_ood=f"list_contains({text_list(plan.split.ood_categories)}, category)",
+        is_ood=f"list_contains({text_list(ood_categories)}, category)",
         of_user=split_sql(plan.split, plan.seed, "split:user", "user_id"),
     )
     for task, (settings, sizes) in plan.tasks.items():
@@ -104,6 +108,13 @@ def sample_tables(connection: duckdb.DuckDBPyConnection, plan: SamplingPlan, fol
     }
     write_query(
         connection, "SELECT * FROM sampled ORDER BY task, split, one, two", SAMPLED, folder / SAMPLED_FILE
+    )
+    write_query(
+        connection,
+        "SELECT product_id, split FROM expected_product SEMI JOIN kept_product USING (product_id) "
+        "WHERE is_judged ORDER BY product_id",
+        JUDGED,
+        folder / JUDGED_FILE,
     )
     if core:
         write_query(

@@ -72,7 +72,8 @@ QUESTIONS = pa.schema(
     ]
 )
 
-# A category from another publisher: the fine one (MAVE) or a whole path (ESCI-S).
+# A further category of a product: from another publisher the fine one (MAVE) or a whole path (ESCI-S), from a shop
+# each path beside the first one.
 CATEGORY_LABELS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -107,6 +108,8 @@ CURATED_PRODUCTS = pa.schema(
         pa.field("cluster_id", pa.string()),
         # The products that stay in one split: clusters that share a group, are variants or were cut (duplicates/units).
         pa.field("split_unit", pa.string()),
+        # All paths of the product beside category_path.
+        pa.field("other_category_paths", pa.list_(STRINGS)),
     ]
 )
 

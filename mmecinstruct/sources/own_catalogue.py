@@ -6,6 +6,7 @@ has no column of ids, reviews and questions get an id from file and row number, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ from mmecinstruct.sources.settings import (
     RelationMapping,
     ReviewMapping,
 )
-from mmecinstruct.text.names import clean_brand
+from mmecinstruct.text.names import category_key, clean_brand
 from mmecinstruct.text.normalise import (
     description_text,
     feature_texts,
@@ -46,7 +47,10 @@ ROLES = ("products", "relations", "reviews", "questions", "judgements")
 
 # Fields of a mapping that do not name a column.
 _NOT_COLUMNS = frozenset(
-    {"path", "optional", "category_separator", "category_stop", "currency_code", "list_separator", "names"}
+    {
+        *("path", "optional", "currency_code", "list_separator", "names"),
+        *("category_separator", "category_list_separator", "category_stop", "category_root"),
+    }
 )
 
 
@@ -54,7 +58,13 @@ def mapped_columns(role: str, mapping: Mapping) -> dict[str, str]:
     """Return the columns that a mapping names, by recipe field (`products.title`)."""
     fields = type(mapping).model_fields
     named = {field: getattr(mapping, field) for field in fields if field not in _NOT_COLUMNS}
-    return {f"recipe field {role}.{field}": column for field, column in named.items() if column is not None}
+    columns: dict[str, str] = {}
+    for field, column in named.items():
+        if isinstance(column, str):
+            columns[f"recipe field {role}.{field}"] = column
+        for number, one in enumerate(column if isinstance(column, tuple) else ()):
+            columns[f"recipe field {role}.{field}[{number}]"] = one
+    return columns
 
 
 def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
@@ -65,7 +75,8 @@ def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
     """
     mapping: Mapping = getattr(source, file.role)
     rows = read_rows(file.path, mapped_columns(file.role, mapping), part=file.part)
-    return parse_records(rows, _row_parser(source.prefix, mapping, file.origin), (file.role,), file.origin)
+    tables = ("products", "category_labels") if file.role == "products" else (file.role,)
+    return parse_records(rows, _row_parser(source.prefix, mapping, file.origin), tables, file.origin)
 
 
 def _row_parser(prefix: str, mapping: Mapping, origin: str) -> RowParser:
@@ -110,7 +121,7 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
             return RowError("missing_title", f"column '{mapping.title}' is empty", record_id)
         if is_markup(title):
             return RowError("title_not_text", title, record_id)
-        path = _category_path(_cell(row, mapping.category), mapping)
+        path, *others = _category_paths(row, mapping) or [[]]
         price, currency = parse_price(_cell(row, mapping.price))
         if price is not None:
             currency = html_to_text(_text(row, mapping.currency)) or mapping.currency_code or currency
@@ -132,26 +143,62 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
                 f"{prefix}:{group}" if (group := _text(row, mapping.group)) else None,
             )
         )
+        rows["category_labels"] += [(record_id, None, other) for other in others]
         return None
 
     return parse
 
 
-def _category_path(value: object, mapping: ProductMapping) -> list[str]:
-    parts = value if isinstance(value, list) else _parts(text_value(value), mapping.category_separator)
+def _category_paths(row: Row, mapping: ProductMapping) -> list[list[str]]:
+    """Return the different category paths of a product, without those that lead to another one."""
+    columns = (mapping.category,) if isinstance(mapping.category, str) else mapping.category or ()
+    found: dict[tuple[str, ...], list[str]] = {}
+    for column in columns:
+        for parts in _paths(_cell(row, column), mapping):
+            path = _category_path(parts, mapping)
+            found.setdefault(tuple(map(category_key, path)), path)
+    return [
+        path
+        for key, path in found.items()
+        if key and not any(other != key and other[: len(key)] == key for other in found)
+    ]
+
+
+def _paths(value: object, mapping: ProductMapping) -> list[list[object]]:
+    """Return the parts of each path in a cell: of a text, a list of texts or a list of lists."""
+    if isinstance(value, list):
+        texts = [part for part in value if isinstance(part, str)]
+        several = mapping.category_list_separator or any(mapping.category_separator in one for one in texts)
+        if not several and not any(isinstance(part, list) for part in value):
+            return [value]
+        return [
+            path for part in value for path in ([part] if isinstance(part, list) else _paths(part, mapping))
+        ]
+    # Tags are removed first: the separator is often `>`.
+    text = text_value(value)
+    text = html_to_text(text) if has_tags(text) else text
+    separator = mapping.category_list_separator
+    cells = _split(text, separator) if separator else [text]
+    return [list(_split(cell, mapping.category_separator)) for cell in cells]
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split a text at a separator, but not where a backslash is before it."""
+    parts = re.split(rf"(?<!\\){re.escape(separator)}", text)
+    return [part.replace(f"\\{separator}", separator) for part in parts]
+
+
+def _category_path(parts: list[object], mapping: ProductMapping) -> list[str]:
+    """Return the names of a path, without a root, cut before a part where it has to stop."""
+    roots = set(map(category_key, mapping.category_root))
     names: list[str] = []
     for part in parts:
         name = html_to_text(text_value(part))
         if name in mapping.category_stop:
             break
-        if name:
+        if name and (names or category_key(name) not in roots):
             names.append(name)
     return names
-
-
-def _parts(text: str, separator: str) -> list[str]:
-    """Split a cell. Tags are removed before: the separator is often `>`."""
-    return (html_to_text(text) if has_tags(text) else text).split(separator)
 
 
 def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:

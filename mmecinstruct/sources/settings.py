@@ -126,8 +126,17 @@ class ProductMapping(Settings):
         "split and are no wrong options for each other; they stay products with samples of their own.",
     )
     brand: str | None = Field(default=None, description="Column of the brands.")
-    category: str | None = Field(
-        default=None, description="Column of the categories: a path with `category_separator`, or one name."
+    category: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="Column of the categories: a path with `category_separator`, or one name. A list of columns gives "
+        "a product the categories of each.",
+    )
+    category_list_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Text between the categories of a product that lies in several, such as `,`. After a backslash it "
+        "is part of a name. Lists in JSON and Parquet are several categories where this is set or where a text in "
+        "them has `category_separator`; else a list is one path.",
     )
     category_separator: Separator = Field(
         default=">", description="Text between the parts of a category path."
@@ -135,6 +144,10 @@ class ProductMapping(Settings):
     category_stop: tuple[str, ...] = Field(
         default=(),
         description="Parts of a category path, such as `Promotions`, before which the path is cut.",
+    )
+    category_root: tuple[str, ...] = Field(
+        default=("Default Category", "Root Catalog"),
+        description="Names at the top of all paths that are no categories, as in Magento. They are removed.",
     )
     description: str | None = Field(default=None, description="Column of the descriptions.")
     price: str | None = Field(default=None, description="Column of the prices.")

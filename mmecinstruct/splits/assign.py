@@ -1,10 +1,12 @@
 """Assign samples to splits so that no group crosses splits.
 
-One assignment serves all tasks, since models train on all of them. Each group is assigned by a hash: products by
-near-duplicate cluster (or by community of related clusters), users by their id, and queries by their words, since
-publishers give the same words several ids. A cluster with a product of an out-of-domain (OOD) category belongs to
-test_ood. A sample takes the split of its products; for MPC and PSI the query must have the same split; SR takes the
-split of its user. A sample whose groups are in different splits is rejected.
+One assignment serves all tasks, since models train on all of them. Products go by unit: what never crosses splits,
+such as a near-duplicate cluster. A unit with a product of an out-of-domain (OOD) category belongs to test_ood. Units
+with relevance judgements go with the queries that they were judged for (`judged`), all others by a hash, or by
+community of related units. A query goes with most of its products. Users are assigned by a hash of their id.
+
+A sample takes the split of its products; for MPC and PSI the query must have the same split; SR takes the split of its
+user. A sample whose groups are in different splits is rejected.
 """
 
 from __future__ import annotations
@@ -14,22 +16,32 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow as pa
+import numpy as np
 
-from mmecinstruct.core.hashing import hash_draw, hash_fraction
 from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.schemas.rejections import Rejection
-from mmecinstruct.schemas.samples import SPLITS, TEST, TEST_OOD, TRAIN, VALIDATION
+from mmecinstruct.schemas.samples import SPLITS, TEST_OOD
 from mmecinstruct.splits.communities import label_propagation
+from mmecinstruct.splits.judged import (
+    CODED_SPLITS,
+    JudgedPairs,
+    deal_out,
+    split_by_hash,
+    split_queries,
+    split_units,
+)
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.names import same_categories
 
 STAGE = "split"
+# The largest share of all units in one community. Without it one community could hold a small shop.
+MAX_COMMUNITY_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The splits of products, and the categories of test_ood.
+    """The splits of products and queries, and the categories of test_ood.
 
     Attributes:
         cluster_of: The cluster_id of each product_id.
@@ -37,6 +49,7 @@ class Assignment:
         ood_categories: Out-of-domain categories.
         group_of: The group of each product_id, None where it has none.
         cut_off: Products near one of an earlier split.
+        split_of_query: The split of each query with judgements, by its key.
     """
 
     cluster_of: Mapping[str, str]
@@ -44,69 +57,106 @@ class Assignment:
     ood_categories: frozenset[str] = frozenset()
     group_of: Mapping[str, str | None] = field(default_factory=dict)
     cut_off: frozenset[str] = frozenset()
+    split_of_query: Mapping[str, str] = field(default_factory=dict)
+
+    def is_outside(self, category: object) -> bool:
+        """Tell whether a category is out of domain, however it is spelled."""
+        return bool(same_categories(self.ood_categories, [str(category or "")]))
 
 
-def split_by_hash(settings: SplitSettings, seed: int, purpose: str, key: str) -> str:
-    """Return train, validation or test for a key, by the recipe's shares.
+@dataclass(frozen=True)
+class Splits:
+    """The splits of units, and of queries with judgements, by their keys."""
 
-    Args:
-        settings: The shares of the splits.
-        seed: The recipe's seed.
-        purpose: The purpose of the hash draw.
-        key: The key, such as the id of a cluster.
-    """
-    fraction = hash_fraction(seed, purpose, key)
-    if fraction < settings.train:
-        return TRAIN
-    return VALIDATION if fraction < settings.train + settings.validation else TEST
+    units: dict[str, str]
+    queries: dict[str, str]
 
 
 def assign_products(
-    products: pa.Table, relations: Iterable[tuple[str, str]], settings: SplitSettings, seed: int
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Assign clusters of products to splits.
+    unit_of: Mapping[str, str],
+    outside: Collection[str],
+    settings: SplitSettings,
+    seed: int,
+    *,
+    relations: Iterable[tuple[str, str]] = (),
+    judged: Iterable[tuple[str, str]] = (),
+    predicted: Mapping[str, str] | None = None,
+) -> Splits:
+    """Assign units of products to splits, and the queries that their products were judged for.
 
     Args:
-        products: Columns product_id, cluster_id, category.
-        relations: Pairs of product ids; read by the scheme `communities` only.
-        settings: The scheme, the shares and the out-of-domain categories.
+        unit_of: The unit of each product_id.
+        outside: Units with a product of an out-of-domain category.
+        settings: The scheme and the shares.
         seed: The recipe's seed.
-
-    Returns:
-        The cluster_id of each product_id, and the split of each cluster_id.
+        relations: Pairs of product ids; read by the scheme `communities` only.
+        judged: Pairs of a query's key (`query_key`) and a product id; those of unknown products are left out.
+        predicted: Where judgements were sampled from larger tables: the splits of products that these assigned. They
+            stand for the communities, which the sampled judgements do not show.
     """
-    cluster_of = dict(
-        zip(products["product_id"].to_pylist(), products["cluster_id"].to_pylist(), strict=True)
+    split_of = dict.fromkeys(outside, TEST_OOD)
+    rest = sorted(set(unit_of.values()) - split_of.keys())
+    names, pairs = _coded(unit_of, set(rest), judged)
+    if settings.scheme == "communities":
+        edges = [(unit_of[a], unit_of[b]) for a, b in relations if a in unit_of and b in unit_of]
+        split_of |= _split_communities(rest, [*edges, *_edges(names, pairs)], settings, seed)
+    elif predicted is not None:
+        split_of |= _predicted(unit_of, predicted, split_of)
+    else:
+        codes = split_units(pairs, settings, seed)
+        split_of |= {name: CODED_SPLITS[code] for name, code in zip(names, codes.tolist(), strict=True)}
+    for unit in rest:
+        if unit not in split_of:
+            split_of[unit] = split_by_hash(settings, seed, "split:product", unit)
+    of_unit = np.array([CODED_SPLITS.index(split_of[name]) for name in names], np.int8)
+    of_query = split_queries(pairs, of_unit).tolist()
+    return Splits(split_of, {key: CODED_SPLITS[code] for key, code in zip(pairs.keys, of_query, strict=True)})
+
+
+def _coded(
+    unit_of: Mapping[str, str], units: Collection[str], judged: Iterable[tuple[str, str]]
+) -> tuple[list[str], JudgedPairs]:
+    """Return the judged ones of `units` in order, and the pairs as codes."""
+    found = sorted({(key, unit) for key, product in judged if (unit := unit_of.get(product, "")) in units})
+    keys = list(dict.fromkeys(key for key, _ in found))
+    names = sorted({unit for _, unit in found})
+    of_key = {key: code for code, key in enumerate(keys)}
+    of_name = {name: code for code, name in enumerate(names)}
+    return names, JudgedPairs(
+        np.fromiter((of_key[key] for key, _ in found), np.int64, len(found)),
+        np.fromiter((of_name[unit] for _, unit in found), np.int64, len(found)),
+        keys,
     )
-    ood = set(settings.ood_categories)
-    ood_clusters = {
-        cluster
-        for cluster, category in zip(
-            products["cluster_id"].to_pylist(), products["category"].to_pylist(), strict=True
-        )
-        if category in ood
+
+
+def _edges(names: Sequence[str], pairs: JudgedPairs) -> list[tuple[str, str]]:
+    """Return edges that connect the units of each query: each with the first one."""
+    first = np.unique(pairs.queries, return_index=True)[1][pairs.queries]
+    return [(names[one], names[other]) for one, other in zip(pairs.units[first], pairs.units, strict=True)]
+
+
+def _split_communities(
+    units: Sequence[str], edges: Iterable[tuple[str, str]], settings: SplitSettings, seed: int
+) -> dict[str, str]:
+    """Return the splits of units, communities of related ones together."""
+    communities = label_propagation(units, edges, seed, max(2, int(MAX_COMMUNITY_SHARE * len(units))))
+    split_of = deal_out(Counter(communities.values()), settings, seed)
+    return {unit: split_of[community] for unit, community in communities.items()}
+
+
+def _predicted(
+    unit_of: Mapping[str, str], predicted: Mapping[str, str], outside: Collection[str]
+) -> dict[str, str]:
+    """Return the split of each unit with predicted products: that of most of them."""
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for product, split in predicted.items():
+        unit = unit_of.get(product)
+        if unit is not None and unit not in outside and split in CODED_SPLITS:
+            votes[unit][split] += 1
+    return {
+        unit: max(CODED_SPLITS, key=lambda split: (count[split], -CODED_SPLITS.index(split)))
+        for unit, count in votes.items()
     }
-    clusters = sorted(set(cluster_of.values()))
-    split_of = dict.fromkeys(ood_clusters, TEST_OOD)
-    rest = [cluster for cluster in clusters if cluster not in ood_clusters]
-    if settings.scheme == "clusters":
-        split_of.update({key: split_by_hash(settings, seed, "split:product", key) for key in rest})
-        return cluster_of, split_of
-    edges = [(cluster_of[a], cluster_of[b]) for a, b in relations if a in cluster_of and b in cluster_of]
-    communities = label_propagation(rest, edges, seed)
-    members: dict[str, list[str]] = defaultdict(list)
-    for cluster, community in communities.items():
-        members[community].append(cluster)
-    # Hashing few communities would miss the shares by far, so each goes to the split that lacks most.
-    wanted = {TRAIN: settings.train, VALIDATION: settings.validation, TEST: settings.test}
-    got: Counter[str] = Counter()
-    for community in sorted(
-        members, key=lambda name: (-len(members[name]), hash_draw(seed, "split:community", name))
-    ):
-        split = max(wanted, key=lambda name: (wanted[name] * len(rest) - got[name], name == TRAIN))
-        got[split] += len(members[community])
-        split_of.update(dict.fromkeys(members[community], split))
-    return cluster_of, split_of
 
 
 def assign_samples(
@@ -134,13 +184,13 @@ def assign_samples(
     rejections = []
     by_user = TASKS[task].splits_by_user
     ood_users = {
-        sample["user_id"] for sample in samples if by_user and sample["category"] in assignment.ood_categories
+        sample["user_id"] for sample in samples if by_user and assignment.is_outside(sample["category"])
     }
     for sample in samples:
         if by_user:
             split, reason, detail = _split_of_user(sample, assignment, ood_users, settings, seed)
         else:
-            split, reason, detail = _split_of_products(sample, task, assignment, settings, seed)
+            split, reason, detail = _split_of_products(sample, task, assignment)
         splits.append(split)
         if split is None:
             rejections.append(Rejection(STAGE, reason, detail, task, str(sample["id"])))
@@ -154,7 +204,7 @@ def _split_of_user(
     settings: SplitSettings,
     seed: int,
 ) -> tuple[str | None, str, str]:
-    if sample["category"] in assignment.ood_categories:
+    if assignment.is_outside(sample["category"]):
         return TEST_OOD, "", ""
     if sample["user_id"] in ood_users:
         return None, "ood_user", "the user also has an out-of-domain sequence"
@@ -162,17 +212,15 @@ def _split_of_user(
 
 
 def _split_of_products(
-    sample: Mapping[str, object], task: str, assignment: Assignment, settings: SplitSettings, seed: int
+    sample: Mapping[str, object], task: str, assignment: Assignment
 ) -> tuple[str | None, str, str]:
     products: list[str] = sample["product_ids"]  # type: ignore[assignment]
     if cut_off := assignment.cut_off.intersection(products):
         return None, "cut_off", f"{min(cut_off)} is near a product of another split: see max_cluster_size"
     found = {assignment.split_of[assignment.cluster_of[product]] for product in products}
-    if sample["query_id"] is not None:
-        # Queries have no domain, so only the product decides beside an OOD product.
-        query_split = split_by_hash(settings, seed, "split:query", query_words(sample))
-        if found != {TEST_OOD}:
-            found.add(query_split)
+    # Queries have no domain, so only the product decides beside an OOD product.
+    if sample["query_id"] is not None and found != {TEST_OOD}:
+        found.add(assignment.split_of_query[query_words(sample)])
     if len(found) > 1:
         return None, "crosses_splits", " and ".join(name for name in SPLITS if name in found)
     (split,) = found

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 
 from mmecinstruct.core.hashing import hash_draw
 
-# The largest share of all clusters in one community. Without it one community could hold a small shop.
-MAX_COMMUNITY_SHARE = 0.1
-
 MAX_PROPAGATION_ROUNDS = 50
 
 
-def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], seed: int) -> dict[str, str]:
+def label_propagation(
+    nodes: Sequence[str], edges: Iterable[tuple[str, str]], seed: int, limit: int
+) -> dict[str, str]:
     """Find communities by asynchronous label propagation.
 
     The result is deterministic: nodes are visited in the order of a hash draw, the most frequent label of the
-    neighbours wins, and ties are resolved by the same hash draw. A label stops spreading at MAX_COMMUNITY_SHARE of all
+    neighbours wins, and ties are resolved by the same hash draw. A label stops spreading at `limit`
     nodes. Source: Raghavan, Albert and Kumara, Physical Review E 76 (2007) 036106.
 
     Args:
         nodes: All nodes.
         edges: Pairs of nodes; others and loops are ignored.
         seed: The recipe's seed.
+        limit: The most nodes of a community.
 
     Returns:
         Each node's community, named by one of its nodes.
@@ -36,7 +36,6 @@ def label_propagation(nodes: Sequence[str], edges: Iterable[tuple[str, str]], se
             neighbours[b][a] += 1
     label = {node: node for node in nodes}
     size = Counter(label.values())
-    limit = max(2, int(MAX_COMMUNITY_SHARE * len(nodes)))
     rank = {node: hash_draw(seed, "split:propagation", node) for node in nodes}
     order = sorted(nodes, key=lambda node: (rank[node], node))
     for _ in range(MAX_PROPAGATION_ROUNDS):

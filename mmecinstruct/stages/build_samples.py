@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.core.parquet import write_table
+from mmecinstruct.curate.settings import WhichCategory
 from mmecinstruct.engine.stage import (
     REJECTIONS_FILE,
     RUNTIME,
@@ -22,7 +23,8 @@ from mmecinstruct.sampling.plan import CORE, CORE_FILE, POPULARITY, POPULARITY_F
 from mmecinstruct.sampling.views import create_sampled_views
 from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
-from mmecinstruct.tasks import TASKS, build_task
+from mmecinstruct.tasks import build_task
+from mmecinstruct.tasks.categories import place_products
 
 # The settings of a task that choose among finished samples: only stage `select` reads them.
 SELECTING = ("label_balance", "require_images")
@@ -46,9 +48,10 @@ class BuildSamples(Stage):
         task: full name.
         tables: the curated tables.
         settings: the task's, without SELECTING and sizes.
+        which_category: which of a product's categories is its own, see `place_products`.
+        ood_categories: out-of-domain categories; those of a product go before its others.
         seed: the recipe's.
         sampled: the files of a recipe that samples.
-        ood_categories: out-of-domain categories, for a task that splits by user; otherwise they change no sample.
         budget: of the queries.
     """
 
@@ -59,9 +62,10 @@ class BuildSamples(Stage):
     task: str
     tables: CuratedTables
     settings: TaskSettings
+    which_category: WhichCategory
+    ood_categories: tuple[str, ...]
     seed: int
     sampled: Sampled | None
-    ood_categories: tuple[str, ...]
     budget: Budget = field(metadata=RUNTIME)
 
     @property
@@ -74,6 +78,7 @@ class BuildSamples(Stage):
         with working_connection(folder, self.budget) as connection:
             for name, schema in CURATED_TABLES.items():
                 create_view(connection, name, getattr(self.tables, name).paths, schema)
+            place_products(connection, self.which_category, self.ood_categories)
             if self.sampled is not None:
                 create_view(connection, "all_sampled_records", self.sampled.drawn.paths, SAMPLED)
                 create_view(connection, "whole_core", self.sampled.core.paths, CORE)
@@ -118,8 +123,9 @@ def build_samples_stage(
         task=task,
         tables=tables,
         settings=only(settings, building),
+        which_category=recipe.curate.which_category,
+        ood_categories=recipe.split.ood_categories,
         seed=recipe.seed,
         sampled=sampled,
-        ood_categories=recipe.split.ood_categories if TASKS[task].splits_by_user else (),
         budget=budget,
     )

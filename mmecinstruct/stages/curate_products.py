@@ -12,6 +12,9 @@ from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.stages.files import write_rejections
 
+# Of its counts: names of categories that were replaced by another spelling, and that spelling.
+SPELLINGS = "spellings"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CurateProducts(Stage):
@@ -35,12 +38,15 @@ class CurateProducts(Stage):
         with working_connection(folder, self.budget) as connection:
             for name in ("products", "category_labels", "product_images"):
                 create_view(connection, name, getattr(self, name).paths, RAW_TABLES[name])
-            table, rejections = curate_products(connection, self.title_similarity, self.taken_down)
+            table, rejections, spellings = curate_products(connection, self.title_similarity, self.taken_down)
         write_table(table, folder / "products.parquet")
         write_rejections(rejections, folder)
         clusters = len(set(table["cluster_id"].to_pylist()))
         return Counts(
-            table.num_rows + len(rejections), table.num_rows, len(rejections), {"clusters": clusters}
+            table.num_rows + len(rejections),
+            table.num_rows,
+            len(rejections),
+            {"clusters": clusters, SPELLINGS: spellings},
         )
 
 

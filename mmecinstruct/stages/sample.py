@@ -20,7 +20,7 @@ class Sample(Stage):
 
     name = "sample"
     version = 3
-    libraries = ("duckdb", "pyarrow")
+    libraries = ("duckdb", "numpy", "pyarrow")
 
     tables: Mapping[str, Files]
     plan: SamplingPlan
@@ -60,6 +60,8 @@ def sample_stage(
         tasks[task] = (settings, recipe.task_sizes(task))
     return Sample(
         tables={name: Files.of(parsed, f"{name}.parquet") for name in RAW_TABLES},
-        plan=SamplingPlan(recipe.sampling, recipe.split, tasks, recipe.seed, taken_down),
+        plan=SamplingPlan(
+            recipe.sampling, recipe.split, tasks, recipe.seed, taken_down, recipe.curate.which_category
+        ),
         budget=budget,
     )

@@ -19,7 +19,7 @@ from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, UNRENDERED
 from mmecinstruct.schemas.tables import IMAGES
 from mmecinstruct.splits.assign import Assignment, assign_samples
 from mmecinstruct.splits.select import select_samples
-from mmecinstruct.stages.assign_splits import ASSIGNED, ASSIGNED_FILE
+from mmecinstruct.stages.assign_splits import ASSIGNED, ASSIGNED_FILE, QUERIES, QUERIES_FILE
 from mmecinstruct.stages.build_samples import SELECTING
 from mmecinstruct.stages.files import write_rejections
 
@@ -52,6 +52,7 @@ class Select(Stage):
     task: str
     samples: Files
     assignment: Files
+    queries: Files
     images: Files
     split: SplitSettings
     settings: TaskSettings
@@ -101,12 +102,14 @@ class Select(Stage):
         """Return the clusters of products and the splits of clusters."""
         assigned = read_tables(self.assignment.paths, ASSIGNED)
         products, clusters, splits, groups, cut_off = (assigned[name].to_pylist() for name in ASSIGNED.names)
+        queries = read_tables(self.queries.paths, QUERIES)
         return Assignment(
             dict(zip(products, clusters, strict=True)),
             dict(zip(clusters, splits, strict=True)),
             frozenset(self.split.ood_categories),
             dict(zip(products, groups, strict=True)),
             frozenset(product for product, cut in zip(products, cut_off, strict=True) if cut),
+            dict(zip(queries["query"].to_pylist(), queries["split"].to_pylist(), strict=True)),
         )
 
     def _without_images(self, rows: list[dict[str, Any]], splits: list[str | None]) -> list[Rejection]:
@@ -176,6 +179,7 @@ def select_stage(
         task=task,
         samples=Files.of(samples, "samples.parquet"),
         assignment=Files.of(assigned, ASSIGNED_FILE),
+        queries=Files.of(assigned, QUERIES_FILE),
         images=Files.of(images, "images.parquet"),
         split=recipe.split,
         settings=only(recipe.task(task), SELECTING),

@@ -22,6 +22,7 @@ from mmecinstruct.tasks import (
 from mmecinstruct.tasks.output import TaskOutput
 from mmecinstruct.tasks.settings import InstructionSettings, Sizes, TaskSettings
 from mmecinstruct.tasks.task import AnyTask, Task
+from mmecinstruct.text.names import same_categories
 
 if TYPE_CHECKING:
     import duckdb
@@ -78,12 +79,14 @@ def build_task(
         seed: seed of the hash draws.
         sampled: the tables are part of larger ones, and more views say which part: `sampled_records`, `core` and
             `popularity` (see `Task.build`).
-        ood_categories: out-of-domain categories.
+        ood_categories: out-of-domain categories, in any spelling.
 
     Returns:
         The samples, and a rejection for every other record.
     """
-    outside = pa.table({"category": pa.array(sorted(ood_categories), pa.string())})
+    tops = connection.execute("SELECT DISTINCT category FROM products").fetchall()
+    names = sorted(same_categories(ood_categories, [name for (name,) in tops]))
+    outside = pa.table({"category": pa.array(names, pa.string())})
     connection.register("ood_categories", outside)
     output = TASKS[name].build(connection, settings, seed, sampled)
     connection.unregister("ood_categories")

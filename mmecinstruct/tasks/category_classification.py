@@ -5,7 +5,7 @@ hash draws: the answer, half of all options siblings of it (first of the same pa
 level) as far as there are, the others from elsewhere; what one of the two groups lacks comes from the
 other. Fewer categories than options make fewer options, at least two. What a category is and when its
 text is a whole path: `categories`. An option that would be right too is never taken: a category that
-contains the product's path or is within it.
+contains one of the product's paths or is within one.
 Answer: its letter. Image: the product's. Label: the answer's text.
 
 A new product changes other products' samples only where it brings a new category or makes a name
@@ -179,7 +179,7 @@ def _choose_options(
     categories = _read_categories(connection, seed)
     index = {key: position for position, key in enumerate(categories.keys)}
     table = connection.sql(
-        "SELECT product_id, category_key, path_key, path_names FROM product_category"
+        "SELECT product_id, category_key, path_key, path_names, other_keys FROM product_category"
         " WHERE top <> '' ORDER BY product_id"
     ).to_arrow_table()
     options: list[list[str]] = []
@@ -204,8 +204,10 @@ def _wrong_options(
     categories: _Categories, own: int, product: dict[str, object], options: int, seed: int
 ) -> list[int]:
     """Return up to `options - 1` categories that the product does not belong to."""
-    product_id, path, names = str(product["product_id"]), str(product["path_key"]), product["path_names"]
+    product_id, names, others = str(product["product_id"]), product["path_names"], product["other_keys"]
     assert isinstance(names, list)
+    assert isinstance(others, list)
+    paths = [path for path in (product["path_key"], *others) if path]
     parent, top = categories.parents[own], categories.tops[own]
 
     def is_wrong(other: int) -> bool:
@@ -214,7 +216,7 @@ def _wrong_options(
             return False
         if other_path is None:
             return categories.keys[other] not in names
-        return not path.startswith(other_path) and not (path and other_path.startswith(path))
+        return not any(path.startswith(other_path) or other_path.startswith(path) for path in paths)
 
     def wrong_members(pool: Pool, purpose: str) -> Iterator[int]:
         return filter(is_wrong, hash_ordered_members(pool, seed, purpose, product_id))

@@ -2,7 +2,8 @@
 
 Per task there are instructions 0 (base) to 5 (variants). One variant is held out: it is only in
 `instruction_unseen` of test rows, so that a model can be asked in words that no training row has. The
-others are chosen by hash draws over the samples' ids. Instructions have no variables, so each is rendered once.
+others are chosen by hash draws over the samples' ids. The only variable of an instruction is `images`, which of the
+wanted images a sample has: "all", "some" or "none". An instruction promises no image that is not there.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from mmecinstruct.tasks.task import YES_NO
 
 VARIANTS = 5
 
+# Which of the wanted images a sample has, and what the id of an instruction in other words says of it.
+IMAGES = {"all": "", "some": "-some-images", "none": "-no-images"}
+
 RENDERED = pa.schema(
     [
         ("id", pa.string()),
         ("instruction", pa.string()),
-        # <task>/<number>@<first 8 digits of the template's SHA-256>
+        # <task>/<number>@<first 8 digits of the template's SHA-256>; where the wording for samples that lack images
+        # differs: <task>/<number>-some-images@… or <task>/<number>-no-images@…
         ("instruction_id", pa.string()),
         ("instruction_unseen", pa.string()),  # test and test_ood only, else null
         ("instruction_unseen_id", pa.string()),
@@ -72,19 +77,21 @@ def template_hashes(tasks: Iterable[str]) -> dict[str, str]:
 class _Wording:
     """A task's templates, read once."""
 
-    instructions: list[tuple[str, str]]  # of each number: text, id
+    instructions: dict[str, list[tuple[str, str]]]  # by IMAGES, of each number: text, id
     input: Template
     label_set: list[str]
 
 
 def _wording(task: str) -> _Wording:
-    instructions = []
+    instructions: dict[str, list[tuple[str, str]]] = {images: [] for images in IMAGES}
     for number in range(VARIANTS + 1):
         name = instruction_name(task, number)
-        text = rendered(compiled(name), {})
-        if not text:
+        texts = {images: rendered(compiled(name), {"images": images}) for images in IMAGES}
+        if not all(texts.values()):
             raise RenderError(f"templates/{name}: the instruction is empty")
-        instructions.append((text, f"{task}/{number}@{template_hash(name)[:8]}"))
+        for images, text in texts.items():
+            addition = "" if text == texts["all"] else IMAGES[images]
+            instructions[images].append((text, f"{task}/{number}{addition}@{template_hash(name)[:8]}"))
     label_set: list[str] = []
     if TASKS[task].has_label_set:
         lines = rendered(compiled(options_name(task)), {}).splitlines()
@@ -95,14 +102,14 @@ def _wording(task: str) -> _Wording:
 def render_samples(samples: pa.Table, instructions: InstructionSettings, seed: int) -> pa.Table:
     """Render samples, in their order.
 
-    samples: samples.UNRENDERED with `split` (and `setting`); several tasks may be mixed. Returns
-    RENDERED.
+    samples: samples.UNRENDERED with `split` and `image_roles`, the roles of the images that are there; several tasks
+    may be mixed. Returns RENDERED.
     Raises RenderError where a template is missing or wrong, makes an input that is not JSON, or has no
     option for a sample's output.
     """
     wordings: dict[str, _Wording] = {}
     rows = []
-    columns = ("id", "task", "split", "fields", "options", "output")
+    columns = ("id", "task", "split", "fields", "options", "output", "images", "image_roles")
     for sample in samples.select(columns).to_pylist():
         task = sample["task"]
         if task not in wordings:
@@ -114,11 +121,12 @@ def render_samples(samples: pa.Table, instructions: InstructionSettings, seed: i
 def _render(
     sample: dict[str, Any], wording: _Wording, instructions: InstructionSettings, seed: int
 ) -> dict[str, Any]:
-    used = [wording.instructions[n] for n in range(VARIANTS + 1) if n != instructions.held_out]
+    present = len(sample["image_roles"] or ())
+    images = "all" if present and present == len(sample["images"]) else "some" if present else "none"
+    worded = wording.instructions[images]
+    used = [worded[number] for number in range(VARIANTS + 1) if number != instructions.held_out]
     text, text_id = hash_choice(used, seed, "instruction", sample["id"])
-    unseen, unseen_id = (
-        wording.instructions[instructions.held_out] if sample["split"] in (TEST, TEST_OOD) else (None, None)
-    )
+    unseen, unseen_id = worded[instructions.held_out] if sample["split"] in (TEST, TEST_OOD) else (None, None)
     texts = wording.label_set or sample["options"]
     options = [f"{chr(ord('A') + number)}: {option}" for number, option in enumerate(texts)]
     _check_output(sample, options)

@@ -229,7 +229,7 @@ def _create_sequences(
 ) -> None:
     """Create `sr_records` (all unit records) and `sr_ordered` (history and target of those that can be built)."""
     # A user's other categories were not sampled: they would favour users of many.
-    asked = "SEMI JOIN sampled_records ON one = user_id AND two = category" if sampled else ""
+    asked = "SEMI JOIN sampled_records ON one = user_id AND lower(two) = lower(category)" if sampled else ""
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE sr_records AS

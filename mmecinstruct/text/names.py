@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
-from mmecinstruct.text.normalise import is_markup, plain_title
+from mmecinstruct.text.normalise import is_markup, normalise_text, plain_title
 
 # Longer texts are not cached; no name is as long.
 _CACHED_LENGTH = 250
@@ -45,6 +45,18 @@ def _is_category_name(name: str) -> bool:
     if len(name) > _CATEGORY_LENGTH or is_markup(name) or ">" in name:
         return False
     return name[-1] not in ".!?:;" and len(name.split()) <= _CATEGORY_WORDS and not _BULLET.search(name)
+
+
+@lru_cache(maxsize=50_000)
+def category_key(name: str) -> str:
+    """Return what two spellings of a category's name have in common: normalised, case-folded."""
+    return normalise_text(name).casefold()
+
+
+def same_categories(wanted: Iterable[str], names: Collection[str | None]) -> set[str]:
+    """Return those of the names that are a spelling of a wanted category."""
+    keys = set(map(category_key, wanted))
+    return {name for name in names if name and category_key(name) in keys}
 
 
 _BRAND_PAGE = re.compile(r"^Visit (?:Amazon's (.+) Page|the (.+) Store)$")

@@ -56,7 +56,7 @@ def curated(
     view(connection, folder, "products", *files)
     view(connection, folder, "category_labels", *([labels] if labels else []))
     view(connection, folder, "product_images", *([images] if images else []))
-    table, rejections = curate_products(connection, 0.85)
+    table, rejections, _ = curate_products(connection, 0.85)
     assert sum(map(len, files)) == table.num_rows + len(rejections)
     return {row["product_id"]: row for row in table.to_pylist()}, [
         (r.reason, r.record_id) for r in rejections
@@ -113,6 +113,42 @@ def test_labels_and_images_of_other_publishers_are_joined(connection, tmp_path) 
     assert (rows["esci:1"]["fine_category"], rows["esci:2"]["fine_category"]) == ("Mugs", None)
 
 
+def test_all_category_paths_of_a_product_are_kept(connection, tmp_path) -> None:
+    labels = [{"product_id": "shop:1", "fine_category": None, "category_path": [name]} for name in "CAB"]
+    rows, _ = curated(
+        connection,
+        tmp_path,
+        [product("shop:1", "mug", category="B", category_path=["B"]), product("shop:2", "hose")],
+        labels=labels,
+    )
+    assert (rows["shop:1"]["category_path"], rows["shop:1"]["other_category_paths"]) == (
+        ["B"],
+        [["A"], ["C"]],
+    )
+    assert (rows["shop:2"]["category_path"], rows["shop:2"]["other_category_paths"]) == ([], [])
+
+
+def test_the_most_frequent_spelling_of_a_category_is_used(connection, tmp_path) -> None:
+    names = ("mugs & Co.", "Mugs & Co.", "Mugs & Co.", "O'Neill's", "MUGS & CO.")
+    rows, _ = curated(
+        connection,
+        tmp_path,
+        [
+            product(f"shop:{n}", f"thing {n}", category=name, category_path=[name, "O'NEILL'S"][: 1 + n % 2])
+            for n, name in enumerate(names)
+        ],
+        labels=[{"product_id": "shop:3", "fine_category": None, "category_path": ["mugs & Co."]}],
+    )
+    assert [(row["category"], row["category_path"]) for row in rows.values()] == [
+        ("Mugs & Co.", ["Mugs & Co."]),
+        ("Mugs & Co.", ["Mugs & Co.", "O'NEILL'S"]),
+        ("Mugs & Co.", ["Mugs & Co."]),
+        ("O'NEILL'S", ["O'NEILL'S", "O'NEILL'S"]),
+        ("Mugs & Co.", ["Mugs & Co."]),
+    ]
+    assert rows["shop:3"]["other_category_paths"] == [["Mugs & Co."]]
+
+
 def test_a_category_path_prefers_own_then_label_then_same_item(connection, tmp_path) -> None:
     """ESCI-S has paths and MAVE has names; a product may have both."""
     rows, _ = curated(
@@ -152,7 +188,7 @@ def test_a_product_on_the_takedown_list_is_rejected_whatever_its_row(connection,
     )
     view(connection, tmp_path, "category_labels")
     view(connection, tmp_path, "product_images")
-    table, rejections = curate_products(connection, 0.85, frozenset({"a:1", "a:7"}))
+    table, rejections, _ = curate_products(connection, 0.85, frozenset({"a:1", "a:7"}))
     assert table["product_id"].to_pylist() == ["a:2"]
     assert [(r.reason, r.record_id) for r in rejections] == [("taken_down", "a:1")] * 2
 

@@ -40,14 +40,8 @@ def test_single_products_get_the_predicted_split(raw: Any) -> None:
     for number in range(60):
         raw.product(f"shop:{number}", ("Home", "Garden", "O'Neill's")[number % 3])
     found = expected(raw)
-    products = pa.table(
-        {
-            "product_id": list(found),
-            "cluster_id": list(found),
-            "category": [row["category"] for row in found.values()],
-        }
-    )
-    _, split_of = assign_products(products, [], SETTINGS, 7)
+    outside = {name for name, row in found.items() if row["category"] in SETTINGS.ood_categories}
+    split_of = assign_products({name: name for name in found}, outside, SETTINGS, 7).units
     assert {name: row["split"] for name, row in found.items()} == split_of
     assert set(split_of.values()) == {"train", "validation", "test", "test_ood"}
 
@@ -98,16 +92,52 @@ def test_labels_and_images_of_other_sources_count(raw: Any) -> None:
     assert (row["has_image"], row["has_path"], row["label"]) == (True, False, "Mugs")
 
 
-def test_a_query_is_assigned_by_its_words(raw: Any) -> None:
-    texts = ["red mug", "Red  MUG!", "…", "a 'quoted' one", *(f"query {number}" for number in range(40))]
+def test_judged_pairs_get_the_assigned_splits(raw: Any) -> None:
+    texts = ["red mug", "Red  MUG!", "a 'quoted' one", *(f"query {number}" for number in range(60)), "…"]
+    for number in range(120):
+        raw.product(f"amazon18:B{number}", "Garden" if number % 10 == 9 else "Home")
+        raw.product(f"esci:B{number}", "")
+    judged = []
     for number, text in enumerate(texts):
-        raw.add("judgements", query_id=f"q{number}", query=text, product_id="a", label="E")
-    raw.add("judgements", query_id="empty", query=" ", product_id="a", label="E")
-    with raw.connected() as connection:
-        create_expected_queries(connection, SETTINGS, 7)
-        found = dict(connection.sql("SELECT query_id, split FROM expected_query").fetchall())
-    assert found == {
-        f"q{number}": split_by_hash(SETTINGS, 7, "split:query", query_key(f"q{number}", text))
-        for number, text in enumerate(texts)
+        for product in (number, number + 30, number * 7 % 120):
+            judged.append((f"q{number}", text, f"esci:B{product}"))
+            raw.add("judgements", query_id=f"q{number}", query=text, product_id=f"esci:B{product}", label="E")
+    raw.add("judgements", query_id="empty", query=" ", product_id="esci:B1", label="E")
+    raw.add("judgements", query_id="q1", query=texts[1], product_id="esci:unknown", label="E")
+    for reverse in (False, True):
+        with raw.connected(reverse) as connection:
+            create_expected_products(connection, SETTINGS, 7)
+            create_expected_queries(connection, SETTINGS, 7)
+            products = connection.sql("SELECT * FROM expected_product").to_arrow_table().to_pylist()
+            queries = dict(connection.sql("SELECT query_id, split FROM expected_query").fetchall())
+        item_of = {row["product_id"]: row["item"] for row in products}
+        outside = {row["item"] for row in products if row["category"] == "Garden"}
+        pairs = [(query_key(name, text), product) for name, text, product in judged]
+        splits = assign_products(item_of, outside, SETTINGS, 7, judged=pairs)
+        assert {row["product_id"]: row["split"] for row in products} == {
+            product: splits.units[item] for product, item in item_of.items()
+        }
+        assert queries == {
+            name: splits.queries[key]
+            for (name, _, _), (key, _) in zip(judged, pairs, strict=True)
+            if key in splits.queries
+        }
+        assert queries["q0"] == queries["q1"]
+        in_pairs = {item_of[product] for _, _, product in judged} - outside
+        assert {row["item"] for row in products if row["is_judged"]} == in_pairs
+        assert all(row["is_judged"] == (row["item"] in in_pairs) for row in products)
+
+
+def test_the_out_of_domain_category_of_several_counts(raw: Any) -> None:
+    raw.product("shop:1", "Home")
+    raw.add("category_labels", product_id="shop:1", category_path=["GARDEN", "Hoses"])
+    raw.product("shop:2", "Home")
+    raw.add("category_labels", product_id="shop:2", category_path=["Sale"])
+    raw.product("shop:3", "Sale", category_path=["Sale"])
+    raw.add("category_labels", product_id="shop:3", category_path=["Home", "Mugs"])
+    found = expected(raw)
+    assert {name: (row["category"], row["split"] == "test_ood") for name, row in found.items()} == {
+        "shop:1": ("GARDEN", True),
+        "shop:2": ("Home", False),
+        "shop:3": ("Home", False),
     }
-    assert found["q0"] == found["q1"]

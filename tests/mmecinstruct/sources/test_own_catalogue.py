@@ -79,6 +79,60 @@ def test_a_product_is_read_from_csv(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "mapping", "paths"),
+    [
+        ("Gear > Bags, Sale", {}, [["Gear", "Bags, Sale"]]),
+        ("Gear > Bags, Sale", {"category_list_separator": ","}, [["Gear", "Bags"], ["Sale"]]),
+        (
+            r"Kitchen > Cups\, small, Sale",
+            {"category_list_separator": ","},
+            [["Kitchen", "Cups, small"], ["Sale"]],
+        ),
+        ("Gear|Gear > Bags|gear > BAGS", {"category_list_separator": "|"}, [["Gear", "Bags"]]),
+        (
+            r"Default Category/A\/B,Default Category,Default Category/Gear/Bags,Default Category/Gear",
+            {"category_list_separator": ",", "category_separator": "/"},
+            [["A/B"], ["Gear", "Bags"]],
+        ),
+        (
+            "All/Gear,All/Sale",
+            {"category_list_separator": ",", "category_separator": "/", "category_root": ["ALL"]},
+            [["Gear"], ["Sale"]],
+        ),
+        ("Default Category", {}, []),
+        ("Gear > Promotions > New | Sale", {"category_list_separator": "|"}, [["Gear"], ["Sale"]]),
+        (["Gear", "Bags"], {}, [["Gear", "Bags"]]),
+        (["Gear > Bags", "Sale"], {}, [["Gear", "Bags"], ["Sale"]]),
+        ([["Gear", "Bags"], ["Sale"]], {}, [["Gear", "Bags"], ["Sale"]]),
+        (["Gear", "Sale"], {"category_list_separator": ","}, [["Gear"], ["Sale"]]),
+        ([], {"category_list_separator": ","}, []),
+        (None, {"category_list_separator": ","}, []),
+    ],
+)
+def test_a_product_lies_in_the_categories_of_its_cell(
+    tmp_path: Path, cell: object, mapping: dict[str, Any], paths: list[list[str]]
+) -> None:
+    write(tmp_path / "products.json", json.dumps({"id": "1", "title": "Mug", "category": cell}))
+    columns = {"path": "products.json", "id": "id", "title": "title", "category": "category"}
+    tables = parse(tmp_path, {"products": columns | {"category_stop": ["Promotions"]} | mapping}).tables
+    (product,) = tables["products"].to_pylist()
+    others = tables["category_labels"].to_pylist()
+    first, *more = paths or [[]]
+    assert (product["category"], product["category_path"]) == (first[0] if first else None, first)
+    assert others == [{"product_id": "shop:1", "fine_category": None, "category_path": path} for path in more]
+
+
+def test_each_of_several_columns_gives_categories(tmp_path: Path) -> None:
+    write(tmp_path / "products.csv", "id,title,main,extra\n1,Mug,Kitchen > Mugs,Gifts\n2,Pot,,Gifts\n")
+    columns = {"path": "products.csv", "id": "id", "title": "title", "category": ["main", "extra"]}
+    tables = parse(tmp_path, {"products": columns}).tables
+    assert tables["products"]["category_path"].to_pylist() == [["Kitchen", "Mugs"], ["Gifts"]]
+    assert tables["category_labels"]["category_path"].to_pylist() == [["Gifts"]]
+    with pytest.raises(SourceError, match=r"no column 'more' \(recipe field products\.category\[1\]"):
+        parse(tmp_path, {"products": columns | {"category": ["main", "more"]}})
+
+
 def test_the_same_product_is_read_from_every_format(tmp_path: Path) -> None:
     row = {
         "sku": 7,

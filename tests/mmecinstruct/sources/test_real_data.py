@@ -103,7 +103,7 @@ def test_the_magazines_file_has_the_documented_dirt(tmp_path: Path) -> None:
     create_view(connection, "products", [tmp_path / "products.parquet"], RAW_TABLES["products"])
     for name in ("category_labels", "product_images"):
         create_view(connection, name, [], RAW_TABLES[name])
-    curated, rejections = curate_products(connection, 1.0)
+    curated, rejections, _ = curate_products(connection, 1.0)
     assert Counter((r.reason, r.detail) for r in rejections) == {("duplicate_id", "the same row again"): 1065}
     assert curated.num_rows == 2320
 

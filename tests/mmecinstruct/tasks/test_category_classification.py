@@ -3,6 +3,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pyarrow as pa
+import pytest
+
+from mmecinstruct.core.duckdb import connect
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS
+from mmecinstruct.tasks.categories import place_products
+
 TASK = "category_classification"
 
 
@@ -220,3 +227,50 @@ def test_only_sampled_products_are_asked_about(shop: Any, samples: Any) -> None:
     assert [sample["product_ids"][0] for sample in samples(output)] != []
     assert all(whole[sample["id"]] == sample for sample in samples(output))
     assert {sample["product_ids"][0] for sample in samples(output)} == set(asked)
+
+
+def test_no_category_of_a_product_is_a_wrong_option(shop: Any, samples: Any) -> None:
+    fill(shop, tops=3, leaves=4)
+    others = [["Top 0", "Leaf 0.1", "Inner"], ["Top 1"], ["TOP 2", "LEAF 2.0"]]
+    path = ["Top 0", "Leaf 0.0"]
+    shop.product("several", category=path[0], category_path=path, other_category_paths=others)
+    own = {"Leaf 0.1", *(f"Leaf 1.{n}" for n in range(4)), "Leaf 2.0"}
+    (sample,) = [one for one in samples(shop.build(TASK, options=26)) if one["product_ids"] == ["several"]]
+    assert sample["label"] == "Leaf 0.0"
+    assert not own & set(sample["options"])
+    assert len(sample["options"]) == 12 - len(own)
+
+
+@pytest.mark.parametrize(
+    ("which", "outside", "expected"),
+    [
+        ("first", (), ["Sale"]),
+        ("deepest", (), ["Home", "Kitchen", "Mugs"]),
+        ("rarest", (), ["Gifts"]),
+        ("deepest", ("SALE", "Gifts"), ["Gifts"]),
+        ("rarest", ("home",), ["Home", "Kitchen", "Mugs"]),
+    ],
+)
+def test_the_recipe_chooses_one_of_several_categories(
+    which: Any, outside: tuple[str, ...], expected: list[str]
+) -> None:
+    paths = [["Sale"], ["Home", "Kitchen", "Mugs"], ["Gifts"]]
+    rows: list[dict[str, Any]] = [
+        {"product_id": "a", "category": "Sale", "category_path": paths[0], "other_category_paths": paths[1:]},
+        *(
+            {"product_id": f"{path[0]} {n}", "category": path[0], "category_path": path}
+            for path in paths[:2]
+            for n in range(2)
+        ),
+        {"product_id": "none", "category": "", "category_path": []},
+    ]
+    with connect() as connection:
+        connection.register("rows", pa.Table.from_pylist(rows, schema=CURATED_PRODUCTS))
+        connection.execute("CREATE VIEW products AS SELECT * FROM rows")
+        place_products(connection, which, outside)
+        table = connection.sql("SELECT * FROM products").to_arrow_table().to_pylist()
+    found = {row["product_id"]: row for row in table}
+    assert len(found) == len(rows)
+    assert (found["a"]["category"], found["a"]["category_path"]) == (expected[0], expected)
+    assert sorted(found["a"]["other_category_paths"]) == sorted(path for path in paths if path != expected)
+    assert all(found[row["product_id"]]["category"] == row["category"] for row in rows[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -12,11 +13,21 @@ import pytest
 
 from mmecinstruct.core.errors import RenderError
 from mmecinstruct.core.package_data import templates_folder
+from mmecinstruct.core.templating import environment, rendered
 from mmecinstruct.schemas.samples import UNRENDERED
 from mmecinstruct.tasks import TASKS, InstructionSettings
 from mmecinstruct.tasks.render import RENDERED, render_samples, template_hashes
 
-SCHEMA = UNRENDERED.append(pa.field("split", pa.string())).append(pa.field("setting", pa.string()))
+SCHEMA = pa.schema(
+    [
+        *UNRENDERED,
+        ("split", pa.string()),
+        ("setting", pa.string()),
+        ("image_roles", pa.list_(pa.string())),
+    ]
+)
+
+PROMISES = re.compile(r"\b(?:pictures?|pictured|images?|photos?|shown|shows?)\b", re.IGNORECASE)
 
 FIELDS: dict[str, Any] = {
     "answerability_prediction": {"document": ["It fits."], "question": "Does it fit?"},
@@ -43,6 +54,8 @@ def sample(task: str, number: int = 0, split: str = "train", **columns: Any) -> 
         "output": OUTPUTS.get(task, "B"),
         "split": split,
         "setting": "OOD" if split == "test_ood" else "IND",
+        "images": [{"role": "product"}],
+        "image_roles": ["product"],
     }
     return row | columns
 
@@ -124,7 +137,35 @@ def test_an_instruction_id_names_task_number_and_content() -> None:
     content = (templates_folder() / f"instructions/{task_and_number}.j2").read_bytes()
     assert hashlib.sha256(content).hexdigest().startswith(digits)
     assert len(digits) == 8
-    assert content.decode().strip() == row["instruction"]
+    template = environment().from_string(content.decode())
+    assert rendered(template, {"images": "all"}) == row["instruction"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("held_out", [2, 5])
+def test_an_instruction_promises_no_image_that_is_not_there(task: str, held_out: int) -> None:
+    wanted = [{"role": "product 1"}, {"role": "product 2"}]
+    rows = {
+        count: render(
+            [
+                sample(task, number, "test", images=wanted, image_roles=["product 1", "product 2"][:count])
+                for number in range(60)
+            ],
+            held_out,
+        )
+        for count in range(3)
+    }
+    for one, some, every in zip(*rows.values(), strict=True):
+        assert not PROMISES.search(one["instruction"])
+        assert not PROMISES.search(one["instruction_unseen"])
+        assert PROMISES.search(every["instruction"])
+        assert one["instruction_id"].split("@")[0] == every["instruction_id"].split("@")[0] + "-no-images"
+        assert one["instruction_unseen_id"].startswith(f"{task}/{held_out}-no-images@")
+        if task == "product_relation_prediction":
+            assert not re.search(r"both pictures|pictures? of each|\bimages\b", some["instruction"])
+            assert "-some-images@" in some["instruction_id"]
+        else:
+            assert some["instruction_id"] == every["instruction_id"]
 
 
 def test_the_instruction_depends_on_id_and_seed_alone() -> None:

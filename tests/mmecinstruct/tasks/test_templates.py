@@ -12,7 +12,7 @@ from mmecinstruct.core.errors import RenderError
 from mmecinstruct.core.package_data import templates_folder
 from mmecinstruct.core.templating import compiled, environment, ordinal, rendered, template_hash
 from mmecinstruct.tasks import TASKS
-from mmecinstruct.tasks.render import VARIANTS, input_name, instruction_name, options_name
+from mmecinstruct.tasks.render import IMAGES, VARIANTS, input_name, instruction_name, options_name
 
 VARIABLES = {
     "answerability_prediction": {"question", "document"},
@@ -35,8 +35,8 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
-def instructions(task: str) -> list[str]:
-    return [rendered(compiled(instruction_name(task, number)), {}) for number in NUMBERS]
+def instructions(task: str, images: str = "all") -> list[str]:
+    return [rendered(compiled(instruction_name(task, number)), {"images": images}) for number in NUMBERS]
 
 
 def test_every_template_compiles() -> None:
@@ -63,39 +63,50 @@ def test_an_input_uses_the_tasks_fields_and_nothing_else(task: str) -> None:
     assert meta.find_undeclared_variables(tree) == VARIABLES[task]
 
 
+@pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("task", TASKS)
-def test_instructions_have_no_variables_and_are_one_line(task: str) -> None:
-    for number, text in zip(NUMBERS, instructions(task), strict=True):
+def test_instructions_vary_by_images_alone_and_are_one_line(task: str, images: str) -> None:
+    for number, text in zip(NUMBERS, instructions(task, images), strict=True):
         tree = environment().parse(source(instruction_name(task, number)))
-        assert meta.find_undeclared_variables(tree) == set()
+        assert meta.find_undeclared_variables(tree) == {"images"}
         assert "\n" not in text
+        assert "  " not in text
         assert text.endswith(".")
         assert len(text) > 80
 
 
+@pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("task", TASKS)
-def test_the_six_instructions_differ_in_wording(task: str) -> None:
-    texts = instructions(task)
+def test_the_six_instructions_differ_in_wording(task: str, images: str) -> None:
+    texts = instructions(task, images)
     for position, one in enumerate(texts):
         for other in texts[:position]:
             shared = len(words(one) & words(other)) / len(words(one) | words(other))
             assert shared < 0.6, f"{one}\n{other}"
 
 
+@pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_instruction_says_how_to_answer_and_speaks_of_images(task: str) -> None:
+def test_every_instruction_says_how_to_answer(task: str, images: str) -> None:
     yes_no = task in ("answerability_prediction", "product_substitute_identification")
-    for text in instructions(task):
+    for text in instructions(task, images):
         if yes_no:
             assert {"yes", "no"} <= words(text), text
         else:
             assert "letter" in words(text), text
-        assert words(text) & {"picture", "pictures", "image", "images", "pictured", "photo", "shown"}, text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_instructions_speak_of_images_where_there_are_some(task: str) -> None:
+    of_images = {"picture", "pictures", "image", "images", "pictured", "photo", "shown"}
+    for images in IMAGES:
+        for text in instructions(task, images):
+            assert bool(words(text) & of_images) == (images != "none"), text
 
 
 def test_no_instruction_is_used_twice() -> None:
-    texts = [text for task in TASKS for text in instructions(task)]
-    assert len(texts) == len(set(texts)) == 42
+    texts = [text for task in TASKS for images in ("all", "none") for text in instructions(task, images)]
+    assert len(texts) == len(set(texts)) == 84
 
 
 @pytest.mark.parametrize(
