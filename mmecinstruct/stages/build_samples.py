@@ -24,8 +24,8 @@ from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.stages.files import MERGED, CuratedTables
 from mmecinstruct.tasks import build_task
 
-# The settings of a task that choose among finished samples: only stage `select` reads them.
-SELECTING = ("label_balance", "require_images")
+# The settings of a task that choose among finished samples: only stages `split` and `select` read them.
+CHOOSING = ("label_balance", "require_images")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Sampled:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSamples(Stage):
-    """Write samples.parquet (samples.UNRENDERED). settings: without SELECTING and sizes."""
+    """Write samples.parquet (samples.UNRENDERED). settings: without CHOOSING and sizes."""
 
     name = "task"
     version = 3
@@ -87,7 +87,7 @@ def build_samples_stage(
 ) -> BuildSamples:
     """Return the stage of a task. sample: the output of `sample`, where the recipe samples."""
     settings = recipe.task(task)
-    building = set(type(settings).model_fields) - {"sizes", *SELECTING}
+    building = set(type(settings).model_fields) - {"sizes", *CHOOSING}
     sampled = None
     if sample is not None:
         sampled = Sampled(Files.of(sample, SAMPLED_FILE), Files.of(sample, CORE_FILE), merged)

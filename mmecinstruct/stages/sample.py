@@ -60,6 +60,6 @@ def sample_stage(
         tasks[task] = (settings, recipe.task_sizes(task))
     return Sample(
         tables={name: Files.of(parsed, f"{name}.parquet") for name in RAW_TABLES},
-        plan=SamplingPlan(recipe.sampling, recipe.split, tasks, recipe.seed, taken_down),
+        plan=SamplingPlan(recipe.sampling, recipe.split.assigning(), tasks, recipe.seed, taken_down),
         budget=budget,
     )
