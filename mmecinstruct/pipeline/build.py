@@ -42,6 +42,7 @@ from mmecinstruct.pipeline.warn import (
 )
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out_kinds
+from mmecinstruct.splits.empty_splits import empty_splits
 from mmecinstruct.stages import kept_libraries
 from mmecinstruct.stages.locate_images import ImageSources
 from mmecinstruct.stages.parse import parse_stages
@@ -192,6 +193,7 @@ def _run_stages(
             *warn_of_absent(recipe, roots[0]),
             *not_honoured(takedowns, recipe.images.read),
             *no_category,
+            *empty_splits(recipe, samples.sizes),
             *shortened_urls(samples.selected.values()),
         ),
         taken_down=taken_down(run.outputs),
