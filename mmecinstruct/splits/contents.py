@@ -47,8 +47,9 @@ class Contents:
         text_rows: The sample of each text that has grams.
         gram_counts: The number of each text's grams.
         grams: Hashes of GRAM words in a row, distinct within a text, ascending; text by text.
-        dhash_rows: The sample of each dHash.
-        dhashes: Difference hashes of images.
+        image_rows: The sample of each image that was read.
+        dhashes: The difference hash of each.
+        phashes: The perceptual hash of each.
     """
 
     key_rows: Rows
@@ -57,8 +58,9 @@ class Contents:
     text_rows: Rows
     gram_counts: Rows
     grams: Hashes
-    dhash_rows: Rows
+    image_rows: Rows
     dhashes: Hashes
+    phashes: Hashes
 
     @classmethod
     def joined(cls, parts: Sequence[Contents], sizes: Sequence[int]) -> Contents:
@@ -79,21 +81,21 @@ class Contents:
 
 
 class ImageHashes:
-    """The pixels and the dHash of images by URL; an image that was not read is known by its URL alone.
+    """The pixels and the hashes of images by URL; an image that was not read is known by its URL alone.
 
     Args:
         images: The columns `columns` of tables.IMAGES, of valid images.
-        min_structure: Images with less structure, in grey levels, have no dHash: theirs are noise.
+        min_structure: Images with less structure, in grey levels, have no hashes: theirs are noise.
     """
 
-    columns = ("image_url", "pixel_id", "dhash", "structure")
+    columns = ("image_url", "pixel_id", "dhash", "phash", "structure")
 
     def __init__(self, images: pa.Table, min_structure: float = 0.0) -> None:
         read = images.filter(images["pixel_id"].is_valid())
         columns = (read[name].to_pylist() for name in self.columns)
         self._found = {
-            url: (pixels, parse_hash(dhash) if dhash and structure >= min_structure else None)
-            for url, pixels, dhash, structure in zip(*columns, strict=True)
+            url: (pixels, (parse_hash(dhash), parse_hash(phash)) if structure >= min_structure else None)
+            for url, pixels, dhash, phash, structure in zip(*columns, strict=True)
         }
 
     def key(self, url: str) -> str:
@@ -101,8 +103,8 @@ class ImageHashes:
         found = self._found.get(url)
         return found[0] if found else one_form(url)
 
-    def dhash(self, url: str) -> int | None:
-        """Return the difference hash of an image; None where it was not read or has too little structure."""
+    def hashes(self, url: str) -> tuple[int, int] | None:
+        """Return dHash and pHash of an image; None where it was not read or has too little structure."""
         found = self._found.get(url)
         return found[1] if found else None
 
@@ -141,7 +143,7 @@ def contents_of(task: str, samples: pa.Table, images: ImageHashes) -> Contents:
             columns.add_text(row, text)
         for url in dict.fromkeys(urls):
             columns.add_key(row, IMAGE, images.key(url))
-            columns.add_dhash(row, images.dhash(url))
+            columns.add_hashes(row, images.hashes(url))
     return columns.contents()
 
 
@@ -161,7 +163,7 @@ class _Columns:
     def __init__(self) -> None:
         self._key_rows, self._keys, self._kinds = array("q"), array("Q"), array("B")
         self._text_rows, self._counts, self._words = array("q"), array("q"), array("Q")
-        self._dhash_rows, self._dhashes = array("q"), array("Q")
+        self._image_rows, self._dhashes, self._phashes = array("q"), array("Q"), array("Q")
         self._vocabulary: dict[str, int] = {}
 
     def add_key(self, row: int, kind: int, text: str) -> None:
@@ -184,10 +186,11 @@ class _Columns:
                 number = known[word] = _hash(word)
             self._words.append(number)
 
-    def add_dhash(self, row: int, dhash: int | None) -> None:
-        if dhash is not None:
-            self._dhash_rows.append(row)
-            self._dhashes.append(dhash)
+    def add_hashes(self, row: int, hashes: tuple[int, int] | None) -> None:
+        if hashes is not None:
+            self._image_rows.append(row)
+            self._dhashes.append(hashes[0])
+            self._phashes.append(hashes[1])
 
     def contents(self) -> Contents:
         grams, counts = _grams(np.array(self._words, np.uint64), np.array(self._counts, np.int64))
@@ -198,8 +201,9 @@ class _Columns:
             np.array(self._text_rows, np.int64),
             counts,
             grams,
-            np.array(self._dhash_rows, np.int64),
+            np.array(self._image_rows, np.int64),
             np.array(self._dhashes, np.uint64),
+            np.array(self._phashes, np.uint64),
         )
 
 

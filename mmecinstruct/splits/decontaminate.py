@@ -2,7 +2,8 @@
 
 A sample meets an earlier one, of any task, where they share a text of the same words, at least half of a text's grams
 (8 words in a row; of shorter texts equality decides), an image of the same pixels, or an image whose dHash differs in
-at most 4 of 64 bits. Samples of users meet where they have the same input or the same user.
+at most 4 of 64 bits, unless the pHash differs in more than 16: then it shows something else. Samples of users meet
+where they have the same input or the same user.
 
 Grams are compared exactly. A text that shares h of its n grams with another one shares at least one of any n - h + 1 of
 them; so only texts with one of its n - h + 1 rarest grams are looked at.
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 
 from mmecinstruct.duplicates.hash_index import iterate_matches_between
 from mmecinstruct.duplicates.runs import ranges
-from mmecinstruct.splits.contents import GRAM, IMAGE, INPUT, TEXT, USER, Contents, Rows
+from mmecinstruct.splits.contents import GRAM, IMAGE, INPUT, TEXT, USER, Contents, Hashes, Rows
 
 Numbers = NDArray[np.int64] | NDArray[np.uint64]
 
 DHASH_BITS = 4
+# On white ground dHashes of unrelated images are near too; their pHashes then differ in more bits than this.
+PHASH_BITS = 16
 # Beyond the kinds of equal keys. A sample has one reason, that of the smallest kind.
 _GRAMS, _NEAR_IMAGE = USER + 1, USER + 2
 _SHARED = {
@@ -172,12 +175,21 @@ def _meet(met: Rows, needed: Rows, left: Rows, right: Rows, shared: Rows) -> Non
 
 
 def _near_images(held: Contents, mine: Contents) -> tuple[Rows, Rows]:
-    """Return candidates and earlier samples whose images have near dHashes; of equal hashes the first sample."""
-    known, first = np.unique(held.dhashes, return_index=True)
-    values, inverse = np.unique(mine.dhashes, return_inverse=True)
+    """Return candidates and the first earlier sample with an image that is near to one of theirs."""
+    known, first, _ = _distinct(held)
+    values, _, inverse = _distinct(mine)
     nearest = np.full(len(values), _NONE)
-    for pairs, _ in iterate_matches_between(values, known, DHASH_BITS):
-        np.minimum.at(nearest, pairs[:, 0], held.dhash_rows[first[pairs[:, 1]]])
+    for pairs, _ in iterate_matches_between(values[:, 0].copy(), known[:, 0].copy(), DHASH_BITS):
+        left, right = pairs[:, 0], pairs[:, 1]
+        near = np.bitwise_count(values[left, 1] ^ known[right, 1]) <= PHASH_BITS
+        np.minimum.at(nearest, left[near], held.image_rows[first[right[near]]])
     other = nearest[inverse]
     found = np.flatnonzero(other != _NONE)
-    return mine.dhash_rows[found], other[found]
+    return mine.image_rows[found], other[found]
+
+
+def _distinct(contents: Contents) -> tuple[Hashes, Rows, Rows]:
+    """Return the distinct pairs of dHash and pHash [n, 2], where each occurs first, and the pair of each image."""
+    pairs = np.stack([contents.dhashes, contents.phashes], axis=1)
+    distinct, first, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    return distinct, first, inverse.reshape(-1)

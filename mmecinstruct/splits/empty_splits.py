@@ -34,9 +34,7 @@ def empty_splits(recipe: Recipe, sizes: Sizes) -> list[str]:
             found.append(f"{split} is empty: {', '.join(wanting)} have no sample of it; {remedy}")
             continue
         for task in lacking:
-            there = [
-                f"{entry['chosen']} of {name}" for name, entry in sizes[task].items() if entry["chosen"]
-            ]
+            there = [f"{entry['chosen']} of {name}" for name, entry in sizes[task].items() if entry["chosen"]]
             remedy = _remedy(recipe, split, [sizes[task][split]])
             found.append(f"{task}: no {split} sample, but {', '.join(there)}; {remedy}")
     return found
@@ -48,7 +46,11 @@ def _remedy(recipe: Recipe, split: str, entries: Sequence[Mapping[str, Any]]) ->
         notes = dict.fromkeys(entry["note"] for entry in entries if entry["available"])
         return f"{'; '.join(filter(None, notes))}: set other sizes, or another label_balance of the task"
     share = "split.ood_categories" if split == TEST_OOD else f"split.{split}"
-    more = f"other {share}" if split == TEST_OOD else f"a larger {share} (now {recipe.split.model_dump()[split]})"
+    more = (
+        f"other {share}"
+        if split == TEST_OOD
+        else f"a larger {share} (now {recipe.split.model_dump()[split]})"
+    )
     contaminated = sum(entry["contaminated"] for entry in entries)
     if contaminated:
         return (

@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe, Sizes, TaskSettings
-from mmecinstruct.schemas.tables import IMAGES
 from mmecinstruct.splits.contents import ImageHashes
 from mmecinstruct.splits.select import select_samples
 from mmecinstruct.stages.files import write_rejections
-from mmecinstruct.stages.split_samples import CANDIDATES, CANDIDATES_FILE
+from mmecinstruct.stages.split_samples import CANDIDATES, CANDIDATES_FILE, valid_images
 
 SELECTED = CANDIDATES
 # The settings of a task that this stage reads.
 SELECTING = ("label_balance",)
+_COMPARED = pa.schema(
+    [CANDIDATES.field(name) for name in ("id", "label", "split", "fields", "user_id", "image_urls")]
+)
 # Stage `render` reads only the row groups of its part.
 ROW_GROUP_ROWS = 1000
 
@@ -56,16 +57,14 @@ class Select(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Select the samples of all tasks."""
-        tables = {task: read_tables(files.paths, CANDIDATES) for task, files in self.candidates.items()}
+        tables = {task: read_tables(files.paths, _COMPARED) for task, files in self.candidates.items()}
         images = None
         if self.decontaminate:
-            found = read_tables(self.images.paths, IMAGES)
-            valid = found.filter(pc.equal(found["status"], "ok"))
-            images = ImageHashes(valid, self.min_structure)
+            images = ImageHashes(valid_images(self.images), self.min_structure)
         selection = select_samples(tables, self.settings, self.sizes, self.seed, images)
-        for task, table in tables.items():
+        for task, files in self.candidates.items():
             pq.write_table(
-                table.take(pa.array(selection.chosen[task], pa.int64())),
+                read_tables(files.paths, CANDIDATES).take(pa.array(selection.chosen[task], pa.int64())),
                 folder / selected_file(task),
                 compression="zstd",
                 row_group_size=ROW_GROUP_ROWS,

@@ -65,8 +65,7 @@ class SplitSamples(Stage):
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Split all samples of the task."""
         rows = read_tables(self.samples.paths, UNRENDERED).to_pylist()
-        images = read_tables(self.images.paths, IMAGES)
-        valid = images.filter(pc.equal(images["status"], "ok"))
+        valid = valid_images(self.images)
         assignment = self._assignment()
         splits, rejections = assign_samples(rows, self.task, assignment, self.split, self.seed)
         rejections += self._without_images(rows, splits, valid)
@@ -114,6 +113,13 @@ class SplitSamples(Stage):
                 splits[index] = None
                 rejections.append(Rejection(STAGE, "missing_image", ", ".join(missing), self.task, row["id"]))
         return rejections
+
+
+def valid_images(images: Files) -> pa.Table:
+    """Return image_url, image_id and the columns of ImageHashes of the images that samples may show."""
+    wanted = ("image_url", "status", "image_id", *ImageHashes.columns[1:])
+    table = read_tables(images.paths, pa.schema([IMAGES.field(name) for name in wanted]))
+    return table.filter(pc.equal(table["status"], "ok"))
 
 
 def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,7 @@ def rows(
     )
 
 
-def images(**hashes: tuple[str, int]) -> ImageHashes:
+def images(structure: float = 30.0, phashes: Sequence[int] = (), **hashes: tuple[str, int]) -> ImageHashes:
     """Return images by URL: pixels and dHash."""
     return ImageHashes(
         pa.table(
@@ -47,7 +47,8 @@ def images(**hashes: tuple[str, int]) -> ImageHashes:
                 "image_url": list(hashes),
                 "pixel_id": [pixels for pixels, _ in hashes.values()],
                 "dhash": [format_hash(dhash) for _, dhash in hashes.values()],
-                "structure": [30.0] * len(hashes),
+                "phash": [format_hash(phash) for phash in phashes or [7] * len(hashes)],
+                "structure": [structure] * len(hashes),
             }
         ),
         5.0,
@@ -132,11 +133,15 @@ def test_dhashes_meet_up_to_four_bits(bits: int, meets: bool) -> None:
     assert bool(found[0]) == meets
 
 
+@pytest.mark.parametrize(("bits", "meets"), [(16, True), (17, False)])
+def test_near_dhashes_of_unlike_phashes_do_not_meet(bits: int, meets: bool) -> None:
+    known = images(phashes=[0, (1 << bits) - 1], a=("one", 1), b=("two", 1))
+    found = others((CC, rows(CC, "Mug", urls=[["a"]])), (CC, rows(CC, "Bowl", urls=[["b"]])), known)
+    assert bool(found[0]) == meets
+
+
 def test_a_flat_image_has_no_dhash() -> None:
-    table = pa.table(
-        {"image_url": ["a", "b"], "pixel_id": ["one", "two"], "dhash": ["0" * 16] * 2, "structure": [4.9] * 2}
-    )
-    known = ImageHashes(table, 5.0)
+    known = images(structure=4.9, a=("one", 0), b=("two", 0))
     assert others((CC, rows(CC, "Mug", urls=[["a"]])), (CC, rows(CC, "Bowl", urls=[["b"]])), known) == [""]
 
 

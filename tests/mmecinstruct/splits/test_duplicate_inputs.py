@@ -25,6 +25,7 @@ IMAGES = ImageHashes(
             "image_url": [MUG, MUG_AGAIN, BOWL],
             "pixel_id": ["mug", "mug", "bowl"],
             "dhash": ["0" * 16] * 3,
+            "phash": ["0" * 16] * 3,
             "structure": [9.0] * 3,
         }
     )
