@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from mmecinstruct.auditing import audit_folder
 from mmecinstruct.cli.report import print_report
+from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import Recipe
 
@@ -119,6 +121,62 @@ def test_the_card_says_what_is_compared(bags: tuple[Path, BuildReport]) -> None:
     card = " ".join((folder / "out" / "README.md").read_text().split())
     assert "in any task, was dropped: 0 in all." in card
     assert "images were compared by their URLs alone" in card
+
+
+@pytest.fixture(scope="module")
+def pots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a shop whose customers say the same of every other product."""
+    folder = tmp_path_factory.mktemp("pots")
+    names = (
+        "Amber Kettle",
+        "Basalt Wok",
+        "Cedar Board",
+        "Dune Lamp",
+        "Ember Stove",
+        "Fjord Sieve",
+        "Gale Fan",
+        "Hazel Rack",
+    )
+    images = "https://img.example.com/"
+    write_csv(
+        folder / "products.csv",
+        *(
+            {"id": f"P{n}", "title": title, "category": "Kitchen > Pots", "images": f"{images}{n}.jpg"}
+            for n, title in enumerate(names)
+        ),
+    )
+    texts = [
+        STRAP if n % 2 else f"Bought in week {n}, and it does what it should." for n in range(len(names))
+    ]
+    write_csv(
+        folder / "reviews.csv",
+        *(
+            {"product": f"P{n}", "user": f"u{n}", "rating": 5, "text": text, "images": f"{images}r{n}.jpg"}
+            for n, text in enumerate(texts)
+        ),
+    )
+    return folder
+
+
+@pytest.mark.parametrize("compared", [True, False])
+def test_a_text_of_training_is_in_no_later_split(pots: Path, tmp_path: Path, compared: bool) -> None:
+    columns = {"path": "reviews.csv", "images": "images"}
+    content = {
+        "name": "pots",
+        "seed": 3,
+        "source": {"reviews": columns | {name: name for name in ("product", "user", "rating", "text")}},
+        "split": {"train": 0.5, "validation": 0.1, "test": 0.4, "decontaminate": compared},
+    }
+    for file in pots.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    report = build_shop(tmp_path, (SA,), content)
+    rows = rows_of(tmp_path, SA)
+    held = Counter((normalised_text(json.loads(row["input"])["review"]), row["split"]) for row in rows)
+    crossing = {text for text, split in held if split != "train" and held[text, "train"]}
+    assert bool(crossing) != compared
+    assert bool(report.audit and report.audit.exceeded) != compared
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert ("split.decontaminate: false" in card) != compared
 
 
 @pytest.fixture(scope="module")
