@@ -19,6 +19,7 @@ from mmecinstruct.dataset.shards import REJECTIONS_PATH, find_shards, parse_shar
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import ORIGIN_SEPARATOR, apply_licences, credits
 from mmecinstruct.schemas.samples import SCHEMA_VERSION
+from mmecinstruct.splits.empty_splits import empty_splits
 from mmecinstruct.text.pii import TOKENS
 from mmecinstruct.text.profanity import count_profanity
 from mmecinstruct.version import __version__
@@ -160,7 +161,8 @@ def write_statistics(
     """Count the shards and rejections of a folder and write statistics.json.
 
     Beside the counts it lists `publishers`, the publishers of the samples' records with their terms, and
-    `left_out_sources`, the sources that the recipe's licences exclude.
+    `left_out_sources`, the sources that the recipe's licences exclude, and `empty_splits`, those that the recipe wants
+    and that have no sample.
 
     Args:
         folder: The dataset folder.
@@ -188,6 +190,7 @@ def write_statistics(
         "sizes": {
             task: {split: dict(entry) for split, entry in splits.items()} for task, splits in sizes.items()
         },
+        "empty_splits": empty_splits(recipe, sizes),
         "missing_tasks": {task: list(why) for task, why in missing.items()},
         "stages": [dict(stage) for stage in stages],
         **{stage: dict(counts) for stage, counts in (measured or {}).items()},

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mmecinstruct.images.color_modes import resizable, rgb_over_white
-from mmecinstruct.images.perceptual_hash import Reduced, format_hash, grey_of, hashes_and_structures, reduced
+from mmecinstruct.images.perceptual_hash import (
+    Reduced,
+    difference_hash,
+    format_hash,
+    grey_of,
+    hashes_and_structures,
+    reduced,
+)
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.images.signatures import (
     FORMATS,
@@ -73,6 +80,7 @@ class MeasuredImage:
         jpeg: The normalised image.
         pixel_id: SHA-256 of the normalised image's size and pixels.
         phash: Perceptual hash, 16 hexadecimal digits.
+        dhash: Difference hash, 16 hexadecimal digits.
         structure: How much there is to hash, in grey levels; see `perceptual_hash`.
         pixel_deviation: Standard deviation of the grey image, 0 to 127.5.
         thumbnail: 8x8 RGB, row by row, 192 bytes.
@@ -89,6 +97,7 @@ class MeasuredImage:
     jpeg: bytes | None = None
     pixel_id: str | None = None
     phash: str | None = None
+    dhash: str | None = None
     structure: float | None = None
     pixel_deviation: float | None = None
     thumbnail: bytes | None = None
@@ -258,6 +267,7 @@ def _measurements(image: Image.Image, pixels: NDArray[np.uint8], quality: int) -
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
         "pixel_id": pixel_id(pixels),
         "phash": format_hash(int(hashes[0])),
+        "dhash": format_hash(difference_hash(luma)),
         "structure": float(structures[0]),
         "pixel_deviation": float(np.asarray(cells, dtype=np.float32).std()),
         "thumbnail": thumbnail_of(small),

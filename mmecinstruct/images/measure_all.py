@@ -19,7 +19,7 @@ from mmecinstruct.schemas.tables import IMAGES, PIXELS
 STAGE = "images"
 _MEASURED = (
     *("image_id", "pixel_id", "width", "height", "format", "mode", "frames"),
-    *("phash", "structure", "pixel_deviation", "thumbnail"),
+    *("phash", "dhash", "structure", "pixel_deviation", "thumbnail"),
 )
 
 

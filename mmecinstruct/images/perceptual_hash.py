@@ -119,6 +119,15 @@ def hashes_and_structures(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], 
     return hashes, structures
 
 
+def difference_hash(image: Reduced) -> int:
+    """Return the difference hash (dHash) of a grey image as an unsigned 64-bit number.
+
+    The image is shrunk to 9x8 by Lanczos; row by row, a bit says whether a pixel is brighter than its left neighbour.
+    """
+    grey = np.asarray(image.shrunk((_FREQUENCIES + 1, _FREQUENCIES), Image.Resampling.LANCZOS))
+    return int(np.packbits(grey[:, 1:] > grey[:, :-1]).view(">u8")[0])
+
+
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the median [N, 1] of rows [N, 64]; faster than numpy's own on such short rows."""
     middle = np.sort(values, axis=1)[:, _BITS // 2 - 1 : _BITS // 2 + 1]

@@ -44,6 +44,7 @@ from mmecinstruct.pipeline.warn import (
 )
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out_kinds
+from mmecinstruct.splits.empty_splits import empty_splits
 from mmecinstruct.stages import kept_libraries
 from mmecinstruct.stages.locate_images import ImageSources
 from mmecinstruct.stages.parse import parse_stages
@@ -196,6 +197,7 @@ def _run_stages(
             *not_honoured(takedowns, recipe.images.read),
             *no_category,
             *warn_of_spellings(run.outputs),
+            *empty_splits(recipe, samples.sizes),
             *shortened_urls(samples.selected.values()),
         ),
         taken_down=taken_down(run.outputs),

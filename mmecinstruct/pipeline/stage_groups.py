@@ -30,8 +30,9 @@ from mmecinstruct.stages.measure_images import measure_stage
 from mmecinstruct.stages.oracle import Oracle
 from mmecinstruct.stages.references import references_stage
 from mmecinstruct.stages.render import RENDERED_FILE, render_stage
-from mmecinstruct.stages.select_samples import SELECTED_FILE, select_stage
+from mmecinstruct.stages.select_samples import select_stage, selected_file
 from mmecinstruct.stages.shards import shards_stage
+from mmecinstruct.stages.split_samples import split_stage
 from mmecinstruct.tasks import missing_tables
 
 
@@ -54,7 +55,7 @@ class Images:
 class Samples:
     """The selected samples of each task, their sizes by split, and why other tasks have none."""
 
-    selected: Mapping[str, StageOutput]
+    selected: Mapping[str, Files]
     sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]
     missing: Mapping[str, list[str]]
 
@@ -163,31 +164,39 @@ def select_samples(
         name: sum(pq.read_metadata(path).num_rows for path in getattr(tables, name).paths)
         for name in ("products", *MERGED_TABLES)
     }
-    selected, sizes, missing = {}, {}, {}
+    built, candidates, missing = {}, {}, {}
     for task in tasks:
         if lacking := missing_tables(task, counts):
             missing[task] = [_why_lacking(name, sample) for name in lacking]
             continue
-        samples = run.run(build_samples_stage(recipe, task, tables, sample, merged, budget))
-        chosen = run.run(select_stage(recipe, task, samples, assigned, images))
-        found = chosen.extra["all"]["sizes"]
+        built[task] = run.run(build_samples_stage(recipe, task, tables, sample, merged, budget))
+        candidates[task] = run.run(split_stage(recipe, task, built[task], assigned, images))
+    if not candidates:
+        return Samples({}, {}, missing)
+    chosen = run.run(select_stage(recipe, candidates, images))
+    selected, sizes = {}, {}
+    for task in candidates:
+        found = chosen.extra["all"]["sizes"][task]
         of_task = {split: found[split] for split in SPLITS if split in found}
         if any(entry["chosen"] for entry in of_task.values()):
-            selected[task], sizes[task] = chosen, of_task
+            selected[task], sizes[task] = Files.of(chosen, selected_file(task)), of_task
         else:
-            missing[task] = [_why_nothing(samples, chosen, of_task)]
+            missing[task] = [_why_nothing(built[task], candidates[task], of_task)]
     return Samples(selected, sizes, missing)
 
 
 def write_shards(
-    run: Run, recipe: Recipe, selected: Mapping[str, StageOutput], pixels: Files, shop: Files | None
+    run: Run, recipe: Recipe, selected: Mapping[str, Files], pixels: Files, shop: Files | None
 ) -> StageOutput:
     """Render the selected samples and write the Parquet shards. shop: the built-in shop, whose oracle then decides."""
-    every = Files.of(selected.values(), SELECTED_FILE)
+    every = Files(
+        tuple(path for files in selected.values() for path in files.paths),
+        {name: mark for files in selected.values() for name, mark in files.fingerprints.items()},
+    )
     index = run.run(Index(selected=every, pixels=pixels, seed=recipe.seed))
     rendered = {}
-    for task, output in selected.items():
-        rendered[task] = run.run(render_stage(recipe, task, output, index))
+    for task, files in selected.items():
+        rendered[task] = run.run(render_stage(recipe, task, files, index))
         if shop is not None:
             rows = Files.of(rendered[task], RENDERED_FILE)
             rendered[task] = run.run(Oracle(task=task, rendered=rows, shop=shop))
@@ -204,13 +213,13 @@ def _why_lacking(table: str, sample: StageOutput | None) -> str:
     )
 
 
-def _why_nothing(samples: StageOutput, chosen: StageOutput, sizes: Mapping[str, Mapping[str, Any]]) -> str:
+def _why_nothing(samples: StageOutput, split: StageOutput, sizes: Mapping[str, Mapping[str, Any]]) -> str:
     """Say in a few words why a task with all its tables has no sample."""
     available = sum(entry["available"] for entry in sizes.values())
     if available:
         notes = [f"{split}: {entry['note']}" for split, entry in sizes.items() if entry["note"]]
         why = ", ".join(notes) or "the recipe's sizes want none in the splits that have any"
         return f"none of {available} samples was chosen: {why}"
-    reasons = count_rejections([samples, chosen]).most_common(4)
+    reasons = count_rejections([samples, split]).most_common(4)
     listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
     return f"all {samples.records} records rejected: {listed}" if listed else "no record fits the task"

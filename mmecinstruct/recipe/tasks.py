@@ -29,6 +29,15 @@ class SplitSettings(Settings):
     ood_categories: tuple[str, ...] = Field(
         default=(), description="Top-level categories that are kept for test_ood."
     )
+    decontaminate: bool = Field(
+        default=True,
+        description="Drop candidates of a later split that share a title, question, query, review or snippet text, or "
+        "an image, with a selected sample of an earlier split, in any task.",
+    )
+
+    def assigning(self) -> SplitSettings:
+        """Return the settings that assign products, users and queries, the others at their defaults."""
+        return self.model_copy(update={"decontaminate": True})
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> SplitSettings:

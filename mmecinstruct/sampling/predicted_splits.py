@@ -61,10 +61,10 @@ def create_expected_products(
 ) -> None:
     """Create the table `expected_product`: each known product once, without those that are taken down.
 
-    Columns: product_id, item (the smallest id of the same item), unit (its group, else the item), category (top level, as
-    curation will have it; of an out-of-domain product the out-of-domain one), label (the fine category of a label table,
-    else null), has_path, has_image, split, is_judged (false: see `create_expected_queries`). Of several rows with one id
-    the first is used.
+    Columns: product_id, item (the smallest id of the same item), unit (its group, else the item), category (top level,
+    as curation will have it; of an out-of-domain product the out-of-domain one), label (the fine category of a label
+    table, else null), has_path, has_image, split, is_judged (false: see `create_expected_queries`). Of several rows
+    with one id the first is used.
 
     Args:
         connection: A connection with the views products, category_labels and product_images, each with file_index and

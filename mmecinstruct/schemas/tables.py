@@ -152,6 +152,8 @@ IMAGES = pa.schema(
         # 16 hexadecimal digits; null where there is no normalised image.
         ("phash", pa.string()),
         ("phash_version", pa.string()),
+        # Difference hash of the normalised image, as phash.
+        ("dhash", pa.string()),
         # Amount of structure to hash, in grey levels (perceptual_hash.py).
         ("structure", pa.float32()),
         # Standard deviation of the grey image, 0 to 127.5.

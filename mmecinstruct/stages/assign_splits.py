@@ -176,7 +176,7 @@ def assign_stage(
         pairs=pairs,
         relations=tables.relations,
         judgements=tables.judgements,
-        split=recipe.split,
+        split=recipe.split.assigning(),
         seed=recipe.seed,
         predicted=Files.of(sample, JUDGED_FILE) if sample else None,
         merged=merged if sample else Files(),

@@ -26,8 +26,8 @@ from mmecinstruct.stages.files import MERGED, CuratedTables
 from mmecinstruct.tasks import build_task
 from mmecinstruct.tasks.categories import place_products
 
-# The settings of a task that choose among finished samples: only stage `select` reads them.
-SELECTING = ("label_balance", "require_images")
+# The settings of a task that choose among finished samples: only stages `split` and `select` read them.
+CHOOSING = ("label_balance", "require_images")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class BuildSamples(Stage):
     Attributes:
         task: full name.
         tables: the curated tables.
-        settings: the task's, without SELECTING and sizes.
+        settings: the task's, without CHOOSING and sizes.
         which_category: which of a product's categories is its own, see `place_products`.
         ood_categories: out-of-domain categories; those of a product go before its others.
         seed: the recipe's.
@@ -110,7 +110,7 @@ def build_samples_stage(
 ) -> BuildSamples:
     """Return the stage of a task. sample: the output of `sample`, where the recipe samples."""
     settings = recipe.task(task)
-    building = set(type(settings).model_fields) - {"sizes", *SELECTING}
+    building = set(type(settings).model_fields) - {"sizes", *CHOOSING}
     sampled = None
     if sample is not None:
         sampled = Sampled(

@@ -16,7 +16,6 @@ from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkIte
 from mmecinstruct.recipe import InstructionSettings, Recipe
 from mmecinstruct.schemas.samples import SCHEMA_VERSION, published_schema
 from mmecinstruct.stages.index import USERS, USERS_FILE
-from mmecinstruct.stages.select_samples import SELECTED_FILE
 from mmecinstruct.web.addresses import MAX_URL_LENGTH
 
 RENDERED_FILE = "rendered.parquet"
@@ -106,14 +105,14 @@ def rendered_schema() -> pa.Schema:
     return pa.schema([*fields, pa.field("record_ids", pa.list_(pa.string()))])
 
 
-def shortened_urls(selected: Iterable[StageOutput]) -> list[str]:
+def shortened_urls(selected: Iterable[Files]) -> list[str]:
     """Return a warning where image URLs of the selected samples are published shortened, and where some become one.
 
     Args:
-        selected: The outputs with the selected samples.
+        selected: The files of selected samples.
     """
     urls: set[str] = set()
-    for path in Files.of(list(selected), SELECTED_FILE).paths:
+    for path in (path for files in selected for path in files.paths):
         for batch in pq.ParquetFile(path).iter_batches(columns=["image_urls"]):
             urls.update(filter(None, batch["image_urls"].flatten().to_pylist()))
     return warn_of_shortened(urls)
@@ -137,13 +136,13 @@ def warn_of_shortened(urls: Collection[str]) -> list[str]:
     ]
 
 
-def render_stage(recipe: Recipe, task: str, selected: StageOutput, index: StageOutput) -> Render:
+def render_stage(recipe: Recipe, task: str, selected: Files, index: StageOutput) -> Render:
     """Return the stage of a task."""
     from mmecinstruct.tasks.render import template_hashes
 
     return Render(
         task=task,
-        selected=Files.of(selected, SELECTED_FILE),
+        selected=selected,
         users=Files.of(index, USERS_FILE),
         templates=Files(fingerprints=template_hashes([task])),
         instructions=recipe.instructions,

@@ -61,7 +61,12 @@ def sample_stage(
     return Sample(
         tables={name: Files.of(parsed, f"{name}.parquet") for name in RAW_TABLES},
         plan=SamplingPlan(
-            recipe.sampling, recipe.split, tasks, recipe.seed, taken_down, recipe.curate.which_category
+            recipe.sampling,
+            recipe.split.assigning(),
+            tasks,
+            recipe.seed,
+            taken_down,
+            recipe.curate.which_category,
         ),
         budget=budget,
     )

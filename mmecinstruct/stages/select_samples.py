@@ -1,188 +1,92 @@
-"""Split a task's samples, resolve their images, and choose as many as the recipe wants."""
+"""Choose as many samples of every task and split as the recipe wants, none that holds what an earlier split holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem, only
-from mmecinstruct.recipe import Recipe, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.schemas.rejections import Rejection
-from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, UNRENDERED
-from mmecinstruct.schemas.tables import IMAGES
-from mmecinstruct.splits.assign import Assignment, assign_samples
+from mmecinstruct.recipe import Recipe, Sizes, TaskSettings
+from mmecinstruct.splits.contents import ImageHashes
 from mmecinstruct.splits.select import select_samples
-from mmecinstruct.stages.assign_splits import ASSIGNED, ASSIGNED_FILE, QUERIES, QUERIES_FILE
-from mmecinstruct.stages.build_samples import SELECTING
 from mmecinstruct.stages.files import write_rejections
+from mmecinstruct.stages.split_samples import CANDIDATES, CANDIDATES_FILE, valid_images
 
-SELECTED_FILE = "selected.parquet"
+SELECTED = CANDIDATES
+# The settings of a task that this stage reads.
+SELECTING = ("label_balance",)
+_COMPARED = pa.schema(
+    [CANDIDATES.field(name) for name in ("id", "label", "split", "fields", "user_id", "image_urls")]
+)
 # Stage `render` reads only the row groups of its part.
 ROW_GROUP_ROWS = 1000
-_IMAGE_COLUMNS = ("image_roles", "image_urls", "image_ids", "image_product_ids")
-SELECTED = pa.schema(
-    [
-        *UNRENDERED,
-        ("split", pa.string()),
-        ("setting", pa.string()),
-        ("clusters", pa.list_(pa.string())),
-        ("groups", pa.list_(pa.string())),
-        *((name, pa.list_(pa.string())) for name in _IMAGE_COLUMNS),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Select(Stage):
-    """Write selected.parquet: the chosen samples with split, clusters and resolved images. settings: SELECTING alone.
+    """Write the chosen samples of each task, `selected_file`, in the order of splits.
 
-    Samples that lack a wanted image or cross splits are rejected; of the rest as many are chosen as the recipe wants.
+    Train is chosen first, over all tasks; then validation, test and test_ood. Candidates of a later split that hold
+    what chosen samples of an earlier one hold are rejected before its sizes are filled.
+
+    Attributes:
+        candidates: the samples of each task that may be selected.
+        images: the images of all samples.
+        decontaminate: whether candidates are compared with earlier splits at all.
+        min_structure: images with less structure, in grey levels, have no dHash.
+        settings: SELECTING alone, of each task.
+        sizes: the wanted samples of each task.
     """
 
     name = "select"
     version = 3
+    libraries = ("numpy",)
 
-    task: str
-    samples: Files
-    assignment: Files
-    queries: Files
+    candidates: Mapping[str, Files]
     images: Files
-    split: SplitSettings
-    settings: TaskSettings
-    sizes: Sizes
+    decontaminate: bool
+    min_structure: float
+    settings: Mapping[str, TaskSettings]
+    sizes: Mapping[str, Sizes]
     seed: int
 
-    @property
-    def label(self) -> str:
-        """The stage's name with the task."""
-        return f"{self.name}-{self.task}"
-
     def work(self, item: WorkItem, folder: Path) -> Counts:
-        """Split and select all samples of the task."""
-        rows = read_tables(self.samples.paths, UNRENDERED).to_pylist()
-        assignment = self._assignment(rows)
-        splits, rejections = assign_samples(rows, self.task, assignment, self.split, self.seed)
-        rejections += self._without_images(rows, splits)
-        selection = select_samples(
-            [row["id"] for row in rows],
-            [row["label"] for row in rows],
-            splits,
-            self.task,
-            self.settings,
-            self.sizes,
-            self.seed,
-        )
-        chosen = []
-        for split in SPLITS:
-            for index in selection.chosen[split]:
-                row = rows[index]
-                row["split"] = split
-                row["setting"] = "OOD" if split == TEST_OOD else "IND"
-                row["clusters"] = sorted({assignment.cluster_of[product] for product in row["product_ids"]})
-                groups = {assignment.group_of[product] for product in row["product_ids"]}
-                row["groups"] = sorted(group for group in groups if group is not None)
-                chosen.append(row)
-        pq.write_table(
-            pa.Table.from_pylist(chosen, schema=SELECTED),
-            folder / SELECTED_FILE,
-            compression="zstd",
-            row_group_size=ROW_GROUP_ROWS,
-        )
-        write_rejections(rejections, folder)
-        return Counts(len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report})
-
-    def _assignment(self, rows: list[dict[str, Any]]) -> Assignment:
-        """Return the clusters of products and the splits of clusters."""
-        assigned = read_tables(self.assignment.paths, ASSIGNED)
-        products, clusters, splits, groups, cut_off = (assigned[name].to_pylist() for name in ASSIGNED.names)
-        queries = read_tables(self.queries.paths, QUERIES)
-        return Assignment(
-            dict(zip(products, clusters, strict=True)),
-            dict(zip(clusters, splits, strict=True)),
-            frozenset(self.split.ood_categories),
-            dict(zip(products, groups, strict=True)),
-            frozenset(product for product, cut in zip(products, cut_off, strict=True) if cut),
-            dict(zip(queries["query"].to_pylist(), queries["split"].to_pylist(), strict=True)),
-        )
-
-    def _without_images(self, rows: list[dict[str, Any]], splits: list[str | None]) -> list[Rejection]:
-        """Resolve the images of all rows with a split; take it from those that lack a required image."""
-        images = read_tables(self.images.paths, IMAGES)
-        valid = images.filter(pc.equal(images["status"], "ok"))
-        image_ids = dict(zip(valid["image_url"].to_pylist(), valid["image_id"].to_pylist(), strict=True))
-        reasons = dict(zip(images["image_url"].to_pylist(), images["reason"].to_pylist(), strict=True))
-        required = self.settings.require_images
-        rejections = []
-        for index, row in enumerate(rows):
-            if splits[index] is None:
-                continue
-            missing = _resolve_images(row, image_ids)
-            present = len(row["image_roles"])
-            if (missing and required == "all") or (not present and row["images"] and required == "any"):
-                splits[index] = None
-                reason, detail = why_missing(missing, reasons)
-                rejections.append(Rejection("split", reason, detail, self.task, row["id"]))
-        return rejections
+        """Select the samples of all tasks."""
+        tables = {task: read_tables(files.paths, _COMPARED) for task, files in self.candidates.items()}
+        images = None
+        if self.decontaminate:
+            images = ImageHashes(valid_images(self.images), self.min_structure)
+        selection = select_samples(tables, self.settings, self.sizes, self.seed, images)
+        for task, files in self.candidates.items():
+            pq.write_table(
+                read_tables(files.paths, CANDIDATES).take(pa.array(selection.chosen[task], pa.int64())),
+                folder / selected_file(task),
+                compression="zstd",
+                row_group_size=ROW_GROUP_ROWS,
+            )
+        write_rejections(selection.rejections, folder)
+        records, rejected = sum(table.num_rows for table in tables.values()), len(selection.rejections)
+        return Counts(records, records - rejected, rejected, {"sizes": selection.report})
 
 
-def why_missing(missing: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]) -> tuple[str, str]:
-    """Return the reason and the detail of a sample that lacks images.
-
-    Args:
-        missing: The wanted images without a valid one, with role and image_urls.
-        reasons: Why images were rejected, by URL.
-
-    Returns:
-        `placeholder` where each of them has a placeholder, else `missing_image`; each role with its first image.
-    """
-    found = [
-        (image["role"], [(url, reasons.get(url, "")) for url in image["image_urls"]]) for image in missing
-    ]
-    told = []
-    for role, urls in found:
-        url, reason = next(
-            ((url, why) for url, why in urls if why == "placeholder"), urls[0] if urls else ("", "")
-        )
-        told.append(f"{role}: {url} is rejected as {reason}" if reason else f"{role}: no image")
-    placeholders = all(any(why == "placeholder" for _, why in urls) for _, urls in found)
-    return "placeholder" if placeholders else "missing_image", "; ".join(told)
+def selected_file(task: str) -> str:
+    """Return the name of the file with a task's chosen samples."""
+    return f"{task}.parquet"
 
 
-def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Set the row's image columns from its wanted images; return those without a valid image."""
-    found: dict[str, list[object]] = {name: [] for name in _IMAGE_COLUMNS}
-    missing = []
-    for image in row["images"]:
-        url = next((url for url in image["image_urls"] or [] if url in image_ids), None)
-        if url is None:
-            missing.append(image)
-            continue
-        values = (image["role"], url, image_ids[url], image["product_id"])
-        for name, value in zip(_IMAGE_COLUMNS, values, strict=True):
-            found[name].append(value)
-    row.update(found)
-    return missing
-
-
-def select_stage(
-    recipe: Recipe, task: str, samples: StageOutput, assigned: StageOutput, images: StageOutput
-) -> Select:
-    """Return the stage of a task. images: the output of `filter` or `references`."""
+def select_stage(recipe: Recipe, candidates: Mapping[str, StageOutput], images: StageOutput) -> Select:
+    """Return the stage over the outputs of `split` by task. images: the output of `filter` or `references`."""
     return Select(
-        task=task,
-        samples=Files.of(samples, "samples.parquet"),
-        assignment=Files.of(assigned, ASSIGNED_FILE),
-        queries=Files.of(assigned, QUERIES_FILE),
+        candidates={task: Files.of(output, CANDIDATES_FILE) for task, output in candidates.items()},
         images=Files.of(images, "images.parquet"),
-        split=recipe.split,
-        settings=only(recipe.task(task), SELECTING),
-        sizes=recipe.task_sizes(task),
+        decontaminate=recipe.split.decontaminate,
+        min_structure=recipe.duplicates.min_structure,
+        settings={task: only(recipe.task(task), SELECTING) for task in candidates},
+        sizes={task: recipe.task_sizes(task) for task in candidates},
         seed=recipe.seed,
     )

@@ -90,7 +90,8 @@ def test_an_outdoor_shop_has_no_overlaps(tmp_path: Path) -> None:
     made = recipe("eshop", catalog(images="image"), tasks=tasks)
     report = audited(made, write_products(data, products), tmp_path)
     assert strict(report) == Counter()
-    assert sum(report.rows[CC].values()) == 98
+    # Of 98 one has an image near to that of another product.
+    assert sum(report.rows[CC].values()) == 97
 
 
 def test_a_shop_without_images_has_no_overlaps(tmp_path: Path) -> None:
@@ -122,4 +123,5 @@ def test_magazines_have_no_overlaps(tmp_path: Path) -> None:
         recipe("magazines", sources, tasks=tasks), ROOT / "amazon2018_magazines_reviews", tmp_path
     )
     assert strict(report) == Counter()
-    assert sum(report.rows["sentiment_analysis"].values()) == 19
+    # Of 19 reviews two are the same.
+    assert sum(report.rows["sentiment_analysis"].values()) == 18

@@ -38,6 +38,8 @@ def test_the_normal_form_is_a_measured_rgb_jpeg(images) -> None:
     assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (128, 102))
     assert outcome.phash is not None
     assert len(outcome.phash) == 16
+    assert outcome.dhash is not None
+    assert len(outcome.dhash) == 16
     assert outcome.thumbnail is not None
     thumbnail = np.frombuffer(outcome.thumbnail, np.uint8).reshape(8, 8, 3).astype(float)
     expected = np.asarray(images.photo().resize((8, 8), Image.Resampling.BOX), dtype=float)

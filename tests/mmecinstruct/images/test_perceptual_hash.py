@@ -9,12 +9,14 @@ from PIL import Image, ImageDraw
 from scipy.fftpack import dct
 
 from mmecinstruct.images.perceptual_hash import (
+    difference_hash,
     format_hash,
     grey_of,
     hashes_and_structures,
     parse_hash,
     perceptual_hash,
     perceptual_hashes,
+    reduced,
     structure_of,
 )
 from mmecinstruct.synthetic.shop.image import render_image
@@ -72,6 +74,16 @@ def test_bits_deviate_little_from_imagehash(images) -> None:
         distances.append((int(str(imagehash.phash(full)), 16) ^ hash_of(small)).bit_count())
     assert max(distances) <= 4
     assert np.mean(np.array(distances) > 0) <= 0.2
+
+
+def test_difference_hashes_deviate_little_from_imagehash(images) -> None:
+    distances = []
+    for number in range(12):
+        photo = images.photo(300 + number, 250)
+        value = difference_hash(reduced(photo.convert("L")))
+        distances.append((int(str(imagehash.dhash(photo)), 16) ^ value).bit_count())
+    assert max(distances) <= 4
+    assert np.mean(np.array(distances) > 0) <= 0.5
 
 
 def test_recompression_changes_few_bits(images) -> None:

@@ -73,7 +73,8 @@ DAMAGE = [
     ("synthetic_shop", "parse-*", flip),
     ("curate_products", "filter", flip),
     ("images", "index", flip),
-    ("select-category_classification", "index", bytes_of_zero),
+    ("split-category_classification", "select", bytes_of_zero),
+    ("select", "index", bytes_of_zero),
     ("shards", None, flip),
 ]
 
@@ -90,7 +91,8 @@ def test_a_damaged_stage_never_gives_another_dataset(
         "merge-*",
         "assign",
         "task-*",
-        "select-*",
+        "split-*",
+        "select",
         "index",
         "render-*",
         "oracle-*",

@@ -1,4 +1,4 @@
-"""Splits: no group crosses, crossing samples are rejected, sizes and balance are kept or the shortage is reported."""
+"""Splits: no group crosses, crossing samples are rejected."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections import Counter
 
 import pytest
 
-from mmecinstruct.recipe import Sizes, SplitSettings, TaskSettings
+from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.splits.assign import Assignment, assign_products, assign_samples, query_words, split_by_hash
 from mmecinstruct.splits.communities import label_propagation
-from mmecinstruct.splits.select import select_samples
 
 SETTINGS = SplitSettings(train=0.6, validation=0.1, test=0.3, ood_categories=("Garden",))
 
@@ -124,56 +123,3 @@ def test_communities_stay_together_and_meet_the_shares() -> None:
     for group in range(20):
         assert len({split_of[f"{group:02d}-{n}"] for n in range(5)}) == 1
     assert Counter(split_of.values()) == {"train": 60, "validation": 10, "test": 30}
-
-
-# --- selection -----------------------------------------------------------------------------------------
-
-
-def select(labels: str, wanted: int, balance: dict[str, float] | None) -> tuple[Counter, dict]:
-    ids = [f"s{n:04d}" for n in range(len(labels))]
-    settings = TaskSettings(label_balance=balance)
-    sizes = Sizes(train=wanted, validation=0, test=0, test_ood=0)
-    selection = select_samples(ids, labels, ["train"] * len(ids), "psi", settings, sizes, 1)
-    assert len(set(selection.chosen["train"])) == len(selection.chosen["train"])
-    return Counter(labels[position] for position in selection.chosen["train"]), selection.report["train"]
-
-
-def test_no_more_than_wanted_are_chosen() -> None:
-    counts, report = select("yn" * 50, 30, None)
-    assert counts.total() == 30
-    assert (report["wanted"], report["available"], report["chosen"], report["note"]) == (30, 100, 30, "")
-
-
-def test_a_shortage_is_reported_and_not_filled() -> None:
-    counts, report = select("yn", 30, None)
-    assert counts.total() == 2
-    assert report["note"] == "only 2 of 30 can be built"
-
-
-def test_the_scarcest_label_limits_a_balanced_split() -> None:
-    counts, report = select("y" * 10 + "n" * 90, 50, {"y": 0.5, "n": 0.5})
-    assert counts == {"y": 10, "n": 10}
-    assert report["note"] == "label y has 10 samples, which limits 50 to 20"
-
-
-def test_thirds_add_up_to_the_wanted_size() -> None:
-    counts, _ = select("abc" * 50, 100, {"a": 1 / 3, "b": 1 / 3, "c": 1 - 2 / 3})
-    assert counts.total() == 100
-    assert max(counts.values()) - min(counts.values()) <= 1
-
-
-def test_a_larger_size_extends_the_smaller_choice() -> None:
-    ids = [f"s{n}" for n in range(60)]
-    chosen = [
-        select_samples(
-            ids,
-            ids,
-            ["train"] * 60,
-            "cc",
-            TaskSettings(),
-            Sizes(train=wanted, validation=0, test=0, test_ood=0),
-            1,
-        ).chosen["train"]
-        for wanted in (10, 20)
-    ]
-    assert chosen[1][:10] == chosen[0]
