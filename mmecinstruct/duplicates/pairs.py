@@ -14,7 +14,8 @@ from mmecinstruct.duplicates import same_product
 from mmecinstruct.duplicates.clusters import IDENTIFIER_FAMILIES, same_item_edges
 from mmecinstruct.duplicates.images import IDENTICAL_PIXELS, image_pairs
 from mmecinstruct.duplicates.settings import DuplicateSettings
-from mmecinstruct.duplicates.titles import near_texts, normalised_text, word_similarity
+from mmecinstruct.duplicates.titles import near_texts, word_similarity
+from mmecinstruct.text.words import normalised_text
 
 PRODUCT_PAIRS = pa.schema(
     [

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmecinstruct.duplicates.titles import normalised_text
+from mmecinstruct.text.words import normalised_text
 
 SAME_ITEM = "same_item"
 IDENTICAL_BYTES, IDENTICAL_PIXELS, NEAR_IMAGE = "identical_bytes", "identical_pixels", "near_image"

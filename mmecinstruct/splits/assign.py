@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mmecinstruct.core.hashing import hash_draw, hash_fraction
-from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.samples import SPLITS, TEST, TEST_OOD, TRAIN, VALIDATION
 from mmecinstruct.splits.communities import label_propagation
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.words import normalised_text
 
 STAGE = "split"
 
