@@ -252,7 +252,14 @@ def test_a_category_path_ends_before_other_text(intruder: object) -> None:
 
 
 def test_real_category_names_are_kept() -> None:
-    names = ["Clothing, Shoes & Jewelry", "12 & Up", "Women's Interest", "Shirts (Long Sleeve)", "シューズ＆バッグ"]
+    names = [
+        "Clothing, Shoes & Jewelry",
+        "12 & Up",
+        "Women's Interest",
+        "Baby-3",
+        "Shirts (Long Sleeve)",
+        "靴・バッグ",
+    ]
     assert clean_category_path(names) == names
 
 
