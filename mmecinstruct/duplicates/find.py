@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ REVIEW_COLUMNS = ("product_id", "image_urls")
 DISTINCT_PRODUCTS = CURATED_PRODUCTS.append(pa.field("same_product_id", pa.string()))
 
 # The columns that are compared. Descriptions, most of a catalogue's bytes, are not loaded.
-COMPARED = ("product_id", "title", "brand", "color", "image_urls")
+COMPARED = ("product_id", "title", "brand", "category", "color", "image_urls")
 
 # A record is the more complete, the more of these columns have a value.
 _COMPLETENESS_COLUMNS = (
@@ -59,7 +60,11 @@ class Duplicates:
 
 
 def find_duplicates(
-    products: pa.Table, images: pa.Table, settings: DuplicateSettings, reviews: pa.Table | None = None
+    products: pa.Table,
+    images: pa.Table,
+    settings: DuplicateSettings,
+    reviews: pa.Table | None = None,
+    sketches: Sequence[Path] = (),
 ) -> Duplicates:
     """Cluster products that share an item number, a title or an image, and merge records of the same product.
 
@@ -73,6 +78,7 @@ def find_duplicates(
         settings: Thresholds, and whether to merge.
         reviews: Columns product_id and image_urls. An image in the reviews of two products links them, since it must
             not be in two splits.
+        sketches: Files of PIXELS, read where the settings ask for a second look.
 
     Returns:
         The clustered products, the pairs with their evidence, and the rejections.
@@ -80,7 +86,7 @@ def find_duplicates(
     rows = products.select(COMPARED).to_pylist()
     ids = [row["product_id"] for row in rows]
     images = _with_ids(images)
-    pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
+    pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews), sketches)
     edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
     clusters = bounded_clusters(ids, edges, settings.max_cluster_size)
     same = connected_components(

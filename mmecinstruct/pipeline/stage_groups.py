@@ -107,7 +107,7 @@ def read_images(
 
 
 def deduplicate_tables(
-    run: Run, recipe: Recipe, tables: CuratedTables, images: StageOutput
+    run: Run, recipe: Recipe, tables: CuratedTables, images: Images
 ) -> tuple[CuratedTables, Files]:
     """Cluster products by what they share, images included; where the recipe merges, in all tables.
 
@@ -117,9 +117,10 @@ def deduplicate_tables(
     found = run.run(
         Deduplicate(
             products=tables.products,
-            images=Files.of(images, "images.parquet"),
+            images=Files.of(images.table, "images.parquet"),
             reviews=tables.reviews,
             settings=settings,
+            sketches=images.pixels if settings.second_look else Files(),
         )
     )
     merged = Files.of(found, MERGED_FILE)
