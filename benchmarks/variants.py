@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 
 from mmecinstruct.duplicates.clusters import connected_components, members
-from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.duplicates.variants import variant_edges
 from mmecinstruct.recipe import SampleShopSettings
 from mmecinstruct.synthetic.raw_files.volumes import volumes_at
 from mmecinstruct.synthetic.raw_files.world import World
 from mmecinstruct.synthetic.shop.assembly import make_shop
 from mmecinstruct.synthetic.shop.vocabulary import FINE_CATEGORIES
+from mmecinstruct.text.words import normalised_text
 
 JUDGED = Path(__file__).with_name("variants_judged.csv")
 # Of clothes in the Magento shop: each article has five sizes and three colours.

@@ -356,6 +356,7 @@ def check_images(
     product_column: str | None = None,
     data: AnyPath | None = None,
     contact_sheet: bool = False,
+    near: bool = False,
     retry_failed: bool = False,
     workspace: AnyPath | None = None,
     workers: int | None = None,
@@ -368,19 +369,20 @@ def check_images(
     Args:
         source: A folder of image files; or a table (CSV, TSV, JSON lines, Parquet) with a column of URLs or paths.
         out: The folder to write.
-        recipe: Whose parts `images` and `fetch` are used. Default: their defaults.
+        recipe: Whose parts `images`, `fetch` and `duplicates` are used. Default: their defaults.
         overrides: Fields of these parts to set, such as `images.min_side=100`, or a mapping of them.
         column: The table's column of URLs or paths, several in a cell separated by `|`.
         product_column: The table's column of products. With it, placeholders that many products share are found.
         data: Root of the table's relative paths. Default: the table's folder.
         contact_sheet: Whether to render a sheet of the rejected images by reason.
+        near: Whether to list the pairs of images that are the same, near, mirrored, cropped, bordered or covered.
         retry_failed: Whether to ask again for images that failed for a reason that passes.
         workspace: Where finished stages are kept. Default: `MMEC_WORKSPACE`, else `.mmec`.
         workers: Processes. Default: one per core.
         progress: Called with a stage's name, its finished work items, and all of them.
 
     Returns:
-        How many images there are, how many were kept, and how many each reason rejected.
+        How many images there are, how many were kept, how many each reason rejected, and the near pairs by kind.
 
     Raises:
         SourceError: The source cannot be read.
@@ -408,6 +410,7 @@ def check_images(
         data=None if data is None else Path(data),
         workers=workers or cores(),
         sheet=contact_sheet,
+        near=near,
         retry_failed=retry_failed,
         report=progress,
     )

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.auditing.files import SampleFile, open_shard
-from mmecinstruct.auditing.texts import MAX_TEXT, QUERY, TITLE, content_texts, is_long_enough, text_key
-from mmecinstruct.duplicates.titles import normalised_text
+from mmecinstruct.auditing.texts import MAX_TEXT, QUERY, TITLE, content_texts, text_key
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.words import count_words, normalised_text
 
 # A sample's number is its file's, shifted, plus its row.
 SAMPLE_SHIFT = 32
@@ -184,7 +184,7 @@ def _text_keys(
             yield QUERY, place, {"key": words}
             continue
         least = settings.min_title_words if unit == TITLE else settings.min_text_words
-        if is_long_enough(words, least):
+        if count_words(words) >= least:
             entry = {"key": text_key(unit, words), "unit": unit, "words": words, "text": text[:_EXCERPT]}
             yield TITLE if unit == TITLE else TEXT, place, entry
 

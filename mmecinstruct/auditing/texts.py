@@ -18,8 +18,6 @@ TITLE, QUERY, QUESTION, REVIEW, OTHER = "title", "query", "question", "review", 
 # "3rd: " before an item of a history.
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")
 _LETTER = re.compile(r"[A-Z]: ")
-# A script without blanks gives one long word: in words above this length every four characters count as a word.
-_LONG_WORD = 20
 # Characters of one text that are compared.
 MAX_TEXT = 20_000
 
@@ -64,12 +62,6 @@ def _input_texts(text: str) -> Iterator[tuple[str, str, str]]:
 def _units() -> dict[str, str]:
     """Return the unit of each input field of any task; fields of the same name are of the same unit."""
     return {name: field.unit for task in TASKS.values() for name, field in (task.row.fields or {}).items()}
-
-
-def is_long_enough(normalised: str, words: int) -> bool:
-    """Return whether a normalised text has at least that many words."""
-    found = normalised.split()
-    return sum(len(word) // 4 if len(word) > _LONG_WORD else 1 for word in found) >= words
 
 
 def text_key(unit: str, normalised: str) -> str:

@@ -28,6 +28,7 @@ panel = Panel("Images")
 @panel.command(
     "images",
     "mmec images photos --contact-sheet",
+    "mmec images photos --near",
     "mmec images products.csv --column image --product-column sku --set images.min_side=100",
     "mmec images urls.csv --set fetch.enabled=true --set fetch.contact=https://shop.example/about",
 )
@@ -49,6 +50,10 @@ def images(
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="Render a sheet of the rejected images by reason.")
     ] = False,
+    near: Annotated[
+        bool,
+        typer.Option("--near", help="List same, near, mirrored, cropped, bordered and covered images."),
+    ] = False,
     retry_failed: RetryFailed = False,
     workspace: Workspace = DEFAULT_WORKSPACE,
     workers: Workers = None,
@@ -56,7 +61,7 @@ def images(
 ) -> None:
     """Check, normalise and measure images alone, without building a dataset.
 
-    The recipe's parts `images` and `fetch` are used.
+    The recipe's parts `images`, `fetch` and `duplicates` are used.
     """
     with tell_what_is_kept(), show_progress() as progress:
         done = api.check_images(
@@ -68,6 +73,7 @@ def images(
             product_column=product_column,
             data=data,
             contact_sheet=contact_sheet,
+            near=near,
             retry_failed=retry_failed,
             workspace=workspace,
             workers=workers,
@@ -78,6 +84,10 @@ def images(
         say(f"Rejected, each with its reason in {out / 'rejections.parquet'}:")
     for reason, count in done.reasons.items():
         say(f"  {reason}: {count}")
+    if done.near is not None:
+        say(f"{sum(done.near.values())} near pairs, each with its kind in {out / 'near.csv'}")
+    for kind, count in (done.near or {}).items():
+        say(f"  {kind}: {count}")
     if as_json:
         import json
         from dataclasses import asdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,11 @@ class Duplicates:
 
 
 def find_duplicates(
-    products: pa.Table, images: pa.Table, settings: DuplicateSettings, reviews: pa.Table | None = None
+    products: pa.Table,
+    images: pa.Table,
+    settings: DuplicateSettings,
+    reviews: pa.Table | None = None,
+    sketches: Sequence[Path] = (),
 ) -> Duplicates:
     """Cluster products that share an item number, a title or an image, and merge records of the same product.
 
@@ -79,6 +84,7 @@ def find_duplicates(
         settings: Thresholds, and whether to merge.
         reviews: Columns product_id and image_urls. An image in the reviews of two products links them, since it must
             not be in two splits.
+        sketches: Files of PIXELS, read where the settings ask for a second look.
 
     Returns:
         The clustered products, the pairs with their evidence, and the rejections.
@@ -86,7 +92,7 @@ def find_duplicates(
     rows = products.select(COMPARED).to_pylist()
     ids = [row["product_id"] for row in rows]
     images = _with_ids(images)
-    pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews))
+    pairs, counts = find_pairs(rows, images, settings, _review_urls(reviews), sketches)
     edges = [(row["product_a"], row["product_b"], strength(row)) for row in pairs]
     clusters = bounded_clusters(
         ids, edges, settings.max_cluster_size, inseparable_products(rows, _pixels(images))

@@ -3,7 +3,7 @@
 Two images are near if their perceptual hashes differ in few bits and the colours of each of the 64 cells of their
 thumbnails differ little. The hash alone is not enough: it ignores colour, so a red and a blue mug of one drawing have
 nearly the same hash, and on a white ground so has a part of all unrelated pairs. Hashes of images with too little
-structure are noise, so such images are near to no other.
+structure are noise, so such images are near to no other. Mirrored images are found by the hash of the mirrored image.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from mmecinstruct.duplicates.settings import DuplicateSettings
 from mmecinstruct.images.perceptual_hash import parse_hash
 
 # Cells of a thumbnail: 8x8, three bytes each.
-CELLS = 64
+_SIDE = 8
+CELLS = _SIDE * _SIDE
 
-IDENTICAL_PIXELS, NEAR = "identical_pixels", "near"
+IDENTICAL_PIXELS, NEAR, MIRRORED = "identical_pixels", "near", "mirrored"
 
 IMAGE_PAIRS = pa.schema(
     [
         ("image_a", pa.string()),
         ("image_b", pa.string()),  # image_a < image_b
-        ("kind", pa.string()),  # identical_pixels | near
+        ("kind", pa.string()),  # identical_pixels | near | mirrored
         ("distance", pa.int16()),  # bits
         ("colour_difference", pa.float32()),
     ]
@@ -70,8 +71,8 @@ def colour_difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDAr
     return np.abs(left.astype(np.int16) - right.astype(np.int16)).mean(axis=2).max(axis=1)
 
 
-def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table, dict[str, int]]:
-    """Find the pairs of images with identical pixels and of near images.
+def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table, dict[str, int], pa.Table]:
+    """Find the pairs of images with identical pixels, of near images, and of images of which one is mirrored.
 
     Of images with identical pixels each is paired with the one of the smallest id, and only that one is compared with
     others.
@@ -81,8 +82,8 @@ def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table
         settings: Thresholds of near images.
 
     Returns:
-        IMAGE_PAIRS in order of their ids, and the counts images, unhashed, too_little_structure, identical_pixels and
-        near.
+        IMAGE_PAIRS in order of their ids, the counts images, unhashed, too_little_structure, identical_pixels, near and
+        mirrored, and the rows of the images that were compared.
 
     Raises:
         ValueError: The hashes are of several versions.
@@ -103,15 +104,17 @@ def image_pairs(images: pa.Table, settings: DuplicateSettings) -> tuple[pa.Table
     hashed = distinct.filter(distinct["phash"].is_valid())
     structured = hashed.filter(pc.greater_equal(hashed["structure"], settings.min_structure))
     near = near_images(_to_match(structured), settings)
+    mirrored = _mirrored_images(structured, near, settings)
     counts = {
         "images": different,
         "unhashed": different - read.num_rows + distinct.num_rows - hashed.num_rows,
         "too_little_structure": hashed.num_rows - structured.num_rows,
         IDENTICAL_PIXELS: len(rows),
         NEAR: len(near),
+        MIRRORED: len(mirrored),
     }
-    rows = sorted([*rows, *near], key=lambda row: (row["image_a"], row["image_b"]))
-    return pa.Table.from_pylist(rows, schema=IMAGE_PAIRS), counts
+    rows = sorted([*rows, *near, *mirrored], key=lambda row: (row["image_a"], row["image_b"]))
+    return pa.Table.from_pylist(rows, schema=IMAGE_PAIRS), counts, structured
 
 
 def near_images(images: Images, settings: DuplicateSettings) -> list[dict[str, Any]]:
@@ -123,6 +126,22 @@ def near_images(images: Images, settings: DuplicateSettings) -> list[dict[str, A
             a, b = sorted(images.image_ids[one] for one in pairs[position].tolist())
             rows.append(_pair(a, b, NEAR, int(distances[position]), float(colours[position])))
     return rows
+
+
+def _mirrored_images(
+    images: pa.Table, near: list[dict[str, Any]], settings: DuplicateSettings
+) -> list[dict[str, Any]]:
+    """Return rows of IMAGE_PAIRS for the images that are near the mirrored form of another, and not the other."""
+    plain = _to_match(images)
+    cells = plain.thumbnails.reshape(-1, _SIDE, _SIDE, 3)[:, :, ::-1].reshape(-1, CELLS, 3)
+    mirrored = Images(plain.image_ids, _hashes(images["mirrored_phash"]), cells)
+    known = {(row["image_a"], row["image_b"]) for row in near}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for i, j, bits, colours in near_images_between(plain, mirrored, settings):
+        a, b = sorted((plain.image_ids[i], plain.image_ids[j]))
+        if a != b and (a, b) not in known:
+            rows.setdefault((a, b), _pair(a, b, MIRRORED, bits, colours))
+    return list(rows.values())
 
 
 def near_images_between(
@@ -160,9 +179,13 @@ def _to_match(images: pa.Table) -> Images:
     thumbnails = b"".join(images["thumbnail"].to_pylist())
     return Images(
         images["image_id"].to_pylist(),
-        np.array([parse_hash(text) for text in images["phash"].to_pylist()], np.uint64),
+        _hashes(images["phash"]),
         np.frombuffer(thumbnails, np.uint8).reshape(-1, CELLS, 3),
     )
+
+
+def _hashes(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    return np.array([parse_hash(text) for text in column.to_pylist()], np.uint64)
 
 
 def _pair(a: str, b: str, kind: str, distance: int, colour: float) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmecinstruct.duplicates.titles import normalised_text
+from mmecinstruct.text.words import normalised_text
 
 SAME_ITEM = "same_item"
 IDENTICAL_BYTES, IDENTICAL_PIXELS, NEAR_IMAGE = "identical_bytes", "identical_pixels", "near_image"
+MIRRORED_IMAGE, EDITED_IMAGE = "mirrored_image", "edited_image"
 EXACT_TITLE, NEAR_TITLE = "exact_title", "near_title"
 
 # Rank of each kind of pair: weaker kinds are dropped first.
@@ -24,6 +25,8 @@ RANK = {
     IDENTICAL_PIXELS: 3,
     NEAR_TITLE: 2,
     NEAR_IMAGE: 1,
+    MIRRORED_IMAGE: 0,
+    EDITED_IMAGE: -1,
 }
 
 

@@ -40,6 +40,11 @@ class DuplicateSettings(Settings):
         ge=0,
         description="Images with less structure, in grey levels, are not compared: their hashes are noise.",
     )
+    second_look: bool = Field(
+        default=False,
+        description="Also find images that are cropped, have a border or are covered by a logo, among products that "
+        "share a rare title word, brand or category. Such products stay in one split.",
+    )
     same_product_similarity: float = Field(
         default=0.6,
         gt=0,

@@ -1,17 +1,17 @@
 """Find near-duplicate titles and texts: MinHash finds candidates, the Jaccard similarity of word sets decides.
 
 A text is compared as the set of its words (compatibility form, case-folded, no punctuation), since titles list
-properties in any order. Signatures of MinHash values (rensa, one seed) are cut into bands; texts that agree on a band
-are candidates (Broder, 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3). The number of
-bands is such that a pair exactly at the required similarity is found with probability RECALL; more similar pairs are
-found with a higher one. Every candidate is verified on the words, so no pair below the similarity is returned.
+properties in any order. In scripts without blanks n-grams of characters stand for words (`text.words`).
+
+Signatures of MinHash values (rensa, one seed) are cut into bands; texts that agree on a band are candidates (Broder,
+1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3). The number of bands is such that a pair
+exactly at the required similarity is found with probability RECALL; more similar pairs are found with a higher one.
+Every candidate is verified on the words, so no pair below the similarity is returned.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rensa import RMinHash
 
 from mmecinstruct.duplicates.runs import Positions, pairs_in_runs, ranges, run_starts
+from mmecinstruct.text.words import tokens
 
 # Seed of the MinHash permutations.
 SEED = 20_170_337
@@ -31,19 +32,13 @@ RECALL = 0.999
 ROWS = 4
 
 _SIGNATURES_AT_ONCE = 1 << 14
-_WORD = re.compile(r"\w+")
 
 Similarities = NDArray[np.float64]
 
 
-def normalised_text(text: str) -> str:
-    """Return the words of a text in their order: compatibility form, case-folded, without punctuation."""
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
-
-
 def title_words(title: str) -> list[str]:
-    """Return the distinct words of a title, sorted."""
-    return sorted(set(normalised_text(title).split(" ")) - {""})
+    """Return the distinct words by which a title is compared, sorted."""
+    return sorted(set(tokens(title)))
 
 
 def near_texts(texts: Sequence[str], similarity: float) -> tuple[Positions, Similarities]:
@@ -133,9 +128,7 @@ class _WordSets:
         numbers = {} if vocabulary is None else vocabulary
         words, sizes = array("q"), array("q")
         for text in texts:
-            found = {
-                numbers.setdefault(word, len(numbers)) for word in normalised_text(text).split(" ") if word
-            }
+            found = {numbers.setdefault(word, len(numbers)) for word in tokens(text)}
             words.extend(sorted(found))
             sizes.append(len(found))
         counts = np.array(sizes, np.int64)

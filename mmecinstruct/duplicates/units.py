@@ -7,7 +7,7 @@ from typing import Any
 
 from mmecinstruct.duplicates import same_product
 from mmecinstruct.duplicates.clusters import Edge, connected_components
-from mmecinstruct.duplicates.titles import normalised_text
+from mmecinstruct.text.words import normalised_text
 
 # Pairs of these kinds are in one split whatever the size of a cluster.
 EXACT_KINDS = frozenset(

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmecinstruct.duplicates.clusters import Edge
-from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.text.variant_words import COLOURS, MATERIALS, SHADES, SIZE_NAMES, SIZES, UNITS
+from mmecinstruct.text.words import normalised_text
 
 MIN_WORDS = 2
 MIN_WORDS_UNBRANDED = 3

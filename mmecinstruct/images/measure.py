@@ -43,6 +43,8 @@ from mmecinstruct.images.signatures import (
 )
 
 THUMBNAIL_SIDE = 8
+# Pixels per side of a sketch; 3 bytes each.
+SKETCH_SIDE = 32
 _MEASURED_SIDE = 64
 _SHORTEST_REDUCED = 64
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -84,6 +86,8 @@ class MeasuredImage:
         structure: How much there is to hash, in grey levels; see `perceptual_hash`.
         pixel_deviation: Standard deviation of the grey image, 0 to 127.5.
         thumbnail: 8x8 RGB, row by row, 192 bytes.
+        mirrored_phash: Perceptual hash of the mirrored image, 16 hexadecimal digits.
+        sketch: 32x32 RGB, row by row, 3,072 bytes.
     """
 
     image_id: str
@@ -101,6 +105,8 @@ class MeasuredImage:
     structure: float | None = None
     pixel_deviation: float | None = None
     thumbnail: bytes | None = None
+    mirrored_phash: str | None = None
+    sketch: bytes | None = None
 
 
 def measure_image(content: bytes, settings: ImageSettings) -> MeasuredImage:
@@ -261,7 +267,8 @@ def _measurements(image: Image.Image, pixels: NDArray[np.uint8], quality: int) -
     """Return the fields of MeasuredImage that are taken from the normalised image."""
     small = reduced(image)
     luma = small._replace(image=small.image.convert("L"))
-    hashes, structures = hashes_and_structures(grey_of(luma)[None])
+    grey = grey_of(luma)
+    hashes, structures = hashes_and_structures(np.stack([grey, grey[:, ::-1]]))
     cells = luma.shrunk((_MEASURED_SIDE, _MEASURED_SIDE), Image.Resampling.BOX)
     return {
         "jpeg": simplejpeg.encode_jpeg(pixels, quality, "RGB", "420", fastdct=False),
@@ -271,6 +278,8 @@ def _measurements(image: Image.Image, pixels: NDArray[np.uint8], quality: int) -
         "structure": float(structures[0]),
         "pixel_deviation": float(np.asarray(cells, dtype=np.float32).std()),
         "thumbnail": thumbnail_of(small),
+        "mirrored_phash": format_hash(int(hashes[1])),
+        "sketch": small.shrunk((SKETCH_SIDE, SKETCH_SIDE), Image.Resampling.BOX).tobytes(),
     }
 
 

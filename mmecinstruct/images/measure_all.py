@@ -19,7 +19,7 @@ from mmecinstruct.schemas.tables import IMAGES, PIXELS
 STAGE = "images"
 _MEASURED = (
     *("image_id", "pixel_id", "width", "height", "format", "mode", "frames"),
-    *("phash", "dhash", "structure", "pixel_deviation", "thumbnail"),
+    *("phash", "dhash", "structure", "pixel_deviation", "thumbnail", "mirrored_phash"),
 )
 
 
@@ -39,7 +39,8 @@ def measure_images(
     Raises:
         SourceError: A file is no longer the one that was located.
     """
-    rows, pixels, rejections = [], {}, []
+    rows, rejections = [], []
+    pixels: dict[str, dict[str, bytes | None]] = {}
     with warnings.catch_warnings():
         # Pillow warns of bombs and metadata; the caps of the settings decide here.
         warnings.simplefilter("ignore")
@@ -53,7 +54,7 @@ def measure_images(
                 row.update({name: getattr(outcome, name) for name in _MEASURED})
                 if outcome.jpeg is not None:
                     row["phash_version"] = PHASH_VERSION
-                    pixels[outcome.image_id] = outcome.jpeg
+                    pixels[outcome.image_id] = {"jpeg": outcome.jpeg, "sketch": outcome.sketch}
             if reason:
                 row["status"] = "rejected"
                 rejections.append(Rejection(STAGE, reason, detail, image.url, str(row["image_id"] or "")))
@@ -61,9 +62,7 @@ def measure_images(
             rows.append(row)
     return (
         pa.Table.from_pylist(rows, schema=IMAGES),
-        pa.Table.from_pylist(
-            [{"image_id": key, "jpeg": pixels[key]} for key in sorted(pixels)], schema=PIXELS
-        ),
+        pa.Table.from_pylist([{"image_id": key, **pixels[key]} for key in sorted(pixels)], schema=PIXELS),
         rejections,
     )
 

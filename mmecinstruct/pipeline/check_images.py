@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.disk_errors import check_can_write, writing_to
@@ -24,6 +25,7 @@ from mmecinstruct.core.output_folder import CHECK_IMAGES, MARK, WORKSPACE, check
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.core.partial_folder import partial_folder
 from mmecinstruct.core.progress import Report
+from mmecinstruct.duplicates.near_list import near_list
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import REJECTIONS_FILE, Files
@@ -45,18 +47,23 @@ from mmecinstruct.web.images import load_takedowns
 
 STAGE = "images"
 LIST_SEPARATOR = "|"
-_WRITTEN = (MARK, "images.parquet", "rejections.parquet", "pixels", "contact_sheet.jpg")
+NEAR_FILE = "near.csv"
+_WRITTEN = (MARK, "images.parquet", "rejections.parquet", "pixels", "contact_sheet.jpg", NEAR_FILE)
 _KEPT = "kept"
 
 
 @dataclass(frozen=True)
 class ImagesReport:
-    """The outcome for the images: images named (distinct), those kept, rejected records per reason."""
+    """The outcome for the images: images named (distinct), those kept, rejected records per reason.
+
+    near: near pairs per kind; None where nobody asked for them.
+    """
 
     out: Path
     images: int
     kept: int
     reasons: dict[str, int]
+    near: dict[str, int] | None = None
 
 
 def check_images(
@@ -70,6 +77,7 @@ def check_images(
     data: Path | None = None,
     workers: int = 1,
     sheet: bool = False,
+    near: bool = False,
     retry_failed: bool = False,
     report: Report | None = None,
 ) -> ImagesReport:
@@ -81,7 +89,7 @@ def check_images(
     are fetched where the settings say so; retry_failed: also those that failed for a reason that passes.
 
     Writes images.parquet (tables.IMAGES), pixels/*.parquet (tables.PIXELS, of the images kept), rejections.parquet
-    and, where `sheet`, contact_sheet.jpg.
+    and, where `sheet`, contact_sheet.jpg; where `near`, near.csv (near_list.NEAR_IMAGES) of the images kept.
 
     Raises SourceError (the source cannot be read), OutputError (`out` is another command's, or cannot be written),
     DatasetError (`out` holds other files), WorkspaceError.
@@ -117,15 +125,24 @@ def check_images(
             return read_tables(kept, IMAGES), pa.concat_tables(tables), pixels
 
         (images, all_rejections, pixels), _ = until_sound(once)
-        _write(out, images, all_rejections, pixels)
+        pairs = near_list(images, pixels, settings.duplicates) if near else None
+        _write(out, images, all_rejections, pixels, pairs)
         if sheet:
             with writing_to(out):
                 _render_sheet(images, pixels, out / "contact_sheet.jpg")
     reasons = Counter(all_rejections["reason"].to_pylist())
     kept = int(pc.sum(pc.equal(images["status"], "ok")).as_py() or 0)
     return ImagesReport(
-        out, images.num_rows, kept, dict(sorted(reasons.items(), key=lambda r: (-r[1], r[0])))
+        out,
+        images.num_rows,
+        kept,
+        _by_count(reasons),
+        None if pairs is None else _by_count(Counter(pairs["kind"].to_pylist())),
     )
+
+
+def _by_count(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _check_target(out: Path) -> None:
@@ -203,13 +220,18 @@ def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> Files
     return Files((path,), {"named": digest})
 
 
-def _write(out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[Path]) -> None:
+def _write(
+    out: Path, images: pa.Table, rejections: pa.Table, pixels: Sequence[Path], pairs: pa.Table | None
+) -> None:
     """Write the result, each file under its name only when it is whole."""
     with writing_to(out), partial_folder(out, CHECK_IMAGES) as partial:
         _write_tables(partial, images, rejections, pixels)
+        if pairs is not None:
+            pcsv.write_csv(pairs, partial / NEAR_FILE)
         claim_output(out, CHECK_IMAGES)
         shutil.rmtree(out / "pixels", ignore_errors=True)
-        (out / "contact_sheet.jpg").unlink(missing_ok=True)
+        for name in ("contact_sheet.jpg", NEAR_FILE):
+            (out / name).unlink(missing_ok=True)
         for path in sorted(partial.iterdir()):
             path.replace(out / path.name)
 

@@ -117,7 +117,7 @@ def read_images(
 
 
 def deduplicate_tables(
-    run: Run, recipe: Recipe, tables: CuratedTables, images: StageOutput
+    run: Run, recipe: Recipe, tables: CuratedTables, images: Images
 ) -> tuple[CuratedTables, Files, Files]:
     """Cluster products by what they share, images included; where the recipe merges, in all tables.
 
@@ -127,9 +127,10 @@ def deduplicate_tables(
     found = run.run(
         Deduplicate(
             products=tables.products,
-            images=Files.of(images, "images.parquet"),
+            images=Files.of(images.table, "images.parquet"),
             reviews=tables.reviews,
             settings=settings,
+            sketches=images.pixels if settings.second_look else Files(),
         )
     )
     merged, pairs = Files.of(found, MERGED_FILE), Files.of(found, "pairs.parquet")

@@ -34,6 +34,8 @@ _PAIR_KINDS = {
     "identical_bytes": "an image of the same bytes",
     "identical_pixels": "an image of the same pixels",
     "near_image": "an image that looks nearly the same",
+    "mirrored_image": "an image that is mirrored",
+    "edited_image": "an image that is cropped, has a border or is covered in part",
 }
 # The smallest cluster size of each column of the card's table.
 _CLUSTER_SIZES = (1, 2, 3, 6, 11, 51)
@@ -117,7 +119,7 @@ def write_card(
             **_credits(recipe, statistics),
             "audit": _audit(statistics),
             "duplicates": _duplicates(statistics),
-            "pair_kinds": _PAIR_KINDS,
+            "pair_kinds": _pair_kinds(recipe, statistics),
             "hygiene": statistics.get("hygiene"),
             "sampling": statistics.get("sampling"),
             "miniature": statistics.get("miniature"),
@@ -233,6 +235,13 @@ def _duplicates(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
         inside = (n for size, n in sizes.items() if size >= first and (last is None or size <= last))
         columns.append({"name": name, "clusters": sum(inside)})
     return {**counts, "columns": columns, "largest": max(sizes, default=0)}
+
+
+def _pair_kinds(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kinds of pairs that were searched, and what they are with."""
+    counted = (statistics.get("duplicates") or {"pairs": {}})["pairs"]
+    left_out = set() if recipe.duplicates.second_look else {"edited_image"}
+    return {kind: what for kind, what in _PAIR_KINDS.items() if kind in counted and kind not in left_out}
 
 
 def _percent(share: float | None) -> str:

@@ -83,7 +83,7 @@ def load_image_check_settings(recipe: str | None, overrides: Sequence[str] = ())
     """Return the settings of an image check.
 
     Args:
-        recipe: The recipe whose parts `images` and `fetch` are taken; None for the defaults.
+        recipe: The recipe whose parts `images`, `fetch` and `duplicates` are taken; None for the defaults.
         overrides: Fields to set, in dotted form: `images.min_side=100`.
 
     Raises:
@@ -92,7 +92,7 @@ def load_image_check_settings(recipe: str | None, overrides: Sequence[str] = ())
     content: dict[str, Any] = {}
     if recipe is not None:
         loaded = load_recipe(recipe)
-        content = {"images": loaded.images.model_dump(), "fetch": loaded.fetch.model_dump()}
+        content = {name: getattr(loaded, name).model_dump() for name in ImageCheckSettings.model_fields}
     for override in overrides:
         apply_override(content, override, ImageCheckSettings)
     tell_old_names(ImageCheckSettings, content)

@@ -72,6 +72,9 @@ class ImageCheckSettings(Settings):
         default=ImageSettings(), description="Where images are, and which are rejected."
     )
     fetch: FetchSettings = Field(default=FetchSettings(), description="Download of images. Off by default.")
+    duplicates: DuplicateSettings = Field(
+        default=DuplicateSettings(), description="Which images are near, for `--near`."
+    )
 
 
 class Recipe(Settings):

@@ -159,11 +159,19 @@ IMAGES = pa.schema(
         # Standard deviation of the grey image, 0 to 127.5.
         ("pixel_deviation", pa.float32()),
         ("thumbnail", pa.binary()),  # 8x8 RGB, averaged, row by row: 192 bytes
+        ("mirrored_phash", pa.string()),  # of the mirrored image
     ]
 )
 
 # Pixels in a table of their own, keyed by image_id: normalised RGB JPEG.
-PIXELS = pa.schema([("image_id", pa.string()), ("jpeg", pa.binary())])
+PIXELS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("jpeg", pa.binary()),  # the normalised image
+        # 32x32 RGB, averaged, row by row: 3,072 bytes, for the second look at near images.
+        ("sketch", pa.binary()),
+    ]
+)
 
 REJECTIONS = pa.schema(
     [

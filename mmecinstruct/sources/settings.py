@@ -58,6 +58,9 @@ class Amazon2023Reviews(Settings):
     path: Glob
 
 
+EsciLocale = Literal["us", "es", "jp"]
+
+
 class EsciSource(Settings):
     """ESCI shopping queries: examples and products as two Parquet files, or as one joined file, named twice."""
 
@@ -67,9 +70,7 @@ class EsciSource(Settings):
     sources: Glob | None = Field(
         default=None, description="CSV file with the kind of each query. No task reads it."
     )
-    locale: str = Field(
-        default="us", description="Locale to read: `us`, `es` or `jp`. Other rows are rejected."
-    )
+    locale: EsciLocale = Field(default="us", description="Locale to read. Other rows are rejected.")
 
 
 class EsciPages(Settings):
@@ -77,7 +78,7 @@ class EsciPages(Settings):
 
     kind: Literal["esci_s"] = Field(description="Format of the source.")
     path: Glob
-    locale: str = Field(default="us", description="Locale to read. Other rows are rejected.")
+    locale: EsciLocale = Field(default="us", description="Locale to read. Other rows are rejected.")
 
 
 class SqidSource(Settings):

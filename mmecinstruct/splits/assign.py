@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.recipe import SplitSettings
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.samples import SPLITS, TEST_OOD
@@ -33,6 +32,7 @@ from mmecinstruct.splits.judged import (
 )
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.text.names import same_categories
+from mmecinstruct.text.words import normalised_text
 
 STAGE = "split"
 # The largest share of all units in one community. Without it one community could hold a small shop.

@@ -15,8 +15,9 @@ from typing import Any
 from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.splits.assign import STAGE
-from mmecinstruct.splits.contents import ImageHashes, input_texts, normalised_text
+from mmecinstruct.splits.contents import ImageHashes, input_texts
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.words import normalised_text
 
 _OPTION = "option"
 

@@ -28,6 +28,8 @@ class Deduplicate(Stage):
     images: Files
     reviews: Files
     settings: DuplicateSettings
+    # Files of PIXELS, where the settings ask for a second look.
+    sketches: Files
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Cluster all products at once."""
@@ -36,7 +38,7 @@ class Deduplicate(Stage):
         products = read_tables(self.products.paths, CURATED_PRODUCTS)
         wanted = pa.schema([CURATED_REVIEWS.field(name) for name in REVIEW_COLUMNS])
         images, reviews = read_tables(self.images.paths, IMAGES), read_tables(self.reviews.paths, wanted)
-        found = find_duplicates(products, images, self.settings, reviews)
+        found = find_duplicates(products, images, self.settings, reviews, self.sketches.paths)
         write_table(found.products, folder / "products.parquet")
         write_table(found.pairs, folder / "pairs.parquet")
         write_table(

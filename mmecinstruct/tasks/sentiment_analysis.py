@@ -23,6 +23,7 @@ from mmecinstruct.tasks.expressions import first_row, has_images, product_image,
 from mmecinstruct.tasks.output import TaskOutput, collect, create_records
 from mmecinstruct.tasks.settings import TaskSettings
 from mmecinstruct.tasks.task import Candidates, InputField, PredictedSplits, Row, Sampling, Task
+from mmecinstruct.text.words import sql_word_count
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +44,8 @@ class SentimentAnalysisSettings(TaskSettings):
     min_words: int = Field(
         default=1,
         ge=0,
-        description="Fewest words of a review, title and text together.",
+        description="Fewest words of a review, title and text together. In scripts without blanks two characters of "
+        "Chinese or Japanese are a word, and four of Thai, Lao, Khmer or Burmese.",
         json_schema_extra={"unit": "words"},
     )
     product_image: bool = Field(
@@ -71,7 +73,7 @@ def review_texts(reviews: str) -> str:
                         WHEN body = '' THEN heading
                         WHEN regexp_matches(heading, '[\\p{{P}}\\p{{S}}]$') THEN heading || ' ' || body
                         ELSE heading || '. ' || body END AS review,
-                   len(regexp_split_to_array(trim(review), '\\s+')) AS words
+                   {sql_word_count("review")} AS words
             FROM written
         )"""
 

@@ -44,7 +44,11 @@ def _category_name(element: str) -> str:
 def _is_category_name(name: str) -> bool:
     if len(name) > _CATEGORY_LENGTH or is_markup(name) or ">" in name:
         return False
-    return name[-1] not in ".!?:;" and len(name.split()) <= _CATEGORY_WORDS and not _BULLET.search(name)
+    return (
+        name[-1] not in ".!?:;。！？：；"
+        and len(name.split()) <= _CATEGORY_WORDS
+        and not _BULLET.search(name)
+    )
 
 
 @lru_cache(maxsize=50_000)

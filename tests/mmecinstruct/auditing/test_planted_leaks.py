@@ -137,6 +137,12 @@ def share_most_of_a_title(shop: Shop) -> None:
     shop.set_input(shop.row(CC, "test"), title=f"{title} new")
 
 
+def share_most_of_a_title_without_blanks(shop: Shop) -> None:
+    title = "简约北欧风格大容量陶瓷马克杯配竹盖和勺子三百五十毫升"
+    shop.set_input(shop.row(CC, "train"), title=title)
+    shop.set_input(shop.row(CC, "test"), title=f"{title}包邮")
+
+
 def share_review(shop: Shop) -> None:
     review = json.loads(shop.row(SA, "train")["input"])["review"]
     shop.set_input(shop.row(SA, "test"), review=f"{review} :-)")
@@ -173,6 +179,7 @@ LEAKS: list[tuple[Callable[[Shop], None], str, str]] = [
     (share_recompressed_image, "image_near", CC),
     (share_title, "title_identical", CC),
     (share_most_of_a_title, "title_near", CC),
+    (share_most_of_a_title_without_blanks, "title_near", CC),
     (share_review, "text_identical", SA),
     (share_most_of_a_review, "text_near", SA),
     (share_question, "text_identical", AP),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mmecinstruct.auditing.texts import content_texts, is_long_enough, text_key
+from mmecinstruct.auditing.texts import content_texts, text_key
 
 
 @pytest.mark.parametrize(
@@ -55,22 +55,6 @@ def test_options_are_titles_where_they_are_products() -> None:
         ("option B", "title", "B: Pan"),
     ]
     assert content_texts('{"title": "Mug"}', ["A: Mugs"], False) == [("title", "title", "Mug")]
-
-
-@pytest.mark.parametrize(
-    ("text", "words", "expected"),
-    [
-        ("red mug", 2, True),
-        ("mug", 2, False),
-        ("it works as it should and looks good", 8, True),
-        ("it works as it should and looks", 8, False),
-        # A script without blanks: 32 characters count as eight words, an ordinary long word as one.
-        ("このマグカップはとても軽くて使いやすいので毎日コーヒーを飲むのに", 8, True),
-        ("extraordinarily uncomplicated", 3, False),
-    ],
-)
-def test_texts_need_enough_words(text: str, words: int, expected: bool) -> None:
-    assert is_long_enough(text, words) is expected
 
 
 def test_keys_depend_on_the_unit() -> None:

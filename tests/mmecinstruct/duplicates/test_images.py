@@ -34,7 +34,7 @@ def test_resized_and_recompressed_images_are_near(make) -> None:
             "another": make.encoded(make.drawing(2)),
         }
     )
-    pairs, counts = image_pairs(images, SETTINGS)
+    pairs, counts, _ = image_pairs(images, SETTINGS)
     same = ["original", "recompressed", "resized"]
     assert kinds(pairs, images) == {
         frozenset((a, b)): "near" for position, a in enumerate(same) for b in same[position + 1 :]
@@ -45,6 +45,7 @@ def test_resized_and_recompressed_images_are_near(make) -> None:
         "too_little_structure": 0,
         "identical_pixels": 0,
         "near": 3,
+        "mirrored": 0,
     }
 
 
@@ -64,7 +65,7 @@ def test_identical_pixels_in_other_bytes_are_found(make) -> None:
             "bmp": make.encoded(drawing, "WEBP", lossless=True),
         }
     )
-    pairs, counts = image_pairs(images, SETTINGS)
+    pairs, counts, _ = image_pairs(images, SETTINGS)
     assert set(kinds(pairs, images).values()) == {"identical_pixels"}
     assert (pairs.num_rows, counts["identical_pixels"], counts["near"]) == (2, 2, 0)
     assert len({*pairs["image_a"].to_pylist()}) == 1
@@ -73,7 +74,7 @@ def test_identical_pixels_in_other_bytes_are_found(make) -> None:
 def test_images_with_too_little_structure_are_not_near(make) -> None:
     grey, other = Image.new("RGB", (200, 200), (120, 120, 120)), Image.new("RGB", (200, 200), (122, 122, 122))
     images = make.images({"a": make.encoded(grey, "PNG"), "b": make.encoded(other, "PNG")})
-    pairs, counts = image_pairs(images, SETTINGS)
+    pairs, counts, _ = image_pairs(images, SETTINGS)
     assert (pairs.num_rows, counts["too_little_structure"]) == (0, 2)
     assert image_pairs(images, DuplicateSettings(min_structure=0))[0].num_rows == 1
 
@@ -84,7 +85,7 @@ def test_rejected_images_and_repeated_bytes_do_not_count(make) -> None:
         {"a": content, "b": content, "c": make.encoded(make.drawing(5), quality=60)},
         c={"status": "rejected", "reason": "placeholder"},
     )
-    pairs, counts = image_pairs(images, SETTINGS)
+    pairs, counts, _ = image_pairs(images, SETTINGS)
     assert (pairs.num_rows, counts["images"]) == (0, 1)
 
 
@@ -102,7 +103,7 @@ def test_hashes_of_two_versions_are_an_error(make) -> None:
 
 
 def test_an_empty_table_has_no_pairs(make) -> None:
-    pairs, counts = image_pairs(make.images({}), SETTINGS)
+    pairs, counts, _ = image_pairs(make.images({}), SETTINGS)
     assert (pairs.num_rows, counts["images"]) == (0, 0)
 
 

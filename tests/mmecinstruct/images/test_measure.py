@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mmecinstruct.images.measure import MeasuredImage, measure_image, pixel_id
 from mmecinstruct.images.perceptual_hash import parse_hash
@@ -48,6 +48,24 @@ def test_the_normal_form_is_a_measured_rgb_jpeg(images) -> None:
     assert outcome.pixel_deviation == pytest.approx(grey.std(), rel=0.05)
     assert outcome.structure is not None
     assert outcome.structure > 20
+
+
+def test_an_image_has_the_hash_of_its_mirrored_form(images) -> None:
+    outcome, mirrored = (
+        measure_image(images.encoded(one, "PNG"), SETTINGS)
+        for one in (images.photo(), ImageOps.mirror(images.photo()))
+    )
+    assert outcome.phash != mirrored.phash
+    for one, other in ((outcome, mirrored), (mirrored, outcome)):
+        assert (parse_hash(one.mirrored_phash) ^ parse_hash(other.phash)).bit_count() <= 2
+
+
+def test_a_sketch_holds_the_mean_colours(images) -> None:
+    outcome = measure_image(images.encoded(images.photo(), "PNG"), SETTINGS)
+    sketch = np.frombuffer(outcome.sketch, np.uint8).reshape(32, 32, 3).astype(float)
+    expected = np.asarray(images.photo().resize((32, 32), Image.Resampling.BOX), dtype=float)
+    assert np.abs(sketch - expected).max() <= 12
+    assert np.abs(sketch - expected).mean() <= 2
 
 
 def test_a_small_image_is_not_enlarged(images) -> None:

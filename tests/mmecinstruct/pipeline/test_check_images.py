@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 from mmecinstruct.cli.app import app
@@ -224,3 +225,40 @@ def test_a_folder_without_files_or_that_cannot_be_read_is_an_error(
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(SourceError, match=r"deeper: cannot be read: Permission denied"):
         check(folder, tmp_path)
+
+
+def test_near_images_are_listed_with_their_kind(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    coarse = np.random.default_rng(1).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    original = Image.fromarray(coarse).resize((300, 300), Image.Resampling.BICUBIC)
+    other = Image.fromarray(coarse[::-1].copy()).resize((300, 300), Image.Resampling.BICUBIC)
+    contents = {
+        "a.png": original,
+        "b smaller.jpg": original.resize((200, 200)),
+        "c mirrored.jpg": ImageOps.mirror(original),
+        "d crop.jpg": original.crop((20, 20, 280, 280)),
+        "e other.jpg": other,
+    }
+    for name, image in contents.items():
+        image.save(folder / name)
+    (folder / "f copy.png").write_bytes((folder / "a.png").read_bytes())
+    report, _, _ = check(folder, tmp_path, near=True)
+    with (tmp_path / "out" / "near.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {(row["image_a"], row["image_b"]): row for row in csv.DictReader(stream)}
+    assert {pair: row["kind"] for pair, row in rows.items()} == {
+        ("a.png", "b smaller.jpg"): "near",
+        ("a.png", "c mirrored.jpg"): "mirrored",
+        ("a.png", "d crop.jpg"): "part",
+        ("a.png", "f copy.png"): "identical_bytes",
+        ("b smaller.jpg", "c mirrored.jpg"): "mirrored",
+        ("b smaller.jpg", "d crop.jpg"): "part",
+        ("c mirrored.jpg", "d crop.jpg"): "mirrored_part",
+    }
+    assert int(rows["a.png", "b smaller.jpg"]["distance"]) <= 6
+    assert float(rows["a.png", "d crop.jpg"]["differing"]) <= 0.06
+    assert list(report.near.items()) == [
+        *(("mirrored", 2), ("part", 2), ("identical_bytes", 1), ("mirrored_part", 1), ("near", 1))
+    ]
+    check(folder, tmp_path)
+    assert not (tmp_path / "out" / "near.csv").exists()

@@ -13,9 +13,9 @@ import pytest
 
 from mmecinstruct.auditing import audit_folder
 from mmecinstruct.cli.report import print_report
-from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.pipeline.build import BuildReport, build
 from mmecinstruct.recipe import Recipe
+from mmecinstruct.text.words import normalised_text
 
 CC, PRP, SA = "category_classification", "product_relation_prediction", "sentiment_analysis"
 SIZES = {"train": 2000, "validation": 300, "test": 600, "test_ood": 0}

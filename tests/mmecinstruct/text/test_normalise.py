@@ -237,6 +237,7 @@ def test_shop_prices_are_read_in_their_usual_forms(
         "100% Cotton",
         "Imported",
         "Is it machine washable?",
+        "手洗いできます。",
         "a bullet point with many more words than the name of any category has",
         "x" * 61,
         "",
@@ -251,7 +252,14 @@ def test_a_category_path_ends_before_other_text(intruder: object) -> None:
 
 
 def test_real_category_names_are_kept() -> None:
-    names = ["Clothing, Shoes & Jewelry", "12 & Up", "Women's Interest", "Baby-3", "Shirts (Long Sleeve)"]
+    names = [
+        "Clothing, Shoes & Jewelry",
+        "12 & Up",
+        "Women's Interest",
+        "Baby-3",
+        "Shirts (Long Sleeve)",
+        "靴・バッグ",
+    ]
     assert clean_category_path(names) == names
 
 
