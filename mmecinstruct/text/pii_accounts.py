@@ -15,7 +15,7 @@ _COUNTRIES = (
 )
 _LENGTHS = {each[:2]: int(each[2:]) for each in _COUNTRIES.split()}
 _GAP = r"[ \-\u00a0]?"
-_START = re.compile(rf"(?<![{LATIN}])[A-Z]{{2}}{_GAP}\d\d(?=(?:{_GAP}[A-Z\d]){{11}})", re.IGNORECASE)
+_START = re.compile(rf"(?<![{LATIN}])(?:[A-Z]{{2}}{_GAP}|[A-Za-z]{{2}})\d\d(?=(?:{_GAP}[A-Za-z\d]){{11}})")
 _REST = re.compile(rf"(?:{_GAP}[A-Z\d]){{11,29}}", re.IGNORECASE)
 # After the word, a wrong check digit is a slip.
 _CALLED = re.compile(
@@ -25,7 +25,7 @@ _CALLED = re.compile(
 # Amazon's orders.
 _ORDER = re.compile(rf"(?<![{LATIN}.\-])[1-9A-Z]\d\d-\d{{7}}-\d{{7}}(?![{LATIN}\-])")
 
-IBAN_HINT = r"(?i)[a-z]{2}.?\d\d.?[a-z\d]{3}"
+IBAN_HINT = r"[A-Z]{2}[^A-Za-z\d]?\d\d|[A-Za-z]{2}\d\d"
 ORDER_HINT = r"\d\d-\d{7}-\d{7}"
 
 

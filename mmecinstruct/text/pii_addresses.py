@@ -83,7 +83,9 @@ _TOWN = rf"{_START}(?: (?:am|an der|im|sur|de|la|le|{_START})(?= [{_UPPER}]))?(?
 _HOUSE = r"\d{1,4} ?[a-zA-Z]?(?:[/-]\d{1,4})?(?![\w%])"
 # Five digits; four, and two letters, in the Netherlands; three and two in Scandinavia.
 _EURO_CODE = r"(?:[A-Z]{1,2}-)?(?:\d{5}|\d{4} [A-Z]{2}|\d{3} \d\d)"
-_SUFFIXES = "stra(?:ß|ss)e|str\\.|gasse|weg|allee|platz|damm|ufer|straat|laan|plein|gracht|gatan|vägen|gata|vej|gade"
+_SUFFIXES = (
+    "stra(?:ß|ss)e|str\\.|gasse|weg|allee|platz|damm|ufer|straat|laan|plein|gracht|gatan|vägen|gata|vej|gade"
+)
 # The street's word is a part of its name, and its number is behind it.
 _JOINED = rf"(?:{_START}[ -])?(?:{_START}?(?:{_SUFFIXES})|{_START} (?:Stra(?:ß|ss)e|Str\.|Weg|Platz|Allee))"
 _CONTINENTAL = re.compile(
