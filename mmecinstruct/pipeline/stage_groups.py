@@ -80,9 +80,13 @@ def curate_tables(
     raw = [sample] if sample else parsed
     if not Files.of(raw, "products.parquet").paths:
         raise RecipeError(f"there is nothing to build from: {_why_lacking('products', sample)}")
-    curated = run.run(curate_products_stage(raw, recipe.duplicates.title_similarity, taken_down, budget))
+    curated = run.run(
+        curate_products_stage(
+            raw, recipe.duplicates.title_similarity, taken_down, budget, settings=recipe.curate
+        )
+    )
     products = Files.of(curated, "products.parquet")
-    cleaned = run.run(hygiene_stage(raw, recipe.curate.mask))
+    cleaned = run.run(hygiene_stage(raw, recipe.curate.mask, recipe.curate.mask_titles))
     tables = {
         stage.table: Files.of(run.run(stage), f"{stage.table}.parquet")
         for stage in curate_records_stages(raw, cleaned, products, recipe.curate, budget)
