@@ -28,7 +28,7 @@ class Render(Stage):
     """Write rendered.parquet: published rows without pixels, on which the oracle has not yet decided."""
 
     name = "render"
-    version = 3
+    version = 4
     libraries = ("jinja2",)
 
     task: str

@@ -68,7 +68,8 @@ def _find_links(text: str) -> list[Span]:
 
 _OPENER = re.compile(
     r"\b(?:my (?:full |first |last |real )?name is|my name['’]s|i am called|i['’]m called|me llamo|mi nombre es"
-    r"|je m['’]appelle|mon nom est|ich hei(?:ß|ss)e|mein name ist|mi chiamo|meu nome é)[:,]? ",
+    r"|je m['’]appelle|mon nom est|ich hei(?:ß|ss)e|mein name ist|mi chiamo|meu nome é|me chamo|nazywam się"
+    r"|mijn naam is|ik heet|jag heter|mitt namn är)[:,]? ",
     re.IGNORECASE,
 )
 # "this is … from" only after a greeting: without one it presents a product.
@@ -183,7 +184,7 @@ _HINTS: Mapping[PersonalDataKind, str] = {
     "phone": r"\d\W{0,3}\d{4}|\d{3}\W{1,3}\d{3}|\+\d|\d\d\W\d\d\W\d\d|1\W?8\d\d\W[A-Z\d]",
     "address": ADDRESS_HINT,
     "name": r"(?i)\bnames?\b|\bnames?['’]s|\bcalled\b|\bllamo\b|\bnombre\b|appelle|\bnom\b|\bhei(?:ß|ss)e\b"
-    r"|\bchiamo\b|\bnome\b"
+    r"|\bchiamo\b|\bnome\b|\bchamo\b|\bnazywam\b|\bnaam\b|\bheet\b|\bheter\b|\bnamn\b"
     r"|\b(?:hi|hello|hey|greetings|dear)\b",
     "handle": r"(?i)@|\bu/|instagram|insta\b|twitter|snapchat|tiktok|skype|discord|gamer ?tag|\bpsn\b|xbox live|\big\b"
     r"|telegram|微信",

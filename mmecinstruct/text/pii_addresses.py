@@ -47,7 +47,7 @@ _FLAT = r"(?:(?:Flat|Apartment|Apt|Unit|Suite)\.? [A-Za-z\d]{1,4}, ?)?"
 _NO_STREET = (
     r"(?!(?:Stars?|Pieces?|Packs?|Pcs|Pairs?|Sets?|Counts?|Inch|Inches|Foot|Feet|Pounds?|Lbs?|Oz|Ounces?|Days?|Hours?"
     r"|Minutes?|Miles?|Speed|Lights?|Ports?|Persons?|Players?|Quarts?|Gallons?|Watts?|Volts?|Tiers?|Layers?|Panels?"
-    r"|Steps?|Ways?|Wheels?|Corners?|Rows?|Years?|Months?|Weeks?)\b)"
+    r"|Steps?|Ways?|Wheels?|Corners?|Rows?|Pages?|Years?|Months?|Weeks?)\b)"
 )
 # What may follow a street with a number of one digit.
 _SENTENCE = (
@@ -59,6 +59,7 @@ _STREET_ADDRESS = re.compile(
     rf"(?:\d{{2,6}}[A-Za-z]?(?:-\d{{1,4}})? {_NO_STREET}{_COMPASS}{_NAME}(?:{_STREET})\b\.?"
     rf"|\d[A-Za-z]?(?:-\d{{1,4}})? {_NO_STREET}{_COMPASS}{_NAME}(?:{_STREET})\b{_SENTENCE}\.?)"
     rf"(?! (?:Journal|Kids|Bike))"
+    rf"|\d[A-Za-z]? {_NO_STREET}{_COMPASS}{_NAME}(?:{_AMBIGUOUS})\b\.?(?=,? (?:{_CITY},? )?{_CODE})"
     rf"|\d{{2,6}}[A-Za-z]?(?:-\d{{1,4}})? {_NO_STREET}{_COMPASS}{_NAME}(?:{_AMBIGUOUS})\b\.?"
     rf"(?=,|\.|\)|$| (?:Apt|Suite|Ste|Unit|#|in|and)\b)"
     rf"){_UNIT}{_TAIL}"
@@ -71,7 +72,9 @@ _CASELESS_ADDRESS = re.compile(
     rf"|,? (?:[a-z]{{2,20}},? ){{0,3}}?(?:{_STATES}),? {_ZIP})",
     re.IGNORECASE,
 )
-_BOX = re.compile(rf"\b(?:P\.? ?O\.? ?Box|Post Office Box) #?\d{{1,7}}\b{_TAIL}", re.IGNORECASE)
+_BOX = re.compile(
+    rf"\b(?:P\.? ?O\.? ?Box|Post Office Box|(?:RR|HC) \d{{1,3}},? Box) #?\d{{1,7}}\b{_TAIL}", re.IGNORECASE
+)
 _REGION = re.compile(rf"(?<![\w-])(?:{_STATE_AND_CODE}|(?:{_CITY},? )?{_CANADIAN})")
 
 
@@ -87,11 +90,15 @@ _SUFFIXES = (
     "stra(?:ß|ss)e|str\\.|gasse|weg|allee|platz|damm|ufer|straat|laan|plein|gracht|gatan|vägen|gata|vej|gade"
 )
 # The street's word is a part of its name, and its number is behind it.
-_JOINED = rf"(?:{_START}[ -])?(?:{_START}?(?:{_SUFFIXES})|{_START} (?:Stra(?:ß|ss)e|Str\.|Weg|Platz|Allee))"
+_JOINED = (
+    rf"(?!(?:Der|Die|Das|Den|Dem|Ein|Eine|Kein|Mein|Dein|Sein) )"
+    rf"(?:{_START}?(?:{_SUFFIXES})|{_START} (?:Stra(?:ß|ss)e|Str\.|Weg|Platz|Allee))"
+)
 _CONTINENTAL = re.compile(
     rf"(?<![\w-])(?:{_JOINED} {_HOUSE}(?:,? (?:[A-Z]{{1,2}}-)?(?:{_EURO_CODE}|\d{{4}}) {_TOWN})?"
     # Any name, if a postal code and a town follow.
-    rf"|{_START}(?: (?:{_START}|de|der|den|dem|des|del|della|van|von)){{0,3}} {_HOUSE}, {_EURO_CODE} {_TOWN})"
+    rf"|(?!(?:Seiten?|Artikel|Modell|Größe|Nummer|Nr|Teil|Band|Version|Model|Size|Part|Page|Item|Lot|Typ|Type|Serie|Adresse|Anschrift)\b)"
+    rf"{_START}(?: (?:{_START}|de|der|den|dem|des|del|della|van|von)){{0,3}} {_HOUSE}, {_EURO_CODE} {_TOWN})"
 )
 _WAYS = (
     "rue|avenue|boulevard|bd|chemin|allée|impasse|quai|calle|avenida|avda|paseo|carrer|via|viale|piazza|corso|rua"
@@ -102,6 +109,9 @@ _WAY_NAME = rf"(?:{_PARTICLES}?{_START}(?: (?:{_PARTICLES}?{_START}|\d{{1,2}}(?=
 _LEADING_WAY = re.compile(
     # 12 rue de l'Exemple, 75001 Paris
     rf"(?<![\w.,$€£#/-])\d{{1,4}}(?: ?(?:bis|ter)\b)?,? (?:(?i:{_WAYS})\.?) {_WAY_NAME}(?:,? {_EURO_CODE} {_TOWN})?"
+    # 5 place du Marché: "2 Place Settings" are no address.
+    rf"|(?<![\w.,$€£#/-])\d{{1,4}},? (?:place|route|cours|passage|square) {_PARTICLES}{_START}(?: {_START}){{0,3}}"
+    rf"(?:,? {_EURO_CODE} {_TOWN})?"
     # calle del Ejemplo 24, 28001 Madrid; "via USB 3" is no street
     rf"|(?<![\w-])(?!(?i:via|ul|corso)\b(?![^\d]{{1,80}}\d{{1,4}},? {_EURO_CODE}))"
     rf"(?:(?i:{_WAYS})\.?) {_WAY_NAME},? {_HOUSE}(?:,? {_EURO_CODE} {_TOWN})?"
@@ -112,7 +122,7 @@ ADDRESS_HINT = (
     r"(?:st|ave?n?u?e?|blvd|boulevard|road|rd|lane|ln|h?i?g?hwa?y|parkway|pkwy"
     r"|terrace|crescent|alley|turnpike|freeway|drive|dr|court|ct|circle|cir|place|pl|way|trail|trl|square|sq|plaza|loop"
     r"|close|row|walk|street)\b|box #?\d|\b[a-z]{2,}\.?,? \d{5}|[a-z]\d[a-z] ?\d[a-z]\d"
-    rf"|(?:{_SUFFIXES}) \d|\d.*\b(?:{_WAYS})\b|\b(?:{_WAYS})\b.*\d"
+    rf"|(?:{_SUFFIXES}) \d|\d.*\b(?:{_WAYS}|route|cours|passage)\b|\b(?:{_WAYS})\b.*\d"
     r"|[a-zà-ɏ'’.-] \d{1,4} ?[a-z]?(?:[/-]\d{1,4})?, (?:[a-z]{1,2}-)?\d{3}"
 )
 

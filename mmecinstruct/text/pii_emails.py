@@ -23,7 +23,7 @@ _FOREIGN_DOT = rf"(?:{_DOT}| (?:punkt|point|punto) )"
 # "at" as a word needs a mailer or a spelt dot after it; a sign in brackets is one in any case.
 _SPELT_EMAIL = re.compile(
     rf"(?<![{_LETTERS}.+%-]){_LOCAL}"
-    rf"(?:(?: \. | ?[\[({{] ?dot ?[\])}}] ?| (?:dot|punkt|point|punto) )[{_LETTERS}+%-]{{1,64}}){{0,3}}"
+    rf"(?:(?: \. | ?[\[({{] ?dot ?[\])}}] ?| (?:dot|punkt|point|punto|underscore) )[{_LETTERS}+%-]{{1,64}}){{0,3}}"
     rf"(?:(?: ?[\[({{] ?(?:at|ät|@) ?[\])}}] ?| arobase ){_NAME}(?:{_FOREIGN_DOT}{_NAME}){{0,3}}?"
     rf"(?:{_FOREIGN_DOT}{_ANY_ENDING}){{1,2}}"
     rf"| ?@ ?{_NAME}(?:{_DOT}{_NAME}){{0,3}}?(?:{_DOT}{_ANY_ENDING}){{1,2}}"

@@ -72,11 +72,13 @@ _ANNOUNCED = re.compile(
     r"|手机|手機|电话|電話|携帯|전화|연락처|휴대폰)"
     r"(?:[\s.:#,：]|[号號码碼]|是|为|為|は|(?:me|us|them|him|her|at|on|number|nr|no|is|was|to|the|my|our|their|for|free"
     r"|toll-free|directly|customer|service|support|line|or|message|sie|mich|uns|unter|an|der|die|lautet|ist|moi|nous|au"
-    r"|le|sur|est|al|el|es|il|o|per|para|pod|numer|nummer|n[uú]mero|num[eé]ro|na|naar|op)\b){1,14}"
+    r"|le|sur|est|al|el|es|il|o|per|para|pod|numer|nummer|n[uú]mero|num[eé]ro|na|naar|op|è|é)\b){0,14}"
     r"(?P<number>\(?\d{3,5}\)?[ .\-/]\d{3,8}(?:[ .\-]\d{3,4})?|\(\d\d\) ?\d{4,5}[ -]\d{4}|\d{7,12}"
     rf"|\d{{2,4}}(?:[ .\-]\d{{2,4}}){{2,4}})(?![{LATIN}]|[-.,/]\d)",
     re.IGNORECASE,
 )
+# Three round numbers are sizes: 300-400-5000.
+_SIZES = re.compile(r"\d\d0[ -]\d\d0[ -]\d{3}0")
 # Dates, ranges of years and amounts with the length of a phone number.
 _DATE = re.compile(r"(?:\d{1,4}[.\-]\d{1,2}[.\-]\d{1,4}|(?:19|20)\d\d\s?[ .\-–]\s?(?:19|20)\d\d|[1-9]0{4,})$")
 
@@ -91,7 +93,7 @@ def find_phones(text: str, vanity: bool = True) -> list[Span]:
         text: The text.
         vanity: Whether 1-800-WORDS count.
     """
-    spans = [match.span() for match in _NORTH_AMERICAN.finditer(text)]
+    spans = [match.span() for match in _NORTH_AMERICAN.finditer(text) if not _SIZES.fullmatch(match[0])]
     if vanity:
         spans += [match.span() for match in _VANITY.finditer(text)]
     spans += [match.span() for match in _CHINESE.finditer(text)]
