@@ -103,20 +103,21 @@ def mask_products(products: pa.Table, kinds: Sequence[PersonalDataKind], mask: b
         kinds: The kinds of personal data to search for.
         mask: False counts what would be masked and changes nothing.
     """
-    found = _mask_columns(products, _NAMES_OF_PRODUCTS, _in_names(kinds))
+    found = mask_columns(products, _NAMES_OF_PRODUCTS, _in_names(kinds))
     return found if mask else MaskedNames(products, found.masked, found.rows)
 
 
 def mask_queries(judgements: pa.Table, kinds: Sequence[PersonalDataKind]) -> MaskedNames:
     """Return judgements (tables.JUDGEMENTS) with queries masked."""
-    return _mask_columns(judgements, ("query",), kinds)
+    return mask_columns(judgements, ("query",), kinds)
 
 
 def _in_names(kinds: Sequence[PersonalDataKind]) -> list[PersonalDataKind]:
     return [kind for kind in kinds if kind != "name"]
 
 
-def _mask_columns(table: pa.Table, names: Sequence[str], kinds: Sequence[PersonalDataKind]) -> MaskedNames:
+def mask_columns(table: pa.Table, names: Sequence[str], kinds: Sequence[PersonalDataKind]) -> MaskedNames:
+    """Return a table with columns of names, or of lists of names, masked."""
     masked: Masked = [[] for _ in range(table.num_rows)]
     for name in names:
         texts, rows = _array(table, name), None
