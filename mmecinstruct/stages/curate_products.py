@@ -21,7 +21,7 @@ class CurateProducts(Stage):
 
     name = "curate_products"
     version = 5
-    libraries = ("duckdb", "rensa")
+    libraries = ("duckdb", "pyarrow", "rensa")
 
     products: Files
     category_labels: Files

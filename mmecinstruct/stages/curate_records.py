@@ -70,6 +70,7 @@ class CurateJudgements(CurateRecords):
 
     name = "curate_judgements"
     version = 3
+    libraries = ("duckdb", "pyarrow")
     table = "judgements"
 
     mask: tuple[PersonalDataKind, ...]

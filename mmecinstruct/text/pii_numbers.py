@@ -73,7 +73,7 @@ _ANNOUNCED = re.compile(
     r"(?:[\s.:#,：]|[号號码碼]|是|为|為|は|(?:me|us|them|him|her|at|on|number|nr|no|is|was|to|the|my|our|their|for|free"
     r"|toll-free|directly|customer|service|support|line|or|message|sie|mich|uns|unter|an|der|die|lautet|ist|moi|nous|au"
     r"|le|sur|est|al|el|es|il|o|per|para|pod|numer|nummer|n[uú]mero|num[eé]ro|na|naar|op|è|é)\b){0,14}"
-    r"(?P<number>\(?\d{3,5}\)?[ .\-/]\d{3,8}(?:[ .\-]\d{3,4})?|\(\d\d\) ?\d{4,5}[ -]\d{4}|\d{7,12}"
+    r"(?P<number>\(?\d{3,5}\)?[ .\-/]\d{3,8}(?:[ .\-]\d{3,4}|(?:[ .\-]\d\d){2})?|\(\d\d\) ?\d{4,5}[ -]\d{4}|\d{7,12}"
     rf"|\d{{2,4}}(?:[ .\-]\d{{2,4}}){{2,4}})(?![{LATIN}]|[-.,/]\d)",
     re.IGNORECASE,
 )
@@ -178,7 +178,9 @@ def passes_luhn(digits: str) -> bool:
 
 # --- social security, IP address ---------------------------------------------------------------------
 
-_SOCIAL_SECURITY = re.compile(r"(?<![\w.$-])(?!000|666|9)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}(?![\w-]|\.\d)")
+_SOCIAL_SECURITY = re.compile(
+    r"(?<![\w.$+-])(?<!\+\d\d )(?<!\+\d{3} )(?!000|666|9)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}(?![\w-]|\.\d)"
+)
 _CALLED_SOCIAL_SECURITY = re.compile(
     r"\b(?:(?:ssn|social security)(?:\s(?:number|no))?(?:\s(?:is|was))?[\s.:#]{0,3}(?P<us>\d{9})"
     r"|(?:ni|nino|national insurance)(?:\s(?:number|no))?(?:\s(?:is|was))?[\s.:#]{0,3}"
