@@ -56,11 +56,12 @@ _PLUS = re.compile(
     rf"(?<![{LATIN}+])\+[1-9](?:[ .\-–/]?\(?\d\)?){{7,14}}{_EXTENSION}(?![\d+])", re.IGNORECASE
 )
 _TRUNK = re.compile(
-    rf"(?<![{LATIN}.,$€£#/+\-])(?<!\d )(?:00[1-9]\d{{0,2}}(?:[ \-/]\(?\d{{1,5}}\)?){{2,5}}"
+    rf"(?<![{LATIN}.,$€£#/+\-])(?:00[1-9]\d{{0,2}}(?:[ \-/]\(?\d{{1,5}}\)?){{2,5}}"
     r"|(?:\(0\d{1,4}\)|0\d{2,4})[ \-/]\d{3,4}[ -]?\d{3,4}"
     r"|0\d{2,3} \d{3} \d\d \d\d"
     r"|0[1-9](?:[ .]\d\d){4})(?!\d|[-.]\d)"
 )
+_GROUP_BEFORE = re.compile(r"\d ")
 # Mobile numbers of China have eleven digits, the first two of an operator.
 _CHINESE = re.compile(rf"(?<![{LATIN}.,$€£#+\-])1[3-9]\d[ -]\d{{4}}[ -]\d{{4}}(?![{LATIN}]|[-.]\d)")
 # After "call", "phone" and the like, numbers of any shape.
@@ -97,11 +98,17 @@ def find_phones(text: str, vanity: bool = True) -> list[Span]:
     if vanity:
         spans += [match.span() for match in _VANITY.finditer(text)]
     spans += [match.span() for match in _CHINESE.finditer(text)]
+    end = -1
     for pattern, least in ((_PLUS, 8), (_TRUNK, 9)):
         for match in pattern.finditer(text):
+            # A piece of a longer number in groups, as of a parcel; not a number behind another one.
+            start = match.start()
+            if pattern is _TRUNK and start != end + 1 and _GROUP_BEFORE.match(text, max(0, start - 2), start):
+                continue
             count = len(_digits(match[0]))
             if least <= count <= 20 and not _DATE.match(match[0]):
                 spans.append(match.span())
+                end = match.end()
     for match in _ANNOUNCED.finditer(text):
         number = match["number"]
         if 7 <= len(_digits(number)) <= 12 and not _DATE.match(number):

@@ -428,6 +428,12 @@ def test_masking_is_idempotent_and_hints_miss_nothing() -> None:
     assert cleaned["text"].to_pylist() == [mask_personal_data(text)[0] for text in texts]
 
 
+def test_numbers_one_behind_another_are_all_masked_at_once() -> None:
+    masked, counts = mask_personal_data("call " + "0171 3920055 " * 40)
+    assert masked == "call " + "[PHONE] " * 40
+    assert counts == {"phone": 40}
+
+
 def test_texts_without_a_trace_are_not_suspected() -> None:
     texts = pa.array(["I love this mug.", "It broke after 2 days", None, "Write to a@b.com"])
     suspected = suspected_kinds(texts)
@@ -492,6 +498,7 @@ def test_texts_without_a_trace_are_not_suspected() -> None:
             "A 1, ",
             "Flat 4, ",
             "[at] ",
+            "0171 ",
             "手机",
             "Hi, this is A",
             "u/a",
