@@ -1,7 +1,8 @@
 """Make text from outside fit to show or to publish: URLs without secrets, characters that control no terminal.
 
-URLs, names and messages of servers come from untrusted tables and libraries. `published_url` is for an image's URL,
-`shown_url` for a URL in a message, `shown_text` for a text that may hold some, `printable` for what a terminal gets.
+URLs, names and messages of servers come from untrusted tables and libraries. `published_url` is for an image's URL or
+path, `shown_url` for a URL in a message, `shown_text` for a text that may hold some, `printable` for what a terminal
+gets.
 """
 
 from __future__ import annotations
@@ -31,13 +32,19 @@ class _Cut(IntEnum):
 
 # Names are compared in lower case, with `_` between their words.
 _SIGNATURE = re.compile(
-    r"x_(?:amz|goog|oss|cos|obs|ms|bce|tos)_.*|sig|signature|hmac|hdnea|hdnts|hdntl|key_pair_id|aws_?access_?key_?id"
+    r"x_(?:amz|goog|oss|cos|obs|ms|bce|tos)_.*|sig|signature|hmac|hdnea|hdnts|hdntl|ik_s|key_pair_id|aws_?access_?key_?id"
     r"|google_?access_?id|oss_?access_?key_?id"
 )
 # Parameters that belong to a signature where there is one, and say anything elsewhere.
 _BESIDE_SIGNATURE = re.compile(
-    r"expires|policy|s[vetprisk]|s[kr][tesv]|spr|sip|ss|skoid|sktid|hash_algorithm"
+    r"expires|policy|s[vetprisk]|s[kr][tesv]|spr|sip|ss|skoid|sktid|hash_algorithm|ik_t|ex|is|oe"
 )
+# Short names that say anything, but sign a request where their value has the form of a signature.
+_SIGNATURE_BY_VALUE = {
+    "hm": re.compile(r"[0-9a-f]{40,}"),
+    "oh": re.compile(r"(?:\d\d_)?[\w-]{20,}"),
+    "verify": re.compile(r"\d{10}-.+"),
+}
 _SECRET = re.compile(
     r"(?:^|_)(?:[a-z0-9]*(?:token|secret|password|passwd|passphrase|sessid|session_?id)|pw|pwd|otp|jwt|bearer"
     r"|credentials?|authorization|(?:api|app|access|private|subscription|account)_?key)(?:_|$)"
@@ -55,6 +62,12 @@ _LONG_VALUE = re.compile(r"[\w~+=/-]{65,}")
 _KNOWN_TOKEN = re.compile(
     r"\beyJ[\w-]{5,}\.[\w.-]+|\bhf_\w{8,}|\bgh[opsur]_\w{16,}|\bgithub_pat_\w{16,}|\bglpat-[\w-]{16,}"
     r"|\bA[KS]IA[A-Z0-9]{16}\b|\bsk-[\w-]{20,}|\bxox[abops]-[\w-]{10,}"
+)
+
+# Not `//host/path`, a web address without its scheme.
+_PRIVATE_PATH = re.compile(
+    r"(?i)\s*(?:file:|/(?!/)|[a-z]:[/\\]|\\\\|~[\w.-]*(?:[/\\]|$)"
+    r"|(?![a-z][a-z0-9+.-]*:/|//)(?:[^?#]*[/\\])?\.\.(?:[/\\]|$))"
 )
 
 _AT = "@\uff20\ufe6b"
@@ -101,14 +114,23 @@ def shown_url(url: str, limit: int = SHOWN_URL_LENGTH, *, query: bool = True) ->
 def published_url(url: str, limit: int = SHOWN_URL_LENGTH) -> str:
     """Return an image's URL fit to publish: a user, a password and parameters that are clearly secret are left out.
 
-    These are signatures with what belongs to them, and tokens, keys and passwords by their names or their form. Others,
-    such as `key`, `hash` or `user`, may name the image and stay.
+    Secrets are signatures with what belongs to them, and tokens, keys and passwords by their names or their form.
+    Others, such as `key`, `hash` or `user`, may name the image and stay. Of a path that begins at the root of a
+    machine, or leads out of its folder, only the name is left.
 
     Args:
-        url: The URL, valid or not.
+        url: The URL or path, valid or not.
         limit: Characters; a longer URL is cut.
     """
+    if is_private_path(url):
+        parts = re.split(r"[/\\]", url.rstrip("/\\"))
+        url = f"…/{parts[-1]}" if parts[-1] not in ("", "~", "..") else "…"
     return _cut(_shown(url, _Cut.SECRETS), limit)
+
+
+def is_private_path(text: str) -> bool:
+    """Return whether a text is a path that tells of the machine: an absolute one, `file:`, `~`, or one with `..`."""
+    return _PRIVATE_PATH.match(text) is not None
 
 
 def unsigned_url(url: str) -> str:
@@ -246,7 +268,14 @@ def _kept(parameters: str, cut: _Cut, signed: bool, depth: int) -> str:
 
 
 def _is_signed(parameters: str) -> bool:
-    return any(_SIGNATURE.fullmatch(_words(_pair(part)[0])) for part in re.split(r"[&;]", parameters))
+    pairs = (_pair(part) for part in re.split(r"[&;]", parameters))
+    return any(_signs(_words(name), _decoded(value)) for name, value in pairs)
+
+
+def _signs(name: str, value: str) -> bool:
+    """Return whether a parameter is a signature. name: of `_words`."""
+    form = _SIGNATURE_BY_VALUE.get(name)
+    return _SIGNATURE.fullmatch(name) is not None or (form is not None and form.fullmatch(value) is not None)
 
 
 def _pair(parameter: str) -> tuple[str, str]:
@@ -271,7 +300,7 @@ def _words(name: str) -> str:
 
 def _is_secret(name: str, value: str, cut: _Cut, signed: bool, depth: int) -> bool:
     name, plain = _words(name), _decoded(value)
-    if _SIGNATURE.fullmatch(name) or (signed and _BESIDE_SIGNATURE.fullmatch(name)):
+    if _signs(name, plain) or (signed and _BESIDE_SIGNATURE.fullmatch(name)):
         return True
     if cut is _Cut.SIGNATURES:
         return False

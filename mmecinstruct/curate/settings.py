@@ -31,7 +31,13 @@ class CurateSettings(Settings):
     )
     mask: tuple[PersonalDataKind, ...] = Field(
         default=PERSONAL_DATA_KINDS,
-        description="Kinds of personal data that are replaced by a token such as `[EMAIL]`. An empty list masks none.",
+        description="Kinds of personal data that are replaced by a token such as `[EMAIL]` in reviews, questions, "
+        "snippets, queries, titles, brands and categories. An empty list masks none.",
+    )
+    mask_titles: bool = Field(
+        default=True,
+        description="Mask product titles, brands and categories too; names of persons and of sites stay in them. "
+        "`false` leaves them as they are; the card says so, and how many look as though they hold personal data.",
     )
 
     which_category: WhichCategory = Field(

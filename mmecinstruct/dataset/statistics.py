@@ -56,7 +56,8 @@ class _Tally:
 
     def add(self, row: Mapping[str, Any], swear_words: int) -> None:
         self.rows += 1
-        self.masked.update(_KIND_OF_TOKEN[token] for token in _TOKEN.findall(row["input"]))
+        texts = (row["input"], *row["options"])
+        self.masked.update(_KIND_OF_TOKEN[token] for text in texts for token in _TOKEN.findall(text))
         self.profane += swear_words > 0
         self.labels[row["output"]] += 1
         self.categories[row["category"] or ""] += 1
@@ -171,7 +172,8 @@ def write_statistics(
         missing: Missing tables of each task that could not be built.
         stages: Rows in, kept, rejected and not sampled of each stage.
         audit: The summary of the audit (`AuditReport.summary`).
-        measured: Counts of single stages by name: `hygiene` (tokens and swear words of all reviews and questions),
+        measured: Counts of single stages by name: `hygiene` (tokens and swear words of all reviews and questions, and
+            tokens of `queries` and `names`),
             `duplicates` (pairs, clusters and their sizes), `sampling` (rows, and rows that were not sampled), and
             `miniature` (number of synthetic raw files).
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.core.disk_errors import path_problem
 from mmecinstruct.dataset.folder_files import check_card, check_manifest, known_version
 from mmecinstruct.dataset.manifest import MANIFEST, Manifest
+from mmecinstruct.dataset.private import check_private, private_url
 from mmecinstruct.dataset.problems import Problem, ProblemLog, format_problems
 from mmecinstruct.dataset.published_images import PublishedImages, published_images
 from mmecinstruct.dataset.rows import row_problems
@@ -69,9 +70,10 @@ class Validation:
 def validate_folder(folder: Path, decode: bool = True, progress: Progress | None = None) -> list[Problem]:
     """Return all problems of a dataset folder; an empty list means that it is valid.
 
-    It checks hashes, the card's configs, the schema, each sample (`dataset.rows`), every embedded image, that ids are
-    unique, that no group is in two splits which its tasks do not share (`Task.not_shared`), and that train lacks the
-    categories of test_ood. No content of the folder raises an exception.
+    It checks hashes, the card's configs, the schema, each sample (`dataset.rows`), every embedded image, that no path
+    of a machine and no secret of a URL is published, that ids are unique, that no group is in two splits which its
+    tasks do not share (`Task.not_shared`), and that train lacks the categories of test_ood. No content of the folder
+    raises an exception.
 
     Args:
         folder: The dataset folder.
@@ -88,6 +90,7 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
         return log.problems()
     manifest = check_manifest(folder, shards, log)
     check_card(folder, shards, manifest, log)
+    check_private(folder, log)
     total = sum(entry.rows or 0 for entry in manifest.files if entry.path in set(shards)) if manifest else 0
     seen = _Seen(manifest.schema_version if manifest else None, published_images(folder))
     done = 0
@@ -200,6 +203,7 @@ def _check_row(
         log.add(path, reason, detail, number, sample_id)
 
     found = list(row_problems(row, task, split, seen.published))
+    found += filter(None, map(private_url, filter(None, row["image_urls"] or ())))
     for reason, detail in found:
         add(reason, detail)
     if any(reason == "value_missing" for reason, _ in found):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -30,6 +30,7 @@ class LocatedImage:
         reason: Machine-readable reason of a missing file, else empty.
         detail: The reason for a person.
         sha256: SHA-256 of the file, where it was computed.
+        name: What names the image outside: of a path its form below the data root, else the URL.
     """
 
     url: str
@@ -37,6 +38,7 @@ class LocatedImage:
     reason: str = ""
     detail: str = ""
     sha256: str | None = None
+    name: str = ""
 
 
 class ImageLocator:
@@ -60,17 +62,26 @@ class ImageLocator:
                     f"images.mirrors: there is no folder '{mirror.folder}' below {', '.join(map(str, roots))}"
                 )
             self._mirrors.append((mirror.url, [folder.resolve() for folder in found]))
-        self._folders = [(root / folder).resolve() for root in roots for folder in settings.folders]
+        folders = [(root, root / folder) for root in roots for folder in settings.folders]
+        self._folders = [folder.resolve() for _, folder in folders]
+        # The name of a folder is the same below every data root.
+        self._names: dict[Path, Path] = {}
+        for root, folder in folders:
+            self._names.setdefault(folder.resolve(), folder.relative_to(root))
 
     def locate(self, url: str) -> LocatedImage:
         """Return the local file of a URL or path. A bad URL gives a reason and raises nothing."""
+        located = self._located(url)
+        return located if located.name else replace(located, name=located.url)
+
+    def _located(self, url: str) -> LocatedImage:
         if not _is_text(url):
             shown = url.encode("utf-8", "backslashreplace").decode()
             return LocatedImage(shown, None, "bad_path", "its name is not UTF-8; rename the file")
         if url.startswith("data:"):
             return LocatedImage(url[:100], None, "data_url", "data URLs are not accepted")
         if "://" not in url[:12]:
-            return _first_file(url, url, self._folders, self._max_bytes)
+            return self._named(_first_file(url, url, self._folders, self._max_bytes), url)
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -86,8 +97,26 @@ class ImageLocator:
                 url, None, NO_LOCAL_COPY, "a web address below none of the recipe's images.mirrors"
             )
         if scheme == "file":
-            return _first_file(url, unquote(parts.path), self._folders, self._max_bytes)
+            path = unquote(parts.path)
+            return self._named(_first_file(url, path, self._folders, self._max_bytes), path)
         return LocatedImage(url, None, "unknown_scheme", f"{scheme} addresses are not read")
+
+    def _named(self, located: LocatedImage, path: str) -> LocatedImage:
+        """Return the image with its path below the data root as its name, where it is in one of the folders."""
+        for folder, below in self._names.items():
+            try:
+                whole = (folder / path).resolve()
+                relative = whole.relative_to(folder)
+            # Outside, too long, a loop of links, a NUL byte.
+            except (OSError, RuntimeError, ValueError):
+                continue
+            if located.path not in (None, str(whole)):
+                continue
+            # A link keeps its own name.
+            if not os.path.isabs(path) and ".." not in Path(path).parts:
+                relative = Path(path)
+            return replace(located, name=(below / relative).as_posix())
+        return located
 
 
 def _is_text(name: str) -> bool:

@@ -36,10 +36,16 @@ from mmecinstruct.recipe import Recipe
 from mmecinstruct.schemas.rejections import public_rejections
 from mmecinstruct.sources import amazon2018, amazon2023
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.hygiene import mask_columns
+from mmecinstruct.text.pii_kinds import PersonalDataKind
 from mmecinstruct.version import __version__
 
 # Raised when changed code gives another folder from the same stages.
 FOLDER_VERSION = 10
+# Not names of sites, versions with the form of an address, or columns such as `@type`.
+_MASKED_IN_DETAILS: tuple[PersonalDataKind, ...] = (
+    *("email", "iban", "order", "card", "social_security", "phone", "address"),
+)
 
 
 @dataclass(frozen=True)
@@ -141,11 +147,15 @@ def assemble_folder(
 
 
 def publishable(rejections: pa.Table) -> pa.Table:
-    """Return rejections (tables.REJECTIONS) whose record ids name no user, and whose texts are fit to publish."""
+    """Return rejections (tables.REJECTIONS) whose record ids name no user, and whose texts are fit to publish.
+
+    A detail quotes what was read, so that it is masked as texts are.
+    """
     rows = zip(rejections["stage"].to_pylist(), rejections["record_id"].to_pylist(), strict=True)
     ids = pa.array([published_record_id(stage, record_id) for stage, record_id in rows], pa.string())
     index = rejections.schema.get_field_index("record_id")
-    return public_rejections(rejections.set_column(index, rejections.field(index), ids))
+    rejections = rejections.set_column(index, rejections.field(index), ids)
+    return public_rejections(mask_columns(rejections, ("detail",), _MASKED_IN_DETAILS).table)
 
 
 def published_record_id(stage: str, record_id: str) -> str:

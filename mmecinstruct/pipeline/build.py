@@ -170,7 +170,7 @@ def _run_stages(
     no_category = check_ood_categories(recipe.split.ood_categories, tables, sampled, allowed.left_out)
     image_sources = ImageSources(recipe.images, recipe.fetch, roots, takedowns, retry_failed)
     images = read_images(run, recipe, tables, image_sources, budget)
-    tables, merged, pairs = deduplicate_tables(run, recipe, tables, images)
+    tables, merged, pairs = deduplicate_tables(run, recipe, images.tables, images)
     wanted = [task for task in TASKS if task in tasks]
     samples = select_samples(run, recipe, wanted, tables, images.table, sampled, merged, pairs, budget)
     missing = {task: [*why, *_left_out(whole, recipe, task)] for task, why in samples.missing.items()}

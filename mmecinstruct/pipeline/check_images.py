@@ -116,7 +116,8 @@ def check_images(
             run = Run(store, executor, report)
             located = locate_images(run, groups, image_sources)
             measured = run.run(measure_stage(store, located.images, settings.images))
-            products, budget = _write_products(named, store), query_budget(ResourceSettings(), 1)
+            shown = [(product, located.names.get(url, url)) for product, url in named]
+            products, budget = _write_products(shown, store), query_budget(ResourceSettings(), 1)
             filtered = run.run(filter_stage(measured, products, settings.images, budget))
             kept, pixels = filtered.files("images.parquet"), measured.files("pixels.parquet")
             rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]

@@ -72,6 +72,8 @@ def measured(outputs: Sequence[StageOutput], synthetic_files: int) -> dict[str, 
         "records": found["hygiene"].records,
         "masked": dict(sorted(masked.items())),
         "profane": sum(counts["profane"] for counts in found["hygiene"].extra.values()),
+        "names": found["curate_products"].extra["all"]["names"],
+        "queries": found["curate_judgements"].extra["all"]["queries"],
     }
     return {
         **({"sampling": found["sample"].extra["all"]} if "sample" in found else {}),

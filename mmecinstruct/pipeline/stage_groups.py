@@ -24,6 +24,7 @@ from mmecinstruct.stages.deduplicate import MERGED_TABLES, Deduplicate, MergeRec
 from mmecinstruct.stages.files import MERGED_FILE, CuratedTables
 from mmecinstruct.stages.filter_images import filter_stage
 from mmecinstruct.stages.hygiene import hygiene_stage
+from mmecinstruct.stages.image_paths import NAMING_TABLES, ImagePaths
 from mmecinstruct.stages.index import Index
 from mmecinstruct.stages.locate_images import ImageSources, image_groups, locate_images
 from mmecinstruct.stages.measure_images import measure_stage
@@ -41,11 +42,13 @@ class Images:
     """The images that samples may show.
 
     Attributes:
+        tables: the curated tables, in which each image has one name.
         table: the stage whose images.parquet says which are kept.
         pixels: none where no image is read.
         fetched: URLs that this build asked for, by what became of them.
     """
 
+    tables: CuratedTables
     table: StageOutput
     pixels: Files
     fetched: Mapping[str, int]
@@ -90,9 +93,13 @@ def curate_tables(
     raw = [sample] if sample else parsed
     if not Files.of(raw, "products.parquet").paths:
         raise RecipeError(f"there is nothing to build from: {_why_lacking('products', sample)}")
-    curated = run.run(curate_products_stage(raw, recipe.duplicates.title_similarity, taken_down, budget))
+    curated = run.run(
+        curate_products_stage(
+            raw, recipe.duplicates.title_similarity, taken_down, budget, settings=recipe.curate
+        )
+    )
     products = Files.of(curated, "products.parquet")
-    cleaned = run.run(hygiene_stage(raw, recipe.curate.mask))
+    cleaned = run.run(hygiene_stage(raw, recipe.curate.mask, recipe.curate.mask_titles))
     tables = {
         stage.table: Files.of(run.run(stage), f"{stage.table}.parquet")
         for stage in curate_records_stages(raw, cleaned, products, recipe.curate, budget)
@@ -107,13 +114,16 @@ def read_images(
     settings = recipe.images
     if not settings.read:
         stage = references_stage(tables, settings, frozenset(image_sources.takedowns.urls), budget)
-        return Images(run.run(stage), Files(), {})
+        return Images(tables, run.run(stage), Files(), {})
     run.reads(tables.products, tables.reviews)
     located = locate_images(run, image_groups(tables), image_sources)
+    if located.names:
+        named = run.run(ImagePaths(products=tables.products, reviews=tables.reviews, names=located.names))
+        tables = replace(tables, **{table: Files.of(named, f"{table}.parquet") for table in NAMING_TABLES})
     measured = run.run(measure_stage(run.workspace, located.images, settings))
     kept = run.run(filter_stage(measured, tables.products, settings, budget))
     counts = located.fetched.counts if located.fetched else {}
-    return Images(kept, Files.of(measured, "pixels.parquet"), counts)
+    return Images(tables, kept, Files.of(measured, "pixels.parquet"), counts)
 
 
 def deduplicate_tables(

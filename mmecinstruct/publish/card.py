@@ -121,6 +121,7 @@ def write_card(
             "duplicates": _duplicates(statistics),
             "pair_kinds": _pair_kinds(recipe, statistics),
             "hygiene": statistics.get("hygiene"),
+            **_searched(recipe, statistics),
             "sampling": statistics.get("sampling"),
             "miniature": statistics.get("miniature"),
             "shortages": _shortages(statistics["sizes"]),
@@ -175,6 +176,20 @@ def _credits(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
             citation.bibtex() for one in publishers() if one.name in names for citation in one.citations
         ],
     }
+
+
+def _searched(recipe: Recipe, statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the card's variables of masking: texts that were searched, and the counts of names left as they are."""
+    hygiene = statistics.get("hygiene") or {}
+    names, queries = hygiene.get("names"), hygiene.get("queries")
+    left = names if names and not (recipe.curate.mask_titles and recipe.curate.mask) else None
+    texts = {
+        "reviews and questions": {"searched": hygiene.get("records", 0), "masked": hygiene.get("masked", {})},
+        "queries": queries,
+        "products: title, brand, categories": None if left else names,
+    }
+    searched = {name: found for name, found in texts.items() if found and found["searched"]}
+    return {"searched": searched if recipe.curate.mask else {}, "names_left": left}
 
 
 def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:

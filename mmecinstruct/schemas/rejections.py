@@ -10,15 +10,17 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmecinstruct.core.shown import printable, shown_text, shown_url
+from mmecinstruct.core.shown import is_private_path, printable, published_url, shown_text, shown_url
 from mmecinstruct.schemas.tables import REJECTIONS
 
 DETAIL_LENGTH = 300
 # A text without any of these is fit to publish.
 _SUSPICIOUS = (
     r"(?i)[<?&;@=\\]|//|%(?:25)*40|[^\x20-\x7e]|bearer|basic|passw|passphrase|token|secret|key|authorization"
-    r"|hf_|gh[opsur]_|_pat_|glpat-|a[ks]ia|sk-|xox|eyj|:[^@]*@"
+    r"|hf_|gh[opsur]_|_pat_|glpat-|a[ks]ia|sk-|xox|eyj|:[^@]*@|file:|(?:^|[^\w./])/\w|~/|\.\./"
 )
+# A path of this machine in a sentence; `/a` may be a word.
+_PATH = re.compile(r"(?<![\w./:])(?:file:/+|~[\w.-]*/|/(?=[\w.-]+/)|[A-Za-z]:[/\\])[^\s'\"]*", re.IGNORECASE)
 _PUBLIC_LENGTH = 1_000
 _OPENED_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -54,7 +56,10 @@ def rejections_table(rejections: Iterable[Rejection]) -> pa.Table:
 
 
 def public_rejections(table: pa.Table) -> pa.Table:
-    """Return rejections (tables.REJECTIONS) fit to publish: no secret in a URL, no tag, no control character."""
+    """Return rejections (tables.REJECTIONS) fit to publish.
+
+    There is no secret in a URL, no path of this machine, no tag and no control character.
+    """
     for name in ("detail", "origin", "record_id"):
         column = table[name]
         if (pc.max(pc.binary_length(column)).as_py() or 0) > _PUBLIC_LENGTH:
@@ -72,8 +77,14 @@ def public_rejections(table: pa.Table) -> pa.Table:
 
 
 def _public_text(text: str, column: str) -> str:
-    # An origin is a URL, or a file with a line.
-    shown = shown_text(shown_url(text, _PUBLIC_LENGTH) if column == "origin" else text)
+    # An origin is a URL, a path, or a file with a line.
+    if column == "origin":
+        text = shown_url(
+            published_url(text, _PUBLIC_LENGTH) if is_private_path(text) else text, _PUBLIC_LENGTH
+        )
+    else:
+        text = _PATH.sub(lambda path: published_url(path[0], _PUBLIC_LENGTH), text)
+    shown = shown_text(text)
     return _OPENED_TAG.sub("< ", printable(shown))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
@@ -17,6 +17,7 @@ from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_TABLES
 from mmecinstruct.stages.files import write_rejections
+from mmecinstruct.text.pii_kinds import PersonalDataKind
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,7 +31,7 @@ class CurateRecords(Stage):
     """Write `<table>.parquet`: the common part of all four stages."""
 
     table: ClassVar[str]
-    libraries = ("duckdb",)
+    libraries: ClassVar[tuple[str, ...]] = ("duckdb",)
 
     records: Files
     budget: Budget = field(metadata=RUNTIME)
@@ -40,9 +41,14 @@ class CurateRecords(Stage):
         with working_connection(folder, self.budget) as connection:
             create_view(connection, self.table, self.records.paths, CURATED_TABLES[self.table])
             table, rejections = self.curated(connection)
+        table, found = self.masked(table)
         write_table(table, folder / f"{self.table}.parquet")
         write_rejections(rejections, folder)
-        return Counts(table.num_rows + len(rejections), table.num_rows, len(rejections))
+        return Counts(table.num_rows + len(rejections), table.num_rows, len(rejections), found)
+
+    def masked(self, table: pa.Table) -> tuple[pa.Table, dict[str, Any] | None]:
+        """Return the table without personal data in names, and what was counted. Reviews and questions are masked."""
+        return table, None
 
     def curated(self, connection: duckdb.DuckDBPyConnection) -> tuple[pa.Table, list[Rejection]]:
         """Return the rows kept and the rejections of the table's view."""
@@ -60,11 +66,22 @@ class CurateRelations(CurateRecords):
 
 @dataclass(frozen=True, kw_only=True)
 class CurateJudgements(CurateRecords):
-    """Write judgements.parquet."""
+    """Write judgements.parquet, with queries masked."""
 
     name = "curate_judgements"
-    version = 2
+    version = 3
+    libraries = ("duckdb", "pyarrow")
     table = "judgements"
+
+    mask: tuple[PersonalDataKind, ...]
+
+    def masked(self, table: pa.Table) -> tuple[pa.Table, dict[str, Any] | None]:
+        """Mask the queries."""
+        from mmecinstruct.text.hygiene import mask_queries
+
+        found = mask_queries(table, self.mask)
+        queries = {"searched": table.num_rows, "masked": dict(sorted(found.masked.items()))}
+        return found.table, {"queries": queries}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +130,6 @@ def curate_records_stages(
             records=Files.of(cleaned, "reviews.parquet"), products=products, settings=language, budget=budget
         ),
         CurateRelations(records=Files.of(raw, "relations.parquet"), budget=budget),
-        CurateJudgements(records=Files.of(raw, "judgements.parquet"), budget=budget),
+        CurateJudgements(records=Files.of(raw, "judgements.parquet"), mask=settings.mask, budget=budget),
         CurateQuestions(records=Files.of(cleaned, "questions.parquet"), settings=language, budget=budget),
     ]

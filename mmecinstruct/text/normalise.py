@@ -273,6 +273,26 @@ def feature_texts(features: object) -> list[str]:
     return [text for text in texts if text and not is_markup(text)]
 
 
+# What Amazon's reviews hold instead of a video, and of a link to a product with its title.
+_MARKER = re.compile(
+    r"\[\[VIDEO(?:ID)?:[^\[\]]{0,100}\]\]|\[\[ASIN:\s?\w{1,20}(?P<title>.{0,500}?)\]\](?!\])"
+    r"|\bThe media could not be loaded\.?",
+    re.IGNORECASE,
+)
+# Every text with a marker matches, in RE2's syntax.
+MARKER_HINT = r"(?i)\[\[(?:video|asin)|media could not be loaded"
+
+
+def without_markers(text: str) -> str:
+    """Return a review without the markers of Amazon's pages; that of a link to a product leaves the product's title."""
+    for _ in range(_ROUNDS):
+        shown = _MARKER.sub(lambda marker: (marker["title"] or "").strip() or " ", text)
+        if shown == text:
+            break
+        text = shown
+    return " ".join(text.split())
+
+
 def is_code(text: str) -> bool:
     """Return whether a paragraph is a style sheet or a script."""
     return ("{" in text and "}" in text) or "getTime" in text

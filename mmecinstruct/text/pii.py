@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmecinstruct.text.pii_addresses import find_addresses
+from mmecinstruct.text.pii_accounts import IBAN_HINT, ORDER_HINT, find_ibans, find_orders
+from mmecinstruct.text.pii_addresses import ADDRESS_HINT, find_addresses
+from mmecinstruct.text.pii_emails import EMAIL_HINT, find_emails
 from mmecinstruct.text.pii_kinds import PERSONAL_DATA_KINDS, PersonalDataKind
 from mmecinstruct.text.pii_numbers import (
+    LATIN,
     Span,
     find_cards,
     find_ip_addresses,
@@ -26,23 +29,7 @@ from mmecinstruct.text.pii_numbers import (
 
 TOKENS = {kind: f"[{kind.upper()}]" for kind in PERSONAL_DATA_KINDS}
 
-# --- e-mail, URL -------------------------------------------------------------------------------------
-
-_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,6}[A-Za-z]{2,24}")
-_MAILERS = "gmail|yahoo|hotmail|aol|outlook|icloud|msn|comcast|verizon|protonmail|live"
-_ENDINGS = "com|net|org|edu|gov"
-# name (at) host (dot) com; "at" and "dot" as words need a mailer or an ending after them.
-_SPELT_EMAIL = re.compile(
-    rf"(?<![\w.+%-])[\w.+%-]{{1,64}} ?"
-    rf"(?:[\[({{] ?at ?[\])}}] ?[\w-]{{1,63}} ?(?:[\[({{] ?dot ?[\])}}]|\.| dot ) ?[a-z]{{2,6}}"
-    rf"| at (?:(?:{_MAILERS}) ?(?:\.| dot |[\[({{]dot[\])}}]) ?(?:{_ENDINGS})|[\w-]{{1,63}} dot (?:{_ENDINGS})))\b",
-    re.IGNORECASE,
-)
-
-
-def _find_emails(text: str) -> list[Span]:
-    return merge(match.span() for pattern in (_EMAIL, _SPELT_EMAIL) for match in pattern.finditer(text))
-
+# --- URL -----------------------------------------------------------------------------------------
 
 _LINK = re.compile(r"(?:\b(?:https?|ftp)://|(?<![\w.@-])www\.(?=\w))[^\s<>\[\]\"]+", re.IGNORECASE)
 # Endings that cannot be a word after a full stop without a blank; "ASP.NET" is a product.
@@ -68,11 +55,21 @@ def _find_urls(text: str) -> list[Span]:
     return merge(spans)
 
 
+def _find_links(text: str) -> list[Span]:
+    """Return the spans of URLs without those of sites alone: "Amazon.com Gift Card" names a brand."""
+    return [
+        (start, stop)
+        for start, stop in _find_urls(text)
+        if "/" in text[start:stop] or text[start : start + 4].lower() == "www."
+    ]
+
+
 # --- name, handle ------------------------------------------------------------------------------------
 
 _OPENER = re.compile(
     r"\b(?:my (?:full |first |last |real )?name is|my name['’]s|i am called|i['’]m called|me llamo|mi nombre es"
-    r"|je m['’]appelle|mon nom est|ich hei(?:ß|ss)e|mein name ist|mi chiamo|meu nome é)[:,]? ",
+    r"|je m['’]appelle|mon nom est|ich hei(?:ß|ss)e|mein name ist|mi chiamo|meu nome é|me chamo|nazywam się"
+    r"|mijn naam is|ik heet|jag heter|mitt namn är)[:,]? ",
     re.IGNORECASE,
 )
 # "this is … from" only after a greeting: without one it presents a product.
@@ -128,8 +125,9 @@ _NO_HANDLE_WORDS = "home work school the least all this that amazon gmail yahoo 
 _NO_HANDLES = frozenset(_NO_HANDLE_WORDS.split())
 _FORUM_HANDLE = re.compile(r"(?<![\w/])/?u/[A-Za-z][\w-]{2,19}\b")
 _NAMED_HANDLE = re.compile(
-    r"\b(?:instagram|insta|twitter|snapchat|tiktok|skype|discord|gamertag|gamer tag|psn|xbox live|ig)"
-    r"(?: (?:id|handle|name|username|user name|tag|account)){0,2}(?: is|:|=) ?@?(?P<handle>[\w.#-]{3,30})",
+    r"(?:\b(?:instagram|insta|twitter|snapchat|tiktok|skype|discord|gamertag|gamer tag|psn|xbox live|ig|telegram)"
+    r"(?: (?:id|handle|name|username|user name|tag|account)){0,2}(?: is|:|=)|微信[号號]?[是:：]?) ?@?"
+    rf"(?P<handle>[{LATIN}.#-]{{3,30}})",
     re.IGNORECASE,
 )
 
@@ -144,8 +142,8 @@ def _find_handles(text: str) -> list[Span]:
     spans += [match.span() for match in _FORUM_HANDLE.finditer(text)]
     for match in _NAMED_HANDLE.finditer(text):
         handle = match["handle"].rstrip(".-")
-        # A plain word is no handle; digits or an underscore make it one.
-        if re.search(r"[A-Za-z]", handle) and re.search(r"[\d_#]", handle):
+        # A plain word is no handle; digits, an underscore or a point make it one.
+        if re.search(r"[A-Za-z]", handle) and re.search(r"[\d_#]|\w\.\w", handle):
             spans.append((match.start("handle"), match.start("handle") + len(handle)))
     return merge(spans)
 
@@ -155,9 +153,11 @@ def _find_handles(text: str) -> list[Span]:
 _ROUNDS = 10  # two suffice for real texts
 
 _FINDERS: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
-    "email": _find_emails,
+    "email": find_emails,
     "url": _find_urls,
     "ip_address": find_ip_addresses,
+    "iban": find_ibans,
+    "order": find_orders,
     "card": find_cards,
     "social_security": find_social_security_numbers,
     "phone": find_phones,
@@ -165,27 +165,34 @@ _FINDERS: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
     "name": _find_names,
     "handle": _find_handles,
 }
+# In names of things and in queries for them.
+_FINDERS_IN_NAMES: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
+    **_FINDERS,
+    "url": _find_links,
+    "phone": lambda text: find_phones(text, vanity=False),
+}
 # Patterns that every text with a kind matches, in RE2's syntax, for Arrow's search over columns.
 _HINTS: Mapping[PersonalDataKind, str] = {
-    "email": rf"(?i)@|[\[({{] ?at ?[\])}}]| at (?:{_MAILERS}) ?[. \[({{]| dot (?:{_ENDINGS})",
+    "email": EMAIL_HINT,
     "url": r"(?i)://|www\.|\.(?:com|net|org|edu|gov|biz|mil|co|ac)\b|\.[a-z]{2,6}/",
     "ip_address": r"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
+    "iban": IBAN_HINT,
+    "order": ORDER_HINT,
     "card": r"\d{13}|\d{3}[^\w\s]?\s?\d{3}[^\w]\d{3}|\d{3,6}\W\d{3,7}\W\d{3}",
-    "social_security": r"\d{3}[- ]\d\d[- ]\d{4}|(?i:ssn|social security)\D{0,20}\d{9}",
+    "social_security": r"\d{3}[- ]\d\d[- ]\d{4}|(?i:ssn|social security)\D{0,20}\d{9}|\d{3}\.\d{3}\.\d{3}-\d\d"
+    r"|(?i:\bni\b|nino|national insurance|\bdni|\bnif|\bnie)",
     "phone": r"\d\W{0,3}\d{4}|\d{3}\W{1,3}\d{3}|\+\d|\d\d\W\d\d\W\d\d|1\W?8\d\d\W[A-Z\d]",
-    "address": r"(?i)\b\d{1,6}[a-z]?(?:-\d{1,4})? .*"
-    r"(?:st|ave?n?u?e?|blvd|boulevard|road|rd|lane|ln|h?i?g?hwa?y|parkway|pkwy"
-    r"|terrace|crescent|alley|turnpike|freeway|drive|dr|court|ct|circle|cir|place|pl|way|trail|trl|square|sq|plaza|loop"
-    r"|close|row|walk|street)\b|box #?\d|\b[a-z]{2,}\.?,? \d{5}|[a-z]\d[a-z] ?\d[a-z]\d",
+    "address": ADDRESS_HINT,
     "name": r"(?i)\bnames?\b|\bnames?['’]s|\bcalled\b|\bllamo\b|\bnombre\b|appelle|\bnom\b|\bhei(?:ß|ss)e\b"
-    r"|\bchiamo\b|\bnome\b"
+    r"|\bchiamo\b|\bnome\b|\bchamo\b|\bnazywam\b|\bnaam\b|\bheet\b|\bheter\b|\bnamn\b"
     r"|\b(?:hi|hello|hey|greetings|dear)\b",
-    "handle": r"(?i)@|\bu/|instagram|insta\b|twitter|snapchat|tiktok|skype|discord|gamer ?tag|\bpsn\b|xbox live|\big\b",
+    "handle": r"(?i)@|\bu/|instagram|insta\b|twitter|snapchat|tiktok|skype|discord|gamer ?tag|\bpsn\b|xbox live|\big\b"
+    r"|telegram|微信",
 }
 
 
 def mask_personal_data(
-    text: str, kinds: Sequence[PersonalDataKind] = PERSONAL_DATA_KINDS
+    text: str, kinds: Sequence[PersonalDataKind] = PERSONAL_DATA_KINDS, *, names: bool = False
 ) -> tuple[str, dict[PersonalDataKind, int]]:
     """Replace each piece of personal data by a token.
 
@@ -194,15 +201,18 @@ def mask_personal_data(
     Args:
         text: The text.
         kinds: The kinds to mask.
+        names: The text names a thing, as titles and queries do: sites without a path ("Amazon.com Gift Card") and
+            numbers that spell a brand (1-800-FLOWERS) stay.
 
     Returns:
         (The masked text, the number of tokens by kind); kinds that were not found have no count.
     """
+    finders = _FINDERS_IN_NAMES if names else _FINDERS
     counts: Counter[PersonalDataKind] = Counter()
     for _ in range(_ROUNDS):
         before = sum(counts.values())
         for kind in PERSONAL_DATA_KINDS:
-            if kind in kinds and (spans := _FINDERS[kind](text)):
+            if kind in kinds and (spans := finders[kind](text)):
                 counts[kind] += len(spans)
                 text = _replaced(text, spans, TOKENS[kind])
         # A token may make its neighbour recognisable.

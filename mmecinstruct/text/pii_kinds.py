@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 PersonalDataKind = Literal[
-    "email", "url", "ip_address", "card", "social_security", "phone", "address", "name", "handle"
+    "email",
+    "url",
+    "ip_address",
+    "iban",
+    "order",
+    "card",
+    "social_security",
+    "phone",
+    "address",
+    "name",
+    "handle",
 ]
 
 

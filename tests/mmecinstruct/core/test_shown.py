@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmecinstruct.core.console import message_text
-from mmecinstruct.core.shown import printable, published_url, shown_text, shown_url, unsigned_url
+from mmecinstruct.core.shown import (
+    is_private_path,
+    printable,
+    published_url,
+    shown_text,
+    shown_url,
+    unsigned_url,
+)
 
 SIGNED = (
     "https://img.example.com/0.jpg?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=SECRET%2F20260101"
@@ -238,3 +245,59 @@ def test_addresses_that_are_tried_again_are_told_without_passwords() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "GET http://127.0.0.1:9/api" in done.stderr
     assert "SECRET" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/home/jane/x.jpg", "…/x.jpg"),
+        ("file:///home/jane/x.jpg", "…/x.jpg"),
+        ("FILE:/home/jane/x.jpg", "…/x.jpg"),
+        ("C:\\Users\\jane\\x.jpg", "…/x.jpg"),
+        ("c:/Users/jane/x.jpg", "…/x.jpg"),
+        ("\\\\server\\jane\\x.jpg", "…/x.jpg"),
+        ("~/x.jpg", "…/x.jpg"),
+        ("~jane/x.jpg", "…/x.jpg"),
+        ("../../jane/x.jpg", "…/x.jpg"),
+        ("pics/../../jane/x.jpg", "…/x.jpg"),
+        ("/home/jane/", "…/jane"),
+        ("~", "…"),
+    ],
+)
+def test_of_a_path_of_this_machine_only_the_name_is_published(path: str, shown: str) -> None:
+    assert is_private_path(path)
+    assert published_url(path) == shown
+    assert not is_private_path(shown)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pics/a.jpg",
+        "a..b.jpg",
+        "…/x.jpg",
+        "//h/x.jpg",
+        "https://h/a/../b.jpg",
+        "https://h/x?p=../y",
+        "a:b/c.png",
+        "",
+    ],
+)
+def test_a_path_below_the_data_root_is_published(path: str) -> None:
+    assert not is_private_path(path)
+    assert published_url(path) == path
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/a.jpg?ex=66&is=67&hm=" + "ab" * 32 + "&w=3", "https://h/a.jpg?w=3"),
+        ("https://h/a.jpg?_nc=1&oh=00_AfBkSECRETSECRETSECRET&oe=65A", "https://h/a.jpg?_nc=1"),
+        ("https://h/a.jpg?tr=w-300&ik-s=SECRET&ik-t=99", "https://h/a.jpg?tr=w-300"),
+        ("https://h/a.jpg?verify=1700000000-SECRET%3D", "https://h/a.jpg"),
+    ],
+)
+def test_signatures_of_short_names_are_known_by_their_form(url: str, shown: str) -> None:
+    assert published_url(url) == unsigned_url(url) == shown
+    for harmless in ("hm=12", "oh=left", "oe=3", "ex=1", "verify=1"):
+        assert published_url(f"https://h/a.jpg?{harmless}") == f"https://h/a.jpg?{harmless}"

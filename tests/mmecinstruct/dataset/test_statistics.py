@@ -40,7 +40,7 @@ def test_tokens_and_swear_words_of_the_inputs_are_counted(small, tmp_path):
     assert counted["masked"] == {"email": 2, "phone": 1}
     assert counted["profanity_share"] == 0.5
     card = (tmp_path / "README.md").read_text()
-    assert "masked with tokens; these samples have 2 `[EMAIL]`, 1 `[PHONE]`." in card
+    assert "Tokens in these samples: 2 `[EMAIL]`, 1 `[PHONE]`." in card
     assert "sentiment_analysis has them in 50.0 % of its samples." in card
 
 

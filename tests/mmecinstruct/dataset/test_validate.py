@@ -443,3 +443,51 @@ def test_an_audit_that_the_manifest_does_not_list_is_found(own_folder):
     (own_folder / "audit.json").write_text("{}")
     (problem,) = validate_folder(own_folder)
     assert (problem.file, problem.reason) == ("audit.json", "file_unlisted")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("/home/jane/pics/0.jpg", "path_private"),
+        ("file:///home/jane/pics/0.jpg", "path_private"),
+        ("https://jane@shop.example/0.jpg", "url_secret"),
+        ("https://shop.example/0.jpg?sv=1&sig=ABC", "url_secret"),
+        ("https://shop.example/0.jpg?token=ABC", "url_secret"),
+        ("https://shop.example/0.jpg?Expires=17&Signature=A&Key-Pair-Id=K", "url_secret"),
+        ("https://shop.example/0.jpg?x=eyJhbGciOi.eyJzdWIi.c2ln", "url_secret"),
+        ("pics/0.jpg", None),
+        ("https://shop.example/0.jpg?v=17&width=800", None),
+    ],
+)
+def test_a_url_that_tells_too_much_is_found(small, own_folder, url, reason):
+    small.edit_rows(own_folder, shard(CC), lambda rows: rows[0].update(image_urls=[url]))
+    found = validate_folder(own_folder)
+    assert [(problem.file, problem.row, problem.reason) for problem in found] == (
+        [(shard(CC), 0, reason)] if reason else []
+    )
+    assert not any(secret in problem.detail for problem in found for secret in ("jane", "ABC", "eyJ"))
+
+
+def test_texts_and_rejections_of_the_folder_are_searched_too(small, own_folder):
+    card = own_folder / "README.md"
+    mark = "<!-- mmecinstruct: end tasks -->\n"
+    more = "See file:///home/jane/x.jpg and https://shop.example/0.jpg?X-Amz-Signature=1, or https://shop.example."
+    card.write_text(card.read_text().replace(mark, f"{mark}{more}\n"))
+    recipe = own_folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("path: labels.jsonl", "path: /home/jane/labels.jsonl"))
+    rejected = own_folder / "rejections" / "rejections.parquet"
+    row = {
+        "stage": "images",
+        "reason": "dead_path",
+        "detail": "no",
+        "origin": "/home/jane/x.jpg",
+        "record_id": "",
+    }
+    pq.write_table(pa.Table.from_pylist([row], schema=pq.read_schema(rejected)), rejected)
+    write_manifest(own_folder, small.recipe, "f" * 32)
+    assert [(problem.file, problem.reason) for problem in validate_folder(own_folder)] == [
+        ("README.md", "path_private"),
+        ("README.md", "url_secret"),
+        ("recipe.yaml", "path_private"),
+        ("rejections/rejections.parquet", "rejection_private"),
+    ]

@@ -64,6 +64,28 @@ def test_nothing_outside_the_named_folders_is_opened(root: Path, url: str, reaso
     assert ImageLocator(settings, [root]).locate(url).reason == reason
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("I/a b.jpg", "images/I/a b.jpg"),
+        ("./I/../I/a b.jpg", "images/I/a b.jpg"),
+        ("{root}/images/I/a b.jpg", "images/I/a b.jpg"),
+        ("file://{root}/images/I/a%20b.jpg", "images/I/a b.jpg"),
+        ("{root}/images/I/lost.jpg", "images/I/lost.jpg"),
+        ("secret.jpg", "private/secret.jpg"),
+        ("lost.jpg", "images/lost.jpg"),
+        # Outside, and on the web, a name stays.
+        ("{root}/outside.jpg", "{root}/outside.jpg"),
+        ("https://shop.example/I/a%20b.jpg", "https://shop.example/I/a%20b.jpg"),
+        ("a\0b.jpg", "a\0b.jpg"),
+    ],
+)
+def test_a_local_image_is_named_by_its_path_below_the_data_root(root: Path, url: str, name: str) -> None:
+    mirror = Mirror(url="https://shop.example/", folder="images")
+    locator = ImageLocator(ImageSettings(mirrors=(mirror,), folders=("images", "private")), [root])
+    assert locator.locate(url.format(root=root)).name == name.format(root=root)
+
+
 def test_details_of_bad_paths_name_no_local_folder(root: Path) -> None:
     locator = ImageLocator(ImageSettings(folders=("images",)), [root])
     for url in ("x" * 5000, "loop.jpg", "a\0b.jpg"):

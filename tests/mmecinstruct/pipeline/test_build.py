@@ -405,6 +405,21 @@ def test_rejections_name_no_secret(text: str) -> None:
     assert "SECRET" not in row["origin"] + row["detail"]
 
 
+def test_details_of_rejections_are_masked() -> None:
+    details = [
+        "'jane@example.com' is not 1 to 5",
+        "'call 555-0142' is no price",
+        "column '@type' is empty",
+        "firmware 8.8.8.8",
+        "'20230105' is no date; from shop.example.com",
+    ]
+    published = publishable(
+        rejections_table([Rejection("parse", "bad", detail, "", "id") for detail in details])
+    )
+    masked = ["'[EMAIL]' is not 1 to 5", "'call [PHONE]' is no price", *details[2:]]
+    assert published["detail"].to_pylist() == masked
+
+
 def test_shortened_urls_are_told() -> None:
     signed = [f"https://h/a.jpg?X-Amz-Signature={number}" for number in range(3)]
     assert warn_of_shortened(["https://h/a.jpg?key=1", "https://h/b.jpg?hash=2"]) == []

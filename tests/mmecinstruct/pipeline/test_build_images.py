@@ -282,7 +282,13 @@ def test_the_folder_reports_duplicates_and_hygiene(local_shop: Path, tmp_path: P
     # 0, 1 and 2 have one image, 0 and 1 nearly one title.
     assert found["cluster_sizes"] == {"1": PRODUCTS - 3, "3": 1}
     assert (found["pairs"]["identical_bytes"], found["duplicate_products"], found["merged"]) == (2, 1, 0)
-    assert statistics["hygiene"] == {"records": 1, "masked": {"email": 1}, "profane": 1}
+    assert statistics["hygiene"] == {
+        "records": 1,
+        "masked": {"email": 1},
+        "profane": 1,
+        "names": {"searched": PRODUCTS, "suspicious": 0, "masked": {}},
+        "queries": {"searched": 0, "masked": {}},
+    }
     card = (tmp_path / "out" / "README.md").read_text()
     assert f"{PRODUCTS} products form {PRODUCTS - 2} clusters; the largest holds 3." in card
     assert "Of 1 reviews and questions 1 have swear words" in card

@@ -197,7 +197,33 @@ def test_page_lists_clusters_and_kinds_of_pairs(small, own_folder):
     assert "2 groups of more than 200 products were split by dropping their weakest pairs (11)." in page
     assert "5 records name the same product as another one; they were merged into it." in page
     assert "Of 40 reviews and questions 3 have swear words" in card
-    assert "(2 email, 1 social security)" in card
+    assert "| reviews and questions | 40 | 2 email, 1 social security |\n" in card
+    assert "queries" not in card.partition("## Texts")[2]
+
+
+def texts_of_card(small, folder, recipe, hygiene) -> str:
+    counted = {**collect_statistics(folder), "schema_version": "1.0"}
+    statistics = {**counted, "sizes": {}, "missing_tasks": {}, "rejections": {}, "hygiene": hygiene}
+    write_card(folder, recipe, statistics, "f" * 32)
+    return (folder / "README.md").read_text().partition("## Texts")[2].partition("## Sources")[0]
+
+
+def test_card_claims_nothing_of_texts_that_nobody_searched(small, own_folder):
+    names = {"searched": 30, "suspicious": 6, "masked": {"phone": 2}}
+    queries = {"searched": 0, "masked": {}}
+    hygiene = {"records": 0, "masked": {}, "profane": 0, "names": names, "queries": queries}
+    page = texts_of_card(small, own_folder, small.recipe, hygiene)
+    assert "| products: title, brand, categories | 30 | 2 phone |\n" in page
+    assert "| queries |" not in page
+    assert "| reviews and questions |" not in page
+    curate = small.recipe.curate
+    left = small.recipe.model_copy(update={"curate": curate.model_copy(update={"mask_titles": False})})
+    page = texts_of_card(small, own_folder, left, {**hygiene, "records": 4})
+    assert "| products: title, brand, categories |" not in page
+    assert "those of 6 of 30 products look as though they hold personal data" in page
+    none = small.recipe.model_copy(update={"curate": curate.model_copy(update={"mask": ()})})
+    page = texts_of_card(small, own_folder, none, hygiene)
+    assert "No text was searched for personal data." in page
 
 
 def test_page_mentions_users_only_with_reviews(small, tmp_path):

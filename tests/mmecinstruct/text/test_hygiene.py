@@ -11,9 +11,16 @@ from pydantic import ValidationError
 
 from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.engine.stage import Files
-from mmecinstruct.schemas.tables import CURATED_QUESTIONS, CURATED_REVIEWS, QUESTIONS, REVIEWS
+from mmecinstruct.schemas.tables import (
+    CURATED_PRODUCTS,
+    CURATED_QUESTIONS,
+    CURATED_REVIEWS,
+    JUDGEMENTS,
+    QUESTIONS,
+    REVIEWS,
+)
 from mmecinstruct.stages import hygiene
-from mmecinstruct.text.hygiene import clean_questions, clean_reviews
+from mmecinstruct.text.hygiene import clean_questions, clean_reviews, mask_products, mask_queries
 from mmecinstruct.text.pii_kinds import PERSONAL_DATA_KINDS
 from mmecinstruct.text.profanity import count_profanity, profanity_words
 
@@ -83,6 +90,78 @@ def test_a_question_is_masked_with_its_snippets() -> None:
     assert pa.concat_tables(pieces).to_pylist() == table.to_pylist()
 
 
+def test_a_product_is_masked_in_all_that_it_shows() -> None:
+    rows = [
+        {
+            "product_id": "1",
+            "title": "Mug for a@b.com",
+            "brand": "@jane_doe",
+            "category": "Call 555-0142",
+            "category_path": ["Call 555-0142", "Mugs"],
+            "fine_category": "see https://example.com/u/jane",
+        },
+        # Sites and names are those of things.
+        {"product_id": "2", "title": "Amazon.com Gift Card", "brand": "1-800-FLOWERS", "category_path": None},
+        {
+            "product_id": "3",
+            "title": "My Name Is Red",
+            "brand": None,
+            "category": "Mugs",
+            "category_path": [],
+        },
+    ]
+    table = pa.Table.from_pylist(rows, schema=CURATED_PRODUCTS)
+    found = mask_products(table, PERSONAL_DATA_KINDS)
+    assert found.table.schema == table.schema
+    first, *others = found.table.to_pylist()
+    assert (first["title"], first["brand"], first["category"]) == (
+        "Mug for [EMAIL]",
+        "[HANDLE]",
+        "Call [PHONE]",
+    )
+    assert (first["category_path"], first["fine_category"]) == (["Call [PHONE]", "Mugs"], "see [URL]")
+    assert others == table.to_pylist()[1:]
+    assert found.rows == 1
+    assert found.masked == {"email": 1, "handle": 1, "phone": 2, "url": 1}
+    left = mask_products(table, PERSONAL_DATA_KINDS, mask=False)
+    assert left.table.equals(table)
+    assert (left.rows, left.masked) == (1, found.masked)
+
+
+def test_equal_queries_are_masked_equally_and_all_counted() -> None:
+    texts = ["mug a@b.com", "my name is Jane Doe desk lamp", "mug a@b.com", "amazon.com card"]
+    rows = [{"query_id": str(n), "query": text} for n, text in enumerate(texts)]
+    found = mask_queries(pa.Table.from_pylist(rows, schema=JUDGEMENTS), PERSONAL_DATA_KINDS)
+    masked = ["mug [EMAIL]", "my name is [NAME] desk lamp", "mug [EMAIL]", "amazon.com card"]
+    assert found.table["query"].to_pylist() == masked
+    assert found.masked == {"email": 2, "name": 1}
+
+
+def test_the_category_of_a_question_is_masked_as_that_of_products() -> None:
+    rows = questions({"question_id": "1", "question": "Is it big?", "category": "Mail a@b.com"})
+    assert clean_questions(rows, PERSONAL_DATA_KINDS)["category"].to_pylist() == ["Mail [EMAIL]"]
+    assert clean_questions(rows, PERSONAL_DATA_KINDS, False)["category"].to_pylist() == ["Mail a@b.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("[[VIDEOID:0123abcd]] The hinge closes softly.", "The hinge closes softly."),
+        ("[[VIDEOID:0123abcd]]", ""),
+        ("Like the [[ASIN:B0EXAMPL10 Oak Mug Sand]] that I had.", "Like the Oak Mug Sand that I had."),
+        ("Like the [[ASIN:B0EXAMPL10 Oak Mug [Sand]]], only taller", "Like the Oak Mug [Sand], only taller"),
+        ("[[ASIN:B0EXAMPL10]] is better", "is better"),
+        ("Quick to dry. The media could not be loaded. Good.", "Quick to dry. Good."),
+        ("[[ASIN:B0EXAMPL10 [[VIDEOID:0123abcd]] Mug]] fits", "fits"),
+        ("Matrix [[1, 2]] and [video]", "Matrix [[1, 2]] and [video]"),
+        ("[[VIDEOID:" * 2000, "[[VIDEOID:" * 2000),
+    ],
+)
+def test_markers_of_amazon_leave_reviews(text: str, left: str) -> None:
+    table = clean_reviews(reviews({"review_id": "1", "title": text, "text": text}), ())
+    assert table["text"].to_pylist() == table["title"].to_pylist() == [left]
+
+
 def test_the_recipe_chooses_the_kinds() -> None:
     rows = reviews({"review_id": "1", "title": "a@b.com", "text": "www.x.org"})
     assert clean_reviews(rows, ["url"])["title"].to_pylist() == ["a@b.com"]
@@ -133,6 +212,7 @@ def test_a_large_file_is_cut_at_row_groups_and_gives_the_same_rows(
         reviews=Files((tmp_path / "reviews.parquet",), {"parse": "a"}),
         questions=Files(),
         mask=PERSONAL_DATA_KINDS,
+        mask_titles=True,
         word_list=Files(),
     )
     items = stage.items()

@@ -33,6 +33,12 @@ POSITIVE: dict[str, list[str]] = {
         "<«jane@example.com»>",
         "E-mail: «o_neil99@aol.com»",
         "«0815@example.museum»",
+        "Mail «jane_doe (at) example.co.uk» for it",
+        "Reach me: «john dot doe at example dot com»",
+        "Write to «john . doe @ example . com» now",
+        "«jane.doe [at] example [dot] org» is mine",
+        "«erika (ät) beispiel punkt de»",
+        "邮箱是«jane@example.com»谢谢",
     ],
     "url": [
         "see «https://example.com/a?b=c#d».",
@@ -69,6 +75,42 @@ POSITIVE: dict[str, list[str]] = {
         "IP «104.16.132.229»?",
         "from «17.253.144.10» on Monday",
     ],
+    "iban": [
+        "to «DE89 3704 0044 0532 0130 00», please",
+        "to «GB82 WEST 1234 5698 7654 32», please",
+        "to «FR14 2004 1010 0505 0001 3M02 606», please",
+        "to «NL91ABNA0417164300», please",
+        "to «BE68 5390 0754 7034», please",
+        "to «CH93 0076 2011 6238 5295 7», please",
+        "to «ES91 2100 0418 4502 0005 1332», please",
+        "to «IT60 X054 2811 1010 0000 0123 456», please",
+        "to «AT61 1904 3002 3457 3201», please",
+        "to «SE45 5000 0000 0583 9825 7466», please",
+        "to «NO93 8601 1117 947», please",
+        "to «DK50 0040 0440 1162 43», please",
+        "to «FI21 1234 5600 0007 85», please",
+        "IBAN «DE00 1234 5678 9012 3456 78» with a slip",
+        "IBAN: «de89370400440532013000».",
+        "«DE89-3704-0044-0532-0130-00» in groups",
+        "«DE89 3704 0044 0532 0130 00» FOR ME",
+    ],
+    "order": [
+        "Order «112-5550100-0000001»",
+        "order #«114-0001234-7654321» is lost",
+        "«302-5550142-0000002».",
+        "Bestellung «302-1234567-1234567»",
+        "(«701-1234567-1234567»)",
+        "订单«112-1234567-1234567»",
+        "commande «404-1234567-7654321»",
+        "«111-0000000-0000000» and «111-0000000-0000001»",
+        "order no. «250-1234567-0000000»,",
+        "ORDER «D01-1234567-1234567»",
+        "my order number is «113-1234567-1234567»!",
+        "'«205-1234567-1234567»'",
+        "re: «206-1234567-1234567»?",
+        "«503-1234567-1234567» (Japan)",
+        "pedido «171-1234567-1234567»",
+    ],
     "card": [
         "charged «4111 1111 1111 1111» twice",
         "«4111111111111111»",
@@ -103,6 +145,9 @@ POSITIVE: dict[str, list[str]] = {
         "tax id «456-78-9012»",
         "«333-22-4444» and «333-22-4445»",
         "social security no. «212098765»",
+        "NI number «QQ 12 34 56 C» for a kettle",
+        "Mi DNI «12345678Z» salía",
+        "Meu CPF «111.444.777-35» estava",
     ],
     "phone": [
         "call «(555) 234-5678» now",
@@ -131,6 +176,14 @@ POSITIVE: dict[str, list[str]] = {
         "«1-877-MY-PHONE»",
         "text me on «2345678»",
         "whatsapp «9876543210»",
+        "手机 «13000000000» 可以",
+        "手机号码是«13000000000»",
+        "电话：«138-0000-1234»。",
+        "電話は«090-1234-5678»です",
+        "Tel.: «0171 3920055», abends",
+        "Llámame al «612 345 678»",
+        "Rufen Sie mich unter «030 23125 014» an",
+        "Whatsapp «(11) 91234-5678»",
     ],
     "address": [
         "ship to «123 Main Street» please",
@@ -152,6 +205,18 @@ POSITIVE: dict[str, list[str]] = {
         "«8 King's Road» is the shop",
         "«100 Queen Street».",
         "«290 Bremner Blvd, Toronto, ON M5V 3L9»",
+        "wohne in der «Beispielstraße 12, 10115 Berlin»",
+        "an «Am Alten Markt 7, 50667 Köln» geliefert",
+        "«Hauptstr. 5a» in der Mitte",
+        "habite au «12 rue de l'Exemple, 75001 Paris»",
+        "au «8 bis avenue des Tests, 69003 Lyon» par erreur",
+        "«Voorbeeldstraat 12, 1012 AB Amsterdam»",
+        "en la «calle del Ejemplo 24, 28001 Madrid»",
+        "in «via dell'Esempio 5, 00184 Roma»",
+        "«12 Example Road, London SW1A 1AA»",
+        "«Flat 4, 27 Church Lane, Leeds LS1 1AA»",
+        "«10 Example Street, Sydney NSW 2000»",
+        "«Kungsgatan 4, 111 22 Stockholm»",
     ],
     "name": [
         "Hi, my name is «John»",
@@ -189,13 +254,16 @@ POSITIVE: dict[str, list[str]] = {
         "twitter handle is «@janed0e»",
         "discord: «jane#1234»",
         "snapchat username is «jane_99»",
+        "skype: «john.doe.example»",
+        "微信号是«jane_doe88»，谢谢",
     ],
 }
 NEGATIVE: dict[str, list[str]] = {
     "email": [
         "4 @ $5.00 each", "meet me @ home", "2@once", "rated 5@5", "look at dot com shops", "the dot at the end",
         "@ the store", "user@", "@domain.com", "a@b", "sit at home (at) last", "I am at yahoo now", "dot at com",
-        "50% @ Target", "x @ y . z",
+        "50% @ Target", "x @ y . z", "sale @ Target. It is", "2 @ some point in life", "dot your i at the end",
+        "he. jane at home",
     ],
     "url": [
         "e.g. this one", "U.S.A. made", "readme.txt and file.pdf", "works.it is good", "the end.The next",
@@ -208,6 +276,18 @@ NEGATIVE: dict[str, list[str]] = {
         "version 1.2.3.4", "firmware 10.0.1.12", "192.168.1.1 opens the router", "10.0.0.1", "127.0.0.1", "v5.1.0.2",
         "Updated to 8.1.2.3", "1.2.3", "1.2.3.4.5", "300.1.2.3", "12:30:45", "ratio 4:3:2", "255.255.255.0",
         "1.10.100.1000", "fe80::1 is local", "a::b",
+    ],
+    "iban": [
+        "DE89 3704 0044 0532 0130 01", "the IBAN field", "IBAN has 34 characters", "XX89 3704 0044 0532 0130 00",
+        "DE2019 model", "GB82", "BE 300 and NL 12", "HP 12C 1234 5678 9012", "FR14 inch", "LT20 20 W 20 V 20 A",
+        "DE89 3704 0044 0532 0130", "A4 2024 2025 2026 2027 2028 2029", "ES91 ES92 ES93 ES94 ES95 ES96",
+        "XDE89370400440532013000", "SE45 W 5000 K", "MK19 MK20 MK21 MK22 MK23 MK24",
+    ],
+    "order": [
+        "order 112-555", "112-1234567", "112-1234567-12345678", "1112-1234567-1234567", "112-1234567-1234567-1",
+        "112 1234567 1234567", "12-1234567-1234567", "112-123456-1234567", "112-1234567-123456",
+        "A-112-1234567-1234567",
+        "order 4711", "100-200-300", "2019-1234567-2020", "1-800-1234567", "112.1234567.1234567",
     ],
     "card": [
         "4111 1111 1111 1112", "9780306406157", "ISBN 978-0-306-40615-7", "1234567890123456", "0000 0000 0000 0000",
@@ -228,7 +308,9 @@ NEGATIVE: dict[str, list[str]] = {
         "sizes 10 12 14 16",
         "234567890123", "5552345678", "T555-234-5678", "item 234 567 8901", "100-200 sheets", "555-1234",
         "call of duty 4", "call on 12.05.2012", "text 1000000 times", "phone 6 and phone 7", "PN-234-567-8901",
-        "1,234,567", "3.141592653", "ASIN 2345678901", "rated 4.5 of 555", "1 800 calories", "800-LUMENS lamp",
+        "1,234,567", "3.141592653", "ASIN 2345678901", "rated 4.5 of 555",
+        "tracking 9400 1000 0000 0000 0000 00", "型号 13000000000", "型番 090-1234-5678",
+        "1 800 calories", "800-LUMENS lamp",
     ],
     "address": [
         "2 different places", "100 miles of road", "5 Star Service", "10 Wall Street Journal issues",
@@ -237,6 +319,9 @@ NEGATIVE: dict[str, list[str]] = {
         "3 way switch",
         "OK 12345 pieces", "IN 10000 HOURS", "12 St. Patrick hats", "a 2 lane road", "24 hour drive",
         "size 12 court shoes",
+        "5 Star Street tacos", "The 5 Piece Lane set looks good", "12 Piece Lane set", "4 Corner Court shoe rack",
+        "Die Hauptstraße ist laut", "In 12 Straßen getestet", "Le 12 avenue est un livre", "Billy 5 2023 Edition",
+        "Galaxy Tab A8 4GB", "via USB 3", "Playstation 5, 2023",
         "box 12 of 20", "model CA 90210X", "500 square feet", "4 drive bays", "20 circle stickers",
     ],
     "name": [
@@ -343,6 +428,12 @@ def test_masking_is_idempotent_and_hints_miss_nothing() -> None:
     assert cleaned["text"].to_pylist() == [mask_personal_data(text)[0] for text in texts]
 
 
+def test_numbers_one_behind_another_are_all_masked_at_once() -> None:
+    masked, counts = mask_personal_data("call " + "0171 3920055 " * 40)
+    assert masked == "call " + "[PHONE] " * 40
+    assert counts == {"phone": 40}
+
+
 def test_texts_without_a_trace_are_not_suspected() -> None:
     texts = pa.array(["I love this mug.", "It broke after 2 days", None, "Write to a@b.com"])
     suspected = suspected_kinds(texts)
@@ -397,6 +488,18 @@ def test_texts_without_a_trace_are_not_suspected() -> None:
             "123-45-",
             "P.O. ",
             "hi ",
+            "DE89 ",
+            "AB12 ",
+            "dot a ",
+            " . a",
+            "@ a ",
+            "rue A ",
+            "Astraße 1 ",
+            "A 1, ",
+            "Flat 4, ",
+            "[at] ",
+            "0171 ",
+            "手机",
             "Hi, this is A",
             "u/a",
             "ext. ",
