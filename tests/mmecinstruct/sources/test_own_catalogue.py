@@ -148,11 +148,10 @@ def test_a_json_key_may_be_absent_from_single_lines(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("p.csv", "", "empty"),
-        ("p.csv", 'sku,name\nA,"never closed\nB,Mug\n', r"p\.csv:2: .*never closed"),
         ("p.csv", "sku,name,name\nA,Mug,Hat\n", "several columns 'name'"),
         ("p.csv", "sku;name\nA;Mug\n", "semicolons; save it with commas"),
         ("p.csv", "sku,name\rA,Mug\r", "carriage returns alone; save it with line feeds"),
-        ("p.csv", "sku,n\udce4me\nA,Mug\n", "not UTF-8; save it as UTF-8"),
+        ("p.csv", "sku,n\udce4me\nA,Mug\n", "not UTF-8: .*; save it as UTF-8"),
         ("p.json", '[\n{"sku": "A", "name": "Mug"}]', "JSON list"),
         ("p.xlsx", "x", "no reader for '.xlsx'"),
         ("p.parquet", "x", "Parquet"),
