@@ -37,13 +37,14 @@ def curate_products(
         (Curated products in order of id, rejections).
     """
     columns = ", ".join(PRODUCTS.names)
+    content = ", ".join(f"{name}::VARCHAR" for name in PRODUCTS.names if name != "origin")
     unwanted = sorted(taken_down)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE numbered AS
         SELECT {columns}, file_index, row_index,
             row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) AS occurrence,
-            md5(concat_ws(chr(31), {", ".join(f"{name}::VARCHAR" for name in PRODUCTS.names)})) AS content
+            md5(concat_ws(chr(31), {content})) AS content
         FROM products WHERE NOT list_contains($unwanted, product_id)
         """,
         {"unwanted": unwanted},

@@ -1,6 +1,7 @@
 """Arrow schemas of the tables between raw files and samples.
 
-Ids are strings prefixed by their source (`amazon18:B00…`, `esci:…`, `shop:…`) and stable across runs.
+Ids are strings prefixed by their source (`amazon18:B00…`, `esci:…`, `shop:…`) and stable across runs. `origin` is the
+raw file and the line or row that a record was read from, as `file:line`; rejections of all stages name it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ PRODUCTS = pa.schema(
         ("currency", pa.string()),
         ("color", pa.string()),
         ("image_urls", STRINGS),  # best candidate first
+        ("origin", pa.string()),
     ]
 )
 
@@ -38,6 +40,7 @@ REVIEWS = pa.schema(
         ("timestamp", pa.int64()),  # UTC seconds
         ("verified", pa.bool_()),
         ("image_urls", STRINGS),
+        ("origin", pa.string()),
     ]
 )
 
@@ -46,6 +49,7 @@ RELATIONS = pa.schema(
         ("product_a", pa.string()),
         ("product_b", pa.string()),
         ("relation", pa.string()),  # also_bought | also_viewed | similar
+        ("origin", pa.string()),
     ]
 )
 
@@ -57,6 +61,7 @@ JUDGEMENTS = pa.schema(
         ("label", pa.string()),  # E | S | C | I
         ("locale", pa.string()),
         ("source_split", pa.string()),
+        ("origin", pa.string()),
     ]
 )
 
@@ -68,6 +73,7 @@ QUESTIONS = pa.schema(
         ("question", pa.string()),
         ("document", STRINGS),
         ("answerable", pa.bool_()),
+        ("origin", pa.string()),
     ]
 )
 

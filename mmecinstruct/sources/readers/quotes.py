@@ -171,7 +171,9 @@ class CellReader:
         self._first, self._start = line.text + "\n", line
         try:
             cells = next(self._csv)
-            if len(cells) == self._width or not (self._literal and text.count(self._delimiter) + 1 == self._width):
+            if len(cells) == self._width or not (
+                self._literal and text.count(self._delimiter) + 1 == self._width
+            ):
                 return cells
             why = ""
         except (csv.Error, _NextRow) as error:
@@ -185,7 +187,9 @@ class CellReader:
                 raise SourceError(
                     f"{self._path}: its lines end in carriage returns alone; save it with line feeds"
                 )
-            raise SourceError(f"{self._path}:{line.number}: {why}; is a quote opened here that is never closed?")
+            raise SourceError(
+                f"{self._path}:{line.number}: {why}; is a quote opened here that is never closed?"
+            )
         if self._literal and text.count(self._delimiter) + 1 == self._width:
             return [_unquoted(cell) for cell in text.split(self._delimiter)]
         if joined or why.startswith("unexpected end"):
@@ -228,7 +232,11 @@ class CellReader:
         if not self._spaced and any(cell[:1] == " " for cell in alone):
             return False
         kinds = _kinds(alone[self._key])
-        return bool(kinds) and " " not in kinds and ("0" in kinds or not ids or any("0" not in one for one in ids))
+        return (
+            bool(kinds)
+            and " " not in kinds
+            and ("0" in kinds or not ids or any("0" not in one for one in ids))
+        )
 
     def _cells_alone(self, text: str) -> list[str]:
         """Return the cells of a line that is read as a row, none where it cannot be."""

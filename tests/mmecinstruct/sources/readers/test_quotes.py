@@ -16,7 +16,9 @@ TSV = "id\ttitle\tcategory\n"
 CSV = "id,title,description,category\n"
 
 
-def read(path: Path, content: str, quoting: Quoting = "auto") -> tuple[list[list[str]], list[tuple[int, str]]]:
+def read(
+    path: Path, content: str, quoting: Quoting = "auto"
+) -> tuple[list[list[str]], list[tuple[int, str]]]:
     """Return the cells of the rows that are kept, and (line, reason) of the others."""
     path.write_text(content, encoding="utf-8", newline="")
     kept, rejected = [], []
@@ -39,7 +41,9 @@ def test_quotes_of_a_tsv_file_that_nobody_doubled_are_characters(tmp_path: Path,
 
 
 def test_cells_of_a_tsv_file_that_a_spreadsheet_quoted_are_unquoted(tmp_path: Path) -> None:
-    content = TSV + 'B1\t"Tray, ""large"""\tTrays\nB2\t"Lamp\nwith two lines"\tLamps\nB3\tBowl\t"Last\nof all"\n'
+    content = (
+        TSV + 'B1\t"Tray, ""large"""\tTrays\nB2\t"Lamp\nwith two lines"\tLamps\nB3\tBowl\t"Last\nof all"\n'
+    )
     content += 'B4\t"with\ttab"\tIt\nB5\t"Tray, ""large"""\t"It\n'
     kept, rejected = read(tmp_path / "p.tsv", content)
     assert [row[1:] for row in kept] == [
@@ -87,17 +91,27 @@ def test_a_bad_row_names_the_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["First\nsecond", "First\n\nred, soft, and warm", "First, red\nIt is, really, so,\nlast", "A\nB,C,D", 'x\n""y'],
+    [
+        "First\nsecond",
+        "First\n\nred, soft, and warm",
+        "First, red\nIt is, really, so,\nlast",
+        "A\nB,C,D",
+        'x\n""y',
+    ],
 )
 def test_a_quoted_text_of_several_lines_is_one_cell(tmp_path: Path, text: str) -> None:
-    kept, rejected = read(tmp_path / "p.csv", shop((8, f'P008,Shelf,"{text}",Shelves'), (30, f'P030,"{text}",x,y')))
+    kept, rejected = read(
+        tmp_path / "p.csv", shop((8, f'P008,Shelf,"{text}",Shelves'), (30, f'P030,"{text}",x,y'))
+    )
     assert (len(kept), rejected) == (40, [])
     assert kept[8] == ["P008", "Shelf", text.replace('""', '"'), "Shelves"]
     assert kept[30][1] == text.replace('""', '"')
 
 
 def test_a_text_in_the_first_column_may_have_several_lines(tmp_path: Path) -> None:
-    content = "title,id\n" + "".join(f"Mug,P{number}\n" for number in range(9)) + '"Shelf\nof oak",P9\nMug,P10\n'
+    content = (
+        "title,id\n" + "".join(f"Mug,P{number}\n" for number in range(9)) + '"Shelf\nof oak",P9\nMug,P10\n'
+    )
     kept, rejected = read(tmp_path / "p.csv", content)
     assert (len(kept), rejected) == (11, [])
     assert kept[9] == ["Shelf\nof oak", "P9"]
