@@ -50,9 +50,17 @@ def curate_products(
         {"unwanted": unwanted},
     )
     rejections = [
-        Rejection(STAGE, "taken_down", "the product is on the takedown list", "", product_id)
-        for (product_id,) in connection.execute(
-            "SELECT product_id FROM products WHERE list_contains($unwanted, product_id) ORDER BY product_id",
+        Rejection(
+            STAGE,
+            "taken_down",
+            "the product is on the takedown list",
+            origin or "",
+            product_id,
+            product_ids=(product_id,),
+        )
+        for product_id, origin in connection.execute(
+            "SELECT product_id, origin FROM products WHERE list_contains($unwanted, product_id) "
+            "ORDER BY product_id, file_index, row_index",
             {"unwanted": unwanted},
         ).fetchall()
     ]
@@ -60,13 +68,16 @@ def curate_products(
         Rejection(
             STAGE,
             "duplicate_id",
-            "the same row again" if same else "another row of this id came before; the first one stays",
-            "",
+            f"the same row as {first}"
+            if same
+            else f"another row of this id, {first}, came before; the first one stays",
+            origin or "",
             product_id,
+            product_ids=(product_id,),
         )
-        for product_id, same in connection.execute(
+        for product_id, same, origin, first in connection.execute(
             """
-            SELECT later.product_id, later.content = earlier.content
+            SELECT later.product_id, later.content = earlier.content, later.origin, earlier.origin
             FROM numbered later JOIN numbered earlier
                 ON earlier.product_id = later.product_id AND earlier.occurrence = 1
             WHERE later.occurrence > 1 ORDER BY later.product_id, later.occurrence

@@ -164,7 +164,23 @@ REJECTIONS = pa.schema(
         ("stage", pa.string()),
         ("reason", pa.string()),  # machine-readable, snake_case
         ("detail", pa.string()),  # for a person: what was found, shortened
-        ("origin", pa.string()),  # file:line, or URL
+        # file:line of the raw record. Empty where the build finds it by the ids, from the tables' column of that name.
+        ("origin", pa.string()),
         ("record_id", pa.string()),  # id of the rejected record where it is known
+        ("task", pa.string()),
+        ("product_ids", STRINGS),
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("image_url", pa.string()),
+        ("source_id", pa.string()),  # id of the review or question that the record was made from
+    ]
+)
+
+# As a dataset folder has them: users by their number in it, null where no sample is theirs.
+PUBLISHED_REJECTIONS = pa.schema(
+    [
+        *(REJECTIONS.field(name) for name in REJECTIONS.names[:8]),
+        ("user", pa.int64()),
+        ("image_url", pa.string()),
     ]
 )

@@ -21,7 +21,7 @@ class Deduplicate(Stage):
     """Write products.parquet with the final clusters, pairs.parquet (the evidence) and merged.parquet."""
 
     name = "deduplicate"
-    version = 2
+    version = 3
     libraries = ("numpy", "rensa")
 
     products: Files
@@ -52,7 +52,7 @@ class MergeRecords(Stage):
     """Write `<table>.parquet`: a table's records with the ids of the products that stayed."""
 
     name = "merge"
-    version = 1
+    version = 2
 
     table: str
     records: Files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables
+from mmecinstruct.core.shown import shown_url
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe, Sizes, SplitSettings, TaskSettings
-from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.rejections import Rejection, of_samples
 from mmecinstruct.schemas.samples import SPLITS, TEST_OOD, UNRENDERED
 from mmecinstruct.schemas.tables import IMAGES
 from mmecinstruct.splits.assign import Assignment, assign_samples
@@ -46,7 +47,7 @@ class Select(Stage):
     """
 
     name = "select"
-    version = 2
+    version = 3
 
     task: str
     samples: Files
@@ -91,7 +92,7 @@ class Select(Stage):
             compression="zstd",
             row_group_size=ROW_GROUP_ROWS,
         )
-        write_rejections(rejections, folder)
+        write_rejections(of_samples(rejections, rows, self.task), folder)
         return Counts(len(rows), len(rows) - len(rejections), len(rejections), {"sizes": selection.report})
 
     def _assignment(self, rows: list[dict[str, Any]]) -> Assignment:
@@ -109,6 +110,8 @@ class Select(Stage):
         images = read_tables(self.images.paths, IMAGES)
         valid = images.filter(pc.equal(images["status"], "ok"))
         image_ids = dict(zip(valid["image_url"].to_pylist(), valid["image_id"].to_pylist(), strict=True))
+        rejected = images.filter(pc.not_equal(images["status"], "ok"))
+        reasons = dict(zip(rejected["image_url"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
         required = self.settings.require_images
         rejections = []
         for index, row in enumerate(rows):
@@ -119,7 +122,7 @@ class Select(Stage):
             if (missing and required == "all") or (not present and row["images"] and required == "any"):
                 splits[index] = None
                 rejections.append(
-                    Rejection("split", "missing_image", ", ".join(missing), self.task, row["id"])
+                    Rejection("split", "missing_image", _why_missing(row, missing, reasons), "", row["id"])
                 )
         return rejections
 
@@ -138,6 +141,24 @@ def _resolve_images(row: dict[str, Any], image_ids: Mapping[str, str]) -> list[s
             found[name].append(value)
     row.update(found)
     return missing
+
+
+def _why_missing(row: Mapping[str, Any], missing: Sequence[str], reasons: Mapping[str, str]) -> str:
+    """Say of each role without an image what became of its first URL that has a reason."""
+    told = []
+    for image in row["images"]:
+        if str(image["role"]) in missing:
+            urls = image["image_urls"] or []
+            url = next((url for url in urls if url in reasons), None)
+            why = (
+                f"{reasons[url]}, {shown_url(url)}"
+                if url
+                else "its URL was not asked for"
+                if urls
+                else "none is named"
+            )
+            told.append(f"{image['role']}: {why}")
+    return "; ".join(told)
 
 
 def select_stage(

@@ -20,7 +20,7 @@ class SyntheticShop(Stage):
     """Write the shop's raw files, in the publishers' formats, without images."""
 
     name = "synthetic_shop"
-    version = 3
+    version = 4
 
     settings: SampleShopSettings
     seed: int

@@ -87,7 +87,7 @@ class RawFile:
 class Unread(NamedTuple):
     """Cells that a record lost though it was kept: how many, and where one of them is, with its value."""
 
-    count: int
+    cells: int
     example: str
     origin: str
 
@@ -282,7 +282,7 @@ def _batch(
 ) -> ParsedBatch:
     tables = {}
     for name, table_rows in rows.items():
-        repeats = np.diff(np.array(ends[name], np.int64), prepend=0)
+        repeats = np.diff(np.array([0, *ends[name]], np.int64)).astype(np.int64)
         found = origins(origin, np.repeat(np.array(lines, np.int64), repeats))
         tables[name] = (
             builders[name](table_rows, found) if name in builders else rows_table(name, table_rows, found)
