@@ -39,21 +39,30 @@ def curate_products(
         (Curated products in order of id, rejections, the spellings that were replaced by others).
     """
     columns = ", ".join(PRODUCTS.names)
+    content = ", ".join(f"{name}::VARCHAR" for name in PRODUCTS.names if name != "origin")
     unwanted = sorted(taken_down)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE numbered AS
         SELECT {columns}, file_index, row_index,
             row_number() OVER (PARTITION BY product_id ORDER BY file_index, row_index) AS occurrence,
-            md5(concat_ws(chr(31), {", ".join(f"{name}::VARCHAR" for name in PRODUCTS.names)})) AS content
+            md5(concat_ws(chr(31), {content})) AS content
         FROM products WHERE NOT list_contains($unwanted, product_id)
         """,
         {"unwanted": unwanted},
     )
     rejections = [
-        Rejection(STAGE, "taken_down", "the product is on the takedown list", "", product_id)
-        for (product_id,) in connection.execute(
-            "SELECT product_id FROM products WHERE list_contains($unwanted, product_id) ORDER BY product_id",
+        Rejection(
+            STAGE,
+            "taken_down",
+            "the product is on the takedown list",
+            origin or "",
+            product_id,
+            product_ids=(product_id,),
+        )
+        for product_id, origin in connection.execute(
+            "SELECT product_id, origin FROM products WHERE list_contains($unwanted, product_id) "
+            "ORDER BY product_id, file_index, row_index",
             {"unwanted": unwanted},
         ).fetchall()
     ]
@@ -61,13 +70,16 @@ def curate_products(
         Rejection(
             STAGE,
             "duplicate_id",
-            "the same row again" if same else "another row of this id came before; the first one stays",
-            "",
+            f"the same row as {first}"
+            if same
+            else f"another row of this id, {first}, came before; the first one stays",
+            origin or "",
             product_id,
+            product_ids=(product_id,),
         )
-        for product_id, same in connection.execute(
+        for product_id, same, origin, first in connection.execute(
             """
-            SELECT later.product_id, later.content = earlier.content
+            SELECT later.product_id, later.content = earlier.content, later.origin, earlier.origin
             FROM numbered later JOIN numbered earlier
                 ON earlier.product_id = later.product_id AND earlier.occurrence = 1
             WHERE later.occurrence > 1 ORDER BY later.product_id, later.occurrence

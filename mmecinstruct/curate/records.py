@@ -46,7 +46,7 @@ def curate_reviews(
                     THEN 'unknown_product'
             END""",
         {
-            "duplicate_id": "another review of this id came before; the first one stays",
+            "duplicate_id": "{} has the same id; it came first and stays",
             "unknown_product": "no product {}",
         },
         settings,
@@ -73,7 +73,7 @@ def curate_questions(
         "questions",
         "question_id",
         f"CASE WHEN occurrence > 1 THEN 'duplicate_row' WHEN {_OTHER_LANGUAGE} THEN 'other_language' END",
-        {"duplicate_row": "the same record came before", "other_language": "{}"},
+        {"duplicate_row": "the same record as {}", "other_language": "{}"},
         settings,
     )
 
@@ -102,19 +102,28 @@ def _split(
         f"""
         CREATE OR REPLACE TEMP TABLE with_reasons AS
         WITH numbered AS (
-            SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY file_index, row_index) AS occurrence
-            FROM {name}
+            SELECT *, row_number() OVER same_id AS occurrence,
+                CASE WHEN occurrence > 1 THEN first(origin) OVER same_id END AS first_origin
+            FROM {name} WINDOW same_id AS (PARTITION BY {key} ORDER BY file_index, row_index)
         )
         SELECT numbered.* {_without(withheld)}, {reason} AS reason FROM numbered
         """,
         {"languages": list(settings.languages), "min_score": settings.min_language_score},
     )
     rejections = [
-        Rejection(f"curate_{name}", reason, details[reason].format(detail), "", record_id)
-        for reason, detail, record_id in connection.execute(
+        Rejection(
+            f"curate_{name}",
+            reason,
+            details[reason].format(detail),
+            origin or "",
+            record_id,
+            product_ids=(product_id,) if product_id else (),
+        )
+        for reason, detail, record_id, origin, product_id in connection.execute(
             f"""
             SELECT reason, CASE reason WHEN 'other_language' THEN format('{{}} ({{:.2f}})', language, language_score)
-                ELSE product_id END, {key}
+                WHEN 'unknown_product' THEN product_id ELSE coalesce(first_origin, 'another row') END, {key}, origin,
+                product_id
             FROM with_reasons WHERE reason IS NOT NULL ORDER BY {key}, file_index, row_index
             """
         ).fetchall()
@@ -155,14 +164,25 @@ def curate_records(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[pa
     keys, schema = _KEYS[name], CURATED_TABLES[name]
     listed = ", ".join(keys)
     numbered = (
-        f"SELECT *, row_number() OVER (PARTITION BY {listed} ORDER BY file_index, row_index) AS occurrence "
-        f"FROM {name}"
+        "SELECT *, row_number() OVER same_key AS occurrence, first(origin) OVER same_key AS first_origin "
+        f"FROM {name} WINDOW same_key AS (PARTITION BY {listed} ORDER BY file_index, row_index)"
     )
     kept = query(connection, f"SELECT * FROM ({numbered}) WHERE occurrence = 1 ORDER BY {listed}", schema)
     rejections = [
-        Rejection(f"curate_{name}", "duplicate_row", "the same record came before", "", record_id)
-        for (record_id,) in connection.execute(
-            f"SELECT concat_ws(' ', {listed}) FROM ({numbered}) WHERE occurrence > 1 ORDER BY {listed}, occurrence"
+        Rejection(
+            f"curate_{name}",
+            "duplicate_row",
+            f"the same record as {first or 'another row'}",
+            origin or "",
+            " ".join(str(one) for one in record),
+            product_ids=tuple(
+                one for key, one in zip(keys, record, strict=True) if key.startswith("product") and one
+            ),
+            query_id=record[0] if keys[0] == "query_id" and record[0] else "",
+        )
+        for origin, first, *record in connection.execute(
+            f"SELECT origin, first_origin, {listed} FROM ({numbered}) WHERE occurrence > 1 "
+            f"ORDER BY {listed}, occurrence"
         ).fetchall()
     ]
     return kept, rejections

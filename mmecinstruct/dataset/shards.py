@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import sync_folder
 from mmecinstruct.schemas.samples import SPLITS, published_schema
-from mmecinstruct.schemas.tables import REJECTIONS
+from mmecinstruct.schemas.tables import PUBLISHED_REJECTIONS
 from mmecinstruct.tasks import TASKS
 
 # In no config, so `load_dataset` never reads it.
@@ -120,7 +120,7 @@ def write_rejections(folder: Path, parts: Iterable[pa.Table]) -> int:
 
     Args:
         folder: The dataset folder.
-        parts: Tables of `tables.REJECTIONS`, written in order.
+        parts: Tables with columns of `tables.PUBLISHED_REJECTIONS`, written in order; what one lacks is null.
 
     Returns:
         The number of rows.
@@ -131,9 +131,16 @@ def write_rejections(folder: Path, parts: Iterable[pa.Table]) -> int:
 
     def write(temporary: Path) -> None:
         nonlocal count
-        with pq.ParquetWriter(temporary, REJECTIONS, compression="zstd") as writer:
+        schema = PUBLISHED_REJECTIONS
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for part in parts:
-                writer.write_table(part.select(REJECTIONS.names).cast(REJECTIONS))
+                columns = [
+                    part[field.name].cast(field.type)
+                    if field.name in part.column_names
+                    else pa.nulls(part.num_rows, field.type)
+                    for field in schema
+                ]
+                writer.write_table(pa.table(columns, schema=schema))
                 count += part.num_rows
 
     _write_whole(path, write)

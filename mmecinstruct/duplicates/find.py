@@ -237,6 +237,7 @@ def _rejections(merged: Mapping[str, str], pairs: Sequence[Mapping[str, Any]]) -
             f"the same product as {kept}: {', '.join(sorted(kinds[one]))}",
             "",
             one,
+            product_ids=(one, kept),
         )
         for one, kept in sorted(merged.items())
     ]

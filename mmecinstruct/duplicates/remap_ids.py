@@ -56,7 +56,10 @@ def repoint(name: str, table: pa.Table, merged: Mapping[str, str]) -> tuple[pa.T
             seen.add(key)
             kept.append(row)
             continue
-        rejections.append(Rejection(STAGE, reason, detail, "", " ".join(map(str, before[row]))))
+        origin = table["origin"][row].as_py() or ""
+        products = tuple(dict.fromkeys(named[column][row] for column in columns))
+        record_id = " ".join(map(str, before[row]))
+        rejections.append(Rejection(STAGE, reason, detail, origin, record_id, product_ids=products))
     for column in columns:
         position = table.schema.get_field_index(column)
         table = table.set_column(position, table.schema.field(column), pa.array(now[column], pa.string()))

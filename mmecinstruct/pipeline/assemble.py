@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from mmecinstruct.core.disk_errors import explained
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import sync_tree, write_atomically
 from mmecinstruct.core.hashing import fingerprint
-from mmecinstruct.core.parquet import read_parts
 from mmecinstruct.core.progress import Report
 from mmecinstruct.core.templating import template_hash
 from mmecinstruct.dataset import (
@@ -93,7 +92,7 @@ def assemble_folder(
     recipe: Recipe,
     fingerprint: str,
     shards: Sequence[Path],
-    rejections: Sequence[Path],
+    rejections: Iterable[pa.Table],
     report: BuildReport,
     *,
     workers: int = 1,
@@ -110,7 +109,7 @@ def assemble_folder(
         recipe: published with it.
         fingerprint: of `folder_fingerprint`.
         shards: the files of stage `shards`: …/<task>/<split>-….parquet.
-        rejections: the files of all stages, in the order of the pipeline.
+        rejections: tables of PUBLISHED_REJECTIONS of all stages, in the order of the pipeline.
         report: the stages' counts.
         workers: processes of the audit.
         progress: called with the step of the audit.
@@ -129,7 +128,7 @@ def assemble_folder(
                 target.parent.mkdir(exist_ok=True)
                 # A copy, not a link: an edit of the dataset must not change the workspace.
                 shutil.copyfile(source, target)
-            write_rejections(partial, (publishable(part) for path in rejections for part in read_parts(path)))
+            write_rejections(partial, map(publishable, rejections))
             write_recipe(partial, recipe)
             audit = audit_folder(partial, recipe.audit, workers=workers, report=progress)
             write_atomically(partial / AUDIT, audit.to_json().encode())

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mmecinstruct.core.disk_errors import remedy
+from mmecinstruct.core.duckdb import Budget
 from mmecinstruct.core.errors import DatasetError, ExecutorError, RecipeError
 from mmecinstruct.core.progress import Report
 from mmecinstruct.dataset.manifest import has_recipe
@@ -22,6 +24,7 @@ from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import REJECTIONS_FILE, StageOutput
 from mmecinstruct.engine.workspace import Workspace
 from mmecinstruct.pipeline.assemble import assemble_folder, folder_fingerprint, is_up_to_date
+from mmecinstruct.pipeline.origins import traced_rejections
 from mmecinstruct.pipeline.report import BuildReport, measured, stage_rows, taken_down, truncated_files
 from mmecinstruct.pipeline.stage_groups import (
     curate_tables,
@@ -32,6 +35,7 @@ from mmecinstruct.pipeline.stage_groups import (
     select_samples,
     write_shards,
 )
+from mmecinstruct.pipeline.stop import NothingToBuild, explained_stop, rejections_of_stop
 from mmecinstruct.pipeline.target import lock_target, resolve_target
 from mmecinstruct.pipeline.warn import (
     check_ood_categories,
@@ -40,12 +44,16 @@ from mmecinstruct.pipeline.warn import (
     warn_of_processes,
     warn_of_spellings,
     warn_of_synthetic,
+    warn_of_unread,
     warn_of_useless,
 )
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.licences import LicenceChoice, apply_licences, left_out_kinds
+from mmecinstruct.schemas.tables import CURATED_TABLES
 from mmecinstruct.splits.empty_splits import empty_splits
 from mmecinstruct.stages import kept_libraries
+from mmecinstruct.stages.files import CuratedTables
+from mmecinstruct.stages.index import USERS_FILE
 from mmecinstruct.stages.locate_images import ImageSources
 from mmecinstruct.stages.parse import parse_stages
 from mmecinstruct.stages.render import shortened_urls
@@ -108,6 +116,7 @@ def build(
     folders = [] if recipe.sample is not None else [data.resolve()]
     processes = processes_here(recipe, workers if executor == "local" else None)
     pool = _choose_executor(executor, workers, processes, ray_address, store.folder, folders)
+    budget = query_budget(recipe.resources, processes)
     with store.lock(), lock_target(target) as not_writable, pool:
         if not_writable is not None and not has_recipe(target, recipe):
             raise DatasetError(
@@ -117,26 +126,41 @@ def build(
         def once() -> BuildReport:
             run = Run(store, pool, report, processes)
             with run.damage_told():
-                done, shards = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
-                return _write_folder(run, recipe, target, done, shards)
+                try:
+                    built = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
+                except NothingToBuild as stop:
+                    raise explained_stop(run, stop, budget) from None
+                rejections_of_stop(store.folder).unlink(missing_ok=True)
+                return _write_folder(run, recipe, target, built, budget)
 
         done, damaged = until_sound(once)
         return replace(done, warnings=(*done.warnings, *damaged))
 
 
-def _write_folder(
-    run: Run, recipe: Recipe, target: Path, done: BuildReport, shards: StageOutput
-) -> BuildReport:
+class _Built(NamedTuple):
+    """The stages' report, the output of `shards`, the numbers of users, and the tables as they were curated."""
+
+    report: BuildReport
+    shards: StageOutput
+    users: Sequence[Path]
+    tables: CuratedTables
+
+
+def _write_folder(run: Run, recipe: Recipe, target: Path, built: _Built, budget: Budget) -> BuildReport:
     """Write the dataset folder unless it is there already; return the report with what became of it."""
+    done, shards = built.report, built.shards
     fingerprint = folder_fingerprint(recipe, run.outputs, done)
     if is_up_to_date(target, fingerprint):
         return replace(done, up_to_date=True)
     files = [shards.folder / path for path in sorted(shards.hashes)]
-    rejections = [path for output in run.outputs for path in output.files(REJECTIONS_FILE)]
-    run.verify_read([*files, *rejections])
-    assembled = assemble_folder(
-        target, recipe, fingerprint, files, rejections, done, workers=run.workers, progress=run.progress
-    )
+    paths = [path for output in run.outputs for path in output.files(REJECTIONS_FILE)]
+    run.reads(*(getattr(built.tables, name) for name in CURATED_TABLES))
+    run.verify_read([*files, *paths, *built.users])
+    scratch = run.workspace.folder / "origins"
+    with traced_rejections(paths, built.tables, built.users, scratch, budget) as rejections:
+        assembled = assemble_folder(
+            target, recipe, fingerprint, files, rejections, done, workers=run.workers, progress=run.progress
+        )
     return replace(done, audit=assembled.audit, warnings=(*done.warnings, *assembled.warnings))
 
 
@@ -148,8 +172,8 @@ def _run_stages(
     data: Path,
     tasks: Sequence[str],
     retry_failed: bool,
-) -> tuple[BuildReport, StageOutput]:
-    """Run all stages in order; return what they did, and the stage that wrote the shards.
+) -> _Built:
+    """Run all stages in order; return what they did.
 
     whole: the recipe as it was given. allowed: without the sources that its licences leave out.
     """
@@ -160,7 +184,7 @@ def _run_stages(
         shop, roots = synthetic_shop(run, recipe.sample, recipe.seed)
     reading = reading_bytes(whole.resources, run.workers)
     parsed = run.run_all(parse_stages(run, recipe.sources, roots[0], recipe.curate.max_text, reading))
-    useless = warn_of_useless(recipe, roots[0], parsed)
+    useless = [*warn_of_useless(recipe, roots[0], parsed), *warn_of_unread(parsed)]
     sampled = None
     if recipe.sampling is not None:
         sampled = run.run(sample_stage(recipe, parsed, takedowns.products, budget))
@@ -170,14 +194,16 @@ def _run_stages(
     no_category = check_ood_categories(recipe.split.ood_categories, tables, sampled, allowed.left_out)
     image_sources = ImageSources(recipe.images, recipe.fetch, roots, takedowns, retry_failed)
     images = read_images(run, recipe, tables, image_sources, budget)
-    tables, merged, pairs = deduplicate_tables(run, recipe, images.tables, images)
+    curated = images.tables
+    tables, merged, pairs = deduplicate_tables(run, recipe, curated, images)
     wanted = [task for task in TASKS if task in tasks]
     samples = select_samples(run, recipe, wanted, tables, images.table, sampled, merged, pairs, budget)
     missing = {task: [*why, *_left_out(whole, recipe, task)] for task, why in samples.missing.items()}
     if not samples.selected:
         lacks = [*(f"{task}: {'; '.join(why)}" for task, why in missing.items()), *useless]
-        raise RecipeError("\n  ".join(["no sample of any task can be built:", *lacks]))
+        raise NothingToBuild("\n  ".join(["no sample of any task can be built:", *lacks]), curated)
     shards = write_shards(run, recipe, samples.selected, images.pixels, shop)
+    users = [path for output in run.outputs for path in output.files(USERS_FILE)]
 
     synthetic = synthetic_inputs(recipe, roots[0])
     report = BuildReport(
@@ -203,7 +229,7 @@ def _run_stages(
         taken_down=taken_down(run.outputs),
         truncated=truncated_files(parsed),
     )
-    return report, shards
+    return _Built(report, shards, users, curated)
 
 
 def processes_here(recipe: Recipe, workers: int | None) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.duckdb import Budget
-from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import Files, StageOutput
 from mmecinstruct.pipeline.report import count_rejections
+from mmecinstruct.pipeline.stop import NothingToBuild
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.samples import SPLITS
@@ -88,11 +88,11 @@ def curate_tables(
 ) -> CuratedTables:
     """Curate products first, then the records that refer to them: of the tables of `sample`, where the recipe samples.
 
-    Raises RecipeError where there is no product.
+    Raises NothingToBuild where there is no product.
     """
     raw = [sample] if sample else parsed
     if not Files.of(raw, "products.parquet").paths:
-        raise RecipeError(f"there is nothing to build from: {_why_lacking('products', sample)}")
+        raise NothingToBuild(f"there is nothing to build from: {_why_lacking('products', sample)}")
     curated = run.run(
         curate_products_stage(
             raw, recipe.duplicates.title_similarity, taken_down, budget, settings=recipe.curate

@@ -61,6 +61,29 @@ def warn_of_useless(recipe: Recipe, root: Path, parsed: Sequence[StageOutput]) -
     return warnings
 
 
+# What a lost cell costs, and what to do, by its kind.
+_UNREAD = {
+    "times": "these reviews have no time, and sequential recommendation rejects sequences with them (no_timestamp); "
+    "reviews.day_first says how dates such as 05/01/2023 are read",
+    "images": "an object is no path and no URL: write the URL, or a list of URLs, into the column",
+}
+
+
+def warn_of_unread(parsed: Sequence[StageOutput]) -> list[str]:
+    """Return a warning for each file and kind of cells that could not be read, with an example."""
+    found: dict[tuple[str, str], tuple[int, str, str]] = {}
+    for output in parsed:
+        for counts in output.extra.values():
+            for kind, (count, example, origin) in counts.get("unread", {}).items():
+                key = origin.rpartition(":")[0], kind
+                before, *first = found.get(key, (0, example, origin))
+                found[key] = (before + count, first[0], first[1])
+    return [
+        f"{file}: {count} {kind} could not be read, such as {example} ({origin}); {_UNREAD[kind]}"
+        for (file, kind), (count, example, origin) in found.items()
+    ]
+
+
 def warn_of_absent(recipe: Recipe, folder: Path) -> list[str]:
     """Name missing published files of sets with other files present: a glob matches only files that exist."""
     return [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,8 +35,15 @@ class Rejection:
         stage: Name of the stage.
         reason: Machine-readable, snake_case.
         detail: For a person.
-        origin: `file:line` or URL.
+        origin: `file:line`. A stage after `parse` that knows the ids of a record leaves it empty: the build finds it by
+            them.
         record_id: Id of the record where it is known, else empty.
+        task: The task of a rejected sample.
+        product_ids: Products that a person can look up.
+        query_id: The query, likewise.
+        user_id: The user; published as a number.
+        image_url: URL or path of a rejected image.
+        source_id: Id of the review or question that a sample was made from.
     """
 
     stage: str
@@ -42,43 +51,90 @@ class Rejection:
     detail: str
     origin: str
     record_id: str = ""
+    task: str = ""
+    product_ids: tuple[str, ...] = ()
+    query_id: str = ""
+    user_id: str = ""
+    image_url: str = ""
+    source_id: str = ""
+
+
+def of_samples(
+    rejections: Iterable[Rejection], samples: Sequence[Mapping[str, Any]], task: str
+) -> list[Rejection]:
+    """Return rejections of a task's samples with the ids of the samples.
+
+    Args:
+        rejections: Rejections whose record_id is the id of a sample.
+        samples: Rows of samples.UNRENDERED.
+        task: The full name of the task.
+    """
+    by_id = {sample["id"]: sample for sample in samples}
+    found = []
+    for rejection in rejections:
+        sample = by_id[rejection.record_id]
+        sources = sample["record_ids"] or [""]
+        found.append(
+            replace(
+                rejection,
+                origin="",
+                task=task,
+                product_ids=tuple(sample["product_ids"]),
+                query_id=sample["query_id"] or "",
+                user_id=sample["user_id"] or "",
+                source_id=sources[-1],
+            )
+        )
+    return found
 
 
 def rejections_table(rejections: Iterable[Rejection]) -> pa.Table:
     """Return rejections as a table (tables.REJECTIONS) in their order, details cut to DETAIL_LENGTH characters."""
-    rows = []
-    for rejection in rejections:
-        row = asdict(rejection)
-        if len(row["detail"]) > DETAIL_LENGTH:
-            row["detail"] = row["detail"][: DETAIL_LENGTH - 1] + "…"
-        rows.append(row)
-    return pa.Table.from_pylist(rows, schema=REJECTIONS)
+    rows = list(rejections)
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in REJECTIONS.names}
+    columns["detail"] = [
+        text if len(text) <= DETAIL_LENGTH else text[: DETAIL_LENGTH - 1] + "…" for text in columns["detail"]
+    ]
+    for name in REJECTIONS.names[5:]:
+        columns[name] = [value or None for value in columns[name]]
+    return pa.table(columns, schema=REJECTIONS)
 
 
 def public_rejections(table: pa.Table) -> pa.Table:
-    """Return rejections (tables.REJECTIONS) fit to publish.
+    """Return rejections fit to publish.
 
     There is no secret in a URL, no path of this machine, no tag and no control character.
+
+    Args:
+        table: Columns of tables.REJECTIONS or tables.PUBLISHED_REJECTIONS.
     """
-    for name in ("detail", "origin", "record_id"):
-        column = table[name]
-        if (pc.max(pc.binary_length(column)).as_py() or 0) > _PUBLIC_LENGTH:
-            column = pc.utf8_slice_codeunits(column, 0, _PUBLIC_LENGTH)
-            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
-        suspicious = pc.fill_null(pc.match_substring_regex(column, _SUSPICIOUS), False)
-        if not pc.any(suspicious).as_py():
-            continue
-        texts = [_public_text(text, name) for text in column.filter(suspicious).to_pylist()]
-        replaced = pc.replace_with_mask(
-            column.combine_chunks(), suspicious.combine_chunks(), pa.array(texts, pa.string())
-        )
-        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), replaced)
+    for name in ("detail", "origin", "record_id", "query_id", "image_url", "product_ids"):
+        index, field = table.schema.get_field_index(name), table.schema.field(name)
+        column = table[name].combine_chunks()
+        if not pa.types.is_list(field.type):
+            table = table.set_column(index, field, _public_texts(column, name))
+        elif column.null_count < len(column):
+            texts = _public_texts(column.flatten(), name)
+            lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+            offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+            lists = pa.ListArray.from_arrays(offsets, texts, mask=pc.is_null(column))
+            table = table.set_column(index, field, lists)
     return table
+
+
+def _public_texts(column: pa.StringArray, name: str) -> pa.StringArray:
+    if (pc.max(pc.binary_length(column)).as_py() or 0) > _PUBLIC_LENGTH:
+        column = pc.utf8_slice_codeunits(column, 0, _PUBLIC_LENGTH)
+    suspicious = pc.fill_null(pc.match_substring_regex(column, _SUSPICIOUS), False)
+    if not pc.any(suspicious).as_py():
+        return column
+    texts = [_public_text(text, name) for text in column.filter(suspicious).to_pylist()]
+    return pc.replace_with_mask(column, suspicious, pa.array(texts, pa.string()))
 
 
 def _public_text(text: str, column: str) -> str:
     # An origin is a URL, a path, or a file with a line.
-    if column == "origin":
+    if column in ("origin", "image_url"):
         text = shown_url(
             published_url(text, _PUBLIC_LENGTH) if is_private_path(text) else text, _PUBLIC_LENGTH
         )

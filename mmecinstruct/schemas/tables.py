@@ -1,6 +1,7 @@
 """Arrow schemas of the tables between raw files and samples.
 
-Ids are strings prefixed by their source (`amazon18:B00…`, `esci:…`, `shop:…`) and stable across runs.
+Ids are strings prefixed by their source (`amazon18:B00…`, `esci:…`, `shop:…`) and stable across runs. `origin` is the
+raw file and the line or row that a record was read from, as `file:line`; rejections of all stages name it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PRODUCTS = pa.schema(
         ("color", pa.string()),
         ("image_urls", STRINGS),  # best candidate first
         ("group_id", pa.string()),  # shared by the variants of one article; null: the source does not say
+        ("origin", pa.string()),
     ]
 )
 
@@ -39,6 +41,7 @@ REVIEWS = pa.schema(
         ("timestamp", pa.int64()),  # UTC seconds
         ("verified", pa.bool_()),
         ("image_urls", STRINGS),
+        ("origin", pa.string()),
     ]
 )
 
@@ -47,6 +50,7 @@ RELATIONS = pa.schema(
         ("product_a", pa.string()),
         ("product_b", pa.string()),
         ("relation", pa.string()),  # also_bought | also_viewed | similar
+        ("origin", pa.string()),
     ]
 )
 
@@ -58,6 +62,7 @@ JUDGEMENTS = pa.schema(
         ("label", pa.string()),  # E | S | C | I
         ("locale", pa.string()),
         ("source_split", pa.string()),
+        ("origin", pa.string()),
     ]
 )
 
@@ -69,6 +74,7 @@ QUESTIONS = pa.schema(
         ("question", pa.string()),
         ("document", STRINGS),
         ("answerable", pa.bool_()),
+        ("origin", pa.string()),
     ]
 )
 
@@ -178,7 +184,23 @@ REJECTIONS = pa.schema(
         ("stage", pa.string()),
         ("reason", pa.string()),  # machine-readable, snake_case
         ("detail", pa.string()),  # for a person: what was found, shortened
-        ("origin", pa.string()),  # file:line, or URL
+        # file:line of the raw record. Empty where the build finds it by the ids, from the tables' column of that name.
+        ("origin", pa.string()),
         ("record_id", pa.string()),  # id of the rejected record where it is known
+        ("task", pa.string()),
+        ("product_ids", STRINGS),
+        ("query_id", pa.string()),
+        ("user_id", pa.string()),
+        ("image_url", pa.string()),
+        ("source_id", pa.string()),  # id of the review or question that the record was made from
+    ]
+)
+
+# As a dataset folder has them: users by their number in it, null where no sample is theirs.
+PUBLISHED_REJECTIONS = pa.schema(
+    [
+        *(REJECTIONS.field(name) for name in REJECTIONS.names[:8]),
+        ("user", pa.int64()),
+        ("image_url", pa.string()),
     ]
 )

@@ -30,6 +30,7 @@ from mmecinstruct.sources.readers.batches import (
     parse_lists,
     parse_records,
     shown,
+    without_origin,
 )
 from mmecinstruct.sources.readers.columns import (
     cleaned_texts,
@@ -39,9 +40,10 @@ from mmecinstruct.sources.readers.columns import (
     usual_ratings,
     usual_seconds,
 )
-from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.readers.fields import content_hash, rating_value, text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines, read_json_lists
 from mmecinstruct.sources.readers.streams import read_lines
+from mmecinstruct.sources.readers.times import utc_seconds
 from mmecinstruct.text.names import clean_brand, clean_category_path
 from mmecinstruct.text.normalise import html_to_text, is_markup, plain_title
 from mmecinstruct.text.prices import parse_dollars
@@ -121,6 +123,18 @@ def product_id(asin: str) -> str:
     return f"{PREFIX}:{asin}"
 
 
+def review_id(asin: str, reviewer: str, time: str, content: str) -> str:
+    """Return the id of a review: its time may be a day, on which a user writes two reviews of one product.
+
+    Args:
+        asin: The product.
+        reviewer: The user.
+        time: The time as the publisher has it.
+        content: The `content_hash` of stars, title and text.
+    """
+    return f"{PREFIX}:{asin}:{reviewer}:{time}-{content}"
+
+
 def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | None:
     """Append a product, its description and features uncleaned, and its relations.
 
@@ -165,19 +179,21 @@ def parse_product(line: MetadataLine, _number: int, rows: Rows) -> RowError | No
     return None
 
 
-def products_table(rows: list[tuple[Any, ...]]) -> pa.Table:
+def products_table(rows: list[tuple[Any, ...]], found: pa.StringArray) -> pa.Table:
     """Return a table of products; descriptions and features are cleaned here, a column at a time.
 
     Args:
         rows: Tuples in the order of `PRODUCTS`, with descriptions and features as the publisher has them.
+        found: The origins of the rows.
     """
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(PRODUCTS)
+    schema = without_origin(PRODUCTS)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     made = {"description": description_column, "features": feature_column}
     arrays = [
         made[field.name](column) if field.name in made else pa.array(column, type=field.type)
-        for column, field in zip(columns, PRODUCTS, strict=True)
+        for column, field in zip(columns, schema, strict=True)
     ]
-    return pa.Table.from_arrays(arrays, schema=PRODUCTS)
+    return pa.Table.from_arrays([*arrays, found], schema=PRODUCTS)
 
 
 def _linked(asins: object, own: str) -> str:
@@ -199,7 +215,7 @@ def _linked(asins: object, own: str) -> str:
     return lines
 
 
-def _relations_table(rows: list[tuple[Any, ...]]) -> pa.Table:
+def _relations_table(rows: list[tuple[Any, ...]], found: pa.StringArray) -> pa.Table:
     """Return the relations of (product, lines of linked products, relation), a row for each linked product."""
     products, linked, relations = zip(*rows, strict=True) if rows else ((), (), ())
     lists = pc.split_pattern(pa.array(linked, type=pa.string()), "\n")
@@ -209,6 +225,7 @@ def _relations_table(rows: list[tuple[Any, ...]]) -> pa.Table:
             pa.array(products, type=pa.string()).take(parents),
             pc.binary_join_element_wise(f"{PREFIX}:", pc.list_flatten(lists), ""),
             pa.array(relations, type=pa.string()).take(parents),
+            found.take(parents),
         ],
         schema=RELATIONS,
     )
@@ -241,20 +258,21 @@ def _asins_in_html(similar_item: object) -> list[str]:
     return asins
 
 
-def parse_review(line: ReviewLine, _number: int, rows: Rows) -> RowError | None:
-    """Append a review, with or without text; reasons: missing_id, bad_rating, bad_timestamp."""
+def parse_review(line: ReviewLine, number: int, rows: Rows) -> RowError | None:
+    """Append a review, with or without text and time; reasons: missing_id, bad_rating."""
     asin, reviewer = text_value(line.asin), text_value(line.reviewerID)
     if not asin:
         return RowError("missing_id", f"asin is {shown(line.asin)}")
     if not reviewer:
         return RowError("missing_id", f"reviewerID is {shown(line.reviewerID)}", product_id(asin))
-    record_id = f"{PREFIX}:{asin}:{reviewer}:{text_value(line.unixReviewTime)}"
     rating = rating_value(line.overall)
+    content = content_hash(rating, line.summary, line.reviewText)
+    record_id = review_id(asin, reviewer, text_value(line.unixReviewTime), content)
     if rating is None:
         return RowError("bad_rating", f"overall is {shown(line.overall)}, not 1 to 5", record_id)
     timestamp = utc_seconds(line.unixReviewTime)
-    if timestamp is None:
-        return RowError("bad_timestamp", f"unixReviewTime is {shown(line.unixReviewTime)}", record_id)
+    if timestamp is None and line.unixReviewTime is not None:
+        rows.lost("times", line.unixReviewTime, number)
     rows["reviews"].append(
         (
             record_id,
@@ -280,9 +298,20 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
     times = usual_seconds([line.unixReviewTime for line in lines])
     plain &= (ratings > 0) & (times >= 0)
     times = pa.array(times)
+    contents = pa.array(
+        [
+            content_hash(rating, line.summary, line.reviewText)
+            for rating, line in zip(ratings.tolist(), lines, strict=True)
+        ],
+        pa.string(),
+    )
     table = pa.Table.from_arrays(
         [
-            pc.binary_join_element_wise(PREFIX, asins, reviewers, times.cast(pa.string()), ":"),
+            pc.binary_join_element_wise(
+                pc.binary_join_element_wise(PREFIX, asins, reviewers, times.cast(pa.string()), ":"),
+                contents,
+                "-",
+            ),
             pc.binary_join_element_wise(PREFIX, asins, ":"),
             pc.binary_join_element_wise(PREFIX, reviewers, ":"),
             pa.array(ratings),
@@ -292,7 +321,7 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
             pa.array([line.verified if type(line.verified) is bool else None for line in lines], pa.bool_()),
             pa.array([image_urls(line.image) if line.image else [] for line in lines], STRINGS),
         ],
-        schema=REVIEWS,
+        schema=without_origin(REVIEWS),
     )
     return (table if plain.all() else table.filter(pa.array(plain))), plain
 
@@ -317,8 +346,8 @@ def _rating_cells(file: RawFile) -> Iterator[tuple[int, list[str] | RowError]]:
                 yield number, RowError("bad_row", str(error))
 
 
-def parse_rating(cells: list[str], _number: int, rows: Rows) -> RowError | None:
-    """Append a rating as a review without text; reasons: bad_row, missing_id, bad_rating, bad_timestamp.
+def parse_rating(cells: list[str], number: int, rows: Rows) -> RowError | None:
+    """Append a rating as a review without text; reasons: bad_row, missing_id, bad_rating.
 
     The files of 2018 name the product first, those of 2014 the user. The cells themselves decide which is which.
     """
@@ -333,13 +362,13 @@ def parse_rating(cells: list[str], _number: int, rows: Rows) -> RowError | None:
         asin, reviewer = second, first
     else:
         return RowError("missing_id", "neither of the first two cells is a product's id of ten characters")
-    record_id = f"{PREFIX}:{asin}:{reviewer}:{time}"
     rating = rating_value(stars)
+    record_id = review_id(asin, reviewer, time, content_hash(rating, "", ""))
     if rating is None:
         return RowError("bad_rating", f"the rating is {shown(stars)}, not 1 to 5", record_id)
     timestamp = utc_seconds(time)
-    if timestamp is None:
-        return RowError("bad_timestamp", f"the time is {shown(time)}", record_id)
+    if timestamp is None and time:
+        rows.lost("times", time, number)
     rows["reviews"].append(
         (record_id, product_id(asin), f"{PREFIX}:{reviewer}", rating, "", "", timestamp, None, [])
     )

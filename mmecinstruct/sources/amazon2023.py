@@ -16,9 +16,10 @@ import msgspec
 from mmecinstruct.images.urls import image_urls
 from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
-from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.readers.fields import content_hash, rating_value, text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.sources.readers.parquet import read_parquet
+from mmecinstruct.sources.readers.times import utc_seconds
 from mmecinstruct.text.names import clean_brand, clean_category_path
 from mmecinstruct.text.normalise import description_text, feature_texts, html_to_text, is_markup, plain_title
 from mmecinstruct.text.prices import parse_dollars
@@ -140,8 +141,8 @@ def _price(price: object) -> float | None:
     return parse_dollars(price)
 
 
-def parse_review(line: ReviewLine, _number: int, rows: Rows) -> RowError | None:
-    """Append a review, with or without text; reasons: missing_id, bad_rating, bad_timestamp."""
+def parse_review(line: ReviewLine, number: int, rows: Rows) -> RowError | None:
+    """Append a review, with or without text and time; reasons: missing_id, bad_rating."""
     variant = text_value(line.asin)
     asin, reviewer = text_value(line.parent_asin) or variant, text_value(line.user_id)
     if not asin:
@@ -150,13 +151,14 @@ def parse_review(line: ReviewLine, _number: int, rows: Rows) -> RowError | None:
     if not reviewer:
         return RowError("missing_id", f"user_id is {shown(line.user_id)}", product)
     time = next((t for t in (line.timestamp, line.sort_timestamp, line.sortTimestamp) if t is not None), None)
-    record_id = f"{PREFIX}:{variant or asin}:{reviewer}:{text_value(time)}"
     rating = rating_value(line.rating)
+    content = content_hash(rating, line.title, line.text)
+    record_id = f"{PREFIX}:{variant or asin}:{reviewer}:{text_value(time)}-{content}"
     if rating is None:
         return RowError("bad_rating", f"rating is {shown(line.rating)}, not 1 to 5", record_id)
     timestamp = utc_seconds(time)
-    if timestamp is None:
-        return RowError("bad_timestamp", f"timestamp is {shown(time)}", record_id)
+    if timestamp is None and time is not None:
+        rows.lost("times", time, number)
     rows["reviews"].append(
         (
             record_id,

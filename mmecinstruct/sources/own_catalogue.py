@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmecinstruct.core.hashing import fingerprint
-from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records, shown
+from mmecinstruct.sources.readers.batches import ParsedBatch, RawFile, RowError, Rows, parse_records
 from mmecinstruct.sources.readers.fields import (
+    named_value,
     rating_value,
     relevance_label,
     text_value,
     truth_value,
-    utc_seconds,
 )
 from mmecinstruct.sources.readers.rows import Row
 from mmecinstruct.sources.readers.tabular import read_rows
+from mmecinstruct.sources.readers.times import utc_seconds
 from mmecinstruct.sources.settings import (
     CatalogSource,
     JudgementMapping,
@@ -48,7 +49,7 @@ ROLES = ("products", "relations", "reviews", "questions", "judgements")
 # Fields of a mapping that do not name a column.
 _NOT_COLUMNS = frozenset(
     {
-        *("path", "optional", "currency_code", "list_separator", "names"),
+        *("path", "optional", "currency_code", "list_separator", "names", "quoting", "day_first"),
         *("category_separator", "category_list_separator", "category_stop", "category_root"),
     }
 )
@@ -74,7 +75,7 @@ def parse_table(source: CatalogSource, file: RawFile) -> Iterator[ParsedBatch]:
         SourceError: The file's ending is unknown or a mapped column is missing.
     """
     mapping: Mapping = getattr(source, file.role)
-    rows = read_rows(file.path, mapped_columns(file.role, mapping), part=file.part)
+    rows = read_rows(file.path, mapped_columns(file.role, mapping), part=file.part, quoting=mapping.quoting)
     tables = ("products", "category_labels") if file.role == "products" else (file.role,)
     return parse_records(rows, _row_parser(source.prefix, mapping, file.origin), tables, file.origin)
 
@@ -108,10 +109,19 @@ def _items(value: object, separator: str) -> list[str]:
     return list(dict.fromkeys(text for part in parts if (text := text_value(part))))
 
 
+def _images(row: Row, mapping: ProductMapping | ReviewMapping, number: int, rows: Rows) -> list[str]:
+    """Return the images of a cell; an object, or a list of objects, names none."""
+    value = _cell(row, mapping.images)
+    images = _items(value, mapping.list_separator)
+    if not images and (isinstance(value, dict) or (isinstance(value, list) and any(value))):
+        rows.lost("images", value, number)
+    return images
+
+
 def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
     """Reasons: missing_id, missing_title, title_not_text."""
 
-    def parse(row: Row, _number: int, rows: Rows) -> RowError | None:
+    def parse(row: Row, number: int, rows: Rows) -> RowError | None:
         product = _text(row, mapping.id)
         if not product:
             return RowError("missing_id", f"column '{mapping.id}' is empty")
@@ -139,7 +149,7 @@ def _product_parser(prefix: str, mapping: ProductMapping) -> RowParser:
                 price,
                 currency,
                 html_to_text(" ".join(_items(_cell(row, mapping.color), mapping.list_separator))) or None,
-                _items(_cell(row, mapping.images), mapping.list_separator),
+                _images(row, mapping, number, rows),
                 f"{prefix}:{group}" if (group := _text(row, mapping.group)) else None,
             )
         )
@@ -212,7 +222,7 @@ def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:
         if product == linked:
             return RowError("self_relation", "the product is linked to itself", record_id)
         word = _text(row, mapping.relation)
-        relation = mapping.names.get(word)
+        relation = named_value(word, mapping.names)
         if relation is None:
             return RowError(
                 "unmapped_relation", f"'{word}' is not in relations.names of the recipe", record_id
@@ -224,7 +234,7 @@ def _relation_parser(prefix: str, mapping: RelationMapping) -> RowParser:
 
 
 def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParser:
-    """Reasons: missing_id, bad_rating, bad_timestamp."""
+    """Reasons: missing_id, bad_rating."""
 
     def parse(row: Row, number: int, rows: Rows) -> RowError | None:
         record_id = _record_id(prefix, "review", _text(row, mapping.id), origin, number)
@@ -235,11 +245,10 @@ def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParse
         if rating is None:
             return RowError("bad_rating", f"'{_text(row, mapping.rating)}' is not 1 to 5", record_id)
         time = _cell(row, mapping.timestamp)
-        timestamp = utc_seconds(time)
+        timestamp = utc_seconds(time, mapping.day_first)
         # Tables with gaps have blanks or NaN in them.
         if timestamp is None and time is not None and (text_value(time) or not isinstance(time, str | float)):
-            detail = f"{shown(time)} is neither UTC seconds nor ISO 8601"
-            return RowError("bad_timestamp", detail, record_id)
+            rows.lost("times", time, number)
         user = _text(row, mapping.user)
         rows["reviews"].append(
             (
@@ -251,7 +260,7 @@ def _review_parser(prefix: str, mapping: ReviewMapping, origin: str) -> RowParse
                 html_to_text(_text(row, mapping.text)),
                 timestamp,
                 None,
-                _items(_cell(row, mapping.images), mapping.list_separator),
+                _images(row, mapping, number, rows),
             )
         )
         return None
@@ -294,7 +303,7 @@ def _judgement_parser(prefix: str, mapping: JudgementMapping) -> RowParser:
         if not query:
             return RowError("missing_text", f"column '{mapping.query}' is empty", record_id)
         grade = _text(row, mapping.label)
-        label = mapping.names.get(grade) if mapping.names else relevance_label(grade)
+        label = named_value(grade, mapping.names) if mapping.names else relevance_label(grade)
         if label is None:
             wanted = "in judgements.names of the recipe" if mapping.names else "E, S, C or I"
             return RowError("bad_label", f"'{grade}' is not {wanted}", record_id)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from mmecinstruct.core.globs import is_glob
 from mmecinstruct.core.settings import Settings
+from mmecinstruct.sources.readers.quotes import Quoting
 
 Glob = Annotated[
     str,
@@ -19,6 +20,14 @@ Glob = Annotated[
 Separator = Annotated[
     str,
     Field(min_length=1, description="Text between the values of a cell that holds several, in CSV files."),
+]
+QuotingField = Annotated[
+    Quoting,
+    Field(
+        description="What a quote at the beginning of a cell of CSV or TSV means. `auto`: it encloses the cell, except "
+        "where a line that looks like a row of its own would be joined; in TSV, a quote that nobody closes or doubles "
+        "is a character. `standard`: it always encloses the cell. `none`: it is a character."
+    ),
 ]
 Optional = Annotated[bool, Field(description="Build without this table where the file is missing.")]
 
@@ -119,6 +128,7 @@ class ProductMapping(Settings):
     """Columns of a shop's product table. Only `id` and `title` are required."""
 
     path: Glob
+    quoting: QuotingField = "auto"
     id: str = Field(description="Column of the product ids.")
     title: str = Field(description="Column of the titles.")
     group: str | None = Field(
@@ -170,6 +180,7 @@ class RelationMapping(Settings):
 
     path: Glob
     optional: Optional = False
+    quoting: QuotingField = "auto"
     product: str = Field(description="Column of the product ids.")
     linked_product: str = Field(description="Column of the ids of the linked products.")
     relation: str = Field(description="Column of the kinds of link.")
@@ -183,6 +194,7 @@ class ReviewMapping(Settings):
 
     path: Glob
     optional: Optional = False
+    quoting: QuotingField = "auto"
     product: str = Field(description="Column of the product ids.")
     rating: str = Field(description="Column of the ratings, 1 to 5.")
     text: str = Field(description="Column of the review texts.")
@@ -195,7 +207,14 @@ class ReviewMapping(Settings):
     )
     timestamp: str | None = Field(
         default=None,
-        description="Column of the times, as UTC seconds or ISO 8601. Sequential recommendation needs them.",
+        description="Column of the times: seconds since 1970 or thousandths of them, ISO 8601, `Jan 5, 2023`, "
+        "RFC 2822; without a zone they are UTC. A time that cannot be read costs the time, not the review. Sequential "
+        "recommendation needs them.",
+    )
+    day_first: bool | None = Field(
+        default=None,
+        description="Whether the day stands before the month in times such as `05/01/2023`. Unset, only dates that one "
+        "order fits are read, such as `25/01/2023`.",
     )
     images: str | None = Field(
         default=None, description="Column of the images, as paths or URLs; may hold several."
@@ -208,6 +227,7 @@ class QuestionMapping(Settings):
 
     path: Glob
     optional: Optional = False
+    quoting: QuotingField = "auto"
     product: str = Field(description="Column of the product ids.")
     question: str = Field(description="Column of the questions.")
     document: str = Field(description="Column of the review snippets to answer from; may hold several.")
@@ -225,6 +245,7 @@ class JudgementMapping(Settings):
 
     path: Glob
     optional: Optional = False
+    quoting: QuotingField = "auto"
     query: str = Field(description="Column of the query texts.")
     product: str = Field(description="Column of the product ids.")
     label: str = Field(description="Column of the labels, or of grades that `names` translates.")

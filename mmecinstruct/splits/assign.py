@@ -193,7 +193,7 @@ def assign_samples(
             split, reason, detail = _split_of_products(sample, task, assignment)
         splits.append(split)
         if split is None:
-            rejections.append(Rejection(STAGE, reason, detail, task, str(sample["id"])))
+            rejections.append(Rejection(STAGE, reason, detail, "", str(sample["id"]), task))
     return splits, rejections
 
 

@@ -44,7 +44,7 @@ def reject_repeats(
 
     def reject(position: int, reason: str, detail: str) -> None:
         splits[position] = None
-        rejections.append(Rejection(STAGE, reason, detail, task, str(samples[position]["id"])))
+        rejections.append(Rejection(STAGE, reason, detail, "", str(samples[position]["id"]), task))
 
     questions = {
         position: _question(samples[position], task, images)

@@ -68,7 +68,7 @@ def select_samples(
         for task, table in candidates.items():
             meetings = contaminated.get(task, {})
             selection.rejections += [
-                Rejection(STAGE, "contaminated", detail, task, table["id"][position].as_py())
+                Rejection(STAGE, "contaminated", detail, "", table["id"][position].as_py(), task)
                 for position, detail in meetings.items()
             ]
             positions = [position for position in found[task] if position not in meetings]

@@ -60,7 +60,7 @@ class CurateRelations(CurateRecords):
     """Write relations.parquet."""
 
     name = "curate_relations"
-    version = 2
+    version = 3
     table = "relations"
 
 
@@ -89,7 +89,7 @@ class CurateReviews(CurateRecords):
     """Write reviews.parquet. settings: LANGUAGE alone."""
 
     name = "curate_reviews"
-    version = 3
+    version = 4
     table = "reviews"
 
     products: Files
@@ -106,7 +106,7 @@ class CurateQuestions(CurateRecords):
     """Write questions.parquet. settings: LANGUAGE alone."""
 
     name = "curate_questions"
-    version = 3
+    version = 4
     table = "questions"
 
     settings: CurateSettings

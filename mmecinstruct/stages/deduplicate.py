@@ -54,7 +54,7 @@ class MergeRecords(Stage):
     """Write `<table>.parquet`: a table's records with the ids of the products that stayed."""
 
     name = "merge"
-    version = 1
+    version = 2
 
     table: str
     records: Files

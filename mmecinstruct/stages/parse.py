@@ -17,7 +17,7 @@ from mmecinstruct.engine.stage import REJECTIONS_FILE, RUNTIME, Counts, Files, S
 from mmecinstruct.schemas.rejections import rejections_table
 from mmecinstruct.sources import RawFile, parse_file, source_files
 from mmecinstruct.sources.formats import file_format
-from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart
+from mmecinstruct.sources.readers.batches import TRUNCATED, FilePart, Unread
 from mmecinstruct.sources.readers.parts import file_parts, packed_weight
 from mmecinstruct.sources.readers.shared_memory import MemoryStock, reading_from
 from mmecinstruct.sources.settings import Source
@@ -96,12 +96,13 @@ class Parse(Stage):
         return items
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
-        """Parse a file or a part of one. The counts name a truncated archive (`truncated`).
+        """Parse a file or a part of one. The counts name a truncated archive, and cells that could not be read.
 
         Raises SourceError where the file changed since its hash was taken.
         """
         records = kept = rejected = 0
         truncated: list[str] = []
+        unread: dict[str, Unread] = {}
         file = self.raw_file(*item.payload)
         collecting = gc.isenabled()
         # Millions of rows and no cycle among them: looking for one takes a seventh of the time. Between batches there
@@ -116,6 +117,9 @@ class Parse(Stage):
                     truncated += [
                         f"{r.origin}: {r.detail}" for r in batch.rejections if r.reason == TRUNCATED
                     ]
+                    for kind, lost in batch.unread.items():
+                        first = unread.get(kind, lost._replace(cells=0))
+                        unread[kind] = first._replace(cells=first.cells + lost.cells)
                     for name, table in sorted(batch.tables.items()):
                         writers.append(table, f"{name}.parquet")
                     writers.append(rejections_table(batch.rejections), REJECTIONS_FILE)
@@ -125,7 +129,8 @@ class Parse(Stage):
                 gc.enable()
         if file_stamp(file.path) != self.stamps[item.payload.number]:
             raise SourceError(f"{file.path} changed while it was read; run the build again")
-        return Counts(records, kept, rejected, {"truncated": truncated} if truncated else None)
+        extra = {"truncated": truncated} if truncated else {}
+        return Counts(records, kept, rejected, {**extra, **({"unread": unread} if unread else {})} or None)
 
 
 def file_stamp(path: Path) -> tuple[int, int]:

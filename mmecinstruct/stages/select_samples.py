@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import read_tables
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe, Sizes, TaskSettings
+from mmecinstruct.schemas.rejections import of_samples
 from mmecinstruct.splits.contents import ImageHashes
 from mmecinstruct.splits.select import select_samples
 from mmecinstruct.stages.files import write_rejections
@@ -22,6 +24,10 @@ SELECTED = CANDIDATES
 SELECTING = ("label_balance",)
 _COMPARED = pa.schema(
     [CANDIDATES.field(name) for name in ("id", "label", "split", "fields", "user_id", "image_urls")]
+)
+# What a person can look up of a rejected sample.
+_NAMED = pa.schema(
+    [CANDIDATES.field(name) for name in ("id", "product_ids", "query_id", "user_id", "record_ids")]
 )
 # Stage `render` reads only the row groups of its part.
 ROW_GROUP_ROWS = 1000
@@ -69,8 +75,14 @@ class Select(Stage):
                 compression="zstd",
                 row_group_size=ROW_GROUP_ROWS,
             )
-        write_rejections(selection.rejections, folder)
-        records, rejected = sum(table.num_rows for table in tables.values()), len(selection.rejections)
+        rejections = []
+        for task, files in self.candidates.items():
+            of_task = [rejection for rejection in selection.rejections if rejection.task == task]
+            rows = read_tables(files.paths, _NAMED)
+            ids = pa.array([rejection.record_id for rejection in of_task], pa.string())
+            rejections += of_samples(of_task, rows.filter(pc.is_in(rows["id"], ids)).to_pylist(), task)
+        write_rejections(rejections, folder)
+        records, rejected = sum(table.num_rows for table in tables.values()), len(rejections)
         return Counts(records, records - rejected, rejected, {"sizes": selection.report})
 
 

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import ROW_GROUP_ROWS, read_tables
+from mmecinstruct.core.shown import shown_url
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe, SplitSettings, TaskSettings
-from mmecinstruct.schemas.rejections import Rejection
+from mmecinstruct.schemas.rejections import Rejection, of_samples
 from mmecinstruct.schemas.samples import TEST_OOD, UNRENDERED
 from mmecinstruct.schemas.tables import IMAGES
 from mmecinstruct.splits.assign import STAGE, Assignment, assign_samples
@@ -89,7 +90,7 @@ class SplitSamples(Stage):
             compression="zstd",
             row_group_size=ROW_GROUP_ROWS,
         )
-        write_rejections(rejections, folder)
+        write_rejections(of_samples(rejections, rows, self.task), folder)
         return Counts(len(rows), len(candidates), len(rejections))
 
     def _assignment(self) -> Assignment:
@@ -123,7 +124,7 @@ class SplitSamples(Stage):
             if (missing and required == "all") or (not present and row["images"] and required == "any"):
                 splits[index] = None
                 reason, detail = why_missing(missing, reasons)
-                rejections.append(Rejection(STAGE, reason, detail, self.task, row["id"]))
+                rejections.append(Rejection(STAGE, reason, detail, "", row["id"], self.task))
         return rejections
 
 
@@ -145,14 +146,16 @@ def why_missing(missing: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]
         `placeholder` where each of them has a placeholder, else `missing_image`; each role with its first image.
     """
     found = [
-        (image["role"], [(url, reasons.get(url, "")) for url in image["image_urls"]]) for image in missing
+        (image["role"], [(url, reasons.get(url, "")) for url in image["image_urls"] or ()])
+        for image in missing
     ]
     told = []
     for role, urls in found:
-        url, reason = next(
-            ((url, why) for url, why in urls if why == "placeholder"), urls[0] if urls else ("", "")
+        named = sorted((pair for pair in urls if pair[1]), key=lambda pair: pair[1] != "placeholder")
+        why = "its URL was not asked for" if urls else "none is named"
+        told.append(
+            f"{role}: {shown_url(named[0][0])} is rejected as {named[0][1]}" if named else f"{role}: {why}"
         )
-        told.append(f"{role}: {url} is rejected as {reason}" if reason else f"{role}: no image")
     placeholders = all(any(why == "placeholder" for _, why in urls) for _, urls in found)
     return "placeholder" if placeholders else "missing_image", "; ".join(told)
 

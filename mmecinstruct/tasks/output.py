@@ -26,7 +26,7 @@ class TaskOutput:
     """Everything that became of a task's unit records.
 
     samples: samples.UNRENDERED, ordered by id. rejections: tables.REJECTIONS, ordered by record_id; the
-    stage is the task's name, the origin the table of the record. records_in: number of unit records.
+    stage is the task's name; the build finds the origins. records_in: number of unit records.
     Raises AssertionError where the three do not add up.
     """
 
@@ -51,14 +51,25 @@ def collect(connection: duckdb.DuckDBPyConnection, task: str, origin: str, sampl
     """Read the output of a task and drop `task_records`.
 
     origin: the table whose rows are the unit records. samples_select: a SELECT of all columns of
-    UNRENDERED but `task`, one row for each record without a reason.
+    UNRENDERED but `task`, one row for each record without a reason. Rejections name what `task_records` has of
+    product_id (or the pair low, high), query_id and user_id.
     """
+    there = {name for name, *_ in connection.execute("DESCRIBE task_records").fetchall()}
+    products = "NULL"
+    if origin == "products":
+        products = "[record_id]"
+    elif {"low", "high"} <= there:
+        products = "[low, high]"
+    elif "product_id" in there:
+        products = "CASE WHEN product_id IS NOT NULL THEN [product_id] END"
+    query_id, user_id = (name if name in there else "NULL" for name in ("query_id", "user_id"))
     ((counted,),) = connection.execute("SELECT count(*) FROM task_records").fetchall()
     samples = query(connection, f"SELECT '{task}' AS task, * FROM ({samples_select}) ORDER BY id", UNRENDERED)
     rejections = query(
         connection,
         f"""
-        SELECT '{task}' AS stage, reason, '{origin}' AS origin, record_id,
+        SELECT '{task}' AS stage, reason, '' AS origin, record_id, '{task}' AS task, {products} AS product_ids,
+               {query_id} AS query_id, nullif({user_id}, '') AS user_id, NULL AS image_url, record_id AS source_id,
                CASE WHEN length(detail) > {DETAIL_LENGTH}
                     THEN left(detail, {DETAIL_LENGTH - 1}) || '…' ELSE detail END AS detail
         FROM task_records WHERE reason IS NOT NULL ORDER BY record_id, reason, detail

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmecinstruct.schemas.rejections import DETAIL_LENGTH, Rejection
@@ -31,8 +32,7 @@ ID_LENGTH = 1_000
 TRUNCATED = "truncated_archive"
 
 Record = TypeVar("Record")
-Rows = dict[str, list[tuple[Any, ...]]]
-TableBuilder = Callable[[list[tuple[Any, ...]]], pa.Table]
+TableBuilder = Callable[[list[tuple[Any, ...]], pa.StringArray], pa.Table]
 
 # A value of the wrong type may be huge, or nested deeper than `repr` can follow.
 _SHORT = reprlib.Repr()
@@ -84,6 +84,31 @@ class RawFile:
     part: FilePart | None = None
 
 
+class Unread(NamedTuple):
+    """Cells that a record lost though it was kept: how many, and where one of them is, with its value."""
+
+    cells: int
+    example: str
+    origin: str
+
+
+class Rows(dict[str, list[tuple[Any, ...]]]):
+    """The rows of records by table, in the order of its schema, and the cells that could not be read.
+
+    Attributes:
+        unread: Values by the kind of the cell, such as `times`, each with its line.
+    """
+
+    def __init__(self, tables: Iterable[str]) -> None:
+        """Create tables without rows."""
+        super().__init__({name: [] for name in tables})
+        self.unread: dict[str, list[tuple[object, int]]] = {}
+
+    def lost(self, kind: str, value: object, number: int) -> None:
+        """Note a cell whose value is not in the record's row."""
+        self.unread.setdefault(kind, []).append((value, number))
+
+
 class RowError(NamedTuple):
     """Why a record is rejected; its file and line are added later."""
 
@@ -106,6 +131,7 @@ class ParsedBatch:
         records: The number of records.
         kept: The number of records that are kept.
         lines: Of each kept record its line or row, in the order of the tables.
+        unread: Cells of kept records that could not be read, by their kind.
     """
 
     tables: dict[str, pa.Table]
@@ -113,6 +139,7 @@ class ParsedBatch:
     records: int
     kept: int
     lines: Sequence[int] = ()
+    unread: Mapping[str, Unread] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.records != self.kept + len(self.rejections):
@@ -132,34 +159,39 @@ def parse_records(
 
     Args:
         records: Pairs of a line or row number and a record, or a row error where the reader could not make a record.
-        parse: Called with (record, number, rows). Appends the record's rows (tuples in the order of the schema) and
-            returns None, or appends nothing and returns a row error.
+        parse: Called with (record, number, rows). Appends the record's rows (tuples in the order of the schema, without
+            the origin) and returns None, or appends nothing and returns a row error.
         tables: The names of the tables that `parse` appends to.
         origin: The file's origin, for the rejections.
-        builders: Functions that make a table from its rows, for tables whose tuples are not in the order of the schema.
+        builders: Functions that make a table from its rows and their origins, for tables whose tuples are not in the
+            order of the schema.
 
     Yields:
         Batches of at most `BATCH_RECORDS` records; smaller ones where a reader gives `FLUSH`.
     """
     builders = builders or {}
-    rows: Rows = {name: [] for name in tables}
+    rows = Rows(tables)
     rejections: list[Rejection] = []
     count = 0
     lines: list[int] = []
+    ends: dict[str, list[int]] = {name: [] for name in tables}
     for number, record in records:
         if record is not FLUSH:
             row_error = record if isinstance(record, RowError) else parse(record, number, rows)
             count += 1
             if row_error is None:
                 lines.append(number)
+                for name, table_rows in rows.items():
+                    ends[name].append(len(table_rows))
             else:
                 rejections.append(_rejection(row_error, origin, number))
         if count == BATCH_RECORDS or (record is FLUSH and count):
-            batch = _batch(rows, rejections, count, builders, lines)
-            rows, rejections, lines, count = {name: [] for name in tables}, [], [], 0
+            batch = _batch(rows, rejections, count, builders, lines, ends, origin)
+            rows, rejections, lines, count = Rows(tables), [], [], 0
+            ends = {name: [] for name in tables}
             yield batch
     if count:
-        yield _batch(rows, rejections, count, builders, lines)
+        yield _batch(rows, rejections, count, builders, lines, ends, origin)
 
 
 def parse_lists(
@@ -173,7 +205,7 @@ def parse_lists(
 
     Args:
         lists: Pairs of line numbers and records or row errors, aligned.
-        parse_list: Returns (the rows of the ordinary records, a mask of these records).
+        parse_list: Returns (the rows of the ordinary records, without the origin; a mask of these records).
         parse: As in `parse_records`, for the other records; one row or a row error for each.
         name: The name of the table.
         origin: The file's origin, for the rejections.
@@ -192,7 +224,7 @@ def parse_lists(
         kept = indices[plain].tolist()
         others = np.ones(len(records), dtype=bool)
         others[kept] = False
-        rows: Rows = {name: []}
+        rows = Rows((name,))
         rejections: list[Rejection] = []
         for index in np.flatnonzero(others).tolist():
             record = records[index]
@@ -205,7 +237,10 @@ def parse_lists(
             table = pa.concat_tables([table, rows_table(name, rows[name])]).take(pa.array(np.argsort(kept)))
         kept.sort()
         lines_kept = numbers if len(kept) == len(numbers) else [numbers[index] for index in kept]
-        yield ParsedBatch({name: table}, rejections, len(records), table.num_rows, lines_kept)
+        if "origin" in RAW_TABLES[name].names:
+            table = table.append_column("origin", origins(origin, lines_kept))
+        unread = _unread(rows, origin)
+        yield ParsedBatch({name: table}, rejections, len(records), table.num_rows, lines_kept, unread)
 
 
 def _batches(
@@ -242,22 +277,47 @@ def _batch(
     count: int,
     builders: Mapping[str, TableBuilder],
     lines: list[int],
+    ends: Mapping[str, list[int]],
+    origin: str,
 ) -> ParsedBatch:
-    tables = {
-        name: builders[name](table_rows) if name in builders else rows_table(name, table_rows)
-        for name, table_rows in rows.items()
+    tables = {}
+    for name, table_rows in rows.items():
+        repeats = np.diff(np.array([0, *ends[name]], np.int64)).astype(np.int64)
+        found = origins(origin, np.repeat(np.array(lines, np.int64), repeats))
+        tables[name] = (
+            builders[name](table_rows, found) if name in builders else rows_table(name, table_rows, found)
+        )
+    return ParsedBatch(tables, rejections, count, count - len(rejections), lines, _unread(rows, origin))
+
+
+def _unread(rows: Rows, origin: str) -> dict[str, Unread]:
+    return {
+        kind: Unread(len(values), shown(values[0][0]), f"{origin}:{values[0][1]}")
+        for kind, values in rows.unread.items()
     }
-    return ParsedBatch(tables, rejections, count, count - len(rejections), lines)
 
 
-def rows_table(name: str, rows: list[tuple[Any, ...]]) -> pa.Table:
+def origins(origin: str, lines: Sequence[int] | NDArray[np.int64]) -> pa.StringArray:
+    """Return the origins of rows: the file's origin with the line of each."""
+    return pc.binary_join_element_wise(origin, pa.array(lines, pa.int64()).cast(pa.string()), ":")
+
+
+def without_origin(schema: pa.Schema) -> pa.Schema:
+    """Return a raw table's schema without the column of origins."""
+    index = schema.get_field_index("origin")
+    return schema if index < 0 else schema.remove(index)
+
+
+def rows_table(name: str, rows: list[tuple[Any, ...]], found: pa.StringArray | None = None) -> pa.Table:
     """Return a raw table.
 
     Args:
         name: The table's name in `RAW_TABLES`.
-        rows: Tuples in the order of the table's schema.
+        rows: Tuples in the order of the table's schema, without the origin.
+        found: The origins of the rows; without them the table has no such column.
     """
-    schema = RAW_TABLES[name]
+    schema = without_origin(RAW_TABLES[name])
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    return table if found is None or schema is RAW_TABLES[name] else table.append_column("origin", found)

@@ -6,11 +6,16 @@ Each function returns None for a value that it cannot read; the caller decides w
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime, time
+from collections.abc import Mapping
+from datetime import date, time
 from decimal import Decimal
+from typing import TypeVar
+from zlib import crc32
 
-# Later than any date in seconds, earlier than any in milliseconds.
-MILLISECONDS_FROM = 10**11
+Name = TypeVar("Name")
+
+# A shorter whole number is written faster.
+_USUAL = 10**11
 
 LABELS = {
     "E": "E",
@@ -21,12 +26,9 @@ LABELS = {
     "SUBSTITUTE": "S",
     "COMPLEMENT": "C",
     "IRRELEVANT": "I",
-    # Gains, as in some copies of the data.
-    "100": "E",
-    "10": "S",
-    "1": "C",
-    "0": "I",
 }
+# Gains, as in some copies of the data.
+_GAINS = {"100": "E", "10": "S", "1": "C", "0": "I"}
 
 _STARS: dict[float, int] = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
 _TRUE = frozenset({"true", "yes", "y", "1"})
@@ -40,7 +42,7 @@ def text_value(value: object) -> str:
     """
     if isinstance(value, str):
         return value.strip()
-    if type(value) is int and -1 < value < MILLISECONDS_FROM:  # the most frequent case
+    if type(value) is int and -1 < value < _USUAL:  # the most frequent case
         return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -67,34 +69,38 @@ def truth_value(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     word = text_value(value).lower()
+    if word not in _TRUE and (number := _number(word)) in (0, 1):
+        return number == 1
     return True if word in _TRUE else False if word in _FALSE else None
 
 
 def relevance_label(value: object) -> str | None:
     """Return E, S, C or I for a letter, a word or a gain of 100, 10, 1 or 0."""
-    return LABELS.get(text_value(value).upper())
+    return LABELS.get(text_value(value).upper()) or named_value(value, _GAINS)
 
 
-def utc_seconds(value: object) -> int | None:
-    """Return UTC seconds for seconds, milliseconds, ISO 8601 or a date; a time without zone is taken as UTC."""
-    if type(value) is int and 0 <= value < MILLISECONDS_FROM:
-        return value
-    number = _number(value)
-    if number is not None:
-        seconds = number / 1000 if abs(number) > MILLISECONDS_FROM else number
-        return int(seconds) if abs(seconds) < MILLISECONDS_FROM else None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            return None
-    if isinstance(value, date) and not isinstance(value, datetime):  # from a table's column of dates
-        value = datetime.combine(value, time())
-    if isinstance(value, datetime):
-        seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        # pandas' NaT is not finite.
-        return int(seconds) if abs(seconds) < MILLISECONDS_FROM else None
-    return None
+def named_value(value: object, names: Mapping[str, Name]) -> Name | None:
+    """Return what a recipe's names say of a value. Numbers are compared as numbers: `3.0` and `3` are one name."""
+    text = text_value(value)
+    if text in names:
+        return names[text]
+    number = _number(text)
+    if number is None:
+        return None
+    return next((found for name, found in names.items() if _number(name) == number), None)
+
+
+def content_hash(rating: int | None, title: object, text: object) -> str:
+    """Return eight digits of a review's content, which tell different reviews of one user, product and day apart.
+
+    Args:
+        rating: The stars.
+        title: The title as the publisher has it; anything but a text counts as none.
+        text: The text, likewise.
+    """
+    title, text = title if type(title) is str else "", text if type(text) is str else ""
+    content = f"{rating}\n{title}\n{text}".encode("utf-8", "surrogatepass")
+    return f"{crc32(content):08x}"
 
 
 def _number(value: object) -> float | None:

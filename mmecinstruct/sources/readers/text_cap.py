@@ -79,7 +79,7 @@ def _without(batch: ParsedBatch, name: str, column: str, origin: str, max_text: 
     lines = [line for line, is_wrong in zip(batch.lines, wrong.tolist(), strict=True) if not is_wrong]
     kept = batch.kept - len(rejections)
     in_order = sorted([*batch.rejections, *rejections], key=_line)
-    return ParsedBatch(tables, in_order, batch.records, kept, lines)
+    return ParsedBatch(tables, in_order, batch.records, kept, lines, batch.unread)
 
 
 def _line(rejection: Rejection) -> int:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mmecinstruct.core.hashing import hash_draw
+from mmecinstruct.sources.amazon2018 import review_id
+from mmecinstruct.sources.readers.fields import content_hash
 from mmecinstruct.synthetic.shop import dirt
 from mmecinstruct.synthetic.shop.opinions import DAY, Review, reviewer_name
 from mmecinstruct.synthetic.shop.products import Product, description, features
@@ -193,7 +195,9 @@ def write_reviews(shop: Shop, folder: Path, planted: PlantedDirt) -> None:
                 line_number += 1
                 ratings.write(f"{row['asin']},{row['reviewerID']},{row['overall']},{row['unixReviewTime']}\n")
                 if kind:
-                    planted.note(kind, file=origin, line=line_number, record_id=shop.review_id(review))
+                    planted.note(
+                        kind, file=origin, line=line_number, record_id=written_review_id(shop, index)
+                    )
             if shop.dirt_plan.reviews and top == TOP_CATEGORIES[1]:
                 file.write('{"overall": 4.0, "verified": true, "reviewTime": "03 1\n')
                 planted.note("broken_line", file=origin, line=line_number + 1)
@@ -204,6 +208,15 @@ def _written_day(day: int) -> str:
     """Return a day since 1970 as `06 7, 2018`."""
     moment = datetime.fromtimestamp(day * DAY, UTC)
     return f"{moment:%m} {moment.day}, {moment.year}"
+
+
+def written_review_id(shop: Shop, index: int) -> str:
+    """Return the id that the parser gives a review, by its position in the shop."""
+    review = shop.reviews[index]
+    row = _review_row(shop, review, shop.dirt_plan.reviews.get(index, ""))
+    text = row.get("reviewText", "").replace(dirt.LONE_SURROGATE, "\ufffd")
+    content = content_hash(review.rating, row.get("summary"), text)
+    return review_id(row["asin"], row["reviewerID"], str(row["unixReviewTime"]), content)
 
 
 def _review_row(shop: Shop, review: Review, kind: str) -> dict[str, Any]:

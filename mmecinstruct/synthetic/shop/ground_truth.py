@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from mmecinstruct.core.hashing import hash_draw
+from mmecinstruct.synthetic.shop.amazon_files import written_review_id
 from mmecinstruct.synthetic.shop.image_spec import SPECS, ImageSpec
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.shop import Shop
@@ -40,7 +41,7 @@ def ground_truth_tables(shop: Shop) -> Iterable[tuple[str, pa.Table]]:
         "reviews",
         pa.table(
             {
-                "review_id": [shop.review_id(review) for review in shop.reviews],
+                "review_id": [written_review_id(shop, index) for index in range(len(shop.reviews))],
                 "asin": [shop.products[review.product].asin for review in shop.reviews],
                 "user_id": [shop.users[review.user].user_id for review in shop.reviews],
                 "rating": pa.array([review.rating for review in shop.reviews], pa.int8()),

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmecinstruct.synthetic.shop import dirt
 from mmecinstruct.synthetic.shop.links import Links
-from mmecinstruct.synthetic.shop.opinions import DAY, Question, Review
+from mmecinstruct.synthetic.shop.opinions import Question, Review
 from mmecinstruct.synthetic.shop.products import Product
 from mmecinstruct.synthetic.shop.purchases import User
 from mmecinstruct.synthetic.shop.queries import Query
@@ -45,11 +45,6 @@ class Shop:
     def all_products(self) -> list[Product]:
         """The products, followed by the near-duplicates of some of them."""
         return [*self.products, *(duplicate for _, duplicate in self.dirt_plan.near_duplicates)]
-
-    def review_id(self, review: Review) -> str:
-        """Return a review's id as the parser builds it: product, reviewer and time."""
-        asin, user = self.products[review.product].asin, self.users[review.user].user_id
-        return f"amazon18:{asin}:{user}:{review.day * DAY}"
 
 
 class PlantedDirt:

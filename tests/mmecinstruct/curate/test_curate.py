@@ -233,7 +233,7 @@ def test_reviews_are_rejected_with_the_reason_that_applies(connection, tmp_path)
     assert table["user_id"].to_pylist() == ["u"] * 4
     assert table["language"].to_pylist() == ["en", "de", "de", None]
     assert [(r.record_id, r.reason, r.detail) for r in rejections] == [
-        ("r1", "duplicate_id", "another review of this id came before; the first one stays"),
+        ("r1", "duplicate_id", "another row has the same id; it came first and stays"),
         ("r4", "unknown_product", "no product a:9"),
     ]
 
@@ -253,7 +253,7 @@ def test_questions_are_rejected_when_repeated_or_in_another_language(connection,
     assert table.schema == CURATED_QUESTIONS
     assert table["question_id"].to_pylist() == ["q1", "q2", "q4"]
     assert [(r.record_id, r.stage, r.reason, r.detail) for r in rejections] == [
-        ("q2", "curate_questions", "duplicate_row", "the same record came before"),
+        ("q2", "curate_questions", "duplicate_row", "the same record as another row"),
         ("q3", "curate_questions", "other_language", "fr (0.95)"),
     ]
 

@@ -128,7 +128,10 @@ def test_rejections_keep_their_order(tmp_path):
     first = rejections_table([Rejection("z", "late", "d", "f:1")])
     second = rejections_table([Rejection("a", "early", "d", "f:2", "id"), Rejection("a", "x", "", "f:3")])
     assert write_rejections(tmp_path, iter([first, second])) == 3
-    assert pq.read_table(tmp_path / REJECTIONS_PATH).equals(pa.concat_tables([first, second]))
+    written = pq.read_table(tmp_path / REJECTIONS_PATH)
+    names = [name for name in written.column_names if name in first.column_names]
+    assert written.select(names).equals(pa.concat_tables([first, second]).select(names))
+    assert "user_id" not in written.column_names
 
 
 def test_no_rejections_give_an_empty_table(tmp_path: Path):

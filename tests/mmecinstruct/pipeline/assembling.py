@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from mmecinstruct.core.hashing import sha256_file
 from mmecinstruct.dataset import find_shards
 from mmecinstruct.pipeline.assemble import Assembled, assemble_folder
@@ -26,7 +28,7 @@ def assemble(
     out: Path, shards: Path, dataset: Path, recipe: Recipe, fingerprint: str = "a" * 32
 ) -> Assembled:
     """Write a dataset folder over the shards, with the rejections of a dataset."""
-    rejections = [dataset / "rejections" / "rejections.parquet"]
+    rejections = [pq.read_table(dataset / "rejections" / "rejections.parquet")]
     return assemble_folder(
         out, recipe, fingerprint, sorted(shards.glob("*/*/*.parquet")), rejections, BuildReport(out)
     )

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 
 from mmecinstruct.images.urls import full_size_url, image_urls, is_placeholder
 from mmecinstruct.sources.readers.batches import shown
-from mmecinstruct.sources.readers.fields import (
-    rating_value,
-    relevance_label,
-    text_value,
-    truth_value,
-    utc_seconds,
-)
+from mmecinstruct.sources.readers.fields import rating_value, relevance_label, text_value, truth_value
+from mmecinstruct.sources.readers.times import utc_seconds
 from mmecinstruct.text.names import clean_brand, clean_category_path
 from mmecinstruct.text.normalise import (
     description_text,

@@ -78,6 +78,7 @@ def test_a_product_is_read_and_cleaned(tmp_path: Path) -> None:
             "color": None,
             "image_urls": [f"{HOST}/a1.jpg"],
             "group_id": None,
+            "origin": "file.json:1",
         }
     ]
 
@@ -334,7 +335,7 @@ def test_a_review_is_read(tmp_path: Path) -> None:
     assert rejections == []
     assert rows["reviews"] == [
         {
-            "review_id": "amazon18:B000000001:A3U4E9PIZ8OWH1:1393372800",
+            "review_id": "amazon18:B000000001:A3U4E9PIZ8OWH1:1393372800-fd35c4e7",
             "product_id": "amazon18:B000000001",
             "user_id": "amazon18:A3U4E9PIZ8OWH1",
             "rating": 4,
@@ -343,8 +344,30 @@ def test_a_review_is_read(tmp_path: Path) -> None:
             "timestamp": 1393372800,
             "verified": True,
             "image_urls": [f"{HOST}/r1.jpg"],
+            "origin": "file.json:1",
         }
     ]
+
+
+@pytest.mark.parametrize("time", ["long ago", 10**30, 20, None])
+def test_a_time_that_cannot_be_read_costs_the_time(tmp_path: Path, time: object) -> None:
+    rows, rejections = parse(tmp_path, AmazonReviews, [REVIEW | {"unixReviewTime": time}])
+    assert rejections == []
+    assert rows["reviews"][0]["timestamp"] is None
+
+
+def test_other_words_or_stars_on_a_day_are_another_review(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"overall": 2.0},
+        {"summary": "So"},
+        {"reviewText": "Dim."},
+        {"verified": False},
+    ]
+    rows, _ = parse(tmp_path, AmazonReviews, [REVIEW | change for change in changes])
+    ids = [row["review_id"] for row in rows["reviews"]]
+    assert len(set(ids)) == 4
+    assert ids[0] == ids[4]
 
 
 def test_a_review_without_words_is_kept_for_histories(tmp_path: Path) -> None:
@@ -369,8 +392,6 @@ def test_milliseconds_are_brought_to_seconds(tmp_path: Path) -> None:
         ({"overall": True}, "bad_rating"),
         ({"asin": ""}, "missing_id"),
         ({"reviewerID": None}, "missing_id"),
-        ({"unixReviewTime": "long ago"}, "bad_timestamp"),
-        ({"unixReviewTime": 10**30}, "bad_timestamp"),
     ],
 )
 def test_reviews_that_cannot_be_used_are_rejected(

@@ -109,6 +109,7 @@ def test_a_product_is_read_and_cleaned(tmp_path: Path) -> None:
             "color": "Red",
             "image_urls": [f"{HOST}/a.jpg", f"{HOST}/b.jpg"],
             "group_id": "amazon23:B01CUPMQZE",
+            "origin": "file.jsonl:1",
         }
     ]
 
@@ -117,6 +118,7 @@ def test_a_product_is_read_and_cleaned(tmp_path: Path) -> None:
 def test_the_datasets_form_gives_the_same_except_for_the_price(tmp_path: Path, parquet: bool) -> None:
     (raw,) = parse(tmp_path, [PRODUCT]).tables["products"].to_pylist()
     batch = parse(tmp_path, [HANDED_OUT], parquet=parquet)
+    raw["origin"] = batch.tables["products"]["origin"][0].as_py()
     assert batch.tables["products"].to_pylist() == [raw | {"price": None, "currency": None}]
 
 
@@ -177,7 +179,7 @@ def test_products_without_id_or_title_are_rejected(tmp_path: Path) -> None:
 def test_a_review_names_the_parent_and_its_time_in_seconds(tmp_path: Path, parquet: bool) -> None:
     assert parse(tmp_path, [REVIEW], reviews=True, parquet=parquet).tables["reviews"].to_pylist() == [
         {
-            "review_id": "amazon23:B088SZDGXG:AEYORY2AVPMCPDV57CE337YU5LXA:1588687728923",
+            "review_id": "amazon23:B088SZDGXG:AEYORY2AVPMCPDV57CE337YU5LXA:1588687728923-207487c1",
             "product_id": "amazon23:B08BBQ29N5",
             "user_id": "amazon23:AEYORY2AVPMCPDV57CE337YU5LXA",
             "rating": 5,
@@ -186,6 +188,7 @@ def test_a_review_names_the_parent_and_its_time_in_seconds(tmp_path: Path, parqu
             "timestamp": 1588687728,
             "verified": True,
             "image_urls": [f"{HOST}/r.jpg"],
+            "origin": f"file.{'parquet' if parquet else 'jsonl'}:1",
         }
     ]
 
@@ -206,8 +209,9 @@ def test_reviews_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
         {"timestamp": None},
     ]
     batch = parse(tmp_path, [REVIEW | change for change in changes], reviews=True)
-    assert batch.tables["reviews"]["product_id"].to_pylist() == ["amazon23:B088SZDGXG"]
-    assert [r.reason for r in batch.rejections] == ["missing_id", "missing_id", "bad_rating", "bad_timestamp"]
+    assert batch.tables["reviews"]["product_id"].to_pylist() == ["amazon23:B088SZDGXG", "amazon23:B08BBQ29N5"]
+    assert batch.tables["reviews"]["timestamp"].to_pylist()[1] is None
+    assert [r.reason for r in batch.rejections] == ["missing_id", "missing_id", "bad_rating"]
     assert not any(REVIEW["user_id"] in r.detail for r in batch.rejections)
     # A published folder does not name the writer of a rejected review either.
     assert REVIEW["user_id"] in batch.rejections[2].record_id

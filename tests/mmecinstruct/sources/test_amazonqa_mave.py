@@ -45,6 +45,7 @@ def test_a_question_is_read(tmp_path: Path) -> None:
             "question": "Does it float?",
             "document": ["It floats & glides.", "Fun."],
             "answerable": True,
+            "origin": "train-qar.jsonl:1",
         }
     ]
 

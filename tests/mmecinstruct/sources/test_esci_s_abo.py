@@ -146,6 +146,7 @@ def test_a_listing_is_read_in_the_wanted_language_with_its_images(tmp_path: Path
             "color": "Others",
             "image_urls": [f"{SMALL}/14/14fe8812.jpg", f"{SMALL}/00/00d1a7.jpg"],
             "group_id": None,
+            "origin": "abo/listings_0.json.gz:1",
         }
     ]
     assert tables["category_labels"] == [

@@ -63,6 +63,7 @@ def test_a_judgement_is_read(tmp_path: Path) -> None:
             "label": "S",
             "locale": "us",
             "source_split": "test",
+            "origin": "examples.parquet:1",
         }
     ]
 
@@ -103,6 +104,7 @@ def test_a_product_is_read(tmp_path: Path) -> None:
             "color": "Red",
             "image_urls": [],
             "group_id": None,
+            "origin": "products.parquet:1",
         }
     ]
 

@@ -23,7 +23,7 @@ def parse(tmp_path: Path, *lines: str) -> ParsedBatch:
 def test_a_rating_is_a_review_without_words_in_either_order(tmp_path: Path, line: str) -> None:
     assert parse(tmp_path, line).tables["reviews"].to_pylist() == [
         {
-            "review_id": "amazon18:0449819906:A3U4E9PIZ8OWH1:1383696000",
+            "review_id": "amazon18:0449819906:A3U4E9PIZ8OWH1:1383696000-c7dbfffd",
             "product_id": "amazon18:0449819906",
             "user_id": "amazon18:A3U4E9PIZ8OWH1",
             "rating": 5,
@@ -32,6 +32,7 @@ def test_a_rating_is_a_review_without_words_in_either_order(tmp_path: Path, line
             "timestamp": 1383696000,
             "verified": None,
             "image_urls": [],
+            "origin": "Tools.csv:1",
         }
     ]
 
@@ -59,8 +60,8 @@ def test_rows_that_cannot_be_used_are_rejected(tmp_path: Path) -> None:
         ("bad_row", "2"),
         ("missing_id", "3"),
         ("bad_rating", "4"),
-        ("bad_timestamp", "6"),
         ("bad_row", "7"),
         ("bad_row", "8"),
     ]
-    assert batch.tables["reviews"]["rating"].to_pylist() == [4]
+    assert batch.tables["reviews"]["rating"].to_pylist() == [4, 4]
+    assert batch.unread == {"times": (1, "'soon'", "Tools.csv:6")}

@@ -22,8 +22,9 @@ from mmecinstruct.sources.readers.batches import (
     parse_lists,
     parse_records,
 )
-from mmecinstruct.sources.readers.fields import rating_value, text_value, utc_seconds
+from mmecinstruct.sources.readers.fields import rating_value, text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines, read_json_lists
+from mmecinstruct.sources.readers.times import utc_seconds
 from mmecinstruct.text import normalise
 
 PIECES = [
@@ -139,7 +140,7 @@ def test_usual_values_equal_those_of_the_field_rules() -> None:
         (value, rating_value(value)) for value in (1, 2, 3, 4, 5, 1.0, 5.0)
     ]
     for value, seconds in zip(values, columns.usual_seconds(values).tolist(), strict=True):
-        usual = type(value) is int and 0 <= value < 10**11
+        usual = type(value) is int and 10**8 <= value < 10**11
         assert seconds == (utc_seconds(value) if usual else -1)
     ids = ["B1", " B1", "B1 ", "", "é", 5, None, "a b", "a&b", "\x1c", "B2"]
     array, plain = columns.plain_ids(ids)
