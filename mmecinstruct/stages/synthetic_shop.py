@@ -40,7 +40,7 @@ class SyntheticShopImages(Stage):
     """Render the shop's images. shop: its data root."""
 
     name = "synthetic_shop_images"
-    version = 1
+    version = 2
     libraries = ("pillow",)
 
     shop: Files
