@@ -41,7 +41,7 @@ class SyntheticShopImages(Stage):
 
     name = "synthetic_shop_images"
     version = 2
-    libraries = ("pillow",)
+    libraries = ("numpy", "pillow")
 
     shop: Files
     side: int
