@@ -23,6 +23,7 @@ from mmecinstruct.auditing.shortcuts.result import make_guess, wilson_lower
 from mmecinstruct.cli.app import app
 from mmecinstruct.recipe import AuditSettings
 from mmecinstruct.schemas.samples import published_schema
+from mmecinstruct.tasks import TASKS
 
 AP, CC, SR = "answerability_prediction", "category_classification", "sequential_recommendation"
 SIZES = {"train": 240, "validation": 40, "test": 120, "test_ood": 60}
@@ -111,6 +112,15 @@ def test_clean_folders_have_no_shortcut(tmp_path: Path) -> None:
         *("image_size", "file_length", "source", "instruction", "order", "input_alone", "everything"),
     }
     assert len({name for task, name in names if task == SR}) == 15
+
+
+@pytest.mark.slow
+def test_the_sample_has_no_shortcut(tmp_path: Path) -> None:
+    report = mm.build("sample", tmp_path / "out", workspace=tmp_path / "ws")
+    assert report.audit is not None
+    assert report.audit.guessed is not None
+    assert {guess.task for guess in report.audit.guessed.guesses} == set(TASKS)
+    assert report.audit.shortcuts == []
 
 
 # --- planted shortcuts ---------------------------------------------------------------------------------
