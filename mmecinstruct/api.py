@@ -192,20 +192,23 @@ def audit(
     recipe: AnyPath | Recipe | None = None,
     *,
     examples: int | None = None,
+    shortcuts: bool | None = None,
     workers: int | None = None,
     progress: Report | None = None,
 ) -> AuditReport:
-    """Compare every pair of splits of a dataset folder and report what they share.
+    """Report what the splits of a dataset folder share, and what guessers score that know no question.
 
     Args:
         folder: A folder of `<task>/<split>-*.parquet`; a manifest is not needed.
         recipe: Its part `audit` has the tolerances. Default: the folder's own recipe, else the defaults.
         examples: Examples per finding, at most 100. Default: the recipe's.
+        shortcuts: Whether to look for shortcuts. Default: the recipe's.
         workers: Processes. Default: one per core. The report is the same for any number.
         progress: Called with a step, its finished work and all of its work.
 
     Returns:
-        The report: `table` has the findings as a DataFrame, `exceeded` those above their tolerance.
+        The report: `table` has the overlaps as a DataFrame, `exceeded` those above their tolerance; `guesses` has what
+        guessers scored as a DataFrame, `shortcuts` the findings among them.
 
     Raises:
         DatasetError: There is no such folder, a file is damaged, or its recipe is not valid.
@@ -214,8 +217,8 @@ def audit(
     Examples:
         >>> import mmecinstruct as mm
         >>> report = mm.audit("dataset-sample", workers=1)
-        >>> len(report.exceeded)
-        0
+        >>> len(report.exceeded), len(report.shortcuts)
+        (0, 0)
         >>> list(report.table.columns[:5])
         ['kind', 'scope', 'task', 'earlier', 'later']
     """
@@ -228,6 +231,8 @@ def audit(
     settings = settings_of_folder(Path(folder)) if given is None else given.audit
     if examples is not None:
         settings = settings.model_copy(update={"examples": examples})
+    if shortcuts is not None:
+        settings = settings.model_copy(update={"shortcuts": shortcuts})
     return audit_folder(Path(folder), settings, workers=workers or cores(), report=progress)
 
 

@@ -212,6 +212,11 @@ def iterate_images(shard: pq.ParquetFile) -> Iterator[tuple[int, str, pa.Buffer 
         start += batch.num_rows
 
 
+def has_images(schema: pa.Schema) -> bool:
+    """Return whether a file has a column of images that `iterate_images` can read."""
+    return bool(_kind_columns(schema, IMAGE))
+
+
 def _kind_columns(schema: pa.Schema, kind: str) -> list[str]:
     """Return which of the kind's columns a file has."""
     found = []

@@ -1,12 +1,13 @@
-"""The result of an audit: the checks, the overlaps of splits, and examples."""
+"""The result of an audit: the checks, the overlaps of splits with examples, and the guessers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from mmecinstruct.auditing.shortcuts import Guess, Shortcuts
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.version import __version__
 
@@ -127,6 +128,7 @@ class AuditReport:
         totals: Affected samples of all tasks, each once, by (kind, scope, earlier split, later split).
         settings: The settings of the audit.
         unread: Parquet files of the folder that are not samples of a known split.
+        guessed: What the guessers scored; None where the settings leave them out.
     """
 
     rows: dict[str, dict[str, int]]
@@ -135,10 +137,16 @@ class AuditReport:
     totals: dict[tuple[str, str, str, str], int]
     settings: dict[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    guessed: Shortcuts | None = None
+
+    @property
+    def shortcuts(self) -> list[Guess]:
+        """The blind guessers that exceed chance by more than the tolerance."""
+        return [] if self.guessed is None else self.guessed.findings
 
     @property
     def exceeded(self) -> list[Finding]:
-        """The findings above their tolerance."""
+        """The overlaps above their tolerance."""
         return [finding for finding in self.findings if finding.exceeds]
 
     @property
@@ -169,6 +177,16 @@ class AuditReport:
         rows = [[getattr(finding, name) for name in columns] for finding in self.findings]
         return pd.DataFrame(rows, columns=list(columns))
 
+    @property
+    def guesses(self) -> pd.DataFrame:
+        """What every guesser scored on every task and split, one a row."""
+        import pandas as pd
+
+        columns = [field.name for field in fields(Guess)]
+        return pd.DataFrame(
+            [astuple(guess) for guess in self.guessed.guesses] if self.guessed else [], columns=columns
+        )
+
     def split_rows(self, split: str) -> int:
         """Return the number of samples of a split, over all tasks."""
         return sum(splits.get(split, 0) for splits in self.rows.values())
@@ -198,6 +216,7 @@ class AuditReport:
                 {**asdict(finding), "share": round(finding.share, 6), "exceeds": finding.exceeds}
                 for finding in self.findings
             ],
+            "shortcuts": None if self.guessed is None else self.guessed.as_dict(),
         }
 
     def to_json(self) -> str:
@@ -239,6 +258,7 @@ class AuditReport:
                 }
                 for finding in self.exceeded
             ],
+            "shortcuts": None if self.guessed is None else self.guessed.summary(),
         }
 
     def _cell(self, kind: str, scope: str, earlier: str, later: str) -> int:

@@ -64,7 +64,7 @@ def audit_folder(
     workers: int = 1,
     report: Report | None = None,
 ) -> AuditReport:
-    """Compare every pair of splits of a dataset folder.
+    """Compare every pair of splits of a dataset folder, and let guessers guess its answers.
 
     The folder needs only files `<task>/<split>-*.parquet`; the report lists what was not checked for lack of columns.
     Memory grows with distinct keys, texts and image hashes of a pair of splits, not with pixels.
@@ -76,7 +76,7 @@ def audit_folder(
         report: Called with (step, finished files, all files).
 
     Returns:
-        The content that splits share.
+        The content that splits share, and what the guessers scored.
 
     Raises:
         DatasetError: The folder does not exist, a file is damaged, or its recipe is not valid.
@@ -96,6 +96,13 @@ def audit_folder(
             damaged = _measure_images(connection, folder, files, work, executor, report)
             _link_near(connection, settings, report)
             find_overlaps(connection)
+            shortcuts = None
+            if settings.shortcuts:
+                # Imported here: it loads Pillow.
+                from mmecinstruct.auditing.shortcuts.run import find_shortcuts
+
+                tolerance = settings.shortcut_tolerance
+                shortcuts = find_shortcuts(folder, files, work, executor, tolerance, report)
             rows: dict[str, dict[str, int]] = {}
             for entry in sorted(read, key=lambda entry: entry.file.number):
                 splits = rows.setdefault(entry.file.task, {})
@@ -107,6 +114,7 @@ def audit_folder(
                 total_overlaps(connection),
                 settings.model_dump(mode="json"),
                 find_unread_files(folder, files),
+                shortcuts,
             )
 
 

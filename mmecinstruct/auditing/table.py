@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from mmecinstruct.auditing.report import BY_DESIGN, KINDS, AuditReport, summary_lines
+from mmecinstruct.auditing.shortcuts import GUESSERS, Guess
+from mmecinstruct.auditing.shortcuts.result import BLIND
 from mmecinstruct.core.markdown import markdown_text
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.text.normalise import normalise_text
@@ -21,7 +23,7 @@ _HARMLESS = re.compile(r"(?<=\w)\\([-_])(?=\w)")
 
 
 def report_markdown(report: AuditReport) -> str:
-    """Return the report as Markdown: the checks, a line per kind and scope, the findings per task, examples."""
+    """Return the report as Markdown: checks, a line per kind and scope, findings per task, examples, guessers."""
     parts = (
         _checks(report),
         _unread(report),
@@ -29,6 +31,7 @@ def report_markdown(report: AuditReport) -> str:
         _totals(report),
         _findings(report),
         _examples(report),
+        _guesses(report),
         [""],
     )
     return "\n".join(chain.from_iterable(parts))
@@ -118,6 +121,45 @@ def _examples(report: AuditReport) -> Iterator[str]:
                 f"  * {_named(example.sample, '', example.place)} and "
                 f"{_named(example.other_sample, other, example.other_place)}: {_shown(example.shared)}"
             )
+
+
+def _guesses(report: AuditReport) -> Iterator[str]:
+    """Yield a table of accuracies: a line per task and guesser, a column per split."""
+    if report.guessed is None:
+        return
+    guesses = report.guessed.guesses
+    yield from ("", "## Shortcuts", "")
+    if guesses:
+        yield (
+            "Accuracy of guessers that know neither question nor image, and of text baselines that read the question. "
+            "Bold: the lower end of the 95 % interval exceeds chance by more than "
+            f"{report.settings['shortcut_tolerance']:g}."
+        )
+        yield ""
+        splits = [split for split in SPLITS if any(guess.split == split for guess in guesses)]
+        rows = []
+        for task in dict.fromkeys(guess.task for guess in guesses):
+            of_task = [guess for guess in guesses if guess.task == task]
+            chance = {guess.split: f"{guess.chance:.3f}" for guess in of_task}
+            rows.append((_shown(task), "chance", *(chance.get(split, "") for split in splits), ""))
+            for name in dict.fromkeys(guess.guesser for guess in of_task):
+                cells = {guess.split: _accuracy(guess) for guess in of_task if guess.guesser == name}
+                kind = "" if name in BLIND else "text baseline"
+                rows.append((_shown(task), name, *(cells.get(split, "") for split in splits), kind))
+        yield from _table(("task", "guesser", *splits, ""), rows, "ll" + "r" * len(splits) + "l")
+        if found := dict.fromkeys(guess.guesser for guess in report.shortcuts):
+            yield ""
+            yield "\n".join(f"* **{name}** {GUESSERS[name]}." for name in found)
+    if report.guessed.unguessed:
+        yield ""
+        yield "Not guessed:"
+        yield ""
+        for part in report.guessed.unguessed:
+            yield f"* {_shown(part.task)}, {part.split}: {_shown(part.why)}"
+
+
+def _accuracy(guess: Guess) -> str:
+    return f"**{guess.accuracy:.3f}**" if guess.finding else f"{guess.accuracy:.3f}"
 
 
 def _named(sample: str, task: str, place: str) -> str:

@@ -51,6 +51,7 @@ def validate(
 @panel.command(
     "audit",
     "mmec audit dataset-sample",
+    "mmec audit dataset-sample --shortcuts",
     "mmec audit dataset-sample --json > audit.json",
     "mmec audit their_dataset --recipe strict.yaml --out audit.md",
 )
@@ -60,18 +61,25 @@ def audit(
     examples: Annotated[
         int | None, typer.Option(min=0, max=100, help="Examples per finding; default: the recipe's.")
     ] = None,
+    shortcuts: Annotated[
+        bool | None,
+        typer.Option(
+            "--shortcuts/--no-shortcuts",
+            help="Let guessers that know neither question nor image guess the answers; default: the recipe's.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Also write the whole report: .json, or .md for Markdown.")
     ] = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the splits of a dataset folder share.
+    """Show what the splits of a dataset folder share, and by which tricks its answers are guessed.
 
     The recipe's part `audit` has the tolerances; default: the folder's own. Exit status 1: a tolerance is exceeded; 2:
     the folder cannot be read.
     """
-    from mmecinstruct.auditing import report_markdown
+    from mmecinstruct.auditing import guess_line, report_markdown
 
     if out is not None and out.suffix not in (".json", ".md"):
         raise typer.BadParameter(f"--out {out}: the name ends in .json or .md")
@@ -80,7 +88,9 @@ def audit(
         if out is not None:
             check_output_file(out, "mmec audit")
         with show_progress() as progress:
-            found = api.audit(folder, recipe, examples=examples, workers=workers, progress=progress)
+            found = api.audit(
+                folder, recipe, examples=examples, shortcuts=shortcuts, workers=workers, progress=progress
+            )
     except (MmecError, OSError) as error:
         say(f"error: {error}")
         raise typer.Exit(2) from error
@@ -102,5 +112,8 @@ def audit(
         raise typer.Exit(2)
     if found.exceeded:
         say(f"{folder}: {len(found.exceeded)} finding(s) above the tolerance")
+    for guess in found.shortcuts:
+        say(f"shortcut: {guess.task}, {guess.split}: {guess_line(guess)}")
+    if found.exceeded or found.shortcuts:
         raise typer.Exit(1)
     say(f"{folder}: nothing above the tolerance")

@@ -52,6 +52,11 @@ def print_report(report: BuildReport) -> None:
             f"warning: splits share more than the recipe tolerates ({len(report.audit.exceeded)} findings); "
             f"the card says what, and: mmec audit {report.out}"
         )
+    if report.audit is not None and report.audit.shortcuts:
+        say(
+            f"warning: answers can be guessed without question and image ({len(report.audit.shortcuts)} findings); "
+            f"the card says how, and: mmec audit --shortcuts {report.out}"
+        )
     for task, why in report.missing.items():
         say(f"Not built: {task}: {'; '.join(why)}")
     if report.up_to_date:

@@ -233,6 +233,7 @@ def _audit(statistics: Mapping[str, Any]) -> dict[str, Any] | None:
         ],
         "by_design": any(line["scope"] == "by design" and any(line["samples"]) for line in summary["lines"]),
         "exceeded": summary["exceeded"][:_LISTED],
+        "shortcuts": summary.get("shortcuts"),
     }
 
 

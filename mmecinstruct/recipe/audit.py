@@ -1,4 +1,4 @@
-"""Settings of the audit: limits of what counts as an overlap of two splits, and tolerances."""
+"""Settings of the audit: limits of what counts as an overlap of two splits, tolerances, shortcuts."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class DesignTolerances(Settings):
 
 
 class AuditSettings(Settings):
-    """How the splits of a finished dataset are compared."""
+    """How the splits of a finished dataset are compared, and whether its answers are guessed."""
 
     tolerances: Tolerances = Field(
         default=Tolerances(),
@@ -154,6 +154,15 @@ class AuditSettings(Settings):
         default=8,
         ge=1,
         description="Questions, reviews and snippets of fewer words are not compared: two may say `Great!`.",
+    )
+    shortcuts: bool = Field(
+        default=True,
+        description="Let guessers that know neither question nor image guess the answers.",
+    )
+    shortcut_tolerance: Share = Field(
+        default=0.05,
+        description="A blind guesser is a finding when the lower end of its 95 % interval exceeds chance by more than "
+        "this share.",
     )
     examples: int = Field(
         default=3, ge=0, le=100, description="Examples that the report keeps of each finding."

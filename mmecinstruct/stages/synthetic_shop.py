@@ -40,8 +40,8 @@ class SyntheticShopImages(Stage):
     """Render the shop's images. shop: its data root."""
 
     name = "synthetic_shop_images"
-    version = 1
-    libraries = ("pillow",)
+    version = 2
+    libraries = ("numpy", "pillow")
 
     shop: Files
     side: int

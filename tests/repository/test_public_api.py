@@ -68,6 +68,7 @@ def test_import_loads_nothing_heavy(package: ModuleType) -> None:
     code = (
         f"import sys, {package.__name__}\n"
         "heavy = {'torch', 'transformers', 'pyarrow', 'datasets', 'pandas', 'numpy', 'duckdb', 'pydantic', 'typer'}\n"
+        "heavy |= {'sklearn', 'scipy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -77,7 +78,7 @@ def test_import_loads_nothing_heavy(package: ModuleType) -> None:
 def test_a_recipe_is_loaded_without_the_libraries_of_a_build() -> None:
     code = (
         "import sys, mmecinstruct as mm; mm.load_recipe('sample', {'sizes.train': 3})\n"
-        "print(sorted({'torch', 'datasets', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'torch', 'datasets', 'pandas', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"

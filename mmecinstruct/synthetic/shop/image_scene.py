@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from mmecinstruct.core.hashing import hash_choice, hash_draw, hash_fraction
@@ -16,6 +17,7 @@ from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 
 _WALLS: tuple[Colour, ...] = ((206, 214, 218), (222, 214, 200), (210, 220, 208), (220, 210, 216))
 _TABLES: tuple[Colour, ...] = ((176, 146, 112), (158, 132, 108), (190, 170, 146), (150, 140, 132))
+_STRONGEST_GRAIN = 9  # of 255 levels
 _STAIN: Colour = (112, 92, 30)
 _STAIN_RIM: Colour = (52, 40, 16)
 
@@ -52,7 +54,7 @@ def render_scene(spec: ImageSpec, side: int) -> Image.Image:
     else:
         _shadow(ground, mask)
         ground.paste(product, (0, 0), mask)
-    return ground
+    return _grain(ground, spec.variation)
 
 
 def render_placeholder(side: int) -> Image.Image:
@@ -91,6 +93,17 @@ def _table(side: int, variation: int) -> Image.Image:
             (0, y, side, y + side // 90), fill=(red - 14, green - 14, blue - 14), width=max(1, side // 180)
         )
     return image
+
+
+def _grain(image: Image.Image, variation: int) -> Image.Image:
+    """Return the image with the grain of a sensor, of a strength of its own.
+
+    Without grain the length of the file tells the kind of product: a bench has more edges than a ball.
+    """
+    strength = 1 + hash_draw(variation, "strength of the grain") % _STRONGEST_GRAIN
+    noise = np.random.Generator(np.random.PCG64(hash_draw(variation, "grain of the sensor")))
+    grain = noise.integers(-strength, strength, (image.height, image.width, 1), np.int16, endpoint=True)
+    return Image.fromarray(np.clip(np.asarray(image, np.int16) + grain, 0, 255).astype(np.uint8))
 
 
 def _shadow(ground: Image.Image, mask: Image.Image) -> None:

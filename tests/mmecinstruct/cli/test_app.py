@@ -107,7 +107,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from mmecinstruct.cli.app import app\n"
         "assert CliRunner().invoke(app, ['build', '--help']).exit_code == 0\n"
-        "heavy = ('pandas', 'pyarrow', 'datasets', 'duckdb', 'rich', 'PIL', 'torch', 'numpy')\n"
+        "heavy = ('pandas', 'pyarrow', 'datasets', 'duckdb', 'rich', 'PIL', 'torch', 'numpy', 'sklearn', 'scipy')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

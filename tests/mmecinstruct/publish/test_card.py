@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from mmecinstruct.auditing import audit_folder
+from mmecinstruct.auditing.shortcuts import Shortcuts, Unguessed
+from mmecinstruct.auditing.shortcuts.result import make_guess
 from mmecinstruct.core.markdown import markdown_text
 from mmecinstruct.dataset.configs import card_configs
 from mmecinstruct.dataset.statistics import collect_statistics
@@ -147,6 +150,27 @@ def test_page_lists_tolerances_and_unchecked_kinds(small, own_folder):
     assert "This is within the tolerances of the recipe." in page
     assert "more than the recipe tolerates" not in page
     assert "Not checked: the same user (no column &lt;b&gt;)." in page
+
+
+def test_page_lists_what_guessers_score(small, own_folder):
+    def guess(guesser, right):
+        return make_guess("category_classification", "test", guesser, right, 100, 0.1, 0.05)
+
+    guesses = (guess("first_option", 11), guess("position", 90), guess("overlap", 95))
+    unguessed = (Unguessed("sentiment_analysis", "test", "3 rows, fewer than 30"),)
+    report = replace(audit_folder(own_folder), guessed=Shortcuts(guesses, unguessed))
+    page = page_of_audit(small, own_folder, report.summary())
+    line = "| category\\_classification | test | 100 | 0.100 | 0.900 (position) | 0.950 (overlap) |"
+    assert line in page.splitlines()
+    assert (
+        "a guesser that takes the letter that is right most often in training is right on 0.900 of 100 samples"
+        in page
+    )
+    assert "Not guessed: sentiment\\_analysis, test (3 rows, fewer than 30)." in page
+    report = replace(report, guessed=Shortcuts(guesses[::2]))
+    assert "No blind guesser exceeds chance by more than 0.05" in page_of_audit(
+        small, own_folder, report.summary()
+    )
 
 
 def test_page_without_an_audit_mentions_none(sound_folder):

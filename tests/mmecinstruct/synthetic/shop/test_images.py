@@ -16,6 +16,7 @@ from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.synthetic.shop import render_images
 from mmecinstruct.synthetic.shop.image import render_image
 from mmecinstruct.synthetic.shop.image_canvas import COLOURS as RGB
+from mmecinstruct.synthetic.shop.image_products import RENDERERS
 from mmecinstruct.synthetic.shop.image_spec import ImageSpec
 from mmecinstruct.synthetic.shop.vocabulary import COLOURS, FINE_CATEGORIES, PAIRS, PATTERNS
 
@@ -111,10 +112,20 @@ def test_damage_of_a_reviewed_product_grows_with_lower_states() -> None:
 def test_a_repacked_image_is_the_same_image_in_other_bytes() -> None:
     repacked = replace(MUG, flaw="repacked")
     assert render_image(repacked, 128) != render_image(MUG, 128)
-    assert np.abs(pixels(repacked) - pixels(MUG)).mean() < 3
+    # Its quality keeps little of the grain.
+    assert np.abs(pixels(repacked) - pixels(MUG)).mean() < 5
 
 
 def test_the_placeholder_is_the_same_for_every_product() -> None:
     one = replace(MUG, flaw="placeholder")
     other = replace(one, fine_category="Kites", colour="blue", variation=9)
     assert render_image(one, 224) == render_image(other, 224)
+
+
+def test_the_length_of_a_file_does_not_tell_the_kind_of_product() -> None:
+    """A bench has more edges than a ball; the grain outweighs them."""
+    lengths = [
+        [len(render_image(replace(MUG, fine_category=kind, variation=number), 224)) for number in range(5)]
+        for kind in RENDERERS
+    ]
+    assert np.std(np.mean(lengths, axis=1)) < np.mean(np.std(lengths, axis=1))
