@@ -127,7 +127,7 @@ def offered_negatives(
 
     Args:
         connection: of the tables `sampling_popularity` and `sampling_core_product`.
-        askers: SELECT of category, id, bought: the samples, with the codes of the products that the user bought.
+        askers: table of category, id, bought: the samples, with the codes of the products that the user bought.
         negatives: which ones. Those of the fine category and the nearest titles are not known yet: by popularity.
         seed: seed of the hash draws.
     """
@@ -136,7 +136,7 @@ def offered_negatives(
     offered: set[int] = set()
     if negatives.way == "metadata":
         return offered
-    categories = connection.execute(f"SELECT DISTINCT category FROM ({askers}) ORDER BY category").fetchall()
+    categories = connection.execute(f"SELECT DISTINCT category FROM {askers} ORDER BY category").fetchall()
     for (category,) in categories:
         table = connection.sql(
             f"""
@@ -147,7 +147,7 @@ def offered_negatives(
         ).to_arrow_table()
         products, interactions, points = (table[name].to_numpy() for name in table.column_names)
         pool = make_pool(products, points, negatives.weights(interactions))
-        rows = connection.execute(f"SELECT id, bought FROM ({askers}) WHERE category = ?", [category])
+        rows = connection.execute(f"SELECT id, bought FROM {askers} WHERE category = ?", [category])
         while batch := rows.fetchmany(10_000):
             for asker, bought in batch:
                 own, chosen = set(bought), set[int]()

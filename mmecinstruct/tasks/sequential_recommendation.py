@@ -375,12 +375,17 @@ def create_offered(
 
     They are sampled beside the users' own, or products that sampled users share would be offered too often.
     """
-    askers = f"""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE sampling_asker AS
         SELECT two AS category, {sample_id(NAME, "one", "two")} AS id, list(product_code) AS bought
         FROM sampled JOIN sampling_core_user ON user_id = one JOIN sampling_core USING (user_code)
         WHERE task = '{NAME}' GROUP BY one, two
-    """
-    codes = pa.array(sorted(offered_negatives(connection, askers, _negatives(settings), seed)), pa.uint32())
+        """
+    )
+    offered = offered_negatives(connection, "sampling_asker", _negatives(settings), seed)
+    connection.execute("DROP TABLE sampling_asker")
+    codes = pa.array(sorted(offered), pa.uint32())
     connection.register("offered_codes", pa.table({"product_code": codes}))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE sampling_offered AS "
