@@ -349,6 +349,22 @@ def test_open_answers_are_not_guessed(tmp_path: Path) -> None:
     assert [part.why for part in guessed.unguessed] == ["more than 100 different answers and no options"]
 
 
+def test_numbers_are_labels(tmp_path: Path) -> None:
+    (tmp_path / "stars").mkdir()
+    rng = random.Random(5)
+    for split in ("train", "test"):
+        rows = [
+            {"input": words(rng, 3), "output": number % 3, "source": f"shop {number % 3}"}
+            for number in range(90)
+        ]
+        rng.shuffle(rows)
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "stars" / f"{split}.parquet")
+    report = audited(tmp_path)
+    assert found(report) == {"source"}
+    assert report.shortcuts[0].accuracy == 1
+    assert report.shortcuts[0].chance == 0.333
+
+
 def test_a_benchmark_without_training_rows_is_guessed(tmp_path: Path) -> None:
     folder = write(tmp_path, (CC,), first)
     for split in ("train", "validation", "test_ood"):
