@@ -21,6 +21,8 @@ from mmecinstruct.auditing import AuditReport, audit_folder, report_markdown
 from mmecinstruct.auditing.shortcuts import samples
 from mmecinstruct.auditing.shortcuts.result import make_guess, wilson_lower
 from mmecinstruct.cli.app import app
+from mmecinstruct.cli.report import print_report
+from mmecinstruct.pipeline.report import BuildReport
 from mmecinstruct.recipe import AuditSettings
 from mmecinstruct.schemas.samples import published_schema
 from mmecinstruct.tasks import TASKS
@@ -445,3 +447,11 @@ def test_the_recipe_sets_the_tolerance_and_turns_guessers_off(tmp_path: Path) ->
         *("task", "split", "guesser", "rows", "accuracy", "lower", "chance", "finding"),
     ]
     assert guesses.accuracy.equals(guesses.accuracy.round(3))
+
+
+def test_a_build_warns_of_shortcuts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {CC: {"test": {"wanted": 9, "available": 9, "chosen": 9, "note": ""}}}
+    print_report(BuildReport(tmp_path, sizes=sizes, audit=audited(write(tmp_path, (CC,), first))))
+    said = capsys.readouterr().err
+    assert "warning: answers can be guessed without question and image (6 findings)" in said
+    assert f"mmec audit --shortcuts {tmp_path}" in said
