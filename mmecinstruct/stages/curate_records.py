@@ -31,7 +31,7 @@ class CurateRecords(Stage):
     """Write `<table>.parquet`: the common part of all four stages."""
 
     table: ClassVar[str]
-    libraries = ("duckdb",)
+    libraries: ClassVar[tuple[str, ...]] = ("duckdb",)
 
     records: Files
     budget: Budget = field(metadata=RUNTIME)
