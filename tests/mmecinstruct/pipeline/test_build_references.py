@@ -54,7 +54,9 @@ def loads_without_pixels(folder: Path, cache: Path) -> int:
             assert row["images"] == [None] * len(row["image_roles"])
             assert len(row["image_urls"]) == len(row["image_ids"]) == len(row["image_roles"])
             images += len(row["images"])
-        streamed = datasets.load_dataset(str(folder), "all", split=split, streaming=True)
+        streamed = datasets.load_dataset(
+            str(folder), "all", split=split, streaming=True, cache_dir=str(cache)
+        )
         assert next(iter(streamed)) == loaded[split][0]
     return images
 
