@@ -21,6 +21,7 @@ from mmecinstruct.duplicates.titles import normalised_text
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.names import category_key
 
 # A sample's number is its file's, shifted, plus its row.
 SAMPLE_SHIFT = 32
@@ -150,7 +151,7 @@ def _group_keys(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for url in dict.fromkeys(_texts(row.get("image_urls"))):
         yield IMAGE_URL, full_size_url(url[:MAX_TEXT])
     if "category" in row:
-        yield CATEGORY, _text(row["category"])
+        yield CATEGORY, category_key(_text(row["category"]))
 
 
 def _text_keys(
