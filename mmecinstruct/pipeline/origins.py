@@ -35,7 +35,7 @@ _WAYS = (
     ("relations", "t.product_a = l.two AND t.product_b = l.one"),
     ("products", "t.product_id = l.key"),
     ("products", "t.product_id = l.one"),
-    ("reviews", "t.user_id = l.user_id"),
+    ("reviews", "t.user_id = l.user_id AND l.one IS NULL"),
 )
 
 
@@ -110,9 +110,10 @@ def _create_found(connection: duckdb.DuckDBPyConnection) -> None:
     )
     ways = " UNION ALL ".join(
         f"""
-        SELECT file_index, row_index, {rank} AS rank, min(t.origin) AS origin, NULL::VARCHAR[] AS product_ids,
+        SELECT l.file_index, l.row_index, {rank} AS rank, min(t.origin) AS origin, NULL::VARCHAR[] AS product_ids,
             NULL::VARCHAR AS image_url
-        FROM lacking l JOIN {table} t ON {condition} WHERE l.image_url IS NULL GROUP BY file_index, row_index
+        FROM lacking l JOIN {table} t ON {condition} WHERE l.image_url IS NULL
+        GROUP BY l.file_index, l.row_index
         """
         for rank, (table, condition) in enumerate(_WAYS)
     )
