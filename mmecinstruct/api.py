@@ -219,8 +219,6 @@ def audit(
         >>> report = mm.audit("dataset-sample", workers=1)
         >>> len(report.exceeded), len(report.shortcuts)
         (0, 0)
-        >>> list(report.table.columns[:5])
-        ['kind', 'scope', 'task', 'earlier', 'later']
     """
     from mmecinstruct.auditing import audit_folder, settings_of_folder
     from mmecinstruct.recipe import Recipe
@@ -229,10 +227,8 @@ def audit(
         raise DatasetError(f"{folder}: {problem}")
     given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(recipe)
     settings = settings_of_folder(Path(folder)) if given is None else given.audit
-    if examples is not None:
-        settings = settings.model_copy(update={"examples": examples})
-    if shortcuts is not None:
-        settings = settings.model_copy(update={"shortcuts": shortcuts})
+    changed = {"examples": examples, "shortcuts": shortcuts}
+    settings = settings.model_copy(update={name: one for name, one in changed.items() if one is not None})
     return audit_folder(Path(folder), settings, workers=workers or cores(), report=progress)
 
 
@@ -369,7 +365,7 @@ def check_images(
 ) -> ImagesReport:
     """Check, normalise and measure images alone, without building a dataset.
 
-    Writes `images.parquet`, `pixels/*.parquet` of the images kept, `rejections.parquet`, and the contact sheet.
+    Writes `images.parquet`, `pixels/*.parquet` of the images kept, `rejections.parquet`, and what is asked for.
 
     Args:
         source: A folder of image files; or a table (CSV, TSV, JSON lines, Parquet) with a column of URLs or paths.

@@ -109,6 +109,8 @@ def public_rejections(table: pa.Table) -> pa.Table:
         table: Columns of tables.REJECTIONS or tables.PUBLISHED_REJECTIONS.
     """
     for name in ("detail", "origin", "record_id", "query_id", "image_url", "product_ids"):
+        if name not in table.schema.names:
+            continue
         index, field = table.schema.get_field_index(name), table.schema.field(name)
         column = table[name].combine_chunks()
         if not pa.types.is_list(field.type):

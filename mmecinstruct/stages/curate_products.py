@@ -12,6 +12,7 @@ from mmecinstruct.curate.settings import CurateSettings
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.stages.files import write_rejections
+from mmecinstruct.text.hygiene import mask_products
 from mmecinstruct.text.pii_kinds import PersonalDataKind
 
 # Of its counts: names of categories that were replaced by another spelling, and that spelling.
@@ -38,7 +39,6 @@ class CurateProducts(Stage):
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Curate all products at once."""
         from mmecinstruct.curate.products import curate_products
-        from mmecinstruct.text.hygiene import mask_products
 
         with working_connection(folder, self.budget) as connection:
             for name in ("products", "category_labels", "product_images"):

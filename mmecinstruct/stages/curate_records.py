@@ -17,6 +17,7 @@ from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, CURATED_TABLES
 from mmecinstruct.stages.files import write_rejections
+from mmecinstruct.text.hygiene import mask_queries
 from mmecinstruct.text.pii_kinds import PersonalDataKind
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ class CurateJudgements(CurateRecords):
 
     def masked(self, table: pa.Table) -> tuple[pa.Table, dict[str, Any] | None]:
         """Mask the queries."""
-        from mmecinstruct.text.hygiene import mask_queries
-
         found = mask_queries(table, self.mask)
         queries = {"searched": table.num_rows, "masked": dict(sorted(found.masked.items()))}
         return found.table, {"queries": queries}

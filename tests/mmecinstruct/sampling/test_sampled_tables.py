@@ -305,7 +305,11 @@ def test_products_that_will_be_offered_are_kept(raw: Any, sample: Any, negatives
     assert owned < kept
     users = {one for _, one, _ in few.sampled_records(SR)}
     with raw.connected() as connection:
-        curated = "SELECT *, NULL::VARCHAR AS fine_category, product_id AS cluster_id FROM products"
+        curated = """
+            SELECT *, NULL::VARCHAR AS fine_category, product_id AS cluster_id, product_id AS split_unit,
+                NULL::VARCHAR[][] AS other_category_paths
+            FROM products
+        """
         table = connection.sql(curated).to_arrow_table()
         connection.unregister("products")
         connection.register("products", table)

@@ -82,7 +82,7 @@ def test_of_equal_inputs_with_equal_answers_one_stays(task: str) -> None:
     )
     assert len(kept) == 2
     assert "03" in kept
-    assert [(found.stage, found.reason, found.origin) for found in rejections] == [
+    assert [(found.stage, found.reason, found.task) for found in rejections] == [
         ("split", "duplicate_input", task)
     ]
     assert rejections[0].detail == f"input and answer of {min(kept)}"

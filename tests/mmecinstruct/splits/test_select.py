@@ -123,7 +123,7 @@ def test_the_next_candidates_fill_a_balanced_split() -> None:
         *((f"v{n}", "test", f"text {n}", "AE"[n % 2]) for n in range(20)),
     )
     ids, selection = select({CC: TITLES, SA: reviews}, test=6)
-    assert {f"v{n}" for n in range(8)} == {one.record_id for one in selection.rejections if one.origin == SA}
+    assert {f"v{n}" for n in range(8)} == {one.record_id for one in selection.rejections if one.task == SA}
     taken = sorted(int(one[1:]) for one in ids[SA] if one.startswith("v"))
     assert len(taken) == 6
     assert min(taken) >= 8

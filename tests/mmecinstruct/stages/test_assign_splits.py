@@ -11,7 +11,7 @@ from mmecinstruct.core.parquet import write_table
 from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS
 from mmecinstruct.engine.stage import Files, WorkItem
 from mmecinstruct.recipe import SplitSettings
-from mmecinstruct.schemas.tables import CURATED_PRODUCTS, RELATIONS
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, JUDGEMENTS, RELATIONS
 from mmecinstruct.splits.assign import Assignment, assign_samples
 from mmecinstruct.stages.assign_splits import ASSIGNED_FILE, Assign
 
@@ -29,15 +29,18 @@ def test_units_share_a_split_and_products_near_an_earlier_split_are_cut_off(tmp_
         ("products", products, CURATED_PRODUCTS),
         ("pairs", pairs, PRODUCT_PAIRS),
         ("relations", [], RELATIONS),
+        ("judgements", [], JUDGEMENTS),
     ):
         write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / f"{name}.parquet")
     stage = Assign(
         **{
             name: Files((tmp_path / f"{name}.parquet",), {name: name})
-            for name in ("products", "pairs", "relations")
+            for name in ("products", "pairs", "relations", "judgements")
         },
         split=SPLIT,
         seed=1,
+        predicted=None,
+        merged=Files(),
     )
     counts = stage.work(WorkItem("all", None), tmp_path)
     found = pq.read_table(tmp_path / ASSIGNED_FILE).to_pylist()

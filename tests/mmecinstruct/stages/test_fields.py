@@ -51,7 +51,7 @@ def test_every_name_of_this_file_exists() -> None:
 
 def test_names_are_distinct_and_one_file_holds_each_stage() -> None:
     stages = stage_classes()
-    assert len({stage.name for stage in stages}) == len(stages) == 23
+    assert len({stage.name for stage in stages}) == len(stages) == 24
     folder = Path("mmecinstruct") / "stages"
     assert all(stage.__module__.startswith(".".join(folder.parts)) for stage in stages)
 

@@ -37,7 +37,7 @@ class SmallShop:
             "category_path": ["Home", "Mugs"],
             "image_urls": [f"{product_id}.jpg"],
             "cluster_id": product_id,
-            "split_unit": product_id,
+            "split_unit": columns.get("cluster_id", product_id),
         }
         self.rows["products"].append(row | columns)
 

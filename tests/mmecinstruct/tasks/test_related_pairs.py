@@ -18,7 +18,7 @@ def pairs_of(
     relations: list[tuple[str, str, str | None]], products: list[str]
 ) -> dict[tuple[str, str], tuple[int, str | None, bool]]:
     with connect() as connection:
-        rows = [dict(zip(RELATIONS.names, row, strict=True)) for row in relations]
+        rows = [dict(zip(RELATIONS.names, row, strict=False)) for row in relations]
         connection.register("relations", pa.Table.from_pylist(rows, schema=RELATIONS))
         connection.register("products", pa.table({"product_id": pa.array(products, pa.string())}))
         create_related_pairs(connection, "relations", "products", "pairs")
