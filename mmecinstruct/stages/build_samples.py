@@ -42,7 +42,7 @@ class BuildSamples(Stage):
     """Write samples.parquet (samples.UNRENDERED). settings: without SELECTING and sizes."""
 
     name = "task"
-    version = 3
+    version = 4
     libraries = ("duckdb", "numpy")
 
     task: str

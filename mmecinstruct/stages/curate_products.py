@@ -18,7 +18,7 @@ class CurateProducts(Stage):
     """Write products.parquet. taken_down: ids of products that no build may hold."""
 
     name = "curate_products"
-    version = 4
+    version = 5
     libraries = ("duckdb", "rensa")
 
     products: Files

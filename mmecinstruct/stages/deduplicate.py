@@ -21,7 +21,7 @@ class Deduplicate(Stage):
     """Write products.parquet with the final clusters, pairs.parquet (the evidence) and merged.parquet."""
 
     name = "deduplicate"
-    version = 2
+    version = 3
     libraries = ("numpy", "rensa")
 
     products: Files

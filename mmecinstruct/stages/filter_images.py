@@ -19,7 +19,7 @@ class FilterImages(Stage):
     """Write images.parquet with unwanted images rejected. settings: those of FILTERING only."""
 
     name = "filter"
-    version = 2
+    version = 3
     libraries = ("duckdb",)
 
     images: Files

@@ -34,7 +34,7 @@ class MeasureImages(Stage):
     """
 
     name = "images"
-    version = 4
+    version = 5
     libraries = ("numpy", "pillow", "simplejpeg")
 
     located: Files

@@ -50,7 +50,7 @@ class Parse(Stage):
     """
 
     name = "parse"
-    version = 7
+    version = 8
     libraries = ("msgspec", "selectolax")
 
     number: int

@@ -26,7 +26,7 @@ class ReferenceImages(Stage):
     """
 
     name = "references"
-    version = 4
+    version = 5
     libraries = ("duckdb",)
 
     products: Files

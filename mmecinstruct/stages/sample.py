@@ -19,7 +19,7 @@ class Sample(Stage):
     """Write the sampled raw tables, and for which task each record was sampled. tables: the parsed tables by name."""
 
     name = "sample"
-    version = 2
+    version = 3
     libraries = ("duckdb", "pyarrow")
 
     tables: Mapping[str, Files]

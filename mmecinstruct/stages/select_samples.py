@@ -46,7 +46,7 @@ class Select(Stage):
     """
 
     name = "select"
-    version = 2
+    version = 3
 
     task: str
     samples: Files
