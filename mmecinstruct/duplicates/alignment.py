@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 # How an image was edited: the same framing with something altered, or one is part of the other.
 NONE, ALTERED, PART = 0, 1, 2
 
-# Least correlation of the grey values where colours agree.
-_CORRELATION = 0.93
+# Least correlation of the grey values where colours agree, and where cells differ elsewhere.
+_CORRELATION, _CORRELATION_BESIDE = 0.93, 0.97
 # Largest share of cells (2x2 pixels of a sketch) that differ in colour, where the framing is the same and where not.
 _ALTERED_SHARE, _PART_SHARE = 0.10, 0.06
+# Some cells may differ, so the others must agree better than those of near images.
+_STRICTER = 0.85
 # Fewer differing cells than this share are not examined.
 _IGNORED_SHARE = 0.02
 # From this correlation of edges on, differing cells show the same thing in another colour.
-_RECOLOURED = 0.6
+_RECOLOURED = 0.4
 # Least share of an image that the other one covers, and least side of the box in the other.
 _COVERED, _LEAST_SIDE = 0.9, 0.7
 # Least correlation at the start, after the first steps and after later ones, for the search to go on.
@@ -54,16 +56,17 @@ def edits_between(
     Args:
         left: Sketches [n, 3, side, side].
         right: Sketches [n, 3, side, side].
-        max_colour_difference: From this difference on, in levels of 255, a cell differs.
+        max_colour_difference: Largest difference of near images, in levels of 255. A cell differs from 0.85 of it on.
 
     Returns:
         (NONE, ALTERED or PART for each pair [n], share of cells that differ [n]).
     """
     kinds, shares = np.zeros(len(left), np.int8), np.ones(len(left))
+    tolerance = _STRICTER * max_colour_difference
     for start in range(0, len(left), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
         kinds[part], shares[part] = _edits(
-            left[part].astype(np.float64), right[part].astype(np.float64), max_colour_difference
+            left[part].astype(np.float64), right[part].astype(np.float64), tolerance
         )
     return kinds, shares
 
@@ -208,9 +211,10 @@ def _agree(
     found = (cells.mean((1, 2)) > _COVERED) & (shares <= most) & large
     rows = np.flatnonzero(found)
     greys = grey_of_sketch(inner[rows]), grey_of_sketch(shown[rows])
-    alike = _correlation(*greys, _pixels(cells[rows] & ~differing[rows])) >= _CORRELATION
+    alike = _correlation(*greys, _pixels(cells[rows] & ~differing[rows]))
     edges = _correlation(_edges(inner[rows]), _edges(shown[rows]), _pixels(differing[rows]))
-    found[rows] = alike & ((shares[rows] <= _IGNORED_SHARE) | (edges < _RECOLOURED))
+    few = (shares[rows] <= _IGNORED_SHARE) & (alike >= _CORRELATION)
+    found[rows] = few | ((alike >= _CORRELATION_BESIDE) & (edges < _RECOLOURED))
     return found, shares
 
 

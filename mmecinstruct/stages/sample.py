@@ -10,6 +10,7 @@ from mmecinstruct.core.duckdb import Budget, create_view, working_connection
 from mmecinstruct.engine.stage import RUNTIME, Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe
 from mmecinstruct.sampling.plan import SamplingPlan
+from mmecinstruct.sampling.sample_tables import sample_tables
 from mmecinstruct.schemas.tables import RAW_TABLES
 from mmecinstruct.tasks import TASKS
 
@@ -28,8 +29,6 @@ class Sample(Stage):
 
     def work(self, item: WorkItem, folder: Path) -> Counts:
         """Sample over all tables at once."""
-        from mmecinstruct.sampling.sample_tables import sample_tables
-
         with working_connection(folder, self.budget) as connection:
             for name, schema in RAW_TABLES.items():
                 create_view(connection, name, self.tables[name].paths, schema)
