@@ -209,7 +209,8 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"Other ways, on {other['images']} of the images: our hash and colours of nine views of each image (whole, "
-        "mirrored, three crops of the middle, quarters; the crop of 10 % is one of them), and `imagehash.crop_resistant_hash` (its defaults; "
+        "mirrored, three crops of the middle, quarters; the crop of 10 % is one of them), "
+        "and `imagehash.crop_resistant_hash` (its defaults; "
         f"{1000 * other['hash_seconds']:.0f} ms per image; wrong pairs estimated from a tenth of the images)."
     )
     yield ""
