@@ -63,9 +63,9 @@ def with_logo(image: Image.Image) -> Image.Image:
     return image
 
 
-def with_border(share: float) -> Edit:
-    """Put a white border around, `share` of the width on every side."""
-    return lambda image: ImageOps.expand(image, max(1, round(image.width * share)), "white")
+def with_border(share: float, colour: str = "white") -> Edit:
+    """Put a border around, `share` of the width on every side."""
+    return lambda image: ImageOps.expand(image, max(1, round(image.width * share)), colour)
 
 
 def recoloured(degrees: int) -> Edit:
@@ -144,9 +144,8 @@ def settings_beside() -> dict[str, DuplicateSettings]:
     return found
 
 
-def recall_of_edits(paths: list[Path], data: Path) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+def recall_of_edits(images: dict[str, Image.Image]) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """Return (edit -> settings -> share of images near their original, near pairs among the originals)."""
-    images = {str(path.relative_to(data)): image for path in paths if (image := original(path)) is not None}
     originals, structures = measured({name: encoded(image, 92) for name, image in images.items()})
     recalls: dict[str, dict[str, float]] = {}
     indices = {name: number for number, name in enumerate(originals.image_ids)}
@@ -246,6 +245,16 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
         yield f"* {a}, {b}"
 
 
+def originals_of(data: Path, wanted: int | None) -> dict[str, Image.Image]:
+    """Return the images of the shops by path; `wanted`: about so many, evenly chosen."""
+    paths = [
+        path for shop in SHOPS for path in sorted((data / shop).rglob("*")) if path.suffix.lower() in ENDINGS
+    ]
+    if wanted:
+        paths = paths[:: max(1, len(paths) // wanted)]
+    return {str(path.relative_to(data)): image for path in paths if (image := original(path)) is not None}
+
+
 def main() -> None:
     """Measure and write picture_duplicates.json and .md."""
     parser = argparse.ArgumentParser(
@@ -257,15 +266,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.data is None or not args.data.is_dir():
         parser.error("no real data: give --data or set MMEC_REAL_DATA")
-    paths = [
-        path
-        for shop in SHOPS
-        for path in sorted((args.data / shop).rglob("*"))
-        if path.suffix.lower() in ENDINGS
-    ]
-    if args.images:
-        paths = paths[:: max(1, len(paths) // args.images)]
-    recall, originals = recall_of_edits(paths, args.data)
+    images = originals_of(args.data, args.images)
+    recall, originals = recall_of_edits(images)
     result = {
         "recall": recall,
         "originals": originals,

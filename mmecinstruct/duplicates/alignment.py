@@ -19,23 +19,24 @@ from numpy.typing import NDArray
 # How an image was edited: the same framing with something altered, or one is part of the other.
 NONE, ALTERED, PART = 0, 1, 2
 
-# Least correlation of the grey values where colours agree.
-_CORRELATION = 0.93
+# Least correlation of the grey values where colours agree, and where cells differ elsewhere.
+_CORRELATION, _CORRELATION_BESIDE = 0.93, 0.97
 # Largest share of cells (2x2 pixels of a sketch) that differ in colour, where the framing is the same and where not.
 _ALTERED_SHARE, _PART_SHARE = 0.10, 0.06
+# Some cells may differ, so the others must agree better than those of near images.
+_STRICTER = 0.85
 # Fewer differing cells than this share are not examined.
 _IGNORED_SHARE = 0.02
 # From this correlation of edges on, differing cells show the same thing in another colour.
-_RECOLOURED = 0.6
+_RECOLOURED = 0.4
 # Least share of an image that the other one covers, and least side of the box in the other.
 _COVERED, _LEAST_SIDE = 0.9, 0.7
-# Least correlation after the first steps, and after later ones, for the search to go on.
-_PROMISING, _FOUND = 0.7, 0.85
+# Least correlation at the start, after the first steps and after later ones, for the search to go on.
+_PLAUSIBLE, _PROMISING, _FOUND = 0.5, 0.7, 0.85
 # Steps on cells, and the last ones on pixels of the sketches.
 _FIRST_STEPS, _NEXT_STEPS, _LAST_STEPS = 2, 4, 2
 # The search begins with a box of 90 % of each side, in the middle.
 INNER_BOX = (0.05, 0.05, 0.95, 0.95)
-_WHOLE = (0.0, 0.0, 1.0, 1.0)
 # Differences above this many grey levels weigh less in the search.
 _ROBUST = 40.0
 # Largest movement of a side in one step.
@@ -55,28 +56,31 @@ def edits_between(
     Args:
         left: Sketches [n, 3, side, side].
         right: Sketches [n, 3, side, side].
-        max_colour_difference: From this difference on, in levels of 255, a cell differs.
+        max_colour_difference: Largest difference of near images, in levels of 255. A cell differs from 0.85 of it on.
 
     Returns:
         (NONE, ALTERED or PART for each pair [n], share of cells that differ [n]).
     """
     kinds, shares = np.zeros(len(left), np.int8), np.ones(len(left))
+    tolerance = _STRICTER * max_colour_difference
     for start in range(0, len(left), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
         kinds[part], shares[part] = _edits(
-            left[part].astype(np.float64), right[part].astype(np.float64), max_colour_difference
+            left[part].astype(np.float64), right[part].astype(np.float64), tolerance
         )
     return kinds, shares
 
 
 def _edits(left: Floats, right: Floats, tolerance: float) -> tuple[NDArray[np.int8], Floats]:
-    whole = np.tile(np.array(_WHOLE), (len(left), 1))
-    same, shares = _agree(left, right, whole, tolerance, _ALTERED_SHARE)
+    same, shares = _agree(left, right, None, tolerance, _ALTERED_SHARE)
     kinds = np.where(same, ALTERED, NONE).astype(np.int8)
-    for inner, outer in ((left, right), (right, left)):
-        open_ = np.flatnonzero(kinds == NONE)
-        rows, boxes = _boxes_of(inner[open_], outer[open_])
-        rows = open_[rows]
+    grey_left, grey_right = grey_of_sketch(left), grey_of_sketch(right)
+    cells = pooled(grey_left), pooled(grey_right)
+    for inner, outer, fine, coarse in (
+        (left, right, (grey_left, grey_right), cells),
+        (right, left, (grey_right, grey_left), cells[::-1]),
+    ):
+        rows, boxes = _boxes_of(fine, coarse, np.flatnonzero(kinds == NONE))
         found, differing = _agree(inner[rows], outer[rows], boxes, tolerance, _PART_SHARE)
         kinds[rows[found]], shares[rows[found]] = PART, differing[found]
     return kinds, shares
@@ -89,8 +93,8 @@ def grey_of_sketch(sketches: Floats) -> Floats:
 
 def pooled(values: Floats) -> Floats:
     """Return the means of 2x2 cells of the last two axes."""
-    *rest, height, width = values.shape
-    return values.reshape(*rest, height // 2, 2, width // 2, 2).mean((-3, -1))
+    rows = values[..., ::2, :] + values[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def sampled(images: Floats, boxes: Boxes) -> tuple[Floats, NDArray[np.bool_]]:
@@ -129,13 +133,19 @@ def _correlation(left: Floats, right: Floats, mask: NDArray[np.bool_]) -> Floats
     return np.round((one * other).sum((1, 2)) / np.maximum(scale, 1e-6), 6)
 
 
-def _boxes_of(inner: Floats, outer: Floats) -> tuple[NDArray[np.int64], Boxes]:
-    """Return the pairs [k] whose inner image was found in the outer one, and its boxes [k, 4]."""
-    fine = grey_of_sketch(inner), grey_of_sketch(outer)
-    coarse = pooled(fine[0]), pooled(fine[1])
-    rows = np.arange(len(inner))
-    boxes = np.tile(np.array(INNER_BOX), (len(inner), 1))
+def _boxes_of(
+    fine: tuple[Floats, Floats], coarse: tuple[Floats, Floats], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Boxes]:
+    """Return which rows have their inner image in the outer one, and the boxes.
+
+    Args:
+        fine: Grey inner and outer images [n, side, side].
+        coarse: The same of half the side.
+        rows: The rows that are searched.
+    """
+    boxes = np.tile(np.array(INNER_BOX), (len(rows), 1))
     for (one, other), steps, least in (
+        (coarse, 0, _PLAUSIBLE),
         (coarse, _FIRST_STEPS, _PROMISING),
         (coarse, _NEXT_STEPS, _FOUND),
         (fine, _LAST_STEPS, _FOUND),
@@ -183,20 +193,28 @@ def _refined(inner: Floats, outer: Floats, boxes: Boxes, steps: int) -> tuple[Bo
 
 
 def _agree(
-    inner: Floats, outer: Floats, boxes: Boxes, tolerance: float, most: float
+    inner: Floats, outer: Floats, boxes: Boxes | None, tolerance: float, most: float
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Return which inner images are what the boxes of the outer ones show, and the share of cells that differ."""
-    shown, inside = sampled(outer, boxes)
-    cells = pooled(inside.astype(np.float64)) > 0.9
+    """Return which inner images are what the boxes of the outer ones show, and the share of cells that differ.
+
+    Without boxes the whole outer images are compared.
+    """
+    if boxes is None:
+        shown, large = outer, np.ones(len(outer), np.bool_)
+        cells = np.ones((len(outer), outer.shape[-2] // 2, outer.shape[-1] // 2), np.bool_)
+    else:
+        shown, inside = sampled(outer, boxes)
+        large = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= _LEAST_SIDE
+        cells = pooled(inside.astype(np.float64)) > 0.9
     differing = (np.abs(pooled(inner - shown)).mean(1) > tolerance) & cells
     shares = np.round(differing.sum((1, 2)) / np.maximum(cells.sum((1, 2)), 1), 6)
-    sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    found = (cells.mean((1, 2)) > _COVERED) & (shares <= most) & (sides >= _LEAST_SIDE)
+    found = (cells.mean((1, 2)) > _COVERED) & (shares <= most) & large
     rows = np.flatnonzero(found)
     greys = grey_of_sketch(inner[rows]), grey_of_sketch(shown[rows])
-    alike = _correlation(*greys, _pixels(cells[rows] & ~differing[rows])) >= _CORRELATION
+    alike = _correlation(*greys, _pixels(cells[rows] & ~differing[rows]))
     edges = _correlation(_edges(inner[rows]), _edges(shown[rows]), _pixels(differing[rows]))
-    found[rows] = alike & ((shares[rows] <= _IGNORED_SHARE) | (edges < _RECOLOURED))
+    few = (shares[rows] <= _IGNORED_SHARE) & (alike >= _CORRELATION)
+    found[rows] = few | ((alike >= _CORRELATION_BESIDE) & (edges < _RECOLOURED))
     return found, shares
 
 

@@ -42,7 +42,9 @@ RARE_WORDS = 3
 
 # Least correlation of grey values for an alignment, as a sum of products of integers: sums are exact in any order.
 _SCALE = 1000
-_LEAST = round(0.6 * _SCALE**2)
+_LEAST = round(0.7 * _SCALE**2)
+# A whole image is compared with these boxes of the others: the middle, and the corners.
+_BOXES = (INNER_BOX, *((x, y, x + 0.9, y + 0.9) for x in (0.0, 0.1) for y in (0.0, 0.1)))
 _ROWS_AT_ONCE = 512
 _KEPT_AT_ONCE = 1 << 22
 
@@ -134,7 +136,7 @@ def edited_images(
         sketches: The images.
         blocks: Positions of images that are compared with each other.
         owners: The only product of each image [n]; -1 where it has several. Images of one product are not compared.
-        max_colour_difference: From this difference on, in levels of 255, a cell differs.
+        max_colour_difference: Largest difference of near images, in levels of 255.
 
     Returns:
         image_a, image_b (image_a < image_b), kind (altered, part, mirrored_altered or mirrored_part) and differing
@@ -174,17 +176,19 @@ def _unique(found: Iterator[Codes]) -> Codes:
 
 def _candidates(sketches: Sketches, block: Positions, owners: NDArray[np.int64], count: int) -> Codes:
     """Return the pairs of a block that are aligned: 2 * (left * count + right), plus 1 where the right is mirrored."""
-    whole, inner = _signatures(sketches.pixels[block])
-    flipped, flipped_inner = _signatures(sketches.pixels[block][..., ::-1])
+    plain = _signatures(sketches.pixels[block])
+    flipped = _signatures(sketches.pixels[block][..., ::-1])
     own = owners[block]
     found = [np.empty(0, np.int64)]
     for start in range(0, len(block), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         alone = (own[part, None] == own) & (own >= 0)
         alone |= block[part, None] == block
-        for mirrored, (others, others_inner) in enumerate(((whole, inner), (flipped, flipped_inner))):
-            similar = np.maximum(whole[part] @ others.T, whole[part] @ others_inner.T)
-            np.maximum(similar, inner[part] @ others.T, out=similar)
+        for mirrored, others in enumerate((plain, flipped)):
+            similar = plain[0][part] @ others[0].T
+            for one, other in zip(plain[1:], others[1:], strict=True):
+                np.maximum(similar, plain[0][part] @ other.T, out=similar)
+                np.maximum(similar, one[part] @ others[0].T, out=similar)
             similar[alone] = 0
             rows, columns = _nearest(similar)
             a, b = block[part][rows], block[columns]
@@ -192,11 +196,11 @@ def _candidates(sketches: Sketches, block: Positions, owners: NDArray[np.int64],
     return np.unique(np.concatenate(found))
 
 
-def _signatures(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the whole images and their inner boxes as vectors [n, cells] of integers with a length of _SCALE."""
-    grey = grey_of_sketch(pixels.astype(np.float64))
-    inner, _ = sampled(grey[:, None], np.tile(np.array(INNER_BOX), (len(grey), 1)))
-    return _vectors(pooled(grey)), _vectors(pooled(inner[:, 0]))
+def _signatures(pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    """Return the whole images and each of their boxes as vectors [n, cells] of integers with a length of _SCALE."""
+    cells = pooled(grey_of_sketch(pixels.astype(np.float64)))
+    boxes = (np.tile(np.array(box), (len(cells), 1)) for box in _BOXES)
+    return [_vectors(cells), *(_vectors(sampled(cells[:, None], box)[0][:, 0]) for box in boxes)]
 
 
 def _vectors(cells: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

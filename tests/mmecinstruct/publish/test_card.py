@@ -185,6 +185,8 @@ DUPLICATES = {
         "identical_bytes": 6,
         "identical_pixels": 7,
         "near_image": 8,
+        "mirrored_image": 12,
+        "edited_image": 13,
         "images_unhashed": 0,
         "images_too_little_structure": 9,
         "products_without_title": 10,
@@ -217,6 +219,8 @@ def test_page_lists_clusters_and_kinds_of_pairs(small, own_folder):
     assert "| products in a cluster | 1 | 2 | 3–5 | 6–10 | 11–50 | 51+ |\n" in page
     assert "| clusters | 15 | 3 | 2 | 0 | 0 | 1 |\n" in page
     assert "3 with the same item number, 4 with the same title, 5 with nearly the same title" in page
+    # Edited images were not searched: the recipe does not ask for a second look.
+    assert "8 with an image that looks nearly the same, 12 with an image that is mirrored." in page
     assert "9 images with too little structure" in page
     assert "2 groups of more than 200 products were split by dropping their weakest pairs (11)." in page
     assert "5 records name the same product as another one; they were merged into it." in page
