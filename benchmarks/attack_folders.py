@@ -224,7 +224,8 @@ STAGES = {
     "images": "images.min_side=33",
     "deduplicate": "split={train: 0.5, validation: 0.1, test: 0.4}",
     "task-sentiment_analysis": "sizes.train=50",
-    "select-sentiment_analysis": "instructions.held_out=4",
+    "split-sentiment_analysis": "sizes.train=49",
+    "select": "instructions.held_out=4",
     "render-sentiment_analysis": "publish.shard_rows=10",
     "shards": "",
 }

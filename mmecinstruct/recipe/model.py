@@ -191,17 +191,12 @@ class Recipe(Settings):
         return sizes if TASKS[name].has_ood else sizes.model_copy(update={"test_ood": 0})
 
     def published(self) -> dict[str, object]:
-        """Return the settings that decide the output as values of JSON.
-
-        These are all but the resources. URLs have no secrets; of absolute paths only the name is left.
-        """
+        """Return the settings that decide the output as values of JSON: all but the resources, URLs without secrets."""
         settings: dict[str, object] = _without_secrets(self.model_dump(mode="json", exclude={"resources"}))
         return settings
 
 
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S+$", re.IGNORECASE)
-# A separator such as `/` is none.
-_LOCAL_PATH = re.compile(r"(?:file:|~?/[^/]+/|[a-z]:[/\\]\w|\\\\\w|(?:.*[/\\])?\.\.[/\\])", re.IGNORECASE)
 
 
 def _without_secrets(value: Any) -> Any:
@@ -209,6 +204,6 @@ def _without_secrets(value: Any) -> Any:
         return {key: _without_secrets(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_without_secrets(inner) for inner in value]
-    # Only what is a URL or path as a whole: a text says what its author wrote.
-    is_url = isinstance(value, str) and (_URL.match(value) or _LOCAL_PATH.match(value)) is not None
+    # Only what is a URL as a whole: a text says what its author wrote.
+    is_url = isinstance(value, str) and _URL.match(value) is not None
     return published_url(value, len(value)) if is_url else value

@@ -43,6 +43,7 @@ _DOMAIN_WITH_PATH = re.compile(
     r"(?:ly|gl|gd|be|me|it|us|tv|io|co|de|fr|ca|uk|eu|info|ai|app|dev|shop|store|online)/[\w~-][^\s<>\[\]\"]*",
     re.IGNORECASE,
 )
+_PATH = re.compile(r"[^/:]/[^/\s]")
 _CLOSING = ".,;:!?)}'’”*"
 
 
@@ -55,13 +56,9 @@ def _find_urls(text: str) -> list[Span]:
     return merge(spans)
 
 
-def _find_links(text: str) -> list[Span]:
-    """Return the spans of URLs without those of sites alone: "Amazon.com Gift Card" names a brand."""
-    return [
-        (start, stop)
-        for start, stop in _find_urls(text)
-        if "/" in text[start:stop] or text[start : start + 4].lower() == "www."
-    ]
+def _find_pages(text: str) -> list[Span]:
+    """Return the spans of URLs with a path: "Amazon.com Gift Card" names a brand."""
+    return [(start, stop) for start, stop in _find_urls(text) if _PATH.search(text, start, stop)]
 
 
 # --- name, handle ------------------------------------------------------------------------------------
@@ -148,6 +145,14 @@ def _find_handles(text: str) -> list[Span]:
     return merge(spans)
 
 
+_NUMBER_BEHIND = re.compile(r"[^\W\d_]{2}.*\d")
+
+
+def _find_full_addresses(text: str) -> list[Span]:
+    """Return the spans of addresses with digits behind the street: "21 Jump Street" is a film."""
+    return [(start, stop) for start, stop in find_addresses(text) if _NUMBER_BEHIND.search(text, start, stop)]
+
+
 # --- masking -----------------------------------------------------------------------------------------
 
 _ROUNDS = 10  # two suffice for real texts
@@ -168,8 +173,9 @@ _FINDERS: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
 # In names of things and in queries for them.
 _FINDERS_IN_NAMES: Mapping[PersonalDataKind, Callable[[str], list[Span]]] = {
     **_FINDERS,
-    "url": _find_links,
+    "url": _find_pages,
     "phone": lambda text: find_phones(text, vanity=False),
+    "address": _find_full_addresses,
 }
 # Patterns that every text with a kind matches, in RE2's syntax, for Arrow's search over columns.
 _HINTS: Mapping[PersonalDataKind, str] = {
@@ -201,8 +207,8 @@ def mask_personal_data(
     Args:
         text: The text.
         kinds: The kinds to mask.
-        names: The text names a thing, as titles and queries do: sites without a path ("Amazon.com Gift Card") and
-            numbers that spell a brand (1-800-FLOWERS) stay.
+        names: The text names a thing, as titles and queries do: sites without a path ("Amazon.com Gift Card"), streets
+            without a code ("21 Jump Street") and numbers that spell a brand (1-800-FLOWERS) stay.
 
     Returns:
         (The masked text, the number of tokens by kind); kinds that were not found have no count.

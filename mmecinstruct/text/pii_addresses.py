@@ -97,7 +97,8 @@ _JOINED = (
 _CONTINENTAL = re.compile(
     rf"(?<![\w-])(?:{_JOINED} {_HOUSE}(?:,? (?:[A-Z]{{1,2}}-)?(?:{_EURO_CODE}|\d{{4}}) {_TOWN})?"
     # Any name, if a postal code and a town follow.
-    rf"|(?!(?:Seiten?|Artikel|Modell|Größe|Nummer|Nr|Teil|Band|Version|Model|Size|Part|Page|Item|Lot|Typ|Type|Serie|Adresse|Anschrift)\b)"
+    rf"|(?!(?:Seiten?|Artikel|Modell|Größe|Nummer|Nr|Teil|Band|Version|Model|Size|Part|Page|Item|Lot|Typ|Type|Serie|Heft|Ausgabe|Folge"
+    rf"|Adresse|Anschrift)\b)"
     rf"{_START}(?: (?:{_START}|de|der|den|dem|des|del|della|van|von)){{0,3}} {_HOUSE}, {_EURO_CODE} {_TOWN})"
 )
 _WAYS = (

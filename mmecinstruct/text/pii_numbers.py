@@ -57,7 +57,7 @@ _PLUS = re.compile(
 )
 _TRUNK = re.compile(
     rf"(?<![{LATIN}.,$€£#/+\-])(?:00[1-9]\d{{0,2}}(?:[ \-/]\(?\d{{1,5}}\)?){{2,5}}"
-    r"|(?:\(0\d{1,4}\)|0\d{2,4})[ \-/]\d{3,4}[ -]?\d{3,4}"
+    r"|(?:\(0[1-9]\d{0,3}\)|0[1-9]\d{1,3})[ \-/]\d{3,4}[ -]?\d{3,4}"
     r"|0\d{2,3} \d{3} \d\d \d\d"
     r"|0[1-9](?:[ .]\d\d){4})(?!\d|[-.]\d)"
 )
@@ -66,7 +66,7 @@ _GROUP_BEFORE = re.compile(r"\d ")
 _CHINESE = re.compile(rf"(?<![{LATIN}.,$€£#+\-])1[3-9]\d[ -]\d{{4}}[ -]\d{{4}}(?![{LATIN}]|[-.]\d)")
 # After "call", "phone" and the like, numbers of any shape.
 _ANNOUNCED = re.compile(
-    r"(?:\b(?:call|phone|telephone|tel|cell|cellphone|mobile|fax|text|whatsapp|dial|hotline|ph|my number|ring"
+    r"(?:\b(?:call|phone|telephone|tel|cell|cellphone|mobile|fax|text|whatsapp|dial|hotline|ph|my number"
     r"|telefon|telefoon|t[eé]l[eé]fono|telefone|t[eé]l[eé]phone|t[eé]l|m[oó]vil|handy|mobil|mobiel|cellulare|celular"
     r"|rufen|anrufen|appel(?:ez|er)|ll[aá]m(?:ame|en|ar)|chiam(?:ate|a|are)|ligue|bel|zavolejte|dzwoni[ćc]"
     r"|телефон|тел|номер)\b"

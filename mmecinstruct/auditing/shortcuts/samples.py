@@ -7,7 +7,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ MAX_TEXT = 2_000
 
 _COLUMNS = ("id", "source", "instruction", "input", "options", "output")
 _BATCH = 1_000
+# Products of a history.
+_MAX_ITEMS = 100
 _LETTERED = re.compile(r"([A-Z]): ?(.*)", re.DOTALL)
 # "3rd: " before a product of a history.
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th): ")
@@ -39,7 +41,8 @@ SAMPLED = pa.schema(
         ("row", pa.int64()),  # within the file
         ("source", pa.string()),
         ("instruction", pa.string()),
-        ("input", pa.string()),
+        ("text", pa.string()),  # the words of the input
+        ("items", pa.list_(pa.string())),  # of an input that is a list of products
         ("options", pa.list_(pa.string())),  # without letters
         ("output", pa.string()),  # the text of the option where there are options
         ("answer", pa.int32()),  # place of the output in the options, from 0; -1 without options
@@ -120,7 +123,10 @@ def within_limits(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _sampled(row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
     """Return a row of SAMPLED without images, None for a row without an answer or with one option."""
-    text, output = str(row.get("input") or ""), str(row.get("output") or "")
+    source, instruction, text, output = (
+        "" if (value := row.get(name)) is None else str(value)
+        for name in ("source", "instruction", "input", "output")
+    )
     options, letters = _options(row.get("options"))
     answer = -1
     if options:
@@ -129,12 +135,14 @@ def _sampled(row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
     if not output or (options and (answer < 0 or len(options) == 1)):
         return None
     content = json.dumps([str(row.get("id") or ""), text, options, output])
+    words, items = _read_input(text)
     return {
         "key": hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=16).hexdigest(),
         "row": number,
-        "source": str(row.get("source") or ""),
-        "instruction": str(row.get("instruction") or "")[:MAX_TEXT],
-        "input": text,
+        "source": source[:MAX_TEXT],
+        "instruction": instruction[:MAX_TEXT],
+        "text": words,
+        "items": items,
         "options": options,
         "output": options[answer] if options else output[:MAX_TEXT],
         "answer": answer,
@@ -177,23 +185,17 @@ def _size(data: bytes) -> tuple[int, int]:
         return 0, 0
 
 
-def input_items(text: str) -> Sequence[str]:
-    """Return the products of an input that is a list, without their ordinals; none for any other input."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return []
-    if not isinstance(value, list):
-        return []
-    return [_ORDINAL.sub("", item, count=1) for item in value if isinstance(item, str)]
-
-
-def input_text(text: str) -> str:
-    """Return the words of an input: the values of its fields, or the text itself where it is no JSON."""
+def _read_input(text: str) -> tuple[str, list[str]]:
+    """Return the words of an input, and its products, without their ordinals, where it is a list of them."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = text
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    texts = (str(one) for part in parts for one in (part if isinstance(part, list) else [part]))
-    return "\n".join(texts)[:MAX_TEXT]
+    texts = [str(one) for part in parts for one in (part if isinstance(part, list) else [part])]
+    items = (
+        [_ORDINAL.sub("", one, count=1)[:MAX_TEXT] for one in texts[:_MAX_ITEMS]]
+        if isinstance(value, list)
+        else []
+    )
+    return "\n".join(texts)[:MAX_TEXT], items

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmecinstruct.auditing.shortcuts.samples import input_items, input_text
 from mmecinstruct.tasks import TASKS
 
 Row = Mapping[str, Any]
@@ -66,7 +65,7 @@ class Part:
     @cached_property
     def texts(self) -> list[str]:
         """The text of each sample's input."""
-        return [input_text(row["input"]) for row in self.rows]
+        return [row["text"] for row in self.rows]
 
     def of_choices(self, values: Sequence[Any]) -> list[Any]:
         """Return a value per sample as a value per choice."""
@@ -84,7 +83,7 @@ class Part:
         """Count the texts that are an answer, or a product of an input that lists products."""
         counts = Counter(self.outputs())
         for row in self.rows:
-            counts.update(input_items(row["input"]))
+            counts.update(row["items"])
         return counts
 
     def right(self, scores: Scores) -> Scores:

@@ -21,6 +21,8 @@ from mmecinstruct.auditing import AuditReport, audit_folder, report_markdown
 from mmecinstruct.auditing.shortcuts import samples
 from mmecinstruct.auditing.shortcuts.result import make_guess, wilson_lower
 from mmecinstruct.cli.app import app
+from mmecinstruct.cli.report import print_report
+from mmecinstruct.pipeline.report import BuildReport
 from mmecinstruct.recipe import AuditSettings
 from mmecinstruct.schemas.samples import published_schema
 from mmecinstruct.tasks import TASKS
@@ -349,6 +351,22 @@ def test_open_answers_are_not_guessed(tmp_path: Path) -> None:
     assert [part.why for part in guessed.unguessed] == ["more than 100 different answers and no options"]
 
 
+def test_numbers_are_labels(tmp_path: Path) -> None:
+    (tmp_path / "stars").mkdir()
+    rng = random.Random(5)
+    for split in ("train", "test"):
+        rows = [
+            {"input": words(rng, 3), "output": number % 3, "source": f"shop {number % 3}"}
+            for number in range(90)
+        ]
+        rng.shuffle(rows)
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "stars" / f"{split}.parquet")
+    report = audited(tmp_path)
+    assert found(report) == {"source"}
+    assert report.shortcuts[0].accuracy == 1
+    assert report.shortcuts[0].chance == 0.333
+
+
 def test_a_benchmark_without_training_rows_is_guessed(tmp_path: Path) -> None:
     folder = write(tmp_path, (CC,), first)
     for split in ("train", "validation", "test_ood"):
@@ -429,3 +447,11 @@ def test_the_recipe_sets_the_tolerance_and_turns_guessers_off(tmp_path: Path) ->
         *("task", "split", "guesser", "rows", "accuracy", "lower", "chance", "finding"),
     ]
     assert guesses.accuracy.equals(guesses.accuracy.round(3))
+
+
+def test_a_build_warns_of_shortcuts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {CC: {"test": {"wanted": 9, "available": 9, "chosen": 9, "note": ""}}}
+    print_report(BuildReport(tmp_path, sizes=sizes, audit=audited(write(tmp_path, (CC,), first))))
+    said = capsys.readouterr().err
+    assert "warning: answers can be guessed without question and image (6 findings)" in said
+    assert f"mmec audit --shortcuts {tmp_path}" in said

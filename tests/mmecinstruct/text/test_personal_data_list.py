@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmecinstruct.text.pii import TOKENS, mask_personal_data
+import pyarrow as pa
+
+from mmecinstruct.text.hygiene import mask_columns
+from mmecinstruct.text.pii import PERSONAL_DATA_KINDS, TOKENS, mask_personal_data
 
 _MARKED = re.compile(r"\{(\w+)\|(.*?)\}")
 # Of those to mask, what is not found: digits that nothing announces, signatures, digits in words, a British account,
@@ -66,3 +69,14 @@ def test_masking_a_list_again_changes_nothing() -> None:
         for marked in (*sentences(name)[0], *sentences(name)[1]):
             masked, _ = mask_personal_data(_MARKED.sub(r"\2", marked))
             assert mask_personal_data(masked) == (masked, {})
+
+
+def test_titles_that_mislead_stay() -> None:
+    lines = (Path(__file__).parent / "data" / "titles.txt").read_text(encoding="utf-8").splitlines()
+    titles = [line for line in lines if not line.startswith("#")]
+    table = pa.table({"title": titles})
+    masked = mask_columns(table, ["title"], [kind for kind in PERSONAL_DATA_KINDS if kind != "name"]).table
+    assert [title for title in masked["title"].to_pylist() if title not in titles] == [
+        "Follow [HANDLE] Mission Patch",
+        "Lot [ORDER] Pack",
+    ]

@@ -421,6 +421,8 @@ def test_masking_is_idempotent_and_hints_miss_nothing() -> None:
     for place, text in enumerate(texts):
         masked, _ = mask_personal_data(text)
         assert mask_personal_data(masked) == (masked, {})
+        in_name, _ = mask_personal_data(text, names=True)
+        assert mask_personal_data(in_name, names=True) == (in_name, {})
         for kind, hints in suspected.items():
             assert hints[place] or not mask_personal_data(text, [kind])[1], (kind, text)
     rows = [{"review_id": str(place), "text": text} for place, text in enumerate(texts)]
