@@ -150,7 +150,7 @@ def work(what: str, source: Path, output: Path, memory: str, workers: int) -> No
             """
         else:
             connection.execute(
-                f"CREATE VIEW reviews AS SELECT * FROM read_parquet('{folder}/*/reviews.parquet')"
+                f"CREATE VIEW reviews AS FROM read_parquet('{folder}/*/reviews.parquet') WHERE timestamp IS NOT NULL"
             )
             figures["rounds"] = create_k_core(connection, "reviews", "core", K)
             # The codes of products are in the order of their ids, which replace them at the end.

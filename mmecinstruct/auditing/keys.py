@@ -21,6 +21,7 @@ from mmecinstruct.auditing.texts import MAX_TEXT, QUERY, TITLE, content_texts, t
 from mmecinstruct.images.urls import full_size_url
 from mmecinstruct.recipe.audit import AuditSettings
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.names import category_key
 from mmecinstruct.text.words import count_words, normalised_text
 
 # A sample's number is its file's, shifted, plus its row.
@@ -160,7 +161,7 @@ def _group_keys(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for url in dict.fromkeys(_texts(row.get("image_urls"))):
         yield IMAGE_URL, full_size_url(url[:MAX_TEXT])
     if "category" in row:
-        yield CATEGORY, _text(row["category"])
+        yield CATEGORY, category_key(_text(row["category"]))
 
 
 def _groups(row: Mapping[str, Any]) -> list[str]:

@@ -194,7 +194,7 @@ def _measure_images(
 def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, report: Report | None) -> None:
     """Fill `links`: images of equal pixels in other bytes, and near images and texts of later and earlier splits."""
     from mmecinstruct.auditing.near_duplicates import near_images, near_texts
-    from mmecinstruct.auditing.variants import title_variants
+    from mmecinstruct.auditing.variants import title_variants, word_frequency
 
     connection.execute(
         f"INSERT INTO links SELECT DISTINCT '{keys.VARIANT}', key, key, '' FROM uses "
@@ -204,6 +204,7 @@ def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, r
         "INSERT INTO links SELECT 'image_pixels', a.key, b.key, '' FROM images a JOIN images b "
         "ON a.pixel_id = b.pixel_id AND a.key <> b.key"
     )
+    frequency = word_frequency(_titles_of(connection, SPLITS))
     for position, later in enumerate(SPLITS[1:], start=1):
         earlier = SPLITS[:position]
         found = near_images(
@@ -215,7 +216,10 @@ def _link_near(connection: duckdb.DuckDBPyConnection, settings: AuditSettings, r
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")
         found = title_variants(
-            _titles_of(connection, earlier), _titles_of(connection, [later]), settings.text_similarity
+            _titles_of(connection, earlier),
+            _titles_of(connection, [later]),
+            settings.text_similarity,
+            frequency,
         )
         connection.register("found", found)
         connection.execute("INSERT INTO links SELECT * FROM found")

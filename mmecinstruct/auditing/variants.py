@@ -1,10 +1,10 @@
 """Find titles that differ in few words: variants of one article, where the source does not say which they are.
 
-This is a ruler of its own: no word lists, as the build has them, and no brand. Two titles are those of variants where
-each has at most two words that the other lacks, and they have at least MIN_COMMON words in common. But such words
+This is a ruler of its own: no word lists, as the build has them, and no brand. Two titles of equally many words are
+those of variants where at most two places have different words, and at least MIN_COMMON the same. But such words
 often name another article ("Hero Hoodie-XS", "Oslo Hoodie-XS") or kind of product ("Rain Jacket", "Garden Glove"). So
-two words count only where they recur over articles as sizes and colours do: in more titles than the rarest word that
-both have. One word counts also where it is a number or the last one, or as rare as the others.
+they count only where they recur over articles as sizes and colours do: in MORE_FREQUENT times as many titles as the
+rarest of the other words. One word counts also where it is a number or the last one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from mmecinstruct.auditing.keys import VARIANT
 from mmecinstruct.auditing.near_duplicates import LINKS
 
+MAX_DIFFERENT = 2
 MIN_COMMON = 3
-# Sizes and colours recur in more titles than an article's own words, by this factor.
 MORE_FREQUENT = 1.5
 # Longer titles that differ in so few words are near titles (`title_near`).
 MAX_WORDS = 24
@@ -30,13 +30,21 @@ MAX_WORDS = 24
 MAX_LINKS = 50
 
 
-def title_variants(earlier: pa.Table, later: pa.Table, similarity: float) -> pa.Table:
-    """Return LINKS of titles that differ in at most two words on either side; equal and near ones are left out.
+def word_frequency(titles: pa.Table) -> Counter[str]:
+    """Return the number of titles with each word. titles: column words, normalised."""
+    return Counter(word for text in set(titles["words"].to_pylist()) for word in set(text.split()))
+
+
+def title_variants(
+    earlier: pa.Table, later: pa.Table, similarity: float, frequency: Mapping[str, int]
+) -> pa.Table:
+    """Return LINKS of titles that differ in at most MAX_DIFFERENT words; equal and near ones are left out.
 
     Args:
         earlier: Columns key and words (normalised) of the earlier splits' titles, each once.
         later: The same of the later split.
         similarity: The Jaccard similarity from which titles are near: `title_near` has them.
+        frequency: The number of titles with each word, over all splits.
     """
     keys, words = earlier["key"].to_pylist(), earlier["words"].to_pylist()
     parts_of = [_parts(text) for text in words]
@@ -44,7 +52,6 @@ def title_variants(earlier: pa.Table, later: pa.Table, similarity: float) -> pa.
     parts = np.concatenate([np.empty(0, np.uint64), *parts_of])
     order = np.lexsort((positions, parts))
     positions, parts = positions[order], parts[order]
-    frequency = Counter(word for text in {*words, *later["words"].to_pylist()} for word in set(text.split()))
     rows = []
     for key, text in zip(later["key"].to_pylist(), later["words"].to_pylist(), strict=True):
         mine = _parts(text)
@@ -56,18 +63,18 @@ def title_variants(earlier: pa.Table, later: pa.Table, similarity: float) -> pa.
 
 
 def _are_variants(one: str, other: str, similarity: float, frequency: Mapping[str, int]) -> bool:
-    """Return whether two titles that differ in at most two words on either side are those of variants."""
-    a, b = set(one.split()), set(other.split())
-    if len(a & b) >= similarity * len(a | b):
+    """Return whether two different titles, of words with one blank between them, are those of variants."""
+    a, b = one.split(), other.split()
+    places = [place for place, (left, right) in enumerate(zip(a, b, strict=False)) if left != right]
+    if len(a) != len(b) or not 1 <= len(places) <= MAX_DIFFERENT or len(a) - len(places) < MIN_COMMON:
         return False
-    frequencies = [frequency[word] for word in a ^ b]
-    rarest = min(frequency[word] for word in a & b)
-    if max(len(a - b), len(b - a)) > 1:
-        return min(frequencies) >= MORE_FREQUENT * rarest
-    if all(word[0].isdigit() for word in a ^ b) or one.split()[:-1] == other.split()[:-1]:
+    common, differing = set(a) & set(b), set(a) ^ set(b)
+    if len(common) >= similarity * len(common | differing):
+        return False
+    if len(places) == 1 and (places[0] == len(a) - 1 or all(word[0].isdigit() for word in differing)):
         return True
-    # Both titles have the common words.
-    return min(frequencies) >= rarest - 1
+    rarest = min(frequency[word] for word in common)
+    return all(frequency[word] >= MORE_FREQUENT * rarest for word in differing)
 
 
 def _parts(text: str) -> NDArray[np.uint64]:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
@@ -29,6 +30,7 @@ from mmecinstruct.dataset.rows import row_problems
 from mmecinstruct.dataset.shards import find_shards, parse_shard_path
 from mmecinstruct.schemas.samples import READ_VERSIONS, SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 from mmecinstruct.tasks import TASKS
+from mmecinstruct.text.names import category_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +43,9 @@ MAX_IMAGE_PIXELS = 50_000_000
 MAX_ROW_GROUP_BYTES = 2**30
 
 _BATCH_ROWS = 16
+
+# What an instruction's id says of images: each of its wordings is the same variant.
+_IMAGES_SAID = re.compile("-(?:some|no)-images(?=@)")
 
 # File, rows checked, rows of all files.
 Progress = Callable[[str, int, int], None]
@@ -223,12 +228,12 @@ def _check_row(
             add("group_in_two_splits", f"{group[0]} {group[1]} is also in {other}")
     position = (path, number, sample_id)
     if split == TRAIN:
-        seen.train_categories.add((task, row["category"] or ""))
+        seen.train_categories.add((task, category_key(row["category"] or "")))
     elif split == TEST_OOD:
         seen.ood_categories.setdefault((task, row["category"] or ""), position)
-    seen.instructions.add((task, row["instruction_id"]))
+    seen.instructions.add((task, _IMAGES_SAID.sub("", row["instruction_id"])))
     if row["instruction_unseen_id"] is not None:
-        seen.held_out.setdefault((task, row["instruction_unseen_id"]), position)
+        seen.held_out.setdefault((task, _IMAGES_SAID.sub("", row["instruction_unseen_id"])), position)
     for index, image in enumerate(row["images"]):
         problem = _image_problem(image, decode, seen)
         if problem:
@@ -284,7 +289,7 @@ def _image_problem(image: Mapping[str, Any] | None, decode: bool, seen: _Seen) -
 
 def _check_whole(seen: _Seen, log: ProblemLog) -> None:
     for (task, category), (file, row, sample_id) in seen.ood_categories.items():
-        if (task, category) in seen.train_categories:
+        if (task, category_key(category)) in seen.train_categories:
             name = repr(category) if category else "no category"
             log.add(file, "ood_category_in_train", f"{name} is also in {task}/train", row, sample_id)
     for (task, instruction), (file, row, sample_id) in seen.held_out.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from mmecinstruct.pipeline.stage_groups import query_budget
 from mmecinstruct.recipe import ImageCheckSettings
 from mmecinstruct.recipe.resources import ResourceSettings
 from mmecinstruct.schemas.rejections import Rejection, public_rejections, rejections_table
-from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, REJECTIONS
+from mmecinstruct.schemas.tables import CURATED_PRODUCTS, IMAGES, PIXELS, PUBLISHED_REJECTIONS, REJECTIONS
 from mmecinstruct.sources.readers.batches import FLUSH, RowError
 from mmecinstruct.sources.readers.fields import text_value
 from mmecinstruct.sources.readers.tabular import read_rows
@@ -98,10 +98,14 @@ def check_images(
     check_output(workspace, WORKSPACE, setting="workspace")
     if source.is_dir():
         root = source
-        named, rejections = _files_below(source, (out, workspace)), list[Rejection]()
+        named, rejections, origins = (
+            _files_below(source, (out, workspace)),
+            list[Rejection](),
+            dict[str, str](),
+        )
     elif source.is_file():
         root = data or source.parent
-        named, rejections = _read_table(source, column, product_column)
+        named, rejections, origins = _read_table(source, column, product_column)
     else:
         raise SourceError(f"{source}: there is no such folder or table")
     store = Workspace(workspace.absolute())
@@ -122,7 +126,7 @@ def check_images(
             kept, pixels = filtered.files("images.parquet"), measured.files("pixels.parquet")
             rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]
             run.verify_read([*kept, *rejected, *pixels])
-            tables = [rejections_table(rejections), read_tables(rejected, REJECTIONS)]
+            tables = [rejections_table(rejections), _with_origins(read_tables(rejected, REJECTIONS), origins)]
             return read_tables(kept, IMAGES), pa.concat_tables(tables), pixels
 
         (images, all_rejections, pixels), _ = until_sound(once)
@@ -178,11 +182,15 @@ def _cannot_be_read(error: OSError) -> None:
 
 def _read_table(
     path: Path, column: str, product_column: str | None
-) -> tuple[list[tuple[str, str]], list[Rejection]]:
-    """Return (product, URL) of each image that a table names, and a rejection for each row that names none."""
+) -> tuple[list[tuple[str, str]], list[Rejection], dict[str, str]]:
+    """Return (product, URL) of each image that a table names, a rejection for each row that names none, and origins.
+
+    An origin is the first row that names a URL.
+    """
     wanted = {"column": column} | ({"product_column": product_column} if product_column else {})
     named: list[tuple[str, str]] = []
     rejections = []
+    origins: dict[str, str] = {}
     found = False
     for line, row in read_rows(path, wanted):
         if row is FLUSH:
@@ -199,9 +207,21 @@ def _read_table(
         if not urls:
             rejections.append(Rejection(STAGE, "missing_url", f"'{column}' is empty", origin, product))
         named.extend((product, url) for url in urls)
+        for url in urls:
+            origins.setdefault(url, origin)
     if not found:
         raise SourceError(f"{path}: there is no row with '{column}' (column)")
-    return named, rejections
+    return named, rejections, origins
+
+
+def _with_origins(rejections: pa.Table, origins: Mapping[str, str]) -> pa.Table:
+    """Return rejections of images, which have the URL for an origin, with the row that names it; a file is its own."""
+    urls = rejections["origin"]
+    index = rejections.schema.get_field_index("image_url")
+    rejections = rejections.set_column(index, rejections.schema.field(index), urls)
+    rows = pa.array([origins.get(url, url) for url in urls.to_pylist()], pa.string())
+    index = rejections.schema.get_field_index("origin")
+    return rejections.set_column(index, rejections.schema.field(index), rows)
 
 
 def _write_products(named: Sequence[tuple[str, str]], store: Workspace) -> Files:
@@ -254,7 +274,8 @@ def _write_tables(folder: Path, images: pa.Table, rejections: pa.Table, pixels: 
             table, folder / "pixels" / f"{number:05d}.parquet", compression="none", row_group_size=100
         )
     write_table(images, folder / "images.parquet")
-    write_table(public_rejections(rejections), folder / "rejections.parquet")
+    published = public_rejections(rejections).append_column("user", pa.nulls(len(rejections), pa.int64()))
+    write_table(published.select(PUBLISHED_REJECTIONS.names), folder / "rejections.parquet")
 
 
 def _render_sheet(images: pa.Table, pixels: Sequence[Path], path: Path) -> None:

@@ -35,7 +35,7 @@ _WAYS = (
     ("relations", "t.product_a = l.two AND t.product_b = l.one"),
     ("products", "t.product_id = l.key"),
     ("products", "t.product_id = l.one"),
-    ("reviews", "t.user_id = l.user_id"),
+    ("reviews", "t.user_id = l.user_id AND l.one IS NULL"),
 )
 
 

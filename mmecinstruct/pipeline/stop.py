@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,20 +106,30 @@ def frequent_reasons(parts: Iterable[pa.Table]) -> list[str]:
     Args:
         parts: Tables of PUBLISHED_REJECTIONS.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], dict[str, str]] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str], dict[str, str]] = {}
     for part in parts:
         rows = part.select(["stage", "reason", "detail", "origin", "record_id", "image_url"])
         for row in rows.to_pylist():
-            key = row["stage"], row["reason"]
+            key = row["stage"], row["reason"], _cause(row)
             counts[key] += 1
             examples.setdefault(key, row)
-    return [
-        f"{count} {reason} ({stage}), such as {_example(examples[stage, reason])}{_remedy(reason)}"
-        for (stage, reason), count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[
-            :LISTED_REASONS
-        ]
-    ]
+    lines = []
+    for key, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:LISTED_REASONS]:
+        stage, reason, cause = key
+        named = f"{reason}: {cause}" if cause else reason
+        lines.append(
+            f"{count} {named} ({stage}), such as {_example(examples[key])}{_remedy(cause or reason)}"
+        )
+    return lines
+
+
+def _cause(row: Mapping[str, str]) -> str:
+    """Return why the first image of a sample is missing: `product: placeholder, a.jpg` says placeholder."""
+    if row["reason"] != "missing_image":
+        return ""
+    cause = row["detail"].partition(": ")[2].partition(", ")[0]
+    return cause if cause in REMEDIES else ""
 
 
 def _example(row: dict[str, str]) -> str:

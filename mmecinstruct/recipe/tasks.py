@@ -27,7 +27,9 @@ class SplitSettings(Settings):
     )
     test: float = Field(default=0.1, ge=0, lt=1, description="Share of test.", json_schema_extra=_SHARE)
     ood_categories: tuple[str, ...] = Field(
-        default=(), description="Top-level categories that are kept for test_ood."
+        default=(),
+        description="Top-level categories that are kept for test_ood, in any spelling. A product below one by any of "
+        "its paths is kept too.",
     )
     decontaminate: bool = Field(
         default=True,

@@ -123,7 +123,7 @@ def product_id(asin: str) -> str:
     return f"{PREFIX}:{asin}"
 
 
-def review_id(asin: str, reviewer: str, time: str, content: str) -> str:
+def review_id(asin: str, reviewer: str, time: str, content: int) -> str:
     """Return the id of a review: its time may be a day, on which a user writes two reviews of one product.
 
     Args:
@@ -303,8 +303,8 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
             content_hash(rating, line.summary, line.reviewText)
             for rating, line in zip(ratings.tolist(), lines, strict=True)
         ],
-        pa.string(),
-    )
+        pa.uint32(),
+    ).cast(pa.string())
     table = pa.Table.from_arrays(
         [
             pc.binary_join_element_wise(

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field, field_validator
 
 from mmecinstruct.core.globs import is_glob
 from mmecinstruct.core.settings import Settings
-from mmecinstruct.sources.readers.quotes import Quoting
 
 Glob = Annotated[
     str,
@@ -21,6 +20,7 @@ Separator = Annotated[
     str,
     Field(min_length=1, description="Text between the values of a cell that holds several, in CSV files."),
 ]
+Quoting = Literal["auto", "standard", "none"]
 QuotingField = Annotated[
     Quoting,
     Field(

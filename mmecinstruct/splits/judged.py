@@ -1,8 +1,8 @@
 """Assign the queries and products of relevance judgements to splits, communities of them together.
 
 Queries and products that judgements connect are one community, and lie in one split. A community of more than a
-twentieth of all queries is cut by label propagation over its queries; a product then goes with most of its queries.
-Only the pairs that such a cut separates can cross splits.
+twentieth of all queries is cut into smaller ones by label propagation over its queries; a product then goes with most
+of its queries. Only the pairs that such a cut separates can cross splits.
 
 Communities are assigned by a hash of their name, the first of their queries' keys. A large one (LARGE_SHARE of all
 pairs) is not: few hashes would miss the shares by far, so the large ones are dealt out, each to the split that lacks
@@ -26,8 +26,11 @@ from mmecinstruct.splits.communities import label_propagation
 
 # The splits of queries and units, by their codes.
 CODED_SPLITS = (TRAIN, VALIDATION, TEST)
-# The largest share of all queries in one community, and the number of queries that is never too many.
+# A community with more than the first share of all queries is cut into pieces of at most the second, unless it has few
+# queries. Pieces of a twentieth were whole categories in the sample shop: a third of its test products was of
+# categories that training did not know.
 MAX_QUERY_SHARE = 0.05
+PIECE_SHARE = 0.03
 WHOLE_COMMUNITY = 5
 LINKED = 8
 # Communities with at least this share of all pairs are dealt out.
@@ -153,7 +156,9 @@ def _connect(pairs: JudgedPairs) -> Codes:
 
 def _cut(component: Codes, pairs: JudgedPairs, seed: int) -> Codes:
     """Return the communities: components, those of too many queries cut. A community is named by one of its queries."""
-    limit = max(WHOLE_COMMUNITY, int(MAX_QUERY_SHARE * len(component)))
+    limit, piece = (
+        max(WHOLE_COMMUNITY, int(share * len(component))) for share in (MAX_QUERY_SHARE, PIECE_SHARE)
+    )
     too_large = (np.bincount(component, minlength=len(component)) > limit)[component]
     nodes = np.flatnonzero(too_large)
     if not len(nodes):
@@ -169,7 +174,7 @@ def _cut(component: Codes, pairs: JudgedPairs, seed: int) -> Codes:
         for step in range(1, LINKED + 1)
         for one in np.flatnonzero(units[step:] == units[:-step]).tolist()
     )
-    labels = label_propagation(list(code), edges, seed, limit)
+    labels = label_propagation(list(code), edges, seed, piece)
     cut = component.copy()
     for key, label in labels.items():
         cut[code[key]] = code[label]

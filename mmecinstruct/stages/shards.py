@@ -44,7 +44,7 @@ class Shards(Stage):
     """
 
     name = "shards"
-    version = 1
+    version = 2
     libraries = ("pyarrow", "datasets")
 
     rendered: Mapping[str, Files]

@@ -90,17 +90,17 @@ def named_value(value: object, names: Mapping[str, Name]) -> Name | None:
     return next((found for name, found in names.items() if _number(name) == number), None)
 
 
-def content_hash(rating: int | None, title: object, text: object) -> str:
-    """Return eight digits of a review's content, which tell different reviews of one user, product and day apart.
+def content_hash(rating: int | None, title: object, text: object) -> int:
+    """Return a number of a review's content, which tells different reviews of one user, product and day apart.
 
     Args:
         rating: The stars.
         title: The title as the publisher has it; anything but a text counts as none.
         text: The text, likewise.
     """
-    title, text = title if type(title) is str else "", text if type(text) is str else ""
-    content = f"{rating}\n{title}\n{text}".encode("utf-8", "surrogatepass")
-    return f"{crc32(content):08x}"
+    first = title.encode("utf-8", "surrogatepass") if type(title) is str else b""
+    second = text.encode("utf-8", "surrogatepass") if type(text) is str else b""
+    return crc32(second, crc32(first, rating or 0) ^ 1)
 
 
 def _number(value: object) -> float | None:

@@ -12,19 +12,18 @@ import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.readers.batches import BATCH_BYTES, FLUSH, TRUNCATED, RowError
 from mmecinstruct.sources.readers.streams import MAX_LINE_BYTES, read_lines, truncation
+from mmecinstruct.sources.settings import Quoting
 
 # Of all lines of a row.
 MAX_ROW_BYTES = 2 * MAX_LINE_BYTES
 # Rows from which the reader learns what a row looks like.
 LEARNT_ROWS = 100
 SHOWN_BYTES = 20
-
-Quoting = Literal["auto", "standard", "none"]
 
 
 class _Line(NamedTuple):

@@ -14,9 +14,10 @@ from mmecinstruct.sources.formats import file_format
 from mmecinstruct.sources.readers.batches import FLUSH, FilePart, RowError
 from mmecinstruct.sources.readers.json_lines import read_json_lines
 from mmecinstruct.sources.readers.parquet import read_parquet
-from mmecinstruct.sources.readers.quotes import CellReader, Quoting
+from mmecinstruct.sources.readers.quotes import CellReader
 from mmecinstruct.sources.readers.rows import Row, require_columns
 from mmecinstruct.sources.readers.streams import starts_with
+from mmecinstruct.sources.settings import Quoting
 
 
 def read_rows(

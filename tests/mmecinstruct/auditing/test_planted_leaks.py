@@ -216,14 +216,14 @@ def test_urls_of_referenced_images_are_compared(shop: Shop, tmp_path: Path) -> N
 
 
 def test_an_ood_category_in_training_is_found(shop: Shop, tmp_path: Path) -> None:
-    shop.row(CC, "train", 1)["category"] = "Garden"
+    shop.row(CC, "train", 1)["category"] = "GARDEN"
     shop.row(CC, "validation", 1)["category"] = "Garden"  # only training counts
     shop.row(PSI, "train", 1)["category"] = "Garden"  # and only the task's own
     report = audit_folder(shop.write(tmp_path))
     assert found(report) == {("category", WITHIN, "train", "test_ood", CC)}
     (finding,) = report.findings
     assert (finding.samples, finding.of) == (3, 3)
-    assert finding.examples[0].shared == "Garden"
+    assert finding.examples[0].shared == "garden"
 
 
 def test_a_missing_category_is_compared(shop: Shop, tmp_path: Path) -> None:

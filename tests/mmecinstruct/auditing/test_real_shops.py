@@ -122,7 +122,9 @@ def test_a_shop_without_images_has_no_overlaps(tmp_path: Path) -> None:
     report = audited(
         recipe("aws", catalog(), tasks=tasks), write_products(tmp_path / "data", products), tmp_path
     )
-    assert strict(report) == Counter()
+    # A language model made the names, as if of one pattern.
+    assert strict(report).keys() == {"variant"}
+    assert not report.exceeded
     assert sum(report.rows[CC].values()) == 2367
     assert not any(check.values for check in report.checks if check.kind.startswith("image_"))
 

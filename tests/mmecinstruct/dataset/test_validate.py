@@ -167,14 +167,15 @@ def test_test_rows_carry_the_held_out_instruction(small, own_folder):
 
 
 def test_a_held_out_instruction_is_in_no_row(small, own_folder):
-    small.edit_rows(own_folder, shard(CC), update(instruction_id=f"{CC}/5@12345678"))
-    assert reasons(validate_folder(own_folder)) == {"instruction_not_held_out"}
+    for images in ("", "-no-images"):
+        small.edit_rows(own_folder, shard(CC), update(instruction_id=f"{CC}/5{images}@12345678"))
+        assert reasons(validate_folder(own_folder)) == {"instruction_not_held_out"}
 
 
-@pytest.mark.parametrize("category", ["Kitchen", None, ""])
+@pytest.mark.parametrize("category", ["Kitchen", "KITCHEN", None, ""])
 def test_an_ood_category_in_training_is_found(small, own_folder, category):
     # A training row without category could be of any category, so it counts as an overlap.
-    small.edit_rows(own_folder, shard(SA, "test_ood"), update(category=category))
+    small.edit_rows(own_folder, shard(SA, "test_ood"), update(category=category and category.title()))
     train = f"{SA}/train-00001-of-00002.parquet"
     small.edit_rows(own_folder, train, update(category=category))
     (problem,) = validate_folder(own_folder)

@@ -236,7 +236,7 @@ def test_changed_code_has_a_new_version(stage: str) -> None:
     [
         ("parse", "mmecinstruct.sources.amazon2018", "parse_reviews"),
         ("parse", "mmecinstruct.text.normalise", "normalise_text"),
-        ("sample", "mmecinstruct.splits.assign", "split_by_hash"),
+        ("sample", "mmecinstruct.splits.judged", "split_by_hash"),
         ("hygiene", "mmecinstruct.text.profanity", "WORD_LIST"),
         ("task", "mmecinstruct.tasks.k_core", "create_k_core"),
         ("render", "mmecinstruct.core.templating", "rendered"),

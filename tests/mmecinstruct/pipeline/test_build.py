@@ -188,7 +188,7 @@ def test_every_rejection_has_its_reason(built: tuple[Path, BuildReport]) -> None
     found = {(row["stage"], row["reason"]): row for row in rows}
     assert found["parse", "broken_json"]["origin"] == "questions.jsonl:91"
     assert found["curate_reviews", "unknown_product"]["detail"] == "no product shop:unheard-of"
-    assert {row["origin"] for row in rows if row["reason"] == "dead_path"} == {
+    assert {row["image_url"] for row in rows if row["reason"] == "dead_path"} == {
         "images/missing.png",
         "images/none.png",
     }
@@ -584,7 +584,7 @@ def test_hostile_image_paths_are_rejected_and_the_rest_is_built(shop: Path, tmp_
     (copy / "images" / "4.png").write_bytes(b"\xff\xd8\xff\xe0 no more")
     report = build_shop(copy, tmp_path, tasks=["category_classification"])
     rows = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
-    reasons = {row["origin"]: row["reason"] for row in rows if row["stage"] == "images"}
+    reasons = {row["image_url"]: row["reason"] for row in rows if row["stage"] == "images"}
     assert [reasons[f"images/{number}.png"] for number in (1, 2, 3, 4)] == [
         *("dead_path", "outside_folders", "dead_path", "broken_header")
     ]

@@ -74,7 +74,7 @@ def build_shop(shop: Path, folder: Path, *overrides: str, **more: Any) -> BuildR
 def rejections(folder: Path) -> dict[str, tuple[str, str]]:
     """Return (stage, reason) of each rejected image or product, by URL or id."""
     rows = pq.read_table(folder / "out" / "rejections" / "rejections.parquet").to_pylist()
-    return {row["origin"] or row["record_id"]: (row["stage"], row["reason"]) for row in rows}
+    return {row["image_url"] or row["record_id"]: (row["stage"], row["reason"]) for row in rows}
 
 
 def published(folder: Path, column: str) -> set[str]:

@@ -54,7 +54,9 @@ def loads_without_pixels(folder: Path, cache: Path) -> int:
             assert row["images"] == [None] * len(row["image_roles"])
             assert len(row["image_urls"]) == len(row["image_ids"]) == len(row["image_roles"])
             images += len(row["images"])
-        streamed = datasets.load_dataset(str(folder), "all", split=split, streaming=True)
+        streamed = datasets.load_dataset(
+            str(folder), "all", split=split, streaming=True, cache_dir=str(cache)
+        )
         assert next(iter(streamed)) == loaded[split][0]
     return images
 
@@ -106,8 +108,8 @@ def test_urls_are_published_without_requests(web_shop: Path, tmp_path: Path, ima
     assert validate_folder(out) == []
     assert loads_without_pixels(out, tmp_path / "cache") == len(rows)
     rejected = pq.read_table(out / "rejections" / "rejections.parquet").to_pylist()
-    assert ("references", "no_web_address", "two.jpg") in {
-        (row["stage"], row["reason"], row["origin"]) for row in rejected
+    assert ("references", "no_web_address", "two.jpg", "products.csv:4") in {
+        (row["stage"], row["reason"], row["image_url"], row["origin"]) for row in rejected
     }
 
 

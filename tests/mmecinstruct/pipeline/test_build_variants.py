@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
+from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.dataset import find_shards
 from mmecinstruct.dataset.validate import validate_folder
@@ -221,3 +222,16 @@ def test_an_oversized_cluster_of_one_title_and_image_crosses_no_split(tmp_path: 
     statistics = json.loads((tmp_path / "out" / "statistics.json").read_text())
     found = statistics["duplicates"]
     assert found["largest_split_unit"] == 60
+
+
+def test_a_build_that_stops_for_placeholders_says_so(tmp_path: Path) -> None:
+    draw(tmp_path / "pics" / "soon.jpg", 1)
+    write(
+        tmp_path,
+        [
+            {"id": f"A{number}", "title": title, "category": category, "images": "pics/soon.jpg"}
+            for number, (title, category) in enumerate(ARTICLES.items())
+        ],
+    )
+    with pytest.raises(RecipeError, match="all 10 records rejected: 10 placeholder"):
+        built(tmp_path, "out", tasks={CC: {"options": 4}})

@@ -22,7 +22,7 @@ from mmecinstruct.core.output_folder import MARK
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.pipeline.check_images import check_images
 from mmecinstruct.recipe import ImageCheckSettings
-from mmecinstruct.schemas.tables import IMAGES, PIXELS, REJECTIONS
+from mmecinstruct.schemas.tables import IMAGES, PIXELS, PUBLISHED_REJECTIONS
 from mmecinstruct.web.images.settings import FetchSettings
 from tests.servers import image_server
 
@@ -53,11 +53,11 @@ def check(source: Path, tmp_path: Path, **options: Any) -> tuple[Any, list[dict[
     out = tmp_path / "out"
     report = check_images(source, out, workspace=tmp_path / "ws", **options)
     images = pq.read_table(out / "images.parquet", schema=IMAGES).to_pylist()
-    rejections = pq.read_table(out / "rejections.parquet", schema=REJECTIONS).to_pylist()
+    rejections = pq.read_table(out / "rejections.parquet", schema=PUBLISHED_REJECTIONS).to_pylist()
     assert report.images == len(images)
     assert report.kept == sum(row["status"] == "ok" for row in images)
     assert sum(report.reasons.values()) == len(rejections)
-    return report, images, {row["origin"]: row["reason"] for row in rejections}
+    return report, images, {row["image_url"] or row["origin"]: row["reason"] for row in rejections}
 
 
 def pixels(tmp_path: Path) -> list[str]:

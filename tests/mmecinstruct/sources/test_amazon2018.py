@@ -335,7 +335,7 @@ def test_a_review_is_read(tmp_path: Path) -> None:
     assert rejections == []
     assert rows["reviews"] == [
         {
-            "review_id": "amazon18:B000000001:A3U4E9PIZ8OWH1:1393372800-fd35c4e7",
+            "review_id": "amazon18:B000000001:A3U4E9PIZ8OWH1:1393372800-3365414999",
             "product_id": "amazon18:B000000001",
             "user_id": "amazon18:A3U4E9PIZ8OWH1",
             "rating": 4,

@@ -179,7 +179,7 @@ def test_products_without_id_or_title_are_rejected(tmp_path: Path) -> None:
 def test_a_review_names_the_parent_and_its_time_in_seconds(tmp_path: Path, parquet: bool) -> None:
     assert parse(tmp_path, [REVIEW], reviews=True, parquet=parquet).tables["reviews"].to_pylist() == [
         {
-            "review_id": "amazon23:B088SZDGXG:AEYORY2AVPMCPDV57CE337YU5LXA:1588687728923-207487c1",
+            "review_id": "amazon23:B088SZDGXG:AEYORY2AVPMCPDV57CE337YU5LXA:1588687728923-4179386865",
             "product_id": "amazon23:B08BBQ29N5",
             "user_id": "amazon23:AEYORY2AVPMCPDV57CE337YU5LXA",
             "rating": 5,

@@ -23,7 +23,7 @@ def parse(tmp_path: Path, *lines: str) -> ParsedBatch:
 def test_a_rating_is_a_review_without_words_in_either_order(tmp_path: Path, line: str) -> None:
     assert parse(tmp_path, line).tables["reviews"].to_pylist() == [
         {
-            "review_id": "amazon18:0449819906:A3U4E9PIZ8OWH1:1383696000-c7dbfffd",
+            "review_id": "amazon18:0449819906:A3U4E9PIZ8OWH1:1383696000-4",
             "product_id": "amazon18:0449819906",
             "user_id": "amazon18:A3U4E9PIZ8OWH1",
             "rating": 5,

@@ -8,8 +8,8 @@ import pytest
 
 from mmecinstruct.core.errors import SourceError
 from mmecinstruct.sources.readers.batches import RowError
-from mmecinstruct.sources.readers.quotes import Quoting
 from mmecinstruct.sources.readers.tabular import read_csv
+from mmecinstruct.sources.settings import Quoting
 
 WANTED = {"recipe field products.id": "id", "recipe field products.title": "title"}
 TSV = "id\ttitle\tcategory\n"

@@ -51,7 +51,11 @@ def test_every_task_has_samples_in_a_small_shop_too(sample: tuple[Path, BuildRep
 
 
 def test_planted_dirt_is_rejected_with_its_reason(planted: Planted, rejections: list[Row]) -> None:
-    found = {(row["reason"], key) for row in rejections for key in (row["origin"], row["record_id"]) if key}
+    found = {
+        (row["reason"], key)
+        for row in rejections
+        for key in (row["origin"], row["record_id"], row["image_url"])
+    }
     checked = 0
     for kind, entry in planted.items():
         if entry["fate"] != "rejected":
