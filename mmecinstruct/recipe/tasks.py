@@ -94,12 +94,15 @@ def _own_settings(task: str, values: Any) -> Any:
         if task in users or not users:
             own[name] = value
             continue
-        settings = TASKS[users[0]].settings
-        today = _field(settings, name)
-        default = settings.model_fields[today].default
-        if value not in (default, settings.old_defaults.get(today, default)):
+        if not any(_is_default(TASKS[user].settings, name, value) for user in users):
             raise ValueError(f"tasks.{task}.{name}: only {', '.join(users)} uses it; remove it")
     return own
+
+
+def _is_default(settings: type[TaskSettings], name: str, value: Any) -> bool:
+    today = _field(settings, name)
+    default = settings.model_fields[today].default
+    return value in (default, settings.old_defaults.get(today, default))
 
 
 def _field(settings: type[TaskSettings], name: str) -> str:

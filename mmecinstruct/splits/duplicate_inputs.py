@@ -1,6 +1,7 @@
 """Find samples of a task that ask the same.
 
-Two samples ask the same where their inputs have the same words and their images the same pixels; options do not count.
+Two samples ask the same where their inputs have the same words and their images the same pixels; options do not count,
+nor does the order of two related products.
 Of those that also have the same answer the first by hash stays. Where the answers differ, none stays: the input does
 not decide between them. A text that a user wrote under several products, such as one review under all variants, counts
 once even where the products' images differ.
@@ -95,8 +96,16 @@ def _question(
     """Return the normalised texts of a sample's input, and its images without those of options."""
     # A text without words, such as a smiley, is what it is.
     texts = tuple(normalised_text(text) or text.strip() for text in input_texts(task, sample["fields"]))
-    shown = zip(sample["image_roles"], sample["image_urls"], strict=True)
-    return texts, tuple(images.key(url) for role, url in shown if not role.startswith(_OPTION))
+    shown = {
+        role: images.key(url)
+        for role, url in zip(sample["image_roles"], sample["image_urls"], strict=True)
+        if not role.startswith(_OPTION)
+    }
+    row = TASKS[task].row
+    if not row.any_order:
+        return texts, tuple(shown.values())
+    pairs = sorted(zip(texts, (shown.get(role, "") for role in row.roles), strict=True))
+    return tuple(text for text, _ in pairs), tuple(image for _, image in pairs)
 
 
 def _answer(sample: Mapping[str, Any]) -> str:

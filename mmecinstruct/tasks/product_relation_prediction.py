@@ -169,6 +169,8 @@ TASK = Task(
     build=build,
     sampling=Sampling("product", "product", candidates),
     row=Row(
-        {"product 1": InputField("title"), "product 2": InputField("title")}, roles=("product 1", "product 2")
+        {"product 1": InputField("title"), "product 2": InputField("title")},
+        roles=("product 1", "product 2"),
+        any_order=True,
     ),
 )

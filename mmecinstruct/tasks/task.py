@@ -50,11 +50,13 @@ class Row:
         roles: of images, in order. `history` means one role per product of the input list (`history 1` …),
             `option` for one per option (`option A` …).
         options_are_products: the options are titles of products: the audit compares them, and two may be the same.
+        any_order: the fields in another order, each with the image of its name, ask the same.
     """
 
     fields: Mapping[str, InputField] | None
     roles: tuple[str, ...] = ("product",)
     options_are_products: bool = False
+    any_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

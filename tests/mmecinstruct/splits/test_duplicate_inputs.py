@@ -12,6 +12,7 @@ import pytest
 from mmecinstruct.schemas.rejections import Rejection
 from mmecinstruct.splits.contents import ImageHashes
 from mmecinstruct.splits.duplicate_inputs import reject_repeats
+from mmecinstruct.tasks import TASKS
 
 AP, CC, MPC, PRP, PSI, SA, SR = (
     *("answerability_prediction", "category_classification", "multiclass_product_classification"),
@@ -40,7 +41,7 @@ INPUTS: dict[str, tuple[Any, Any]] = {
     CC: ({"title": "Oak Mug"}, {"title": "Oak Mug, 300 ml"}),
     MPC: ({"query": "mug", "product title": "Oak Mug"}, {"query": "mug", "product title": "Ash Mug"}),
     PSI: ({"query": "mug", "product title": "Oak Mug"}, {"query": "oak mug", "product title": "Oak Mug"}),
-    PRP: ({"product 1": "Oak Mug", "product 2": "Bowl"}, {"product 1": "Bowl", "product 2": "Oak Mug"}),
+    PRP: ({"product 1": "Oak Mug", "product 2": "Bowl"}, {"product 1": "Oak Mug", "product 2": "Plate"}),
     SA: ({"review": "Holds well."}, {"review": "Holds very well."}),
     SR: (["Oak Mug", "Bowl", "Plate"], ["Bowl", "Oak Mug", "Plate"]),
 }
@@ -51,7 +52,7 @@ def row(
     number: int, task: str, fields: Any, answer: int = 0, image: str = MUG, user: str | None = None
 ) -> Row:
     options = ["Mugs", "Bowls"] if task in (CC, SR) else []
-    role = "history 1" if task == SR else "product"
+    role = {SR: "history 1", PRP: "product 1"}.get(task, "product")
     return {
         "id": f"{number:02d}",
         "fields": json.dumps(fields),
@@ -104,6 +105,45 @@ def test_another_image_makes_another_input(task: str) -> None:
     one, _ = INPUTS[task]
     kept, _ = reject(task, row(1, task, one), row(2, task, one, answer=1, image=BOWL))
     assert kept == {"01", "02"}
+
+
+def pair(number: int, first: tuple[str, str], second: tuple[str, str], answer: int = 0) -> Row:
+    """Return a row of two products, each a title and an image."""
+    fields = {"product 1": first[0], "product 2": second[0]}
+    images = {"product 1": first[1], "product 2": second[1]}
+    return row(number, PRP, fields, answer) | {
+        "image_roles": [role for role, url in images.items() if url],
+        "image_urls": [url for url in images.values() if url],
+    }
+
+
+def test_the_order_of_two_related_products_does_not_count() -> None:
+    mug, bowl = ("Oak Mug", MUG), ("Bowl", BOWL)
+    kept, rejections = reject(PRP, pair(1, mug, bowl), pair(2, bowl, ("OAK mug", MUG_AGAIN)))
+    assert len(kept) == 1
+    assert [found.reason for found in rejections] == ["duplicate_input"]
+    kept, rejections = reject(PRP, pair(1, mug, bowl), pair(2, bowl, mug, answer=1))
+    assert kept == set()
+    assert {found.reason for found in rejections} == {"contradicting_input"}
+    # With one image each: the same where the same product has it.
+    kept, _ = reject(PRP, pair(1, mug, ("Bowl", "")), pair(2, ("Bowl", ""), mug))
+    assert len(kept) == 1
+
+
+def test_related_products_with_each_others_images_are_other_products() -> None:
+    rows = (
+        pair(1, ("Oak Mug", MUG), ("Bowl", BOWL)),
+        pair(2, ("Oak Mug", BOWL), ("Bowl", MUG), answer=1),
+        pair(3, ("Oak Mug", MUG), ("Bowl", ""), answer=1),
+        pair(4, ("Oak Mug", ""), ("Bowl", MUG)),
+    )
+    assert reject(PRP, *rows)[0] == {"01", "02", "03", "04"}
+
+
+def test_the_order_of_other_inputs_counts() -> None:
+    assert {task for task in INPUTS if TASKS[task].row.any_order} == {PRP}
+    history = INPUTS[SR][0]
+    assert reject(SR, row(1, SR, history), row(2, SR, history[::-1]))[0] == {"01", "02"}
 
 
 def test_options_and_their_images_do_not_count() -> None:

@@ -5,12 +5,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from mmecinstruct.core.duckdb import connect
+from mmecinstruct.recipe import load_recipe
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS
 from mmecinstruct.tasks.categories import place_products
+from mmecinstruct.tasks.category_classification import CategoryClassificationSettings
 
 TASK = "category_classification"
+OUTSIDE = ("Top 4", "Top 5")
 
 
 def fill(shop: Any, tops: int = 4, leaves: int = 6, products: int = 2) -> None:
@@ -20,6 +24,31 @@ def fill(shop: Any, tops: int = 4, leaves: int = 6, products: int = 2) -> None:
             for number in range(products):
                 path = [f"Top {top}", f"Leaf {top}.{leaf}"]
                 shop.product(f"p{top}.{leaf}.{number}", category=path[0], category_path=path)
+
+
+def fill_skewed(shop: Any, tops: int = 6, leaves: int = 20, most: int = 60) -> None:
+    """Add products as `fill` does; the category of rank r of its top level has most / r of them."""
+    for top in range(tops):
+        for leaf in range(leaves):
+            for number in range(max(1, most // (leaf + 1))):
+                path = [f"Top {top}", f"Leaf {top}.{leaf}"]
+                shop.product(f"p{top}.{leaf}.{number}", category=path[0], category_path=path)
+
+
+def guessed(built: list[dict[str, Any]], sign: int, *, ood: bool = False) -> float:
+    """Return how often the option that is the answer most often (sign 1) or least often (-1) is right.
+
+    Answers of in-domain samples are counted, those of out-of-domain samples are unknown. Ties count in parts.
+    """
+    counts = Counter(sample["label"] for sample in built if sample["category"] not in OUTSIDE or not ood)
+    right = []
+    for sample in built:
+        if ood and sample["category"] not in OUTSIDE:
+            continue
+        scores = [sign * counts[option] for option in sample["options"]]
+        best = max(scores)
+        right.append((sign * counts[sample["label"]] == best) / scores.count(best))
+    return sum(right) / len(right)
 
 
 def test_a_product_becomes_a_question_about_its_category(shop: Any, samples: Any) -> None:
@@ -182,21 +211,108 @@ def test_row_order_changes_nothing(shop: Any) -> None:
     assert shop.build(TASK, reverse=True) == shop.build(TASK)
 
 
-def test_a_product_of_a_known_category_changes_no_other_sample(shop: Any, samples: Any) -> None:
+def test_the_order_of_skewed_categories_changes_nothing(shop: Any) -> None:
+    fill_skewed(shop, tops=5, most=12)
+    for negatives in ("frequency", "uniform"):
+        settings: dict[str, Any] = {"negatives": negatives, "ood_categories": OUTSIDE}
+        assert shop.build(TASK, reverse=True, **settings) == shop.build(TASK, **settings)
+
+
+def test_the_frequency_of_categories_answers_little(shop: Any, samples: Any) -> None:
+    """A category with more than a tenth of a top level's products cannot be wrong as often as it must be."""
+    fill_skewed(shop)
+    built = samples(shop.build(TASK))
+    assert guessed(built, 1) < 0.18
+    assert 0.07 < guessed(built, -1) < 0.11
+    assert guessed(samples(shop.build(TASK, negatives="uniform")), 1) > 0.35
+
+
+def test_each_domain_has_wrong_options_of_its_own(shop: Any, samples: Any) -> None:
+    """Else a category that training offers and never asks for is wrong, and one that it asks for is out of domain."""
+    fill_skewed(shop)
+    built = samples(shop.build(TASK, ood_categories=OUTSIDE))
+    for sample in built:
+        tops = {option.partition(".")[0].replace("Leaf", "Top") for option in sample["options"]}
+        assert (tops <= set(OUTSIDE)) == (sample["category"] in OUTSIDE)
+        assert tops.isdisjoint(OUTSIDE) == (sample["category"] not in OUTSIDE)
+    inside = [sample for sample in built if sample["category"] not in OUTSIDE]
+    assert guessed(inside, 1) < 0.18
+    assert guessed(built, 1, ood=True) == pytest.approx(0.1)
+    before = samples(shop.build(TASK, ood_categories=OUTSIDE, negatives="uniform"))
+    assert guessed(before, -1, ood=True) > 0.12
+
+
+def test_a_single_top_level_out_of_domain_has_wrong_options_of_the_others(shop: Any, samples: Any) -> None:
+    fill_skewed(shop, tops=5, most=12)
+    outside = [one for one in samples(shop.build(TASK, ood_categories=OUTSIDE)) if one["category"] in OUTSIDE]
+    for sample in outside:
+        assert sum(option.startswith("Leaf 4") for option in sample["options"]) == 6
+        assert len(set(sample["options"])) == 10
+
+
+def test_categories_without_products_in_question_come_last(shop: Any, samples: Any) -> None:
+    """Products of no top-level category and repeats are not asked about: they do not count."""
+    fill(shop, tops=2, leaves=6)
+    for number in range(50):
+        shop.product(f"r{number}", title="Same", cluster_id="c", category_path=["Top 0", "Leaf 0.6"])
+        shop.product(f"n{number}", category="", category_path=["Top 1", "Leaf 1.6"])
+    shop.product("r", title="Same", cluster_id="c", category="Top 0", category_path=["Top 0", "Leaf 0.0"])
+    shop.product("a", title="Same", cluster_id="c", category="Top 0", category_path=["Top 0", "Leaf 0.0"])
+    offered = Counter(
+        option
+        for sample in samples(shop.build(TASK, options=6))
+        for option in sample["options"]
+        if option != sample["label"]
+    )
+    assert not {"Leaf 0.6", "Leaf 1.6"} & set(offered)
+    assert len(offered) == 12
+    every = samples(shop.build(TASK, options=26))
+    assert all({"Leaf 0.6", "Leaf 1.6"} <= set(sample["options"]) for sample in every)
+
+
+def test_few_samples_change_with_a_product(shop: Any, samples: Any) -> None:
+    fill_skewed(shop, most=30)
+    before = {sample["id"]: sample for sample in samples(shop.build(TASK))}
+    shop.product("new", category="Top 0", category_path=["Top 0", "Leaf 0.5"])
+    after = {sample["id"]: sample for sample in samples(shop.build(TASK))}
+    assert len(after) == len(before) + 1
+    changed = [one for one in before if before[one] != after[one]]
+    assert 0 < len(changed) < len(before) / 10
+    assert all("Leaf 0.5" in after[one]["options"] for one in changed), "only what became more frequent"
+
+
+def test_a_product_of_a_known_category_changes_no_other_sample_of_uniform_options(
+    shop: Any, samples: Any
+) -> None:
     fill(shop)
-    before = samples(shop.build(TASK))
+    before = samples(shop.build(TASK, negatives="uniform"))
     shop.product("new", category="Top 0", category_path=["Top 0", "Leaf 0.0"])
-    after = samples(shop.build(TASK))
+    after = samples(shop.build(TASK, negatives="uniform"))
     assert len(after) == len(before) + 1
     assert all(sample in after for sample in before)
 
 
-def test_many_categories(shop: Any, samples: Any) -> None:
+@pytest.mark.parametrize("negatives", ["frequency", "uniform"])
+def test_many_categories(shop: Any, samples: Any, negatives: str) -> None:
     """More members than one asker reads: the rules hold as well."""
     fill(shop, tops=3, leaves=150, products=1)
-    for sample in samples(shop.build(TASK)):
+    for sample in samples(shop.build(TASK, negatives=negatives)):
         near = sum(one.startswith(sample["label"][:6]) for one in sample["options"])
         assert (near, len(set(sample["options"]))) == (6, 10)
+
+
+def test_categories_of_several_places_are_offered_once(
+    shop: Any, samples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a large pool a frequent category has many places."""
+    monkeypatch.setattr("mmecinstruct.tasks.pools.WHOLE_WEIGHTED_POOL", 16)
+    fill_skewed(shop)
+    built = samples(shop.build(TASK))
+    for sample in built:
+        near = sum(one.startswith(sample["label"][:6]) for one in sample["options"])
+        assert (near, len(set(sample["options"]))) == (6, 10)
+    assert guessed(built, 1) < 0.18
+    assert 0.07 < guessed(built, -1) < 0.11
 
 
 def test_one_item_in_two_sources_is_asked_about_once(shop: Any, samples: Any, reasons: Any) -> None:
@@ -220,13 +336,37 @@ def test_labelled_only_asks_about_labelled_products(shop: Any, samples: Any, rea
 
 def test_only_sampled_products_are_asked_about(shop: Any, samples: Any) -> None:
     fill(shop)
-    whole = {sample["id"]: sample for sample in samples(shop.build(TASK))}
+    whole = {sample["id"]: sample for sample in samples(shop.build(TASK, negatives="uniform"))}
     asked = ["p0.0.0", "p2.3.1"]
-    output = shop.build(TASK, sampled_records=[(one, None) for one in asked])
+    output = shop.build(TASK, negatives="uniform", sampled_records=[(one, None) for one in asked])
     assert output.records_in == 2
     assert [sample["product_ids"][0] for sample in samples(output)] != []
     assert all(whole[sample["id"]] == sample for sample in samples(output))
     assert {sample["product_ids"][0] for sample in samples(output)} == set(asked)
+
+
+def test_only_sampled_products_count(shop: Any, samples: Any) -> None:
+    """Products that are kept for other tasks say nothing about the answers of this one."""
+    fill(shop, products=4)
+    for number in range(80):
+        shop.product(f"kept {number}", category="Top 0", category_path=["Top 0", "Leaf 0.0"])
+    sampled = [f"p{top}.{leaf}.{n}" for top in range(4) for leaf in range(1, 6) for n in range(4)]
+    built = samples(shop.build(TASK, options=5, sampled_records=[(one, None) for one in sampled]))
+    assert len(built) == len(sampled)
+    assert not any("Leaf 0.0" in sample["options"] for sample in built)
+
+
+def test_the_old_name_of_uniform_is_read() -> None:
+    read = CategoryClassificationSettings.model_validate
+    assert read({"negatives": "random"}).negatives == "uniform"
+    assert read({}).negatives == "frequency"
+    with pytest.raises(ValidationError, match="frequency"):
+        read({"negatives": "popularity"})
+    # Resolved recipes of earlier versions name the settings of all tasks in every task.
+    named = [f"tasks.{task}.negatives=random" for task in (TASK, "sentiment_analysis")]
+    settings = load_recipe("sample", named).task(TASK)
+    assert isinstance(settings, CategoryClassificationSettings)
+    assert settings.negatives == "uniform"
 
 
 def test_no_category_of_a_product_is_a_wrong_option(shop: Any, samples: Any) -> None:
