@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from mmecinstruct.core.duckdb import Budget
 from mmecinstruct.core.errors import RecipeError
 from mmecinstruct.core.files import write_atomically
+from mmecinstruct.core.shown import shown_text
 from mmecinstruct.engine.run import Run
 from mmecinstruct.engine.stage import REJECTIONS_FILE
 from mmecinstruct.pipeline.assemble import publishable
@@ -90,11 +91,12 @@ def explained_stop(run: Run, stop: NothingToBuild, budget: Budget) -> RecipeErro
     if not paths:
         return RecipeError(str(stop))
     with traced_rejections(paths, stop.tables, (), target.with_name("origins"), budget) as parts:
-        rejections = pa.concat_tables([PUBLISHED_REJECTIONS.empty_table(), *map(publishable, parts)])
+        found = list(parts)
+    rejections = pa.concat_tables([PUBLISHED_REJECTIONS.empty_table(), *map(publishable, found)])
     sink = pa.BufferOutputStream()
     pq.write_table(rejections, sink, compression="zstd")
     write_atomically(target, sink.getvalue().to_pybytes())
-    lines = frequent_reasons([rejections])
+    lines = frequent_reasons(found)
     return RecipeError(
         "\n  ".join([str(stop), f"rejections, the most frequent first (all: {target}):", *lines])
     )
@@ -135,7 +137,7 @@ def _cause(row: Mapping[str, str]) -> str:
 def _example(row: dict[str, str]) -> str:
     named: Sequence[str | None] = (row["origin"], row["image_url"] or row["record_id"])
     where = ", ".join(one for one in named if one)
-    return f"{where}: {row['detail']}" if row["detail"] else where
+    return shown_text(f"{where}: {row['detail']}" if row["detail"] else where)
 
 
 def _remedy(reason: str) -> str:

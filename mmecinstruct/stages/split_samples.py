@@ -153,9 +153,7 @@ def why_missing(missing: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]
     for role, urls in found:
         named = sorted((pair for pair in urls if pair[1]), key=lambda pair: pair[1] != "placeholder")
         why = "its URL was not asked for" if urls else "none is named"
-        told.append(
-            f"{role}: {shown_url(named[0][0])} is rejected as {named[0][1]}" if named else f"{role}: {why}"
-        )
+        told.append(f"{role}: {named[0][1]}, {shown_url(named[0][0])}" if named else f"{role}: {why}")
     placeholders = all(any(why == "placeholder" for _, why in urls) for _, urls in found)
     return "placeholder" if placeholders else "missing_image", "; ".join(told)
 

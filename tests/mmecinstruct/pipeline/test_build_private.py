@@ -252,7 +252,7 @@ def test_markers_of_amazon_leave_reviews(tmp_path: Path) -> None:
                     "user_id": f"A{number}{place}",
                     "text": text,
                 }
-                whole = {**review, "rating": 1.0 + place, "title": "", "timestamp": 1_600_000_000_000 + place}
+                whole = {**review, "rating": 4.0, "title": "", "timestamp": 1_600_000_000_000 + place}
                 stream.write(json.dumps(whole) + "\n")
     recipe = {
         "sources": [
@@ -302,7 +302,7 @@ def test_paths_are_published_below_the_data_root_with_the_same_bytes_from_any_fo
     urls = sorted(url for row in rows_of(one) for url in row["image_urls"])
     assert urls == sorted(f"pics/{number}.jpg" for number in range(12))
     rejected = pq.read_table(one / "rejections" / "rejections.parquet").to_pylist()
-    assert {(row["reason"], row["origin"]) for row in rejected if row["stage"] == "images"} == {
+    assert {(row["reason"], row["image_url"]) for row in rejected if row["stage"] == "images"} == {
         ("dead_path", "pics/lost.jpg"),
         ("outside_folders", "…/jane.jpg"),
     }

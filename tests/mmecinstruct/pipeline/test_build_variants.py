@@ -175,11 +175,11 @@ def test_sizes_of_an_article_share_a_photograph_which_is_no_placeholder(tmp_path
     rejections = pq.read_table(tmp_path / "out" / "rejections" / "rejections.parquet").to_pylist()
     lacking = [row for row in rejections if row["stage"] == "split"]
     assert {row["reason"] for row in lacking} == {"placeholder"}
-    assert {row["detail"] for row in lacking} == {"product: pics/9.jpg is rejected as placeholder"}
+    assert {row["detail"] for row in lacking} == {"product: placeholder, pics/9.jpg"}
     assert len(lacking) == 6
     (placeholder,) = [row for row in rejections if row["stage"] == "filter"]
     assert placeholder["reason"] == "placeholder"
-    assert placeholder["origin"] == "pics/9.jpg"
+    assert placeholder["image_url"] == "pics/9.jpg"
     assert placeholder["detail"] == "the same image under 6 unrelated products, at most 5"
 
 

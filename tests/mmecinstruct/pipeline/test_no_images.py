@@ -62,7 +62,7 @@ def test_only_samples_with_an_image_are_promised_one(tmp_path: Path) -> None:
             (
                 f"P{n:03}",
                 f"Does the {KINDS[n % 10]} number {n} fit in a dishwasher?",
-                f"I have washed mine, number {n}, for {n % 7 + 2} months.|Its back is plain, {MAKERS[n // 10]}.",
+                f"I have washed mine, number {n}, for {n % 7 + 2} months.|Its back is plain on number {n}.",
                 ("yes", "no")[n % 2],
             )
             for n in range(60)

@@ -67,7 +67,10 @@ def test_every_rejection_names_a_line_and_the_ids(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text(
         "key,item,who,stars,words,when\n" + "".join(f"{row}\n" for row in rows)
     )
-    (tmp_path / "links.csv").write_text("a,kind,b\nP001,similar,P002\nP001,similar,P002\nP003,similar,P900\n")
+    between = "".join(f"P{a:03},similar,P{b:03}\n" for a in range(1, 20, 5) for b in range(a + 5, 20, 5))
+    (tmp_path / "links.csv").write_text(
+        f"a,kind,b\nP001,similar,P002\nP001,similar,P002\nP003,similar,P900\n{between}"
+    )
     (tmp_path / "judged.csv").write_text(
         "q,item,rel\n" + "".join(f"mug {n // 5},P{n:03},E\n" for n in range(20)) + "hat,P900,E\n"
     )
@@ -117,7 +120,7 @@ def test_every_rejection_names_a_line_and_the_ids(tmp_path: Path) -> None:
     (path,) = found["references", "no_web_address"]
     assert (path["origin"], path["image_url"], path["product_ids"]) == (
         "products.csv:23",
-        "/etc/x.jpg",
+        "…/x.jpg",
         ["shop:P100"],
     )
     assert {row["origin"] for row in found[SA, "no_text"]} == {"reviews.csv:24"}
@@ -128,7 +131,8 @@ def test_every_rejection_names_a_line_and_the_ids(tmp_path: Path) -> None:
         "judged.csv:22"
     }
     crossing = found["split", "crosses_splits"]
-    assert all(row["task"] == "product_substitute_identification" and row["query_id"] for row in crossing)
+    assert {row["task"] for row in crossing} == {"product_relation_prediction"}
+    assert all(len(row["product_ids"]) == 2 for row in crossing)
     # A user of the dataset has the number that its samples have; no id of a user is published.
     assert not any("u9" in str(value) for row in rows_out for value in row.values())
     assert all(row["user"] is None or 0 <= row["user"] < 5 for row in rows_out)
@@ -170,14 +174,14 @@ def test_a_stop_names_why_images_are_missing(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as stopped:
         run(tmp_path, [catalogue()])
     message = str(stopped.value)
-    assert "12 missing_image: placeholder (split), such as products.csv:" in message
+    assert "12 placeholder (split), such as products.csv:" in message
     assert (
-        "2 placeholder (filter), such as products.csv:2, pics/0.png: the same image under 6 products"
+        "2 placeholder (filter), such as products.csv:2, pics/0.png: the same image under 6 unrelated products"
         in message
     )
     assert "images.max_products_per_image" in message
     rows_out = rejections(tmp_path / "ws" / "rejections.parquet")
-    assert {row["detail"] for row in rows_out if row["reason"] == "missing_image"} == {
+    assert {row["detail"] for row in rows_out if row["stage"] == "split"} == {
         f"product: placeholder, pics/{number}.png" for number in range(2)
     }
 

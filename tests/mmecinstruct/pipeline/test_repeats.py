@@ -249,4 +249,4 @@ def test_every_pair_of_the_small_shop_is_accounted_for(eight: tuple[Path, BuildR
     folder, report = eight
     kept = sum(entry["chosen"] for entry in report.sizes[PRP].values())
     rejected = pq.read_table(folder / "out" / "rejections" / "rejections.parquet").to_pylist()
-    assert kept + sum(row["origin"] == PRP or row["stage"] == PRP for row in rejected) == 16
+    assert kept + sum(row["task"] == PRP for row in rejected) == 16

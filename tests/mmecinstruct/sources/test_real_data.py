@@ -104,7 +104,8 @@ def test_the_magazines_file_has_the_documented_dirt(tmp_path: Path) -> None:
     for name in ("category_labels", "product_images"):
         create_view(connection, name, [], RAW_TABLES[name])
     curated, rejections, _ = curate_products(connection, 1.0)
-    assert Counter((r.reason, r.detail) for r in rejections) == {("duplicate_id", "the same row again"): 1065}
+    told = Counter((one.reason, one.detail.partition(" as ")[0]) for one in rejections)
+    assert told == {("duplicate_id", "the same row"): 1065}
     assert curated.num_rows == 2320
 
 
