@@ -220,7 +220,10 @@ def test_page_lists_clusters_and_kinds_of_pairs(small, own_folder):
     card = (own_folder / "README.md").read_text()
     page = card.partition("## Duplicates")[2].partition("## Images")[0]
     assert "90 products form 21 clusters; the largest holds 60." in page
-    assert "Variants: 7 groups that a source names; 14 products that differ from another one only in words" in page
+    assert (
+        "Variants: 7 groups that a source names; 14 products that differ from another one only in words"
+        in page
+    )
     assert "forms 19 units; the largest holds 62 products." in page
     assert "groups of variants" in card.partition("## Columns")[2].partition("## Splits")[0]
     assert "every group of variants" in card.partition("## Splits")[2].partition("## Duplicates")[0]

@@ -203,7 +203,9 @@ def test_an_empty_separator_is_rejected() -> None:
 
 
 def test_separators_of_paths_and_of_categories_differ() -> None:
-    with pytest.raises(RecipeError, match=r"products: category_list_separator and category_separator are both '>'"):
+    with pytest.raises(
+        RecipeError, match=r"products: category_list_separator and category_separator are both '>'"
+    ):
         load_recipe("catalog", ["sources.0.products.category_list_separator='>'"])
 
 

@@ -78,5 +78,7 @@ def test_an_out_of_domain_test_without_samples_is_named() -> None:
     (found,) = empty_splits(recipe(ood_categories=("Garden",)), {CC: sizes(test_ood=entry(0))})
     assert found.startswith("test_ood is empty")
     # These categories are out of domain whatever the hash says.
-    assert "no record of these categories fits, see its rejections: set other split.ood_categories, or" in found
+    assert (
+        "no record of these categories fits, see its rejections: set other split.ood_categories, or" in found
+    )
     assert "seed" not in found
