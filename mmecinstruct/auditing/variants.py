@@ -13,6 +13,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -46,24 +47,36 @@ def title_variants(
         similarity: The Jaccard similarity from which titles are near: `title_near` has them.
         frequency: The number of titles with each word, over all splits.
     """
+    earlier = earlier.sort_by("key")
     keys, words = earlier["key"].to_pylist(), earlier["words"].to_pylist()
-    parts_of = [_parts(text) for text in words]
+    parts_of = [_parts(text, frequency) for text in words]
     positions = np.repeat(np.arange(len(words)), [len(parts) for parts in parts_of])
     parts = np.concatenate([np.empty(0, np.uint64), *parts_of])
     order = np.lexsort((positions, parts))
     positions, parts = positions[order], parts[order]
     rows = []
     for key, text in zip(later["key"].to_pylist(), later["words"].to_pylist(), strict=True):
-        mine = _parts(text)
+        mine = _parts(text, frequency)
         starts, ends = np.searchsorted(parts, mine), np.searchsorted(parts, mine, side="right")
-        found = {one for a, b in zip(starts, ends, strict=True) if a < b for one in positions[a:b].tolist()}
-        others = sorted(keys[one] for one in found if _are_variants(words[one], text, similarity, frequency))
-        rows += [{"kind": VARIANT, "left": other, "right": key, "detail": ""} for other in others[:MAX_LINKS]]
+        found = [positions[a:b] for a, b in zip(starts, ends, strict=True) if a < b]
+        candidates = np.unique(np.concatenate(found)).tolist() if found else []
+        others = (keys[one] for one in candidates if are_variants(words[one], text, similarity, frequency))
+        rows += [
+            {"kind": VARIANT, "left": other, "right": key, "detail": ""}
+            for other in islice(others, MAX_LINKS)
+        ]
     return pa.Table.from_pylist(rows, schema=LINKS)
 
 
-def _are_variants(one: str, other: str, similarity: float, frequency: Mapping[str, int]) -> bool:
-    """Return whether two different titles, of words with one blank between them, are those of variants."""
+def are_variants(one: str, other: str, similarity: float, frequency: Mapping[str, int]) -> bool:
+    """Return whether two different titles, of words with one blank between them, are those of variants.
+
+    Args:
+        one: A title.
+        other: Another title.
+        similarity: The Jaccard similarity from which titles are near, and no variants.
+        frequency: The number of titles with each word.
+    """
     a, b = one.split(), other.split()
     places = [place for place, (left, right) in enumerate(zip(a, b, strict=False)) if left != right]
     if len(a) != len(b) or not 1 <= len(places) <= MAX_DIFFERENT or len(a) - len(places) < MIN_COMMON:
@@ -77,24 +90,35 @@ def _are_variants(one: str, other: str, similarity: float, frequency: Mapping[st
     return all(frequency[word] >= MORE_FREQUENT * rarest for word in differing)
 
 
-def _parts(text: str) -> NDArray[np.uint64]:
-    """Return a number for the set of a text's words, and for each part of it without one or two of them.
+def _parts(text: str, frequency: Mapping[str, int]) -> NDArray[np.uint64]:
+    """Return a number for the set of a text's words, and for each part of it without one or two that may differ.
 
-    The number of a set is the sum of its words' hashes. Parts of fewer than MIN_COMMON words are left out.
+    The number of a set is the sum of its words' hashes. Parts of fewer than MIN_COMMON words are left out, as are those
+    whose lacking words can be no difference of variants (see `are_variants`): in patterned titles ("Case for phone X200
+    red") everything but the rare name of the model would meet in all titles.
     """
-    words = sorted(set(text.split()))
+    ordered = text.split()
+    words = sorted(set(ordered))
     if not MIN_COMMON <= len(words) <= MAX_WORDS:
         return np.empty(0, np.uint64)
     digests = (
         hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in words
     )
     hashes = np.frombuffer(b"".join(digests), "<u8")
+    counts = np.array([frequency[word] for word in words])
+    ranks = np.argsort(np.argsort(counts, kind="stable"))
+    rarest = np.sort(counts)[:3]
     lacking = [np.zeros(1, np.uint64)]
     if len(words) - 1 >= MIN_COMMON:
-        lacking.append(hashes)
+        free = np.array([word == ordered[-1] or word[0].isdigit() for word in words])
+        lacking.append(hashes[free | (counts >= MORE_FREQUENT * rarest[(ranks == 0).astype(np.int64)])])
     if len(words) - 2 >= MIN_COMMON:
         one, other = _pairs(len(words))
-        lacking.append(hashes[one] + hashes[other])
+        first, second = np.minimum(ranks[one], ranks[other]), np.maximum(ranks[one], ranks[other])
+        # The rank of the rarest of the words that are left.
+        left = np.where(first > 0, 0, np.where(second > 1, 1, 2))
+        differ = np.minimum(counts[one], counts[other]) >= MORE_FREQUENT * rarest[left]
+        lacking.append(hashes[one[differ]] + hashes[other[differ]])
     return hashes.sum() - np.concatenate(lacking)
 
 

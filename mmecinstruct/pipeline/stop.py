@@ -34,7 +34,7 @@ REMEDIES = {
     "bad_row": "mend the rows, or set quoting: none where quotes are characters",
     "blank": "lower images.min_deviation if the images are right",
     "broken_json": "write one JSON object per line",
-    "crosses_splits": "give split.train a larger share",
+    "crosses_splits": "set split.scheme: communities, or give split.train a larger share",
     "dead_path": _LOCAL,
     "k_core": "lower tasks.sequential_recommendation.k_core",
     "missing_id": _COLUMN,

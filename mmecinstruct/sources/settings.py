@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mmecinstruct.core.globs import is_glob
 from mmecinstruct.core.settings import Settings
@@ -173,6 +173,15 @@ class ProductMapping(Settings):
         default=None, description="Column of the images, as paths or URLs; may hold several."
     )
     list_separator: Separator = "|"
+
+    @model_validator(mode="after")
+    def _separators_differ(self) -> Self:
+        if self.category_list_separator == self.category_separator:
+            raise ValueError(
+                f"category_list_separator and category_separator are both '{self.category_separator}', so a path would "
+                "be read as several categories; set another one, or leave category_list_separator out"
+            )
+        return self
 
 
 class RelationMapping(Settings):

@@ -57,4 +57,6 @@ def _remedy(recipe: Recipe, split: str, entries: Sequence[Mapping[str, Any]]) ->
             f"all {contaminated} candidates hold a text or an image of an earlier split: set {more} or a smaller "
             "sizes.train, or split.decontaminate to false, which keeps them"
         )
+    if split == TEST_OOD:
+        return f"no record of these categories fits, see its rejections: set {more}, or add products"
     return f"the hash assigns it no fitting record: set another seed (now {recipe.seed}) or {more}, or add products"

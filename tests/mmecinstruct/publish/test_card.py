@@ -199,6 +199,10 @@ DUPLICATES = {
     "same_product_sizes": {"1": 80, "2": 5},
     "duplicate_products": 5,
     "merged": 5,
+    "groups": 7,
+    "variants": 14,
+    "split_units": 19,
+    "largest_split_unit": 62,
 }
 
 
@@ -216,6 +220,13 @@ def test_page_lists_clusters_and_kinds_of_pairs(small, own_folder):
     card = (own_folder / "README.md").read_text()
     page = card.partition("## Duplicates")[2].partition("## Images")[0]
     assert "90 products form 21 clusters; the largest holds 60." in page
+    assert (
+        "Variants: 7 groups that a source names; 14 products that differ from another one only in words"
+        in page
+    )
+    assert "forms 19 units; the largest holds 62 products." in page
+    assert "groups of variants" in card.partition("## Columns")[2].partition("## Splits")[0]
+    assert "every group of variants" in card.partition("## Splits")[2].partition("## Duplicates")[0]
     assert "| products in a cluster | 1 | 2 | 3–5 | 6–10 | 11–50 | 51+ |\n" in page
     assert "| clusters | 15 | 3 | 2 | 0 | 0 | 1 |\n" in page
     assert "3 with the same item number, 4 with the same title, 5 with nearly the same title" in page

@@ -202,6 +202,13 @@ def test_an_empty_separator_is_rejected() -> None:
         load_recipe("catalog", ["sources.0.products.category_separator=''"])
 
 
+def test_separators_of_paths_and_of_categories_differ() -> None:
+    with pytest.raises(
+        RecipeError, match=r"products: category_list_separator and category_separator are both '>'"
+    ):
+        load_recipe("catalog", ["sources.0.products.category_list_separator='>'"])
+
+
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError, match="sample"):
         find_recipe("smaple")
