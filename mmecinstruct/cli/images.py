@@ -88,6 +88,8 @@ def images(
         say(f"{sum(done.near.values())} near pairs, each with its kind in {out / 'near.csv'}")
     for kind, count in (done.near or {}).items():
         say(f"  {kind}: {count}")
+    if done.near is not None and not done.edits_searched:
+        say("  too many images to search cropped, bordered and covered ones; check at most 20,000 at once")
     if as_json:
         import json
         from dataclasses import asdict

@@ -30,7 +30,7 @@ NEAR_IMAGES = pa.schema(
 )
 
 
-def near_list(images: pa.Table, pixels: Sequence[Path], settings: DuplicateSettings) -> pa.Table:
+def near_images_of(images: pa.Table, pixels: Sequence[Path], settings: DuplicateSettings) -> pa.Table:
     """Return the pairs of images that are the same, near, mirrored or edited.
 
     Of several URLs of the same bytes each is paired with the first, and only the first with other images.

@@ -25,7 +25,7 @@ from mmecinstruct.core.output_folder import CHECK_IMAGES, MARK, WORKSPACE, check
 from mmecinstruct.core.parquet import read_tables, write_table
 from mmecinstruct.core.partial_folder import partial_folder
 from mmecinstruct.core.progress import Report
-from mmecinstruct.duplicates.near_list import near_list
+from mmecinstruct.duplicates import near_list
 from mmecinstruct.engine.executors import LocalExecutor
 from mmecinstruct.engine.run import Run, until_sound
 from mmecinstruct.engine.stage import REJECTIONS_FILE, Files
@@ -56,7 +56,8 @@ _KEPT = "kept"
 class ImagesReport:
     """The outcome for the images: images named (distinct), those kept, rejected records per reason.
 
-    near: near pairs per kind; None where nobody asked for them.
+    near: near pairs per kind; None where nobody asked for them. edits_searched: whether cropped, bordered and covered
+    images are among them: of very many images they are not searched (near_list.MOST_IMAGES).
     """
 
     out: Path
@@ -64,6 +65,7 @@ class ImagesReport:
     kept: int
     reasons: dict[str, int]
     near: dict[str, int] | None = None
+    edits_searched: bool = True
 
 
 def check_images(
@@ -130,7 +132,7 @@ def check_images(
             return read_tables(kept, IMAGES), pa.concat_tables(tables), pixels
 
         (images, all_rejections, pixels), _ = until_sound(once)
-        pairs = near_list(images, pixels, settings.duplicates) if near else None
+        pairs = near_list.near_images_of(images, pixels, settings.duplicates) if near else None
         _write(out, images, all_rejections, pixels, pairs)
         if sheet:
             with writing_to(out):
@@ -143,6 +145,7 @@ def check_images(
         kept,
         _by_count(reasons),
         None if pairs is None else _by_count(Counter(pairs["kind"].to_pylist())),
+        pc.count_distinct(images["image_id"]).as_py() <= near_list.MOST_IMAGES,
     )
 
 

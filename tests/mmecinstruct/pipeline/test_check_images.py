@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from mmecinstruct.cli.app import app
 from mmecinstruct.core.errors import DatasetError, SourceError
 from mmecinstruct.core.output_folder import MARK
+from mmecinstruct.duplicates import near_list
 from mmecinstruct.images.settings import ImageSettings
 from mmecinstruct.pipeline.check_images import check_images
 from mmecinstruct.recipe import ImageCheckSettings
@@ -227,7 +228,7 @@ def test_a_folder_without_files_or_that_cannot_be_read_is_an_error(
         check(folder, tmp_path)
 
 
-def test_near_images_are_listed_with_their_kind(tmp_path: Path) -> None:
+def test_near_images_are_listed_with_their_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     coarse = np.random.default_rng(1).integers(0, 256, (6, 6, 3), dtype=np.uint8)
@@ -260,5 +261,10 @@ def test_near_images_are_listed_with_their_kind(tmp_path: Path) -> None:
     assert list(report.near.items()) == [
         *(("mirrored", 2), ("part", 2), ("identical_bytes", 1), ("mirrored_part", 1), ("near", 1))
     ]
+    assert report.edits_searched
+    monkeypatch.setattr(near_list, "MOST_IMAGES", 4)
+    few, _, _ = check(folder, tmp_path, near=True)
+    assert not few.edits_searched
+    assert few.near == {"mirrored": 2, "identical_bytes": 1, "near": 1}
     check(folder, tmp_path)
     assert not (tmp_path / "out" / "near.csv").exists()
