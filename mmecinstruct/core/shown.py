@@ -66,7 +66,7 @@ _KNOWN_TOKEN = re.compile(
 
 # Not `//host/path`, a web address without its scheme.
 _PRIVATE_PATH = re.compile(
-    r"(?i)\s*(?:file:|/(?!/)|[a-z]:[/\\]|\\\\|~[\w.-]*(?:[/\\]|$)"
+    r"(?i)\s*+(?:file:|/(?!/)|[a-z]:[/\\]|\\\\|~[\w.-]*(?:[/\\]|$)"
     r"|(?![a-z][a-z0-9+.-]*:/|//)(?:[^?#]*[/\\])?\.\.(?:[/\\]|$))"
 )
 
