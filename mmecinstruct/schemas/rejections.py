@@ -22,7 +22,9 @@ _SUSPICIOUS = (
     r"|hf_|gh[opsur]_|_pat_|glpat-|a[ks]ia|sk-|xox|eyj|:[^@]*@|file:|(?:^|[^\w./])/\w|~/|\.\./"
 )
 # A path of this machine in a sentence; `/a` may be a word.
-_PATH = re.compile(r"(?<![\w./:])(?:file:/+|~[\w.-]*/|/(?=[\w.-]+/)|[A-Za-z]:[/\\])[^\s'\"]*", re.IGNORECASE)
+_PATH = re.compile(
+    r"(?<![\w./:])(?:file:/+|~[\w.-]*/|\.\./|/(?=[\w.-]+/)|[A-Za-z]:[/\\])[^\s'\"]*", re.IGNORECASE
+)
 _PUBLIC_LENGTH = 1_000
 _OPENED_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 

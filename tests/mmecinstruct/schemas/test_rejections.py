@@ -13,6 +13,7 @@ from mmecinstruct.schemas.rejections import Rejection, public_rejections, reject
         ("cannot read /home/jane/pics/x.jpg: no such file", "cannot read …/x.jpg: no such file"),
         ("'file:///home/jane/x.jpg' is no address", "'…/x.jpg' is no address"),
         ("at C:\\Users\\jane\\x.jpg", "at …/x.jpg"),
+        ("product: dead_path, ../jane/x.jpg", "product: dead_path, …/x.jpg"),
         ("~/pics/x.jpg, twice", "…/x.jpg, twice"),
         ("from https://h/x.jpg?token=ABC, again", "from https://h/x.jpg, again"),
         ("1/2 or 3/4, /a and and/or", "1/2 or 3/4, /a and and/or"),
