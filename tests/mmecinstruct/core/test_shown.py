@@ -289,6 +289,13 @@ def test_a_path_below_the_data_root_is_published(path: str) -> None:
     assert published_url(path) == path
 
 
+@pytest.mark.parametrize("text", ["a:b@" + "a.-" * 40_000, "//" + " a.-" + "a.-" * 40_000])
+def test_a_message_of_many_dots_is_searched_in_linear_time(text: str) -> None:
+    started = time.process_time()
+    shown_text(text)
+    assert time.process_time() - started < 2
+
+
 @pytest.mark.parametrize("blank", [" ", "\u00a0", "\n"])
 def test_a_name_of_many_blanks_is_looked_at_in_linear_time(blank: str) -> None:
     started = time.process_time()
