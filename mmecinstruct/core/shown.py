@@ -66,7 +66,7 @@ _KNOWN_TOKEN = re.compile(
 
 # Not `//host/path`, a web address without its scheme.
 _PRIVATE_PATH = re.compile(
-    r"(?i)\s*(?:file:|/(?!/)|[a-z]:[/\\]|\\\\|~[\w.-]*(?:[/\\]|$)"
+    r"(?i)\s*+(?:file:|/(?!/)|[a-z]:[/\\]|\\\\|~[\w.-]*(?:[/\\]|$)"
     r"|(?![a-z][a-z0-9+.-]*:/|//)(?:[^?#]*[/\\])?\.\.(?:[/\\]|$))"
 )
 
@@ -75,14 +75,14 @@ _ENCODED_AT = re.compile(f"[{_AT}]|%(?:25)*40", re.IGNORECASE)
 # Most URLs: nothing in them can be secret.
 _PLAIN_URL = re.compile(r"https?://[\w.-]+(?::\d+)?/[\w.~%+,()/-]*", re.ASCII)
 _SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2,}|(?:https?|ftps?|wss?|s3):[/\\]?", re.IGNORECASE)
-_URL = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}[^\s\"'<>`\x00-\x20]*")
+_URL = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.-]{0,40}:)?[/\\]{2}[^\s\"'<>`\x00-\x20]*")
 # A name and a password before a host: without the two slashes, and with a blank in the password.
 _USER = re.compile(
     rf"(?i)(?<![\w./\\])(?!mailto:)((?:https?|ftps?):[/\\]?)?[^\s/\\\"'<>:{_AT}]{{1,100}}:"
     rf"[^\s/\\\"'<>{_AT}]{{1,200}}[{_AT}](?=[\w\[])"
 )
 _USER_WITH_BLANK = re.compile(
-    rf"(?i)\b([a-z][a-z0-9+.-]*:[/\\]{{2,}})[^\s/\\\"'<>:{_AT}]{{1,100}}:(?!\d+\s)[^/\\\"'<>\n{_AT}]{{1,100}}"
+    rf"(?i)\b([a-z][a-z0-9+.-]{{0,40}}:[/\\]{{2,}})[^\s/\\\"'<>:{_AT}]{{1,100}}:(?!\d+\s)[^/\\\"'<>\n{_AT}]{{1,100}}"
     rf"[{_AT}](?=[\w\[])"
 )
 _PARAMETER = re.compile(r"(?<![^?&;:,/|\s'\"(\[{])([^\s\"'<>`=&;:?#/|]{1,100})=([^\s\"'<>`&;#|/]*)")

@@ -128,7 +128,9 @@ def check_images(
             kept, pixels = filtered.files("images.parquet"), measured.files("pixels.parquet")
             rejected = [path for stage in (measured, filtered) for path in stage.files(REJECTIONS_FILE)]
             run.verify_read([*kept, *rejected, *pixels])
-            tables = [rejections_table(rejections), _with_origins(read_tables(rejected, REJECTIONS), origins)]
+            # Reversed: of several forms of one image the first stays.
+            rows = {located.names.get(url, url): origin for url, origin in reversed(origins.items())}
+            tables = [rejections_table(rejections), _with_origins(read_tables(rejected, REJECTIONS), rows)]
             return read_tables(kept, IMAGES), pa.concat_tables(tables), pixels
 
         (images, all_rejections, pixels), _ = until_sound(once)

@@ -22,7 +22,9 @@ _SUSPICIOUS = (
     r"|hf_|gh[opsur]_|_pat_|glpat-|a[ks]ia|sk-|xox|eyj|:[^@]*@|file:|(?:^|[^\w./])/\w|~/|\.\./"
 )
 # A path of this machine in a sentence; `/a` may be a word.
-_PATH = re.compile(r"(?<![\w./:])(?:file:/+|~[\w.-]*/|/(?=[\w.-]+/)|[A-Za-z]:[/\\])[^\s'\"]*", re.IGNORECASE)
+_PATH = re.compile(
+    r"(?<![\w./:])(?:file:/+|~[\w.-]*/|\.\./|/(?=[\w.-]+/)|[A-Za-z]:[/\\])[^\s'\"]*", re.IGNORECASE
+)
 _PUBLIC_LENGTH = 1_000
 _OPENED_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -88,13 +90,22 @@ def of_samples(
     return found
 
 
+def cut_detail(text: str) -> str:
+    """Return a text of at most DETAIL_LENGTH characters.
+
+    No word is cut: half of an address or of a password would not be recognised when the text is published.
+    """
+    if len(text) <= DETAIL_LENGTH:
+        return text
+    whole, _, _ = text[: DETAIL_LENGTH - 1].rpartition(" ")
+    return f"{whole} …" if whole else f"{len(text)} characters without a blank"
+
+
 def rejections_table(rejections: Iterable[Rejection]) -> pa.Table:
     """Return rejections as a table (tables.REJECTIONS) in their order, details cut to DETAIL_LENGTH characters."""
     rows = list(rejections)
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in REJECTIONS.names}
-    columns["detail"] = [
-        text if len(text) <= DETAIL_LENGTH else text[: DETAIL_LENGTH - 1] + "…" for text in columns["detail"]
-    ]
+    columns["detail"] = [cut_detail(text) for text in columns["detail"]]
     for name in REJECTIONS.names[5:]:
         columns[name] = [value or None for value in columns[name]]
     return pa.table(columns, schema=REJECTIONS)

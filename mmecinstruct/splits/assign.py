@@ -1,7 +1,8 @@
 """Assign samples to splits so that no group crosses splits.
 
 One assignment serves all tasks, since models train on all of them. Products go by unit: what never crosses splits,
-such as a near-duplicate cluster. A unit with a product of an out-of-domain (OOD) category belongs to test_ood. Units
+such as a near-duplicate cluster. A unit with a product of an out-of-domain (OOD) category belongs to test_ood,
+though samples of its other categories, which train may have, are rejected. Units
 with relevance judgements go with the queries that they were judged for (`judged`), all others by a hash, or by
 community of related units. A query goes with most of its products. Users are assigned by a hash of their id.
 
@@ -226,6 +227,8 @@ def _split_of_products(
     (split,) = found
     if split == TEST_OOD and not TASKS[task].has_ood:
         return None, "ood_product", "the task has no out-of-domain test"
+    if split == TEST_OOD and not assignment.is_outside(sample["category"]):
+        return None, "ood_product", "tied to an out-of-domain product, but its own category may be in train"
     return split, "", ""
 
 

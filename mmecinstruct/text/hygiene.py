@@ -23,6 +23,7 @@ from mmecinstruct.text.profanity import count_profanity
 
 # For each row, the kind of each token.
 Masked = list[list[PersonalDataKind]]
+_ROWS_AT_ONCE = 500_000
 
 
 def clean_reviews(reviews: pa.Table, kinds: Sequence[PersonalDataKind]) -> pa.Table:
@@ -118,14 +119,23 @@ def _in_names(kinds: Sequence[PersonalDataKind]) -> list[PersonalDataKind]:
 
 def mask_columns(table: pa.Table, names: Sequence[str], kinds: Sequence[PersonalDataKind]) -> MaskedNames:
     """Return a table with columns of names, or of lists of names, masked."""
-    masked: Masked = [[] for _ in range(table.num_rows)]
-    for name in names:
-        texts = _array(table, name)
-        changed = _mask_lists(texts, kinds, masked, np.arange(len(texts)))
-        if changed is not texts:
-            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), changed)
-    counts = Counter[str](kind for found in masked for kind in found)
-    return MaskedNames(table, counts, sum(map(bool, masked)))
+    counts: Counter[str] = Counter()
+    rows = 0
+    parts = [table.slice(0, 0)]
+    # The texts of a large table do not fit one array.
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        part = pa.Table.from_batches([batch])
+        masked: Masked = [[] for _ in range(part.num_rows)]
+        for name in names:
+            texts = _array(part, name)
+            changed = _mask_lists(texts, kinds, masked, np.arange(len(texts)))
+            if changed is not texts:
+                field = part.schema.field(name)
+                part = part.set_column(part.schema.get_field_index(name), field, changed)
+        parts.append(part)
+        counts.update(kind for found in masked for kind in found)
+        rows += sum(map(bool, masked))
+    return MaskedNames(pa.concat_tables(parts), counts, rows)
 
 
 def _mask_lists(

@@ -145,12 +145,17 @@ def _find_handles(text: str) -> list[Span]:
     return merge(spans)
 
 
-_NUMBER_BEHIND = re.compile(r"[^\W\d_]{2}.*\d")
+# With a number behind the street; a street before its number needs a postal code too.
+_IN_FULL = re.compile(
+    r"\d.*[^\W\d_]{2}.*\d|(?:flat|apartment|apt|unit|suite)\b|.*\bbox\b"
+    r"|.*[^\W\d_]{2}.*(?:\d{4}|\d{3} \d\d|[a-z]\d[a-z] ?\d[a-z]\d)",
+    re.IGNORECASE,
+)
 
 
 def _find_full_addresses(text: str) -> list[Span]:
-    """Return the spans of addresses with digits behind the street: "21 Jump Street" is a film."""
-    return [(start, stop) for start, stop in find_addresses(text) if _NUMBER_BEHIND.search(text, start, stop)]
+    """Return the spans of whole addresses: "21 Jump Street" is a film, "Rue du Soleil 200" a scent."""
+    return [(start, stop) for start, stop in find_addresses(text) if _IN_FULL.match(text, start, stop)]
 
 
 # --- masking -----------------------------------------------------------------------------------------

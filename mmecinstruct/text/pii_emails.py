@@ -20,13 +20,16 @@ _NAME = rf"[{_LETTERS}-]{{1,63}}"
 # A full stop has a blank on both sides or on none: on one side it ends a sentence.
 _DOT = r"(?:\.| \. | ?[\[({] ?dot ?[\])}] ?| dot )"
 _FOREIGN_DOT = rf"(?:{_DOT}| (?:punkt|point|punto) )"
+# Behind a sign with blanks a loose full stop may end a sentence: "look @ this . it is great".
+_NO_SENTENCE = r"(?! \. (?:it|me|no|in|us|at|be|es|de|se)\b)"
 # "at" as a word needs a mailer or a spelt dot after it; a sign in brackets is one in any case.
 _SPELT_EMAIL = re.compile(
     rf"(?<![{_LETTERS}.+%-]){_LOCAL}"
     rf"(?:(?: \. | ?[\[({{] ?dot ?[\])}}] ?| (?:dot|punkt|point|punto|underscore) )[{_LETTERS}+%-]{{1,64}}){{0,3}}"
     rf"(?:(?: ?[\[({{] ?(?:at|ät|@) ?[\])}}] ?| arobase ){_NAME}(?:{_FOREIGN_DOT}{_NAME}){{0,3}}?"
     rf"(?:{_FOREIGN_DOT}{_ANY_ENDING}){{1,2}}"
-    rf"| ?@ ?{_NAME}(?:{_DOT}{_NAME}){{0,3}}?(?:{_DOT}{_ANY_ENDING}){{1,2}}"
+    rf"|@ ?{_NAME}(?:{_DOT}{_NAME}){{0,3}}?(?:{_DOT}{_ANY_ENDING}){{1,2}}"
+    rf"| @ ?{_NAME}(?:{_DOT}{_NAME}){{0,3}}?(?:{_NO_SENTENCE}{_DOT}{_ANY_ENDING}){{1,2}}"
     rf"| at (?:(?:{MAILERS}) ?{_DOT} ?{_ANY_ENDING}"
     rf"|{_NAME}(?: dot {_NAME}){{0,2}}? dot {_ANY_ENDING}))(?![{_LETTERS}-])",
     re.IGNORECASE,

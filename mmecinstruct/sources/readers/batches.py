@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmecinstruct.schemas.rejections import DETAIL_LENGTH, Rejection
+from mmecinstruct.schemas.rejections import DETAIL_LENGTH, Rejection, cut_detail
 from mmecinstruct.schemas.tables import RAW_TABLES
 
 STAGE = "parse"
@@ -266,7 +266,7 @@ def _batches(
 
 
 def _rejection(row_error: RowError, origin: str, number: int) -> Rejection:
-    detail = row_error.detail[:DETAIL_LENGTH]
+    detail = cut_detail(row_error.detail)
     record_id = row_error.record_id[:ID_LENGTH]
     return Rejection(STAGE, row_error.reason, detail, f"{origin}:{number}", record_id)
 

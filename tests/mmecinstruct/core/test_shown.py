@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -286,6 +287,21 @@ def test_of_a_path_of_this_machine_only_the_name_is_published(path: str, shown: 
 def test_a_path_below_the_data_root_is_published(path: str) -> None:
     assert not is_private_path(path)
     assert published_url(path) == path
+
+
+@pytest.mark.parametrize("text", ["a:b@" + "a.-" * 40_000, "//" + " a.-" + "a.-" * 40_000])
+def test_a_message_of_many_dots_is_searched_in_linear_time(text: str) -> None:
+    started = time.process_time()
+    shown_text(text)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\n"])
+def test_a_name_of_many_blanks_is_looked_at_in_linear_time(blank: str) -> None:
+    started = time.process_time()
+    assert not is_private_path(blank * 20_000)
+    assert time.process_time() - started < 1
+    assert is_private_path(blank * 20_000 + "/home/jane/a.jpg")
 
 
 @pytest.mark.parametrize(

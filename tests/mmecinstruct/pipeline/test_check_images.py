@@ -124,6 +124,20 @@ def test_a_list_of_images_is_a_list(folder: Path, tmp_path: Path) -> None:
     assert reasons == {"table.jsonl:2": "missing_url"}
 
 
+def test_a_rejection_names_its_row_in_whatever_form_the_image_is_named(folder: Path, tmp_path: Path) -> None:
+    lost = ["lost.jpg", f"{folder}/gone.jpg", f"file://{folder}/away.jpg", "./not.jpg", "/elsewhere/jane.jpg"]
+    table = write_table(folder, "csv", [{"image_url": path} for path in ["0.jpg", *lost]])
+    check(table, tmp_path)
+    rejections = pq.read_table(tmp_path / "out" / "rejections.parquet").to_pylist()
+    assert {row["image_url"]: row["origin"] for row in rejections} == {
+        "lost.jpg": "table.csv:3",
+        "gone.jpg": "table.csv:4",
+        "away.jpg": "table.csv:5",
+        "not.jpg": "table.csv:6",
+        "…/jane.jpg": "table.csv:7",
+    }
+
+
 def test_a_row_that_cannot_be_read_is_rejected(folder: Path, tmp_path: Path) -> None:
     table = folder / "table.csv"
     table.write_text("image_url,sku\n0.jpg,a\n1.jpg\n")

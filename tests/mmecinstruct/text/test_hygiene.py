@@ -20,7 +20,13 @@ from mmecinstruct.schemas.tables import (
     REVIEWS,
 )
 from mmecinstruct.stages import hygiene
-from mmecinstruct.text.hygiene import clean_questions, clean_reviews, mask_products, mask_queries
+from mmecinstruct.text.hygiene import (
+    clean_questions,
+    clean_reviews,
+    mask_columns,
+    mask_products,
+    mask_queries,
+)
 from mmecinstruct.text.pii_kinds import PERSONAL_DATA_KINDS
 from mmecinstruct.text.profanity import count_profanity, profanity_words
 
@@ -231,3 +237,26 @@ def test_a_large_file_is_cut_at_row_groups_and_gives_the_same_rows(
     assert table["review_id"].equals(rows["review_id"])
     assert set(table["title"].to_pylist()) == {"[EMAIL]"}
     assert (masked, profane) == (500, sum(n % 3 > 0 for n in range(500)))
+
+
+def test_names_of_more_bytes_than_an_array_holds_are_masked() -> None:
+    long = pa.array(["x" * 4_000_000])
+    titles = pa.chunked_array([long] * 550 + [pa.array(["lot 112-1234567-1234567"])])
+    found = mask_columns(pa.table({"title": titles}), ["title"], ["order"])
+    assert found.table["title"][550].as_py() == "lot [ORDER]"
+    assert (found.rows, found.masked) == (1, {"order": 1})
+
+
+def test_names_are_masked_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [None, [], [["Help jane@example.com", "Pots"], ["Mugs"]], [["jane@example.com"]], [["Mugs"]]] * 3
+    table = pa.table({"path": pa.array(paths, pa.list_(pa.list_(pa.string())))})
+    whole = mask_columns(table, ["path"], ["email"])
+    monkeypatch.setattr("mmecinstruct.text.hygiene._ROWS_AT_ONCE", 4)
+    assert mask_columns(table, ["path"], ["email"]) == whole
+    assert whole.table["path"].to_pylist()[:4] == [
+        None,
+        [],
+        [["Help [EMAIL]", "Pots"], ["Mugs"]],
+        [["[EMAIL]"]],
+    ]
+    assert whole.rows == 6

@@ -411,6 +411,42 @@ PIECES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("deliver to Beispielstraße 12, 10115 Berlin", "deliver to [ADDRESS]"),
+        ("mug for calle del Ejemplo 24, 28001 Madrid", "mug for [ADDRESS]"),
+        ("12 rue de l'Exemple, 75001 Paris", "[ADDRESS]"),
+        ("P.O. Box 123", "[ADDRESS]"),
+        ("12 Example Street Apt 4", "[ADDRESS]"),
+        ("Springfield, IL 00000", "[ADDRESS]"),
+        ("calle del Ejemplo 24", "calle del Ejemplo 24"),
+    ],
+)
+def test_a_whole_address_in_a_name_is_masked(text: str, shown: str) -> None:
+    assert mask_personal_data(text, names=True)[0] == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "look @ this . it is great",
+        "I was @ work . me too",
+        "Got 3 @ Walmart . no complaints",
+        "I live @ home . in Texas",
+        "bought it @ casa . es muy buena",
+        "We ate @ mom . us three",
+    ],
+)
+def test_a_sentence_behind_a_loose_full_stop_is_no_ending(text: str) -> None:
+    assert mask_personal_data(text) == (text, {})
+
+
+@pytest.mark.parametrize("text", ["john . doe @ example . com", "jane@example . it", "jane @ example.it"])
+def test_an_address_with_loose_full_stops_is_masked(text: str) -> None:
+    assert mask_personal_data(text)[0] == "[EMAIL]"
+
+
 def test_masking_is_idempotent_and_hints_miss_nothing() -> None:
     draw = random.Random(3)
     texts = [
