@@ -50,7 +50,7 @@ def products_cut_off(splits: Mapping[str, str], pairs: Iterable[Mapping[str, Any
                 members[end].add(product)
         near.add((ends[0], ends[1]))
     earliest = {end: min(rank[splits[one]] for one in products) for end, products in members.items()}
-    found = set()
+    found: set[str] = set()
     for one, other in near:
         for end, theirs in ((one, other), (other, one)):
             limit = min(earliest.get(theirs, len(rank)), earliest.get(end, len(rank)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ SPLIT = SplitSettings(train=0.5, validation=0.2, test=0.3)
 
 
 def _assign(
-    products: list[dict[str, object]], pairs: list[dict[str, object]], folder: Path
+    products: Sequence[Mapping[str, object]], pairs: Sequence[Mapping[str, object]], folder: Path
 ) -> tuple[list[dict[str, Any]], int]:
     """Return the rows of ASSIGNED and the number of products that are cut off."""
     for name, rows, schema in (
@@ -41,8 +42,9 @@ def _assign(
         predicted=None,
         merged=Files(),
     )
-    counts = stage.work(WorkItem("all", None), folder)
-    return pq.read_table(folder / ASSIGNED_FILE).to_pylist(), counts.extra["cut_off_products"]
+    extra = stage.work(WorkItem("all", None), folder).extra
+    assert extra is not None
+    return pq.read_table(folder / ASSIGNED_FILE).to_pylist(), extra["cut_off_products"]
 
 
 def test_units_share_a_split_and_products_near_an_earlier_split_are_cut_off(tmp_path: Path) -> None:
