@@ -50,7 +50,7 @@ class SplitSamples(Stage):
     """
 
     name = "split"
-    version = 1
+    version = 2
 
     task: str
     samples: Files
