@@ -24,7 +24,7 @@ class CurateProducts(Stage):
     """Write products.parquet, with names masked. taken_down: ids of products that no build may hold."""
 
     name = "curate_products"
-    version = 5
+    version = 6
     libraries = ("duckdb", "pyarrow", "rensa")
 
     products: Files
