@@ -116,7 +116,7 @@ def find_duplicates(
         if one not in merged:
             kept_name.setdefault(clusters.cluster_of[one], one)
     kept = [one for one in ids if one not in merged]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "cluster_id": [kept_name[clusters.cluster_of[one]] for one in kept],
         "split_unit": [units[one] for one in kept],
         "same_product_id": [representative[one] for one in kept],
@@ -126,6 +126,12 @@ def find_duplicates(
     )
     for name, values in columns.items():
         distinct = distinct.append_column(name, pa.array(values, pa.string()))
+    distinct = _in_order(distinct.select(DISTINCT_PRODUCTS.names))
+    if merged:
+        name = "other_category_paths"
+        place = distinct.schema.get_field_index(name)
+        paths = pa.array(_other_paths(products, merged), distinct.schema.field(name).type)
+        distinct = distinct.set_column(place, distinct.schema.field(name), paths)
     statistics = {
         "pairs": counts,
         "products": len(rows),
@@ -142,7 +148,7 @@ def find_duplicates(
         "merged": len(merged),
     }
     return Duplicates(
-        _in_order(distinct.select(DISTINCT_PRODUCTS.names)),
+        distinct,
         pa.Table.from_pylist(pairs, schema=PRODUCT_PAIRS),
         _rejections(merged, pairs),
         merged,
@@ -221,6 +227,32 @@ def _representatives(
     for group in members(same).values():
         best = min((by_id[one] for one in group), key=order)["product_id"]
         found.update(dict.fromkeys(group, best))
+    return found
+
+
+def _other_paths(products: pa.Table, merged: Mapping[str, str]) -> list[list[list[str]] | None]:
+    """Return the further category paths of each kept product, in order of id: its own and those of its merged records.
+
+    The product lies in all of them: none is a wrong answer, and an out-of-domain one keeps it out of training.
+    """
+    names = ("product_id", "category", "category_path", "other_category_paths")
+    rows = _in_order(products.select(names))
+    added: dict[str, list[list[str]]] = {}
+    kept = []
+    for one, category, path, others in zip(*(rows[name].to_pylist() for name in names), strict=True):
+        first = path or ([category] if category else [])
+        if one in merged:
+            added.setdefault(merged[one], []).extend([first, *(others or ())] if first else others or ())
+        else:
+            kept.append((one, first, others))
+    found: list[list[list[str]] | None] = []
+    for one, first, others in kept:
+        known = [first, *(others or ())]
+        new = [path for path in added.get(one, ()) if path not in known]
+        # Each once, in the order of ids.
+        found.append(
+            [*(others or ()), *(list(path) for path in dict.fromkeys(map(tuple, new)))] if new else others
+        )
     return found
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from mmecinstruct.duplicates.edges import thinned
 from mmecinstruct.duplicates.runs import Positions, pairs_in_runs, ranges, run_starts
 from mmecinstruct.text.words import tokens
 
@@ -30,6 +31,10 @@ SEED = 20_170_337
 RECALL = 0.999
 # MinHash values per band: more of them give fewer candidates but more values to compute.
 ROWS = 4
+
+# Near texts of a text of which all pairs are kept: at least MOST_NEAR, more where that makes at most MOST_PAIRS.
+MOST_NEAR = 32
+MOST_PAIRS = 1 << 18
 
 _SIGNATURES_AT_ONCE = 1 << 14
 
@@ -46,7 +51,8 @@ def near_texts(texts: Sequence[str], similarity: float) -> tuple[Positions, Simi
 
     Of texts with equal words each is paired with the first of them, and only the first with others. So the pairs are
     edges whose connected components are the clusters, and a title of ten thousand products does not make fifty million
-    pairs. A text without words is in no pair.
+    pairs. Nor do ten thousand titles of one pattern: of a text with very many near ones a part of its pairs is left
+    out, by hash, without parting a component (`edges.thinned`). A text without words is in no pair.
 
     Args:
         texts: The texts.
@@ -60,11 +66,10 @@ def near_texts(texts: Sequence[str], similarity: float) -> tuple[Positions, Simi
     """
     sets = _WordSets.of(texts, similarity)
     kept, equal = sets.without_repeats()
-    found = [*_verified(kept, kept, similarity, _candidates(kept, None, similarity))]
-    first = kept.rows
-    pairs = np.concatenate([equal, *(np.sort(first[pairs], axis=1) for pairs, _ in found)])
-    similarities = np.concatenate([np.ones(len(equal)), *(values for _, values in found)])
-    return _sorted(pairs, similarities)
+    found = _verified(kept, kept, similarity, _candidates(kept, None, similarity))
+    pairs, values = thinned(found, kept.contents(), max(MOST_NEAR, MOST_PAIRS // max(len(kept.rows), 1)))
+    pairs = np.concatenate([equal, np.sort(kept.rows[pairs], axis=1)])
+    return _sorted(pairs, np.concatenate([np.ones(len(equal)), values]))
 
 
 def near_texts_between(
@@ -167,6 +172,11 @@ class _WordSets:
         return _WordSets(
             self.words, self.starts[kept], self.sizes[kept], self.rows[kept], self.sketches[kept], self.hashes
         )
+
+    def contents(self) -> NDArray[np.uint64]:
+        """Return a hash of each set's words [sets]."""
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(self.hashes[self.words])])
+        return sums[self.starts + self.sizes] - sums[self.starts]
 
     def signatures(self, values: int) -> Iterator[NDArray[np.uint32]]:
         """Yield MinHash signatures [some sets, values], set by set."""

@@ -36,6 +36,8 @@ _SHARED = {
     _GRAMS: f"half of the sequences of {GRAM} words of a text",
     _NEAR_IMAGE: f"an image whose dHash differs in at most {DHASH_BITS} bits",
 }
+# Holders of a gram that are compared before all of them.
+_FIRST_HOLDERS = 64
 _NONE = np.iinfo(np.int64).max
 
 
@@ -149,15 +151,19 @@ def _near_texts(held: Contents, mine: Contents, wanted: NDArray[np.bool_]) -> tu
     looked = rarest[rank <= (mine.gram_counts // 2)[text]]
     members = np.sort(held.owners * len(vocabulary) + numbers)
     starts, ends = np.searchsorted(text, np.arange(len(met))), np.cumsum(sizes)
-    for row, holder in ranges(begins[gram[looked]], frequencies[gram[looked]]):
-        left, right, _ = _counted(text[looked[row]], holders[holder], len(held.text_rows))
-        open_ = met[left] == _NONE
-        left, right = left[open_], right[open_]
-        shared = np.zeros(len(left), np.int64)
-        for pair, place in ranges(starts[left], ends[left] - starts[left]):
-            hit, _ = _positions(members, right[pair] * len(vocabulary) + gram[place])
-            shared += np.bincount(pair[hit], minlength=len(left))
-        _meet(met, needed, left, right, shared)
+    # Of grams that very many texts have, such as a seller's phrases, the first holders suffice for most texts.
+    for most in (_FIRST_HOLDERS, len(holders)):
+        looked = looked[met[text[looked]] == _NONE]
+        counts = np.minimum(frequencies[gram[looked]], most)
+        for row, holder in ranges(begins[gram[looked]], counts):
+            left, right, _ = _counted(text[looked[row]], holders[holder], len(held.text_rows))
+            open_ = met[left] == _NONE
+            left, right = left[open_], right[open_]
+            shared = np.zeros(len(left), np.int64)
+            for pair, place in ranges(starts[left], ends[left] - starts[left]):
+                hit, _ = _positions(members, right[pair] * len(vocabulary) + gram[place])
+                shared += np.bincount(pair[hit], minlength=len(left))
+            _meet(met, needed, left, right, shared)
     found = np.flatnonzero(met != _NONE)
     return found, met[found]
 

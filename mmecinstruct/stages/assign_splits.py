@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmecinstruct.core.parquet import read_tables, write_table
+from mmecinstruct.duplicates.pairs import PRODUCT_PAIRS
 from mmecinstruct.engine.stage import Counts, Files, Stage, StageOutput, WorkItem
 from mmecinstruct.recipe import Recipe, SplitSettings
 from mmecinstruct.sampling.plan import JUDGED, JUDGED_FILE
 from mmecinstruct.schemas.samples import SPLITS
 from mmecinstruct.schemas.tables import CURATED_PRODUCTS, JUDGEMENTS, RELATIONS
 from mmecinstruct.splits.assign import assign_products, query_key
+from mmecinstruct.splits.cut_off import COLUMNS, products_cut_off
 from mmecinstruct.stages.files import MERGED, CuratedTables
 from mmecinstruct.text.names import same_categories
 
@@ -30,7 +32,7 @@ ASSIGNED = pa.schema(
         ("cut_off", pa.bool_()),
     ]
 )
-_PAIRS = pa.schema([("product_a", pa.string()), ("product_b", pa.string())])
+_PAIRS = pa.schema([PRODUCT_PAIRS.field(name) for name in COLUMNS])
 _PRODUCT_COLUMNS = ("product_id", "cluster_id", "split_unit", "group_id", "category", "other_category_paths")
 QUERIES_FILE = "queries.parquet"
 # query: the query's key (`query_key`).
@@ -55,7 +57,7 @@ class Assign(Stage):
     """
 
     name = "assign"
-    version = 2
+    version = 3
     libraries = ("numpy",)
 
     products: Files
@@ -87,8 +89,7 @@ class Assign(Stage):
             predicted=self._predicted(),
         )
         splits = {product: assigned.units[unit] for product, unit in unit_of.items()}
-        near = read_tables(self.pairs.paths, _PAIRS)
-        cut_off = _cut_off(splits, near["product_a"].to_pylist(), near["product_b"].to_pylist())
+        cut_off = products_cut_off(splits, read_tables(self.pairs.paths, _PAIRS).to_pylist())
         table = pa.table(
             {
                 "product_id": products["product_id"],
@@ -153,18 +154,6 @@ def _outside(products: pa.Table, ood_categories: tuple[str, ...]) -> set[str]:
         for unit, found in zip(products["split_unit"].to_pylist(), tops, strict=True)
         if not wanted.isdisjoint(found)
     }
-
-
-def _cut_off(splits: Mapping[str, str], left: Sequence[str], right: Sequence[str]) -> set[str]:
-    """Return of each pair of near-duplicates in two splits the product of the later one."""
-    rank = {split: number for number, split in enumerate(SPLITS)}
-    found = set()
-    for pair in zip(left, right, strict=True):
-        # A merged record is no product any more.
-        a, b = (rank.get(splits.get(product, ""), -1) for product in pair)
-        if a != b and min(a, b) >= 0:
-            found.add(pair[0] if a > b else pair[1])
-    return found
 
 
 def assign_stage(

@@ -21,7 +21,7 @@ class Deduplicate(Stage):
     """Write products.parquet with the final clusters, pairs.parquet (the evidence) and merged.parquet."""
 
     name = "deduplicate"
-    version = 3
+    version = 4
     libraries = ("numpy", "rensa")
 
     products: Files

@@ -50,7 +50,7 @@ class Select(Stage):
     """
 
     name = "select"
-    version = 3
+    version = 4
     libraries = ("numpy",)
 
     candidates: Mapping[str, Files]

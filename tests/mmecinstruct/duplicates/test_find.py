@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pyarrow as pa
 import pytest
 
 from mmecinstruct.duplicates.find import find_duplicates
@@ -181,3 +182,27 @@ def test_a_shared_image_links_but_does_not_merge(make) -> None:
 def test_an_empty_table_has_no_clusters(make) -> None:
     result = find_duplicates(make.products(), make.images({}), DuplicateSettings())
     assert (result.products.num_rows, result.pairs.num_rows, result.statistics["clusters"]) == (0, 0, 0)
+
+
+def test_a_product_lies_in_the_categories_of_the_records_merged_into_it(make) -> None:
+    same = {"title": "Oak garden lamp", "brand": "Acme"}
+    products = make.products(
+        {
+            "product_id": "shop:1",
+            **same,
+            "category": "Home",
+            "category_path": ["Home", "Lamps"],
+            "color": "oak",
+        },
+        {"product_id": "shop:2", **same, "category": "Garden", "category_path": ["Garden", "Lamps"]},
+        {"product_id": "shop:3", **same, "category": "Home", "category_path": ["Home", "Lamps"]},
+        {"product_id": "shop:4", "title": "Red mug", "category_path": ["Home", "Mugs"]},
+    )
+    found = find_duplicates(products, make.images({}), DuplicateSettings(merge=True))
+    assert found.merged == {"shop:2": "shop:1", "shop:3": "shop:1"}
+    assert found.products["category_path"].to_pylist() == [["Home", "Lamps"], ["Home", "Mugs"]]
+    assert found.products["other_category_paths"].to_pylist() == [[["Garden", "Lamps"]], None]
+    backwards = products.take(pa.array([3, 2, 1, 0]))
+    assert (
+        find_duplicates(backwards, make.images({}), DuplicateSettings(merge=True)).products == found.products
+    )

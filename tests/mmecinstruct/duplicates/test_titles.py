@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from mmecinstruct.duplicates import runs, titles
+from mmecinstruct.duplicates import edges, runs, titles
+from mmecinstruct.duplicates.clusters import connected_components
 from mmecinstruct.duplicates.titles import (
     bands_for,
     near_texts,
@@ -169,3 +170,33 @@ def test_a_similarity_out_of_range_is_an_error(similarity: float) -> None:
 def test_similarity_compares_word_sets() -> None:
     assert word_similarity("a b c", "B, c d") == 0.5
     assert word_similarity("!", "?") == 0.0
+
+
+def test_titles_of_one_pattern_make_few_pairs_and_stay_one_component(monkeypatch):
+    def pattern(name, number):
+        return f"{name} premium leather flip case cover wallet with card holder magnetic stand for m{number}"
+
+    texts = [pattern("acme", number) for number in range(400)]
+    texts += [pattern("zorg", number).replace("premium", "genuine") for number in range(400)]
+    # The only link of the two patterns: near to each by one word.
+    texts += [pattern("acme", 7).replace("premium", "genuine"), "an oak lamp", "an oak lamp", "other words"]
+    monkeypatch.setattr(titles, "MOST_PAIRS", 1 << 30)
+    whole = found(near_texts(texts, 0.85))
+    assert len(whole) > 2 * 400 * 399 / 2
+    monkeypatch.setattr(titles, "MOST_NEAR", 8)
+    monkeypatch.setattr(titles, "MOST_PAIRS", 0)
+    thin = found(near_texts(texts, 0.85))
+    assert thin.items() <= whole.items()
+    assert len(thin) < 8 * len(texts) + 100
+
+    def components(pairs):
+        return connected_components(map(str, range(len(texts))), [(str(a), str(b)) for a, b in pairs])
+
+    assert components(thin) == components(whole)
+    monkeypatch.setattr(edges, "_AT_ONCE", 1000)
+    assert components(found(near_texts(texts, 0.85))) == components(whole)
+    # The same pairs in any order of the texts.
+    backwards = found(near_texts(texts[::-1], 0.85))
+    last = len(texts) - 1
+    assert len(backwards) < 8 * len(texts) + 100
+    assert components({(last - a, last - b) for a, b in backwards}) == components(whole)

@@ -6,13 +6,14 @@ import json
 import random
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mmecinstruct.images.perceptual_hash import format_hash
-from mmecinstruct.splits import contents
+from mmecinstruct.splits import contents, decontaminate
 from mmecinstruct.splits.contents import GRAM, ImageHashes, contents_of
 from mmecinstruct.splits.decontaminate import Held, Meeting
 
@@ -174,9 +175,11 @@ def test_nothing_meets_an_empty_split() -> None:
     assert others((SA, rows(SA, LONG)), (SA, rows(SA))) == []
 
 
+@pytest.mark.parametrize("first_holders", [1, 64])
 def test_the_pair_of_texts_that_share_half_is_found_among_frequent_grams(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, first_holders: int
 ) -> None:
+    monkeypatch.setattr(decontaminate, "_FIRST_HOLDERS", first_holders)
     # Pieces of a few words, so that texts are cut into several.
     monkeypatch.setattr(contents, "_WORDS_AT_ONCE", 64)
     draw = random.Random(7)
@@ -197,6 +200,31 @@ def test_the_pair_of_texts_that_share_half_is_found_among_frequent_grams(
     ]
     assert 0.2 < np.mean(expected) < 0.9
     assert [bool(one) for one in others((SA, rows(SA, *earlier)), (SA, rows(SA, *later)))] == expected
+
+
+def test_texts_of_frequent_phrases_take_few_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Any two of five phrases are at least half of a text, and each is in two of five texts.
+    draw = random.Random(3)
+    phrases = [" ".join(f"p{number}w{place}" for place in range(40)) for number in range(5)]
+
+    def texts(count: int) -> list[str]:
+        numbers = [draw.sample(range(5), 2) for _ in range(count)]
+        return [
+            f"{phrases[a]} {' '.join(str(draw.random())[2:] for _ in range(25))} {phrases[b]}"
+            for a, b in numbers
+        ]
+
+    compared = 0
+    ranges = decontaminate.ranges
+
+    def counted(firsts: np.ndarray, counts: np.ndarray) -> Any:
+        nonlocal compared
+        compared += int(counts.sum())
+        return ranges(firsts, counts)
+
+    monkeypatch.setattr(decontaminate, "ranges", counted)
+    assert all(others((SA, rows(SA, *texts(1000))), (SA, rows(SA, *texts(20)))))
+    assert compared < 300_000
 
 
 def test_the_order_of_candidates_changes_nothing() -> None:
