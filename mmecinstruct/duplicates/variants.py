@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from mmecinstruct.duplicates.clusters import Edge
@@ -42,7 +43,10 @@ _SIZE = "|".join(
     )
 )
 _COLOUR = rf"\b(?:{_any_of(SHADES)}[\s-]*)?{_any_of(COLOURS)}\b"
-_PROPERTY = re.compile(rf"(?P<size>{_SIZE})|(?P<colour>{_COLOUR})|(?P<material>\b{_any_of(MATERIALS)}\b)")
+# None begins within a word: looked at first, since the long lists of words take most of the time.
+_PROPERTY = re.compile(
+    rf"(?<!\w)(?:(?P<size>{_SIZE})|(?P<colour>{_COLOUR})|(?P<material>\b{_any_of(MATERIALS)}\b))"
+)
 # In place of a property stands a letter that no title has, as titles are case-folded.
 _MARKS = {"size": "S", "colour": "C", "material": "M"}
 MARKS = frozenset(_MARKS.values())
@@ -74,16 +78,17 @@ def variant_edges(products: Sequence[Mapping[str, Any]]) -> list[Edge]:
     """
     first: dict[tuple[str, str, str], tuple[str, str]] = {}
     edges = []
+    name = cache(normalised_text)  # of few brands and categories
     for row in sorted(products, key=lambda row: row["product_id"]):
         if row["group_id"] is not None:
             continue
-        title, brand = row["title"] or "", normalised_text(row["brand"] or "")
+        title, brand = row["title"] or "", name(row["brand"] or "")
         article = _article(title, brand)
         if article is None:
             continue
-        key = brand, normalised_text(row["category"] or ""), article
+        key = brand, name(row["category"] or ""), article
         one, its_title = first.setdefault(key, (row["product_id"], title))
-        if normalised_text(title) != normalised_text(its_title):
+        if one != row["product_id"] and normalised_text(title) != normalised_text(its_title):
             edges.append((one, row["product_id"]))
     return edges
 

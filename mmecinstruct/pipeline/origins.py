@@ -26,6 +26,11 @@ IMAGE_STAGES = ("images", "filter", "references")
 # Products of an image that a rejection names.
 MOST_PRODUCTS = 5
 
+# One row a user: many rejections of one user with many reviews would be the product of both.
+_FIRST_OF_USERS = """(
+    SELECT user_id, min(origin) AS origin FROM reviews
+    WHERE user_id IN (SELECT user_id FROM lacking WHERE one IS NULL) GROUP BY user_id
+)"""
 # How the origin of a rejection is found, the best way first: (tables, their condition).
 _WAYS = (
     ("reviews", "t.review_id = l.key"),
@@ -35,7 +40,7 @@ _WAYS = (
     ("relations", "t.product_a = l.two AND t.product_b = l.one"),
     ("products", "t.product_id = l.key"),
     ("products", "t.product_id = l.one"),
-    ("reviews", "t.user_id = l.user_id AND l.one IS NULL"),
+    (_FIRST_OF_USERS, "t.user_id = l.user_id AND l.one IS NULL"),
 )
 
 

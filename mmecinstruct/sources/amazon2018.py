@@ -40,7 +40,7 @@ from mmecinstruct.sources.readers.columns import (
     usual_ratings,
     usual_seconds,
 )
-from mmecinstruct.sources.readers.fields import content_hash, rating_value, text_value
+from mmecinstruct.sources.readers.fields import content_hash, content_hashes, rating_value, text_value
 from mmecinstruct.sources.readers.json_lines import read_json_lines, read_json_lists
 from mmecinstruct.sources.readers.streams import read_lines
 from mmecinstruct.sources.readers.times import utc_seconds
@@ -298,13 +298,9 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
     times = usual_seconds([line.unixReviewTime for line in lines])
     plain &= (ratings > 0) & (times >= 0)
     times = pa.array(times)
-    contents = pa.array(
-        [
-            content_hash(rating, line.summary, line.reviewText)
-            for rating, line in zip(ratings.tolist(), lines, strict=True)
-        ],
-        pa.uint32(),
-    ).cast(pa.string())
+    titles = [line.summary if type(line.summary) is str else "" for line in lines]
+    texts = [line.reviewText if type(line.reviewText) is str else "" for line in lines]
+    contents = pa.array(content_hashes(ratings.tolist(), titles, texts), pa.uint32()).cast(pa.string())
     table = pa.Table.from_arrays(
         [
             pc.binary_join_element_wise(
@@ -315,8 +311,8 @@ def _plain_reviews(lines: Sequence[ReviewLine]) -> tuple[pa.Table, NDArray[np.bo
             pc.binary_join_element_wise(PREFIX, asins, ":"),
             pc.binary_join_element_wise(PREFIX, reviewers, ":"),
             pa.array(ratings),
-            cleaned_texts([line.summary if type(line.summary) is str else "" for line in lines]),
-            cleaned_texts([line.reviewText if type(line.reviewText) is str else "" for line in lines]),
+            cleaned_texts(titles),
+            cleaned_texts(texts),
             times,
             pa.array([line.verified if type(line.verified) is bool else None for line in lines], pa.bool_()),
             pa.array([image_urls(line.image) if line.image else [] for line in lines], STRINGS),

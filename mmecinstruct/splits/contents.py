@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mmecinstruct.images.perceptual_hash import parse_hash
 from mmecinstruct.images.urls import one_form
 from mmecinstruct.tasks import TASKS
-from mmecinstruct.text.words import normalised_text, tokens
+from mmecinstruct.text.words import normalised_text, normalised_tokens
 
 # Words of a gram. Shorter texts have none: they are compared as a whole.
 GRAM = 8
@@ -174,7 +174,7 @@ class _Columns:
     def add_text(self, row: int, text: str) -> None:
         """Add a normalised text: as a whole, and its words."""
         self.add_key(row, TEXT, text)
-        words = tokens(text)
+        words = normalised_tokens(text)
         if len(words) < GRAM:
             return
         self._text_rows.append(row)

@@ -157,7 +157,8 @@ def _near_texts(held: Contents, mine: Contents, wanted: NDArray[np.bool_]) -> tu
         counts = np.minimum(frequencies[gram[looked]], most)
         for row, holder in ranges(begins[gram[looked]], counts):
             left, right, _ = _counted(text[looked[row]], holders[holder], len(held.text_rows))
-            open_ = met[left] == _NONE
+            # A text of fewer grams than are needed cannot share them.
+            open_ = (met[left] == _NONE) & (held.gram_counts[right] >= needed[left])
             left, right = left[open_], right[open_]
             shared = np.zeros(len(left), np.int64)
             for pair, place in ranges(starts[left], ends[left] - starts[left]):

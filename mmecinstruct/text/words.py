@@ -87,13 +87,18 @@ def tokens(text: str) -> list[str]:
 
     A stretch that is shorter than an n-gram is one token.
     """
-    return [token for word in normalised_text(text).split(" ") for token in _tokens_of(word)]
+    return normalised_tokens(normalised_text(text))
+
+
+def normalised_tokens(text: str) -> list[str]:
+    """Return the `tokens` of a text that is a result of `normalised_text`."""
+    words = text.split()
+    return words if text.isascii() else [token for word in words for token in _tokens_of(word)]
 
 
 def _tokens_of(word: str) -> Iterator[str]:
     if word.isascii() or len(word) <= NGRAM or not _HAS_NO_BLANKS.match(word):
-        if word:
-            yield word
+        yield word
         return
     for start in range(len(word) - NGRAM + 1):
         yield word[start : start + NGRAM]

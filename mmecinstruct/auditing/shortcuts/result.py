@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# Splits with fewer rows are not guessed: the interval would span half of all accuracies.
+# Splits with rows of fewer users, queries or articles are not guessed: the interval would span half of all accuracies.
 MIN_ROWS = 30
 
 # Blind guessers, with what each does.
@@ -42,8 +42,9 @@ class Guess:
         split: Name of the split.
         guesser: A key of GUESSERS.
         rows: Number of guessed samples.
+        units: Number of users, queries or articles that they are of.
         accuracy: Share of right answers, 0 to 1; a tie of n options counts 1/n.
-        lower: Lower end of the 95 % Wilson interval of the accuracy.
+        lower: Lower end of the 95 % Wilson interval of the accuracy, over the units: rows of one are not independent.
         chance: The better of uniform guessing and the most frequent answer of the training samples.
         finding: A blind guesser whose `lower` exceeds `chance` by more than the tolerance.
     """
@@ -52,6 +53,7 @@ class Guess:
     split: str
     guesser: str
     rows: int
+    units: int
     accuracy: float
     lower: float
     chance: float
@@ -139,7 +141,7 @@ def guess_line(guess: Guess) -> str:
 
 
 def make_guess(
-    task: str, split: str, guesser: str, right: float, rows: int, chance: float, tolerance: float
+    task: str, split: str, guesser: str, right: float, rows: int, units: int, chance: float, tolerance: float
 ) -> Guess:
     """Return a guess with its interval, all figures rounded to three digits.
 
@@ -149,12 +151,13 @@ def make_guess(
         guesser: A key of GUESSERS.
         right: Number of right answers; shares of ties make it a fraction.
         rows: Number of guessed samples.
+        units: Number of users, queries or articles that they are of.
         chance: Accuracy of chance, 0 to 1.
         tolerance: What the lower end of the interval may exceed chance by.
     """
-    lower, chance = round(wilson_lower(right / rows, rows), 3), round(chance, 3)
+    lower, chance = round(wilson_lower(right / rows, units), 3), round(chance, 3)
     finding = guesser in BLIND and round(lower - chance - tolerance, 6) > 0
-    return Guess(task, split, guesser, rows, round(right / rows, 3), lower, chance, finding)
+    return Guess(task, split, guesser, rows, units, round(right / rows, 3), lower, chance, finding)
 
 
 def wilson_lower(share: float, rows: int) -> float:

@@ -102,8 +102,9 @@ def guess_task(payload: TaskPayload) -> tuple[str, Shortcuts]:
         files = [entry for entry in payload.read if entry.file.split == split]
         if not files or split == TRAIN:
             continue
-        if len(rows[split]) < MIN_ROWS:
-            why = f"{len(rows[split])} rows, fewer than {MIN_ROWS}"
+        units = len({row["unit"] for row in rows[split]})
+        if units < MIN_ROWS:
+            why = f"{len(rows[split])} rows of {units} users, queries or articles, fewer than {MIN_ROWS}"
             unguessed.append(Unguessed(payload.task, split, files[0].why or why))
         else:
             guessed.append(split)
@@ -129,6 +130,7 @@ def _guesses(payload: TaskPayload, train: Part, parts: Mapping[str, Part]) -> It
     start = 0
     for split, part in parts.items():
         rows, chance = len(part.rows), part.chance(train)
+        units = len({row["unit"] for row in part.rows})
         for guesser, shares in right.items():
             yield make_guess(
                 payload.task,
@@ -136,6 +138,7 @@ def _guesses(payload: TaskPayload, train: Part, parts: Mapping[str, Part]) -> It
                 guesser,
                 float(shares[start : start + rows].sum()),
                 rows,
+                units,
                 chance,
                 payload.tolerance,
             )

@@ -20,13 +20,14 @@ from mmecinstruct.auditing.files import SampleFile, open_shard
 from mmecinstruct.auditing.keys import has_images, iterate_images
 from mmecinstruct.images.measure import DECODER_ERRORS
 from mmecinstruct.images.signatures import FORMATS
+from mmecinstruct.tasks import TASKS
 
 # Most samples, and most options of them together, of one split of a task: 5,000 samples of 20 options.
 MAX_ROWS, MAX_OPTIONS = 20_000, 100_000
 # Characters of an input, and of an option.
 MAX_TEXT = 2_000
 
-_COLUMNS = ("id", "source", "instruction", "input", "options", "output")
+_COLUMNS = ("id", "source", "instruction", "input", "options", "output", "group_ids")
 _BATCH = 1_000
 # Products of a history.
 _MAX_ITEMS = 100
@@ -39,6 +40,7 @@ SAMPLED = pa.schema(
         # Orders the rows: a hash of the content, so that their order in the file has no influence.
         ("key", pa.string()),
         ("row", pa.int64()),  # within the file
+        ("unit", pa.string()),  # what makes rows depend on each other, see `_unit`
         ("source", pa.string()),
         ("instruction", pa.string()),
         ("text", pa.string()),  # the words of the input
@@ -94,7 +96,8 @@ def read_samples(payload: SamplesPayload) -> SamplesRead:
             return SamplesRead(payload.file, shard.metadata.num_rows, f"no column {' or '.join(lacking)}")
         columns = [name for name in _COLUMNS if names.count(name) == 1]
         for batch in shard.iter_batches(batch_size=_BATCH, columns=columns, use_threads=False):
-            found = (_sampled(row, number) for number, row in enumerate(batch.to_pylist(), start=row_number))
+            rows = enumerate(batch.to_pylist(), start=row_number)
+            found = (_sampled(row, payload.file.task, number) for number, row in rows)
             chosen += [row for row in found if row is not None]
             row_number += batch.num_rows
             if len(chosen) > 2 * MAX_ROWS:
@@ -121,7 +124,7 @@ def within_limits(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _sampled(row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
+def _sampled(row: Mapping[str, Any], task: str, number: int) -> dict[str, Any] | None:
     """Return a row of SAMPLED without images, None for a row without an answer or with one option."""
     source, instruction, text, output = (
         "" if (value := row.get(name)) is None else str(value)
@@ -136,9 +139,11 @@ def _sampled(row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
         return None
     content = json.dumps([str(row.get("id") or ""), text, options, output])
     words, items = _read_input(text)
+    key = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=16).hexdigest()
     return {
-        "key": hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=16).hexdigest(),
+        "key": key,
         "row": number,
+        "unit": _unit(row.get("group_ids"), task) or key,
         "source": source[:MAX_TEXT],
         "instruction": instruction[:MAX_TEXT],
         "text": words,
@@ -148,6 +153,18 @@ def _sampled(row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
         "answer": answer,
         "images": [],
     }
+
+
+def _unit(ids: Any, task: str) -> str:
+    """Return the user, query or article of a sample, "" where it says none.
+
+    A guesser that is right about one row of it is right about most.
+    """
+    if not isinstance(ids, dict):
+        return ""
+    if task in TASKS and TASKS[task].splits_by_user:
+        return "" if ids.get("user") is None else f"user {ids['user']}"
+    return str(ids.get("query") or next(iter(ids.get("groups") or ids.get("clusters") or ()), ""))
 
 
 def _options(value: Any) -> tuple[list[str], list[str]]:

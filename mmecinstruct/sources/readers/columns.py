@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmecinstruct.sources.readers.times import is_plain
+from mmecinstruct.sources.readers.times import FIRST, MILLISECONDS_FROM
 from mmecinstruct.text.normalise import html_to_text, is_code, is_markup
 
 Found = NDArray[np.bool_]
@@ -128,7 +128,10 @@ def usual_ratings(values: Sequence[object]) -> NDArray[np.int8]:
 
 def usual_seconds(values: Sequence[object]) -> NDArray[np.int64]:
     """Return times that are whole seconds since 1970; -1 for every other value."""
-    return np.array([value if type(value) is int and is_plain(value) else -1 for value in values], np.int64)
+    return np.array(
+        [value if type(value) is int and FIRST <= value < MILLISECONDS_FROM else -1 for value in values],
+        np.int64,
+    )
 
 
 def _indices_with(texts: pa.StringArray, substrings: Sequence[bytes]) -> list[int]:

@@ -6,7 +6,7 @@ Each function returns None for a value that it cannot read; the caller decides w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from decimal import Decimal
 from typing import TypeVar
@@ -98,9 +98,18 @@ def content_hash(rating: int | None, title: object, text: object) -> int:
         title: The title as the publisher has it; anything but a text counts as none.
         text: The text, likewise.
     """
-    first = title.encode("utf-8", "surrogatepass") if type(title) is str else b""
-    second = text.encode("utf-8", "surrogatepass") if type(text) is str else b""
-    return crc32(second, crc32(first, rating or 0) ^ 1)
+    first, second = (value if type(value) is str else "" for value in (title, text))
+    return content_hashes([rating or 0], [first], [second])[0]
+
+
+def content_hashes(ratings: Iterable[int], titles: Iterable[str], texts: Iterable[str]) -> list[int]:
+    """Return the `content_hash` of each review."""
+    return [
+        crc32(
+            text.encode("utf-8", "surrogatepass"), crc32(title.encode("utf-8", "surrogatepass"), rating) ^ 1
+        )
+        for rating, title, text in zip(ratings, titles, texts, strict=True)
+    ]
 
 
 def _number(value: object) -> float | None:

@@ -40,7 +40,7 @@ def utc_seconds(value: object, day_first: bool | None = None) -> int | None:
         day_first: Whether the day stands before the month in dates such as 05/01/2023; None reads those alone that one
             order fits.
     """
-    if type(value) is int and is_plain(value):
+    if type(value) is int and FIRST <= value < MILLISECONDS_FROM:
         return value
     if isinstance(value, bool):
         return None
@@ -58,11 +58,6 @@ def utc_seconds(value: object, day_first: bool | None = None) -> int | None:
     if isinstance(value, datetime):
         return _bounded((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
     return None
-
-
-def is_plain(value: int) -> bool:
-    """Return whether a whole number is one of seconds: not 20230105, which is below FIRST."""
-    return FIRST <= value < MILLISECONDS_FROM
 
 
 def _number(value: float | Decimal | str) -> float | None:

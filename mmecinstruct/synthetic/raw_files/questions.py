@@ -61,6 +61,11 @@ class Questions:
         self._asin, self._category_key = add('{"asin": "'), add('", "category": "')
         self._categories = add_all(f'{name}", "questionText": "' for name in names)
         self._starts, self._ends_of = add_all(wording.QUESTION_STARTS), add_all(wording.QUESTION_ENDS)
+        self._contexts = {
+            "user": add_all(wording.QUESTION_USERS),
+            "use": add_all(wording.QUESTION_USES),
+            "time": add_all(wording.QUESTION_TIMES),
+        }
         asks = (
             "yesno" if text.startswith(("Does", "Is", "Can", "Will")) else "descriptive"
             for text in wording.QUESTION_STARTS
@@ -135,6 +140,10 @@ class Questions:
             self._starts[start],
             part,
             self._ends_of[draws.below(len(self._ends_of), "asks of", numbers)],
+            *(
+                pieces[draws.below(len(pieces), f"asks {name}", numbers)]
+                for name, pieces in self._contexts.items()
+            ),
             self._types[start],
             *self._texts(products, numbers, snippets * sentences, sentences, answered, part, 1),
             self._keys["random_sentence"],

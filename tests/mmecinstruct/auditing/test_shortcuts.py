@@ -335,7 +335,7 @@ def test_few_rows_and_missing_columns_are_not_guessed(tmp_path: Path) -> None:
     assert report.guessed is not None
     assert [(part.task, part.split, part.why) for part in report.guessed.unguessed] == [
         (CC, "validation", "no column output"),
-        (CC, "test_ood", "29 rows, fewer than 30"),
+        (CC, "test_ood", "29 rows of 29 users, queries or articles, fewer than 30"),
     ]
     assert {guess.split for guess in report.guessed.guesses if guess.task == CC} == {"test"}
     assert "category_classification, validation: no column output" in report_markdown(report)
@@ -404,12 +404,33 @@ def test_the_majority_of_training_is_chance(tmp_path: Path) -> None:
     assert found(report) == set()
 
 
+def test_rows_of_one_article_count_once(tmp_path: Path) -> None:
+    def of_articles(number: int) -> Plant:
+        def plant(rows: list[Row], rng: random.Random) -> None:
+            first(rows, rng)
+            for place, row in enumerate(rows):
+                article = f"g{place % number}"
+                row["group_ids"] = {"products": [f"p{place}"], "clusters": [f"p{place}"], "groups": [article]}
+
+        return plant
+
+    few = audited(write(tmp_path / "few", (CC,), of_articles(29)))
+    assert few.guessed is not None
+    assert few.guessed.guesses == ()
+    assert all("29 users, queries or articles, fewer than 30" in part.why for part in few.guessed.unguessed)
+    some = audited(write(tmp_path / "some", (CC,), of_articles(31)))
+    assert some.guessed is not None
+    (guess,) = (one for one in some.guessed.guesses if (one.split, one.guesser) == ("test", "first_option"))
+    assert guess.rows > guess.units == 31
+    assert guess.lower == pytest.approx(wilson_lower(guess.accuracy, 31), abs=0.002)
+
+
 def test_a_finding_needs_more_than_the_tolerance() -> None:
     # Of 100 rows 60 right: Wilson's interval is .502 to .691.
     assert round(wilson_lower(0.6, 100), 3) == 0.502
-    assert make_guess(CC, "test", "position", 60, 100, 0.45, 0.05).finding
-    assert not make_guess(CC, "test", "position", 60, 100, 0.452, 0.05).finding
-    assert not make_guess(CC, "test", "overlap", 60, 100, 0.1, 0.05).finding
+    assert make_guess(CC, "test", "position", 60, 100, 100, 0.45, 0.05).finding
+    assert not make_guess(CC, "test", "position", 60, 100, 100, 0.452, 0.05).finding
+    assert not make_guess(CC, "test", "overlap", 60, 100, 100, 0.1, 0.05).finding
 
 
 def test_the_command_reports_shortcuts_and_exits_with_1(tmp_path: Path) -> None:
@@ -444,7 +465,7 @@ def test_the_recipe_sets_the_tolerance_and_turns_guessers_off(tmp_path: Path) ->
     assert mm.audit(folder, workers=1, shortcuts=False).as_dict()["shortcuts"] is None
     guesses = mm.audit(folder, workers=1).guesses
     assert list(guesses.columns) == [
-        *("task", "split", "guesser", "rows", "accuracy", "lower", "chance", "finding"),
+        *("task", "split", "guesser", "rows", "units", "accuracy", "lower", "chance", "finding"),
     ]
     assert guesses.accuracy.equals(guesses.accuracy.round(3))
 

@@ -154,7 +154,7 @@ def test_page_lists_tolerances_and_unchecked_kinds(small, own_folder):
 
 def test_page_lists_what_guessers_score(small, own_folder):
     def guess(guesser, right):
-        return make_guess("category_classification", "test", guesser, right, 100, 0.1, 0.05)
+        return make_guess("category_classification", "test", guesser, right, 100, 100, 0.1, 0.05)
 
     guesses = (guess("first_option", 11), guess("position", 90), guess("overlap", 95))
     unguessed = (Unguessed("sentiment_analysis", "test", "3 rows, fewer than 30"),)
