@@ -16,7 +16,7 @@ from mmecinstruct.core.files import write_atomically
 # The record's name in the folder.
 RECORD = "miniature.json"
 # Raised whenever the same seed and scale give other bytes than before.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 
 class SyntheticFiles:

@@ -167,25 +167,29 @@ QUESTION_ENDS: tuple[str, ...] = (
 )  # fmt: skip
 # Who would use the product, how and when: questions of a publisher rarely repeat.
 QUESTION_USERS: tuple[str, ...] = (
-    " My sister", " My father", " Our office", " The school", " My wife", " My husband", " A neighbor", " Our club",
-    " My daughter", " My son", " The church", " Our landlord", " A coworker", " My grandmother", " The team", " My boss",
-    " Our daycare", " A friend", " My cousin", " The library", " My uncle", " Our camp", " The kitchen staff", " My aunt",
+    " My sister", " My father", " Our office", " The school", " My wife", " My husband", " A neighbor",
+    " Our club", " My daughter", " My son", " The church", " Our landlord", " A coworker", " My grandmother",
+    " The team", " My boss", " Our daycare", " A friend", " My cousin", " The library", " My uncle",
+    " Our camp", " The kitchen staff", " My aunt",
 )  # fmt: skip
 QUESTION_USES: tuple[str, ...] = (
-    " would use it in a workshop", " needs it for a trip", " wants to keep it outdoors", " plans to hang it on a wall",
-    " would share it with two others", " has to carry it upstairs", " would leave it in the car", " wants it for a boat",
-    " needs it in a small flat", " would take it to the beach", " has to store it in a shed", " wants it as a spare",
-    " would run it all day", " needs it for a stage", " wants it for a dorm room", " has to fit it under a desk",
-    " would lend it to students", " needs it beside a stove", " wants to mount it on a bike", " has pets around it",
-    " would use it with gloves", " needs it at high altitude", " wants it for a market stall", " has very hard water",
+    " would use it in a workshop", " needs it for a trip", " wants to keep it outdoors",
+    " plans to hang it on a wall", " would share it with two others", " has to carry it upstairs",
+    " would leave it in the car", " wants it for a boat", " needs it in a small flat",
+    " would take it to the beach", " has to store it in a shed", " wants it as a spare",
+    " would run it all day", " needs it for a stage", " wants it for a dorm room",
+    " has to fit it under a desk", " would lend it to students", " needs it beside a stove",
+    " wants to mount it on a bike", " has pets around it", " would use it with gloves",
+    " needs it at high altitude", " wants it for a market stall", " has very hard water",
     " would ship it overseas", " needs it for a photo shoot", " wants it near a pool", " has a low ceiling",
     " would paint it afterwards", " needs it for a long commute",
 )  # fmt: skip
 QUESTION_TIMES: tuple[str, ...] = (
-    " every weekend.", " next month.", " all winter.", " twice a day.", " from May on.", " for two years.", " in August.",
-    " once a year.", " during exams.", " on Sundays.", " after the move.", " before Christmas.", " until the wedding.",
-    " in the rainy season.", " at night.", " for about a week.", " most mornings.", " over the holidays.", " by Friday.",
-    " since last spring.", " on long drives.", " while teaching.", " between shifts.", " from now on.",
+    " every weekend.", " next month.", " all winter.", " twice a day.", " from May on.", " for two years.",
+    " in August.", " once a year.", " during exams.", " on Sundays.", " after the move.", " before Christmas.",
+    " until the wedding.", " in the rainy season.", " at night.", " for about a week.", " most mornings.",
+    " over the holidays.", " by Friday.", " since last spring.", " on long drives.", " while teaching.",
+    " between shifts.", " from now on.",
 )  # fmt: skip
 ANSWERS: tuple[str, ...] = (
     "Yes, it does.", "No, sorry.", "I do not know, mine was a gift.", "Yes, and it works fine.",
