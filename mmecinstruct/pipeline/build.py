@@ -130,7 +130,9 @@ def build(
                     built = _run_stages(run, recipe, allowed, out, data, tasks, retry_failed)
                 except NothingToBuild as stop:
                     raise explained_stop(run, stop, budget) from None
-                rejections_of_stop(store.folder).unlink(missing_ok=True)
+                # On a read-only disk even the removal of a missing file is an error.
+                if (left := rejections_of_stop(store.folder)).exists():
+                    left.unlink()
                 return _write_folder(run, recipe, target, built, budget)
 
         done, damaged = until_sound(once)
