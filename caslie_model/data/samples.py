@@ -35,6 +35,8 @@ _COLUMNS: dict[str, bool] = {
     "output": True,
     "visual_critical": False,
     "text_only_accuracy": False,
+    "image_roles": False,
+    "group_ids": False,
 }
 # Largest input of one sample; more is damage, not a product text.
 MAX_INPUT_CHARACTERS = 1_000_000
@@ -60,6 +62,25 @@ class InputField:
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """What a sample shares with others, which are not independent of it; empty where the dataset does not tell.
+
+    Attributes:
+        products: Ids of its products.
+        clusters: Clusters of near-duplicates of the products.
+        groups: Groups of variants of the products.
+        user: Number of its user.
+        query: Fingerprint of its query.
+    """
+
+    products: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    user: str | None = None
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One question, with the allowed answers and the right one.
 
@@ -75,6 +96,8 @@ class Sample:
         output: The label of the right answer.
         visual_critical: Whether the image is needed; None if unknown.
         text_only_accuracy: Accuracy of the best possible guesser without images; None if unknown.
+        image_roles: The item that each of its images shows: product, history 3, option B, …
+        groups: What it shares with other samples.
     """
 
     id: str
@@ -88,6 +111,8 @@ class Sample:
     output: str
     visual_critical: bool | None
     text_only_accuracy: float | None
+    image_roles: tuple[str, ...] = ()
+    groups: Groups = Groups()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -280,6 +305,8 @@ def _parse_row(row: dict[str, Any]) -> Sample:
         output=row["output"],
         visual_critical=row["visual_critical"],
         text_only_accuracy=_finite_number(row["text_only_accuracy"]),
+        image_roles=tuple(str(role) for role in row["image_roles"] or ()),
+        groups=_parse_groups(row["group_ids"]),
     )
     if sample.output not in sample.labels:
         raise DatasetError(
@@ -308,6 +335,21 @@ def _parse_input(text: str, name: str) -> tuple[InputField, ...]:
         if texts:
             fields.append(InputField(" ".join(key.split()), texts, isinstance(value, list)))
     return tuple(fields)
+
+
+def _parse_groups(value: Any) -> Groups:
+    """Return the groups of a row; those of a dataset with other columns are not known."""
+    if not isinstance(value, dict):
+        return Groups()
+
+    def names(key: str) -> tuple[str, ...]:
+        found = value.get(key)
+        return tuple(str(each) for each in found if each is not None) if isinstance(found, list) else ()
+
+    def name(key: str) -> str | None:
+        return None if value.get(key) is None else str(value[key])
+
+    return Groups(names("products"), names("clusters"), names("groups"), name("user"), name("query"))
 
 
 def _finite_number(value: Any) -> float | None:

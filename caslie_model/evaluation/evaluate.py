@@ -6,7 +6,7 @@ Files in the output folder: `predictions.jsonl` with its header, `metrics.json`,
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,10 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
 from caslie_model.data.images import Features, SampleImage
-from caslie_model.data.samples import Sample, first_by_hash, read_outputs, read_samples
+from caslie_model.data.samples import Sample, first_by_hash, read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
-from caslie_model.evaluation.metrics import DEFAULT_BOOTSTRAP, Bootstrap, majority_label, score_part
+from caslie_model.evaluation.metrics import Bootstrap
+from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
 from caslie_model.inference.predict import GENERATION_SLACK, Prediction, predict_batch
@@ -32,7 +33,6 @@ from caslie_model.vision.visual_inputs import VisualInputs, load_visual_inputs, 
 from mmecinstruct.core.disk_errors import check_can_write
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.core.hashing import hash_draw
 from mmecinstruct.core.output_folder import EVALUATE, check_output, claim_output
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.json"
 METRICS_TEXT = "metrics.md"
-# The parts of a split that are scored, and whether a sample of it needs its image.
-PARTS: dict[str, bool | None] = {"all": None, "visual_critical": True, "not_visual_critical": False}
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
                 f"{len(not_finite)} of {len(encoded)} samples have scores that are no finite numbers: they count as "
                 "wrong. Did the training diverge? Else give precision=float32"
             )
-        baselines = majority_labels(config, samples)
+        baselines = majority_labels(config.data, samples)
         metrics = {
             "model": config.model,
             "base_only": config.base_only,
@@ -205,82 +203,6 @@ def select_samples(config: EvaluateConfig) -> list[Sample]:
             raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
         ids.add(sample.id)
     return result
-
-
-def majority_labels(
-    config: EvaluateConfig, samples: Sequence[Sample]
-) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the majority baseline of each task and split.
-
-    Args:
-        config: The dataset.
-        samples: The evaluated samples.
-
-    Returns:
-        By (task, split): the most frequent label, and the split it was counted in: train, otherwise the evaluated one.
-    """
-    result = {}
-    for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
-        trained = read_outputs(config.data, task, "train")
-        here = [sample.output for sample in samples if (sample.task, sample.split) == (task, split)]
-        result[task, split] = (majority_label(trained or here), "train" if trained else split)
-    return result
-
-
-def score(
-    samples: Sequence[Sample],
-    answers: Mapping[str, str | None],
-    baselines: Mapping[tuple[str, str], tuple[str, str]],
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    not_finite: Collection[str] = (),
-) -> list[dict[str, Any]]:
-    """Return the figures of every part of every task and split.
-
-    Args:
-        samples: The evaluated samples.
-        answers: Label by sample id, None when unparsable; a sample without an entry is missing. Both are wrong.
-        baselines: As `majority_labels` returns them.
-        bootstrap: Number of resamples and seed, from which each part's own follows.
-        not_finite: Ids of samples without an answer because their scores are no finite numbers.
-
-    Returns:
-        Figures by name for each part.
-    """
-    results = []
-    for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
-        whole = [sample for sample in samples if (sample.task, sample.split) == (task, split)]
-        majority, counted_in = baselines[task, split]
-        for part, critical in PARTS.items():
-            rows = [s for s in whole if critical is None or s.visual_critical is critical]
-            if not rows:
-                continue
-            labels = tuple(dict.fromkeys(label for sample in rows for label in sample.labels))
-            given = [answers.get(sample.id) for sample in rows]
-            known = [s.text_only_accuracy for s in rows if s.text_only_accuracy is not None]
-            figures = score_part(
-                task,
-                [sample.output for sample in rows],
-                given,
-                labels if labels == ("yes", "no") else tuple(sorted(labels)),
-                majority,
-                Bootstrap(bootstrap.resamples, hash_draw(bootstrap.seed, "bootstrap", task, split, part)),
-            )
-            results.append(
-                {
-                    "task": task,
-                    "split": split,
-                    "part": part,
-                    **figures,
-                    "majority_from": counted_in,
-                    "unparsable": sum(
-                        s.id in answers and answers[s.id] is None and s.id not in not_finite for s in rows
-                    ),
-                    "not_finite": sum(s.id in not_finite for s in rows),
-                    "missing": sum(s.id not in answers for s in rows),
-                    "text_only_accuracy": sum(known) / len(known) if known else None,
-                }
-            )
-    return results
 
 
 def _images_by_sample(

@@ -14,7 +14,8 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.presets import evaluate_config
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ModelError, RunError
-from caslie_model.evaluation.evaluate import evaluate, score, select_samples
+from caslie_model.evaluation.evaluate import evaluate, select_samples
+from caslie_model.evaluation.score import score
 from mmecinstruct.core.errors import DatasetError
 
 
