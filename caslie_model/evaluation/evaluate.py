@@ -23,8 +23,9 @@ from caslie_model.evaluation.metrics import Bootstrap
 from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
-from caslie_model.inference.predict import GENERATION_SLACK, Prediction, predict_batch
+from caslie_model.inference.predict import GENERATION_SLACK, predict_batch
 from caslie_model.inference.prediction_log import open_predictions
+from caslie_model.inference.questions import Prediction
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors

@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
 from caslie_model.batching.labels_and_padding import prompt_batch
 from caslie_model.data.answers import parse_answer
 from caslie_model.data.images import Features
+from caslie_model.inference.questions import Prediction
 from caslie_model.prompts.encoder import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
@@ -26,25 +27,6 @@ TIE_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5}
 GENERATION_SLACK = 8
 # Tokens (rows times length) of option scoring held in memory at once.
 SCORING_TOKENS = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One answer.
-
-    Attributes:
-        label: None when unparsable, or not finite.
-        text: The generated text; None for likelihood.
-        scores: Log-likelihood by label, None for one that is no finite number; None for generation.
-        alone: Whether it was decided outside the batch, as two candidates were too close.
-        finite: Whether all scores that decide are finite numbers.
-    """
-
-    label: str | None
-    text: str | None
-    scores: dict[str, float | None] | None
-    alone: bool
-    finite: bool = True
 
 
 def predict_batch(

@@ -22,14 +22,12 @@ from caslie_model.prompts.bounds import bounded_render
 from caslie_model.prompts.chat import end_token, user_turn
 from caslie_model.prompts.image_spans import (
     PlacedImage,
-    marked,
-    marked_start,
     number_items,
     spliced,
     tokens_with_items,
     unmarked,
-    without_marks,
 )
+from caslie_model.prompts.message import broken_up, control_texts, items_of, user_text
 from caslie_model.prompts.templates import compile_template
 from caslie_model.prompts.truncation import cut_texts, without_first
 from caslie_model.runtime.progress import Progress
@@ -130,7 +128,7 @@ class PromptFormat:
                 f"sample {sample.id} ({sample.task}): {len(numbers)} items with images, at most {MAX_ITEMS} can be "
                 "numbered; build the dataset with shorter histories or fewer options, or leave the task out"
             )
-        fields = tuple(replace(field, items=_items_of(field, numbers)) for field in sample.fields)
+        fields = tuple(replace(field, items=items_of(field, numbers)) for field in sample.fields)
         answers = {
             label: self._answer_tokens(written_answer(label, sample.options, self.answers))
             for label in sample.labels
@@ -185,34 +183,10 @@ class PromptFormat:
         return unmarked(self._render_marked(sample, sample.fields, {})).text
 
     def _render_marked(self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]) -> str:
-        instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
-        if instruction is None:
-            raise DatasetError(
-                f"sample {sample.id} has no instruction_unseen (only test rows have): use instruction=seen"
-            )
-        user = self._fill(
-            self._user,
-            instruction=marked_start(self.defused(instruction)),
-            fields=[
-                replace(
-                    field,
-                    name=self.defused(field.name),
-                    texts=tuple(
-                        marked(self.defused(text), item)
-                        for text, item in zip(field.texts, field.items or [0] * len(field.texts), strict=True)
-                    ),
-                )
-                for field in fields
-            ],
-            options=[
-                marked(f"{letter}: {self.defused(text)}", numbers.get(f"option {letter}", 0))
-                for letter, text in sample.options.items()
-            ],
-            answers=self.answers,
-        )
+        user = user_text(self._user, sample, fields, numbers, self.instruction, self.answers, self.defused)
         if not self.tokenizer.chat_template:
-            return self._fill(self._plain, user=user.strip()).rstrip() + "\n"
-        return user_turn(self.tokenizer, user.strip())
+            return self._fill(self._plain, user=user).rstrip() + "\n"
+        return user_turn(self.tokenizer, user)
 
     @cached_property
     def _user(self) -> Any:
@@ -232,8 +206,7 @@ class PromptFormat:
 
     @cached_property
     def _special_texts(self) -> tuple[str, ...]:
-        added = (str(token) for token in self.tokenizer.added_tokens_decoder.values())
-        return tuple(sorted((text for text in added if len(text) > 1), key=lambda text: (-len(text), text)))
+        return control_texts(self.tokenizer)
 
     def defused(self, text: str) -> str:
         """Return a dataset's text as the model is shown and taught it, with control tokens broken up.
@@ -246,11 +219,7 @@ class PromptFormat:
         Returns:
             The text without markers and control tokens.
         """
-        text = without_marks(text)
-        for special in self._special_texts:
-            if special in text:
-                text = text.replace(special, f"{special[0]} {special[1:]}")
-        return text
+        return broken_up(text, self._special_texts)
 
     def _answer_tokens(self, answer: str) -> tuple[int, ...]:
         tokens = self.tokenizer(self.defused(answer), add_special_tokens=False)["input_ids"]
@@ -326,13 +295,6 @@ class PromptFormat:
                 f"max_length={self.max_length}; raise max_length or leave the task out"
             )
         return best
-
-
-def _items_of(field: InputField, numbers: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the item of each text: entries of a nameless list are a history, a field may be named after an item."""
-    if field.is_list and not field.name:
-        return tuple(numbers.get(f"history {number}", 0) for number in range(1, len(field.texts) + 1))
-    return (numbers.get(field.name, 0),) * len(field.texts)
 
 
 def _text_of(sample: Sample, role: str, item: int) -> str:
