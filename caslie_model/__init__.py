@@ -16,9 +16,9 @@ from mmecinstruct.core.lazy import lazy_names
 from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
-    from caslie_model.api import align, evaluate, features, finetune, merge, push_model
-    from caslie_model.config.evaluation import EvaluateConfig
-    from caslie_model.config.presets import align_config, evaluate_config, finetune_config
+    from caslie_model.api import align, evaluate, features, finetune, merge, predict, push_model
+    from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+    from caslie_model.config.presets import align_config, evaluate_config, finetune_config, predict_config
     from caslie_model.config.training import AlignConfig, FinetuneConfig
     from caslie_model.fusion import load_adapter
 
@@ -26,6 +26,7 @@ __all__ = [
     "AlignConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "PredictConfig",
     "__version__",
     "align",
     "align_config",
@@ -36,6 +37,8 @@ __all__ = [
     "finetune_config",
     "load_adapter",
     "merge",
+    "predict",
+    "predict_config",
     "push_model",
 ]
 
@@ -47,6 +50,7 @@ if not TYPE_CHECKING:
             "AlignConfig": "caslie_model.config.training",
             "EvaluateConfig": "caslie_model.config.evaluation",
             "FinetuneConfig": "caslie_model.config.training",
+            "PredictConfig": "caslie_model.config.evaluation",
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
             "align_config": "caslie_model.config.presets",
@@ -57,6 +61,8 @@ if not TYPE_CHECKING:
             "finetune_config": "caslie_model.config.presets",
             "load_adapter": "caslie_model.fusion",
             "merge": "caslie_model.api",
+            "predict": "caslie_model.api",
+            "predict_config": "caslie_model.config.presets",
             "push_model": "caslie_model.api",
         },
     )

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from caslie_model.adapters.merge import MergeResult
-    from caslie_model.config.evaluation import EvaluateConfig
+    from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.training import AlignConfig, FinetuneConfig
     from caslie_model.evaluation.evaluate import EvaluationResult
+    from caslie_model.inference.run import Answers
     from caslie_model.publishing.push_folder import ModelPush
     from caslie_model.training.run import TrainingResult
     from caslie_model.vision import FeatureCounts
@@ -144,6 +145,53 @@ def align(
         return align(config, resume, overwrite)
 
 
+def predict(
+    model: AnyPath | PredictConfig,
+    data: AnyPath | None = None,
+    out: AnyPath | None = None,
+    *,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Answers:
+    """Ask a model the samples of a dataset, and write its answers only; `evaluate` scores them.
+
+    Predictions that are in `out` already are kept, so that a stopped run continues.
+
+    Args:
+        model: An adapter or merged model, a preset, a language or image-text model: a folder, or user/name on the Hub;
+            or `openai:NAME` with `server=…`. Or a whole config.
+        data: A dataset folder, or user/name on the Hub.
+        out: The folder for predictions.
+        overwrite: Whether to forget earlier predictions.
+        **settings: Fields of `PredictConfig`, such as `tasks=["sa"]`, `splits=["test"]`, `shots=2` or
+            `permute_options=3`.
+
+    Returns:
+        The predictions by sample id and variant, and their file.
+
+    Raises:
+        MmecError: Settings, data, model or folder do not allow it; the message has the remedy.
+
+    Examples:
+        >>> import caslie_model
+        >>> answers = caslie_model.predict(
+        ...     "model", "dataset-sample", "answers", tasks=["sa"], splits=["test"], limit=4, device="cpu"
+        ... )
+        >>> len(answers.records), answers.missing
+        (4, 0)
+    """
+    from caslie_model.config.evaluation import PredictConfig
+    from caslie_model.config.presets import predict_config
+    from caslie_model.inference.run import predict
+
+    if isinstance(model, PredictConfig):
+        config = _whole(model, data or out, settings)
+    else:
+        config = predict_config(**_fields({"model": model, "data": data, "out": out}, settings))
+    with quiet_libraries_meanwhile():
+        return predict(config, overwrite)
+
+
 def evaluate(
     model: AnyPath | EvaluateConfig,
     data: AnyPath | None = None,
@@ -157,8 +205,8 @@ def evaluate(
     Predictions that are in `out` already are kept, so that a stopped evaluation continues.
 
     Args:
-        model: An adapter folder, or user/name of one on the Hub; with `base_only=True` also a preset or base model. Or
-            a whole config.
+        model: An adapter or merged model, a preset, a language or image-text model: a folder, or user/name on the Hub;
+            or `openai:NAME` with `server=…`. Or a whole config.
         data: A dataset folder, or user/name on the Hub.
         out: The folder for predictions and metrics.
         overwrite: Whether to forget earlier predictions.

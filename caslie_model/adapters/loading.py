@@ -1,4 +1,4 @@
-"""The adapter folder, and loading a model for evaluation: an adapter on its base model, or a base model alone.
+"""The adapter folder, and loading a model to answer: an adapter on its base model, or a base model alone.
 
 adapter_config.json, adapter_model.safetensors   of a text adapter: shapes and every trained tensor, as peft has them
 tokenizer.json, tokenizer_config.json, …         of a text adapter: the base model's, for peft and transformers
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from caslie_model.adapters.base import ends_by_eos, load_base_of, recorded_fingerprint
+from caslie_model.adapters.model_kind import ModelKind, model_kind
 from caslie_model.adapters.trained import load_to_answer, peft_weights
 from caslie_model.backbones.language_model import BaseModel, is_base_model_name, load_base_model
-from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.evaluation import PredictConfig
 from caslie_model.config.files import CONFIG, MODEL_CONFIG, PEFT_CONFIG, adapter_weights
 from caslie_model.config.presets import built_in_presets, load_config, load_finetune_config, read_preset
 from caslie_model.config.training import AlignConfig, FinetuneConfig, VisionSettings
@@ -63,11 +64,12 @@ class _Form:
     max_length: int
 
 
-def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
-    """Load the adapter or merged model in folder `config.model`, or with base_only the base model that it names.
+def load_for_evaluation(config: PredictConfig, kind: ModelKind | None = None) -> LoadedModel:
+    """Load the adapter, merged model or language model `config.model`, or with base_only an adapter's base model.
 
     Args:
         config: The settings of the evaluation.
+        kind: What `model_kind` says of the model, where it was asked before.
 
     Returns:
         The model with its prompt format.
@@ -77,6 +79,8 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
         ConfigError: If its saved config or the preset is not valid, or `config.base` goes with no adapter.
     """
     device = choose_device(config.device, config.precision)
+    if not config.base_only and (kind or model_kind(config.model)) != "trained":
+        return _bare_model(config, device)
     folder = Path(config.model) if config.base_only else adapter_folder(config.model)
     is_whole = (folder / MODEL_CONFIG).is_file()
     if config.base_only and (is_whole or not (folder / CONFIG).is_file()):
@@ -98,6 +102,9 @@ def load_for_evaluation(config: EvaluateConfig) -> LoadedModel:
     loaded = _assemble(base, model, form, config, sha256_file(weights))
     if ends_by_eos(folder):
         loaded = replace(loaded, prompt_format=replace(loaded.prompt_format, ends_by_eos=True))
+    if folder != Path(config.model):
+        # The folder of a commit in the Hub's cache.
+        loaded = replace(loaded, provenance={**loaded.provenance, "adapter_revision": folder.name})
     recorded = recorded_fingerprint(folder)
     if recorded not in (None, base.fingerprint):
         loaded = replace(loaded, provenance={**loaded.provenance, "trained_on_fingerprint": recorded})
@@ -123,7 +130,7 @@ def _with_images(loaded: LoadedModel, trained: FinetuneConfig) -> LoadedModel:
 
 
 def _merged_model(
-    config: EvaluateConfig, folder: Path, trained: FinetuneConfig, form: _Form, device: Device
+    config: PredictConfig, folder: Path, trained: FinetuneConfig, form: _Form, device: Device
 ) -> LoadedModel:
     """Load a folder that `merge` wrote: base model and adapter in one, with the settings of the training."""
     if config.base:
@@ -134,7 +141,7 @@ def _merged_model(
     return _with_images(_assemble(whole, whole.model, form, config), trained)
 
 
-def _bare_model(config: EvaluateConfig, device: Device) -> LoadedModel:
+def _bare_model(config: PredictConfig, device: Device) -> LoadedModel:
     if config.base:
         raise ConfigError(
             f"--base goes with an adapter, and {config.model} is none: give the base model as --model"
@@ -157,17 +164,18 @@ def _is_fusion_model(folder: Path) -> bool:
         return False
 
 
-def _adapter_of_peft(config: EvaluateConfig, folder: Path, device: Device) -> LoadedModel:
+def _adapter_of_peft(config: PredictConfig, folder: Path, device: Device) -> LoadedModel:
     """Load an adapter that peft wrote without us: it has no settings of a training, so the defaults hold."""
     if (folder / MODEL_CONFIG).is_file():
         raise ModelError(
-            f"{config.model} is a whole model without the settings of its training ({CONFIG}): give --base-only, or of "
-            "a merged image-text model the adapter, or merge it again"
+            f"{config.model} is a merged image-text model without the settings of its training ({CONFIG}): give the "
+            "adapter, or merge it again"
         )
     name = _base_of_peft(folder)
     if name is None:
         raise ModelError(
-            f"{config.model} is not an adapter folder (no {CONFIG}); for a base model give --base-only"
+            f"no model '{config.model}': it is not an adapter folder (no {CONFIG}), nor a model folder (no "
+            f"{MODEL_CONFIG}), a preset ({', '.join(built_in_presets())}) or user/name on the Hub"
         )
     weights = peft_weights(folder)
     name = config.base or name
@@ -223,27 +231,29 @@ def _bare_settings(name: str) -> tuple[str, str, _Form]:
         name = defaults["base_model"]
     elif not is_base_model_name(name):
         raise ModelError(
-            f"no model '{name}': give an adapter folder, or with --base-only also a preset "
-            f"({', '.join(built_in_presets())}), a model folder or user/name on the Hub"
+            f"no model '{name}': give an adapter folder, a preset ({', '.join(built_in_presets())}), a model folder or "
+            "user/name on the Hub"
         )
     return name, str(defaults["quantise"]), _default_form(defaults)
 
 
 def _assemble(
-    base: BaseModel, model: Any, form: _Form, config: EvaluateConfig, adapter: str | None = None
+    base: BaseModel, model: Any, form: _Form, config: PredictConfig, adapter: str | None = None
 ) -> LoadedModel:
     """Return a model with its prompt format and provenance. adapter: SHA-256 of the adapter's weights, if any."""
     answers, max_length = config.answers or form.answers, config.max_length or form.max_length
-    prompt_format = PromptFormat(base.tokenizer, *form.templates, answers, max_length, config.instruction)
+    # A question brings the instruction that is to be used as its sample's own.
+    prompt_format = PromptFormat(base.tokenizer, *form.templates, answers, max_length)
+    revision = getattr(base.model.config, "_commit_hash", None)
     provenance = {
         "base_model": base.name,
         "base_fingerprint": base.fingerprint,
+        **({"revision": revision} if revision else {}),
         "adapter_sha256": adapter,
         "user_template": form.templates[0],
         "plain_template": form.templates[1],
         "answers": answers,
         "max_length": max_length,
-        "instruction": config.instruction,
         "precision": base.device.precision,
         **({"quantise": base.quantise} if base.quantise != "none" else {}),
     }

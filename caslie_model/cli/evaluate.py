@@ -1,58 +1,40 @@
-"""The command that measures: `caslie_model evaluate`."""
+"""The commands that ask a model, and score it: `caslie_model predict` and `caslie_model evaluate`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 from caslie_model import api
-from caslie_model.cli.options import AsJson, Base, Data, Override, Overwrite, Tasks
+from caslie_model.cli.asking import with_asking_options
+from caslie_model.cli.options import AsJson, Overwrite
 from mmecinstruct.core.commands import Panel
-from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
+from mmecinstruct.core.console import quiet_libraries, say, tell_what_is_kept
 
 panel = Panel("Evaluate")
+
+_KEPT = "what was answered is kept, and the same command goes on"
+CountOnly = Annotated[
+    bool, typer.Option("--dry-run", help="Count the samples to answer; load no model, write nothing.")
+]
 
 
 @panel.command(
     "evaluate",
     "caslie_model evaluate --model my-adapter --data my-dataset --out results",
     "caslie_model evaluate --model my-adapter --data my-dataset --out results-ap --tasks ap --scoring likelihood",
-    "caslie_model evaluate --model smollm2-135m --base-only --data my-dataset --out zero-shot",
+    "caslie_model evaluate --model smollm2-135m --data my-dataset --out zero-shot",
     "caslie_model evaluate --model my-adapter --data my-dataset --out results --limit 50 --dry-run",
+    "torchrun --nproc-per-node 2 -m caslie_model evaluate --model my-adapter --data my-dataset --out results",
 )
+@with_asking_options
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Adapter folder, or user/name of one; with --base-only also a preset or base model."
-        ),
-    ],
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
-    splits: Annotated[str, typer.Option(help="Splits, separated by commas.")] = "test,test_ood",
-    tasks: Tasks = "all",
-    base: Base = None,
-    base_only: Annotated[bool, typer.Option("--base-only", help="The model without its adapter.")] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="At most so many samples per task and split, in the hash order of their ids."),
-    ] = None,
-    subset: Annotated[
-        Literal["all", "visual-critical", "text"],
-        typer.Option(help="visual-critical: samples that need the image; text: those that do not."),
-    ] = "all",
-    scoring: Annotated[
-        Literal["generate", "likelihood"],
-        typer.Option(help="Generate the answer, or take the likeliest allowed one."),
-    ] = "generate",
-    batch_size: Annotated[int, typer.Option(help="Samples at once; changes no answer.")] = 8,
-    override: Override = None,
+    fields: dict[str, Any],
+    override: Sequence[str],
     overwrite: Overwrite = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count the samples to answer; load no model, write nothing.")
-    ] = False,
+    dry_run: CountOnly = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer test samples, and report metrics per task and split beside the majority baseline.
@@ -63,34 +45,69 @@ def evaluate(
 
     from caslie_model.config.presets import evaluate_config
 
-    config = evaluate_config(
-        override or (),
-        model=model,
-        data=data,
-        out=out,
-        splits=comma_list(splits),
-        tasks=comma_list(tasks),
-        base=base,
-        base_only=base_only,
-        limit=limit,
-        subset=subset,
-        scoring=scoring,
-        batch_size=batch_size,
-    )
+    config = evaluate_config(override, **fields)
     quiet_libraries()
     if dry_run:
-        from caslie_model.evaluation.dry_run import estimate_evaluation, estimate_table
-
-        estimate = estimate_evaluation(config, overwrite)
-        print(json.dumps(estimate, indent=1) if as_json else estimate_table(estimate))
+        _print_estimate(config, overwrite, as_json)
         return
     from caslie_model.evaluation.evaluate import METRICS_TEXT
     from caslie_model.evaluation.tables import print_metrics
+    from caslie_model.runtime.processes import is_first_process
 
-    with tell_what_is_kept("what was answered is kept, and the same command goes on"):
+    with tell_what_is_kept(_KEPT):
         result = api.evaluate(config, overwrite=overwrite)
+    if not is_first_process():
+        return
     if as_json:
         print(json.dumps(result.metrics, indent=1, ensure_ascii=False))
     else:
         print_metrics(result.metrics)
     say(f"written: {result.folder / METRICS_TEXT}")
+
+
+@panel.command(
+    "predict",
+    "caslie_model predict --model my-adapter --data my-dataset --out answers",
+    "caslie_model predict --model Qwen/Qwen2.5-VL-3B-Instruct --data my-dataset --out answers --tasks cc,sa",
+    "caslie_model predict --model openai:my-model --server http://127.0.0.1:8000/v1 --data my-dataset --out answers",
+    "caslie_model predict --model my-adapter --data my-dataset --out answers --permute-options 3",
+)
+@with_asking_options
+def predict(
+    fields: dict[str, Any],
+    override: Sequence[str],
+    overwrite: Overwrite = False,
+    dry_run: CountOnly = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model the samples of a dataset, and write its answers only; `evaluate` into the same folder scores them.
+
+    A stopped run continues when it is started again.
+    """
+    import json
+
+    from caslie_model.config.presets import predict_config
+
+    config = predict_config(override, **fields)
+    quiet_libraries()
+    if dry_run:
+        _print_estimate(config, overwrite, as_json)
+        return
+    from caslie_model.runtime.processes import is_first_process
+
+    with tell_what_is_kept(_KEPT):
+        result = api.predict(config, overwrite=overwrite)
+    if not is_first_process():
+        return
+    if as_json:
+        print(json.dumps({"questions": result.questions, "answered": len(result.records)}))
+    say(f"written: {result.file}, {len(result.records)} of {result.questions} answers")
+
+
+def _print_estimate(config: Any, overwrite: bool, as_json: bool) -> None:
+    import json
+
+    from caslie_model.evaluation.dry_run import estimate_evaluation, estimate_table
+
+    estimate = estimate_evaluation(config, overwrite)
+    print(json.dumps(estimate, indent=1) if as_json else estimate_table(estimate))

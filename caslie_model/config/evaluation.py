@@ -1,25 +1,27 @@
-"""Settings of an evaluation."""
+"""Settings of asking a model, and of an evaluation, which scores its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.choices import Answers, Device, Precision, Quantise, full_task_names, known_splits
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 
 
-class EvaluateConfig(Settings):
-    """One evaluation of a model on a dataset."""
+class PredictConfig(Settings):
+    """What a model is asked, and how it answers."""
 
     renamed_fields: ClassVar[Mapping[str, str]] = {"pictures": "images"}
 
     model: str = Field(
-        description="Adapter: a folder, or `user/name` on the Hub. With `base_only` also a preset or a base model."
+        description="An adapter or merged model of ours, a preset, or a language or image-text model of transformers: "
+        "a folder, `user/name` on the Hub, `package:NAME` or `random:tiny`. With `server`: `openai:` and the name by "
+        "which the server knows its model."
     )
     base: str | None = Field(
         default=None,
@@ -28,16 +30,20 @@ class EvaluateConfig(Settings):
     )
     any_base: bool = Field(
         default=False,
-        description="Evaluate an adapter on another base model than that of its training all the same, of the same "
+        description="Ask an adapter on another base model than that of its training all the same, of the same "
         "shape: after a change of its weights, tokenizer or chat template. Metrics record both fingerprints.",
     )
     data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
-    out: Path = Field(description="Folder to write predictions and metrics to.")
-    splits: tuple[str, ...] = Field(default=("test", "test_ood"), description="Splits to evaluate.")
+    out: Path = Field(description="Folder to write predictions to, and metrics.")
+    splits: tuple[str, ...] = Field(default=("test", "test_ood"), description="Splits to ask of.")
     tasks: tuple[str, ...] = Field(
-        default_factory=task_names, description="Tasks to evaluate, by full or short name (`sa`), or `all`."
+        default_factory=task_names, description="Tasks to ask of, by full or short name (`sa`), or `all`."
     )
-    base_only: bool = Field(default=False, description="Evaluate the base model without the adapter.")
+    base_only: bool = Field(
+        default=False,
+        description="Ask the base model of an adapter without the adapter, or of an image-text model its language "
+        "model alone. A base model itself needs no such word.",
+    )
     limit: Annotated[int | None, unit("samples")] = Field(
         default=None,
         ge=1,
@@ -45,10 +51,12 @@ class EvaluateConfig(Settings):
     )
     subset: Literal["all", "visual-critical", "text"] = Field(
         default="all",
-        description="Evaluate all samples, those that need their image (`visual-critical`), or the others (`text`).",
+        description="Ask all samples, those that need their image (`visual-critical`), or the others (`text`).",
     )
-    instruction: Literal["seen", "unseen"] = Field(
-        default="seen", description="Use the instruction of training or the held-out variant (`unseen`)."
+    instruction: Literal["seen", "unseen", "both"] = Field(
+        default="seen",
+        description="Use the instruction of training, the held-out variant (`unseen`), or ask with each of the two "
+        "(`both`).",
     )
     scoring: Literal["generate", "likelihood"] = Field(
         default="generate",
@@ -58,6 +66,25 @@ class EvaluateConfig(Settings):
         default="own",
         description="Images shown to an image-text model: its `own`, `shuffled` ones of other samples of the task and "
         "split, or `none`. A model that scores as well with the last two does not use images.",
+    )
+    images_effect: bool = Field(
+        default=False,
+        description="Measure what the images do: ask samples with images also without them, and with images of other "
+        "samples.",
+    )
+    permute_options: Annotated[int, unit("orders")] = Field(
+        default=0,
+        ge=0,
+        le=25,
+        description="Ask again with the options in so many other orders, which shows whether a model prefers letters. "
+        "Tasks whose answers are yes and no have none.",
+    )
+    shots: Annotated[int, unit("samples")] = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Samples of the training split that are shown with their answers before each question. They share "
+        "no product, user or query with it.",
     )
     length_normalised: bool = Field(
         default=False,
@@ -73,22 +100,102 @@ class EvaluateConfig(Settings):
     batch_size: Annotated[int, unit("samples")] = Field(
         default=8, ge=1, description="Samples per forward pass. Changes no answer; lower it to save memory."
     )
-    bootstrap_resamples: int = Field(
-        default=1000, ge=100, description="Bootstrap resamples of the confidence intervals."
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of the bootstrap, of shuffled images, of other orders of options and of shots.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap and of shuffled images.")
     precision: Precision = Field(
         default="auto",
         description="Number format of the computation. `auto`: float32 on a CPU, bfloat16 on a GPU.",
     )
     device: Device = Field(
-        default="auto", description="Device to evaluate on. `auto`: a GPU where there is one."
+        default="auto", description="Device to compute on. `auto`: a GPU where there is one."
     )
     quantise: Quantise | None = Field(
         default=None,
         description="Load the base model in 4 or 8 bits through bitsandbytes. `null`: as in training, or `none`.",
     )
 
+    server: str | None = Field(
+        default=None,
+        description="Base URL of a server with OpenAI's interface, such as `http://127.0.0.1:8000/v1`; one of your own "
+        "network is allowed.",
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY",
+        description="Environment variable that holds the server's API key. The key itself is written nowhere.",
+    )
+    concurrency: Annotated[int, unit("requests")] = Field(
+        default=8, ge=1, le=1024, description="Requests that the server gets at a time."
+    )
+    request_timeout: Annotated[float, unit("seconds")] = Field(
+        default=120.0, gt=0, description="Seconds to wait for the answer to a request."
+    )
+    retries: Annotated[int, unit("requests")] = Field(
+        default=5, ge=0, description="Requests after the first that failed, with growing pauses between them."
+    )
+    max_pixels: Annotated[int, unit("pixels")] = Field(
+        default=1_048_576,
+        ge=1024,
+        description="Pixels of an image that is sent; larger ones are scaled down.",
+    )
+    max_tokens: Annotated[int, unit("tokens")] = Field(
+        default=64, ge=1, description="Tokens that a server generates at most for an answer."
+    )
+    request_seed: int | None = Field(
+        default=0,
+        description="Seed that requests carry; the temperature is always 0. `null`: none, where a server takes none.",
+    )
+    prices: Path | None = Field(
+        default=None,
+        description="YAML file with the price of models: `price_input` and `price_output` by name of the model.",
+    )
+    price_input: Annotated[float | None, unit("money per million tokens")] = Field(
+        default=None, ge=0, description="Money per million tokens of prompts. `null`: as `prices` says."
+    )
+    price_output: Annotated[float | None, unit("money per million tokens")] = Field(
+        default=None, ge=0, description="Money per million tokens of answers. `null`: as `prices` says."
+    )
+    budget: Annotated[float | None, unit("money")] = Field(
+        default=None,
+        gt=0,
+        description="Money at most, in the currency of the prices; asking stops before it is spent.",
+    )
+    write_batch: Path | None = Field(
+        default=None,
+        description="Write what is to be asked as an OpenAI batch file, and ask nothing.",
+    )
+    read_batch: Path | None = Field(
+        default=None, description="Read the answers from the output file of an OpenAI batch."
+    )
+
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
     _splits = field_validator("splits")(known_splits)
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether a server or a batch file answers, not a model that is loaded here."""
+        return self.model.startswith("openai:")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        given = [name for name in ("server", "write_batch", "read_batch") if getattr(self, name) is not None]
+        if self.asks_server and not given:
+            raise ValueError(
+                f"model={self.model} is asked at a server: give `server`, `write_batch` or `read_batch`"
+            )
+        if given and not self.asks_server:
+            raise ValueError(f"{given[0]} goes with a model of a server: give model=openai:{self.model}")
+        if self.images_effect and self.images != "own":
+            raise ValueError("images_effect asks with own, other and no images: leave out `images`")
+        return self
+
+
+class EvaluateConfig(PredictConfig):
+    """One evaluation of a model on a dataset: what it is asked, and how its answers are scored."""
+
+    bootstrap_resamples: int = Field(
+        default=1000, ge=100, description="Bootstrap resamples of the confidence intervals."
+    )

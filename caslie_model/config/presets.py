@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from caslie_model.config.choices import Config
-from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
@@ -94,6 +94,19 @@ def align_config(preset: str, overrides: Sequence[str] = (), **fields: Any) -> A
     preset_fields = {key: value for key, value in read_preset(preset).items() if key not in _OF_TASKS}
     preset_fields |= {"max_length": 256}
     return _validate(AlignConfig, {**preset_fields, "fusion": "xattn", **fields}, overrides)
+
+
+def predict_config(overrides: Sequence[str] = (), **fields: Any) -> PredictConfig:
+    """Return the config of asking a model.
+
+    Args:
+        overrides: Fields to set, in dotted form: `quantise=4bit`. The values are read as YAML.
+        **fields: Fields of `PredictConfig`.
+
+    Raises:
+        ConfigError: A field is wrong. The message names every wrong field.
+    """
+    return _validate(PredictConfig, dict(fields), overrides)
 
 
 def evaluate_config(overrides: Sequence[str] = (), **fields: Any) -> EvaluateConfig:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from caslie_model.config.evaluation import EvaluateConfig
-from caslie_model.evaluation.evaluate import check_folder, select_samples
-from caslie_model.inference.prediction_log import PREDICTIONS
+from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
+from caslie_model.evaluation import evaluate
+from caslie_model.inference import run
+from caslie_model.inference.prediction_log import read_records
+from caslie_model.inference.select_samples import select_samples
 
 
-def estimate_evaluation(config: EvaluateConfig, overwrite: bool = False) -> dict[str, Any]:
-    """Return how many samples an evaluation would answer.
+def estimate_evaluation(config: PredictConfig, overwrite: bool = False) -> dict[str, Any]:
+    """Return how many samples an evaluation or a prediction would answer.
 
     Args:
         config: The settings of the evaluation.
@@ -27,9 +27,12 @@ def estimate_evaluation(config: EvaluateConfig, overwrite: bool = False) -> dict
         OutputError: `config.out` is another command's folder, or a file.
         DatasetError: There is no such dataset, or it has no such samples.
     """
-    check_folder(config)
-    samples = select_samples(config)
-    answered = set() if overwrite else _answered(config.out / PREDICTIONS)
+    if isinstance(config, EvaluateConfig):
+        evaluate.check_folder(config)
+    else:
+        run.check_folder(config)
+    samples = select_samples(config).samples
+    answered = {name for name, variant in read_records(config.out) if not variant and not overwrite}
     found = Counter((sample.task, sample.split) for sample in samples)
     done = Counter((sample.task, sample.split) for sample in samples if sample.id in answered)
     parts = [
@@ -49,15 +52,3 @@ def estimate_table(estimate: dict[str, Any]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
-
-
-def _answered(path: Path) -> set[str]:
-    if not path.is_file():
-        return set()
-    ids = set()
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            ids.add(json.loads(line)["id"])
-        except (ValueError, TypeError, KeyError):
-            continue  # a torn line is answered again
-    return ids

@@ -16,6 +16,11 @@ from caslie_model.hub.errors import not_loaded
 from caslie_model.hub.names import is_hub_name
 from mmecinstruct.core.hub import reading_from_hub
 
+
+class NoAdapterError(ModelError):
+    """A repository on the Hub that holds no adapter."""
+
+
 # No pickle, no code.
 FILES = (
     PEFT_CONFIG,
@@ -53,7 +58,7 @@ def adapter_folder(name: str | Path) -> Path:
     except (httpx2.HTTPError, OSError, ValueError) as error:
         raise not_loaded("adapter", str(name), error) from error
     if adapter_config(found) is None:
-        raise ModelError(
+        raise NoAdapterError(
             f"{name}: the repository on the Hub holds no adapter ({PEFT_CONFIG} or {FUSION_CONFIG})"
         )
     return found

@@ -1,7 +1,9 @@
-"""Predictions on disk: JSON lines by sample id, only ever appended to, and a header with their provenance.
+"""Predictions on disk: JSON lines by sample id and variant, only ever appended to, and a header with their provenance.
 
 A killed run leaves at most one torn last line, which is cut off when the file is opened again. Other damaged lines are
-dropped then, and told: their samples are answered again. A file of another model or of other settings is rejected.
+dropped then, and told: their samples are answered again. A file of another model, of other settings or of other data is
+rejected. Of several processes the first writes to the file itself, each other one to a part of its own, which the first
+takes over at the end, or the next run does, whatever its number of processes.
 """
 
 from __future__ import annotations
@@ -13,45 +15,97 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from caslie_model.errors import RunError
 from caslie_model.runtime.console import say
+from mmecinstruct.core.files import write_atomically
 from mmecinstruct.core.hashing import fingerprint
 
 PREDICTIONS = "predictions.jsonl"
 HEADER = "predictions.header.json"
+_PART, _PARTS = "predictions.part-{}.jsonl", "predictions.part-*.jsonl"
+
+# Id of the sample, and variant.
+Key: TypeAlias = tuple[str, str]
+
+
+def key_of(record: Mapping[str, Any]) -> Key:
+    """Return what tells a record from all others of its file; earlier versions wrote no variant."""
+    return record["id"], record.get("variant", "")
 
 
 @contextmanager
 def open_predictions(
-    folder: Path, provenance: Mapping[str, Any], overwrite: bool
+    folder: Path,
+    provenance: Mapping[str, Any],
+    overwrite: bool,
+    data: Mapping[str, str] | None = None,
 ) -> Iterator[PredictionFile]:
     """Open a folder's predictions to read those that are there and append others.
 
     Args:
         folder: Where predictions and header are; created if need be.
-        provenance: All that the answers depend on, by name (`LoadedModel.provenance`, and the settings of scoring).
+        provenance: All that the answers depend on, by name (`Predictor.provenance`, and the settings of asking).
         overwrite: Delete earlier predictions.
+        data: Fingerprints of the data by the name of a part, such as "task/split". Parts may be added later.
 
     Yields:
         The open file.
 
     Raises:
-        RunError: If another process writes there, or the predictions are of another provenance.
+        RunError: If another process writes there, or the predictions are of another provenance or other data.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Unbuffered: what a full disk rejects would be written, and fail, again on closing.
-    with (folder / PREDICTIONS).open("a+b", buffering=0) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another evaluation writes to {folder}; give another folder") from None
+    with _locked(folder / PREDICTIONS) as stream:
+        parts = sorted(folder.glob(_PARTS))
         if overwrite:
             stream.truncate(0)
             (folder / HEADER).unlink(missing_ok=True)
-        _check_header(folder, provenance, empty=stream.seek(0, 2) == 0)
-        yield PredictionFile(folder / PREDICTIONS, stream)
+            for part in parts:
+                part.unlink()
+            parts = []
+        _check_header(folder, provenance, data or {}, empty=not parts and stream.seek(0, 2) == 0)
+        file = PredictionFile(folder / PREDICTIONS, stream)
+        file.take_parts()
+        yield file
+
+
+@contextmanager
+def open_part(folder: Path, number: int) -> Iterator[PredictionFile]:
+    """Open the part of a process that is not the first, after the first has opened the folder's predictions.
+
+    Args:
+        folder: Where the predictions are.
+        number: The number of the process, from 1.
+
+    Yields:
+        The open file, without records.
+
+    Raises:
+        RunError: If another process writes there.
+    """
+    path = folder / _PART.format(number)
+    with _locked(path) as stream:
+        yield PredictionFile(path, stream)
+
+
+def read_records(folder: Path) -> dict[Key, dict[str, Any]]:
+    """Return the predictions that a folder holds, without a lock and without mending anything.
+
+    Args:
+        folder: Where predictions are, or none.
+
+    Returns:
+        Records by sample id and variant; damaged lines are left out.
+    """
+    records: dict[Key, dict[str, Any]] = {}
+    for path in (folder / PREDICTIONS, *sorted(folder.glob(_PARTS))):
+        for line in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
+            record = _record(line)
+            if record is not None:
+                records.setdefault(key_of(record), record)
+    return records
 
 
 class PredictionFile:
@@ -59,7 +113,7 @@ class PredictionFile:
 
     Attributes:
         path: The file.
-        records: Predictions by sample id.
+        records: Predictions by sample id and variant.
     """
 
     def __init__(self, path: Path, stream: FileIO) -> None:
@@ -71,12 +125,12 @@ class PredictionFile:
         """Append one line per record and hand them to the operating system.
 
         Args:
-            records: Predictions, each with the `id` of its sample.
+            records: Predictions, each with the `id` of its sample and its `variant`.
 
         Raises:
             RunError: If the disk takes no more.
         """
-        new = {record["id"]: dict(record) for record in records}
+        new = {key_of(record): dict(record) for record in records}
         left = memoryview(_lines(new.values()))
         try:
             while left:
@@ -88,28 +142,40 @@ class PredictionFile:
             ) from error
         self.records.update(new)
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def take_parts(self) -> None:
+        """Append what other processes wrote into parts of their own, and delete the parts.
+
+        Raises:
+            RunError: If a process still writes to a part, or the disk takes no more.
+        """
+        for path in sorted(self.path.parent.glob(_PARTS)):
+            with _locked(path) as stream:
+                part = PredictionFile(path, stream)
+                self.append(record for key, record in part.records.items() if key not in self.records)
+            path.unlink()
+
+    def drop(self, keys: Collection[Key]) -> None:
+        """Drop predictions that no model gave.
+
+        Args:
+            keys: Their sample ids and variants.
+        """
+        self.records = {key: record for key, record in self.records.items() if key not in keys}
+        self._rewrite(self.records, len(keys))
+
+    def _read(self) -> dict[Key, dict[str, Any]]:
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
         if whole != len(content):
             self._stream.truncate(whole)
         read = [_record(line) for line in content[:whole].split(b"\n")[:-1]]
-        records = {record["id"]: record for record in read if record is not None}
+        records = {key_of(record): record for record in read if record is not None}
         if len(records) < len(read):
             self._rewrite(records, len(read) - len(records))
         return records
 
-    def drop(self, names: Collection[str]) -> None:
-        """Drop predictions that no model gave.
-
-        Args:
-            names: Ids of their samples.
-        """
-        self.records = {name: record for name, record in self.records.items() if name not in names}
-        self._rewrite(self.records, len(names))
-
-    def _rewrite(self, records: Mapping[str, Mapping[str, Any]], dropped: int) -> None:
+    def _rewrite(self, records: Mapping[Key, Mapping[str, Any]], dropped: int) -> None:
         """Replace the file at once, and go on with the new one under the same lock."""
         say(
             f"{self.path}: dropped {dropped} damaged or repeated lines; samples without an answer are answered again"
@@ -126,6 +192,17 @@ class PredictionFile:
             os.dup2(new.fileno(), self._stream.fileno())
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[FileIO]:
+    # Unbuffered: what a full disk rejects would be written, and fail, again on closing.
+    with path.open("a+b", buffering=0) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"another evaluation writes to {path.parent}; give another folder") from None
+        yield stream
+
+
 def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
     lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     return "".join(lines).encode()
@@ -140,47 +217,63 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if not isinstance(record, dict) or not isinstance(record.get("id"), str) or "prediction" not in record:
         return None
     scores = record.get("scores", {})
-    is_text = all(isinstance(record.get(name), str | None) for name in ("prediction", "text", "prompt"))
+    texts = ("prediction", "text", "prompt", "target")
+    is_text = all(isinstance(record.get(name), str | None) for name in texts)
     is_scores = isinstance(scores, dict) and all(
         value is None or (isinstance(value, int | float) and not isinstance(value, bool))
         for value in scores.values()
     )
-    return record if is_text and is_scores else None
+    return record if is_text and is_scores and isinstance(record.get("variant", ""), str) else None
 
 
 def _no_json(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-# Names in headers that earlier versions wrote.
+# Names in headers that earlier versions wrote, and those that they did not write yet.
 _OLD_NAMES = {"base_identity": "base_fingerprint", "pictures": "images"}
+_NEW_NAMES = frozenset({"revision", "adapter_revision"})
 
 
-def _check_header(folder: Path, provenance: Mapping[str, Any], empty: bool) -> None:
+def _check_header(folder: Path, provenance: Mapping[str, Any], data: Mapping[str, str], empty: bool) -> None:
     path = folder / HEADER
     if not path.is_file():
         if not empty:
             raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another folder, or --overwrite")
-        header = {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(
-            json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
-        temporary.replace(path)
+        _write_header(path, {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}, data)
         return
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
         saved = header["provenance"] if "provenance" in header else header["identity"]
         there = {_OLD_NAMES.get(name, name): value for name, value in saved.items()}
+        known = dict(header.get("data", {}))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path} is damaged; give another folder, or --overwrite") from None
     other = sorted(
         name
         for name in {*there, *provenance}
-        if name not in there or name not in provenance or there[name] != provenance[name]
+        if there.get(name, _NOTHING) != provenance.get(name, _NOTHING)
+        and not (name in _NEW_NAMES and name not in there)
     )
     if other:
         raise RunError(
             f"{folder} holds predictions of another model or other settings ({', '.join(other)} differ); give "
             "another folder, or --overwrite"
         )
+    if changed := sorted(part for part in data if known.get(part, data[part]) != data[part]):
+        raise RunError(
+            f"{folder} holds predictions of other data: the dataset changed ({', '.join(changed)}); give another "
+            "folder, or --overwrite"
+        )
+    if not data.keys() <= known.keys():
+        _write_header(path, header, {**known, **data})
+
+
+_NOTHING = object()
+
+
+def _write_header(path: Path, header: Mapping[str, Any], data: Mapping[str, str]) -> None:
+    content = {**header, **({"data": data} if data else {})}
+    write_atomically(
+        path, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )

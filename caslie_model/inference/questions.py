@@ -32,7 +32,8 @@ class Question:
     """One sample as it is asked.
 
     Attributes:
-        sample: The sample, with its options in the order in which they are asked, and their letters.
+        sample: The sample, with its options in the order in which they are asked, and their letters. Its `instruction`
+            is the one to ask with, seen or unseen.
         images: Its images, in the order of their roles; none for text.
         variant: How it differs from the published sample: "" not at all, "order 1", "images none", …
         published: The published label of each asked label, where the options are asked in another order; else empty.

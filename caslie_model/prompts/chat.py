@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -23,12 +24,13 @@ _SETTINGS = {"date_string": f"{_TODAY:%d %b %Y}", "enable_thinking": False}
 _QUESTION, _ANSWER = "XZJ", "QZX"
 
 
-def user_turn(tokenizer: Any, text: str) -> str:
+def user_turn(tokenizer: Any, text: str, earlier: Sequence[tuple[str, str]] = ()) -> str:
     """Return a conversation up to the place where the assistant answers.
 
     Args:
         tokenizer: One with a chat template.
         text: What the user says.
+        earlier: Earlier turns: what the user said, and what the assistant answered.
 
     Returns:
         The text that the model continues.
@@ -36,7 +38,12 @@ def user_turn(tokenizer: Any, text: str) -> str:
     Raises:
         ModelError: If the template cannot be filled.
     """
-    return _rendered(tokenizer, [{"role": "user", "content": text}], True)
+    turns = [
+        {"role": role, "content": said}
+        for turn in earlier
+        for role, said in zip(("user", "assistant"), turn, strict=True)
+    ]
+    return _rendered(tokenizer, [*turns, {"role": "user", "content": text}], True)
 
 
 def end_token(tokenizer: Any) -> int:

@@ -4,8 +4,9 @@ The user's message is rendered from a template (sandboxed, strict). A tokenizer'
 one, a plain template does. Prompt and answer become tokens separately and are then joined, in training and in
 prediction alike, so the border between them cannot shift.
 
-A prompt that is too long loses text of its input, never of its instruction, its options or its answer: first the oldest
-entries of a nameless list (a purchase history), then the ends of the longest texts. Images are never cut.
+A prompt that is too long loses its demonstrations, from the first on, then text of its input, never of its instruction,
+its options or its answer: the oldest entries of a nameless list (a purchase history), then the ends of the longest
+texts. Images are never cut.
 """
 
 from __future__ import annotations
@@ -108,12 +109,15 @@ class PromptFormat:
     visual_tokens: int = 0
     ends_by_eos: bool = False
 
-    def encode(self, sample: Sample, images: Sequence[SampleImage] = ()) -> Encoded:
+    def encode(
+        self, sample: Sample, images: Sequence[SampleImage] = (), shots: Sequence[Sample] = ()
+    ) -> Encoded:
         """Return a sample in tokens.
 
         Args:
             sample: The sample.
             images: Its images.
+            shots: Samples that are shown with their answers before it, as text.
 
         Returns:
             The sample in tokens, shortened where it does not fit.
@@ -136,9 +140,13 @@ class PromptFormat:
         # Room for the longest allowed answer: the prompt must not depend on which one is right.
         visual = self.visual_tokens * len(images)
         room = self.max_length - max(len(tokens) for tokens in answers.values()) - visual
-        prompt = self._prompt_tokens(sample, fields, numbers)
+        earlier = [self._turn(shot) for shot in shots]
+        prompt = self._prompt_tokens(sample, fields, numbers, earlier)
         shortened = len(prompt.tokens) > room
-        if shortened:
+        while earlier and len(prompt.tokens) > room:
+            del earlier[0]
+            prompt = self._prompt_tokens(sample, fields, numbers, earlier)
+        if len(prompt.tokens) > room:
             prompt = self._shorten(sample, fields, numbers, room, visual)
         if not images:
             return Encoded(sample, prompt.tokens, answers, shortened)
@@ -182,11 +190,25 @@ class PromptFormat:
         """
         return unmarked(self._render_marked(sample, sample.fields, {})).text
 
-    def _render_marked(self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]) -> str:
+    def _render_marked(
+        self,
+        sample: Sample,
+        fields: Sequence[InputField],
+        numbers: Mapping[str, int],
+        earlier: Sequence[tuple[str, str]] = (),
+    ) -> str:
         user = user_text(self._user, sample, fields, numbers, self.instruction, self.answers, self.defused)
-        if not self.tokenizer.chat_template:
-            return self._fill(self._plain, user=user).rstrip() + "\n"
-        return user_turn(self.tokenizer, user)
+        if self.tokenizer.chat_template:
+            return user_turn(self.tokenizer, user, earlier)
+        before = "".join(
+            f"{self._fill(self._plain, user=asked).rstrip()}\n{answer}\n\n" for asked, answer in earlier
+        )
+        return f"{before}{self._fill(self._plain, user=user).rstrip()}\n"
+
+    def _turn(self, shot: Sample) -> tuple[str, str]:
+        """Return what user and assistant say of a sample that is shown with its answer."""
+        user = user_text(self._user, shot, shot.fields, {}, self.instruction, self.answers, self.defused)
+        return unmarked(user).text, self.defused(written_answer(shot.output, shot.options, self.answers))
 
     @cached_property
     def _user(self) -> Any:
@@ -226,9 +248,13 @@ class PromptFormat:
         return (*tokens, self.end)
 
     def _prompt_tokens(
-        self, sample: Sample, fields: Sequence[InputField], numbers: Mapping[str, int]
+        self,
+        sample: Sample,
+        fields: Sequence[InputField],
+        numbers: Mapping[str, int],
+        earlier: Sequence[tuple[str, str]] = (),
     ) -> _Prompt:
-        prompt = unmarked(self._render_marked(sample, fields, numbers))
+        prompt = unmarked(self._render_marked(sample, fields, numbers, earlier))
         # A chat template writes its own control tokens.
         special = not self.tokenizer.chat_template
         if numbers or self.visual_tokens:

@@ -41,7 +41,8 @@ class Kind:
 
 BUILD, CHECK_IMAGES, PULL, MINIATURE = "mmec build", "mmec images", "mmec pull", "mmec miniature"
 FINETUNE, ALIGN = "caslie_model finetune", "caslie_model align"
-EVALUATE, MERGE = "caslie_model evaluate", "caslie_model merge"
+PREDICT, EVALUATE = "caslie_model predict", "caslie_model evaluate"
+MERGE = "caslie_model merge"
 WORKSPACE, CACHE = "mmec build --workspace", "caslie_model features"
 
 KINDS = (
@@ -76,7 +77,7 @@ KINDS = (
     Kind("an alignment", (ALIGN,), encloses=False),
     Kind(
         "an evaluation",
-        (EVALUATE,),
+        (EVALUATE, PREDICT),
         (("predictions.jsonl",), ("predictions.header.json",), ("metrics.json", "metrics.md")),
         encloses=False,
     ),

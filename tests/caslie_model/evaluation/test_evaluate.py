@@ -14,8 +14,9 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.presets import evaluate_config
 from caslie_model.data.samples import read_samples
 from caslie_model.errors import ModelError, RunError
-from caslie_model.evaluation.evaluate import evaluate, select_samples
+from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.evaluation.score import score
+from caslie_model.inference.select_samples import select_samples
 from mmecinstruct.core.errors import DatasetError
 
 
@@ -88,10 +89,12 @@ def test_a_changed_dataset_does_not_reuse_predictions(
 
 
 def test_the_subset_is_chosen_before_the_limit(dataset: Path, tmp_path: Path) -> None:
-    critical = select_samples(config(dataset, tmp_path, subset="visual-critical", splits=("test",)))
+    critical = select_samples(config(dataset, tmp_path, subset="visual-critical", splits=("test",))).samples
     assert len(critical) == 8
     assert all(sample.visual_critical for sample in critical)
-    assert not any(s.visual_critical for s in select_samples(config(dataset, tmp_path, subset="text")))
+    assert not any(
+        s.visual_critical for s in select_samples(config(dataset, tmp_path, subset="text")).samples
+    )
 
 
 def test_unparsable_and_missing_answers_are_wrong_and_counted(dataset: Path) -> None:
@@ -166,9 +169,8 @@ def test_samples_of_unknown_visual_need_are_in_no_part(dataset: Path) -> None:
 
 
 def test_an_impossible_evaluation_is_an_error(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is not an adapter folder"):
-        evaluate(config(dataset, tmp_path, base_only=False))
-    with pytest.raises(ModelError, match="no model 'nothing-here'"):
-        evaluate(config(dataset, tmp_path, model="nothing-here"))
+    for base_only in (True, False):
+        with pytest.raises(ModelError, match="no model 'nothing-here'"):
+            evaluate(config(dataset, tmp_path, model="nothing-here", base_only=base_only))
     with pytest.raises(DatasetError, match="no samples of these tasks"):
         evaluate(config(dataset, tmp_path, tasks=["psi"]))

@@ -22,7 +22,7 @@ def test_predictions_are_kept_and_appended_to(tmp_path: Path) -> None:
     write(tmp_path, "one", "two")
     write(tmp_path, "three")
     with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
-        assert list(file.records) == ["one", "two", "three"]
+        assert list(file.records) == [("one", ""), ("two", ""), ("three", "")]
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_damaged_lines_are_dropped_and_told(
     path = tmp_path / PREDICTIONS
     path.write_bytes(line + b"\n" + path.read_bytes() + line + b"\n")
     with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
-        assert list(file.records) == ["two"]
+        assert list(file.records) == [("two", "")]
         with pytest.raises(RunError, match="another evaluation"):
             write(tmp_path, "one")
         file.append([{"id": "three", "prediction": None, "scores": {"A": None}}])
@@ -82,7 +82,7 @@ def test_damaged_lines_are_dropped_and_told(
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["two", "three"]
     assert sorted(file.name for file in tmp_path.iterdir()) == [HEADER, PREDICTIONS]
     with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
-        assert list(file.records) == ["two", "three"]
+        assert list(file.records) == [("two", ""), ("three", "")]
     assert "dropped" not in capsys.readouterr().err
 
 
@@ -122,7 +122,7 @@ def test_a_header_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     }
     (tmp_path / HEADER).write_text(json.dumps(old))
     with open_predictions(tmp_path, now, overwrite=False) as file:
-        assert list(file.records) == ["one"]
+        assert list(file.records) == [("one", "")]
     other = {**now, "base_fingerprint": "xyz"}
     with (
         pytest.raises(RunError, match="base_fingerprint differ"),

@@ -1,0 +1,140 @@
+"""The questions of a run: every sample as published, and in the variants that the settings ask for.
+
+A variant is asked beside the published question, under the same id: with the options in another order (`order 1`, …),
+with the held-out instruction (`instruction unseen`), without its images (`images none`), or with those of other samples
+(`images shuffled`). Each changes one thing alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from caslie_model.config.evaluation import PredictConfig
+from caslie_model.data.images import SampleImage
+from caslie_model.data.samples import Sample
+from caslie_model.errors import ConfigError
+from caslie_model.inference.questions import Question, Shot
+from caslie_model.vision.visual_inputs import shuffled
+from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.hashing import hash_draw
+
+UNSEEN = "instruction unseen"
+NO_IMAGES, SHUFFLED_IMAGES = "images none", "images shuffled"
+_OPTION = "option "
+
+
+def make_questions(
+    config: PredictConfig,
+    samples: Sequence[Sample],
+    images: Mapping[str, tuple[SampleImage, ...]] | None,
+    shots: Mapping[str, tuple[Shot, ...]],
+) -> list[Question]:
+    """Return all questions of a run.
+
+    Args:
+        config: Instruction, images, orders of options and seed.
+        samples: The samples, as published.
+        images: Their own images by sample id; None for a model that takes none.
+        shots: Demonstrations by sample id.
+
+    Returns:
+        The questions of each sample, in the order of the samples.
+
+    Raises:
+        ConfigError: If a model without images is asked about images.
+        DatasetError: If a sample lacks the instruction that is asked for.
+    """
+    if images is None and (config.images != "own" or config.images_effect):
+        setting = "images_effect" if config.images_effect else f"images={config.images}"
+        raise ConfigError(f"{setting}: {config.model} is a text model, which takes no images")
+    own = dict(images or {})
+    needs_others = config.images_effect or config.images == "shuffled"
+    others = shuffled(own, samples, config.seed) if needs_others else {}
+    shown = {"own": own, "shuffled": others, "none": {}}[config.images]
+    questions: list[Question] = []
+    for sample in samples:
+        published = Question(sample, shown.get(sample.id, ()), shots=shots.get(sample.id, ()))
+        if config.instruction == "unseen":
+            published = replace(_with_other_instruction(published), variant="")
+        questions.append(published)
+        if config.instruction == "both" and sample.instruction_unseen is not None:
+            questions.append(_with_other_instruction(published))
+        questions.extend(in_other_orders(published, config.permute_options, config.seed))
+        if config.images_effect and published.images:
+            questions.append(_without_images(published))
+            questions.append(replace(published, images=others[sample.id], variant=SHUFFLED_IMAGES))
+    return questions
+
+
+def in_other_orders(question: Question, count: int, seed: int) -> Iterator[Question]:
+    """Yield a question with its options in other orders, each another than the published one and than the others.
+
+    A larger count adds orders and changes none. A sample with few options has fewer orders; yes/no has none.
+
+    Args:
+        question: The published question.
+        count: How many.
+        seed: Seed of the hash draws.
+
+    Yields:
+        The question with letters given anew, which its images and its right answer follow.
+    """
+    letters = list(question.sample.options)
+    used = [letters]
+    attempt = 0
+    while len(used) <= count and len(used) < math.factorial(len(letters)):
+        attempt += 1
+        order = sorted(
+            letters,
+            key=lambda letter: hash_draw(seed, "orders of options", question.sample.id, str(attempt), letter),
+        )
+        if order not in used:
+            used.append(order)
+            yield _in_order(question, order, f"order {len(used) - 1}")
+
+
+def _in_order(question: Question, order: Sequence[str], variant: str) -> Question:
+    sample = question.sample
+    asked = dict(zip(order, sample.options, strict=True))
+    options = {letter: sample.options[old] for letter, old in zip(sample.options, order, strict=True)}
+
+    def moved(role: str) -> str:
+        letter = role.removeprefix(_OPTION)
+        return f"{_OPTION}{asked[letter]}" if role.startswith(_OPTION) and letter in asked else role
+
+    images = [replace(image, role=moved(image.role)) for image in question.images]
+    # Images of options stand in the order of their letters, in the places that such images have.
+    of_options = iter(
+        sorted((each for each in images if each.role.startswith(_OPTION)), key=lambda each: each.role)
+    )
+    placed = tuple(next(of_options) if each.role.startswith(_OPTION) else each for each in images)
+    return replace(
+        question,
+        sample=replace(
+            sample,
+            options=options,
+            output=asked[sample.output],
+            image_roles=tuple(image.role for image in placed) or tuple(map(moved, sample.image_roles)),
+        ),
+        images=placed,
+        variant=variant,
+        published=tuple(zip(sample.options, order, strict=True)),
+    )
+
+
+def _with_other_instruction(question: Question) -> Question:
+    """Return a question with the held-out instruction, which its demonstrations then have too."""
+    unseen = question.sample.instruction_unseen
+    if unseen is None:
+        raise DatasetError(
+            f"sample {question.sample.id} has no instruction_unseen (only test rows have): use instruction=seen"
+        )
+    shots = tuple(replace(shot, sample=replace(shot.sample, instruction=unseen)) for shot in question.shots)
+    return replace(question, sample=replace(question.sample, instruction=unseen), shots=shots, variant=UNSEEN)
+
+
+def _without_images(question: Question) -> Question:
+    shots = tuple(replace(shot, images=()) for shot in question.shots)
+    return replace(question, images=(), shots=shots, variant=NO_IMAGES)
