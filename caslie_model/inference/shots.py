@@ -41,10 +41,7 @@ def choose_shots(
     chosen: dict[str, tuple[Sample, ...]] = {}
     for task, asked in by_task.items():
         ring = sorted(
-            
-                (hash_draw(seed, _PURPOSE, each.id), each.id, each)
-                for each in read_samples(data, task, "train")
-            
+            (hash_draw(seed, _PURPOSE, each.id), each.id, each) for each in read_samples(data, task, "train")
         )
         for sample in asked:
             found = []
