@@ -10,6 +10,7 @@ import typer
 from caslie_model import api
 from caslie_model.cli.asking import with_asking_options
 from caslie_model.cli.options import AsJson, Overwrite
+from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries, say, tell_what_is_kept
 
@@ -52,7 +53,6 @@ def evaluate(
         return
     from caslie_model.evaluation.evaluate import METRICS_TEXT
     from caslie_model.evaluation.tables import print_metrics
-    from caslie_model.runtime.processes import is_first_process
 
     with tell_what_is_kept(_KEPT):
         result = api.evaluate(config, overwrite=overwrite)
@@ -93,7 +93,6 @@ def predict(
     if dry_run:
         _print_estimate(config, overwrite, as_json)
         return
-    from caslie_model.runtime.processes import is_first_process
 
     with tell_what_is_kept(_KEPT):
         result = api.predict(config, overwrite=overwrite)

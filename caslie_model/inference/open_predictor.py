@@ -53,11 +53,11 @@ def open_predictor(config: PredictConfig, samples: Sequence[Sample]) -> Iterator
     with ExitStack() as stack:
         if config.asks_server:
             images = stack.enter_context(_spooled(config, samples))
-            server = import_module("caslie_model.inference.server")
+            server = import_module(f"{__package__}.server")
             opened = OpenPredictor(server.open_server(config, images), images.images)
         elif (kind := None if config.base_only else model_kind(config.model)) == "image-text":
             images = stack.enter_context(_spooled(config, samples))
-            model = import_module("caslie_model.inference.image_text_model")
+            model = import_module(f"{__package__}.image_text_model")
             opened = OpenPredictor(model.open_image_text_model(config, images), images.images)
         else:
             opened = _open_local(config, samples, kind)

@@ -23,6 +23,7 @@ from mmecinstruct.core.output_folder import (
     MARK,
     MERGE,
     MINIATURE,
+    PREDICT,
     PULL,
     check_output,
     check_output_file,
@@ -89,7 +90,7 @@ def test_a_marked_folder_is_of_one_command(command: str, other: str, tmp_path: P
     claim_output(out, other)
     assert json.loads((out / MARK).read_text())["command"] == other
     assert oct((out / MARK).stat().st_mode)[-3:] == "644"
-    if command == other or {command, other} == {PULL, MINIATURE}:
+    if command == other or {command, other} in ({PULL, MINIATURE}, {PREDICT, EVALUATE}):
         check_output(out, command)
     else:
         with pytest.raises(OutputError, match=f"of `{other}`, which `{command}` would write over"):
