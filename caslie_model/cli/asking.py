@@ -59,11 +59,17 @@ def asking_fields(
         Path | None, typer.Option(metavar="FILE", help="Write an OpenAI batch file, and ask nothing.")
     ] = None,
     read_batch: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch; repeatable."),
     ] = None,
 ) -> dict[str, Any]:
     """Return the fields of a `PredictConfig` that the options set."""
-    return {**locals(), "splits": comma_list(splits), "tasks": comma_list(tasks)}
+    return {
+        **locals(),
+        "splits": comma_list(splits),
+        "tasks": comma_list(tasks),
+        "read_batch": read_batch or (),
+    }
 
 
 def with_asking_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -97,6 +97,13 @@ class PredictConfig(Settings):
     max_length: Annotated[int | None, unit("tokens")] = Field(
         default=None, ge=64, description="Tokens of prompt and answer. `null`: as in training."
     )
+    max_pixels: Annotated[int, unit("pixels")] = Field(
+        default=262_144,
+        ge=784,
+        description="Pixels of an image at most that an image-text model of transformers, or a server, is shown: "
+        "larger ones are shrunk first. A processor that enlarges images in order to split them stops there too. The "
+        "default is 512 x 512.",
+    )
     batch_size: Annotated[int, unit("samples")] = Field(
         default=8, ge=1, description="Samples per forward pass. Changes no answer; lower it to save memory."
     )
@@ -135,13 +142,11 @@ class PredictConfig(Settings):
     retries: Annotated[int, unit("requests")] = Field(
         default=5, ge=0, description="Requests after the first that failed, with growing pauses between them."
     )
-    max_pixels: Annotated[int, unit("pixels")] = Field(
-        default=1_048_576,
-        ge=1024,
-        description="Pixels of an image that is sent; larger ones are scaled down.",
-    )
-    max_tokens: Annotated[int, unit("tokens")] = Field(
-        default=64, ge=1, description="Tokens that a server generates at most for an answer."
+    max_tokens: Annotated[int | None, unit("tokens")] = Field(
+        default=None,
+        ge=1,
+        description="Tokens that a server generates at most for an answer. `null`: as many as the longest allowed "
+        "answer needs, and some more.",
     )
     request_seed: int | None = Field(
         default=0,
@@ -166,8 +171,8 @@ class PredictConfig(Settings):
         default=None,
         description="Write what is to be asked as an OpenAI batch file, and ask nothing.",
     )
-    read_batch: Path | None = Field(
-        default=None, description="Read the answers from the output file of an OpenAI batch."
+    read_batch: tuple[Path, ...] = Field(
+        default=(), description="Read the answers from the output files of an OpenAI batch, and ask nothing."
     )
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
@@ -181,7 +186,7 @@ class PredictConfig(Settings):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        given = [name for name in ("server", "write_batch", "read_batch") if getattr(self, name) is not None]
+        given = [name for name in ("server", "write_batch", "read_batch") if getattr(self, name)]
         if self.asks_server and not given:
             raise ValueError(
                 f"model={self.model} is asked at a server: give `server`, `write_batch` or `read_batch`"

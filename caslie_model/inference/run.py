@@ -15,7 +15,7 @@ from caslie_model.config.evaluation import PredictConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
 from caslie_model.data.samples import Sample
-from caslie_model.errors import RunError
+from caslie_model.errors import ConfigError, RunError
 from caslie_model.inference.answer_questions import append_answers, check_answered, longest_first, record_of
 from caslie_model.inference.open_predictor import open_predictor
 from caslie_model.inference.prediction_log import (
@@ -126,7 +126,12 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
         MmecError: If data, model or folder do not allow it; the message has the remedy.
     """
     check_can_write(config.out)
-    join_processes("cpu" if config.asks_server else config.device)
+    if config.asks_server and process_count() > 1:
+        raise ConfigError(
+            f"a server is asked by one process, not by {process_count()}; `concurrency` says how many requests it gets "
+            "at a time"
+        )
+    join_processes(config.device)
     selection = select_samples(config)
     samples = selection.samples
     shots = choose_shots(config.data, samples, config.shots, config.seed)
@@ -204,6 +209,9 @@ def _answer_missing(
             + (f"; {process_count()} processes" if process_count() > 1 else "")
         )
         own = missing[process_number() :: process_count()]
+        if hasattr(predictor, "resume"):
+            # A budget covers what earlier runs spent.
+            predictor.resume(files[0].records.values())
         with ExitStack() as part:
             if not files:
                 files.append(part.enter_context(open_part(config.out, process_number())))
