@@ -244,11 +244,10 @@ def _assemble(
     answers, max_length = config.answers or form.answers, config.max_length or form.max_length
     # A question brings the instruction that is to be used as its sample's own.
     prompt_format = PromptFormat(base.tokenizer, *form.templates, answers, max_length)
-    revision = getattr(base.model.config, "_commit_hash", None)
     provenance = {
         "base_model": base.name,
         "base_fingerprint": base.fingerprint,
-        **({"revision": revision} if revision else {}),
+        **({"revision": base.revision} if base.revision else {}),
         "adapter_sha256": adapter,
         "user_template": form.templates[0],
         "plain_template": form.templates[1],

@@ -47,6 +47,7 @@ class BaseModel:
         device: Where the model is, and its precision.
         quantise: none, 8bit or 4bit: how the weights were loaded.
         location: The folder or Hub id that it was loaded from, which loads it again.
+        revision: The commit on the Hub; None for a folder.
     """
 
     name: str
@@ -56,6 +57,7 @@ class BaseModel:
     device: Device
     quantise: str = "none"
     location: str = ""
+    revision: str | None = None
 
 
 def is_base_model_name(name: str) -> bool:
@@ -196,7 +198,7 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
         of_files = (
             fingerprint_of_folder(Path(location)) if snapshot is None else fingerprint_of_read_files(snapshot)
         )
-    return BaseModel(name, model, tokenizer, of_files, device, quantise, location)
+    return BaseModel(name, model, tokenizer, of_files, device, quantise, location, revision)
 
 
 def base_fingerprint(name: str) -> str:

@@ -90,6 +90,19 @@ def open_part(folder: Path, number: int) -> Iterator[PredictionFile]:
         yield PredictionFile(path, stream)
 
 
+def keep_data(folder: Path, data: Mapping[str, str]) -> None:
+    """Add the fingerprints of data to the header, once the answers are known to be of it.
+
+    Args:
+        folder: Where the header is.
+        data: Fingerprints as `open_predictions` takes them.
+    """
+    header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+    known = header.get("data", {})
+    if not data.keys() <= known.keys():
+        _write_header(folder / HEADER, header, {**known, **data})
+
+
 def read_records(folder: Path) -> dict[Key, dict[str, Any]]:
     """Return the predictions that a folder holds, without a lock and without mending anything.
 
@@ -265,8 +278,6 @@ def _check_header(folder: Path, provenance: Mapping[str, Any], data: Mapping[str
             f"{folder} holds predictions of other data: the dataset changed ({', '.join(changed)}); give another "
             "folder, or --overwrite"
         )
-    if not data.keys() <= known.keys():
-        _write_header(path, header, {**known, **data})
 
 
 _NOTHING = object()

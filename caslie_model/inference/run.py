@@ -22,6 +22,7 @@ from caslie_model.inference.prediction_log import (
     PREDICTIONS,
     Key,
     PredictionFile,
+    keep_data,
     open_part,
     open_predictions,
     read_records,
@@ -198,6 +199,7 @@ def _answer_missing(
             opened = open_predictions(config.out, provenance, overwrite, selection.fingerprints)
             files.append(stack.enter_context(opened))
             check_answered(prepared, published, files[0])
+            keep_data(config.out, selection.fingerprints)
             return set(files[0].records)
 
         answered = first_decides(open_first)
