@@ -168,8 +168,8 @@ def _adapter_of_peft(config: PredictConfig, folder: Path, device: Device) -> Loa
     """Load an adapter that peft wrote without us: it has no settings of a training, so the defaults hold."""
     if (folder / MODEL_CONFIG).is_file():
         raise ModelError(
-            f"{config.model} is a merged image-text model without the settings of its training ({CONFIG}): give the "
-            "adapter, or merge it again"
+            f"{config.model} is a whole model without the settings of its training ({CONFIG}): give --base-only, or of "
+            "a merged image-text model the adapter, or merge it again"
         )
     name = _base_of_peft(folder)
     if name is None:

@@ -11,6 +11,7 @@ from caslie_model.config.presets import built_in_presets
 from caslie_model.hub.download import NoAdapterError, adapter_folder
 from caslie_model.hub.errors import loading_errors, not_loaded
 from caslie_model.hub.names import is_hub_name
+from caslie_model.prompts.templates import PROMPTS_FOLDER
 from mmecinstruct.core.hub import reading_from_hub
 
 ModelKind: TypeAlias = Literal["trained", "language", "image-text"]
@@ -34,7 +35,9 @@ def model_kind(name: str) -> ModelKind:
     if name.startswith(("package:", "random:")):
         return "language"
     if folder.is_dir():
-        is_ours = (folder / CONFIG).is_file() or adapter_config(folder) is not None
+        # A merged model without its settings is not taken for another one in silence.
+        signs = (folder / CONFIG, folder / PROMPTS_FOLDER, adapter_config(folder))
+        is_ours = any(sign is not None and sign.exists() for sign in signs)
         return "trained" if is_ours or not (folder / MODEL_CONFIG).is_file() else _kind_of(_local(folder))
     if name in built_in_presets() or name.endswith((".yaml", ".yml")):
         return "language"
