@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 # The only lines that depend on the folder of the code.
 from caslie_model.cli.app import app as caslie_model_app
-from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
 from mmecinstruct.cli.app import app as mmec_app
 from mmecinstruct.core.settings import nested_settings
@@ -134,7 +134,12 @@ def presets_page() -> str:
         "# Preset and evaluation fields\n\nA preset is a YAML file with settings of a training; `--set a.b=VALUE` "
         "overrides any of them. Unknown fields are errors.\n"
     )
-    roots = {"finetune": FinetuneConfig, "align": AlignConfig, "evaluate": EvaluateConfig}
+    roots = {
+        "finetune": FinetuneConfig,
+        "align": AlignConfig,
+        "predict": PredictConfig,
+        "evaluate": EvaluateConfig,
+    }
     return GENERATED + intro + settings_sections(roots)
 
 

@@ -28,7 +28,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["finetune", "align", "features", "evaluate", "merge", "push-to-hub"])
+@pytest.mark.parametrize(
+    "command", ["finetune", "align", "features", "evaluate", "predict", "merge", "push-to-hub"]
+)
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = run(command, "-h")
     assert (result.returncode, result.stderr) == (0, "")

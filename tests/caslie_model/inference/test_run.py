@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -255,6 +256,27 @@ def test_other_data_is_an_error_and_a_moved_folder_is_not(
     ask(data, out, **asked, permute_options=1)
     with pytest.raises(RunError, match=r"order 1\): the dataset changed, the seed"):
         ask(data, out, **{**asked, "limit": None}, permute_options=1, seed=5)
+
+
+def test_a_full_disk_keeps_earlier_answers(dataset: Path, tmp_path: Path) -> None:
+    ask(dataset, tmp_path, limit=1)
+    file = tmp_path / PREDICTIONS
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 600, limits[1]))
+    try:
+        with pytest.raises(
+            RunError, match="free some space and run the same again: earlier answers are kept"
+        ):
+            ask(dataset, tmp_path, batch_size=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    kept = file.read_bytes().rpartition(b"\n")[0].splitlines()
+    assert len(kept) > 4
+    ask(dataset, tmp_path)
+    assert file.read_bytes().splitlines()[: len(kept)] == kept
+    assert len(lines(tmp_path)) == 16
 
 
 def test_a_second_process_on_the_same_folder_is_told(dataset: Path, tmp_path: Path) -> None:
