@@ -45,8 +45,8 @@ def model_kind(name: str) -> ModelKind:
         return "trained"
     try:
         adapter_folder(name)
-    except NoAdapterError:
-        return _kind_of(_on_hub(name))
+    except NoAdapterError as error:
+        return "trained" if (error.folder / PROMPTS_FOLDER).exists() else _kind_of(_on_hub(name))
     return "trained"
 
 

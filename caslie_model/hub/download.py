@@ -18,7 +18,15 @@ from mmecinstruct.core.hub import reading_from_hub
 
 
 class NoAdapterError(ModelError):
-    """A repository on the Hub that holds no adapter."""
+    """A repository on the Hub that holds no adapter.
+
+    Attributes:
+        folder: What of it was downloaded.
+    """
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
 
 
 # No pickle, no code.
@@ -59,6 +67,6 @@ def adapter_folder(name: str | Path) -> Path:
         raise not_loaded("adapter", str(name), error) from error
     if adapter_config(found) is None:
         raise NoAdapterError(
-            f"{name}: the repository on the Hub holds no adapter ({PEFT_CONFIG} or {FUSION_CONFIG})"
+            f"{name}: the repository on the Hub holds no adapter ({PEFT_CONFIG} or {FUSION_CONFIG})", found
         )
     return found

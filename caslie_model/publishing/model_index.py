@@ -80,7 +80,8 @@ def _check_whole(asked: EvaluateConfig, trained: TrainingConfig, evaluation: Pat
     ]
     others = [
         *([f"images={asked.images}"] if asked.images != "own" else []),
-        *([f"instruction={asked.instruction}"] if asked.instruction != "seen" else []),
+        *([f"instruction={asked.instruction}"] if asked.instruction == "unseen" else []),
+        *([f"shots={asked.shots}"] if asked.shots else []),
         *([f"quantise={quantise}, trained with {trained.quantise}"] if quantise != trained.quantise else []),
     ]
     if others:

@@ -349,6 +349,9 @@ def test_the_form_of_a_name_decides_the_kind_of_model(
         (kept / "refs").mkdir()
         (kept / "refs" / "main").write_text(commit)
         assert model_kind(f"shop/{name}") == ("language" if name == "base" else "image-text")
+    (kept / "snapshots" / commit / "prompts").mkdir()
+    (kept / "snapshots" / commit / "prompts" / "user.j2").touch()
+    assert model_kind("shop/eyes") == "trained"
     with pytest.raises(ModelError, match="'shop/none' cannot be loaded"):
         model_kind("shop/none")
 

@@ -417,6 +417,7 @@ def test_figures_of_another_model_are_an_error(text: Path, tmp_path: Path, evalu
         ("images=shuffled", "are of images=shuffled, and would be read as .*into another folder"),
         ("images=none", "are of images=none"),
         ("instruction=unseen", "are of instruction=unseen"),
+        ("shots=2", "are of shots=2"),
         ("quantise=8bit", "are of quantise=8bit, trained with none"),
     ],
 )
