@@ -30,7 +30,7 @@ from caslie_model.inference.prediction_log import (
 from caslie_model.inference.questions import Predictor, Prepared, Shot
 from caslie_model.inference.select_samples import Selection, select_samples
 from caslie_model.inference.shots import choose_shots
-from caslie_model.inference.variants import make_questions
+from caslie_model.inference.variants import choose_other_images, make_questions
 from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors
 from caslie_model.runtime.processes import (
@@ -136,21 +136,31 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
     selection = select_samples(config)
     samples = selection.samples
     shots = choose_shots(config.data, samples, config.shots, config.seed)
-    shown = {shot.id: shot for each in shots.values() for shot in each}
+    others = choose_other_images(config, selection.whole, samples)
+    lenders = {other.sample for chosen in others.values() for other in chosen}
+    shown = {
+        sample.id: sample
+        for sample in (
+            *samples,
+            *(sample for sample in selection.whole if sample.id in lenders),
+            *(shot for chosen in shots.values() for shot in chosen),
+        )
+    }
     with (
         explained_disk_errors(config.out, "then run the same again: what was answered is kept"),
-        open_predictor(config, (*samples, *shown.values())) as opened,
+        open_predictor(config, tuple(shown.values())) as opened,
     ):
         images = opened.images
         of_shots = {} if config.images == "none" else images or {}
         questions = make_questions(
             config,
             samples,
-            None if images is None else {sample.id: images.get(sample.id, ()) for sample in samples},
+            images,
             {
                 name: tuple(Shot(shot, of_shots.get(shot.id, ())) for shot in chosen)
                 for name, chosen in shots.items()
             },
+            others,
         )
         prepared = opened.predictor.prepare(questions)
         provenance = {**opened.predictor.provenance, **_asking(config)}

@@ -17,11 +17,13 @@ class Selection:
 
     Attributes:
         samples: By task, split and hash order of their ids.
+        whole: All samples of these splits.
         fingerprints: Of the whole split that samples come from, by "task/split": ids and right answers of all its rows.
             Neither the folder's place nor the samples that were selected change them.
     """
 
     samples: tuple[Sample, ...]
+    whole: tuple[Sample, ...]
     fingerprints: dict[str, str]
 
 
@@ -39,6 +41,7 @@ def select_samples(config: PredictConfig) -> Selection:
     """
     wanted = {"all": None, "visual-critical": True, "text": False}[config.subset]
     result: list[Sample] = []
+    everything: list[Sample] = []
     fingerprints: dict[str, str] = {}
     for task in config.tasks:
         for split in config.splits:
@@ -46,6 +49,7 @@ def select_samples(config: PredictConfig) -> Selection:
             samples = [sample for sample in whole if wanted is None or sample.visual_critical is wanted]
             if samples:
                 fingerprints[f"{task}/{split}"] = _split_fingerprint(whole)
+                everything.extend(whole)
             result.extend(first_by_hash(samples, config.limit, config.seed, "evaluated samples"))
     if not result:
         raise DatasetError(
@@ -57,7 +61,7 @@ def select_samples(config: PredictConfig) -> Selection:
         if sample.id in ids:
             raise DatasetError(f"sample {sample.id} is in two splits or tasks; build the dataset again")
         ids.add(sample.id)
-    return Selection(tuple(result), fingerprints)
+    return Selection(tuple(result), tuple(everything), fingerprints)
 
 
 def target_fingerprint(sample: Sample) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from caslie_model.config.evaluation import PredictConfig
 from caslie_model.data.images import SampleImage
@@ -25,19 +26,65 @@ NO_IMAGES, SHUFFLED_IMAGES = "images none", "images shuffled"
 _OPTION = "option "
 
 
+@dataclass(frozen=True, slots=True)
+class OtherImage:
+    """An image of another sample, shown in the place of a sample's own.
+
+    Attributes:
+        role: The item that it seems to show.
+        sample: Id of the sample that has it.
+        number: Its place among the images of that sample, from 0.
+    """
+
+    role: str
+    sample: str
+    number: int
+
+
+def choose_other_images(
+    config: PredictConfig, whole: Sequence[Sample], samples: Sequence[Sample]
+) -> dict[str, tuple[OtherImage, ...]]:
+    """Return images of other samples for each sample, where the settings ask for them.
+
+    Args:
+        config: Images and seed.
+        whole: All samples of the splits, so that a limit changes no choice.
+        samples: The samples that are asked.
+
+    Returns:
+        By sample id, in the order of the sample's own images.
+    """
+    if not config.images_effect and config.images != "shuffled":
+        return {}
+    own = {
+        sample.id: tuple(
+            SampleImage(role, f"{number} {sample.id}") for number, role in enumerate(sample.image_roles)
+        )
+        for sample in whole
+    }
+    moved = shuffled(own, whole, config.seed)
+    chosen: dict[str, tuple[OtherImage, ...]] = {}
+    for sample in samples:
+        found = [(image.role, image.key.partition(" ")) for image in moved[sample.id]]
+        chosen[sample.id] = tuple(OtherImage(role, name, int(number)) for role, (number, _, name) in found)
+    return chosen
+
+
 def make_questions(
     config: PredictConfig,
     samples: Sequence[Sample],
     images: Mapping[str, tuple[SampleImage, ...]] | None,
     shots: Mapping[str, tuple[Shot, ...]],
+    others: Mapping[str, tuple[OtherImage, ...]] = MappingProxyType({}),
 ) -> list[Question]:
     """Return all questions of a run.
 
     Args:
         config: Instruction, images, orders of options and seed.
         samples: The samples, as published.
-        images: Their own images by sample id; None for a model that takes none.
+        images: Own images by sample id, of all samples whose images may be shown; None for a model that takes none.
         shots: Demonstrations by sample id.
+        others: Images of other samples, as `choose_other_images` returns them.
 
     Returns:
         The questions of each sample, in the order of the samples.
@@ -50,9 +97,11 @@ def make_questions(
         setting = "images_effect" if config.images_effect else f"images={config.images}"
         raise ConfigError(f"{setting}: {config.model} is a text model, which takes no images")
     own = dict(images or {})
-    needs_others = config.images_effect or config.images == "shuffled"
-    others = shuffled(own, samples, config.seed) if needs_others else {}
-    shown = {"own": own, "shuffled": others, "none": {}}[config.images]
+    moved = {
+        name: tuple(SampleImage(other.role, own[other.sample][other.number].key) for other in chosen)
+        for name, chosen in others.items()
+    }
+    shown = {"own": own, "shuffled": moved, "none": {}}[config.images]
     questions: list[Question] = []
     for sample in samples:
         published = Question(sample, shown.get(sample.id, ()), shots=shots.get(sample.id, ()))
@@ -64,7 +113,7 @@ def make_questions(
         questions.extend(in_other_orders(published, config.permute_options, config.seed))
         if config.images_effect and published.images:
             questions.append(_without_images(published))
-            questions.append(replace(published, images=others[sample.id], variant=SHUFFLED_IMAGES))
+            questions.append(replace(published, images=moved[sample.id], variant=SHUFFLED_IMAGES))
     return questions
 
 

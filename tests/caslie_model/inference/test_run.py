@@ -124,6 +124,9 @@ def test_images_effect_asks_image_models_in_three_ways(image_dataset: Path, tmp_
     asked = {"model": str(adapter.folder), "tasks": ["cc"], "splits": ("test",), "limit": None}
     ask(image_dataset, tmp_path / "all", images_effect=True, scoring="likelihood", **asked)
     found = by_key(tmp_path / "all")
+    ask(image_dataset, tmp_path / "few", images_effect=True, scoring="likelihood", **{**asked, "limit": 2})
+    ask(image_dataset, tmp_path / "few", images_effect=True, scoring="likelihood", **asked)
+    assert by_key(tmp_path / "few") == found
     for images in ("none", "shuffled"):
         ask(image_dataset, tmp_path / images, images=images, scoring="likelihood", **asked)
         for (name, variant), record in found.items():

@@ -12,7 +12,7 @@ from caslie_model.data.images import SampleImage
 from caslie_model.data.samples import Sample, read_samples
 from caslie_model.errors import ConfigError
 from caslie_model.inference.questions import Question
-from caslie_model.inference.variants import in_other_orders, make_questions
+from caslie_model.inference.variants import choose_other_images, in_other_orders, make_questions
 from mmecinstruct.core.errors import DatasetError
 
 Images = dict[str, tuple[SampleImage, ...]]
@@ -20,7 +20,9 @@ Images = dict[str, tuple[SampleImage, ...]]
 
 @pytest.fixture(scope="module")
 def samples(dataset: Path) -> list[Sample]:
-    return read_samples(str(dataset), "sentiment_analysis", "test")
+    """All but the last sample have an image."""
+    found = read_samples(str(dataset), "sentiment_analysis", "test")
+    return [*(replace(sample, image_roles=("product",)) for sample in found[:-1]), found[-1]]
 
 
 def config(**fields: Any) -> PredictConfig:
@@ -28,11 +30,15 @@ def config(**fields: Any) -> PredictConfig:
 
 
 def shown(samples: list[Sample]) -> Images:
-    """All but the last sample have an image."""
     return {
-        sample.id: (SampleImage("product", f"key of {sample.id}"),) if number < len(samples) - 1 else ()
-        for number, sample in enumerate(samples)
+        sample.id: tuple(SampleImage(role, f"key of {sample.id}") for role in sample.image_roles)
+        for sample in samples
     }
+
+
+def asked_of(config: PredictConfig, samples: list[Sample], count: int | None = None) -> list[Question]:
+    asked = samples[:count]
+    return make_questions(config, asked, shown(samples), {}, choose_other_images(config, samples, asked))
 
 
 def test_each_order_is_another_one(samples: list[Sample]) -> None:
@@ -87,7 +93,7 @@ def test_few_options_have_few_orders_and_yes_no_none(samples: list[Sample]) -> N
 def test_variants_change_one_thing_each(samples: list[Sample]) -> None:
     images = shown(samples)
     asked = config(instruction="both", images_effect=True, permute_options=2)
-    questions = make_questions(asked, samples, images, {})
+    questions = asked_of(asked, samples)
     variants = ["", "instruction unseen", "order 1", "order 2", "images none", "images shuffled"]
     by_key = {question.key: question for question in questions}
     assert len(by_key) == len(questions) == len(samples) * 6 - 2
@@ -113,10 +119,17 @@ def test_the_own_way_of_asking_follows_the_settings(samples: list[Sample]) -> No
     assert {question.variant for question in unseen} == {""}
     none = make_questions(config(images="none"), samples, images, {})
     assert {question.images for question in none} == {()}
-    shuffled = make_questions(config(images="shuffled"), samples, images, {})
-    effect = make_questions(config(images_effect=True), samples, images, {})
+    shuffled = asked_of(config(images="shuffled"), samples)
+    effect = asked_of(config(images_effect=True), samples)
     moved = {q.sample.id: q.images for q in effect if q.variant == "images shuffled"}
     assert {q.sample.id: q.images for q in shuffled if q.images} == moved
+
+
+def test_a_limit_changes_no_images_of_other_samples(samples: list[Sample]) -> None:
+    asked = config(images_effect=True)
+    few, all_of_them = asked_of(asked, samples, 3), asked_of(asked, samples)
+    assert len(few) == 9
+    assert all_of_them[:9] == few
 
 
 def test_impossible_variants_are_errors(samples: list[Sample]) -> None:
