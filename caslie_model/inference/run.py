@@ -186,6 +186,8 @@ def answer_samples(config: PredictConfig, overwrite: bool, command: str) -> Answ
 def _asking(config: PredictConfig) -> dict[str, Any]:
     """Return the settings of asking that change answers whatever the model; defaults that came later are left out."""
     return {
+        "scoring": config.scoring,
+        "length_normalised": config.length_normalised,
         "instruction": "unseen" if config.instruction == "unseen" else "seen",
         **({"images": config.images} if config.images != "own" else {}),
         **({"shots": config.shots} if config.shots else {}),
