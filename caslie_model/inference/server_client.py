@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_BODY = 2_000_000
+# Characters of an error's text.
+_READ = 4000
 _SHOWN = 300
 # Seconds.
 BACKOFF_BASE = 1.0
@@ -202,6 +204,10 @@ class ChatClient:
                 f"no answer in {self._settings.request_timeout:g} seconds (request_timeout)",
                 was_billed=True,
             )
+        except httpx2.InvalidURL as error:
+            raise StopAskingError(
+                f"server={self.host}: {self.safe(str(error))}; give another address"
+            ) from None
         except httpx2.ConnectError as error:
             return _Trouble("connect", f"no connection: {self.safe(str(error)) or type(error).__name__}")
         except (httpx2.TransportError, httpx2.DecodingError) as error:
@@ -237,7 +243,7 @@ class ChatClient:
         try:
             said_json: Any = parse_json(body)
         except MalformedReplyError:
-            said_json = body[:_SHOWN].decode("utf-8", "replace")
+            said_json = body.decode("utf-8", "replace")
         said = self.safe(error_text(said_json) or str(said_json if isinstance(said_json, str) else ""))
         detail = f"status {status}: {said}" if said else f"status {status}"
         if remedy := self._remedy(status, headers, error_code(said_json)):
@@ -273,7 +279,7 @@ class ChatClient:
         """Return a text of the server fit for a terminal: without the key, other secrets and control characters."""
         if self._key:
             text = text.replace(self._key, "***")
-        shown = printable(" ".join(shown_text(text).split()))
+        shown = printable(" ".join(shown_text(text[:_READ]).split()))
         return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
 
 
@@ -283,12 +289,28 @@ def open_session(settings: ServerSettings, key: str | None) -> httpx2.AsyncClien
     Args:
         settings: Limits.
         key: The server's key.
+
+    Raises:
+        StopAskingError: If the proxy of the environment cannot be used.
     """
     import httpx2
 
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+    try:
+        return _session(settings, headers | ({"Authorization": f"Bearer {key}"} if key else {}))
+    except (ValueError, ImportError, httpx2.InvalidURL):
+        # The error would show the proxy's password.
+        raise StopAskingError(
+            "the proxy in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it, or name the "
+            "server's host in NO_PROXY"
+        ) from None
+
+
+def _session(settings: ServerSettings, headers: Mapping[str, str]) -> httpx2.AsyncClient:
+    import httpx2
+
     return httpx2.AsyncClient(
-        headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
+        headers=headers,
         limits=httpx2.Limits(
             max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
         ),

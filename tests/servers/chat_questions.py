@@ -63,3 +63,6 @@ class Pictures:
 
     def content(self, key: str) -> bytes:
         return self._content[key]
+
+    def damage(self, key: str) -> None:
+        self._content[key] = self._content[key][:40]
