@@ -29,7 +29,6 @@ from mmecinstruct.core.hashing import fingerprint
 TOP_LOGPROBS = 20
 # Tokens beyond the longest allowed answer, for models that say "The answer is B".
 _SLACK = 24
-_UNSEEN = "instruction unseen"
 _NAMED = 5
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _NAME_LENGTH = 47
@@ -118,10 +117,8 @@ class ServerPredictor:
         self.spending = spending
         self._images = images
         self._key = key
-        self._formats = {
-            instruction: MessageFormat(packaged_templates()[0], settings.answers, instruction, CONTROL_TEXTS)
-            for instruction in ("seen", "unseen")
-        }
+        # The instruction of a question is the one that is asked.
+        self._format = MessageFormat(packaged_templates()[0], settings.answers, control_texts=CONTROL_TEXTS)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -135,9 +132,8 @@ class ServerPredictor:
             "kind": "server",
             "model": settings.model,
             "answers": settings.answers,
-            "instruction": settings.instruction,
             "scoring": settings.scoring,
-            "template": fingerprint(self._formats["seen"].template)[:16],
+            "template": fingerprint(self._format.template)[:16],
             "max_pixels": settings.max_pixels,
             "temperature": 0,
             "seed": settings.request_seed,
@@ -156,11 +152,7 @@ class ServerPredictor:
             self.spending.add_earlier(usage if isinstance(usage, Mapping) else None)
 
     def prepare(self, questions: Sequence[Question]) -> list[ServerQuestion]:
-        """Return questions as conversations, in their order.
-
-        Raises:
-            DatasetError: If a sample lacks the instruction that is asked for.
-        """
+        """Return questions as conversations, in their order."""
         return [self._prepared(question) for question in questions]
 
     def answer(self, prepared: Sequence[Prepared]) -> Iterator[Sequence[tuple[Prepared, Prediction]]]:
@@ -196,15 +188,13 @@ class ServerPredictor:
         """Do nothing: connections end with the answers."""
 
     def _prepared(self, question: Question) -> ServerQuestion:
-        unseen = _UNSEEN in question.variant and question.sample.instruction_unseen is not None
-        form = self._formats["unseen" if unseen or self.settings.instruction == "unseen" else "seen"]
+        form = self._format
         turns = []
         for shot in question.shots:
-            shown = self._formats["seen"]
-            said = shown.defused(
+            said = form.defused(
                 written_answer(shot.sample.output, shot.sample.options, self.settings.answers)
             )
-            turns += [Turn("user", shown.parts(shot.sample, shot.images)), Turn("assistant", (said,))]
+            turns += [Turn("user", form.parts(shot.sample, shot.images)), Turn("assistant", (said,))]
         turns.append(Turn("user", form.parts(question.sample, question.images)))
         likelihood = self.settings.scoring == "likelihood"
         request = ChatRequest(
@@ -283,8 +273,7 @@ class ServerPredictor:
                 absent=absent,
                 usage=usage,
             )
-        form = self._formats["seen"]
-        options = {letter: form.defused(words) for letter, words in sample.options.items()}
+        options = {letter: self._format.defused(words) for letter, words in sample.options.items()}
         text = reply.text.strip()
         return Prediction(parse_answer(text, options, self.settings.answers), text, None, usage=usage)
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from caslie_model.errors import ConfigError
+from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.shown import shown_url
 
 PREFIX = "openai:"
@@ -24,7 +25,6 @@ class ServerSettings:
         server: Base URL, such as `http://127.0.0.1:8000/v1`; None for batch files alone.
         scoring: generate or likelihood.
         answers: letter or text.
-        instruction: seen or unseen.
         concurrency: Requests at a time.
         request_timeout: Seconds for one request.
         retries: Requests after the first that failed.
@@ -44,7 +44,6 @@ class ServerSettings:
     server: str | None = None
     scoring: str = "generate"
     answers: str = "text"
-    instruction: str = "seen"
     concurrency: int = 8
     request_timeout: float = 120.0
     retries: int = 5
@@ -95,6 +94,10 @@ def settings_of(config: Any) -> ServerSettings:
         )
     if settings.server is not None:
         chat_url(settings.server)
+        if process_count() > 1:
+            raise ConfigError(
+                "server: one process asks a server; give `concurrency` instead of several processes"
+            )
     elif settings.write_batch is None and not settings.read_batch:
         raise ConfigError(f"model=openai:{settings.model}: give `server`, the base URL of its server")
     return settings

@@ -137,15 +137,15 @@ def test_the_fingerprint_is_of_all_that_the_model_gets() -> None:
         print_of(question(1), answers="letter"),
         print_of(question(1), model="openai:other"),
         print_of(question(1), request_seed=1),
-        print_of(question(1), instruction="unseen"),
+        print_of(question(1, instruction="Judge it.")),
     ]
     assert len({same, *others}) == 9
 
 
-def test_a_question_of_the_variant_is_asked_with_the_unseen_instruction() -> None:
-    with ChatServer(say("negative")) as server:
-        answers(opened(server), [question(1, "instruction unseen")])
-    assert server.asked[0].text.startswith("What does the review feel like?")
+def test_a_server_is_asked_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="give `concurrency` instead"):
+        opened(None, server="http://127.0.0.1:8000/v1")
 
 
 def test_the_provenance_names_model_and_decoding_but_no_address() -> None:
