@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -22,6 +23,7 @@ from caslie_model.inference.server_client import (
 from caslie_model.inference.server_messages import ChatRequest
 from caslie_model.inference.server_replies import ChatReply
 from caslie_model.inference.server_settings import ServerSettings
+from mmecinstruct.core.errors import MmecError
 
 Key = TypeVar("Key")
 
@@ -58,16 +60,18 @@ def ask_all(
         DatasetError: If an image is damaged.
     """
     asking = _Asking(settings, images, spending, key, requests)
-    with ThreadPoolExecutor(1, "server") as executor:
-        future = executor.submit(asyncio.run, asking.main())
-        future.add_done_callback(lambda _: asking.answers.put(None))
-        try:
-            yield from _taken(asking, future)
-        finally:
-            asking.cancel()
+    # A process that takes no more answers and holds the iterator can end all the same.
+    thread = threading.Thread(target=asking.run, name="server", daemon=True)
+    thread.start()
+    try:
+        yield from _taken(asking)
+    finally:
+        asking.cancel()
+        if not sys.is_finalizing():
+            thread.join()
 
 
-def _taken(asking: _Asking[Key], future: Future[None]) -> Iterator[list[tuple[Key, ChatReply | ChatFailure]]]:
+def _taken(asking: _Asking[Key]) -> Iterator[list[tuple[Key, ChatReply | ChatFailure]]]:
     is_done = False
     while not is_done:
         group = [asking.answers.get()]
@@ -78,16 +82,19 @@ def _taken(asking: _Asking[Key], future: Future[None]) -> Iterator[list[tuple[Ke
         asking.took(len(answers))
         if answers:
             yield answers
-    try:
-        future.result()
-    except StopAskingError as error:
-        raise RunError(str(error)) from None
-    except OutOfBudgetError:
-        spending, budget = asking.spending, asking.settings.budget
-        raise RunError(
-            f"the budget of {budget:g} is spent: {spending.spent:.4f} so far, and the next request might cost more "
-            "than is left; answers are kept: run the same again with a larger budget to go on"
-        ) from None
+    match asking.error:
+        case None:
+            pass
+        case StopAskingError():
+            raise RunError(str(asking.error))
+        case OutOfBudgetError():
+            spending, budget = asking.spending, asking.settings.budget
+            raise RunError(
+                f"the budget of {budget:g} is spent: {spending.spent:.4f} so far, and the next request might cost "
+                "more than is left; answers are kept: run the same again with a larger budget to go on"
+            )
+        case error:
+            raise error
 
 
 class _Asking(Generic[Key]):
@@ -103,6 +110,7 @@ class _Asking(Generic[Key]):
     ) -> None:
         self.settings, self.spending = settings, spending
         self.answers: queue.SimpleQueue[tuple[Key, ChatReply | ChatFailure] | None] = queue.SimpleQueue()
+        self.error: BaseException | None = None
         self._images, self._key = images, key
         self._requests = iter(requests)
         self._room = asyncio.Semaphore(2 * settings.concurrency)
@@ -112,8 +120,19 @@ class _Asking(Generic[Key]):
         self._is_out_of_budget = False
         self._failed = self._refused = 0
 
-    async def main(self) -> None:
-        """Ask everything."""
+    def run(self) -> None:
+        """Ask everything, in an event loop of this thread; what goes wrong is kept for the one that takes answers."""
+        try:
+            asyncio.run(self._main())
+        except (StopAskingError, OutOfBudgetError, MmecError, asyncio.CancelledError) as error:
+            self.error = error
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self.answers.put(None)
+
+    async def _main(self) -> None:
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         if self._is_cancelled:

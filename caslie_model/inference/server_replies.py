@@ -189,14 +189,14 @@ def _top(logprobs: Any) -> tuple[tuple[str, float], ...]:
     top: dict[str, float] = {}
     for entry in entries:
         token, logprob = _get(entry, "token"), _get(entry, "logprob")
-        if (
-            isinstance(token, str)
-            and isinstance(logprob, int | float)
-            and math.isfinite(logprob)
-            and logprob < 1e-3
-        ):
+        if isinstance(token, str) and _is_logprob(logprob):
             top.setdefault(token, float(logprob))
     return tuple(top.items())
+
+
+def _is_logprob(value: Any) -> bool:
+    """Return whether a value is the logarithm of a probability, rounding allowed for; some servers cap it from below."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e6 < value < 1e-3
 
 
 def _no_json(name: str) -> None:

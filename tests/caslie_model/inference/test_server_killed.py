@@ -116,3 +116,24 @@ def test_ctrl_c_ends_at_once_without_a_traceback(tmp_path: Path) -> None:
         assert process.wait(10) == 130
     assert time.monotonic() - begun < 3
     assert set(logged(tmp_path / "out")) == set(range(20))
+
+
+LEAVES_EARLY = """
+import sys, time
+from types import SimpleNamespace
+from caslie_model.inference.server import open_server
+from tests.servers.chat_questions import Pictures, question
+
+predictor = open_server(SimpleNamespace(model="openai:tiny", server=sys.argv[1], answers="letter"), Pictures())
+running = predictor.answer(predictor.prepare([question(number) for number in range(200)]))
+next(running)
+time.sleep(1)
+sys.exit(3)
+"""
+
+
+def test_a_process_that_takes_no_more_answers_can_end() -> None:
+    with ChatServer(lambda asked: Canned(completion("A"))) as server:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+        command = [sys.executable, "-c", LEAVES_EARLY, server.url]
+        assert subprocess.run(command, env=environment, timeout=20, check=False).returncode == 3
