@@ -20,6 +20,7 @@ from mmecinstruct.core.errors import YamlError
 from mmecinstruct.core.yaml_text import read_yaml
 
 _MILLION = 1_000_000
+_MOST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _read(path: Path, model: str) -> Price:
 
 
 def _is_price(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
 class Spending:

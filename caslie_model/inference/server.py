@@ -19,7 +19,7 @@ from caslie_model.inference.server_client import ChatFailure
 from caslie_model.inference.server_messages import CONTROL_TEXTS, ChatRequest, Turn
 from caslie_model.inference.server_queue import ask_all
 from caslie_model.inference.server_replies import ChatReply, label_scores
-from caslie_model.inference.server_settings import ServerSettings, api_key, key_travels_openly, settings_of
+from caslie_model.inference.server_settings import ServerSettings, api_key, is_on_this_machine, settings_of
 from caslie_model.prompts.message import MessageFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.console import say
@@ -46,7 +46,12 @@ def open_server(config: Any, images: ImageBytes) -> ServerPredictor:
     """
     settings = settings_of(config)
     key = api_key(settings) if settings.server is not None else None
-    if key and key_travels_openly(settings):
+    if (
+        key
+        and settings.server
+        and settings.server.startswith("http:")
+        and not is_on_this_machine(settings.server)
+    ):
         say(f"warning: {settings.server} is no https address: the key can be read on its way")
     return ServerPredictor(settings, images, Spending(price_of(settings), settings.budget), key)
 

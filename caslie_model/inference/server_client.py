@@ -27,7 +27,7 @@ from caslie_model.inference.server_replies import (
     parse_json,
     read_reply,
 )
-from caslie_model.inference.server_settings import ServerSettings, chat_url
+from caslie_model.inference.server_settings import ServerSettings, chat_url, is_on_this_machine
 from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import hash_fraction
 from mmecinstruct.core.shown import printable, shown_text
@@ -318,4 +318,6 @@ def _session(settings: ServerSettings, headers: Mapping[str, str]) -> httpx2.Asy
             settings.request_timeout, connect=min(settings.request_timeout, _CONNECT_TIMEOUT)
         ),
         follow_redirects=False,
+        # Proxies of the environment.
+        trust_env=not is_on_this_machine(settings.server or ""),
     )

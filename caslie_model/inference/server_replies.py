@@ -195,7 +195,7 @@ def _top(logprobs: Any) -> tuple[tuple[str, float], ...]:
 
 
 def _is_logprob(value: Any) -> bool:
-    """Return whether a value is the logarithm of a probability, rounding allowed for; some servers cap it from below."""
+    """Return whether a value is the logarithm of a probability, rounding allowed for; servers cap it from below."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e6 < value < 1e-3
 
 

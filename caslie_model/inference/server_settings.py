@@ -148,8 +148,7 @@ def api_key(settings: ServerSettings) -> str | None:
     return key
 
 
-def key_travels_openly(settings: ServerSettings) -> bool:
-    """Return whether a key would go unencrypted to another machine."""
-    parts = urlsplit(settings.server or "")
-    is_here = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
-    return parts.scheme == "http" and not is_here
+def is_on_this_machine(server: str) -> bool:
+    """Return whether a server's address is one of this machine, which no proxy and nobody else stands before."""
+    host = urlsplit(server).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")

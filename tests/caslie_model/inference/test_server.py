@@ -25,7 +25,6 @@ KEY = "sk-very-secret-key-0123456789"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_client, "BACKOFF_BASE", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def opened(at: ChatServer | None, images: Pictures | None = None, **changes: Any) -> ServerPredictor:
@@ -315,3 +314,16 @@ def test_closing_ends_at_once_and_gives_up_requests() -> None:
         next(running)
         with pytest.raises(KeyboardInterrupt):
             running.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+
+
+def test_a_key_that_can_be_read_on_its_way_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTHER_KEY", KEY)
+    for server in ("http://127.0.0.1:8000/v1", "https://host.example/v1"):
+        opened(None, server=server, api_key_env="OTHER_KEY")
+    assert capsys.readouterr().err == ""
+    opened(None, server="http://host.example/v1", api_key_env="OTHER_KEY")
+    told = capsys.readouterr().err
+    assert "no https address" in told
+    assert KEY not in told

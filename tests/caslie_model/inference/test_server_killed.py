@@ -24,7 +24,7 @@ CONCURRENCY = 16
 
 def start(server: ChatServer, folder: Path, count: int) -> subprocess.Popen[bytes]:
     script = ROOT / "tests" / "servers" / "ask_server.py"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), server.url, str(folder), str(count), str(CONCURRENCY)]
     return subprocess.Popen(command, env=environment, cwd=folder.parent)
 
@@ -134,6 +134,6 @@ sys.exit(3)
 
 def test_a_process_that_takes_no_more_answers_can_end() -> None:
     with ChatServer(lambda asked: Canned(completion("A"))) as server:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", LEAVES_EARLY, server.url]
         assert subprocess.run(command, env=environment, timeout=20, check=False).returncode == 3

@@ -30,7 +30,6 @@ Outcome = ChatReply | ChatFailure
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_client, "BACKOFF_BASE", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def request(number: int, **changes: Any) -> tuple[int, ChatRequest]:
@@ -227,8 +226,15 @@ def test_a_proxy_that_cannot_be_used_is_named(proxy: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(RunError, match="the proxy in the environment") as caught:
-        ask("http://127.0.0.1:1/v1")
+        ask("http://192.0.2.1/v1")
     assert "password" not in str(caught.value)
+
+
+def test_a_server_on_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://192.0.2.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    with ChatServer(lambda asked: Canned(completion("well"))) as server:
+        assert text_of(ask(server.url)[0]) == "well"
 
 
 def test_a_host_that_is_none_is_named() -> None:
