@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.shown import shown_url
 
 PREFIX = "openai:"
+_OPENAI = "api.openai.com"
 BATCH_URL = "/v1/chat/completions"
 
 
@@ -35,7 +36,7 @@ class ServerSettings:
         price_input: Money per million tokens of prompts; None: as `prices` says.
         price_output: Money per million tokens of answers; None: as `prices` says.
         budget: Money at most.
-        api_key_env: Environment variable with the key; None: no key is sent.
+        api_key_env: Environment variable with the key; None: OPENAI_API_KEY for OpenAI's server, no key for others.
         write_batch: Batch file to write instead of asking.
         read_batch: Output files of a batch to read instead of asking.
     """
@@ -88,16 +89,18 @@ def settings_of(config: Any) -> ServerSettings:
             "scoring=likelihood: a server gives the probabilities of single tokens, and the words of an option are "
             "several; give answers=letter, or scoring=generate"
         )
+    if process_count() > 1:
+        raise ConfigError(
+            "model=openai: is asked by one process; give `concurrency` instead of several processes"
+        )
     if settings.write_batch is not None and settings.read_batch:
         raise ConfigError(
             "write_batch and read_batch: a batch is written first, and read when it is answered"
         )
     if settings.server is not None:
-        chat_url(settings.server)
-        if process_count() > 1:
-            raise ConfigError(
-                "server: one process asks a server; give `concurrency` instead of several processes"
-            )
+        url = chat_url(settings.server)
+        if settings.api_key_env is None and urlsplit(url).hostname == _OPENAI:
+            settings = replace(settings, api_key_env="OPENAI_API_KEY")
     elif settings.write_batch is None and not settings.read_batch:
         raise ConfigError(f"model=openai:{settings.model}: give `server`, the base URL of its server")
     return settings

@@ -327,3 +327,13 @@ def test_a_key_that_can_be_read_on_its_way_is_told(
     told = capsys.readouterr().err
     assert "no https address" in told
     assert KEY not in told
+
+
+def test_the_key_of_openai_is_for_its_own_server_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer(say("negative")) as server:
+        answers(opened(server), [question(1)])
+        answers(opened(server, api_key_env="OPENAI_API_KEY"), [question(1)])
+    assert [asked.headers.get("authorization") for asked in server.asked] == [None, f"Bearer {KEY}"]
+    assert opened(None, server="https://api.openai.com/v1").settings.api_key_env == "OPENAI_API_KEY"
+    assert opened(None, server="https://api.openai.com.example/v1").settings.api_key_env is None
