@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -103,7 +102,7 @@ class _Tally:
 
     failed: dict[str, str] = field(default_factory=dict)
     scored: int = 0
-    absent: Counter[str] = field(default_factory=Counter)
+    absent: int = 0
     unscored: int = 0
 
 
@@ -268,12 +267,12 @@ class ServerPredictor:
             scores = label_scores(reply.top, sample.labels)
             absent = tuple(label for label in sample.labels if label not in scores)
             tally.scored += 1
-            tally.absent[sample.task] += len(absent)
+            tally.absent += len(absent)
             tally.unscored += not scores
             return Prediction(
                 max(scores, key=lambda label: scores[label]) if scores else None,
                 None,
-                {**scores},
+                dict[str, float | None](scores),
                 tokens=dict.fromkeys(scores, 1),
                 absent=absent,
                 usage=usage,
@@ -292,9 +291,9 @@ class ServerPredictor:
             say(
                 f"{used.prompt:,} tokens of prompts ({used.cached:,} cached), {used.completion:,} of answers{money}"
             )
-        if total := tally.absent.total():
+        if tally.absent:
             say(
-                f"{total} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} likeliest "
+                f"{tally.absent} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} likeliest "
                 f"tokens and rank last; {tally.unscored} questions have none and count as wrong"
             )
         if tally.failed:
@@ -304,7 +303,7 @@ class ServerPredictor:
 
 
 def _room(sample: Sample, answers: str) -> int:
-    """Return tokens enough for the longest allowed answer: a byte is never more than one token, three seldom are."""
+    """Return tokens enough for the longest allowed answer: few long texts have more than one token for two bytes."""
     longest = max(len(written_answer(label, sample.options, answers).encode()) for label in sample.labels)
     return _SLACK + (longest if longest < _SLACK else longest // 2 + _SLACK // 2)
 

@@ -77,8 +77,6 @@ def settings_of(config: Any) -> ServerSettings:
     }
     given["model"] = str(given["model"]).removeprefix(PREFIX)
     given["answers"] = given.get("answers") or "text"
-    read = given.get("read_batch") or ()
-    given["read_batch"] = tuple(Path(each) for each in ((read,) if isinstance(read, str | Path) else read))
     settings = ServerSettings(**given)
     if not settings.model:
         raise ConfigError(

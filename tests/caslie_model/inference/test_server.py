@@ -216,7 +216,7 @@ def test_a_server_without_logprobs_is_named(capsys: pytest.CaptureFixture[str]) 
         ({"server": f"https://host/v1?key={KEY}"}, "api_key_env"),
         ({"budget": 5.0}, "price_input and price_output"),
         ({"price_input": 5.0}, "give both"),
-        ({"write_batch": Path("a"), "read_batch": Path("b")}, "written first"),
+        ({"write_batch": Path("a"), "read_batch": (Path("b"),)}, "written first"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
