@@ -293,8 +293,8 @@ class ServerPredictor:
             )
         if tally.absent:
             say(
-                f"{tally.absent} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} likeliest "
-                f"tokens and rank last; {tally.unscored} questions have none and count as wrong"
+                f"{tally.absent} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} "
+                f"likeliest tokens and rank last; {tally.unscored} questions have none and count as wrong"
             )
         if tally.failed:
             named = "; ".join(f"{name} ({detail})" for name, detail in [*tally.failed.items()][:_NAMED])
