@@ -24,6 +24,17 @@ from mmecinstruct.tasks.task import YES_NO
 
 _Z95 = 1.959963984540054
 
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How often samples are resampled for an interval, and from which seed."""
+
+    resamples: int = 1000
+    seed: int = 0
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
+
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64] | Floats
 
@@ -42,19 +53,40 @@ def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequen
     Raises:
         ValueError: If a gold label is not among the labels.
     """
+    cells = answer_cells(gold, answers, labels)
+    size = len(labels)
+    return np.bincount(cells, minlength=size * (size + 1)).reshape(size, size + 1)
+
+
+def answer_cells(
+    gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Return the cell of the confusion matrix that each answer counts in.
+
+    Args:
+        gold: Right labels.
+        answers: Answered labels, None for no answer.
+        labels: The L labels, in the order of rows and columns.
+
+    Returns:
+        Index into the flattened counts [L, L + 1] for each answer [n].
+
+    Raises:
+        ValueError: If a gold label is not among the labels.
+    """
     if len(gold) != len(answers):
         raise ValueError(f"{len(gold)} gold labels, {len(answers)} answers")
     indices = {label: index for index, label in enumerate(labels)}
     binary = set(labels) == set(YES_NO)
-    counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
-    for right, answer in zip(gold, answers, strict=True):
+    cells = np.empty(len(gold), dtype=np.int64)
+    for place, (right, answer) in enumerate(zip(gold, answers, strict=True)):
         if right not in indices:
             raise ValueError(f"gold label {right!r} is not among {list(labels)}")
         column = indices.get(answer, len(labels)) if answer is not None else len(labels)
         if binary and column == len(labels):
             column = 1 - indices[right]
-        counts[indices[right], column] += 1
-    return counts
+        cells[place] = indices[right] * (len(labels) + 1) + column
+    return cells
 
 
 def class_scores(counts: Counts) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
@@ -139,17 +171,6 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """How often samples are resampled for an interval, and from which seed."""
-
-    resamples: int = 1000
-    seed: int = 0
-
-
-DEFAULT_BOOTSTRAP = Bootstrap()
 
 
 def bootstrap_interval(
