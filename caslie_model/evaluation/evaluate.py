@@ -20,6 +20,7 @@ from caslie_model.data.images import Features, SampleImage
 from caslie_model.data.samples import Sample, first_by_hash, read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.evaluation.metrics import Bootstrap
+from caslie_model.evaluation.records import PUBLISHED, is_not_finite
 from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
@@ -127,10 +128,7 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
                 file.append(_records(batch, _predict(loaded, batch, config, features)))
                 progress.update(start + len(batch))
         records = {each.sample.id: file.records[each.sample.id] for each in encoded}
-        not_finite = {name for name, record in records.items() if _is_not_finite(record)}
-        answers = {
-            name: None if name in not_finite else record["prediction"] for name, record in records.items()
-        }
+        not_finite = {name for name, record in records.items() if is_not_finite(record)}
         if not_finite:
             say(
                 f"{len(not_finite)} of {len(encoded)} samples have scores that are no finite numbers: they count as "
@@ -145,8 +143,11 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
             "public_data": public_name(config.data),
             "provenance": provenance,
             "samples_shortened": sum(each.shortened for each in encoded),
-            "results": score(
-                samples, answers, baselines, Bootstrap(config.bootstrap_resamples, config.seed), not_finite
+            **score(
+                samples,
+                {(name, PUBLISHED): record for name, record in records.items()},
+                baselines,
+                Bootstrap(config.bootstrap_resamples, config.seed),
             ),
         }
         for name, text in (
@@ -250,11 +251,6 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
             record["not_finite"] = True
         records.append(record)
     return records
-
-
-def _is_not_finite(record: Mapping[str, Any]) -> bool:
-    """Return whether a prediction was decided by no finite number, which earlier versions wrote without a mark."""
-    return record.get("not_finite", False) or None in record.get("scores", {}).values()
 
 
 def _check_prompts(encoded: Sequence[Encoded], records: Mapping[str, Any], folder: Path) -> None:

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-from caslie_model.evaluation.metrics import (
-    Bootstrap,
-    bootstrap_interval,
-    confusion,
-    majority_label,
-    primary,
-    score_part,
-    wilson_interval,
-)
+from caslie_model.evaluation.metrics import Bootstrap, confusion, majority_label, wilson_interval
+from caslie_model.evaluation.score import score_part
 from mmecinstruct.tasks import TASKS, Task
 
 RANDOM = np.random.default_rng(7)
@@ -80,21 +73,6 @@ def test_the_wilson_interval_stays_within_shares() -> None:
     assert wilson_interval(10, 10)[1] <= 1
 
 
-def test_the_bootstrap_agrees_with_resampling_the_samples() -> None:
-    gold = [str(label) for label in RANDOM.choice(LETTERS, 150)]
-    answers = [g if RANDOM.random() < 0.5 else str(RANDOM.choice(LETTERS)) for g in gold]
-    counts = confusion(gold, answers, LETTERS)
-    low, high = bootstrap_interval("macro F1", counts, LETTERS, Bootstrap(4000, 3))
-    generator = np.random.default_rng(1)
-    values = []
-    for _ in range(800):
-        rows = generator.integers(0, 150, 150)
-        resampled = confusion([gold[i] for i in rows], [answers[i] for i in rows], LETTERS)
-        values.append(float(primary("macro F1", resampled, LETTERS)))
-    assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=0.015)
-    assert (low, high) == bootstrap_interval("macro F1", counts, LETTERS, Bootstrap(4000, 3))
-
-
 def test_the_majority_label_is_the_first_of_several() -> None:
     assert majority_label(["no", "yes", "yes"]) == "yes"
     assert majority_label(["no", "yes"]) == "no"
@@ -105,38 +83,3 @@ def test_the_best_constant_is_found_where_the_majority_is_worthless() -> None:
     part = score_part("product_substitute_identification", gold, gold, ("yes", "no"), "no", Bootstrap(200))
     assert part["majority_primary"] == 0
     assert part["best_constant_primary"] == pytest.approx(2 * 0.4 / 1.4)
-
-
-@pytest.mark.parametrize("metric", ["accuracy", "recall@1", "F1", "macro F1"])
-@pytest.mark.parametrize("right", [True, False])
-@pytest.mark.parametrize("gold", ["yes", "yes no", "yes no no", "no"])
-def test_an_interval_has_a_width_where_all_or_none_are_right(metric: str, right: bool, gold: str) -> None:
-    labels = ["yes", "no"]
-    golds = gold.split() * 8
-    answers = golds if right else [{"yes": "no", "no": "yes"}[each] for each in golds]
-    counts = confusion(golds, answers, labels)
-    low, high = bootstrap_interval(metric, counts, labels, Bootstrap())
-    assert 0 <= low < high <= 1
-    assert low <= primary(metric, counts, labels) <= high
-    if metric in ("accuracy", "recall@1"):
-        assert (low, high) == pytest.approx(wilson_interval(len(golds) * right, len(golds)))
-
-
-def test_an_interval_without_spread_shrinks_with_samples() -> None:
-    labels = list("ABCDE")
-    widths = []
-    for repeats in (1, 10, 100):
-        golds = labels * repeats
-        low, high = bootstrap_interval("macro F1", confusion(golds, golds, labels), labels, Bootstrap())
-        assert high == 1
-        widths.append(high - low)
-    assert widths[0] > 0.3
-    assert widths == sorted(widths, reverse=True)
-    assert widths[2] < 0.02
-
-
-def test_a_constant_wrong_answer_leaves_f1_open_above() -> None:
-    counts = confusion(["yes"] * 4 + ["no"] * 6, ["no"] * 10, ["yes", "no"])
-    low, high = bootstrap_interval("F1", counts, ["yes", "no"], Bootstrap())
-    assert low == 0
-    assert 0.5 < high < 1

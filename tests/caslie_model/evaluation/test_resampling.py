@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caslie_model.evaluation.metrics import confusion
@@ -24,6 +24,7 @@ def test_units_are_drawn_as_a_whole_as_many_as_there_are() -> None:
     assert drawn.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.15)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.permutations(range(12)))
 def test_resamples_do_not_depend_on_the_order_of_samples(order: list[int]) -> None:
     units = [f"u{number % 5}" for number in range(12)]
@@ -31,6 +32,7 @@ def test_resamples_do_not_depend_on_the_order_of_samples(order: list[int]) -> No
     assert (sample_weights([units[i] for i in order], Bootstrap(20, 1)) == weights[:, order]).all()
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, "?", None])), min_size=1, max_size=30
