@@ -1,6 +1,6 @@
 """How often do the 95 % intervals of an evaluation hold the true value?
 
-    python benchmarks/interval_coverage.py [--repetitions 4000] [--out benchmarks/results/interval_coverage]
+    python benchmarks/interval_coverage.py [--repetitions 4000] [--processes 2] [--out NAME]
 
 Answers are sampled from populations whose accuracy, F1 and macro F1 are known. In each population a label has a chance
 of its own to be answered rightly, errors go to other labels, and 5 % of them are no answer. Samples are independent, or

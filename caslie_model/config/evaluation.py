@@ -74,7 +74,9 @@ class EvaluateConfig(Settings):
         default=8, ge=1, description="Samples per forward pass. Changes no answer; lower it to save memory."
     )
     bootstrap_resamples: int = Field(
-        default=1000, ge=100, description="Bootstrap resamples of the confidence intervals."
+        default=1000,
+        ge=100,
+        description="Resamples of whole units for the bootstrap's percentile interval in metrics.json.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of the bootstrap and of shuffled images.")
     precision: Precision = Field(

@@ -154,7 +154,7 @@ def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     gain = (
         f"Gains of {PAPER_GAIN}, as the paper has them, cannot be resolved in {below[1]} of {len(whole)} tasks and "
-        f"splits (in {below[0]} not even if the errors correlate at .9)."
+        f"splits (in {below[0]} of them not even if the errors correlate at .9)."
         if below[1]
         else f"Gains of {PAPER_GAIN}, as the paper has them, can be resolved in all tasks and splits."
     )

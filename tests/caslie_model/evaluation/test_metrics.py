@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from caslie_model.evaluation.metrics import Bootstrap, confusion, majority_label, wilson_interval
@@ -32,6 +34,30 @@ def test_figures_are_those_of_scikit_learn(labels: tuple[str, ...]) -> None:
     expected = f1_score(gold, answers, pos_label="yes") if len(labels) == 2 else f1
     assert part["primary"] == pytest.approx(expected)
     assert part["majority_accuracy"] == pytest.approx(gold.count(labels[0]) / 200)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(LETTERS), st.sampled_from([*LETTERS, None]), st.integers(0, 5)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_unparsable_answers_are_an_answer_of_no_label_to_scikit_learn(
+    rows: list[tuple[str, str | None, int]],
+) -> None:
+    gold, answers = [row[0] for row in rows], [row[1] for row in rows]
+    units = [str(row[2]) for row in rows]
+    part = score_part("sentiment_analysis", gold, answers, LETTERS, "A", Bootstrap(20), units)
+    given_labels = ["none" if answer is None else answer for answer in answers]
+    occurring = sorted({*gold, *given_labels} - {"none"})
+    expected = f1_score(gold, given_labels, labels=occurring, average="macro", zero_division=0)
+    assert (part["primary"], part["macro_f1"]) == pytest.approx((expected, expected))
+    assert part["accuracy"] == pytest.approx(accuracy_score(gold, given_labels))
+    for name in ("primary", "accuracy"):
+        low, high = part[f"{name}_interval"]
+        assert 0 <= low <= part[name] <= high <= 1
 
 
 def test_unparsable_answers_stay_in_the_denominator() -> None:

@@ -149,3 +149,15 @@ def test_tables_show_all_ways(sample: Make) -> None:
         assert "What the images did" in shown
         assert "Position bias" in shown
         assert max(map(len, shown.splitlines())) <= (100 if narrow else 200)
+
+
+def test_figures_do_not_depend_on_the_order_of_samples_or_records(sample: Make) -> None:
+    samples = [
+        sample(number, "ABCDE"[number % 5], image_roles=("review",), visual_critical=number % 2 == 0)
+        for number in range(40)
+    ]
+    records = ordered(samples, 2, lambda sample, order: "ABC"[len(sample.id) % 3])
+    records |= {(s.id, "images none"): {"prediction": "ABCDE"[int(s.id[1:]) % 4]} for s in samples}
+    baselines = {("sentiment_analysis", "test"): ("A", "train")}
+    backwards = dict(reversed(records.items()))
+    assert score(samples[::-1], backwards, baselines) == score(samples, records, baselines)
