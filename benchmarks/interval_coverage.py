@@ -4,9 +4,9 @@
 
 Answers are sampled from populations whose accuracy, F1 and macro F1 are known. In each population a label has a chance
 of its own to be answered rightly, errors go to other labels, and 5 % of them are no answer. Samples are independent, or
-come in clusters of 1 to 5, of which each sample takes question and answer from its cluster with a chance of a half: the
-correlation within clusters is .25. The coverage of the interval is shown beside that of the percentiles of 400
-resamples of clusters, and of rows.
+come in clusters of 1 to 5, or 1 to 15, of which each sample takes question and answer from its cluster with a chance of
+a half: the correlation within clusters is .25. The coverage of the interval is shown beside that of the percentiles of
+400 resamples of clusters, and of rows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ RESAMPLES = 400
 # The percentiles are looked at in so many of the repetitions: a standard error of .01 shows what they lack.
 COMPARED = 1000
 CORRELATION = 0.25
-LARGEST_CLUSTER = 5
+# Rows of a cluster at most: independent rows, clusters, and large ones, which are marked.
+CLUSTERS = (1, 5)
+LARGE_CLUSTER = 15
 SEED = 1
 
 
@@ -55,14 +57,14 @@ class Case:
         classes: Number of labels.
         skewed: Whether the labels are of unequal frequency (of two: .9 and .1).
         accuracy: Chance of a right answer, averaged over the labels.
-        clustered: Whether samples come in clusters.
+        cluster: Rows of a cluster at most; 1: samples are independent.
         rows: Number of samples.
     """
 
     classes: int
     skewed: bool
     accuracy: float
-    clustered: bool
+    cluster: int
     rows: int
 
     @property
@@ -94,10 +96,11 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """Yield all cases, from the smallest on."""
-    for classes, skewed, accuracy, clustered, rows in product(
-        (2, 3, 5, 20), (False, True), (0.6, 0.9), (False, True), (50, 100, 500)
-    ):
-        yield Case(classes, skewed, accuracy, clustered, rows)
+    populations = list(product((2, 3, 5, 20), (False, True), (0.6, 0.9)))
+    for population, cluster, rows in product(populations, CLUSTERS, (50, 100, 500)):
+        yield Case(*population, cluster, rows)
+    for population in populations:
+        yield Case(*population, LARGE_CLUSTER, 500)
 
 
 def sample_cells(
@@ -105,9 +108,9 @@ def sample_cells(
 ) -> tuple[Cells, npt.NDArray[np.intp]]:
     """Return the cell of the confusion matrix and the cluster of each of the case's rows."""
     own = generator.choice(chances.size, case.rows, p=chances.reshape(-1))
-    if not case.clustered:
+    if case.cluster == 1:
         return own, np.arange(case.rows)
-    sizes = generator.integers(1, LARGEST_CLUSTER + 1, case.rows)
+    sizes = generator.integers(1, case.cluster + 1, case.rows)
     cluster = np.repeat(np.arange(case.rows), sizes)[: case.rows]
     shared = generator.choice(chances.size, cluster[-1] + 1, p=chances.reshape(-1))
     takes = generator.random(case.rows) < math.sqrt(CORRELATION)
@@ -141,7 +144,9 @@ def simulate(case: Case, repetitions: int, compared: int = 0) -> list[dict[str, 
         A row a metric.
     """
     chances = case.chances()
-    generator = np.random.default_rng([SEED, *(round(100 * float(v)) for v in asdict(case).values())])
+    clusters = (*CLUSTERS, LARGE_CLUSTER).index(case.cluster)
+    numbers = (case.classes, case.skewed, case.accuracy, clusters, case.rows)
+    generator = np.random.default_rng([SEED, *(round(100 * float(number)) for number in numbers)])
     truth = {metric: float(primary(metric, chances, case.labels)) for metric in case.metrics}
     held = {(m, w): 0 for m in case.metrics for w in ("interval", "bootstrap", "rows")}
     width = dict.fromkeys(case.metrics, 0.0)
@@ -166,6 +171,7 @@ def simulate(case: Case, repetitions: int, compared: int = 0) -> list[dict[str, 
             *([f"a class of {rarest:.1f} rows"] if metric != "accuracy" and rarest < FEW_ROWS - 1e-9 else []),
             *([f"{units / repetitions:.0f} units"] if units / repetitions < FEW_UNITS else []),
             *(["50 rows"] if case.rows == 50 else []),
+            *([f"clusters of up to {case.cluster} rows"] if case.cluster == LARGE_CLUSTER else []),
         ]
         rows.append(
             {
@@ -191,6 +197,7 @@ def page(result: dict[str, Any]) -> str:
     expected = [row for row in rows if not row["marked"]]
     lowest = min(expected, key=lambda row: row["coverage"])
     short = [row for row in expected if row["coverage"] < AIM]
+    large = [row for row in rows if row["cluster"] == LARGE_CLUSTER]
     lines = [
         "# Coverage of 95 % intervals",
         "",
@@ -205,7 +212,9 @@ def page(result: dict[str, Any]) -> str:
         f"{min(row['bootstrap_coverage'] for row in expected):.3f}), that of rows in "
         f"{sum(row['rows_bootstrap_coverage'] < AIM for row in expected)} (lowest "
         f"{min(row['rows_bootstrap_coverage'] for row in expected):.3f}). Marked rows have 50 rows, a class of fewer "
-        f"than {FEW_ROWS} expected rows (F1 and macro F1), or fewer than {FEW_UNITS} units.",
+        f"than {FEW_ROWS} expected rows (F1 and macro F1), fewer than {FEW_UNITS} units, or clusters of up to "
+        f"{LARGE_CLUSTER} rows, of which {sum(row['coverage'] < AIM for row in large)} in {len(large)} are below {AIM} "
+        f"(lowest {min((row['coverage'] for row in large), default=1.0):.3f}).",
         "",
         "| classes | frequency | accuracy | clusters | n | metric | true | rarest class | coverage | width | "
         "bootstrap | bootstrap of rows | marked |",
@@ -214,7 +223,7 @@ def page(result: dict[str, Any]) -> str:
     for row in rows:
         lines.append(
             f"| {row['classes']} | {'skewed' if row['skewed'] else 'balanced'} | {row['accuracy']} | "
-            f"{f'1 to {LARGEST_CLUSTER}' if row['clustered'] else '1'} | {row['rows']} | {row['metric']} | "
+            f"{'1 to ' if row['cluster'] > 1 else ''}{row['cluster']} | {row['rows']} | {row['metric']} | "
             f"{row['true']:.3f} | {row['rarest_class_rows']:.1f} | {row['coverage']:.3f} | {row['width']:.3f} | "
             f"{row['bootstrap_coverage']:.3f} | {row['rows_bootstrap_coverage']:.3f} | {row['marked']} |"
         )

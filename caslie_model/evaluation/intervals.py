@@ -27,8 +27,8 @@ from caslie_model.evaluation.resampling import sample_weights
 
 # Assumed between the errors of two compared models, unit by unit: their answers are right and wrong together.
 ASSUMED_CORRELATION = 0.5
-# Fewer units, or rows of a label, are marked: how often the interval holds the value was not shown for them.
-FEW_UNITS, FEW_ROWS = 30, 5
+# Fewer units, fewer rows of a label, or more rows a unit are marked: the interval was not shown to hold there.
+FEW_UNITS, FEW_ROWS, MANY_ROWS = 30, 5, 5
 
 Cells = npt.NDArray[np.int64]
 

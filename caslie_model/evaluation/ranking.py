@@ -51,11 +51,13 @@ def ranking_figures(task: str, samples: Sequence[Sample], records: Records) -> d
         "samples_with_absent_labels": sum(map(bool, absent)),
         "right_label_absent": sum(s.output in names for s, names in zip(samples, absent, strict=True)),
     }
-    by_sum = [_likeliest(sample, record, False) for sample, record in zip(samples, found, strict=True)]
-    ranking |= _accuracies("summed", task, samples, by_sum)
+    # Without the number of tokens it is not known what the scores are: earlier versions divided some of them.
     if any(record is not None and record.get("tokens") for record in found):
-        by_token = [_likeliest(sample, record, True) for sample, record in zip(samples, found, strict=True)]
-        ranking |= _accuracies("per_token", task, samples, by_token)
+        for name, per_token in (("summed", False), ("per_token", True)):
+            answers = [
+                _likeliest(sample, record, per_token) for sample, record in zip(samples, found, strict=True)
+            ]
+            ranking |= _accuracies(name, task, samples, answers)
     return {"ranking": ranking, **_calibration(samples, found)}
 
 

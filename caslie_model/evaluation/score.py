@@ -11,6 +11,7 @@ from caslie_model.evaluation.image_use import image_use
 from caslie_model.evaluation.intervals import (
     FEW_ROWS,
     FEW_UNITS,
+    MANY_ROWS,
     bootstrap_interval,
     detectable_difference,
     estimate,
@@ -202,4 +203,5 @@ def _doubts(metric: str, gold: Sequence[str], labels: Sequence[str], units: int)
     return [
         *(rare if metric in ("F1", "macro F1") else []),
         *([f"{units} units"] if units < FEW_UNITS else []),
+        *([f"{len(gold) / units:.1f} rows a unit"] if len(gold) > MANY_ROWS * units else []),
     ]

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caslie_model.evaluation.intervals import FEW_ROWS, FEW_UNITS
+from caslie_model.evaluation.intervals import FEW_ROWS, FEW_UNITS, MANY_ROWS
 from caslie_model.evaluation.sections import (
     PART_NAMES,
     Section,
@@ -165,8 +165,8 @@ def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     if any(result["doubts"] for result in results):
         lines.append(
-            f"* an answer that is right in fewer than {FEW_ROWS} rows, or fewer than {FEW_UNITS} units: the interval "
-            "may hold the true value less often than it says."
+            f"* an answer that is right in fewer than {FEW_ROWS} rows, fewer than {FEW_UNITS} units, or more than "
+            f"{MANY_ROWS} rows a unit: the interval may hold the true value less often than it says."
         )
     return lines
 

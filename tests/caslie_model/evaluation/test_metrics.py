@@ -109,3 +109,14 @@ def test_the_best_constant_is_found_where_the_majority_is_worthless() -> None:
     part = score_part("product_substitute_identification", gold, gold, ("yes", "no"), "no", Bootstrap(200))
     assert part["majority_primary"] == 0
     assert part["best_constant_primary"] == pytest.approx(2 * 0.4 / 1.4)
+
+
+def test_rows_say_why_their_interval_is_in_doubt() -> None:
+    gold = ["A"] * 97 + ["B"] * 3
+    apart = score_part("sentiment_analysis", gold, gold, ("A", "B"), "A", Bootstrap(20))
+    assert apart["doubts"] == ["B: 3 rows"]
+    units = [str(number % 16) for number in range(100)]
+    together = score_part(
+        "multiclass_product_classification", gold, gold, ("A", "B"), "A", Bootstrap(20), units
+    )
+    assert together["doubts"] == ["16 units", "6.2 rows a unit"]
