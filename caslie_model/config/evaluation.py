@@ -202,5 +202,7 @@ class EvaluateConfig(PredictConfig):
     """One evaluation of a model on a dataset: what it is asked, and how its answers are scored."""
 
     bootstrap_resamples: int = Field(
-        default=1000, ge=100, description="Bootstrap resamples of the confidence intervals."
+        default=1000,
+        ge=100,
+        description="Resamples of whole units for the bootstrap's percentile interval in metrics.json.",
     )

@@ -6,7 +6,6 @@ Files in the output folder: `predictions.jsonl` with its header, `metrics.json`,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
 from caslie_model.errors import ConfigError
 from caslie_model.evaluation.metrics import Bootstrap
+from caslie_model.evaluation.records import PUBLISHED, is_not_finite
 from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
@@ -86,13 +86,11 @@ def check_folder(config: EvaluateConfig) -> None:
 
 def _score(config: EvaluateConfig, answers: Answers) -> dict[str, Any]:
     """Score the answers and write all files but the predictions; returns the content of metrics.json."""
-    # Published questions alone; variants are scored on their own.
-    records = {name: record for (name, variant), record in answers.records.items() if not variant}
-    not_finite = {name for name, record in records.items() if _is_not_finite(record)}
-    labels = {name: None if name in not_finite else record["prediction"] for name, record in records.items()}
+    published = [record for (_, variant), record in answers.records.items() if variant == PUBLISHED]
+    not_finite = sum(map(is_not_finite, published))
     if not_finite:
         say(
-            f"{len(not_finite)} of {len(answers.samples)} samples have scores that are no finite numbers: they count "
+            f"{not_finite} of {len(answers.samples)} samples have scores that are no finite numbers: they count "
             "as wrong. Did the training diverge? Else give precision=float32"
         )
     metrics = {
@@ -103,12 +101,11 @@ def _score(config: EvaluateConfig, answers: Answers) -> dict[str, Any]:
         "public_data": public_name(config.data),
         "provenance": answers.provenance,
         "samples_shortened": answers.shortened,
-        "results": score(
+        **score(
             answers.samples,
-            labels,
+            answers.records,
             majority_labels(config.data, answers.samples),
             Bootstrap(config.bootstrap_resamples, config.seed),
-            not_finite,
         ),
     }
     with explained_disk_errors(config.out, "then run the same again: what was answered is kept"):
@@ -119,8 +116,3 @@ def _score(config: EvaluateConfig, answers: Answers) -> dict[str, Any]:
         ):
             write_atomically(config.out / name, text.encode())
     return metrics
-
-
-def _is_not_finite(record: Mapping[str, Any]) -> bool:
-    """Return whether a prediction was decided by no finite number, which earlier versions wrote without a mark."""
-    return record.get("not_finite", False) or None in record.get("scores", {}).values()

@@ -1,8 +1,7 @@
 """Metrics from confusion counts. An unparsable or missing answer is always wrong.
 
 All figures of a part come from one matrix [L, L + 1]: gold label by answered label, the last column counting what is no
-answer. Resampling with replacement is sampling that matrix from a multinomial distribution, so the bootstrap needs no
-loop. A test compares every figure with scikit-learn.
+answer. A test compares every figure with scikit-learn.
 
 For yes/no tasks an unparsable answer is counted as the opposite of the right one: otherwise a model that says "yes"
 where it is sure and something unparsable elsewhere would reach an F1 of 1.
@@ -10,7 +9,6 @@ where it is sure and something unparsable elsewhere would reach an F1 of 1.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +17,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmecinstruct.tasks import TASKS
 from mmecinstruct.tasks.task import YES_NO
 
 _Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How often samples are resampled for an interval, and from which seed."""
+
+    resamples: int = 1000
+    seed: int = 0
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64] | Floats
@@ -42,19 +50,40 @@ def confusion(gold: Sequence[str], answers: Sequence[str | None], labels: Sequen
     Raises:
         ValueError: If a gold label is not among the labels.
     """
+    cells = answer_cells(gold, answers, labels)
+    size = len(labels)
+    return np.bincount(cells, minlength=size * (size + 1)).reshape(size, size + 1)
+
+
+def answer_cells(
+    gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Return the cell of the confusion matrix that each answer counts in.
+
+    Args:
+        gold: Right labels.
+        answers: Answered labels, None for no answer.
+        labels: The L labels, in the order of rows and columns.
+
+    Returns:
+        Index into the flattened counts [L, L + 1] for each answer [n].
+
+    Raises:
+        ValueError: If a gold label is not among the labels.
+    """
     if len(gold) != len(answers):
         raise ValueError(f"{len(gold)} gold labels, {len(answers)} answers")
     indices = {label: index for index, label in enumerate(labels)}
     binary = set(labels) == set(YES_NO)
-    counts = np.zeros((len(labels), len(labels) + 1), dtype=np.int64)
-    for right, answer in zip(gold, answers, strict=True):
+    cells = np.empty(len(gold), dtype=np.int64)
+    for place, (right, answer) in enumerate(zip(gold, answers, strict=True)):
         if right not in indices:
             raise ValueError(f"gold label {right!r} is not among {list(labels)}")
         column = indices.get(answer, len(labels)) if answer is not None else len(labels)
         if binary and column == len(labels):
             column = 1 - indices[right]
-        counts[indices[right], column] += 1
-    return counts
+        cells[place] = indices[right] * (len(labels) + 1) + column
+    return cells
 
 
 def class_scores(counts: Counts) -> tuple[Floats, Floats, Floats, npt.NDArray[np.bool_]]:
@@ -135,143 +164,30 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """
     if total == 0:
         return 0.0, 1.0
-    share, z2 = right / total, _Z95**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """How often samples are resampled for an interval, and from which seed."""
-
-    resamples: int = 1000
-    seed: int = 0
-
-
-DEFAULT_BOOTSTRAP = Bootstrap()
-
-
-def bootstrap_interval(
-    metric: str, counts: Counts, labels: Sequence[str], bootstrap: Bootstrap
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a primary metric over resampled samples.
-
-    Args:
-        metric: accuracy, recall@1, F1 or macro F1.
-        counts: [L, L + 1].
-        labels: The L labels.
-        bootstrap: Number of resamples, and their seed.
-
-    Returns:
-        Lower and upper bound.
-    """
-    total = int(counts.sum())
-    if total == 0:
-        return 0.0, 1.0
-    generator = np.random.default_rng(bootstrap.seed)
-    sampled = generator.multinomial(total, counts.reshape(-1) / total, size=bootstrap.resamples)
-    values = primary(metric, sampled.reshape(bootstrap.resamples, *counts.shape), labels)
-    low, high = np.percentile(values, [2.5, 97.5])
-    if low == high:
-        return _interval_without_spread(metric, counts, labels)
+    low, high = wilson_bounds(right / total, total, _Z95)
     return float(low), float(high)
 
 
-def _interval_without_spread(metric: str, counts: Counts, labels: Sequence[str]) -> tuple[float, float]:
-    """Return an interval where no resample differs, as where all or none are right.
+def wilson_bounds(share: Any, trials: Any, quantile: float) -> tuple[Floats, Floats]:
+    """Return the bounds of Wilson intervals.
 
-    The metric of answers whose accuracy is at the bounds of the Wilson interval: for accuracy that interval itself.
-    Where errors change nothing, as for F1 without any yes, the metric is unknown.
+    Args:
+        share: Shares [...].
+        trials: Number of trials of each, whole or effective, above 0 [...].
+        quantile: Of the normal distribution, or of Student's.
+
+    Returns:
+        Lower and upper bounds [...].
     """
-    bounds = wilson_interval(int(np.trace(counts)), int(counts.sum()))
-    values = [
-        float(primary(metric, each, labels))
-        for each in (counts, *(_with_accuracy(counts, share) for share in bounds))
-    ]
-    low, high = min(values), max(values)
-    return (low, high) if low < high else (0.0, 1.0)
-
-
-def _with_accuracy(counts: Counts, share: float) -> Floats:
-    """Return counts [L, L + 1] of another accuracy.
-
-    Right answers become errors that follow the gold labels, or no answer where there is one label; errors of each label
-    become right answers in one proportion.
-    """
-    size = len(counts)
-    there = counts.sum(axis=1)
-    right = np.diag(counts).astype(np.float64)
-    now = right.sum() / there.sum()
-    result = counts.astype(np.float64)
-    if share > now:
-        kept = (1 - share) / (1 - now)
-        result *= kept
-        result[range(size), range(size)] = there - kept * (there - right)
-        return result
-    kept = share / now if now else 1.0
-    others = np.tile(np.append(there, 0.0), (size, 1))
-    others[range(size), range(size)] = 0.0
-    others[others.sum(axis=1) == 0, -1] = 1.0
-    result += others / others.sum(axis=1, keepdims=True) * (right * (1 - kept))[:, None]
-    result[range(size), range(size)] = right * kept
-    return result
+    square = quantile**2 / trials
+    centre = (share + square / 2) / (1 + square)
+    half = quantile / (1 + square) * np.sqrt(share * (1 - share) / trials + square / trials / 4)
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
 def majority_label(labels: Sequence[str]) -> str:
     """Return the most frequent label, the first in sorted order where several are."""
     return min(Counter(labels).items(), key=lambda pair: (-pair[1], pair[0]))[0]
-
-
-def score_part(
-    task: str,
-    gold: Sequence[str],
-    answers: Sequence[str | None],
-    labels: Sequence[str],
-    majority: str,
-    bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    """Return every figure of one part of one task's split.
-
-    Args:
-        task: Full name of the task.
-        gold: Right labels.
-        answers: Answered labels, None for no answer.
-        labels: All labels that the part's samples allow.
-        majority: The label of the majority baseline.
-        bootstrap: Number of resamples, and their seed.
-
-    Returns:
-        Figures by name.
-
-    Raises:
-        ValueError: If the part is empty.
-    """
-    if not gold:
-        raise ValueError("no samples to score")
-    metric = TASKS[task].metric
-    counts = confusion(gold, answers, labels)
-    precision, recall, f1, occurs = class_scores(counts)
-    right = sum(answer == label for answer, label in zip(answers, gold, strict=True))
-    constants = {label: confusion(gold, [label] * len(gold), labels) for label in labels}
-    baseline = constants.get(majority, confusion(gold, [majority] * len(gold), labels))
-    return {
-        "samples": len(gold),
-        "metric": metric,
-        "primary": float(primary(metric, counts, labels)),
-        "primary_interval": list(bootstrap_interval(metric, counts, labels, bootstrap)),
-        "accuracy": right / len(gold),
-        "accuracy_interval": list(wilson_interval(right, len(gold))),
-        "macro_precision": float(macro(precision, occurs)),
-        "macro_recall": float(macro(recall, occurs)),
-        "macro_f1": float(macro(f1, occurs)),
-        "majority_label": majority,
-        "majority_primary": float(primary(metric, baseline, labels)),
-        "majority_accuracy": float(accuracy(baseline)),
-        "best_constant_primary": max(float(primary(metric, each, labels)) for each in constants.values()),
-        "labels": list(labels),
-        "confusion": counts.tolist(),
-    }
 
 
 def _ratio(numerator: Any, denominator: Any) -> Floats:

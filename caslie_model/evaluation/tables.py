@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caslie_model.evaluation.intervals import FEW_ROWS, FEW_UNITS, MANY_ROWS
+from caslie_model.evaluation.sections import (
+    PART_NAMES,
+    Section,
+    all_sections,
+    figure,
+    interval,
+    ways_sections,
+)
 from mmecinstruct.tasks import TASKS
 
 COLUMNS = (
@@ -12,9 +22,11 @@ COLUMNS = (
     "split",
     "part",
     "n",
+    "units",
     "metric",
     "score",
     "95 %",
+    "min diff",
     "majority",
     "accuracy",
     "95 %",
@@ -27,9 +39,10 @@ COLUMNS = (
     "text-only",
 )
 # Columns that fit a narrow terminal; metrics.md has all of them.
-FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 14, 16)
+FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16)
 WIDTH, FEWER_WIDTH = 200, 100  # characters
-_PART_NAMES = {"all": "all", "visual_critical": "needs image", "not_visual_critical": "text suffices"}
+# A gain of the paper (CASLIE-M over the best baseline in category classification, in-domain).
+PAPER_GAIN = 0.008
 
 
 def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -45,21 +58,23 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         (
             TASKS[result["task"]].short_name,
             result["split"],
-            _PART_NAMES[result["part"]],
+            PART_NAMES[result["part"]],
             str(result["samples"]),
+            str(result["units"]),
             result["metric"],
-            _figure(result["primary"]),
-            _interval(result["primary_interval"]),
-            _figure(result["majority_primary"]),
-            _figure(result["accuracy"]),
-            _interval(result["accuracy_interval"]),
-            _figure(result["majority_accuracy"]),
-            _figure(result["macro_precision"]),
-            _figure(result["macro_recall"]),
-            _figure(result["macro_f1"]),
+            figure(result["primary"]),
+            interval(result["primary_interval"]) + ("*" if result["doubts"] else ""),
+            figure(result["detectable_difference"]),
+            figure(result["majority_primary"]),
+            figure(result["accuracy"]),
+            interval(result["accuracy_interval"]),
+            figure(result["majority_accuracy"]),
+            figure(result["macro_precision"]),
+            figure(result["macro_recall"]),
+            figure(result["macro_f1"]),
             str(result["unparsable"] + result["missing"] + result.get("not_finite", 0)),
             str(result.get("not_finite", 0)),
-            _figure(result["text_only_accuracy"]),
+            figure(result["text_only_accuracy"]),
         )
         for result in results
     ]
@@ -88,28 +103,72 @@ def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
     Returns:
         Lines of text.
     """
+    results = metrics["results"]
+    main = Section(_title(metrics), COLUMNS, 3, table_rows(results), "", FEWER_COLUMNS)
+    lines = _drawn(main, narrow, [(result["task"], result["split"]) for result in results])
+    if narrow:
+        lines.append("metrics.md has accuracy, the macro averages and more.")
+    for section in ways_sections(metrics):
+        lines += ["", *_drawn(section, narrow)]
+    for note in _notes(results):
+        lines += ["", *textwrap.wrap(note, FEWER_WIDTH if narrow else WIDTH)]
+    return "\n".join(lines) + "\n"
+
+
+def _drawn(section: Section, narrow: bool, groups: Sequence[object] = ()) -> list[str]:
+    """Return a table's lines, with a line between groups; on a narrow terminal the names of columns are broken."""
     from io import StringIO
 
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    columns = FEWER_COLUMNS if narrow else range(len(COLUMNS))
-    table = Table(title=_title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index in columns:
-        table.add_column(COLUMNS[index], justify="left" if index < 3 else "right", no_wrap=True)
-    previous = None
-    for cells, result in zip(table_rows(metrics["results"]), metrics["results"], strict=True):
-        if previous not in (None, (result["task"], result["split"])):
+    section = section.narrowed() if narrow else section
+    table = Table(title=section.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, name in enumerate(section.columns):
+        header = name.replace(" ", "\n") if narrow and name != "95 %" else name
+        table.add_column(header, justify="left" if index < section.texts else "right", no_wrap=True)
+    for index, cells in enumerate(section.rows):
+        if index and groups and groups[index] != groups[index - 1]:
             table.add_section()
-        previous = (result["task"], result["split"])
-        table.add_row(*(cells[index] for index in columns))
+        table.add_row(*cells)
     text = StringIO()
     Console(file=text, width=FEWER_WIDTH if narrow else WIDTH).print(table)
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    if narrow:
-        lines.append("metrics.md has accuracy and the macro averages too.")
-    return "\n".join(lines) + "\n"
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a reader must know of the intervals, of the smallest difference, and of marks."""
+    kinds: dict[str, list[str]] = {}
+    for result in results:
+        tasks = kinds.setdefault(result["unit"], [])
+        if (name := TASKS[result["task"]].short_name) not in tasks:
+            tasks.append(name)
+    units = "; ".join(f"{', '.join(tasks)}: {kind}" for kind, tasks in kinds.items())
+    whole = [result for result in results if result["part"] == "all"]
+    below = [
+        sum(
+            not (found := result["detectable_difference_range"][0]) or found > PAPER_GAIN for result in whole
+        ),
+        sum(not (found := result["detectable_difference"]) or found > PAPER_GAIN for result in whole),
+    ]
+    gain = (
+        f"Gains of {PAPER_GAIN}, as the paper has them, cannot be resolved in {below[1]} of {len(whole)} tasks and "
+        f"splits (in {below[0]} of them not even if the errors correlate at .9)."
+        if below[1]
+        else f"Gains of {PAPER_GAIN}, as the paper has them, can be resolved in all tasks and splits."
+    )
+    lines = [
+        f"Samples of one unit are not independent; intervals and min diff go by units ({units}).",
+        "min diff: the smallest true difference to another model that a paired test on these samples finds in 80 of "
+        f"100 cases (5 %, two-sided), if the errors of the two models correlate at .5. {gain}",
+    ]
+    if any(result["doubts"] for result in results):
+        lines.append(
+            f"* an answer that is right in fewer than {FEW_ROWS} rows, fewer than {FEW_UNITS} units, or more than "
+            f"{MANY_ROWS} rows a unit: the interval may hold the true value less often than it says."
+        )
+    return lines
 
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:
@@ -130,17 +189,40 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
         *_other_base(provenance),
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + "|".join("---" if index < 3 else "--:" for index in range(len(COLUMNS))) + "|",
-        *("| " + " | ".join(cells) + " |" for cells in table_rows(metrics["results"])),
+        *_markdown(Section("", COLUMNS, 3, table_rows(metrics["results"]), "")),
         "",
-        "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
+        *(line for note in _notes(metrics["results"]) for line in (note.replace("* an", "\\* an"), "")),
+        *_doubts(metrics["results"]),
+        "score: the task's metric; accuracy: the share of right answers; both with their 95 % intervals; majority: "
         "the same figure of always giving the most frequent training answer. no answer: unparsable or "
         "missing answers and those whose scores are no finite numbers (not finite), counted as wrong. text-only: "
         "the mean accuracy that the best possible guesser without images reaches.",
         "",
     ]
+    for section in all_sections(metrics):
+        lines += [f"## {section.title}", "", *_markdown(section), "", section.notes, ""]
     return "\n".join(lines)
+
+
+def _markdown(section: Section) -> list[str]:
+    return [
+        "| " + " | ".join(section.columns) + " |",
+        "|"
+        + "|".join("---" if index < section.texts else "--:" for index in range(len(section.columns)))
+        + "|",
+        *("| " + " | ".join(cells) + " |" for cells in section.rows),
+    ]
+
+
+def _doubts(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is few in the marked rows."""
+    found = [
+        f"{TASKS[result['task']].short_name} {result['split']} {PART_NAMES[result['part']]} "
+        f"({', '.join(result['doubts'])})"
+        for result in results
+        if result["doubts"]
+    ]
+    return [f"Marked: {'; '.join(found)}.", ""] if found else []
 
 
 def _other_base(provenance: Mapping[str, Any]) -> list[str]:
@@ -156,11 +238,3 @@ def _other_base(provenance: Mapping[str, Any]) -> list[str]:
 
 def _title(metrics: Mapping[str, Any]) -> str:
     return f"{metrics['model']}{' (base only)' if metrics['base_only'] else ''} on {metrics['data']}"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"{bounds[0]:.3f}–{bounds[1]:.3f}"

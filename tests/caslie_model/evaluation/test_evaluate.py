@@ -99,9 +99,9 @@ def test_the_subset_is_chosen_before_the_limit(dataset: Path, tmp_path: Path) ->
 
 def test_unparsable_and_missing_answers_are_wrong_and_counted(dataset: Path) -> None:
     samples = read_samples(str(dataset), "sequential_recommendation", "test")[:10]
-    answers: dict[str, str | None] = {sample.id: sample.output for sample in samples[:4]}
-    answers |= {sample.id: None for sample in samples[4:7]}
-    [whole, *_] = score(samples, answers, {("sequential_recommendation", "test"): ("A", "train")})
+    records = {(sample.id, ""): {"prediction": sample.output} for sample in samples[:4]}
+    records |= {(sample.id, ""): {"prediction": None} for sample in samples[4:7]}
+    [whole, *_] = score(samples, records, {("sequential_recommendation", "test"): ("A", "train")})["results"]
     assert whole["accuracy"] == whole["primary"] == 0.4
     assert (whole["unparsable"], whole["missing"]) == (3, 3)
 
@@ -164,7 +164,7 @@ def test_samples_of_unknown_visual_need_are_in_no_part(dataset: Path) -> None:
         replace(sample, visual_critical=None, text_only_accuracy=None)
         for sample in read_samples(str(dataset), "sentiment_analysis", "test")
     ]
-    results = score(samples, {}, {("sentiment_analysis", "test"): ("A", "train")})
+    results = score(samples, {}, {("sentiment_analysis", "test"): ("A", "train")})["results"]
     assert [(result["part"], result["text_only_accuracy"]) for result in results] == [("all", None)]
 
 

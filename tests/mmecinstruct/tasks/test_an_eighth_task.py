@@ -13,7 +13,8 @@ import pytest
 from pydantic import Field
 
 from caslie_model.config.choices import full_task_names
-from caslie_model.evaluation.metrics import Bootstrap, score_part
+from caslie_model.evaluation.metrics import Bootstrap
+from caslie_model.evaluation.score import score_part
 from mmecinstruct.api import task_names
 from mmecinstruct.auditing import audit_folder
 from mmecinstruct.core import templating
