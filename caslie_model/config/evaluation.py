@@ -70,6 +70,12 @@ class EvaluateConfig(Settings):
     max_length: Annotated[int | None, unit("tokens")] = Field(
         default=None, ge=64, description="Tokens of prompt and answer. `null`: as in training."
     )
+    max_pixels: Annotated[int, unit("pixels")] = Field(
+        default=262_144,
+        ge=784,
+        description="Pixels of an image that an image-text model of transformers is shown: larger ones are shrunk "
+        "first. A processor that enlarges images in order to split them stops there too. The default is 512 x 512.",
+    )
     batch_size: Annotated[int, unit("samples")] = Field(
         default=8, ge=1, description="Samples per forward pass. Changes no answer; lower it to save memory."
     )
