@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from caslie_model.backbones.language_model import (
@@ -24,7 +23,6 @@ from caslie_model.backbones.language_model import (
 from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import loading_errors, not_loaded
-from caslie_model.hub.names import is_hub_name
 from caslie_model.prompts.chat import end_token
 from caslie_model.prompts.message import control_texts
 from caslie_model.runtime.device import CPU, Device
@@ -37,6 +35,7 @@ TESTED_FAMILIES = (
     "idefics3",
     "internvl",
     "llava",
+    "llava_next",
     "llava_onevision",
     "qwen2_5_vl",
     "qwen2_vl",
@@ -89,29 +88,6 @@ class ImageTextModel:
     def is_tested(self) -> bool:
         """Whether padding and shared prompts are tested for its family."""
         return self.family in TESTED_FAMILIES
-
-
-def is_image_text_model(name: str) -> bool:
-    """Return whether a name is that of an image-text-to-text model of transformers, by its config.
-
-    Args:
-        name: A folder, or user/name on the Hub.
-
-    Returns:
-        Whether `load_image_text_model` is the way to load it; False where its config cannot be read.
-    """
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-    if not (Path(name) / "config.json").is_file() and (Path(name).exists() or not is_hub_name(name)):
-        return False
-    try:
-        with reading_from_hub(name):
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except loading_errors():
-        return False
-    known = config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-    return known and getattr(config, "vision_config", None) is not None
 
 
 def load_image_text_model(name: str, device: Device = CPU, quantise: str = "none") -> ImageTextModel:

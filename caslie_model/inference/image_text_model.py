@@ -13,13 +13,13 @@ from caslie_model.batching.positions import check_positions
 from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.data.answers import parse_answer, written_answer
 from caslie_model.data.image_bytes import ImageBytes
-from caslie_model.data.images import MAX_ITEMS, SampleImage
+from caslie_model.data.images import MAX_ITEMS
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
 from caslie_model.inference.image_text_answers import batches, generated, is_near, likelihoods
 from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
 from caslie_model.inference.predict import GENERATION_SLACK
-from caslie_model.inference.questions import Prediction, Prepared, Question
+from caslie_model.inference.questions import Prediction, Prepared, Question, Shot
 from caslie_model.prompts.image_spans import number_items
 from caslie_model.prompts.message import MessageFormat
 from caslie_model.prompts.templates import packaged_templates
@@ -42,7 +42,7 @@ class AskedPrompt:
         prompt: Text and images.
         answers: Tokens of each allowed label, with the token that ends an answer.
         length: Tokens of the prompt, its images and its longest answer.
-        shortened: Whether its input was shortened to fit.
+        shortened: Whether texts were cut, or demonstrations left out, so that it fits.
         fingerprint: Fingerprint of prompt, images and answers.
     """
 
@@ -105,7 +105,7 @@ class ImageTextPredictor:
     @cached_property
     def _format(self) -> MessageFormat:
         template, _ = packaged_templates()
-        return MessageFormat(template, self._answers, self._config.instruction, self._loaded.control_texts)
+        return MessageFormat(template, self._answers, control_texts=self._loaded.control_texts)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -119,9 +119,10 @@ class ImageTextPredictor:
             "user_template": self._format.template,
             "chat_template": loaded.chat_template,
             "answers": self._answers,
-            "instruction": self._config.instruction,
             "max_length": self._max_length,
             "max_pixels": self._inputs.max_pixels,
+            "scoring": self._config.scoring,
+            "length_normalised": self._config.length_normalised,
             "precision": loaded.device.precision,
             **({"quantise": loaded.quantise} if loaded.quantise != "none" else {}),
         }
@@ -184,59 +185,57 @@ class ImageTextPredictor:
                 f"sample {sample.id} ({sample.task}): {len(number_items(images))} items with images, at most "
                 f"{MAX_ITEMS} can be numbered; build the dataset with shorter histories or fewer options"
             )
-        before: list[Turn] = []
-        for shot in question.shots:
-            said = self._written(shot.sample, shot.sample.output)
-            before += [
-                Turn("user", self._format.parts(shot.sample, shot.images)),
-                Turn("assistant", (said,)),
-            ]
+        shots = [self._turns(shot) for shot in question.shots]
 
         def prompt_of(fields: Sequence[InputField] | None) -> Prompt:
-            return self._inputs.prompt([*before, Turn("user", self._format.parts(sample, images, fields))])
+            asked = Turn("user", self._format.parts(sample, images, fields))
+            return self._inputs.prompt([*(turn for turns in shots for turn in turns), asked])
 
         answers = {label: self._answer_tokens(sample, label) for label in sample.labels}
+        # Room for the longest allowed answer: the prompt must not depend on which one is right.
         longest = max(len(tokens) for tokens in answers.values())
         prompt = prompt_of(None)
-        of_images = self._inputs.image_length(prompt.images)
-        # Room for the longest allowed answer: the prompt must not depend on which one is right.
-        room = self._max_length - longest - of_images
-        length = self._inputs.text_length(prompt)
-        shortened = length > room
-        if shortened:
-            fields, length = shortened_fields(
+        length = self._inputs.length(prompt) + longest
+        shortened = length > self._max_length
+        while shots and length > self._max_length:
+            del shots[0]
+            prompt = prompt_of(None)
+            length = self._inputs.length(prompt) + longest
+        if length > self._max_length:
+            of_images = self._inputs.image_length(images)
+            fields, needed = shortened_fields(
                 self._format.fields(sample, images),
-                room,
+                self._max_length - longest - of_images,
                 lambda shorter: self._inputs.text_length(prompt_of(shorter)),
             )
             if fields is None:
-                raise self._too_long(question, prompt.images, of_images, length + longest)
+                raise self._too_long(question, of_images, needed + longest)
             prompt = prompt_of(fields)
-            length = self._inputs.text_length(prompt)
+            length = self._inputs.length(prompt) + longest
         keys = [image.key for image in prompt.images]
         return AskedPrompt(
             question,
             prompt,
             answers,
-            length + of_images + longest,
+            length,
             shortened,
             fingerprint([prompt.text, keys, sorted(answers.items())])[:16],
         )
 
-    def _too_long(
-        self, question: Question, images: Sequence[SampleImage], of_images: int, of_text: int
-    ) -> DatasetError:
-        sample = question.sample
-        remedies = ["raise max_length"]
+    def _too_long(self, question: Question, of_images: int, of_text: int) -> DatasetError:
+        sample, images = question.sample, question.images
+        fewer = ""
         if self._inputs.image_length(images, 0.5) < of_images:
-            remedies.insert(0, f"give a smaller max_pixels (now {self._inputs.max_pixels:,})")
-        if question.shots:
-            remedies.append("show fewer shots")
+            fewer = f"give a smaller max_pixels (now {self._inputs.max_pixels:,}), "
         shown = f"its {len(images)} images take {of_images:,} tokens, " if images else ""
         return DatasetError(
             f"sample {sample.id} ({sample.task}): {shown}its instruction, options and longest answer alone about "
-            f"{of_text:,}: more than max_length={self._max_length}; {', '.join(remedies)}, or leave the task out"
+            f"{of_text:,}: more than max_length={self._max_length}; {fewer}raise max_length or leave the task out"
         )
+
+    def _turns(self, shot: Shot) -> tuple[Turn, Turn]:
+        said = self._written(shot.sample, shot.sample.output)
+        return Turn("user", self._format.parts(shot.sample, shot.images)), Turn("assistant", (said,))
 
     def _written(self, sample: Sample, label: str) -> str:
         return self._format.defused(written_answer(label, sample.options, self._answers))

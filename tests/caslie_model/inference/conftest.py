@@ -83,21 +83,20 @@ class Family:
     post: bool = False
 
 
-def qwen(vision: dict[str, Any], patch: int = 14, **images: Any) -> Family:
+def qwen(processor: str, vision: dict[str, Any], patch: int = 14) -> Family:
     """Return a family with positions in rows and columns of images."""
     sections = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
     return Family(
         IM_TURNS,
         "<|im_end|>",
         ("<|im_start|>", *QWEN_TOKENS),
-        {"processor_class": "Qwen2VLProcessor"},
+        {"processor_class": processor},
         {
-            "image_processor_type": "Qwen2VLImageProcessor",
+            "image_processor_type": "Qwen2VLImageProcessorFast",
             "size": {"shortest_edge": (2 * patch) ** 2, "longest_edge": 16 * (2 * patch) ** 2},
             "patch_size": patch,
             "temporal_patch_size": 2,
             "merge_size": 2,
-            **images,
         },
         lambda ids: {
             "text_config": {**TEXT, "head_dim": 8, "rope_parameters": sections},
@@ -144,17 +143,19 @@ def idefics(kind: str, text: str) -> Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "qwen2_vl": qwen({"embed_dim": 32, "hidden_size": 32}),
+    "qwen2_vl": qwen("Qwen2VLProcessor", {"embed_dim": 32, "hidden_size": 32}),
     "qwen2_5_vl": qwen(
+        "Qwen2_5_VLProcessor",
         {
             "hidden_size": 32,
             "intermediate_size": 48,
             "out_hidden_size": 32,
             "window_size": 56,
             "fullatt_block_indexes": [1],
-        }
+        },
     ),
     "qwen3_vl": qwen(
+        "Qwen3VLProcessor",
         {
             "hidden_size": 32,
             "intermediate_size": 48,
@@ -186,6 +187,31 @@ FAMILIES: dict[str, Family] = {
             "vision_config": {**TOWER, "model_type": "clip_vision_model"},
             "image_token_index": ids["<image>"],
             "image_seq_length": 16,
+        },
+        begins="<s>",
+        post=True,
+    ),
+    "llava_next": Family(
+        CAPITALS.replace("<image>\n", "<image>"),
+        "</s>",
+        ("<s>", "<image>"),
+        {
+            "processor_class": "LlavaNextProcessor",
+            "patch_size": 7,
+            "vision_feature_select_strategy": "default",
+            "num_additional_image_tokens": 1,
+        },
+        {
+            "image_processor_type": "LlavaNextImageProcessor",
+            "size": {"shortest_edge": 28},
+            "crop_size": {"height": 28, "width": 28},
+            "image_grid_pinpoints": [[28, 56], [56, 28], [56, 56]],
+        },
+        lambda ids: {
+            "text_config": {**TEXT, "model_type": "mistral", "sliding_window": None},
+            "vision_config": {**TOWER, "model_type": "clip_vision_model"},
+            "image_token_index": ids["<image>"],
+            "image_grid_pinpoints": [[28, 56], [56, 28], [56, 56]],
         },
         begins="<s>",
         post=True,

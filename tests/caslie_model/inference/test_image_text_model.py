@@ -35,6 +35,7 @@ FAMILIES = (
     "smolvlm",
     "idefics3",
     "llava",
+    "llava_next",
     "llava_onevision",
     "internvl",
     "gemma3",
@@ -119,6 +120,7 @@ RENDERED = {
     "smolvlm": "<|im_start|>User: First <image>then <image>which?<end_of_utterance>\nAssistant: B<end_of_utterance>\n"
     "User: Sure?<end_of_utterance>\nAssistant:",
     "llava": "USER: First <image>\nthen <image>\nwhich? ASSISTANT: B</s> USER: Sure? ASSISTANT:",
+    "llava_next": "USER: First <image>then <image>which? ASSISTANT: B</s> USER: Sure? ASSISTANT:",
     "llava_onevision": "<|im_start|>user\nFirst <image>\nthen <image>\nwhich?<|im_end|>\n<|im_start|>assistant\n"
     "B<|im_end|>\n<|im_start|>user\nSure?<|im_end|>\n<|im_start|>assistant\n",
     "internvl": "<|im_start|>user\nFirst <IMG_CONTEXT>\nthen <IMG_CONTEXT>\nwhich?<|im_end|>\n<|im_start|>assistant\n"
@@ -136,6 +138,8 @@ PLACES = {
     "smolvlm": ("First ", 12),
     "idefics3": ("First ", 12),
     "llava": ("First ", 16),
+    # The whole, two tiles, and the ends of 4 or 8 lines.
+    "llava_next": ("First ", 52, 56),
     # Of several images, each is one tile of 4x4 patches and a line's end.
     "llava_onevision": ("First ", 17),
     # Two tiles and the whole.
@@ -160,12 +164,12 @@ def test_a_conversation_is_rendered_with_its_images_in_their_places(
     given = inputs.tensors([prompt])
     assert given["input_ids"].shape[1] == inputs.length(prompt)
     text = inputs.loaded.tokenizer.decode(given["input_ids"][0])
-    assert text.startswith("<s>USER") is (name == "llava")
-    before, count = PLACES[name]
+    assert text.startswith("<s>USER") is (name in ("llava", "llava_next"))
+    before, *counts = PLACES[name]
     token = inputs.loaded.tokenizer.decode([image_token(inputs)])
     first, _, rest = text.partition("then")
     assert before in first
-    assert first.count(token) == rest.count(token) == count
+    assert [first.count(token), rest.count(token)] == [counts[0], counts[-1]]
     assert rest.rpartition(token)[2].lstrip("\n").endswith(text[text.index("which?") :])
 
 
@@ -244,6 +248,17 @@ def test_demonstrations_are_earlier_turns_with_their_images(
     assert len(answers(predictor, [question])) == 1
 
 
+def test_demonstrations_are_left_out_where_they_do_not_fit(
+    loaded: Loaded, image_dataset: Path, spool: SpooledImages
+) -> None:
+    first, second, asked = [each for each in questions(image_dataset, spool) if each.images][:3]
+    shots = tuple(Shot(each.sample, each.images) for each in (first, second))
+    [fitting] = loaded("smolvlm").prepare([replace(asked, shots=shots[1:])])
+    [cut] = loaded("smolvlm", max_length=fitting.length + 9).prepare([replace(asked, shots=shots)])
+    assert cut.prompt == fitting.prompt
+    assert (fitting.shortened, cut.shortened) == (False, True)
+
+
 def with_long_text(question: Question, times: int) -> Question:
     fields = tuple(
         replace(field, texts=tuple(f"{text} {'word ' * times}" for text in field.texts))
@@ -279,7 +294,7 @@ def test_images_that_do_not_fit_are_an_error_with_a_remedy(
     ):
         loaded("qwen2_vl", max_length=200).prepare([question])
     # A family with as many tokens for every image.
-    with pytest.raises(DatasetError, match=r"max_length=200; raise max_length, or leave the task out"):
+    with pytest.raises(DatasetError, match=r"max_length=200; raise max_length or leave the task out"):
         loaded("gemma3", max_length=200).prepare([question])
 
 
@@ -442,3 +457,15 @@ def test_provenance_and_fingerprints_tell_what_answers_depend_on(
         predictor.prepare([other])
     [without] = predictor.prepare([replace(question, images=())])
     assert without.fingerprint != prepared.fingerprint
+
+
+def test_a_chat_template_is_rendered_within_bounds(loaded: Loaded, drawn: Drawn) -> None:
+    inputs = talk(loaded("llava"), drawn)
+    for template, message in {
+        "{{ messages[0].content[1].text }}": r"writes 0 places \(<image>\) for 1 images",
+        "{{ 'a' * 100000000 }}": "the processor's chat template cannot be filled",
+        "{{ messages.__class__.__mro__ }}": "the processor's chat template cannot be filled",
+    }.items():
+        changed = replace(inputs, loaded=replace(inputs.loaded, chat_template=template))
+        with pytest.raises(ModelError, match=message):
+            changed.prompt([Turn("user", (WIDE, "Which?"))])
