@@ -85,7 +85,7 @@ def test_pickled_weights_are_refused(copied: Callable[[str], Path]) -> None:
     folder = copied("llava")
     (folder / "model.safetensors").unlink()
     torch.save({"weights": torch.zeros(1)}, folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="image-text model .* cannot be loaded"):
+    with pytest.raises(ModelError, match=r"image-text model .* cannot be loaded"):
         load_image_text_model(str(folder))
 
 
@@ -111,7 +111,11 @@ def test_code_beside_a_checkpoint_is_not_run(copied: Callable[[str], Path], tmp_
     ran = tmp_path / "ran"
     code = f"open({str(ran)!r}, 'w').close()\nclass Own: pass\n"
     (folder / "own.py").write_text(code, encoding="utf-8")
-    references = {"AutoConfig": "own.Own", "AutoProcessor": "own.Own", "AutoModelForImageTextToText": "own.Own"}
+    references = {
+        "AutoConfig": "own.Own",
+        "AutoProcessor": "own.Own",
+        "AutoModelForImageTextToText": "own.Own",
+    }
     for file in ("config.json", "processor_config.json", "preprocessor_config.json"):
         change(folder / file, auto_map=references | {"AutoImageProcessor": "own.Own"})
     load_image_text_model(str(folder))
