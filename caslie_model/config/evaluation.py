@@ -73,8 +73,9 @@ class EvaluateConfig(Settings):
     max_pixels: Annotated[int, unit("pixels")] = Field(
         default=262_144,
         ge=784,
-        description="Pixels of an image that an image-text model of transformers is shown: larger ones are shrunk "
-        "first. A processor that enlarges images in order to split them stops there too. The default is 512 x 512.",
+        description="Pixels of an image at most that an image-text model of transformers, or a server, is shown: "
+        "larger ones are shrunk first. A processor that enlarges images in order to split them stops there too. The "
+        "default is 512 x 512.",
     )
     batch_size: Annotated[int, unit("samples")] = Field(
         default=8, ge=1, description="Samples per forward pass. Changes no answer; lower it to save memory."

@@ -9,6 +9,7 @@ others are asked one by one, and each answer in a pass of its own.
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -193,6 +194,12 @@ def likelihoods_in_whole(
     import torch
 
     shape = given["input_ids"].shape
+    model = inputs.loaded.model
+    takes = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def kept(count: int) -> dict[str, int]:
+        return {"logits_to_keep": count} if takes else {}
+
     scores = {}
     with torch.inference_mode():
         for label, tokens in answers.items():
@@ -203,7 +210,7 @@ def likelihoods_in_whole(
                 if value.shape == shape:
                     more = torch.full_like(fed, int(name == "attention_mask"), dtype=value.dtype)
                     filled[name] = torch.cat([value, fed if name == "input_ids" else more], dim=1)
-            logits = inputs.loaded.model(**filled, use_cache=False).logits[0, -len(tokens) :]
+            logits = model(**filled, use_cache=False, **kept(len(tokens))).logits[0, -len(tokens) :]
             likelihood = torch.log_softmax(logits.float(), dim=-1)
             targets = torch.tensor(tokens, device=likelihood.device)
             scores[label] = float(likelihood.gather(1, targets[:, None]).double().sum())

@@ -75,6 +75,7 @@ def open_image_text_model(config: EvaluateConfig, images: ImageBytes) -> ImageTe
     """
     device = choose_device(config.device, config.precision)
     loaded = load_image_text_model(config.model, device, config.quantise or "none")
+    say(f"{config.model}: {loaded.family}, on {device}")
     if not loaded.is_tested:
         say(
             f"{loaded.family} is none of the families of image-text models that are tested "
@@ -138,7 +139,7 @@ class ImageTextPredictor:
             ConfigError: If the model has learnt fewer positions than are needed.
         """
         prepared = []
-        with Progress("reading", len(questions), "samples") as progress:
+        with Progress("reading", len(questions), "questions") as progress:
             for question in questions:
                 prepared.append(self._prepare(question))
                 progress.update(len(prepared))

@@ -290,6 +290,45 @@ FAMILIES: dict[str, Family] = {
         },
         "<bos>",
     ),
+    # One of those that are not tested.
+    "aya_vision": Family(
+        IM_TURNS.replace("<|vision_start|><|image_pad|><|vision_end|>", "<image>"),
+        "<|im_end|>",
+        (
+            "<|im_start|>",
+            "<image>",
+            "<|START_OF_IMG|>",
+            "<|END_OF_IMG|>",
+            "<|IMG_PATCH|>",
+            "<|IMG_LINE_BREAK|>",
+            "TILE",
+            "TILE_GLOBAL",
+        ),
+        {"processor_class": "AyaVisionProcessor", "patch_size": 14, "img_size": 28, "downsample_factor": 1},
+        {
+            "image_processor_type": "GotOcr2ImageProcessor",
+            "size": {"height": 28, "width": 28},
+            "crop_to_patches": True,
+            "max_patches": 4,
+        },
+        lambda ids: {
+            "text_config": {
+                **TEXT,
+                "model_type": "cohere2",
+                "head_dim": 8,
+                "sliding_window": 64,
+                "layer_types": ["sliding_attention", "full_attention"],
+            },
+            "vision_config": {
+                **TOWER,
+                "patch_size": 14,
+                "model_type": "siglip_vision_model",
+                "vision_use_head": False,
+            },
+            "image_token_index": ids["<|IMG_PATCH|>"],
+            "downsample_factor": 1,
+        },
+    ),
 }
 
 

@@ -369,20 +369,31 @@ def test_long_prompts_make_small_batches(
 
 def test_an_untested_family_is_named_and_answers_alone(
     image_text_folder: Callable[[str], Path],
-    loaded: Loaded,
     image_dataset: Path,
     spool: SpooledImages,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    asked = questions(image_dataset, spool)
+    for scoring in ("generate", "likelihood"):
+        predictor = open_model(image_text_folder("aya_vision"), spool, scoring=scoring)
+        assert (
+            "aya_vision is none of the families of image-text models that are tested"
+            in capsys.readouterr().err
+        )
+        groups = list(predictor.answer(predictor.prepare(asked)))
+        assert [len(group) for group in groups] == [1] * len(asked)
+
+
+def test_passes_of_their_own_give_the_answers_of_a_shared_prompt(
+    loaded: Loaded, image_dataset: Path, spool: SpooledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = questions(image_dataset, spool)[:4]
-    known = answers(loaded("llava", scoring="likelihood"), asked)
-    monkeypatch.setattr("caslie_model.backbones.image_text_model.TESTED_FAMILIES", ("gemma3",))
-    predictor = open_model(image_text_folder("llava"), spool, scoring="likelihood")
-    assert "llava is none of the families of image-text models that are tested" in capsys.readouterr().err
-    found = answers(predictor, asked)
-    assert [said.label for said in found.values()] == [known[key].label for key in found]
-    assert all(len(group) == 1 for group in predictor.answer(predictor.prepare(asked)))
+    predictor = loaded("llava", scoring="likelihood")
+    shared = answers(predictor, asked)
+    monkeypatch.setattr("caslie_model.backbones.image_text_model.TESTED_FAMILIES", ())
+    for key, said in answers(predictor, asked).items():
+        assert said.label == shared[key].label
+        assert said.scores == pytest.approx(shared[key].scores, abs=1e-4)
 
 
 def test_length_normalised_scores_decide_per_token(
