@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Family:
         config: Settings of the model, by the ids of control tokens.
         begins: A token that begins a prompt, if there is one.
         post: Whether the tokenizer puts it there.
+        model_type: Type of the model, where it is not the family's name.
     """
 
     template: str
@@ -81,6 +82,7 @@ class Family:
     named: dict[str, str] | None = None
     begins: str | None = None
     post: bool = False
+    model_type: str | None = None
 
 
 def qwen(processor: str, vision: dict[str, Any], patch: int = 14) -> Family:
@@ -332,6 +334,25 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+LEARNT = {
+    "model_type": "gpt2",
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 2048,
+    "initializer_range": 0.2,
+    "bos_token_id": None,
+    "pad_token_id": 0,
+    "tie_word_embeddings": False,
+}
+# A language model with learnt positions, not rotary ones, which a shift of all leaves as they are.
+FAMILIES["llava_gpt2"] = replace(
+    FAMILIES["llava"],
+    config=lambda ids: FAMILIES["llava"].config(ids) | {"text_config": {**LEARNT}},
+    model_type="llava",
+)
+
+
 def write_model(name: str, folder: Path) -> Path:
     """Write a random model of a family."""
     import torch
@@ -363,7 +384,7 @@ def write_model(name: str, folder: Path) -> Path:
     settings["text_config"] |= {"vocab_size": len(ids), "eos_token_id": ids[family.ends]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        config = AutoConfig.for_model(name, **settings)
+        config = AutoConfig.for_model(family.model_type or name, **settings)
         model = AutoModelForImageTextToText.from_config(config)
         # Some projectors begin at 0, and would show the model nothing.
         for weights in model.parameters():

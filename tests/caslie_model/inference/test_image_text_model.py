@@ -177,7 +177,7 @@ def image_token(inputs: ImageTextInputs) -> int:
     return int(inputs.loaded.model.config.image_token_id)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "llava_gpt2"])
 def test_likelihoods_by_the_shared_prompt_are_those_of_whole_passes(
     name: str, loaded: Loaded, image_dataset: Path, spool: SpooledImages
 ) -> None:
@@ -195,7 +195,7 @@ def test_likelihoods_by_the_shared_prompt_are_those_of_whole_passes(
         assert scores == pytest.approx(whole, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "llava_gpt2"])
 @pytest.mark.parametrize("scoring", ["generate", "likelihood"])
 def test_the_batch_size_changes_no_answer(
     name: str, scoring: str, loaded: Loaded, image_dataset: Path, spool: SpooledImages
