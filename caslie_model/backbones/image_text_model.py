@@ -23,7 +23,7 @@ from caslie_model.backbones.language_model import (
 from caslie_model.backbones.quantisation import is_quantised, quantised_loading
 from caslie_model.errors import ModelError
 from caslie_model.hub.errors import loading_errors, not_loaded
-from caslie_model.prompts.chat import end_token
+from caslie_model.prompts.chat import end_token, rendered_turns
 from caslie_model.prompts.message import control_texts
 from caslie_model.runtime.device import CPU, Device
 from mmecinstruct.core.hashing import fingerprint
@@ -42,6 +42,8 @@ TESTED_FAMILIES = (
     "qwen3_vl",
     "smolvlm",
 )
+# Of letters that no template writes.
+_FIRST, _SECOND = "XZJ", "QZX"
 # SmolVLM writes images as Idefics 3 does; its own processor asks for a package that spells numbers of video frames.
 _SAME_AS = {"SmolVLMProcessor": "Idefics3Processor"}
 
@@ -55,6 +57,7 @@ class ImageTextModel:
         model: The `transformers.PreTrainedModel`.
         processor: The `transformers.ProcessorMixin`, which pads on the left.
         chat_template: How it writes turns of texts and images.
+        image_place: What stands for an image inside a text; None where the chat template writes it in its place.
         control_texts: Texts of its control tokens and of its places for images, which no text of a dataset may hold.
         end: Id of the token that ends an answer.
         fingerprint: Changes when the files of weights, tokenizer or chat template do, or the image processor.
@@ -67,6 +70,7 @@ class ImageTextModel:
     model: Any
     processor: Any
     chat_template: str
+    image_place: str | None
     control_texts: tuple[str, ...]
     end: int
     fingerprint: str
@@ -147,6 +151,7 @@ def load_image_text_model(name: str, device: Device = CPU, quantise: str = "none
         model,
         processor,
         template,
+        image_place(tokenizer, template),
         _control_texts(processor),
         end,
         fingerprint([of_files, _settings(processor), template]),
@@ -154,6 +159,34 @@ def load_image_text_model(name: str, device: Device = CPU, quantise: str = "none
         device,
         quantise,
     )
+
+
+def image_place(tokenizer: Any, template: str) -> str | None:
+    """Return what a chat template writes for an image, if it moves the images of a turn before its texts, as LLaVA's.
+
+    Args:
+        tokenizer: Its special tokens are variables of the template.
+        template: The chat template.
+
+    Returns:
+        The text, to be put into the texts of a turn; None where images stay in their places.
+    """
+
+    def written(*parts: str | None) -> str:
+        content = [{"type": "image"} if part is None else {"type": "text", "text": part} for part in parts]
+        return rendered_turns(tokenizer, [{"role": "user", "content": content}], True, template)
+
+    try:
+        between = written(_FIRST, None, _SECOND).partition(_FIRST)[2].partition(_SECOND)[0]
+        without, shown = written(_FIRST), written(None, _FIRST)
+    except ModelError:
+        # The first prompt says what is wrong.
+        return None
+    if between.strip() or len(shown) <= len(without):
+        return None
+    start = next((i for i, letter in enumerate(without) if shown[i] != letter), len(without))
+    inserted = shown[start : start + len(shown) - len(without)]
+    return inserted if shown[:start] + shown[start + len(inserted) :] == without else None
 
 
 def _load_processor(location: str, config: Any, source: dict[str, Any]) -> Any:

@@ -83,7 +83,7 @@ class ImageTextInputs:
             ModelError: If the chat template cannot be filled, or leaves out an image.
         """
         images = tuple(part for turn in turns for part in turn.parts if isinstance(part, SampleImage))
-        said = [{"role": turn.role, "content": [_content(part) for part in turn.parts]} for turn in turns]
+        said = [{"role": turn.role, "content": self._content(turn.parts)} for turn in turns]
         text = rendered_turns(self.loaded.tokenizer, said, True, self.loaded.chat_template)
         place = getattr(self.loaded.processor, "image_token", None)
         if isinstance(place, str) and text.count(place) != len(images):
@@ -154,6 +154,16 @@ class ImageTextInputs:
             if name != "labels" and hasattr(value, "is_floating_point")
         }
 
+    def _content(self, parts: Sequence[Part]) -> list[dict[str, str]]:
+        place = self.loaded.image_place
+        if place is not None:
+            return [
+                {"type": "text", "text": "".join(part if isinstance(part, str) else place for part in parts)}
+            ]
+        return [
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in parts
+        ]
+
     def _processed(self, texts: list[str], images: list[list[Image]]) -> Any:
         shown = any(images)
         return self.loaded.processor(
@@ -206,7 +216,3 @@ class ImageTextInputs:
             return decoded
         size = max(1, int(decoded.width * scale)), max(1, int(decoded.height * scale))
         return decoded.resize(size)
-
-
-def _content(part: Part) -> dict[str, str]:
-    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}

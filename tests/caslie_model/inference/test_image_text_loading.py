@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from caslie_model.backbones.image_text_model import load_image_text_model
+from caslie_model.backbones.image_text_model import image_place, load_image_text_model
 from caslie_model.errors import ModelError
 
 
@@ -72,6 +72,35 @@ def test_the_fingerprint_changes_with_the_size_of_images_and_the_template(
     (folder / "chat_template.jinja").write_text("{{ messages[0].content[0].text }}", encoding="utf-8")
     found.append(load_image_text_model(str(folder)).fingerprint)
     assert len(set(found)) == 3
+
+
+# The published templates of LLaVA-OneVision, and of Idefics.
+MOVED = (
+    "{% for m in messages %}<|im_start|>{{ m.role }} {% for c in m.content | selectattr('type', 'equalto', 'image') %}"
+    "<image>{% endfor %}{% for c in m.content | selectattr('type', 'equalto', 'text') %}\n{{ c.text }}{% endfor %}"
+    "<|im_end|>{% endfor %}"
+)
+KEPT = "{% for m in messages %}{% for c in m.content %}{{ c.text or '<image>' }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "place"),
+    [(MOVED, "<image>"), (KEPT, None), ("{{ messages[0].content[0].text }}", None), ("{{ x.y }}", None)],
+)
+def test_the_place_of_images_that_a_template_moves(
+    template: str, place: str | None, image_text_folder: Callable[[str], Path]
+) -> None:
+    tokenizer = load_image_text_model(str(image_text_folder("llava"))).tokenizer
+    assert image_place(tokenizer, template) == place
+
+
+def test_a_quantised_model_answers(image_text_folder: Callable[[str], Path]) -> None:
+    pytest.importorskip("bitsandbytes")
+    loaded = load_image_text_model(str(image_text_folder("qwen2_5_vl")), quantise="8bit")
+    assert loaded.model.is_quantized
+    with torch.inference_mode():
+        given = loaded.processor(text=["Which?"], return_tensors="pt")
+        assert loaded.model(input_ids=given["input_ids"]).logits.isfinite().all()
 
 
 def test_a_model_without_a_chat_template_is_an_error(copied: Callable[[str], Path]) -> None:
