@@ -147,14 +147,14 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
         ConfigError: If quantising is not possible here.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     loading = quantised_loading(quantise, device)
     location = locate(name)
     settings = {"dtype": device.dtype, "attn_implementation": "sdpa"}
     try:
         with reading_from_hub(location):
-            snapshot, revision = _snapshot(location)
+            snapshot, revision = snapshot_of(location)
             source = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
             tokenizer = AutoTokenizer.from_pretrained(location, **source)
             if device.is_meta:
@@ -171,33 +171,17 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
                     **settings,
                     **loading,
                 )
-                _check_weights(name, found)
+                check_weights(f"base model '{name}'", found)
     except loading_errors() as error:
         raise not_loaded("base model", name, error) from error
-    if tokenizer.eos_token_id is None:
-        raise ModelError(f"base model '{name}': its tokenizer has no end-of-sequence token")
-    # A checkpoint's own sampling settings (temperature, penalties) must not reach greedy decoding.
-    ends = model.generation_config.eos_token_id
-    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    model.generation_config = GenerationConfig(
-        do_sample=False,
-        num_beams=1,
-        eos_token_id=sorted({tokenizer.eos_token_id, end_token(tokenizer), *ends}),
-        pad_token_id=padding,
-    )
+    check_ends(tokenizer, f"base model '{name}'")
+    answer_greedily(model, tokenizer, end_token(tokenizer))
     model.eval()
-    # Cards and configs of the model give its name, not a path of this machine.
-    if Path(location).is_dir():
-        model.config._name_or_path = Path(name).name if Path(name).exists() else name
+    name_in_config(model, name, location)
     # A quantised model is on its device already, or is not to be moved.
     if not loading and not is_quantised(model):
         model.to(device.name)
-    of_files = ""
-    if not device.is_meta:
-        of_files = (
-            fingerprint_of_folder(Path(location)) if snapshot is None else fingerprint_of_read_files(snapshot)
-        )
+    of_files = "" if device.is_meta else fingerprint_of_files(location, snapshot)
     return BaseModel(name, model, tokenizer, of_files, device, quantise, location, revision)
 
 
@@ -216,16 +200,17 @@ def base_fingerprint(name: str) -> str:
     location = locate(name)
     try:
         with reading_from_hub(location):
-            return _fingerprint(location, _snapshot(location)[0])
+            return fingerprint_of_files(location, snapshot_of(location)[0])
     except loading_errors() as error:
         raise not_loaded("base model", name, error) from error
 
 
-def _fingerprint(location: str, snapshot: Path | None) -> str:
+def fingerprint_of_files(location: str, snapshot: Path | None) -> str:
+    """Return the fingerprint of a model's files in a folder, or of those read into the Hub's cache (`snapshot_of`)."""
     return fingerprint_of_folder(Path(location)) if snapshot is None else fingerprint_of_read_files(snapshot)
 
 
-def _snapshot(location: str) -> tuple[Path | None, str | None]:
+def snapshot_of(location: str) -> tuple[Path | None, str | None]:
     """Return the folder of a model on the Hub in its cache, and the commit, so that all files are of one; else None."""
     if Path(location).is_dir():
         return None, None
@@ -235,17 +220,66 @@ def _snapshot(location: str) -> tuple[Path | None, str | None]:
     return Path(file).parent, extract_commit_hash(file, None)
 
 
-def _check_weights(name: str, found: dict[str, Any]) -> None:
-    """Refuse weights that do not cover the config: transformers makes up what is missing, at random."""
+def check_ends(tokenizer: Any, what: str) -> None:
+    """Check that a tokenizer has an end-of-sequence token.
+
+    Args:
+        tokenizer: The tokenizer.
+        what: Kind and name of the model, for the error.
+
+    Raises:
+        ModelError: If it has none.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"{what}: its tokenizer has no end-of-sequence token")
+
+
+def answer_greedily(model: Any, tokenizer: Any, end: int) -> None:
+    """Replace a checkpoint's own settings of generation: its temperature and penalties must not reach our answers.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        end: The token that ends an answer, beside the end-of-sequence tokens.
+    """
+    from transformers import GenerationConfig
+
+    ends = model.generation_config.eos_token_id
+    ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=sorted({tokenizer.eos_token_id, end, *ends}),
+        pad_token_id=padding,
+    )
+
+
+def name_in_config(model: Any, name: str, location: str) -> None:
+    """Write a model's name into its config: cards must not give a path of this machine."""
+    if Path(location).is_dir():
+        model.config._name_or_path = Path(name).name if Path(name).exists() else name
+
+
+def check_weights(what: str, found: dict[str, Any]) -> None:
+    """Refuse weights that do not cover the config: transformers makes up what is missing, at random.
+
+    Args:
+        what: Kind and name of the model, for the error.
+        found: What `from_pretrained` tells of its loading.
+
+    Raises:
+        ModelError: If tensors are missing or have another shape.
+    """
     wrong = sorted(str(key) for key in (*found["missing_keys"], *found["mismatched_keys"]))
     if wrong:
         raise ModelError(
-            f"base model '{name}': its weights lack {len(wrong)} tensors that its config.json asks for, such as "
+            f"{what}: its weights lack {len(wrong)} tensors that its config.json asks for, such as "
             f"{', '.join(wrong[:2])}: the two do not belong together; download it again"
         )
     if unused := sorted(found["unexpected_keys"]):
         say(
-            f"warning: base model '{name}': {len(unused)} tensors of its weights are not used, such as "
+            f"warning: {what}: {len(unused)} tensors of its weights are not used, such as "
             f"{', '.join(unused[:2])}: its config.json does not ask for them"
         )
 

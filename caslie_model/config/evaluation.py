@@ -95,7 +95,9 @@ class PredictConfig(Settings):
         description="Ask for the words of an option (`text`) or its letter. `null`: as in training, or `text`.",
     )
     max_length: Annotated[int | None, unit("tokens")] = Field(
-        default=None, ge=64, description="Tokens of prompt and answer. `null`: as in training."
+        default=None,
+        ge=64,
+        description="Tokens of prompt and answer. `null`: as in training, or 16,384 for an image-text model.",
     )
     max_pixels: Annotated[int, unit("pixels")] = Field(
         default=262_144,
@@ -129,9 +131,10 @@ class PredictConfig(Settings):
         description="Base URL of a server with OpenAI's interface, such as `http://127.0.0.1:8000/v1`; one of your own "
         "network is allowed.",
     )
-    api_key_env: str = Field(
-        default="OPENAI_API_KEY",
-        description="Environment variable that holds the server's API key. The key itself is written nowhere.",
+    api_key_env: str | None = Field(
+        default=None,
+        description="Environment variable that holds the server's key, which itself is written nowhere. `null`: "
+        "`OPENAI_API_KEY` for OpenAI's own server, none for others.",
     )
     concurrency: Annotated[int, unit("requests")] = Field(
         default=8, ge=1, le=1024, description="Requests that the server gets at a time."
@@ -154,7 +157,8 @@ class PredictConfig(Settings):
     )
     prices: Path | None = Field(
         default=None,
-        description="YAML file with the price of models: `price_input` and `price_output` by name of the model.",
+        description="YAML or JSON file with prices by name of the model, in money per million tokens: "
+        "`NAME: {input: 0.4, output: 1.6, cached_input: 0.1}`.",
     )
     price_input: Annotated[float | None, unit("money per million tokens")] = Field(
         default=None, ge=0, description="Money per million tokens of prompts. `null`: as `prices` says."

@@ -1,9 +1,9 @@
-"""A tokenizer's chat template: how it writes the user's turn, and the token by which it closes a turn."""
+"""A chat template: how it writes the user's turn, and the token by which it closes a turn."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -43,10 +43,10 @@ def user_turn(tokenizer: Any, text: str, earlier: Sequence[tuple[str, str]] = ()
         for turn in earlier
         for role, said in zip(("user", "assistant"), turn, strict=True)
     ]
-    return _rendered(tokenizer, [*turns, {"role": "user", "content": text}], True)
+    return rendered_turns(tokenizer, [*turns, {"role": "user", "content": text}], True)
 
 
-def end_token(tokenizer: Any) -> int:
+def end_token(tokenizer: Any, template: str | None = None) -> int:
     """Return the token that ends an answer: the one by which the chat template closes a turn.
 
     It is found by rendering an answer, and differs from the end-of-sequence token in Gemma's form. Where the template
@@ -55,16 +55,21 @@ def end_token(tokenizer: Any) -> int:
 
     Args:
         tokenizer: A tokenizer with an end-of-sequence token.
+        template: The template of a processor, which takes what is said as parts; None: the tokenizer's own.
 
     Returns:
         Id of the token.
     """
     end: int = tokenizer.eos_token_id
-    if not tokenizer.chat_template:
+    if not (template or tokenizer.chat_template):
         return end
-    turns = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}]
+    said = {"user": _QUESTION, "assistant": _ANSWER}
+    turns: list[dict[str, Any]] = [
+        {"role": role, "content": [{"type": "text", "text": text}] if template else text}
+        for role, text in said.items()
+    ]
     try:
-        _, found, after = _rendered(tokenizer, turns, False).rpartition(_ANSWER)
+        _, found, after = rendered_turns(tokenizer, turns, False, template).rpartition(_ANSWER)
     except ModelError:  # one that knows no answers
         return end
     if not found or _QUESTION in after:  # one that leaves out or moves what the assistant says
@@ -77,11 +82,26 @@ def end_token(tokenizer: Any) -> int:
     return end
 
 
-def _rendered(tokenizer: Any, turns: list[dict[str, str]], answers_next: bool) -> str:
-    """Render a chat template as `apply_chat_template` does, which knows no bounds."""
-    what = "the tokenizer's chat template"
+def rendered_turns(
+    tokenizer: Any, turns: Sequence[Mapping[str, Any]], answers_next: bool, template: str | None = None
+) -> str:
+    """Render a chat template as `apply_chat_template` does, which knows no bounds.
+
+    Args:
+        tokenizer: Its special tokens are variables of the template.
+        turns: `role` and `content` of each turn; the content is a text, or parts for the template of a processor.
+        answers_next: Whether the text ends where the assistant answers.
+        template: The template of a processor; None: the tokenizer's own.
+
+    Returns:
+        The text.
+
+    Raises:
+        ModelError: If the template cannot be filled.
+    """
+    what = "the processor's chat template" if template else "the tokenizer's chat template"
     with within_bounds(what):
-        template = _compiled(tokenizer.get_chat_template())
+        compiled = _compiled(template or tokenizer.get_chat_template())
     variables = {
         **tokenizer.special_tokens_map,
         **_SETTINGS,
@@ -90,7 +110,7 @@ def _rendered(tokenizer: Any, turns: list[dict[str, str]], answers_next: bool) -
         "documents": None,
         "add_generation_prompt": answers_next,
     }
-    return bounded_render(template, variables, what)
+    return bounded_render(compiled, variables, what)
 
 
 @lru_cache(maxsize=8)

@@ -30,12 +30,11 @@ from caslie_model.prompts.image_spans import (
 )
 from caslie_model.prompts.message import broken_up, control_texts, items_of, user_text
 from caslie_model.prompts.templates import compile_template
-from caslie_model.prompts.truncation import cut_texts, without_first
+from caslie_model.prompts.truncation import shortened_fields
 from caslie_model.runtime.progress import Progress
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
 
-SHORTEST_TEXT = 16  # characters; a text is not shortened below
 # Tokens of the instruction, and of an item's text, that guide the resampler.
 GUIDE_TOKENS = 24
 
@@ -284,34 +283,9 @@ class PromptFormat:
         room: int,
         visual: int,
     ) -> _Prompt:
-        fields = list(fields)
-        for index, field in enumerate(fields):
-            if not field.is_list or field.name:
-                continue
-            # The fewest old entries whose loss makes it fit, by bisection.
-            low, high = 0, len(field.texts) - 1
-            while low < high:
-                middle = (low + high) // 2
-                fields[index] = without_first(field, middle)
-                if len(self._prompt_tokens(sample, fields, numbers).tokens) <= room:
-                    high = middle
-                else:
-                    low = middle + 1
-            fields[index] = without_first(field, low)
-        prompt = self._prompt_tokens(sample, fields, numbers)
-        if len(prompt.tokens) <= room:
-            return prompt
-        # The longest length of texts that fits, by bisection: long texts lose their ends, short ones stay.
-        best, needed = None, 0
-        longest = max((len(text) for field in fields for text in field.texts), default=0)
-        low, high = SHORTEST_TEXT, max(SHORTEST_TEXT, longest)
-        while low <= high:
-            middle = (low + high) // 2
-            prompt = self._prompt_tokens(sample, [cut_texts(field, middle) for field in fields], numbers)
-            if len(prompt.tokens) <= room:
-                best, low = prompt, middle + 1
-            else:
-                needed, high = len(prompt.tokens), middle - 1
+        best, needed = shortened_fields(
+            fields, room, lambda shorter: len(self._prompt_tokens(sample, shorter, numbers).tokens)
+        )
         if best is None:
             fewer = " (fewer with connector.latents, for concat-full with vision.pool)"
             images = f", its images {visual}{fewer}" if visual else ""
@@ -320,7 +294,7 @@ class PromptFormat:
                 f"tokens{images}, and its longest answer {self.max_length - room - visual}: more than "
                 f"max_length={self.max_length}; raise max_length or leave the task out"
             )
-        return best
+        return self._prompt_tokens(sample, best, numbers)
 
 
 def _text_of(sample: Sample, role: str, item: int) -> str:

@@ -1,0 +1,273 @@
+"""What an image-text model says: generated texts, and the likelihood of given ones, in batches.
+
+Prompts are padded on the left and masked. Positions are counted from the first real token; where a family has positions
+in rows and columns of images (M-RoPE), the model's own function counts them. A prompt with its images is computed once
+for all of its answers, whose keys and values are shared. Padding and sharing are used for the families that are tested;
+others are asked one by one, and each answer in a pass of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
+from caslie_model.inference.predict import SCORING_TOKENS, TIE_TOLERANCE
+
+Tokens = tuple[int, ...]
+
+
+class Said(NamedTuple):
+    """A generated answer.
+
+    Attributes:
+        text: Its text, without control tokens.
+        lead: The smallest lead of a token's logit over the next; NaN where one is no finite number.
+    """
+
+    text: str
+    lead: float
+
+
+def replies(
+    inputs: ImageTextInputs, conversations: Sequence[Sequence[Turn]], max_new_tokens: int, batch_size: int = 8
+) -> list[str]:
+    """Return what the model says next in each conversation, by greedy generation; the batch size changes no reply.
+
+    Args:
+        inputs: The model, and the bytes of the images.
+        conversations: Turns of texts and images.
+        max_new_tokens: Tokens of a reply at most.
+        batch_size: Conversations at once, fewer where they are long.
+
+    Returns:
+        The replies, in the order of the conversations.
+    """
+    prompts = [inputs.prompt(turns) for turns in conversations]
+    lengths = [inputs.length(prompt) + max_new_tokens for prompt in prompts]
+    said: dict[int, str] = {}
+    for batch in batches(inputs, prompts, lengths, batch_size):
+        results = generated(inputs, [prompts[index] for index in batch], [max_new_tokens] * len(batch))
+        for index, result in zip(batch, results, strict=True):
+            if len(batch) > 1 and is_near(inputs, result.lead):
+                [result] = generated(inputs, [prompts[index]], [max_new_tokens])
+            said[index] = result.text
+    return [said[index] for index in range(len(prompts))]
+
+
+def batches(
+    inputs: ImageTextInputs, prompts: Sequence[Prompt], lengths: Sequence[int], size: int
+) -> Iterator[list[int]]:
+    """Yield the indices of prompts that are computed together, the longest first.
+
+    Prompts with and without images are never together, as few processors take both at once.
+
+    Args:
+        inputs: The model.
+        prompts: The prompts.
+        lengths: Tokens of each, with room for its answer.
+        size: Prompts of a batch at most; its tokens with padding are bounded too.
+    """
+    if not inputs.loaded.is_tested:
+        size = 1
+    for shown in (True, False):
+        chosen = [index for index, prompt in enumerate(prompts) if bool(prompt.images) is shown]
+        chosen.sort(key=lambda index: (-lengths[index], index))
+        start = 0
+        while start < len(chosen):
+            count = max(1, min(size, SCORING_TOKENS // lengths[chosen[start]]))
+            yield chosen[start : start + count]
+            start += count
+
+
+def is_near(inputs: ImageTextInputs, lead: float, room: int = 1) -> bool:
+    """Return whether a lead is within the rounding of batches, or is no finite number.
+
+    Args:
+        inputs: The model, whose precision decides.
+        lead: Difference of two logits, or of two sums of `room` log-probabilities.
+        room: How many are summed.
+    """
+    return not lead >= TIE_TOLERANCE[inputs.loaded.device.precision] * room
+
+
+def generated(inputs: ImageTextInputs, prompts: Sequence[Prompt], budgets: Sequence[int]) -> list[Said]:
+    """Return the greedy answers to a batch of prompts.
+
+    Args:
+        inputs: The model.
+        prompts: The prompts; all have images or none has.
+        budgets: Tokens of each answer at most.
+
+    Returns:
+        One answer a prompt.
+    """
+    import torch
+
+    loaded = inputs.loaded
+    given = inputs.tensors(prompts)
+    with torch.inference_mode():
+        output = loaded.model.generate(
+            **given, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
+        )
+        top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
+        # NaN counts as the largest value; infinity less a number is infinity.
+        leads = torch.where(top[..., 0].isfinite(), top[..., 0] - top[..., 1], torch.nan).tolist()
+        sequences = output.sequences[:, -len(output.logits) :].tolist()
+    ends = set(loaded.model.generation_config.eos_token_id)
+    results = []
+    for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
+        # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
+        length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
+        decided = budget if length is None else length + 1
+        lead = min(steps[:decided], key=lambda step: (not math.isnan(step), step))
+        text = loaded.tokenizer.decode(
+            tokens[: budget if length is None else length], skip_special_tokens=True
+        )
+        results.append(Said(text.strip(), lead))
+    return results
+
+
+def likelihoods(
+    inputs: ImageTextInputs, prompts: Sequence[Prompt], answers: Sequence[Mapping[str, Tokens]]
+) -> list[dict[str, float]]:
+    """Return the summed log-likelihood of each answer to a batch of prompts.
+
+    Args:
+        inputs: The model.
+        prompts: The prompts; all have images or none has.
+        answers: Tokens of the answers to each prompt, by label.
+
+    Returns:
+        Log-likelihood by label for each prompt.
+    """
+    import torch
+
+    given = inputs.tensors(prompts)
+    if not inputs.loaded.is_tested:
+        return [likelihoods_in_whole(inputs, given, *answers)]
+    model = inputs.loaded.model
+    positions = prompt_positions(model, given)
+    with torch.inference_mode():
+        output = model(**given, position_ids=positions, use_cache=True, logits_to_keep=1)
+        if any(hasattr(layer, "conv_states") for layer in output.past_key_values.layers):
+            # A language model whose cache is a state, which cannot be shared.
+            return [
+                likelihoods_in_whole(inputs, inputs.tensors([prompt]), own)
+                for prompt, own in zip(prompts, answers, strict=True)
+            ]
+        first = torch.log_softmax(output.logits[:, -1].float(), dim=-1)
+        rows = [(index, label) for index, own in enumerate(answers) for label in own]
+        longest = max(len(tokens) for own in answers for tokens in own.values())
+        at_once = max(1, SCORING_TOKENS // (given["input_ids"].shape[1] + longest))
+        scores: list[dict[str, float]] = [{} for _ in prompts]
+        for start in range(0, len(rows), at_once):
+            chunk = rows[start : start + at_once]
+            fed = [answers[index][label] for index, label in chunk]
+            chosen = torch.tensor([index for index, _ in chunk], device=first.device)
+            totals = _continued(
+                inputs, output.past_key_values, given["attention_mask"], positions, chosen, fed
+            )
+            for (index, label), tokens, total in zip(chunk, fed, totals, strict=True):
+                scores[index][label] = float(first[index, tokens[0]].double()) + total
+    return scores
+
+
+def likelihoods_in_whole(
+    inputs: ImageTextInputs, given: Mapping[str, Any], answers: Mapping[str, Tokens]
+) -> dict[str, float]:
+    """Return the summed log-likelihood of each answer to one prompt, by a pass over prompt and answer for each.
+
+    The model counts its own positions: nothing is padded.
+
+    Args:
+        inputs: The model.
+        given: The tensors of one prompt.
+        answers: Tokens by label.
+
+    Returns:
+        Log-likelihood by label.
+    """
+    import torch
+
+    shape = given["input_ids"].shape
+    model = inputs.loaded.model
+    takes = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def kept(count: int) -> dict[str, int]:
+        return {"logits_to_keep": count} if takes else {}
+
+    scores = {}
+    with torch.inference_mode():
+        for label, tokens in answers.items():
+            fed = torch.tensor([tokens[:-1]], dtype=torch.long, device=inputs.loaded.device.name)
+            filled = dict(given)
+            for name, value in given.items():
+                # Beside the tokens: the mask, and types of tokens, which are 0 for text.
+                if value.shape == shape:
+                    more = torch.full_like(fed, int(name == "attention_mask"), dtype=value.dtype)
+                    filled[name] = torch.cat([value, fed if name == "input_ids" else more], dim=1)
+            logits = model(**filled, use_cache=False, **kept(len(tokens))).logits[0, -len(tokens) :]
+            likelihood = torch.log_softmax(logits.float(), dim=-1)
+            targets = torch.tensor(tokens, device=likelihood.device)
+            scores[label] = float(likelihood.gather(1, targets[:, None]).double().sum())
+    return scores
+
+
+def prompt_positions(model: Any, given: Mapping[str, Any]) -> Any:
+    """Return the positions of a padded batch.
+
+    Args:
+        model: The model.
+        given: Its inputs.
+
+    Returns:
+        [B, T]; with M-RoPE and images [4, B, T]: of texts, then in time, rows and columns.
+    """
+    import torch
+
+    texts = (given["attention_mask"].long().cumsum(dim=1) - 1).clamp(min=0)
+    count = getattr(getattr(model, "model", None), "get_rope_index", None)
+    if count is None or "image_grid_thw" not in given:
+        return texts
+    return torch.cat([texts[None], count(**given)[0].to(texts)])
+
+
+def _continued(
+    inputs: ImageTextInputs, cache: Any, mask: Any, positions: Any, chosen: Any, fed: Sequence[Tokens]
+) -> list[float]:
+    """Return the log-likelihood of all but the first token of each answer, after the prompt of row `chosen`."""
+    import torch
+
+    loaded = inputs.loaded
+    longest = max(len(tokens) for tokens in fed) - 1  # the last token is predicted, not fed
+    if not longest:
+        return [0.0] * len(fed)
+    ids = torch.full((len(fed), longest), loaded.tokenizer.pad_token_id, device=mask.device)
+    targets, counted = torch.zeros_like(ids), torch.zeros_like(ids)
+    for row, tokens in enumerate(fed):
+        ids[row, : len(tokens) - 1] = torch.tensor(tokens[:-1], device=mask.device)
+        targets[row, : len(tokens) - 1] = torch.tensor(tokens[1:], device=mask.device)
+        counted[row, : len(tokens) - 1] = 1
+    # A copy whose tensors are replaced, never changed: the prompts' cache serves the next answers too.
+    own = copy.copy(cache)
+    own.layers = [copy.copy(layer) for layer in cache.layers]
+    own.batch_select_indices(chosen)
+    before = positions[..., chosen, :]
+    last = before.amax(dim=-1, keepdim=True)
+    if before.dim() == 3:
+        # After images, what follows has one position in time, rows and columns.
+        last = torch.cat([last[:1], last[1:].amax(dim=0, keepdim=True).expand(3, -1, -1)])
+    output = loaded.model(
+        input_ids=ids,
+        attention_mask=torch.cat([mask[chosen], counted.to(mask)], dim=1),
+        position_ids=last + 1 + torch.arange(longest, device=mask.device),
+        past_key_values=own,
+        use_cache=True,
+    )
+    likelihood = torch.log_softmax(output.logits.float(), dim=-1)
+    picked = likelihood.gather(2, targets[..., None]).squeeze(2).double()
+    return [float(total) for total in (picked * counted).sum(dim=1)]
