@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,12 +21,12 @@ import caslie_model
 from caslie_model.adapters.model_kind import model_kind
 from caslie_model.backbones.language_model import locate
 from caslie_model.config.presets import predict_config
-from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.inference.local_predictor import LocalPredictor
 from caslie_model.inference.prediction_log import HEADER, PREDICTIONS, open_part, open_predictions
 from caslie_model.inference.run import Answers, predict
 from caslie_model.inference.select_samples import target_fingerprint
+from mmecinstruct.core.errors import DatasetError
 
 ROOT = Path(__file__).parents[3]
 TASKS = ("sentiment_analysis", "answerability_prediction")
@@ -381,85 +380,6 @@ def test_servers_and_local_models_take_their_own_settings(dataset: Path, tmp_pat
         caslie_model.evaluate("openai:m", dataset, tmp_path, write_batch="batch.jsonl")
 
 
-def in_two(data: Path, out: Path, *options: str, script: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `predict` or `evaluate` in two processes, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = ("-m", "caslie_model") if not script else (script,)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"),
-            *("--master-addr=127.0.0.1", f"--master-port={port}", *started),
-            *(options[0], "--model", "tiny", "--data", str(data), "--out", str(out), *options[1:]),
-            *("--set", "device=cpu", "--tasks", "sa,ap"),
-        ],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "GLOO_SOCKET_IFNAME": "lo",
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
-KILLED = """
-import os, signal
-from caslie_model.inference.prediction_log import PredictionFile
-from caslie_model.runtime.processes import process_number
-
-append, times = PredictionFile.append, []
-
-def stop(self, records):
-    append(self, records)
-    times.append(1)
-    if len(times) == 4 and process_number() == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-PredictionFile.append = stop
-from caslie_model.cli.app import main
-main()
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_answer_each_sample_once_like_one(dataset: Path, tmp_path: Path) -> None:
-    one = caslie_model.evaluate(
-        "tiny", dataset, tmp_path / "one", tasks=["sa", "ap"], permute_options=1, device="cpu"
-    )
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED)
-    options = ("--permute-options", "1", "--batch-size", "2")
-    killed = in_two(dataset, tmp_path / "two", "predict", *options, script=str(script))
-    assert killed.returncode != 0
-    parts = sorted(path.name for path in (tmp_path / "two").glob("predictions*.jsonl"))
-    assert parts == [PREDICTIONS, "predictions.part-1.jsonl"]
-    answered = [line for name in parts for line in (tmp_path / "two" / name).read_text().splitlines()]
-    assert (
-        len({(json.loads(line)["id"], json.loads(line)["variant"]) for line in answered})
-        == len(answered)
-        >= 8
-    )
-    done = in_two(dataset, tmp_path / "two", "evaluate", *options, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == json.loads(json.dumps(one.metrics))
-    assert done.stderr.count("2 processes") == 1
-    assert f"{len(answered)} answered already" in done.stderr
-    assert by_key(tmp_path / "two") == by_key(tmp_path / "one")
-    assert set(answered) <= set((tmp_path / "two" / PREDICTIONS).read_text().splitlines())
-    for name in ("metrics.json", "metrics.md"):
-        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    assert not list((tmp_path / "two").glob("*.part-*"))
-    # What is wrong is told once, and both processes end.
-    wrong = in_two(dataset, tmp_path / "two", "evaluate", "--scoring", "likelihood")
-    assert wrong.returncode != 0
-    assert wrong.stderr.count("holds predictions of another model or other settings (scoring differ)") <= 2
-
-
 def test_settings_of_a_run_read_back(dataset: Path, tmp_path: Path) -> None:
     ask(dataset, tmp_path, limit=1, permute_options=1)
     content = yaml.safe_load((tmp_path / "config.yaml").read_text())
@@ -475,8 +395,10 @@ def test_settings_of_a_run_read_back(dataset: Path, tmp_path: Path) -> None:
     assert not any("key" in name and name != "api_key_env" for name in content)
 
 
-def test_samples_are_read_as_published(dataset: Path) -> None:
-    sample = read_samples(str(dataset), TASKS[0], "test")[0]
-    assert target_fingerprint(sample) != target_fingerprint(
-        next(s for s in read_samples(str(dataset), TASKS[0], "test") if s.output != sample.output)
-    )
+def test_an_id_in_two_tasks_is_an_error(
+    row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_rows(tmp_path / "data", [row(1, task, "test", id="the same") for task in TASKS])
+    with pytest.raises(DatasetError, match="sample the same is in two splits or tasks"):
+        ask(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
