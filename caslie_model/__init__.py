@@ -17,6 +17,7 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, evaluate, features, finetune, merge, predict, push_model
+    from caslie_model.api_products import ask, predict_table
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.presets import align_config, evaluate_config, finetune_config, predict_config
     from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "align",
     "align_config",
+    "ask",
     "evaluate",
     "evaluate_config",
     "features",
@@ -39,6 +41,7 @@ __all__ = [
     "merge",
     "predict",
     "predict_config",
+    "predict_table",
     "push_model",
 ]
 
@@ -53,6 +56,7 @@ if not TYPE_CHECKING:
             "PredictConfig": "caslie_model.config.evaluation",
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
+            "ask": "caslie_model.api_products",
             "align_config": "caslie_model.config.presets",
             "evaluate": "caslie_model.api",
             "evaluate_config": "caslie_model.config.presets",
@@ -63,6 +67,7 @@ if not TYPE_CHECKING:
             "merge": "caslie_model.api",
             "predict": "caslie_model.api",
             "predict_config": "caslie_model.config.presets",
+            "predict_table": "caslie_model.api_products",
             "push_model": "caslie_model.api",
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -72,11 +72,15 @@ def asking_fields(
     }
 
 
-def with_asking_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_asking_options(
+    command: Callable[..., None], optional: Mapping[str, Any] | None = None
+) -> Callable[..., None]:
     """Give a command the options of asking; it gets their values as `fields`, and `override`, before its own.
 
     Args:
         command: Takes `fields` and `override` first, then options of its own.
+        optional: Annotations of options of asking that the command can do without; where they are not given, `fields`
+            lacks them.
 
     Returns:
         The command with all options in its signature, as Typer reads it.
@@ -90,8 +94,15 @@ def with_asking_options(command: Callable[..., None]) -> Callable[..., None]:
         "override": Override,
     }
 
+    types |= optional or {}
+    for name in optional or ():
+        shared[name] = shared[name].replace(default=None)
+
     def run(**given: Any) -> None:
         fields = asking_fields(**{name: given.pop(name) for name in shared})
+        for name in optional or ():
+            if fields[name] is None:
+                del fields[name]
         command(fields, given.pop("override") or (), **given)
 
     parameters = {**shared, "override": override, **own}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from caslie_model import api
+from caslie_model.cli import table as table_options
+from caslie_model.cli.ask import Options
 from caslie_model.cli.asking import with_asking_options
 from caslie_model.cli.options import AsJson, Overwrite
+from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import is_first_process
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries, say, tell_what_is_kept
@@ -71,23 +75,64 @@ def evaluate(
     "caslie_model predict --model Qwen/Qwen2.5-VL-3B-Instruct --data my-dataset --out answers --tasks cc,sa",
     "caslie_model predict --model openai:my-model --server http://127.0.0.1:8000/v1 --data my-dataset --out answers",
     "caslie_model predict --model my-adapter --data my-dataset --out answers --permute-options 3",
+    "caslie_model predict --model my-adapter --table products.csv --task cc --mapping my-shop.yaml --out answers.csv",
 )
-@with_asking_options
+@partial(with_asking_options, optional=table_options.OPTIONAL)
 def predict(
     fields: dict[str, Any],
     override: Sequence[str],
+    table: table_options.Table = None,
+    task: table_options.OptionalTask = None,
+    mapping: table_options.Mapped = None,
+    options: Options = None,
+    options_column: table_options.OptionsColumn = None,
+    query_column: table_options.QueryColumn = None,
+    question_column: table_options.QuestionColumn = None,
+    review_column: table_options.ReviewColumn = None,
+    no_images: table_options.NoImages = False,
+    contact: table_options.Contact = None,
     overwrite: Overwrite = False,
     dry_run: CountOnly = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask a model the samples of a dataset, and write its answers only; `evaluate` into the same folder scores them.
 
-    A stopped run continues when it is started again.
+    With --table, ask it about every row of a shop's table, and write a table of answers. A stopped run continues when
+    it is started again.
     """
     import json
 
     from caslie_model.config.presets import predict_config
 
+    of_table = {
+        "mapping": mapping,
+        "options_column": options_column,
+        "query_column": query_column,
+        "question_column": question_column,
+        "review_column": review_column,
+        "contact": contact,
+    }
+    if table is not None:
+        if dry_run:
+            raise ConfigError("--dry-run counts the samples of a dataset; leave it out with --table")
+        quiet_libraries()
+        table_options.answer_table(
+            table,
+            fields,
+            override,
+            task=task,
+            options=options,
+            overwrite=overwrite,
+            as_json=as_json,
+            images=not no_images,
+            **of_table,
+        )
+        return
+    given = {**of_table, "task": task, "options": options, "no_images": no_images}
+    if wrong := next((name for name, value in given.items() if value), None):
+        raise ConfigError(f"--{wrong.replace('_', '-')} goes with --table")
+    if "data" not in fields:
+        raise ConfigError("say what is asked: --data with a dataset, or --table with a shop's table")
     config = predict_config(override, **fields)
     quiet_libraries()
     if dry_run:

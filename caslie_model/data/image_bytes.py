@@ -45,6 +45,11 @@ class SpooledImages:
         self._places: dict[str, tuple[int, int]] = {}
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by `close`)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all images."""
+        return tuple(self._places)
+
     def add(self, key: str, content: bytes) -> None:
         """Keep an image, once."""
         if key not in self._places:

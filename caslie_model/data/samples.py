@@ -300,7 +300,7 @@ def _parse_row(row: dict[str, Any]) -> Sample:
         category=row["category"] or "",
         instruction=row["instruction"],
         instruction_unseen=row["instruction_unseen"],
-        fields=_parse_input(row["input"], name),
+        fields=parse_input(row["input"], name),
         options=split_options(row["options"] or (), name),
         output=row["output"],
         visual_critical=row["visual_critical"],
@@ -316,7 +316,16 @@ def _parse_row(row: dict[str, Any]) -> Sample:
     return sample
 
 
-def _parse_input(text: str, name: str) -> tuple[InputField, ...]:
+def parse_input(text: str, name: str) -> tuple[InputField, ...]:
+    """Return the fields of a sample's input.
+
+    Args:
+        text: The input, JSON text.
+        name: The sample's id, for errors.
+
+    Raises:
+        DatasetError: It is too long, or no JSON object or list.
+    """
     if len(text) > MAX_INPUT_CHARACTERS:
         raise DatasetError(f"sample {name}: its input has {len(text):,} characters")
     try:

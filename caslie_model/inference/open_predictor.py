@@ -16,7 +16,7 @@ from caslie_model.data.samples import Sample
 from caslie_model.inference.local_predictor import LocalPredictor
 from caslie_model.inference.questions import Predictor
 from caslie_model.runtime.console import say
-from caslie_model.vision.visual_inputs import load_visual_inputs
+from caslie_model.vision.visual_inputs import features_of_own_images, load_visual_inputs
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class OpenPredictor:
 
 
 @contextmanager
-def open_predictor(config: PredictConfig, samples: Sequence[Sample]) -> Iterator[OpenPredictor]:
+def open_predictor(
+    config: PredictConfig, samples: Sequence[Sample], own_images: SpooledImages | None = None
+) -> Iterator[OpenPredictor]:
     """Open the model that the settings name; connections and temporary files are gone afterwards.
 
     `openai:NAME` is a model at a server, or of a batch file. What transformers lists as an image-text-to-text model
@@ -43,6 +45,7 @@ def open_predictor(config: PredictConfig, samples: Sequence[Sample]) -> Iterator
     Args:
         config: The settings.
         samples: All samples whose images may be shown: those that are asked, and demonstrations.
+        own_images: Images that no dataset has, to which more may be added later; None: those of the samples.
 
     Yields:
         The predictor and the images.
@@ -52,15 +55,15 @@ def open_predictor(config: PredictConfig, samples: Sequence[Sample]) -> Iterator
     """
     with ExitStack() as stack:
         if config.asks_server:
-            images = stack.enter_context(_spooled(config, samples))
+            images = own_images or stack.enter_context(_spooled(config, samples))
             server = import_module(f"{__package__}.server")
             opened = OpenPredictor(server.open_server(config, images), images.images)
         elif (kind := None if config.base_only else model_kind(config.model)) == "image-text":
-            images = stack.enter_context(_spooled(config, samples))
+            images = own_images or stack.enter_context(_spooled(config, samples))
             model = import_module(f"{__package__}.image_text_model")
             opened = OpenPredictor(model.open_image_text_model(config, images), images.images)
         else:
-            opened = _open_local(config, samples, kind)
+            opened = _open_local(config, samples, kind, own_images)
         stack.callback(opened.predictor.close)
         yield opened
 
@@ -69,11 +72,19 @@ def _spooled(config: PredictConfig, samples: Sequence[Sample]) -> SpooledImages:
     return SpooledImages() if config.images == "none" else spool_images(config.data, samples)
 
 
-def _open_local(config: PredictConfig, samples: Sequence[Sample], kind: ModelKind | None) -> OpenPredictor:
+def _open_local(
+    config: PredictConfig,
+    samples: Sequence[Sample],
+    kind: ModelKind | None,
+    own_images: SpooledImages | None,
+) -> OpenPredictor:
     loaded = load_for_evaluation(config, kind)
     say(f"{config.model}: on {loaded.device}")
     if loaded.vision is None:
         return OpenPredictor(LocalPredictor(loaded, config), None)
     trained_with = loaded.model.config.vision_fingerprint
+    if own_images is not None:
+        features = features_of_own_images(own_images, loaded.vision, loaded.device, trained_with)
+        return OpenPredictor(LocalPredictor(loaded, config, features), own_images.images)
     inputs = load_visual_inputs(config.data, samples, loaded.vision, loaded.device, trained_with)
     return OpenPredictor(LocalPredictor(loaded, config, inputs.features), inputs.images)

@@ -15,11 +15,15 @@ SECONDS_BETWEEN_LINES = 30.0
 class Progress:
     """Shows how much of a total is done, while its context lasts; of several processes in the first only.
 
+    One within the context of another shows nothing: two bars would write over each other.
+
     Args:
         title: Name of the work.
         total: How many there are.
         unit: Name of the counted things.
     """
+
+    _outermost: Progress | None = None
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
@@ -29,6 +33,10 @@ class Progress:
         self._silent = not is_first_process()
 
     def __enter__(self) -> Progress:
+        if Progress._outermost is None:
+            Progress._outermost = self
+        else:
+            self._silent = True
         if sys.stderr.isatty() and not self._silent:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -67,5 +75,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if Progress._outermost is self:
+            Progress._outermost = None
         if self._bar is not None:
             self._bar.stop()

@@ -7,7 +7,7 @@ encoder's weights are not loaded.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -106,6 +106,30 @@ def compute_features(
     return FeatureCounts(
         samples, images, len(distinct), computation.done if computation else 0, time.monotonic() - start
     )
+
+
+def compute_features_of(
+    images: Iterable[EmbeddedImage], encoder: VisionEncoder, cache: FeatureCache, batch_size: int = 32
+) -> None:
+    """Fill a cache with the features of images that no dataset has, each once.
+
+    Args:
+        images: The images.
+        encoder: The vision encoder.
+        cache: Its cache.
+        batch_size: Images in one pass through the encoder.
+
+    Raises:
+        DatasetError: If an image cannot be read.
+        ModelError: If encoder or cache fail.
+    """
+    missing = {each.image.key: each for each in images if each.image.key not in cache}
+    if not missing:
+        return
+    with cache.writing(), _Computation(encoder, cache, batch_size) as computation:
+        for each in missing.values():
+            computation.add(each, f"image {each.image.key[:16]}")
+        computation.finish()
 
 
 def features(

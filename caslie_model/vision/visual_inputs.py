@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caslie_model.config.training import VisionSettings
-from caslie_model.data.images import Features, SampleImage, read_images
+from caslie_model.data.image_bytes import SpooledImages
+from caslie_model.data.images import EmbeddedImage, Features, SampleImage, read_images
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ModelError
 from caslie_model.runtime.device import Device
 from caslie_model.vision.encoder import load_vision_encoder
 from caslie_model.vision.feature_cache import open_feature_cache
-from caslie_model.vision.feature_computation import compute_features
+from caslie_model.vision.feature_computation import compute_features, compute_features_of
 from mmecinstruct.core.hashing import hash_draw
 
 if TYPE_CHECKING:
@@ -184,6 +185,38 @@ def load_visual_inputs_of(
     """
     encoder = _encoder_of(vision, device, fingerprint)
     return _computed(data, parts, images, encoder)
+
+
+def features_of_own_images(
+    images: SpooledImages, vision: VisionSettings, device: Device, fingerprint: str
+) -> Features:
+    """Return the features of images that no dataset has, computed when they are first asked for.
+
+    Args:
+        images: The images; more may be added later.
+        vision: The vision encoder.
+        device: Where features are computed.
+        fingerprint: Of the encoder that an adapter was trained with.
+
+    Returns:
+        The features [n, P, dv] of n images by their keys.
+
+    Raises:
+        ModelError: As `load_visual_inputs` does.
+    """
+    encoder = _encoder_of(vision, device, fingerprint)
+    cache = open_feature_cache(encoder)
+
+    def features(keys: Sequence[str]) -> Tensor:
+        if cache.missing(keys):
+            # All that are known by now: the next questions show the others.
+            missing = cache.missing(images.keys)
+            compute_features_of(
+                (EmbeddedImage(SampleImage("", key), images.content(key)) for key in missing), encoder, cache
+            )
+        return cache.features(keys)
+
+    return features
 
 
 def _encoder_of(vision: VisionSettings, device: Device, fingerprint: str) -> VisionEncoder:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import caslie_model.api
+import caslie_model.api_products
 import mmecinstruct as mm
 import mmecinstruct.api
 
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Iterator[Path]:
-    """A trained text adapter, and the table of products that an alignment reads, in the same folder."""
+    """A trained text adapter, and tables of products and of reviews, in the same folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASLIE_MODEL_CACHE", str(folder / "models"))
         caslie_model.finetune(
@@ -52,6 +53,7 @@ def model(folder: Path) -> Iterator[Path]:
             *(f"{name},{'red' if place % 2 else 'blue'}" for place, name in enumerate(products)),
         ]
         (folder / "products.csv").write_text("\n".join(lines) + "\n")
+        (folder / "reviews.csv").write_text("id,text\n1,It broke at once.\n2,A lovely mug.\n")
         yield folder
 
 
@@ -68,6 +70,8 @@ def test_examples_of_mmecinstruct_run(test: doctest.DocTest, folder: Path) -> No
     run(test)
 
 
-@pytest.mark.parametrize("test", examples(caslie_model.api), ids=lambda test: test.name)
+@pytest.mark.parametrize(
+    "test", [*examples(caslie_model.api), *examples(caslie_model.api_products)], ids=lambda test: test.name
+)
 def test_examples_of_caslie_model_run(test: doctest.DocTest, model: Path) -> None:
     run(test)
