@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 
 from caslie_model.adapters.loading import load_for_evaluation
 from caslie_model.adapters.model_kind import ModelKind, model_kind
@@ -13,8 +12,10 @@ from caslie_model.config.evaluation import PredictConfig
 from caslie_model.data.image_bytes import SpooledImages, spool_images
 from caslie_model.data.images import SampleImage
 from caslie_model.data.samples import Sample
+from caslie_model.inference.image_text_model import open_image_text_model
 from caslie_model.inference.local_predictor import LocalPredictor
 from caslie_model.inference.questions import Predictor
+from caslie_model.inference.server import open_server
 from caslie_model.runtime.console import say
 from caslie_model.vision.visual_inputs import features_of_own_images, load_visual_inputs
 
@@ -56,12 +57,10 @@ def open_predictor(
     with ExitStack() as stack:
         if config.asks_server:
             images = own_images or stack.enter_context(_spooled(config, samples))
-            server = import_module(f"{__package__}.server")
-            opened = OpenPredictor(server.open_server(config, images), images.images)
+            opened = OpenPredictor(open_server(config, images), images.images)
         elif (kind := None if config.base_only else model_kind(config.model)) == "image-text":
             images = own_images or stack.enter_context(_spooled(config, samples))
-            model = import_module(f"{__package__}.image_text_model")
-            opened = OpenPredictor(model.open_image_text_model(config, images), images.images)
+            opened = OpenPredictor(open_image_text_model(config, images), images.images)
         else:
             opened = _open_local(config, samples, kind, own_images)
         stack.callback(opened.predictor.close)
