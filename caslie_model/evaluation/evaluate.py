@@ -246,6 +246,7 @@ def _records(batch: Sequence[Encoded], predictions: Sequence[Prediction]) -> lis
                 label: None if value is None else round(value, 4)
                 for label, value in prediction.scores.items()
             }
+            record["tokens"] = prediction.tokens
         if not prediction.finite:
             record["not_finite"] = True
         records.append(record)
