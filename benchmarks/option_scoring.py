@@ -96,7 +96,7 @@ def by_tree(loaded: LoadedModel, sample: Encoded) -> dict[str, float]:
 
 def by_rows(loaded: LoadedModel, sample: Encoded) -> dict[str, float]:
     """Score as the package does for a model that takes no tree."""
-    with mock.patch.object(option_scores, "_takes_trees", return_value=False):
+    with mock.patch.object(option_scores, "takes_trees", return_value=False):
         return answer_scores(loaded, [sample])[0]
 
 

@@ -73,7 +73,7 @@ def continuation_scores(
         Log-likelihood by label for each prompt.
     """
     fed = max(sum(len(tokens) - 1 for tokens in each.values()) for each in continuations)
-    return _scores(model, prompts, continuations, _takes_trees(model, prompts.mask.shape[1] + fed))
+    return _scores(model, prompts, continuations, takes_trees(model, prompts.mask.shape[1] + fed))
 
 
 def shares_prompts(model: Any) -> bool:
@@ -90,6 +90,27 @@ def shares_prompts(model: Any) -> bool:
     if getattr(getattr(model, "language_model", model), "_is_stateful", False):
         return False
     return not any(hasattr(layer, "conv_states") for layer in DynamicCache(config=_text_config(model)).layers)
+
+
+def takes_trees(model: Any, length: int) -> bool:
+    """Return whether positions and mask alone say what the tokens of a row are to each other: seen by trying it once.
+
+    Args:
+        model: A causal language model whose prompts can be shared (`shares_prompts`).
+        length: Tokens of the row.
+
+    Returns:
+        False for an attention that takes no mask of ours or counts positions itself, or whose window is shorter.
+    """
+    config = _text_config(model)
+    if config._attn_implementation not in _MASKED_ATTENTION:
+        return False
+    for name, value in vars(config).items():
+        if _WINDOWS.search(name) and isinstance(value, int) and 0 < value < length:
+            return False
+    if model not in _TAKES_TREES:
+        _TAKES_TREES[model] = _agrees(model)
+    return _TAKES_TREES[model]
 
 
 def _scores(
@@ -205,19 +226,6 @@ def _mask(model: Any, before: Tensor, rows: Sequence[_Row], as_trees: bool) -> T
     return torch.zeros(seen.shape, dtype=dtype, device=before.device).masked_fill_(
         ~seen, torch.finfo(dtype).min
     )
-
-
-def _takes_trees(model: Any, length: int) -> bool:
-    """Return whether trees can be scored in rows of a length: seen by trying, once per model, a small one."""
-    config = _text_config(model)
-    if config._attn_implementation not in _MASKED_ATTENTION:
-        return False
-    for name, value in vars(config).items():
-        if _WINDOWS.search(name) and isinstance(value, int) and 0 < value < length:
-            return False
-    if model not in _TAKES_TREES:
-        _TAKES_TREES[model] = _agrees(model)
-    return _TAKES_TREES[model]
 
 
 def _agrees(model: Any) -> bool:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
 from caslie_model.batching.labels_and_padding import prompt_batch
@@ -23,6 +24,7 @@ from caslie_model.inference.option_scores import (
     continuation_scores,
     shares_prompts,
 )
+from caslie_model.inference.shared_start import shared_start, start_cache
 from caslie_model.prompts.encoder import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
@@ -121,12 +123,16 @@ def answer_scores(
     if not shares_prompts(loaded.model):
         return [_whole_scores(loaded, sample, features) for sample in batch]
     with torch.inference_mode():
-        inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
+        inputs = _prompt_inputs(loaded, batch, features)
+        mask, cache = inputs["attention_mask"], inputs.get("past_key_values")
+        if cache is not None:
+            for name in ("input_ids", "position_ids"):
+                inputs[name] = inputs[name][:, cache.get_seq_length() :]
         output = loaded.model(**inputs, use_cache=True, logits_to_keep=1)
         media = getattr(output, "media", None)
         prompts = PromptPass(
             output.past_key_values,
-            inputs["attention_mask"],
+            mask,
             output.logits[:, -1],
             inputs_of=lambda rows: {} if media is None else {"media": media.rows(rows)},
         )
@@ -169,6 +175,19 @@ def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int)
     )
 
 
+def _prompt_inputs(
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None, generated: int = 0
+) -> dict[str, Any]:
+    """Return the model's inputs for the prompts, with the cache of what they all start with (past_key_values)."""
+    start = 0
+    if features is None:
+        start = shared_start(loaded.model, [sample.prompt for sample in batch], generated)
+    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features, start)
+    if start:
+        inputs["past_key_values"] = start_cache(loaded.model, inputs["input_ids"], start)
+    return inputs
+
+
 def _generate(
     loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
 ) -> list[tuple[list[int], float]]:
@@ -178,10 +197,10 @@ def _generate(
     """
     import torch
 
-    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
     budgets = [sample.answer_room + GENERATION_SLACK for sample in batch]
-    del inputs["position_ids"]  # generate counts them itself, from the mask
     with torch.inference_mode():
+        inputs = _prompt_inputs(loaded, batch, features, max(budgets))
+        del inputs["position_ids"]  # generate counts them itself, from the mask
         output = loaded.model.generate(
             **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
         )

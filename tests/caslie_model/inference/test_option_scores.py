@@ -122,7 +122,7 @@ def test_scores_are_those_of_whole_sequences(
         again = continuation_scores(model, prompts, CONTINUATIONS)
     check(model, scores, [whole_scores(model, *each) for each in zip(PROMPTS, CONTINUATIONS, strict=True)])
     assert scores == again  # the prompts' cache is left as it was
-    assert option_scores._takes_trees(model, 30) is as_tree
+    assert option_scores.takes_trees(model, 30) is as_tree
 
 
 @pytest.mark.parametrize("fusion", ["xattn", "concat"])
@@ -168,7 +168,7 @@ def test_continuations_attend_to_the_images_of_their_prompt(fusion: str) -> None
     with torch.inference_mode():
         scores = continuation_scores(model, prompt_pass(model, prompts, **batch), CONTINUATIONS)
     check(model, scores, whole)
-    assert option_scores._takes_trees(model, 30)
+    assert option_scores.takes_trees(model, 30)
 
 
 def test_shared_starts_are_fed_once() -> None:
