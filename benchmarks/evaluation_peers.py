@@ -34,9 +34,9 @@ from training_turns import Line
 
 # Task, how answers are written, samples, samples of a part.
 LIKELIHOOD = (
-    ("sentiment_analysis", "text", 48, 8),
+    ("sentiment_analysis", "text", 32, 8),
     ("category_classification", "text", 24, 8),
-    ("sequential_recommendation", "text", 4, 2),
+    ("sequential_recommendation", "text", 2, 1),
 )
 GENERATION = (
     ("product_substitute_identification", "text", 40, 8),

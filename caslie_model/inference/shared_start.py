@@ -14,7 +14,7 @@ from caslie_model.inference.option_scores import shares_prompts, takes_trees
 SHORTEST_START = 16
 
 
-def shared_start(model: Any, prompts: Sequence[Sequence[int]], generated: int = 0) -> int:
+def shared_start(model: Any, prompts: Sequence[tuple[int, ...]], generated: int = 0) -> int:
     """Return the number of first tokens that all prompts share, where the model can share them.
 
     Args:
