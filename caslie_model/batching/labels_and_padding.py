@@ -52,7 +52,11 @@ def training_batch(
 
 
 def prompt_batch(
-    examples: Sequence[Encoded], padding: int, device: Device, features: Features | None = None
+    examples: Sequence[Encoded],
+    padding: int,
+    device: Device,
+    features: Features | None = None,
+    start: int = 0,
 ) -> dict[str, Any]:
     """Return the prompts of a batch, to be answered.
 
@@ -61,11 +65,12 @@ def prompt_batch(
         padding: Token that fills rows.
         device: Where the tensors are put.
         features: Features of images by key, None for text.
+        start: Number of first tokens that stand before the padding, for text alone.
 
     Returns:
         input_ids, attention_mask and position_ids [B, T]; with features also the inputs of `text_image_inputs`.
     """
-    batch = _padded([each.prompt for each in examples], padding)
+    batch = _padded([each.prompt for each in examples], padding, start)
     if features is not None:
         batch |= text_image_inputs(
             examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples)
@@ -125,16 +130,22 @@ def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) 
     }
 
 
-def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
-    """Return ids, mask and positions [B, T], padded on the left."""
+def _padded(rows: Sequence[Sequence[int]], padding: int, start: int = 0) -> dict[str, Any]:
+    """Return ids, mask and positions [B, T], padded on the left, or behind the first tokens."""
     import torch
 
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), padding)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
     for number, row in enumerate(rows):
-        ids[number, width - len(row) :] = torch.tensor(row)
-        mask[number, width - len(row) :] = 1
+        shift = width - len(row)
+        ids[number, shift:] = torch.tensor(row)
+        ids[number, :start] = torch.tensor(row[:start])
+        mask[number, shift:] = 1
+        if start:
+            ids[number, start : start + shift] = padding
+            mask[number, :start] = 1
+            mask[number, start : start + shift] = 0
     return {
         "input_ids": ids,
         "attention_mask": mask,

@@ -8,25 +8,33 @@ noise is not taken from the batch: the sample is answered again alone, without p
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from caslie_model.adapters.loading import LoadedModel
 from caslie_model.batching.labels_and_padding import prompt_batch
 from caslie_model.data.answers import parse_answer
 from caslie_model.data.images import Features
+from caslie_model.inference.option_scores import (
+    SCORING_TOKENS,
+    PromptPass,
+    continuation_scores,
+    shares_prompts,
+)
 from caslie_model.inference.questions import Prediction
+from caslie_model.inference.shared_start import shared_start, start_cache
 from caslie_model.prompts.encoder import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
 TIE_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5}
+# Per token: likelihoods closer than this may change places between batch shapes. In bfloat16 the noise is too large for
+# that: only the first place is sure.
+NOISE = {"float32": 2e-4, "bfloat16": 0.0}
 # Tokens beyond the longest allowed answer, for models that say "The answer is B".
 GENERATION_SLACK = 8
-# Tokens (rows times length) of option scoring held in memory at once.
-SCORING_TOKENS = 16_384
 
 
 def predict_batch(
@@ -42,7 +50,7 @@ def predict_batch(
         loaded: The model.
         batch: Samples in tokens.
         scoring: generate or likelihood.
-        length_normalised: Likelihood per token instead of the answer's probability.
+        length_normalised: Take the answer of the highest likelihood per token instead of the most probable one.
         features: Features of images by key, for a fusion model.
 
     Returns:
@@ -63,25 +71,20 @@ def predict_batch(
             for sample, (tokens, lead), alone in zip(batch, generated, again, strict=True)
         ]
     results = []
-    all_scores = answer_scores(loaded, batch, length_normalised, features)
-    for sample, scores in zip(batch, all_scores, strict=True):
-        room = 1 if length_normalised else sample.answer_room
-        best, second = sorted(scores.values(), reverse=True)[:2] if len(scores) > 1 else (0.0, -math.inf)
-        is_near = best - second < TIE_TOLERANCE[loaded.device.precision] * room
-        alone = len(batch) > 1 and (is_near or not _are_finite(scores.values()))
+    for sample, scores in zip(batch, answer_scores(loaded, batch, features), strict=True):
+        alone = len(batch) > 1 and (
+            not _are_finite(scores.values()) or _are_near(sample, scores, loaded.device.precision)
+        )
         if alone:
-            scores = answer_scores(loaded, [sample], length_normalised, features)[0]
-        results.append(_scored_prediction(scores, alone))
+            [scores] = answer_scores(loaded, [sample], features)
+        results.append(_scored_prediction(sample, scores, length_normalised, alone))
     return results
 
 
 def answer_scores(
-    loaded: LoadedModel,
-    batch: Sequence[Encoded],
-    length_normalised: bool = False,
-    features: Features | None = None,
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
 ) -> list[dict[str, float]]:
-    """Return the log-likelihood of each allowed answer, its end included.
+    """Return the log-likelihood of each allowed answer, its end included, summed over its tokens.
 
     Each prompt is computed once; its keys and values, and those of its images, are shared by the sample's answers. A
     model with layers of another kind (linear attention, Mamba, convolution) computes it anew for each answer.
@@ -89,7 +92,6 @@ def answer_scores(
     Args:
         loaded: The model.
         batch: Samples in tokens.
-        length_normalised: Divide by the answer's tokens.
         features: Features of images by key, for a fusion model.
 
     Returns:
@@ -97,51 +99,26 @@ def answer_scores(
     """
     import torch
 
-    if not _shares_prompts(loaded.model):
-        return [_whole_scores(loaded, sample, length_normalised, features) for sample in batch]
+    if not shares_prompts(loaded.model):
+        return [_whole_scores(loaded, sample, features) for sample in batch]
     with torch.inference_mode():
-        inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
+        inputs = _prompt_inputs(loaded, batch, features)
+        mask, cache = inputs["attention_mask"], inputs.get("past_key_values")
+        if cache is not None:
+            for name in ("input_ids", "position_ids"):
+                inputs[name] = inputs[name][:, cache.get_seq_length() :]
         output = loaded.model(**inputs, use_cache=True, logits_to_keep=1)
-        first = torch.log_softmax(output.logits[:, -1].float(), dim=-1)
-        rows = [
-            (index, label, tokens)
-            for index, sample in enumerate(batch)
-            for label, tokens in sample.answers.items()
-        ]
-        width = inputs["input_ids"].shape[1]
-        scores: list[dict[str, float]] = [{} for _ in batch]
-        start = 0
-        while start < len(rows):
-            end = start + 1
-            longest = len(rows[start][2])
-            while end < len(rows):
-                longest = max(longest, len(rows[end][2]))
-                if (end + 1 - start) * (width + longest) > SCORING_TOKENS:
-                    break
-                end += 1
-            chunk = rows[start:end]
-            for (index, label, tokens), total in zip(
-                chunk, _continue(loaded, output, inputs, first, chunk), strict=True
-            ):
-                scores[index][label] = total / len(tokens) if length_normalised else total
-            start = end
-    return scores
+        media = getattr(output, "media", None)
+        prompts = PromptPass(
+            output.past_key_values,
+            mask,
+            output.logits[:, -1],
+            inputs_of=lambda rows: {} if media is None else {"media": media.rows(rows)},
+        )
+        return continuation_scores(loaded.model, prompts, [sample.answers for sample in batch])
 
 
-def _shares_prompts(model: Any) -> bool:
-    """Return whether a prompt's cache can be repeated and continued by several tokens: it has keys and values alone."""
-    from transformers import DynamicCache
-
-    language_model = getattr(model, "language_model", model)
-    if getattr(language_model, "_is_stateful", False):
-        return False
-    cache = DynamicCache(config=language_model.config.get_text_config(decoder=True))
-    return not any(hasattr(layer, "conv_states") for layer in cache.layers)
-
-
-def _whole_scores(
-    loaded: LoadedModel, sample: Encoded, length_normalised: bool, features: Features | None
-) -> dict[str, float]:
+def _whole_scores(loaded: LoadedModel, sample: Encoded, features: Features | None) -> dict[str, float]:
     """Return the log-likelihood of each allowed answer of a sample, without a cache and without padding before it."""
     import torch
 
@@ -162,8 +139,7 @@ def _whole_scores(
             likelihoods = torch.log_softmax(logits.float(), dim=-1)
             for row, (label, tokens) in enumerate(chunk):
                 targets = torch.tensor(tokens, device=likelihoods.device)
-                total = float(likelihoods[row, range(len(tokens)), targets].double().sum())
-                scores[label] = total / len(tokens) if length_normalised else total
+                scores[label] = float(likelihoods[row, range(len(tokens)), targets].double().sum())
     return scores
 
 
@@ -178,51 +154,17 @@ def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int)
     )
 
 
-def _continue(
-    loaded: LoadedModel,
-    prompts: Any,
-    inputs: dict[str, Any],
-    first: Any,
-    rows: Sequence[tuple[int, str, tuple[int, ...]]],
-) -> list[float]:
-    """Return the log-likelihood of each row's tokens after its prompt; prompts: the model's output for these."""
-    import torch
-
-    chosen = torch.tensor([index for index, _, _ in rows], device=loaded.device.name)
-    totals = first[
-        chosen, torch.tensor([tokens[0] for _, _, tokens in rows], device=loaded.device.name)
-    ].double()
-    fed = max(len(tokens) for _, _, tokens in rows) - 1  # the last token is predicted, not fed
-    if fed:
-        end = loaded.tokenizer.eos_token_id
-        ids = torch.full((len(rows), fed), end, device=loaded.device.name)
-        mask = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device.name)
-        targets = torch.zeros((len(rows), fed), dtype=torch.long, device=loaded.device.name)
-        for row, (_, _, tokens) in enumerate(rows):
-            count = len(tokens) - 1
-            ids[row, :count] = torch.tensor(tokens[:-1], device=loaded.device.name)
-            targets[row, :count] = torch.tensor(tokens[1:], device=loaded.device.name)
-            mask[row, :count] = 1
-        # A copy whose tensors are replaced, never changed: the prompts' cache serves the next rows too.
-        cache = prompts.past_key_values
-        own = copy.copy(cache)
-        own.layers = [copy.copy(layer) for layer in cache.layers]
-        own.batch_select_indices(chosen)
-        before = inputs["attention_mask"][chosen]
-        positions = before.sum(dim=1, keepdim=True) + torch.arange(fed, device=loaded.device.name)
-        media = getattr(prompts, "media", None)
-        output = loaded.model(
-            input_ids=ids,
-            attention_mask=torch.cat([before, mask], dim=1),
-            position_ids=positions,
-            past_key_values=own,
-            use_cache=True,
-            **({} if media is None else {"media": media.rows(chosen)}),
-        )
-        likelihoods = torch.log_softmax(output.logits.float(), dim=-1)
-        picked = likelihoods.gather(2, targets.unsqueeze(2)).squeeze(2).double()
-        totals = totals + (picked * mask).sum(dim=1)
-    return [float(total) for total in totals]
+def _prompt_inputs(
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None, generated: int = 0
+) -> dict[str, Any]:
+    """Return the model's inputs for the prompts, with the cache of what they all start with (past_key_values)."""
+    start = 0
+    if features is None:
+        start = shared_start(loaded.model, [sample.prompt for sample in batch], generated)
+    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features, start)
+    if start:
+        inputs["past_key_values"] = start_cache(loaded.model, inputs["input_ids"], start)
+    return inputs
 
 
 def _generate(
@@ -234,10 +176,10 @@ def _generate(
     """
     import torch
 
-    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
     budgets = [sample.answer_room + GENERATION_SLACK for sample in batch]
-    del inputs["position_ids"]  # generate counts them itself, from the mask
     with torch.inference_mode():
+        inputs = _prompt_inputs(loaded, batch, features, max(budgets))
+        del inputs["position_ids"]  # generate counts them itself, from the mask
         output = loaded.model.generate(
             **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
         )
@@ -256,12 +198,16 @@ def _generate(
     return results
 
 
-def _scored_prediction(scores: dict[str, float], alone: bool) -> Prediction:
+def _scored_prediction(
+    sample: Encoded, scores: dict[str, float], length_normalised: bool, alone: bool
+) -> Prediction:
     """Return the likeliest label, the first of equal ones in the order of the options."""
+    tokens = {label: len(answer) for label, answer in sample.answers.items()}
+    compared = {name: score / tokens[name] for name, score in scores.items()} if length_normalised else scores
     finite = _are_finite(scores.values())
-    label = max(scores, key=lambda name: scores[name]) if finite else None
+    label = max(compared, key=lambda name: compared[name]) if finite else None
     known = {name: score if math.isfinite(score) else None for name, score in scores.items()}
-    return Prediction(label, None, known, alone, finite)
+    return Prediction(label, None, known, alone, finite, tokens)
 
 
 def _generated_prediction(
@@ -276,6 +222,19 @@ def _generated_prediction(
 
 def _are_finite(scores: Iterable[float]) -> bool:
     return all(math.isfinite(score) for score in scores)
+
+
+def _are_near(sample: Encoded, scores: dict[str, float], precision: str) -> bool:
+    """Return whether the batch's shape may decide the first place or a rank, by sums or by likelihoods per token."""
+    for values, room in (
+        (scores.values(), sample.answer_room),
+        ((score / len(sample.answers[label]) for label, score in scores.items()), 1),
+    ):
+        ranked = sorted(values, reverse=True)
+        leads = [better - worse for better, worse in pairwise(ranked)]
+        if leads and (leads[0] < TIE_TOLERANCE[precision] * room or min(leads) < NOISE[precision] * room):
+            return True
+    return False
 
 
 def _is_near(loaded: LoadedModel, lead: float) -> bool:

@@ -132,6 +132,7 @@ def test_scores_that_are_no_numbers_are_no_answers(
         assert record["prediction"] is None
         assert record["not_finite"] is True
         assert scoring == "generate" or set(record["scores"].values()) == {None}
+        assert scoring == "generate" or record["tokens"].keys() == record["scores"].keys()
     json.loads((tmp_path / "metrics.json").read_text(), parse_constant=no_constant)
     for part in result.metrics["results"]:
         assert part["primary"] == part["accuracy"] == part["unparsable"] == part["missing"] == 0

@@ -87,7 +87,7 @@ def test_a_tie_is_decided_alone(tiny: LoadedModel, dataset: Path, monkeypatch: p
 def test_likelihoods_are_those_of_the_whole_sequence(
     tiny: LoadedModel, dataset: Path, monkeypatch: pytest.MonkeyPatch, memory: int
 ) -> None:
-    monkeypatch.setattr("caslie_model.inference.predict.SCORING_TOKENS", memory)
+    monkeypatch.setattr("caslie_model.inference.option_scores.SCORING_TOKENS", memory)
     encoded = encode(tiny, dataset)[:8]
     for sample, scores in zip(encoded, answer_scores(tiny, encoded), strict=True):
         assert list(scores) == list(sample.answers)
@@ -100,11 +100,32 @@ def test_likelihoods_are_those_of_the_whole_sequence(
             assert scores[label] == pytest.approx(expected, abs=1e-3)
 
 
-def test_normalised_likelihood_is_per_token(tiny: LoadedModel, dataset: Path) -> None:
-    sample = encode(tiny, dataset)[0]
-    [whole], [mean] = answer_scores(tiny, [sample]), answer_scores(tiny, [sample], length_normalised=True)
-    for label, tokens in sample.answers.items():
-        assert mean[label] == pytest.approx(whole[label] / len(tokens))
+def test_one_pass_gives_summed_and_normalised_likelihood(tiny: LoadedModel, dataset: Path) -> None:
+    encoded = encode(tiny, dataset)
+    summed = predict_batch(tiny, encoded, "likelihood")
+    normalised = predict_batch(tiny, encoded, "likelihood", length_normalised=True)
+    assert sum(one.label != other.label for one, other in zip(summed, normalised, strict=True)) > 3
+    for one, other, sample in zip(summed, normalised, encoded, strict=True):
+        assert one.scores == other.scores
+        assert one.tokens == other.tokens == {label: len(t) for label, t in sample.answers.items()}
+        assert one.scores is not None
+        assert one.tokens is not None
+        assert one.label == max(one.scores, key=lambda label: one.scores[label])
+        assert other.label == max(one.scores, key=lambda label: one.scores[label] / one.tokens[label])
+
+
+def test_the_batch_size_changes_no_rank(tiny: LoadedModel, dataset: Path) -> None:
+    encoded = encode(tiny, dataset)
+
+    def ranks(size: int) -> list[list[str]]:
+        predictions = [
+            prediction
+            for start in range(0, len(encoded), size)
+            for prediction in predict_batch(tiny, encoded[start : start + size], "likelihood")
+        ]
+        return [sorted(each.scores or {}, key=lambda label: each.scores[label]) for each in predictions]
+
+    assert ranks(8) == ranks(1)
 
 
 def test_generation_ends_at_the_samples_own_budget(tiny: LoadedModel, dataset: Path) -> None:

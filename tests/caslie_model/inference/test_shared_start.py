@@ -1,0 +1,97 @@
+"""What all prompts of a batch start with is computed once, and changes no answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    MptConfig,
+)
+
+from caslie_model.adapters.loading import LoadedModel
+from caslie_model.backbones.language_model import load_base_model
+from caslie_model.data.samples import read_samples
+from caslie_model.inference.predict import TIE_TOLERANCE, _generate, answer_scores
+from caslie_model.inference.shared_start import shared_start
+from caslie_model.prompts.encoder import Encoded, PromptFormat
+from caslie_model.prompts.templates import packaged_templates
+from caslie_model.runtime.device import CPU
+
+IDS: dict[str, Any] = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
+SHAPE: dict[str, Any] = {
+    "vocab_size": 257,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.2,
+    **IDS,
+}
+# A model, and whether its prompts share their start.
+FAMILIES: dict[str, tuple[Any, bool]] = {
+    "llama": (LlamaConfig(**SHAPE), True),
+    "learnt positions": (
+        GPT2Config(vocab_size=257, n_embd=32, n_layer=2, n_head=4, initializer_range=0.2, **IDS),
+        True,
+    ),
+    "a wide window": (MistralConfig(**SHAPE, sliding_window=4096), True),
+    "a narrow window": (Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=32), False),
+    "positions by index": (
+        MptConfig(vocab_size=257, d_model=32, n_heads=4, n_layers=2, initializer_range=0.2, **IDS),
+        False,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest, dataset: Path) -> tuple[LoadedModel, list[Encoded], bool]:
+    base = load_base_model("random:tiny")
+    config, is_shared = FAMILIES[request.param]
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    model.generation_config = base.model.generation_config
+    prompt_format = PromptFormat(
+        base.tokenizer, "{{ instruction }} {{ fields[0].texts[0] }}", packaged_templates()[1], "text", 900
+    )
+    samples = read_samples(str(dataset), "sentiment_analysis", "test")[:5]
+    return (
+        LoadedModel(model, base.tokenizer, prompt_format, CPU),
+        [prompt_format.encode(sample) for sample in samples],
+        is_shared,
+    )
+
+
+def test_a_batch_scores_and_generates_what_single_samples_do(
+    family: tuple[LoadedModel, list[Encoded], bool],
+) -> None:
+    loaded, encoded, is_shared = family
+    assert len({len(each.prompt) for each in encoded}) > 1
+    start = shared_start(loaded.model, [each.prompt for each in encoded])
+    assert (start > 30) is is_shared
+    for sample, scores in zip(encoded, answer_scores(loaded, encoded), strict=True):
+        [own] = answer_scores(loaded, [sample])
+        assert scores == pytest.approx(own, abs=1e-4)
+    for sample, (tokens, lead) in zip(encoded, _generate(loaded, encoded), strict=True):
+        [(own_tokens, own_lead)] = _generate(loaded, [sample])
+        if lead > TIE_TOLERANCE["float32"]:
+            assert tokens == own_tokens
+            assert lead == pytest.approx(own_lead, abs=1e-4)
+
+
+def test_a_token_of_each_prompt_is_left_over(family: tuple[LoadedModel, list[Encoded], bool]) -> None:
+    loaded, encoded, is_shared = family
+    prompt = encoded[0].prompt
+    starts = [
+        shared_start(loaded.model, prompts)
+        for prompts in ([prompt], [prompt, prompt], [prompt, prompt[:-4]], [prompt, prompt[1:]])
+    ]
+    assert starts == ([0, len(prompt) - 1, len(prompt) - 5, 0] if is_shared else [0, 0, 0, 0])
