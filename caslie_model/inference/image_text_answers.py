@@ -8,14 +8,19 @@ others are asked one by one, and each answer in a pass of its own.
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
-from caslie_model.inference.predict import SCORING_TOKENS, TIE_TOLERANCE
+from caslie_model.inference.option_scores import (
+    SCORING_TOKENS,
+    PromptPass,
+    continuation_scores,
+    shares_prompts,
+)
+from caslie_model.inference.predict import TIE_TOLERANCE
 
 Tokens = tuple[int, ...]
 
@@ -83,15 +88,14 @@ def batches(
             start += count
 
 
-def is_near(inputs: ImageTextInputs, lead: float, room: int = 1) -> bool:
+def is_near(inputs: ImageTextInputs, lead: float) -> bool:
     """Return whether a lead is within the rounding of batches, or is no finite number.
 
     Args:
         inputs: The model, whose precision decides.
-        lead: Difference of two logits, or of two sums of `room` log-probabilities.
-        room: How many are summed.
+        lead: Difference of two logits.
     """
-    return not lead >= TIE_TOLERANCE[inputs.loaded.device.precision] * room
+    return not lead >= TIE_TOLERANCE[inputs.loaded.device.precision]
 
 
 def generated(inputs: ImageTextInputs, prompts: Sequence[Prompt], budgets: Sequence[int]) -> list[Said]:
@@ -146,34 +150,25 @@ def likelihoods(
     """
     import torch
 
-    given = inputs.tensors(prompts)
-    if not inputs.loaded.is_tested:
-        return [likelihoods_in_whole(inputs, given, *answers)]
     model = inputs.loaded.model
+    if not inputs.loaded.is_tested or not shares_prompts(model):
+        return [
+            likelihoods_in_whole(inputs, inputs.tensors([prompt]), own)
+            for prompt, own in zip(prompts, answers, strict=True)
+        ]
+    given = inputs.tensors(prompts)
     positions = prompt_positions(model, given)
     with torch.inference_mode():
         output = model(**given, position_ids=positions, use_cache=True, logits_to_keep=1)
-        if any(hasattr(layer, "conv_states") for layer in output.past_key_values.layers):
-            # A language model whose cache is a state, which cannot be shared.
-            return [
-                likelihoods_in_whole(inputs, inputs.tensors([prompt]), own)
-                for prompt, own in zip(prompts, answers, strict=True)
-            ]
-        first = torch.log_softmax(output.logits[:, -1].float(), dim=-1)
-        rows = [(index, label) for index, own in enumerate(answers) for label in own]
-        longest = max(len(tokens) for own in answers for tokens in own.values())
-        at_once = max(1, SCORING_TOKENS // (given["input_ids"].shape[1] + longest))
-        scores: list[dict[str, float]] = [{} for _ in prompts]
-        for start in range(0, len(rows), at_once):
-            chunk = rows[start : start + at_once]
-            fed = [answers[index][label] for index, label in chunk]
-            chosen = torch.tensor([index for index, _ in chunk], device=first.device)
-            totals = _continued(
-                inputs, output.past_key_values, given["attention_mask"], positions, chosen, fed
-            )
-            for (index, label), tokens, total in zip(chunk, fed, totals, strict=True):
-                scores[index][label] = float(first[index, tokens[0]].double()) + total
-    return scores
+        # After images, what follows has one position in time, rows and columns.
+        following = positions if positions.dim() == 2 else positions[1:].amax(dim=0)
+        passed = PromptPass(
+            output.past_key_values,
+            given["attention_mask"],
+            output.logits[:, -1],
+            following.amax(dim=-1) + 1,
+        )
+        return continuation_scores(model, passed, answers)
 
 
 def likelihoods_in_whole(
@@ -234,40 +229,3 @@ def prompt_positions(model: Any, given: Mapping[str, Any]) -> Any:
     if count is None or "image_grid_thw" not in given:
         return texts
     return torch.cat([texts[None], count(**given)[0].to(texts)])
-
-
-def _continued(
-    inputs: ImageTextInputs, cache: Any, mask: Any, positions: Any, chosen: Any, fed: Sequence[Tokens]
-) -> list[float]:
-    """Return the log-likelihood of all but the first token of each answer, after the prompt of row `chosen`."""
-    import torch
-
-    loaded = inputs.loaded
-    longest = max(len(tokens) for tokens in fed) - 1  # the last token is predicted, not fed
-    if not longest:
-        return [0.0] * len(fed)
-    ids = torch.full((len(fed), longest), loaded.tokenizer.pad_token_id, device=mask.device)
-    targets, counted = torch.zeros_like(ids), torch.zeros_like(ids)
-    for row, tokens in enumerate(fed):
-        ids[row, : len(tokens) - 1] = torch.tensor(tokens[:-1], device=mask.device)
-        targets[row, : len(tokens) - 1] = torch.tensor(tokens[1:], device=mask.device)
-        counted[row, : len(tokens) - 1] = 1
-    # A copy whose tensors are replaced, never changed: the prompts' cache serves the next answers too.
-    own = copy.copy(cache)
-    own.layers = [copy.copy(layer) for layer in cache.layers]
-    own.batch_select_indices(chosen)
-    before = positions[..., chosen, :]
-    last = before.amax(dim=-1, keepdim=True)
-    if before.dim() == 3:
-        # After images, what follows has one position in time, rows and columns.
-        last = torch.cat([last[:1], last[1:].amax(dim=0, keepdim=True).expand(3, -1, -1)])
-    output = loaded.model(
-        input_ids=ids,
-        attention_mask=torch.cat([mask[chosen], counted.to(mask)], dim=1),
-        position_ids=last + 1 + torch.arange(longest, device=mask.device),
-        past_key_values=own,
-        use_cache=True,
-    )
-    likelihood = torch.log_softmax(output.logits.float(), dim=-1)
-    picked = likelihood.gather(2, targets[..., None]).squeeze(2).double()
-    return [float(total) for total in (picked * counted).sum(dim=1)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from caslie_model.backbones.image_text_model import TESTED_FAMILIES, ImageTextModel, load_image_text_model
 from caslie_model.batching.positions import check_positions
-from caslie_model.config.evaluation import EvaluateConfig
+from caslie_model.config.evaluation import PredictConfig
 from caslie_model.data.answers import parse_answer, written_answer
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import MAX_ITEMS
@@ -18,7 +18,7 @@ from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
 from caslie_model.inference.image_text_answers import batches, generated, is_near, likelihoods
 from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
-from caslie_model.inference.predict import GENERATION_SLACK
+from caslie_model.inference.predict import GENERATION_SLACK, are_near, scored_prediction
 from caslie_model.inference.questions import Prediction, Prepared, Question, Shot
 from caslie_model.prompts.image_spans import number_items
 from caslie_model.prompts.message import MessageFormat
@@ -59,7 +59,7 @@ class AskedPrompt:
         return max(len(tokens) for tokens in self.answers.values())
 
 
-def open_image_text_model(config: EvaluateConfig, images: ImageBytes) -> ImageTextPredictor:
+def open_image_text_model(config: PredictConfig, images: ImageBytes) -> ImageTextPredictor:
     """Load an image-text-to-text model that answers questions as the config says.
 
     Args:
@@ -87,7 +87,7 @@ def open_image_text_model(config: EvaluateConfig, images: ImageBytes) -> ImageTe
 class ImageTextPredictor:
     """Answers questions by generation, or by the likelihood of each allowed answer."""
 
-    def __init__(self, config: EvaluateConfig, inputs: ImageTextInputs) -> None:
+    def __init__(self, config: PredictConfig, inputs: ImageTextInputs) -> None:
         """Keep a model and the settings of its answers.
 
         Args:
@@ -264,30 +264,10 @@ class ImageTextPredictor:
 
     def _score(self, asked: Sequence[AskedPrompt]) -> list[Prediction]:
         results = []
-        prompts = [each.prompt for each in asked]
-        for each, scores in zip(
-            asked, likelihoods(self._inputs, prompts, [each.answers for each in asked]), strict=True
-        ):
-            alone = len(asked) > 1 and self._is_near(each, scores)
+        scored = likelihoods(self._inputs, [each.prompt for each in asked], [each.answers for each in asked])
+        for each, scores in zip(asked, scored, strict=True):
+            alone = len(asked) > 1 and are_near(each, scores, self._loaded.device.precision)
             if alone:
                 [scores] = likelihoods(self._inputs, [each.prompt], [each.answers])
-            compared = self._compared(each, scores)
-            finite = all(math.isfinite(score) for score in compared.values())
-            known = {label: score if math.isfinite(score) else None for label, score in scores.items()}
-            tokens = {label: len(ids) for label, ids in each.answers.items()}
-            # The likeliest label, the first of equal ones in the order of the options.
-            label = max(compared, key=compared.__getitem__) if finite else None
-            results.append(Prediction(label, None, known, alone, finite, tokens))
+            results.append(scored_prediction(each, scores, self._config.length_normalised, alone))
         return results
-
-    def _compared(self, each: AskedPrompt, scores: Mapping[str, float]) -> dict[str, float]:
-        if not self._config.length_normalised:
-            return dict(scores)
-        return {label: score / len(each.answers[label]) for label, score in scores.items()}
-
-    def _is_near(self, each: AskedPrompt, scores: Mapping[str, float]) -> bool:
-        compared = self._compared(each, scores).values()
-        if not all(math.isfinite(score) for score in compared):
-            return True
-        best, second = [*sorted(compared, reverse=True), -math.inf][:2]
-        return is_near(self._inputs, best - second, 1 if self._config.length_normalised else each.answer_room)

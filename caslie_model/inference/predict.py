@@ -9,10 +9,10 @@ noise is not taken from the batch: the sample is answered again alone, without p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from caslie_model.adapters.loading import LoadedModel
 from caslie_model.batching.labels_and_padding import prompt_batch
@@ -72,12 +72,10 @@ def predict_batch(
         ]
     results = []
     for sample, scores in zip(batch, answer_scores(loaded, batch, features), strict=True):
-        alone = len(batch) > 1 and (
-            not _are_finite(scores.values()) or _are_near(sample, scores, loaded.device.precision)
-        )
+        alone = len(batch) > 1 and are_near(sample, scores, loaded.device.precision)
         if alone:
             [scores] = answer_scores(loaded, [sample], features)
-        results.append(_scored_prediction(sample, scores, length_normalised, alone))
+        results.append(scored_prediction(sample, scores, length_normalised, alone))
     return results
 
 
@@ -198,10 +196,29 @@ def _generate(
     return results
 
 
-def _scored_prediction(
-    sample: Encoded, scores: dict[str, float], length_normalised: bool, alone: bool
+class AllowedAnswers(Protocol):
+    """A question in tokens: what decides between its answers."""
+
+    @property
+    def answers(self) -> Mapping[str, Sequence[int]]:
+        """Tokens of each allowed label."""
+
+    @property
+    def answer_room(self) -> int:
+        """Number of tokens of the longest one."""
+
+
+def scored_prediction(
+    sample: AllowedAnswers, scores: Mapping[str, float], length_normalised: bool, alone: bool
 ) -> Prediction:
-    """Return the likeliest label, the first of equal ones in the order of the options."""
+    """Return the likeliest label, the first of equal ones in the order of the options.
+
+    Args:
+        sample: The question.
+        scores: Summed log-likelihood by label.
+        length_normalised: Compare likelihoods per token.
+        alone: Whether it was decided outside the batch.
+    """
     tokens = {label: len(answer) for label, answer in sample.answers.items()}
     compared = {name: score / tokens[name] for name, score in scores.items()} if length_normalised else scores
     finite = _are_finite(scores.values())
@@ -224,8 +241,16 @@ def _are_finite(scores: Iterable[float]) -> bool:
     return all(math.isfinite(score) for score in scores)
 
 
-def _are_near(sample: Encoded, scores: dict[str, float], precision: str) -> bool:
-    """Return whether the batch's shape may decide the first place or a rank, by sums or by likelihoods per token."""
+def are_near(sample: AllowedAnswers, scores: Mapping[str, float], precision: str) -> bool:
+    """Return whether the batch's shape may decide the first place or a rank, by sums or by likelihoods per token.
+
+    Args:
+        sample: The question.
+        scores: Summed log-likelihood by label.
+        precision: float32 or bfloat16.
+    """
+    if not _are_finite(scores.values()):
+        return True
     for values, room in (
         (scores.values(), sample.answer_room),
         ((score / len(sample.answers[label]) for label, score in scores.items()), 1),
