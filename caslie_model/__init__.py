@@ -16,7 +16,7 @@ from mmecinstruct.core.lazy import lazy_names
 from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
-    from caslie_model.api import align, evaluate, features, finetune, merge, predict, push_model
+    from caslie_model.api import align, compare, evaluate, features, finetune, merge, predict, push_model
     from caslie_model.api_products import ask, predict_table
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.presets import align_config, evaluate_config, finetune_config, predict_config
@@ -32,6 +32,7 @@ __all__ = [
     "align",
     "align_config",
     "ask",
+    "compare",
     "evaluate",
     "evaluate_config",
     "features",
@@ -58,6 +59,7 @@ if not TYPE_CHECKING:
             "align": "caslie_model.api",
             "ask": "caslie_model.api_products",
             "align_config": "caslie_model.config.presets",
+            "compare": "caslie_model.api",
             "evaluate": "caslie_model.api",
             "evaluate_config": "caslie_model.config.presets",
             "features": "caslie_model.api",

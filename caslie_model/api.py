@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from caslie_model.adapters.merge import MergeResult
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.training import AlignConfig, FinetuneConfig
+    from caslie_model.evaluation.compare import Comparison
     from caslie_model.evaluation.evaluate import EvaluationResult
     from caslie_model.inference.run import Answers
     from caslie_model.publishing.push_folder import ModelPush
@@ -237,6 +238,61 @@ def evaluate(
         config = evaluate_config(**_fields({"model": model, "data": data, "out": out}, settings))
     with quiet_libraries_meanwhile():
         return evaluate(config, overwrite)
+
+
+def compare(
+    *folders: AnyPath,
+    reference: AnyPath | None = None,
+    data: AnyPath | None = None,
+    common: bool = False,
+    samples: int = 5,
+    published: bool = False,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two or more models by their answers to the same samples.
+
+    Each task and split gets the difference to the reference with its interval over resampled users, queries or
+    products, a p-value, McNemar's exact test, and corrections of both for the number of comparisons.
+
+    Args:
+        *folders: Folders that `evaluate` wrote.
+        reference: The one that others are compared with: a folder, its name or its letter. Default: the first.
+        data: Where the dataset is now. Default: where the evaluations found it.
+        common: Whether to compare the samples that all models were asked, where they were asked different ones.
+        samples: How many samples are shown of each kind on which two models differ.
+        published: Whether to put the paper's scores beside.
+        resamples: Bootstrap resamples.
+        seed: Seed of the bootstrap and of the shown samples.
+
+    Returns:
+        The comparison: `table` has the differences as a DataFrame; `markdown()`, `html()` and `json()` give reports.
+
+    Raises:
+        MmecError: A folder is no finished evaluation, or the models answered other samples; the message has the remedy.
+
+    Examples:
+        >>> import caslie_model
+        >>> few = {"tasks": ["sa"], "splits": ["test"], "limit": 4, "device": "cpu"}
+        >>> one = caslie_model.evaluate("model", "dataset-sample", "generated", **few)
+        >>> other = caslie_model.evaluate("model", "dataset-sample", "scored", scoring="likelihood", **few)
+        >>> compared = caslie_model.compare("generated", "scored", resamples=200)
+        >>> list(compared.table.columns[:4]), len(compared.table)
+        (['task', 'split', 'model', 'difference'], 1)
+    """
+    from caslie_model.evaluation.compare import compare
+
+    with quiet_libraries_meanwhile():
+        return compare(
+            [Path(folder) for folder in folders],
+            reference=None if reference is None else str(reference),
+            data=None if data is None else str(data),
+            common=common,
+            samples=samples,
+            with_published=published,
+            resamples=resamples,
+            seed=seed,
+        )
 
 
 def features(

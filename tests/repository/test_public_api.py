@@ -19,7 +19,16 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (mm, caslie_model)
 FUNCTIONS = {
     mm: ("build", "load_recipe", "load", "validate", "audit", "push_to_hub", "pull", "check_images"),
-    caslie_model: ("finetune", "align", "evaluate", "features", "merge", "push_model", "load_adapter"),
+    caslie_model: (
+        "finetune",
+        "align",
+        "evaluate",
+        "compare",
+        "features",
+        "merge",
+        "push_model",
+        "load_adapter",
+    ),
 }
 
 
