@@ -21,16 +21,23 @@ panel = Panel("Evaluate")
     "caslie_model evaluate --model my-adapter --data my-dataset --out results-ap --tasks ap --scoring likelihood",
     "caslie_model evaluate --model smollm2-135m --base-only --data my-dataset --out zero-shot",
     "caslie_model evaluate --model my-adapter --data my-dataset --out results --limit 50 --dry-run",
+    "caslie_model evaluate --predictions answers.jsonl --data my-dataset --out results-of-file --lenient",
 )
 def evaluate(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Adapter folder, or user/name of one; with --base-only also a preset or base model."
         ),
-    ],
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")],
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score this file and load no model: predictions.jsonl, or JSON lines or CSV with `id` and `text`."
+        ),
+    ] = None,
     splits: Annotated[str, typer.Option(help="Splits, separated by commas.")] = "test,test_ood",
     tasks: Tasks = "all",
     base: Base = None,
@@ -47,6 +54,14 @@ def evaluate(
         Literal["generate", "likelihood"],
         typer.Option(help="Generate the answer, or take the likeliest allowed one."),
     ] = "generate",
+    lenient: Annotated[
+        bool,
+        typer.Option("--lenient", help="Add the figures of the paper's released scoring, faults included."),
+    ] = False,
+    export: Annotated[
+        list[Literal["lm-eval"]] | None,
+        typer.Option(help="Write the results also as files of lm-evaluation-harness."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Samples at once; changes no answer.")] = 8,
     override: Override = None,
     overwrite: Overwrite = False,
@@ -63,9 +78,14 @@ def evaluate(
 
     from caslie_model.config.presets import evaluate_config
 
+    if model is None and predictions is None:
+        raise typer.BadParameter("give a model, or --predictions", param_hint="--model")
     config = evaluate_config(
         override or (),
         model=model,
+        predictions=predictions,
+        lenient=lenient,
+        export=tuple(export or ()),
         data=data,
         out=out,
         splits=comma_list(splits),

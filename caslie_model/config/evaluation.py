@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from caslie_model.config.choices import Answers, Device, Precision, Quantise, full_task_names, known_splits
 from mmecinstruct.core.settings import Settings, unit
@@ -88,6 +88,31 @@ class EvaluateConfig(Settings):
         default=None,
         description="Load the base model in 4 or 8 bits through bitsandbytes. `null`: as in training, or `none`.",
     )
+
+    predictions: Path | None = Field(
+        default=None,
+        description="Score the predictions in this file, JSON lines or CSV, and load no model. `model` may then be any "
+        "name, or be left out.",
+    )
+    lenient: bool = Field(
+        default=False,
+        description="Add what the paper's released code would report of the same texts, with its faults: it leaves "
+        "answers that it cannot read out of the denominator.",
+    )
+    export: tuple[Literal["lm-eval"], ...] = Field(
+        default=(),
+        description="Write the results in other shapes as well: `lm-eval` for the files of lm-evaluation-harness.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_of_predictions(cls, fields: Any) -> Any:
+        """Where no model is given, predictions of a file have its name, and those of a run that of its folder."""
+        if isinstance(fields, dict) and fields.get("predictions") and fields.get("model") is None:
+            file = Path(str(fields["predictions"])).absolute()
+            name = file.parent.name if file.name == "predictions.jsonl" else file.stem
+            return {**fields, "model": name or "predictions"}
+        return fields
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 

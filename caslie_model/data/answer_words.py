@@ -188,7 +188,8 @@ BECAUSE = re.compile(
 # A condition or a doubt before a conclusion.
 HEDGE = re.compile(
     r"\b(?:if|unless|whether|suppose|assum\w+|might|may|could|maybe|perhaps|possibly|probably|unsure|unclear|uncertain"
-    r"|cannot|not sure|not certain|not (?:the case|true)|guess|said|claim\w*|example|format|wenn|falls|vielleicht|quizás?|tal vez|peut-être|forse"
+    r"|cannot|not sure|not certain|not (?:the case|true)|guess|said"
+    r"|claim\w*|example|format|wenn|falls|vielleicht|quizás?|tal vez|peut-être|forse"
     r"|talvez|misschien|może|возможно|если)\b|n['’]t\b|可能|也许|如果|もし|かもしれ|아마|만약",
     re.IGNORECASE,
 )

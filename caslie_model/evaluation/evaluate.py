@@ -19,7 +19,10 @@ from caslie_model.config.presets import config_yaml
 from caslie_model.data.images import Features, SampleImage
 from caslie_model.data.samples import Sample, first_by_hash, read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
+from caslie_model.evaluation.harness_files import write_harness_files
+from caslie_model.evaluation.lenient import add_lenient
 from caslie_model.evaluation.metrics import Bootstrap
+from caslie_model.evaluation.saved_predictions import read_predictions, write_predictions
 from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
@@ -78,6 +81,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
     check_folder(config)
     check_can_write(config.out)
     samples = select_samples(config)
+    if config.predictions is not None:
+        return _evaluate_saved(config, config.predictions, samples, overwrite)
     loaded = load_for_evaluation(config)
     if config.images != "own" and loaded.vision is None:
         raise ConfigError(f"images={config.images}: {config.model} is a text model, which takes no images")
@@ -127,35 +132,62 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
                 file.append(_records(batch, _predict(loaded, batch, config, features)))
                 progress.update(start + len(batch))
         records = {each.sample.id: file.records[each.sample.id] for each in encoded}
-        not_finite = {name for name, record in records.items() if _is_not_finite(record)}
-        answers = {
-            name: None if name in not_finite else record["prediction"] for name, record in records.items()
-        }
-        if not_finite:
-            say(
-                f"{len(not_finite)} of {len(encoded)} samples have scores that are no finite numbers: they count as "
-                "wrong. Did the training diverge? Else give precision=float32"
-            )
-        baselines = majority_labels(config.data, samples)
-        metrics = {
-            "model": config.model,
-            "base_only": config.base_only,
-            "data": config.data,
-            # A path means nothing to others.
-            "public_data": public_name(config.data),
-            "provenance": provenance,
-            "samples_shortened": sum(each.shortened for each in encoded),
-            "results": score(
-                samples, answers, baselines, Bootstrap(config.bootstrap_resamples, config.seed), not_finite
-            ),
-        }
-        for name, text in (
-            (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"),
-            (METRICS_TEXT, metrics_markdown(metrics)),
-            (CONFIG, config_yaml(config)),
-        ):
-            write_atomically(config.out / name, text.encode())
+        metrics = _score(config, samples, records, provenance, sum(each.shortened for each in encoded))
     return EvaluationResult(config.out, metrics)
+
+
+def _evaluate_saved(
+    config: EvaluateConfig, file: Path, samples: Sequence[Sample], overwrite: bool
+) -> EvaluationResult:
+    """Score the predictions of a file."""
+    saved = read_predictions(file, samples, config.answers or "letter", config.instruction)
+    claim_output(config.out, EVALUATE)
+    with explained_disk_errors(config.out, "then run the same again"):
+        write_predictions(config.out, file, saved, overwrite)
+        return EvaluationResult(
+            config.out, _score(config, samples, saved.published, saved.provenance, shortened=0)
+        )
+
+
+def _score(
+    config: EvaluateConfig,
+    samples: Sequence[Sample],
+    records: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    shortened: int,
+) -> dict[str, Any]:
+    """Score the answers and write all files but the predictions; returns the content of metrics.json."""
+    not_finite = {name for name, record in records.items() if _is_not_finite(record)}
+    answers = {name: None if name in not_finite else record["prediction"] for name, record in records.items()}
+    if not_finite:
+        say(
+            f"{len(not_finite)} of {len(samples)} samples have scores that are no finite numbers: they count as "
+            "wrong. Did the training diverge? Else give precision=float32"
+        )
+    baselines = majority_labels(config.data, samples)
+    metrics: dict[str, Any] = {
+        "model": config.model,
+        "base_only": config.base_only,
+        "data": config.data,
+        # A path means nothing to others.
+        "public_data": public_name(config.data),
+        "provenance": provenance,
+        "samples_shortened": shortened,
+        "results": score(
+            samples, answers, baselines, Bootstrap(config.bootstrap_resamples, config.seed), not_finite
+        ),
+    }
+    if config.lenient:
+        add_lenient(metrics["results"], samples, records)
+    if "lm-eval" in config.export:
+        write_harness_files(config, metrics, samples, records)
+    for name, text in (
+        (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"),
+        (METRICS_TEXT, metrics_markdown(metrics)),
+        (CONFIG, config_yaml(config)),
+    ):
+        write_atomically(config.out / name, text.encode())
+    return metrics
 
 
 def check_folder(config: EvaluateConfig) -> None:

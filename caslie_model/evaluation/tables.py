@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caslie_model.evaluation.lenient import lenient_note, with_lenient
 from mmecinstruct.tasks import TASKS
 
 COLUMNS = (
@@ -94,12 +95,13 @@ def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    columns = FEWER_COLUMNS if narrow else range(len(COLUMNS))
+    names, rows = with_lenient(COLUMNS, table_rows(metrics["results"]), metrics["results"])
+    columns = (*FEWER_COLUMNS, *range(len(COLUMNS), len(names))) if narrow else range(len(names))
     table = Table(title=_title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index in columns:
-        table.add_column(COLUMNS[index], justify="left" if index < 3 else "right", no_wrap=True)
+        table.add_column(names[index], justify="left" if index < 3 else "right", no_wrap=True)
     previous = None
-    for cells, result in zip(table_rows(metrics["results"]), metrics["results"], strict=True):
+    for cells, result in zip(rows, metrics["results"], strict=True):
         if previous not in (None, (result["task"], result["split"])):
             table.add_section()
         previous = (result["task"], result["split"])
@@ -122,6 +124,7 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         Lines of Markdown.
     """
     provenance = metrics["provenance"]
+    names, rows = with_lenient(COLUMNS, table_rows(metrics["results"]), metrics["results"])
     lines = [
         f"# {_title(metrics)}",
         "",
@@ -130,10 +133,11 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
         *_other_base(provenance),
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + "|".join("---" if index < 3 else "--:" for index in range(len(COLUMNS))) + "|",
-        *("| " + " | ".join(cells) + " |" for cells in table_rows(metrics["results"])),
+        "| " + " | ".join(names) + " |",
+        "|" + "|".join("---" if index < 3 else "--:" for index in range(len(names))) + "|",
+        *("| " + " | ".join(cells) + " |" for cells in rows),
         "",
+        *lenient_note(metrics["results"]),
         "score: the task's metric with its bootstrap interval; accuracy with its Wilson interval; majority: "
         "the same figure of always giving the most frequent training answer. no answer: unparsable or "
         "missing answers and those whose scores are no finite numbers (not finite), counted as wrong. text-only: "
