@@ -59,7 +59,7 @@ def evaluate(
         typer.Option("--lenient", help="Add the figures of the paper's released scoring, faults included."),
     ] = False,
     export: Annotated[
-        list[Literal["lm-eval"]] | None,
+        Literal["lm-eval"] | None,
         typer.Option(help="Write the results also as files of lm-evaluation-harness."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Samples at once; changes no answer.")] = 8,
@@ -85,7 +85,7 @@ def evaluate(
         model=model,
         predictions=predictions,
         lenient=lenient,
-        export=tuple(export or ()),
+        export=(export,) if export else (),
         data=data,
         out=out,
         splits=comma_list(splits),

@@ -91,8 +91,8 @@ class EvaluateConfig(Settings):
 
     predictions: Path | None = Field(
         default=None,
-        description="Score the predictions in this file, JSON lines or CSV, and load no model. `model` may then be any "
-        "name, or be left out.",
+        description="Score the predictions in this file, JSON lines or CSV, or in a folder of an earlier run, and load "
+        "no model. `model` may then be any name, or be left out.",
     )
     lenient: bool = Field(
         default=False,
@@ -110,7 +110,8 @@ class EvaluateConfig(Settings):
         """Where no model is given, predictions of a file have its name, and those of a run that of its folder."""
         if isinstance(fields, dict) and fields.get("predictions") and fields.get("model") is None:
             file = Path(str(fields["predictions"])).absolute()
-            name = file.parent.name if file.name == "predictions.jsonl" else file.stem
+            folder = file.parent if file.name == "predictions.jsonl" else file
+            name = folder.name if folder.is_dir() else folder.stem
             return {**fields, "model": name or "predictions"}
         return fields
 

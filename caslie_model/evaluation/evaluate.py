@@ -27,7 +27,7 @@ from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
 from caslie_model.inference.predict import GENERATION_SLACK, Prediction, predict_batch
-from caslie_model.inference.prediction_log import open_predictions
+from caslie_model.inference.prediction_log import PREDICTIONS, open_predictions
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors
@@ -139,7 +139,8 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
 def _evaluate_saved(
     config: EvaluateConfig, file: Path, samples: Sequence[Sample], overwrite: bool
 ) -> EvaluationResult:
-    """Score the predictions of a file."""
+    """Score the predictions of a file, or of a folder that has such a file."""
+    file = file / PREDICTIONS if file.is_dir() else file
     saved = read_predictions(file, samples, config.answers or "letter", config.instruction)
     claim_output(config.out, EVALUATE)
     with explained_disk_errors(config.out, "then run the same again"):
@@ -199,7 +200,9 @@ def check_folder(config: EvaluateConfig) -> None:
     Raises:
         OutputError: If it is another command's, lies inside model or dataset, or has another `config.yaml`.
     """
-    check_output(config.out, EVALUATE, [config.model, config.data], writes=(CONFIG, METRICS, METRICS_TEXT))
+    # Predictions of a file may be those in `out`, and their model is a mere name.
+    reads = [config.data] if config.predictions is not None else [config.model, config.data]
+    check_output(config.out, EVALUATE, reads, writes=(CONFIG, METRICS, METRICS_TEXT))
 
 
 def select_samples(config: EvaluateConfig) -> list[Sample]:

@@ -60,6 +60,16 @@ def test_our_own_file_gives_the_figures_of_its_run(dataset: Path, answered: Path
     assert inside.read_bytes() == content
 
 
+def test_a_folder_is_scored_again_in_its_place(
+    dataset: Path, answered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(answered, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    again = evaluate(config(dataset, Path("run"), predictions="run", lenient=True))
+    assert again.metrics["model"] == "run"
+    assert all("lenient" in row for row in again.metrics["results"] if row["part"] == "all")
+
+
 def test_the_order_of_rows_changes_no_figure(dataset: Path, answered: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(answered, tmp_path / "turned")
     lines = (folder / "predictions.jsonl").read_text().splitlines(keepends=True)
