@@ -179,6 +179,7 @@ CALLED_RIGHT = re.compile(
     re.IGNORECASE,
 )
 BOXED = re.compile(r"\\f?box(?:ed)?\s{0,3}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}\}){0,200}\}){0,300})\}")
+ANSWER_TAG = re.compile(r"<answer>\s*([^<>]{0,300})</answer>", re.IGNORECASE)
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)|。")
 BECAUSE = re.compile(
     r"\s+(?=(?:because|since|weil|porque|parce qu|perché|omdat|ponieważ|потому)\b)|\s*(?=因为|なぜなら)",

@@ -26,6 +26,7 @@ import re
 from collections.abc import Sequence
 
 from caslie_model.data.answer_lines import reader_of
+from caslie_model.data.answer_words import ANSWER_TAG
 from caslie_model.data.conclusions import conclusion, json_answer
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.tasks.task import YES_NO
@@ -109,7 +110,9 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     if any(end > start for end, _ in said):
         return None
     reader = reader_of(tuple(options.items()), answers)
-    before, claimed = json_answer(text[start:], reader)
+    # A tag of the answer may span lines.
+    body = ANSWER_TAG.sub(lambda match: f"<answer>{' '.join(match[1].split())}</answer>", text[start:])
+    before, claimed = json_answer(body, reader)
     lines = [" ".join(line.split()) for line in before.splitlines() if line.strip()]
     lines = lines if len(lines) <= 2 * _ENDS else [*lines[:_ENDS], *lines[-_ENDS:]]
     if len(lines) > 1 and reader.is_lead(lines[0]):
@@ -121,7 +124,7 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     is_contradicted = opening is not None and any(reader.is_other(line, opening) for line in later)
     found = conclusion(lines, reader)
     if claimed:
-        if found and found.label not in (None, claimed.label):
+        if found and (found.label not in (None, claimed.label) or found.denied == claimed.label is not None):
             return None
         found = claimed
     if found is None:
@@ -131,5 +134,5 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
         return found.label
     if opening is None:
         return found.label if reader.begins_with(lines[0]) in (None, found.label) else None
-    agrees = found.label == opening or (found.label is None and not found.denies)
+    agrees = found.label == opening or (found.label is None and found.denied != opening)
     return opening if agrees and not is_contradicted else None

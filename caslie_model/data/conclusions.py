@@ -16,6 +16,7 @@ from caslie_model.data.answer_lines import LineReader, clean
 from caslie_model.data.answer_words import (
     ANNOUNCED,
     ANSWER_KEYS,
+    ANSWER_TAG,
     BOXED,
     CALLED_RIGHT,
     HEDGE,
@@ -28,6 +29,8 @@ _AFTER, _SENTENCE = 2, 300
 # Stand for the braces of a box, as markup is removed.
 _OPEN, _CLOSE = "\u27e6", "\u27e7"
 _BOX = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}")
+_SMALL_LETTER = re.compile(r"[a-z][.!]?$")
+_QUESTION = re.compile(r"(?:question|instruction|input|user|human)\s*\d*\s*:", re.IGNORECASE)
 # A text with more conclusions repeats itself without an end.
 _MOST = 100
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*)\n?\s*```\s*$", re.DOTALL | re.IGNORECASE)
@@ -41,11 +44,11 @@ class Conclusion:
 
     Attributes:
         label: The label; None where it is none, or not certain.
-        denies: Whether it rules out an answer: "The answer is not B".
+        denied: The label that it rules out: "The answer is not B".
     """
 
     label: str | None
-    denies: bool = False
+    denied: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,12 @@ def conclusion(lines: Sequence[str], reader: LineReader) -> Conclusion | None:
         if reader.by_words(line) is not None:
             continue
         plain = line.replace(_OPEN, "").replace(_CLOSE, "")
-        text = clean(BOXED.sub(lambda match: f"{_OPEN}{match[1]}{_CLOSE}", plain))
+        for box in (BOXED, ANSWER_TAG):
+            plain = box.sub(lambda match: f"{_OPEN}{match[1]}{_CLOSE}", plain)
+        text = clean(plain)
+        # Another question that the text goes on with: its answer is not ours.
+        if index and _QUESTION.match(text):
+            return Conclusion(None)
         claims = _claims(text)
         if index and not claims and text and reader.is_lead(line):
             claims = [_Claim(0, len(text), binds=True)]
@@ -92,15 +100,15 @@ def conclusion(lines: Sequence[str], reader: LineReader) -> Conclusion | None:
             segment = text[claim.end : following.start if following else len(text)]
             if claim.said is None and not segment.strip(" .:") and following is None:
                 segment = lines[index + 1] if index + 1 < len(lines) else ""
-            label = None if _is_hedged(text, claim) else _label(claim, segment, reader)
+            label = None if _is_hedged(text, claim) else _label(text, claim, segment, reader)
             if label is not None or claim.binds:
-                found.append((index, Conclusion(label, _denies(segment, reader))))
+                found.append((index, Conclusion(label, _denied(segment, reader))))
     if not found:
         return None
     last, final = found[-1]
     labels = {each.label for _, each in found if each.label is not None}
     if final.label is None or len(labels) > 1 or last < len(lines) - 1 - _AFTER:
-        return Conclusion(None, final.denies)
+        return Conclusion(None, final.denied)
     after = [line for line in lines[last + 1 :] if reader.read(line) != final.label]
     if any(reader.is_other(line, final.label) or reader.takes_back(line, final.label) for line in after):
         return Conclusion(None)
@@ -194,15 +202,18 @@ def _is_hedged(text: str, claim: _Claim) -> bool:
     return HEDGE.search(sentence) is not None or (is_boxed and NOT.search(sentence) is not None)
 
 
-def _label(claim: _Claim, segment: str, reader: LineReader) -> str | None:
+def _label(text: str, claim: _Claim, segment: str, reader: LineReader) -> str | None:
     plain = segment.replace(_OPEN, "").replace(_CLOSE, "").strip()
     if claim.said is None:
+        # "So a" may be the beginning of more, "Answer: a" is none.
+        if _SMALL_LETTER.match(plain) and not text[: claim.end].rstrip().endswith(":"):
+            return None
         return reader.read_announced(plain)
     label = reader.read(claim.said)
     return None if label is None or (plain and reader.takes_back(plain, label)) else label
 
 
-def _denies(segment: str, reader: LineReader) -> bool:
-    """Return whether a text begins with "not B"."""
+def _denied(segment: str, reader: LineReader) -> str | None:
+    """Return the label that a text begins with "not B" for."""
     match = NOT.match(segment.strip())
-    return match is not None and reader.read_announced(segment.strip()[match.end() :]) is not None
+    return None if match is None else reader.read_announced(segment.strip()[match.end() :])
