@@ -60,7 +60,7 @@ def write_harness_files(
             json.dumps(line, ensure_ascii=False) for line in lines
         )
     for file, text in written.items():
-        write_atomically(folder / file, f"{text}\n".encode())
+        write_atomically(folder / file, f"{text}\n".encode(errors="replace"))
     return [folder / file for file in written]
 
 

@@ -121,7 +121,8 @@ def write_predictions(folder: Path, file: Path, saved: SavedPredictions, overwri
     if target.exists() and target.resolve() == file.resolve():
         return
     lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in saved.records.values())
-    content = "".join(f"{line}\n" for line in lines).encode()
+    # Half a pair of UTF-16, which JSON can hold, is no text.
+    content = "".join(f"{line}\n" for line in lines).encode(errors="replace")
     if target.exists() and not overwrite and target.read_bytes() not in (b"", content):
         raise RunError(f"{shown(folder)} holds other predictions; give another folder, or --overwrite")
     header = {"fingerprint": fingerprint(saved.provenance), "provenance": saved.provenance}
@@ -150,10 +151,14 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, parse_constant=_no_json)
         except (ValueError, RecursionError):
             value = None
         yield number, value if isinstance(value, dict) else None
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _header(file: Path) -> dict[str, Any]:
@@ -182,6 +187,10 @@ def _check_target(file: Path, line: int, row: Mapping[str, Any], sample: Sample)
 
 def _own(file: Path, line: int, row: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
     label = row.get("prediction")
+    if not isinstance(row.get("scores") or {}, dict) or not isinstance(row.get("text"), str | None):
+        raise RunError(
+            f"{shown(file)}:{line}: is no prediction of ours; delete the line: it then counts as wrong"
+        )
     if label is not None and label not in sample.labels:
         raise RunError(
             f"{shown(file)}:{line}: answers {str(label)[:40]!r}, and sample {sample.id} allows "
@@ -214,7 +223,11 @@ def _tell(
     if not records:
         raise RunError(
             f"{shown(file)}: answers none of the {len(samples)} samples"
-            + (f" (its first id is {unknown[0]})" if unknown else ": it has no row with an id")
+            + (
+                f" (its first id is {unknown[0]})"
+                if unknown
+                else ": it has no row with an id, as JSON lines or, named .csv, as CSV"
+            )
             + "; check --data, --tasks and --splits"
         )
     if damaged:

@@ -36,7 +36,7 @@ def samples(dataset: Path, tmp_path: Path) -> list[Sample]:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -197,8 +197,35 @@ def test_a_file_without_answers_names_the_columns(
     with pytest.raises(RunError, match=r"nothing.jsonl: no predictions can be read"):
         evaluate(config(dataset, tmp_path / "e", predictions=tmp_path / "nothing.jsonl"))
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe\x00" * 10)
-    with pytest.raises(RunError, match=r"answers none of the 24 samples: it has no row with an id"):
+    with pytest.raises(
+        RunError, match=r"answers none of the 24 samples: it has no row with an id, as JSON lines"
+    ):
         evaluate(config(dataset, tmp_path / "e", predictions=tmp_path / "b.jsonl"))
+
+
+def test_hostile_rows_end_in_no_traceback(
+    dataset: Path, samples: list[Sample], answered: Path, tmp_path: Path
+) -> None:
+    rows = [
+        *right(samples)[:20],
+        *(
+            {"id": each.id, "text": value}
+            for each, value in zip(samples[20:], ("\ud800 B", ["B"], {"a": 1}, 7), strict=False)
+        ),
+    ]
+    file = write(tmp_path / "a.jsonl", rows)
+    with file.open("a") as stream:
+        stream.write('{"id": "x", "text": NaN}\n[1]\n"id"\n{"id": {}}\n' + "[" * 100_000 + "\n")
+    result = evaluate(config(dataset, tmp_path / "e", predictions=file, export=["lm-eval"], lenient=True))
+    assert sum(row["unparsable"] for row in result.metrics["results"] if row["part"] == "all") == 4
+    folder = shutil.copytree(answered, tmp_path / "run")
+    ours = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    write(folder / "predictions.jsonl", [{**ours[0], "scores": [1]}, *ours[1:]])
+    with pytest.raises(RunError, match=r"predictions.jsonl:1: is no prediction of ours; delete the line"):
+        evaluate(config(dataset, tmp_path / "f", predictions=folder))
+    (folder / "predictions.header.json").write_text("[]")
+    with pytest.raises(RunError, match=r"predictions.header.json is damaged; delete it"):
+        evaluate(config(dataset, tmp_path / "f", predictions=folder))
 
 
 def test_other_predictions_in_the_folder_are_kept(
