@@ -217,6 +217,9 @@ NOT = re.compile(
     re.IGNORECASE,
 )
 
+# Another answer would follow.
+OR = re.compile(r"\W*(?:(?:or|oder|ou|of|lub|или|veya)\b|或|または|또는)", re.IGNORECASE)
+
 ANSWER_KEYS = frozenset(
     {
         *(

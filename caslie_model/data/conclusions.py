@@ -21,6 +21,7 @@ from caslie_model.data.answer_words import (
     CALLED_RIGHT,
     HEDGE,
     NOT,
+    OR,
     SENTENCE_END,
 )
 
@@ -210,7 +211,7 @@ def _label(text: str, claim: _Claim, segment: str, reader: LineReader) -> str | 
             return None
         return reader.read_announced(plain)
     label = reader.read(claim.said)
-    return None if label is None or (plain and reader.takes_back(plain, label)) else label
+    return None if label is None or OR.match(plain) or reader.takes_back(plain, label) else label
 
 
 def _denied(segment: str, reader: LineReader) -> str | None:
