@@ -80,6 +80,7 @@ def conclusion(lines: Sequence[str], reader: LineReader) -> Conclusion | None:
         The conclusion; None where nothing announces one.
     """
     found: list[tuple[int, Conclusion]] = []
+    boxed: set[str | None] = set()
     for index, line in enumerate(lines):
         # An option's words may be "The answer is: none".
         if reader.by_words(line) is not None:
@@ -102,12 +103,14 @@ def conclusion(lines: Sequence[str], reader: LineReader) -> Conclusion | None:
             if claim.said is None and not segment.strip(" .:") and following is None:
                 segment = lines[index + 1] if index + 1 < len(lines) else ""
             label = None if _is_hedged(text, claim) else _label(text, claim, segment, reader)
+            if claim.said is not None and claim.binds:
+                boxed.add(reader.read(claim.said))
             if label is not None or claim.binds:
                 found.append((index, Conclusion(label, _denied(segment, reader))))
     if not found:
         return None
     last, final = found[-1]
-    labels = {each.label for _, each in found if each.label is not None}
+    labels = ({each.label for _, each in found} | boxed) - {None}
     if final.label is None or len(labels) > 1 or last < len(lines) - 1 - _AFTER:
         return Conclusion(None, final.denied)
     after = [line for line in lines[last + 1 :] if reader.read(line) != final.label]
