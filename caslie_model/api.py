@@ -403,6 +403,7 @@ def push_model(
     message: str | None = None,
     license: str | None = None,
     evaluation: AnyPath | None = None,
+    with_model_index: bool = False,
 ) -> ModelPush:
     """Publish an adapter folder, or a merged model, with its card on the Hugging Face Hub.
 
@@ -415,7 +416,8 @@ def push_model(
         revision: Branch to push to, created if need be. Default: main.
         message: Message of the commit.
         license: For the card, such as apache-2.0. Default: the one that the card on the Hub has.
-        evaluation: Folder of `evaluate` whose figures go into the card.
+        evaluation: Folder of `evaluate` whose figures go to the Hub, as `.eval_results/*.yaml`.
+        with_model_index: Whether to write the figures into the card's model-index as well.
 
     Returns:
         The uploaded files (or those that would be), and notes for the publisher.
@@ -442,6 +444,7 @@ def push_model(
         message=message,
         license=license,
         evaluation=None if evaluation is None else Path(evaluation),
+        with_model_index=with_model_index,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +27,17 @@ CountOnly = Annotated[
 ]
 
 
+_MODEL_IS_OPTIONAL = {
+    "model": Annotated[
+        str | None,
+        typer.Option(
+            help="Adapter or merged model, preset, language or image-text model: a folder, or user/name on the Hub; "
+            "openai:NAME at a server. Needed but with --predictions."
+        ),
+    ],
+}
+
+
 @panel.command(
     "evaluate",
     "caslie_model evaluate --model my-adapter --data my-dataset --out results",
@@ -33,11 +45,26 @@ CountOnly = Annotated[
     "caslie_model evaluate --model smollm2-135m --data my-dataset --out zero-shot",
     "caslie_model evaluate --model my-adapter --data my-dataset --out results --limit 50 --dry-run",
     "torchrun --nproc-per-node 2 -m caslie_model evaluate --model my-adapter --data my-dataset --out results",
+    "caslie_model evaluate --predictions answers.jsonl --data my-dataset --out results-of-file --lenient",
 )
-@with_asking_options
+@partial(with_asking_options, optional=_MODEL_IS_OPTIONAL)
 def evaluate(
     fields: dict[str, Any],
     override: Sequence[str],
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score this file and load no model: predictions.jsonl, or JSON lines or CSV with `id` and `text`."
+        ),
+    ] = None,
+    lenient: Annotated[
+        bool,
+        typer.Option("--lenient", help="Add the figures of the paper's released scoring, faults included."),
+    ] = False,
+    export: Annotated[
+        Literal["lm-eval"] | None,
+        typer.Option(help="Write the results also as files of lm-evaluation-harness."),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: CountOnly = False,
     as_json: AsJson = False,
@@ -50,7 +77,15 @@ def evaluate(
 
     from caslie_model.config.presets import evaluate_config
 
-    config = evaluate_config(override, **fields)
+    if "model" not in fields and predictions is None:
+        raise typer.BadParameter("give a model, or --predictions", param_hint="--model")
+    config = evaluate_config(
+        override,
+        **fields,
+        predictions=predictions,
+        lenient=lenient,
+        export=(export,) if export else (),
+    )
     quiet_libraries()
     if dry_run:
         _print_estimate(config, overwrite, as_json)

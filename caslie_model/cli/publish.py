@@ -58,8 +58,11 @@ def push_to_hub(
         typer.Option("--license", help="For the card, e.g. apache-2.0; default: the one it has on the Hub."),
     ] = None,
     evaluation: Annotated[
-        Path | None, typer.Option(help="Folder of `evaluate` whose figures go into the card.")
+        Path | None, typer.Option(help="Folder of `evaluate` whose figures go along, as .eval_results.")
     ] = None,
+    model_index: Annotated[
+        bool, typer.Option("--model-index", help="Write the figures into the card's model-index as well.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish a model with its card on the Hugging Face Hub: no checkpoints, no paths of this machine.
@@ -76,6 +79,7 @@ def push_to_hub(
         message=message,
         license=license_id,
         evaluation=evaluation,
+        with_model_index=model_index,
     )
     for note in pushed.notes:
         say(f"note: {note}")

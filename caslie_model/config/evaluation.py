@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -210,3 +210,33 @@ class EvaluateConfig(PredictConfig):
         ge=100,
         description="Resamples of whole units for the bootstrap's percentile interval in metrics.json.",
     )
+    predictions: Path | None = Field(
+        default=None,
+        description="Score the predictions in this file, JSON lines or CSV, or in a folder of an earlier run, and load "
+        "no model. `model` may then be any name, or be left out.",
+    )
+    lenient: bool = Field(
+        default=False,
+        description="Add what the paper's released code would report of the same texts, with its faults: it leaves "
+        "answers that it cannot read out of the denominator.",
+    )
+    export: tuple[Literal["lm-eval"], ...] = Field(
+        default=(),
+        description="Write the results in other shapes as well: `lm-eval` for the files of lm-evaluation-harness.",
+    )
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether a server or a batch file answers, not a model that is loaded here."""
+        return super().asks_server and self.predictions is None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_of_predictions(cls, fields: Any) -> Any:
+        """Where no model is given, predictions of a file have its name, and those of a run that of its folder."""
+        if isinstance(fields, dict) and fields.get("predictions") and fields.get("model") is None:
+            file = Path(str(fields["predictions"])).absolute()
+            folder = file.parent if file.name == "predictions.jsonl" else file
+            name = folder.name if folder.is_dir() else folder.stem
+            return {**fields, "model": name or "predictions"}
+        return fields

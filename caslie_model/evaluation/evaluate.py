@@ -14,17 +14,23 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
 from caslie_model.errors import ConfigError
+from caslie_model.evaluation.harness_files import write_harness_files
+from caslie_model.evaluation.lenient import add_lenient
 from caslie_model.evaluation.metrics import Bootstrap
 from caslie_model.evaluation.records import PUBLISHED, is_not_finite
+from caslie_model.evaluation.saved_predictions import read_predictions, write_predictions
 from caslie_model.evaluation.score import majority_labels, score
 from caslie_model.evaluation.tables import metrics_markdown
 from caslie_model.hub.public_names import public_name
+from caslie_model.inference.prediction_log import PREDICTIONS
 from caslie_model.inference.run import METRICS, Answers, answer_samples
+from caslie_model.inference.select_samples import select_samples
 from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors
 from caslie_model.runtime.processes import first_decides
+from mmecinstruct.core.disk_errors import check_can_write
 from mmecinstruct.core.files import write_atomically
-from mmecinstruct.core.output_folder import EVALUATE, check_output
+from mmecinstruct.core.output_folder import EVALUATE, check_output, claim_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +74,23 @@ def evaluate(config: EvaluateConfig, overwrite: bool = False) -> EvaluationResul
     if config.write_batch is not None:
         raise ConfigError("write_batch asks nothing, so there is nothing to score: give it to `predict`")
     check_folder(config)
-    answers = answer_samples(config, overwrite, EVALUATE)
+    if config.predictions is not None:
+        answers = _saved_answers(config, config.predictions, overwrite)
+    else:
+        answers = answer_samples(config, overwrite, EVALUATE)
     return EvaluationResult(config.out, first_decides(lambda: _score(config, answers)))
+
+
+def _saved_answers(config: EvaluateConfig, file: Path, overwrite: bool) -> Answers:
+    """Return the predictions of a file, or of a folder that has such a file, kept in the folder of this evaluation."""
+    check_can_write(config.out)
+    samples = select_samples(config).samples
+    file = file / PREDICTIONS if file.is_dir() else file
+    saved = read_predictions(file, samples, config.answers or "letter", config.instruction)
+    claim_output(config.out, EVALUATE)
+    with explained_disk_errors(config.out, "then run the same again"):
+        write_predictions(config.out, file, saved, overwrite)
+    return Answers(config.out, samples, saved.records, saved.provenance, len(samples), shortened=0)
 
 
 def check_folder(config: EvaluateConfig) -> None:
@@ -81,19 +102,21 @@ def check_folder(config: EvaluateConfig) -> None:
     Raises:
         OutputError: If it is another command's, lies inside model or dataset, or has another `config.yaml`.
     """
-    check_output(config.out, EVALUATE, [config.model, config.data], writes=(CONFIG, METRICS, METRICS_TEXT))
+    # Predictions of a file may be those in `out`, and their model is a mere name.
+    reads = [config.data] if config.predictions is not None else [config.model, config.data]
+    check_output(config.out, EVALUATE, reads, writes=(CONFIG, METRICS, METRICS_TEXT))
 
 
 def _score(config: EvaluateConfig, answers: Answers) -> dict[str, Any]:
     """Score the answers and write all files but the predictions; returns the content of metrics.json."""
-    published = [record for (_, variant), record in answers.records.items() if variant == PUBLISHED]
-    not_finite = sum(map(is_not_finite, published))
+    published = {name: record for (name, variant), record in answers.records.items() if variant == PUBLISHED}
+    not_finite = sum(map(is_not_finite, published.values()))
     if not_finite:
         say(
             f"{not_finite} of {len(answers.samples)} samples have scores that are no finite numbers: they count "
             "as wrong. Did the training diverge? Else give precision=float32"
         )
-    metrics = {
+    metrics: dict[str, Any] = {
         "model": config.model,
         "base_only": config.base_only,
         "data": config.data,
@@ -108,7 +131,11 @@ def _score(config: EvaluateConfig, answers: Answers) -> dict[str, Any]:
             Bootstrap(config.bootstrap_resamples, config.seed),
         ),
     }
+    if config.lenient:
+        add_lenient(metrics["results"], answers.samples, published)
     with explained_disk_errors(config.out, "then run the same again: what was answered is kept"):
+        if "lm-eval" in config.export:
+            write_harness_files(config, metrics, answers.samples, published)
         for name, text in (
             (METRICS, json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False) + "\n"),
             (METRICS_TEXT, metrics_markdown(metrics)),

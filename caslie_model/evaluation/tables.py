@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caslie_model.evaluation.intervals import FEW_ROWS, FEW_UNITS, MANY_ROWS
+from caslie_model.evaluation.lenient import lenient_note, with_lenient
 from caslie_model.evaluation.sections import (
     PART_NAMES,
     Section,
@@ -104,8 +105,7 @@ def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
         Lines of text.
     """
     results = metrics["results"]
-    main = Section(_title(metrics), COLUMNS, 3, table_rows(results), "", FEWER_COLUMNS)
-    lines = _drawn(main, narrow, [(result["task"], result["split"]) for result in results])
+    lines = _drawn(_main_section(metrics), narrow, [(result["task"], result["split"]) for result in results])
     if narrow:
         lines.append("metrics.md has accuracy, the macro averages and more.")
     for section in ways_sections(metrics):
@@ -113,6 +113,13 @@ def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
     for note in _notes(results):
         lines += ["", *textwrap.wrap(note, FEWER_WIDTH if narrow else WIDTH)]
     return "\n".join(lines) + "\n"
+
+
+def _main_section(metrics: Mapping[str, Any]) -> Section:
+    results = metrics["results"]
+    names, rows = with_lenient(COLUMNS, table_rows(results), results)
+    fewer = (*FEWER_COLUMNS, *range(len(COLUMNS), len(names)))
+    return Section(_title(metrics), names, 3, rows, "", fewer)
 
 
 def _drawn(section: Section, narrow: bool, groups: Sequence[object] = ()) -> list[str]:
@@ -189,10 +196,11 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         f"{metrics['samples_shortened']} prompts were shortened.",
         "",
         *_other_base(provenance),
-        *_markdown(Section("", COLUMNS, 3, table_rows(metrics["results"]), "")),
+        *_markdown(_main_section(metrics)),
         "",
         *(line for note in _notes(metrics["results"]) for line in (note.replace("* an", "\\* an"), "")),
         *_doubts(metrics["results"]),
+        *lenient_note(metrics["results"]),
         "score: the task's metric; accuracy: the share of right answers; both with their 95 % intervals; majority: "
         "the same figure of always giving the most frequent training answer. no answer: unparsable or "
         "missing answers and those whose scores are no finite numbers (not finite), counted as wrong. text-only: "

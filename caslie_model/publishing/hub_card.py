@@ -11,6 +11,7 @@ import yaml
 
 from caslie_model.errors import ModelError
 from caslie_model.hub.model_files import CARD
+from caslie_model.publishing.model_index import RESULTS_FOLDER
 from mmecinstruct.publish.hub_upload import Content, has_same, remote_files
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _LICENSE = ("license", "license_name", "license_link")
 _FIGURES = "model-index"
+_FIGURES_GO = "the figures of {} on the Hub are of other weights and go; --evaluation gives new ones"
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Kept:
     Attributes:
         fields: Values by name.
         notes: Messages for the publisher.
+        stale: Files of figures on the Hub that are of other weights.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    stale: frozenset[str] = frozenset()
 
 
 def read_card(content: Content, name: object) -> RepoCard:
@@ -66,8 +70,8 @@ def kept_fields(
 ) -> Kept:
     """Return the fields of the card on the Hub that the new card lacks and keeps.
 
-    The license is kept; figures are kept if the weights are the same. Raises what huggingface_hub raises (for
-    `hub_errors`).
+    The license is kept; figures are kept if the weights are the same, else their files are stale. Raises what
+    huggingface_hub raises (for `hub_errors`).
 
     Args:
         repo: The model repository, as user/name.
@@ -80,23 +84,24 @@ def kept_fields(
         Fields to keep, and notes; nothing where there is no repository or no card.
     """
     there, base = _there(repo, token, revision)
+    weights = [path for path in files if path.endswith(".safetensors")]
+    is_same = all(has_same(files[path], there.get(path)) for path in weights)
+    results = {path for path in there if path.startswith(RESULTS_FOLDER) and path not in files}
+    stale = frozenset() if is_same else frozenset(results)
+    notes = [_FIGURES_GO.format("its repository")] if stale else []
     if CARD not in there:
-        return Kept()
+        return Kept({}, tuple(notes), stale)
     before = _fields(repo, base, token)
     fields: dict[str, Any] = {}
-    notes = []
     if "license" not in metadata and "license" in before:
         fields = {name: before[name] for name in _LICENSE if name in before}
         notes.append(f"the license {before['license']} of its card on the Hub stays; --license names another")
     if _FIGURES not in metadata and _FIGURES in before:
-        weights = [path for path in files if path.endswith(".safetensors")]
-        if all(has_same(files[path], there.get(path)) for path in weights):
+        if is_same:
             fields[_FIGURES] = before[_FIGURES]
         else:
-            notes.append(
-                "the figures of its card on the Hub are of other weights and go; --evaluation gives new ones"
-            )
-    return Kept(fields, tuple(notes))
+            notes.append(_FIGURES_GO.format("its card"))
+    return Kept(fields, tuple(notes), stale)
 
 
 def _there(repo: str, token: str, revision: str | None) -> tuple[dict[str, Any], str | None]:

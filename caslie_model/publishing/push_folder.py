@@ -24,7 +24,7 @@ from caslie_model.errors import ConfigError, ModelError
 from caslie_model.hub.model_files import ADAPTER_FILES, CARD, chosen_files, is_weights
 from caslie_model.hub.public_names import hub_id, known_names, public_config, public_name
 from caslie_model.publishing.hub_card import kept_fields, read_card
-from caslie_model.publishing.model_index import model_index
+from caslie_model.publishing.model_index import eval_results, model_index, read_figures
 from mmecinstruct.publish.hub_upload import (
     Content,
     PushResult,
@@ -63,6 +63,7 @@ def push_model(
     message: str | None = None,
     license: str | None = None,
     evaluation: Path | None = None,
+    with_model_index: bool = False,
 ) -> ModelPush:
     """Upload an adapter folder or a merged model folder to a model repository.
 
@@ -78,13 +79,14 @@ def push_model(
         revision: A branch, created if need be; default: main.
         message: Commit message.
         license: An identifier of the Hub (apache-2.0), for the card.
-        evaluation: A folder of `evaluate` whose figures go into the card.
+        evaluation: A folder of `evaluate` whose figures go to the Hub, as `.eval_results/*.yaml`.
+        with_model_index: Write the figures into the card's model-index as well.
 
     Returns:
         The uploaded files, and notes for the publisher.
 
     Raises:
-        ModelError: If the folder is not finished or not whole, or the evaluation does not fit (`model_index`).
+        ModelError: If the folder is not finished or not whole, or the evaluation does not fit (`read_figures`).
         HubError: If the name is wrong, or the Hub rejects the upload.
     """
     check_repo_name(repo)
@@ -92,13 +94,26 @@ def push_model(
     card = read_card(files[CARD], folder / CARD)
     if license:
         card.data["license"] = license
+    if with_model_index and not evaluation:
+        raise ModelError("model-index: there are no figures; give --evaluation with a folder of `evaluate`")
     if evaluation:
-        from huggingface_hub.repocard_data import eval_results_to_model_index
+        figures = read_figures(
+            folder, None if (folder / MODEL_CONFIG).is_file() else _any_config(folder), evaluation
+        )
+        results = eval_results(figures)
+        files |= results
+        if with_model_index:
+            from huggingface_hub.repocard_data import eval_results_to_model_index
 
-        trained = None if (folder / MODEL_CONFIG).is_file() else _any_config(folder)
-        results = model_index(folder, trained, evaluation)
-        card.data["model-index"] = eval_results_to_model_index(repo.partition("/")[2], results)
-    if license or evaluation:
+            index = eval_results_to_model_index(repo.partition("/")[2], model_index(figures))
+            card.data["model-index"] = index
+        elif not results:
+            notes.append(
+                f"the figures are not published: {figures.data} is a folder of this machine, and the Hub shows figures "
+                "of datasets on it; push the dataset and evaluate again into the same folder with --data user/name, or "
+                "give --model-index for the card"
+            )
+    if license or with_model_index:
         files[CARD] = str(card).encode()
     if dry_run:
         if "license" not in card.data:
@@ -115,7 +130,15 @@ def push_model(
         description = f"Made with caslie_model {__version__}"
         title = message or f"Release {folder.resolve().name}"
         result = upload(
-            files, repo, "model", private, secret, title, revision, description, is_stale=is_weights
+            files,
+            repo,
+            "model",
+            private,
+            secret,
+            title,
+            revision,
+            description,
+            is_stale=lambda path: is_weights(path) or path in kept.stale,
         )
     return ModelPush(result, tuple(notes))
 

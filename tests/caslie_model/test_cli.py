@@ -92,6 +92,7 @@ def test_a_known_error_is_a_message_and_status_1(arguments: tuple[str, ...], mes
     [
         (("finetune", "--data", "d", "--out", "o", "--fusion", "caption"), "'caption' is not one of 'text'"),
         (("evaluate", "--model", "m", "--data", "d", "--out", "o", "--scoring", "guess"), "'guess' is not"),
+        (("evaluate", "--data", "d", "--out", "o"), "give a model, or --predictions"),
         (("finetune", "--date", "d"), "No such option"),
     ],
 )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies
 
 from caslie_model.data.answers import allowed_labels, parse_answer, split_options, written_answer
 from mmecinstruct.core.errors import DatasetError
@@ -83,7 +85,7 @@ def test_words_that_two_options_share_are_no_answer() -> None:
 
 CASES = [
     json.loads(line)
-    for name in ("answers.jsonl", "traps.jsonl")
+    for name in ("answers.jsonl", "traps.jsonl", "thoughts.jsonl")
     for line in (Path(__file__).parent / "answers" / name).read_text(encoding="utf-8").splitlines()
 ]
 
@@ -159,3 +161,93 @@ def test_every_written_answer_parses_back() -> None:
             assert parse_answer(written_answer(label, options, answers), options, answers) == label
     for label in ("yes", "no"):
         assert parse_answer(written_answer(label, {}, "text"), {}, "text") == label
+
+
+PIECES = [
+    *(
+        "yes",
+        "no",
+        "B",
+        "(B)",
+        "A: ",
+        "not ",
+        "The answer is ",
+        "So ",
+        "so the answer is ",
+        "\\boxed{",
+        "}",
+        "{",
+        '{"answer": "',
+    ),
+    *(
+        '"}',
+        "```\n",
+        "```json\n",
+        "\n",
+        " ",
+        ". ",
+        ", ",
+        "<think>",
+        "</think>",
+        "答案是",
+        "です",
+        "Ja",
+        "Antwort: ",
+        "\u27e6",
+        "\u27e7",
+    ),
+    *(
+        "wait ",
+        "if ",
+        "because ",
+        "positive",
+        "or ",
+        "\\text{",
+        "$",
+        "**",
+        "\ufb01",
+        "\u0130",
+        "0",
+        "\x00",
+        "\u2028",
+        "[",
+        "(",
+        "I ",
+    ),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    strategies.lists(strategies.sampled_from(PIECES) | strategies.text(max_size=5), max_size=40).map("".join)
+)
+def test_any_text_is_read_as_an_allowed_label_or_none(text: str) -> None:
+    for options in ({}, OPTIONS):
+        for answers in ("letter", "text"):
+            assert parse_answer(text, options, answers) in (None, *allowed_labels(options))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "The answer is ",
+        "A: ",
+        "(B) ",
+        "\\boxed{B} ",
+        '{"answer": ',
+        "[[",
+        "A: x\n",
+        "the answer is B. ",
+        "{\n",
+        "だです",
+        "no. ",
+    ],
+)
+def test_a_hundred_thousand_characters_are_read_at_once(piece: str) -> None:
+    """In time that grows with the text, not with its square: twice the limit is left to slow machines."""
+    options = {letter: f"thing number {letter}" for letter in "ABCDEFGHIJKLMNOPQRST"}
+    text = piece * (100_000 // len(piece))
+    for allowed in (options, {}):
+        begin = time.process_time()
+        parse_answer(f"{text}\nSo the answer is B.", allowed, "text")
+        assert time.process_time() - begin < 0.4

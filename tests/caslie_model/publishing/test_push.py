@@ -27,7 +27,7 @@ from caslie_model.config.training import FinetuneConfig
 from caslie_model.errors import ModelError
 from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.hub.public_names import local_folders, public_config, public_json, public_name
-from caslie_model.publishing.model_index import model_index
+from caslie_model.publishing.model_index import model_index, read_figures
 from caslie_model.publishing.push_folder import model_files, push_model
 from caslie_model.training.finetune import finetune
 from mmecinstruct.core.errors import HubError
@@ -316,7 +316,9 @@ def test_a_card_has_what_the_hub_asks_for(
 ) -> None:
     asking = {"model": str(text), "data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
     metrics = evaluate(evaluate_config(("device=cpu",), out=tmp_path / "evaluation", **asking)).metrics
-    client.push(text, repo, license="apache-2.0", evaluation=str(tmp_path / "evaluation"))
+    client.push(
+        text, repo, license="apache-2.0", evaluation=str(tmp_path / "evaluation"), with_model_index=True
+    )
     files = hub.files(repo)
     fields = head(files)
     assert fields["license"] == "apache-2.0"
@@ -344,7 +346,7 @@ def test_a_card_has_what_the_hub_asks_for(
 def test_figures_stay_with_their_weights(
     hub: Any, client: Client, repo: str, text: Path, tmp_path: Path, evaluation: Path
 ) -> None:
-    client.push(text, repo, license="apache-2.0", evaluation=str(evaluation))
+    client.push(text, repo, license="apache-2.0", evaluation=str(evaluation), with_model_index=True)
     first = hub.files(repo)["README.md"]
     again = client.push(text, repo)
     assert again["commit"] == ""  # nothing is lost, so nothing changed
@@ -359,11 +361,61 @@ def test_figures_stay_with_their_weights(
     fields = head(hub.files(repo))
     assert fields["license"] == "apache-2.0"
     assert "model-index" not in fields
-    done = client.push(text, repo, license="mit", evaluation=str(evaluation))
+    done = client.push(text, repo, license="mit", evaluation=str(evaluation), with_model_index=True)
     assert done["notes"] == []
     assert hub.files(repo)["README.md"] == first.replace(b"license: apache-2.0", b"license: mit")
     hub.repositories[repo].commit("main", {}, "emptied")
     assert any("names no license" in note for note in client.push(text, repo)["notes"])
+
+
+def test_figures_go_to_the_hub_in_its_own_form(
+    hub: Any, client: Client, repo: str, text: Path, tmp_path: Path, evaluation: Path
+) -> None:
+    """As a file that the Hub's client reads; it goes with its weights, and the card has figures only where asked."""
+    there = shutil.copytree(evaluation, tmp_path / "evaluation")
+    metrics = json.loads((there / "metrics.json").read_text())
+    (there / "metrics.json").write_text(json.dumps(metrics | {"public_data": "shop/data"}))
+    done = client.push(text, repo, license="mit", evaluation=str(there))
+    assert done["notes"] == []
+    files = hub.files(repo)
+    from huggingface_hub import parse_eval_result_entries
+
+    (entry,) = parse_eval_result_entries(yaml.safe_load(files[".eval_results/data.yaml"]))
+    whole = next(result for result in metrics["results"] if result["part"] == "all")
+    assert (entry.dataset_id, entry.task_id) == ("shop/data", "sentiment_analysis_test")
+    assert entry.value == round(whole["primary"], 4)
+    assert entry.notes == "macro F1, generate, answers as text"
+    assert "model-index" not in head(files)
+    assert_tells_nothing_of_this_machine(files, text, there)
+    assert client.push(text, repo)["commit"] == ""  # figures stay with their weights
+    other = shutil.copytree(text, tmp_path / "other")
+    weights = load_file(other / "adapter_model.safetensors")
+    save_file({name: tensor * 2 for name, tensor in weights.items()}, other / "adapter_model.safetensors")
+    assert any("are of other weights and go" in note for note in client.push(other, repo)["notes"])
+    assert ".eval_results/data.yaml" not in hub.files(repo)
+
+
+def test_figures_of_a_dataset_that_is_not_on_the_hub_are_told(text: Path, evaluation: Path) -> None:
+    pushed = push_model(text, "user/name", dry_run=True, license="mit", evaluation=evaluation)
+    assert (
+        "evaluate again into the same folder with --data user/name, or give --model-index" in pushed.notes[0]
+    )
+    assert not any(path.startswith(".eval_results") for path, _ in pushed.result.files)
+    with pytest.raises(ModelError, match="model-index: there are no figures; give --evaluation"):
+        push_model(text, "user/name", dry_run=True, with_model_index=True)
+
+
+def test_figures_of_a_control_stay_ones_when_its_file_is_scored(
+    text: Path, dataset: Path, tmp_path: Path, evaluation: Path
+) -> None:
+    other = shutil.copytree(evaluation, tmp_path / "evaluation")
+    header = json.loads((other / "predictions.header.json").read_text())
+    header["provenance"]["images"] = "none"
+    (other / "predictions.header.json").write_text(json.dumps(header))
+    asked = {"data": str(dataset), "tasks": ("sa",), "splits": ("test",)}
+    evaluate(evaluate_config(out=tmp_path / "again", predictions=other / "predictions.jsonl", **asked))
+    with pytest.raises(ModelError, match="are of images=none"):
+        push_model(text, "user/name", dry_run=True, evaluation=tmp_path / "again")
 
 
 def test_names_on_the_hub_are_linked_in_the_card(text: Path, tmp_path: Path) -> None:
@@ -799,10 +851,10 @@ def test_a_training_says_which_of_its_names_were_folders(
                 data = content if isinstance(content, bytes) else content.read_bytes()
                 assert b"models/base" not in data, path
                 assert b"shop/data" not in data, path
-    index = model_index(
+    figures = read_figures(
         tmp_path / "adapter", load_finetune_config(tmp_path / "adapter" / "config.yaml"), tmp_path / "figures"
     )
-    assert index[0].dataset_type == "data"
+    assert figures.data == model_index(figures)[0].dataset_type == "data"
 
 
 def test_a_published_config_is_a_valid_one(tmp_path: Path) -> None:
