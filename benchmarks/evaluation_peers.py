@@ -34,7 +34,7 @@ from training_turns import Line
 
 # Task, how answers are written, samples, samples of a part.
 LIKELIHOOD = (
-    ("sentiment_analysis", "text", 24, 8),
+    ("sentiment_analysis", "text", 96, 16),
     ("category_classification", "text", 24, 8),
     ("sequential_recommendation", "text", 2, 1),
 )
@@ -404,9 +404,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--share", type=float, default=1.0, help="of the samples; 5 for more than 200 of likelihood"
-    )
+    parser.add_argument("--share", type=float, default=1.0, help="of the samples; 2: over 200 of likelihood")
     parser.add_argument("--only", help="tasks whose name here starts so; the others' results are kept")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
     parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)

@@ -16,8 +16,8 @@ from mmecinstruct.core.lazy import lazy_names
 from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
-    from caslie_model.api import align, compare, evaluate, features, finetune, merge, predict, push_model
-    from caslie_model.api_products import ask, predict_table
+    from caslie_model.api import align, features, finetune, merge, push_model
+    from caslie_model.api_evaluation import ask, compare, evaluate, predict, predict_table
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.presets import align_config, evaluate_config, finetune_config, predict_config
     from caslie_model.config.training import AlignConfig, FinetuneConfig
@@ -57,19 +57,19 @@ if not TYPE_CHECKING:
             "PredictConfig": "caslie_model.config.evaluation",
             "__version__": "mmecinstruct.version",
             "align": "caslie_model.api",
-            "ask": "caslie_model.api_products",
+            "ask": "caslie_model.api_evaluation",
             "align_config": "caslie_model.config.presets",
-            "compare": "caslie_model.api",
-            "evaluate": "caslie_model.api",
+            "compare": "caslie_model.api_evaluation",
+            "evaluate": "caslie_model.api_evaluation",
             "evaluate_config": "caslie_model.config.presets",
             "features": "caslie_model.api",
             "finetune": "caslie_model.api",
             "finetune_config": "caslie_model.config.presets",
             "load_adapter": "caslie_model.fusion",
             "merge": "caslie_model.api",
-            "predict": "caslie_model.api",
+            "predict": "caslie_model.api_evaluation",
             "predict_config": "caslie_model.config.presets",
-            "predict_table": "caslie_model.api_products",
+            "predict_table": "caslie_model.api_evaluation",
             "push_model": "caslie_model.api",
         },
     )

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from caslie_model.adapters.merge import MergeResult
-    from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.config.training import AlignConfig, FinetuneConfig
-    from caslie_model.evaluation.compare import Comparison
-    from caslie_model.evaluation.evaluate import EvaluationResult
-    from caslie_model.inference.run import Answers
     from caslie_model.publishing.push_folder import ModelPush
     from caslie_model.training.run import TrainingResult
     from caslie_model.vision import FeatureCounts
@@ -88,9 +84,9 @@ def finetune(
     from caslie_model.training.finetune import finetune
 
     if isinstance(data, FinetuneConfig):
-        config = _whole(data, out, settings)
+        config = whole_config(data, out, settings)
     else:
-        config = finetune_config(preset, **_fields({"data": data, "out": out}, settings))
+        config = finetune_config(preset, **config_fields({"data": data, "out": out}, settings))
     with quiet_libraries_meanwhile():
         return finetune(config, resume, overwrite)
 
@@ -138,161 +134,12 @@ def align(
     from caslie_model.training.align import align
 
     if isinstance(data, AlignConfig):
-        config = _whole(data, catalogue or attributes or out or None, settings)
+        config = whole_config(data, catalogue or attributes or out or None, settings)
     else:
         fields = {"data": data, "catalogue": catalogue, "attributes": _names(attributes), "out": out}
-        config = align_config(preset, **_fields(fields, settings))
+        config = align_config(preset, **config_fields(fields, settings))
     with quiet_libraries_meanwhile():
         return align(config, resume, overwrite)
-
-
-def predict(
-    model: AnyPath | PredictConfig,
-    data: AnyPath | None = None,
-    out: AnyPath | None = None,
-    *,
-    overwrite: bool = False,
-    **settings: Any,
-) -> Answers:
-    """Ask a model the samples of a dataset, and write its answers only; `evaluate` scores them.
-
-    Predictions that are in `out` already are kept, so that a stopped run continues.
-
-    Args:
-        model: An adapter or merged model, a preset, a language or image-text model: a folder, or user/name on the Hub;
-            or `openai:NAME` with `server=…`. Or a whole config.
-        data: A dataset folder, or user/name on the Hub.
-        out: The folder for predictions.
-        overwrite: Whether to forget earlier predictions.
-        **settings: Fields of `PredictConfig`, such as `tasks=["sa"]`, `splits=["test"]`, `shots=2` or
-            `permute_options=3`.
-
-    Returns:
-        The predictions by sample id and variant, and their file.
-
-    Raises:
-        MmecError: Settings, data, model or folder do not allow it; the message has the remedy.
-
-    Examples:
-        >>> import caslie_model
-        >>> answers = caslie_model.predict(
-        ...     "model", "dataset-sample", "answers", tasks=["sa"], splits=["test"], limit=4, device="cpu"
-        ... )
-        >>> len(answers.records), answers.missing
-        (4, 0)
-    """
-    from caslie_model.config.evaluation import PredictConfig
-    from caslie_model.config.presets import predict_config
-    from caslie_model.inference.run import predict
-
-    if isinstance(model, PredictConfig):
-        config = _whole(model, data or out, settings)
-    else:
-        config = predict_config(**_fields({"model": model, "data": data, "out": out}, settings))
-    with quiet_libraries_meanwhile():
-        return predict(config, overwrite)
-
-
-def evaluate(
-    model: AnyPath | EvaluateConfig,
-    data: AnyPath | None = None,
-    out: AnyPath | None = None,
-    *,
-    overwrite: bool = False,
-    **settings: Any,
-) -> EvaluationResult:
-    """Answer test samples and score every task and split beside the majority baseline.
-
-    Predictions that are in `out` already are kept, so that a stopped evaluation continues.
-
-    Args:
-        model: An adapter or merged model, a preset, a language or image-text model: a folder, or user/name on the Hub;
-            or `openai:NAME` with `server=…`. Or a whole config.
-        data: A dataset folder, or user/name on the Hub.
-        out: The folder for predictions and metrics.
-        overwrite: Whether to forget earlier predictions.
-        **settings: Fields of `EvaluateConfig`, such as `tasks=["sa"]`, `splits=["test"]`, `limit=50` or
-            `scoring="likelihood"`.
-
-    Returns:
-        The folder and the metrics: `table` has them as a DataFrame, a row per task, split and part.
-
-    Raises:
-        MmecError: Settings, data, model or folder do not allow it; the message has the remedy.
-
-    Examples:
-        >>> import caslie_model
-        >>> result = caslie_model.evaluate(
-        ...     "model", "dataset-sample", "results", tasks=["sa"], splits=["test"], limit=4, device="cpu"
-        ... )
-        >>> list(result.table.columns[:5]), int(result.table["samples"][0])
-        (['task', 'split', 'part', 'samples', 'metric'], 4)
-    """
-    from caslie_model.config.evaluation import EvaluateConfig
-    from caslie_model.config.presets import evaluate_config
-    from caslie_model.evaluation.evaluate import evaluate
-
-    if isinstance(model, EvaluateConfig):
-        config = _whole(model, data or out, settings)
-    else:
-        config = evaluate_config(**_fields({"model": model, "data": data, "out": out}, settings))
-    with quiet_libraries_meanwhile():
-        return evaluate(config, overwrite)
-
-
-def compare(
-    *folders: AnyPath,
-    reference: AnyPath | None = None,
-    data: AnyPath | None = None,
-    common: bool = False,
-    samples: int = 5,
-    published: bool = False,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Comparison:
-    """Compare two or more models by their answers to the same samples.
-
-    Each task and split gets the difference to the reference with its interval over resampled users, queries or
-    products, a p-value, McNemar's exact test, and corrections of both for the number of comparisons.
-
-    Args:
-        *folders: Folders that `evaluate` wrote.
-        reference: The one that others are compared with: a folder, its name or its letter. Default: the first.
-        data: Where the dataset is now. Default: where the evaluations found it.
-        common: Whether to compare the samples that all models were asked, where they were asked different ones.
-        samples: How many samples are shown of each kind on which two models differ.
-        published: Whether to put the paper's scores beside.
-        resamples: Bootstrap resamples.
-        seed: Seed of the bootstrap and of the shown samples.
-
-    Returns:
-        The comparison: `table` has the differences as a DataFrame; `markdown()`, `html()` and `json()` give reports.
-
-    Raises:
-        MmecError: A folder is no finished evaluation, or the models answered other samples; the message has the remedy.
-
-    Examples:
-        >>> import caslie_model
-        >>> few = {"tasks": ["sa"], "splits": ["test"], "limit": 4, "device": "cpu"}
-        >>> one = caslie_model.evaluate("model", "dataset-sample", "generated", **few)
-        >>> other = caslie_model.evaluate("model", "dataset-sample", "scored", scoring="likelihood", **few)
-        >>> compared = caslie_model.compare("generated", "scored", resamples=200)
-        >>> list(compared.table.columns[:4]), len(compared.table)
-        (['task', 'split', 'model', 'difference'], 1)
-    """
-    from caslie_model.evaluation.compare import compare
-
-    with quiet_libraries_meanwhile():
-        return compare(
-            [Path(folder) for folder in folders],
-            reference=None if reference is None else str(reference),
-            data=None if data is None else str(data),
-            common=common,
-            samples=samples,
-            with_published=published,
-            resamples=resamples,
-            seed=seed,
-        )
 
 
 def features(
@@ -452,7 +299,7 @@ def _names(value: str | Sequence[str]) -> tuple[str, ...]:
     return comma_list(value) if isinstance(value, str) else tuple(value)
 
 
-def _fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+def config_fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a config; lists of names may be texts with commas, and paths texts."""
     fields = {name: value for name, value in given.items() if value is not None} | settings
     for name in ("model", "data", "base_model", "base"):
@@ -464,7 +311,7 @@ def _fields(given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _whole(config: Config, other: Any, settings: dict[str, Any]) -> Config:
+def whole_config(config: Config, other: Any, settings: dict[str, Any]) -> Config:
     """Return a whole config. Raises ConfigError where more is given beside it."""
     if other is not None or settings:
         raise ConfigError("give a config alone: its fields replace all other arguments")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from caslie_model import api_products
+from caslie_model import api_evaluation
 from caslie_model.cli.options import AsJson, Base, Override
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries, say, show
@@ -94,7 +94,7 @@ def ask(
     """Answer one question about one product, with your own texts and images."""
     quiet_libraries()
     settings: dict[str, Any] = {"base": base, "base_only": base_only, "scoring": scoring}
-    answer = api_products.ask(
+    answer = api_evaluation.ask(
         model,
         task,
         title=title or (),

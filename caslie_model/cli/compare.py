@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from caslie_model import api
+from caslie_model import api_evaluation
 from caslie_model.cli.options import AsJson
 from mmecinstruct.core.commands import Panel
 from mmecinstruct.core.console import quiet_libraries, say, show
@@ -74,7 +74,7 @@ def compare(
         if path is not None:
             check_output_file(path, _COMMAND, setting)
     quiet_libraries()
-    result = api.compare(
+    result = api_evaluation.compare(
         *folders,
         reference=reference,
         data=data,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from caslie_model import api
+from caslie_model import api_evaluation
 from caslie_model.cli import table as table_options
 from caslie_model.cli.ask import Options
 from caslie_model.cli.asking import with_asking_options
@@ -94,7 +94,7 @@ def evaluate(
     from caslie_model.evaluation.tables import print_metrics
 
     with tell_what_is_kept(_KEPT):
-        result = api.evaluate(config, overwrite=overwrite)
+        result = api_evaluation.evaluate(config, overwrite=overwrite)
     if not is_first_process():
         return
     if as_json:
@@ -175,7 +175,7 @@ def predict(
         return
 
     with tell_what_is_kept(_KEPT):
-        result = api.predict(config, overwrite=overwrite)
+        result = api_evaluation.predict(config, overwrite=overwrite)
     if not is_first_process():
         return
     if as_json:

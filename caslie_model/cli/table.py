@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from caslie_model import api_products
+from caslie_model import api_evaluation
 from caslie_model.cli.ask import split_options
 from caslie_model.errors import ConfigError
 from mmecinstruct.core.console import say, show, tell_what_is_kept
@@ -100,7 +100,7 @@ def answer_table(
             raise ConfigError(f"--{name.replace('_', '-')} goes with a dataset, not with --table")
     asking = {name: value for name, value in fields.items() if name not in _LEFT_OUT}
     with tell_what_is_kept("what was answered is kept, and the same command goes on"):
-        result = api_products.predict_table(
+        result = api_evaluation.predict_table(
             asking.pop("model"),
             table,
             asking.pop("out"),

@@ -12,8 +12,9 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from caslie_model.config.presets import evaluate_config
-from caslie_model.evaluation.evaluate import evaluate, select_samples
+from caslie_model.evaluation.evaluate import evaluate
 from caslie_model.evaluation.harness_files import INVALID
+from caslie_model.inference.select_samples import select_samples
 
 # Columns of a row of samples_*.jsonl.
 COLUMNS = {
@@ -37,7 +38,7 @@ def exported(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     folder = tmp_path_factory.mktemp("exported")
     asked = {"data": str(dataset), "tasks": ["sa", "ap", "mpc"], "splits": ["test", "test_ood"]}
     file = folder / "answers.jsonl"
-    samples = select_samples(evaluate_config(out=folder, predictions=file, **asked))
+    samples = list(select_samples(evaluate_config(out=folder, predictions=file, **asked)).samples)
     with file.open("w") as stream:
         for number, sample in enumerate(samples):
             wrong = next(label for label in sample.labels if label != sample.output)

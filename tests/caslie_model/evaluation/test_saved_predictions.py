@@ -14,8 +14,8 @@ from caslie_model.config.evaluation import EvaluateConfig
 from caslie_model.config.presets import evaluate_config
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ConfigError, RunError
-from caslie_model.evaluation.evaluate import evaluate, select_samples
-from caslie_model.inference.select_samples import target_fingerprint
+from caslie_model.evaluation.evaluate import evaluate
+from caslie_model.inference.select_samples import select_samples, target_fingerprint
 
 
 def config(dataset: Path, out: Path, **fields: Any) -> EvaluateConfig:
@@ -32,7 +32,7 @@ def answered(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def samples(dataset: Path, tmp_path: Path) -> list[Sample]:
-    return select_samples(config(dataset, tmp_path, model="any"))
+    return list(select_samples(config(dataset, tmp_path, model="any")).samples)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
