@@ -100,7 +100,7 @@ def answer_scores(
     if not shares_prompts(loaded.model):
         return [_whole_scores(loaded, sample, features) for sample in batch]
     with torch.inference_mode():
-        inputs = _prompt_inputs(loaded, batch, features)
+        inputs = _prompt_inputs(loaded, batch, features, max(sample.answer_room for sample in batch))
         mask, cache = inputs["attention_mask"], inputs.get("past_key_values")
         if cache is not None:
             for name in ("input_ids", "position_ids"):
@@ -153,12 +153,15 @@ def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int)
 
 
 def _prompt_inputs(
-    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None, generated: int = 0
+    loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None, following: int
 ) -> dict[str, Any]:
-    """Return the model's inputs for the prompts, with the cache of what they all start with (past_key_values)."""
+    """Return the model's inputs for the prompts, with the cache of what they all start with (past_key_values).
+
+    following: Tokens that may follow a prompt.
+    """
     start = 0
     if features is None:
-        start = shared_start(loaded.model, [sample.prompt for sample in batch], generated)
+        start = shared_start(loaded.model, [sample.prompt for sample in batch], following)
     inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features, start)
     if start:
         inputs["past_key_values"] = start_cache(loaded.model, inputs["input_ids"], start)

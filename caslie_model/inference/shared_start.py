@@ -14,13 +14,14 @@ from caslie_model.inference.option_scores import shares_prompts, takes_trees
 SHORTEST_START = 16
 
 
-def shared_start(model: Any, prompts: Sequence[tuple[int, ...]], generated: int = 0) -> int:
+def shared_start(model: Any, prompts: Sequence[tuple[int, ...]], following: int) -> int:
     """Return the number of first tokens that all prompts share, where the model can share them.
 
     Args:
         model: A causal language model, without images.
         prompts: The tokens of each prompt.
-        generated: Tokens that may follow the longest.
+        following: Tokens that may follow the longest, generated or as an answer: a window has to reach from the last of
+            them to the first token, as it counts the padding between.
 
     Returns:
         0 where there is nothing to share, or the model's cache or attention does not allow it. One token of each
@@ -32,7 +33,7 @@ def shared_start(model: Any, prompts: Sequence[tuple[int, ...]], generated: int 
     first, last = min(prompts), max(prompts)
     most = min(map(len, prompts)) - 1
     start = next((i for i in range(most) if first[i] != last[i]), most)
-    longest = max(map(len, prompts)) + generated
+    longest = max(map(len, prompts)) + following
     is_shared = start >= SHORTEST_START and shares_prompts(model) and takes_trees(model, longest)
     return start if is_shared else 0
 

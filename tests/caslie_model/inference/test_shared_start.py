@@ -75,7 +75,7 @@ def test_a_batch_scores_and_generates_what_single_samples_do(
 ) -> None:
     loaded, encoded, is_shared = family
     assert len({len(each.prompt) for each in encoded}) > 1
-    start = shared_start(loaded.model, [each.prompt for each in encoded])
+    start = shared_start(loaded.model, [each.prompt for each in encoded], 1)
     assert (start > 30) is is_shared
     for sample, scores in zip(encoded, answer_scores(loaded, encoded), strict=True):
         [own] = answer_scores(loaded, [sample])
@@ -91,7 +91,26 @@ def test_a_token_of_each_prompt_is_left_over(family: tuple[LoadedModel, list[Enc
     loaded, encoded, is_shared = family
     prompt = encoded[0].prompt
     starts = [
-        shared_start(loaded.model, prompts)
+        shared_start(loaded.model, prompts, 1)
         for prompts in ([prompt], [prompt, prompt], [prompt, prompt[:-4]], [prompt, prompt[1:]])
     ]
     assert starts == ([0, len(prompt) - 1, len(prompt) - 5, 0] if is_shared else [0, 0, 0, 0])
+
+
+def test_answers_that_reach_beyond_a_window_follow_no_shared_start(dataset: Path) -> None:
+    base = load_base_model("random:tiny")
+    prompt_format = PromptFormat(
+        base.tokenizer, "{{ instruction }} {{ fields[0].texts[0] }}", packaged_templates()[1], "text", 900
+    )
+    samples = read_samples(str(dataset), "sentiment_analysis", "test")[:5]
+    encoded = [prompt_format.encode(sample) for sample in samples]
+    longest = max(len(each.prompt) for each in encoded)
+    assert min(each.answer_room for each in encoded) > 4
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=longest + 2)
+    loaded = LoadedModel(
+        AutoModelForCausalLM.from_config(config).eval(), base.tokenizer, prompt_format, CPU
+    )
+    for sample, scores in zip(encoded, answer_scores(loaded, encoded), strict=True):
+        [own] = answer_scores(loaded, [sample])
+        assert scores == pytest.approx(own, abs=1e-4)
