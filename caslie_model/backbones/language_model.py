@@ -151,14 +151,14 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
 
     loading = quantised_loading(quantise, device)
     location = locate(name)
-    settings = {"dtype": device.dtype, "attn_implementation": "sdpa"}
     try:
         with reading_from_hub(location):
             snapshot, revision = snapshot_of(location)
             source = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
             tokenizer = AutoTokenizer.from_pretrained(location, **source)
+            shapes = AutoConfig.from_pretrained(location, **source)
+            settings = {"dtype": device.dtype, "attn_implementation": _attention_of(shapes)}
             if device.is_meta:
-                shapes = AutoConfig.from_pretrained(location, **source)
                 with torch.device("meta"):
                     model = AutoModelForCausalLM.from_config(shapes, trust_remote_code=False, **settings)
             else:
@@ -183,6 +183,14 @@ def load_base_model(name: str, device: Device = CPU, quantise: str = "none") -> 
         model.to(device.name)
     of_files = "" if device.is_meta else fingerprint_of_files(location, snapshot)
     return BaseModel(name, model, tokenizer, of_files, device, quantise, location, revision)
+
+
+def _attention_of(config: Any) -> str:
+    """Return sdpa where a family has it: Gemma 2, gpt-oss, BLOOM and others do not."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    family = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return "sdpa" if getattr(family, "_supports_sdpa", True) else "eager"
 
 
 def base_fingerprint(name: str) -> str:

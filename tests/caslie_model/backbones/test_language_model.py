@@ -9,10 +9,22 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, GptOssConfig
 
 from caslie_model.backbones.language_model import find_gguf, load_base_model, locate
 from caslie_model.errors import ModelError
 from caslie_model.runtime.device import Device, choose_device
+
+SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "bos_token_id": None,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
 
 
 def test_the_tiny_model_is_the_same_wherever_it_is_made(
@@ -42,6 +54,24 @@ def test_making_the_tiny_model_does_not_disturb_the_callers_draws(
 def test_a_local_folder_works_the_same() -> None:
     folder = locate("random:tiny")
     assert load_base_model(folder).fingerprint == load_base_model("random:tiny").fingerprint
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Gemma2Config(vocab_size=257, num_hidden_layers=2, **SHAPE),
+        GptOssConfig(vocab_size=257, num_hidden_layers=2, num_local_experts=2, num_experts_per_tok=1, **SHAPE),
+        BloomConfig(vocab_size=257, hidden_size=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0),
+    ],
+    ids=["gemma2", "gpt-oss", "bloom"],
+)
+def test_families_without_fused_attention_answer(config: Any, tmp_path: Path) -> None:
+    load_base_model("random:tiny").tokenizer.save_pretrained(tmp_path)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    base = load_base_model(str(tmp_path))
+    assert base.model.config._attn_implementation == "eager"
+    inputs = base.tokenizer("Is it red?", return_tensors="pt", add_special_tokens=False)
+    assert base.model.generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
 
 
 def test_any_text_becomes_tokens_and_back() -> None:
