@@ -223,12 +223,10 @@ def _answer_missing(
             + (f"; {process_count()} processes" if process_count() > 1 else "")
         )
         own = missing[process_number() :: process_count()]
-        if hasattr(predictor, "resume"):
-            # A budget covers what earlier runs spent.
-            predictor.resume(files[0].records.values())
         with ExitStack() as part:
             if not files:
                 files.append(part.enter_context(open_part(config.out, process_number())))
+            predictor.resume(files[0].records.values())
             append_answers(
                 files[0],
                 (

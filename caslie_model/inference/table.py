@@ -145,6 +145,7 @@ def predict_table(config: PredictConfig, request: TableRequest, overwrite: bool 
         elif any(row.images for row in rows):
             say(f"{config.model} is a text model: images are not used")
         before = len(log.records)
+        opened.predictor.resume(log.records.values())
         answered: list[AnsweredRow] = []
         with Progress("answering", _questions(rows, options), "questions") as progress:
             records = {record["id"]: record for record in log.records.values()}

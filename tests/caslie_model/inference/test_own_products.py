@@ -17,6 +17,7 @@ from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.inference.prediction_log import PREDICTIONS
 from mmecinstruct.core.errors import MmecError, OutputError, SourceError
+from tests.servers.chat_server import Canned, ChatServer, completion
 
 CC = "category_classification"
 
@@ -398,3 +399,18 @@ def test_options_that_do_not_go_together_are_named(arguments: tuple[str, ...], m
     result = command("predict", "--model", "m", "--out", "o", *arguments)
     assert result.exit_code == 1
     assert message in str(result.exception)
+
+
+def test_the_budget_of_a_table_covers_earlier_runs(shop: Path) -> None:
+    # 120e-6 a question, whose longest answer would cost 380e-6 and more; a budget for ten.
+    (shop / "products.csv").write_text(
+        "sku,name\n" + "".join(f"{number},Mug {number}\n" for number in range(40))
+    )
+    prices = {"price_input": 1.0, "price_output": 10.0, "budget": 1200e-6, "concurrency": 1}
+    settings = {"options": ["mugs", "lamps"], "scoring": "generate", **prices}
+    (shop / "mapping.yaml").write_text("products: {id: sku, title: name}\n")
+    with ChatServer(lambda _: Canned(completion("mugs"))) as server:
+        for _ in range(3):
+            with pytest.raises(RunError, match="the budget of 0.0012 is spent"):
+                predict("openai:tiny", shop, server=server.url, **settings)
+    assert 5 <= len(server.asked) <= 10
