@@ -8,8 +8,9 @@ from typing import Any
 
 from caslie_model.data.samples import Sample
 from caslie_model.evaluation.intervals import estimate
-from caslie_model.evaluation.records import PUBLISHED, UNSEEN_INSTRUCTION, Records, answer_of
+from caslie_model.evaluation.records import PUBLISHED, Records, answer_of
 from caslie_model.evaluation.units import Units
+from caslie_model.inference.variants import UNSEEN
 from mmecinstruct.tasks import TASKS
 
 # Bounds of the length of all input texts, in characters.
@@ -68,8 +69,8 @@ def breakdowns(
         for value in sorted(set(values), key=_sort_key):
             chosen = [pair for pair, other in zip(numbered, values, strict=True) if other == value]
             rows.append(_row(task, split, name, value, chosen, records, PUBLISHED))
-    asked = [pair for pair in numbered if (pair[0].id, UNSEEN_INSTRUCTION) in records]
-    for value, variant in (("seen", PUBLISHED), ("held out", UNSEEN_INSTRUCTION)):
+    asked = [pair for pair in numbered if (pair[0].id, UNSEEN) in records]
+    for value, variant in (("seen", PUBLISHED), ("held out", UNSEEN)):
         if asked:
             rows.append(_row(task, split, "instruction", value, asked, records, variant))
     return rows

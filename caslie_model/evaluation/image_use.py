@@ -12,9 +12,10 @@ from caslie_model.data.samples import Sample
 from caslie_model.evaluation.intervals import difference_interval, estimate_share
 from caslie_model.evaluation.records import PUBLISHED, Records, is_right
 from caslie_model.evaluation.units import Units, sample_units
+from caslie_model.inference.variants import NO_IMAGES, SHUFFLED_IMAGES
 
 # Ways to ask without the own images, by variant of the record.
-OTHER_IMAGES = {"images none": "none", "images shuffled": "other samples'"}
+OTHER_IMAGES = {NO_IMAGES: "none", SHUFFLED_IMAGES: "other samples'"}
 # By whether the answer is right with the own images, and without.
 KINDS = {
     (True, False): "helpful",

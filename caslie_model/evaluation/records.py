@@ -7,7 +7,7 @@ from typing import Any
 
 from caslie_model.data.samples import Sample
 
-PUBLISHED, UNSEEN_INSTRUCTION = "", "instruction unseen"
+PUBLISHED = ""
 
 Record = Mapping[str, Any]
 Records = Mapping[tuple[str, str], Record]

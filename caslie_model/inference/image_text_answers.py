@@ -9,7 +9,6 @@ others are asked one by one, and each answer in a pass of its own.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from caslie_model.inference.option_scores import (
     continuation_scores,
     shares_prompts,
 )
-from caslie_model.inference.predict import TIE_TOLERANCE
+from caslie_model.inference.predict import greedy_tokens, is_near
 
 Tokens = tuple[int, ...]
 
@@ -57,7 +56,7 @@ def replies(
     for batch in batches(inputs, prompts, lengths, batch_size):
         results = generated(inputs, [prompts[index] for index in batch], [max_new_tokens] * len(batch))
         for index, result in zip(batch, results, strict=True):
-            if len(batch) > 1 and is_near(inputs, result.lead):
+            if len(batch) > 1 and is_near(result.lead, inputs.loaded.device.precision):
                 [result] = generated(inputs, [prompts[index]], [max_new_tokens])
             said[index] = result.text
     return [said[index] for index in range(len(prompts))]
@@ -88,16 +87,6 @@ def batches(
             start += count
 
 
-def is_near(inputs: ImageTextInputs, lead: float) -> bool:
-    """Return whether a lead is within the rounding of batches, or is no finite number.
-
-    Args:
-        inputs: The model, whose precision decides.
-        lead: Difference of two logits.
-    """
-    return not lead >= TIE_TOLERANCE[inputs.loaded.device.precision]
-
-
 def generated(inputs: ImageTextInputs, prompts: Sequence[Prompt], budgets: Sequence[int]) -> list[Said]:
     """Return the greedy answers to a batch of prompts.
 
@@ -109,30 +98,12 @@ def generated(inputs: ImageTextInputs, prompts: Sequence[Prompt], budgets: Seque
     Returns:
         One answer a prompt.
     """
-    import torch
-
     loaded = inputs.loaded
-    given = inputs.tensors(prompts)
-    with torch.inference_mode():
-        output = loaded.model.generate(
-            **given, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
-        )
-        top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
-        # NaN counts as the largest value; infinity less a number is infinity.
-        leads = torch.where(top[..., 0].isfinite(), top[..., 0] - top[..., 1], torch.nan).tolist()
-        sequences = output.sequences[:, -len(output.logits) :].tolist()
-    ends = set(loaded.model.generation_config.eos_token_id)
-    results = []
-    for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
-        # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
-        length = next((i for i, token in enumerate(tokens[:budget]) if token in ends), None)
-        decided = budget if length is None else length + 1
-        lead = min(steps[:decided], key=lambda step: (not math.isnan(step), step))
-        text = loaded.tokenizer.decode(
-            tokens[: budget if length is None else length], skip_special_tokens=True
-        )
-        results.append(Said(text.strip(), lead))
-    return results
+    found = greedy_tokens(loaded.model, inputs.tensors(prompts), budgets)
+    return [
+        Said(loaded.tokenizer.decode(tokens, skip_special_tokens=True).strip(), lead)
+        for tokens, lead in found
+    ]
 
 
 def likelihoods(

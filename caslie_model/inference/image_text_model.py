@@ -16,9 +16,9 @@ from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import MAX_ITEMS
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
-from caslie_model.inference.image_text_answers import batches, generated, is_near, likelihoods
+from caslie_model.inference.image_text_answers import batches, generated, likelihoods
 from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
-from caslie_model.inference.predict import GENERATION_SLACK, are_near, scored_prediction
+from caslie_model.inference.predict import GENERATION_SLACK, are_near, is_near, scored_prediction
 from caslie_model.inference.questions import Prediction, Prepared, Question, Shot
 from caslie_model.prompts.image_spans import number_items
 from caslie_model.prompts.message import MessageFormat
@@ -254,7 +254,7 @@ class ImageTextPredictor:
         budgets = [each.answer_room + GENERATION_SLACK for each in asked]
         said = generated(self._inputs, prompts, budgets)
         for each, budget, result in zip(asked, budgets, said, strict=True):
-            alone = len(asked) > 1 and is_near(self._inputs, result.lead)
+            alone = len(asked) > 1 and is_near(result.lead, self._loaded.device.precision)
             if alone:
                 [result] = generated(self._inputs, [each.prompt], [budget])
             finite = not math.isnan(result.lead)

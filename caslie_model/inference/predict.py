@@ -59,7 +59,7 @@ def predict_batch(
     if scoring == "generate":
         generated = _generate(loaded, batch, features)
         if len(batch) > 1:
-            again = [_is_near(loaded, lead) for _, lead in generated]
+            again = [is_near(lead, loaded.device.precision) for _, lead in generated]
             generated = [
                 _generate(loaded, [sample], features)[0] if alone else result
                 for sample, result, alone in zip(batch, generated, again, strict=True)
@@ -171,24 +171,40 @@ def _prompt_inputs(
 def _generate(
     loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None = None
 ) -> list[tuple[list[int], float]]:
-    """Return each sample's greedy tokens up to the end, and the smallest lead of a token over the next.
-
-    The lead is NaN where a token was chosen by what is no finite number.
-    """
+    """Return each sample's greedy tokens and their smallest lead, as `greedy_tokens` does."""
     import torch
 
     budgets = [sample.answer_room + GENERATION_SLACK for sample in batch]
     with torch.inference_mode():
         inputs = _prompt_inputs(loaded, batch, features, max(budgets))
         del inputs["position_ids"]  # generate counts them itself, from the mask
-        output = loaded.model.generate(
+        return greedy_tokens(loaded.model, inputs, budgets)
+
+
+def greedy_tokens(
+    model: Any, inputs: Mapping[str, Any], budgets: Sequence[int]
+) -> list[tuple[list[int], float]]:
+    """Return the greedy tokens after each prompt of a batch up to its end, and the smallest lead of one over the next.
+
+    Args:
+        model: The model, with its ends in `generation_config`.
+        inputs: The inputs of `generate` for B prompts, padded on the left.
+        budgets: Tokens of each answer at most [B].
+
+    Returns:
+        Tokens and lead by prompt. The lead is NaN where a token was chosen by what is no finite number.
+    """
+    import torch
+
+    with torch.inference_mode():
+        output = model.generate(
             **inputs, max_new_tokens=max(budgets), output_logits=True, return_dict_in_generate=True
         )
         top = torch.stack([logits.float().topk(2, dim=-1).values for logits in output.logits], dim=1)
         # NaN counts as the largest value; infinity less a number is infinity.
         leads = torch.where(top[..., 0].isfinite(), top[..., 0] - top[..., 1], torch.nan).tolist()
-        sequences = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
-    ends = set(loaded.model.generation_config.eos_token_id)
+        sequences = output.sequences[:, -len(output.logits) :].tolist()
+    ends = set(model.generation_config.eos_token_id)
     results = []
     for tokens, steps, budget in zip(sequences, leads, budgets, strict=True):
         # Tokens that this row generated beyond its own end or budget, while the batch went on, do not count.
@@ -265,5 +281,11 @@ def are_near(sample: AllowedAnswers, scores: Mapping[str, float], precision: str
     return False
 
 
-def _is_near(loaded: LoadedModel, lead: float) -> bool:
-    return not lead >= TIE_TOLERANCE[loaded.device.precision]  # NaN too
+def is_near(lead: float, precision: str) -> bool:
+    """Return whether the batch's shape may decide between two tokens, or one is no finite number.
+
+    Args:
+        lead: Difference of their logits.
+        precision: float32 or bfloat16.
+    """
+    return not lead >= TIE_TOLERANCE[precision]  # NaN too

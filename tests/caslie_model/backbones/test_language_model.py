@@ -60,7 +60,9 @@ def test_a_local_folder_works_the_same() -> None:
     "config",
     [
         Gemma2Config(vocab_size=257, num_hidden_layers=2, **SHAPE),
-        GptOssConfig(vocab_size=257, num_hidden_layers=2, num_local_experts=2, num_experts_per_tok=1, **SHAPE),
+        GptOssConfig(
+            vocab_size=257, num_hidden_layers=2, num_local_experts=2, num_experts_per_tok=1, **SHAPE
+        ),
         BloomConfig(vocab_size=257, hidden_size=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0),
     ],
     ids=["gemma2", "gpt-oss", "bloom"],

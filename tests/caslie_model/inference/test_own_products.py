@@ -411,6 +411,6 @@ def test_the_budget_of_a_table_covers_earlier_runs(shop: Path) -> None:
     (shop / "mapping.yaml").write_text("products: {id: sku, title: name}\n")
     with ChatServer(lambda _: Canned(completion("mugs"))) as server:
         for _ in range(3):
-            with pytest.raises(RunError, match="the budget of 0.0012 is spent"):
+            with pytest.raises(RunError, match=r"the budget of 0\.0012 is spent"):
                 predict("openai:tiny", shop, server=server.url, **settings)
     assert 5 <= len(server.asked) <= 10

@@ -108,9 +108,7 @@ def test_answers_that_reach_beyond_a_window_follow_no_shared_start(dataset: Path
     assert min(each.answer_room for each in encoded) > 4
     torch.manual_seed(0)
     config = Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=longest + 2)
-    loaded = LoadedModel(
-        AutoModelForCausalLM.from_config(config).eval(), base.tokenizer, prompt_format, CPU
-    )
+    loaded = LoadedModel(AutoModelForCausalLM.from_config(config).eval(), base.tokenizer, prompt_format, CPU)
     for sample, scores in zip(encoded, answer_scores(loaded, encoded), strict=True):
         [own] = answer_scores(loaded, [sample])
         assert scores == pytest.approx(own, abs=1e-4)
