@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
+from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt
 from caslie_model.inference.option_scores import (
     SCORING_TOKENS,
     PromptPass,
@@ -20,6 +20,7 @@ from caslie_model.inference.option_scores import (
     shares_prompts,
 )
 from caslie_model.inference.predict import greedy_tokens, is_near
+from caslie_model.prompts.message import Turn
 
 Tokens = tuple[int, ...]
 

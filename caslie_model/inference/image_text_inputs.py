@@ -12,7 +12,7 @@ from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import SampleImage, decode_image
 from caslie_model.errors import ModelError
 from caslie_model.prompts.chat import rendered_turns
-from caslie_model.prompts.message import Part
+from caslie_model.prompts.message import Part, Turn
 from mmecinstruct.core.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -28,18 +28,6 @@ _PROCESSOR_ERRORS = (
     RuntimeError,
     ZeroDivisionError,
 )
-
-
-class Turn(NamedTuple):
-    """What one side says.
-
-    Attributes:
-        role: user or assistant.
-        parts: Texts and images in their order. Texts are control-free (`MessageFormat.defused`).
-    """
-
-    role: str
-    parts: tuple[Part, ...]
 
 
 class Prompt(NamedTuple):

@@ -11,15 +11,15 @@ from typing import Any
 from caslie_model.backbones.image_text_model import TESTED_FAMILIES, ImageTextModel, load_image_text_model
 from caslie_model.batching.positions import check_positions
 from caslie_model.config.evaluation import PredictConfig
-from caslie_model.data.answers import parse_answer, written_answer
+from caslie_model.data.answers import parse_answer
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import MAX_ITEMS
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.errors import ModelError
 from caslie_model.inference.image_text_answers import batches, generated, likelihoods
-from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt, Turn
+from caslie_model.inference.image_text_inputs import ImageTextInputs, Prompt
 from caslie_model.inference.predict import GENERATION_SLACK, are_near, is_near, scored_prediction
-from caslie_model.inference.questions import Prediction, Prepared, Question, Shot
+from caslie_model.inference.questions import Prediction, Prepared, Question
 from caslie_model.prompts.image_spans import number_items
 from caslie_model.prompts.message import MessageFormat
 from caslie_model.prompts.templates import packaged_templates
@@ -189,11 +189,10 @@ class ImageTextPredictor:
                 f"sample {sample.id} ({sample.task}): {len(number_items(images))} items with images, at most "
                 f"{MAX_ITEMS} can be numbered; build the dataset with shorter histories or fewer options"
             )
-        shots = [self._turns(shot) for shot in question.shots]
+        shots = [(shot.sample, shot.images) for shot in question.shots]
 
         def prompt_of(fields: Sequence[InputField] | None) -> Prompt:
-            asked = Turn("user", self._format.parts(sample, images, fields))
-            return self._inputs.prompt([*(turn for turns in shots for turn in turns), asked])
+            return self._inputs.prompt(self._format.turns(sample, images, fields, shots))
 
         answers = {label: self._answer_tokens(sample, label) for label in sample.labels}
         # Room for the longest allowed answer: the prompt must not depend on which one is right.
@@ -237,15 +236,8 @@ class ImageTextPredictor:
             f"{of_text:,}: more than max_length={self._max_length}; {fewer}raise max_length or leave the task out"
         )
 
-    def _turns(self, shot: Shot) -> tuple[Turn, Turn]:
-        said = self._written(shot.sample, shot.sample.output)
-        return Turn("user", self._format.parts(shot.sample, shot.images)), Turn("assistant", (said,))
-
-    def _written(self, sample: Sample, label: str) -> str:
-        return self._format.defused(written_answer(label, sample.options, self._answers))
-
     def _answer_tokens(self, sample: Sample, label: str) -> tuple[int, ...]:
-        words = self._loaded.tokenizer(self._written(sample, label), add_special_tokens=False)
+        words = self._loaded.tokenizer(self._format.written(sample, label), add_special_tokens=False)
         return (*words["input_ids"], self._loaded.end)
 
     def _generate(self, asked: Sequence[AskedPrompt]) -> list[Prediction]:

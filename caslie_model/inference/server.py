@@ -15,7 +15,7 @@ from caslie_model.inference.batch_file import read_batch, write_batch
 from caslie_model.inference.prices import Spending, price_of
 from caslie_model.inference.questions import Prediction, Prepared, Question
 from caslie_model.inference.server_client import ChatFailure
-from caslie_model.inference.server_messages import CONTROL_TEXTS, ChatRequest, Turn
+from caslie_model.inference.server_messages import CONTROL_TEXTS, ChatRequest
 from caslie_model.inference.server_queue import ask_all
 from caslie_model.inference.server_replies import ChatReply, label_scores
 from caslie_model.inference.server_settings import ServerSettings, api_key, is_on_this_machine, settings_of
@@ -192,18 +192,15 @@ class ServerPredictor:
         """Do nothing: connections end with the answers."""
 
     def _prepared(self, question: Question) -> ServerQuestion:
-        form = self._format
-        turns = []
-        for shot in question.shots:
-            said = form.defused(
-                written_answer(shot.sample.output, shot.sample.options, self.settings.answers)
-            )
-            turns += [Turn("user", form.parts(shot.sample, shot.images)), Turn("assistant", (said,))]
-        turns.append(Turn("user", form.parts(question.sample, question.images)))
+        turns = self._format.turns(
+            question.sample,
+            question.images,
+            shots=[(shot.sample, shot.images) for shot in question.shots],
+        )
         likelihood = self.settings.scoring == "likelihood"
         request = ChatRequest(
             ", ".join(part for part in question.key if part),
-            tuple(turns),
+            turns,
             1 if likelihood else self.settings.max_tokens or _room(question.sample, self.settings.answers),
             TOP_LOGPROBS if likelihood else 0,
         )

@@ -7,11 +7,11 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from caslie_model.data.images import SampleImage, decode_image
 from caslie_model.inference.server_settings import ServerSettings
-from caslie_model.prompts.message import Part
+from caslie_model.prompts.message import Part, Turn
 from mmecinstruct.images.signatures import signature_of
 
 JPEG_QUALITY = 90
@@ -68,21 +68,6 @@ CONTROL_TEXTS = (
         "</s>",
     ),
 )
-
-Role = Literal["system", "user", "assistant"]
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A message of a conversation.
-
-    Attributes:
-        role: Whose it is.
-        parts: Texts and images in their order.
-    """
-
-    role: Role
-    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)

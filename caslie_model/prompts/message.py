@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from caslie_model.data.answers import written_answer
 from caslie_model.data.images import SampleImage
 from caslie_model.data.samples import InputField, Sample
 from caslie_model.prompts.bounds import bounded_render
@@ -15,6 +16,19 @@ from caslie_model.prompts.templates import compile_template
 from mmecinstruct.core.errors import DatasetError
 
 Part: TypeAlias = str | SampleImage
+Role: TypeAlias = Literal["system", "user", "assistant"]
+
+
+class Turn(NamedTuple):
+    """What one side of a conversation says.
+
+    Attributes:
+        role: Whose turn it is.
+        parts: Texts and images in their order. Texts are free of control tokens (`MessageFormat.defused`).
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,42 @@ class MessageFormat:
                 position = start
             parts.append(image)
         return (*parts, text[position:]) if position < len(text) else tuple(parts)
+
+    def turns(
+        self,
+        sample: Sample,
+        images: Sequence[SampleImage] = (),
+        fields: Sequence[InputField] | None = None,
+        shots: Sequence[tuple[Sample, Sequence[SampleImage]]] = (),
+    ) -> tuple[Turn, ...]:
+        """Return a sample as a conversation up to the place where the assistant answers.
+
+        Args:
+            sample: The sample.
+            images: Its images.
+            fields: Its input where it was shortened (from `fields`); None: as it is.
+            shots: Samples with their images, whose answers are shown before it.
+
+        Returns:
+            Turns of user and assistant.
+
+        Raises:
+            DatasetError: As `parts` does.
+            ModelError: As `parts` does.
+        """
+        earlier = [
+            turn
+            for shot, shown in shots
+            for turn in (
+                Turn("user", self.parts(shot, shown)),
+                Turn("assistant", (self.written(shot, shot.output),)),
+            )
+        ]
+        return (*earlier, Turn("user", self.parts(sample, images, fields)))
+
+    def written(self, sample: Sample, label: str) -> str:
+        """Return a label of a sample as the model is shown and taught it."""
+        return self.defused(written_answer(label, sample.options, self.answers))
 
 
 def user_text(

@@ -23,9 +23,10 @@ from caslie_model.inference.image_text_answers import (
     likelihoods_in_whole,
     replies,
 )
-from caslie_model.inference.image_text_inputs import ImageTextInputs, Turn
+from caslie_model.inference.image_text_inputs import ImageTextInputs
 from caslie_model.inference.image_text_model import AskedPrompt, ImageTextPredictor, open_image_text_model
 from caslie_model.inference.questions import Prediction, Question, Shot
+from caslie_model.prompts.message import Turn
 from mmecinstruct.core.errors import DatasetError
 
 FAMILIES = (

@@ -15,10 +15,11 @@ from caslie_model.errors import RunError
 from caslie_model.inference import server_client, server_queue
 from caslie_model.inference.prices import Spending
 from caslie_model.inference.server_client import ChatFailure
-from caslie_model.inference.server_messages import ChatRequest, Turn
+from caslie_model.inference.server_messages import ChatRequest
 from caslie_model.inference.server_queue import ask_all
 from caslie_model.inference.server_replies import ChatReply
 from caslie_model.inference.server_settings import ServerSettings
+from caslie_model.prompts.message import Turn
 from mmecinstruct.core.errors import DatasetError
 from tests.servers.chat_questions import Pictures, number_of
 from tests.servers.chat_server import Asked, Canned, ChatServer, completion
