@@ -24,6 +24,8 @@ SCORING_TOKENS = 16_384
 _WINDOWS = re.compile(r"(window|window_size|attention_chunk_size)$")
 # Kinds of attention that take a mask of four dimensions.
 _MASKED_ATTENTION = ("sdpa", "eager")
+# What layers of a cache have that hold more than keys and values: a state, or an index.
+_NOT_SHARED = ("conv_states", "indexer_keys")
 # Which models give the same scores in trees as in rows.
 _TAKES_TREES: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
@@ -83,13 +85,15 @@ def shares_prompts(model: Any) -> bool:
         model: A causal language model, with or without an adapter.
 
     Returns:
-        False for models with layers whose cache is a state (linear attention, Mamba, convolution, recurrence).
+        False for models with layers whose cache is a state (linear attention, Mamba, convolution, recurrence), or has
+        an index beside keys and values (DeepSeek V3.2).
     """
     from transformers import DynamicCache
 
     if getattr(getattr(model, "language_model", model), "_is_stateful", False):
         return False
-    return not any(hasattr(layer, "conv_states") for layer in DynamicCache(config=_text_config(model)).layers)
+    layers = DynamicCache(config=_text_config(model)).layers
+    return not any(hasattr(layer, name) for layer in layers for name in _NOT_SHARED)
 
 
 def takes_trees(model: Any, length: int) -> bool:

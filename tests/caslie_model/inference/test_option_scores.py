@@ -10,9 +10,15 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
+    DeepseekV3Config,
+    DeepseekV32Config,
+    FalconConfig,
+    Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTNeoConfig,
+    GptOssConfig,
+    Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
     Qwen3Config,
@@ -36,6 +42,15 @@ SHAPE: dict[str, Any] = {
     "pad_token_id": 0,
 }
 LEARNT = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, "initializer_range": 0.2}
+CHUNKS: dict[str, Any] = {"head_dim": 8, "moe_layers": [], "intermediate_size_mlp": 64}
+LATENT: dict[str, Any] = {
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "first_k_dense_replace": 4,
+}
 # A model, and whether its continuations are scored as a tree.
 FAMILIES: dict[str, tuple[Any, bool]] = {
     "llama": (LlamaConfig(**SHAPE), True),
@@ -57,6 +72,18 @@ FAMILIES: dict[str, tuple[Any, bool]] = {
         ),
         False,
     ),
+    "capped logits": (Gemma2Config(**SHAPE, head_dim=8, attn_logit_softcapping=2.0), True),
+    "attention sinks": (
+        GptOssConfig(**SHAPE, head_dim=8, sliding_window=64, num_local_experts=4, num_experts_per_tok=2),
+        True,
+    ),
+    "latent attention": (
+        DeepseekV3Config(**SHAPE | {"num_key_value_heads": 4}, **LATENT),
+        True,
+    ),
+    "wide chunks": (Llama4TextConfig(**SHAPE, **CHUNKS, attention_chunk_size=64), True),
+    "narrow chunks": (Llama4TextConfig(**SHAPE, **CHUNKS, attention_chunk_size=8), False),
+    "biases by distance": (FalconConfig(**SHAPE, alibi=True), False),
     "positions from the mask": (BloomConfig(**LEARNT, hidden_size=32, n_layer=2, n_head=4), False),
 }
 PROMPTS = ([9, 8, 7, 6, 5, 4, 3, 2, 1, 11, 12], [21, 22, 23, 24, 25], [31, 32, 33, 34, 35, 36, 37])
@@ -169,6 +196,18 @@ def test_continuations_attend_to_the_images_of_their_prompt(fusion: str) -> None
         scores = continuation_scores(model, prompt_pass(model, prompts, **batch), CONTINUATIONS)
     check(model, scores, whole)
     assert option_scores.takes_trees(model, 30)
+
+
+def test_a_cache_with_an_index_of_its_keys_is_not_shared() -> None:
+    config = DeepseekV32Config(
+        **SHAPE | {"num_key_value_heads": 4},
+        **LATENT,
+        index_topk=8,
+        index_n_heads=2,
+        index_head_dim=8,
+    )
+    assert not option_scores.shares_prompts(make(config))
+    assert option_scores.shares_prompts(make(LlamaConfig(**SHAPE)))
 
 
 def test_shared_starts_are_fed_once() -> None:
