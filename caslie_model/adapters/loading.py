@@ -242,7 +242,6 @@ def _assemble(
 ) -> LoadedModel:
     """Return a model with its prompt format and provenance. adapter: SHA-256 of the adapter's weights, if any."""
     answers, max_length = config.answers or form.answers, config.max_length or form.max_length
-    # A question brings the instruction that is to be used as its sample's own.
     prompt_format = PromptFormat(base.tokenizer, *form.templates, answers, max_length)
     provenance = {
         "base_model": base.name,

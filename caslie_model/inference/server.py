@@ -121,7 +121,6 @@ class ServerPredictor:
         self.spending = spending
         self._images = images
         self._key = key
-        # The instruction of a question is the one that is asked.
         self._format = MessageFormat(packaged_templates()[0], settings.answers, control_texts=CONTROL_TEXTS)
 
     @property

@@ -94,7 +94,6 @@ class PromptFormat:
         plain_template: Jinja template around it for a tokenizer without a chat template.
         answers: letter or text.
         max_length: Tokens of prompt and answer together.
-        instruction: seen or unseen, which of the sample's instructions is used.
         visual_tokens: Visual tokens of an image in the prompt (concat), 0 for none.
         ends_by_eos: End answers by the end-of-sequence token, whatever the chat template closes a turn by.
     """
@@ -104,7 +103,6 @@ class PromptFormat:
     plain_template: str
     answers: str
     max_length: int
-    instruction: str = "seen"
     visual_tokens: int = 0
     ends_by_eos: bool = False
 
@@ -122,8 +120,8 @@ class PromptFormat:
             The sample in tokens, shortened where it does not fit.
 
         Raises:
-            DatasetError: If it does not fit into max_length even when shortened, lacks the instruction that is asked
-                for, or has images of more items than can be numbered.
+            DatasetError: If it does not fit into max_length even when shortened, or has images of more items than can
+                be numbered.
         """
         numbers = number_items(images)
         if len(numbers) > MAX_ITEMS:
@@ -196,7 +194,7 @@ class PromptFormat:
         numbers: Mapping[str, int],
         earlier: Sequence[tuple[str, str]] = (),
     ) -> str:
-        user = user_text(self._user, sample, fields, numbers, self.instruction, self.answers, self.defused)
+        user = user_text(self._user, sample, fields, numbers, self.answers, self.defused)
         if self.tokenizer.chat_template:
             return user_turn(self.tokenizer, user, earlier)
         before = "".join(
@@ -206,7 +204,7 @@ class PromptFormat:
 
     def _turn(self, shot: Sample) -> tuple[str, str]:
         """Return what user and assistant say of a sample that is shown with its answer."""
-        user = user_text(self._user, shot, shot.fields, {}, self.instruction, self.answers, self.defused)
+        user = user_text(self._user, shot, shot.fields, {}, self.answers, self.defused)
         return unmarked(user).text, self.defused(written_answer(shot.output, shot.options, self.answers))
 
     @cached_property
@@ -267,8 +265,7 @@ class PromptFormat:
 
     def _placed(self, sample: Sample, image: SampleImage, item: int) -> PlacedImage:
         """Return an image with its guide: never a word of the answer, which the label would leak from."""
-        instruction = sample.instruction if self.instruction == "seen" else sample.instruction_unseen
-        guide = self._head(instruction or "") + self._head(_text_of(sample, image.role, item))
+        guide = self._head(sample.instruction) + self._head(_text_of(sample, image.role, item))
         return PlacedImage(image.key, image.role, item, guide)
 
     def _head(self, text: str) -> tuple[int, ...]:

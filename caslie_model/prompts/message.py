@@ -13,7 +13,6 @@ from caslie_model.data.samples import InputField, Sample
 from caslie_model.prompts.bounds import bounded_render
 from caslie_model.prompts.image_spans import marked, marked_start, number_items, unmarked, without_marks
 from caslie_model.prompts.templates import compile_template
-from mmecinstruct.core.errors import DatasetError
 
 Part: TypeAlias = str | SampleImage
 Role: TypeAlias = Literal["system", "user", "assistant"]
@@ -38,13 +37,11 @@ class MessageFormat:
     Attributes:
         template: Jinja template of the message (`user.j2`).
         answers: letter or text.
-        instruction: seen or unseen, which of the sample's instructions is used.
         control_texts: Texts of the model's control tokens, which no text of the dataset may contain.
     """
 
     template: str
     answers: str
-    instruction: str = "seen"
     control_texts: tuple[str, ...] = ()
 
     @cached_property
@@ -80,13 +77,12 @@ class MessageFormat:
             Texts and images; texts that follow one another are one.
 
         Raises:
-            DatasetError: If the sample lacks the instruction that is asked for.
             ModelError: If the template cannot be filled.
         """
         numbers = number_items(images)
         shown = self.fields(sample, images) if fields is None else fields
         text, spans, _ = unmarked(
-            user_text(self._compiled, sample, shown, numbers, self.instruction, self.answers, self.defused)
+            user_text(self._compiled, sample, shown, numbers, self.answers, self.defused)
         )
         starts = {span.item: span.start for span in reversed(spans)}
         placed = sorted(
@@ -121,7 +117,6 @@ class MessageFormat:
             Turns of user and assistant.
 
         Raises:
-            DatasetError: As `parts` does.
             ModelError: As `parts` does.
         """
         earlier = [
@@ -144,7 +139,6 @@ def user_text(
     sample: Sample,
     fields: Sequence[InputField],
     numbers: Mapping[str, int],
-    instruction: str,
     answers: str,
     defused: Callable[[str], str],
 ) -> str:
@@ -155,7 +149,6 @@ def user_text(
         sample: The sample.
         fields: Its input, with the items of its texts.
         numbers: The number of each item with images, by role.
-        instruction: seen or unseen.
         answers: letter or text.
         defused: Breaks up control tokens.
 
@@ -163,16 +156,10 @@ def user_text(
         The text.
 
     Raises:
-        DatasetError: If the sample lacks the instruction that is asked for.
         ModelError: If the template cannot be filled.
     """
-    asked = sample.instruction if instruction == "seen" else sample.instruction_unseen
-    if asked is None:
-        raise DatasetError(
-            f"sample {sample.id} has no instruction_unseen (only test rows have): use instruction=seen"
-        )
     variables = {
-        "instruction": marked_start(defused(asked)),
+        "instruction": marked_start(defused(sample.instruction)),
         "fields": [
             replace(
                 field,

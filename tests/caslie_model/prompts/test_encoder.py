@@ -145,13 +145,6 @@ def test_too_many_items_with_images_name_the_sample(prompt_format: PromptFormat,
         prompt_format.encode(sample, shown)
 
 
-def test_the_unseen_instruction(prompt_format: PromptFormat, sample: Sample) -> None:
-    unseen = replace(prompt_format, instruction="unseen")
-    assert "Say it." in unseen.render(replace(sample, instruction_unseen="Say it."))
-    with pytest.raises(DatasetError, match="s1 has no instruction_unseen"):
-        unseen.render(sample)
-
-
 def test_templates_are_strict_and_sandboxed(prompt_format: PromptFormat, sample: Sample) -> None:
     with pytest.raises(ModelError, match="'nothing' is undefined"):
         replace(prompt_format, user_template="{{ nothing }}").render(sample)
