@@ -189,7 +189,8 @@ def _attention_of(config: Any) -> str:
     """Return sdpa where a family has it: Gemma 2, gpt-oss, BLOOM and others do not."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    family = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    # Of a merged image-text model the language model decides.
+    family = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config.get_text_config(decoder=True)), None)
     return "sdpa" if getattr(family, "_supports_sdpa", True) else "eager"
 
 

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, GptOss
 
 from caslie_model.backbones.language_model import find_gguf, load_base_model, locate
 from caslie_model.errors import ModelError
+from caslie_model.fusion import CaslieForCausalLM
 from caslie_model.runtime.device import Device, choose_device
 
 SHAPE: dict[str, Any] = {
@@ -74,6 +75,15 @@ def test_families_without_fused_attention_answer(config: Any, tmp_path: Path) ->
     assert base.model.config._attn_implementation == "eager"
     inputs = base.tokenizer("Is it red?", return_tensors="pt", add_special_tokens=False)
     assert base.model.generate(**inputs, max_new_tokens=3).shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_a_merged_image_text_model_takes_the_attention_of_its_language_model(tmp_path: Path) -> None:
+    load_base_model("random:tiny").tokenizer.save_pretrained(tmp_path)
+    base = AutoModelForCausalLM.from_config(Gemma2Config(vocab_size=257, num_hidden_layers=2, **SHAPE))
+    CaslieForCausalLM.from_base(
+        base, fusion="xattn", vision_width=12, vision_patches=5, latents=3, adapter_every=1
+    ).save_pretrained(tmp_path)
+    assert load_base_model(str(tmp_path)).model.language_model.config._attn_implementation == "eager"
 
 
 def test_any_text_becomes_tokens_and_back() -> None:
