@@ -239,10 +239,11 @@ def difference_interval(differences: Floats, units: Sequence[str]) -> tuple[floa
     count = len(names)
     if count < 2:
         return -1.0, 1.0
-    quantile = t_quantile(0.975, count - 1)
+    effective = effective_units(unit_of)
+    quantile = t_quantile(0.975, max(effective - 1, 1))
     mean = float(np.mean(differences))
     if not np.any(differences):
-        reach = float(wilson_bounds(0.0, count, quantile)[1])
+        reach = float(wilson_bounds(0.0, effective, quantile)[1])
     else:
         sums, sizes = np.bincount(unit_of, differences), np.bincount(unit_of)
         without = (sums.sum() - sums) / (len(differences) - sizes)

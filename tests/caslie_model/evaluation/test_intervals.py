@@ -171,6 +171,12 @@ def test_a_paired_difference_is_narrower_than_two_figures() -> None:
     assert high - low < 0.8 * (single[1] - single[0])
 
 
+def test_a_large_unit_widens_a_paired_difference_where_nothing_differs() -> None:
+    even, uneven = ([str(unit) for unit in units] for units in (range(60), np.maximum(range(60), 20)))
+    widths = [high - low for low, high in (difference_interval(np.zeros(60), u) for u in (even, uneven))]
+    assert widths[1] > 2 * widths[0]
+
+
 def test_where_nothing_differs_the_difference_is_bounded_by_the_units() -> None:
     low, high = difference_interval(np.zeros(100), [str(number // 10) for number in range(100)])
     assert high == -low
