@@ -27,10 +27,9 @@ from caslie_model.evaluation.compare_statistics import (
     paired_difference,
 )
 from caslie_model.evaluation.compare_tables import comparison_markdown, comparison_text
-from caslie_model.evaluation.intervals import estimate, mean_share, metric_shares
-from caslie_model.evaluation.metrics import Bootstrap, answer_cells
+from caslie_model.evaluation.intervals import effective_units, estimate, metric_shares, resampled_metrics
+from caslie_model.evaluation.metrics import Bootstrap, Floats, answer_cells
 from caslie_model.evaluation.published import published
-from caslie_model.evaluation.resampling import sample_weights
 from caslie_model.evaluation.units import sample_units
 from mmecinstruct.core.disk_errors import shown
 from mmecinstruct.core.hashing import hash_draw
@@ -39,9 +38,6 @@ from mmecinstruct.tasks.task import YES_NO
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from caslie_model.evaluation.intervals import estimate, mean_share, metric_shares
-from caslie_model.evaluation.metrics import Floats
 
 RESAMPLES = 10_000
 SAMPLES = 5
@@ -203,17 +199,16 @@ def _cell(
     units = sample_units(task, samples)
     metric = TASKS[task].metric
     seeded = Bootstrap(bootstrap.resamples, hash_draw(bootstrap.seed, "bootstrap", task, split, "all"))
-    names, unit_of = np.unique(np.asarray(units.names, dtype=np.str_), return_inverse=True)
-    weights = sample_weights(names.tolist(), seeded).astype(np.float64)
+    _, unit_of = np.unique(np.asarray(units.names, dtype=np.str_), return_inverse=True)
     scores: dict[str, dict[str, Any]] = {}
-    resampled: dict[str, Floats] = {}
+    parts: list[tuple[Floats, Floats]] = []
     right: dict[str, list[bool]] = {}
     for model in models:
         answers = [_label(model, sample) for sample in samples]
         found = estimate(metric, gold, answers, labels, units.names)
         _check_figure(model, task, split, len(samples), found.value)
         above, below, _ = metric_shares(metric, answer_cells(gold, answers, labels), unit_of, labels)
-        resampled[model.letter] = mean_share(weights @ above, weights @ below)
+        parts.append((above, below))
         right[model.letter] = [answer == label for answer, label in zip(answers, gold, strict=True)]
         scores[model.letter] = {
             "score": found.value,
@@ -222,13 +217,16 @@ def _cell(
             "no_answer": answers.count(None),
         }
     comparisons = {}
+    resampled = dict(zip(scores, resampled_metrics(parts, seeded), strict=True))
+    shares = {letter: np.hstack(part) for letter, part in zip(scores, parts, strict=True)}
     for model in models:
         if model is base:
             continue
         difference = paired_difference(
             scores[model.letter]["score"] - scores[base.letter]["score"],
             resampled[model.letter] - resampled[base.letter],
-            units.count,
+            effective_units(unit_of),
+            int((shares[model.letter] != shares[base.letter]).any(axis=1).sum()),
         )
         pairs = list(zip(right[base.letter], right[model.letter], strict=True))
         only_reference, only_other = pairs.count((True, False)), pairs.count((False, True))

@@ -29,7 +29,7 @@ class PairedDifference:
         high: Its upper bound.
         p: Two-sided p-value of no difference.
         detectable: The smallest true difference that a comparison of these samples finds with a probability of 80 %,
-            before any correction for several comparisons; None where no resample differs.
+            before any correction for several comparisons; None where no resample differs, or it would be above 1.
     """
 
     value: float
@@ -39,7 +39,7 @@ class PairedDifference:
     detectable: float | None
 
 
-def interval(resampled: Floats, units: int) -> tuple[float, float]:
+def interval(resampled: Floats, units: float) -> tuple[float, float]:
     """Return a 95 % interval from resamples.
 
     Its bounds are the percentiles that a t distribution needs instead of a normal one, so that it is wide enough for
@@ -47,7 +47,7 @@ def interval(resampled: Floats, units: int) -> tuple[float, float]:
 
     Args:
         resampled: The figure in each resample [R].
-        units: The number of units that were resampled, at least 1.
+        units: The number of units that were resampled, at least 1; of units of unequal size the effective number.
 
     Returns:
         Lower and upper bound.
@@ -60,18 +60,24 @@ def interval(resampled: Floats, units: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def paired_difference(value: float, resampled: Floats, units: int) -> PairedDifference:
+def paired_difference(
+    value: float, resampled: Floats, units: float, differing: float = math.inf
+) -> PairedDifference:
     """Return a difference with its interval and p-value.
 
     The p-value inverts `interval`: twice the share of resamples in which the difference has the other sign or is 0
     (with one resample added to both sides of the fraction), taken through the same t distribution. It is below .05
-    where the interval leaves out 0. Where no resample differs, as between models with the same answers, the interval is
-    as wide as the share of differing answers that so many units may hide (Wilson).
+    where the interval leaves out 0. It is not below the smallest that a permutation test can give: with d units on
+    which the models differ, all of them are in favour of one with a chance of 2 / 2^d. Where no resample differs, as
+    between models with the same answers, the interval is as wide as the share of differing answers that so many units
+    may hide (Wilson).
 
     Args:
         value: The difference on all samples.
         resampled: The difference in each resample [R].
-        units: The number of units that were resampled, at least 1.
+        units: The number of units that were resampled, at least 1; of units of unequal size the effective number.
+
+        differing: The number of units on which the models differ.
 
     Returns:
         The difference.
@@ -87,18 +93,23 @@ def paired_difference(value: float, resampled: Floats, units: int) -> PairedDiff
         low, high = max(-1.0, value - reach), min(1.0, value + reach)
     tail = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
     share = min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
+    p = float(2 * t.sf(norm.isf(share / 2) / _widening(freedom), freedom))
+    p = max(p, min(1.0, 2.0 ** (1 - differing)))
+    if p >= LEVEL:
+        low, high = min(low, 0.0), max(high, 0.0)
     spread = float(resampled.std(ddof=1))
     times = t_quantile(1 - LEVEL / 2, freedom) + t_quantile(POWER, freedom)
+    detectable = _widening(freedom) * times * spread
     return PairedDifference(
         value=value,
         low=low,
         high=high,
-        p=float(2 * t.sf(norm.isf(share / 2) / _widening(freedom), freedom)),
-        detectable=_widening(freedom) * times * spread if spread > 0 else None,
+        p=p,
+        detectable=detectable if 0 < detectable <= 1 else None,
     )
 
 
-def _widening(freedom: int) -> float:
+def _widening(freedom: float) -> float:
     return math.sqrt(1 + 1 / freedom)
 
 

@@ -4,10 +4,15 @@ Every metric here is a mean of shares: accuracy is one, F1 is one (twice the rig
 macro F1 is the mean of those of all labels. Each unit is left out in turn (the jackknife); the deviations give the
 standard error, the bias, and how the labels' shares vary together. The 95 % interval holds both of
 
-* the value with that error, bias included, on the scale of the logit, with the t quantile of units - 1 degrees of
-  freedom: it covers where there are many labels of few rows;
+* the value with that error, bias included, on the scale of the logit, with the t quantile of effective units - 1
+  degrees of freedom: it covers where there are many labels of few rows;
 * the labels' Wilson intervals, recovered into one of their mean (Zou and Donner 2008, Statistics in Medicine 27,
   1693-1702): it covers where the share of a rare label is near 0 or 1, and its spread says too little.
+
+Units of several rows need more. Where few rows are wrong, a sample tends to show too little of how they depend on one
+another: the correlation within units is taken a little larger than seen, by less the more units there are. Units of
+unequal size are as few as Kish's effective number of them says; so many have the degrees of freedom. Rows that are
+units of their own are left as they are.
 
 `benchmarks/interval_coverage.py` simulates how often they hold the true value. Percentiles of a bootstrap do so less
 often.
@@ -23,12 +28,14 @@ import numpy as np
 import numpy.typing as npt
 
 from caslie_model.evaluation.metrics import Bootstrap, Floats, answer_cells, wilson_bounds
-from caslie_model.evaluation.resampling import sample_weights
+from caslie_model.evaluation.resampling import unit_weights
 
 # Assumed between the errors of two compared models, unit by unit: their answers are right and wrong together.
 ASSUMED_CORRELATION = 0.5
 # Fewer units, fewer rows of a label, or more rows a unit are marked: the interval was not shown to hold there.
-FEW_UNITS, FEW_ROWS, MANY_ROWS = 30, 5, 5
+FEW_UNITS, FEW_ROWS, MANY_ROWS = 30, 5, 8
+# Added to the correlation within units: so much divided by the number of units, and at most.
+ADDED_CORRELATION, MOST_ADDED = 3.0, 0.05
 
 Cells = npt.NDArray[np.int64]
 
@@ -42,12 +49,14 @@ class Estimate:
         interval: Its 95 % interval.
         standard_error: Its standard error; None where there are no two units.
         units: The number of units.
+        effective_units: As many units of one size say as much.
     """
 
     value: float
     interval: tuple[float, float]
     standard_error: float | None
     units: int
+    effective_units: float
 
 
 def estimate(
@@ -110,8 +119,9 @@ def estimate_cells(
     above, below, weight = metric_shares(metric, cells, unit_of, labels)
     count, total = len(above), below.sum(axis=0)
     value = float(mean_share(above.sum(axis=0), total))
+    effective = effective_units(unit_of)
     if count < 2 or not total.any():
-        return Estimate(value, (0.0, 1.0), None, count)
+        return Estimate(value, (0.0, 1.0), None, count, effective)
     occurs = total > 0
     above, below, total = above[:, occurs], below[:, occurs], total[occurs]
     tops, bottoms = above.sum(axis=0) - above, total - below
@@ -119,20 +129,72 @@ def estimate_cells(
     scale = (count - 1) / count
     error = math.sqrt(scale * float(((without - without.mean()) ** 2).sum()))
     bias = (count - 1) * (float(without.mean()) - value)
-    quantile = t_quantile(0.975, count - 1)
+    quantile = t_quantile(0.975, max(effective - 1, 1))
     shares = above.sum(axis=0) / total
+    added = 0.0
+    if count < len(cells):
+        added = _added_variance(metric_shares(metric, cells, np.arange(len(cells)), labels), occurs, unit_of)
     # A label of one unit: without that unit nothing is known of it.
     deviations = np.divide(tops, bottoms, out=np.broadcast_to(shares, tops.shape).copy(), where=bottoms > 0)
     deviations -= deviations.mean(axis=0)
     covariance = scale * deviations.T @ deviations
+    covariance *= 1 + added / error**2 if error > 0 else 1.0
     # A share that never varies is one of as many trials as there are units of its label, or answers.
     trials = np.maximum(np.minimum(total * weight, (below > 0).sum(axis=0)), 1.0)
     bounds = [
-        _logit_interval(value, math.hypot(error, bias), quantile, len(cells)),
+        _logit_interval(value, math.sqrt(error**2 + added + bias**2), quantile, len(cells)),
         _recovered_interval(value, shares, covariance, trials, quantile),
     ]
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
-    return Estimate(value, (max(low, 0.0), min(high, 1.0)), error, count)
+    return Estimate(value, (max(low, 0.0), min(high, 1.0)), error, count, effective)
+
+
+def effective_units(unit_of: npt.NDArray[np.intp]) -> float:
+    """Return how many units of one size say as much. Source: Kish (1965), Survey Sampling.
+
+    Args:
+        unit_of: Number of each row's unit [n], from 0 on without gaps.
+
+    Returns:
+        The number; 0 without rows.
+    """
+    sizes = np.bincount(unit_of).astype(np.float64)
+    return float(sizes.sum() ** 2 / sizes.dot(sizes)) if len(sizes) else 0.0
+
+
+def _added_variance(
+    rows: tuple[Floats, Floats, float], occurs: npt.NDArray[np.bool_], unit_of: npt.NDArray[np.intp]
+) -> float:
+    """Return the variance that a larger correlation within units adds to a mean of shares.
+
+    Args:
+        rows: What the shares are made of, for each row.
+        occurs: Which shares have a denominator [S].
+        unit_of: Number of each row's unit [n].
+    """
+    above, below = (part[:, occurs] for part in rows[:2])
+    total = below.sum(axis=0)
+    influence = ((above - above.sum(axis=0) / total * below) / total).mean(axis=1)
+    sizes = np.bincount(unit_of)
+    correlation = min(ADDED_CORRELATION / len(sizes), MOST_ADDED)
+    return correlation * float(influence.dot(influence)) / len(influence) * float(sizes.dot(sizes - 1))
+
+
+def resampled_metrics(parts: Sequence[tuple[Floats, Floats]], bootstrap: Bootstrap) -> list[Floats]:
+    """Return metrics over the same resamples of units.
+
+    Args:
+        parts: Numerators and denominators [U, S] of each metric's shares.
+        bootstrap: Number of resamples R, and their seed.
+
+    Returns:
+        Each metric in each resample [R].
+    """
+    found: list[list[Floats]] = [[] for _ in parts]
+    for weights in unit_weights(len(parts[0][0]), bootstrap):
+        for each, (above, below) in zip(found, parts, strict=True):
+            each.append(mean_share(weights @ above, weights @ below))
+    return [np.concatenate(each) for each in found]
 
 
 def bootstrap_interval(
@@ -156,10 +218,10 @@ def bootstrap_interval(
     Returns:
         Lower and upper bound.
     """
-    names, unit_of = np.unique(np.asarray(units, dtype=np.str_), return_inverse=True)
+    _, unit_of = np.unique(np.asarray(units, dtype=np.str_), return_inverse=True)
     above, below, _ = metric_shares(metric, answer_cells(gold, answers, labels), unit_of, labels)
-    weights = sample_weights(names.tolist(), bootstrap).astype(np.float64)
-    low, high = np.percentile(mean_share(weights @ above, weights @ below), [2.5, 97.5])
+    [resampled] = resampled_metrics([(above, below)], bootstrap)
+    low, high = np.percentile(resampled, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -177,10 +239,11 @@ def difference_interval(differences: Floats, units: Sequence[str]) -> tuple[floa
     count = len(names)
     if count < 2:
         return -1.0, 1.0
-    quantile = t_quantile(0.975, count - 1)
+    effective = effective_units(unit_of)
+    quantile = t_quantile(0.975, max(effective - 1, 1))
     mean = float(np.mean(differences))
     if not np.any(differences):
-        reach = float(wilson_bounds(0.0, count, quantile)[1])
+        reach = float(wilson_bounds(0.0, effective, quantile)[1])
     else:
         sums, sizes = np.bincount(unit_of, differences), np.bincount(unit_of)
         without = (sums.sum() - sums) / (len(differences) - sizes)
@@ -201,19 +264,20 @@ def detectable_difference(found: Estimate, correlation: float = ASSUMED_CORRELAT
         correlation: Between the errors of the two models' figures.
 
     Returns:
-        The difference; None where the standard error is unknown.
+        The difference; None where the standard error is unknown, or the difference would be above 1.
     """
     if found.standard_error is None:
         return None
-    freedom = found.units - 1
+    freedom = max(found.effective_units - 1, 1)
     low, high = found.interval
     # No error was seen where all answers are right or wrong; the interval says what is possible.
     error = found.standard_error or (high - low) / 2 / t_quantile(0.975, freedom)
     times = t_quantile(0.975, freedom) + t_quantile(0.8, freedom)
-    return times * error * math.sqrt(2 * (1 - correlation))
+    difference = times * error * math.sqrt(2 * (1 - correlation))
+    return difference if difference <= 1 else None
 
 
-def t_quantile(chance: float, freedom: int) -> float:
+def t_quantile(chance: float, freedom: float) -> float:
     """Return a quantile of Student's t distribution.
 
     Args:

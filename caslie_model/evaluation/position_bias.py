@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def position_bias(samples: Sequence[Sample], records: Records) -> list[dict[str,
     Returns:
         A row for each task and split whose samples were asked in other orders: accuracy of each order (`published` is
         variant ""), share of samples with one answer in all orders, and how often each letter was right and given.
-        Missing answers are wrong, and unstable.
+        Missing answers are wrong, and unstable. Samples of few options have fewer orders, and are in these only.
     """
     numbers = {}
     for _, variant in records:
@@ -37,15 +38,17 @@ def position_bias(samples: Sequence[Sample], records: Records) -> list[dict[str,
     rows = []
     for task, split in dict.fromkeys((sample.task, sample.split) for sample in samples):
         whole = [sample for sample in samples if (sample.task, sample.split) == (task, split)]
-        asked = [
-            v for v in sorted(numbers, key=lambda v: numbers[v]) if any((s.id, v) in records for s in whole)
-        ]
+        asked = {
+            v: number
+            for v, number in sorted(numbers.items(), key=lambda pair: pair[1])
+            if any((s.id, v) in records for s in whole)
+        }
         if asked:
             rows.append({"task": task, "split": split, **_row(task, whole, records, asked)})
     return rows
 
 
-def _row(task: str, whole: Sequence[Sample], records: Records, asked: Sequence[str]) -> dict[str, Any]:
+def _row(task: str, whole: Sequence[Sample], records: Records, asked: Mapping[str, int]) -> dict[str, Any]:
     units = sample_units(task, whole)
     pairs = [
         (sample, unit)
@@ -54,17 +57,21 @@ def _row(task: str, whole: Sequence[Sample], records: Records, asked: Sequence[s
     ]
     names = [unit for _, unit in pairs]
     chosen = [sample for sample, _ in pairs]
-    variants = (PUBLISHED, *asked)
+    variants = {PUBLISHED: 0, **asked}
     orders: list[dict[str, Any]] = []
     stable = np.ones(len(chosen), dtype=bool)
     first = [answer_of(records, sample, PUBLISHED) for sample in chosen]
-    for variant in variants:
+    for variant, number in variants.items():
         answers = [answer_of(records, sample, variant) for sample in chosen]
-        stable &= [answer is not None and answer == one for answer, one in zip(answers, first, strict=True)]
-        found = estimate_share([a == s.output for a, s in zip(answers, chosen, strict=True)], names)
+        has = np.array([number < math.factorial(len(sample.labels)) for sample in chosen])
+        same = [answer is not None and answer == one for answer, one in zip(answers, first, strict=True)]
+        stable &= same | ~has
+        right = np.array([a == s.output for a, s in zip(answers, chosen, strict=True)])
+        found = estimate_share(right[has], np.asarray(names)[has].tolist())
         orders.append(
             {
                 "order": variant or "published",
+                "samples": int(has.sum()),
                 "accuracy": found.value,
                 "accuracy_interval": list(found.interval),
             }
@@ -79,7 +86,7 @@ def _row(task: str, whole: Sequence[Sample], records: Records, asked: Sequence[s
         "accuracy_spread": max(accuracies) - min(accuracies),
         "stable": stability.value,
         "stable_interval": list(stability.interval),
-        **_letters(chosen, records, variants),
+        **_letters(chosen, records, tuple(variants)),
     }
 
 

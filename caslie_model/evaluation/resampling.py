@@ -6,7 +6,7 @@ compared get the same resamples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,24 @@ from caslie_model.evaluation.metrics import Bootstrap, Floats, answer_cells
 _CHUNK = 8_000_000
 
 Weights = npt.NDArray[np.uint16]
+
+
+def unit_weights(count: int, bootstrap: Bootstrap) -> Iterator[Floats]:
+    """Yield how often each unit is in each resample, for some resamples at a time.
+
+    Args:
+        count: Number of units U.
+        bootstrap: Number of resamples, and their seed.
+
+    Yields:
+        Counts [r, U], of all resamples together [R, U].
+    """
+    generator = np.random.default_rng(bootstrap.seed)
+    chances = np.full(count, 1 / max(count, 1))
+    step = max(1, _CHUNK // max(count, 1))
+    for start in range(0, bootstrap.resamples, step):
+        size = min(step, bootstrap.resamples - start)
+        yield generator.multinomial(count, chances, size=size).astype(np.float64)
 
 
 def sample_weights(units: Sequence[str], bootstrap: Bootstrap) -> Weights:
@@ -30,14 +48,11 @@ def sample_weights(units: Sequence[str], bootstrap: Bootstrap) -> Weights:
         Counts [R, n].
     """
     names, unit_of = np.unique(np.asarray(units, dtype=np.str_), return_inverse=True)
-    generator = np.random.default_rng(bootstrap.seed)
     weights = np.empty((bootstrap.resamples, len(unit_of)), dtype=np.uint16)
-    chances = np.full(len(names), 1 / max(len(names), 1))
-    step = max(1, _CHUNK // max(len(names), 1))
-    for start in range(0, bootstrap.resamples, step):
-        size = min(step, bootstrap.resamples - start)
-        drawn = generator.multinomial(len(names), chances, size=size).astype(np.uint16)
-        weights[start : start + size] = drawn[:, unit_of]
+    start = 0
+    for drawn in unit_weights(len(names), bootstrap):
+        weights[start : start + len(drawn)] = drawn.astype(np.uint16)[:, unit_of]
+        start += len(drawn)
     return weights
 
 

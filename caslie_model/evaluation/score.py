@@ -12,6 +12,7 @@ from caslie_model.evaluation.intervals import (
     FEW_ROWS,
     FEW_UNITS,
     MANY_ROWS,
+    Estimate,
     bootstrap_interval,
     detectable_difference,
     estimate,
@@ -179,7 +180,8 @@ def score_part(
         "accuracy_interval": list(estimate("accuracy", gold, answers, labels, units).interval),
         "accuracy_interval_of_rows": list(wilson_interval(right, len(gold))),
         "units": found.units,
-        "doubts": _doubts(metric, gold, labels, found.units),
+        "effective_units": found.effective_units,
+        "doubts": _doubts(metric, gold, labels, found),
         "detectable_difference": detectable_difference(found),
         "detectable_difference_range": [
             detectable_difference(found, HIGH_CORRELATION),
@@ -197,11 +199,17 @@ def score_part(
     }
 
 
-def _doubts(metric: str, gold: Sequence[str], labels: Sequence[str], units: int) -> list[str]:
+def _doubts(metric: str, gold: Sequence[str], labels: Sequence[str], found: Estimate) -> list[str]:
     """Return why the interval may hold the true value less often than it says."""
+    units, effective = found.units, found.effective_units
     rare = [f"{label}: {count} rows" for label in labels if (count := gold.count(label)) < FEW_ROWS]
     return [
         *(rare if metric in ("F1", "macro F1") else []),
         *([f"{units} units"] if units < FEW_UNITS else []),
+        *(
+            [f"{units} units of unequal size, as good as {effective:.0f}"]
+            if effective < FEW_UNITS <= units
+            else []
+        ),
         *([f"{len(gold) / units:.1f} rows a unit"] if len(gold) > MANY_ROWS * units else []),
     ]

@@ -172,8 +172,9 @@ def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     if any(result["doubts"] for result in results):
         lines.append(
-            f"* an answer that is right in fewer than {FEW_ROWS} rows, fewer than {FEW_UNITS} units, or more than "
-            f"{MANY_ROWS} rows a unit: the interval may hold the true value less often than it says."
+            f"* an answer that is right in fewer than {FEW_ROWS} rows, fewer than {FEW_UNITS} units (of unequal size: "
+            f"as good as fewer), or more than {MANY_ROWS} rows a unit: the interval may hold the true value less often "
+            "than it says."
         )
     return lines
 

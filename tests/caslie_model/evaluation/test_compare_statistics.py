@@ -66,6 +66,21 @@ def test_what_can_be_detected_follows_the_standard_error() -> None:
     assert found.detectable == pytest.approx(0.028, rel=0.03)
 
 
+@pytest.mark.parametrize(("differing", "p"), [(0, 1.0), (4, 0.125), (5, 0.0625)])
+def test_a_handful_of_differing_units_is_never_significant(differing: int, p: float) -> None:
+    # All of them for the same model: of 4, one in 7 is so by chance alone.
+    counts = np.random.default_rng(0).poisson(differing, 10_000)
+    found = paired_difference(differing / 1000, counts / 1000, 1000, differing)
+    assert found.p == p
+    assert found.low <= 0 <= found.high
+    enough = paired_difference(0.02, np.random.default_rng(0).poisson(20, 10_000) / 1000, 1000, 20)
+    assert enough.p < 0.001 < enough.low
+
+
+def test_a_difference_above_one_cannot_be_detected() -> None:
+    assert paired_difference(0.0, np.random.default_rng(0).normal(0, 0.5, 1000), 2).detectable is None
+
+
 def test_an_improvement_over_nothing_is_undefined() -> None:
     assert improvement(0.5, 0) is None
     assert improvement(0.5, 0.4) == pytest.approx(25)

@@ -15,6 +15,7 @@ from caslie_model.evaluation.intervals import (
     bootstrap_interval,
     detectable_difference,
     difference_interval,
+    effective_units,
     estimate,
     estimate_share,
     t_quantile,
@@ -129,7 +130,35 @@ def test_a_constant_wrong_answer_leaves_f1_open_above() -> None:
 
 
 def test_one_unit_tells_nothing_of_others() -> None:
-    assert estimate_share([True, True, False], ["u"] * 3) == Estimate(2 / 3, (0.0, 1.0), None, 1)
+    assert estimate_share([True, True, False], ["u"] * 3) == Estimate(2 / 3, (0.0, 1.0), None, 1, 1.0)
+
+
+@pytest.mark.parametrize(("chance", "largest", "count"), [(0.94, 15, 500), (0.9, 15, 100), (0.6, 5, 500)])
+def test_an_interval_holds_where_errors_are_rare_and_units_large(
+    chance: float, largest: int, count: int
+) -> None:
+    random = np.random.default_rng(6)
+    repeats, held = 1500, 0
+    for _ in range(repeats):
+        units = np.repeat(np.arange(count), random.integers(1, largest + 1, count))[:count]
+        # Half of the rows are answered as their unit is: a correlation of .25.
+        of_units, own = random.random((2, count)) < chance
+        right = np.where(random.random(count) < 0.5, of_units[units], own)
+        low, high = estimate_share(right, [f"{unit:03}" for unit in units]).interval
+        held += low <= chance <= high
+    assert held / repeats >= 0.93
+
+
+def test_rows_alone_are_units_of_one_size() -> None:
+    found = estimate_share(np.arange(200) < 188, rows(200))
+    assert found.effective_units == 200
+    assert found.interval == pytest.approx(wilson_bounds(0.94, 200, t_quantile(0.975, 199)), abs=0.01)
+
+
+def test_one_large_unit_makes_many_small_ones_count_less() -> None:
+    sizes = np.array([100, *[1] * 400])
+    assert effective_units(np.repeat(np.arange(401), sizes)) == pytest.approx(500**2 / sizes.dot(sizes))
+    assert effective_units(np.repeat(np.arange(20), 3)) == 20
 
 
 def test_a_paired_difference_is_narrower_than_two_figures() -> None:
@@ -140,6 +169,12 @@ def test_a_paired_difference_is_narrower_than_two_figures() -> None:
     assert low < own.mean() - other.mean() < high
     single = estimate_share(own, rows(400)).interval
     assert high - low < 0.8 * (single[1] - single[0])
+
+
+def test_a_large_unit_widens_a_paired_difference_where_nothing_differs() -> None:
+    even, uneven = ([str(unit) for unit in units] for units in (range(60), np.maximum(range(60), 20)))
+    widths = [high - low for low, high in (difference_interval(np.zeros(60), u) for u in (even, uneven))]
+    assert widths[1] > 2 * widths[0]
 
 
 def test_where_nothing_differs_the_difference_is_bounded_by_the_units() -> None:
@@ -177,6 +212,11 @@ def test_all_right_still_has_a_detectable_difference() -> None:
     assert gain is not None
     assert 0.02 < gain < 0.1
     assert detectable_difference(estimate_share([True], ["u"])) is None
+
+
+def test_a_difference_above_one_is_never_detectable() -> None:
+    found = estimate("macro F1", ["A", "B"], ["A", "C"], LETTERS, rows(2))
+    assert detectable_difference(found) is None
 
 
 def test_an_interval_of_a_thousand_samples_takes_less_than_a_second() -> None:

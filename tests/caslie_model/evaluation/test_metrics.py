@@ -115,8 +115,13 @@ def test_rows_say_why_their_interval_is_in_doubt() -> None:
     gold = ["A"] * 97 + ["B"] * 3
     apart = score_part("sentiment_analysis", gold, gold, ("A", "B"), "A", Bootstrap(20))
     assert apart["doubts"] == ["B: 3 rows"]
-    units = [str(number % 16) for number in range(100)]
+    units = [str(number % 10) for number in range(100)]
     together = score_part(
         "multiclass_product_classification", gold, gold, ("A", "B"), "A", Bootstrap(20), units
     )
-    assert together["doubts"] == ["16 units", "6.2 rows a unit"]
+    assert together["doubts"] == ["10 units", "10.0 rows a unit"]
+    units = [str(max(number, 20)) for number in range(100)]
+    uneven = score_part(
+        "multiclass_product_classification", gold, gold, ("A", "B"), "A", Bootstrap(20), units
+    )
+    assert uneven["doubts"] == ["80 units of unequal size, as good as 19"]

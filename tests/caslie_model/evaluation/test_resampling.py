@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caslie_model.evaluation import resampling
+from caslie_model.evaluation.intervals import bootstrap_interval
 from caslie_model.evaluation.metrics import confusion
 from caslie_model.evaluation.resampling import Bootstrap, resampled_confusions, sample_weights
 
@@ -45,3 +47,14 @@ def test_a_resample_counts_as_its_samples_repeated(pairs: list[tuple[str, str | 
         repeated = np.repeat(np.arange(len(pairs)), row)
         expected = confusion([gold[i] for i in repeated], [answers[i] for i in repeated], LABELS)
         assert (counts == expected).all()
+
+
+def test_resamples_are_the_same_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    gold, answers = list("AABBB") * 4, list("ABBBA") * 4
+    units = [str(number // 2) for number in range(20)]
+    found = []
+    for size in (8_000_000, 37):
+        monkeypatch.setattr(resampling, "_CHUNK", size)
+        found.append(bootstrap_interval("macro F1", gold, answers, ("A", "B"), units, Bootstrap(100, 3)))
+        found.append(sample_weights(units, Bootstrap(100, 3)).tolist())
+    assert found[:2] == found[2:]

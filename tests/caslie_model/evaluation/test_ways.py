@@ -103,6 +103,19 @@ def test_a_model_that_reads_the_options_has_no_bias(sample: Make) -> None:
     assert row["accuracy_spread"] == row["letter_distance"] == row["recall_deviation"] == 0
 
 
+def test_orders_that_few_options_do_not_have_are_not_missing(sample: Make) -> None:
+    samples = [sample(number, "A", letters="AB" if number < 2 else "ABCDE") for number in range(4)]
+    records: Records = {(s.id, ""): {"prediction": "A"} for s in samples}
+    records |= {
+        (s.id, "order 1"): {"prediction": "A", "asked": "B", "order": ["B", "A", *s.labels[2:]]}
+        for s in samples
+    }
+    records["s2", "order 2"] = {"prediction": "A", "asked": "C", "order": list("CBADE")}
+    [row] = position_bias(samples, records)
+    assert [(order["samples"], order["accuracy"]) for order in row["orders"]] == [(4, 1), (4, 1), (2, 0.5)]
+    assert row["stable"] == 0.75
+
+
 def test_missing_and_unparsable_answers_are_wrong_and_unstable(sample: Make) -> None:
     samples = [sample(number, "A") for number in range(4)]
     records: Records = {(s.id, ""): {"prediction": "A"} for s in samples}
