@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caslie_model.evaluation.breakdowns import FEW_SAMPLES
+from caslie_model.evaluation.compare_tables import signed
 from caslie_model.evaluation.ranking import RECALL_AT
 from mmecinstruct.tasks import TASKS
 
@@ -24,7 +25,8 @@ class Section:
         texts: How many of the first columns hold text.
         rows: Cells.
         notes: What its columns mean.
-        fewer: Indices of the columns that fit a narrow terminal; none: all.
+        fewer: Indices of the columns for a narrow terminal; none: all.
+        fewest: Indices of the columns for a narrower one; none: as `fewer`.
     """
 
     title: str
@@ -33,12 +35,17 @@ class Section:
     rows: list[tuple[str, ...]]
     notes: str
     fewer: tuple[int, ...] = ()
+    fewest: tuple[int, ...] = ()
 
-    def narrowed(self) -> Section:
-        """Return the table with the columns that fit a narrow terminal."""
-        kept = self.fewer or tuple(range(len(self.columns)))
+    def narrowed(self, fewest: bool = False) -> Section:
+        """Return the table with the columns for a narrow terminal.
+
+        Args:
+            fewest: With those for a still narrower one.
+        """
+        kept = (self.fewest if fewest else ()) or self.fewer or tuple(range(len(self.columns)))
         rows = [tuple(cells[index] for index in kept) for cells in self.rows]
-        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows, fewer=())
+        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows)
 
 
 def figure(value: float | None) -> str:
@@ -99,8 +106,9 @@ def _image_use(rows: Sequence[Mapping[str, Any]]) -> Section:
                     str(row[name])
                     for name in ("samples", "units", "helpful", "harmful", "redundant", "no_use")
                 ),
-                *(figure(row[name]) for name in ("accuracy_own", "accuracy_other", "difference")),
-                interval(row["difference_interval"]),
+                *(figure(row[name]) for name in ("accuracy_own", "accuracy_other")),
+                signed(row["difference"]),
+                " to ".join(map(signed, row["difference_interval"])),
             )
             for row in rows
         ],
