@@ -115,6 +115,7 @@ def _image_use(rows: Sequence[Mapping[str, Any]]) -> Section:
         "helpful: right with the own images, wrong with those given instead; harmful: the reverse; redundant: right "
         "in both; no use: wrong in both. own, instead: accuracy; gain: their difference, with its paired interval.",
         (0, 1, 2, 3, 5, 6, 7, 8, 11, 12),
+        (0, 1, 2, 3, 5, 6, 11, 12),
     )
 
 

@@ -186,10 +186,12 @@ def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
         if below[1]
         else f"Gains of {PAPER_GAIN}, as the paper has them, can be resolved in all tasks and splits."
     )
+    none = any((result["detectable_difference"] or 0) > 1 for result in results)
+    impossible = "; none: no difference is as large" if none else ""
     lines = [
         f"Samples of one unit are not independent; intervals and min diff go by units ({units}).",
         "min diff: the smallest true difference to another model that a paired test on these samples finds in 80 of "
-        f"100 cases (5 %, two-sided), if the errors of the two models correlate at .5. none: these samples find no difference. {gain}",
+        f"100 cases (5 %, two-sided), if the errors of the two models correlate at .5{impossible}. {gain}",
     ]
     if any(result["doubts"] for result in results):
         lines.append(

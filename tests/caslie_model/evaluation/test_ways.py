@@ -123,6 +123,7 @@ def test_tables_show_all_ways(sample: Make) -> None:
     samples = [sample(number, "ABCDE"[number % 5], image_roles=("review",)) for number in range(40)]
     records = ordered(samples, 3, lambda sample, order: "B")
     records |= {(s.id, "images none"): {"prediction": "C"} for s in samples}
+    records |= {(s.id, "images shuffled"): {"prediction": "D"} for s in samples}
     records |= {(s.id, "instruction unseen"): {"prediction": "A"} for s in samples}
     for (_, variant), record in records.items():
         if not variant:
