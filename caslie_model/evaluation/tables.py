@@ -125,9 +125,7 @@ def _main_section(metrics: Mapping[str, Any]) -> Section:
     return Section(_title(metrics), names, 3, rows, "", fewer, fewest)
 
 
-def _drawn(
-    section: Section, width: int | None, groups: Sequence[object] = ()
-) -> tuple[list[str], bool]:
+def _drawn(section: Section, width: int | None, groups: Sequence[object] = ()) -> tuple[list[str], bool]:
     """Return the lines of the first layout that fits, with a line between groups, and whether it has all columns."""
     layouts = [(section, False, 1)]
     if width is not None:

@@ -15,8 +15,14 @@ from caslie_model.inference.run import predict
 
 def test_a_dry_run_counts_the_questions_of_all_variants(dataset: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {
-        **{"model": "tiny", "data": str(dataset), "out": tmp_path / "answers", "limit": 4, "device": "cpu"},
-        **{"tasks": ["sa", "ap"], "permute_options": 2, "instruction": "both"},
+        "model": "tiny",
+        "data": str(dataset),
+        "out": tmp_path / "answers",
+        "limit": 4,
+        "device": "cpu",
+        "tasks": ["sa", "ap"],
+        "permute_options": 2,
+        "instruction": "both",
     }
     before = estimate_evaluation(predict_config(**asked))
     answers = predict(predict_config(**asked))
