@@ -59,7 +59,7 @@ def interval(bounds: Sequence[float]) -> str:
 
 
 def ways_sections(metrics: Mapping[str, Any]) -> list[Section]:
-    """Return the tables of samples that were asked in several ways: what images did, and position bias.
+    """Return the tables of samples that were asked in several ways: other images, orders of options, instructions.
 
     Args:
         metrics: The content of metrics.json.
@@ -68,6 +68,7 @@ def ways_sections(metrics: Mapping[str, Any]) -> list[Section]:
         Those that there is something to show in.
     """
     found = [_image_use(metrics.get("image_use", ())), _position_bias(metrics.get("position_bias", ()))]
+    found.append(_instructions(metrics.get("breakdowns", ())))
     return [section for section in found if section.rows]
 
 
@@ -147,6 +148,33 @@ def _position_bias(rows: Sequence[Mapping[str, Any]]) -> Section:
         "letters given and those that were right (0: none); recall deviation: standard deviation, over letters, of "
         "the share found of those right.",
         (0, 1, 2, 4, 5, 6, 7, 8, 9, 10),
+    )
+
+
+def _instructions(breakdowns: Sequence[Mapping[str, Any]]) -> Section:
+    asked: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in breakdowns:
+        if row["by"] == "instruction":
+            asked.setdefault((row["task"], row["split"]), {})[row["value"]] = row
+    return Section(
+        "Instruction of training, and held out",
+        ("task", "split", "metric", "n", "seen", "95 %", "held out", "95 %"),
+        3,
+        [
+            (
+                *_name(rows["seen"]),
+                rows["seen"]["metric"],
+                str(rows["seen"]["samples"]),
+                *(
+                    cell
+                    for value in ("seen", "held out")
+                    for cell in (figure(rows[value]["primary"]), interval(rows[value]["primary_interval"]))
+                ),
+            )
+            for rows in asked.values()
+            if {"seen", "held out"} <= set(rows)
+        ],
+        "The same samples, asked with each of the two.",
     )
 
 

@@ -149,6 +149,7 @@ def test_tables_show_all_ways(sample: Make) -> None:
         assert "…" not in shown
         assert "What the images did" in shown
         assert "Position bias" in shown
+        assert "Instruction of training, and held out" in shown
         assert max(map(len, shown.splitlines())) <= (width or 200)
 
 
