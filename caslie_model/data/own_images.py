@@ -82,15 +82,17 @@ def read_own_images(given: Sequence[str], roles: Sequence[str]) -> tuple[Embedde
             "out, or write ROLE=FILE"
         )
     files |= dict(zip(free, unnamed, strict=False))
-    return tuple(_read_file(files[role], role) for role in roles if role in files)
+    return tuple(_read_file(files[role], role, roles) for role in roles if role in files)
 
 
-def _read_file(name: str, role: str) -> EmbeddedImage:
+def _read_file(name: str, role: str, roles: Sequence[str]) -> EmbeddedImage:
     settings = ImageSettings()
     path = Path(name)
     try:
         if not path.is_file():
-            raise ConfigError(f"image {name}: there is no such file")
+            before, separator, _ = name.partition("=")
+            role_hint = f", and the question shows no '{before}', but {', '.join(roles)}" if separator else ""
+            raise ConfigError(f"image {name}: there is no such file{role_hint}")
         if (size := path.stat().st_size) > settings.max_bytes:
             raise ConfigError(f"image {name}: {size:,} bytes, at most {settings.max_bytes:,}")
         found = embedded_image(path.read_bytes(), role, settings)

@@ -137,10 +137,13 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         if file.suffix.lower() == ".csv":
             with file.open(encoding="utf-8-sig", newline="") as stream:
                 reader = csv.DictReader(stream)
+                _check_commas(file, reader.fieldnames or ())
                 for row in reader:
                     yield reader.line_num, {str(key).strip(): value for key, value in row.items()}
             return
         content = file.read_bytes()
+    except FileNotFoundError as error:
+        raise RunError(f"{shown(file)}: there is no such file of predictions") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{shown(file)}: no predictions can be read: {error}") from error
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
@@ -151,6 +154,12 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
         except (ValueError, RecursionError):
             value = None
         yield number, value if isinstance(value, dict) else None
+
+
+def _check_commas(file: Path, names: Sequence[str]) -> None:
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and "id" in names[0].split(separator) and separator in names[0]:
+            raise RunError(f"{shown(file)}: its cells are separated by {name}; save it with commas")
 
 
 def _no_json(name: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caslie_model.evaluation.breakdowns import FEW_SAMPLES
+from caslie_model.evaluation.compare_tables import signed
 from caslie_model.evaluation.ranking import RECALL_AT
 from mmecinstruct.tasks import TASKS
 
@@ -24,7 +25,8 @@ class Section:
         texts: How many of the first columns hold text.
         rows: Cells.
         notes: What its columns mean.
-        fewer: Indices of the columns that fit a narrow terminal; none: all.
+        fewer: Indices of the columns for a narrow terminal; none: all.
+        fewest: Indices of the columns for a narrower one; none: as `fewer`.
     """
 
     title: str
@@ -33,12 +35,17 @@ class Section:
     rows: list[tuple[str, ...]]
     notes: str
     fewer: tuple[int, ...] = ()
+    fewest: tuple[int, ...] = ()
 
-    def narrowed(self) -> Section:
-        """Return the table with the columns that fit a narrow terminal."""
-        kept = self.fewer or tuple(range(len(self.columns)))
+    def narrowed(self, fewest: bool = False) -> Section:
+        """Return the table with the columns for a narrow terminal.
+
+        Args:
+            fewest: With those for a still narrower one.
+        """
+        kept = (self.fewest if fewest else ()) or self.fewer or tuple(range(len(self.columns)))
         rows = [tuple(cells[index] for index in kept) for cells in self.rows]
-        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows, fewer=())
+        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows)
 
 
 def figure(value: float | None) -> str:
@@ -52,7 +59,7 @@ def interval(bounds: Sequence[float]) -> str:
 
 
 def ways_sections(metrics: Mapping[str, Any]) -> list[Section]:
-    """Return the tables of samples that were asked in several ways: what images did, and position bias.
+    """Return the tables of samples that were asked in several ways: other images, orders of options, instructions.
 
     Args:
         metrics: The content of metrics.json.
@@ -61,6 +68,7 @@ def ways_sections(metrics: Mapping[str, Any]) -> list[Section]:
         Those that there is something to show in.
     """
     found = [_image_use(metrics.get("image_use", ())), _position_bias(metrics.get("position_bias", ()))]
+    found.append(_instructions(metrics.get("breakdowns", ())))
     return [section for section in found if section.rows]
 
 
@@ -99,14 +107,16 @@ def _image_use(rows: Sequence[Mapping[str, Any]]) -> Section:
                     str(row[name])
                     for name in ("samples", "units", "helpful", "harmful", "redundant", "no_use")
                 ),
-                *(figure(row[name]) for name in ("accuracy_own", "accuracy_other", "difference")),
-                interval(row["difference_interval"]),
+                *(figure(row[name]) for name in ("accuracy_own", "accuracy_other")),
+                signed(row["difference"]),
+                " to ".join(map(signed, row["difference_interval"])),
             )
             for row in rows
         ],
         "helpful: right with the own images, wrong with those given instead; harmful: the reverse; redundant: right "
         "in both; no use: wrong in both. own, instead: accuracy; gain: their difference, with its paired interval.",
         (0, 1, 2, 3, 5, 6, 7, 8, 11, 12),
+        (0, 1, 2, 3, 5, 6, 11, 12),
     )
 
 
@@ -138,6 +148,33 @@ def _position_bias(rows: Sequence[Mapping[str, Any]]) -> Section:
         "letters given and those that were right (0: none); recall deviation: standard deviation, over letters, of "
         "the share found of those right.",
         (0, 1, 2, 4, 5, 6, 7, 8, 9, 10),
+    )
+
+
+def _instructions(breakdowns: Sequence[Mapping[str, Any]]) -> Section:
+    asked: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in breakdowns:
+        if row["by"] == "instruction":
+            asked.setdefault((row["task"], row["split"]), {})[row["value"]] = row
+    return Section(
+        "Instruction of training, and held out",
+        ("task", "split", "metric", "n", "seen", "95 %", "held out", "95 %"),
+        3,
+        [
+            (
+                *_name(rows["seen"]),
+                rows["seen"]["metric"],
+                str(rows["seen"]["samples"]),
+                *(
+                    cell
+                    for value in ("seen", "held out")
+                    for cell in (figure(rows[value]["primary"]), interval(rows[value]["primary_interval"]))
+                ),
+            )
+            for rows in asked.values()
+            if {"seen", "held out"} <= set(rows)
+        ],
+        "The same samples, asked with each of the two.",
     )
 
 

@@ -39,9 +39,10 @@ COLUMNS = (
     "not finite",
     "text-only",
 )
-# Columns that fit a narrow terminal; metrics.md has all of them.
+# Columns for a terminal of 100 and of 80 characters; metrics.md has all of them.
 FEWER_COLUMNS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16)
-WIDTH, FEWER_WIDTH = 200, 100  # characters
+FEWEST_COLUMNS = (0, 1, 2, 3, 6, 7, 8, 9, 16)
+NOTES_WIDTH = 100  # characters
 # A gain of the paper (CASLIE-M over the best baseline in category classification, in-domain).
 PAPER_GAIN = 0.008
 
@@ -65,7 +66,7 @@ def table_rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             result["metric"],
             figure(result["primary"]),
             interval(result["primary_interval"]) + ("*" if result["doubts"] else ""),
-            figure(result["detectable_difference"]),
+            _detectable(result["detectable_difference"]),
             figure(result["majority_primary"]),
             figure(result["accuracy"]),
             interval(result["accuracy_interval"]),
@@ -90,58 +91,76 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     import shutil
     import sys
 
-    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDTH
-    print(metrics_table(metrics, narrow), end="")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(metrics_table(metrics, width), end="")
 
 
-def metrics_table(metrics: Mapping[str, Any], narrow: bool) -> str:
-    """Return the table as text.
+def metrics_table(metrics: Mapping[str, Any], width: int | None = None) -> str:
+    """Return the table as text. No cell is ever cut: the narrowest table may be wider than a terminal.
 
     Args:
         metrics: The content of metrics.json.
-        narrow: Leave out accuracy and the macro averages.
+        width: Characters of a terminal, which leaves out columns that do not fit; None: all columns.
 
     Returns:
         Lines of text.
     """
     results = metrics["results"]
-    lines = _drawn(_main_section(metrics), narrow, [(result["task"], result["split"]) for result in results])
-    if narrow:
+    main = _main_section(metrics)
+    lines, whole = _drawn(main, width, [(result["task"], result["split"]) for result in results])
+    if not whole:
         lines.append("metrics.md has accuracy, the macro averages and more.")
     for section in ways_sections(metrics):
-        lines += ["", *_drawn(section, narrow)]
-    for note in _notes(results):
-        lines += ["", *textwrap.wrap(note, FEWER_WIDTH if narrow else WIDTH)]
+        lines += ["", *_drawn(section, width)[0]]
+    for note in [*_notes(results), *filter(None, lenient_note(results))]:
+        lines += ["", *textwrap.wrap(note, min(width or NOTES_WIDTH, NOTES_WIDTH))]
     return "\n".join(lines) + "\n"
 
 
 def _main_section(metrics: Mapping[str, Any]) -> Section:
     results = metrics["results"]
     names, rows = with_lenient(COLUMNS, table_rows(results), results)
-    fewer = (*FEWER_COLUMNS, *range(len(COLUMNS), len(names)))
-    return Section(_title(metrics), names, 3, rows, "", fewer)
+    others = tuple(range(len(COLUMNS), len(names)))
+    fewer, fewest = (*FEWER_COLUMNS, *others), (*FEWEST_COLUMNS, *others)
+    return Section(_title(metrics), names, 3, rows, "", fewer, fewest)
 
 
-def _drawn(section: Section, narrow: bool, groups: Sequence[object] = ()) -> list[str]:
-    """Return a table's lines, with a line between groups; on a narrow terminal the names of columns are broken."""
+def _drawn(section: Section, width: int | None, groups: Sequence[object] = ()) -> tuple[list[str], bool]:
+    """Return the lines of the first layout that fits, with a line between groups, and whether it has all columns."""
+    layouts = [(section, False, 1)]
+    if width is not None:
+        # Then the names of columns are broken, at last their gaps are narrow.
+        layouts += [(section.narrowed(), True, 1), (section.narrowed(fewest=True), True, 0)]
+    for shown, broken, gap in layouts:
+        lines = _laid_out(shown, broken, gap, groups)
+        if width is None or max(map(len, lines)) <= width:
+            break
+    return lines, len(shown.columns) == len(section.columns)
+
+
+def _laid_out(section: Section, broken: bool, gap: int, groups: Sequence[object]) -> list[str]:
     from io import StringIO
 
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    section = section.narrowed() if narrow else section
-    table = Table(title=section.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=section.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, gap, 0, 0))
     for index, name in enumerate(section.columns):
-        header = name.replace(" ", "\n") if narrow and name != "95 %" else name
+        header = name.replace(" ", "\n") if broken and name != "95 %" else name
         table.add_column(header, justify="left" if index < section.texts else "right", no_wrap=True)
     for index, cells in enumerate(section.rows):
         if index and groups and groups[index] != groups[index - 1]:
             table.add_section()
         table.add_row(*cells)
     text = StringIO()
-    Console(file=text, width=FEWER_WIDTH if narrow else WIDTH).print(table)
+    Console(file=text, width=10_000).print(table)
     return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def _detectable(value: float | None) -> str:
+    """Return a smallest difference; no two scores differ by more than 1."""
+    return "none" if value is not None and value > 1 else figure(value)
 
 
 def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -165,10 +184,12 @@ def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
         if below[1]
         else f"Gains of {PAPER_GAIN}, as the paper has them, can be resolved in all tasks and splits."
     )
+    none = any((result["detectable_difference"] or 0) > 1 for result in results)
+    impossible = "; none: no difference is as large" if none else ""
     lines = [
         f"Samples of one unit are not independent; intervals and min diff go by units ({units}).",
         "min diff: the smallest true difference to another model that a paired test on these samples finds in 80 of "
-        f"100 cases (5 %, two-sided), if the errors of the two models correlate at .5. {gain}",
+        f"100 cases (5 %, two-sided), if the errors of the two models correlate at .5{impossible}. {gain}",
     ]
     if any(result["doubts"] for result in results):
         lines.append(

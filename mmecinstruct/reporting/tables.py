@@ -85,11 +85,16 @@ def table_text(table: Table, width: int | None = None) -> str:
 
     Args:
         table: The table.
-        width: Characters of the terminal; a wider table is shown without its details. None: all columns.
+        width: Characters of the terminal; a wider table is shown without its details, then with narrow gaps. None:
+            all columns.
     """
-    text = _text(table, range(len(table.columns)))
-    if width is not None and max(map(len, text.splitlines())) > width:
-        text = _text(table, [index for index, column in enumerate(table.columns) if not column.is_detail])
+    everything = range(len(table.columns))
+    few = [index for index, column in enumerate(table.columns) if not column.is_detail]
+    text = ""
+    for shown, gap in ((everything, 1), (few, 1), (few, 0)):
+        text = _text(table, shown, gap)
+        if width is None or max(map(len, text.splitlines())) <= width:
+            break
     return text
 
 
@@ -97,7 +102,7 @@ def _shown(text: str, limit: int = 300) -> str:
     return markdown_text(printable(text, keep="\n\t"), limit)
 
 
-def _text(table: Table, shown: Sequence[int]) -> str:
+def _text(table: Table, shown: Sequence[int], gap: int) -> str:
     from io import StringIO
 
     from rich.box import SIMPLE_HEAD
@@ -109,7 +114,7 @@ def _text(table: Table, shown: Sequence[int]) -> str:
         # No string: that could hold mark-up of rich.
         return Text(printable(content, keep="\n"))
 
-    made = RichTable(title=cell(table.title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = RichTable(title=cell(table.title), title_justify="left", box=SIMPLE_HEAD, padding=(0, gap, 0, 0))
     for index in shown:
         column = table.columns[index]
         made.add_column(cell(column.name), justify="left" if column.is_text else "right", no_wrap=True)

@@ -139,7 +139,7 @@ def test_a_model_is_trained_and_measured(dataset: Path, tmp_path: Path) -> None:
         *("evaluate", "--model", str(adapter), "--data", str(dataset), "--out", str(results)),
         *("--splits", "test", "--tasks", "sa", "--limit", "4", "--set", "device=cpu"),
     )
-    assert ["sentiment_analysis", "test", "4", "0"] in [
+    assert ["sentiment_analysis", "test", "4", "4", "0"] in [
         line.split() for line in run(*evaluation, "--dry-run").stdout.splitlines()
     ]
     assert not results.exists()
@@ -149,6 +149,6 @@ def test_a_model_is_trained_and_measured(dataset: Path, tmp_path: Path) -> None:
     assert "4 samples, 0 answered already" in shown.stderr
     assert len((results / "predictions.jsonl").read_text().splitlines()) == 4
     plan = json.loads(run(*evaluation, "--dry-run", "--json").stdout)
-    assert (plan["samples"], plan["answered"]) == (4, 4)
+    assert (plan["samples"], plan["questions"], plan["answered"]) == (4, 4, 4)
     metrics = json.loads(run(*evaluation, "--json").stdout)
     assert metrics["results"][0]["samples"] == 4

@@ -58,6 +58,7 @@ def test_an_equals_sign_may_be_in_a_file_name(photos: Path) -> None:
     ("given", "message"),
     [
         (["gone.jpg"], "image gone.jpg: there is no such file"),
+        (["option C=red.jpg"], "no such file, and the question shows no 'option C', but product"),
         (["page.html"], "page.html: not_an_image"),
         (["cut.jpg"], "cut.jpg: truncated_or_corrupt"),
         (["."], "there is no such file"),

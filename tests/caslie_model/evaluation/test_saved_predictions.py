@@ -194,13 +194,23 @@ def test_a_file_without_answers_names_the_columns(
     file = write(tmp_path / "a.jsonl", [{"id": samples[0].id, "reply": "B"}])
     with pytest.raises(RunError, match=r"a.jsonl:1: has none of text, prediction, answer, output"):
         evaluate(config(dataset, tmp_path / "e", predictions=file))
-    with pytest.raises(RunError, match=r"nothing.jsonl: no predictions can be read"):
+    with pytest.raises(RunError, match=r"nothing.jsonl: there is no such file"):
         evaluate(config(dataset, tmp_path / "e", predictions=tmp_path / "nothing.jsonl"))
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe\x00" * 10)
     with pytest.raises(
         RunError, match=r"answers none of the 24 samples: it has no row with an id, as JSON lines"
     ):
         evaluate(config(dataset, tmp_path / "e", predictions=tmp_path / "b.jsonl"))
+
+
+@pytest.mark.parametrize(("separator", "said"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_csv_file_without_commas_is_told_by_its_separator(
+    dataset: Path, samples: list[Sample], tmp_path: Path, separator: str, said: str
+) -> None:
+    file = tmp_path / "excel.csv"
+    file.write_text(f"id{separator}answer\n{samples[0].id}{separator}B\n")
+    with pytest.raises(RunError, match=f"separated by {said}; save it with commas"):
+        evaluate(config(dataset, tmp_path / "out", predictions=file))
 
 
 def test_hostile_rows_end_in_no_traceback(
@@ -267,5 +277,5 @@ def test_likelihood_has_no_released_score(
 ) -> None:
     asked = {"model": "random:tiny", "base_only": True, "scoring": "likelihood", "limit": 2, "lenient": True}
     result = evaluate(config(dataset, tmp_path / "e", **asked))
-    assert "no generated texts, so the released scorer has no score" in capsys.readouterr().err
+    assert "the released scorer reads generated texts; there are none of" in capsys.readouterr().err
     assert [row["lenient"] for row in result.metrics["results"] if row["part"] == "all"] == [None, None]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from caslie_model.evaluation.tables import COLUMNS, FEWER_WIDTH, metrics_markdown, metrics_table
+from caslie_model.evaluation.tables import COLUMNS, metrics_markdown, metrics_table
 
 
 @pytest.fixture
@@ -47,18 +47,37 @@ def metrics() -> dict[str, Any]:
 
 
 def test_a_wide_table_has_every_column_and_figure(metrics: dict[str, Any]) -> None:
-    text = metrics_table(metrics, narrow=False)
+    text = metrics_table(metrics)
     assert all(name in text for name in COLUMNS)
     for figure in ("0.500", "0.750", "0.330", "text suffices", "7"):
         assert figure in text
 
 
-def test_a_narrow_table_fits_and_cuts_nothing(metrics: dict[str, Any]) -> None:
-    text = metrics_table(metrics, narrow=True)
+@pytest.mark.parametrize("width", [80, 100, 150])
+def test_a_narrow_table_fits_and_cuts_nothing(metrics: dict[str, Any], width: int) -> None:
+    text = metrics_table(metrics, width)
     assert "…" not in text
-    assert max(map(len, text.splitlines())) <= FEWER_WIDTH
+    assert max(map(len, text.splitlines())) <= width
     assert "macro R" not in text
     assert "0.400–0.600" in text
+    assert "metrics.md has accuracy" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 200, None])
+def test_the_released_scorers_column_cuts_no_figure(metrics: dict[str, Any], width: int | None) -> None:
+    for result in metrics["results"]:
+        result["lenient"] = {"released_score": 0.123, "skipped": 1234}
+    text = metrics_table(metrics, width)
+    assert "…" not in text
+    assert "0.123 (1234 skipped)" in text
+    assert "not comparable" in " ".join(text.split())
+
+
+def test_no_smallest_difference_exceeds_one(metrics: dict[str, Any]) -> None:
+    metrics["results"][0]["detectable_difference"] = 1.748
+    text = metrics_table(metrics)
+    assert "1.748" not in text
+    assert "none" in next(line for line in text.splitlines() if " sa " in line)
 
 
 def test_markdown_has_a_row_per_part(metrics: dict[str, Any]) -> None:

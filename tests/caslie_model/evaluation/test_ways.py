@@ -136,6 +136,7 @@ def test_tables_show_all_ways(sample: Make) -> None:
     samples = [sample(number, "ABCDE"[number % 5], image_roles=("review",)) for number in range(40)]
     records = ordered(samples, 3, lambda sample, order: "B")
     records |= {(s.id, "images none"): {"prediction": "C"} for s in samples}
+    records |= {(s.id, "images shuffled"): {"prediction": "D"} for s in samples}
     records |= {(s.id, "instruction unseen"): {"prediction": "A"} for s in samples}
     for (_, variant), record in records.items():
         if not variant:
@@ -156,12 +157,13 @@ def test_tables_show_all_ways(sample: Make) -> None:
     for table in tables:
         lines = [line for line in table.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1
-    for narrow in (True, False):
-        shown = metrics_table(metrics, narrow)
+    for width in (80, 100, None):
+        shown = metrics_table(metrics, width)
         assert "…" not in shown
         assert "What the images did" in shown
         assert "Position bias" in shown
-        assert max(map(len, shown.splitlines())) <= (100 if narrow else 200)
+        assert "Instruction of training, and held out" in shown
+        assert max(map(len, shown.splitlines())) <= (width or 200)
 
 
 def test_figures_do_not_depend_on_the_order_of_samples_or_records(sample: Make) -> None:

@@ -126,6 +126,14 @@ def test_a_chart_of_any_values_has_an_axis(intervals: list[Interval]) -> None:
         assert all(0 <= float(place) <= 1000 for place in places)
 
 
+def test_a_narrower_terminal_gets_narrow_gaps() -> None:
+    table = Table("T", [Column("a"), Column("b"), Column("c")], [Row(("1.000", "2.000", "3.000"))])
+    wide = table_text(table)
+    narrow = table_text(table, max(map(len, wide.splitlines())) - 1)
+    assert "1.000  2.000  3.000" in wide
+    assert "1.000 2.000 3.000" in narrow
+
+
 def test_a_narrow_terminal_loses_details_only() -> None:
     wide, narrow = table_text(hostile_table(), 10_000), table_text(hostile_table(), 20)
     assert "[bold]x[/bold]" in wide
