@@ -70,7 +70,10 @@ def check_answered(
                 f"{file.path.parent} answers another prompt for sample {sample.id}{variant}: the dataset changed, the "
                 "seed, or the token that ends an answer; give another folder, or --overwrite"
             )
-        if record["prediction"] not in (None, *sample.labels):
+        labels = {
+            label for label in (record["prediction"], *(record.get("scores") or ())) if label is not None
+        }
+        if not labels <= set(sample.labels):
             strange.add(each.question.key)
     if strange:
         file.drop(strange)
