@@ -121,6 +121,8 @@ class ServerPredictor:
         self.spending = spending
         self._images = images
         self._key = key
+        # The log has answers alone: the next one carries what requests without an answer cost.
+        self._cost_of_failed = 0.0
         # The instruction of a question is the one that is asked.
         self._format = MessageFormat(packaged_templates()[0], settings.answers, control_texts=CONTROL_TEXTS)
 
@@ -139,7 +141,7 @@ class ServerPredictor:
             "scoring": settings.scoring,
             "template": fingerprint(self._format.template)[:16],
             "max_pixels": settings.max_pixels,
-            "temperature": 0,
+            "temperature": settings.request_temperature,
             "seed": settings.request_seed,
             "max_tokens": settings.max_tokens,
             **({"top_logprobs": TOP_LOGPROBS} if settings.scoring == "likelihood" else {}),
@@ -181,6 +183,7 @@ class ServerPredictor:
                 for each, outcome in group:
                     if isinstance(outcome, ChatFailure):
                         tally.failed[each.request.name] = outcome.detail
+                        self._cost_of_failed += outcome.cost
                     else:
                         answered.append((each, self._prediction(each, outcome, tally)))
                 if answered:
@@ -262,7 +265,8 @@ class ServerPredictor:
 
     def _prediction(self, each: ServerQuestion, reply: ChatReply, tally: _Tally) -> Prediction:
         sample = each.question.sample
-        usage = _usage(reply)
+        usage = _usage(reply, self._cost_of_failed)
+        self._cost_of_failed = 0.0
         if self.settings.scoring == "likelihood":
             scores = label_scores(reply.top, sample.labels)
             absent = tuple(label for label in sample.labels if label not in scores)
@@ -283,7 +287,7 @@ class ServerPredictor:
 
     def _tell(self, tally: _Tally) -> None:
         used = self.spending.usage
-        if used.prompt:
+        if used.prompt or self.spending.spent:
             of_budget = (
                 f" of a budget of {self.settings.budget:g}" if self.settings.budget is not None else ""
             )
@@ -308,7 +312,7 @@ def _room(sample: Sample, answers: str) -> int:
     return _SLACK + (longest if longest < _SLACK else longest // 2 + _SLACK // 2)
 
 
-def _usage(reply: ChatReply) -> dict[str, float] | None:
+def _usage(reply: ChatReply, cost_of_failed: float) -> dict[str, float] | None:
     usage: dict[str, float] = {}
     if reply.usage is not None:
         usage = {"prompt_tokens": reply.usage.prompt, "completion_tokens": reply.usage.completion}
@@ -316,4 +320,6 @@ def _usage(reply: ChatReply) -> dict[str, float] | None:
             usage["cached_tokens"] = reply.usage.cached
     if reply.cost is not None:
         usage["cost"] = round(reply.cost, 9)
+    if cost_of_failed:
+        usage["cost_of_failed"] = round(cost_of_failed, 9)
     return usage or None

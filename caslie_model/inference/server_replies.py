@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 # Blanks of tokenizers that work on bytes or on pieces, as servers show them.
 _BLANKS = "Ġ▁Ċ \t\n"
 _MAX_TOKENS = 10**9
+_QUOTED_PARAMETER = re.compile(r"['\"`](temperature|seed|max_tokens)['\"`]")
+# Characters of an error.
+_SEARCHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,22 @@ def error_code(body: Any) -> str:
     """Return the code or type of an error's JSON; empty where it has none."""
     error = _get(body, "error")
     return next((value for name in ("code", "type") if isinstance(value := _get(error, name), str)), "")
+
+
+def error_parameter(body: Any) -> str:
+    """Return the parameter that an error's JSON blames; empty where it names none.
+
+    It is in a field of its own, in the place that a check of the request found, or in quotes in the text.
+    """
+    named = _get(_get(body, "error", body), "param")
+    if isinstance(named, str):
+        return named
+    detail = _get(body, "detail")
+    place = _get(detail[0], "loc") if isinstance(detail, list) and detail else None
+    if isinstance(place, list) and len(place) == 2 and isinstance(place[1], str):
+        return place[1]
+    quoted = _QUOTED_PARAMETER.search(error_text(body)[:_SEARCHED])
+    return quoted[1] if quoted else ""
 
 
 def label_scores(top: Sequence[tuple[str, float]], labels: Sequence[str]) -> dict[str, float]:

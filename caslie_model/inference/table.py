@@ -144,6 +144,9 @@ def predict_table(config: PredictConfig, request: TableRequest, overwrite: bool 
             images.fetch([row.images for row in rows if not row.reason])
         elif any(row.images for row in rows):
             say(f"{config.model} is a text model: images are not used")
+        if hasattr(opened.predictor, "resume"):
+            # A budget covers what earlier runs spent.
+            opened.predictor.resume(log.records.values())
         before = len(log.records)
         answered: list[AnsweredRow] = []
         with Progress("answering", _questions(rows, options), "questions") as progress:

@@ -17,6 +17,7 @@ from caslie_model.data.samples import read_samples
 from caslie_model.errors import ConfigError, ModelError, RunError
 from caslie_model.inference.prediction_log import PREDICTIONS
 from mmecinstruct.core.errors import MmecError, OutputError, SourceError
+from tests.servers.chat_server import Canned, ChatServer, completion
 
 CC = "category_classification"
 
@@ -233,6 +234,21 @@ def test_a_stopped_run_goes_on_and_asks_nothing_twice(
     assert sorted(ids) == sorted(json.loads(line)["id"] for line in lines)
     predict(reader, shop)
     assert "0 questions asked, 16 answered before" in capsys.readouterr().err
+
+
+def test_the_budget_of_a_table_covers_what_earlier_runs_spent(shop: Path) -> None:
+    money = {"price_input": 1000, "price_output": 1000, "options": ["mugs", "lamps"], "scoring": "generate"}
+    with ChatServer(lambda asked: Canned(completion("mugs"))) as server:
+        money |= {"server": server.url, "concurrency": 1}
+        predict("openai:tiny", shop, **money)
+        asked = len(server.asked)
+        with (shop / "products.csv").open("a") as table:
+            table.write("6,Another mug,red.jpg,mugs\n")
+        # Each answer cost 0.102, and none is known to cost less than its bytes.
+        with pytest.raises(RunError, match="the budget of 1 is spent: 0.4080 so far"):
+            predict("openai:tiny", shop, **money, budget=1)
+    assert asked == 4
+    assert len(server.asked) == asked
 
 
 def test_a_changed_table_asks_its_changed_rows_alone(
