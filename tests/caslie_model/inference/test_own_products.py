@@ -245,7 +245,7 @@ def test_the_budget_of_a_table_covers_what_earlier_runs_spent(shop: Path) -> Non
         with (shop / "products.csv").open("a") as table:
             table.write("6,Another mug,red.jpg,mugs\n")
         # Each answer cost 0.102, and none is known to cost less than its bytes.
-        with pytest.raises(RunError, match="the budget of 1 is spent: 0.4080 so far"):
+        with pytest.raises(RunError, match=r"the budget of 1 is spent: 0\.4080 so far"):
             predict("openai:tiny", shop, **money, budget=1)
     assert asked == 4
     assert len(server.asked) == asked
