@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_BODY = 2_000_000
+# None is asked for, and proxies compress all the same. A chunk of others, or of several, may swell to gigabytes.
+_ENCODINGS = ("identity", "gzip", "deflate", "")
 # Characters of an error's text.
 _READ = 4000
 _SHOWN = 300
@@ -268,7 +270,12 @@ class ChatClient:
 
     async def _post(self, content: bytes) -> tuple[int, Mapping[str, str], bytes | None]:
         """Return status, headers and body of a response; None for a body that is too large."""
+        import httpx2
+
         async with self._session.stream("POST", self.url, content=content) as response:
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in _ENCODINGS:
+                raise httpx2.DecodingError(f"the answer is encoded as '{encoding}', which was not asked for")
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk

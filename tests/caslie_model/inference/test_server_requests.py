@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -191,6 +192,15 @@ def test_an_account_without_money_stops_the_run() -> None:
     said = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
     with ChatServer(lambda asked: Canned(said, 429)) as server, pytest.raises(RunError, match="top it up"):
         ask(server.url, 10)
+
+
+def test_an_answer_that_is_compressed_is_read_and_none_that_swells() -> None:
+    well = gzip.compress(json.dumps(completion("well")).encode())
+    with ChatServer(lambda asked: Canned(well, headers={"Content-Encoding": "gzip"})) as server:
+        assert text_of(ask(server.url)[0]) == "well"
+    twice = {"Content-Encoding": "gzip, gzip"}
+    with ChatServer(lambda asked: Canned(gzip.compress(well), headers=twice)) as server:
+        assert "encoded as 'gzip, gzip'" in detail_of(ask(server.url, retries=0)[0])
 
 
 def test_a_request_that_a_filter_denies_fails_alone() -> None:
