@@ -98,12 +98,14 @@ class _Tally:
         scored: Questions whose labels were scored.
         absent: How many of their labels the server did not score.
         unscored: Questions of which it scored no label.
+        names: Names that the server gives the model that answered.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
     scored: int = 0
     absent: int = 0
     unscored: int = 0
+    names: set[str] = field(default_factory=set)
 
 
 class ServerPredictor:
@@ -265,6 +267,7 @@ class ServerPredictor:
 
     def _prediction(self, each: ServerQuestion, reply: ChatReply, tally: _Tally) -> Prediction:
         sample = each.question.sample
+        tally.names.add(reply.model)
         usage = _usage(reply, self._cost_of_failed)
         self._cost_of_failed = 0.0
         if self.settings.scoring == "likelihood":
@@ -295,6 +298,9 @@ class ServerPredictor:
             say(
                 f"{used.prompt:,} tokens of prompts ({used.cached:,} cached), {used.completion:,} of answers{money}"
             )
+        if others := sorted(tally.names - {self.settings.model, ""}):
+            more = f", and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            say(f"{self.settings.model} is, in the server's words: {', '.join(others[:_NAMED])}{more}")
         if tally.absent:
             say(
                 f"{tally.absent} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} "

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -178,7 +178,7 @@ class ChatClient:
                 self._has_answered = True
                 # A proxy may echo what it was sent.
                 text = outcome.text.replace(self._key, "***") if self._key else outcome.text
-                return ChatReply(text, outcome.usage, outcome.top, None if paid is None else cost)
+                return replace(outcome, text=text, cost=None if paid is None else cost)
             if outcome.wants_other_name and limit_name == OLD_LIMIT_NAME:
                 limit_name = self._limit_name = NEW_LIMIT_NAME
                 content = await asyncio.to_thread(self._encode, request)

@@ -13,6 +13,7 @@ from typing import Any
 _BLANKS = "Ġ▁Ċ \t\n"
 _MAX_TOKENS = 10**9
 _QUOTED_PARAMETER = re.compile(r"['\"`](temperature|seed|max_tokens)['\"`]")
+_NAME_LENGTH = 200
 # Characters of an error.
 _SEARCHED = 1000
 
@@ -47,12 +48,14 @@ class ChatReply:
         usage: The tokens; None where the server does not count.
         top: The likeliest first tokens with their log-probabilities, where they were asked for.
         cost: Money, those requests included whose answers could not be used; None where there are no prices.
+        model: The name that the server gives the model that answered; empty where it gives none.
     """
 
     text: str
     usage: TokenUsage | None
     top: tuple[tuple[str, float], ...] = ()
     cost: float | None = None
+    model: str = ""
 
 
 class MalformedReplyError(Exception):
@@ -96,19 +99,21 @@ def read_reply(body: Any, wants_logprobs: bool) -> ChatReply:
     if not isinstance(message, Mapping):
         raise MalformedReplyError("the answer has no choices with a message", usage)
     text = _text(message)
+    named = _get(body, "model")
+    model = _clean(named[:_NAME_LENGTH]) if isinstance(named, str) else ""
     if wants_logprobs:
         top = _top(_get(choice, "logprobs"))
         if not top:
             raise MalformedReplyError(
                 "the answer has no logprobs: the server does not give them; use scoring=generate", usage
             )
-        return ChatReply(text, usage, top)
+        return ChatReply(text, usage, top, model=model)
     if not text.strip() and _get(choice, "finish_reason") == "length":
         raise MalformedReplyError(
             "the answer is empty as it was cut off at max_tokens: a model that reasons first needs more",
             usage,
         )
-    return ChatReply(text, usage)
+    return ChatReply(text, usage, model=model)
 
 
 def error_text(body: Any) -> str:

@@ -311,6 +311,14 @@ def test_money_of_failed_requests_is_kept_with_the_next_answer() -> None:
     assert later.spending.spent == pytest.approx(first.spending.spent) == pytest.approx(6 * 102e-6)
 
 
+def test_another_name_of_the_model_that_answers_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    one(lambda asked: Canned({**completion("A"), "model": "tiny"}))
+    assert "server's words" not in capsys.readouterr().err
+    one(lambda asked: Canned({**completion("A"), "model": "llama\x1b[2J"}))
+    assert r"tiny is, in the server's words: llama\u001b[2J" in capsys.readouterr().err
+    assert one(lambda asked: Canned({**completion("A"), "model": ["x"]})) is not None
+
+
 def test_money_is_told_where_the_server_counts_no_tokens(capsys: pytest.CaptureFixture[str]) -> None:
     one(lambda asked: Canned({**completion("A"), "usage": None}), price_input=1.0, price_output=1.0)
     assert "spent in all: 0.00" in capsys.readouterr().err
