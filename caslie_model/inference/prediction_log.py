@@ -26,6 +26,7 @@ PREDICTIONS = "predictions.jsonl"
 HEADER = "predictions.header.json"
 _PART, _PARTS = "predictions.part-{}.jsonl", "predictions.part-*.jsonl"
 
+_COST = "cost_of_failed"
 # No likelihood and no number of tokens is larger; infinity is.
 _LARGEST = 1e12
 
@@ -111,6 +112,32 @@ def keep_data(folder: Path, data: Mapping[str, str]) -> None:
     known = header.get("data", {})
     if not data.keys() <= known.keys():
         _write_header(folder / HEADER, header, {**known, **data})
+
+
+def cost_of_failed(folder: Path) -> float:
+    """Return what requests cost that came after the last answer of a run and got none; it is in the header.
+
+    Args:
+        folder: Where the header is, or none.
+    """
+    try:
+        cost = json.loads((folder / HEADER).read_text(encoding="utf-8"))[_COST]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+    return float(cost) if _is_number(cost, 0) else 0.0
+
+
+def add_cost_of_failed(folder: Path, cost: float) -> None:
+    """Add to that cost.
+
+    Args:
+        folder: Where the header is.
+        cost: Money.
+    """
+    if cost:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        header[_COST] = round(cost_of_failed(folder) + cost, 9)
+        _write_header(folder / HEADER, header, header.get("data", {}))
 
 
 def read_records(folder: Path) -> dict[Key, dict[str, Any]]:
@@ -281,7 +308,9 @@ def _check_header(folder: Path, provenance: Mapping[str, Any], data: Mapping[str
         # Without answers, what an earlier run was to ask decides nothing.
         if not empty:
             raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another folder, or --overwrite")
-        _write_header(path, {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}, data)
+        spent = cost_of_failed(folder)
+        header = {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}
+        _write_header(path, {**header, **({_COST: spent} if spent else {})}, data)
         return
     try:
         header = json.loads(path.read_text(encoding="utf-8"))

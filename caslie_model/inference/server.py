@@ -125,6 +125,7 @@ class ServerPredictor:
         self._key = key
         # The log has answers alone: the next one carries what requests without an answer cost.
         self._cost_of_failed = 0.0
+        self._recorded = 0.0
         # The instruction of a question is the one that is asked.
         self._format = MessageFormat(packaged_templates()[0], settings.answers, control_texts=CONTROL_TEXTS)
 
@@ -158,6 +159,12 @@ class ServerPredictor:
         for record in records:
             usage = record.get("usage")
             self.spending.add_earlier(usage if isinstance(usage, Mapping) else None)
+        self._recorded = self.spending.spent
+
+    @property
+    def unrecorded_cost(self) -> float:
+        """What was spent that no answer's record has: by requests since the last answer, also those given up."""
+        return max(0.0, round(self.spending.spent - self._recorded, 9))
 
     def prepare(self, questions: Sequence[Question]) -> list[ServerQuestion]:
         """Return questions as conversations, in their order."""
@@ -269,6 +276,7 @@ class ServerPredictor:
         sample = each.question.sample
         tally.names.add(reply.model)
         usage = _usage(reply, self._cost_of_failed)
+        self._recorded += (reply.cost or 0.0) + self._cost_of_failed
         self._cost_of_failed = 0.0
         if self.settings.scoring == "likelihood":
             scores = label_scores(reply.top, sample.labels)
