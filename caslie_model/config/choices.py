@@ -14,6 +14,8 @@ Answers = Literal["letter", "text"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Quantise = Literal["none", "8bit", "4bit"]
+# How requests call the limit of tokens of an answer.
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 Config = TypeVar("Config", bound=Settings)
 
 

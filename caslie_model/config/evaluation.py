@@ -8,7 +8,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from caslie_model.config.choices import Answers, Device, Precision, Quantise, full_task_names, known_splits
+from caslie_model.config.choices import (
+    Answers,
+    Device,
+    LimitName,
+    Precision,
+    Quantise,
+    full_task_names,
+    known_splits,
+)
 from mmecinstruct.core.settings import Settings, unit
 from mmecinstruct.tasks import task_names
 
@@ -151,9 +159,18 @@ class PredictConfig(Settings):
         description="Tokens that a server generates at most for an answer. `null`: as many as the longest allowed "
         "answer needs, and some more.",
     )
-    request_seed: int | None = Field(
+    limit_name: LimitName = Field(
+        default="max_tokens",
+        description="Name of that limit in requests. A server that asks for the newer one gets it by itself; a batch "
+        "file needs it said.",
+    )
+    request_temperature: Literal[0] | None = Field(
         default=0,
-        description="Seed that requests carry; the temperature is always 0. `null`: none, where a server takes none.",
+        description="Temperature that requests carry. `null`: none, where a model takes none; its answers may then "
+        "vary from run to run.",
+    )
+    request_seed: int | None = Field(
+        default=0, description="Seed that requests carry. `null`: none, where a server takes none."
     )
     prices: Path | None = Field(
         default=None,

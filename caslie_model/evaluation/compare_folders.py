@@ -100,8 +100,9 @@ def read_evaluation(folder: Path, letter: str) -> EvaluatedModel:
         if not isinstance(settings, dict):
             raise TypeError(CONFIG)
         fields = {field: settings[field] for field in _SELECTION if field in settings}
+        # Nothing is asked: a model of a server needs no address.
         selection = EvaluateConfig(
-            model=str(metrics["model"]), data=str(metrics["data"]), out=folder, **fields
+            model=str(metrics["model"]), data=str(metrics["data"]), out=folder, predictions=folder, **fields
         )
         results = {
             (str(each["task"]), str(each["split"])): dict(each)

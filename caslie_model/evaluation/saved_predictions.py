@@ -16,7 +16,7 @@ from typing import Any
 from caslie_model.data.answers import parse_answer
 from caslie_model.data.samples import Sample
 from caslie_model.errors import RunError
-from caslie_model.inference.prediction_log import HEADER, PREDICTIONS
+from caslie_model.inference.prediction_log import HEADER, PREDICTIONS, is_prediction
 from caslie_model.inference.select_samples import target_fingerprint
 from caslie_model.runtime.console import say
 from mmecinstruct.core.disk_errors import shown
@@ -192,7 +192,9 @@ def _check_target(file: Path, line: int, row: Mapping[str, Any], sample: Sample)
 
 def _own(file: Path, line: int, row: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
     label = row.get("prediction")
-    if not isinstance(row.get("scores") or {}, dict) or not isinstance(row.get("text"), str | None):
+    if not is_prediction({"prediction": None, **row}) or not set(row.get("scores") or ()) <= set(
+        sample.labels
+    ):
         raise RunError(
             f"{shown(file)}:{line}: is no prediction of ours; delete the line: it then counts as wrong"
         )

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from caslie_model.data.samples import Sample
 from caslie_model.errors import RunError
-from caslie_model.inference.prediction_log import PredictionFile
-from caslie_model.inference.questions import Prediction, Prepared
+from caslie_model.inference.prediction_log import PredictionFile, add_cost_of_failed, cost_of_failed
+from caslie_model.inference.questions import Prediction, Predictor, Prepared
 from caslie_model.inference.select_samples import target_fingerprint
+from caslie_model.inference.server import ServerPredictor
 from caslie_model.runtime.progress import Progress
 
 
@@ -40,6 +42,28 @@ def append_answers(
             done += len(group)
             progress.update(done)
     return done
+
+
+@contextmanager
+def money_kept(predictor: Predictor, file: PredictionFile) -> Iterator[None]:
+    """Tell a predictor with a budget what earlier runs spent, and keep what its requests without an answer cost.
+
+    Args:
+        predictor: Any predictor.
+        file: Its answers.
+
+    Yields:
+        Nothing; meanwhile it answers.
+    """
+    if not isinstance(predictor, ServerPredictor):
+        yield
+        return
+    folder = file.path.parent
+    predictor.resume([*file.records.values(), {"usage": {"cost_of_failed": cost_of_failed(folder)}}])
+    try:
+        yield
+    finally:
+        add_cost_of_failed(folder, predictor.unrecorded_cost)
 
 
 def check_answered(
@@ -70,7 +94,10 @@ def check_answered(
                 f"{file.path.parent} answers another prompt for sample {sample.id}{variant}: the dataset changed, the "
                 "seed, or the token that ends an answer; give another folder, or --overwrite"
             )
-        if record["prediction"] not in (None, *sample.labels):
+        labels = {
+            label for label in (record["prediction"], *(record.get("scores") or ())) if label is not None
+        }
+        if not labels <= set(sample.labels):
             strange.add(each.question.key)
     if strange:
         file.drop(strange)

@@ -144,7 +144,7 @@ def read_batch(
             if answer is None:
                 passed["damaged"] += 1
             elif not wanted(answer.custom_id):
-                passed["of other questions or prompts"] += 1
+                passed["not asked now (answered before, or another prompt)"] += 1
             elif answer.reply is None:
                 failed.setdefault(answer.custom_id, answer)
             elif answer.custom_id in done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -150,9 +150,6 @@ class ImageTextPredictor:
             GENERATION_SLACK if self._config.scoring == "generate" else 0,
         )
         return prepared
-
-    def resume(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Do nothing: what was answered before changes no answer, and costs nothing."""
 
     def answer(self, prepared: Sequence[Prepared]) -> Iterator[Sequence[tuple[AskedPrompt, Prediction]]]:
         """Yield answers by batches, the longest prompts first.

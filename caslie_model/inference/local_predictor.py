@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,9 +94,6 @@ class LocalPredictor:
             GENERATION_SLACK if self._config.scoring == "generate" else 0,
         )
         return prepared
-
-    def resume(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Do nothing: what was answered before changes no answer, and costs nothing."""
 
     def answer(self, prepared: Sequence[Prepared]) -> Iterator[Sequence[tuple[Prepared, Prediction]]]:
         """Yield the answers of one batch after the other.

@@ -26,6 +26,10 @@ PREDICTIONS = "predictions.jsonl"
 HEADER = "predictions.header.json"
 _PART, _PARTS = "predictions.part-{}.jsonl", "predictions.part-*.jsonl"
 
+_COST = "cost_of_failed"
+# No likelihood and no number of tokens is larger; infinity is.
+_LARGEST = 1e12
+
 # Id of the sample, and variant.
 Key: TypeAlias = tuple[str, str]
 
@@ -68,6 +72,13 @@ def open_predictions(
         _check_header(folder, provenance, data or {}, empty=not parts and stream.seek(0, 2) == 0)
         file = PredictionFile(folder / PREDICTIONS, stream)
         file.take_parts()
+        if provenance.get("length_normalised") and any(
+            record.get("scores") and not record.get("tokens") for record in file.records.values()
+        ):
+            raise RunError(
+                f"{folder} holds likelihoods that an earlier version divided by their tokens, which do not mix with "
+                "sums; give another folder, or --overwrite"
+            )
         yield file
 
 
@@ -101,6 +112,32 @@ def keep_data(folder: Path, data: Mapping[str, str]) -> None:
     known = header.get("data", {})
     if not data.keys() <= known.keys():
         _write_header(folder / HEADER, header, {**known, **data})
+
+
+def cost_of_failed(folder: Path) -> float:
+    """Return what requests cost that came after the last answer of a run and got none; it is in the header.
+
+    Args:
+        folder: Where the header is, or none.
+    """
+    try:
+        cost = json.loads((folder / HEADER).read_text(encoding="utf-8"))[_COST]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+    return float(cost) if _is_number(cost, 0) else 0.0
+
+
+def add_cost_of_failed(folder: Path, cost: float) -> None:
+    """Add to that cost.
+
+    Args:
+        folder: Where the header is.
+        cost: Money.
+    """
+    if cost:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        header[_COST] = round(cost_of_failed(folder) + cost, 9)
+        _write_header(folder / HEADER, header, header.get("data", {}))
 
 
 def read_records(folder: Path) -> dict[Key, dict[str, Any]]:
@@ -218,7 +255,8 @@ def _locked(path: Path) -> Iterator[FileIO]:
 
 def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
     lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-    return "".join(lines).encode()
+    # Half a pair of UTF-16, which JSON can hold, is no text.
+    return "".join(lines).encode(errors="replace")
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
@@ -227,16 +265,32 @@ def _record(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or not isinstance(record.get("id"), str) or "prediction" not in record:
-        return None
-    scores = record.get("scores", {})
+    return record if isinstance(record, dict) and is_prediction(record) else None
+
+
+def is_prediction(record: Mapping[str, Any]) -> bool:
+    """Return whether the fields of a record have the types of a prediction's.
+
+    Args:
+        record: The object of a line.
+    """
     texts = ("prediction", "text", "prompt", "target")
-    is_text = all(isinstance(record.get(name), str | None) for name in texts)
-    is_scores = isinstance(scores, dict) and all(
-        value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-        for value in scores.values()
+    scores, tokens = record.get("scores") or {}, record.get("tokens") or {}
+    return (
+        isinstance(record.get("id"), str)
+        and "prediction" in record
+        and all(isinstance(record.get(name), str | None) for name in texts)
+        and isinstance(record.get("variant", ""), str)
+        and isinstance(scores, dict)
+        and all(value is None or _is_number(value, -_LARGEST) for value in scores.values())
+        and isinstance(tokens, dict)
+        and all(_is_number(value, 1) for value in tokens.values())
+        and isinstance(record.get("absent") or [], list)
     )
-    return record if is_text and is_scores and isinstance(record.get("variant", ""), str) else None
+
+
+def _is_number(value: Any, least: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= _LARGEST
 
 
 def _no_json(name: str) -> None:
@@ -250,10 +304,13 @@ _NEW_NAMES = frozenset({"revision", "adapter_revision"})
 
 def _check_header(folder: Path, provenance: Mapping[str, Any], data: Mapping[str, str], empty: bool) -> None:
     path = folder / HEADER
-    if not path.is_file():
+    if empty or not path.is_file():
+        # Without answers, what an earlier run was to ask decides nothing.
         if not empty:
             raise RunError(f"{folder / PREDICTIONS} has no {HEADER}; give another folder, or --overwrite")
-        _write_header(path, {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}, data)
+        spent = cost_of_failed(folder)
+        header = {"fingerprint": fingerprint(dict(provenance)), "provenance": provenance}
+        _write_header(path, {**header, **({_COST: spent} if spent else {})}, data)
         return
     try:
         header = json.loads(path.read_text(encoding="utf-8"))

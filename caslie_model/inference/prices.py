@@ -116,14 +116,15 @@ class Spending:
         self._has_seen = False
 
     def add_earlier(self, usage: Mapping[str, Any] | None) -> None:
-        """Add what an answer of an earlier run cost.
+        """Add what an answer of an earlier run cost, and the failed requests before it.
 
         Args:
             usage: The usage in its record.
         """
-        cost = (usage or {}).get("cost")
-        if _is_price(cost):
-            self.spent += float(cost)  # type: ignore[arg-type]
+        for name in ("cost", "cost_of_failed"):
+            cost = (usage or {}).get(name)
+            if _is_price(cost):
+                self.spent += float(cost)  # type: ignore[arg-type]
 
     @property
     def is_idle(self) -> bool:

@@ -6,7 +6,7 @@ image-text models of transformers, servers and batch files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,13 +109,6 @@ class Predictor(Protocol):
 
         Raises:
             DatasetError: If one does not fit.
-        """
-
-    def resume(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Take note of what was answered before, which a budget covers too; called before the first `answer`.
-
-        Args:
-            records: Records of the prediction log.
         """
 
     def answer(self, prepared: Sequence[Prepared]) -> Iterator[Sequence[tuple[Prepared, Prediction]]]:

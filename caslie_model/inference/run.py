@@ -16,7 +16,13 @@ from caslie_model.config.files import CONFIG
 from caslie_model.config.presets import config_yaml
 from caslie_model.data.samples import Sample
 from caslie_model.errors import ConfigError, RunError
-from caslie_model.inference.answer_questions import append_answers, check_answered, longest_first, record_of
+from caslie_model.inference.answer_questions import (
+    append_answers,
+    check_answered,
+    longest_first,
+    money_kept,
+    record_of,
+)
 from caslie_model.inference.open_predictor import open_predictor
 from caslie_model.inference.prediction_log import (
     PREDICTIONS,
@@ -226,7 +232,7 @@ def _answer_missing(
         with ExitStack() as part:
             if not files:
                 files.append(part.enter_context(open_part(config.out, process_number())))
-            predictor.resume(files[0].records.values())
+            part.enter_context(money_kept(predictor, files[0]))
             append_answers(
                 files[0],
                 (

@@ -98,12 +98,14 @@ class _Tally:
         scored: Questions whose labels were scored.
         absent: How many of their labels the server did not score.
         unscored: Questions of which it scored no label.
+        names: Names that the server gives the model that answered.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
     scored: int = 0
     absent: int = 0
     unscored: int = 0
+    names: set[str] = field(default_factory=set)
 
 
 class ServerPredictor:
@@ -121,6 +123,9 @@ class ServerPredictor:
         self.spending = spending
         self._images = images
         self._key = key
+        # The log has answers alone: the next one carries what requests without an answer cost.
+        self._cost_of_failed = 0.0
+        self._recorded = 0.0
         self._format = MessageFormat(packaged_templates()[0], settings.answers, control_texts=CONTROL_TEXTS)
 
     @property
@@ -138,7 +143,7 @@ class ServerPredictor:
             "scoring": settings.scoring,
             "template": fingerprint(self._format.template)[:16],
             "max_pixels": settings.max_pixels,
-            "temperature": 0,
+            "temperature": settings.request_temperature,
             "seed": settings.request_seed,
             "max_tokens": settings.max_tokens,
             **({"top_logprobs": TOP_LOGPROBS} if settings.scoring == "likelihood" else {}),
@@ -153,6 +158,12 @@ class ServerPredictor:
         for record in records:
             usage = record.get("usage")
             self.spending.add_earlier(usage if isinstance(usage, Mapping) else None)
+        self._recorded = self.spending.spent
+
+    @property
+    def unrecorded_cost(self) -> float:
+        """What was spent that no answer's record has: by requests since the last answer, also those given up."""
+        return max(0.0, round(self.spending.spent - self._recorded, 9))
 
     def prepare(self, questions: Sequence[Question]) -> list[ServerQuestion]:
         """Return questions as conversations, in their order."""
@@ -180,6 +191,7 @@ class ServerPredictor:
                 for each, outcome in group:
                     if isinstance(outcome, ChatFailure):
                         tally.failed[each.request.name] = outcome.detail
+                        self._cost_of_failed += outcome.cost
                     else:
                         answered.append((each, self._prediction(each, outcome, tally)))
                 if answered:
@@ -258,7 +270,10 @@ class ServerPredictor:
 
     def _prediction(self, each: ServerQuestion, reply: ChatReply, tally: _Tally) -> Prediction:
         sample = each.question.sample
-        usage = _usage(reply)
+        tally.names.add(reply.model)
+        usage = _usage(reply, self._cost_of_failed)
+        self._recorded += (reply.cost or 0.0) + self._cost_of_failed
+        self._cost_of_failed = 0.0
         if self.settings.scoring == "likelihood":
             scores = label_scores(reply.top, sample.labels)
             absent = tuple(label for label in sample.labels if label not in scores)
@@ -279,7 +294,7 @@ class ServerPredictor:
 
     def _tell(self, tally: _Tally) -> None:
         used = self.spending.usage
-        if used.prompt:
+        if used.prompt or self.spending.spent:
             of_budget = (
                 f" of a budget of {self.settings.budget:g}" if self.settings.budget is not None else ""
             )
@@ -287,6 +302,9 @@ class ServerPredictor:
             say(
                 f"{used.prompt:,} tokens of prompts ({used.cached:,} cached), {used.completion:,} of answers{money}"
             )
+        if others := sorted(tally.names - {self.settings.model, ""}):
+            more = f", and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            say(f"{self.settings.model} is, in the server's words: {', '.join(others[:_NAMED])}{more}")
         if tally.absent:
             say(
                 f"{tally.absent} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} "
@@ -304,7 +322,7 @@ def _room(sample: Sample, answers: str) -> int:
     return _SLACK + (longest if longest < _SLACK else longest // 2 + _SLACK // 2)
 
 
-def _usage(reply: ChatReply) -> dict[str, float] | None:
+def _usage(reply: ChatReply, cost_of_failed: float) -> dict[str, float] | None:
     usage: dict[str, float] = {}
     if reply.usage is not None:
         usage = {"prompt_tokens": reply.usage.prompt, "completion_tokens": reply.usage.completion}
@@ -312,4 +330,6 @@ def _usage(reply: ChatReply) -> dict[str, float] | None:
             usage["cached_tokens"] = reply.usage.cached
     if reply.cost is not None:
         usage["cost"] = round(reply.cost, 9)
+    if cost_of_failed:
+        usage["cost_of_failed"] = round(cost_of_failed, 9)
     return usage or None

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,11 +23,18 @@ from caslie_model.inference.server_replies import (
     MalformedReplyError,
     TokenUsage,
     error_code,
+    error_parameter,
     error_text,
     parse_json,
     read_reply,
 )
-from caslie_model.inference.server_settings import ServerSettings, chat_url, is_on_this_machine
+from caslie_model.inference.server_settings import (
+    NEW_LIMIT_NAME,
+    OLD_LIMIT_NAME,
+    ServerSettings,
+    chat_url,
+    is_on_this_machine,
+)
 from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import hash_fraction
 from mmecinstruct.core.shown import printable, shown_text
@@ -37,6 +44,8 @@ if TYPE_CHECKING:
     import httpx2
 
 MAX_BODY = 2_000_000
+# None is asked for, and proxies compress all the same. A chunk of others, or of several, may swell to gigabytes.
+_ENCODINGS = ("identity", "gzip", "deflate", "")
 # Characters of an error's text.
 _READ = 4000
 _SHOWN = 300
@@ -50,6 +59,15 @@ _MALFORMED_RETRIES = 1
 # The same request is likely to work a moment later, although this is no status of a busy server.
 _CONFLICT = 409
 _NO_MONEY = "insufficient_quota"
+_WRONG_PARAMETER = (400, 422)
+# What every request has, and some models do not take.
+_LEAVE_OUT = {
+    "temperature": "the model takes no temperature: give --set request_temperature=null",
+    "seed": "the model takes no seed: give --set request_seed=null",
+}
+_DENIED = "the key may not use this model, or the server keeps you out"
+# Long enough for the answer to another request.
+_DENIED_RETRIES = 2
 
 
 class StopAskingError(Exception):
@@ -67,10 +85,12 @@ class ChatFailure:
     Attributes:
         detail: Why, for a person.
         is_refused: Whether the server refused this very request, such as one that is too long.
+        cost: Money that its requests cost all the same.
     """
 
     detail: str
     is_refused: bool
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,8 @@ class _Trouble:
         retry_after: Seconds that the server asked to wait.
         usage: The tokens that it cost.
         was_billed: Whether it may have cost something that the server did not tell.
+        remedy: What a person can do, if no request is answered at all.
+        wants_other_name: Whether the server wants the limit of tokens under its newer name.
     """
 
     kind: str
@@ -92,6 +114,8 @@ class _Trouble:
     retry_after: float | None = None
     usage: TokenUsage | None = None
     was_billed: bool = False
+    remedy: str = ""
+    wants_other_name: bool = False
 
 
 class ChatClient:
@@ -121,6 +145,8 @@ class ChatClient:
         self._settled = asyncio.Event()
         self._not_before = 0.0
         self._told: set[str] = set()
+        self._limit_name = settings.limit_name
+        self._has_answered = False
 
     async def complete(self, request: ChatRequest) -> ChatReply | ChatFailure:
         """Return a server's answer to a request, or why there is none after all retries.
@@ -133,6 +159,7 @@ class ChatClient:
             OutOfBudgetError: If the budget does not allow the request.
             DatasetError: If an image is damaged.
         """
+        limit_name = self._limit_name
         content = await asyncio.to_thread(self._encode, request)
         cost, failures = 0.0, 0
         while True:
@@ -148,11 +175,20 @@ class ChatClient:
                 self._settled.set()
             cost += paid or 0.0
             if isinstance(outcome, ChatReply):
-                return ChatReply(outcome.text, outcome.usage, outcome.top, None if paid is None else cost)
+                self._has_answered = True
+                # A proxy may echo what it was sent.
+                text = outcome.text.replace(self._key, "***") if self._key else outcome.text
+                return replace(outcome, text=text, cost=None if paid is None else cost)
+            if outcome.wants_other_name and limit_name == OLD_LIMIT_NAME:
+                limit_name = self._limit_name = NEW_LIMIT_NAME
+                content = await asyncio.to_thread(self._encode, request)
+                continue
             failures += 1
             allowed = self._settings.retries if outcome.retries is None else outcome.retries
             if failures > min(allowed, self._settings.retries):
-                return ChatFailure(outcome.detail, is_refused=outcome.retries == 0)
+                if outcome.remedy and not self._has_answered:
+                    raise self._stopped(outcome.detail, outcome.remedy)
+                return ChatFailure(outcome.detail, outcome.retries == 0 or bool(outcome.remedy), cost)
             delay = self._delay(request.name, failures, outcome)
             self._tell(outcome, delay)
             await asyncio.sleep(delay)
@@ -162,7 +198,10 @@ class ChatClient:
             with self._reading:
                 return self._images.content(key)
 
-        return json.dumps(request_body(request, self._settings, content)).encode()
+        return json.dumps(request_body(request, self._settings, content, self._limit_name)).encode()
+
+    def _stopped(self, detail: str, remedy: str) -> StopAskingError:
+        return StopAskingError(f"{self.host}, model {self._settings.model}: {detail}; {remedy}")
 
     async def _wait_for_server(self) -> None:
         while (left := self._not_before - time.monotonic()) > 0:
@@ -231,7 +270,12 @@ class ChatClient:
 
     async def _post(self, content: bytes) -> tuple[int, Mapping[str, str], bytes | None]:
         """Return status, headers and body of a response; None for a body that is too large."""
+        import httpx2
+
         async with self._session.stream("POST", self.url, content=content) as response:
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in _ENCODINGS:
+                raise httpx2.DecodingError(f"the answer is encoded as '{encoding}', which was not asked for")
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -244,10 +288,22 @@ class ChatClient:
             said_json: Any = parse_json(body)
         except MalformedReplyError:
             said_json = body.decode("utf-8", "replace")
+        if isinstance(said_json, list) and said_json:
+            # Gemini's form.
+            said_json = said_json[0]
         said = self.safe(error_text(said_json) or str(said_json if isinstance(said_json, str) else ""))
         detail = f"status {status}: {said}" if said else f"status {status}"
         if remedy := self._remedy(status, headers, error_code(said_json)):
-            raise StopAskingError(f"{self.host}, model {self._settings.model}: {detail}; {remedy}")
+            raise self._stopped(detail, remedy)
+        if status == 403:
+            # Filters of content answer so too, to single requests.
+            return _Trouble("403", detail, 0 if self._has_answered else _DENIED_RETRIES, remedy=_DENIED)
+        if status in _WRONG_PARAMETER:
+            parameter = error_parameter(said_json)
+            if remedy := _LEAVE_OUT.get(parameter):
+                raise self._stopped(detail, remedy)
+            wants_other_name = parameter == OLD_LIMIT_NAME and NEW_LIMIT_NAME in said
+            return _Trouble(str(status), detail, retries=0, wants_other_name=wants_other_name)
         failed = status_failure(status, headers, detail)
         if failed.failure.status == "transient" or status == _CONFLICT:
             return _Trouble(str(status), detail, retry_after=failed.retry_after)
@@ -264,8 +320,6 @@ class ChatClient:
             return "give its key in an environment variable, and the variable's name in `api_key_env`"
         if status == 402 or code == _NO_MONEY:
             return "the account has no money left; top it up and run the same again"
-        if status == 403:
-            return "the key may not use this model, or the server keeps you out"
         if status in (404, 405):
             return (
                 "the server has no such model, or no such address: check the name after `openai:` (the server lists "

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from caslie_model.config.choices import LimitName
 from caslie_model.data.images import SampleImage, decode_image
 from caslie_model.inference.server_settings import ServerSettings
 from caslie_model.prompts.message import Part, Turn
@@ -95,7 +96,10 @@ class ChatRequest:
 
 
 def request_body(
-    request: ChatRequest, settings: ServerSettings, content: Callable[[str], bytes]
+    request: ChatRequest,
+    settings: ServerSettings,
+    content: Callable[[str], bytes],
+    limit_name: LimitName | None = None,
 ) -> dict[str, Any]:
     """Return the JSON object of a request.
 
@@ -103,6 +107,7 @@ def request_body(
         request: The conversation.
         settings: Model, seed and the cap of images.
         content: Returns the encoded bytes of an image by its key.
+        limit_name: Name of the limit of tokens; None: as the settings say.
 
     Returns:
         The object that OpenAI's interface takes.
@@ -116,9 +121,10 @@ def request_body(
             {"role": turn.role, "content": _content(turn.parts, settings.max_pixels, content)}
             for turn in request.turns
         ],
-        "max_tokens": request.max_tokens,
-        "temperature": 0,
+        limit_name or settings.limit_name: request.max_tokens,
     }
+    if settings.request_temperature is not None:
+        body["temperature"] = settings.request_temperature
     if settings.request_seed is not None:
         body["seed"] = settings.request_seed
     if request.top_logprobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 # Blanks of tokenizers that work on bytes or on pieces, as servers show them.
 _BLANKS = "Ġ▁Ċ \t\n"
 _MAX_TOKENS = 10**9
+_QUOTED_PARAMETER = re.compile(r"['\"`](temperature|seed|max_tokens)['\"`]")
+_NAME_LENGTH = 200
+# Characters of an error.
+_SEARCHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,14 @@ class ChatReply:
         usage: The tokens; None where the server does not count.
         top: The likeliest first tokens with their log-probabilities, where they were asked for.
         cost: Money, those requests included whose answers could not be used; None where there are no prices.
+        model: The name that the server gives the model that answered; empty where it gives none.
     """
 
     text: str
     usage: TokenUsage | None
     top: tuple[tuple[str, float], ...] = ()
     cost: float | None = None
+    model: str = ""
 
 
 class MalformedReplyError(Exception):
@@ -92,19 +99,21 @@ def read_reply(body: Any, wants_logprobs: bool) -> ChatReply:
     if not isinstance(message, Mapping):
         raise MalformedReplyError("the answer has no choices with a message", usage)
     text = _text(message)
+    named = _get(body, "model")
+    model = _clean(named[:_NAME_LENGTH]) if isinstance(named, str) else ""
     if wants_logprobs:
         top = _top(_get(choice, "logprobs"))
         if not top:
             raise MalformedReplyError(
                 "the answer has no logprobs: the server does not give them; use scoring=generate", usage
             )
-        return ChatReply(text, usage, top)
+        return ChatReply(text, usage, top, model=model)
     if not text.strip() and _get(choice, "finish_reason") == "length":
         raise MalformedReplyError(
             "the answer is empty as it was cut off at max_tokens: a model that reasons first needs more",
             usage,
         )
-    return ChatReply(text, usage)
+    return ChatReply(text, usage, model=model)
 
 
 def error_text(body: Any) -> str:
@@ -120,6 +129,22 @@ def error_code(body: Any) -> str:
     """Return the code or type of an error's JSON; empty where it has none."""
     error = _get(body, "error")
     return next((value for name in ("code", "type") if isinstance(value := _get(error, name), str)), "")
+
+
+def error_parameter(body: Any) -> str:
+    """Return the parameter that an error's JSON blames; empty where it names none.
+
+    It is in a field of its own, in the place that a check of the request found, or in quotes in the text.
+    """
+    named = _get(_get(body, "error", body), "param")
+    if isinstance(named, str):
+        return named
+    detail = _get(body, "detail")
+    place = _get(detail[0], "loc") if isinstance(detail, list) and detail else None
+    if isinstance(place, list) and len(place) == 2 and isinstance(place[1], str):
+        return place[1]
+    quoted = _QUOTED_PARAMETER.search(error_text(body)[:_SEARCHED])
+    return quoted[1] if quoted else ""
 
 
 def label_scores(top: Sequence[tuple[str, float]], labels: Sequence[str]) -> dict[str, float]:

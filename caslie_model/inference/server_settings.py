@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from caslie_model.config.choices import LimitName
 from caslie_model.errors import ConfigError
 from caslie_model.runtime.processes import process_count
 from mmecinstruct.core.shown import shown_url
@@ -15,6 +17,8 @@ from mmecinstruct.core.shown import shown_url
 PREFIX = "openai:"
 _OPENAI = "api.openai.com"
 BATCH_URL = "/v1/chat/completions"
+OLD_LIMIT_NAME, NEW_LIMIT_NAME = get_args(LimitName)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class ServerSettings:
         retries: Requests after the first that failed.
         max_pixels: Pixels of an image at most.
         max_tokens: Tokens of an answer at most; None: as long as the longest allowed answer needs.
+        limit_name: The name by which the server knows that limit.
+        request_temperature: Temperature of the requests; None: none is sent.
         request_seed: Seed of the requests; None: none is sent.
         prices: File with prices by model.
         price_input: Money per million tokens of prompts; None: as `prices` says.
@@ -50,6 +56,8 @@ class ServerSettings:
     retries: int = 5
     max_pixels: int = 1_048_576
     max_tokens: int | None = None
+    limit_name: LimitName = "max_tokens"
+    request_temperature: Literal[0] | None = 0
     request_seed: int | None = 0
     prices: Path | None = None
     price_input: float | None = None
@@ -86,6 +94,11 @@ def settings_of(config: Any) -> ServerSettings:
         raise ConfigError(
             "scoring=likelihood: a server gives the probabilities of single tokens, and the words of an option are "
             "several; give answers=letter, or scoring=generate"
+        )
+    if settings.api_key_env is not None and not _VARIABLE.fullmatch(settings.api_key_env):
+        # It may be the key itself.
+        raise ConfigError(
+            "api_key_env: expected the name of an environment variable, such as MY_KEY; put the key itself into it"
         )
     if process_count() > 1:
         raise ConfigError(

@@ -22,6 +22,7 @@ from caslie_model.data.own_images import OwnImages
 from caslie_model.data.own_samples import own_input, own_options, own_task
 from caslie_model.data.own_table import OwnMapping, OwnRow, read_own_table
 from caslie_model.errors import ConfigError
+from caslie_model.inference.answer_questions import money_kept
 from caslie_model.inference.answer_table import AnsweredRow, check_format, write_answers
 from caslie_model.inference.ask import Asking, Options, find_options
 from caslie_model.inference.open_predictor import open_predictor
@@ -145,9 +146,11 @@ def predict_table(config: PredictConfig, request: TableRequest, overwrite: bool 
         elif any(row.images for row in rows):
             say(f"{config.model} is a text model: images are not used")
         before = len(log.records)
-        opened.predictor.resume(log.records.values())
         answered: list[AnsweredRow] = []
-        with Progress("answering", _questions(rows, options), "questions") as progress:
+        with (
+            money_kept(opened.predictor, log),
+            Progress("answering", _questions(rows, options), "questions") as progress,
+        ):
             records = {record["id"]: record for record in log.records.values()}
             asking = Asking(opened.predictor, records, log.append, progress.update)
             for start in range(0, len(rows), _ROWS_AT_ONCE):

@@ -22,6 +22,7 @@ from mmecinstruct.core.errors import MmecError
 from mmecinstruct.core.hashing import fingerprint
 from mmecinstruct.reporting.images import ImageBudget
 from mmecinstruct.tasks import TASKS
+from tests.servers.chat_server import Canned, ChatServer, completion
 
 SA, AP = "sentiment_analysis", "answerability_prediction"
 SPLITS = ("test", "test_ood")
@@ -357,6 +358,27 @@ def test_published_rows_are_marked_and_take_no_part(evaluated: Evaluate) -> None
         metrics["public_data"] = "NingLab/MMECInstruct"
         (folder / "metrics.json").write_text(json.dumps(metrics))
     assert "another test set" not in quick(a, b, with_published=True).html()
+
+
+def test_models_of_servers_are_compared(evaluated: Evaluate, data: Path, tmp_path: Path) -> None:
+    with ChatServer(lambda asked: Canned(completion("very positive"))) as server:
+        settings: dict[str, Any] = {"server": server.url, "tasks": ["sa"]}
+        asked = caslie_model.evaluate("openai:tiny", data, tmp_path / "asked", **settings)
+    batch, out = tmp_path / "batch.jsonl", tmp_path / "read"
+    caslie_model.predict("openai:other", data, out, write_batch=batch, tasks=["sa"])
+    replies = [
+        {"custom_id": each["custom_id"], "response": {"status_code": 200, "body": completion("positive")}}
+        for each in map(json.loads, batch.read_text().splitlines())
+    ]
+    answered = tmp_path / "answered.jsonl"
+    answered.write_text("".join(json.dumps(each) + "\n" for each in reversed(replies)))
+    read = caslie_model.evaluate("openai:other", data, out, read_batch=[answered], tasks=["sa"])
+    comparison = quick(asked.folder, read.folder, evaluated("right", right))
+    assert [model["model"] for model in comparison.content["models"]] == [
+        "openai:tiny",
+        "openai:other",
+        "right",
+    ]
 
 
 def test_a_comparison_is_the_same_whatever_the_order_of_records(evaluated: Evaluate) -> None:

@@ -230,7 +230,12 @@ def test_hostile_rows_end_in_no_traceback(
     assert sum(row["unparsable"] for row in result.metrics["results"] if row["part"] == "all") == 4
     folder = shutil.copytree(answered, tmp_path / "run")
     ours = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
-    write(folder / "predictions.jsonl", [{**ours[0], "scores": [1]}, *ours[1:]])
+    damage = {"scores": [1]}, {"scores": {"A": "x"}}, {"scores": {"Z": -1}}, {"tokens": [1]}, {"absent": 7}
+    for each in damage[1:]:
+        write(folder / "predictions.jsonl", [{**ours[0], **each}, *ours[1:]])
+        with pytest.raises(RunError, match=r"predictions.jsonl:1: is no prediction of ours"):
+            evaluate(config(dataset, tmp_path / "g", predictions=folder))
+    write(folder / "predictions.jsonl", [{**ours[0], **damage[0]}, *ours[1:]])
     with pytest.raises(RunError, match=r"predictions.jsonl:1: is no prediction of ours; delete the line"):
         evaluate(config(dataset, tmp_path / "f", predictions=folder))
     (folder / "predictions.header.json").write_text("[]")

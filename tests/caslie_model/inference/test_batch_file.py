@@ -93,7 +93,10 @@ def test_results_are_read_in_any_order_and_from_several_files(
         "0003": "C",
     }
     told = capsys.readouterr().err
-    assert "passed over in the batch: 2 damaged, 1 of other questions or prompts, 1 repeated" in told
+    assert (
+        "passed over in the batch: 2 damaged, 1 not asked now (answered before, or another prompt), 1 repeated"
+        in told
+    )
     assert "3 questions have no answer" in told
     assert "test-0005 (expired)" in told
     assert r"test-0004 (status 400: too \u001b[2Jlong)" in told
@@ -107,7 +110,7 @@ def test_answers_to_another_prompt_are_not_taken(tmp_path: Path, capsys: pytest.
     assert not read([results], [question(1, instruction="Judge it.")])
     assert not read([results], [question(1, "order 1")])
     assert not read([results], [question(1)], answers="letter")
-    assert capsys.readouterr().err.count("1 of other questions or prompts") == 3
+    assert capsys.readouterr().err.count("1 not asked now (answered before, or another prompt)") == 3
 
 
 def test_results_of_vllm_are_read(tmp_path: Path) -> None:

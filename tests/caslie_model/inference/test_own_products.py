@@ -236,6 +236,21 @@ def test_a_stopped_run_goes_on_and_asks_nothing_twice(
     assert "0 questions asked, 16 answered before" in capsys.readouterr().err
 
 
+def test_the_budget_of_a_table_covers_what_earlier_runs_spent(shop: Path) -> None:
+    money = {"price_input": 1000, "price_output": 1000, "options": ["mugs", "lamps"], "scoring": "generate"}
+    with ChatServer(lambda asked: Canned(completion("mugs"))) as server:
+        money |= {"server": server.url, "concurrency": 1}
+        predict("openai:tiny", shop, **money)
+        asked = len(server.asked)
+        with (shop / "products.csv").open("a") as table:
+            table.write("6,Another mug,red.jpg,mugs\n")
+        # Each answer cost 0.102, and none is known to cost less than its bytes.
+        with pytest.raises(RunError, match=r"the budget of 1 is spent: 0\.4080 so far"):
+            predict("openai:tiny", shop, **money, budget=1)
+    assert asked == 4
+    assert len(server.asked) == asked
+
+
 def test_a_changed_table_asks_its_changed_rows_alone(
     reader: str, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

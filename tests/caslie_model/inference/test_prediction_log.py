@@ -59,6 +59,10 @@ DAMAGED = {
     "a prediction that is a list": b'{"id": "one", "prediction": ["A"]}',
     "scores that are a number": b'{"id": "one", "prediction": "A", "scores": 5}',
     "a score that is a text": b'{"id": "one", "prediction": "A", "scores": {"A": "1"}}',
+    "a score beyond all numbers": b'{"id": "one", "prediction": "A", "scores": {"A": 1e999}}',
+    "tokens that are a list": b'{"id": "one", "prediction": "A", "scores": {"A": 1}, "tokens": [1]}',
+    "a number of tokens that is a text": b'{"id": "one", "prediction": "A", "tokens": {"A": "1"}}',
+    "absent labels that are a number": b'{"id": "one", "prediction": "A", "absent": 5}',
     "NaN": b'{"id": "one", "prediction": "A", "scores": {"A": NaN}}',
     "nesting without end": b"[" * 100_000,
     "an empty line": b"",
@@ -129,3 +133,36 @@ def test_a_header_of_an_earlier_version_is_read(tmp_path: Path) -> None:
         open_predictions(tmp_path, other, overwrite=False),
     ):
         pass
+
+
+def test_half_a_character_is_replaced_when_the_file_is_mended(tmp_path: Path) -> None:
+    write(tmp_path, "one")
+    with (tmp_path / PREDICTIONS).open("ab") as stream:
+        stream.write(b'{"id": "two", "prediction": "A", "text": "\\ud800"}\nnonsense\n')
+    write(tmp_path, "three")
+    lines = [json.loads(line) for line in (tmp_path / PREDICTIONS).read_text().splitlines()]
+    assert [line.get("text") for line in lines] == [None, "?", None]
+
+
+def test_divided_likelihoods_of_earlier_versions_do_not_mix_with_sums(tmp_path: Path) -> None:
+    per_token = {**PROVENANCE, "length_normalised": True}
+    with open_predictions(tmp_path, per_token, overwrite=False) as file:
+        file.append([{"id": "one", "prediction": "A", "scores": {"A": -0.5, "B": -0.7}}])
+    with (
+        pytest.raises(RunError, match="an earlier version divided by their tokens"),
+        open_predictions(tmp_path, per_token, overwrite=False),
+    ):
+        pass
+    with open_predictions(tmp_path, per_token, overwrite=True) as file:
+        file.append([{"id": "one", "prediction": "A", "scores": {"A": -1}, "tokens": {"A": 2}}])
+    with open_predictions(tmp_path, per_token, overwrite=False) as file:
+        assert len(file.records) == 1
+
+
+def test_a_run_without_an_answer_binds_no_settings(tmp_path: Path) -> None:
+    write(tmp_path)
+    other = {**PROVENANCE, "answers": "letter"}
+    with open_predictions(tmp_path, other, overwrite=False) as file:
+        file.append([{"id": "one", "prediction": "A"}])
+    with pytest.raises(RunError, match="answers differ"):
+        write(tmp_path, "two")

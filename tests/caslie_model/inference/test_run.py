@@ -27,6 +27,7 @@ from caslie_model.inference.prediction_log import HEADER, PREDICTIONS, open_part
 from caslie_model.inference.run import Answers, predict
 from caslie_model.inference.select_samples import target_fingerprint
 from mmecinstruct.core.errors import DatasetError
+from tests.servers.chat_server import Canned, ChatServer, completion
 
 ROOT = Path(__file__).parents[3]
 TASKS = ("sentiment_analysis", "answerability_prediction")
@@ -402,3 +403,21 @@ def test_an_id_in_two_tasks_is_an_error(
     with pytest.raises(DatasetError, match="sample the same is in two splits or tasks"):
         ask(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_covers_failed_questions_of_earlier_runs(
+    row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_rows(tmp_path / "data", [row(number, TASKS[0], "test") for number in range(6)])
+    cut_off = Canned(completion("", finish_reason="length"))
+    asked: dict[str, Any] = {"model": "openai:tiny", "tasks": ["sa"], "splits": ("test",), "retries": 0}
+    asked |= {"price_input": 1000, "price_output": 1000, "concurrency": 1, "limit": None}
+    with ChatServer(lambda asked: cut_off) as server:
+        for _ in range(2):
+            # Nothing is answered, and settings may change; money stays spent.
+            ask(data, tmp_path / "out", server=server.url, **asked)
+            asked["request_seed"] = 1
+        # Twelve requests cost 1.224.
+        with pytest.raises(RunError, match=r"the budget of 1\.2 is spent: 1\.2240"):
+            ask(data, tmp_path / "out", server=server.url, budget=1.2, **asked)
+        assert len(server.asked) == 12

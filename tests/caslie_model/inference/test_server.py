@@ -297,6 +297,46 @@ def test_the_budget_is_never_exceeded_and_covers_earlier_runs(capsys: pytest.Cap
     assert "of a budget of 0.006" in capsys.readouterr().err
 
 
+def test_money_of_failed_requests_is_kept_with_the_next_answer() -> None:
+    def answer(asked: Asked) -> Canned:
+        return Canned(completion("", finish_reason="length") if number_of(asked) % 2 else completion("A"))
+
+    prices = {"price_input": 1.0, "price_output": 1.0, "answers": "letter", "concurrency": 1}
+    with ChatServer(answer) as server:
+        first = opened(server, **prices)
+        found = answers(first, [question(number) for number in (1, 2, 3, 4)])
+    assert len(found) == 2
+    later = opened(server, **prices)
+    later.resume({"usage": each.usage} for each in found.values())
+    assert later.spending.spent == pytest.approx(first.spending.spent) == pytest.approx(6 * 102e-6)
+
+
+def test_another_name_of_the_model_that_answers_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    one(lambda asked: Canned({**completion("A"), "model": "tiny"}))
+    assert "server's words" not in capsys.readouterr().err
+    one(lambda asked: Canned({**completion("A"), "model": "llama\x1b[2J"}))
+    assert r"tiny is, in the server's words: llama\u001b[2J" in capsys.readouterr().err
+    assert one(lambda asked: Canned({**completion("A"), "model": ["x"]})) is not None
+
+
+def test_money_is_told_where_the_server_counts_no_tokens(capsys: pytest.CaptureFixture[str]) -> None:
+    one(lambda asked: Canned({**completion("A"), "usage": None}), price_input=1.0, price_output=1.0)
+    assert "spent in all: 0.00" in capsys.readouterr().err
+
+
+def test_a_key_that_a_server_echoes_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    found = one(lambda asked: Canned(completion(asked.headers["authorization"])), api_key_env="MY_KEY")
+    assert found is not None
+    assert found.text == "Bearer ***"
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match="expected the name of an environment variable") as caught:
+        open_server(SimpleNamespace(model="openai:m", server="http://localhost", api_key_env=KEY), Pictures())
+    assert KEY not in str(caught.value)
+
+
 def test_a_model_reads_a_batch_of_questions_twice_with_the_same_prompts() -> None:
     predictor = opened(None, server="http://127.0.0.1:1/v1")
     first, second = (predictor.prepare([question(1), question(2, "order 1")]) for _ in range(2))

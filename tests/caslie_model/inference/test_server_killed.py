@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +22,32 @@ from tests.servers.chat_server import Asked, Canned, ChatServer, completion
 
 ROOT = Path(__file__).parents[3]
 CONCURRENCY = 16
+SA = "sentiment_analysis"
+Write = Callable[[int], Path]
 
 
-def start(server: ChatServer, folder: Path, count: int) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def questions(tmp_path: Path, row: Callable[..., dict[str, Any]], write_rows: Callable[..., Path]) -> Write:
+    """Write a dataset of so many numbered questions of one length, which are asked in their order."""
+
+    def write(count: int) -> Path:
+        reviews = [json.dumps({"review": f"Order {number:04d} came on a Monday."}) for number in range(count)]
+        return write_rows(
+            tmp_path / "data",
+            [row(number, SA, "test", input=review) for number, review in enumerate(reviews)],
+        )
+
+    return write
+
+
+def start(server: ChatServer, data: Path, folder: Path) -> subprocess.Popen[bytes]:
     script = ROOT / "tests" / "servers" / "ask_server.py"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(script), server.url, str(folder), str(count), str(CONCURRENCY)]
+    command = [
+        *(sys.executable, str(script), "predict", "--model", "openai:tiny", "--server", server.url),
+        *("--data", str(data), "--out", str(folder), "--tasks", "sa", "--splits", "test"),
+        *("--set", "answers=letter", "--set", f"concurrency={CONCURRENCY}", "--set", "request_timeout=4"),
+    ]
     return subprocess.Popen(command, env=environment, cwd=folder.parent)
 
 
@@ -80,21 +102,22 @@ class Faulty:
 
 
 @pytest.mark.slow
-def test_two_thousand_questions_survive_faults_and_two_kills(tmp_path: Path) -> None:
+def test_two_thousand_questions_survive_faults_and_two_kills(tmp_path: Path, questions: Write) -> None:
     count, folder, faulty = 2000, tmp_path / "out", Faulty()
+    data = questions(count)
     begun = time.monotonic()
     # How many requests there were at a kill, and which questions were in the log.
     kills: list[tuple[int, dict[int, str]]] = []
     with ChatServer(faulty) as server:
         for goal in (600, 1300):
-            process = start(server, folder, count)
+            process = start(server, data, folder)
             wait_for(folder, goal, process)
             process.send_signal(signal.SIGKILL)
             process.wait(10)
             # The last requests of the process that is gone may reach the server a moment later.
             time.sleep(0.2)
             kills.append((len(server.asked), logged(folder)))
-        assert start(server, folder, count).wait(60) == 0
+        assert start(server, data, folder).wait(60) == 0
     assert logged(folder) == {number: "ABC"[number % 3] for number in range(count)}
     for position, kept in kills:
         assert not {number_of(asked) for asked in server.asked[position:]} & set(kept)
@@ -104,12 +127,12 @@ def test_two_thousand_questions_survive_faults_and_two_kills(tmp_path: Path) -> 
     assert time.monotonic() - begun < 60
 
 
-def test_ctrl_c_ends_at_once_without_a_traceback(tmp_path: Path) -> None:
+def test_ctrl_c_ends_at_once_without_a_traceback(tmp_path: Path, questions: Write) -> None:
     def answer(asked: Asked) -> Canned:
         return Canned(completion("A"), delay=0 if number_of(asked) < 20 else 60)
 
     with ChatServer(answer) as server:
-        process = start(server, tmp_path / "out", 100)
+        process = start(server, questions(100), tmp_path / "out")
         wait_for(tmp_path / "out", 20, process)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -26,6 +27,7 @@ from tests.servers.chat_server import Asked, Canned, ChatServer, completion
 
 KEY = "sk-very-secret-key-0123456789"
 Outcome = ChatReply | ChatFailure
+WELL = Canned(completion("well"))
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +184,7 @@ def test_what_every_request_would_get_stops_the_run(status: int, key: str | None
         with pytest.raises(RunError, match=f"model tiny: status {status}.*{remedy}") as caught:
             ask(server.url, 100, key, api_key_env="OTHER_KEY", concurrency=4)
         assert f"127.0.0.1:{server.port}" in str(caught.value)
-    assert len(server.asked) <= 4
+    assert len(server.asked) <= (12 if status == 403 else 4)
     assert KEY not in str(caught.value)
     assert str(caught.value).isprintable()
 
@@ -191,6 +193,79 @@ def test_an_account_without_money_stops_the_run() -> None:
     said = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
     with ChatServer(lambda asked: Canned(said, 429)) as server, pytest.raises(RunError, match="top it up"):
         ask(server.url, 10)
+
+
+def test_an_answer_that_is_compressed_is_read_and_none_that_swells() -> None:
+    well = gzip.compress(json.dumps(completion("well")).encode())
+    with ChatServer(lambda asked: Canned(well, headers={"Content-Encoding": "gzip"})) as server:
+        assert text_of(ask(server.url)[0]) == "well"
+    twice = {"Content-Encoding": "gzip, gzip"}
+    with ChatServer(lambda asked: Canned(gzip.compress(well), headers=twice)) as server:
+        assert "encoded as 'gzip, gzip'" in detail_of(ask(server.url, retries=0)[0])
+
+
+def test_a_request_that_a_filter_denies_fails_alone() -> None:
+    def answer(asked: Asked) -> Canned:
+        flagged = Canned({"error": {"message": "flagged by moderation"}}, 403)
+        return flagged if number_of(asked) in (0, 5) else Canned(completion("well"), delay=0.01)
+
+    with ChatServer(answer) as server:
+        found = ask(server.url, 12, concurrency=2)
+    assert {number for number, outcome in found.items() if isinstance(outcome, ChatFailure)} == {0, 5}
+    assert detail_of(found[0]) == "status 403: flagged by moderation"
+
+
+NEWER = {
+    "message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+    "param": None,
+}
+
+
+@pytest.mark.parametrize("param", ["max_tokens", None])
+def test_a_limit_under_its_newer_name_is_sent_where_the_server_wants_it(param: str | None) -> None:
+    def answer(asked: Asked) -> Canned:
+        return Canned({"error": {**NEWER, "param": param}}, 400) if "max_tokens" in asked.body else WELL
+
+    with ChatServer(answer) as server:
+        found = ask(server.url, 20, concurrency=4, retries=0)
+    assert {text_of(outcome) for outcome in found.values()} == {"well"}
+    assert len(server.asked) <= 24
+    assert "max_tokens" not in server.asked[-1].body
+    assert server.asked[-1].body["max_completion_tokens"] == 9
+
+
+def test_a_server_that_wants_neither_name_of_the_limit_is_asked_twice() -> None:
+    with ChatServer(lambda asked: Canned({"error": NEWER}, 400)) as server:
+        assert "max_completion_tokens" in detail_of(ask(server.url)[0])
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (
+            {"error": {"message": "does not support 0", "param": "temperature"}},
+            "request_temperature=null",
+        ),
+        ({"error": {"message": "`temperature` is deprecated for this model."}}, "request_temperature=null"),
+        ([{"error": {"message": 'Unknown name "seed": Cannot find field.'}}], "request_seed=null"),
+        ({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}, "request_seed=null"),
+    ],
+)
+def test_a_parameter_that_a_model_does_not_take_is_named(said: Any, remedy: str) -> None:
+    with ChatServer(lambda asked: Canned(said, 422)) as server:
+        with pytest.raises(RunError, match=f"give --set {remedy}"):
+            ask(server.url, 50, concurrency=2)
+        assert len(server.asked) <= 2
+    with ChatServer(lambda asked: WELL) as server:
+        ask(server.url, request_temperature=None, request_seed=None)
+    assert not {"temperature", "seed"} & set(server.asked[0].body)
+
+
+def test_a_refusal_that_speaks_of_a_thermometer_fails_alone() -> None:
+    said = {"error": {"message": "Invalid request: 'temperature sensor' is blocked", "param": "messages"}}
+    with ChatServer(lambda asked: Canned(said, 400)) as server:
+        assert "temperature sensor" in detail_of(ask(server.url)[0])
 
 
 @pytest.mark.parametrize(
