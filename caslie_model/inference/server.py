@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from caslie_model.data.answers import parse_answer, written_answer
 from caslie_model.data.image_bytes import ImageBytes
@@ -23,6 +23,8 @@ from caslie_model.prompts.message import MessageFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import fingerprint
+
+AnyKey = TypeVar("AnyKey")
 
 # As many as OpenAI's interface allows, and vLLM gives unless told otherwise.
 TOP_LOGPROBS = 20
@@ -176,7 +178,11 @@ class ServerPredictor:
             return
         tally = _Tally()
         try:
-            for group in self._read(questions) if self.settings.read_batch else self._ask(questions):
+            for group in (
+                self._read(questions)
+                if self.settings.read_batch
+                else self.ask((each, each.request) for each in questions)
+            ):
                 answered = []
                 for each, outcome in group:
                     if isinstance(outcome, ChatFailure):
@@ -224,10 +230,17 @@ class ServerPredictor:
         }
         return ServerQuestion(question, request, fingerprint(asked)[:16])
 
-    def _ask(
-        self, questions: Sequence[ServerQuestion]
-    ) -> Iterator[list[tuple[ServerQuestion, ChatReply | ChatFailure]]]:
-        requests = ((each, each.request) for each in questions)
+    def ask(
+        self, requests: Iterable[tuple[AnyKey, ChatRequest]]
+    ) -> Iterator[list[tuple[AnyKey, ChatReply | ChatFailure]]]:
+        """Ask conversations of any kind; see `ask_all`.
+
+        Args:
+            requests: What is asked, each with anything that tells it from the others.
+
+        Returns:
+            Answers and failures as they come, each with what came with its request.
+        """
         return ask_all(self.settings, self._images, self.spending, self._key, requests)
 
     def _write(self, questions: Sequence[ServerQuestion]) -> None:
@@ -262,7 +275,7 @@ class ServerPredictor:
 
     def _prediction(self, each: ServerQuestion, reply: ChatReply, tally: _Tally) -> Prediction:
         sample = each.question.sample
-        usage = _usage(reply)
+        usage = usage_of(reply)
         if self.settings.scoring == "likelihood":
             scores = label_scores(reply.top, sample.labels)
             absent = tuple(label for label in sample.labels if label not in scores)
@@ -308,7 +321,8 @@ def _room(sample: Sample, answers: str) -> int:
     return _SLACK + (longest if longest < _SLACK else longest // 2 + _SLACK // 2)
 
 
-def _usage(reply: ChatReply) -> dict[str, float] | None:
+def usage_of(reply: ChatReply) -> dict[str, float] | None:
+    """Return the tokens and the money of an answer as a record has them, None where neither is known."""
     usage: dict[str, float] = {}
     if reply.usage is not None:
         usage = {"prompt_tokens": reply.usage.prompt, "completion_tokens": reply.usage.completion}

@@ -285,7 +285,7 @@ def test_a_second_process_on_the_same_folder_is_told(dataset: Path, tmp_path: Pa
     provenance = dict(ask(dataset, tmp_path).provenance)
     with (
         open_predictions(tmp_path, provenance, overwrite=False),
-        pytest.raises(RunError, match="another evaluation writes to"),
+        pytest.raises(RunError, match="another run writes to"),
     ):
         ask(dataset, tmp_path)
 
