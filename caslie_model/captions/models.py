@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caslie_model.backbones.image_text_model import load_image_text_model
-from caslie_model.batching.positions import check_positions
 from caslie_model.captions.captioner import CaptionReply, CaptionRequest, Replies, captioner_name
 from caslie_model.config.captions import CaptionConfig
 from caslie_model.data.image_bytes import ImageBytes
@@ -18,6 +17,7 @@ from caslie_model.inference.server import open_server, usage_of
 from caslie_model.inference.server_client import ChatFailure
 from caslie_model.inference.server_messages import CONTROL_TEXTS, ChatRequest
 from caslie_model.inference.server_messages import Turn as ServerTurn
+from caslie_model.inference.server_replies import ChatReply
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from mmecinstruct.core.errors import DatasetError
@@ -103,7 +103,13 @@ class ImageTextCaptioner:
     def _texts(self, batch: Sequence[CaptionRequest]) -> list[str]:
         turns = [[Turn("user", _parts(request))] for request in batch]
         longest = max(self._inputs.length(self._inputs.prompt(said)) for said in turns)
-        check_positions(self._inputs.loaded.model, longest, longest, self._config.reply_tokens)
+        config = self._inputs.loaded.model.config.get_text_config(decoder=True)
+        positions = getattr(config, "max_position_embeddings", None)
+        if isinstance(positions, int) and longest + self._config.reply_tokens > positions:
+            raise DatasetError(
+                f"image and prompt take {longest:,} tokens, which with the caption are more than the model's "
+                f"{positions:,} positions; give a smaller max_pixels"
+            )
         return replies(self._inputs, turns, self._config.reply_tokens, self._config.batch_size)
 
 
@@ -164,16 +170,17 @@ class ServerCaptioner:
             )
             for request in requests
         )
-        for group in self._server.ask(asked):
-            yield [
-                (
-                    request,
-                    CaptionReply(None, outcome.detail)
-                    if isinstance(outcome, ChatFailure)
-                    else CaptionReply(outcome.text, usage=usage_of(outcome)),
-                )
-                for request, outcome in group
-            ]
+        try:
+            for group in self._server.ask(asked):
+                yield [(request, _reply(outcome)) for request, outcome in group]
+        finally:
+            self._server.tell_spending()
+
+
+def _reply(outcome: ChatReply | ChatFailure) -> CaptionReply:
+    if isinstance(outcome, ChatFailure):
+        return CaptionReply(None, outcome.detail)
+    return CaptionReply(outcome.text, usage=usage_of(outcome))
 
 
 def _parts(request: CaptionRequest) -> tuple[SampleImage, str]:

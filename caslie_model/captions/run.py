@@ -27,6 +27,7 @@ from caslie_model.captions.sidecar import (
     write_captions,
 )
 from caslie_model.config.captions import ATTRIBUTES, CaptionConfig
+from caslie_model.data.answers import without_reasoning
 from caslie_model.data.image_bytes import ImageBytes, spool_images
 from caslie_model.data.images import SampleImage, decode_image
 from caslie_model.data.samples import Sample, first_by_hash, read_samples
@@ -37,6 +38,7 @@ from caslie_model.inference.select_samples import LIMIT_PURPOSE
 from caslie_model.runtime.console import say
 from caslie_model.runtime.disk_errors import explained_disk_errors
 from caslie_model.runtime.processes import process_count
+from caslie_model.runtime.progress import Progress
 from mmecinstruct.core.disk_errors import check_can_write
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
@@ -111,7 +113,10 @@ def caption(config: CaptionConfig, overwrite: bool = False) -> CaptionResult:
             claim_output(root, CAPTION)
         folder.mkdir(parents=True, exist_ok=True)
         asked = _requests(config, samples, spool.images, captioner, provenance)
-        distinct = {request.key: request for requests in asked.values() for request in reversed(requests)}
+        distinct: dict[Key, CaptionRequest] = {}
+        for requests in asked.values():
+            for request in requests:
+                distinct.setdefault(request.key, request)
         with open_log(folder / LOG) as log:
             for file in sorted(folder.glob("*.parquet")):
                 if overwrite:
@@ -258,40 +263,37 @@ def _ask(
     captioner: Captioner, images: ImageBytes, missing: Sequence[CaptionRequest], log: PredictionFile
 ) -> dict[Key, str]:
     """Ask, and append what comes; return why requests failed."""
-    failed: dict[Key, str] = {}
-    readable = []
-    problems: dict[str, str | None] = {}
-    for request in missing:
-        if request.image not in problems:
-            problems[request.image] = _problem(images, request.image)
-        problem = problems[request.image]
-        if problem is None:
-            readable.append(request)
-        else:
-            failed[request.key] = problem
+    problems = _problems(images, list(dict.fromkeys(request.image for request in missing)))
+    failed = {request.key: problems[request.image] for request in missing if request.image in problems}
+    readable = [request for request in missing if request.image not in problems]
     captioner.resume(list(log.records.values()))
 
     def records() -> Iterator[list[dict[str, Any]]]:
         for group in captioner.captions(readable):
             good = []
             for request, reply in group:
-                text = None if reply.text is None else " ".join(reply.text.split())
+                text = " ".join((without_reasoning(reply.text or "") or "").split())
                 if text:
                     good.append(_record(request, text, reply))
                 else:
-                    failed[request.key] = reply.reason or "the captioner wrote nothing"
+                    failed[request.key] = reply.reason or "the captioner wrote nothing, or reasoning alone"
             yield good
 
     append_answers(log, records(), len(readable), "captions", "captioning")
     return failed
 
 
-def _problem(images: ImageBytes, key: str) -> str | None:
-    try:
-        decode_image(images.content(key), f"image {key[:16]}")
-    except DatasetError as error:
-        return str(error)
-    return None
+def _problems(images: ImageBytes, keys: Sequence[str]) -> dict[str, str]:
+    """Return why images cannot be read, by the keys of those that cannot."""
+    problems = {}
+    with Progress("reading", len(keys), "images") as progress:
+        for count, key in enumerate(keys, 1):
+            try:
+                decode_image(images.content(key), f"image {key[:16]}")
+            except DatasetError as error:
+                problems[key] = str(error)
+            progress.update(count)
+    return problems
 
 
 def _record(request: CaptionRequest, text: str, reply: CaptionReply) -> dict[str, Any]:

@@ -294,7 +294,8 @@ class ServerPredictor:
         text = reply.text.strip()
         return Prediction(parse_answer(text, options, self.settings.answers), text, None, usage=usage)
 
-    def _tell(self, tally: _Tally) -> None:
+    def tell_spending(self) -> None:
+        """Say how many tokens were used, and what they cost."""
         used = self.spending.usage
         if used.prompt:
             of_budget = (
@@ -304,6 +305,9 @@ class ServerPredictor:
             say(
                 f"{used.prompt:,} tokens of prompts ({used.cached:,} cached), {used.completion:,} of answers{money}"
             )
+
+    def _tell(self, tally: _Tally) -> None:
+        self.tell_spending()
         if tally.absent:
             say(
                 f"{tally.absent} labels of {tally.scored} questions are not among the server's {TOP_LOGPROBS} "

@@ -171,6 +171,14 @@ def test_a_refused_request_is_a_row_with_a_reason_and_asked_again(
     assert (again.asked, dict(better.asked), again.reasons) == (1, {"lovely mug": 1}, {})
 
 
+def test_reasoning_is_no_caption(data: Path, config: Make, serve: Any) -> None:
+    texts = {"lovely mug": "<think>A mug?</think>\nA mug.", "broken lamp": "<think>Is it a"}
+    url = serve(Describing(lambda title: Canned(completion(texts[title])) if title in texts else None))
+    caslie_model.caption(config(captioner="openai:tiny", server=url))
+    rows = [*rows_of(data, "tiny", CC, "train"), *rows_of(data, "tiny", CC, "test")]
+    assert [row["caption"] for row in rows if not str(row["caption"]).startswith("A caption")] == ["A mug.", None]
+
+
 def test_a_stopped_run_loses_nothing_that_came(data: Path, config: Make, serve: Any) -> None:
     first = Describing()
 

@@ -299,7 +299,7 @@ def test_parts_of_processes_that_were_stopped_are_taken_over(
     (tmp_path / "cut" / PREDICTIONS).write_text("".join(json.dumps(line) + "\n" for line in content[:5]))
     with open_part(tmp_path / "cut", 2) as part:
         part.append(content[4:9])
-        with pytest.raises(RunError, match="another evaluation"):
+        with pytest.raises(RunError, match="another run"):
             ask(dataset, tmp_path / "cut")
     with part.path.open("a") as torn:
         torn.write('{"id": "x')
