@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from caslie_model.backbones.image_text_model import load_image_text_model
@@ -11,6 +12,7 @@ from caslie_model.config.captions import CaptionConfig
 from caslie_model.data.image_bytes import ImageBytes
 from caslie_model.data.images import SampleImage
 from caslie_model.errors import ModelError
+from caslie_model.inference.batch_file import read_batch, write_batch
 from caslie_model.inference.image_text_answers import replies
 from caslie_model.inference.image_text_inputs import ImageTextInputs, Turn
 from caslie_model.inference.server import open_server, usage_of
@@ -21,6 +23,7 @@ from caslie_model.inference.server_replies import ChatReply
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.core.hashing import fingerprint
 
 
 class ImageTextCaptioner:
@@ -127,6 +130,7 @@ class ServerCaptioner:
             ConfigError: If the settings contradict each other, or prices are missing.
         """
         self._config = config
+        self._images = images
         self._server = open_server(config, images)
 
     @property
@@ -155,26 +159,55 @@ class ServerCaptioner:
         self._server.resume(usages)
 
     def captions(self, requests: Sequence[CaptionRequest]) -> Replies:
-        """Yield replies as they come.
+        """Yield replies as they come; with `write_batch` write the requests and yield none.
 
         Args:
             requests: The requests.
 
         Raises:
-            RunError: If the server answers nothing more, or the budget is spent; after all answers that came.
+            RunError: If the server answers nothing more, the budget is spent, or a batch file cannot be used.
         """
-        asked = (
-            (
-                request,
-                ChatRequest(request.name, (ServerTurn("user", _parts(request)),), self._config.reply_tokens),
+        settings = self._server.settings
+        if settings.write_batch is not None:
+            asked = ((_batch_id(request), self._asked(request)) for request in requests)
+            files = write_batch(settings.write_batch, asked, settings, self._images.content)
+            names = ", ".join(map(str, files)) or "no file"
+            say(
+                f"wrote {len(requests)} requests to {names}; have them answered, then give the output to read_batch"
             )
-            for request in requests
-        )
+            return
+        pairs = ((request, self._asked(request)) for request in requests)
         try:
-            for group in self._server.ask(asked):
+            for group in self._read(requests) if settings.read_batch else self._server.ask(pairs):
                 yield [(request, _reply(outcome)) for request, outcome in group]
         finally:
             self._server.tell_spending()
+
+    def _asked(self, request: CaptionRequest) -> ChatRequest:
+        turn = ServerTurn("user", _parts(request))
+        return ChatRequest(request.name, (turn,), self._config.reply_tokens)
+
+    def _read(
+        self, requests: Sequence[CaptionRequest]
+    ) -> Iterator[list[tuple[CaptionRequest, ChatReply | ChatFailure]]]:
+        missing = {_batch_id(request): request for request in requests}
+        wanted = frozenset(missing)
+        for answer in read_batch(self._server.settings.read_batch, wanted.__contains__, False):
+            request = missing.pop(answer.custom_id)
+            if answer.reply is None:
+                yield [(request, ChatFailure(answer.detail, is_refused=True))]
+                continue
+            usage = answer.reply.usage
+            cost = None if usage is None else self._server.spending.count(usage)
+            yield [(request, replace(answer.reply, cost=cost))]
+        if missing:
+            failure = ChatFailure("not in the batch's output", is_refused=True)
+            yield [(request, failure) for request in missing.values()]
+
+
+def _batch_id(request: CaptionRequest) -> str:
+    """Return what tells a request from others in a batch file, those for other prompts and images included."""
+    return fingerprint(request.key)[:32]
 
 
 def _reply(outcome: ChatReply | ChatFailure) -> CaptionReply:

@@ -131,9 +131,11 @@ def caption(config: CaptionConfig, overwrite: bool = False) -> CaptionResult:
                 f"{len(distinct) - len(missing)} captioned already"
             )
             failed = _ask(captioner, spool, missing, log) if missing else {}
+            # With a batch file nothing is answered yet.
+            to_write = [] if config.write_batch and missing else list(zip(parts, files, strict=True))
             counts = [
                 _write(file, part, asked, log.records, failed, config, provenance)
-                for part, file in zip(parts, files, strict=True)
+                for part, file in to_write
                 if any(asked[sample.id] for sample in part.samples)
             ]
     reasons = {distinct[key].name: reason for key, reason in failed.items()}

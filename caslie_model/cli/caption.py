@@ -58,6 +58,13 @@ def caption(
         float | None,
         typer.Option(help="Money that a server may cost at most, in the currency of its prices."),
     ] = None,
+    write_batch: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an OpenAI batch file, and ask nothing.")
+    ] = None,
+    read_batch: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch; repeatable."),
+    ] = None,
     override: Override = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[
@@ -84,6 +91,8 @@ def caption(
         max_words=max_words,
         batch_size=batch_size,
         budget=budget,
+        write_batch=write_batch,
+        read_batch=tuple(read_batch or ()),
     )
     quiet_libraries()
     if dry_run:
@@ -98,4 +107,5 @@ def caption(
     if as_json:
         counts = {"images": result.images, "captions": result.captions, "requests": result.requests}
         print(json.dumps({**counts, "asked": result.asked, "failed": len(result.reasons)}))
-    say(f"written: {result.folder}, {result.captions} captions of {result.images} images")
+    if config.write_batch is None:
+        say(f"written: {result.folder}, {result.captions} captions of {result.images} images")

@@ -31,7 +31,7 @@ class CaptionConfig(Settings):
 
     captioner: str = Field(
         description="`attributes` for colours and shapes that are measured without a model, an image-text model of "
-        "transformers (a folder, or `user/name` on the Hub), or `openai:NAME` with `server`."
+        "transformers (a folder, or `user/name` on the Hub), or `openai:NAME` with `server`, or batch files."
     )
     data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
     out: Path | None = Field(
@@ -77,6 +77,8 @@ class CaptionConfig(Settings):
     price_input: float | None = _as_in_predict("price_input")
     price_output: float | None = _as_in_predict("price_output")
     budget: float | None = _as_in_predict("budget")
+    write_batch: Path | None = _as_in_predict("write_batch")
+    read_batch: tuple[Path, ...] = _as_in_predict("read_batch")
 
     _tasks = field_validator("tasks", mode="before")(full_task_names)
 
@@ -99,10 +101,15 @@ class CaptionConfig(Settings):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        if self.asks_server and not self.server:
-            raise ValueError(f"captioner={self.captioner} is asked at a server: give `server`")
-        if self.server and not self.asks_server:
-            raise ValueError(f"server goes with a model of a server: give captioner=openai:{self.captioner}")
+        given = [name for name in ("server", "write_batch", "read_batch") if getattr(self, name)]
+        if self.asks_server and not given:
+            raise ValueError(
+                f"captioner={self.captioner} is asked at a server: give `server`, `write_batch` or `read_batch`"
+            )
+        if given and not self.asks_server:
+            raise ValueError(
+                f"{given[0]} goes with a model of a server: give captioner=openai:{self.captioner}"
+            )
         if self.name is not None and not is_captioner_name(self.name):
             raise ValueError(f"name={self.name}: write up to 64 letters, digits, '-', '_' and '.'")
         return self

@@ -171,12 +171,37 @@ def test_a_refused_request_is_a_row_with_a_reason_and_asked_again(
     assert (again.asked, dict(better.asked), again.reasons) == (1, {"lovely mug": 1}, {})
 
 
+def test_a_batch_file_is_written_and_its_answers_are_read(data: Path, config: Make, tmp_path: Path) -> None:
+    batch, answers = tmp_path / "batch.jsonl", tmp_path / "answers.jsonl"
+    caslie_model.caption(config(captioner="openai:tiny", write_batch=batch))
+    assert not list((data / "captions" / "tiny").glob("*.parquet"))
+    requests = [json.loads(line) for line in batch.read_text().splitlines()]
+    assert len(requests) == 6
+    assert requests[0]["body"]["messages"][0]["content"][0]["type"] == "image_url"
+    lines = [
+        {
+            "custom_id": each["custom_id"],
+            "response": {"status_code": 200, "body": completion(f"Caption {number}.")},
+        }
+        for number, each in enumerate(requests)
+    ]
+    answers.write_text("".join(json.dumps(line) + "\n" for line in reversed(lines[1:])))
+    read = caslie_model.caption(config(captioner="openai:tiny", read_batch=(answers,)))
+    assert (read.asked, read.captions) == (6, 5)
+    rows = rows_of(data, "tiny", CC, "train")
+    assert [row["caption"] for row in rows] == [None, "Caption 1.", "Caption 2.", "Caption 3."]
+    assert rows[0]["reason"] == "not in the batch's output"
+
+
 def test_reasoning_is_no_caption(data: Path, config: Make, serve: Any) -> None:
     texts = {"lovely mug": "<think>A mug?</think>\nA mug.", "broken lamp": "<think>Is it a"}
     url = serve(Describing(lambda title: Canned(completion(texts[title])) if title in texts else None))
     caslie_model.caption(config(captioner="openai:tiny", server=url))
     rows = [*rows_of(data, "tiny", CC, "train"), *rows_of(data, "tiny", CC, "test")]
-    assert [row["caption"] for row in rows if not str(row["caption"]).startswith("A caption")] == ["A mug.", None]
+    assert [row["caption"] for row in rows if not str(row["caption"]).startswith("A caption")] == [
+        "A mug.",
+        None,
+    ]
 
 
 def test_a_stopped_run_loses_nothing_that_came(data: Path, config: Make, serve: Any) -> None:
