@@ -5,6 +5,7 @@ Neither the answer nor the options of a question are shown, but for the text of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ TEMPLATES_VERSION = 1
 MAX_CHARACTERS = 1000
 # Of a history, the last ones.
 MAX_HISTORY = 5
+_NUMBER = re.compile(r"^\d+(?:st|nd|rd|th): ")
 
 
 def caption_prompt(sample: Sample, role: str, max_words: int, control_texts: Sequence[str] = ()) -> str:
@@ -43,7 +45,8 @@ def caption_prompt(sample: Sample, role: str, max_words: int, control_texts: Seq
 
     kind, _, item = role.partition(" ")
     fields = {field.name: field.texts for field in sample.fields}
-    entries = fields.get("", ())
+    # Without their numbers: of one purchase in many histories one caption is enough.
+    entries = tuple(_NUMBER.sub("", text) for text in fields.get("", ()))
     if kind == "history":
         own = entries[int(item) - 1] if item.isdecimal() and 0 < int(item) <= len(entries) else ""
     elif kind == "option":

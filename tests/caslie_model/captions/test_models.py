@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 import caslie_model
 from caslie_model.captions.models import ImageTextCaptioner
@@ -53,3 +56,22 @@ def test_a_model_breaks_up_its_own_control_tokens(image_text_folder: Callable[[s
     assert "<end_of_utterance>" in made.control_texts
     assert made.provenance["decoding"] == "greedy"
     assert "/" not in made.provenance["model"]
+
+
+@pytest.mark.slow
+def test_an_image_that_the_processor_refuses_takes_no_caption_from_others(
+    image_text_folder: Callable[[str], Path], tmp_path: Path, row: Any, write_rows: Any
+) -> None:
+    sizes = [(40, 40), (400, 1), (30, 50)]
+    rows = []
+    for number, size in enumerate(sizes):
+        stream = io.BytesIO()
+        Image.new("RGB", size, (200, 40, 40)).save(stream, "PNG")
+        shown = {"images": [{"bytes": stream.getvalue(), "path": None}], "image_roles": ["product"]}
+        rows.append(row(number, "category_classification", "test", **shown))
+    data = write_rows(tmp_path / "data", rows)
+    result = caslie_model.caption(str(image_text_folder("qwen2_5_vl")), data, name="tiny", **SETTINGS)
+    found = rows_of(data, "tiny", "category_classification", "test")
+    assert [row["caption"] is None for row in found] == [False, True, False]
+    assert "takes no image of 400x1 pixels" in found[1]["reason"]
+    assert len(result.reasons) == 1

@@ -43,7 +43,7 @@ def sample(task: str, **changes: object) -> Sample:
         ("product_substitute_identification", "product", ["red mug", "Fine mug"], ["Option"]),
         ("product_relation_prediction", "product 2", ['image: "Tall lamp"', 'other product: "Fine mug"'], ["Option"]),
         ("sentiment_analysis", "review", ["It broke."], ["Option"]),
-        ("sequential_recommendation", "history 2", ["Grey pan"], ["Old rug", "Option"]),
+        ("sequential_recommendation", "history 2", ['image: "Grey pan"'], ["Old rug", "Option"]),
         ("sequential_recommendation", "option B", ["Other words", "Old rug", "Grey pan"], ["Option words"]),
     ],
 )  # fmt: skip
