@@ -23,7 +23,7 @@ def main(url: str, folder: str, count: str, concurrency: str) -> None:
     predictor = open_server(settings, Pictures())
     with open_predictions(Path(folder), predictor.provenance, overwrite=False) as log:
         prepared = predictor.prepare([question(number) for number in range(int(count))])
-        missing = [each for each in prepared if each.question.sample.id not in log.records]
+        missing = [each for each in prepared if each.question.key not in log.records]
         for group in predictor.answer(missing):
             log.append(
                 {"id": each.question.key[0], "prediction": prediction.label, "text": prediction.text}
