@@ -17,14 +17,22 @@ from mmecinstruct.version import __version__
 
 if TYPE_CHECKING:
     from caslie_model.api import align, features, finetune, merge, push_model
-    from caslie_model.api_evaluation import ask, compare, evaluate, predict, predict_table
+    from caslie_model.api_evaluation import ask, caption, compare, evaluate, predict, predict_table
+    from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
-    from caslie_model.config.presets import align_config, evaluate_config, finetune_config, predict_config
+    from caslie_model.config.presets import (
+        align_config,
+        caption_config,
+        evaluate_config,
+        finetune_config,
+        predict_config,
+    )
     from caslie_model.config.training import AlignConfig, FinetuneConfig
     from caslie_model.fusion import load_adapter
 
 __all__ = [
     "AlignConfig",
+    "CaptionConfig",
     "EvaluateConfig",
     "FinetuneConfig",
     "PredictConfig",
@@ -32,6 +40,8 @@ __all__ = [
     "align",
     "align_config",
     "ask",
+    "caption",
+    "caption_config",
     "compare",
     "evaluate",
     "evaluate_config",
@@ -52,6 +62,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "AlignConfig": "caslie_model.config.training",
+            "CaptionConfig": "caslie_model.config.captions",
             "EvaluateConfig": "caslie_model.config.evaluation",
             "FinetuneConfig": "caslie_model.config.training",
             "PredictConfig": "caslie_model.config.evaluation",
@@ -59,6 +70,8 @@ if not TYPE_CHECKING:
             "align": "caslie_model.api",
             "ask": "caslie_model.api_evaluation",
             "align_config": "caslie_model.config.presets",
+            "caption": "caslie_model.api_evaluation",
+            "caption_config": "caslie_model.config.presets",
             "compare": "caslie_model.api_evaluation",
             "evaluate": "caslie_model.api_evaluation",
             "evaluate_config": "caslie_model.config.presets",

@@ -10,6 +10,8 @@ from caslie_model.api import AnyPath, config_fields, whole_config
 from caslie_model.runtime.console import quiet_libraries_meanwhile
 
 if TYPE_CHECKING:
+    from caslie_model.captions.run import CaptionResult
+    from caslie_model.config.captions import CaptionConfig
     from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
     from caslie_model.evaluation.compare import Comparison
     from caslie_model.evaluation.evaluate import EvaluationResult
@@ -311,3 +313,49 @@ def _answering(model: AnyPath, overrides: Sequence[str], settings: dict[str, Any
 
     fields = {"scoring": "likelihood", **settings}
     return predict_config(overrides, model=str(model), data="", out=Path(), **fields)
+
+
+def caption(
+    captioner: str | CaptionConfig,
+    data: AnyPath | None = None,
+    out: AnyPath | None = None,
+    *,
+    overwrite: bool = False,
+    **settings: Any,
+) -> CaptionResult:
+    """Caption every image of every sample, for the sample that shows it, and write the captions beside the dataset.
+
+    Captions that are there already are kept, so that a stopped run continues.
+
+    Args:
+        captioner: `attributes`, an image-text model (a folder, or user/name on the Hub), or `openai:NAME` with
+            `server=…`. Or a whole config.
+        data: A dataset folder, or user/name on the Hub.
+        out: A folder to write `captions/` into. Default: the dataset folder.
+        overwrite: Whether to forget earlier captions of the same name.
+        **settings: Fields of `CaptionConfig`, such as `tasks=["sa"]`, `splits=["test"]` or `max_words=30`.
+
+    Returns:
+        The files of the captions, and counts.
+
+    Raises:
+        MmecError: Settings, data, captioner or folder do not allow it; the message has the remedy.
+
+    Examples:
+        >>> import caslie_model
+        >>> result = caslie_model.caption(
+        ...     "attributes", "dataset-sample", "described", tasks=["cc"], splits=["test"], limit=4
+        ... )
+        >>> result.images, result.captions
+        (4, 4)
+    """
+    from caslie_model.captions.run import caption
+    from caslie_model.config.captions import CaptionConfig
+    from caslie_model.config.presets import caption_config
+
+    if isinstance(captioner, CaptionConfig):
+        config = whole_config(captioner, data or out, settings)
+    else:
+        config = caption_config(**config_fields({"captioner": captioner, "data": data, "out": out}, settings))
+    with quiet_libraries_meanwhile():
+        return caption(config, overwrite)

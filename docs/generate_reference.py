@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 # The only lines that depend on the folder of the code.
 from caslie_model.cli.app import app as caslie_model_app
+from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig
 from mmecinstruct.cli.app import app as mmec_app
@@ -129,7 +130,7 @@ def recipe_page() -> str:
 
 
 def presets_page() -> str:
-    """Return the page of every setting of training and evaluation."""
+    """Return the page of every setting of training, evaluation and captioning."""
     intro = (
         "# Preset and evaluation fields\n\nA preset is a YAML file with settings of a training; `--set a.b=VALUE` "
         "overrides any of them. Unknown fields are errors.\n"
@@ -139,6 +140,7 @@ def presets_page() -> str:
         "align": AlignConfig,
         "predict": PredictConfig,
         "evaluate": EvaluateConfig,
+        "caption": CaptionConfig,
     }
     return GENERATED + intro + settings_sections(roots)
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from caslie_model.config.captions import CaptionConfig
 from caslie_model.config.choices import Config
 from caslie_model.config.evaluation import EvaluateConfig, PredictConfig
 from caslie_model.config.training import AlignConfig, FinetuneConfig, TrainingConfig, without_removed
@@ -120,6 +121,19 @@ def evaluate_config(overrides: Sequence[str] = (), **fields: Any) -> EvaluateCon
         ConfigError: A field is wrong. The message names every wrong field.
     """
     return _validate(EvaluateConfig, dict(fields), overrides)
+
+
+def caption_config(overrides: Sequence[str] = (), **fields: Any) -> CaptionConfig:
+    """Return the config of captioning.
+
+    Args:
+        overrides: Fields to set, in dotted form: `max_pixels=65536`. The values are read as YAML.
+        **fields: Fields of `CaptionConfig`.
+
+    Raises:
+        ConfigError: A field is wrong. The message names every wrong field.
+    """
+    return _validate(CaptionConfig, dict(fields), overrides)
 
 
 def _validate(

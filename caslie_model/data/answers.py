@@ -91,6 +91,17 @@ def written_answer(label: str, options: dict[str, str], answers: str) -> str:
     return label
 
 
+def without_reasoning(text: str) -> str | None:
+    """Return what stands behind a model's reasoning, None where that is not closed.
+
+    Args:
+        text: What the model wrote.
+    """
+    said = [(match.end(), bool(match[1])) for match in _REASONING.finditer(text)]
+    start = max((end for end, closes in said if closes), default=0)
+    return None if any(end > start for end, _ in said) else text[start:]
+
+
 def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None:
     """Return the label that a model's text means.
 
@@ -105,13 +116,12 @@ def parse_answer(text: str, options: dict[str, str], answers: str) -> str | None
     Returns:
         The label, None for a text that is not clearly one allowed answer.
     """
-    said = [(match.end(), bool(match[1])) for match in _REASONING.finditer(text)]
-    start = max((end for end, closes in said if closes), default=0)
-    if any(end > start for end, _ in said):
+    answered = without_reasoning(text)
+    if answered is None:
         return None
     reader = reader_of(tuple(options.items()), answers)
     # A tag of the answer may span lines.
-    body = ANSWER_TAG.sub(lambda match: f"<answer>{' '.join(match[1].split())}</answer>", text[start:])
+    body = ANSWER_TAG.sub(lambda match: f"<answer>{' '.join(match[1].split())}</answer>", answered)
     before, claimed = json_answer(body, reader)
     lines = [" ".join(line.split()) for line in before.splitlines() if line.strip()]
     lines = lines if len(lines) <= 2 * _ENDS else [*lines[:_ENDS], *lines[-_ENDS:]]

@@ -19,7 +19,11 @@ from caslie_model.runtime.progress import Progress
 
 
 def append_answers(
-    file: PredictionFile, groups: Iterable[Sequence[Mapping[str, Any]]], total: int, unit: str = "questions"
+    file: PredictionFile,
+    groups: Iterable[Sequence[Mapping[str, Any]]],
+    total: int,
+    unit: str = "questions",
+    title: str = "predicting",
 ) -> int:
     """Append groups of records as they come, with progress on stderr.
 
@@ -28,6 +32,7 @@ def append_answers(
         groups: Records with `id` and `variant`.
         total: How many are expected.
         unit: What is counted.
+        title: Name of the work.
 
     Returns:
         How many came.
@@ -36,7 +41,7 @@ def append_answers(
         RunError: If the disk takes no more.
     """
     done = 0
-    with Progress("predicting", total, unit) as progress:
+    with Progress(title, total, unit) as progress:
         for group in groups:
             file.append(group)
             done += len(group)

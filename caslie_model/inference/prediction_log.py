@@ -96,7 +96,23 @@ def open_part(folder: Path, number: int) -> Iterator[PredictionFile]:
     Raises:
         RunError: If another process writes there.
     """
-    path = folder / _PART.format(number)
+    with open_log(folder / _PART.format(number)) as log:
+        yield log
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[PredictionFile]:
+    """Open a file of answers that needs no header, as each answer's key says what it depends on.
+
+    Args:
+        path: The file; created if need be.
+
+    Yields:
+        The open file.
+
+    Raises:
+        RunError: If another process writes to it.
+    """
     with _locked(path) as stream:
         yield PredictionFile(path, stream)
 
@@ -204,6 +220,11 @@ class PredictionFile:
                 self.append(record for key, record in part.records.items() if key not in self.records)
             path.unlink()
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._stream.truncate(0)
+        self.records = {}
+
     def drop(self, keys: Collection[Key]) -> None:
         """Drop predictions that no model gave.
 
@@ -249,7 +270,7 @@ def _locked(path: Path) -> Iterator[FileIO]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"another evaluation writes to {path.parent}; give another folder") from None
+            raise RunError(f"another run writes to {path.parent}; give another folder") from None
         yield stream
 
 

@@ -10,6 +10,9 @@ from caslie_model.data.samples import Sample, first_by_hash, read_samples
 from mmecinstruct.core.errors import DatasetError
 from mmecinstruct.core.hashing import fingerprint
 
+# What `limit` draws hashes for: commands with the same limit and seed choose the same samples.
+LIMIT_PURPOSE = "evaluated samples"
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -50,7 +53,7 @@ def select_samples(config: PredictConfig) -> Selection:
             if samples:
                 fingerprints[f"{task}/{split}"] = _split_fingerprint(whole)
                 everything.extend(whole)
-            result.extend(first_by_hash(samples, config.limit, config.seed, "evaluated samples"))
+            result.extend(first_by_hash(samples, config.limit, config.seed, LIMIT_PURPOSE))
     if not result:
         raise DatasetError(
             f"{config.data} has no samples of these tasks in {', '.join(config.splits)} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from caslie_model.data.answers import parse_answer, written_answer
 from caslie_model.data.image_bytes import ImageBytes
@@ -23,6 +23,8 @@ from caslie_model.prompts.message import MessageFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.console import say
 from mmecinstruct.core.hashing import fingerprint
+
+AnyKey = TypeVar("AnyKey")
 
 # As many as OpenAI's interface allows, and vLLM gives unless told otherwise.
 TOP_LOGPROBS = 20
@@ -186,7 +188,11 @@ class ServerPredictor:
             return
         tally = _Tally()
         try:
-            for group in self._read(questions) if self.settings.read_batch else self._ask(questions):
+            for group in (
+                self._read(questions)
+                if self.settings.read_batch
+                else self.ask((each, each.request) for each in questions)
+            ):
                 answered = []
                 for each, outcome in group:
                     if isinstance(outcome, ChatFailure):
@@ -232,10 +238,17 @@ class ServerPredictor:
         }
         return ServerQuestion(question, request, fingerprint(asked)[:16])
 
-    def _ask(
-        self, questions: Sequence[ServerQuestion]
-    ) -> Iterator[list[tuple[ServerQuestion, ChatReply | ChatFailure]]]:
-        requests = ((each, each.request) for each in questions)
+    def ask(
+        self, requests: Iterable[tuple[AnyKey, ChatRequest]]
+    ) -> Iterator[list[tuple[AnyKey, ChatReply | ChatFailure]]]:
+        """Ask conversations of any kind; see `ask_all`.
+
+        Args:
+            requests: What is asked, each with anything that tells it from the others.
+
+        Returns:
+            Answers and failures as they come, each with what came with its request.
+        """
         return ask_all(self.settings, self._images, self.spending, self._key, requests)
 
     def _write(self, questions: Sequence[ServerQuestion]) -> None:
@@ -271,7 +284,7 @@ class ServerPredictor:
     def _prediction(self, each: ServerQuestion, reply: ChatReply, tally: _Tally) -> Prediction:
         sample = each.question.sample
         tally.names.add(reply.model)
-        usage = _usage(reply, self._cost_of_failed)
+        usage = usage_of(reply, self._cost_of_failed)
         self._recorded += (reply.cost or 0.0) + self._cost_of_failed
         self._cost_of_failed = 0.0
         if self.settings.scoring == "likelihood":
@@ -292,7 +305,8 @@ class ServerPredictor:
         text = reply.text.strip()
         return Prediction(parse_answer(text, options, self.settings.answers), text, None, usage=usage)
 
-    def _tell(self, tally: _Tally) -> None:
+    def tell_spending(self) -> None:
+        """Say how many tokens were used, and what they cost."""
         used = self.spending.usage
         if used.prompt or self.spending.spent:
             of_budget = (
@@ -302,6 +316,9 @@ class ServerPredictor:
             say(
                 f"{used.prompt:,} tokens of prompts ({used.cached:,} cached), {used.completion:,} of answers{money}"
             )
+
+    def _tell(self, tally: _Tally) -> None:
+        self.tell_spending()
         if others := sorted(tally.names - {self.settings.model, ""}):
             more = f", and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
             say(f"{self.settings.model} is, in the server's words: {', '.join(others[:_NAMED])}{more}")
@@ -322,7 +339,8 @@ def _room(sample: Sample, answers: str) -> int:
     return _SLACK + (longest if longest < _SLACK else longest // 2 + _SLACK // 2)
 
 
-def _usage(reply: ChatReply, cost_of_failed: float) -> dict[str, float] | None:
+def usage_of(reply: ChatReply, cost_of_failed: float = 0.0) -> dict[str, float] | None:
+    """Return the tokens and the money of an answer as a record has them, None where neither is known."""
     usage: dict[str, float] = {}
     if reply.usage is not None:
         usage = {"prompt_tokens": reply.usage.prompt, "completion_tokens": reply.usage.completion}

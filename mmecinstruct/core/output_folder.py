@@ -43,6 +43,7 @@ BUILD, CHECK_IMAGES, PULL, MINIATURE = "mmec build", "mmec images", "mmec pull",
 FINETUNE, ALIGN = "caslie_model finetune", "caslie_model align"
 PREDICT, EVALUATE = "caslie_model predict", "caslie_model evaluate"
 MERGE = "caslie_model merge"
+CAPTION = "caslie_model caption"
 WORKSPACE, CACHE = "mmec build --workspace", "caslie_model features"
 
 KINDS = (
@@ -87,6 +88,7 @@ KINDS = (
         (("config.json", "model.safetensors"), ("config.json", "model.safetensors.index.json")),
         encloses=False,
     ),
+    Kind("captions", (CAPTION,), encloses=False),
     Kind("cached features", (CACHE,), (("encoder.json",), ("features/*/encoder.json",))),
 )
 _ADAPTER, _ALIGNMENT = (

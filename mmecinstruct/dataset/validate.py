@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmecinstruct.core.disk_errors import path_problem
+from mmecinstruct.dataset.captions import ImagesOfSample, check_captions
 from mmecinstruct.dataset.folder_files import check_card, check_manifest, known_version
 from mmecinstruct.dataset.manifest import MANIFEST, Manifest
 from mmecinstruct.dataset.private import check_private, private_url
@@ -28,6 +29,7 @@ from mmecinstruct.dataset.problems import Problem, ProblemLog, format_problems
 from mmecinstruct.dataset.published_images import PublishedImages, published_images
 from mmecinstruct.dataset.rows import row_problems
 from mmecinstruct.dataset.shards import find_shards, parse_shard_path
+from mmecinstruct.schemas.captions import CAPTIONS_FOLDER
 from mmecinstruct.schemas.samples import READ_VERSIONS, SCHEMA_VERSION, TEST_OOD, TRAIN, published_schema
 from mmecinstruct.tasks import TASKS
 from mmecinstruct.text.names import category_key
@@ -77,7 +79,8 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
 
     It checks hashes, the card's configs, the schema, each sample (`dataset.rows`), every embedded image, that no path
     of a machine and no secret of a URL is published, that ids are unique, that no group is in two splits which its
-    tasks do not share (`Task.not_shared`), and that train lacks the categories of test_ood. No content of the folder
+    tasks do not share (`Task.not_shared`), that train lacks the categories of test_ood, and that captions beside the
+    dataset are of its images. No content of the folder
     raises an exception.
 
     Args:
@@ -98,6 +101,8 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
     check_private(folder, log)
     total = sum(entry.rows or 0 for entry in manifest.files if entry.path in set(shards)) if manifest else 0
     seen = _Seen(manifest.schema_version if manifest else None, published_images(folder))
+    if (folder / CAPTIONS_FOLDER).is_dir():
+        seen.captioned = {}
     done = 0
     for path in shards:
         for checked in _check_shard(folder, path, manifest, decode, seen, log):
@@ -105,6 +110,8 @@ def validate_folder(folder: Path, decode: bool = True, progress: Progress | None
             if progress:
                 progress(path, done, max(done, total))
     _check_whole(seen, log)
+    if seen.captioned is not None:
+        check_captions(folder, seen.captioned, log)
     return log.problems()
 
 
@@ -122,6 +129,7 @@ class _Seen:
     instructions: set[tuple[str, str]] = field(default_factory=set)  # task, instruction_id
     held_out: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
     images: set[bytes] = field(default_factory=set)  # digests of images that were decoded
+    captioned: dict[str, ImagesOfSample] | None = None  # by sample id, where there are captions
 
 
 # --- one shard -----------------------------------------------------------------------------------------
@@ -221,6 +229,8 @@ def _check_row(
     if row["id"] in seen.ids:
         add("id_repeated", f"the same id is in {seen.ids[row['id']]}")
     seen.ids.setdefault(row["id"], path)
+    if seen.captioned is not None:
+        seen.captioned[row["id"]] = (task, split, tuple(map(_image_key, row["images"])))
     for group in _groups(row, task):
         other_split, other = seen.groups.setdefault(group, (split, path))
         if other_split != split and group not in seen.crossing:
@@ -254,6 +264,11 @@ def _groups(row: Mapping[str, Any], task: str) -> Iterator[tuple[str, str]]:
             yield "product group", group
     if "query" in not_shared and groups["query"]:
         yield "query", groups["query"]
+
+
+def _image_key(image: Mapping[str, Any] | None) -> str:
+    content = image["bytes"] if image else None
+    return hashlib.sha256(content).hexdigest() if content else ""
 
 
 def _image_problem(image: Mapping[str, Any] | None, decode: bool, seen: _Seen) -> tuple[str, str] | None:

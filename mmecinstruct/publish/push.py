@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmecinstruct.core.errors import DatasetError
+from mmecinstruct.dataset.captions import find_captions, is_captions_path
 from mmecinstruct.dataset.manifest import CARD, MANIFEST, read_manifest
 from mmecinstruct.dataset.shards import parse_shard_path
 from mmecinstruct.dataset.validate import format_problems, validate_folder
@@ -54,7 +55,8 @@ def push_folder(
         shown = format_problems(problems[:_SHOWN_PROBLEMS])
         raise DatasetError(f"{folder} is damaged and was not uploaded; build it again:\n{shown}{more}")
     manifest = read_manifest(folder)
-    files = {path: folder / path for path in (CARD, *(entry.path for entry in manifest.files), MANIFEST)}
+    built = (entry.path for entry in manifest.files)
+    files = {path: folder / path for path in (CARD, *built, MANIFEST, *find_captions(folder))}
     if dry_run:
         return PushResult(repo, private, True, sizes(files))
     secret = hub_token(token)
@@ -69,6 +71,7 @@ def push_folder(
             revision,
             f"Built with mmecinstruct {manifest.project_version}",
             {entry.path: entry.sha256 for entry in manifest.files},
-            # A shard of an earlier release would match the card's patterns and be loaded with the new ones.
-            lambda path: parse_shard_path(path) is not None,
+            # A shard of an earlier release would match the card's patterns and be loaded with the new ones. Captions of
+            # one would be of other samples.
+            lambda path: parse_shard_path(path) is not None or is_captions_path(path),
         )

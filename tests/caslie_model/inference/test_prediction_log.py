@@ -79,7 +79,7 @@ def test_damaged_lines_are_dropped_and_told(
     path.write_bytes(line + b"\n" + path.read_bytes() + line + b"\n")
     with open_predictions(tmp_path, PROVENANCE, overwrite=False) as file:
         assert list(file.records) == [("two", "")]
-        with pytest.raises(RunError, match="another evaluation"):
+        with pytest.raises(RunError, match="another run"):
             write(tmp_path, "one")
         file.append([{"id": "three", "prediction": None, "scores": {"A": None}}])
     assert "dropped 2 damaged or repeated lines" in capsys.readouterr().err
@@ -111,7 +111,7 @@ def test_predictions_without_a_header_are_an_error(tmp_path: Path) -> None:
 def test_two_evaluations_do_not_write_into_one_folder(tmp_path: Path) -> None:
     with (
         open_predictions(tmp_path, PROVENANCE, overwrite=False),
-        pytest.raises(RunError, match="another evaluation"),
+        pytest.raises(RunError, match="another run"),
     ):
         write(tmp_path, "one")
 

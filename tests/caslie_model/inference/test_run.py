@@ -286,7 +286,7 @@ def test_a_second_process_on_the_same_folder_is_told(dataset: Path, tmp_path: Pa
     provenance = dict(ask(dataset, tmp_path).provenance)
     with (
         open_predictions(tmp_path, provenance, overwrite=False),
-        pytest.raises(RunError, match="another evaluation writes to"),
+        pytest.raises(RunError, match="another run writes to"),
     ):
         ask(dataset, tmp_path)
 
@@ -300,7 +300,7 @@ def test_parts_of_processes_that_were_stopped_are_taken_over(
     (tmp_path / "cut" / PREDICTIONS).write_text("".join(json.dumps(line) + "\n" for line in content[:5]))
     with open_part(tmp_path / "cut", 2) as part:
         part.append(content[4:9])
-        with pytest.raises(RunError, match="another evaluation"):
+        with pytest.raises(RunError, match="another run"):
             ask(dataset, tmp_path / "cut")
     with part.path.open("a") as torn:
         torn.write('{"id": "x')

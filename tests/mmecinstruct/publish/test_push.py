@@ -19,8 +19,12 @@ import pytest
 import mmecinstruct
 from mmecinstruct.core.errors import DatasetError, HubError
 from mmecinstruct.dataset import read_manifest
+from mmecinstruct.dataset.shards import find_shards, parse_shard_path
 from mmecinstruct.publish.push import push_folder
+from mmecinstruct.schemas.captions import captions_path
 from mmecinstruct.tasks import TASKS
+from tests.mmecinstruct.dataset.test_captions import caption_rows
+from tests.mmecinstruct.dataset.test_captions import write as write_captions
 from tests.servers import hub_server
 
 OOD_TASKS = [name for name, task in TASKS.items() if task.has_ood]
@@ -166,6 +170,21 @@ def test_pushed_dataset_loads_and_streams(small, hub, client, repo, sound_folder
         assert rows[f"{task}/{split}"] == wanted
     assert sum(len(found) for key, found in rows.items() if key.startswith("all/")) == 66
     assert {key.split("/")[0] for key in rows if key.endswith("/test_ood")} == {*OOD_TASKS, "all"}
+
+
+def test_captions_go_with_the_dataset_and_load_as_no_data(hub, client, repo, own_folder):
+    for shard in find_shards(own_folder):
+        task, split, _, _ = parse_shard_path(shard)
+        write_captions(own_folder, captions_path("tiny", task, split), caption_rows(own_folder, shard))
+    (own_folder / "captions" / "tiny" / "log.jsonl").write_text("{}\n")
+    client.push(own_folder, repo)
+    sent = {path for path in hub.files(repo) if path.startswith("captions/")}
+    assert len(sent) == len(list(own_folder.glob("captions/*/*.parquet"))) > 7
+    rows = client.load(repo, "all")
+    assert sum(len(found) for found in rows.values()) == 66
+    # Captions of an earlier release would be of other samples.
+    shutil.rmtree(own_folder / "captions")
+    assert set(client.push(own_folder, repo)["deleted"]) == sent
 
 
 def with_images(small, task, split):

@@ -1,0 +1,111 @@
+"""The command that captions a dataset's images: `caslie_model caption`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caslie_model import api_evaluation
+from caslie_model.cli.options import AsJson, Data, Override, Overwrite, Tasks
+from mmecinstruct.core.commands import Panel
+from mmecinstruct.core.console import comma_list, quiet_libraries, say, tell_what_is_kept
+
+panel = Panel("Caption")
+
+_KEPT = "captions that came are kept, and the same command goes on"
+
+
+@panel.command(
+    "caption",
+    "caslie_model caption --data my-dataset --captioner attributes",
+    "caslie_model caption --data my-dataset --captioner Qwen/Qwen2.5-VL-3B-Instruct --tasks cc,sa",
+    "caslie_model caption --data my-dataset --captioner openai:my-model --server http://127.0.0.1:8000/v1 --dry-run",
+    "caslie_model caption --data user/name --captioner attributes --out captions-of-name",
+)
+def caption(
+    data: Data,
+    captioner: Annotated[
+        str,
+        typer.Option(
+            help="`attributes` (measured, no model), an image-text model: a folder, or user/name on the Hub; "
+            "openai:NAME at a server."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write captions/ into. Default: the dataset folder.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the captions' folder. Default: from the captioner's.")
+    ] = None,
+    tasks: Tasks = "all",
+    splits: Annotated[
+        str, typer.Option(help="Splits, separated by commas.")
+    ] = "train,validation,test,test_ood",
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Server of the captioner, e.g. http://127.0.0.1:8000/v1."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="At most so many samples per task and split, in the hash order of their ids."),
+    ] = None,
+    max_words: Annotated[int, typer.Option(help="Words of a caption at most.")] = 50,
+    batch_size: Annotated[int, typer.Option(help="Images at once; changes no caption.")] = 8,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Money that a server may cost at most, in the currency of its prices."),
+    ] = None,
+    write_batch: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an OpenAI batch file, and ask nothing.")
+    ] = None,
+    read_batch: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Read the answers of an OpenAI batch; repeatable."),
+    ] = None,
+    override: Override = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count images and requests; load no model, write nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Caption every image of every sample, for the sample that shows it, in a folder beside the samples.
+
+    A stopped run continues when it is started again.
+    """
+    from caslie_model.config.presets import caption_config
+
+    config = caption_config(
+        override or (),
+        captioner=captioner,
+        data=data,
+        out=out,
+        name=name,
+        tasks=comma_list(tasks),
+        splits=comma_list(splits),
+        server=server,
+        limit=limit,
+        max_words=max_words,
+        batch_size=batch_size,
+        budget=budget,
+        write_batch=write_batch,
+        read_batch=tuple(read_batch or ()),
+    )
+    quiet_libraries()
+    if dry_run:
+        from caslie_model.captions.run import estimate_captions
+
+        estimate = estimate_captions(config)
+        lines = (f"{key.replace('_', ' '):<15}  {count:>9,}" for key, count in estimate.items())
+        print(json.dumps(estimate, indent=1) if as_json else "\n".join(lines))
+        return
+    with tell_what_is_kept(_KEPT):
+        result = api_evaluation.caption(config, overwrite=overwrite)
+    if as_json:
+        counts = {"images": result.images, "captions": result.captions, "requests": result.requests}
+        print(json.dumps({**counts, "asked": result.asked, "failed": len(result.reasons)}))
+    if config.write_batch is None:
+        say(f"written: {result.folder}, {result.captions} captions of {result.images} images")

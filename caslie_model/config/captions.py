@@ -1,0 +1,115 @@
+"""Settings of captioning a dataset's images."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from caslie_model.config.choices import Device, Precision, Quantise, full_task_names, known_splits
+from caslie_model.config.evaluation import PredictConfig
+from mmecinstruct.core.settings import Settings, unit
+from mmecinstruct.schemas.captions import is_captioner_name
+from mmecinstruct.schemas.samples import SPLITS
+from mmecinstruct.tasks import task_names
+
+ATTRIBUTES = "attributes"
+OF_SERVERS = "openai:"
+# More tokens than words of English have in the usual tokenizers.
+_TOKENS_PER_WORD = 3
+
+
+def _as_in_predict(name: str) -> Any:
+    """Return a field of `PredictConfig` with its default, bounds and description."""
+    return copy(PredictConfig.model_fields[name])
+
+
+class CaptionConfig(Settings):
+    """Who captions which images of a dataset, and how."""
+
+    captioner: str = Field(
+        description="`attributes` for colours and shapes that are measured without a model, an image-text model of "
+        "transformers (a folder, or `user/name` on the Hub), or `openai:NAME` with `server`, or batch files."
+    )
+    data: str = Field(description="Dataset folder, or `user/name` on the Hub.")
+    out: Path | None = Field(
+        default=None,
+        description="Folder to write `captions/` into. `null`: the dataset folder, which otherwise stays as it is.",
+    )
+    name: str | None = Field(
+        default=None,
+        description="Name of the captions' folder. `null`: the model's name without what no folder name has.",
+    )
+    tasks: tuple[str, ...] = Field(
+        default_factory=task_names, description="Tasks to caption, by full or short name (`sa`), or `all`."
+    )
+    splits: tuple[str, ...] = Field(default=SPLITS, description="Splits to caption.")
+    limit: Annotated[int | None, unit("samples")] = Field(
+        default=None,
+        ge=1,
+        description="Samples per task and split at most, in hash order of their ids. `null`: all.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the hash order of `limit`.")
+    max_words: Annotated[int, unit("words")] = Field(
+        default=50, ge=5, le=500, description="Words of a caption; a longer one is cut."
+    )
+    max_tokens: Annotated[int | None, unit("tokens")] = Field(
+        default=None, ge=1, description="Tokens that a model generates at most. `null`: three for each word."
+    )
+    max_pixels: int = _as_in_predict("max_pixels")
+    batch_size: Annotated[int, unit("images")] = Field(
+        default=8, ge=1, description="Images per forward pass. Changes no caption; lower it to save memory."
+    )
+    precision: Precision = _as_in_predict("precision")
+    device: Device = _as_in_predict("device")
+    quantise: Quantise = Field(
+        default="none", description="Load the captioner in 4 or 8 bits through bitsandbytes."
+    )
+    server: str | None = _as_in_predict("server")
+    api_key_env: str | None = _as_in_predict("api_key_env")
+    concurrency: int = _as_in_predict("concurrency")
+    request_timeout: float = _as_in_predict("request_timeout")
+    retries: int = _as_in_predict("retries")
+    request_seed: int | None = _as_in_predict("request_seed")
+    prices: Path | None = _as_in_predict("prices")
+    price_input: float | None = _as_in_predict("price_input")
+    price_output: float | None = _as_in_predict("price_output")
+    budget: float | None = _as_in_predict("budget")
+    write_batch: Path | None = _as_in_predict("write_batch")
+    read_batch: tuple[Path, ...] = _as_in_predict("read_batch")
+
+    _tasks = field_validator("tasks", mode="before")(full_task_names)
+
+    _splits = field_validator("splits")(known_splits)
+
+    @property
+    def model(self) -> str:
+        """The captioner, under the name that the settings of a server have for it."""
+        return self.captioner
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether a server answers, not a model that is loaded here."""
+        return self.captioner.startswith(OF_SERVERS)
+
+    @property
+    def reply_tokens(self) -> int:
+        """Tokens that a model generates at most."""
+        return self.max_tokens or _TOKENS_PER_WORD * self.max_words
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        given = [name for name in ("server", "write_batch", "read_batch") if getattr(self, name)]
+        if self.asks_server and not given:
+            raise ValueError(
+                f"captioner={self.captioner} is asked at a server: give `server`, `write_batch` or `read_batch`"
+            )
+        if given and not self.asks_server:
+            raise ValueError(
+                f"{given[0]} goes with a model of a server: give captioner=openai:{self.captioner}"
+            )
+        if self.name is not None and not is_captioner_name(self.name):
+            raise ValueError(f"name={self.name}: write up to 64 letters, digits, '-', '_' and '.'")
+        return self
