@@ -13,8 +13,10 @@ from typing import Any
 
 from caslie_model.inference.option_scores import additive_mask, shares_prompts, takes_trees, text_config
 
-# Tokens of a packed row, unless prompts are long: attention over a longer row costs more than starts that are shared.
+# Tokens of a packed row: attention over a longer one costs more than short starts that are shared.
 PACKED_TOKENS = 1024
+# Of a row of prompts that share half of their tokens or more, such as demonstrations; its mask takes 64 MB.
+PACKED_LONG = 4096
 
 
 @dataclass
@@ -48,7 +50,8 @@ def prompt_cache(model: Any, prompts: Sequence[tuple[int, ...]], generated: int 
         return None
     longest = max(map(len, prompts)) + generated
     # A model with a window gets rows that are no longer than it.
-    limit = next((n for n in (max(PACKED_TOKENS, 2 * longest), longest) if takes_trees(model, n)), 0)
+    widest = max(PACKED_TOKENS, longest, min(2 * longest, PACKED_LONG))
+    limit = next((n for n in (widest, longest) if takes_trees(model, n)), 0)
     if not limit:
         return None
     packs = _packs([prompt[:-1] for prompt in prompts], limit)
@@ -64,7 +67,8 @@ def _packs(prompts: Sequence[tuple[int, ...]], limit: int) -> list[_Pack]:
         prompt = prompts[number]
         most = min(len(prompt), len(before))
         common = next((i for i in range(most) if prompt[i] != before[i]), most)
-        if packs[-1].tokens and len(packs[-1].tokens) + len(prompt) - common > limit:
+        room = limit if 2 * common >= len(prompt) else min(limit, PACKED_TOKENS)
+        if packs[-1].tokens and len(packs[-1].tokens) + len(prompt) - common > room:
             packs.append(_Pack())
             common = 0
         pack = packs[-1]

@@ -125,11 +125,13 @@ def test_a_row_of_packed_prompts_has_a_limit(
     loaded, encoded, is_shared = family
     monkeypatch.setattr("caslie_model.inference.shared_start.PACKED_TOKENS", 8)
     prompts = [(number, *each.prompt) for number, each in enumerate(encoded)]
-    longest = max(map(len, prompts))
-    lengths = fed(loaded, prompts)
-    assert max(lengths, default=0) <= 2 * longest
-    assert sum(lengths) == (sum(len(each) - 1 for each in prompts) if is_shared else 0)
-    assert (len(lengths) > 1) is is_shared
+    assert fed(loaded, prompts) == ([len(each) - 1 for each in prompts] if is_shared else [])
+    # Those that share half of their tokens are in a row of twice the longest.
+    half = len(prompts[0]) // 2 + 1
+    alike = [(*prompts[0][:half], number, *prompts[0][half:]) for number in range(5)]
+    lengths = fed(loaded, alike)
+    assert (1 < len(lengths) < 5) is is_shared
+    assert max(lengths, default=0) <= 2 * len(alike[0])
     own = replace(encoded[0], prompt=prompts[0])
     packed = [replace(each, prompt=prompt) for each, prompt in zip(encoded, prompts, strict=True)]
     assert answer_scores(loaded, packed)[0] == pytest.approx(answer_scores(loaded, [own])[0], abs=1e-4)
