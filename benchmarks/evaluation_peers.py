@@ -9,9 +9,10 @@ the token that ends an answer (multiple_choice), or our number of new tokens and
 
 Both are processes with the same number of threads that load the model once. They take turns: a part of the samples is
 answered by one, then by the other, and who is first alternates. Only answering is timed, from texts to answers:
-`LM.loglikelihood` and `LM.generate_until` there, `PromptFormat.encode` and `predict_batch` here. The ratio of each part
-is recorded, its spread is that of the parts. The harness's accuracy and macro F1 are its own (`acc`, and scikit-learn's
-macro F1 as the aggregation of `f1`), ours are computed from the same answers.
+`LM.loglikelihood` and `LM.generate_until` there, `LocalPredictor.prepare` and `.answer` here; each chooses which
+samples of a part make a batch. The ratio of each part is recorded, its spread is that of the parts. The harness's
+accuracy and macro F1 are its own (`acc`, and scikit-learn's macro F1 as the aggregation of `f1`), ours are computed
+from the same answers.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ LIKELIHOOD = (
     ("sequential_recommendation", "text", 2, 1),
 )
 GENERATION = (
-    ("product_substitute_identification", "text", 40, 8),
-    ("multiclass_product_classification", "letter", 32, 8),
-    ("sentiment_analysis", "letter", 32, 8),
+    ("product_substitute_identification", "text", 120, 40),
+    ("multiclass_product_classification", "letter", 120, 40),
+    ("sentiment_analysis", "letter", 120, 40),
 )
 AGGREGATION = """from sklearn.metrics import f1_score
 
@@ -158,20 +159,17 @@ def write_task(folder: Path, task: Result, encoded: Sequence[Any], prompts: Sequ
     (folder / f"{task['name']}.yaml").write_text(yaml.safe_dump(settings) + metrics, encoding="utf-8")
 
 
-def answer_part(loaded: Any, samples: Sequence[Any], scoring: str, batch_size: int) -> Result:
+def answer_part(predictor: Any, samples: Sequence[Any]) -> Result:
     """Return our predictions by sample id, and what they took."""
-    from caslie_model.inference.predict import predict_batch
+    from caslie_model.inference.questions import Question
 
     wall, cpu = time.perf_counter(), time.process_time()
-    encoded = sorted(
-        (loaded.prompt_format.encode(each) for each in samples),
-        key=lambda each: (-len(each.prompt), each.sample.id),
-    )
-    predictions = {}
-    for start in range(0, len(encoded), batch_size):
-        batch = encoded[start : start + batch_size]
-        for each, prediction in zip(batch, predict_batch(loaded, batch, scoring), strict=True):
-            predictions[each.sample.id] = prediction
+    prepared = predictor.prepare([Question(each, ()) for each in samples])
+    predictions = {
+        each.question.sample.id: prediction
+        for batch in predictor.answer(prepared)
+        for each, prediction in batch
+    }
     return {
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
@@ -250,13 +248,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def prepare(options: argparse.Namespace, folder: Path) -> tuple[list[Result], Any]:
+def prepare(options: argparse.Namespace, folder: Path) -> list[Result]:
     """Load our model, choose samples, and write the harness's tasks."""
     from dataclasses import replace
 
     from caslie_model.adapters.loading import load_for_evaluation
     from caslie_model.config.presets import evaluate_config
     from caslie_model.data.samples import first_by_hash, read_samples
+    from caslie_model.inference.local_predictor import LocalPredictor
     from caslie_model.inference.predict import GENERATION_SLACK
 
     config = evaluate_config(
@@ -281,7 +280,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[list[Result], An
         task: Result = {"name": f"{scoring}_{name}", "task": name, "scoring": scoring, "answers": answers}
         task |= {"part": part, "new_tokens": max(each.answer_room for each in encoded) + GENERATION_SLACK}
         write_task(folder, task, encoded, prompts, tokenizer)
-        tasks.append({**task, "loaded": loaded, "encoded": encoded})
+        settings = config.model_copy(update={"scoring": scoring, "batch_size": options.batch_size})
+        tasks.append({**task, "predictor": LocalPredictor(loaded, settings), "encoded": encoded})
     (folder / "aggregation.py").write_text(AGGREGATION, encoding="utf-8")
     job = {
         "model": text.model.name_or_path,
@@ -290,7 +290,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[list[Result], An
         "tasks": [{name: task[name] for name in ("name", "scoring", "part")} for task in tasks],
     }
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    return tasks, text
+    return tasks
 
 
 def measure(options: argparse.Namespace, folder: Path) -> Result:
@@ -298,8 +298,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Result:
     import torch
 
     torch.set_num_threads(options.threads)
-    tasks, text = prepare(options, folder)
-    answer_part(text, [tasks[0]["encoded"][0].sample], "likelihood", 1)  # warms up
+    tasks = prepare(options, folder)
+    answer_part(tasks[0]["predictor"], [each.sample for each in tasks[0]["encoded"][:2]])  # warms up
     results: Result = {}
     with subprocess.Popen(
         [options.peer_python, __file__, "--peer", str(folder)],
@@ -328,7 +328,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Result:
                 times = {}
                 for side in ("ours", "theirs") if len(parts) % 2 else ("theirs", "ours"):
                     if side == "ours":
-                        times[side] = answer_part(task["loaded"], part, task["scoring"], options.batch_size)
+                        times[side] = answer_part(task["predictor"], part)
                         predictions |= times[side].pop("predictions")
                     else:
                         peer.stdin.write("go\n")

@@ -56,7 +56,6 @@ def prompt_batch(
     padding: int,
     device: Device,
     features: Features | None = None,
-    start: int = 0,
 ) -> dict[str, Any]:
     """Return the prompts of a batch, to be answered.
 
@@ -65,12 +64,11 @@ def prompt_batch(
         padding: Token that fills rows.
         device: Where the tensors are put.
         features: Features of images by key, None for text.
-        start: Number of first tokens that stand before the padding, for text alone.
 
     Returns:
         input_ids, attention_mask and position_ids [B, T]; with features also the inputs of `text_image_inputs`.
     """
-    batch = _padded([each.prompt for each in examples], padding, start)
+    batch = _padded([each.prompt for each in examples], padding)
     if features is not None:
         batch |= text_image_inputs(
             examples, batch["input_ids"].shape[1], padding, features, [0] * len(examples)
@@ -130,8 +128,8 @@ def image_inputs(examples: Sequence[Encoded], padding: int, features: Features) 
     }
 
 
-def _padded(rows: Sequence[Sequence[int]], padding: int, start: int = 0) -> dict[str, Any]:
-    """Return ids, mask and positions [B, T], padded on the left, or behind the first tokens."""
+def _padded(rows: Sequence[Sequence[int]], padding: int) -> dict[str, Any]:
+    """Return ids, mask and positions [B, T], padded on the left."""
     import torch
 
     width = max(len(row) for row in rows)
@@ -140,12 +138,7 @@ def _padded(rows: Sequence[Sequence[int]], padding: int, start: int = 0) -> dict
     for number, row in enumerate(rows):
         shift = width - len(row)
         ids[number, shift:] = torch.tensor(row)
-        ids[number, :start] = torch.tensor(row[:start])
         mask[number, shift:] = 1
-        if start:
-            ids[number, start : start + shift] = padding
-            mask[number, :start] = 1
-            mask[number, start : start + shift] = 0
     return {
         "input_ids": ids,
         "attention_mask": mask,

@@ -14,12 +14,12 @@ from caslie_model.data.images import SampleImage
 from caslie_model.errors import ModelError
 from caslie_model.inference.batch_file import read_batch, write_batch
 from caslie_model.inference.image_text_answers import replies
-from caslie_model.inference.image_text_inputs import ImageTextInputs, Turn
+from caslie_model.inference.image_text_inputs import ImageTextInputs
 from caslie_model.inference.server import open_server, usage_of
 from caslie_model.inference.server_client import ChatFailure
 from caslie_model.inference.server_messages import CONTROL_TEXTS, ChatRequest
-from caslie_model.inference.server_messages import Turn as ServerTurn
 from caslie_model.inference.server_replies import ChatReply
+from caslie_model.prompts.message import Turn
 from caslie_model.runtime.console import say
 from caslie_model.runtime.device import choose_device
 from mmecinstruct.core.errors import DatasetError
@@ -184,7 +184,7 @@ class ServerCaptioner:
             self._server.tell_spending()
 
     def _asked(self, request: CaptionRequest) -> ChatRequest:
-        turn = ServerTurn("user", _parts(request))
+        turn = Turn("user", _parts(request))
         return ChatRequest(request.name, (turn,), self._config.reply_tokens)
 
     def _read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from caslie_model.inference.predict import GENERATION_SLACK, predict_batch
 from caslie_model.inference.questions import Prediction, Prepared, Question
 from caslie_model.prompts.encoder import Encoded
 from caslie_model.runtime.progress import Progress
+
+# Batches among whose questions those that start alike are brought together: more share more, and are less of a length.
+ALIKE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,26 @@ class PromptInTokens:
     def shortened(self) -> bool:
         """Whether texts were cut, or demonstrations left out, so that it fits."""
         return self.encoded.shortened
+
+
+def alike_batches(asked: Iterable[PromptInTokens], size: int) -> Iterator[Sequence[PromptInTokens]]:
+    """Yield batches of prompts that start alike: what they share is computed once.
+
+    Among `ALIKE` times `size` questions of about the same length, those with the same instruction and demonstrations
+    are brought together.
+
+    Args:
+        asked: Questions.
+        size: Questions of a batch.
+
+    Yields:
+        The batches, the one that takes most memory first: running out of memory happens at once, not at the end.
+    """
+    longest_first = sorted(asked, key=lambda each: (-each.length, *each.question.key))
+    for start in range(0, len(longest_first), ALIKE * size):
+        alike = sorted(longest_first[start : start + ALIKE * size], key=lambda each: each.encoded.prompt)
+        batches = [alike[first : first + size] for first in range(0, len(alike), size)]
+        yield from sorted(batches, key=lambda batch: -len(batch) * max(each.length for each in batch))
 
 
 class LocalPredictor:
@@ -95,8 +118,8 @@ class LocalPredictor:
         )
         return prepared
 
-    def answer(self, prepared: Sequence[Prepared]) -> Iterator[Sequence[tuple[Prepared, Prediction]]]:
-        """Yield the answers of one batch after the other.
+    def answer(self, prepared: Sequence[Prepared]) -> Iterator[Sequence[tuple[PromptInTokens, Prediction]]]:
+        """Yield the answers of one batch after the other, that of the longest prompt first.
 
         Raises:
             ModelError: If memory does not suffice.
@@ -104,13 +127,11 @@ class LocalPredictor:
         import torch
 
         size = self._config.batch_size
-        for start in range(0, len(prepared), size):
-            batch = prepared[start : start + size]
-            encoded = [each.encoded for each in batch if isinstance(each, PromptInTokens)]
+        for batch in alike_batches([each for each in prepared if isinstance(each, PromptInTokens)], size):
             try:
                 predictions = predict_batch(
                     self._loaded,
-                    encoded,
+                    [each.encoded for each in batch],
                     self._config.scoring,
                     self._config.length_normalised,
                     self._features,

@@ -92,7 +92,7 @@ def shares_prompts(model: Any) -> bool:
 
     if getattr(getattr(model, "language_model", model), "_is_stateful", False):
         return False
-    layers = DynamicCache(config=_text_config(model)).layers
+    layers = DynamicCache(config=text_config(model)).layers
     return not any(hasattr(layer, name) for layer in layers for name in _NOT_SHARED)
 
 
@@ -106,7 +106,7 @@ def takes_trees(model: Any, length: int) -> bool:
     Returns:
         False for an attention that takes no mask of ours or counts positions itself, or whose window is shorter.
     """
-    config = _text_config(model)
+    config = text_config(model)
     if config._attn_implementation not in _MASKED_ATTENTION:
         return False
     for name, value in vars(config).items():
@@ -225,9 +225,21 @@ def _mask(model: Any, before: Tensor, rows: Sequence[_Row], as_trees: bool) -> T
         ],
         dim=2,
     )[:, None]
+    return additive_mask(model, seen)
+
+
+def additive_mask(model: Any, seen: Tensor) -> Tensor:
+    """Return what tokens attend to as what is added to attention: 0 and the least number.
+
+    Args:
+        model: A causal language model.
+        seen: Whether a token attends to another [B, 1, N, W].
+    """
+    import torch
+
     dtype = model.get_input_embeddings().weight.dtype
     dtype = dtype if dtype.is_floating_point else torch.float32
-    return torch.zeros(seen.shape, dtype=dtype, device=before.device).masked_fill_(
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
         ~seen, torch.finfo(dtype).min
     )
 
@@ -252,5 +264,6 @@ def _agrees(model: Any) -> bool:
     return all(abs(rows[name] - trees[name]) < tolerance for name in branches)
 
 
-def _text_config(model: Any) -> Any:
+def text_config(model: Any) -> Any:
+    """Return the configuration of a model's decoder."""
     return getattr(model, "language_model", model).config.get_text_config(decoder=True)

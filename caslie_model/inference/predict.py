@@ -25,7 +25,7 @@ from caslie_model.inference.option_scores import (
     shares_prompts,
 )
 from caslie_model.inference.questions import Prediction
-from caslie_model.inference.shared_start import shared_start, start_cache
+from caslie_model.inference.shared_start import prompt_cache
 from caslie_model.prompts.encoder import Encoded
 
 # Logits closer than this are decided alone: more than ten times the noise between batch shapes.
@@ -155,16 +155,15 @@ def _continued(sample: Encoded, tokens: Sequence[int], length: int, filler: int)
 def _prompt_inputs(
     loaded: LoadedModel, batch: Sequence[Encoded], features: Features | None, following: int
 ) -> dict[str, Any]:
-    """Return the model's inputs for the prompts, with the cache of what they all start with (past_key_values).
+    """Return the model's inputs for the prompts; of text, past_key_values holds all but their last tokens.
 
     following: Tokens that may follow a prompt.
     """
-    start = 0
+    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features)
     if features is None:
-        start = shared_start(loaded.model, [sample.prompt for sample in batch], following)
-    inputs = prompt_batch(batch, loaded.tokenizer.eos_token_id, loaded.device, features, start)
-    if start:
-        inputs["past_key_values"] = start_cache(loaded.model, inputs["input_ids"], start)
+        cache = prompt_cache(loaded.model, [sample.prompt for sample in batch], following)
+        if cache is not None:
+            inputs["past_key_values"] = cache
     return inputs
 
 

@@ -1,21 +1,41 @@
-"""Compute once what all prompts of a batch start with: the turn's head, and a task's instruction.
+"""Compute once what several prompts of a batch start with: the turn's head, a task's instruction, demonstrations.
 
-The padding of shorter prompts then lies behind the shared start, masked as padding on the left is.
+The prompts are packed: rows of tokens without padding, in which starts that several prompts have in common stand once,
+and a token attends to what stands before it in its own prompt. Keys and values are then laid out as those of prompts
+padded on the left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from caslie_model.inference.option_scores import shares_prompts, takes_trees
+from caslie_model.inference.option_scores import additive_mask, shares_prompts, takes_trees, text_config
 
-# A shorter start is not worth a pass of its own.
-SHORTEST_START = 16
+# Tokens of a packed row: attention over a longer one costs more than short starts that are shared.
+PACKED_TOKENS = 1024
+# Of a row of prompts that share half of their tokens or more, such as demonstrations; its mask takes 64 MB.
+PACKED_LONG = 4096
 
 
-def shared_start(model: Any, prompts: Sequence[tuple[int, ...]], following: int) -> int:
-    """Return the number of first tokens that all prompts share, where the model can share them.
+@dataclass
+class _Pack:
+    """A row of tokens.
+
+    Attributes:
+        tokens: The tokens.
+        depths: Position of each in its prompts.
+        paths: Indices of the tokens of each prompt, by the prompt's number.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    depths: list[int] = field(default_factory=list)
+    paths: dict[int, list[int]] = field(default_factory=dict)
+
+
+def prompt_cache(model: Any, prompts: Sequence[tuple[int, ...]], following: int) -> Any:
+    """Return the keys and values of all tokens but the last of each prompt.
 
     Args:
         model: A causal language model, without images.
@@ -24,39 +44,84 @@ def shared_start(model: Any, prompts: Sequence[tuple[int, ...]], following: int)
             them to the first token, as it counts the padding between.
 
     Returns:
-        0 where there is nothing to share, or the model's cache or attention does not allow it. One token of each
-        prompt is left over.
+        The cache (past_key_values) of B rows, padded on the left. None for a single prompt, or where the model's cache
+        or attention does not allow it: the prompts are computed as they are.
     """
-    if len(prompts) < 2:
-        return 0
-    # All that the first and the last in order share, those between them share too.
-    first, last = min(prompts), max(prompts)
-    most = min(map(len, prompts)) - 1
-    start = next((i for i in range(most) if first[i] != last[i]), most)
+    if len(prompts) < 2 or min(map(len, prompts)) < 2 or not shares_prompts(model):
+        return None
     longest = max(map(len, prompts)) + following
-    is_shared = start >= SHORTEST_START and shares_prompts(model) and takes_trees(model, longest)
-    return start if is_shared else 0
+    # A model with a window gets rows that are no longer than it.
+    widest = max(PACKED_TOKENS, longest, min(2 * longest, PACKED_LONG))
+    limit = next((n for n in (widest, longest) if takes_trees(model, n)), 0)
+    if not limit:
+        return None
+    packs = _packs([prompt[:-1] for prompt in prompts], limit)
+    return _as_rows(model, packs, [_computed(model, pack) for pack in packs], len(prompts))
 
 
-def start_cache(model: Any, input_ids: Any, start: int) -> Any:
-    """Return the keys and values of the shared start, repeated for each row.
+def _packs(prompts: Sequence[tuple[int, ...]], limit: int) -> list[_Pack]:
+    """Pack prompts in the order of their tokens, so that those with a common start are neighbours."""
+    packs = [_Pack()]
+    before: tuple[int, ...] = ()
+    path: list[int] = []
+    for number in sorted(range(len(prompts)), key=lambda index: prompts[index]):
+        prompt = prompts[number]
+        most = min(len(prompt), len(before))
+        common = next((i for i in range(most) if prompt[i] != before[i]), most)
+        room = limit if 2 * common >= len(prompt) else min(limit, PACKED_TOKENS)
+        if packs[-1].tokens and len(packs[-1].tokens) + len(prompt) - common > room:
+            packs.append(_Pack())
+            common = 0
+        pack = packs[-1]
+        first = len(pack.tokens)
+        path = [*path[:common], *range(first, first + len(prompt) - common)]
+        pack.tokens += prompt[common:]
+        pack.depths += range(common, len(prompt))
+        pack.paths[number] = path
+        before = prompt
+    return packs
 
-    Args:
-        model: The model.
-        input_ids: [B, T].
-        start: Number of first tokens that the rows share.
 
-    Returns:
-        The cache (past_key_values) of B rows.
-    """
+def _computed(model: Any, pack: _Pack) -> Any:
+    """Return the cache of a row: each token attends to its own prompt."""
+    import numpy as np
     import torch
 
-    output = model(
-        input_ids=input_ids[:1, :start],
-        attention_mask=torch.ones_like(input_ids[:1, :start]),
-        position_ids=torch.arange(start, device=input_ids.device)[None],
+    seen = np.zeros((len(pack.tokens), len(pack.tokens)), dtype=bool)
+    for path in pack.paths.values():
+        seen[np.ix_(path, path)] = np.tri(len(path), dtype=bool)
+    device = model.device
+    return model(
+        input_ids=torch.tensor([pack.tokens], device=device),
+        attention_mask=additive_mask(model, torch.from_numpy(seen).to(device)[None, None]),
+        position_ids=torch.tensor([pack.depths], device=device),
         use_cache=True,
         logits_to_keep=1,
-    )
-    output.past_key_values.batch_repeat_interleave(len(input_ids))
-    return output.past_key_values
+    ).past_key_values
+
+
+def _as_rows(model: Any, packs: Sequence[_Pack], caches: Sequence[Any], count: int) -> Any:
+    """Return the cache of packed rows as that of prompts padded on the left; the packs' own caches are emptied."""
+    import torch
+    from transformers import DynamicCache
+
+    width = max(len(path) for pack in packs for path in pack.paths.values())
+    # Padding reads the first token, and is masked.
+    index = torch.zeros((count, width), dtype=torch.long)
+    offset = 0
+    for pack in packs:
+        for number, path in pack.paths.items():
+            index[number, width - len(path) :] = torch.tensor(path) + offset
+        offset += len(pack.tokens)
+    index = index.to(model.device)
+    rows = DynamicCache(config=text_config(model))
+    for number in range(len(caches[0].layers)):
+        layers = [cache.layers[number] for cache in caches]
+        pair = [
+            torch.cat([getattr(layer, name)[0] for layer in layers], dim=1)[:, index].transpose(0, 1)
+            for name in ("keys", "values")
+        ]
+        for layer in layers:
+            layer.keys = layer.values = None
+        rows.update(*pair, number)
+    return rows

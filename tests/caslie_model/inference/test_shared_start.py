@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from caslie_model.adapters.loading import LoadedModel
 from caslie_model.backbones.language_model import load_base_model
 from caslie_model.data.samples import read_samples
 from caslie_model.inference.predict import TIE_TOLERANCE, _generate, answer_scores
-from caslie_model.inference.shared_start import shared_start
+from caslie_model.inference.shared_start import prompt_cache
 from caslie_model.prompts.encoder import Encoded, PromptFormat
 from caslie_model.prompts.templates import packaged_templates
 from caslie_model.runtime.device import CPU
@@ -75,8 +76,9 @@ def test_a_batch_scores_and_generates_what_single_samples_do(
 ) -> None:
     loaded, encoded, is_shared = family
     assert len({len(each.prompt) for each in encoded}) > 1
-    start = shared_start(loaded.model, [each.prompt for each in encoded], 1)
-    assert (start > 30) is is_shared
+    with torch.inference_mode():
+        cache = prompt_cache(loaded.model, [each.prompt for each in encoded], 1)
+    assert (cache is not None) is is_shared
     for sample, scores in zip(encoded, answer_scores(loaded, encoded), strict=True):
         [own] = answer_scores(loaded, [sample])
         assert scores == pytest.approx(own, abs=1e-4)
@@ -87,14 +89,52 @@ def test_a_batch_scores_and_generates_what_single_samples_do(
             assert lead == pytest.approx(own_lead, abs=1e-4)
 
 
-def test_a_token_of_each_prompt_is_left_over(family: tuple[LoadedModel, list[Encoded], bool]) -> None:
+def fed(loaded: LoadedModel, prompts: list[tuple[int, ...]]) -> list[int]:
+    """Return the lengths of the rows that are computed for the prompts of a batch, but for their last tokens."""
+    lengths = []
+    handle = loaded.model.register_forward_pre_hook(
+        lambda _, args, given: lengths.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    try:
+        with torch.inference_mode():
+            prompt_cache(loaded.model, prompts, 1)
+    finally:
+        handle.remove()
+    return lengths
+
+
+def test_a_start_that_some_prompts_share_is_computed_once(
+    family: tuple[LoadedModel, list[Encoded], bool],
+) -> None:
     loaded, encoded, is_shared = family
     prompt = encoded[0].prompt
-    starts = [
-        shared_start(loaded.model, prompts, 1)
-        for prompts in ([prompt], [prompt, prompt], [prompt, prompt[:-4]], [prompt, prompt[1:]])
-    ]
-    assert starts == ([0, len(prompt) - 1, len(prompt) - 5, 0] if is_shared else [0, 0, 0, 0])
+    other = encoded[1].prompt[::-1]
+    fed(loaded, [prompt, prompt])  # tries whether the model takes trees
+    for prompts, length in (
+        ([prompt, prompt], len(prompt) - 1),
+        ([prompt, (*prompt[:-4], 1, 2, 3, 4, 5)], len(prompt) + 3),
+        ([other, prompt, (*other[:-1], 1, 2), prompt[:9]], len(prompt) + len(other) - 1),
+    ):
+        assert fed(loaded, prompts) == ([length] if is_shared else [])
+    assert fed(loaded, [prompt]) == []
+
+
+def test_a_row_of_packed_prompts_has_a_limit(
+    family: tuple[LoadedModel, list[Encoded], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, encoded, is_shared = family
+    monkeypatch.setattr("caslie_model.inference.shared_start.PACKED_TOKENS", 8)
+    prompts = [(number, *each.prompt) for number, each in enumerate(encoded)]
+    assert fed(loaded, prompts) == ([len(each) - 1 for each in prompts] if is_shared else [])
+    # Those that share half of their tokens are in a row of twice the longest.
+    half = len(prompts[0]) // 2 + 1
+    alike = [(*prompts[0][:half], number, *prompts[0][half:]) for number in range(5)]
+    lengths = fed(loaded, alike)
+    assert (1 < len(lengths) < 5) is is_shared
+    assert max(lengths, default=0) <= 2 * len(alike[0])
+    own = replace(encoded[0], prompt=prompts[0])
+    packed = [replace(each, prompt=prompt) for each, prompt in zip(encoded, prompts, strict=True)]
+    assert answer_scores(loaded, packed)[0] == pytest.approx(answer_scores(loaded, [own])[0], abs=1e-4)
 
 
 def test_answers_that_reach_beyond_a_window_follow_no_shared_start(dataset: Path) -> None:
